@@ -1,0 +1,33 @@
+"""What a run tells while it is under way: a small value, made a few times a second, for whoever shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """How far a run has come.
+
+    Times are float seconds; `rate` (good replies a second) and `p99` (response time) are of the last few
+    whole seconds, and None before there was one.
+    """
+
+    name: str
+    stage: str
+    """`starting`, `warm-up`, `running`, `draining`, later the name of a phase."""
+    elapsed: float
+    planned: float | None
+    """The planned duration; None when the run ends by a number of iterations."""
+    iterations: int | None
+    threads: int
+    in_flight: int
+    requests: int
+    failures: int
+    rate: float | None
+    p99: float | None
+
+
+Watcher: TypeAlias = Callable[[Snapshot], None]

@@ -1,0 +1,33 @@
+"""What can go wrong, split by whose mistake it is.
+
+    LoadkitError
+    +-- UsageError        the user's: one line, no traceback, exit code 4
+    |   +-- NothingToRun  no scenario where one was looked for, exit code 5
+    +-- OutputError       the machine's: a report could not be saved, exit code 3
+
+What a *request* meets on the wire is none of these: a failed request is a value (`wire.base.Failure`).
+"""
+
+from __future__ import annotations
+
+
+class LoadkitError(Exception):
+    """The root of everything loadkit raises on purpose."""
+
+    exit_code = 3
+
+
+class UsageError(LoadkitError):
+    """A scenario, option or file says something loadkit cannot do; the message names the value."""
+
+    exit_code = 4
+
+
+class NothingToRun(UsageError):
+    """The file or folder is sound, but there is no scenario in it."""
+
+    exit_code = 5
+
+
+class OutputError(LoadkitError):
+    """A result was made and could not be written; the message names the path and the reason."""

@@ -1,0 +1,169 @@
+"""Text with units at the edges, integers of nanoseconds inside, float seconds in the API."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import timedelta
+from typing import TypeAlias
+
+from loadkit.plan.errors import UsageError
+
+SECOND = 1_000_000_000
+MILLISECOND = 1_000_000
+MICROSECOND = 1_000
+
+Duration: TypeAlias = str | float | timedelta
+"""A span of time: `"1m30s"`, `"250ms"`, a number of seconds, or a `timedelta`."""
+
+Rate: TypeAlias = str | float
+"""Requests in a span: `"200/s"`, `"90/m"`, or a number a second."""
+
+Size: TypeAlias = str | int
+"""Bytes: `"16MB"`, `"64KiB"`, or a number."""
+
+_SPANS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZES = {
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+}
+_NUMBER = r"\d+(?:\.\d+)?"
+_PART = re.compile(rf"({_NUMBER})\s*(ns|us|µs|ms|min|s|m|h|d)")
+_WHOLE = re.compile(rf"(?:{_NUMBER}\s*(?:ns|us|µs|ms|min|s|m|h|d)\s*)+")
+_RATE = re.compile(rf"({_NUMBER})\s*/\s*(s|sec|second|m|min|minute|h|hour)")
+_SIZE = re.compile(rf"({_NUMBER})\s*([KMG]?I?B)", re.IGNORECASE)
+
+
+def seconds(value: Duration, *, what: str = "duration") -> float:
+    """Read a span of time as float seconds.
+
+    >>> seconds("1m30s"), seconds("250ms"), seconds(2)
+    (90.0, 0.25, 2.0)
+
+    Raises `UsageError`, naming `what` and the value, for text that cannot be read, for negative
+    numbers and for anything infinite.
+    """
+    span = _as_seconds(value)
+    if span is None or not math.isfinite(span) or span < 0:
+        raise UsageError(f"cannot read the {what} {value!r}; write it like '30s', '250ms' or '1m30s'")
+    return span
+
+
+def _as_seconds(value: object) -> float | None:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    if re.fullmatch(_NUMBER, text):
+        return float(text)
+    if not _WHOLE.fullmatch(text):
+        return None
+    # fsum: "1m30.1s" must be the float a person would write, 90.1
+    return math.fsum(float(number) * _SPANS[unit] for number, unit in _PART.findall(text))
+
+
+def per_second(value: Rate, *, what: str = "rate") -> float:
+    """Read a rate as requests a second.
+
+    >>> per_second("200/s"), per_second("90/m"), per_second(40)
+    (200.0, 1.5, 40.0)
+
+    Raises `UsageError` for text that cannot be read and for negative or infinite numbers.
+    """
+    rate = _as_rate(value)
+    if rate is None or not math.isfinite(rate) or rate < 0:
+        raise UsageError(f"cannot read the {what} {value!r}; write it like '200/s' or '90/m'")
+    return rate
+
+
+def _as_rate(value: object) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    if re.fullmatch(_NUMBER, text):
+        return float(text)
+    found = _RATE.fullmatch(text)
+    return float(found[1]) / _SPANS[found[2][0]] if found else None
+
+
+def size(value: Size, *, what: str = "size") -> int:
+    """Read a number of bytes.
+
+    >>> size("16MB"), size("64KiB"), size(10)
+    (16000000, 65536, 10)
+
+    Raises `UsageError` for text that cannot be read and for negative numbers.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not found:
+        raise UsageError(f"cannot read the {what} {value!r}; write it like '16MB' or '64KiB'")
+    return round(float(found[1]) * _SIZES[found[2].upper()])
+
+
+def nanoseconds(span: float) -> int:
+    """Float seconds as the integer the inside works with."""
+    return round(span * SECOND)
+
+
+def show_seconds(span: float | None) -> str:
+    """Write a measured time in the unit a person would choose, three digits.
+
+    >>> show_seconds(0.0000153), show_seconds(0.25), show_seconds(75.5), show_seconds(None)
+    ('15.3 us', '250 ms', '75.5 s', '-')
+    """
+    if span is None:
+        return "-"
+    for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
+        # 0.9995 of a unit would be shown as "1000" of the one below
+        if abs(span) * scale >= 0.9995:
+            return f"{three_digits(span * scale)} {unit}"
+    return f"{three_digits(span * 1e6)} us"
+
+
+def show_span(span: float) -> str:
+    """Write a planned time as it would be typed: `1m30s`, `30s`, `250ms`.
+
+    >>> show_span(90), show_span(0.25), show_span(7200)
+    ('1m30s', '250ms', '2h')
+    """
+    if span < 1:
+        return f"{three_digits(span * 1e3)}ms" if span else "0s"
+    whole = int(span)
+    rest = span - whole
+    hours, minutes, left = whole // 3600, whole // 60 % 60, whole % 60 + rest
+    parts = [f"{hours}h" if hours else "", f"{minutes}m" if minutes else "", f"{left:.6g}s" if left else ""]
+    return "".join(parts)
+
+
+def show_size(count: float) -> str:
+    """Write a number of bytes: `512 B`, `1.62 MB`."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale * 0.9995:
+            return f"{three_digits(count / scale)} {unit}"
+    return f"{count:.0f} B"
+
+
+def show_rate(rate: float) -> str:
+    """Write a rate: `83,412/s`, `39.9/s`."""
+    return f"{rate:,.0f}/s" if rate >= 1000 else f"{three_digits(rate)}/s"
+
+
+def three_digits(number: float) -> str:
+    """A number with three significant digits and no exponent."""
+    if not number:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(number))))
+    text = f"{number:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if digits and "." in text else text
