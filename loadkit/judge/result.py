@@ -60,9 +60,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     throughput: float
     error_rate: float
-    statuses: dict[str, int]
+    statuses: dict[int, int]
     failures: dict[str, int]
-    failed_statuses: dict[str, int]
+    failed_statuses: dict[int, int]
     examples: list[FailureExample]
     drained: int
     unsent: int
@@ -177,3 +177,50 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: list[Verdict] = []
     caveats: list[Caveat] = []
     intervals: list[Interval] = []
+
+    def __getitem__(self, name: str) -> Row:
+        """An endpoint's row by its label; `KeyError` naming those there are."""
+        for row in self.endpoints:
+            if row.name == name:
+                return row
+        raise KeyError(f"{name!r} is no endpoint of this result; there are {[row.name for row in self.endpoints]}")
+
+    @property
+    def passed(self) -> bool:
+        """Whether the load was applied and every threshold held."""
+        return self.outcome == "passed"
+
+    @property
+    def requests(self) -> int:
+        """Requests that ended, well or not."""
+        return self.total.requests
+
+    @property
+    def throughput(self) -> float:
+        """Good replies a second."""
+        return self.total.throughput
+
+    @property
+    def error_rate(self) -> float:
+        """The share of requests that failed, 0 to 1."""
+        return self.total.error_rate
+
+    @property
+    def statuses(self) -> dict[int, int]:
+        """How many good replies had which status."""
+        return self.total.statuses
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """How many requests failed, by kind."""
+        return self.total.failures
+
+    @property
+    def response_time(self) -> Times:
+        """From due to the last byte, of good replies; seconds."""
+        return self.total.response_time
+
+    @property
+    def service_time(self) -> Times:
+        """From the first byte sent to the last byte, of good replies; seconds."""
+        return self.total.service_time

@@ -22,7 +22,17 @@ Rate: TypeAlias = str | float
 Size: TypeAlias = str | int
 """Bytes: `"16MB"`, `"64KiB"`, or a number."""
 
-_SPANS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SPANS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+}
 _SIZES = {
     "B": 1,
     "KB": 10**3,

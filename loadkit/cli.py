@@ -1,0 +1,243 @@
+"""The command line: it turns words into values, calls a job, and turns what comes of it into text and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import loadkit
+from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from loadkit.judge.result import Result
+    from loadkit.plan.scenario import Scenario
+
+app = typer.Typer(
+    name="loadkit",
+    help="pytest for load and latency: run scenarios, believe the figures.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Target = Annotated[str, typer.Argument(help="A scenario file, a folder, file.py::name, or a URL.", show_default=False)]
+Targets = Annotated[
+    list[str], typer.Argument(help="Scenario files, folders, file.py::name, or URLs.", show_default=False)
+]
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    try:
+        app()
+    except LoadkitError as error:
+        _complain(error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # whoever read our output has closed it, as `| head` does
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _complain(error: LoadkitError) -> None:
+    from loadkit.report.escape import visible
+
+    lines = str(error).split("\n")
+    typer.echo("\n".join([f"loadkit: {visible(lines[0])}", *(visible(line) for line in lines[1:])]), err=True)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"loadkit {loadkit.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    targets: Targets,
+    threads: Annotated[int | None, typer.Option("--threads", "-c", help="Virtual users.")] = None,
+    duration: Annotated[str | None, typer.Option("--duration", "-z", help="How long to measure: 30s, 1m30s.")] = None,
+    iterations: Annotated[int | None, typer.Option("--iterations", "-n", help="Requests in all.")] = None,
+    warmup: Annotated[str | None, typer.Option(help="Send before measuring, not counted: 5s.")] = None,
+    think_time: Annotated[str | None, typer.Option(help="Pause of each thread between requests: 500ms.")] = None,
+    timeout: Annotated[str | None, typer.Option(help="Deadline of one request: 10s.")] = None,
+    graceful_stop: Annotated[str | None, typer.Option(help="What requests in flight get at the end: 5s.")] = None,
+    threshold: Annotated[
+        list[str] | None, typer.Option("--threshold", "-t", help="A limit such as 'p99 < 250ms'; adds to the file's.")
+    ] = None,
+    header: Annotated[list[str] | None, typer.Option("--header", "-H", help="'Name: value', sent each time.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Aim the scenario at another server.")] = None,
+    transport: Annotated[str | None, typer.Option(help="sockets, or requests as the slow reference.")] = None,
+    ca: Annotated[str | None, typer.Option(help="A file of certificate authorities to trust.")] = None,
+    cert: Annotated[str | None, typer.Option(help="A client's certificate (and key) file.")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", "-k", help="Do not verify certificates.")] = False,
+    keep_going: Annotated[bool, typer.Option(help="Go on although the target cannot be reached.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Each endpoint once: are the scenarios sound?")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Store the result as JSON.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no report; the exit code tells.")] = False,
+) -> None:
+    """Run scenarios and report what was found.
+
+    Exit code: 0 passed, 1 a threshold failed, 2 interrupted, 3 a fault of ours, 4 wrong usage, 5 nothing to run,
+    6 the load was not applied.
+    """
+    from loadkit.jobs.run import once as each_once
+
+    changes = _given(
+        threads=threads,
+        duration=duration,
+        iterations=iterations,
+        warmup=warmup,
+        think_time=think_time,
+        timeout=timeout,
+        graceful_stop=graceful_stop,
+        base_url=base_url,
+        transport=transport,
+        ca=ca,
+        cert=cert,
+        verify=False if insecure else None,
+        keep_going=keep_going or None,
+    )
+    scenarios = [_changed(scenario, changes, threshold, header) for scenario in _scenarios(targets)]
+    if once:
+        scenarios = [each_once(scenario) for scenario in scenarios]
+    raise typer.Exit(_run_all(scenarios, output, quiet=quiet))
+
+
+@app.command("list")
+def list_(targets: Targets) -> None:
+    """List the scenarios that files and folders hold."""
+    from loadkit.plan.units import SECOND, show_span
+    from loadkit.plan.workload import closed
+    from loadkit.report.escape import visible
+
+    for scenario in _scenarios(targets):
+        workload = closed(scenario)
+        length = (
+            f"{workload.iterations:,} requests" if workload.duration is None else show_span(workload.duration / 1e9)
+        )
+        typer.echo(f"{visible(scenario.name or '')}  {scenario.total_threads} threads, {length}")
+        for label in scenario.labels:
+            typer.echo(f"  {visible(label)}")
+
+
+@app.command()
+def report(
+    files: Annotated[list[Path], typer.Argument(help="Stored results; several of one scenario are merged.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Store the merged result as JSON.")] = None,
+) -> None:
+    """Make the report of stored results anew, merging those of the same scenario."""
+    from loadkit.judge.merge import merge
+    from loadkit.judge.verdict import EXIT_CODES
+    from loadkit.report.json import load
+
+    by_name: dict[str, list[Result]] = {}
+    for file in files:
+        for result in load(file):
+            by_name.setdefault(result.scenario.name, []).append(result)
+    merged = [merge(results) for results in by_name.values()]
+    for result in merged:
+        _print(result)
+    if output:
+        _store(output, merged)
+    raise typer.Exit(max(EXIT_CODES[result.outcome] for result in merged))
+
+
+@app.command()
+def demo(
+    host: Annotated[str, typer.Option(help="Where to listen; loopback by default.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 8000,
+) -> None:
+    """A small server to try things on. Ctrl-C stops it."""
+    from loadkit.jobs.demo import serve
+
+    serve(host, port, ready=lambda url: typer.echo(f"loadkit demo on {url}"))
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _scenarios(targets: list[str]) -> list[Scenario]:
+    from loadkit.loader import load
+
+    return [scenario for target in targets for scenario in load(target)]
+
+
+def _changed(
+    scenario: Scenario, changes: dict[str, Any], thresholds: list[str] | None, headers: list[str] | None
+) -> Scenario:
+    more: dict[str, Any] = {}
+    if "iterations" in changes and "duration" not in changes:
+        # whoever asks for a number of requests on the command line does not want them cut off by the file's duration
+        more["duration"] = None
+    if "duration" in changes and "iterations" not in changes:
+        more["iterations"] = None
+    if thresholds:
+        more["thresholds"] = [*scenario.thresholds, *thresholds]
+    if headers:
+        more["headers"] = scenario.headers | dict(map(_header, headers))
+    return scenario.replace(**changes, **more)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition(":")
+    if not separator:
+        raise UsageError(f"cannot read the header {name!r}; write it like 'Accept: text/html'")
+    return name.strip(), value.strip()
+
+
+def _run_all(scenarios: list[Scenario], output: Path | None, *, quiet: bool) -> int:
+    from loadkit.jobs.interrupts import Interrupts
+    from loadkit.jobs.run import run as run_one
+    from loadkit.judge.verdict import EXIT_CODES
+    from loadkit.report.json import check_writable
+    from loadkit.report.live import watcher
+
+    if not scenarios:
+        raise NothingToRun("there is nothing to run")
+    if output:
+        check_writable(output)
+    results: list[Result] = []
+    with Interrupts() as asked:
+        for scenario in scenarios:
+            with watcher(sys.stderr, quiet=quiet) as watch:
+                results.append(run_one(scenario, watch=watch, interrupts=asked))
+            if not quiet:
+                _print(results[-1])
+            if asked():
+                break
+    code = _worst([EXIT_CODES[result.outcome] for result in results])
+    return _store(output, results) or code if output else code
+
+
+def _worst(codes: list[int]) -> int:
+    """Interrupted before not applied before failed before passed."""
+    return next((code for code in (2, 6, 1) if code in codes), 0)
+
+
+def _store(output: Path, results: list[Result]) -> int:
+    from loadkit.report.json import dump, write_text
+
+    try:
+        write_text(output, dump(results))
+    except OutputError as error:
+        _complain(error)
+        return error.exit_code
+    return 0
+
+
+def _print(result: Result) -> None:
+    import shutil
+
+    from loadkit.report.text import text_report
+
+    width = min(shutil.get_terminal_size((100, 24)).columns, 140)
+    typer.echo(text_report(result, width=width))

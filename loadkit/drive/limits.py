@@ -1,0 +1,48 @@
+"""What the machine allows, looked at before the start: file descriptors and local ports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from loadkit.plan.errors import UsageError
+
+SPARE: Final = 64
+"""Descriptors for everything that is not a connection."""
+
+
+def make_room(connections: int) -> None:
+    """Raise the soft limit of file descriptors as far as needed and allowed.
+
+    Raises `UsageError` with the figures when it does not suffice.
+    """
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return
+    needed = connections + SPARE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise UsageError(
+            f"{connections:,} connections need {needed:,} file descriptors and the limit is {hard:,}; "
+            f"use fewer threads, or raise it (ulimit -Hn {needed})"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def check_ports(connections: int) -> None:
+    """See that there are local ports for as many connections to one address, where the system says.
+
+    Raises `UsageError` with the figures when there are not.
+    """
+    try:
+        low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    except (OSError, ValueError):
+        return
+    if connections > high - low + 1:
+        raise UsageError(
+            f"{connections:,} connections to one address need as many local ports and there are {high - low + 1:,}; "
+            "use fewer threads, or widen net.ipv4.ip_local_port_range"
+        )

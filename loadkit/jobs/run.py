@@ -1,0 +1,178 @@
+"""Run a scenario and say what was found: the whole way from a plan to a result."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
+
+import loadkit
+from loadkit.drive.threads import Driven, drive
+from loadkit.jobs.interrupts import Interrupts
+from loadkit.jobs.server import running
+from loadkit.judge.caveats import caveats
+from loadkit.judge.result import Environment, Result, ScenarioInfo
+from loadkit.judge.summary import intervals, rows
+from loadkit.judge.verdict import outcome, verdicts
+from loadkit.measure.clock import SystemClock
+from loadkit.plan.endpoint import Endpoint, bare
+from loadkit.plan.errors import UsageError
+from loadkit.plan.scenario import Scenario
+from loadkit.plan.units import SECOND
+from loadkit.plan.workload import closed
+from loadkit.wire.base import Clock, Origin, Request, Wire
+from loadkit.wire.encode import encode
+
+if TYPE_CHECKING:
+    from loadkit.drive.progress import Watcher
+
+
+def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callable[[], int] | None = None) -> Result:
+    """Run a scenario and return what was found.
+
+    >>> result = run(Scenario(endpoints=[Endpoint("GET", "http://127.0.0.1:8000/")], duration="5s"))
+    >>> result.throughput, result.response_time.p99
+
+    Args:
+        scenario: what to run.
+        watch: called a few times a second with a `Snapshot`.
+        interrupts: tells how often the user asked to stop; by default SIGINT and SIGTERM are counted while it runs.
+
+    Raises `UsageError` before anything is sent for what cannot work: a host that does not resolve, a certificate
+    that is not trusted, a server that does not come up, too few file descriptors.
+    """
+    clock = SystemClock()
+    requests = [encode(endpoint, scenario) for endpoint in scenario.endpoints]
+    wire = open_wire(scenario, clock)
+    origins = dict.fromkeys(request.origin for request in requests)
+    for origin in origins:
+        wire.resolve(origin)
+    with Interrupts() if interrupts is None else nullcontext(interrupts) as asked, _server(scenario, wire):
+        for origin in origins:
+            _check_trust(wire, origin)
+        started = datetime.now(UTC)
+        driven = drive(scenario, requests, wire, clock, watch=watch, interrupts=asked)
+    return _result(scenario, wire, driven, clock, started)
+
+
+def once(scenario: Scenario) -> Scenario:
+    """The same scenario with each endpoint sent once, by one thread, and only failures judged."""
+    endpoints = [endpoint.replace(weight=1, threads=None) for endpoint in scenario.endpoints]
+    return scenario.replace(
+        endpoints=endpoints, threads=1, iterations=len(endpoints), duration=None, warmup=0, think_time=0, thresholds=()
+    )
+
+
+def open_wire(scenario: Scenario, clock: Clock) -> Wire:
+    """The client a scenario asks for."""
+    if scenario.transport == "requests":
+        from loadkit.wire.requests import RequestsWire
+
+        return RequestsWire(clock, scenario)
+    from loadkit.wire.sockets import SocketWire
+
+    return SocketWire(clock, scenario)
+
+
+def _server(scenario: Scenario, wire: Wire) -> AbstractContextManager[None]:
+    if scenario.server is None:
+        return nullcontext()
+    probe = encode(Endpoint("GET", scenario.ready, timeout=1), scenario)
+    wire.resolve(probe.origin)
+    within = cast(float, scenario.ready_timeout)
+    return running(scenario.server, answers=lambda: _answers(wire, probe), within=within)
+
+
+def _answers(wire: Wire, probe: Request) -> bool:
+    connection = wire.connect(probe.origin)
+    status, *_ = connection.sender(probe)()
+    connection.close()
+    return 200 <= status < 500
+
+
+def _check_trust(wire: Wire, origin: Origin) -> None:
+    """A certificate that is not trusted will not be for any thread: say it once, before the start."""
+    if not origin.tls:
+        return
+    connection = wire.connect(origin)
+    failure = connection.open().failure
+    connection.close()
+    if failure and failure.kind == "tls":
+        raise UsageError(f"{failure.message}; trust its authority with --ca FILE (ca=), or nobody's with --insecure")
+
+
+def _result(scenario: Scenario, wire: Wire, driven: Driven, clock: SystemClock, started: datetime) -> Result:
+    duration = _duration(driven)
+    total, endpoints = rows(driven.recording, duration=duration, started=driven.measured_from)
+    found = verdicts(scenario.limits, total, endpoints)
+    info = describe(scenario)
+    environment = _environment(scenario, _clock_source(wire, driven, total.response_time.count), driven)
+    doubts = caveats(total, info, environment, duration=duration, stuck=driven.stuck, steps=clock.steps)
+    return Result(
+        scenario=info,
+        environment=environment,
+        started_at=started.isoformat(timespec="milliseconds"),
+        duration=duration,
+        outcome=outcome(total, found, interrupted=driven.interrupted),
+        total=total,
+        endpoints=endpoints,
+        thresholds=found,
+        caveats=doubts,
+        intervals=intervals(driven.recording.series),
+    )
+
+
+def _duration(driven: Driven) -> float:
+    return max(0, driven.stopped_at - driven.measured_from) / SECOND
+
+
+def describe(scenario: Scenario) -> ScenarioInfo:
+    """A scenario as it is stored with its result: what was asked, without headers, bodies and secrets."""
+    workload = closed(scenario)
+    return ScenarioInfo(
+        name=scenario.name or "scenario",
+        description=scenario.description,
+        base_url=bare(scenario.base_url) if scenario.base_url else "",
+        threads=scenario.total_threads,
+        duration=None if workload.duration is None else workload.duration / SECOND,
+        iterations=scenario.iterations,
+        rate=None,
+        warmup=cast(float, scenario.warmup),
+        think_time=cast(float, scenario.think_time),
+        timeout=cast(float, scenario.timeout),
+        transport=scenario.transport,
+        verify=scenario.verify,
+        endpoints=list(scenario.labels),
+    )
+
+
+def _clock_source(wire: Wire, driven: Driven, replies: int) -> str:
+    if wire.clock_source == "own" or (driven.unstamped and driven.unstamped >= replies):
+        return "own"
+    return "mixed" if driven.unstamped else "kernel"
+
+
+def _environment(scenario: Scenario, clock: str, driven: Driven) -> Environment:
+    return Environment(
+        loadkit=loadkit.__version__,
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        system=f"{platform.system()} {platform.release()}",
+        machine=platform.machine(),
+        cpu_count=os.cpu_count() or 1,
+        transport=scenario.transport,
+        clock=clock,
+        cpu_seconds=driven.cpu_seconds,
+        peak_memory=_peak_memory(),
+    )
+
+
+def _peak_memory() -> int:
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else peak * 1024

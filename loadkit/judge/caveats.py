@@ -1,0 +1,113 @@
+"""Reasons to doubt a result, each with its figure and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from typing import TYPE_CHECKING
+
+from loadkit.judge.result import Caveat, Environment, Row, ScenarioInfo
+from loadkit.plan.units import SECOND, show_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+BUSY = 0.8
+"""Share of one CPU above which the interpreter itself may be what was measured."""
+
+
+def caveats(
+    total: Row,
+    scenario: ScenarioInfo,
+    environment: Environment,
+    *,
+    duration: float,
+    stuck: Sequence[str] = (),
+    steps: Sequence[int] = (),
+) -> list[Caveat]:
+    """What the figures themselves, and the machine, give reason to doubt."""
+    found = [
+        *_stuck(stuck),
+        *_few_samples(total),
+        *_busy_generator(total, environment, duration),
+        *_late_replies(total),
+        *_clock(environment, steps),
+        *_security(scenario),
+        *_surroundings(),
+    ]
+    return [Caveat(code=code, message=message) for code, message in found]
+
+
+def _stuck(stuck: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for place in stuck:
+        yield "stuck", f"a thread did not end when it was told to; it was left behind at {place}"
+
+
+def _few_samples(total: Row) -> Iterator[tuple[str, str]]:
+    good = total.response_time.count
+    for name, share, needed in (("p99.9", 0.001, 10_000), ("p99", 0.01, 1_000)):
+        if 0 < good < needed:
+            yield (
+                "few-samples",
+                (
+                    f"{name} of {good:,} replies rests on the slowest {max(1, round(good * share)):,}; "
+                    f"send at least {needed:,} requests to believe it"
+                ),
+            )
+            return
+
+
+def _busy_generator(total: Row, environment: Environment, duration: float) -> Iterator[tuple[str, str]]:
+    used = environment.cpu_seconds / duration if duration else 0.0
+    if total.requests and used > BUSY:
+        yield (
+            "generator-busy",
+            (
+                f"loadkit itself used {used:.0%} of a CPU, and one interpreter has one: the server may be able to do "
+                f"more (replies waited {show_seconds(total.pickup.p50)} in the median to be picked up, which is not "
+                "in the service time)"
+            ),
+        )
+
+
+def _late_replies(total: Row) -> Iterator[tuple[str, str]]:
+    if total.requests and total.drained > total.response_time.count // 2:
+        yield (
+            "too-short",
+            (
+                f"{total.drained:,} of {total.response_time.count:,} good replies came after the stop and are not in "
+                "the throughput; run longer"
+            ),
+        )
+
+
+def _clock(environment: Environment, steps: Sequence[int]) -> Iterator[tuple[str, str]]:
+    if environment.clock == "own":
+        yield (
+            "own-clock",
+            (
+                "arrivals were not stamped by the kernel but read by our own clock: with many threads, "
+                "service times include the wait for the interpreter"
+            ),
+        )
+
+    if steps:
+        yield (
+            "clock-step",
+            (
+                f"the wall clock was set {len(steps)} times, by up to {show_seconds(max(map(abs, steps)) / SECOND)}; "
+                "replies under way then were timed by our own clock"
+            ),
+        )
+
+
+def _security(scenario: ScenarioInfo) -> Iterator[tuple[str, str]]:
+    if not scenario.verify:
+        yield "insecure", "certificates were not verified (verify=False)"
+
+
+def _surroundings() -> Iterator[tuple[str, str]]:
+    if sys.gettrace() is not None or "coverage" in sys.modules:
+        yield "traced", "a debugger or coverage was active: every figure of the generator's own is slower for it"
+    if importlib.util.find_spec("niquests"):
+        yield "niquests", "niquests is installed; it replaces the urllib3 under requests in this whole environment"

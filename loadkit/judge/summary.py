@@ -1,0 +1,124 @@
+"""A recording as figures: rows, intervals, and the laws they must keep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadkit.judge.result import FailureExample, Interval, IntervalRow, Row, Times
+from loadkit.measure.histogram import Histogram
+from loadkit.plan.units import SECOND
+
+if TYPE_CHECKING:
+    from loadkit.measure.recording import Counts, Recording, Slice
+
+TOTAL = "total"
+
+
+def times(histogram: Histogram) -> Times:
+    """A histogram's figures in seconds."""
+    p50, p75, p90, p95, p99, p99_9 = histogram.percentiles([50, 75, 90, 95, 99, 99.9])
+    empty = not histogram.count
+    return Times(
+        count=histogram.count,
+        sum_ns=histogram.sum,
+        min=None if empty else histogram.min / SECOND,
+        mean=None if histogram.mean is None else histogram.mean / SECOND,
+        p50=_seconds(p50),
+        p75=_seconds(p75),
+        p90=_seconds(p90),
+        p95=_seconds(p95),
+        p99=_seconds(p99),
+        p99_9=_seconds(p99_9),
+        max=None if empty else histogram.max / SECOND,
+        hdr=histogram.encode(),
+    )
+
+
+def histogram(stored: Times) -> Histogram:
+    """The histogram behind stored figures; `ValueError` when its text cannot be read."""
+    made = Histogram.decode(stored.hdr)
+    if made.count != stored.count:
+        raise ValueError(f"a histogram holds {made.count:,} values and says {stored.count:,}")
+    made.restore(_nanoseconds(stored.min), _nanoseconds(stored.max), stored.sum_ns)
+    return made
+
+
+def row(name: str, counts: Counts, *, duration: float, started: int) -> Row:
+    """One label's figures over `duration` seconds; `started` is when measuring began.
+
+    `throughput` is good replies that came before the stop, a second.
+    """
+    assert sum(counts.statuses.values()) == counts.good, "each good reply has one status"
+    assert sum(counts.failures.values()) == counts.failed, "each failed request has one kind"
+    requests = counts.requests
+    return Row(
+        name=name,
+        requests=requests,
+        throughput=(counts.good - counts.drained) / duration if duration > 0 else 0.0,
+        error_rate=counts.failed / requests if requests else 0.0,
+        statuses=dict(sorted(counts.statuses.items())),
+        failures=dict(counts.failures.most_common()),
+        failed_statuses=dict(sorted(counts.failed_statuses.items())),
+        examples=_examples(counts, started),
+        drained=counts.drained,
+        unsent=counts.unsent,
+        cut=counts.cut,
+        connects=counts.connects,
+        reconnects=counts.reconnects,
+        connect_seconds=counts.connect_time / SECOND,
+        bytes_sent=counts.bytes_sent,
+        bytes_received=counts.bytes_received,
+        response_time=times(counts.response_time),
+        service_time=times(counts.service_time),
+        lateness=times(counts.lateness),
+        pickup=times(counts.pickup),
+        failure_time=times(counts.failure_time),
+    )
+
+
+def rows(recording: Recording, *, duration: float, started: int) -> tuple[Row, list[Row]]:
+    """The total and a row for each label; the total is their sum, asserted."""
+    total = row(TOTAL, recording.total(), duration=duration, started=started)
+    each = [row(label, counts, duration=duration, started=started) for label, counts in recording.labels.items()]
+    assert total.requests == sum(one.requests for one in each), "every request is in one row"
+    assert total.requests == sum(total.statuses.values()) + sum(total.failures.values()), "and counted once"
+    return total, each
+
+
+def intervals(series: list[Slice]) -> list[Interval]:
+    """The series, second by second."""
+    return [_interval(piece) for piece in series]
+
+
+def _interval(piece: Slice) -> Interval:
+    merged = Histogram()
+    endpoints = []
+    for label, (requests, failures, packed) in piece.rows.items():
+        one = Histogram.unpack(packed)
+        merged.add(one)
+        endpoints.append(IntervalRow(name=label, requests=requests, failures=failures, response_time=times(one)))
+    total = IntervalRow(
+        name=TOTAL,
+        requests=sum(one.requests for one in endpoints),
+        failures=sum(one.failures for one in endpoints),
+        response_time=times(merged),
+    )
+    return Interval(start=float(piece.second), length=float(piece.length), total=total, endpoints=endpoints)
+
+
+def _examples(counts: Counts, started: int) -> list[FailureExample]:
+    ordered = sorted(counts.reasons.items(), key=lambda item: (-item[1][0], item[1][1]))
+    return [
+        FailureExample(
+            kind=failure.kind, message=failure.message, count=count, first_at=max(0.0, (first - started) / SECOND)
+        )
+        for failure, (count, first) in ordered
+    ]
+
+
+def _seconds(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / SECOND
+
+
+def _nanoseconds(seconds: float | None) -> int:
+    return 0 if seconds is None else round(seconds * SECOND)

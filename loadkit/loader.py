@@ -1,0 +1,125 @@
+"""What a user names, as scenarios: a file, a folder, `file.py::name`, or a bare URL.
+
+Scenario files are imported with pytest's assertion rewriting, so that a failed check shows its values.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from loadkit.plan.endpoint import Endpoint, bare, full_url
+from loadkit.plan.errors import NothingToRun, UsageError
+from loadkit.plan.scenario import Scenario
+
+
+def load(target: str) -> list[Scenario]:
+    """The scenarios a target names, in the order they are written.
+
+    Raises `UsageError` naming the file and line for a file that cannot be read, and `NothingToRun` where there is no
+    scenario.
+    """
+    if "://" in target:
+        url = full_url(target, what="target")
+        return [Scenario(endpoints=[Endpoint("GET", url)], name=bare(url))]
+    path, separator, name = target.partition("::")
+    found = list(_in_path(Path(path), target))
+    if not separator:
+        if not found:
+            raise NothingToRun(f"there is no scenario in {path}; a scenario is a variable like shop = Scenario(…)")
+        return found
+    chosen = [scenario for scenario in found if scenario.name == name]
+    if not chosen:
+        known = ", ".join(str(scenario.name) for scenario in found) or "none"
+        raise UsageError(f"there is no scenario {name!r} in {path}; it has {known}")
+    return chosen
+
+
+def _in_path(path: Path, target: str) -> Iterator[Scenario]:
+    if path.is_dir():
+        for file in sorted(path.rglob("*.py")):
+            if not any(part.startswith((".", "_")) for part in file.relative_to(path).parts):
+                yield from _in_file(file)
+    elif path.is_file():
+        yield from _in_file(path)
+    else:
+        hint = (
+            f"; for a URL write 'http://{target}'"
+            if ":" in target or ("." in path.name and path.suffix != ".py")
+            else ""
+        )
+        raise UsageError(f"there is no file or folder {str(path)!r}{hint}")
+
+
+def _in_file(path: Path) -> Iterator[Scenario]:
+    code, imported = _compile(path)
+    module = _run(path, code)
+    seen: set[int] = set()
+    for name, value in vars(module).items():
+        if isinstance(value, Scenario) and not name.startswith("_") and name not in imported and id(value) not in seen:
+            seen.add(id(value))
+            yield value if value.name else _named(value, name, module)
+
+
+def _named(scenario: Scenario, name: str, module: ModuleType) -> Scenario:
+    summary = (module.__doc__ or "").strip().partition("\n")[0]
+    return scenario.replace(name=name, description=scenario.description or summary)
+
+
+def _compile(path: Path) -> tuple[CodeType, set[str]]:
+    """The file's code, its asserts rewritten, and the names it imports."""
+    try:
+        source = path.read_bytes()
+        tree = ast.parse(source, str(path))
+        if any(isinstance(node, ast.Assert) for node in ast.walk(tree)):
+            # 0.15 s of import, only for files with an assert in them
+            from _pytest.assertion.rewrite import rewrite_asserts
+
+            rewrite_asserts(tree, source, str(path))
+        return compile(tree, str(path), "exec", dont_inherit=True), _imported(tree)
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        raise UsageError(f"{path}:{error.lineno}: {error.msg}{f': {line}' if line else ''}") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from None
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """Names that are some other file's: its scenarios are run there."""
+    return {
+        (alias.asname or alias.name).partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def _run(path: Path, code: CodeType) -> ModuleType:
+    where = path.resolve()
+    name = f"loadkit_scenario_{where.stem}_{hashlib.sha256(str(where).encode()).hexdigest()[:8]}"
+    module = ModuleType(name)
+    module.__file__ = str(where)
+    sys.modules[name] = module
+    # its neighbours can be imported, as when Python runs the file itself
+    if str(where.parent) not in sys.path:
+        sys.path.insert(0, str(where.parent))
+    try:
+        exec(code, vars(module))  # noqa: S102 - a scenario file is code, and the user named it
+    except (Exception, SystemExit) as error:
+        raise UsageError(_told(path, error)) from error
+    return module
+
+
+def _told(path: Path, error: BaseException) -> str:
+    """An error of the file's own: where in it, on which line, and why."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    place = f"{path}:{frames[-1].lineno}" if frames else str(path)
+    if isinstance(error, UsageError):
+        return f"{place}: {error}"
+    line = f" at {frames[-1].line}" if frames and frames[-1].line else ""
+    return f"{place}: {type(error).__name__}: {error}{line}"

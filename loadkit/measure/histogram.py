@@ -1,0 +1,222 @@
+"""Counts of how long things took: HdrHistogram's buckets, 1 us to 1 h, three digits, with exact min, max and sum.
+
+The buckets are kept sparse, for there are many histograms (an endpoint has five, and each second of the
+series has its own) and each uses a few hundred of the 23,552 buckets. hdrhistogram encodes and decodes; its surprises
+end here: values out of range are clamped, not dropped; percentiles round their rank up and never leave [min, max].
+
+Bucket k holds the values v with k = units(v) below 2048, and above it the top eleven bits of the units; a unit is
+512 ns, the power of two below 1 us. See Gil Tene, HdrHistogram (`getBucketIndex`, `getSubBucketIndex`).
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+LOWEST = 1_000
+HIGHEST = 3_600 * 1_000_000_000
+DIGITS = 3
+
+UNIT_SHIFT = 9
+_SUB_BUCKETS = 2048
+_HALF = 1024
+# different times held before they are sorted into buckets: bounds memory
+MAX_FRESH = 4096
+_TOP_UNIT = HIGHEST >> UNIT_SHIFT
+
+
+class Histogram:
+    """How often which time was measured, in nanoseconds. One writer; `add` merges exactly, in any order."""
+
+    __slots__ = ("_counts", "_fresh", "count", "max", "min", "sum")
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+        self._fresh: Counter[int] = Counter()
+        self.count = 0
+        self.sum = 0
+        self.min = 0
+        self.max = 0
+
+    @classmethod
+    def of(cls, values: Sequence[int]) -> Histogram:
+        """A histogram of these values, nanoseconds."""
+        made = cls()
+        made.record(values)
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Histogram) and self._state() == other._state()
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def __repr__(self) -> str:
+        return f"Histogram(count={self.count}, min={self.min}, max={self.max})"
+
+    def _state(self) -> tuple[object, ...]:
+        return self.count, self.sum, self.min, self.max, self._settle()
+
+    def record(self, values: Sequence[int]) -> None:
+        """Count values, nanoseconds; negative ones count as 0, and more than an hour as an hour."""
+        if not values:
+            return
+        self._widen(min(values), max(values), len(values))
+        self.sum += sum(values)
+        # counted in C first, 45 ns a value; the buckets take 100 ns, but once for each different value
+        self._fresh.update([value >> UNIT_SHIFT for value in values])
+        if len(self._fresh) > MAX_FRESH:
+            self._settle()
+
+    def _settle(self) -> dict[int, int]:
+        """The counts by bucket, with nothing left to be sorted into them."""
+        counts = self._counts
+        if self._fresh:
+            for unit, count in self._fresh.items():
+                bucket = unit if 0 <= unit < _SUB_BUCKETS else _bucket(unit)
+                counts[bucket] = counts.get(bucket, 0) + count
+            self._fresh.clear()
+        return counts
+
+    def add(self, other: Histogram) -> None:
+        """Merge another one into this."""
+        if not other.count:
+            return
+        self._widen(other.min, other.max, other.count)
+        self.sum += other.sum
+        counts = self._settle()
+        for bucket, count in other._settle().items():
+            counts[bucket] = counts.get(bucket, 0) + count
+
+    def _widen(self, least: int, most: int, count: int) -> None:
+        self.min = min(self.min, least) if self.count else least
+        self.max = max(self.max, most) if self.count else most
+        self.count += count
+
+    @property
+    def mean(self) -> float | None:
+        """Nanoseconds, exact; None when empty."""
+        return self.sum / self.count if self.count else None
+
+    def percentile(self, percent: float) -> int | None:
+        """The smallest recorded value (a bucket's top, nanoseconds) that `percent` of all are not above.
+
+        The rank is rounded up, as in the Java original. None when empty; `ValueError` outside of (0, 100].
+        """
+        return self.percentiles([percent])[0]
+
+    def percentiles(self, percents: Iterable[float]) -> list[int | None]:
+        """Several percentiles in one pass over the buckets."""
+        ranks = [self._rank(percent) for percent in percents]
+        if not self.count:
+            return [None] * len(ranks)
+        found: dict[int, int] = {}
+        wanted = sorted(set(ranks), reverse=True)
+        seen = 0
+        for bucket, count in sorted(self._settle().items()):
+            seen += count
+            while wanted and seen >= wanted[-1]:
+                found[wanted.pop()] = min(max(_span(bucket)[1], self.min), self.max)
+        return [found[rank] for rank in ranks]
+
+    def _rank(self, percent: float) -> int:
+        if not 0 < percent <= 100:
+            raise ValueError(f"a percentile is above 0 and at most 100, not {percent!r}")
+        # to the 12th digit: 99.9 % of 1000 is 999, and not the 1000 that binary floats make of it
+        return max(1, math.ceil(round(percent * self.count / 100, 9)))
+
+    def buckets(self) -> list[tuple[int, int, int]]:
+        """`(lowest, highest, count)` of the buckets in use, in order; nanoseconds, both ends included."""
+        return [(*_span(bucket), count) for bucket, count in sorted(self._settle().items())]
+
+    # -- encoding
+
+    def encode(self) -> str:
+        """The standard compressed HdrHistogram text (V2, base64), values in nanoseconds."""
+        from hdrh.histogram import HdrHistogram
+
+        made = HdrHistogram(LOWEST, HIGHEST, DIGITS)
+        counts = self._settle()
+        for bucket, count in counts.items():
+            made.counts[bucket] = count
+        made.total_count = self.count
+        if counts:
+            made.max_value = _span(max(counts))[1]
+        return str(made.encode().decode("ascii"))
+
+    @classmethod
+    def decode(cls, text: str) -> Histogram:
+        """Read what `encode` of this or of any HdrHistogram wrote; `ValueError` if it is none.
+
+        Exact figures are not part of the text: min, max and sum are those of the buckets until `restore`.
+        """
+        from hdrh.histogram import HdrHistogram
+
+        try:
+            read = HdrHistogram.decode(text)
+        except Exception as error:  # the library raises six kinds, from struct to zlib
+            raise ValueError(f"not an encoded histogram: {text[:40]!r}") from error
+        made = cls()
+        same = (read.unit_magnitude, read.sub_bucket_count) == (UNIT_SHIFT, _SUB_BUCKETS)
+        for index, count in enumerate(read.counts):
+            if count:
+                low = read.get_value_from_index(index)
+                bucket = index if same else _bucket(low >> UNIT_SHIFT)
+                made._counts[bucket] = made._counts.get(bucket, 0) + int(count)
+        made._estimate()
+        return made
+
+    def _estimate(self) -> None:
+        self.count = sum(self._counts.values())
+        if self._counts:
+            self.min, self.max = _span(min(self._counts))[0], _span(max(self._counts))[1]
+            self.sum = sum(sum(_span(bucket)) // 2 * count for bucket, count in self._counts.items())
+
+    def restore(self, least: int, most: int, total: int) -> None:
+        """Put the exact figures back that were stored beside the text."""
+        if self.count:
+            self.min, self.max, self.sum = least, most, total
+
+    def pack(self) -> bytes:
+        """The smallest exact form, to be kept in memory: see `unpack`."""
+        flat = array("q", (self.count, self.sum, self.min, self.max))
+        for bucket, count in sorted(self._settle().items()):
+            flat.extend((bucket, count))
+        return _squeeze(flat)
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Histogram:
+        """The histogram that was packed."""
+        flat = _swell(packed)
+        made = cls()
+        made.count, made.sum, made.min, made.max = flat[:4]
+        made._counts = dict(zip(flat[4::2], flat[5::2], strict=True))
+        return made
+
+
+def _bucket(unit: int) -> int:
+    unit = min(max(unit, 0), _TOP_UNIT)
+    shift = max(0, unit.bit_length() - 11)
+    return shift * _HALF + (unit >> shift)
+
+
+def _span(bucket: int) -> tuple[int, int]:
+    """The lowest and the highest value of a bucket, nanoseconds."""
+    shift = max(0, bucket // _HALF - 1)
+    low = (bucket - shift * _HALF) << (shift + UNIT_SHIFT)
+    return low, low + (1 << (shift + UNIT_SHIFT)) - 1
+
+
+def _squeeze(flat: array[int]) -> bytes:
+    import zlib
+
+    return zlib.compress(flat.tobytes(), 1)
+
+
+def _swell(packed: bytes) -> array[int]:
+    import zlib
+
+    flat = array("q")
+    flat.frombytes(zlib.decompress(packed))
+    return flat

@@ -1,0 +1,295 @@
+"""What a run has counted: a writer for each thread, and one recording they are merged into, second by second.
+
+A thread writes samples to its `Tape`s and looks at nobody. Once a second it hands what it has to the
+recording (see `Batch`), which belongs to one thread, too. So nothing on the way of a request is shared or locked, and
+merging is addition: any split of a run, added in any order, is the same recording.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from loadkit.measure.histogram import Histogram
+from loadkit.measure.sample import STRIDE, columns
+from loadkit.plan.label import MAX_LABELS, OTHER
+from loadkit.plan.units import SECOND
+from loadkit.wire.base import Failure, Note
+
+FOLD = 256
+"""Samples a thread writes before it folds them: 0.1 ms of work, in which the other threads wait."""
+
+MAX_REASONS = 20
+"""Different messages kept of each kind of failure; the rest is counted as one."""
+
+MAX_INTERVALS = 600
+MAX_SERIES_BYTES = 8_000_000
+
+
+@dataclass(slots=True)
+class Counts:
+    """All that is counted under one label. Mergeable by `add`."""
+
+    response_time: Histogram = field(default_factory=Histogram)
+    service_time: Histogram = field(default_factory=Histogram)
+    lateness: Histogram = field(default_factory=Histogram)
+    pickup: Histogram = field(default_factory=Histogram)
+    failure_time: Histogram = field(default_factory=Histogram)
+    statuses: Counter[int] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    failed_statuses: Counter[int] = field(default_factory=Counter)
+    reasons: dict[Failure, tuple[int, int]] = field(default_factory=dict)
+    """How often, and when first (nanoseconds of the monotonic clock)."""
+    drained: int = 0
+    unsent: int = 0
+    cut: int = 0
+    connects: int = 0
+    reconnects: int = 0
+    connect_time: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+    @property
+    def good(self) -> int:
+        """Good replies."""
+        return self.response_time.count
+
+    @property
+    def failed(self) -> int:
+        """Failed requests."""
+        return self.failure_time.count
+
+    @property
+    def requests(self) -> int:
+        """Requests that ended, well or not."""
+        return self.good + self.failed
+
+    def take(self, samples: list[int], request_size: int) -> None:
+        """Count good replies."""
+        taken = columns(samples)
+        self.response_time.record(taken.response_time)
+        self.service_time.record(taken.service_time)
+        self.lateness.record(taken.lateness)
+        self.pickup.record(taken.pickup)
+        self.statuses.update(taken.statuses)
+        self.bytes_received += sum(taken.sizes)
+        self.bytes_sent += request_size * len(taken.sizes)
+
+    def fail(self, failure: Failure, *, at: int, span: int, status: int, size: int) -> None:
+        """Count a failed request that took `span` nanoseconds and ended at `at`."""
+        self.failure_time.record((span,))
+        self.failures[failure.kind] += 1
+        self.bytes_received += size
+        if status:
+            self.failed_statuses[status] += 1
+        self._reason(failure, 1, at)
+
+    def connected(self, note: Note) -> None:
+        """Count what a note says of connections."""
+        self.connects += note.connects
+        self.reconnects += note.reconnects
+        self.connect_time += note.connect_time
+
+    def add(self, other: Counts) -> None:
+        """Merge another one into this."""
+        for name in ("response_time", "service_time", "lateness", "pickup", "failure_time"):
+            getattr(self, name).add(getattr(other, name))
+        for name in ("statuses", "failures", "failed_statuses"):
+            getattr(self, name).update(getattr(other, name))
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for failure, (count, first) in other.reasons.items():
+            self._reason(failure, count, first)
+
+    def _reason(self, failure: Failure, count: int, first: int) -> None:
+        known = self.reasons.get(failure)
+        if known is None and sum(reason.kind == failure.kind for reason in self.reasons) >= MAX_REASONS:
+            failure = Failure(failure.kind, f"… more than {MAX_REASONS} different messages")
+            known = self.reasons.get(failure)
+        seen, earliest = known or (0, first)
+        self.reasons[failure] = seen + count, min(earliest, first)
+
+
+_SUMS = (
+    "drained",
+    "unsent",
+    "cut",
+    "connects",
+    "reconnects",
+    "connect_time",
+    "bytes_sent",
+    "bytes_received",
+)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one thread has of one label for one second, on its way to the recording."""
+
+    second: int
+    label: str
+    samples: list[int]
+    request_size: int
+    counts: Counts | None
+
+
+class Tape:
+    """What one thread writes for one of its requests."""
+
+    __slots__ = ("_counts", "_label", "request_size", "samples")
+
+    def __init__(self, label: str, request_size: int) -> None:
+        self.samples: list[int] = []
+        self._label = label
+        self.request_size = request_size
+        self._counts: Counts | None = None
+
+    @property
+    def counts(self) -> Counts:
+        """The folded part, made when it is first needed: most threads of many have a few samples a second."""
+        if self._counts is None:
+            self._counts = Counts()
+        return self._counts
+
+    def fold(self) -> None:
+        """Count the samples written so far, if there are enough to be worth it."""
+        if len(self.samples) >= FOLD * STRIDE // 4:
+            self.counts.take(self.samples, self.request_size)
+            self.samples.clear()
+
+    def hand_over(self, second: int) -> Batch | None:
+        """Everything written, to be merged by somebody else; the tape is empty then."""
+        if not self.samples and self._counts is None:
+            return None
+        batch = Batch(second, self._label, self.samples, self.request_size, self._counts)
+        self.samples, self._counts = [], None
+        return batch
+
+    def clear(self) -> None:
+        """Forget everything, as at the end of the warm-up."""
+        self.samples, self._counts = [], None
+
+
+@dataclass(slots=True)
+class Slice:
+    """A closed interval of the series: for each label requests, failures and the packed response times."""
+
+    second: int
+    length: int
+    rows: dict[str, tuple[int, int, bytes]]
+
+    def add(self, other: Slice) -> None:
+        """Merge the interval that follows."""
+        self.length += other.length
+        for label, (requests, failures, packed) in other.rows.items():
+            mine = self.rows.get(label)
+            if mine is None:
+                self.rows[label] = requests, failures, packed
+            else:
+                merged = Histogram.unpack(mine[2])
+                merged.add(Histogram.unpack(packed))
+                self.rows[label] = mine[0] + requests, mine[1] + failures, merged.pack()
+
+
+class Recording:
+    """All that was counted, by label and by second. Memory is bounded: labels and the series fold."""
+
+    def __init__(self, labels: tuple[str, ...] = ()) -> None:
+        self.labels: dict[str, Counts] = {label: Counts() for label in labels}
+        self.series: list[Slice] = []
+        self.folded_labels = 0
+        self._open: dict[int, dict[str, Counts]] = {}
+        self._bytes = 0
+        self._length = 1
+
+    def absorb(self, batch: Batch) -> None:
+        """Merge what a thread has handed over."""
+        counts = self._counts_of(batch.second, batch.label)
+        if batch.samples:
+            counts.take(batch.samples, batch.request_size)
+        if batch.counts:
+            counts.add(batch.counts)
+
+    def close_before(self, second: int) -> None:
+        """Seconds before this one are complete: they go into the totals and the series."""
+        for done in sorted(key for key in self._open if key < second):
+            self._close(done, self._open.pop(done))
+
+    def finish(self) -> None:
+        """All has been absorbed."""
+        if self._open:
+            self.close_before(max(self._open) + 1)
+
+    def between(self, first: int, last: int) -> Counts:
+        """What the seconds from `first` to before `last` held, as far as they are open yet; for showing."""
+        merged = Counts()
+        for second in range(first, last):
+            for counts in self._open.get(second, {}).values():
+                merged.add(counts)
+        return merged
+
+    def requests_and_failures(self) -> tuple[int, int]:
+        """How many so far."""
+        found = list(self._all())
+        return sum(counts.requests for counts in found), sum(counts.failed for counts in found)
+
+    def _all(self) -> Iterator[Counts]:
+        yield from self.labels.values()
+        for rows in self._open.values():
+            yield from rows.values()
+
+    def total(self) -> Counts:
+        """Everything, all labels together."""
+        merged = Counts()
+        for counts in self.labels.values():
+            merged.add(counts)
+        return merged
+
+    def _counts_of(self, second: int, label: str) -> Counts:
+        if label not in self.labels:
+            if len(self.labels) < MAX_LABELS:
+                self.labels[label] = Counts()
+            else:
+                self.folded_labels += 1
+                label = OTHER
+                self.labels.setdefault(OTHER, Counts())
+        return self._open.setdefault(second, {}).setdefault(label, Counts())
+
+    def _close(self, second: int, rows: dict[str, Counts]) -> None:
+        packed = {}
+        for label, counts in rows.items():
+            self.labels[label].add(counts)
+            packed[label] = (counts.requests, counts.failed, counts.response_time.pack())
+        if second >= 0:
+            self._append(Slice(second, 1, packed))
+
+    def _append(self, piece: Slice) -> None:
+        last = self.series[-1] if self.series else None
+        if last and piece.second < last.second + self._length:
+            last.add(piece)
+            last.length = max(1, min(last.length, self._length))
+        else:
+            self.series.append(piece)
+        self._bytes += sum(len(packed) for _, _, packed in piece.rows.values())
+        if len(self.series) > MAX_INTERVALS or self._bytes > MAX_SERIES_BYTES:
+            self._fold_series()
+
+    def _fold_series(self) -> None:
+        """Make intervals twice as long: 1 s, 2 s, 4 s …"""
+        self._length *= 2
+        folded: list[Slice] = []
+        for piece in self.series:
+            piece.second -= piece.second % self._length
+            if folded and folded[-1].second == piece.second:
+                folded[-1].add(piece)
+            else:
+                folded.append(piece)
+            folded[-1].length = self._length
+        self.series = folded
+        self._bytes = sum(len(row[2]) for piece in folded for row in piece.rows.values())
+
+
+def second_of(instant: int, start: int) -> int:
+    """Which second of the measured time an instant lies in."""
+    return (instant - start) // SECOND

@@ -1,0 +1,26 @@
+"""Names of rows: raw paths folded to patterns, so that `/users/17` and `/users/18` are one."""
+
+from __future__ import annotations
+
+import re
+
+OTHER = "(other)"
+MAX_LABELS = 200
+
+_NUMBER = re.compile(r"\d+")
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+# long hexadecimal with a digit in it: a hash or object id, not a word like "decade"
+_HEX = re.compile(r"(?=.*\d)[0-9a-f]{12,}", re.IGNORECASE)
+
+
+def pattern(path: str) -> str:
+    """A path with the segments that look like identities replaced.
+
+    >>> pattern("/users/17/orders/3f9a2c1b-0000-4000-8000-000000000000")
+    '/users/{id}/orders/{id}'
+    """
+    return "/".join("{id}" if _is_identity(part) else part for part in path.split("/"))
+
+
+def _is_identity(segment: str) -> bool:
+    return any(form.fullmatch(segment) for form in (_NUMBER, _UUID, _HEX))

@@ -1,0 +1,137 @@
+"""Limits on a result, as people write them: `p99 < 250ms`, `GET /search: error_rate < 1%`, `p(95)<200`."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from loadkit.plan.errors import UsageError
+from loadkit.plan.units import per_second, seconds, show_rate, show_seconds, three_digits
+
+OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+}
+
+# k6's names beside ours
+_ALIASES = {"avg": "mean", "med": "p50", "rate": "error_rate", "count": "requests", "errors": "failures"}
+_TIMES = ("min", "mean", "max")
+_FORM = re.compile(
+    r"(?:(?P<label>.+?)\s*:\s+)?"
+    r"(?:(?P<time>response_time|service_time)[.\s]\s*)?"
+    r"(?P<metric>p\(?\d+(?:\.\d+)?\)?|[a-z_]+)\s*"
+    r"(?P<operator><=|>=|==|<|>)\s*(?P<limit>\S.*?)\s*"
+)
+_RIGHT = "write it like 'p99 < 250ms', 'throughput > 500/s' or 'GET /search: error_rate < 1%'"
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A limit on one figure of a result.
+
+    `metric` is `p<number>`, `min`, `mean`, `max` (of the response time, or of `time` if it says
+    `service_time`), `throughput`, `error_rate`, `requests` or `failures`; `limit` is in seconds, in
+    requests a second, a share of 1, or a count. `label` names one endpoint's row; None is the total.
+    """
+
+    text: str
+    label: str | None
+    time: str
+    metric: str
+    comparison: str
+    limit: float
+
+    @property
+    def percentile(self) -> float | None:
+        """The rank in percent that is limited, if a percentile is."""
+        return float(self.metric[1:]) if self.metric.startswith("p") else None
+
+    @property
+    def limits_errors(self) -> bool:
+        """It says how many failures are too many."""
+        return self.metric in ("error_rate", "failures")
+
+    def passes(self, value: float | None) -> bool:
+        """A figure that was never measured passes no threshold."""
+        return value is not None and OPERATORS[self.comparison](value, self.limit)
+
+    def show(self, value: float | None) -> str:
+        """A value of this metric as a person reads it."""
+        if value is None:
+            return "nothing measured"
+        if self.metric == "throughput":
+            return show_rate(value)
+        if self.metric == "error_rate":
+            return f"{three_digits(value * 100)} %"
+        return f"{value:,.0f}" if self.metric in ("requests", "failures") else show_seconds(value)
+
+
+def threshold(text: str) -> Threshold:
+    """Read one threshold.
+
+    >>> threshold("GET /search: p99 <= 250ms").limit
+    0.25
+
+    Times need a unit, except in k6's spelling (`p(95)<200`, `avg<200`), which means milliseconds.
+    Raises `UsageError` for text that cannot be read.
+    """
+    found = _FORM.fullmatch(text.strip()) if isinstance(text, str) else None
+    if not found:
+        raise UsageError(f"cannot read the threshold {text!r}; {_RIGHT}")
+    metric = _metric(found["metric"], text)
+    return Threshold(
+        text=text.strip(),
+        label=found["label"],
+        time=found["time"] or "response_time",
+        metric=metric,
+        comparison=found["operator"],
+        limit=_limit(found["metric"], metric, found["limit"], text),
+    )
+
+
+def _metric(written: str, text: str) -> str:
+    name = _ALIASES.get(written, written)
+    rank = re.fullmatch(r"p\(?(\d+(?:\.\d+)?)\)?", name)
+    if rank and 0 < float(rank[1]) <= 100 and ("(" in name) == (")" in name):
+        return f"p{rank[1]}"
+    if name in (*_TIMES, "throughput", "error_rate", "requests", "failures"):
+        return name
+    raise UsageError(
+        f"cannot read the threshold {text!r}: there is no {written!r}; "
+        "use p99 (or any percentile), mean, min, max, throughput, error_rate, requests or failures"
+    )
+
+
+def _limit(written: str, metric: str, limit: str, text: str) -> float:
+    try:
+        if metric == "throughput":
+            return per_second(limit)
+        if metric == "error_rate":
+            return _share(limit)
+        if metric in ("requests", "failures"):
+            return float(int(limit.replace(",", "").replace("_", "")))
+        if re.fullmatch(r"\d+(\.\d+)?", limit):
+            return _bare_time(written, float(limit))
+        return seconds(limit)
+    except (UsageError, ValueError):
+        raise UsageError(f"cannot read the threshold {text!r}; {_RIGHT}") from None
+
+
+def _share(limit: str) -> float:
+    share = float(limit.removesuffix("%").strip()) / 100 if limit.endswith("%") else float(limit)
+    if not 0 <= share <= 1:
+        raise ValueError(limit)
+    return share
+
+
+def _bare_time(written: str, limit: float) -> float:
+    # only k6 writes times without a unit, and it means milliseconds
+    if "(" in written or written in ("avg", "med"):
+        return limit / 1000
+    raise ValueError(limit)

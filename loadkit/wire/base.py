@@ -1,0 +1,146 @@
+"""The door to the network: what a client of loadkit must be able to do, and the values that pass through.
+
+A plug-in is one file with a `Wire`. The threads know nothing of sockets: they hold a `Sender` for each request and
+call it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from loadkit.wire.reply import Reply
+
+Kind: TypeAlias = Literal["dns", "connect", "tls", "send", "timeout", "disconnect", "protocol", "check"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a request failed: a kind to count by, and a sentence for a person."""
+
+    kind: Kind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What was out of the ordinary in one exchange; the common one has none."""
+
+    failure: Failure | None = None
+    connects: int = 0
+    reconnects: int = 0
+    connect_time: int = 0
+    """Nanoseconds."""
+
+
+Exchange: TypeAlias = tuple[int, int, int, int, int, Note | None]
+"""`status, sent, arrived, taken, size, note`: nanoseconds of the monotonic clock, bytes received.
+
+A plain tuple, because one is made for each request: 40 ns against 310 ns for a named one. A failed exchange
+has `arrived == taken`, the instant it was given up, and `sent` 0 if nothing was sent.
+"""
+
+Sender: TypeAlias = Callable[[], Exchange]
+
+
+class BrokenExchange(Exception):
+    """How the wire's own functions tell each other of a failure."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where connections go: scheme, host and port, or the path of a unix socket."""
+
+    scheme: str
+    host: str
+    port: int
+    unix: str | None = None
+
+    def __str__(self) -> str:
+        if self.unix:
+            return f"unix:{self.unix}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def tls(self) -> bool:
+        """Whether what is said there is encrypted."""
+        return self.scheme == "https"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request that is ready to be sent, as often as one likes.
+
+    `payload` is the whole HTTP/1.1 message; `prepared` is what `requests` made of it. `timeout` is the deadline
+    of the whole exchange in nanoseconds; `keep` how many bytes of a body are kept for a check, 0 for none.
+    """
+
+    origin: Origin
+    method: str
+    url: str
+    payload: bytes
+    prepared: object
+    timeout: int
+    keep: int
+
+    @property
+    def idempotent(self) -> bool:
+        """Sending it twice does what sending it once does (RFC 9110, 9.2.2)."""
+        return self.method not in ("POST", "PATCH")
+
+
+class Clock(Protocol):
+    """Time, through one small door; `measure.clock` has the real one and one that is moved by hand."""
+
+    wall_offset: int
+    """Nanoseconds from the monotonic to the wall clock, which the kernel stamps arrivals with."""
+
+    def now(self) -> int:
+        """Nanoseconds of the monotonic clock."""
+
+    def pause(self, wake: threading.Lock, span: int) -> bool:
+        """Wait `span` nanoseconds, or less if `wake` can be taken; whether it was."""
+
+    def reanchor(self) -> int:
+        """Measure `wall_offset` again; how far it had moved, in nanoseconds."""
+
+
+class Connection(Protocol):
+    """One thread's connection to one origin. Made for one thread; only `abort` may be called by another."""
+
+    unstamped: int
+    """Replies whose arrival the kernel did not stamp."""
+
+    def open(self) -> Note:
+        """Connect before the first request is due; a failure is told, and met again by the first request."""
+
+    def sender(self, request: Request) -> Sender:
+        """A function that sends the request, waits for the reply and tells of both."""
+
+    def reply(self) -> Reply:
+        """The last reply of a request that keeps bodies, for a check to look at."""
+
+    def abort(self) -> None:
+        """End an exchange under way in another thread."""
+
+    def close(self) -> None:
+        """Close; nothing is sent after it."""
+
+
+class Wire(Protocol):
+    """A client: opens connections, and says beforehand what will not work."""
+
+    clock_source: str
+
+    def resolve(self, origin: Origin) -> None:
+        """Look names up and read certificates, once, before the start; `UsageError` for what will never work."""
+
+    def connect(self, origin: Origin) -> Connection:
+        """A connection for one thread, not opened yet."""

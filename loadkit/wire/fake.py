@@ -1,0 +1,101 @@
+"""A network that does what a test says: no sockets, no waiting, time moved by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from loadkit.wire.base import Exchange, Failure, Note, Origin, Request, Sender
+from loadkit.wire.reply import Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeReply:
+    """What the network answers: after `after` nanoseconds, a reply or a failure."""
+
+    status: int = 200
+    after: int = 1_000_000
+    picked_up_after: int = 0
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    failure: Failure | None = None
+
+
+Answer: TypeAlias = Callable[[Request, int], FakeReply]
+"""Given a request and how many were sent before it."""
+
+
+class FakeWire:
+    """A wire on a `ManualClock`: each exchange moves it by as long as the reply takes.
+
+    With more than one thread the clock is shared, so what they do adds up one after the other.
+    """
+
+    clock_source = "kernel"
+
+    def __init__(self, clock: Any, answer: Answer | FakeReply | None = None) -> None:
+        self._clock = clock
+        fixed = answer if isinstance(answer, FakeReply) else FakeReply()
+        self._answer: Answer = answer if callable(answer) else lambda request, number: fixed  # noqa: ARG005
+        self.resolved: list[Origin] = []
+        self.sent: list[Request] = []
+
+    def resolve(self, origin: Origin) -> None:
+        """Every host is found."""
+        self.resolved.append(origin)
+
+    def connect(self, origin: Origin) -> FakeConnection:  # noqa: ARG002 - all origins are the same to it
+        """A connection that is always there."""
+        return FakeConnection(self)
+
+    def exchange(self, request: Request) -> tuple[Exchange, FakeReply]:
+        """One request and its answer."""
+        answer = self._answer(request, len(self.sent))
+        self.sent.append(request)
+        sent = self._clock.now()
+        self._clock.advance(answer.after)
+        arrived = self._clock.now()
+        self._clock.advance(answer.picked_up_after)
+        taken = self._clock.now()
+        if answer.failure:
+            return (0, sent, taken, taken, 0, Note(answer.failure)), answer
+        return (answer.status, sent, arrived, taken, len(answer.body), None), answer
+
+
+class FakeConnection:
+    """See `wire.base.Connection`."""
+
+    def __init__(self, wire: FakeWire) -> None:
+        self._wire = wire
+        self._last = FakeReply()
+        self.unstamped = 0
+        self.aborted = False
+        self.closed = False
+
+    def open(self) -> Note:
+        """It is open."""
+        return Note(connects=1)
+
+    def sender(self, request: Request) -> Sender:
+        """A function that has the wire answer."""
+
+        def send() -> Exchange:
+            exchange, self._last = self._wire.exchange(request)
+            return exchange
+
+        return send
+
+    def reply(self) -> Reply:
+        """The last answer."""
+        last = self._last
+        lines = [f"HTTP/1.1 {last.status:03} ", *(f"{name}: {value}" for name, value in last.headers.items()), "", ""]
+        return Reply(head="\r\n".join(lines).encode("latin-1"), body=last.body, url="http://fake/")
+
+    def abort(self) -> None:
+        """Remember that it was asked for."""
+        self.aborted = True
+
+    def close(self) -> None:
+        """Remember that it was asked for."""
+        self.closed = True

@@ -1,0 +1,246 @@
+"""One HTTP/1.1 reply out of a stream of bytes: where it ends (RFC 9112), and whether to believe it.
+
+httptools parses heads and chunks. Where a message ends is decided here, because the parser cannot be told that
+the request was a HEAD, has no end-of-file call, and runs on into the next message. What is contradictory fails:
+a length is never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import httptools
+
+from loadkit.wire.base import BrokenExchange, Failure
+
+MAX_HEAD: Final = 64 * 1024
+MAX_HEADERS: Final = 500
+MAX_INTERIM: Final = 50
+MAX_OVERHEAD: Final = 64 * 1024
+"""Bytes of chunk sizes, extensions and trailers between two pieces of a body."""
+
+_LENGTH, _CHUNKED, _UNTIL_CLOSE = "length", "chunked", "until close"
+
+
+class ReplyReader:
+    """Reads one reply: `feed` it until it says that the reply is whole, or `end` it.
+
+    Raises `BrokenExchange` of kind `protocol` or `disconnect`.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_framing",
+        "_headers",
+        "_interim",
+        "_keeps",
+        "_overhead",
+        "_parser",
+        "_remaining",
+        "_room",
+        "_wants_body",
+        "complete",
+        "head",
+        "keep_alive",
+        "kept",
+        "memorable",
+        "size",
+        "status",
+        "truncated",
+    )
+
+    def __init__(self, *, method: str, keep: int) -> None:
+        self.status = 0
+        self.size = 0
+        self.head = b""
+        self.keep_alive = False
+        self.complete = False
+        self.memorable = False
+        """The head and its length say all: the same bytes again are the same reply."""
+        self.kept: list[bytes] = []
+        self.truncated = False
+        self._keeps = bool(keep)
+        self._room = keep
+        self._wants_body = method != "HEAD"
+        self._buffer = b""
+        self._framing = ""
+        self._interim = 0
+        self._overhead = 0
+        self._remaining = 0
+
+    def feed(self, data: bytes) -> bool:
+        """Take the next bytes; whether the reply is whole."""
+        self.size += len(data)
+        if self.head:
+            self._take_body(data)
+        else:
+            self._take_head(self._buffer + data)
+        return self.complete
+
+    def end(self) -> None:
+        """The peer has closed: the end of a reply without a length, the failure of any other."""
+        if self.head and self._framing == _UNTIL_CLOSE:
+            self.complete = True
+            return
+        raise BrokenExchange(Failure("disconnect", self._how_far()))
+
+    def _how_far(self) -> str:
+        if not self.size:
+            return "connection closed before any reply"
+        if not self.head:
+            return f"connection closed after {self.size:,} bytes, within the head"
+        if self._framing == _CHUNKED:
+            return f"connection closed after {self.size:,} bytes, before the last chunk"
+        expected = self._remaining + self.size - len(self.head)
+        return f"connection closed after {expected - self._remaining:,} of {expected:,} bytes of the body"
+
+    def _take_head(self, buffer: bytes) -> None:
+        end = buffer.find(b"\r\n\r\n") + 4
+        if end < 4:
+            self._buffer = buffer
+            _check_beginning(buffer)
+            return
+        head, rest = buffer[:end], buffer[end:]
+        self._parse(head)
+        self._buffer = b""
+        if self.status < 200:
+            self._skip_interim(len(head))
+            if rest:
+                self._take_head(rest)
+            return
+        self.head = head
+        self._decide_framing()
+        self._take_body(rest)
+
+    def _parse(self, head: bytes) -> None:
+        if len(head) > MAX_HEAD:
+            raise _broken(f"head of more than {MAX_HEAD:,} bytes")
+        if head.count(b"\n") != head.count(b"\r\n"):
+            raise _broken("a line of the head ends in a bare line feed")
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._parser = httptools.HttpResponseParser(self)
+        try:
+            self._parser.feed_data(head)
+        except httptools.HttpParserUpgrade:
+            raise _broken("101 Switching Protocols, which nobody asked for") from None
+        except httptools.HttpParserError as error:
+            raise _ours(error, f"not HTTP: {error}") from None
+        self.status = self._parser.get_status_code()
+
+    def _skip_interim(self, size: int) -> None:
+        self._interim += 1
+        self.size -= size
+        if self.status == 101:
+            raise _broken("101 Switching Protocols, which nobody asked for")
+        if self._interim > MAX_INTERIM:
+            raise _broken(f"more than {MAX_INTERIM} interim replies")
+
+    def _decide_framing(self) -> None:
+        version = self._parser.get_http_version()
+        connection = _tokens(self._all(b"connection"))
+        self.keep_alive = b"close" not in connection and (version >= "1.1" or b"keep-alive" in connection)
+        lengths, codings = self._all(b"content-length"), _tokens(self._all(b"transfer-encoding"))
+        if lengths and codings:
+            raise _broken("Content-Length beside Transfer-Encoding")
+        if codings and version < "1.1":
+            raise _broken(f"Transfer-Encoding in HTTP/{version}")
+        if not self._wants_body or self.status in (204, 304):
+            self._framing, self._remaining = _LENGTH, 0
+        elif codings:
+            self._framing = _CHUNKED if codings[-1] == b"chunked" else _UNTIL_CLOSE
+        elif lengths:
+            self._framing, self._remaining = _LENGTH, _one_length(lengths)
+        else:
+            self._framing = _UNTIL_CLOSE
+        self.keep_alive = self.keep_alive and self._framing != _UNTIL_CLOSE
+        self.memorable = self.keep_alive and self._framing == _LENGTH
+
+    def _all(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self._headers if key == name]
+
+    def _take_body(self, data: bytes) -> None:
+        if self._framing == _CHUNKED:
+            self._take_chunks(data)
+        elif self._framing == _UNTIL_CLOSE:
+            self._keep(data)
+        else:
+            self._take_length(data)
+
+    def _take_length(self, data: bytes) -> None:
+        if len(data) > self._remaining:
+            raise _broken(f"{len(data) - self._remaining:,} bytes more than the reply announced")
+        self._remaining -= len(data)
+        self.complete = not self._remaining
+        self._keep(data)
+
+    def _take_chunks(self, data: bytes) -> None:
+        self._overhead += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            message = "bytes after the last chunk" if self.complete else f"chunked body: {error}"
+            raise _ours(error, message) from None
+        if self._overhead > MAX_OVERHEAD + len(data):
+            raise _broken(f"more than {MAX_OVERHEAD:,} bytes of chunk headers or trailers")
+
+    def _keep(self, data: bytes) -> None:
+        if not self._keeps or not data:
+            return
+        self.truncated = self.truncated or len(data) > self._room
+        if self._room:
+            self.kept.append(data[: self._room])
+            self._room -= len(self.kept[-1])
+
+    # what httptools calls
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header of the head, or a trailer."""
+        if self.head:
+            return
+        self._headers.append((name.lower(), value))
+        if len(self._headers) > MAX_HEADERS:
+            raise _broken(f"more than {MAX_HEADERS} headers")
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of a chunked body."""
+        self._overhead = 0
+        self._keep(data)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a message; of a second one, if the first is complete."""
+        if self.complete:
+            raise _broken("bytes after the last chunk")
+
+    def on_message_complete(self) -> None:
+        """The end of the trailers of a chunked body; of other framings we know better."""
+        if self._framing == _CHUNKED:
+            self.complete = True
+
+
+def _check_beginning(buffer: bytes) -> None:
+    if not buffer.startswith(b"HTTP/"[: len(buffer)]):
+        raise _broken(f"not HTTP: the reply begins {buffer[:20]!r}")
+    if len(buffer) > MAX_HEAD:
+        raise _broken(f"head of more than {MAX_HEAD:,} bytes")
+    if b"\n\n" in buffer:
+        raise _broken("a line of the head ends in a bare line feed")
+
+
+def _one_length(lengths: list[bytes]) -> int:
+    if len(lengths) > 1 or not re.fullmatch(rb"\d{1,18}", lengths[0].strip()):
+        raise _broken(f"Content-Length {b', '.join(lengths)[:40]!r}")
+    return int(lengths[0])
+
+
+def _tokens(values: list[bytes]) -> list[bytes]:
+    return [token.strip().lower() for token in b",".join(values).split(b",") if token.strip()]
+
+
+def _ours(error: Exception, message: str) -> BrokenExchange:
+    """What a callback of ours raised inside the parser, or a failure that says what the parser found."""
+    return error.__context__ if isinstance(error.__context__, BrokenExchange) else _broken(message)
+
+
+def _broken(message: str) -> BrokenExchange:
+    return BrokenExchange(Failure("protocol", message))

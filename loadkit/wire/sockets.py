@@ -1,0 +1,487 @@
+"""HTTP/1.1 straight on sockets: one connection a thread, kept alive, arrivals stamped by the kernel.
+
+An exchange goes through one of two fast functions (plain, TLS) as long as it is ordinary: the connection is open,
+the request goes out in one call and the reply comes in one, with the same head as the last one. Whatever
+else happens goes the long way through `_Connection.finish`, which does all of the protocol. With the same head, byte
+for byte, the parser would find the same again, so it is not asked: 1.9 us of the 11 a request takes.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, cast
+
+from loadkit.plan.errors import UsageError
+from loadkit.plan.units import MILLISECOND, SECOND
+from loadkit.wire.base import BrokenExchange, Clock, Exchange, Failure, Note, Origin, Request, Sender
+from loadkit.wire.channel import (
+    ANCILLARY,
+    BUFFER,
+    STAMPS,
+    Address,
+    Channel,
+    TlsChannel,
+    open_channel,
+    stamp_of,
+    timespec,
+)
+from loadkit.wire.http1 import ReplyReader
+from loadkit.wire.reply import Reply
+
+if TYPE_CHECKING:
+    from loadkit.plan.scenario import Scenario
+
+# a connection that rested longer is looked at before it is used: the server may have closed it, or said something
+RESTED: Final = 50 * MILLISECOND
+# how much earlier than the request a reply may seem to arrive, for the two clocks are read one after the other
+JITTER: Final = 20_000
+# the wall clock was set if it moved more than this against the monotonic one
+STEP: Final = 1 * MILLISECOND
+
+
+class SocketWire:
+    """Connections straight on sockets; names are looked up and certificates read once."""
+
+    clock_source = "kernel" if STAMPS else "own"
+
+    def __init__(self, clock: Clock, scenario: Scenario) -> None:
+        self._clock = clock
+        self._scenario = scenario
+        self._addresses: dict[Origin, list[Address]] = {}
+        self._context: ssl.SSLContext | None = None
+
+    def resolve(self, origin: Origin) -> None:
+        """Look the name up; `UsageError` if there is no such host, or the TLS files cannot be used."""
+        if origin.tls and not self._context:
+            self._context = tls_context(self._scenario)
+        self._addresses[origin] = _look_up(origin)
+
+    def connect(self, origin: Origin) -> _Connection:
+        """A connection for one thread, not opened yet."""
+        timeout = cast(float, self._scenario.timeout)
+        context = self._context if origin.tls else None
+        return _Connection(origin, self._addresses[origin], context, self._clock, round(timeout * SECOND))
+
+
+def tls_context(scenario: Scenario) -> ssl.SSLContext:
+    """How TLS is spoken: verified by default, with the scenario's authorities and certificate.
+
+    Raises `UsageError` naming a file that cannot be read.
+    """
+    context = ssl.create_default_context()
+    if not context.cert_store_stats()["x509_ca"]:
+        # a Python that was not told where the system's authorities are
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    context.set_alpn_protocols(["http/1.1"])
+    if not scenario.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    try:
+        if scenario.ca is not None:
+            context.load_verify_locations(str(scenario.ca))
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"cannot read certificate authorities from ca={str(scenario.ca)!r}: {error}") from None
+    if scenario.cert is not None:
+        files = scenario.cert if isinstance(scenario.cert, tuple) else (scenario.cert,)
+        try:
+            context.load_cert_chain(*map(str, files))
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"cannot read the client's certificate from {files[0]!s}: {error}") from None
+    return context
+
+
+def _look_up(origin: Origin) -> list[Address]:
+    if origin.unix:
+        return [(socket.AF_UNIX, origin.unix)]
+    try:
+        found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"cannot resolve the host {origin.host!r}: {reason}") from None
+    return [(family, address) for family, _, _, _, address in found]
+
+
+class _Connection:
+    """One connection; see `wire.base.Connection`."""
+
+    __slots__ = (
+        "_addresses",
+        "_clock",
+        "_context",
+        "_last",
+        "_opening",
+        "_origin",
+        "_timeout",
+        "channel",
+        "fresh_until",
+        "memo",
+        "unstamped",
+    )
+
+    def __init__(
+        self,
+        origin: Origin,
+        addresses: list[Address],
+        context: ssl.SSLContext | None,
+        clock: Clock,
+        timeout: int,
+    ) -> None:
+        self._origin = origin
+        self._addresses = addresses
+        self._context = context
+        self._clock = clock
+        self._timeout = timeout
+        self._opening: list[socket.socket | None] = [None]
+        self._last: tuple[str, bytes, bytes, bool] = ("", b"", b"", False)
+        self.channel: Channel | None = None
+        self.fresh_until = 0
+        """Until then the connection may be used without a look at it."""
+        self.memo: tuple[bytes, int, int] | None = None
+        """Head, size and status of the last reply, if the same head again means the same reply."""
+        self.unstamped = 0
+
+    # -- the interface of wire.base.Connection
+
+    def open(self) -> Note:
+        """Connect now."""
+        began = self._clock.now()
+        try:
+            self._open(self._timeout)
+        except BrokenExchange as broken:
+            return Note(broken.failure)
+        return Note(connects=1, connect_time=self._clock.now() - began)
+
+    def sender(self, request: Request) -> Sender:
+        """The function for this request on this connection."""
+        if not STAMPS:
+            return lambda: self.finish(request)
+        return _tls_sender(self, request) if self._context else _plain_sender(self, request)
+
+    def reply(self) -> Reply:
+        """The last reply of a request that keeps bodies."""
+        url, head, body, truncated = self._last
+        return Reply(head=head, body=body, url=url, truncated=truncated)
+
+    def abort(self) -> None:
+        """Shut the socket down under the thread that waits on it."""
+        for sock in (self.channel.sock if self.channel else None, self._opening[0]):
+            if sock:
+                # it may be closed already, which is what we want
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close; the next request opens it again."""
+        channel, self.channel = self.channel, None
+        self.fresh_until = 0
+        if channel:
+            channel.close()
+
+    # -- the long way
+
+    def finish(
+        self, request: Request, sent: int = 0, went: int = 0, data: bytes | None = None, met: OSError | None = None
+    ) -> Exchange:
+        """Do what is left of an exchange: all of it, or from where a fast function met something unusual.
+
+        It sent `went` bytes at `sent`, and got `data`, or `met` an error.
+        """
+        attempt = _Attempt(self, request, sent)
+        self.memo = None
+        try:
+            reader = attempt.run(went, data, met)
+        except BrokenExchange as broken:
+            self.close()
+            now = self._clock.now()
+            return 0, attempt.sent, now, now, attempt.size, attempt.note(broken.failure)
+        channel = cast(Channel, self.channel)
+        taken = channel.taken
+        arrived = self.believed(channel.stamp, attempt.sent, taken)
+        if arrived < 0:
+            self.close()
+            return 0, attempt.sent, taken, taken, reader.size, attempt.note(UNASKED)
+        self._settle(request, reader, taken)
+        return reader.status, attempt.sent, arrived, taken, reader.size, attempt.note(None)
+
+    def _settle(self, request: Request, reader: ReplyReader, taken: int) -> None:
+        if request.keep:
+            self.remember(request, reader.head, b"".join(reader.kept), reader.truncated)
+        if not reader.keep_alive:
+            self.close()
+            return
+        self.fresh_until = taken + RESTED
+        if reader.memorable and reader.size <= BUFFER:
+            self.memo = reader.head, reader.size, reader.status
+
+    def remember(self, request: Request, head: bytes, body: bytes, truncated: bool) -> None:
+        """Keep the reply for `reply()`."""
+        self._last = (request.url, head, body, truncated)
+
+    def usable(self) -> bool:
+        """Whether there is an open connection on which nothing has come that nobody asked for."""
+        if self.channel and self.channel.is_quiet():
+            return True
+        self.close()
+        return False
+
+    def _open(self, timeout: int) -> None:
+        try:
+            self.channel = open_channel(
+                self._origin, self._addresses, self._context, self._clock, timeout, self._opening
+            )
+        finally:
+            self._opening[0] = None
+
+    def believed(self, stamp: int, sent: int, taken: int) -> int:
+        """The arrival on our clock; -1 if the bytes were there before they were asked for.
+
+        The stamp is of the wall clock. If that was set in the meantime the stamp says nothing, and the
+        instant we took the reply stands for it.
+        """
+        if not stamp:
+            self.unstamped += 1
+            return taken
+        arrived = stamp - self._clock.wall_offset
+        if sent <= arrived <= taken:
+            return arrived
+        if sent - JITTER <= arrived <= taken + JITTER:
+            return min(max(arrived, sent), taken)
+        if abs(self._clock.reanchor()) > STEP or arrived > taken:
+            self.unstamped += 1
+            return taken
+        return -1
+
+
+UNASKED: Final = Failure("protocol", "the server sent a reply before it was asked")
+
+
+class _Attempt:
+    """One exchange the long way, with the second try that RFC 9110 (9.2.2) allows."""
+
+    __slots__ = ("_connection", "_deadline", "_request", "connect_time", "connects", "reconnects", "sent", "size")
+
+    def __init__(self, connection: _Connection, request: Request, sent: int) -> None:
+        self._connection = connection
+        self._request = request
+        self.sent = sent
+        self.size = 0
+        self.connects = 0
+        self.reconnects = 0
+        self.connect_time = 0
+        self._deadline = (sent or connection._clock.now()) + request.timeout
+
+    def note(self, failure: Failure | None) -> Note | None:
+        """What was out of the ordinary, if anything was."""
+        if not failure and not self.connects:
+            return None
+        return Note(failure, self.connects, self.reconnects, self.connect_time)
+
+    def run(self, went: int, data: bytes | None, met: OSError | None) -> ReplyReader:
+        """Send if need be, read the reply; again on a new connection if the old one had been closed."""
+        reused = bool(self.sent) or self._ready()
+        sending = not went
+        if data is None and met is None:
+            met, sending = self._send(went), True
+        reader = self._reader()
+        try:
+            return self._read(reader, data, met, sending=sending)
+        except BrokenExchange as broken:
+            stale = reused and broken.failure.kind in ("disconnect", "send") and not reader.size
+            if not stale or not self._request.idempotent:
+                raise
+        self._reopen()
+        return self._read(self._reader(), None, self._send(), sending=True)
+
+    def _reader(self) -> ReplyReader:
+        return ReplyReader(method=self._request.method, keep=self._request.keep)
+
+    def _ready(self) -> bool:
+        """Have an open connection; whether it was used before."""
+        if self._connection.channel:
+            if self._connection.usable():
+                return True
+            self.reconnects += 1
+        self._open()
+        return False
+
+    def _reopen(self) -> None:
+        self._connection.close()
+        self.reconnects += 1
+        self._open()
+
+    def _open(self) -> None:
+        clock = self._connection._clock
+        began = clock.now()
+        left = self._deadline - began
+        if left <= 0:
+            raise self._timed_out()
+        self._connection._open(left)
+        self.connects += 1
+        self.connect_time += clock.now() - began
+
+    def _channel(self) -> Channel:
+        channel = self._connection.channel
+        assert channel, "an attempt has opened its connection"
+        return channel
+
+    def _send(self, went: int = 0) -> OSError | None:
+        """Send the request; an error is kept, for the server may have replied before it closed."""
+        channel = self._channel()
+        if not went:
+            if channel.armed != self._request.timeout:
+                channel.arm(self._request.timeout)
+            self.sent = self._connection._clock.now()
+        try:
+            channel.send_all(self._request.payload[went:], self._deadline)
+        except (TimeoutError, BlockingIOError):
+            raise self._timed_out() from None
+        except OSError as error:
+            return error
+        return None
+
+    def _read(self, reader: ReplyReader, data: bytes | None, met: OSError | None, *, sending: bool) -> ReplyReader:
+        """Read the reply, and turn what goes wrong into a failure; `met` is what sending or reading met before."""
+        sending = sending and met is not None
+        try:
+            if met and (not sending or isinstance(met, BlockingIOError)):
+                raise met
+            self._read_on(reader, data)
+        except (TimeoutError, BlockingIOError):
+            raise self._timed_out(reader.size) from None
+        except OSError as error:
+            raise BrokenExchange(_lost(met or error, reader.size, sending=sending)) from None
+        except BrokenExchange as broken:
+            if met and not reader.size and broken.failure.kind == "disconnect":
+                raise BrokenExchange(_lost(met, 0, sending=True)) from None
+            raise
+        finally:
+            self.size += reader.size
+        # a server that stopped reading our request is not asked again
+        reader.keep_alive = reader.keep_alive and not met
+        return reader
+
+    def _read_on(self, reader: ReplyReader, data: bytes | None) -> None:
+        channel = self._channel()
+        if data is None:
+            data = channel.receive(self._deadline)
+        while data:
+            if reader.feed(data):
+                return
+            data = channel.receive(self._deadline)
+        reader.end()
+
+    def _timed_out(self, size: int = 0) -> BrokenExchange:
+        span = self._request.timeout / SECOND
+        got = f", {size:,} bytes of the reply had come" if size else ""
+        return BrokenExchange(Failure("timeout", f"no whole reply within {span:g} s{got}"))
+
+
+def _lost(error: OSError, size: int, *, sending: bool) -> Failure:
+    if isinstance(error, ssl.SSLError):
+        return Failure("tls", f"TLS failed: {(error.reason or str(error)).lower().replace('_', ' ')}")
+    reason = (error.strerror or str(error)).lower()
+    if sending:
+        return Failure("send", f"{reason} while sending")
+    return Failure(
+        "disconnect", f"{reason} after {size:,} bytes of the reply" if size else f"{reason} before any reply"
+    )
+
+
+def _plain_sender(connection: _Connection, request: Request) -> Sender:
+    payload, length, timeout, keep = request.payload, len(request.payload), request.timeout, request.keep
+    clock, finish, believed = connection._clock, connection.finish, connection.believed
+    now = clock.now
+    head, size, status = b"\0", -1, 0
+
+    def send() -> Exchange:
+        nonlocal head, size, status
+        sent = now()
+        channel = connection.channel
+        if channel is None or sent > connection.fresh_until or channel.armed != timeout:
+            return finish(request)
+        sock = channel.sock
+        went = 0
+        try:
+            went = sock.send(payload)
+            if went != length:
+                return finish(request, sent, went)
+            data, ancillary, _, _ = sock.recvmsg(BUFFER, ANCILLARY)
+        except OSError as error:
+            return finish(request, sent, went, None, error)
+        taken = now()
+        if ancillary:
+            seconds, rest = timespec(ancillary[0][2])
+            stamp = seconds * 1_000_000_000 + rest
+            arrived = stamp - clock.wall_offset
+            if not sent <= arrived <= taken:
+                arrived = believed(stamp, sent, taken)
+        else:
+            stamp = 0
+            arrived = believed(0, sent, taken)
+        if len(data) == size and data.startswith(head) and arrived >= 0:
+            connection.fresh_until = taken + RESTED
+            if keep:
+                connection.remember(request, head, data[len(head) :], truncated=size - len(head) > keep)
+            return status, sent, arrived, taken, size, None
+        channel.stamp, channel.taken = stamp, taken
+        exchange = finish(request, sent, length, data)
+        if connection.memo:
+            head, size, status = connection.memo
+        return exchange
+
+    return send
+
+
+def _tls_sender(connection: _Connection, request: Request) -> Sender:
+    payload, timeout, keep = request.payload, request.timeout, request.keep
+    clock, finish, believed = connection._clock, connection.finish, connection.believed
+    now = clock.now
+    head, size, status = b"\0", -1, 0
+
+    def send() -> Exchange:
+        nonlocal head, size, status
+        sent = now()
+        channel = cast(TlsChannel, connection.channel)
+        if channel is None or sent > connection.fresh_until or channel.armed != timeout:
+            return finish(request)
+        sock = channel.sock
+        went = 0
+        try:
+            channel.tls.write(payload)
+            cipher = channel.outgoing.read()
+            went = sock.send(cipher)
+            if went != len(cipher):
+                channel.rest = cipher[went:]
+                return finish(request, sent, len(payload))
+            data, ancillary, _, _ = sock.recvmsg(BUFFER, ANCILLARY)
+        except OSError as error:
+            return finish(request, sent, len(payload) if went else 0, None, error)
+        taken = now()
+        channel.stamp, channel.taken = stamp_of(ancillary), taken
+        if not data:
+            return finish(request, sent, len(payload), data)
+        channel.incoming.write(data)
+        try:
+            plain = channel.tls.read(BUFFER)
+        except OSError:
+            # a part of a record, or an error which the long way will meet again
+            return finish(request, sent, len(payload))
+        if len(plain) == size and plain.startswith(head) and not channel.incoming.pending:
+            arrived = channel.stamp - clock.wall_offset
+            if not sent <= arrived <= taken:
+                arrived = believed(channel.stamp, sent, taken)
+            if arrived >= 0:
+                connection.fresh_until = taken + RESTED
+                if keep:
+                    connection.remember(request, head, plain[len(head) :], truncated=size - len(head) > keep)
+                return status, sent, arrived, taken, size, None
+        exchange = finish(request, sent, len(payload), plain)
+        if connection.memo:
+            head, size, status = connection.memo
+        return exchange
+
+    return send
