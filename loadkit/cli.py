@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,6 +79,7 @@ def run(
     ca: Annotated[str | None, typer.Option(help="A file of certificate authorities to trust.")] = None,
     cert: Annotated[str | None, typer.Option(help="A client's certificate (and key) file.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", "-k", help="Do not verify certificates.")] = False,
+    demo_server: Annotated[bool, typer.Option("--demo", help="Start the demo server and aim at it.")] = False,
     keep_going: Annotated[bool, typer.Option(help="Go on although the target cannot be reached.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Each endpoint once: are the scenarios sound?")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Store the result as JSON.")] = None,
@@ -105,10 +107,16 @@ def run(
         verify=False if insecure else None,
         keep_going=keep_going or None,
     )
-    scenarios = [_changed(scenario, changes, threshold, header) for scenario in _scenarios(targets)]
-    if once:
-        scenarios = [each_once(scenario) for scenario in scenarios]
-    raise typer.Exit(_run_all(scenarios, output, quiet=quiet))
+    with ExitStack() as stack:
+        if demo_server:
+            from loadkit.jobs.demo import running_demo
+
+            changes["base_url"] = stack.enter_context(running_demo()).url
+        scenarios = [_changed(scenario, changes, threshold, header) for scenario in _scenarios(targets)]
+        if once:
+            scenarios = [each_once(scenario) for scenario in scenarios]
+        code = _run_all(scenarios, output, quiet=quiet)
+    raise typer.Exit(code)
 
 
 @app.command("list")

@@ -1,0 +1,40 @@
+# Sourced by the other scripts: goes to the project's root and sees that .venv is there with what `need` names.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+find_python() {
+    local name
+    for name in "${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11 python; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    echo "loadkit needs Python 3.11 or newer; name one with PYTHON=…" >&2
+    return 1
+}
+
+make_venv() {
+    [ -x .venv/bin/python ] && return
+    # without pip: Debian's Python has no ensurepip, but the pip outside can fill any environment
+    "$(find_python)" -m venv --without-pip .venv
+}
+
+# need WHAT...: pip-install, once for each state of pyproject.toml
+need() {
+    make_venv
+    local stamp
+    stamp=".venv/.installed-$(printf '%s ' "$@" | cat - pyproject.toml | cksum | cut -d' ' -f1)"
+    [ -e "$stamp" ] && return
+    "$(find_python)" -m pip --python .venv/bin/python install --quiet --disable-pip-version-check "$@"
+    touch "$stamp"
+}
+
+# the names in a dependency group of pyproject.toml
+group() {
+    .venv/bin/python - "$1" <<'PYTHON'
+import sys, tomllib
+with open("pyproject.toml", "rb") as file:
+    print("\n".join(tomllib.load(file)["dependency-groups"][sys.argv[1]]))
+PYTHON
+}

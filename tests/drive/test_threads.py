@@ -1,0 +1,178 @@
+"""Threads on real sockets: starting together, stopping, draining, cutting, and what cannot be stopped."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from loadkit import Endpoint, Scenario, UsageError
+from loadkit.drive.limits import check_ports, make_room
+from loadkit.drive.progress import Snapshot
+from loadkit.drive.threads import Driven, drive
+from loadkit.jobs.demo import Demo
+from loadkit.measure.clock import SystemClock
+from loadkit.plan.units import SECOND
+from loadkit.wire.encode import encode
+from loadkit.wire.sockets import SocketWire
+
+
+def driven(scenario: Scenario, interrupts: Callable[[], int] = lambda: 0, **options: object) -> Driven:
+    """Run a scenario on sockets."""
+    clock = SystemClock()
+    wire = SocketWire(clock, scenario)
+    requests = [encode(endpoint, scenario) for endpoint in scenario.endpoints]
+    for request in requests:
+        wire.resolve(request.origin)
+    return drive(scenario, requests, wire, clock, interrupts=interrupts, **options)
+
+
+def test_each_request_is_counted_once_and_the_server_agrees(demo: Demo):
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items/7", name="x")], threads=8, iterations=2000)
+
+    total = driven(scenario).recording.total()
+
+    assert total.requests == total.good == 2000
+    assert total.statuses == {200: 2000}
+    assert total.connects == 8
+
+
+def test_the_run_stops_by_the_clock_and_drains_what_is_in_flight(demo: Demo):
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/delay/0.4")], threads=4, duration="600ms")
+
+    done = driven(scenario)
+
+    total = done.recording.total()
+    assert (total.requests, total.drained, total.cut) == (8, 4, 0)
+    assert done.stopped_at - done.measured_from == round(0.6 * SECOND)
+
+
+def test_what_outlasts_the_graceful_stop_is_cut_and_is_no_failure(demo: Demo):
+    scenario = Scenario(
+        base_url=demo.url, endpoints=[Endpoint("GET", "/delay/30")], threads=3, duration="200ms", graceful_stop="100ms"
+    )
+
+    began = time.monotonic()
+    total = driven(scenario).recording.total()
+
+    assert (total.requests, total.cut, total.failed) == (0, 3, 0)
+    assert time.monotonic() - began < 5
+
+
+def test_one_interrupt_drains(demo: Demo):
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/delay/0.3")], threads=2, duration="1h")
+    seen: list[Snapshot] = []
+
+    done = driven(scenario, interrupts=lambda: int(len(seen) > 3), watch=seen.append)
+
+    total = done.recording.total()
+    assert done.interrupted
+    assert total.cut == 0
+    assert total.requests == total.good > 0
+
+
+def test_a_second_interrupt_cuts(demo: Demo):
+    scenario = Scenario(
+        base_url=demo.url, endpoints=[Endpoint("GET", "/delay/30")], threads=2, duration="1h", graceful_stop="1h", timeout=60
+    )
+    seen: list[Snapshot] = []
+
+    done = driven(scenario, interrupts=lambda: len(seen) // 2, watch=seen.append)
+
+    assert done.interrupted
+    assert done.recording.total().cut == 2
+
+
+def test_an_interrupt_wakes_threads_that_think(demo: Demo):
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/")], threads=2, duration="1h", think_time="1h")
+    seen: list[Snapshot] = []
+
+    began = time.monotonic()
+    done = driven(scenario, interrupts=lambda: int(len(seen) > 3), watch=seen.append)
+
+    assert done.recording.total().requests == 2
+    assert time.monotonic() - began < 10
+
+
+def test_a_thread_that_hangs_in_a_check_is_left_behind_and_named(demo: Demo):
+    release = threading.Event()
+
+    def hang(reply: object) -> None:
+        release.wait(30)
+
+    scenario = Scenario(
+        base_url=demo.url,
+        endpoints=[Endpoint("GET", "/", check=hang, threads=1), Endpoint("GET", "/items", threads=1)],
+        duration="200ms",
+        graceful_stop="100ms",
+    )
+
+    done = driven(scenario)
+    release.set()
+
+    total = done.recording.total()
+    assert total.cut == 1
+    assert total.good == done.recording.labels["GET /items"].good > 0
+    assert any("in hang" in place or "threading.py" in place for place in done.stuck)
+
+
+def test_a_server_that_is_down_ends_the_run_early(free_port: int):
+    scenario = Scenario(endpoints=[Endpoint("GET", f"http://127.0.0.1:{free_port}/")], threads=4, duration="1h")
+
+    done = driven(scenario)
+
+    total = done.recording.total()
+    assert done.unreachable
+    assert total.good == 0
+    assert {failure.message for failure in total.reasons} == {f"connection refused 127.0.0.1:{free_port}"}
+
+
+def test_keep_going_waits_for_a_server_that_is_down(free_port: int):
+    url = f"http://127.0.0.1:{free_port}/"
+    scenario = Scenario(endpoints=[Endpoint("GET", url)], threads=2, duration="1s", keep_going=True)
+
+    done = driven(scenario)
+
+    assert not done.unreachable
+    # backed off, 100 ms after each refusal
+    assert 10 <= done.recording.total().failed <= 24
+
+
+def test_snapshots_tell_stage_and_progress(demo: Demo):
+    seen: list[Snapshot] = []
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/delay/0.01")], threads=2, duration=2.5, warmup=0.5)
+
+    driven(scenario, watch=seen.append)
+
+    stages = [snapshot.stage for snapshot in seen]
+    assert [stage for stage in ("warm-up", "running") if stage in stages] == ["warm-up", "running"]
+    last = [snapshot for snapshot in seen if snapshot.stage == "running"][-1]
+    assert last.rate is not None
+    assert 100 < last.rate < 200
+    assert last.p99 is not None
+    assert last.p99 > 0.01
+
+
+def test_more_connections_than_descriptors_are_refused_before_the_start():
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    with pytest.raises(UsageError, match="file descriptors and the limit is"):
+        make_room(hard + 1)
+
+
+def test_the_soft_limit_of_descriptors_is_raised():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        make_room(300)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 364
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_more_connections_than_local_ports_are_refused_before_the_start():
+    with pytest.raises(UsageError, match="100,000 connections to one address need as many local ports"):
+        check_ports(100_000)
