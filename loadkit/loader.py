@@ -48,11 +48,8 @@ def _in_path(path: Path, target: str) -> Iterator[Scenario]:
     elif path.is_file():
         yield from _in_file(path)
     else:
-        hint = (
-            f"; for a URL write 'http://{target}'"
-            if ":" in target or ("." in path.name and path.suffix != ".py")
-            else ""
-        )
+        like_a_host = ":" in target or ("." in path.name and path.suffix != ".py")
+        hint = f"; a URL has a scheme: 'http://{target}'" if like_a_host else ""
         raise UsageError(f"there is no file or folder {str(path)!r}{hint}")
 
 
@@ -83,8 +80,9 @@ def _compile(path: Path) -> tuple[CodeType, set[str]]:
             rewrite_asserts(tree, source, str(path))
         return compile(tree, str(path), "exec", dont_inherit=True), _imported(tree)
     except SyntaxError as error:
+        place = f"{path}:{error.lineno}" if error.lineno else str(path)
         line = (error.text or "").strip()
-        raise UsageError(f"{path}:{error.lineno}: {error.msg}{f': {line}' if line else ''}") from None
+        raise UsageError(f"{place}: {error.msg}{f': {line}' if line else ''}") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path}: {error}") from None
 

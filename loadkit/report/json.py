@@ -21,6 +21,9 @@ def write_text(path: Path, text: str) -> None:
     Raises `OutputError` naming the path and the reason.
     """
     try:
+        if _is_special(path):
+            path.write_text(text, encoding="utf-8")
+            return
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -36,6 +39,11 @@ def write_text(path: Path, text: str) -> None:
         raise OutputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
 
 
+def _is_special(path: Path) -> bool:
+    """A pipe or device, such as /dev/stdout: written into, never replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def _as_open_would(name: str) -> None:
     """Give a file the permissions a plain open would have given it; mkstemp's are for secrets."""
     mask = os.umask(0)
@@ -45,6 +53,8 @@ def _as_open_would(name: str) -> None:
 
 def check_writable(path: Path) -> None:
     """See, before anything is sent, that a file can be written there; `UsageError` if not."""
+    if _is_special(path):
+        return
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         os.close(handle)
