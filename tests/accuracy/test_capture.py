@@ -1,0 +1,45 @@
+"""The figure in the report is true: service times against a packet capture on loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from loadkit import Endpoint, Scenario, run
+from loadkit.jobs.demo import running_demo
+from tests.accuracy.capture import capturing, service_times
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.accuracy,
+    pytest.mark.skipif(not shutil.which("tcpdump") or os.geteuid() != 0, reason="needs tcpdump and the right to capture"),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "threads"),
+    [
+        ("/delay/0.01", 4),  # a known time, idle machine
+        ("/delay/0.01", 64),
+        ("/health", 64),  # 64 threads that are all busy: our own clock would be off by far more
+        ("/bytes/100000", 16),  # many segments: the last one counts
+    ],
+)
+def test_service_times_are_those_on_the_wire(tmp_path: Path, path: str, threads: int):
+    file = tmp_path / "lo.pcap"
+    with running_demo() as demo:
+        port = urlsplit(demo.url).port
+        assert port
+        scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", path)], threads=threads, duration=3)
+        with capturing(port, file):
+            result = run(scenario)
+    wire = sorted(service_times(file, port))
+
+    assert len(wire) == result.requests == result.response_time.count
+    for percent, reported in ((50, result.service_time.p50), (99, result.service_time.p99)):
+        truth = wire[-(-len(wire) * percent // 100) - 1] / 1e9
+        assert reported == pytest.approx(truth, rel=0.05, abs=100e-6), f"p{percent}"
