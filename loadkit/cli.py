@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="loadkit",
     help="pytest for load and latency: run scenarios, believe the figures.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -31,17 +30,33 @@ Targets = Annotated[
 ]
 
 
+# typer brings its own copy of click in some versions and takes the installed one in others
+_WrongUsage: type[Exception] = typer.BadParameter.__bases__[0]
+
+
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     try:
-        app()
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        # typer's code for a Ctrl-C before anything ran
+        sys.exit(2 if code == 130 else code)
     except LoadkitError as error:
         _complain(error)
         sys.exit(error.exit_code)
+    except _WrongUsage as error:
+        _complain(UsageError(f"{_said(error)} (loadkit --help tells more)"))
+        sys.exit(UsageError.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(2)
     except BrokenPipeError:
         # whoever read our output has closed it, as `| head` does
         sys.stderr.close()
         sys.exit(0)
+
+
+def _said(error: Exception) -> str:
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    return str(message).strip().rstrip(".").replace("\n", " ")
 
 
 def _complain(error: LoadkitError) -> None:
@@ -63,9 +78,9 @@ def _top(
 @app.command()
 def run(
     targets: Targets,
-    threads: Annotated[int | None, typer.Option("--threads", "-c", help="Virtual users.")] = None,
+    threads: Annotated[str | None, typer.Option("--threads", "-c", help="Virtual users.")] = None,
     duration: Annotated[str | None, typer.Option("--duration", "-z", help="How long to measure: 30s, 1m30s.")] = None,
-    iterations: Annotated[int | None, typer.Option("--iterations", "-n", help="Requests in all.")] = None,
+    iterations: Annotated[str | None, typer.Option("--iterations", "-n", help="Requests in all.")] = None,
     warmup: Annotated[str | None, typer.Option(help="Send before measuring, not counted: 5s.")] = None,
     think_time: Annotated[str | None, typer.Option(help="Pause of each thread between requests: 500ms.")] = None,
     timeout: Annotated[str | None, typer.Option(help="Deadline of one request: 10s.")] = None,
@@ -93,9 +108,9 @@ def run(
     from loadkit.jobs.run import once as each_once
 
     changes = _given(
-        threads=threads,
+        threads=_whole("--threads", threads),
         duration=duration,
-        iterations=iterations,
+        iterations=_whole("--iterations", iterations),
         warmup=warmup,
         think_time=think_time,
         timeout=timeout,
@@ -161,16 +176,24 @@ def report(
 @app.command()
 def demo(
     host: Annotated[str, typer.Option(help="Where to listen; loopback by default.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 8000,
+    port: Annotated[str, typer.Option(help="The port; 0 takes a free one.")] = "8000",
 ) -> None:
     """A small server to try things on. Ctrl-C stops it."""
     from loadkit.jobs.demo import serve
 
-    serve(host, port, ready=lambda url: typer.echo(f"loadkit demo on {url}"))
+    serve(host, _whole("--port", port) or 0, ready=lambda url: typer.echo(f"loadkit demo on {url}"))
 
 
 def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _whole(option: str, text: str | None) -> int | None:
+    """A number; read here, because typer's own complaint does not name the value."""
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        raise UsageError(f"{option} takes a whole number like 16, not {text!r}") from None
 
 
 def _scenarios(targets: list[str]) -> list[Scenario]:

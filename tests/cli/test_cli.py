@@ -1,0 +1,234 @@
+"""The command as users run it: in a process of its own, with its exit codes, its streams and its signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import requests
+
+from loadkit.jobs.demo import Demo, running_demo
+
+SCENARIO = """
+from loadkit import Endpoint, Scenario
+
+def is_coffee(reply):
+    assert reply.json()["query"] == "coffee", "asked for coffee"
+
+sound = Scenario(base_url="{url}", endpoints=[Endpoint("GET", "/"), Endpoint("GET", "/items/3")], duration=0.4)
+checked = sound.replace(endpoints=[Endpoint("GET", "/search", params={{"q": "tea"}}, check=is_coffee)], threads=2)
+strict = sound.replace(thresholds=["p99 < 1us", "GET /: throughput > 1/s"])
+"""
+
+
+def loadkit(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the command and wait for it."""
+    return subprocess.run(
+        [sys.executable, "-m", "loadkit", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+        **options,
+    )
+
+
+@pytest.fixture
+def file(demo: Demo, tmp_path: Path) -> Path:
+    """A scenario file aimed at the demo server."""
+    path = tmp_path / "shop.py"
+    path.write_text(SCENARIO.format(url=demo.url))
+    return path
+
+
+def test_a_sound_scenario_passes_and_reports_on_stdout(file: Path):
+    done = loadkit("run", f"{file}::sound", "--threads", "3")
+
+    assert done.returncode == 0, done.stderr
+    assert "GET /items/3" in done.stdout
+    assert "3 threads" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missed_threshold_fails_with_its_value(file: Path):
+    done = loadkit("run", f"{file}::strict")
+
+    assert done.returncode == 1
+    assert "p99 < 1us" in done.stdout
+
+
+def test_a_failed_check_is_shown_as_pytest_would_with_its_count(file: Path):
+    done = loadkit("run", f"{file}::checked", "--iterations", "20")
+
+    assert done.returncode == 1
+    assert "asked for coffee" in done.stdout
+    assert "'tea' == 'coffee'" in done.stdout
+    assert "20" in done.stdout
+
+
+def test_a_bare_url_needs_no_file(demo: Demo, tmp_path: Path):
+    output = tmp_path / "result.json"
+
+    done = loadkit("run", f"{demo.url}/items/1", "-c", "2", "-n", "500", "-q", "-o", str(output))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert json.loads(output.read_text())["total"]["statuses"] == {"200": 500}
+
+
+def test_once_sends_each_endpoint_once(file: Path, tmp_path: Path):
+    output = tmp_path / "result.json"
+
+    done = loadkit("run", f"{file}::strict", "--once", "-q", "-o", str(output))
+
+    assert done.returncode == 0
+    assert [row["requests"] for row in json.loads(output.read_text())["endpoints"]] == [1, 1]
+
+
+def test_results_are_reported_again_and_merged(demo: Demo, tmp_path: Path):
+    parts = [str(tmp_path / f"part{k}.json") for k in range(2)]
+    for part in parts:
+        loadkit("run", demo.url, "-n", "100", "-q", "-o", part)
+
+    done = loadkit("report", *parts, "-o", str(tmp_path / "whole.json"))
+
+    assert done.returncode == 0
+    assert json.loads((tmp_path / "whole.json").read_text())["total"]["requests"] == 200
+    assert "200" in done.stdout
+
+
+def test_list_names_scenarios_and_endpoints(file: Path):
+    done = loadkit("list", str(file))
+
+    assert done.stdout.splitlines()[:3] == ["sound  10 threads, 400ms", "  GET /", "  GET /items/3"]
+
+
+def test_the_transport_through_requests_does_the_same_job(file: Path):
+    done = loadkit("run", f"{file}::sound", "--transport", "requests", "-n", "40")
+
+    assert done.returncode == 0, done.stdout
+    assert "own-clock" in done.stdout
+
+
+def test_the_demo_option_starts_a_server_to_aim_at(file: Path):
+    file.write_text(SCENARIO.format(url="http://127.0.0.1:9"))
+
+    assert loadkit("run", f"{file}::sound", "--demo", "-q").returncode == 0
+
+
+MISTAKES: list[tuple[Sequence[str], int, str]] = [
+    (["run", "nowhere.py"], 4, "loadkit: there is no file or folder 'nowhere.py'"),
+    (["run", "{file}::sale"], 4, "loadkit: there is no scenario 'sale' in {file}; it has sound, checked, strict"),
+    (["run", "{file}", "--threads", "-3"], 4, "loadkit: threads takes a whole number of at least 1, not -3"),
+    (["run", "{file}", "--duration", "soon"], 4, "loadkit: cannot read the duration 'soon'; write it like '30s'"),
+    (["run", "{file}", "-t", "p99 < fast"], 4, "loadkit: cannot read the threshold 'p99 < fast'; write it like"),
+    (["run", "{file}", "-H", "Accept"], 4, "loadkit: cannot read the header 'Accept'; write it like"),
+    (["run", "{file}", "-o", "/nowhere/x.json"], 4, "loadkit: cannot write /nowhere/x.json: no such file or directory"),
+    (["run", "{file}", "--transport", "pigeon"], 4, "loadkit: there is no transport 'pigeon'; use one of sockets"),
+    (["run", "http://no-such-host.invalid/"], 4, "loadkit: cannot resolve the host 'no-such-host.invalid'"),
+    (["run", "{empty}"], 5, "loadkit: there is no scenario in {empty}"),
+    (["report", "{file}"], 4, "loadkit: {file} is not a loadkit result of version 1"),
+    (["run"], 4, "loadkit: Missing argument 'targets'"),
+    (["run", "{file}", "--no-such-option"], 4, "loadkit: No such option: --no-such-option"),
+    (["run", "{file}", "--threads", "many"], 4, "loadkit: --threads takes a whole number like 16, not 'many'"),
+    (["frobnicate"], 4, "loadkit: No such command 'frobnicate'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), MISTAKES, ids=[" ".join(row[0]) for row in MISTAKES])
+def test_a_mistake_is_one_line_and_sends_nothing(
+    file: Path, tmp_path: Path, arguments: Sequence[str], code: int, message: str
+):
+    empty = tmp_path / "empty.py"
+    empty.write_text("x = 1\n")
+
+    done = loadkit(*(argument.format(file=file, empty=empty) for argument in arguments))
+
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith(message.format(file=file, empty=empty))
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_server_that_is_down_is_named_once_with_a_count(free_port: int):
+    done = loadkit("run", f"http://127.0.0.1:{free_port}/", "-c", "4", "-z", "1h")
+
+    assert done.returncode == 1
+    assert done.stdout.count(f"connection refused 127.0.0.1:{free_port}") == 1
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """Start the command and wait until its first progress line says that it measures."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "loadkit", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"NO_COLOR": "1"},
+    )
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_drains_and_still_reports(tmp_path: Path, number: signal.Signals):
+    output = tmp_path / "result.json"
+    with running_demo() as demo:
+        process = start("run", f"{demo.url}/delay/0.02", "-c", "4", "-z", "1h", "-o", str(output))
+        _await_requests(demo.url, 40)
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=20)
+
+    assert process.returncode == 2, stderr
+    assert "INTERRUPTED" in stdout
+    stored = json.loads(output.read_text())
+    assert stored["outcome"] == "interrupted"
+    assert stored["total"]["requests"] >= 40
+    assert stored["total"]["cut"] == 0
+
+
+def test_two_interrupts_stop_at_once_and_still_report(tmp_path: Path):
+    with running_demo() as demo:
+        process = start("run", f"{demo.url}/delay/30", "-c", "4", "-z", "1h", "--timeout", "60s", "--graceful-stop", "60s")
+        _await_requests(demo.url, 4)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)  # two signals at once are one signal
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        stdout, stderr = process.communicate(timeout=20)
+
+    assert process.returncode == 2, stderr
+    assert "INTERRUPTED" in stdout
+    assert time.monotonic() - began < 10
+
+
+def _await_requests(url: str, count: int) -> None:
+    """Ask the server until it has seen so many requests for a delayed reply."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        if requests.get(f"{url}/stats", timeout=5).json()["paths"].get("/delay/{seconds}", 0) >= count:
+            return
+    raise AssertionError(f"the server did not see {count} requests")
+
+
+def test_a_full_disk_costs_the_file_and_not_the_report(demo: Demo):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+
+    done = loadkit("run", demo.url, "-n", "50", "-o", "/dev/full")
+
+    assert done.returncode in (3, 4)
+    assert "cannot write /dev/full" in done.stderr
+
+
+def test_both_names_are_the_same_command():
+    command = Path(sys.executable).with_name("loadkit")
+
+    assert subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout == "loadkit 0.1.0\n"
+    assert loadkit("--version").stdout == "loadkit 0.1.0\n"
