@@ -143,9 +143,8 @@ def list_(targets: Targets) -> None:
 
     for scenario in _scenarios(targets):
         workload = closed(scenario)
-        length = (
-            f"{workload.iterations:,} requests" if workload.duration is None else show_span(workload.duration / 1e9)
-        )
+        duration = workload.duration
+        length = f"{workload.iterations:,} requests" if duration is None else show_span(duration / SECOND)
         typer.echo(f"{visible(scenario.name or '')}  {scenario.total_threads} threads, {length}")
         for label in scenario.labels:
             typer.echo(f"  {visible(label)}")
@@ -266,9 +265,17 @@ def _store(output: Path, results: list[Result]) -> int:
 
 
 def _print(result: Result) -> None:
+    import os
     import shutil
 
+    from loadkit.report.paper import needs_ascii
     from loadkit.report.text import text_report
 
-    width = min(shutil.get_terminal_size((100, 24)).columns, 140)
-    typer.echo(text_report(result, width=width))
+    text = text_report(
+        result,
+        width=min(shutil.get_terminal_size((100, 24)).columns, 140),
+        color=sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+        ascii=needs_ascii(sys.stdout.encoding),
+    )
+    # a name may have letters that the terminal's encoding lacks
+    typer.echo(text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding))

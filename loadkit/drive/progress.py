@@ -19,9 +19,11 @@ class Snapshot:
     stage: str
     """`starting`, `warm-up`, `running`, `draining`, later the name of a phase."""
     elapsed: float
+    """Since the stage began: the warm-up, or the time that is measured."""
     planned: float | None
     """The planned duration; None when the run ends by a number of iterations."""
     iterations: int | None
+    """Requests planned in all; None when the run ends by the clock."""
     threads: int
     in_flight: int
     requests: int

@@ -304,6 +304,7 @@ class _Director:
 
     def _result(self, users: list[User], threads: list[threading.Thread]) -> Driven:
         self._recording.finish()
+        self._show("draining", users)
         total = self._recording.total()
         self._count_unsent(total.requests + total.cut)
         now = self._clock.now()

@@ -27,11 +27,8 @@ def capturing(port: int, path: Path) -> Iterator[None]:
     """Capture what goes to and from a TCP port on loopback into a file, until the block is left."""
     command = shutil.which("tcpdump")
     assert command
-    process = subprocess.Popen(
-        [command, "-i", "lo", "-s", "80", "-B", "131072", "-n", "--time-stamp-precision=nano", "-w", path, f"tcp port {port}"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    options = ["-i", "lo", "-s", "80", "-B", "131072", "-n", "--time-stamp-precision=nano", "-w", str(path)]
+    process = subprocess.Popen([command, *options, f"tcp port {port}"], stderr=subprocess.PIPE, text=True)
     assert process.stderr
     try:
         line = process.stderr.readline()

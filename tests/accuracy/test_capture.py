@@ -16,7 +16,7 @@ from tests.accuracy.capture import capturing, service_times
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.accuracy,
-    pytest.mark.skipif(not shutil.which("tcpdump") or os.geteuid() != 0, reason="needs tcpdump and the right to capture"),
+    pytest.mark.skipif(not shutil.which("tcpdump") or os.geteuid() != 0, reason="needs tcpdump, and root to capture"),
 ]
 
 

@@ -114,7 +114,7 @@ def test_a_mistake_in_a_file_is_told_in_one_line_with_its_place(write, text: str
 def test_an_unknown_name_tells_those_there_are(write):
     path = write(SHOP)
 
-    with pytest.raises(UsageError, match="there is no scenario 'sale' in .*; it has browse, rush_hour"):
+    with pytest.raises(UsageError, match=r"there is no scenario 'sale' in .*; it has browse, rush_hour"):
         load(f"{path}::sale")
 
 
@@ -127,7 +127,10 @@ def test_a_file_without_a_scenario_is_nothing_to_run(write):
     ("target", "message"),
     [
         ("nowhere.py", "there is no file or folder 'nowhere.py'"),
-        ("localhost:8000/x", "there is no file or folder 'localhost:8000/x'; a URL has a scheme: 'http://localhost:8000/x'"),
+        (
+            "localhost:8000/x",
+            "there is no file or folder 'localhost:8000/x'; a URL has a scheme: 'http://localhost:8000/x'",
+        ),
         ("ftp://host/", "target 'ftp://host/' has the scheme 'ftp'; loadkit speaks http, https, http+unix"),
         ("http://", "target 'http://' names no host; write it like 'http://127.0.0.1:8000/'"),
     ],

@@ -31,7 +31,7 @@ def driven(scenario: Scenario, interrupts: Callable[[], int] = lambda: 0, **opti
 
 
 def test_each_request_is_counted_once_and_the_server_agrees(demo: Demo):
-    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items/7", name="x")], threads=8, iterations=2000)
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items/7")], threads=8, iterations=2000)
 
     total = driven(scenario).recording.total()
 
@@ -75,9 +75,8 @@ def test_one_interrupt_drains(demo: Demo):
 
 
 def test_a_second_interrupt_cuts(demo: Demo):
-    scenario = Scenario(
-        base_url=demo.url, endpoints=[Endpoint("GET", "/delay/30")], threads=2, duration="1h", graceful_stop="1h", timeout=60
-    )
+    slow = [Endpoint("GET", "/delay/30")]
+    scenario = Scenario(base_url=demo.url, endpoints=slow, threads=2, duration="1h", graceful_stop="1h", timeout=60)
     seen: list[Snapshot] = []
 
     done = driven(scenario, interrupts=lambda: len(seen) // 2, watch=seen.append)
@@ -143,7 +142,8 @@ def test_keep_going_waits_for_a_server_that_is_down(free_port: int):
 
 def test_snapshots_tell_stage_and_progress(demo: Demo):
     seen: list[Snapshot] = []
-    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/delay/0.01")], threads=2, duration=2.5, warmup=0.5)
+    endpoints = [Endpoint("GET", "/delay/0.01")]
+    scenario = Scenario(base_url=demo.url, endpoints=endpoints, threads=2, duration=2.5, warmup=0.5)
 
     driven(scenario, watch=seen.append)
 

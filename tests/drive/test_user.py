@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -124,7 +125,7 @@ def test_an_unexpected_status_fails_the_request_and_is_kept_beside_it():
         (lambda reply: reply.json()["items"], None),
         (lambda reply: "nothing" in reply.text, "<lambda> returned False"),
         (lambda reply: reply.json()["missing"], "KeyError: 'missing' at test_user.py"),
-        (lambda reply: exit(3), "SystemExit: 3 at"),
+        (lambda reply: sys.exit(3), "SystemExit: 3 at"),
     ],
     ids=["a value that is not False passes", "False fails", "an exception fails", "sys.exit ends one request only"],
 )

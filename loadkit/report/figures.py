@@ -1,0 +1,118 @@
+"""The figures of a result as tables: a row an endpoint or phase, and a row a kind of time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from loadkit.judge.result import Phase, Result, Row, Times
+from loadkit.plan.units import show_rate, show_seconds, three_digits
+from loadkit.report.paper import Paper
+from loadkit.report.table import Column, table
+
+MAX_ROWS = 40
+
+_Figure = tuple[str, Callable[[Times], float | None], int]
+
+# title, figure, and how soon its column goes on narrow paper
+_OF_ROWS: tuple[_Figure, ...] = (
+    ("p50", lambda times: times.p50, 0),
+    ("p90", lambda times: times.p90, 3),
+    ("p99", lambda times: times.p99, 0),
+    ("p99.9", lambda times: times.p99_9, 2),
+    ("max", lambda times: times.max, 1),
+)
+_OF_TIMES: tuple[_Figure, ...] = (
+    ("min", lambda times: times.min, 4),
+    ("mean", lambda times: times.mean, 2),
+    ("p50", lambda times: times.p50, 0),
+    ("p75", lambda times: times.p75, 6),
+    ("p90", lambda times: times.p90, 3),
+    ("p95", lambda times: times.p95, 5),
+    ("p99", lambda times: times.p99, 0),
+    ("p99.9", lambda times: times.p99_9, 2),
+    ("max", lambda times: times.max, 1),
+)
+
+
+def endpoints(paper: Paper, result: Result) -> list[str]:
+    """A row an endpoint and the total; of very many endpoints those with the highest p99."""
+    rows = _slowest(result.endpoints)
+    # with one endpoint the total would say the same again
+    has_total = [row.requests for row in result.endpoints] != [result.total.requests]
+    shown = [*rows, result.total] if has_total else rows
+    names = [paper.foreign(row.name) for row in rows] + ["total"] * has_total
+    return [*_rows(paper, "endpoint", names, shown, total=has_total), *_more(paper, len(result.endpoints) - len(rows))]
+
+
+def phases(paper: Paper, parts: Sequence[Phase]) -> list[str]:
+    """A row a phase, where there is more than one."""
+    if len(parts) < 2:
+        return []
+    return _rows(paper, "phase", [paper.foreign(part.name) for part in parts], [part.total for part in parts])
+
+
+def times(paper: Paper, total: Row) -> list[str]:
+    """A row a kind of time: response and service time, then what is the generator's own."""
+    kinds = {
+        "response time": total.response_time,
+        "service time": total.service_time,
+        "lateness": total.lateness,
+        "pickup": total.pickup,
+        "failure time": total.failure_time,
+    }
+    measured = {name: kind for name, kind in kinds.items() if kind.count}
+    if not measured:
+        return []
+    return table(paper, "time", list(measured), _columns(_OF_TIMES, list(measured.values())))
+
+
+def show_time(span: float | None) -> str:
+    """A time, or a dash for what is no number: a report is never worth a traceback."""
+    return show_seconds(span if span is not None and math.isfinite(span) else None)
+
+
+def show_share(share: float) -> str:
+    """A share of one in percent."""
+    return f"{three_digits(share * 100)} %" if math.isfinite(share) else "-"
+
+
+def show_throughput(rate: float) -> str:
+    """A rate, or a dash for what is no number."""
+    return show_rate(rate) if math.isfinite(rate) else "-"
+
+
+def _rows(paper: Paper, title: str, names: list[str], rows: Sequence[Row], *, total: bool = False) -> list[str]:
+    failures = [sum(row.failures.values()) for row in rows]
+    percents = [Column(title="%", cells=[_error_percent(row) for row in rows], spare=5, alarm="red")]
+    columns = [
+        Column(title="requests", cells=[f"{row.requests:,}" for row in rows]),
+        Column(title="throughput", cells=[show_throughput(row.throughput) for row in rows], spare=4),
+        Column(title="errors", cells=[f"{count:,}" for count in failures], alarm="red"),
+        *(percents if any(failures) else ()),
+        *_columns(_OF_ROWS, [row.response_time for row in rows]),
+    ]
+    return table(paper, title, names, columns, total=total)
+
+
+def _columns(figures: Iterable[_Figure], rows: Sequence[Times]) -> list[Column]:
+    return [
+        Column(title=title, cells=[show_time(figure(row)) for row in rows], spare=spare)
+        for title, figure, spare in figures
+    ]
+
+
+def _error_percent(row: Row) -> str:
+    return show_share(row.error_rate).removesuffix(" %") if row.failures else ""
+
+
+def _slowest(rows: list[Row]) -> list[Row]:
+    if len(rows) <= MAX_ROWS:
+        return rows
+    # a row without one good reply has no p99, and is the first to be looked at
+    return sorted(rows, key=lambda row: -math.inf if (p99 := row.response_time.p99) is None else -p99)[:MAX_ROWS]
+
+
+def _more(paper: Paper, count: int) -> list[str]:
+    note = f"these {MAX_ROWS} have the highest p99; {count:,} more row{'s' * (count != 1)} in the JSON"
+    return paper.wrap(note, first="  ", margin="  ") if count else []

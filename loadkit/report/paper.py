@@ -1,0 +1,99 @@
+"""What text is laid out on: so wide, with or without colour, with or without more than ASCII."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final, Literal
+
+from loadkit.report.escape import visible
+
+Ink = Literal["", "bold", "dim", "red", "green", "yellow", "blue"]
+
+_SGR: Final[dict[str, str]] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """Where and how to write: every foreign text comes through `foreign`, every colour through `paint`."""
+
+    width: int
+    color: bool = False
+    ascii: bool = False
+
+    def foreign(self, text: str) -> str:
+        """A name, URL or message on one line, harmless and in the characters this paper has."""
+        shown = visible(text)
+        return shown.encode("ascii", "backslashreplace").decode() if self.ascii else shown
+
+    def paint(self, text: str, ink: Ink) -> str:
+        """The text in that ink, where there is colour."""
+        return f"\x1b[{_SGR[ink]}m{text}\x1b[0m" if self.color and ink and text else text
+
+    def cut(self, text: str, room: int) -> str:
+        """The text in no more than `room` cells, the middle left out: both ends of a URL tell something."""
+        if cells(text) <= room:
+            return text
+        dots = "..." if self.ascii else "…"
+        kept = max(0, room - len(dots))
+        return _head(text, kept - kept // 2) + dots + _tail(text, kept // 2)
+
+    def wrap(self, text: str, *, first: str = "", margin: str = "") -> list[str]:
+        """The text in lines that fit, `first` before the first of them and `margin` before the others."""
+        lines, line = [], first
+        room = max(8, self.width - max(cells(first), cells(margin)))
+        for piece in _pieces(text, room):
+            if line not in (first, margin) and cells(line) + 1 + cells(piece) > self.width:
+                lines.append(line)
+                line = margin
+            line += piece if line in (first, margin) else f" {piece}"
+        # a word that had to be broken may have a command at its new start
+        return [visible(line.rstrip()) for line in [*lines, line]]
+
+
+def needs_ascii(encoding: str | None) -> bool:
+    """Whether an encoding, say `sys.stdout.encoding`, lacks what reports are drawn with."""
+    try:
+        "━█▏✓✗…".encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return True
+    return False
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def left(text: str, room: int) -> str:
+    """The text filled up on its right."""
+    return text + " " * (room - cells(text))
+
+
+def right(text: str, room: int) -> str:
+    """The text filled up on its left."""
+    return " " * (room - cells(text)) + text
+
+
+def _pieces(text: str, room: int) -> Iterable[str]:
+    for word in text.split(" "):
+        rest = word
+        while cells(rest) > room:
+            head = _head(rest, room)
+            yield head
+            rest = rest[len(head) :]
+        yield rest
+
+
+def _head(text: str, room: int) -> str:
+    widths = accumulate(map(cells, text))
+    return text[: sum(width <= room for width in widths)]
+
+
+def _tail(text: str, room: int) -> str:
+    return _head(text[::-1], room)[::-1]

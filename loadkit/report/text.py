@@ -1,0 +1,128 @@
+"""A result as text: what was run, how it came out, the figures, what went wrong and how far to believe it."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+
+from loadkit.judge.result import Result, ScenarioInfo
+from loadkit.plan.units import show_rate, show_span
+from loadkit.report import figures, findings
+from loadkit.report.figures import show_time
+from loadkit.report.paper import Ink, Paper, cells
+from loadkit.report.picture import picture
+from loadkit.report.totals import totals
+
+NARROWEST, WIDEST = 60, 120
+
+_TIMES = (
+    "response time: from the instant a request was due to its last byte; service time: from the sending of its first "
+    "byte; lateness (sent after due) and pickup (read after arrival) are the generator's own. "
+    "Percentiles are of good replies"
+)
+_CLOCKS = {
+    "kernel": "arrivals are stamped by the kernel",
+    "own": "arrivals are stamped by loadkit's own clock, which is late when threads have to wait for each other",
+    "mixed": "some arrivals are stamped by the kernel, others by loadkit's own clock",
+}
+
+
+def text_report(result: Result, *, width: int | None = None, color: bool = False, ascii: bool = False) -> str:  # noqa: A002 - what it is called everywhere
+    """A result as a person reads it, without a newline at the end.
+
+    `width` is that of the terminal unless given, between 60 and 120 columns. No line is wider; no text of a server,
+    URL or name starts a line, moves the cursor or is taken for a command by a CI. `ascii` is for an encoding that
+    cannot show more.
+    """
+    paper = Paper(width=max(NARROWEST, width or _terminal()), color=color, ascii=ascii)
+    sections = (
+        [*_headline(paper, result), "", *_outcome(paper, result)],
+        totals(paper, result),
+        figures.endpoints(paper, result),
+        figures.phases(paper, result.phases),
+        figures.times(paper, result.total),
+        picture(paper, result.total.response_time),
+        findings.statuses(paper, result.total),
+        findings.failures(paper, result),
+        findings.thresholds(paper, result.thresholds),
+        findings.caveats(paper, result.caveats),
+        _definition(paper, result),
+    )
+    return "\n\n".join("\n".join(lines) for lines in sections if lines)
+
+
+def _terminal() -> int:
+    return min(WIDEST, shutil.get_terminal_size((100, 24)).columns)
+
+
+def _headline(paper: Paper, result: Result) -> list[str]:
+    rule = "=" if paper.ascii else "━"
+    name = paper.cut(paper.foreign(result.scenario.name), paper.width - 8)
+    lines = [paper.paint(f"{rule * 2} {name} {rule * (paper.width - cells(name) - 4)}", "bold")]
+    if result.scenario.description:
+        lines += paper.wrap(paper.foreign(result.scenario.description.strip()), first="  ", margin="  ")
+    asked = f"{_asked(result.scenario)}, over {result.environment.transport}; started {_when(result.started_at)}"
+    for facts in (asked, _target(result.scenario)):
+        lines += paper.wrap(paper.foreign(facts), first="  ", margin="  ") if facts else []
+    return lines
+
+
+def _asked(scenario: ScenarioInfo) -> str:
+    parts = [
+        f"{scenario.threads:,} thread{'s' * (scenario.threads != 1)}",
+        f"{scenario.iterations:,} iterations" if scenario.iterations is not None else "",
+        show_span(scenario.duration) if scenario.duration is not None else "",
+        f"{show_rate(scenario.rate)} asked, open" if scenario.rate is not None else "closed",
+        f"after {show_span(scenario.warmup)} of warm-up" if scenario.warmup else "",
+        f"{show_span(scenario.think_time)} to think" if scenario.think_time else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _target(scenario: ScenarioInfo) -> str:
+    # without a base URL each endpoint has its own, in its name
+    parts = (scenario.base_url, "" if scenario.verify else "certificates not verified")
+    return ", ".join(part for part in parts if part)
+
+
+def _when(started_at: str) -> str:
+    try:
+        when = datetime.fromisoformat(started_at)
+    except ValueError:
+        return started_at
+    # a time without a zone is UTC by contract
+    utc = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    return f"{utc:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _outcome(paper: Paper, result: Result) -> list[str]:
+    word, text, ink = _verdict(result)
+    first, *others = paper.wrap(f"{word}{text}", margin="  ")
+    return [paper.paint(paper.paint(word, ink), "bold") + first[len(word) :], *others]
+
+
+def _verdict(result: Result) -> tuple[str, str, Ink]:
+    missed, all_of_them = sum(not verdict.passed for verdict in result.thresholds), len(result.thresholds)
+    of_them = f"{missed} of {all_of_them} thresholds" if all_of_them > 1 else "its only threshold"
+    if result.outcome == "passed":
+        return "PASSED", f" {_each(all_of_them)}" if all_of_them else "", "green"
+    if result.outcome == "interrupted":
+        so_far = f", {of_them} missed so far" if missed else ""
+        return "INTERRUPTED", f" after {show_time(result.duration)}{so_far}", "yellow"
+    if result.outcome == "not_applied":
+        return "NOT APPLIED", ": the load asked for was not put on the target", "red"
+    if missed:
+        return "FAILED", f" {of_them}", "red"
+    return "FAILED", "" if result.total.statuses else ": not one good reply", "red"
+
+
+def _each(count: int) -> str:
+    return f"all {count} thresholds" if count > 1 else "its only threshold"
+
+
+def _definition(paper: Paper, result: Result) -> list[str]:
+    """What the figures mean: in each tool "response time" is something else."""
+    if not result.total.response_time.count:
+        return []
+    text = f"{_TIMES}; {_CLOCKS[clock]}." if (clock := result.environment.clock) in _CLOCKS else f"{_TIMES}."
+    return [paper.paint(line, "dim") for line in paper.wrap(paper.foreign(text))]
