@@ -180,7 +180,12 @@ def demo(
     """A small server to try things on. Ctrl-C stops it."""
     from loadkit.jobs.demo import serve
 
-    serve(host, _whole("--port", port) or 0, ready=lambda url: typer.echo(f"loadkit demo on {url}"))
+    number = _whole("--port", port) or 0
+    try:
+        serve(host, number, ready=lambda url: typer.echo(f"loadkit demo on {url}"))
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"cannot listen on {host} port {port}: {reason}") from None
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -227,6 +227,14 @@ def test_a_full_disk_costs_the_file_and_not_the_report(demo: Demo):
     assert "cannot write /dev/full" in done.stderr
 
 
+def test_the_demo_on_a_busy_port_says_so(demo: Demo):
+    done = loadkit("demo", "--port", demo.url.rpartition(":")[2])
+
+    assert done.returncode == 4
+    assert done.stderr.startswith("loadkit: cannot listen on 127.0.0.1 port ")
+    assert "Traceback" not in done.stderr
+
+
 def test_both_names_are_the_same_command():
     command = Path(sys.executable).with_name("loadkit")
 
