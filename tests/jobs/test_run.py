@@ -1,0 +1,175 @@
+"""The whole way from a scenario to a result, against real servers, on good days and bad ones."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from loadkit import Endpoint, Scenario, UsageError, run
+from loadkit.jobs.demo import Demo
+from loadkit.jobs.run import once
+
+REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def test_a_result_tells_what_was_asked_and_what_was_found(demo: Demo):
+    scenario = Scenario(
+        name="browse",
+        base_url=demo.url,
+        endpoints=[Endpoint("GET", "/items", weight=3), Endpoint("POST", "/orders", json={"sku": "x"}, expect=201)],
+        threads=4,
+        iterations=400,
+        thresholds=["p99 < 1s", "POST /orders: requests == 100"],
+    )
+
+    result = run(scenario)
+
+    assert result.outcome == "passed"
+    assert result.statuses == {200: 300, 201: 100}
+    assert result["POST /orders"].statuses == {201: 100}
+    assert result.scenario.threads == 4
+    assert result.environment.cpu_seconds > 0
+    assert [verdict.passed for verdict in result.thresholds] == [True, True, True]
+    assert sum(interval.total.requests for interval in result.intervals) == 400
+
+
+def test_a_service_time_is_at_least_what_the_server_takes(demo: Demo):
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/delay/0.02")], threads=2, iterations=20)
+
+    result = run(scenario)
+
+    assert result.service_time.min is not None
+    assert result.service_time.min >= 0.02
+    assert result.throughput == pytest.approx(20 / result.duration)
+
+
+def test_without_a_threshold_on_errors_any_failure_fails(demo: Demo):
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/status/503")], threads=1, iterations=3)
+
+    result = run(scenario)
+
+    assert result.outcome == "failed"
+    assert result.total.failed_statuses == {503: 3}
+    assert [verdict.threshold for verdict in result.thresholds if not verdict.passed] == ["error_rate == 0%"]
+
+
+def test_both_transports_find_the_same(demo: Demo):
+    scenario = Scenario(
+        base_url=demo.url,
+        endpoints=[
+            Endpoint("GET", "/flaky"),
+            Endpoint("GET", "/chunked/5000"),
+            Endpoint("GET", "/nothing", expect=404),
+        ],
+        threads=2,
+        iterations=90,
+    )
+
+    fast, reference = run(scenario), run(scenario.replace(transport="requests"))
+
+    assert reference.environment.clock == "own"
+    for name in ("GET /chunked/5000", "GET /nothing"):
+        assert fast[name].statuses == reference[name].statuses
+
+
+def test_once_sends_each_endpoint_once_whatever_its_share(demo: Demo):
+    endpoints = [Endpoint("GET", "/", weight=90), Endpoint("GET", "/items", threads=7)]
+    scenario = Scenario(base_url=demo.url, endpoints=endpoints, threads=30, warmup="1h", thresholds=["p99 < 1ns"])
+
+    result = run(once(scenario))
+
+    assert [row.requests for row in result.endpoints] == [1, 1]
+    assert result.passed
+
+
+@contextmanager
+def breaking_server(after: int, last_words: bytes) -> Iterator[str]:
+    """A server that answers `after` requests in all, then says its last words and is gone."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    answered = 0
+
+    def serve() -> None:
+        nonlocal answered
+        with listener, listener.accept()[0] as peer:
+            while answered < after and peer.recv(65536):
+                peer.sendall(REPLY)
+                answered += 1
+            peer.recv(65536)
+            peer.sendall(last_words)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    finally:
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("last_words", "kind"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort", "disconnect"),
+        (b"220 smtp.example ESMTP\r\n", "protocol"),
+    ],
+)
+def test_a_server_that_dies_in_the_middle_costs_nothing_that_was_measured(last_words: bytes, kind: str):
+    with breaking_server(50, last_words) as url:
+        result = run(Scenario(endpoints=[Endpoint("GET", url)], threads=1, duration=0.6))
+
+    assert result.outcome == "failed"
+    assert result.statuses == {200: 50}
+    assert result.failures[kind] == 1
+    # it is not up again: refused, backed off, refused
+    assert set(result.failures) == {kind, "connect"}
+    assert result.requests == 50 + sum(result.failures.values())
+
+
+def test_a_scenario_can_start_its_own_server(free_port: int):
+    command = [sys.executable, "-m", "loadkit.jobs.demo", "--port", str(free_port)]
+    scenario = Scenario(
+        base_url=f"http://127.0.0.1:{free_port}",
+        endpoints=[Endpoint("GET", "/items")],
+        iterations=20,
+        server=command,
+        ready="/health",
+    )
+
+    assert run(scenario).statuses == {200: 20}
+
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", free_port), timeout=5):
+        pass  # it was stopped with the run
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("print('no config'); raise SystemExit(3)", "ended with 3; its output:\n  | no config"),
+        ("import time; time.sleep(60)", "did not answer within 0.3 s and printed nothing"),
+    ],
+)
+def test_a_server_that_does_not_come_up_is_shown_with_its_output(free_port: int, program: str, message: str):
+    scenario = Scenario(
+        base_url=f"http://127.0.0.1:{free_port}",
+        endpoints=[Endpoint("GET", "/")],
+        server=[sys.executable, "-c", program],
+        ready_timeout=0.3 if "sleep" in program else 20,
+    )
+
+    with pytest.raises(UsageError) as caught:
+        run(scenario)
+
+    assert str(caught.value).endswith(message)
+
+
+def test_a_command_that_is_not_there_is_told(free_port: int):
+    scenario = Scenario(
+        base_url=f"http://127.0.0.1:{free_port}", endpoints=[Endpoint("GET", "/")], server=["no-such-program", "-x"]
+    )
+
+    with pytest.raises(UsageError, match="cannot start the server 'no-such-program -x': No such file"):
+        run(scenario)
