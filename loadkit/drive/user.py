@@ -6,7 +6,6 @@ requests warm up and are not counted; those that are due from then until the sto
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -60,6 +59,7 @@ class User:
         hand_over: Callable[[Batch], None],
         iterations: int | None,
         think_time: int,
+        delay: int,
     ) -> None:
         self._shots = shots
         self._clock = clock
@@ -67,10 +67,9 @@ class User:
         self._hand_over = hand_over
         self._iterations = iterations
         self._think_time = think_time
-        self._wake = threading.Lock()
-        self._wake.acquire()
+        self._delay = delay
         self._measuring = False
-        self._boundary = 0
+        self._boundary = NEVER
         self._second = 0
         self._tapes = list({id(shot.tape): shot.tape for shot in shots}.values())
         self.connections = list({id(shot.connection): shot.connection for shot in shots}.values())
@@ -92,9 +91,9 @@ class User:
         connected = self._tapes[0].hand_over(0)
         turns = cycle(self._shots)
         try:
+            self._wait_for_turn()
             self._stage(turns)
             self._measuring = True
-            self._boundary = 0
             for tape in self._tapes:
                 tape.clear()
             self._stage(turns if self._iterations is None else islice(turns, self._iterations))
@@ -109,8 +108,6 @@ class User:
     def stop(self) -> None:
         """`Course.stop_at` has been set to the past: look at it."""
         self._boundary = 0
-        if self._wake.locked():
-            self._wake.release()
 
     def abort(self) -> None:
         """End what is under way on its connections."""
@@ -122,7 +119,14 @@ class User:
         self._tapes[0].counts.cut += 1
         self._give()
 
+    def _wait_for_turn(self) -> None:
+        self.resting = True
+        self._clock.pause(min(self._delay, self._course.stop_at - self._clock.now()), self._is_told_to_stop)
+        self.resting = False
+
     def _stage(self, turns: Iterator[Shot]) -> None:
+        if self._cross(self._clock.now()):
+            return
         while some := list(islice(turns, FOLD)):
             if self._send(some):
                 return
@@ -134,8 +138,6 @@ class User:
         now, think_time = self._clock.now, self._think_time
         # read anew after folding, for that pause is between two requests and not a part of one
         due = now()
-        if due >= self._boundary and self._cross(due):
-            return True
         for shot in turns:
             exchange = status, sent, arrived, taken, size, note = shot.send()
             if taken < self._boundary and note is None and shot.check is None and status in shot.good:
@@ -192,10 +194,13 @@ class User:
         """Wait, at most until it is time to stop; whether it is."""
         self.resting = True
         now = self._clock.now
-        self._clock.pause(self._wake, min(until, self._end()) - now())
+        self._clock.pause(min(until, self._end()) - now(), self._is_told_to_stop)
         self.resting = False
         instant = now()
         return instant >= self._boundary and self._cross(instant)
+
+    def _is_told_to_stop(self) -> bool:
+        return self._boundary == 0
 
     def _end(self) -> int:
         course = self._course

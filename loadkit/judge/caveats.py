@@ -10,7 +10,7 @@ from loadkit.judge.result import Caveat, Environment, Row, ScenarioInfo
 from loadkit.plan.units import SECOND, show_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 BUSY = 0.8
 """Share of one CPU above which the interpreter itself may be what was measured."""
@@ -26,15 +26,25 @@ def caveats(
     steps: Sequence[int] = (),
 ) -> list[Caveat]:
     """What the figures themselves, and the machine, give reason to doubt."""
-    found = [
-        *_stuck(stuck),
-        *_few_samples(total),
-        *_busy_generator(total, environment, duration),
-        *_late_replies(total),
-        *_clock(environment, steps),
-        *_security(scenario),
-        *_surroundings(),
+    return [
+        *_made(_stuck(stuck)),
+        *of_figures(total),
+        *_made(_busy_generator(total, environment, duration)),
+        *_made(_clock(environment, steps)),
+        *_made(_security(scenario)),
+        *_made(_surroundings()),
     ]
+
+
+OF_FIGURES = ("few-samples", "too-short")
+
+
+def of_figures(total: Row) -> list[Caveat]:
+    """The doubts (`OF_FIGURES`) that rest on the figures alone: merging may settle them."""
+    return _made([*_few_samples(total), *_late_replies(total)])
+
+
+def _made(found: Iterable[tuple[str, str]]) -> list[Caveat]:
     return [Caveat(code=code, message=message) for code, message in found]
 
 
@@ -45,7 +55,7 @@ def _stuck(stuck: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _few_samples(total: Row) -> Iterator[tuple[str, str]]:
     good = total.response_time.count
-    for name, share, needed in (("p99.9", 0.001, 10_000), ("p99", 0.01, 1_000)):
+    for name, share, needed in (("p99", 0.01, 1_000), ("p99.9", 0.001, 10_000)):
         if 0 < good < needed:
             yield (
                 "few-samples",
@@ -81,6 +91,10 @@ def _late_replies(total: Row) -> Iterator[tuple[str, str]]:
         )
 
 
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
+
+
 def _clock(environment: Environment, steps: Sequence[int]) -> Iterator[tuple[str, str]]:
     if environment.clock == "own":
         yield (
@@ -90,12 +104,11 @@ def _clock(environment: Environment, steps: Sequence[int]) -> Iterator[tuple[str
                 "service times include the wait for the interpreter"
             ),
         )
-
     if steps:
         yield (
             "clock-step",
             (
-                f"the wall clock was set {len(steps)} times, by up to {show_seconds(max(map(abs, steps)) / SECOND)}; "
+                f"the wall clock was set {_times(len(steps))}, by up to {show_seconds(max(map(abs, steps)) / SECOND)}; "
                 "replies under way then were timed by our own clock"
             ),
         )

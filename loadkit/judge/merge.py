@@ -12,26 +12,33 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from loadkit.judge.caveats import OF_FIGURES, of_figures
 from loadkit.judge.result import (
     Caveat,
     Environment,
     FailureExample,
     Interval,
     IntervalRow,
+    Outcome,
     Result,
     Row,
     ScenarioInfo,
     Times,
+    Verdict,
 )
-from loadkit.judge.summary import TOTAL, histogram, times
+from loadkit.judge.summary import TOTAL, histogram, most_first, times
 from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.histogram import Histogram
+from loadkit.measure.recording import MAX_REASONS, MORE_REASONS
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold
+from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+# what makes figures comparable; threads, duration and iterations may differ from part to part
+_SAME = ("name", "base_url", "transport", "rate", "think_time", "timeout", "verify")
 _TIMES = ("response_time", "service_time", "lateness", "pickup", "failure_time")
 _COUNTS = ("statuses", "failures", "failed_statuses")
 _SUMS = (
@@ -41,40 +48,58 @@ _SUMS = (
     "cut",
     "connects",
     "reconnects",
-    "connect_seconds",
     "bytes_sent",
     "bytes_received",
 )
 
 
 def merge(results: Sequence[Result]) -> Result:
-    """One result of several of the same scenario.
+    """One result of several of the same scenario, the same for any order of them.
 
     Raises `UsageError` when they are of different scenarios.
     """
-    first = min(results, key=lambda result: result.started_at)
-    names = sorted({result.scenario.name for result in results})
-    if len(names) > 1:
-        raise UsageError(f"these are results of different scenarios and cannot be one: {', '.join(names)}")
-    if len(results) == 1:
-        return first
-    duration = _covered([(_instant(result), result.duration) for result in results])
-    endpoints = _rows([result.endpoints for result in results], duration)
-    total = _row(TOTAL, [result.total for result in results], duration)
-    limits = [threshold(text) for text in dict.fromkeys(v.threshold for r in results for v in r.thresholds)]
+    parts = sorted(results, key=_order)
+    _check_same(parts)
+    if len(parts) == 1:
+        return parts[0]
+    duration = _covered([(_instant(part), part.duration) for part in parts])
+    endpoints = _rows([[_moved(row, _shift(part, parts)) for row in part.endpoints] for part in parts], duration)
+    total = _row(TOTAL, [_moved(part.total, _shift(part, parts)) for part in parts], duration)
+    limits = [threshold(text) for text in dict.fromkeys(v.threshold for part in parts for v in part.thresholds)]
     found = verdicts(limits, total, endpoints)
     return msgspec.structs.replace(
-        first,
-        scenario=_scenario(results),
-        environment=_environment(results),
+        parts[0],
+        scenario=_scenario(parts),
+        environment=_environment(parts),
         duration=duration,
-        outcome=outcome(total, found, interrupted=any(result.outcome == "interrupted" for result in results)),
+        outcome=_outcome(parts, total, found),
         total=total,
         endpoints=endpoints,
         thresholds=found,
-        caveats=_caveats(results),
-        intervals=_series(results, _instant(first)),
+        caveats=_caveats(parts, total),
+        intervals=_series(parts),
     )
+
+
+def _order(result: Result) -> tuple[float, bytes]:
+    # parts that started in the same millisecond still have one order, whatever order they were named in
+    return _instant(result), msgspec.json.encode(result)
+
+
+def _check_same(parts: Sequence[Result]) -> None:
+    for field in _SAME:
+        found = sorted({repr(getattr(part.scenario, field)) for part in parts})
+        if len(found) > 1:
+            raise UsageError(
+                f"these are results of different scenarios and cannot be one: {field} is {' and '.join(found)}"
+            )
+
+
+def _outcome(parts: Sequence[Result], total: Row, found: Sequence[Verdict]) -> Outcome:
+    outcomes = {part.outcome for part in parts}
+    if "not_applied" in outcomes and "interrupted" not in outcomes:
+        return "not_applied"
+    return outcome(total, found, interrupted="interrupted" in outcomes)
 
 
 def _covered(spans: list[tuple[float, float]]) -> float:
@@ -91,6 +116,17 @@ def _instant(result: Result) -> float:
     return datetime.fromisoformat(result.started_at).timestamp()
 
 
+def _shift(part: Result, parts: Sequence[Result]) -> float:
+    """How much later than the first a part began."""
+    return _instant(part) - _instant(parts[0])
+
+
+def _moved(row: Row, shift: float) -> Row:
+    """A row with its examples on the time line of the whole."""
+    later = [msgspec.structs.replace(example, first_at=example.first_at + shift) for example in row.examples]
+    return msgspec.structs.replace(row, examples=later)
+
+
 def _rows(parts: list[list[Row]], duration: float) -> list[Row]:
     by_name: dict[str, list[Row]] = {}
     for part in parts:
@@ -101,16 +137,20 @@ def _rows(parts: list[list[Row]], duration: float) -> list[Row]:
 
 def _row(name: str, rows: list[Row], duration: float) -> Row:
     merged: dict[str, Any] = {field: _times(getattr(row, field) for row in rows) for field in _TIMES}
-    counts: dict[str, Any] = {field: dict(_counter(getattr(row, field) for row in rows)) for field in _COUNTS}
+    counts = {field: _counter(getattr(row, field) for row in rows) for field in _COUNTS}
     sums: dict[str, Any] = {field: sum(getattr(row, field) for row in rows) for field in _SUMS}
     good, requests = merged["response_time"].count, sums["requests"]
     return Row(
         name=name,
         throughput=(good - sums["drained"]) / duration if duration else 0.0,
         error_rate=merged["failure_time"].count / requests if requests else 0.0,
+        statuses=dict(sorted(counts["statuses"].items())),
+        failures=most_first(counts["failures"]),
+        failed_statuses=dict(sorted(counts["failed_statuses"].items())),
         examples=_examples([example for row in rows for example in row.examples]),
+        # in whole nanoseconds, for a sum of floats depends on their order
+        connect_seconds=sum(round(row.connect_seconds * SECOND) for row in rows) / SECOND,
         **merged,
-        **counts,
         **sums,
     )
 
@@ -131,11 +171,24 @@ def _counter(parts: Iterable[dict[Any, int]]) -> Counter[Any]:
 
 def _examples(examples: list[FailureExample]) -> list[FailureExample]:
     whole: dict[tuple[str, str], FailureExample] = {}
+    for one in _joined(examples):
+        is_full = sum(kind == one.kind for kind, _ in whole) >= MAX_REASONS
+        message = MORE_REASONS if is_full else one.message
+        known = whole.get((one.kind, message))
+        whole[one.kind, message] = msgspec.structs.replace(_both(known, one) if known else one, message=message)
+    return _ranked(whole.values())
+
+
+def _joined(examples: list[FailureExample]) -> list[FailureExample]:
+    whole: dict[tuple[str, str], FailureExample] = {}
     for one in examples:
-        key = (one.kind, one.message)
-        known = whole.get(key)
-        whole[key] = one if known is None else _both(known, one)
-    return sorted(whole.values(), key=lambda one: (-one.count, one.first_at))
+        known = whole.get((one.kind, one.message))
+        whole[one.kind, one.message] = _both(known, one) if known else one
+    return _ranked(whole.values())
+
+
+def _ranked(examples: Iterable[FailureExample]) -> list[FailureExample]:
+    return sorted(examples, key=lambda one: (-one.count, one.first_at, one.kind, one.message))
 
 
 def _both(one: FailureExample, other: FailureExample) -> FailureExample:
@@ -143,9 +196,29 @@ def _both(one: FailureExample, other: FailureExample) -> FailureExample:
     return msgspec.structs.replace(one, count=count, first_at=first)
 
 
-def _scenario(results: Sequence[Result]) -> ScenarioInfo:
-    first = results[0].scenario
-    return msgspec.structs.replace(first, threads=sum(result.scenario.threads for result in results))
+def _scenario(parts: Sequence[Result]) -> ScenarioInfo:
+    asked = [part.scenario.iterations for part in parts]
+    iterations = [count for count in asked if count is not None]
+    return msgspec.structs.replace(
+        parts[0].scenario,
+        threads=_most_at_once(parts),
+        iterations=sum(iterations) if len(iterations) == len(asked) else None,
+        endpoints=list(dict.fromkeys(label for part in parts for label in part.scenario.endpoints)),
+    )
+
+
+def _most_at_once(parts: Sequence[Result]) -> int:
+    """Threads of parts side by side are more threads; those of parts one after the other are not."""
+    starts = [_instant(part) for part in parts]
+    return max(
+        sum(part.scenario.threads for part, start in zip(parts, starts, strict=True) if start <= at < _end(part, start))
+        for at in starts
+    )
+
+
+def _end(part: Result, start: float) -> float:
+    # one that measured for no time still had its threads when it started
+    return start + max(part.duration, 0.001)
 
 
 def _environment(results: Sequence[Result]) -> Environment:
@@ -159,18 +232,21 @@ def _environment(results: Sequence[Result]) -> Environment:
     )
 
 
-def _caveats(results: Sequence[Result]) -> list[Caveat]:
-    return list({(caveat.code, caveat.message): caveat for result in results for caveat in result.caveats}.values())
+def _caveats(parts: Sequence[Result], total: Row) -> list[Caveat]:
+    """Those of the parts, each once; what rests on the figures alone is asked again of the whole."""
+    lasting = [caveat for part in parts for caveat in part.caveats if caveat.code not in OF_FIGURES]
+    return list({(caveat.code, caveat.message): caveat for caveat in [*lasting, *of_figures(total)]}.values())
 
 
-def _series(results: Sequence[Result], origin: float) -> list[Interval]:
-    """All intervals on one time line, those of the same length and whole second added up."""
-    at: dict[tuple[float, float], list[Interval]] = {}
-    for result in results:
-        shift = round(_instant(result) - origin)
-        for interval in result.intervals:
-            at.setdefault((interval.start + shift, interval.length), []).append(interval)
-    return [_interval(start, length, parts) for (start, length), parts in sorted(at.items(), key=lambda item: item[0])]
+def _series(parts: Sequence[Result]) -> list[Interval]:
+    """All intervals on one time line, as long as the longest of them."""
+    length = max((interval.length for part in parts for interval in part.intervals), default=1.0)
+    at: dict[float, list[Interval]] = {}
+    for part in parts:
+        for interval in part.intervals:
+            start = interval.start + round(_shift(part, parts))
+            at.setdefault(start - start % length, []).append(interval)
+    return [_interval(start, length, found) for start, found in sorted(at.items())]
 
 
 def _interval(start: float, length: float, parts: list[Interval]) -> Interval:

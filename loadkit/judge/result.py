@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
-VERSION = 1
+VERSION: Final = 1
 
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 
@@ -163,7 +163,7 @@ class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """All that a run found: what every report is made from, and what `--output` stores."""
 
-    version: int = VERSION
+    version: Literal[1] = VERSION
     scenario: ScenarioInfo
     environment: Environment
     started_at: str

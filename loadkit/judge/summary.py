@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from loadkit.judge.result import FailureExample, Interval, IntervalRow, Row, Times
 from loadkit.measure.histogram import Histogram
+from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from loadkit.measure.recording import Counts, Recording, Slice
 
 TOTAL = "total"
@@ -35,10 +38,13 @@ def times(histogram: Histogram) -> Times:
 
 
 def histogram(stored: Times) -> Histogram:
-    """The histogram behind stored figures; `ValueError` when its text cannot be read."""
-    made = Histogram.decode(stored.hdr)
+    """The histogram behind stored figures; `UsageError` when the file they come from holds another or none."""
+    try:
+        made = Histogram.decode(stored.hdr)
+    except ValueError as error:
+        raise UsageError(f"a stored histogram cannot be read: {error}") from None
     if made.count != stored.count:
-        raise ValueError(f"a histogram holds {made.count:,} values and says {stored.count:,}")
+        raise UsageError(f"a stored histogram holds {made.count:,} values, and {stored.count:,} is said of it")
     made.restore(_nanoseconds(stored.min), _nanoseconds(stored.max), stored.sum_ns)
     return made
 
@@ -57,7 +63,7 @@ def row(name: str, counts: Counts, *, duration: float, started: int) -> Row:
         throughput=(counts.good - counts.drained) / duration if duration > 0 else 0.0,
         error_rate=counts.failed / requests if requests else 0.0,
         statuses=dict(sorted(counts.statuses.items())),
-        failures=dict(counts.failures.most_common()),
+        failures=most_first(counts.failures),
         failed_statuses=dict(sorted(counts.failed_statuses.items())),
         examples=_examples(counts, started),
         drained=counts.drained,
@@ -106,8 +112,13 @@ def _interval(piece: Slice) -> Interval:
     return Interval(start=float(piece.second), length=float(piece.length), total=total, endpoints=endpoints)
 
 
+def most_first(failures: Mapping[str, int]) -> dict[str, int]:
+    """Failures by kind, the most frequent first; in one order, whatever order they were counted in."""
+    return dict(sorted(failures.items(), key=lambda item: (-item[1], item[0])))
+
+
 def _examples(counts: Counts, started: int) -> list[FailureExample]:
-    ordered = sorted(counts.reasons.items(), key=lambda item: (-item[1][0], item[1][1]))
+    ordered = sorted(counts.reasons.items(), key=lambda item: (-item[1][0], item[1][1], item[0].message))
     return [
         FailureExample(
             kind=failure.kind, message=failure.message, count=count, first_at=max(0.0, (first - started) / SECOND)

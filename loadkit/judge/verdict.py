@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from loadkit.judge.result import Outcome, Row, Times, Verdict
@@ -12,7 +13,7 @@ from loadkit.plan.units import SECOND
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NO_FAILURES = "error_rate == 0%"
+NO_FAILURES = threshold("error_rate == 0%")
 """What must hold where a scenario says nothing of errors."""
 
 EXIT_CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "interrupted": 2, "not_applied": 6}
@@ -20,30 +21,43 @@ EXIT_CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "interrupted": 2, "n
 
 def verdicts(limits: Sequence[Threshold], total: Row, endpoints: Sequence[Row]) -> list[Verdict]:
     """Each threshold with its value. Without one on errors, any failure fails."""
-    held = list(limits)
-    if not any(limit.limits_errors for limit in limits):
-        held.append(threshold(NO_FAILURES))
+    held = [*limits, *_unsaid(limits, endpoints)]
     by_name = {row.name: row for row in endpoints}
     return [_verdict(limit, total if limit.label is None else by_name.get(limit.label)) for limit in held]
 
 
+def _unsaid(limits: Sequence[Threshold], endpoints: Sequence[Row]) -> list[Threshold]:
+    """No failures: in all, or where only some endpoints have a limit on them, of each of the others."""
+    said = {limit.label for limit in limits if limit.limits_errors}
+    if not said:
+        return [NO_FAILURES]
+    others = [row.name for row in endpoints if row.name not in said and row.requests]
+    text = NO_FAILURES.text
+    return [] if None in said else [replace(NO_FAILURES, label=name, text=f"{name}: {text}") for name in others]
+
+
 def outcome(total: Row, found: Sequence[Verdict], *, interrupted: bool) -> Outcome:
-    """What a run comes to. Nothing sent at all is a load that was not applied."""
+    """What a run comes to. Nothing sent at all is a load that was not applied; without a good reply none passes."""
     if interrupted:
         return "interrupted"
     if not total.requests:
         return "not_applied"
-    return "passed" if all(verdict.passed for verdict in found) else "failed"
+    return "passed" if total.response_time.count and all(verdict.passed for verdict in found) else "failed"
 
 
 def figure(limit: Threshold, row: Row) -> float | None:
-    """The value a threshold is about, in seconds, requests a second, a share of 1 or a count."""
+    """The value a threshold is about, in seconds, requests a second, a share of 1 or a count.
+
+    None where nothing was measured: nothing was sent, or for a time, nothing came back well.
+    """
+    if limit.metric == "requests":
+        return row.requests
+    if not row.requests:
+        return None
     if limit.metric == "throughput":
         return row.throughput
     if limit.metric == "error_rate":
-        return row.error_rate if row.requests else None
-    if limit.metric == "requests":
-        return row.requests
+        return row.error_rate
     if limit.metric == "failures":
         return sum(row.failures.values())
     measured: Times = getattr(row, limit.time)

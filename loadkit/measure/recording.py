@@ -7,9 +7,11 @@ merging is addition: any split of a run, added in any order, is the same recordi
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.sample import STRIDE, columns
@@ -22,6 +24,7 @@ FOLD = 256
 
 MAX_REASONS = 20
 """Different messages kept of each kind of failure; the rest is counted as one."""
+MORE_REASONS = f"… more than {MAX_REASONS} different messages"
 
 MAX_INTERVALS = 600
 MAX_SERIES_BYTES = 8_000_000
@@ -105,7 +108,7 @@ class Counts:
     def _reason(self, failure: Failure, count: int, first: int) -> None:
         known = self.reasons.get(failure)
         if known is None and sum(reason.kind == failure.kind for reason in self.reasons) >= MAX_REASONS:
-            failure = Failure(failure.kind, f"… more than {MAX_REASONS} different messages")
+            failure = Failure(failure.kind, MORE_REASONS)
             known = self.reasons.get(failure)
         seen, earliest = known or (0, first)
         self.reasons[failure] = seen + count, min(earliest, first)
@@ -179,9 +182,13 @@ class Slice:
     length: int
     rows: dict[str, tuple[int, int, bytes]]
 
+    @property
+    def size(self) -> int:
+        """Bytes of the packed response times."""
+        return sum(len(packed) for _, _, packed in self.rows.values())
+
     def add(self, other: Slice) -> None:
-        """Merge the interval that follows."""
-        self.length += other.length
+        """Merge another part of the same interval."""
         for label, (requests, failures, packed) in other.rows.items():
             mine = self.rows.get(label)
             if mine is None:
@@ -195,24 +202,35 @@ class Slice:
 class Recording:
     """All that was counted, by label and by second. Memory is bounded: labels and the series fold."""
 
-    def __init__(self, labels: tuple[str, ...] = ()) -> None:
+    def __init__(self, labels: tuple[str, ...] = (), *, series_bytes: int = MAX_SERIES_BYTES) -> None:
         self.labels: dict[str, Counts] = {label: Counts() for label in labels}
         self.series: list[Slice] = []
-        self.folded_labels = 0
         self._open: dict[int, dict[str, Counts]] = {}
+        self._waiting: dict[tuple[int, str, int], list[int]] = {}
         self._bytes = 0
+        self._most_bytes = series_bytes
         self._length = 1
 
     def absorb(self, batch: Batch) -> None:
         """Merge what a thread has handed over."""
         counts = self._counts_of(batch.second, batch.label)
-        if batch.samples:
-            counts.take(batch.samples, batch.request_size)
         if batch.counts:
             counts.add(batch.counts)
+        if batch.samples:
+            # thousands of slow threads have a sample each: they are folded together, which costs a tenth
+            waiting = self._waiting.setdefault((batch.second, batch.label, batch.request_size), [])
+            waiting += batch.samples
+            if len(waiting) >= FOLD * STRIDE:
+                self._fold_waiting()
+
+    def _fold_waiting(self) -> None:
+        for (second, label, request_size), samples in self._waiting.items():
+            self._counts_of(second, label).take(samples, request_size)
+        self._waiting.clear()
 
     def close_before(self, second: int) -> None:
         """Seconds before this one are complete: they go into the totals and the series."""
+        self._fold_waiting()
         for done in sorted(key for key in self._open if key < second):
             self._close(done, self._open.pop(done))
 
@@ -231,6 +249,7 @@ class Recording:
 
     def requests_and_failures(self) -> tuple[int, int]:
         """How many so far."""
+        self._fold_waiting()
         found = list(self._all())
         return sum(counts.requests for counts in found), sum(counts.failed for counts in found)
 
@@ -251,10 +270,12 @@ class Recording:
             if len(self.labels) < MAX_LABELS:
                 self.labels[label] = Counts()
             else:
-                self.folded_labels += 1
                 label = OTHER
                 self.labels.setdefault(OTHER, Counts())
-        return self._open.setdefault(second, {}).setdefault(label, Counts())
+        rows = self._open.setdefault(second, {})
+        if label not in rows:
+            rows[label] = Counts()
+        return rows[label]
 
     def _close(self, second: int, rows: dict[str, Counts]) -> None:
         packed = {}
@@ -265,29 +286,30 @@ class Recording:
             self._append(Slice(second, 1, packed))
 
     def _append(self, piece: Slice) -> None:
-        last = self.series[-1] if self.series else None
-        if last and piece.second < last.second + self._length:
-            last.add(piece)
-            last.length = max(1, min(last.length, self._length))
-        else:
-            self.series.append(piece)
-        self._bytes += sum(len(packed) for _, _, packed in piece.rows.values())
-        if len(self.series) > MAX_INTERVALS or self._bytes > MAX_SERIES_BYTES:
+        self._place(piece)
+        if len(self.series) > MAX_INTERVALS or self._bytes > self._most_bytes:
             self._fold_series()
+
+    def _place(self, piece: Slice) -> None:
+        """Put a piece into the interval it lies in, which is an old one where a thread waited long for its reply."""
+        piece.second -= piece.second % self._length
+        piece.length = self._length
+        place = bisect_left(self.series, piece.second, key=attrgetter("second"))
+        known = self.series[place] if place < len(self.series) else None
+        if known and known.second == piece.second:
+            self._bytes -= known.size
+            known.add(piece)
+            self._bytes += known.size
+        else:
+            self.series.insert(place, piece)
+            self._bytes += piece.size
 
     def _fold_series(self) -> None:
         """Make intervals twice as long: 1 s, 2 s, 4 s …"""
         self._length *= 2
-        folded: list[Slice] = []
-        for piece in self.series:
-            piece.second -= piece.second % self._length
-            if folded and folded[-1].second == piece.second:
-                folded[-1].add(piece)
-            else:
-                folded.append(piece)
-            folded[-1].length = self._length
-        self.series = folded
-        self._bytes = sum(len(row[2]) for piece in folded for row in piece.rows.values())
+        pieces, self.series, self._bytes = self.series, [], 0
+        for piece in pieces:
+            self._place(piece)
 
 
 def second_of(instant: int, start: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from loadkit.plan.errors import UsageError
+from loadkit.plan.shown import masked, told
 from loadkit.plan.units import Duration, seconds
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"})
@@ -24,7 +25,7 @@ GOOD = frozenset(range(200, 400))
 
 _UNSAFE = re.compile(r"[\x00-\x20\x7f]")
 _CLASS = re.compile(r"([1-5])xx", re.IGNORECASE)
-_SPAN = re.compile(r"(\d{3})\s*-\s*(\d{3})")
+_SPAN = re.compile(r"([0-9]{3})\s*-\s*([0-9]{3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,14 @@ class Endpoint:
         keep(self, "expect", None if self.expect is None else statuses(self.expect))
         if self.timeout is not None:
             keep(self, "timeout", positive_seconds(self.timeout, what="timeout"))
+        label(self.name)
         _one_body(self)
         _check_share(self)
         if self.check is not None and not callable(self.check):
             raise UsageError(f"check takes a function of the reply, not {self.check!r}")
+
+    def __repr__(self) -> str:
+        return told(self)
 
     @property
     def label(self) -> str:
@@ -106,6 +111,8 @@ def replace(value: Values, changes: Mapping[str, Any]) -> Values:
 
 def bare(url: str) -> str:
     """A URL or path without query, fragment, user and password: fit to be shown."""
+    if url.startswith("/"):  # urlsplit would take the x of //x/y for a host
+        return re.split(r"[?#]", url, maxsplit=1)[0]
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path or '/'}" if host else parts.path
@@ -119,7 +126,10 @@ def target(url: object, *, what: str) -> str:
     if not isinstance(url, str) or not url:
         raise UsageError(f"{what} takes a path like '/search' or a URL like 'http://127.0.0.1:8000/', not {url!r}")
     if _UNSAFE.search(url):
-        raise UsageError(f"{what} {url!r} holds a space or control character; percent-encode it")
+        raise UsageError(f"{what} {masked(url)!r} holds a space or control character; percent-encode it")
+    if "://" not in url and not url.startswith("/"):
+        shown = _shown(url)
+        raise UsageError(f"{what} {shown!r} is neither a path like '/{shown}' nor a URL like 'http://{shown}'")
     return url if url.startswith("/") else full_url(url, what=what)
 
 
@@ -128,20 +138,28 @@ def full_url(url: object, *, what: str) -> str:
 
     Raises `UsageError` for everything else.
     """
-    if not isinstance(url, str) or _UNSAFE.search(url):
-        raise UsageError(f"{what} takes a URL like 'http://127.0.0.1:8000', not {url!r}")
+    if not isinstance(url, str) or not url or _UNSAFE.search(url):
+        raise UsageError(f"{what} takes a URL like 'http://127.0.0.1:8000', not {masked(url)!r}")
+    shown = _shown(url)
     scheme, separator, rest = url.partition("://")
     if not separator:
-        raise UsageError(f"{what} {url!r} has no scheme; write it like 'http://{url.lstrip('/')}'")
+        raise UsageError(f"{what} {shown!r} has no scheme; write it like 'http://{shown.lstrip('/')}'")
     if scheme.lower() not in SCHEMES:
-        raise UsageError(f"{what} {url!r} has the scheme {scheme!r}; loadkit speaks {', '.join(SCHEMES)}")
+        raise UsageError(f"{what} {shown!r} has the scheme {scheme!r}; loadkit speaks {', '.join(SCHEMES)}")
     try:
         _, host = urlsplit(url).port, urlsplit(url).hostname
     except ValueError as error:
-        raise UsageError(f"{what} {url!r} is not a URL: {error}") from None
+        # the reason quotes the port, which is a password where the host is missing
+        raise UsageError(f"{what} {shown!r} is not a URL: {str(error).partition(' as ')[0]}") from None
     if not host or rest.startswith("/"):
-        raise UsageError(f"{what} {url!r} names no host; write it like 'http://127.0.0.1:8000/'")
+        right = "http+unix://%2Ftmp%2Fapp.sock/" if scheme.lower() == "http+unix" else "http://127.0.0.1:8000/"
+        raise UsageError(f"{what} {shown!r} names no host; write it like {right!r}")
     return url
+
+
+def _shown(url: str) -> str:
+    """A URL, perhaps without a scheme, without its secrets."""
+    return str(masked(url)) if "://" in url else str(masked(f"x://{url}"))[4:]
 
 
 def headers(given: object) -> dict[str, str]:
@@ -182,7 +200,16 @@ def _statuses(expect: object) -> frozenset[int]:
         if found := _SPAN.fullmatch(expect):
             return frozenset(range(int(found[1]), int(found[2]) + 1))
         return frozenset({int(expect)}) if expect.isdecimal() else frozenset()
-    return frozenset(expect) if isinstance(expect, Iterable) else frozenset()
+    try:
+        return frozenset(expect) if isinstance(expect, Iterable) else frozenset()
+    except TypeError:  # a list in a list
+        return frozenset()
+
+
+def label(name: object) -> None:
+    """Accept a name for reports, or None; `UsageError` for others."""
+    if name is not None and (not isinstance(name, str) or not name.strip()):
+        raise UsageError(f"name takes text like 'search', not {name!r}")
 
 
 def positive_seconds(value: Duration, *, what: str) -> float:
@@ -201,10 +228,10 @@ def whole(value: object, *, what: str, least: int = 1) -> int:
 
 
 def _method(method: object) -> str:
-    name = method.upper() if isinstance(method, str) else method
+    name = method.upper() if isinstance(method, str) else None
     if name not in METHODS:
         raise UsageError(f"{method!r} is not an HTTP method; use one of {', '.join(sorted(METHODS))}")
-    return str(name)
+    return name
 
 
 def _one_body(endpoint: Endpoint) -> None:

@@ -7,10 +7,10 @@ import re
 OTHER = "(other)"
 MAX_LABELS = 200
 
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"[0-9]+")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 # long hexadecimal with a digit in it: a hash or object id, not a word like "decade"
-_HEX = re.compile(r"(?=.*\d)[0-9a-f]{12,}", re.IGNORECASE)
+_HEX = re.compile(r"(?=.*[0-9])[0-9a-f]{12,}", re.IGNORECASE)
 
 
 def pattern(path: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from loadkit.plan.endpoint import Endpoint, full_url, headers, positive_seconds, replace, whole
+from loadkit.plan.endpoint import Endpoint, full_url, headers, label, positive_seconds, replace, target, whole
 from loadkit.plan.errors import UsageError
+from loadkit.plan.shown import told
 from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import Duration, Size, seconds, size
 
@@ -76,6 +78,7 @@ class Scenario:
 
     def __post_init__(self) -> None:
         keep = object.__setattr__
+        _check_base(self.base_url)
         keep(self, "endpoints", _endpoints(self.endpoints, self.base_url))
         whole(self.threads, what="threads")
         if self.iterations is not None:
@@ -87,11 +90,17 @@ class Scenario:
             keep(self, what, seconds(getattr(self, what), what=what))
         keep(self, "headers", headers(self.headers))
         keep(self, "body_limit", size(self.body_limit, what="body_limit"))
-        keep(self, "thresholds", _texts(self.thresholds, what="thresholds"))
+        keep(self, "thresholds", _texts(self.thresholds, what="thresholds", like=["p99 < 250ms"]))
         if self.server is not None:
-            keep(self, "server", _texts(self.server, what="server"))
+            keep(self, "server", _texts(self.server, what="server", like=["python", "app.py"]))
+        _check_server(self)
         _check_transport(self.transport)
+        _check_tls(self)
+        _check_names(self)
         _check_labels(self)
+
+    def __repr__(self) -> str:
+        return told(self)
 
     @property
     def limits(self) -> tuple[Threshold, ...]:
@@ -114,9 +123,12 @@ class Scenario:
         return replace(self, changes)
 
 
+def _check_base(base_url: object) -> None:
+    if base_url is not None and re.search(r"[?#]", full_url(base_url, what="base_url")):
+        raise UsageError("base_url ends with a query or fragment, and paths are joined to it; give it to the endpoints")
+
+
 def _endpoints(given: object, base_url: object) -> tuple[Endpoint, ...]:
-    if base_url is not None:
-        full_url(base_url, what="base_url")
     if isinstance(given, Endpoint):
         given = (given,)
     if not isinstance(given, Sequence) or isinstance(given, str) or not given:
@@ -129,15 +141,44 @@ def _endpoints(given: object, base_url: object) -> tuple[Endpoint, ...]:
     return tuple(given)
 
 
-def _texts(given: object, *, what: str) -> tuple[str, ...]:
+def _texts(given: object, *, what: str, like: list[str]) -> tuple[str, ...]:
     if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(text, str) for text in given):
-        raise UsageError(f"{what} takes a list of strings, not {given!r}")
+        raise UsageError(f"{what} takes a list of strings like {like!r}, not {given!r}")
     return tuple(given)
+
+
+def _check_server(scenario: Scenario) -> None:
+    target(scenario.ready, what="ready")
+    if scenario.server is None:
+        return
+    if not scenario.server:
+        raise UsageError("server takes a command like ['python', 'app.py'], not nothing")
+    if scenario.base_url is None and scenario.ready.startswith("/"):
+        raise UsageError(f"ready {scenario.ready!r} is relative; give the scenario a base_url, or ready a full URL")
 
 
 def _check_transport(transport: object) -> None:
     if transport not in TRANSPORTS:
         raise UsageError(f"there is no transport {transport!r}; use one of {', '.join(TRANSPORTS)}")
+
+
+def _check_tls(scenario: Scenario) -> None:
+    for what in ("verify", "keep_going"):
+        if not isinstance(getattr(scenario, what), bool):
+            hint = "; a file of authorities goes to ca" if what == "verify" else ""
+            raise UsageError(f"{what} takes True or False, not {getattr(scenario, what)!r}{hint}")
+    if not isinstance(scenario.ca, str | Path | None):
+        raise UsageError(f"ca takes the path of a file, not {scenario.ca!r}")
+    cert = scenario.cert
+    pair = cert if isinstance(cert, tuple) and len(cert) == 2 else (cert,)
+    if not all(isinstance(file, str | Path) for file in pair) and cert is not None:
+        raise UsageError("cert takes the path of a file, or (certificate, key)")
+
+
+def _check_names(scenario: Scenario) -> None:
+    label(scenario.name)
+    if not isinstance(scenario.description, str):
+        raise UsageError(f"description takes text, not {scenario.description!r}")
 
 
 def _check_labels(scenario: Scenario) -> None:

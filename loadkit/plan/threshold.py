@@ -6,10 +6,11 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 from loadkit.plan.errors import UsageError
-from loadkit.plan.units import per_second, seconds, show_rate, show_seconds, three_digits
+from loadkit.plan.units import nearest, per_second, seconds, show_rate, show_seconds, three_digits
 
 OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt,
@@ -22,12 +23,15 @@ OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
 # k6's names beside ours
 _ALIASES = {"avg": "mean", "med": "p50", "rate": "error_rate", "count": "requests", "errors": "failures"}
 _TIMES = ("min", "mean", "max")
+_COUNTED = ("throughput", "error_rate", "requests", "failures")
 _FORM = re.compile(
-    r"(?:(?P<label>.+?)\s*:\s+)?"
+    r"(?:(?P<label>.*\S)\s*:\s+)?"
     r"(?:(?P<time>response_time|service_time)[.\s]\s*)?"
-    r"(?P<metric>p\(?\d+(?:\.\d+)?\)?|[a-z_]+)\s*"
-    r"(?P<operator><=|>=|==|<|>)\s*(?P<limit>\S.*?)\s*"
+    r"(?P<metric>p\(?[0-9]+(?:\.[0-9]+)?\)?|[a-z_]+)\s*"
+    r"(?P<operator><=|>=|==|<|>)\s*(?P<limit>\S.*?)\s*",
+    re.DOTALL,
 )
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _RIGHT = "write it like 'p99 < 250ms', 'throughput > 500/s' or 'GET /search: error_rate < 1%'"
 
 
@@ -85,6 +89,8 @@ def threshold(text: str) -> Threshold:
     if not found:
         raise UsageError(f"cannot read the threshold {text!r}; {_RIGHT}")
     metric = _metric(found["metric"], text)
+    if found["time"] and metric in _COUNTED:
+        raise UsageError(f"cannot read the threshold {text!r}: {found['time']} has no {metric}; {_RIGHT}")
     return Threshold(
         text=text.strip(),
         label=found["label"],
@@ -100,7 +106,7 @@ def _metric(written: str, text: str) -> str:
     rank = re.fullmatch(r"p\(?(\d+(?:\.\d+)?)\)?", name)
     if rank and 0 < float(rank[1]) <= 100 and ("(" in name) == (")" in name):
         return f"p{rank[1]}"
-    if name in (*_TIMES, "throughput", "error_rate", "requests", "failures"):
+    if name in (*_TIMES, *_COUNTED):
         return name
     raise UsageError(
         f"cannot read the threshold {text!r}: there is no {written!r}; "
@@ -115,23 +121,33 @@ def _limit(written: str, metric: str, limit: str, text: str) -> float:
         if metric == "error_rate":
             return _share(limit)
         if metric in ("requests", "failures"):
-            return float(int(limit.replace(",", "").replace("_", "")))
-        if re.fullmatch(r"\d+(\.\d+)?", limit):
-            return _bare_time(written, float(limit))
+            return _count(limit)
+        if re.fullmatch(_NUMBER, limit):
+            return _bare_time(written, limit)
         return seconds(limit)
-    except (UsageError, ValueError):
+    except (UsageError, ValueError, OverflowError):  # the last: a count beyond 10**308
         raise UsageError(f"cannot read the threshold {text!r}; {_RIGHT}") from None
 
 
 def _share(limit: str) -> float:
-    share = float(limit.removesuffix("%").strip()) / 100 if limit.endswith("%") else float(limit)
-    if not 0 <= share <= 1:
+    number = limit.removesuffix("%").strip()
+    if not re.fullmatch(_NUMBER, number):
         raise ValueError(limit)
-    return share
+    share = Fraction(number) / (100 if limit.endswith("%") else 1)
+    if share > 1:
+        raise ValueError(limit)
+    return nearest(share)
 
 
-def _bare_time(written: str, limit: float) -> float:
+def _count(limit: str) -> float:
+    # 1,000 and 1_000 are a thousand; 1,5 is not fifteen
+    if not re.fullmatch(r"[0-9]+|[0-9]{1,3}([,_][0-9]{3})+", limit):
+        raise ValueError(limit)
+    return float(int(re.sub(r"[,_]", "", limit)))
+
+
+def _bare_time(written: str, limit: str) -> float:
     # only k6 writes times without a unit, and it means milliseconds
     if "(" in written or written in ("avg", "med"):
-        return limit / 1000
+        return seconds(f"{limit}ms")
     raise ValueError(limit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import timedelta
+from fractions import Fraction
 from typing import TypeAlias
 
 from loadkit.plan.errors import UsageError
@@ -23,15 +24,16 @@ Size: TypeAlias = str | int
 """Bytes: `"16MB"`, `"64KiB"`, or a number."""
 
 _SPANS = {
-    "ns": 1e-9,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "ms": 1e-3,
-    "s": 1.0,
-    "m": 60.0,
-    "min": 60.0,
-    "h": 3600.0,
-    "d": 86400.0,
+    "ns": 1,
+    "us": MICROSECOND,
+    "µs": MICROSECOND,  # the micro sign
+    "μs": MICROSECOND,  # the Greek letter, which looks the same
+    "ms": MILLISECOND,
+    "s": SECOND,
+    "m": 60 * SECOND,
+    "min": 60 * SECOND,
+    "h": 3600 * SECOND,
+    "d": 86400 * SECOND,
 }
 _SIZES = {
     "B": 1,
@@ -42,11 +44,12 @@ _SIZES = {
     "MIB": 2**20,
     "GIB": 2**30,
 }
-_NUMBER = r"\d+(?:\.\d+)?"
-_PART = re.compile(rf"({_NUMBER})\s*(ns|us|µs|ms|min|s|m|h|d)")
-_WHOLE = re.compile(rf"(?:{_NUMBER}\s*(?:ns|us|µs|ms|min|s|m|h|d)\s*)+")
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+_UNIT = "|".join(sorted(_SPANS, key=len, reverse=True))
+_PART = re.compile(rf"({_NUMBER})\s*({_UNIT})")
+_WHOLE = re.compile(rf"(?:{_NUMBER}\s*(?:{_UNIT})\s*)+")
 _RATE = re.compile(rf"({_NUMBER})\s*/\s*(s|sec|second|m|min|minute|h|hour)")
-_SIZE = re.compile(rf"({_NUMBER})\s*([KMG]?I?B)", re.IGNORECASE)
+_SIZE = re.compile(rf"({_NUMBER})\s*({'|'.join(_SIZES)})", re.IGNORECASE)
 
 
 def seconds(value: Duration, *, what: str = "duration") -> float:
@@ -67,17 +70,32 @@ def seconds(value: Duration, *, what: str = "duration") -> float:
 def _as_seconds(value: object) -> float | None:
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
     if not isinstance(value, str):
-        return None
+        return _as_float(value)
     text = value.strip()
     if re.fullmatch(_NUMBER, text):
         return float(text)
     if not _WHOLE.fullmatch(text):
         return None
-    # fsum: "1m30.1s" must be the float a person would write, 90.1
-    return math.fsum(float(number) * _SPANS[unit] for number, unit in _PART.findall(text))
+    parts = (Fraction(number) * _SPANS[unit] for number, unit in _PART.findall(text))
+    return nearest(sum(parts, Fraction(0)) / SECOND)
+
+
+def nearest(number: Fraction) -> float:
+    """The float a person would write: 15us is 1.5e-05, and equal to 15,000 measured nanoseconds; 15 * 1e-6 is not."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
+
+
+def _as_float(value: object) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # an int beyond 10**308
+        return math.inf
 
 
 def per_second(value: Rate, *, what: str = "rate") -> float:
@@ -95,15 +113,13 @@ def per_second(value: Rate, *, what: str = "rate") -> float:
 
 
 def _as_rate(value: object) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
     if not isinstance(value, str):
-        return None
+        return _as_float(value)
     text = value.strip()
     if re.fullmatch(_NUMBER, text):
         return float(text)
     found = _RATE.fullmatch(text)
-    return float(found[1]) / _SPANS[found[2][0]] if found else None
+    return nearest(Fraction(found[1]) * SECOND / _SPANS[found[2][0]]) if found else None
 
 
 def size(value: Size, *, what: str = "size") -> int:
@@ -114,12 +130,22 @@ def size(value: Size, *, what: str = "size") -> int:
 
     Raises `UsageError` for text that cannot be read and for negative numbers.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if not found:
+    count = _as_bytes(value)
+    if count is None or not 0 <= count < math.inf:
         raise UsageError(f"cannot read the {what} {value!r}; write it like '16MB' or '64KiB'")
-    return round(float(found[1]) * _SIZES[found[2].upper()])
+    return round(count)
+
+
+def _as_bytes(value: object) -> float | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    if re.fullmatch(_NUMBER, text):
+        return float(text) if "." not in text else None
+    found = _SIZE.fullmatch(text)
+    return nearest(Fraction(found[1]) * _SIZES[found[2].upper()]) if found else None
 
 
 def nanoseconds(span: float) -> int:
@@ -148,13 +174,14 @@ def show_span(span: float) -> str:
     >>> show_span(90), show_span(0.25), show_span(7200)
     ('1m30s', '250ms', '2h')
     """
-    if span < 1:
+    if span < 0.9995:
         return f"{three_digits(span * 1e3)}ms" if span else "0s"
-    whole = int(span)
-    rest = span - whole
-    hours, minutes, left = whole // 3600, whole // 60 % 60, whole % 60 + rest
-    parts = [f"{hours}h" if hours else "", f"{minutes}m" if minutes else "", f"{left:.6g}s" if left else ""]
-    return "".join(parts)
+    # rounded before it is taken apart, or 119.99999 would be 1m60s
+    minutes, left = divmod(round(span, 4), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    seconds_left = f"{left:.4f}".rstrip("0").rstrip(".")
+    parts = [f"{hours}h" if hours else "", f"{minutes}m" if minutes else ""]
+    return "".join([*parts, f"{seconds_left}s" if seconds_left != "0" else ""])
 
 
 def show_size(count: float) -> str:

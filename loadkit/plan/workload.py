@@ -60,7 +60,7 @@ def seats(scenario: Scenario) -> list[Seat]:
     order = _turns([scenario.endpoints[k] for k in shared])
     rows: list[tuple[int, ...]] = []
     for thread in range(scenario.threads if shared else 0):
-        start = thread * len(order) // scenario.threads if len(order) > 1 else 0
+        start = thread % len(order)
         rows.append(tuple(shared[k] for k in order[start:] + order[:start]))
     for k, endpoint in enumerate(scenario.endpoints):
         rows.extend([(k,)] * (endpoint.threads or 0))
@@ -74,6 +74,8 @@ def _turns(endpoints: list[Endpoint]) -> list[int]:
     Each step everyone gains its weight and the richest pays for all (the scheme nginx balances with).
     """
     weights = _whole_weights([endpoint.weight for endpoint in endpoints])
+    if len(set(weights)) <= 1:
+        return list(range(len(weights)))
     credit = [0] * len(weights)
     order = []
     for _ in range(sum(weights)):
@@ -86,13 +88,26 @@ def _turns(endpoints: list[Endpoint]) -> list[int]:
 
 def _whole_weights(weights: list[float]) -> list[int]:
     """Weights as small whole numbers in the same proportion; to 1 in `MAX_TURNS` where there are none exactly."""
-    parts = [Fraction(weight).limit_denominator(MAX_TURNS) or Fraction(1, MAX_TURNS) for weight in weights]
-    if not parts:
+    if not weights:
         return []
-    common = lcm(*(part.denominator for part in parts))
-    exact = [int(part * common) for part in parts]
-    shrink = max(1, sum(exact) // MAX_TURNS)
-    return [max(1, weight // shrink) for weight in exact]
+    # as they were written: 0.1 is a tenth, and not the nearest binary float
+    written = [Fraction(str(weight)) for weight in weights]
+    total = sum(written)
+    shares = [weight / total for weight in written]
+    simple = [share.limit_denominator(MAX_TURNS) for share in shares]
+    common = lcm(*(share.denominator for share in simple))
+    if all(simple) and sum(simple) == 1 and common <= MAX_TURNS:
+        return [int(share * common) for share in simple]
+    return _apportioned(shares)
+
+
+def _apportioned(shares: list[Fraction]) -> list[int]:
+    """`MAX_TURNS` turns given out by largest remainder (Hamilton's method); everyone has one at least."""
+    turns = [int(share * MAX_TURNS) for share in shares]
+    by_rest = sorted(range(len(shares)), key=lambda k: turns[k] - shares[k] * MAX_TURNS)
+    for k in by_rest[: MAX_TURNS - sum(turns)]:
+        turns[k] += 1
+    return [max(1, many) for many in turns]
 
 
 def _quotas(iterations: int | None, threads: int) -> list[int | None]:

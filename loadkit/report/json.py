@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
+from inspect import cleandoc
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from loadkit.judge.laws import broken
 from loadkit.judge.result import VERSION, Result
 from loadkit.plan.errors import OutputError, UsageError
+
+T = TypeVar("T")
 
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
 
@@ -23,18 +27,9 @@ def write_text(path: Path, text: str) -> None:
     try:
         if _is_special(path):
             path.write_text(text, encoding="utf-8")
-            return
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            _as_open_would(name)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        else:
+            # where a link points to: the file is replaced, and not the link
+            _replace(path.resolve(), text)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
 
@@ -44,11 +39,32 @@ def _is_special(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def _as_open_would(name: str) -> None:
-    """Give a file the permissions a plain open would have given it; mkstemp's are for secrets."""
+def _replace(path: Path, text: str) -> None:
+    handle, name = _beside(path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(_mode(path))
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _beside(path: Path) -> tuple[int, str]:
+    # not named after the file, whose name may be as long as a name can be
+    return tempfile.mkstemp(dir=path.parent, prefix=".loadkit-", suffix=".part")
+
+
+def _mode(path: Path) -> int:
+    """The permissions a plain open would have left or given; mkstemp's are for secrets."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
     mask = os.umask(0)
     os.umask(mask)
-    Path(name).chmod(0o666 & ~mask)
+    return 0o666 & ~mask
 
 
 def check_writable(path: Path) -> None:
@@ -56,11 +72,11 @@ def check_writable(path: Path) -> None:
     if _is_special(path):
         return
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-        Path(name).unlink()
         if path.is_dir():
             raise IsADirectoryError(0, "it is a directory")
+        handle, name = _beside(path.resolve())
+        os.close(handle)
+        Path(name).unlink()
     except OSError as error:
         raise UsageError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
 
@@ -80,14 +96,42 @@ def load(path: Path) -> list[Result]:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+    results = _decoded(content, path)
+    for result in results:
+        for sentence in broken(result):
+            raise UsageError(f"{path} is not a sound result: {sentence}")
+    return results
+
+
+class _Head(msgspec.Struct):
+    version: int
+
+
+def _decoded(content: bytes, path: Path) -> list[Result]:
     try:
-        if content.lstrip().startswith(b"["):
-            return msgspec.json.decode(content, type=list[Result])
-        return [msgspec.json.decode(content, type=Result)]
-    except msgspec.DecodeError as error:
+        for head in _listed(msgspec.json.decode(content, type=_Head | list[_Head])):
+            if head.version != VERSION:
+                raise UsageError(_another_version(path, head.version))
+        results = _listed(msgspec.json.decode(content, type=Result | list[Result]))
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not a loadkit result of version {VERSION}: {error}") from None
+    if not results:
+        raise UsageError(f"{path} holds no result")
+    return results
+
+
+def _listed(found: T | list[T]) -> list[T]:
+    return found if isinstance(found, list) else [found]
+
+
+def _another_version(path: Path, version: int) -> str:
+    hint = "a newer loadkit wrote it; read it with that one" if version > VERSION else "measure again"
+    return f"{path} is a result of version {version}, and this loadkit reads version {VERSION}; {hint}"
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of a stored result."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Result)}
+    """The JSON Schema of a file of results: one of them, or a list. `SCHEMA_FILE` is this, written down."""
+    made = msgspec.json.schema(Result | list[Result])
+    for part in made["$defs"].values():
+        part["description"] = cleandoc(part["description"])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "loadkit result", **made}

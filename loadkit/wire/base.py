@@ -6,7 +6,6 @@ call it.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
@@ -79,7 +78,7 @@ class Request:
     """A request that is ready to be sent, as often as one likes.
 
     `payload` is the whole HTTP/1.1 message; `prepared` is what `requests` made of it. `timeout` is the deadline
-    of the whole exchange in nanoseconds; `keep` how many bytes of a body are kept for a check, 0 for none.
+    of the whole exchange in nanoseconds; `keep` how many bytes of a body are kept for a check, None if there is none.
     """
 
     origin: Origin
@@ -88,7 +87,7 @@ class Request:
     payload: bytes
     prepared: object
     timeout: int
-    keep: int
+    keep: int | None
 
     @property
     def idempotent(self) -> bool:
@@ -105,8 +104,8 @@ class Clock(Protocol):
     def now(self) -> int:
         """Nanoseconds of the monotonic clock."""
 
-    def pause(self, wake: threading.Lock, span: int) -> bool:
-        """Wait `span` nanoseconds, or less if `wake` can be taken; whether it was."""
+    def pause(self, span: int, woken: Callable[[], bool]) -> None:
+        """Wait `span` nanoseconds, or less if `woken` says so; it is asked twice a second."""
 
     def reanchor(self) -> int:
         """Measure `wall_offset` again; how far it had moved, in nanoseconds."""
@@ -128,7 +127,7 @@ class Connection(Protocol):
         """The last reply of a request that keeps bodies, for a check to look at."""
 
     def abort(self) -> None:
-        """End an exchange under way in another thread."""
+        """End an exchange under way in another thread, for good: what is sent on it later fails."""
 
     def close(self) -> None:
         """Close; nothing is sent after it."""

@@ -92,7 +92,8 @@ def test_an_interrupt_wakes_threads_that_think(demo: Demo):
     began = time.monotonic()
     done = driven(scenario, interrupts=lambda: int(len(seen) > 3), watch=seen.append)
 
-    assert done.recording.total().requests == 2
+    # the second thread begins half a think time after the first
+    assert done.recording.total().requests == 1
     assert time.monotonic() - began < 10
 
 

@@ -1,0 +1,196 @@
+"""The house: imports point one way, importing does nothing, and what is public is named and explained."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import loadkit
+
+PACKAGE = Path(loadkit.__file__).parent
+ROOMS = ("plan", "wire", "measure", "drive", "judge", "report", "jobs")
+"""From top to bottom, as in DESIGN.md section 3; the files beside them are below all of them."""
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+
+def dotted(path: Path) -> str:
+    """The name a file is imported by."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {dotted(path): path for path in FILES}
+
+
+def depth(module: str) -> int:
+    """How far down in the house a module is."""
+    room = module.split(".")[1:2]
+    return ROOMS.index(room[0]) if room and room[0] in ROOMS else len(ROOMS)
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and module of each import of our own modules, those for types and within functions included."""
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names if alias.name.split(".")[0] == "loadkit")
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno} imports relatively; write the whole name"
+            yield from ((node.lineno, name) for name in imported_from(node))
+
+
+def imported_from(node: ast.ImportFrom) -> set[str]:
+    """`from package import module` imports the module; `from module import name` the module, too."""
+    if (node.module or "").split(".")[0] != "loadkit":
+        return set()
+    found = {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name if name in MODULES else str(node.module) for name in found}
+
+
+def asks_only_what_it_is_a_part_of(path: Path) -> bool:
+    """`import loadkit` for its version or place alone: those everyone may know."""
+    uses = [
+        node.attr
+        for node in ast.walk(TREES[path])
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "loadkit"
+    ]
+    return bool(uses) and set(uses) <= {"__version__", "__path__"}
+
+
+def test_a_room_imports_only_from_those_above_it() -> None:
+    offenders = [
+        f"{path.relative_to(PACKAGE.parent)}:{line} imports {target}"
+        for path in FILES
+        for line, target in imports(path)
+        if depth(target) > depth(dotted(path)) and not (target == "loadkit" and asks_only_what_it_is_a_part_of(path))
+    ]
+    assert not offenders, "these look down, where a room may only look up:\n" + "\n".join(offenders)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = {
+        name: {target for _, target in imports(path) if target not in ("loadkit", name)}
+        for name, path in MODULES.items()
+        if name != "loadkit"
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail("a cycle of imports, types included: " + " -> ".join(reversed(error.args[1])))
+
+
+def test_every_folder_is_a_room_of_the_design() -> None:
+    folders = {path.relative_to(PACKAGE).parts[0] for path in FILES if path.parent != PACKAGE}
+    assert folders <= set(ROOMS), f"no such room in DESIGN.md: {sorted(folders - set(ROOMS))}"
+
+
+def fresh(code: str) -> list[str]:
+    """The words that a new interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+HEAVY = ("requests", "pytest", "_pytest", "typer", "rich", "msgspec", "httptools", "ssl", "hdrh")
+
+
+@pytest.mark.parametrize("statement", ["import loadkit", "from loadkit import Endpoint, Scenario"])
+def test_importing_loads_nothing_heavy(statement: str) -> None:
+    loaded = fresh(f"import sys; {statement}; print(*sys.modules)")
+    assert [name for name in HEAVY if name in loaded] == []
+
+
+@pytest.mark.parametrize(
+    ("what", "expression"),
+    [
+        ("threads", "len(threading.enumerate()), threading.stack_size()"),
+        ("signal handlers", "[str(signal.getsignal(s)) for s in signal.valid_signals()]"),
+        ("sockets and files", "sorted(os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')[:-1])"),
+        ("warnings, hooks", "str(warnings.filters), sys.excepthook, sys.meta_path, sys.path, threading.excepthook"),
+        ("clean-up at the end", "atexit._ncallbacks()"),
+        ("logging", "logging.root.handlers, logging.root.level"),
+        ("the environment", "sorted(os.environ.items()), os.getcwd(), locale.setlocale(locale.LC_ALL)"),
+        ("other libraries", "socket.socket, socket.create_connection, socket.getaddrinfo, time.sleep"),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_importing_changes_nothing(what: str, expression: str) -> None:
+    code = f"""
+        import atexit, locale, logging, os, signal, socket, sys, threading, time, warnings
+        for number in signal.valid_signals() - {{signal.SIGKILL, signal.SIGSTOP}}:
+            signal.signal(number, signal.SIG_DFL)  # a child inherits what its parent ignores
+        before = repr([{expression}])
+        import loadkit
+        from loadkit import Endpoint, Scenario
+        after = repr([{expression}])
+        print("same" if before == after else f"{{before}} {{after}}")
+    """
+    assert fresh(code) == ["same"], what
+
+
+def test_what_is_public_is_what_can_be_got() -> None:
+    public = {name for name in vars(loadkit) if not name.startswith("_")} - {"annotations", "TYPE_CHECKING", "Any"}
+    mine = {name for name in public if f"loadkit.{name}" not in MODULES and name not in ROOMS}
+    late = {name for name in loadkit.__all__ if getattr(loadkit, name) is not None}
+    assert mine | late | {"__version__"} == set(loadkit.__all__)
+    assert sorted(loadkit.__all__) == loadkit.__all__
+
+
+def test_what_is_not_public_cannot_be_got() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'loadkit' has no attribute 'Scenarios'$"):
+        loadkit.Scenarios  # noqa: B018
+
+
+@pytest.mark.parametrize("name", [name for name in loadkit.__all__ if name != "__version__"])
+def test_each_public_name_is_explained(name: str) -> None:
+    said = getattr(loadkit, name).__doc__ or ""
+    assert said.strip(), f"loadkit.{name} has no docstring"
+    assert not said.startswith(f"{name}("), f"the docstring of loadkit.{name} is the one dataclass makes"
+
+
+def definitions(tree: ast.AST, within: str = "") -> Iterator[tuple[str, ast.AST]]:
+    """Public classes and functions of a module with their names; not what is inside of functions."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            yield within + node.name, node
+            if isinstance(node, ast.ClassDef):
+                yield from definitions(node, f"{within}{node.name}.")
+
+
+@pytest.mark.parametrize("path", FILES, ids=dotted)
+def test_a_module_says_what_it_is_for(path: Path) -> None:
+    # an empty __init__.py says nothing and needs nothing
+    assert not TREES[path].body or ast.get_docstring(TREES[path]), f"{path} has no docstring"
+
+
+# the modules of a folder within a room, such as jobs/demo/, are that folder's own affair; its __init__ is not
+OPEN_TO_ALL = [path for path in FILES if len(path.relative_to(PACKAGE).parts) < 3 or path.name == "__init__.py"]
+
+
+@pytest.mark.parametrize("path", OPEN_TO_ALL, ids=dotted)
+def test_public_classes_and_functions_say_what_they_are_for(path: Path) -> None:
+    silent = [name for name, node in definitions(TREES[path]) if not ast.get_docstring(node)]  # type: ignore[arg-type]
+    assert not silent, f"without a docstring in {path.name}: {', '.join(silent)}"
+
+
+EMPTY_WORDS = re.compile(
+    r"(?:^|_)(?:manager|helpers?|utils?|handler|get)(?:_|$)|Manager|Helper|Utils?(?:$|[A-Z])|Handler"
+)
+"""What STYLE.md and DESIGN.md section 7 have no use for: a name that says nothing of the thing."""
+
+
+@pytest.mark.parametrize("path", FILES, ids=dotted)
+def test_names_say_what_the_thing_is(path: Path) -> None:
+    nodes = [n for n in ast.walk(TREES[path]) if isinstance(n, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)]
+    names = [path.stem, *(node.name for node in nodes)]
+    empty = [name for name in names if EMPTY_WORDS.search(name)]
+    assert not empty, f"empty words in {path.relative_to(PACKAGE)}: {', '.join(empty)}"

@@ -1,0 +1,269 @@
+"""Several results as one: exactly what a single run of all of it would have found."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadkit.judge.merge import merge
+from loadkit.judge.result import Caveat, Result
+from loadkit.judge.summary import histogram, times
+from loadkit.measure.histogram import Histogram
+from loadkit.measure.recording import MAX_REASONS
+from loadkit.plan.errors import UsageError
+from loadkit.wire.base import Failure
+from tests.judge.made import BEGAN, ENVIRONMENT, REFUSED, Shot, result
+
+replace = msgspec.structs.replace
+
+shots = st.lists(
+    st.builds(
+        Shot,
+        second=st.integers(0, 4),
+        label=st.sampled_from(["a", "b"]),
+        span=st.integers(1000, 10**10),
+        failure=st.none() | st.sampled_from([REFUSED, Failure("timeout", "no whole reply within 1 s")]),
+        status=st.sampled_from([200, 201, 404]),
+    ),
+    max_size=40,
+)
+LIMITS = ("p99 < 1s", "a: error_rate < 5%", "throughput > 1/s")
+
+
+def split(whole: list[Shot], parts: int, chance: random.Random) -> list[list[Shot]]:
+    """Each request to one of the parts, which are in no order."""
+    pieces: list[list[Shot]] = [[] for _ in range(parts)]
+    for shot in whole:
+        chance.choice(pieces).append(shot)
+    return pieces
+
+
+@settings(max_examples=60)
+@given(shots, st.integers(2, 4), st.randoms(use_true_random=False))
+def test_parts_side_by_side_are_the_whole_in_any_order(whole: list[Shot], parts: int, chance: random.Random) -> None:
+    each = {"scenario": {"threads": 1}, "environment": replace(ENVIRONMENT, cpu_seconds=0.25)}
+    pieces = [result(piece, thresholds=LIMITS, **each) for piece in split(whole, parts, chance)]
+    expected = result(whole, thresholds=LIMITS)
+    merged = merge(pieces)
+    assert (merged.total, merged.endpoints) == (expected.total, expected.endpoints), "byte for byte, hdr texts included"
+    assert [unordered(one) for one in merged.intervals] == [unordered(one) for one in expected.intervals]
+    assert merged.duration == expected.duration
+    assert merged.caveats == expected.caveats
+    assert limits(merged) >= limits(expected)
+    assert msgspec.json.encode(merge(pieces[::-1])) == msgspec.json.encode(merged)
+
+
+def unordered(interval: Any) -> tuple[Any, ...]:
+    """An interval whose rows are in the order they came."""
+    rows = {row.name: row for row in interval.endpoints}
+    return interval.start, interval.length, interval.total, rows
+
+
+def limits(of: Result) -> set[tuple[str, bool]]:
+    """Thresholds and how they came out."""
+    return {(verdict.threshold, verdict.passed) for verdict in of.thresholds}
+
+
+@settings(max_examples=30)
+@given(st.lists(shots, min_size=3, max_size=3))
+def test_merging_in_steps_is_merging_at_once(parts: list[list[Shot]]) -> None:
+    one, two, three = (result(piece, later=10.0 * k) for k, piece in enumerate(parts))
+    at_once, in_steps = merge([one, two, three]), merge([merge([one, two]), three])
+    assert (in_steps.total, in_steps.endpoints, in_steps.intervals) == (
+        *(at_once.total, at_once.endpoints, at_once.intervals),
+    )
+
+
+@pytest.mark.parametrize(
+    ("spans", "duration"),
+    [
+        ([(0, 2), (0, 2)], 2),  # side by side, on two machines
+        ([(0, 2), (2, 2)], 4),  # one after the other
+        ([(0, 2), (60, 2)], 4),  # with a pause between, in which nothing was measured
+        ([(0, 2), (1, 2)], 3),  # in part
+        ([(0, 10), (2, 1)], 10),  # one within the other
+        ([(0, 10), (2, 1), (9, 3)], 12),
+    ],
+)
+def test_throughput_is_over_the_time_in_which_any_was_measured(
+    spans: list[tuple[float, float]], duration: float
+) -> None:
+    parts = [result([Shot()] * 30, later=start, duration=length) for start, length in spans]
+    for order in itertools.permutations(parts):
+        merged = merge(order)
+        assert (merged.duration, merged.throughput) == (duration, 30 * len(spans) / duration)
+
+
+@pytest.mark.parametrize(
+    ("spans", "threads"),
+    [
+        ([(0, 2), (0, 2)], 4),
+        ([(0, 2), (2, 2)], 2),  # the same threads again
+        ([(0, 4), (1, 1), (3, 2)], 4),
+        ([(0, 0), (0, 0)], 4),
+    ],
+)
+def test_threads_are_as_many_as_there_were_at_once(spans: list[tuple[float, float]], threads: int) -> None:
+    parts = [result([Shot()], later=start, duration=length) for start, length in spans]
+    assert merge(parts).scenario.threads == threads
+
+
+def test_replies_after_the_stop_stay_out_of_the_throughput() -> None:
+    part = result([Shot()] * 4)
+    late = replace(part, total=replace(part.total, drained=3, throughput=0.5))
+    assert merge([late, late]).throughput == 1.0
+
+
+@pytest.mark.parametrize(
+    ("field", "mine", "yours"),
+    [
+        ("name", "'browse'", "'buy'"),
+        ("base_url", "'http://h/'", "'http://other/'"),
+        ("transport", "'requests'", "'sockets'"),
+        ("think_time", "0.0", "1.0"),
+        ("timeout", "10.0", "5.0"),
+        ("rate", "200.0", "None"),
+        ("verify", "False", "True"),
+    ],
+)
+def test_different_scenarios_are_not_one(field: str, mine: str, yours: str) -> None:
+    values = [eval(text) for text in (mine, yours)]
+    parts = [result([Shot()], scenario={field: value}) for value in values]
+    for order in (parts, parts[::-1]):
+        with pytest.raises(UsageError) as caught:
+            merge(order)
+        assert str(caught.value) == (
+            f"these are results of different scenarios and cannot be one: {field} is {mine} and {yours}"
+        )
+
+
+def test_parts_of_one_scenario_may_differ_in_size() -> None:
+    parts = [
+        result([Shot()], scenario={"threads": threads, "iterations": 5 * threads, "endpoints": endpoints})
+        for threads, endpoints in ((3, ["a"]), (4, ["b", "a"]))
+    ]
+    asked = merge(parts).scenario
+    assert (asked.threads, asked.iterations, set(asked.endpoints)) == (7, 35, {"a", "b"})
+
+
+def test_one_result_is_itself() -> None:
+    only = result([Shot()])
+    assert merge([only]) is only
+
+
+def test_the_first_by_time_is_the_first_whatever_its_spelling() -> None:
+    # as text, "10:15:03Z" comes after "10:15:03.500+00:00", and an hour east comes after both
+    spelled = ["2026-05-04T11:15:02+01:00", "2026-05-04T10:15:03Z", "2026-05-04T10:15:03.500+00:00"]
+    parts = [result([Shot()], started_at=text) for text in spelled]
+    for order in itertools.permutations(parts):
+        assert merge(order).started_at == spelled[0]
+
+
+def test_an_example_is_dated_from_the_first_start() -> None:
+    early, late = (Failure("check", text) for text in ("early", "late"))
+    parts = [
+        result([Shot(1, failure=early, span=1)]),
+        result([Shot(2, failure=late, span=1), Shot(3, failure=early, span=1)], later=60.0),
+    ]
+    found = merge(parts[::-1]).total.examples
+    assert [(one.message, one.count, round(one.first_at, 6)) for one in found] == [("early", 2, 1.0), ("late", 1, 62.0)]
+
+
+def test_examples_stay_bounded_with_many_parts_and_all_are_counted() -> None:
+    parts = [result([Shot(failure=Failure("check", f"{part}-{k}")) for k in range(30)]) for part in range(5)]
+    found = merge(parts).total.examples
+    assert len(found) <= MAX_REASONS + 1
+    assert sum(one.count for one in found) == 150
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "comes_to"),
+    [
+        (["passed", "passed"], "passed"),
+        (["passed", "interrupted"], "interrupted"),
+        (["passed", "not_applied"], "not_applied"),  # one machine of two never sent anything
+        (["interrupted", "not_applied"], "interrupted"),
+    ],
+)
+def test_the_whole_comes_to_the_worst_of_its_parts(outcomes: list[str], comes_to: str) -> None:
+    parts = [result([Shot()], outcome=one) for one in outcomes]
+    for order in (parts, parts[::-1]):
+        assert merge(order).outcome == comes_to
+
+
+def test_thresholds_are_held_against_the_whole_and_not_against_its_parts() -> None:
+    # 1 % of 200 failed: one part missed its threshold, the whole does not
+    clean, dirty = [Shot()] * 150, [Shot()] * 48 + [Shot(failure=REFUSED)] * 2
+    parts = [result(piece, thresholds=("error_rate <= 1%",)) for piece in (clean, dirty)]
+    assert [part.outcome for part in parts] == ["passed", "failed"]
+    merged = merge(parts)
+    assert (merged.outcome, merged.thresholds[0].shown) == ("passed", "1 %")
+
+
+def test_percentiles_are_of_all_values_and_never_averaged() -> None:
+    parts = [result([Shot(span=1_000_000)] * 99), result([Shot(span=1_000_000_000)])]
+    assert merge(parts).response_time.p99 == pytest.approx(0.001, rel=0.001)
+    assert merge(parts).response_time.max == 1.0
+
+
+def test_doubts_of_a_machine_stay_and_doubts_of_the_figures_are_asked_again() -> None:
+    busy = Caveat(code="generator-busy", message="loadkit itself used 99% of a CPU")
+    few = result([Shot()] * 600)
+    assert [caveat.code for caveat in few.caveats] == ["few-samples"]
+    parts = [replace(few, caveats=[busy, *few.caveats]), few]
+    assert merge(parts).caveats == [
+        busy,
+        Caveat(
+            code="few-samples",
+            message="p99.9 of 1,200 replies rests on the slowest 1; send at least 10,000 requests to believe it",
+        ),
+    ]
+
+
+def test_the_machine_of_several_is_the_first_with_what_all_used() -> None:
+    parts = [
+        result([Shot()], environment=replace(ENVIRONMENT, clock=clock, cpu_seconds=seconds, peak_memory=memory))
+        for clock, seconds, memory in (("kernel", 1.0, 5), ("own", 2.0, 9))
+    ]
+    found = merge(parts).environment
+    assert (found.clock, found.cpu_seconds, found.peak_memory) == ("mixed", 3.0, 9)
+
+
+def test_intervals_lie_on_one_time_line() -> None:
+    parts = [result([Shot(0), Shot(1)]), result([Shot(0), Shot(1), Shot(1)], later=1.1)]
+    assert [(one.start, one.total.requests) for one in merge(parts).intervals] == [(0.0, 1), (1.0, 2), (2.0, 2)]
+
+
+def test_intervals_of_different_length_are_as_long_as_the_longest() -> None:
+    fine = result([Shot(second) for second in range(6)])
+    coarse = result([Shot(0), Shot(4)])
+    coarse = replace(coarse, intervals=[replace(one, length=4.0) for one in coarse.intervals])
+    found = merge([fine, coarse]).intervals
+    assert [(one.start, one.length, one.total.requests) for one in found] == [(0.0, 4.0, 5), (4.0, 4.0, 3)]
+
+
+def test_a_histogram_that_cannot_be_read_is_said_in_one_line() -> None:
+    part = result([Shot()])
+    broken = replace(part, total=replace(part.total, pickup=replace(part.total.pickup, hdr="x")))
+    with pytest.raises(UsageError, match=r"^a stored histogram cannot be read: not an encoded histogram: 'x'$"):
+        merge([part, broken])
+
+
+def test_times_of_hours_are_merged_exactly() -> None:
+    values = [3_599_999_999_999, 1, 3_600_000_000_000]
+    stored = [histogram(times(Histogram.of([value]))) for value in values]
+    whole = Histogram()
+    for one in stored:
+        whole.add(one)
+    assert whole == Histogram.of(values)
+
+
+def test_the_dates_are_what_these_tests_take_them_for() -> None:
+    assert result([], later=60.0).started_at == "2026-05-04T10:16:03.000+00:00"
+    assert BEGAN.isoformat() == "2026-05-04T10:15:03+00:00"

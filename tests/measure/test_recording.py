@@ -1,0 +1,347 @@
+"""Every sample is counted once, however a run is split; and memory has bounds."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadkit.measure.histogram import Histogram
+from loadkit.measure.recording import FOLD, MAX_INTERVALS, MAX_REASONS, Batch, Counts, Recording, Tape, second_of
+from loadkit.measure.sample import STRIDE, columns
+from loadkit.plan.label import MAX_LABELS, OTHER
+from loadkit.plan.units import SECOND
+from loadkit.wire.base import Failure, Note
+
+REFUSED = Failure("connect", "connection refused h:1")
+
+
+class Shot(NamedTuple):
+    """One request of a made-up run."""
+
+    second: int
+    label: str
+    span: int
+    failure: Failure | None
+
+
+shots = st.builds(
+    Shot,
+    second=st.integers(0, 5),
+    label=st.sampled_from(["a", "b", "c"]),
+    span=st.integers(1, 10**10),
+    failure=st.none() | st.sampled_from([REFUSED, Failure("timeout", "no whole reply within 1 s")]),
+)
+
+
+def write(tape: Tape, shot: Shot) -> None:
+    """As a thread does it: into the list of samples, or as a failure."""
+    due = shot.second * SECOND
+    if shot.failure:
+        tape.counts.fail(shot.failure, at=due + shot.span, span=shot.span, status=0, size=7)
+    else:
+        tape.samples += (due, due + 2, due + shot.span + 2, due + shot.span + 9, 200, 100)
+
+
+def batch(shot: Shot) -> Batch:
+    """A thread that has sent a single request."""
+    tape = Tape(shot.label, 40)
+    write(tape, shot)
+    made = tape.hand_over(shot.second)
+    assert made
+    return made
+
+
+def recorded(batches: list[Batch], labels: tuple[str, ...] = ("a", "b", "c")) -> Recording:
+    """All absorbed, then closed."""
+    recording = Recording(labels)
+    for one in batches:
+        recording.absorb(one)
+    recording.finish()
+    return recording
+
+
+Found = tuple[dict[str, Counts], list[tuple[int, int, dict[str, tuple[int, int, Histogram]]]]]
+
+
+def found(recording: Recording) -> Found:
+    """All that a recording holds, in a form that can be compared."""
+    series = [
+        (
+            piece.second,
+            piece.length,
+            {label: (n, m, Histogram.unpack(packed)) for label, (n, m, packed) in piece.rows.items()},
+        )
+        for piece in recording.series
+    ]
+    return recording.labels, series
+
+
+@given(st.lists(shots, max_size=80), st.integers(1, 5), st.randoms(use_true_random=False))
+def test_any_split_over_threads_and_seconds_in_any_order_is_the_whole(
+    run: list[Shot], threads: int, chance: random.Random
+) -> None:
+    tapes: dict[tuple[int, int, str], Tape] = {}
+    for shot in run:
+        key = chance.randrange(threads), shot.second, shot.label
+        write(tapes.setdefault(key, Tape(shot.label, 40)), shot)
+        if chance.random() < 0.3:
+            tapes[key].fold()
+    handed = [made for (_, second, _), tape in tapes.items() if (made := tape.hand_over(second))]
+    chance.shuffle(handed)
+    recording = Recording(("a", "b", "c"))
+    for one in handed:
+        recording.absorb(one)
+        recording.close_before(chance.randrange(7))  # a second may be closed before all of it is in
+    recording.finish()
+    assert found(recording) == found(recorded([batch(shot) for shot in run]))
+
+
+@given(st.lists(shots, max_size=80))
+def test_every_sample_is_counted_once(run: list[Shot]) -> None:
+    recording = recorded([batch(shot) for shot in run])
+    total = recording.total()
+    failed = sum(shot.failure is not None for shot in run)
+    assert (total.requests, total.good, total.failed) == (len(run), len(run) - failed, failed)
+    assert total.requests == sum(total.statuses.values()) + sum(total.failures.values())
+    assert total.response_time.count == total.service_time.count == total.lateness.count == total.pickup.count
+    assert recording.requests_and_failures() == (len(run), failed)
+    assert sum(n for piece in recording.series for n, _, _ in piece.rows.values()) == len(run)
+    assert sum(m for piece in recording.series for _, m, _ in piece.rows.values()) == failed
+
+
+def test_the_four_times_are_those_of_the_laws() -> None:
+    counts = Counts()
+    counts.take([100_000, 101_000, 109_000, 109_500, 200, 321, 0, 5, 10, 12, 404, 1], request_size=40)
+    figures = [
+        (one.min, one.max) for one in (counts.response_time, counts.service_time, counts.lateness, counts.pickup)
+    ]
+    assert figures == [(10, 9_000), (5, 8_000), (5, 1_000), (2, 500)]
+    assert (counts.statuses, counts.bytes_received, counts.bytes_sent) == (Counter({200: 1, 404: 1}), 322, 80)
+
+
+def test_a_flat_list_of_samples_is_taken_apart() -> None:
+    taken = columns([1, 2, 4, 8, 200, 99] * 3)
+    assert len([1, 2, 4, 8, 200, 99]) == STRIDE
+    assert taken == ([3] * 3, [2] * 3, [1] * 3, [4] * 3, [200] * 3, [99] * 3)
+
+
+def test_a_failed_request_is_counted_apart() -> None:
+    counts = Counts()
+    counts.fail(Failure("check", "no items"), at=50, span=40, status=200, size=7)
+    counts.fail(Failure("check", "no items"), at=30, span=20, status=200, size=7)
+    counts.fail(REFUSED, at=60, span=5, status=0, size=0)
+    assert (counts.good, counts.failed, counts.requests) == (0, 3, 3)
+    assert (counts.failures, counts.failed_statuses) == (Counter(check=2, connect=1), Counter({200: 2}))
+    assert counts.reasons == {Failure("check", "no items"): (2, 30), REFUSED: (1, 60)}
+    assert (counts.failure_time.count, counts.response_time.count, counts.bytes_received) == (3, 0, 14)
+
+
+def test_connections_are_counted() -> None:
+    counts = Counts()
+    counts.connected(Note(connects=1, connect_time=500))
+    counts.connected(Note(connects=1, reconnects=1, connect_time=700))
+    assert (counts.connects, counts.reconnects, counts.connect_time) == (2, 1, 1200)
+
+
+@pytest.mark.parametrize(
+    "field", ["drained", "unsent", "cut", "connects", "reconnects", "connect_time", "bytes_sent", "bytes_received"]
+)
+def test_merging_adds_each_number(field: str) -> None:
+    one, other = Counts(), Counts()
+    setattr(one, field, 3)
+    setattr(other, field, 4)
+    one.add(other)
+    assert getattr(one, field) == 7
+
+
+# -- bounds
+
+
+def test_labels_beyond_the_limit_fold_into_one() -> None:
+    batches = [batch(Shot(0, f"GET /{k}", 5000, None)) for k in range(10_000)]
+    recording = recorded(batches, ())
+    assert len(recording.labels) == MAX_LABELS + 1
+    assert recording.labels[OTHER].requests == 10_000 - MAX_LABELS
+    assert recording.total().requests == 10_000
+    assert len(recording.series[0].rows) == MAX_LABELS + 1
+
+
+def test_a_label_known_before_the_limit_keeps_its_row() -> None:
+    labels = tuple(f"GET /{k}" for k in range(MAX_LABELS + 50))
+    recording = recorded([batch(Shot(0, label, 5000, None)) for label in (*labels, "GET /new")], labels)
+    assert [recording.labels[label].requests for label in labels] == [1] * len(labels)
+    assert recording.labels[OTHER].requests == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "length"),
+    [
+        (MAX_INTERVALS, 1),  # ten minutes, second by second
+        (MAX_INTERVALS + 1, 2),
+        (2 * MAX_INTERVALS, 2),
+        (2 * MAX_INTERVALS + 1, 4),
+        (10 * MAX_INTERVALS, 16),
+    ],
+)
+def test_a_long_series_folds_into_longer_intervals_with_nothing_lost(seconds: int, length: int) -> None:
+    recording = Recording(("a",))
+    for second in range(seconds):
+        recording.absorb(batch(Shot(second, "a", 5000 + second, REFUSED if second % 3 == 0 else None)))
+        recording.close_before(second - 3)
+    recording.finish()
+    assert [piece.second for piece in recording.series] == list(range(0, seconds, length))
+    assert {piece.length for piece in recording.series} == {length}
+    rows = [piece.rows["a"] for piece in recording.series]
+    assert sum(requests for requests, _, _ in rows) == seconds
+    assert sum(failures for _, failures, _ in rows) == -(-seconds // 3)
+    whole = Histogram()
+    for _, _, packed in rows:
+        whole.add(Histogram.unpack(packed))
+    assert whole == recording.labels["a"].response_time
+
+
+def test_seconds_without_a_reply_do_not_shift_those_after() -> None:
+    seconds = [*range(MAX_INTERVALS + 1), 701, 704, 705, 709]  # the server hung now and then
+    recording = recorded([batch(Shot(second, "a", 5000, None)) for second in seconds])
+    assert [(piece.second, piece.length) for piece in recording.series[-4:]] == [(600, 2), (700, 2), (704, 2), (708, 2)]
+
+
+def test_a_thread_that_waited_long_hands_its_second_over_late_and_it_is_counted_there() -> None:
+    recording = Recording(("a",))
+    for second in range(40):
+        recording.absorb(batch(Shot(second, "a", 5000, None)))
+    recording.close_before(36)
+    recording.absorb(batch(Shot(7, "a", 29 * SECOND, None)))
+    recording.finish()
+    assert [(piece.second, piece.rows["a"][0]) for piece in recording.series] == [
+        (second, 2 if second == 7 else 1) for second in range(40)
+    ]
+
+
+def test_the_series_is_bounded_in_bytes_too() -> None:
+    recording = Recording(("a",), series_bytes=8_000)
+    for second in range(256):
+        samples = [value for k in range(20) for value in (0, 0, (second * 20 + k) * 10_000, 0, 200, 1)]
+        recording.absorb(Batch(second, "a", samples, 40, None))
+        recording.close_before(second)
+    recording.finish()
+    assert sum(piece.size for piece in recording.series) <= 8_000
+    (length,) = {piece.length for piece in recording.series}
+    assert length > 1
+    assert sum(piece.rows["a"][0] for piece in recording.series) == 256 * 20
+
+
+def test_what_merges_into_an_interval_does_not_count_as_more_bytes() -> None:
+    recording = Recording(("a",), series_bytes=5_000)
+    for _ in range(200):
+        recording.absorb(batch(Shot(0, "a", 5000, None)))
+        recording.close_before(1)
+    recording.absorb(batch(Shot(1, "a", 5000, None)))
+    recording.finish()
+    assert [(piece.second, piece.length) for piece in recording.series] == [(0, 1), (1, 1)]
+
+
+def failed_with(messages: list[str]) -> Counts:
+    """A failure for each message."""
+    counts = Counts()
+    for message in messages:
+        counts.fail(Failure("check", message), at=9, span=5, status=0, size=0)
+    return counts
+
+
+def test_of_a_thousand_different_messages_some_are_kept_and_all_counted() -> None:
+    counts = failed_with([f"item {k} is missing" for k in range(1000)] + ["item 3 is missing"])
+    rest = Failure("check", "… more than 20 different messages")
+    assert len(counts.reasons) == MAX_REASONS + 1
+    assert counts.reasons[rest] == (980, 9)
+    assert counts.reasons[Failure("check", "item 3 is missing")] == (2, 9)
+    assert counts.failures == Counter(check=1001)
+
+
+def test_one_kind_with_many_messages_leaves_room_for_the_others() -> None:
+    counts = failed_with([str(k) for k in range(100)])
+    counts.fail(REFUSED, at=1, span=1, status=0, size=0)
+    assert counts.reasons[REFUSED] == (1, 1)
+
+
+@given(st.lists(st.integers(0, 60).map(str), max_size=200), st.integers(0, 200))
+def test_messages_merged_are_bounded_and_all_counted(messages: list[str], cut: int) -> None:
+    merged = failed_with(messages[:cut])
+    merged.add(failed_with(messages[cut:]))
+    assert sum(count for count, _ in merged.reasons.values()) == len(messages)
+    assert len(merged.reasons) <= MAX_REASONS + 1
+
+
+# -- tapes
+
+
+def test_a_tape_folds_when_there_is_enough_to_be_worth_it() -> None:
+    tape = Tape("a", 40)
+    tape.samples += [0, 0, 5000, 5000, 200, 1] * (FOLD // 4 - 1)
+    tape.fold()
+    assert len(tape.samples) == (FOLD // 4 - 1) * STRIDE
+    tape.samples += [0, 0, 5000, 5000, 200, 1]
+    tape.fold()
+    assert (tape.samples, tape.counts.good) == ([], FOLD // 4)
+
+
+def test_a_tape_handed_over_is_empty_and_what_it_held_is_another_s() -> None:
+    tape = Tape("a", 40)
+    write(tape, Shot(3, "a", 5000, None))
+    write(tape, Shot(3, "a", 5000, REFUSED))
+    handed = tape.hand_over(3)
+    assert handed
+    write(tape, Shot(4, "a", 5000, None))
+    assert (handed.second, handed.label, len(handed.samples), handed.request_size) == (3, "a", STRIDE, 40)
+    assert recorded([handed]).total().requests == 2
+
+
+def test_an_empty_tape_hands_nothing_over() -> None:
+    assert Tape("a", 40).hand_over(0) is None
+
+
+def test_what_is_cleared_at_the_end_of_the_warm_up_is_not_counted() -> None:
+    tape = Tape("a", 40)
+    write(tape, Shot(0, "a", 5000, None))
+    write(tape, Shot(0, "a", 5000, REFUSED))
+    tape.clear()
+    assert tape.hand_over(0) is None
+
+
+def test_what_was_before_the_measured_time_is_counted_but_not_in_the_series() -> None:
+    # connections are opened before the first second
+    recording = recorded([batch(Shot(-1, "a", 5000, None)), batch(Shot(0, "a", 5000, None))])
+    assert recording.total().requests == 2
+    assert [piece.second for piece in recording.series] == [0]
+
+
+# -- while it runs
+
+
+def test_open_seconds_can_be_looked_at() -> None:
+    recording = Recording(("a", "b"))
+    for second, label in [(0, "a"), (1, "a"), (1, "b"), (2, "b")]:
+        recording.absorb(batch(Shot(second, label, 5000, None)))
+    recording.close_before(1)
+    assert [recording.between(0, 1).good, recording.between(1, 2).good, recording.between(1, 3).good] == [0, 2, 3]
+    assert recording.requests_and_failures() == (4, 0)
+    recording.finish()
+    assert recording.total().requests == 4
+
+
+def test_a_recording_of_nothing_is_one() -> None:
+    recording = recorded([])
+    assert found(recording) == ({"a": Counts(), "b": Counts(), "c": Counts()}, [])
+
+
+@pytest.mark.parametrize(
+    ("instant", "second"),
+    [(100, 0), (100 + SECOND - 1, 0), (100 + SECOND, 1), (99, -1)],
+)
+def test_a_second_begins_with_its_first_nanosecond(instant: int, second: int) -> None:
+    assert second_of(instant, 100) == second

@@ -1,0 +1,204 @@
+"""A scenario is data: checked when it is made, frozen, printed without secrets."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError
+from loadkit.plan.scenario import Scenario
+
+HOME = Endpoint("GET", "/")
+SPAN = "write it like '30s', '250ms' or '1m30s'"
+
+
+def scenario(**fields: Any) -> Scenario:
+    """The smallest scenario there is, with changes."""
+    return Scenario(**{"base_url": "http://h", "endpoints": [HOME]} | fields)
+
+
+def complaint(**fields: Any) -> str:
+    """What is said of a scenario that cannot be."""
+    with pytest.raises(UsageError) as caught:
+        scenario(**fields)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["threads", "iterations"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "4", math.inf], ids=repr)
+def test_counts_are_whole_numbers_above_0(what: str, value: Any) -> None:
+    assert complaint(**{what: value}) == f"{what} takes a whole number of at least 1, not {value!r}"
+
+
+@pytest.mark.parametrize("what", ["duration", "timeout", "ready_timeout", "warmup", "think_time", "graceful_stop"])
+@pytest.mark.parametrize("value", ["fast", "", "-1s", -1, math.inf, math.nan, True, 10**400], ids=lambda v: repr(v)[:9])
+def test_spans_of_time_can_be_read(what: str, value: Any) -> None:
+    assert complaint(**{what: value}) == f"cannot read the {what} {value!r}; {SPAN}"
+
+
+@pytest.mark.parametrize("what", ["duration", "timeout", "ready_timeout"])
+def test_some_spans_are_more_than_nothing(what: str) -> None:
+    assert complaint(**{what: "0s"}) == f"{what} must be more than 0, not '0s'"
+
+
+@pytest.mark.parametrize("what", ["warmup", "think_time", "graceful_stop"])
+def test_others_may_be_nothing(what: str) -> None:
+    assert getattr(scenario(**{what: 0}), what) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"endpoints": []}, "endpoints takes a list like [Endpoint('GET', '/')], not []"),
+        ({"endpoints": None}, "endpoints takes a list like [Endpoint('GET', '/')], not None"),
+        ({"endpoints": "/"}, "endpoints takes a list like [Endpoint('GET', '/')], not '/'"),
+        ({"endpoints": ["/"]}, "endpoints takes Endpoint values like Endpoint('GET', '/'), not '/'"),
+        ({"base_url": None}, "GET / is relative; give the scenario a base_url like 'http://127.0.0.1:8000'"),
+        ({"base_url": ""}, "base_url takes a URL like 'http://127.0.0.1:8000', not ''"),
+        ({"base_url": 8000}, "base_url takes a URL like 'http://127.0.0.1:8000', not 8000"),
+        ({"base_url": "http://h\r\n"}, "base_url takes a URL like 'http://127.0.0.1:8000', not 'http://h\\r\\n'"),
+        ({"base_url": "h:8000"}, "base_url 'h:8000' has no scheme; write it like 'http://h:8000'"),
+        ({"base_url": "//h"}, "base_url '//h' has no scheme; write it like 'http://h'"),
+        ({"base_url": "ws://h"}, "base_url 'ws://h' has the scheme 'ws'; loadkit speaks http, https, http+unix"),
+        # the paths would become a part of the query
+        (
+            {"base_url": "http://h/?a=1"},
+            "base_url ends with a query or fragment, and paths are joined to it; give it to the endpoints",
+        ),
+        ({"headers": {"A": "b\r\nX: y"}}, "the header 'A' takes a string without line breaks"),
+        ({"body_limit": "big"}, "cannot read the body_limit 'big'; write it like '16MB' or '64KiB'"),
+        ({"body_limit": -1}, "cannot read the body_limit -1; write it like '16MB' or '64KiB'"),
+        ({"thresholds": "p99 < 1s"}, "thresholds takes a list of strings like ['p99 < 250ms'], not 'p99 < 1s'"),
+        ({"thresholds": [5]}, "thresholds takes a list of strings like ['p99 < 250ms'], not [5]"),
+        (
+            {"thresholds": ["p99 < fast"]},
+            (
+                "cannot read the threshold 'p99 < fast'; "
+                "write it like 'p99 < 250ms', 'throughput > 500/s' or 'GET /search: error_rate < 1%'"
+            ),
+        ),
+        (
+            {"thresholds": ["GET /nowhere: p99 < 1s"]},
+            "the threshold 'GET /nowhere: p99 < 1s' names no endpoint of the scenario; there are 'GET /'",
+        ),
+        ({"transport": "curl"}, "there is no transport 'curl'; use one of sockets, requests"),
+        ({"transport": []}, "there is no transport []; use one of sockets, requests"),
+        # requests takes a file here
+        ({"verify": "ca.pem"}, "verify takes True or False, not 'ca.pem'; a file of authorities goes to ca"),
+        ({"verify": "no"}, "verify takes True or False, not 'no'; a file of authorities goes to ca"),
+        ({"keep_going": "no"}, "keep_going takes True or False, not 'no'"),
+        ({"ca": True}, "ca takes the path of a file, not True"),
+        ({"cert": 5}, "cert takes the path of a file, or (certificate, key)"),
+        ({"cert": ("a", "b", "c")}, "cert takes the path of a file, or (certificate, key)"),
+        ({"server": "python app.py"}, "server takes a list of strings like ['python', 'app.py'], not 'python app.py'"),
+        ({"server": []}, "server takes a command like ['python', 'app.py'], not nothing"),
+        ({"ready": "up"}, "ready 'up' is neither a path like '/up' nor a URL like 'http://up'"),
+        (
+            {"server": ["x"], "base_url": None, "endpoints": [Endpoint("GET", "http://h/")]},
+            "ready '/' is relative; give the scenario a base_url, or ready a full URL",
+        ),
+        ({"name": ""}, "name takes text like 'search', not ''"),
+        ({"name": 5}, "name takes text like 'search', not 5"),
+        # null in a stored result, which could not be read again
+        ({"description": None}, "description takes text, not None"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_one_line(fields: dict[str, Any], said: str) -> None:
+    assert complaint(**fields) == said
+
+
+def test_a_complaint_of_a_base_url_does_not_tell_its_password() -> None:
+    for url in ("ftp://me:s3cret@h", "me:s3cret@h", "http://me:s3cret@", "http://h/?token=s3cret"):
+        assert "s3cret" not in complaint(base_url=url)
+
+
+def test_replacing_a_field_there_is_not_names_those_there_are() -> None:
+    with pytest.raises(UsageError, match=r"^Scenario has no 'users'; it has endpoints, base_url, threads, duration, "):
+        scenario().replace(users=3)
+
+
+def test_a_replaced_field_is_checked_against_the_others() -> None:
+    limited = scenario(thresholds=["GET /: p99 < 1s"])
+    with pytest.raises(UsageError, match=r"names no endpoint of the scenario; there are 'GET /b'$"):
+        limited.replace(endpoints=[Endpoint("GET", "/b")])
+
+
+def test_text_with_units_is_kept_as_numbers() -> None:
+    made = scenario(duration="1m30s", warmup="5s", timeout="250ms", body_limit="1MB")
+    assert (made.duration, made.warmup, made.timeout, made.body_limit) == (90.0, 5.0, 0.25, 1_000_000)
+
+
+def test_one_endpoint_may_stand_without_a_list() -> None:
+    assert scenario(endpoints=HOME).endpoints == (HOME,)
+
+
+def test_a_full_url_needs_no_base() -> None:
+    assert scenario(base_url=None, endpoints=[Endpoint("GET", "http://h/x")]).labels == ("GET http://h/x",)
+
+
+@pytest.mark.parametrize("cert", [None, "both.pem", Path("both.pem"), ("cert.pem", Path("key.pem"))])
+def test_a_certificate_is_a_file_or_two(cert: Any) -> None:
+    assert scenario(cert=cert).cert == cert
+
+
+def test_a_label_that_two_endpoints_share_is_one_row() -> None:
+    two = [Endpoint("GET", "/a?x"), Endpoint("GET", "/a?y"), Endpoint("GET", "/b")]
+    assert scenario(endpoints=two).labels == ("GET /a", "GET /b")
+
+
+@pytest.mark.parametrize(
+    ("own", "total"),
+    [
+        ([None, None], 16),  # both share
+        ([None, 4], 20),  # one shares, one has its own beside them
+        ([3, 4], 7),  # nobody shares
+    ],
+)
+def test_threads_in_all_are_the_shared_and_the_own(own: list[int | None], total: int) -> None:
+    endpoints = [Endpoint("GET", f"/{k}", threads=threads) for k, threads in enumerate(own)]
+    assert scenario(endpoints=endpoints, threads=16).total_threads == total
+
+
+def test_a_scenario_is_a_frozen_value_equal_to_its_like() -> None:
+    one = scenario(duration="30s", thresholds=["p99 < 1s"], headers={"A": "b"})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.threads = 2  # type: ignore[misc]
+    assert one == scenario(duration=30, thresholds=("p99 < 1s",), headers={"A": "b"})
+    assert one == one.replace() == copy.deepcopy(one) == pickle.loads(pickle.dumps(one))
+    assert one != one.replace(threads=2)
+
+
+def test_lists_changed_later_are_not_its_lists() -> None:
+    endpoints, limits, headers = [HOME], ["p99 < 1s"], {"A": "b"}
+    made = scenario(endpoints=endpoints, thresholds=limits, headers=headers)
+    for mine in (endpoints, limits, headers):
+        mine.clear()
+    assert (made.endpoints, made.thresholds, made.headers) == ((HOME,), ("p99 < 1s",), {"A": "b"})
+
+
+def test_its_repr_says_what_was_said_and_no_secrets() -> None:
+    made = scenario(base_url="http://me:s3cret@h", headers={"Cookie": "s3cret"}, cert="s3cret", threads=4, name="shop")
+    assert repr(made) == (
+        "Scenario(endpoints=(Endpoint(method='GET', path='/'),), base_url='http://***@h', threads=4, name='shop')"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "parent", "code"),
+    [
+        (LoadkitError, Exception, 3),
+        (UsageError, LoadkitError, 4),
+        (NothingToRun, UsageError, 5),
+        (OutputError, LoadkitError, 3),
+    ],
+)
+def test_errors_are_split_by_whose_mistake_it_is(error: type[LoadkitError], parent: type, code: int) -> None:
+    assert (error.__bases__, error.exit_code) == ((parent,), code)

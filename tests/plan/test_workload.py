@@ -1,0 +1,139 @@
+"""Who sends what, and how often: exact in whole numbers, near the weights at any instant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.scenario import Scenario
+from loadkit.plan.units import SECOND
+from loadkit.plan.workload import MAX_TURNS, Closed, closed, seats
+
+
+def scenario(*weights: float, **fields: Any) -> Scenario:
+    """A scenario whose endpoints share its threads by these weights."""
+    endpoints = [Endpoint("GET", f"http://h/{k}", weight=weight) for k, weight in enumerate(weights)]
+    return Scenario(**{"endpoints": endpoints, "threads": 1} | fields)
+
+
+def turns(*weights: float) -> list[int]:
+    """The turns of a single thread."""
+    return list(seats(scenario(*weights))[0].turns)
+
+
+@pytest.mark.parametrize(
+    ("weights", "order"),
+    [
+        ([1], [0]),
+        ([7], [0]),  # alone, whatever its weight
+        ([1, 1], [0, 1]),
+        ([2, 1], [0, 1, 0]),
+        ([20, 10], [0, 1, 0]),  # in the smallest numbers
+        ([5, 1, 1], [0, 0, 1, 0, 2, 0, 0]),  # the example of nginx's smooth round-robin
+        ([0.5, 0.25], [0, 1, 0]),
+        ([0.1, 0.2], [1, 0, 1]),  # a tenth, and not its nearest binary float
+        ([1 / 3, 2 / 3], [1, 0, 1]),  # not a decimal at all
+        ([1e-9, 3e-9], [1, 0, 1, 1]),  # were 1:1: small weights are weights
+        ([10**30, 10**30], [0, 1]),
+    ],
+)
+def test_turns_are_as_often_as_the_weights_and_evenly_spread(weights: list[float], order: list[int]) -> None:
+    assert turns(*weights) == order
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=16))
+def test_whole_weights_are_kept_exactly(weights: list[int]) -> None:
+    count = Counter(turns(*weights))
+    assert all(count[k] * sum(weights) == weight * count.total() for k, weight in enumerate(weights))
+
+
+@given(st.lists(st.floats(1e-12, 1e12) | st.integers(1, 10**12), min_size=1, max_size=20))
+def test_any_weights_are_kept_to_a_turn_in_the_most_there_are(weights: list[float]) -> None:
+    order = turns(*weights)
+    count = Counter(order)
+    assert len(order) <= MAX_TURNS + len(weights)
+    assert set(order) == set(range(len(weights))), "everyone has a turn"
+    for k, weight in enumerate(weights):
+        # those that weigh next to nothing have one turn each, which the others pay for
+        assert count[k] / len(order) == pytest.approx(weight / sum(weights), abs=(1 + len(weights)) / MAX_TURNS)
+
+
+@given(st.lists(st.integers(1, 30), min_size=2, max_size=6))
+def test_any_stretch_of_turns_is_near_the_weights(weights: list[int]) -> None:
+    order = turns(*weights)
+    for length in range(1, len(order) + 1):
+        count = Counter(order[:length])
+        for k, weight in enumerate(weights):
+            # the bound of smooth weighted round-robin: fewer than one turn for each of the others
+            assert abs(count[k] - length * weight / sum(weights)) < len(weights)
+
+
+def test_five_thousand_endpoints_of_one_weight_take_their_turns() -> None:
+    assert turns(*[1] * 5000) == list(range(5000))
+
+
+def test_more_different_endpoints_than_turns_have_one_each() -> None:
+    assert set(turns(*range(1, MAX_TURNS + 200))) == set(range(MAX_TURNS + 199))
+
+
+def test_threads_that_share_begin_at_different_places() -> None:
+    rows = [seat.turns for seat in seats(scenario(2, 1, 1, threads=4))]
+    assert rows == [(0, 1, 2, 0), (1, 2, 0, 0), (2, 0, 0, 1), (0, 0, 1, 2)]
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 50))
+def test_the_first_requests_of_all_threads_are_near_the_weights(weights: list[int], threads: int) -> None:
+    first = Counter(seat.turns[0] for seat in seats(scenario(*weights, threads=threads)))
+    for k, weight in enumerate(weights):
+        assert abs(first[k] - threads * weight / sum(weights)) < len(weights) + 1
+
+
+def test_an_endpoint_with_threads_of_its_own_has_them_beside_the_others() -> None:
+    endpoints = [
+        Endpoint("GET", "http://h/a", threads=2, weight=9),  # its weight counts for nothing then
+        Endpoint("GET", "http://h/b"),
+        Endpoint("GET", "http://h/c"),
+    ]
+    rows = [seat.turns for seat in seats(Scenario(endpoints=endpoints, threads=2))]
+    assert rows == [(1, 2), (2, 1), (0,), (0,)]
+
+
+def test_nobody_shares_where_every_endpoint_has_its_own() -> None:
+    endpoints = [Endpoint("GET", "http://h/a", threads=1), Endpoint("GET", "http://h/b", threads=2)]
+    assert [seat.turns for seat in seats(Scenario(endpoints=endpoints, threads=9))] == [(0,), (1,), (1,)]
+
+
+@given(st.integers(1, 10_000), st.integers(1, 300))
+def test_iterations_are_shared_out_to_the_last(iterations: int, threads: int) -> None:
+    quotas = [seat.iterations for seat in seats(scenario(1, threads=threads, iterations=iterations))]
+    assert sum(quota for quota in quotas if quota is not None) == iterations
+    assert {iterations // threads, -(-iterations // threads)} >= set(quotas)
+
+
+def test_without_iterations_nobody_has_a_quota() -> None:
+    assert {seat.iterations for seat in seats(scenario(1, threads=3))} == {None}
+
+
+@pytest.mark.parametrize(
+    ("fields", "duration"),
+    [
+        ({}, 10 * SECOND),  # bounded by default: nobody means to send forever
+        ({"duration": "1.5s"}, 1_500_000_000),
+        ({"iterations": 5}, None),  # they end it
+        ({"iterations": 5, "duration": 2}, 2 * SECOND),
+    ],
+)
+def test_a_workload_has_an_end(fields: dict[str, Any], duration: int | None) -> None:
+    assert closed(scenario(1, **fields)).duration == duration
+
+
+def test_a_workload_is_in_nanoseconds() -> None:
+    plan = scenario(1, duration="1m", iterations=7, warmup="2s", think_time="1ms", graceful_stop=0)
+    assert closed(plan) == Closed(
+        duration=60 * SECOND, iterations=7, warmup=2 * SECOND, think_time=1_000_000, graceful_stop=0
+    )

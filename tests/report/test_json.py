@@ -1,0 +1,275 @@
+"""The stored result: one schema, written whole or not at all, read with its laws checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+
+from loadkit.judge.merge import merge
+from loadkit.judge.result import Caveat, Phase, Result
+from loadkit.plan.errors import OutputError, UsageError
+from loadkit.report.json import SCHEMA_FILE, check_writable, dump, load, schema, write_text
+from tests.judge.made import REFUSED, Shot, result
+
+FULL = result(
+    [Shot(), Shot(1, label="b", status=404), Shot(2, failure=REFUSED)],
+    thresholds=("p99 < 1s", "a: failures < 9"),
+    scenario={"description": "Größe <b>\u2028\x1b", "options": {"deep": [1, {"x": None}]}},
+    caveats=[Caveat(code="busy", message="99%")],
+)
+FULL = msgspec.structs.replace(FULL, phases=[Phase(name="ramp", start=0.0, length=2.0, total=FULL.total)])
+EMPTY = result([])
+
+
+def stored(path: Path, results: list[Result], **changes: Any) -> Path:
+    """A file of results, with fields of the first changed."""
+    content = json.loads(dump(results))
+    (content[0] if isinstance(content, list) else content).update(changes)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+# -- schema
+
+
+def test_the_schema_in_the_package_is_the_one_of_the_code() -> None:
+    written = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    assert written == schema(), (
+        "loadkit/report/result.schema.json is stale. If the change is compatible, write it anew:\n"
+        "  python -c 'import json; from loadkit.report.json import *; print(json.dumps(schema(), indent=1))' "
+        "> loadkit/report/result.schema.json\n"
+        "If an old result cannot be read any more, raise VERSION in loadkit/judge/result.py as well."
+    )
+
+
+@pytest.mark.parametrize("results", [[FULL], [EMPTY], [FULL, EMPTY], [merge([FULL, FULL])]])
+def test_a_stored_result_is_valid_by_the_schema(results: list[Result]) -> None:
+    checker = jsonschema.Draft202012Validator(schema())
+    checker.check_schema(schema())
+    checker.validate(json.loads(dump(results)))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("version", 2), ("outcome", "fine"), ("total", {}), ("duration", "2"), ("endpoints", {}), ("started_at", None)],
+)
+def test_what_is_no_result_is_not_valid(field: str, value: Any) -> None:
+    content = json.loads(dump([FULL])) | {field: value}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, schema())
+
+
+def test_every_part_of_the_schema_is_explained() -> None:
+    silent = [name for name, part in schema()["$defs"].items() if not part.get("description", "").strip()]
+    assert silent == []
+
+
+# -- there and back
+
+
+@pytest.mark.parametrize("results", [[FULL], [EMPTY], [FULL, EMPTY, FULL]])
+def test_what_is_stored_is_read_back_equal(tmp_path: Path, results: list[Result]) -> None:
+    write_text(tmp_path / "r.json", dump(results))
+    assert load(tmp_path / "r.json") == results
+
+
+def test_a_stored_result_is_text_that_can_be_compared_line_by_line() -> None:
+    text = dump([FULL])
+    assert text.startswith('{\n "version": 1,\n "scenario": {\n  "name": "browse",')
+    assert text.endswith("}\n")
+
+
+def test_a_field_of_a_later_loadkit_is_passed_over(tmp_path: Path) -> None:
+    assert load(stored(tmp_path / "r.json", [FULL], mood="sunny")) == [FULL]
+
+
+# -- what cannot be read
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "Input data was truncated"),
+        (b"garbage", "JSON is malformed: invalid character (byte 0)"),
+        (b'{"version": 1', "Input data was truncated"),
+        (b"\xff\xfe", "JSON is malformed: invalid character (byte 0)"),
+        (b"{}", "Object missing required field `version`"),
+        (b'{"version": "1"}', "Expected `int`, got `str` - at `$.version`"),
+        (b"5", "Expected `object | array`, got `int`"),
+        (b'{"version": 1}', "Object missing required field `scenario`"),
+        (b"[5]", "Expected `object`, got `int` - at `$[0]`"),
+    ],
+)
+def test_a_file_that_is_no_result_is_said_in_one_line(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "r.json"
+    path.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        load(path)
+    assert str(caught.value) == f"{path} is not a loadkit result of version 1: {reason}"
+
+
+def test_a_file_of_endless_depth_is_no_result(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_bytes(b'{"version": 1, "scenario": {"options": {"x": ' + b"[" * 100_000)
+    with pytest.raises(UsageError, match="is not a loadkit result of version 1: "):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("version", "hint"),
+    [(2, "a newer loadkit wrote it; read it with that one"), (0, "measure again")],
+)
+@pytest.mark.parametrize("others", [[], [FULL]])
+def test_a_result_of_another_version_says_so(tmp_path: Path, version: int, hint: str, others: list[Result]) -> None:
+    path = stored(tmp_path / "r.json", [FULL, *others], version=version, total="of another shape")
+    with pytest.raises(UsageError) as caught:
+        load(path)
+    assert str(caught.value) == (f"{path} is a result of version {version}, and this loadkit reads version 1; {hint}")
+
+
+def test_a_file_of_no_results_says_so(tmp_path: Path) -> None:
+    write_text(tmp_path / "r.json", "[]")
+    with pytest.raises(UsageError, match=r"r\.json holds no result$"):
+        load(tmp_path / "r.json")
+
+
+def test_a_result_that_does_not_add_up_says_where(tmp_path: Path) -> None:
+    path = stored(tmp_path / "r.json", [FULL, FULL], endpoints=[])
+    with pytest.raises(UsageError) as caught:
+        load(path)
+    assert str(caught.value) == (f"{path} is not a sound result: the total has 3 requests and its endpoints have 0")
+
+
+def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
+    for path, why in ((tmp_path / "none", "no such file or directory"), (tmp_path, "is a directory")):
+        with pytest.raises(UsageError) as caught:
+            load(path)
+        assert str(caught.value) == f"cannot read {path}: {why}"
+
+
+# -- what cannot be written
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """As on a full disk: nobody may write more than 1 kB into a file."""
+    import signal
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_disk_that_fills_up_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text("old", encoding="utf-8")
+    with pytest.raises(OutputError) as caught:
+        write_text(path, "new" * 1000)
+    assert str(caught.value) == f"cannot write {path}: file too large"
+    assert path.read_text(encoding="utf-8") == "old"
+    assert [one.name for one in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_text_that_cannot_be_encoded_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text("old", encoding="utf-8")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "\udc80")
+    assert path.read_text(encoding="utf-8") == "old"
+    assert [one.name for one in tmp_path.iterdir()] == ["r.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("none/r.json", "no such file or directory"), ("file/r.json", "not a directory"), (".", "is a directory")],
+)
+def test_a_place_that_is_none_is_named_with_the_reason(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError) as caught:
+        write_text(tmp_path / name, "x")
+    assert str(caught.value) == f"cannot write {tmp_path / name}: {why}"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("none/r.json", "no such file or directory"), ("file/r.json", "not a directory"), (".", "it is a directory")],
+)
+def test_such_a_place_is_found_before_anything_is_sent(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError) as caught:
+        check_writable(tmp_path / name)
+    assert str(caught.value) == f"cannot write {tmp_path / name}: {why}"
+
+
+def test_looking_leaves_no_trace(tmp_path: Path) -> None:
+    old = tmp_path / "old.json"
+    old.write_text("old", encoding="utf-8")
+    check_writable(old)
+    check_writable(tmp_path / "new.json")
+    assert ([one.name for one in tmp_path.iterdir()], old.read_text(encoding="utf-8")) == (["old.json"], "old")
+
+
+def test_a_new_file_has_the_permissions_of_any_and_an_old_one_keeps_its_own(tmp_path: Path) -> None:
+    new, old, plain = tmp_path / "new", tmp_path / "old", tmp_path / "plain"
+    plain.touch()
+    old.touch()
+    old.chmod(0o640)
+    write_text(new, "x")
+    write_text(old, "x")
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (new, old)] == [stat.S_IMODE(plain.stat().st_mode), 0o640]
+
+
+def test_a_link_stays_a_link_and_its_target_is_written(tmp_path: Path) -> None:
+    link, target = tmp_path / "latest.json", tmp_path / "today.json"
+    link.symlink_to(target)
+    write_text(link, "x")
+    assert link.is_symlink()
+    assert target.read_text(encoding="utf-8") == "x"
+
+
+def test_a_name_as_long_as_a_name_can_be_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ("r" * 255)
+    check_writable(path)
+    write_text(path, "x")
+    assert path.read_text(encoding="utf-8") == "x"
+
+
+def test_a_pipe_is_written_into_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text(encoding="utf-8")), daemon=True)
+    reader.start()
+    check_writable(pipe)
+    write_text(pipe, "x")
+    reader.join(5)
+    assert read == ["x"]
+    assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="has no /dev/full")
+def test_a_full_device_is_named_with_the_reason() -> None:
+    with pytest.raises(OutputError, match=r"^cannot write /dev/full: no space left on device$"):
+        write_text(Path("/dev/full"), "x")
+    assert Path("/dev/full").is_char_device()
+
+
+def test_standard_output_can_be_the_file() -> None:
+    code = "from pathlib import Path; from loadkit.report.json import *; write_text(Path('/dev/stdout'), 'x')"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"x"
