@@ -93,6 +93,7 @@ class _Director:
         self._course = Course()
         self._handed: deque[Batch] = deque()
         self._recording = Recording(scenario.labels)
+        self._rows = scenario.rows
         self._finished = threading.Semaphore(0)
         self._began = 0
         self._ended = 0
@@ -145,7 +146,7 @@ class _Director:
         endpoint, request = self._scenario.endpoints[position], self._requests[position]
         return Shot(
             send=connection.sender(request),
-            tape=Tape(endpoint.label, len(request.payload)),
+            tape=Tape(self._rows[position], len(request.payload)),
             connection=connection,
             good=endpoint.good,
             check=endpoint.check,

@@ -110,7 +110,15 @@ def _result(scenario: Scenario, wire: Wire, driven: Driven, clock: SystemClock, 
     found = verdicts(scenario.limits, total, endpoints)
     info = describe(scenario)
     environment = _environment(scenario, _clock_source(wire, driven, total.response_time.count), driven)
-    doubts = caveats(total, info, environment, duration=duration, stuck=driven.stuck, steps=clock.steps)
+    doubts = caveats(
+        total,
+        info,
+        environment,
+        duration=duration,
+        labels=[row.name for row in endpoints],
+        stuck=driven.stuck,
+        steps=clock.steps,
+    )
     return Result(
         scenario=info,
         environment=environment,

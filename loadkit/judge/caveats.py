@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from loadkit.judge.result import Caveat, Environment, Row, ScenarioInfo
+from loadkit.plan.label import MAX_LABELS, OTHER
 from loadkit.plan.units import SECOND, show_seconds
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def caveats(
     environment: Environment,
     *,
     duration: float,
+    labels: Sequence[str] = (),
     stuck: Sequence[str] = (),
     steps: Sequence[int] = (),
 ) -> list[Caveat]:
@@ -31,6 +33,7 @@ def caveats(
         *of_figures(total),
         *_made(_busy_generator(total, environment, duration)),
         *_made(_clock(environment, steps)),
+        *_made(_folded(labels)),
         *_made(_security(scenario)),
         *_made(_surroundings()),
     ]
@@ -110,6 +113,17 @@ def _clock(environment: Environment, steps: Sequence[int]) -> Iterator[tuple[str
             (
                 f"the wall clock was set {_times(len(steps))}, by up to {show_seconds(max(map(abs, steps)) / SECOND)}; "
                 "replies under way then were timed by our own clock"
+            ),
+        )
+
+
+def _folded(labels: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if OTHER in labels:
+        yield (
+            "labels-folded",
+            (
+                f"there were more than {MAX_LABELS} different endpoints; the rest is counted as {OTHER}: "
+                "give those that belong together the same name"
             ),
         )
 

@@ -203,7 +203,7 @@ class Recording:
     """All that was counted, by label and by second. Memory is bounded: labels and the series fold."""
 
     def __init__(self, labels: tuple[str, ...] = (), *, series_bytes: int = MAX_SERIES_BYTES) -> None:
-        self.labels: dict[str, Counts] = {label: Counts() for label in labels}
+        self.labels: dict[str, Counts] = {label: Counts() for label in labels[:MAX_LABELS]}
         self.series: list[Slice] = []
         self._open: dict[int, dict[str, Counts]] = {}
         self._waiting: dict[tuple[int, str, int], list[int]] = {}

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from loadkit.plan.endpoint import Endpoint, full_url, headers, label, positive_seconds, replace, target, whole
 from loadkit.plan.errors import UsageError
+from loadkit.plan.label import MAX_LABELS, pattern
 from loadkit.plan.shown import told
 from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import Duration, Size, seconds, size
@@ -116,7 +117,18 @@ class Scenario:
     @property
     def labels(self) -> tuple[str, ...]:
         """The rows of a report in the order of the endpoints, each once."""
-        return tuple(dict.fromkeys(endpoint.label for endpoint in self.endpoints))
+        return tuple(dict.fromkeys(self.rows))
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The row of each endpoint, in their order.
+
+        Where there would be more than a report can bear, raw paths are folded: `/users/17` and `/users/18` are one.
+        """
+        labels = tuple(endpoint.label for endpoint in self.endpoints)
+        if len(set(labels)) <= MAX_LABELS:
+            return labels
+        return tuple(endpoint.name or pattern(endpoint.label) for endpoint in self.endpoints)
 
     def replace(self, **changes: Any) -> Scenario:
         """The same scenario with some fields changed; `UsageError` for a field there is not."""

@@ -87,6 +87,20 @@ def test_once_sends_each_endpoint_once_whatever_its_share(demo: Demo):
     assert result.passed
 
 
+def test_many_raw_paths_fold_to_patterns_and_then_to_one_row(demo: Demo):
+    items = [Endpoint("GET", f"/items/{k}") for k in range(1, 301)]
+    words = [Endpoint("GET", f"/nothing/{'abcdefghij'[k % 10] * (k // 10 + 1)}x", expect=404) for k in range(250)]
+    scenario = Scenario(base_url=demo.url, endpoints=[*items, *words], threads=1, iterations=550)
+
+    result = run(scenario)
+
+    assert result["GET /items/{id}"].requests == 300
+    assert len(result.endpoints) == 201
+    assert result["(other)"].requests == 51
+    assert "labels-folded" in [caveat.code for caveat in result.caveats]
+    assert result.requests == 550
+
+
 @contextmanager
 def breaking_server(after: int, last_words: bytes) -> Iterator[str]:
     """A server that answers `after` requests in all, then says its last words and is gone."""
