@@ -11,6 +11,7 @@ import socket
 import ssl
 import struct
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from loadkit.plan.units import MILLISECOND, SECOND
@@ -39,7 +40,7 @@ Address: TypeAlias = tuple[int, Any]
 class Channel:
     """A plain socket: what is sent and what comes, and when the last of it came."""
 
-    __slots__ = ("_clock", "armed", "sock", "stamp", "taken")
+    __slots__ = ("_clock", "armed", "ragged", "sock", "stamp", "taken")
 
     def __init__(self, sock: socket.socket, clock: Clock) -> None:
         self.sock = sock
@@ -49,6 +50,8 @@ class Channel:
         """The kernel's time of the bytes last received, wall clock, 0 if it gave none."""
         self.taken = 0
         """When we had them."""
+        self.ragged = False
+        """The peer closed without the goodbye that TLS has."""
 
     def arm(self, span: int) -> None:
         """From now on a single call may wait `span` nanoseconds."""
@@ -97,6 +100,10 @@ class Channel:
             return False
         return False
 
+    def leftover(self) -> bytes | None:
+        """What came in the same receive as the end of a reply and is not of it; None if nothing, empty for the end."""
+        return None
+
     def close(self) -> None:
         """Close the socket."""
         self.sock.close()
@@ -124,9 +131,12 @@ class TlsChannel(Channel):
                 done = True
             except ssl.SSLWantReadError:
                 pass
-            finally:
-                # also the alert that tells the peer why we give up
-                self._flush(deadline)
+            except ssl.SSLError:
+                # the alert that tells the peer why we give up; it may be gone, which is not the reason
+                with suppress(OSError):
+                    self._flush(deadline)
+                raise
+            self._flush(deadline)
             if not done:
                 self._fill(deadline)
 
@@ -145,9 +155,35 @@ class TlsChannel(Channel):
                 # a key update may want an answer
                 self._flush(deadline)
                 if not self._fill(deadline):
+                    self.ragged = True
                     return b""
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            except ssl.SSLZeroReturnError:
                 return b""
+            except ssl.SSLEOFError:
+                self.ragged = True
+                return b""
+
+    def leftover(self) -> bytes | None:
+        """What came in the same receive as the end of a reply and is not of it; None if nothing, empty for the end."""
+        try:
+            return self.tls.read(BUFFER)
+        except ssl.SSLWantReadError:
+            return None
+        except ssl.SSLError:
+            return b""
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has come that nobody asked for; session tickets come after the handshake, and are nothing."""
+        try:
+            while data := self.sock.recv(BIG, socket.MSG_DONTWAIT):
+                self.incoming.write(data)
+                if self.leftover() is not None:
+                    return False
+        except BlockingIOError:
+            return self.leftover() is None
+        except OSError:
+            return False
+        return False
 
     def _fill(self, deadline: int) -> bool:
         self.hurry(deadline)
@@ -189,6 +225,10 @@ def open_channel(
     sock = _connect(origin, addresses, clock, deadline, keep)
     try:
         return _channel(origin, sock, context, clock, deadline, timeout)
+    except OSError as error:
+        # some systems refuse options on a socket that was reset meanwhile
+        sock.close()
+        raise BrokenExchange(Failure("connect", f"{_reason(error)} {origin}")) from None
     except BaseException:
         sock.close()
         raise
@@ -205,8 +245,7 @@ def _connect(
             raise BrokenExchange(Failure("connect", f"{_reason(error)} {origin}")) from None
         keep[0] = sock
         try:
-            sock.settimeout(max(deadline - clock.now(), MILLISECOND) / SECOND)
-            sock.connect(address)
+            _reach(sock, address, max(deadline - clock.now(), MILLISECOND))
         except OSError as error:
             sock.close()
             failure = error
@@ -214,6 +253,17 @@ def _connect(
             return sock
     assert failure
     raise BrokenExchange(Failure("connect", f"{_reason(failure)} {origin}{_hint(failure)}")) from None
+
+
+def _reach(sock: socket.socket, address: Any, span: int) -> None:
+    """Connect within `span` nanoseconds."""
+    if STAMPS and sock.family == socket.AF_UNIX:
+        # a full queue is waited for only by a blocking socket, and Linux takes the time from SO_SNDTIMEO
+        seconds, rest = divmod(span, SECOND)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(seconds, rest // 1000))
+    else:
+        sock.settimeout(span / SECOND)
+    sock.connect(address)
 
 
 def _channel(

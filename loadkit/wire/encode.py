@@ -32,14 +32,14 @@ def encode(endpoint: Endpoint, scenario: Scenario) -> Request:
     parts = urlsplit(prepared.url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     timeout = endpoint.timeout if endpoint.timeout is not None else scenario.timeout
-    keep = scenario.body_limit if endpoint.check is not None else 0
+    keep = scenario.body_limit if endpoint.check is not None else None
     assert isinstance(timeout, float)
-    assert isinstance(keep, int)
+    assert not isinstance(keep, str)
     return Request(
         origin=origin,
         method=endpoint.method,
         url=bare(url),
-        payload=_message(endpoint.method, path, parts.netloc.rpartition("@")[2], prepared),
+        payload=_message(endpoint.method, path, _host(origin, parts.hostname or origin.host), prepared),
         prepared=prepared,
         timeout=nanoseconds(timeout),
         keep=keep,
@@ -56,7 +56,8 @@ def origin_of(url: str) -> tuple[Origin, str]:
         path = unquote(parts.netloc)
         return Origin("http", "localhost", 80, unix=path), parts._replace(scheme="http", netloc="localhost").geturl()
     assert parts.hostname
-    return Origin(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme]), url
+    port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+    return Origin(parts.scheme, parts.hostname, port), url
 
 
 def _joined(base_url: str | None, path: str) -> str:
@@ -106,10 +107,20 @@ def _message(method: str, path: str, host: str, prepared: PreparedRequest) -> by
     if not isinstance(content, bytes):
         raise UsageError(f"a body is sent many times, so give text or bytes, not {type(body).__name__}")
     lines.extend(f"{_text(name)}: {_text(value)}" for name, value in prepared.headers.items())
-    head = "\r\n".join([*lines, "", ""]).encode("latin-1")
-    if head.count(b"\n") != len(lines) + 1 or b"\x00" in head:
+    text = "\r\n".join([*lines, "", ""])
+    # what an `auth` of the user's own puts in is seen by nobody before
+    if any(set(line) & set("\r\n\0") for line in lines):
         raise UsageError(f"{method} {path!r} would carry a line break into its head")
-    return head + content
+    try:
+        return text.encode("latin-1") + content
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{method} {path!r} has a header that is not latin-1: {error.object[error.start]!r}") from None
+
+
+def _host(origin: Origin, name: str) -> str:
+    """What `requests` sends: the port only where it is not the scheme's own; the name as it prepared it."""
+    shown = f"[{name}]" if ":" in name else name
+    return shown if origin.port == DEFAULT_PORTS[origin.scheme] else f"{shown}:{origin.port}"
 
 
 def _text(value: str | bytes) -> str:

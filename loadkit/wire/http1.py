@@ -50,7 +50,7 @@ class ReplyReader:
         "truncated",
     )
 
-    def __init__(self, *, method: str, keep: int) -> None:
+    def __init__(self, *, method: str, keep: int | None) -> None:
         self.status = 0
         self.size = 0
         self.head = b""
@@ -58,10 +58,10 @@ class ReplyReader:
         self.complete = False
         self.memorable = False
         """The head and its length say all: the same bytes again are the same reply."""
-        self.kept: list[bytes] = []
+        self.kept = bytearray()
         self.truncated = False
-        self._keeps = bool(keep)
-        self._room = keep
+        self._keeps = keep is not None
+        self._room = keep or 0
         self._wants_body = method != "HEAD"
         self._buffer = b""
         self._framing = ""
@@ -78,20 +78,30 @@ class ReplyReader:
             self._take_head(self._buffer + data)
         return self.complete
 
-    def end(self) -> None:
-        """The peer has closed: the end of a reply without a length, the failure of any other."""
-        if self.head and self._framing == _UNTIL_CLOSE:
+    @property
+    def begun(self) -> bool:
+        """Whether the server has said anything, be it an interim reply."""
+        return bool(self.size or self._interim)
+
+    def end(self, *, ragged: bool = False) -> None:
+        """The peer has closed: the end of a reply without a length, the failure of any other.
+
+        `ragged`: without the alert with which TLS ends, so that anybody may have cut it (RFC 9112, 9.8).
+        """
+        if self.head and self._framing == _UNTIL_CLOSE and not ragged:
             self.complete = True
             return
         raise BrokenExchange(Failure("disconnect", self._how_far()))
 
     def _how_far(self) -> str:
         if not self.size:
-            return "connection closed before any reply"
+            return f"connection closed {'after an interim reply' if self._interim else 'before any reply'}"
         if not self.head:
             return f"connection closed after {self.size:,} bytes, within the head"
         if self._framing == _CHUNKED:
             return f"connection closed after {self.size:,} bytes, before the last chunk"
+        if self._framing == _UNTIL_CLOSE:
+            return f"connection closed after {self.size:,} bytes without the end of TLS, so the reply may be cut"
         expected = self._remaining + self.size - len(self.head)
         return f"connection closed after {expected - self._remaining:,} of {expected:,} bytes of the body"
 
@@ -114,8 +124,7 @@ class ReplyReader:
         self._take_body(rest)
 
     def _parse(self, head: bytes) -> None:
-        if len(head) > MAX_HEAD:
-            raise _broken(f"head of more than {MAX_HEAD:,} bytes")
+        _check_beginning(head)
         if head.count(b"\n") != head.count(b"\r\n"):
             raise _broken("a line of the head ends in a bare line feed")
         self._headers: list[tuple[bytes, bytes]] = []
@@ -127,6 +136,8 @@ class ReplyReader:
         except httptools.HttpParserError as error:
             raise _ours(error, f"not HTTP: {error}") from None
         self.status = self._parser.get_status_code()
+        if self.status < 100:
+            raise _broken(f"status {self.status:03}")
 
     def _skip_interim(self, size: int) -> None:
         self._interim += 1
@@ -145,6 +156,8 @@ class ReplyReader:
             raise _broken("Content-Length beside Transfer-Encoding")
         if codings and version < "1.1":
             raise _broken(f"Transfer-Encoding in HTTP/{version}")
+        if b"chunked" in codings[:-1]:
+            raise _broken(f"Transfer-Encoding {b', '.join(codings)[:40]!r}")
         if not self._wants_body or self.status in (204, 304):
             self._framing, self._remaining = _LENGTH, 0
         elif codings:
@@ -188,9 +201,8 @@ class ReplyReader:
         if not self._keeps or not data:
             return
         self.truncated = self.truncated or len(data) > self._room
-        if self._room:
-            self.kept.append(data[: self._room])
-            self._room -= len(self.kept[-1])
+        self.kept += data[: self._room]
+        self._room = max(self._room - len(data), 0)
 
     # what httptools calls
 
@@ -219,7 +231,8 @@ class ReplyReader:
 
 
 def _check_beginning(buffer: bytes) -> None:
-    if not buffer.startswith(b"HTTP/"[: len(buffer)]):
+    # llhttp skips empty lines before a reply and speaks HTTP/0.9 and HTTP/2.0; we do not
+    if not buffer.startswith(b"HTTP/1."[: len(buffer)]):
         raise _broken(f"not HTTP: the reply begins {buffer[:20]!r}")
     if len(buffer) > MAX_HEAD:
         raise _broken(f"head of more than {MAX_HEAD:,} bytes")

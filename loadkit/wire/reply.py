@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 MAX_CODINGS: Final = 4
 MAX_DECODED: Final = 64_000_000
+BLOCK: Final = 4096
+
+# what zlib calls a window: the format, too
+GZIP, ZLIB, RAW = 31, 15, -15
 
 
 class Reply:
@@ -94,27 +98,49 @@ def _decode(body: bytes, coding: str) -> bytes:
     if coding in ("", "identity"):
         return body
     if coding in ("gzip", "x-gzip"):
-        return _inflate(body, 31, coding)
+        return _inflate(body, GZIP, coding)
     if coding == "deflate":
         # RFC 9110 means zlib's format; some servers send the raw one
-        return _inflate(body, 15 if body[0] & 15 == 8 else -15, coding)
+        return _inflate(body, ZLIB if _has_zlib_header(body) else RAW, coding)
     raise AssertionError(f"cannot decode the content coding {coding!r}")
 
 
+def _has_zlib_header(body: bytes) -> bool:
+    return body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0
+
+
 def _inflate(body: bytes, window: int, coding: str) -> bytes:
+    content = bytearray()
     decoder = zlib.decompressobj(window)
+    # in blocks, for zlib copies what is behind the end of a member, and gzip allows any number of them
+    for start in range(0, len(body), BLOCK):
+        block = body[start : start + BLOCK]
+        # gzip may also be padded with zeros
+        while block.strip(b"\0") if decoder.eof else block:
+            if decoder.eof:
+                decoder = _next_member(window, coding)
+            content += _decompressed(decoder, block, MAX_DECODED - len(content), coding)
+            block = decoder.unused_data
+    if not decoder.eof:
+        raise AssertionError(f"the {coding} body is cut short")
+    return bytes(content)
+
+
+def _next_member(window: int, coding: str) -> zlib._Decompress:
+    if window != GZIP:
+        raise AssertionError(f"the {coding} body goes on after its end")
+    return zlib.decompressobj(window)
+
+
+def _decompressed(decoder: zlib._Decompress, block: bytes, room: int, coding: str) -> bytes:
     try:
-        content = decoder.decompress(body, MAX_DECODED)
+        # one byte more than is allowed tells what is too much from what just fits
+        content = decoder.decompress(block, room + 1)
     except zlib.error as error:
         raise AssertionError(f"the {coding} body does not decode: {error}") from None
-    assert not decoder.unconsumed_tail, f"the {coding} body is more than {MAX_DECODED:,} bytes decoded"
-    assert decoder.eof, f"the {coding} body is cut short"
-    return content if not decoder.unused_data else content + _more(decoder.unused_data, window, coding)
-
-
-def _more(body: bytes, window: int, coding: str) -> bytes:
-    # gzip allows members one after the other
-    return _inflate(body, window, coding) if window == 31 and body.startswith(b"\x1f\x8b") else b""
+    if len(content) > room:
+        raise AssertionError(f"the {coding} body is more than {MAX_DECODED:,} bytes decoded")
+    return content
 
 
 Check = Callable[[Reply], object]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
-from typing import TYPE_CHECKING, cast
+import ssl
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, cast
 
 import requests
 import urllib3
@@ -11,10 +14,15 @@ import urllib3
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Clock, Exchange, Failure, Note, Origin, Request, Sender
+from loadkit.wire.channel import tls_reason
 from loadkit.wire.reply import Reply
 
 if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
+
+PIECE: Final = 64 * 1024
+# what http.client raises for what is not HTTP; a ValueError is a chunk's size that is no number
+GARBAGE: Final = (http.client.BadStatusLine, http.client.LineTooLong, urllib3.exceptions.HeaderParsingError, ValueError)
 
 
 class RequestsWire:
@@ -41,6 +49,9 @@ class RequestsWire:
         session = requests.Session()
         session.trust_env = False
         scenario = self._scenario
+        if not scenario.verify:
+            # the report says so, once; urllib3 would for each request
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         session.verify = str(scenario.ca) if scenario.verify and scenario.ca else scenario.verify
         if scenario.cert is not None:
             cert = scenario.cert
@@ -54,6 +65,7 @@ class _Connection:
         self._origin = origin
         self._clock = clock
         self._last: Reply | None = None
+        self._aborted = False
         self.unstamped = 0
 
     def open(self) -> Note:
@@ -65,8 +77,10 @@ class _Connection:
 
         def send() -> Exchange:
             sent = self._clock.now()
+            if self._aborted:
+                return 0, 0, sent, sent, 0, Note(Failure("disconnect", "aborted"))
             try:
-                status, size = self._exchange(request)
+                status, size = self._exchange(request, sent + request.timeout)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 now = self._clock.now()
                 return 0, sent, now, now, 0, Note(self._failure(error, request))
@@ -76,30 +90,42 @@ class _Connection:
 
         return send
 
-    def _exchange(self, request: Request) -> tuple[int, int]:
+    def _exchange(self, request: Request, deadline: int) -> tuple[int, int]:
         prepared = cast(requests.PreparedRequest, request.prepared)
         timeout = request.timeout / SECOND
         response = self._session.send(prepared, timeout=timeout, stream=True, allow_redirects=False)
-        body = response.raw.read(decode_content=False)
-        response.raw.release_conn()
-        if request.keep:
-            kept = body[: request.keep]
-            self._last = Reply(head=_head(response), body=kept, url=request.url, truncated=len(kept) < len(body))
-        return response.status_code, len(body)
+        with response:
+            size, kept = self._body(response, request.keep or 0, deadline)
+        if request.keep is not None:
+            self._last = Reply(head=_head(response), body=kept, url=request.url, truncated=len(kept) < size)
+        return response.status_code, size
+
+    def _body(self, response: requests.Response, keep: int, deadline: int) -> tuple[int, bytes]:
+        """How many bytes came, and the first of them; `requests` knows no deadline, so it is held here."""
+        size, kept = 0, b""
+        # what urllib3 has read of it at once; before 2.1 it knew only all that was asked for
+        read = getattr(response.raw, "read1", response.raw.read)
+        while piece := read(PIECE, decode_content=False):
+            size += len(piece)
+            kept += piece[: keep - len(kept)]
+            if self._clock.now() > deadline:
+                raise requests.exceptions.ReadTimeout
+        return size, kept
 
     def _failure(self, error: Exception, request: Request) -> Failure:
-        if isinstance(error, requests.exceptions.SSLError):
-            return Failure("tls", f"{_cause(error)} {self._origin}")
+        causes = list(_causes(error))
+        for cause in causes:
+            if isinstance(cause, ssl.SSLError):
+                return Failure("tls", f"{tls_reason(cause)} {self._origin}")
         if isinstance(error, requests.exceptions.ConnectTimeout):
             return Failure("connect", f"timed out connecting to {self._origin}")
-        if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.TimeoutError):
+        if any(isinstance(cause, TimeoutError | requests.exceptions.Timeout) for cause in causes):
             return Failure("timeout", f"no whole reply within {request.timeout / SECOND:g} s")
-        text = str(error)
-        if "NewConnectionError" in text or "Failed to establish" in text:
-            return Failure("connect", f"{_cause(error)} {self._origin}")
-        if "Connection aborted" in text or "Connection broken" in text or "IncompleteRead" in text:
-            return Failure("disconnect", _cause(error))
-        return Failure("protocol", _cause(error))
+        if any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes):
+            return Failure("connect", f"{_reason(causes)} {self._origin}")
+        if any(isinstance(cause, GARBAGE) and not isinstance(cause, ConnectionError) for cause in causes):
+            return Failure("protocol", _reason(causes))
+        return Failure("disconnect", _reason(causes))
 
     def reply(self) -> Reply:
         """The last reply of a request that keeps bodies."""
@@ -108,6 +134,7 @@ class _Connection:
 
     def abort(self) -> None:
         """Closing its pools is all that `requests` offers; a read under way ends by its timeout."""
+        self._aborted = True
         self._session.close()
 
     def close(self) -> None:
@@ -121,13 +148,17 @@ def _head(response: requests.Response) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
 
-def _cause(error: BaseException) -> str:
-    """The innermost reason, without the addresses of objects that urllib3 puts in its messages."""
-    while error.args and isinstance(error.args[-1], BaseException):
-        error = error.args[-1]
-    reason = getattr(error, "reason", None)
-    if isinstance(reason, BaseException):
-        return _cause(reason)
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error).rpartition(": ")[2].lower()
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and all that it was made of, the innermost last; urllib3 wraps them in each other's arguments."""
+    while error:
+        yield error
+        inner = [arg for arg in (*error.args, getattr(error, "reason", None)) if isinstance(arg, BaseException)]
+        error = inner[0] if inner else error.__cause__ or error.__context__
+
+
+def _reason(causes: list[BaseException]) -> str:
+    """What the system says, else the innermost: without the addresses of objects in urllib3's own messages."""
+    for cause in causes:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower()
+    return f"{type(causes[-1]).__name__}: {causes[-1]}"

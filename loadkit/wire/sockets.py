@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 RESTED: Final = 50 * MILLISECOND
 # how much earlier than the request a reply may seem to arrive, for the two clocks are read one after the other
 JITTER: Final = 20_000
+# how much earlier it must be to have been there before: more than `Clock.reanchor` lets stand
+EARLY: Final = 200_000
 # the wall clock was set if it moved more than this against the monotonic one
 STEP: Final = 1 * MILLISECOND
 
@@ -110,12 +112,14 @@ class _Connection:
 
     __slots__ = (
         "_addresses",
+        "_anchor",
         "_clock",
         "_context",
         "_last",
         "_opening",
         "_origin",
         "_timeout",
+        "aborted",
         "channel",
         "fresh_until",
         "memo",
@@ -143,6 +147,9 @@ class _Connection:
         self.memo: tuple[bytes, int, int] | None = None
         """Head, size and status of the last reply, if the same head again means the same reply."""
         self.unstamped = 0
+        self.aborted = False
+        self._anchor = clock.wall_offset
+        """Where the wall clock stood when this connection last looked."""
 
     # -- the interface of wire.base.Connection
 
@@ -168,7 +175,9 @@ class _Connection:
 
     def abort(self) -> None:
         """Shut the socket down under the thread that waits on it."""
-        for sock in (self.channel.sock if self.channel else None, self._opening[0]):
+        self.aborted = True
+        channel = self.channel
+        for sock in (channel.sock if channel else None, self._opening[0]):
             if sock:
                 # it may be closed already, which is what we want
                 with suppress(OSError):
@@ -201,15 +210,12 @@ class _Connection:
         channel = cast(Channel, self.channel)
         taken = channel.taken
         arrived = self.believed(channel.stamp, attempt.sent, taken)
-        if arrived < 0:
-            self.close()
-            return 0, attempt.sent, taken, taken, reader.size, attempt.note(UNASKED)
         self._settle(request, reader, taken)
         return reader.status, attempt.sent, arrived, taken, reader.size, attempt.note(None)
 
     def _settle(self, request: Request, reader: ReplyReader, taken: int) -> None:
-        if request.keep:
-            self.remember(request, reader.head, b"".join(reader.kept), reader.truncated)
+        if request.keep is not None:
+            self.remember(request, reader.head, bytes(reader.kept), reader.truncated)
         if not reader.keep_alive:
             self.close()
             return
@@ -229,6 +235,8 @@ class _Connection:
         return False
 
     def _open(self, timeout: int) -> None:
+        if self.aborted:
+            raise BrokenExchange(Failure("disconnect", "aborted"))
         try:
             self.channel = open_channel(
                 self._origin, self._addresses, self._context, self._clock, timeout, self._opening
@@ -237,23 +245,29 @@ class _Connection:
             self._opening[0] = None
 
     def believed(self, stamp: int, sent: int, taken: int) -> int:
-        """The arrival on our clock; -1 if the bytes were there before they were asked for.
+        """The arrival on our clock.
 
         The stamp is of the wall clock. If that was set in the meantime the stamp says nothing, and the
         instant we took the reply stands for it.
         """
-        if not stamp:
-            self.unstamped += 1
-            return taken
-        arrived = stamp - self._clock.wall_offset
-        if sent <= arrived <= taken:
-            return arrived
-        if sent - JITTER <= arrived <= taken + JITTER:
-            return min(max(arrived, sent), taken)
-        if abs(self._clock.reanchor()) > STEP or arrived > taken:
-            self.unstamped += 1
-            return taken
-        return -1
+        if stamp:
+            arrived = stamp - self._clock.wall_offset
+            if not sent - JITTER <= arrived <= taken + JITTER:
+                self._clock.reanchor()
+                arrived = stamp - self._clock.wall_offset
+            if sent - JITTER <= arrived <= taken + JITTER:
+                return min(max(arrived, sent), taken)
+        self.unstamped += 1
+        return taken
+
+    def is_early(self, stamp: int, sent: int) -> bool:
+        """Whether bytes were there before they were asked for, and not the wall clock was set."""
+        if not stamp or stamp - self._clock.wall_offset >= sent - EARLY:
+            return False
+        self._clock.reanchor()
+        # another thread may have been the first to notice a step, so it is the offset that is compared
+        stood, self._anchor = self._anchor, self._clock.wall_offset
+        return abs(self._anchor - stood) <= STEP and stamp - self._anchor < sent - EARLY
 
 
 UNASKED: Final = Failure("protocol", "the server sent a reply before it was asked")
@@ -290,7 +304,7 @@ class _Attempt:
         try:
             return self._read(reader, data, met, sending=sending)
         except BrokenExchange as broken:
-            stale = reused and broken.failure.kind in ("disconnect", "send") and not reader.size
+            stale = reused and broken.failure.kind in ("disconnect", "send") and not reader.begun
             if not stale or not self._request.idempotent:
                 raise
         self._reopen()
@@ -353,7 +367,9 @@ class _Attempt:
         except (TimeoutError, BlockingIOError):
             raise self._timed_out(reader.size) from None
         except OSError as error:
-            raise BrokenExchange(_lost(met or error, reader.size, sending=sending)) from None
+            # what TLS has to say about it is the reason why sending failed
+            cause = error if isinstance(error, ssl.SSLError) else met or error
+            raise BrokenExchange(_lost(cause, reader.size, sending=sending)) from None
         except BrokenExchange as broken:
             if met and not reader.size and broken.failure.kind == "disconnect":
                 raise BrokenExchange(_lost(met, 0, sending=True)) from None
@@ -368,11 +384,21 @@ class _Attempt:
         channel = self._channel()
         if data is None:
             data = channel.receive(self._deadline)
+        if data and self._connection.is_early(channel.stamp, self.sent):
+            raise BrokenExchange(UNASKED)
         while data:
             if reader.feed(data):
+                self._see_the_end(reader, channel)
                 return
             data = channel.receive(self._deadline)
-        reader.end()
+        reader.end(ragged=channel.ragged)
+
+    @staticmethod
+    def _see_the_end(reader: ReplyReader, channel: Channel) -> None:
+        left = channel.leftover()
+        if left:
+            raise BrokenExchange(Failure("protocol", f"{len(left):,} bytes more than the reply announced"))
+        reader.keep_alive = reader.keep_alive and left is None
 
     def _timed_out(self, size: int = 0) -> BrokenExchange:
         span = self._request.timeout / SECOND
@@ -393,7 +419,8 @@ def _lost(error: OSError, size: int, *, sending: bool) -> Failure:
 
 def _plain_sender(connection: _Connection, request: Request) -> Sender:
     payload, length, timeout, keep = request.payload, len(request.payload), request.timeout, request.keep
-    clock, finish, believed = connection._clock, connection.finish, connection.believed
+    clock, finish = connection._clock, connection.finish
+    believed, is_early = connection.believed, connection.is_early
     now = clock.now
     head, size, status = b"\0", -1, 0
 
@@ -416,17 +443,17 @@ def _plain_sender(connection: _Connection, request: Request) -> Sender:
         if ancillary:
             seconds, rest = timespec(ancillary[0][2])
             stamp = seconds * 1_000_000_000 + rest
-            arrived = stamp - clock.wall_offset
-            if not sent <= arrived <= taken:
-                arrived = believed(stamp, sent, taken)
         else:
             stamp = 0
-            arrived = believed(0, sent, taken)
-        if len(data) == size and data.startswith(head) and arrived >= 0:
-            connection.fresh_until = taken + RESTED
-            if keep:
-                connection.remember(request, head, data[len(head) :], truncated=size - len(head) > keep)
-            return status, sent, arrived, taken, size, None
+        if len(data) == size and data.startswith(head):
+            arrived = stamp - clock.wall_offset
+            if sent <= arrived <= taken or not is_early(stamp, sent):
+                if not sent <= arrived <= taken:
+                    arrived = believed(stamp, sent, taken)
+                connection.fresh_until = taken + RESTED
+                if keep is not None:
+                    connection.remember(request, head, data[len(head) :][:keep], truncated=size - len(head) > keep)
+                return status, sent, arrived, taken, size, None
         channel.stamp, channel.taken = stamp, taken
         exchange = finish(request, sent, length, data)
         if connection.memo:
@@ -438,7 +465,8 @@ def _plain_sender(connection: _Connection, request: Request) -> Sender:
 
 def _tls_sender(connection: _Connection, request: Request) -> Sender:
     payload, timeout, keep = request.payload, request.timeout, request.keep
-    clock, finish, believed = connection._clock, connection.finish, connection.believed
+    clock, finish = connection._clock, connection.finish
+    believed, is_early = connection.believed, connection.is_early
     now = clock.now
     head, size, status = b"\0", -1, 0
 
@@ -467,17 +495,19 @@ def _tls_sender(connection: _Connection, request: Request) -> Sender:
         channel.incoming.write(data)
         try:
             plain = channel.tls.read(BUFFER)
-        except OSError:
-            # a part of a record, or an error which the long way will meet again
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            # a part of a record, or the end, which the long way will meet again
             return finish(request, sent, len(payload))
+        except OSError as error:
+            return finish(request, sent, len(payload), None, error)
         if len(plain) == size and plain.startswith(head) and not channel.incoming.pending:
             arrived = channel.stamp - clock.wall_offset
-            if not sent <= arrived <= taken:
-                arrived = believed(channel.stamp, sent, taken)
-            if arrived >= 0:
+            if sent <= arrived <= taken or not is_early(channel.stamp, sent):
+                if not sent <= arrived <= taken:
+                    arrived = believed(channel.stamp, sent, taken)
                 connection.fresh_until = taken + RESTED
-                if keep:
-                    connection.remember(request, head, plain[len(head) :], truncated=size - len(head) > keep)
+                if keep is not None:
+                    connection.remember(request, head, plain[len(head) :][:keep], truncated=size - len(head) > keep)
                 return status, sent, arrived, taken, size, None
         exchange = finish(request, sent, len(payload), plain)
         if connection.memo:

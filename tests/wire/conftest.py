@@ -1,0 +1,172 @@
+"""The two ends of a wire: a server that does what a test says, and a client through the public interface."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import trustme
+
+from loadkit import Endpoint, Scenario
+from loadkit.measure.clock import SystemClock
+from loadkit.wire.base import Connection, Note, Request, Sender
+from loadkit.wire.encode import encode
+from loadkit.wire.requests import RequestsWire
+from loadkit.wire.sockets import SocketWire
+from tests.wire.peer import Peer, Script
+
+
+class Outcome(NamedTuple):
+    """An exchange with names."""
+
+    status: int
+    sent: int
+    arrived: int
+    taken: int
+    size: int
+    note: Note | None
+
+    @property
+    def kind(self) -> str:
+        """The kind of its failure, empty if it is none."""
+        return self.note.failure.kind if self.note and self.note.failure else ""
+
+    @property
+    def message(self) -> str:
+        """What its failure says."""
+        return self.note.failure.message if self.note and self.note.failure else ""
+
+    @property
+    def connects(self) -> tuple[int, int]:
+        """Connections made for it, and those of them that stood in for one that was lost."""
+        return (self.note.connects, self.note.reconnects) if self.note else (0, 0)
+
+
+class Caller:
+    """One connection with one request, to be sent again and again."""
+
+    def __init__(self, scenario: Scenario, clock: SystemClock) -> None:
+        self.clock = clock
+        self.request: Request = encode(scenario.endpoints[0], scenario)
+        wire = (RequestsWire if scenario.transport == "requests" else SocketWire)(clock, scenario)
+        wire.resolve(self.request.origin)
+        self.connection: Connection = wire.connect(self.request.origin)
+        self._sender: Sender = self.connection.sender(self.request)
+
+    def use(self, request: Request) -> None:
+        """Send another request from now on, over the same connection."""
+        self._sender = self.connection.sender(request)
+
+    def send(self) -> Outcome:
+        """Send it once; what holds for every outcome is held here."""
+        before = self.clock.now()
+        outcome = Outcome(*self._sender())
+        assert outcome.arrived <= outcome.taken <= self.clock.now()
+        if outcome.sent:
+            assert before <= outcome.sent <= outcome.arrived
+        if outcome.kind:
+            assert (outcome.status, outcome.arrived) == (0, outcome.taken)
+        return outcome
+
+    def sends(self, times: int) -> list[Outcome]:
+        """Send it several times."""
+        return [self.send() for _ in range(times)]
+
+    def read(self) -> bytes:
+        """Send it, and the body as a check would read it."""
+        outcome = self.send()
+        assert not outcome.kind, outcome.message
+        return self.connection.reply().content
+
+
+Serve = Callable[..., Peer]
+Call = Callable[..., Caller]
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Who signs the certificates of the tests."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its certificate in a file."""
+    path = tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def system_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One authority that signs nothing instead of the system's hundreds: each context reads them, which takes 15 ms."""
+    path = tmp_path_factory.mktemp("system") / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(path))
+        yield
+
+
+@pytest.fixture(scope="session")
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    """How a server on loopback speaks TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "::1", "localhost").configure_cert(context)
+    return context
+
+
+@pytest.fixture(params=["plain", "tls"])
+def context(request: pytest.FixtureRequest, tls: ssl.SSLContext) -> ssl.SSLContext | None:
+    """Each test that serves runs without TLS and with it."""
+    return tls if request.param == "tls" else None
+
+
+@pytest.fixture
+def serve_as() -> Iterator[Serve]:
+    """Makes servers that end with the test."""
+    before = set(threading.enumerate())
+    peers: list[Peer] = []
+
+    def start(*scripts: Script, **options: Any) -> Peer:
+        peers.append(Peer(*scripts, **options))
+        return peers[-1]
+
+    yield start
+    for peer in peers:
+        peer.close()
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    assert not left, f"threads were left behind: {left}"
+
+
+@pytest.fixture
+def serve(serve_as: Serve, context: ssl.SSLContext | None) -> Serve:
+    """The same, once plain and once with TLS."""
+    return lambda *scripts: serve_as(*scripts, context=context)
+
+
+@pytest.fixture
+def call(ca_file: Path) -> Iterator[Call]:
+    """Makes callers whose connections are closed after the test."""
+    callers: list[Caller] = []
+
+    def start(target: Peer | str, method: str = "GET", path: str = "/", **options: Any) -> Caller:
+        url = target if isinstance(target, str) else target.url
+        clock = options.pop("clock", None) or SystemClock()
+        callers.append(Caller(_scenario(url, method, path, {"ca": ca_file, **options}), clock))
+        return callers[-1]
+
+    yield start
+    for caller in callers:
+        caller.connection.close()
+
+
+def _scenario(url: str, method: str, path: str, options: dict[str, Any]) -> Scenario:
+    of_scenario = {"timeout": 5.0}
+    for name in ("timeout", "ca", "cert", "verify", "body_limit", "transport", "headers_of_all"):
+        if name in options:
+            of_scenario[name.removesuffix("_of_all")] = options.pop(name)
+    return Scenario(base_url=url, endpoints=[Endpoint(method, path, **options)], **of_scenario)

@@ -1,0 +1,158 @@
+"""When a reply arrived: by the kernel's clock, and what is done when that cannot be believed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from loadkit.measure.clock import SystemClock
+from loadkit.plan.units import MILLISECOND, SECOND
+from tests.wire.conftest import Call, Serve
+from tests.wire.peer import OK, Line, replies, reply
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps what arrives")
+
+
+def hold_the_interpreter(span: int, clock) -> None:
+    """Let no other thread of this process run for `span` nanoseconds."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(10)
+    try:
+        end = clock.now() + span
+        while clock.now() < end:
+            pass
+    finally:
+        sys.setswitchinterval(before)
+
+
+@linux
+@pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="no lock to hold without a GIL")
+@pytest.mark.parametrize("turn", [0, 4], ids=["first", "repeated"])
+def test_a_reply_that_waits_for_a_busy_interpreter_arrived_when_it_came(serve: Serve, call: Call, turn: int):
+    def answered_by_another_process(line: Line) -> None:
+        with subprocess.Popen(["sh", "-c", "sleep 0.1; cat"], stdin=subprocess.PIPE, stdout=line.sock) as process:
+            process.stdin.write(line.sealed(OK))
+            process.stdin.close()
+            asked.set()
+
+    def send() -> None:
+        outcomes.append(caller.send())
+
+    asked, outcomes = threading.Event(), []
+    caller = call(serve(replies(*[OK] * turn, answered_by_another_process)))
+    caller.sends(turn)
+    thread = threading.Thread(target=send)
+    thread.start()
+    assert asked.wait(5)
+
+    hold_the_interpreter(250 * MILLISECOND, caller.clock)
+    thread.join()
+
+    [outcome] = outcomes
+    assert outcome.status == 200
+    assert outcome.taken - outcome.arrived >= 50 * MILLISECOND
+    assert outcome.arrived - outcome.sent < outcome.taken - outcome.sent - 50 * MILLISECOND
+    assert caller.connection.unstamped == 0
+
+
+@linux
+def test_arrivals_are_stamped_and_lie_between_sending_and_taking(serve: Serve, call: Call):
+    caller = call(serve(replies(OK)))
+
+    outcomes = caller.sends(200)
+
+    # Caller.send has held sent <= arrived <= taken; that they differ shows that a clock of its own was read
+    assert sum(outcome.arrived < outcome.taken for outcome in outcomes) > 150
+    assert caller.connection.unstamped == 0
+
+
+@linux
+@pytest.mark.parametrize("hours", [1, -1])
+@pytest.mark.parametrize("body", [b"ok", b"x" * 20_000], ids=["the fast way", "the long way"])
+def test_a_step_of_the_wall_clock_gives_no_absurd_times(serve: Serve, call: Call, hours: int, body: bytes):
+    caller = call(serve(replies(reply(body))))
+    caller.sends(5)
+    right = caller.clock.wall_offset
+
+    for _ in range(3):
+        caller.clock.wall_offset = right + hours * 3600 * SECOND
+        outcome = caller.send()
+
+        assert (outcome.status, outcome.message) == (200, "")
+        assert outcome.taken - outcome.sent < SECOND
+        assert abs(caller.clock.wall_offset - right) < MILLISECOND
+    assert len(caller.clock.steps) == 3
+
+
+class SteppedClock(SystemClock):
+    """A clock of which another thread has just noticed that the wall clock was set: there is nothing left to move."""
+
+    def reanchor(self) -> int:
+        """The other thread was faster."""
+        return 0
+
+
+@linux
+@pytest.mark.parametrize("span", [3600 * SECOND, -3600 * SECOND, 5 * MILLISECOND], ids=["an hour", "back", "5 ms"])
+@pytest.mark.parametrize("turn", [0, 4], ids=["first", "repeated"])
+def test_a_step_that_another_thread_noticed_first_fails_no_request(serve: Serve, call: Call, span: int, turn: int):
+    def stepped(line: Line) -> None:
+        # it is stamped by the wall clock as it was before
+        clock.wall_offset += span
+        line.send(OK)
+
+    clock = SteppedClock()
+    caller = call(serve(replies(*[OK] * turn, stepped)), clock=clock)
+    caller.sends(turn)
+
+    outcome = caller.send()
+
+    assert (outcome.status, outcome.message) == (200, "")
+    assert outcome.arrived == outcome.taken
+    assert caller.connection.unstamped == 1
+
+
+@linux
+def test_a_reply_that_was_there_before_is_told_from_a_step(serve: Serve, call: Call):
+    def twice(line: Line) -> None:
+        line.send(OK, OK)
+        said.set()
+
+    said = threading.Event()
+    caller = call(serve(replies(*[OK] * 4, twice, lambda line: line.stall()), replies(OK)))
+    caller.sends(5)
+    assert said.wait(5)
+    # long before the next request by the kernel's clock, and too short to be looked at
+    end = caller.clock.now() + MILLISECOND
+    while caller.clock.now() < end:
+        pass
+
+    outcome = caller.send()
+
+    if outcome.kind:
+        assert outcome.message == "the server sent a reply before it was asked"
+    else:
+        assert outcome.connects == (1, 1), "a slow machine: the connection rested long enough to be looked at"
+
+
+@linux
+@pytest.mark.parametrize("error", [90_000, -90_000], ids=["early", "late"])
+def test_an_offset_that_is_wrong_by_what_reanchoring_lets_stand_fails_no_request(serve: Serve, call: Call, error: int):
+    clock = SteppedClock()
+    clock.wall_offset += error
+    caller = call(serve(replies(OK)), clock=clock)
+
+    assert {outcome.message for outcome in caller.sends(50)} == {""}
+
+
+@linux
+def test_what_the_kernel_did_not_stamp_is_counted_once(serve_as: Serve, call: Call, tmp_path):
+    answers = [OK, OK, reply(b"other"), reply(b"x" * 20_000), OK, OK]
+    caller = call(serve_as(replies(*answers), unix=tmp_path / "a.sock"))
+
+    caller.sends(len(answers))
+
+    assert caller.connection.unstamped == len(answers)

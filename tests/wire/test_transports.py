@@ -1,0 +1,124 @@
+"""Both transports do the same job: the ordinary cases come out alike, and so do the kinds of the usual faults."""
+
+from __future__ import annotations
+
+import gzip
+import ssl
+
+import pytest
+
+from loadkit import UsageError
+from tests.wire.conftest import Call, Serve
+from tests.wire.peer import OK, Line, chunked, replies, reply, then_close, then_reset
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+transports = pytest.mark.parametrize("transport", ["sockets", "requests"])
+
+ORDINARY = [
+    pytest.param("GET", reply(b"tea", "X: 1"), 200, b"tea", id="a length"),
+    pytest.param("GET", CHUNKED + chunked(b"green ", b"tea"), 200, b"green tea", id="chunks"),
+    pytest.param("HEAD", reply(b"tea")[:-3], 200, b"", id="HEAD"),
+    pytest.param("GET", b"HTTP/1.1 204 No Content\r\n\r\n", 204, b"", id="204"),
+    pytest.param("GET", reply(b"", "Location: /else", status="302 Found"), 302, b"", id="a redirect is not followed"),
+    pytest.param("POST", reply(b"no", status="500 Oops"), 500, b"no", id="500"),
+    pytest.param("GET", reply(gzip.compress(b"tea"), "Content-Encoding: gzip"), 200, b"tea", id="gzip"),
+    pytest.param("GET", b"HTTP/1.1 100 Continue\r\n\r\n" + reply(b"tea"), 200, b"tea", id="1xx before"),
+]
+
+
+@transports
+@pytest.mark.parametrize(("method", "message", "status", "body"), ORDINARY)
+def test_an_ordinary_reply_is_read(
+    serve: Serve, call: Call, transport: str, method: str, message: bytes, status: int, body: bytes
+):
+    peer = serve(replies(message))
+    caller = call(peer, method, check=bool, transport=transport)
+
+    for _ in range(3):
+        outcome = caller.send()
+
+        assert (outcome.status, outcome.message) == (status, "")
+        assert caller.connection.reply().content == body
+        assert caller.connection.reply().status_code == status
+    assert peer.connections == 1
+
+
+def drip(line: Line) -> None:
+    """A body that comes, but not in time."""
+    line.send(reply(b"x" * 1000)[:-1000])
+    line.drip(b"x" * 1000, every=0.02)
+
+
+def stall(line: Line) -> None:
+    """Nothing comes."""
+    line.stall()
+
+
+FAULTS = [
+    pytest.param(then_close(), "disconnect", id="closed"),
+    pytest.param(then_reset(), "disconnect", id="reset"),
+    pytest.param(then_close(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x"), "disconnect", id="cut"),
+    pytest.param(then_close(CHUNKED + b"5\r\nab"), "disconnect", id="cut in a chunk"),
+    pytest.param(then_reset(reply(b"x" * 1000)[:-500]), "disconnect", id="reset in the body"),
+    pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "protocol", id="not HTTP"),
+    pytest.param(CHUNKED + b"xyz\r\n\r\n", "protocol", id="a chunk size that is none"),
+    pytest.param(stall, "timeout", id="no reply"),
+    pytest.param(lambda line: (line.send(OK[:-1]), line.stall()), "timeout", id="half a reply"),
+    pytest.param(drip, "timeout", id="a drip"),
+]
+
+
+@transports
+@pytest.mark.parametrize(("fault", "kind"), FAULTS)
+def test_a_fault_has_the_same_kind(serve: Serve, call: Call, transport: str, fault, kind: str):
+    # POST: that it is not sent a second time is one more thing they share
+    peer = serve(replies(fault), replies(OK))
+    caller = call(peer, "POST", transport=transport, timeout=0.15 if kind == "timeout" else 5.0)
+
+    outcome = caller.send()
+
+    assert (outcome.kind, outcome.status) == (kind, 0), outcome.message
+    assert "object at 0x" not in outcome.message
+    assert outcome.message
+    assert caller.send().status == 200
+
+
+@transports
+def test_a_refused_port_is_named_alike(call: Call, transport: str, free_port: int):
+    outcome = call(f"http://127.0.0.1:{free_port}", transport=transport).send()
+
+    assert (outcome.kind, outcome.message) == ("connect", f"connection refused 127.0.0.1:{free_port}")
+
+
+@transports
+def test_a_certificate_that_does_not_hold_is_a_tls_failure(
+    serve_as: Serve, call: Call, transport: str, tls: ssl.SSLContext
+):
+    outcome = call(serve_as(replies(OK), context=tls), transport=transport, ca=None).send()
+
+    assert outcome.kind == "tls"
+    assert "certificate verify failed" in outcome.message
+    assert "object at 0x" not in outcome.message
+
+
+@transports
+def test_verification_can_be_turned_off(serve_as: Serve, call: Call, transport: str, tls: ssl.SSLContext):
+    caller = call(serve_as(replies(OK), context=tls), transport=transport, ca=None, verify=False)
+
+    assert caller.send().status == 200
+
+
+@transports
+def test_a_body_is_cut_at_its_limit(serve: Serve, call: Call, transport: str):
+    caller = call(serve(replies(reply(b"x" * 1000))), transport=transport, check=bool, body_limit=0)
+    caller.send()
+
+    assert caller.connection.reply().status_code == 200
+    with pytest.raises(AssertionError, match=r"^the body was cut at body_limit, 0 bytes$"):
+        _ = caller.connection.reply().content
+
+
+def test_requests_does_not_speak_over_unix_sockets(call: Call):
+    with pytest.raises(UsageError, match="does not speak http\\+unix"):
+        call("http+unix://%2Ftmp%2Fa.sock", transport="requests")
