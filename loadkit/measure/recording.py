@@ -75,7 +75,12 @@ class Counts:
         self.service_time.record(taken.service_time)
         self.lateness.record(taken.lateness)
         self.pickup.record(taken.pickup)
-        self.statuses.update(taken.statuses)
+        first = taken.statuses[0]
+        if taken.statuses.count(first) == len(taken.statuses):
+            # the common case, 5 ns a sample instead of 45
+            self.statuses[first] += len(taken.statuses)
+        else:
+            self.statuses.update(taken.statuses)
         self.bytes_received += sum(taken.sizes)
         self.bytes_sent += request_size * len(taken.sizes)
 

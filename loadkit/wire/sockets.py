@@ -270,6 +270,8 @@ class _Connection:
         return abs(self._anchor - stood) <= STEP and stamp - self._anchor < sent - EARLY
 
 
+# an arrival that is none: the bytes were there before they were asked for
+EARLIER: Final = -1
 UNASKED: Final = Failure("protocol", "the server sent a reply before it was asked")
 
 
@@ -447,9 +449,9 @@ def _plain_sender(connection: _Connection, request: Request) -> Sender:
             stamp = 0
         if len(data) == size and data.startswith(head):
             arrived = stamp - clock.wall_offset
-            if sent <= arrived <= taken or not is_early(stamp, sent):
-                if not sent <= arrived <= taken:
-                    arrived = believed(stamp, sent, taken)
+            if not sent <= arrived <= taken:
+                arrived = EARLIER if is_early(stamp, sent) else believed(stamp, sent, taken)
+            if arrived != EARLIER:
                 connection.fresh_until = taken + RESTED
                 if keep is not None:
                     connection.remember(request, head, data[len(head) :][:keep], truncated=size - len(head) > keep)
@@ -502,9 +504,9 @@ def _tls_sender(connection: _Connection, request: Request) -> Sender:
             return finish(request, sent, len(payload), None, error)
         if len(plain) == size and plain.startswith(head) and not channel.incoming.pending:
             arrived = channel.stamp - clock.wall_offset
-            if sent <= arrived <= taken or not is_early(channel.stamp, sent):
-                if not sent <= arrived <= taken:
-                    arrived = believed(channel.stamp, sent, taken)
+            if not sent <= arrived <= taken:
+                arrived = EARLIER if is_early(channel.stamp, sent) else believed(channel.stamp, sent, taken)
+            if arrived != EARLIER:
                 connection.fresh_until = taken + RESTED
                 if keep is not None:
                     connection.remember(request, head, plain[len(head) :][:keep], truncated=size - len(head) > keep)
