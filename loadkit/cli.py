@@ -48,10 +48,6 @@ def main() -> None:
         sys.exit(UsageError.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(2)
-    except BrokenPipeError:
-        # whoever read our output has closed it, as `| head` does
-        sys.stderr.close()
-        sys.exit(0)
 
 
 def _said(error: Exception) -> str:
@@ -141,13 +137,14 @@ def list_(targets: Targets) -> None:
     from loadkit.plan.workload import closed
     from loadkit.report.escape import visible
 
+    lines = []
     for scenario in _scenarios(targets):
         workload = closed(scenario)
         duration = workload.duration
         length = f"{workload.iterations:,} requests" if duration is None else show_span(duration / SECOND)
-        typer.echo(f"{visible(scenario.name or '')}  {scenario.total_threads} threads, {length}")
-        for label in scenario.labels:
-            typer.echo(f"  {visible(label)}")
+        lines.append(f"{visible(scenario.name or '')}  {scenario.total_threads} threads, {length}")
+        lines += [f"  {visible(label)}" for label in scenario.labels]
+    raise typer.Exit(_say("\n".join(lines)))
 
 
 @app.command()
@@ -162,14 +159,13 @@ def report(
 
     by_name: dict[str, list[Result]] = {}
     for file in files:
+        if [other.resolve() for other in files].count(file.resolve()) > 1:
+            raise UsageError(f"{file} is named more than once, and would be counted as often")
         for result in load(file):
             by_name.setdefault(result.scenario.name, []).append(result)
     merged = [merge(results) for results in by_name.values()]
-    for result in merged:
-        _print(result)
-    if output:
-        _store(output, merged)
-    raise typer.Exit(max(EXIT_CODES[result.outcome] for result in merged))
+    faults = [_store(output, merged) if output else 0, *map(_print, merged)]
+    raise typer.Exit(max(faults) or _worst([EXIT_CODES[result.outcome] for result in merged]))
 
 
 @app.command()
@@ -241,16 +237,19 @@ def _run_all(scenarios: list[Scenario], output: Path | None, *, quiet: bool) -> 
     if output:
         check_writable(output)
     results: list[Result] = []
+    faults = [0]
     with Interrupts() as asked:
         for scenario in scenarios:
             with watcher(sys.stderr, quiet=quiet) as watch:
                 results.append(run_one(scenario, watch=watch, interrupts=asked))
-            if not quiet:
-                _print(results[-1])
+            # after each, for the next may be ended by force
+            faults.append(_store(output, results) if output else 0)
+            faults.append(0 if quiet else _print(results[-1]))
             if asked():
                 break
-    code = _worst([EXIT_CODES[result.outcome] for result in results])
-    return _store(output, results) or code if output else code
+    if left := [scenario.name for scenario in scenarios[len(results) :]]:
+        typer.echo(f"loadkit: interrupted before {', '.join(map(str, left))}", err=True)
+    return max(faults) or _worst([EXIT_CODES[result.outcome] for result in results])
 
 
 def _worst(codes: list[int]) -> int:
@@ -269,13 +268,16 @@ def _store(output: Path, results: list[Result]) -> int:
     return 0
 
 
-def _print(result: Result) -> None:
+def _print(result: Result) -> int:
+    """Print a report; 3 if the output cannot take it, which costs nothing else."""
     import os
     import shutil
 
     from loadkit.report.paper import needs_ascii
     from loadkit.report.text import text_report
 
+    if sys.stdout is None:
+        return 0
     text = text_report(
         result,
         width=min(shutil.get_terminal_size((100, 24)).columns, 140),
@@ -283,4 +285,21 @@ def _print(result: Result) -> None:
         ascii=needs_ascii(sys.stdout.encoding),
     )
     # a name may have letters that the terminal's encoding lacks
-    typer.echo(text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding))
+    return _say(text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding))
+
+
+def _say(text: str) -> int:
+    import os
+
+    try:
+        typer.echo(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # so that Python does not complain again when it flushes at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            # whoever read our output has seen enough, as `| head` does
+            return 0
+        _complain(OutputError(f"cannot print the report: {(error.strerror or str(error)).lower()}"))
+        return OutputError.exit_code
+    return 0

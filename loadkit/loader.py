@@ -6,12 +6,16 @@ Scenario files are imported with pytest's assertion rewriting, so that a failed 
 from __future__ import annotations
 
 import ast
+import dataclasses
+import difflib
 import hashlib
+import re
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, ModuleType
+from urllib.parse import urlsplit
 
 from loadkit.plan.endpoint import Endpoint, bare, full_url
 from loadkit.plan.errors import NothingToRun, UsageError
@@ -26,7 +30,7 @@ def load(target: str) -> list[Scenario]:
     """
     if "://" in target:
         url = full_url(target, what="target")
-        return [Scenario(endpoints=[Endpoint("GET", url)], name=bare(url))]
+        return [_of_url(url)]
     path, separator, name = target.partition("::")
     found = list(_in_path(Path(path), target))
     if not separator:
@@ -40,12 +44,23 @@ def load(target: str) -> list[Scenario]:
     return chosen
 
 
+def _of_url(url: str) -> Scenario:
+    parts = urlsplit(url)
+    path = parts._replace(scheme="", netloc="", path=parts.path or "/", fragment="").geturl()
+    base = parts._replace(path="", query="", fragment="").geturl()
+    return Scenario(base_url=base, endpoints=[Endpoint("GET", path)], name=bare(url))
+
+
 def _in_path(path: Path, target: str) -> Iterator[Scenario]:
     if path.is_dir():
         for file in sorted(path.rglob("*.py")):
-            if not any(part.startswith((".", "_")) for part in file.relative_to(path).parts):
+            hidden = any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
+            # a file is code: what cannot hold a scenario is not run
+            if not hidden and b"loadkit" in file.read_bytes():
                 yield from _in_file(file)
     elif path.is_file():
+        if path.suffix != ".py":
+            raise UsageError(f"{path} is not a .py file; a scenario file is Python")
         yield from _in_file(path)
     else:
         like_a_host = ":" in target or ("." in path.name and path.suffix != ".py")
@@ -113,11 +128,25 @@ def _run(path: Path, code: CodeType) -> ModuleType:
     return module
 
 
+def _misspelt(error: BaseException) -> str:
+    """A field that there is not, and the one that may have been meant."""
+    found = re.fullmatch(r"(Scenario|Endpoint)\.__init__\(\) got an unexpected keyword argument '(\w+)'.*", str(error))
+    if not found:
+        return ""
+    kind = Scenario if found[1] == "Scenario" else Endpoint
+    known = [field.name for field in dataclasses.fields(kind) if field.name != "_"]
+    close = difflib.get_close_matches(found[2], known, 1)
+    meant = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
+    return f"{found[1]} has no {found[2]!r}; {meant}"
+
+
 def _told(path: Path, error: BaseException) -> str:
     """An error of the file's own: where in it, on which line, and why."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     place = f"{path}:{frames[-1].lineno}" if frames else str(path)
     if isinstance(error, UsageError):
         return f"{place}: {error}"
+    if field := _misspelt(error):
+        return f"{place}: {field}"
     line = f" at {frames[-1].line}" if frames and frames[-1].line else ""
     return f"{place}: {type(error).__name__}: {error}{line}"

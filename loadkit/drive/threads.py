@@ -293,7 +293,9 @@ class _Director:
         seconds = min(RECENT, second)
         recent = self._recording.between(second - seconds, second)
         requests, failures = self._recording.requests_and_failures()
-        p99 = recent.response_time.percentile(99)
+        if stage == "draining":
+            seconds = 0  # what comes now says nothing of the rate
+        p99 = recent.response_time.percentile(99) if seconds else None
         self._watch(
             Snapshot(
                 name=self._scenario.name or "",

@@ -101,7 +101,9 @@ def _check_trust(wire: Wire, origin: Origin) -> None:
     failure = connection.open().failure
     connection.close()
     if failure and failure.kind == "tls":
-        raise UsageError(f"{failure.message}; trust its authority with --ca FILE (ca=), or nobody's with --insecure")
+        if "certificate" in failure.message:
+            raise UsageError(f"{failure.message}; trust its authority with --ca FILE, or accept any with --insecure")
+        raise UsageError(f"{failure.message}; is it https that is spoken there?")
 
 
 def _result(scenario: Scenario, wire: Wire, driven: Driven, clock: SystemClock, started: datetime) -> Result:
@@ -117,6 +119,7 @@ def _result(scenario: Scenario, wire: Wire, driven: Driven, clock: SystemClock, 
         duration=duration,
         labels=[row.name for row in endpoints],
         stuck=driven.stuck,
+        unreachable=driven.unreachable,
         steps=clock.steps,
     )
     return Result(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 BUSY = 0.8
 """Share of one CPU above which the interpreter itself may be what was measured."""
 
+LONG_ENOUGH = 1.0
+"""Seconds: of a shorter run the start is too large a part for its CPU to say anything."""
+
 
 def caveats(
     total: Row,
@@ -25,10 +28,12 @@ def caveats(
     duration: float,
     labels: Sequence[str] = (),
     stuck: Sequence[str] = (),
+    unreachable: bool = False,
     steps: Sequence[int] = (),
 ) -> list[Caveat]:
     """What the figures themselves, and the machine, give reason to doubt."""
     return [
+        *_made(_unreachable(unreachable)),
         *_made(_stuck(stuck)),
         *of_figures(total),
         *_made(_busy_generator(total, environment, duration)),
@@ -49,6 +54,11 @@ def of_figures(total: Row) -> list[Caveat]:
 
 def _made(found: Iterable[tuple[str, str]]) -> list[Caveat]:
     return [Caveat(code=code, message=message) for code, message in found]
+
+
+def _unreachable(unreachable: bool) -> Iterator[tuple[str, str]]:
+    if unreachable:
+        yield "unreachable", "stopped early, for no thread ever got a connection; --keep-going goes on trying"
 
 
 def _stuck(stuck: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -72,7 +82,7 @@ def _few_samples(total: Row) -> Iterator[tuple[str, str]]:
 
 def _busy_generator(total: Row, environment: Environment, duration: float) -> Iterator[tuple[str, str]]:
     used = environment.cpu_seconds / duration if duration else 0.0
-    if total.requests and used > BUSY:
+    if total.pickup.count and duration >= LONG_ENOUGH and used > BUSY:
         yield (
             "generator-busy",
             (

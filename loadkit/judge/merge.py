@@ -31,7 +31,7 @@ from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.recording import MAX_REASONS, MORE_REASONS
 from loadkit.plan.errors import UsageError
-from loadkit.plan.threshold import threshold
+from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
@@ -65,7 +65,10 @@ def merge(results: Sequence[Result]) -> Result:
     duration = _covered([(_instant(part), part.duration) for part in parts])
     endpoints = _rows([[_moved(row, _shift(part, parts)) for row in part.endpoints] for part in parts], duration)
     total = _row(TOTAL, [_moved(part.total, _shift(part, parts)) for part in parts], duration)
-    limits = [threshold(text) for text in dict.fromkeys(v.threshold for part in parts for v in part.thresholds)]
+    limits = [
+        threshold(text)
+        for text in dict.fromkeys(v.threshold for part in parts for v in part.thresholds if not v.implied)
+    ]
     found = verdicts(limits, total, endpoints)
     return msgspec.structs.replace(
         parts[0],
@@ -79,6 +82,11 @@ def merge(results: Sequence[Result]) -> Result:
         caveats=_caveats(parts, total),
         intervals=_series(parts),
     )
+
+
+def _limits(parts: Sequence[Result]) -> list[Threshold]:
+    asked = dict.fromkeys(verdict.threshold for part in parts for verdict in part.thresholds if not verdict.implied)
+    return [threshold(text) for text in asked]
 
 
 def _order(result: Result) -> tuple[float, bytes]:

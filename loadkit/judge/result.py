@@ -6,6 +6,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from loadkit.plan.units import show_seconds
+
 VERSION: Final = 1
 
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
@@ -34,6 +36,9 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
     p99_9: float | None
     max: float | None
     hdr: str
+
+    def __repr__(self) -> str:
+        return f"<Times of {self.count:,}: p50 {show_seconds(self.p50)}, p99 {show_seconds(self.p99)}>"
 
 
 class FailureExample(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +111,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None
     shown: str
     """The value as a person reads it: `212 ms`, `0.31 %`."""
+    implied: bool = False
+    """Not asked for: nothing was said of errors, and then none may happen."""
 
 
 class Caveat(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +184,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: list[Verdict] = []
     caveats: list[Caveat] = []
     intervals: list[Interval] = []
+
+    def __repr__(self) -> str:
+        p99 = show_seconds(self.total.response_time.p99)
+        return f"<Result {self.scenario.name}: {self.outcome}, {self.requests:,} requests, p99 {p99}>"
 
     def __getitem__(self, name: str) -> Row:
         """An endpoint's row by its label; `KeyError` naming those there are."""

@@ -21,9 +21,12 @@ EXIT_CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "interrupted": 2, "n
 
 def verdicts(limits: Sequence[Threshold], total: Row, endpoints: Sequence[Row]) -> list[Verdict]:
     """Each threshold with its value. Without one on errors, any failure fails."""
-    held = [*limits, *_unsaid(limits, endpoints)]
     by_name = {row.name: row for row in endpoints}
-    return [_verdict(limit, total if limit.label is None else by_name.get(limit.label)) for limit in held]
+    held = [(limit, False) for limit in limits] + [(limit, True) for limit in _unsaid(limits, endpoints)]
+    return [
+        _verdict(limit, total if limit.label is None else by_name.get(limit.label), implied=implied)
+        for limit, implied in held
+    ]
 
 
 def _unsaid(limits: Sequence[Threshold], endpoints: Sequence[Row]) -> list[Threshold]:
@@ -40,7 +43,7 @@ def outcome(total: Row, found: Sequence[Verdict], *, interrupted: bool) -> Outco
     """What a run comes to. Nothing sent at all is a load that was not applied; without a good reply none passes."""
     if interrupted:
         return "interrupted"
-    if not total.requests:
+    if not total.requests and not total.cut:
         return "not_applied"
     return "passed" if total.response_time.count and all(verdict.passed for verdict in found) else "failed"
 
@@ -67,6 +70,8 @@ def figure(limit: Threshold, row: Row) -> float | None:
     return None if nanoseconds is None else nanoseconds / SECOND
 
 
-def _verdict(limit: Threshold, row: Row | None) -> Verdict:
+def _verdict(limit: Threshold, row: Row | None, *, implied: bool) -> Verdict:
     value = None if row is None else figure(limit, row)
-    return Verdict(threshold=limit.text, passed=limit.passes(value), value=value, shown=limit.show(value))
+    return Verdict(
+        threshold=limit.text, passed=limit.passes(value), value=value, shown=limit.show(value), implied=implied
+    )

@@ -98,7 +98,7 @@ def thresholds(paper: Paper, verdicts: Sequence[Verdict]) -> list[str]:
     """A line a threshold: met or not, its value, and by how much."""
     if not verdicts:
         return []
-    texts = [paper.cut(paper.foreign(verdict.threshold), paper.width // 2) for verdict in verdicts]
+    texts = [paper.cut(paper.foreign(_text(verdict)), paper.width // 2) for verdict in verdicts]
     values = [paper.foreign(verdict.shown) for verdict in verdicts]
     room, most = max(map(cells, texts)), max(map(cells, values))
     margins = [_margin(verdict) for verdict in verdicts]
@@ -108,6 +108,10 @@ def thresholds(paper: Paper, verdicts: Sequence[Verdict]) -> list[str]:
         for verdict, text, value, margin in zip(verdicts, texts, values, margins, strict=True)
     ]
     return [paper.paint("thresholds", "bold"), *lines]
+
+
+def _text(verdict: Verdict) -> str:
+    return f"{verdict.threshold} (implied)" if verdict.implied else verdict.threshold
 
 
 def _tick(paper: Paper, verdict: Verdict) -> str:

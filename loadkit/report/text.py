@@ -102,10 +102,11 @@ def _outcome(paper: Paper, result: Result) -> list[str]:
 
 
 def _verdict(result: Result) -> tuple[str, str, Ink]:
-    missed, all_of_them = sum(not verdict.passed for verdict in result.thresholds), len(result.thresholds)
+    asked = [verdict for verdict in result.thresholds if not verdict.implied]
+    missed, all_of_them = sum(not verdict.passed for verdict in asked), len(asked)
     of_them = f"{missed} of {all_of_them} thresholds" if all_of_them > 1 else "its only threshold"
     if result.outcome == "passed":
-        return "PASSED", f" {_each(all_of_them)}" if all_of_them else "", "green"
+        return "PASSED", f" {_each(all_of_them)}" if all_of_them else ": no request failed", "green"
     if result.outcome == "interrupted":
         so_far = f", {of_them} missed so far" if missed else ""
         return "INTERRUPTED", f" after {show_time(result.duration)}{so_far}", "yellow"
@@ -113,7 +114,7 @@ def _verdict(result: Result) -> tuple[str, str, Ink]:
         return "NOT APPLIED", ": the load asked for was not put on the target", "red"
     if missed:
         return "FAILED", f" {of_them}", "red"
-    return "FAILED", "" if result.total.statuses else ": not one good reply", "red"
+    return "FAILED", ": requests failed" if result.total.statuses else ": not one good reply", "red"
 
 
 def _each(count: int) -> str:

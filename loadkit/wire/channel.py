@@ -280,7 +280,7 @@ def _channel(
         try:
             channel.shake_hands(deadline)
         except OSError as error:
-            raise BrokenExchange(Failure("tls", f"{tls_reason(error)} {origin}")) from None
+            raise BrokenExchange(Failure("tls", f"{tls_reason(error).rstrip('.')}, at {origin}")) from None
     return channel
 
 

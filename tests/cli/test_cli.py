@@ -162,6 +162,7 @@ def test_a_server_that_is_down_is_named_once_with_a_count(free_port: int):
 
     assert done.returncode == 1
     assert done.stdout.count(f"connection refused 127.0.0.1:{free_port}") == 1
+    assert "--keep-going goes on" in done.stdout
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
@@ -215,6 +216,41 @@ def _await_requests(url: str, count: int) -> None:
         if requests.get(f"{url}/stats", timeout=5).json()["paths"].get("/delay/{seconds}", 0) >= count:
             return
     raise AssertionError(f"the server did not see {count} requests")
+
+
+def test_a_reader_who_has_seen_enough_costs_neither_runs_nor_the_file(demo: Demo, file: Path, tmp_path: Path):
+    output = tmp_path / "result.json"
+    command = f"{sys.executable} -m loadkit run {file} -n 20 -o {output} | head -1; echo ${{PIPESTATUS[0]}}"
+
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=50, check=True)
+
+    assert done.stdout.splitlines()[-1] == "1", done.stderr
+    assert [result["scenario"]["name"] for result in json.loads(output.read_text())] == ["sound", "checked", "strict"]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), (">/dev/full", 3)])
+def test_an_output_that_cannot_be_printed_to_costs_nothing_else(
+    demo: Demo, tmp_path: Path, redirection: str, code: int
+):
+    output = tmp_path / "result.json"
+    command = f"{sys.executable} -m loadkit run {demo.url} -n 20 -o {output} {redirection}"
+
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=50, check=False)
+
+    assert done.returncode == code, done.stderr
+    assert json.loads(output.read_text())["total"]["requests"] == 20
+    assert "Traceback" not in done.stderr
+
+
+def test_the_same_result_is_not_merged_twice(demo: Demo, tmp_path: Path):
+    part = tmp_path / "part.json"
+    loadkit("run", demo.url, "-n", "20", "-q", "-o", str(part))
+
+    done = loadkit("report", str(part), str(part))
+
+    assert done.returncode == 4
+    assert "is named more than once" in done.stderr
 
 
 def test_a_full_disk_costs_the_file_and_not_the_report(demo: Demo):

@@ -49,6 +49,7 @@ def test_a_name_behind_two_colons_chooses_one(write):
 def test_a_folder_gives_the_scenarios_of_its_files_and_skips_the_rest(write, tmp_path: Path):
     write(SHOP, "a/shop.py")
     write("x = 1", "a/helpers.py")
+    write("import sys; sys.exit('a script, not a scenario')", "a/script.py")
     write("raise SystemExit", "a/_hidden.py")
     write("raise SystemExit", ".venv/lib.py")
 
@@ -65,7 +66,9 @@ def test_a_scenario_that_is_imported_belongs_to_the_other_file(write):
 def test_a_bare_url_is_a_scenario_of_one_request():
     (scenario,) = load("http://127.0.0.1:8000/health?token=secret")
 
-    assert scenario.labels == ("GET http://127.0.0.1:8000/health",)
+    assert scenario.labels == ("GET /health",)
+    assert scenario.base_url == "http://127.0.0.1:8000"
+    assert scenario.endpoints[0].path == "/health?token=secret"
     assert scenario.name == "http://127.0.0.1:8000/health"
 
 
@@ -89,6 +92,10 @@ def test_asserts_in_a_scenario_file_show_their_values(write):
 
 MISTAKES = [
     ("x = = 3", "{path}:1: invalid syntax: x = = 3"),
+    (
+        "from loadkit import *\ns = Scenario(endpoints=[], thread=4)",
+        "{path}:2: Scenario has no 'thread'; did you mean threads?",
+    ),
     ("import nowhere_to_be_found", "{path}:1: ModuleNotFoundError: No module named 'nowhere_to_be_found' at import"),
     ("import sys\n\nsys.exit(3)", "{path}:3: SystemExit: 3 at sys.exit(3)"),
     (

@@ -366,12 +366,12 @@ MISSED = Verdict(threshold="p99 < 250ms", passed=False, value=0.3, shown="300 ms
 @pytest.mark.parametrize(
     ("outcome", "thresholds", "line"),
     [
-        ("passed", [], "PASSED"),
+        ("passed", [], "PASSED: no request failed"),
         ("passed", [MET], "PASSED its only threshold"),
         ("passed", [MET, MET], "PASSED all 2 thresholds"),
         ("failed", [MISSED], "FAILED its only threshold"),
         ("failed", [MET, MISSED, MISSED], "FAILED 2 of 3 thresholds"),
-        ("failed", [], "FAILED"),
+        ("failed", [], "FAILED: requests failed"),
         ("interrupted", [MET], "INTERRUPTED after 30 s"),
         ("interrupted", [MISSED, MET], "INTERRUPTED after 30 s, 1 of 2 thresholds missed so far"),
         ("not_applied", [MET], "NOT APPLIED: the load asked for was not put on the target"),

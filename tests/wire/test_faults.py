@@ -491,7 +491,7 @@ def test_a_handshake_that_does_not_end_is_ended_by_the_deadline(serve_as: Serve,
     outcome = call(peer.url.replace("http:", "https:"), timeout=0.2).send()
 
     assert outcome.kind == "tls"
-    assert outcome.message == f"timed out during the TLS handshake 127.0.0.1:{peer.port}"
+    assert outcome.message == f"timed out during the TLS handshake, at 127.0.0.1:{peer.port}"
 
 
 def test_a_server_that_does_not_speak_tls_is_told(serve_as: Serve, call: Call):
@@ -503,4 +503,4 @@ def test_a_server_that_does_not_speak_tls_is_told(serve_as: Serve, call: Call):
     outcome = call(serve_as(script).url.replace("http:", "https:")).send()
 
     assert outcome.kind == "tls"
-    assert outcome.message.startswith("TLS handshake failed: wrong version number 127.0.0.1:")
+    assert outcome.message.startswith("TLS handshake failed: wrong version number, at 127.0.0.1:")
