@@ -241,7 +241,7 @@ def _run_all(scenarios: list[Scenario], output: Path | None, *, quiet: bool) -> 
     with Interrupts() as asked:
         for scenario in scenarios:
             with watcher(sys.stderr, quiet=quiet) as watch:
-                results.append(run_one(scenario, watch=watch, interrupts=asked))
+                results.append(run_one(scenario, watch=None if quiet else watch, interrupts=asked))
             # after each, for the next may be ended by force
             faults.append(_store(output, results) if output else 0)
             faults.append(0 if quiet else _print(results[-1]))

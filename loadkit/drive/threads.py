@@ -21,7 +21,7 @@ from loadkit.drive.progress import Snapshot, Watcher
 from loadkit.drive.user import NEVER, Course, Shot, User
 from loadkit.measure.recording import Batch, Recording, Tape, second_of
 from loadkit.plan.errors import LoadkitError, UsageError
-from loadkit.plan.units import SECOND
+from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.plan.workload import Closed, Seat, closed, seats
 from loadkit.wire.base import Clock, Connection, Origin, Request, Wire
 
@@ -37,6 +37,9 @@ SWITCH_EACH: Final = 20e-6
 SETTLE: Final = 0.02
 """Seconds from the last connection to the first request: the kernel begins to stamp arrivals up to 8 ms after it was
 asked to for the first time (in 1 % of the runs, where no other program had)."""
+
+SHOW_EVERY: Final = 250 * MILLISECOND
+"""A snapshot merges the last seconds, 1.5 ms of work in which all threads wait."""
 
 TICK: Final = 0.1
 RECENT: Final = 3
@@ -100,6 +103,7 @@ class _Director:
         self._rows = scenario.rows
         self._finished = threading.Semaphore(0)
         self._began = 0
+        self._shown = 0
         self._ended = 0
         self._cut_at = NEVER
         self._cpu = 0.0
@@ -179,7 +183,7 @@ class _Director:
                 self._interrupted = True
                 for user in users:
                     user.abort()
-            self._show("starting", users)
+            self._show("starting", users, every=SHOW_EVERY)
             time.sleep(0.002)
         time.sleep(SETTLE)
         barrier.wait()
@@ -227,7 +231,7 @@ class _Director:
             self._collect()
             self._clock.reanchor()
             self._steer(users)
-            self._show(self._stage(), users)
+            self._show(self._stage(), users, every=SHOW_EVERY)
         for user, thread in zip(users, threads, strict=True):
             if left and thread.is_alive():
                 user.abandon()
@@ -286,9 +290,11 @@ class _Director:
             return "warm-up"
         return "running" if now < self._course.stop_at else "draining"
 
-    def _show(self, stage: str, users: list[User]) -> None:
-        if not self._watch:
+    def _show(self, stage: str, users: list[User], *, every: int = 0) -> None:
+        now = self._clock.now()
+        if not self._watch or now - self._shown < every:
             return
+        self._shown = now
         second = max(0, second_of(self._clock.now(), self._course.measured_from))
         seconds = min(RECENT, second)
         recent = self._recording.between(second - seconds, second)
