@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import platform
+import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -55,7 +57,7 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
             _check_trust(wire, origin)
         started = datetime.now(UTC)
         driven = drive(scenario, requests, wire, clock, watch=watch, interrupts=asked)
-    return _result(scenario, wire, driven, clock, started)
+    return _result(scenario, list(origins), wire, driven, clock, started)
 
 
 def once(scenario: Scenario) -> Scenario:
@@ -106,7 +108,9 @@ def _check_trust(wire: Wire, origin: Origin) -> None:
         raise UsageError(f"{failure.message}; is it https that is spoken there?")
 
 
-def _result(scenario: Scenario, wire: Wire, driven: Driven, clock: SystemClock, started: datetime) -> Result:
+def _result(
+    scenario: Scenario, origins: list[Origin], wire: Wire, driven: Driven, clock: SystemClock, started: datetime
+) -> Result:
     duration = _duration(driven)
     total, endpoints = rows(driven.recording, duration=duration, started=driven.measured_from)
     found = verdicts(scenario.limits, total, endpoints)
@@ -120,6 +124,7 @@ def _result(scenario: Scenario, wire: Wire, driven: Driven, clock: SystemClock, 
         labels=[row.name for row in endpoints],
         stuck=driven.stuck,
         unreachable=driven.unreachable,
+        public=[origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
         steps=clock.steps,
     )
     return Result(
@@ -127,13 +132,22 @@ def _result(scenario: Scenario, wire: Wire, driven: Driven, clock: SystemClock, 
         environment=environment,
         started_at=started.isoformat(timespec="milliseconds"),
         duration=duration,
-        outcome=outcome(total, found, interrupted=driven.interrupted),
+        outcome=outcome(total, found, interrupted=driven.interrupted, asked_rate=info.rate, duration=duration),
         total=total,
         endpoints=endpoints,
         thresholds=found,
         caveats=doubts,
         intervals=intervals(driven.recording.series),
     )
+
+
+def _is_public(host: str) -> bool:
+    """Whether a host is somebody's on the internet, neither this machine nor a private network."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return any(ipaddress.ip_address(address[4][0]).is_global for address in found)
 
 
 def _duration(driven: Driven) -> float:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 BUSY = 0.8
 """Share of one CPU above which the interpreter itself may be what was measured."""
 
+POLITE = 50.0
+"""Replies a second that a public server may be asked for without a word."""
+
 LONG_ENOUGH = 1.0
 """Seconds: of a shorter run the start is too large a part for its CPU to say anything."""
 
@@ -29,6 +32,7 @@ def caveats(
     labels: Sequence[str] = (),
     stuck: Sequence[str] = (),
     unreachable: bool = False,
+    public: Sequence[str] = (),
     steps: Sequence[int] = (),
 ) -> list[Caveat]:
     """What the figures themselves, and the machine, give reason to doubt."""
@@ -40,6 +44,7 @@ def caveats(
         *_made(_clock(environment, steps)),
         *_made(_folded(labels)),
         *_made(_security(scenario)),
+        *_made(_public(public, total)),
         *_made(_surroundings()),
     ]
 
@@ -141,6 +146,14 @@ def _folded(labels: Sequence[str]) -> Iterator[tuple[str, str]]:
 def _security(scenario: ScenarioInfo) -> Iterator[tuple[str, str]]:
     if not scenario.verify:
         yield "insecure", "certificates were not verified (verify=False)"
+
+
+def _public(hosts: Sequence[str], total: Row) -> Iterator[tuple[str, str]]:
+    if hosts and total.throughput > POLITE:
+        yield (
+            "public-target",
+            f"{', '.join(dict.fromkeys(hosts))} is on the public internet: load it only if its owner has agreed",
+        )
 
 
 def _surroundings() -> Iterator[tuple[str, str]]:

@@ -39,11 +39,27 @@ def _unsaid(limits: Sequence[Threshold], endpoints: Sequence[Row]) -> list[Thres
     return [] if None in said else [replace(NO_FAILURES, label=name, text=f"{name}: {text}") for name in others]
 
 
-def outcome(total: Row, found: Sequence[Verdict], *, interrupted: bool) -> Outcome:
-    """What a run comes to. Nothing sent at all is a load that was not applied; without a good reply none passes."""
+APPLIED = 0.95
+"""The share of the asked rate below which a load counts as not applied."""
+
+
+def outcome(
+    total: Row,
+    found: Sequence[Verdict],
+    *,
+    interrupted: bool,
+    asked_rate: float | None = None,
+    duration: float = 0.0,
+) -> Outcome:
+    """What a run comes to; without a good reply none passes.
+
+    A load was not applied when nothing was sent at all, or fewer requests than `APPLIED` of those that
+    `asked_rate` (a second) makes in `duration` seconds.
+    """
     if interrupted:
         return "interrupted"
-    if not total.requests and not total.cut:
+    sent = total.requests + total.cut
+    if not sent or (asked_rate is not None and sent < APPLIED * asked_rate * duration):
         return "not_applied"
     return "passed" if total.response_time.count and all(verdict.passed for verdict in found) else "failed"
 

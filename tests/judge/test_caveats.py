@@ -168,3 +168,12 @@ def test_those_that_rest_on_figures_alone_are_known_by_their_code() -> None:
 def test_a_total_of_real_requests_is_doubted_alike() -> None:
     made, _ = rows(recorded([Shot()] * 3), duration=2.0, started=0)
     assert [caveat.code for caveat in of_figures(made)] == ["few-samples"]
+
+
+@pytest.mark.parametrize(("throughput", "said"), [(51.0, True), (50.0, False)])
+def test_a_target_of_other_people_is_named_when_it_is_loaded(throughput: float, said: bool) -> None:
+    busy = total(20_000, throughput=throughput)
+    found = caveats(busy, SCENARIO, ENVIRONMENT, duration=2.0, public=["shop.example"])
+    messages = [caveat.message for caveat in found if caveat.code == "public-target"]
+    expected = "shop.example is on the public internet: load it only if its owner has agreed"
+    assert messages == ([expected] if said else [])

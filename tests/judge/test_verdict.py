@@ -150,3 +150,16 @@ def test_a_result_is_asked_for_its_figures() -> None:
     assert found["b"].failures == {"connect": 1}
     with pytest.raises(KeyError, match=r"'c' is no endpoint of this result; there are \['a', 'b'\]"):
         found["c"]
+
+
+@pytest.mark.parametrize(
+    ("good", "comes_to"),
+    [
+        (949, "not_applied"),  # fewer than 95 of 100 in each of ten seconds
+        (950, "passed"),
+        (1000, "passed"),
+    ],
+)
+def test_less_than_the_asked_rate_is_a_load_that_was_not_applied(good: int, comes_to: str) -> None:
+    total, _ = rows(recorded([Shot(0, "GET /", 1000, None)] * good), duration=10.0, started=0)
+    assert outcome(total, [], interrupted=False, asked_rate=100.0, duration=10.0) == comes_to
