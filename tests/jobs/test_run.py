@@ -114,11 +114,14 @@ def test_hosts_of_other_people_are_known(host: str, is_public: bool):
 def breaking_server(after: int, last_words: bytes) -> Iterator[str]:
     """A server that answers `after` requests in all, then says its last words and is gone."""
     listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
     answered = 0
 
     def serve() -> None:
         nonlocal answered
-        with listener, listener.accept()[0] as peer:
+        with listener.accept()[0] as peer:
+            # nobody else may wait at a door that is about to go: they would be reset, not refused
+            listener.close()
             while answered < after and peer.recv(65536):
                 peer.sendall(REPLY)
                 answered += 1
@@ -128,7 +131,7 @@ def breaking_server(after: int, last_words: bytes) -> Iterator[str]:
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        yield url
     finally:
         thread.join(10)
 
