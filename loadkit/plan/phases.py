@@ -73,10 +73,13 @@ def phase(text: str) -> Phase:
     Raises `UsageError` for text that cannot be read.
     """
     kind, *rest = text.split(":")
-    if kind == "ramp" and len(rest) == 2:
-        return ramp(rest[0], _written(rest[1]))
-    if kind == "hold" and len(rest) in (1, 2):
-        return hold(rest[0], at=_written(rest[1]) if len(rest) == 2 else None)
+    try:
+        if kind == "ramp" and len(rest) == 2:
+            return ramp(rest[0], _written(rest[1]))
+        if kind == "hold" and len(rest) in (1, 2):
+            return hold(rest[0], at=_written(rest[1]) if len(rest) == 2 else None)
+    except UsageError as error:
+        raise UsageError(f"cannot read the phase {text!r}: {error}") from None
     raise UsageError(f"cannot read the phase {text!r}; {_RIGHT}")
 
 
@@ -87,7 +90,10 @@ def _written(text: str) -> Level:
 def _level(level: object, *, what: str) -> float:
     if isinstance(level, bool) or not isinstance(level, int | float | str):
         raise UsageError(f"{what} takes a number of threads like 50, or a rate like '200/s', not {level!r}")
-    return per_second(level, what=what)
+    try:
+        return per_second(level, what=what)
+    except UsageError:
+        raise UsageError(f"{what} takes a number of threads like 50, or a rate like '200/s', not {level!r}") from None
 
 
 def _name(name: str | None) -> str | None:

@@ -267,10 +267,6 @@ def _check_open(scenario: Scenario) -> None:
     for what in ("think_time", "pacing", "iterations_per_thread"):
         if getattr(scenario, what):
             raise UsageError(f"{what} belongs to a closed workload; with a rate, requests are due by the clock")
-    if scenario.max_threads is not None and scenario.max_threads < scenario.threads:
-        raise UsageError(
-            f"max_threads is {scenario.max_threads}, and there are {scenario.threads} threads to begin with"
-        )
     for endpoint in scenario.endpoints:
         if endpoint.threads is not None:
             raise UsageError(f"{endpoint.label} has threads of its own; with a rate, give it a weight")

@@ -121,7 +121,7 @@ def opened(scenario: Scenario, part: int = 0, parts: int = 1) -> Open:
         arrivals=arrivals,
         warming=replace(arrivals, stretches=(first,), iterations=None),
         turns=tuple(_turns(scenario.endpoints)),
-        threads=-(-scenario.threads // parts),
+        threads=-(-min(scenario.threads, scenario.most_threads) // parts),
         max_threads=-(-scenario.most_threads // parts),
     )
 

@@ -73,8 +73,7 @@ def asked(scenario: ScenarioInfo) -> str:
         _load(scenario),
         f"{scenario.iterations:,} iterations" if scenario.iterations is not None else "",
         f"{scenario.iterations_per_thread:,} iterations a thread" if scenario.iterations_per_thread is not None else "",
-        show_span(scenario.duration) if scenario.duration is not None else "",
-        _phases(scenario),
+        f"{show_span(scenario.duration)}{_phases(scenario)}" if scenario.duration is not None else "",
         _kind(scenario),
         f"after {show_span(scenario.warmup)} of warm-up" if scenario.warmup else "",
         f"{scenario.think_time} to think" if scenario.think_time else "",
@@ -102,10 +101,10 @@ def _phases(scenario: ScenarioInfo) -> str:
     parts = [
         f"{one.start:g} for {show_span(one.duration)}"
         if one.start == one.end
-        else f"{one.start:g} to {one.end:g} in {show_span(one.duration)}"
+        else f"{one.start:g} to {one.end:g} {f'in {show_span(one.duration)}' if one.duration else 'at once'}"
         for one in scenario.phases
     ]
-    return f"({', '.join(parts)})" if parts else ""
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _target(scenario: ScenarioInfo) -> str:

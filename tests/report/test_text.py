@@ -353,7 +353,7 @@ def test_phases_have_a_row_each() -> None:
                     PhasePlan(name="hold", duration=90, start=9, end=9),
                 ]
             },
-            "16 threads, 30s, (0 to 9 in 5s, 9 for 1m30s), closed, over sockets",
+            "16 threads, 30s (0 to 9 in 5s, 9 for 1m30s), closed, over sockets",
         ),
         (
             {"warmup": 5.0, "think_time": "250ms"},
