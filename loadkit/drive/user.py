@@ -194,11 +194,15 @@ class User:
             following = min(following, start + (self._second + 1) * SECOND)
             if instant < self._phase_end:
                 following = min(following, self._phase_end)
+        return instant >= self._bound(following)
+
+    def _bound(self, following: int) -> int:
+        """Look up at this instant again, or at the end of the stage, which is returned."""
         self._boundary = following
         # whoever stops us writes stop_at, then the boundary; we wrote the boundary, so we look at stop_at again
         end = self._end()
-        self._boundary = min(self._boundary, end)
-        return instant >= end
+        self._boundary = min(following, end)
+        return end
 
     def _enter_phase(self, instant: int) -> None:
         """What is due from this instant on belongs to the phase that it lies in."""
@@ -209,6 +213,7 @@ class User:
         while self._phase < len(ends) - 1 and instant - start >= ends[self._phase]:
             self._phase += 1
         self._phase_end = start + ends[self._phase] if self._phase < len(ends) - 1 else NEVER
+        self._bound(min(self._boundary, self._phase_end))
 
     def _give(self) -> None:
         """Hand over what was written in the second that has passed."""

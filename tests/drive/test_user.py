@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from loadkit import Endpoint, Scenario
+from loadkit import Endpoint, Scenario, hold, ramp, run
 from loadkit.drive.threads import Driven, drive
+from loadkit.jobs.demo import Demo
 from loadkit.measure.clock import ManualClock
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.wire.base import Failure, Request
@@ -180,3 +181,64 @@ def test_a_stalled_reply_in_a_closed_run_is_one_slow_request():
     assert total.response_time.max == SECOND
     # the top of the 512 ns bucket that 1 ms lies in
     assert total.response_time.percentile(99) == 1954 * 512 - 1
+
+
+def test_pacing_is_from_start_to_start():
+    done = driven(one_thread(duration=10, pacing="100ms"), FakeReply(after=30 * MILLISECOND))
+
+    total = done.recording.total()
+    assert total.requests == 100
+    assert total.response_time.max == 30 * MILLISECOND
+
+
+def test_a_reply_slower_than_the_pace_is_followed_at_once_and_the_pace_goes_on_from_there():
+    slow = {3: 350 * MILLISECOND}
+
+    def answer(request: Request, number: int) -> FakeReply:
+        return FakeReply(after=slow.get(number, 10 * MILLISECOND))
+
+    done = driven(one_thread(duration=2, pacing="100ms"), answer)
+
+    # due at 0, 100, 200, 300, then 650, 750, … 1950
+    total = done.recording.total()
+    assert total.requests == 18
+    assert total.response_time.max == 350 * MILLISECOND
+    assert sum(count for _, _, count in total.response_time.buckets() if count == 17) == 17
+
+
+def test_a_drawn_think_time_is_the_same_for_the_same_seed():
+    def spans(seed: int) -> int:
+        scenario = one_thread(iterations=50, think_time=("10ms", "90ms"), seed=seed)
+        done = driven(scenario, FakeReply(after=MILLISECOND))
+        return done.stopped_at - done.measured_from
+
+    assert spans(1) == spans(1) != spans(2)
+    assert 50 * 11 * MILLISECOND < spans(1) < 50 * 91 * MILLISECOND
+
+
+def test_iterations_of_each_thread_are_sent_by_each(demo: Demo):
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/")], threads=4, iterations_per_thread=25)
+
+    assert run(scenario).requests == 100
+
+
+def test_a_thread_sends_within_its_windows_and_a_request_belongs_to_the_phase_in_which_it_was_due():
+    phases = [hold("1s", at=1), ramp(0, to=0), hold("2s", name="quiet"), ramp(0, to=1), hold("1s", name="again")]
+
+    done = driven(one_thread(phases=phases), FakeReply(after=300 * MILLISECOND))
+
+    # due at 0, 300, 600 and 900 ms, of which the last ends in the quiet; then at 3, 3.3, 3.6 and 3.9 s
+    label = "GET http://fake/"
+    by_phase = [phase[label].requests if phase else 0 for phase in done.recording.phases]
+    assert by_phase == [4, 0, 0, 0, 4]
+    assert done.stopped_at - done.measured_from == 4 * SECOND
+    assert done.recording.total().drained == 1
+
+
+def test_in_each_phase_are_the_requests_that_were_due_in_it():
+    done = driven(one_thread(phases=[hold("1s"), hold("500ms"), hold("1s")]), FakeReply(after=70 * MILLISECOND))
+
+    label = "GET http://fake/"
+    # 0 … 980, 1050 … 1470, 1540 … 2450 ms
+    assert [phase[label].requests for phase in done.recording.phases] == [15, 7, 14]
+    assert done.recording.total().requests == 36

@@ -13,6 +13,7 @@ import pytest
 
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError
+from loadkit.plan.phases import hold, ramp
 from loadkit.plan.scenario import Scenario
 
 HOME = Endpoint("GET", "/")
@@ -202,3 +203,73 @@ def test_its_repr_says_what_was_said_and_no_secrets() -> None:
 )
 def test_errors_are_split_by_whose_mistake_it_is(error: type[LoadkitError], parent: type, code: int) -> None:
     assert (error.__bases__, error.exit_code) == ((parent,), code)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"rate": 0}, "rate must be more than 0, not 0; None is a closed workload"),
+        ({"rate": "fast"}, "cannot read the rate 'fast'; write it like '200/s' or '90/m'"),
+        ({"rate": -5}, "cannot read the rate -5; write it like '200/s' or '90/m'"),
+        ({"rate": 5, "arrivals": "random"}, "there are no arrivals 'random'; use one of constant, poisson"),
+        ({"arrivals": "poisson"}, "arrivals belongs to an open workload; give it a rate like '200/s'"),
+        ({"max_threads": 5}, "max_threads belongs to an open workload; give it a rate like '200/s'"),
+        ({"rate": 5, "max_threads": 0}, "max_threads takes a whole number of at least 1, not 0"),
+        ({"rate": 5, "think_time": "1s"}, "think_time belongs to a closed workload; with a rate, requests are due by "),
+        (
+            {"rate": 5, "pacing": "1s"},
+            "pacing belongs to a closed workload; with a rate, requests are due by the clock",
+        ),
+        ({"rate": 5, "iterations_per_thread": 2}, "iterations_per_thread belongs to a closed workload; with a rate, "),
+        ({"think_time": "1s", "pacing": "1s"}, "think_time and pacing both say when a thread sends its next request; "),
+        ({"iterations": 5, "iterations_per_thread": 2}, "iterations are those of the run and iterations_per_thread "),
+        ({"rate": 5, "endpoints": [HOME.replace(threads=2)]}, "GET / has threads of its own; with a rate, give it a "),
+        ({"seed": "x"}, "seed takes a whole number like 1, not 'x'"),
+        ({"phases": "ramp:1s:5"}, "phases takes a list like [ramp('30s', to=50), hold('2m')], not 'ramp:1s:5'"),
+        ({"phases": [50]}, "phases takes a list like [ramp('30s', to=50), hold('2m')], not [50]"),
+        ({"phases": [ramp(0, to=5)]}, "the phases last no time at all; give one of them a duration like '30s'"),
+        ({"phases": [ramp("1s", to=0)]}, "the phases never have any threads; say how many, like ramp('30s', to=50)"),
+        ({"phases": [ramp("1s", to="0/s")]}, "the phases never have any rate; say how many, like ramp('30s', to=50)"),
+        ({"phases": [ramp("1s", to=2.5)]}, "ramp has 0 to 2.5 threads; give whole numbers, or a rate like '2.5/s'"),
+        ({"phases": [hold("1s")], "iterations": 5}, "phases end by the clock; leave the iterations out"),
+        ({"phases": [ramp("1s", to=5)], "warmup": "1s"}, "warmup is at the load with which the phases begin, and that"),
+        (
+            {"phases": [hold("1s")], "endpoints": [HOME.replace(threads=2)]},
+            "GET / has threads of its own, which phases",
+        ),
+        (
+            {"phases": [hold("1s")], "thresholds": ["rush: p99 < 1s"]},
+            "the threshold 'rush: p99 < 1s' names no endpoint or",
+        ),
+    ],
+    ids=str,
+)
+def test_a_workload_that_cannot_be_is_told_in_a_line(fields: dict[str, Any], said: str) -> None:
+    assert complaint(**fields).startswith(said)
+
+
+def test_a_threshold_may_name_a_phase_and_an_endpoint_in_it() -> None:
+    limits = ["hold: p99 < 1s", "GET /: p99 < 1s", "hold: GET /: p99 < 1s"]
+    assert scenario(phases=[ramp("1s", to=5), hold("1s")], thresholds=limits).thresholds == tuple(limits)
+
+
+def test_a_duration_makes_phases_longer_or_shorter_in_proportion() -> None:
+    phased = scenario(phases=[ramp("30s", to=5), hold("90s")], duration="12s")
+
+    assert [phase.duration for phase in phased.phases] == [3, 9]
+    assert [phase.duration for phase in phased.replace(duration="4s").phases] == [1, 3]
+    assert [phase.duration for phase in phased.replace(name="x").phases] == [3, 9]
+
+
+def test_other_threads_or_another_rate_take_the_place_of_phases_and_of_what_is_said_of_them() -> None:
+    phased = scenario(phases=[ramp("30s", to=5), hold("90s")], thresholds=["hold: p99 < 1s", "p99 < 2s"])
+
+    constant = phased.replace(rate="20/s")
+    assert (constant.phases, constant.duration, constant.thresholds) == ((), 120, ("p99 < 2s",))
+    assert (phased.replace(threads=7).total_threads, phased.total_threads) == (7, 5)
+
+
+def test_new_phases_take_the_place_of_a_duration() -> None:
+    phased = scenario(duration="1h").replace(phases=[hold("10s")])
+
+    assert (phased.duration, phased.phases) == (None, (hold("10s"),))

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.phases import Phase, hold, ramp
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import SECOND
-from loadkit.plan.workload import MAX_TURNS, Closed, closed, seats
+from loadkit.plan.workload import ALWAYS, MAX_TURNS, Closed, Open, closed, opened, seats, workload
 
 
 def scenario(*weights: float, **fields: Any) -> Scenario:
@@ -144,3 +145,88 @@ def test_a_workload_is_in_nanoseconds() -> None:
         graceful_stop=0,
         seats=tuple(seats(plan)),
     )
+
+
+def windows(*phases: Phase, threads: int = 1) -> list[list[tuple[float, float]]]:
+    """When each thread sends, seconds."""
+    plan = scenario(1, phases=phases, threads=threads)
+    return [[(start / SECOND, end / SECOND) for start, end in seat.windows] for seat in seats(plan)]
+
+
+def test_on_a_ramp_threads_come_and_go_one_after_the_other() -> None:
+    assert windows(ramp("4s", to=4), hold("2s"), ramp("4s", to=0)) == [
+        [(0, 10)],
+        [(1, 9)],
+        [(2, 8)],
+        [(3, 7)],
+    ]
+
+
+def test_a_thread_may_come_back() -> None:
+    assert windows(hold("1s"), ramp(0, to=3), hold("1s"), ramp(0, to=1), hold("1s"), ramp("2s", to=3), threads=2) == [
+        [(0, 5)],
+        [(0, 2), (3, 5)],
+        [(1, 2), (4, 5)],
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 20)), min_size=1, max_size=6))
+def test_there_are_as_many_threads_as_the_phase_asks_for(drawn: list[tuple[int, int]]) -> None:
+    phases = [ramp(length, to=level) for length, level in drawn]
+    if not any(level for _, level in drawn) or not any(length for length, _ in drawn):
+        return
+    plan = scenario(1, phases=phases)
+    for one in plan.stretches:
+        for tenth in range(1, 10):
+            instant = one.start + one.length * tenth // 10
+            if one.length:
+                at = sum(start <= instant < end for seat in seats(plan) for start, end in seat.windows)
+                assert abs(at - one.level(instant)) <= 1
+
+
+def test_without_phases_threads_send_from_beginning_to_end() -> None:
+    assert {seat.windows for seat in seats(scenario(1, threads=3))} == {((0, ALWAYS),)}
+
+
+def test_threads_that_think_begin_spread_over_it() -> None:
+    assert [seat.delay / SECOND for seat in seats(scenario(1, threads=4, think_time="2s"))] == [0, 0.5, 1, 1.5]
+    assert [seat.delay / SECOND for seat in seats(scenario(1, threads=2, pacing="1s"))] == [0, 0.5]
+
+
+def test_iterations_of_each_thread() -> None:
+    assert [seat.iterations for seat in seats(scenario(1, threads=3, iterations_per_thread=7))] == [7, 7, 7]
+
+
+@given(threads=st.integers(1, 20), parts=st.integers(1, 6), iterations=st.integers(1, 100))
+def test_the_parts_of_a_closed_workload_are_its_seats(threads: int, parts: int, iterations: int) -> None:
+    plan = scenario(1, 2, threads=threads, iterations=iterations)
+    split = [closed(plan, part, parts).seats for part in range(parts)]
+
+    assert sorted((seat for part in split for seat in part), key=lambda seat: seat.number) == seats(plan)
+
+
+def test_a_rate_makes_it_open() -> None:
+    assert isinstance(workload(scenario(1)), Closed)
+    assert isinstance(workload(scenario(1, rate="200/s")), Open)
+    assert isinstance(workload(scenario(1, phases=[ramp("1s", to="200/s")])), Open)
+
+
+@pytest.mark.parametrize(
+    ("fields", "most"),
+    [
+        ({"rate": "200/s"}, 400),
+        ({"rate": 3}, 100),
+        ({"rate": 50_000}, 5000),
+        ({"rate": 50_000, "max_threads": 7}, 7),
+        ({"phases": [ramp("1s", to="300/s"), ramp("1s", to="10/s")]}, 600),
+    ],
+)
+def test_an_open_workload_may_grow_to_two_seconds_of_arrivals(fields: dict[str, Any], most: int) -> None:
+    assert opened(scenario(1, **fields)).max_threads == most
+
+
+def test_the_warm_up_has_the_rate_with_which_the_run_begins() -> None:
+    load = opened(scenario(1, rate="10/s", warmup="2s"))
+
+    assert len(list(load.warming.dues())) == 20
+    assert opened(scenario(1, rate="10/s")).warming.stretches[0].length == 0
