@@ -113,9 +113,20 @@ def _figures(snapshot: Snapshot) -> list[str]:
     return [
         f"{snapshot.requests:,} requests{of_all}",
         f"{snapshot.failures:,} failed",
-        *([show_rate(snapshot.rate)] if snapshot.rate is not None else []),
+        *_speed(snapshot),
         *([f"p99 {show_seconds(snapshot.p99)}"] if snapshot.p99 is not None else []),
     ]
+
+
+def _speed(snapshot: Snapshot) -> list[str]:
+    """The rate, and what the plan asks for where it says: `198/s of 200/s`, `12 of 50 threads`."""
+    rate = [] if snapshot.rate is None else [show_rate(snapshot.rate)]
+    if snapshot.asked_rate is not None:
+        of_asked = f"of {show_rate(snapshot.asked_rate)}"
+        rate = [" ".join([*(rate or ["-"]), of_asked]), f"{snapshot.in_flight:,} under way"]
+    if snapshot.asked_threads is not None:
+        rate.append(f"{snapshot.asked_threads:.0f} threads")
+    return rate
 
 
 def screen_parts(snapshot: Snapshot, width: int) -> tuple[str, list[str], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import io
 import os
@@ -18,7 +19,7 @@ from typing import TextIO
 import pytest
 
 from loadkit.drive.progress import Snapshot
-from loadkit.report.live import watcher
+from loadkit.report.live import log_line, watcher
 
 
 def snapshot(elapsed: float, stage: str = "running", *, failures: int = 0, name: str = "browse") -> Snapshot:
@@ -215,3 +216,12 @@ def test_rich_is_not_imported_before_it_is_needed() -> None:
         "import sys, loadkit.report.text, loadkit.report.live; print([name for name in sys.modules if 'rich' in name])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_what_the_plan_asks_for_stands_beside_what_is_done():
+    opened = dataclasses.replace(snapshot(7.0, "rush"), asked_rate=1250.0, in_flight=31)
+    ramping = dataclasses.replace(snapshot(7.0, "ramp 1"), asked_threads=11.6)
+
+    assert log_line(opened).endswith("7,000 requests, 0 failed, 1,002/s of 1,250/s, 31 under way, p99 12.3 ms")
+    assert log_line(ramping).startswith("[7.0 s of 30s] browse, ramp 1: ")
+    assert log_line(ramping).endswith("0 failed, 1,002/s, 12 threads, p99 12.3 ms")
