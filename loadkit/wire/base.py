@@ -22,6 +22,10 @@ class Failure:
 
     kind: Kind
     message: str
+    late: bool = False
+    """Time ran out while connecting, for kinds that do not say so."""
+    headed: bool = False
+    """The head of the reply had come, so that it is the body that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class Request:
 
     `payload` is the whole HTTP/1.1 message; `prepared` is what `requests` made of it. `timeout` is the deadline
     of the whole exchange in nanoseconds; `keep` how many bytes of a body are kept for a check, None if there is none.
+    `patience` is how long nothing may come, and `connecting` how long connecting may take, where that is less.
     """
 
     origin: Origin
@@ -88,6 +93,13 @@ class Request:
     prepared: object
     timeout: int
     keep: int | None
+    patience: int | None = None
+    connecting: int | None = None
+
+    @property
+    def span(self) -> int:
+        """How long one call to the kernel may wait, in nanoseconds."""
+        return self.timeout if self.patience is None else min(self.timeout, self.patience)
 
     @property
     def idempotent(self) -> bool:
