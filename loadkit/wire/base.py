@@ -26,6 +26,8 @@ class Failure:
     """Time ran out while connecting, for kinds that do not say so."""
     headed: bool = False
     """The head of the reply had come, so that it is the body that failed."""
+    surplus: bool = False
+    """Nothing is wrong with the reply but that its body is more than was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ class Request:
     keep: int | None
     patience: int | None = None
     connecting: int | None = None
+    strict: bool = False
+    """A body of more bytes than are kept is a failure, and read no further."""
 
     @property
     def span(self) -> int:
@@ -108,7 +112,7 @@ class Request:
 
 
 class Clock(Protocol):
-    """Time, through one small door; `measure.clock` has the real one and one that is moved by hand."""
+    """Time, through one small door; `wire.clock` has the real one and one that is moved by hand."""
 
     wall_offset: int
     """Nanoseconds from the monotonic to the wall clock, which the kernel stamps arrivals with."""

@@ -9,7 +9,7 @@ from loadkit.wire.base import BrokenExchange, Exchange, Failure, Note
 
 if TYPE_CHECKING:
     from loadkit.wire.channel import Channel
-    from loadkit.wire.http1 import ReplyReader
+    from loadkit.wire.http1 import PulledReader
 
 
 class _Attempt(Protocol):
@@ -19,7 +19,7 @@ class _Attempt(Protocol):
     def now(self) -> int: ...
     def note(self, failure: Failure | None) -> Note | None: ...
     def timed_out(self, size: int) -> BrokenExchange: ...
-    def see_the_end(self, reader: ReplyReader, channel: Channel) -> None: ...
+    def see_the_end(self, reader: PulledReader, channel: Channel) -> None: ...
     def lost(self, error: OSError, size: int) -> Failure: ...
 
 
@@ -33,7 +33,7 @@ class _Connection(Protocol):
 class Flow:
     """A reply whose head has come. It has its channel for itself until the body is whole, fails or is given up."""
 
-    def __init__(self, connection: _Connection, channel: Channel, attempt: _Attempt, reader: ReplyReader) -> None:
+    def __init__(self, connection: _Connection, channel: Channel, attempt: _Attempt, reader: PulledReader) -> None:
         self._connection = connection
         self._attempt = attempt
         self.channel = channel
@@ -53,8 +53,7 @@ class Flow:
         except BrokenExchange as broken:
             self._end(broken.failure)
             raise
-        data = bytes(reader.kept)
-        reader.kept.clear()
+        data = reader.take()
         if reader.complete:
             self._settle()
         return data

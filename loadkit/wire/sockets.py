@@ -30,7 +30,7 @@ from loadkit.wire.channel import (
     timespec,
 )
 from loadkit.wire.flow import Flow
-from loadkit.wire.http1 import ReplyReader
+from loadkit.wire.http1 import PulledReader, ReplyReader
 from loadkit.wire.reply import Reply
 
 if TYPE_CHECKING:
@@ -119,19 +119,19 @@ class SocketConnection:
     """One connection; see `wire.base.Connection`."""
 
     __slots__ = (
-        "_addresses",
         "_anchor",
         "_clock",
         "_context",
         "_opening",
-        "_origin",
         "_timeout",
         "aborted",
+        "addresses",
         "channel",
         "flows",
         "fresh_until",
         "last",
         "memo",
+        "origin",
         "unstamped",
     )
 
@@ -143,8 +143,8 @@ class SocketConnection:
         clock: Clock,
         timeout: int,
     ) -> None:
-        self._origin = origin
-        self._addresses = addresses
+        self.origin = origin
+        self.addresses = addresses
         self._context = context
         self._clock = clock
         self._timeout = timeout
@@ -245,7 +245,7 @@ class SocketConnection:
             self.close()
             raise
         channel, self.channel = cast(Channel, self.channel), None
-        return Flow(self, channel, attempt, reader)
+        return Flow(self, channel, attempt, cast(PulledReader, reader))
 
     def take_back(self, channel: Channel) -> None:
         """Go on with a channel that a flow is done with, if none was opened in the meantime."""
@@ -280,9 +280,7 @@ class SocketConnection:
         if self.aborted:
             raise BrokenExchange(Failure("disconnect", "aborted"))
         try:
-            self.channel = open_channel(
-                self._origin, self._addresses, self._context, self._clock, timeout, self._opening
-            )
+            self.channel = open_channel(self.origin, self.addresses, self._context, self._clock, timeout, self._opening)
         finally:
             self._opening[0] = None
 
@@ -376,7 +374,9 @@ class _Attempt:
         return self._read(self._reader(), None, self._send(), sending=True)
 
     def _reader(self) -> ReplyReader:
-        return ReplyReader(method=self._request.method, keep=self._request.keep)
+        if self._halts:
+            return PulledReader(method=self._request.method)
+        return ReplyReader(method=self._request.method, keep=self._request.keep, strict=self._request.strict)
 
     def _ready(self) -> bool:
         """Have an open connection; whether it was used before."""
