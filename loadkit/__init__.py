@@ -14,6 +14,7 @@ from loadkit.plan.scenario import Scenario
 if TYPE_CHECKING:
     from loadkit.jobs.run import run
     from loadkit.judge.result import Result
+    from loadkit.wire.session import Session
 
 __all__ = [
     "Endpoint",
@@ -22,6 +23,7 @@ __all__ = [
     "OutputError",
     "Result",
     "Scenario",
+    "Session",
     "UsageError",
     "__version__",
     "hold",
@@ -30,7 +32,7 @@ __all__ = [
 ]
 
 # what a scenario file does not need is imported when it is asked for: 20 ms against 130
-_LATE = {"run": "loadkit.jobs.run", "Result": "loadkit.judge.result"}
+_LATE = {"run": "loadkit.jobs.run", "Result": "loadkit.judge.result", "Session": "loadkit.wire.session"}
 
 
 def __getattr__(name: str) -> Any:

@@ -22,6 +22,12 @@ class Failure:
 
     kind: Kind
     message: str
+    late: bool = False
+    """Time ran out while connecting, for kinds that do not say so."""
+    headed: bool = False
+    """The head of the reply had come, so that it is the body that failed."""
+    surplus: bool = False
+    """Nothing is wrong with the reply but that its body is more than was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,7 @@ class Request:
 
     `payload` is the whole HTTP/1.1 message; `prepared` is what `requests` made of it. `timeout` is the deadline
     of the whole exchange in nanoseconds; `keep` how many bytes of a body are kept for a check, None if there is none.
+    `patience` is how long nothing may come, and `connecting` how long connecting may take, where that is less.
     """
 
     origin: Origin
@@ -88,6 +95,15 @@ class Request:
     prepared: object
     timeout: int
     keep: int | None
+    patience: int | None = None
+    connecting: int | None = None
+    strict: bool = False
+    """A body of more bytes than are kept is a failure, and read no further."""
+
+    @property
+    def span(self) -> int:
+        """How long one call to the kernel may wait, in nanoseconds."""
+        return self.timeout if self.patience is None else min(self.timeout, self.patience)
 
     @property
     def idempotent(self) -> bool:
@@ -96,7 +112,7 @@ class Request:
 
 
 class Clock(Protocol):
-    """Time, through one small door; `measure.clock` has the real one and one that is moved by hand."""
+    """Time, through one small door; `wire.clock` has the real one and one that is moved by hand."""
 
     wall_offset: int
     """Nanoseconds from the monotonic to the wall clock, which the kernel stamps arrivals with."""

@@ -252,7 +252,8 @@ def _connect(
         else:
             return sock
     assert failure
-    raise BrokenExchange(Failure("connect", f"{_reason(failure)} {origin}{_hint(failure)}")) from None
+    late = isinstance(failure, BlockingIOError | TimeoutError)
+    raise BrokenExchange(Failure("connect", f"{_reason(failure)} {origin}{_hint(failure)}", late)) from None
 
 
 def _reach(sock: socket.socket, address: Any, span: int) -> None:
@@ -280,7 +281,8 @@ def _channel(
         try:
             channel.shake_hands(deadline)
         except OSError as error:
-            raise BrokenExchange(Failure("tls", f"{tls_reason(error).rstrip('.')}, at {origin}")) from None
+            late = isinstance(error, BlockingIOError | TimeoutError)
+            raise BrokenExchange(Failure("tls", f"{tls_reason(error).rstrip('.')}, at {origin}", late)) from None
     return channel
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -39,7 +40,7 @@ def encode(endpoint: Endpoint, scenario: Scenario) -> Request:
         origin=origin,
         method=endpoint.method,
         url=bare(url),
-        payload=_message(endpoint.method, path, _host(origin, parts.hostname or origin.host), prepared),
+        payload=_message(endpoint.method, path, host_of(origin, parts.hostname or origin.host), prepared),
         prepared=prepared,
         timeout=nanoseconds(timeout),
         keep=keep,
@@ -99,26 +100,35 @@ def _merged(*layers: dict[str, str]) -> dict[str, str]:
 
 
 def _message(method: str, path: str, host: str, prepared: PreparedRequest) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1"]
-    if "Host" not in prepared.headers:
-        lines.append(f"Host: {host}")
     body = prepared.body or b""
     content = body.encode() if isinstance(body, str) else body
     if not isinstance(content, bytes):
         raise UsageError(f"a body is sent many times, so give text or bytes, not {type(body).__name__}")
-    lines.extend(f"{_text(name)}: {_text(value)}" for name, value in prepared.headers.items())
+    try:
+        return message(method, path, host, prepared.headers, content)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def message(method: str, path: str, host: str, headers: Mapping[str, str], content: bytes) -> bytes:
+    """The bytes of a request; raises `ValueError` for what would break its head."""
+    lines = [f"{method} {path} HTTP/1.1"]
+    named = {_text(name).lower() for name in headers}
+    if "host" not in named:
+        lines.append(f"Host: {host}")
+    lines.extend(f"{_text(name)}: {_text(value)}" for name, value in headers.items())
     text = "\r\n".join([*lines, "", ""])
     # what an `auth` of the user's own puts in is seen by nobody before
     if any(set(line) & set("\r\n\0") for line in lines):
-        raise UsageError(f"{method} {path!r} would carry a line break into its head")
+        raise ValueError(f"{method} {path!r} would carry a line break into its head")
     try:
         return text.encode("latin-1") + content
     except UnicodeEncodeError as error:
-        raise UsageError(f"{method} {path!r} has a header that is not latin-1: {error.object[error.start]!r}") from None
+        raise ValueError(f"{method} {path!r} has a header that is not latin-1: {error.object[error.start]!r}") from None
 
 
-def _host(origin: Origin, name: str) -> str:
-    """What `requests` sends: the port only where it is not the scheme's own; the name as it prepared it."""
+def host_of(origin: Origin, name: str) -> str:
+    """The Host header as `requests` sends it: the name as it prepared it, the port if it is not the scheme's own."""
     shown = f"[{name}]" if ":" in name else name
     return shown if origin.port == DEFAULT_PORTS[origin.scheme] else f"{shown}:{origin.port}"
 

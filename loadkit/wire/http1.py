@@ -8,6 +8,7 @@ a length is never guessed.
 from __future__ import annotations
 
 import re
+import sys
 from typing import Final
 
 import httptools
@@ -39,6 +40,7 @@ class ReplyReader:
         "_parser",
         "_remaining",
         "_room",
+        "_strict",
         "_wants_body",
         "complete",
         "head",
@@ -50,7 +52,7 @@ class ReplyReader:
         "truncated",
     )
 
-    def __init__(self, *, method: str, keep: int | None) -> None:
+    def __init__(self, *, method: str, keep: int | None, strict: bool = False) -> None:
         self.status = 0
         self.size = 0
         self.head = b""
@@ -62,6 +64,7 @@ class ReplyReader:
         self.truncated = False
         self._keeps = keep is not None
         self._room = keep or 0
+        self._strict = strict
         self._wants_body = method != "HEAD"
         self._buffer = b""
         self._framing = ""
@@ -200,7 +203,12 @@ class ReplyReader:
     def _keep(self, data: bytes) -> None:
         if not self._keeps or not data:
             return
-        self.truncated = self.truncated or len(data) > self._room
+        if len(data) > self._room:
+            if self._strict:
+                raise BrokenExchange(
+                    Failure("protocol", f"more than {self._room + len(self.kept):,} bytes", surplus=True)
+                )
+            self.truncated = True
         self.kept += data[: self._room]
         self._room = max(self._room - len(data), 0)
 
@@ -257,3 +265,28 @@ def _ours(error: Exception, message: str) -> BrokenExchange:
 
 def _broken(message: str) -> BrokenExchange:
     return BrokenExchange(Failure("protocol", message))
+
+
+class PulledReader(ReplyReader):
+    """One whose body is taken out piece by piece, and that knows where the chunks end."""
+
+    __slots__ = ("_taken", "marks")
+
+    def __init__(self, *, method: str) -> None:
+        super().__init__(method=method, keep=sys.maxsize)
+        self.marks: list[int] = []
+        """Where chunks end in the body, those that are not over yet."""
+        self._taken = 0
+
+    def take(self) -> bytes:
+        """What has come since the last time."""
+        data = bytes(self.kept)
+        self.kept.clear()
+        self._taken += len(data)
+        return data
+
+    def on_chunk_complete(self) -> None:
+        """The end of a chunk."""
+        end = self._taken + len(self.kept)
+        if not self.marks or end > self.marks[-1]:
+            self.marks.append(end)

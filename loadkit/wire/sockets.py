@@ -2,20 +2,22 @@
 
 An exchange goes through one of two fast functions (plain, TLS) as long as it is ordinary: the connection is open,
 the request goes out in one call and the reply comes in one, with the same head as the last one. Whatever
-else happens goes the long way through `_Connection.finish`, which does all of the protocol. With the same head, byte
-for byte, the parser would find the same again, so it is not asked: 1.9 us of the 11 a request takes.
+else happens goes the long way through `SocketConnection.finish`, which does all of the protocol. With the same head,
+byte for byte, the parser would find the same again, so it is not asked: 1.9 us of the 11 a request takes.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import MILLISECOND, SECOND
-from loadkit.wire.base import BrokenExchange, Clock, Exchange, Failure, Note, Origin, Request, Sender
+from loadkit.wire.base import BrokenExchange, Clock, Exchange, Failure, Note, Origin, Request
 from loadkit.wire.channel import (
     ANCILLARY,
     BUFFER,
@@ -27,7 +29,8 @@ from loadkit.wire.channel import (
     stamp_of,
     timespec,
 )
-from loadkit.wire.http1 import ReplyReader
+from loadkit.wire.flow import Flow
+from loadkit.wire.http1 import PulledReader, ReplyReader
 from loadkit.wire.reply import Reply
 
 if TYPE_CHECKING:
@@ -41,6 +44,10 @@ JITTER: Final = 20_000
 EARLY: Final = 200_000
 # the wall clock was set if it moved more than this against the monotonic one
 STEP: Final = 1 * MILLISECOND
+
+
+Payable: TypeAlias = Callable[..., Exchange]
+"""A `Sender` that may be given another payload than its request's, for this once."""
 
 
 class SocketWire:
@@ -58,13 +65,17 @@ class SocketWire:
         """Look the name up; `UsageError` if there is no such host, or the TLS files cannot be used."""
         if origin.tls and not self._context:
             self._context = tls_context(self._scenario)
-        self._addresses[origin] = _look_up(origin)
+        try:
+            self._addresses[origin] = look_up(origin)
+        except (OSError, UnicodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"cannot resolve the host {origin.host!r}: {reason}") from None
 
-    def connect(self, origin: Origin) -> _Connection:
+    def connect(self, origin: Origin) -> SocketConnection:
         """A connection for one thread, not opened yet."""
         timeout = cast(float, self._scenario.timeout)
         context = self._context if origin.tls else None
-        return _Connection(origin, self._addresses[origin], context, self._clock, round(timeout * SECOND))
+        return SocketConnection(origin, self._addresses[origin], context, self._clock, round(timeout * SECOND))
 
 
 def tls_context(scenario: Scenario) -> ssl.SSLContext:
@@ -96,33 +107,31 @@ def tls_context(scenario: Scenario) -> ssl.SSLContext:
     return context
 
 
-def _look_up(origin: Origin) -> list[Address]:
+def look_up(origin: Origin) -> list[Address]:
+    """The addresses of a place; raises `OSError` or `UnicodeError` if there are none."""
     if origin.unix:
         return [(socket.AF_UNIX, origin.unix)]
-    try:
-        found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"cannot resolve the host {origin.host!r}: {reason}") from None
+    found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
     return [(family, address) for family, _, _, _, address in found]
 
 
-class _Connection:
+class SocketConnection:
     """One connection; see `wire.base.Connection`."""
 
     __slots__ = (
-        "_addresses",
         "_anchor",
         "_clock",
         "_context",
-        "_last",
         "_opening",
-        "_origin",
         "_timeout",
         "aborted",
+        "addresses",
         "channel",
+        "flows",
         "fresh_until",
+        "last",
         "memo",
+        "origin",
         "unstamped",
     )
 
@@ -134,13 +143,16 @@ class _Connection:
         clock: Clock,
         timeout: int,
     ) -> None:
-        self._origin = origin
-        self._addresses = addresses
+        self.origin = origin
+        self.addresses = addresses
         self._context = context
         self._clock = clock
         self._timeout = timeout
         self._opening: list[socket.socket | None] = [None]
-        self._last: tuple[str, bytes, bytes, bool] = ("", b"", b"", False)
+        self.last: tuple[str, bytes, bytes, bool] = ("", b"", b"", False)
+        """URL, head and body of the last reply that was kept, and whether the body was cut."""
+        self.flows: set[Flow] = set()
+        """Replies whose bodies are still being pulled, each on a channel that it took from here."""
         self.channel: Channel | None = None
         self.fresh_until = 0
         """Until then the connection may be used without a look at it."""
@@ -162,22 +174,23 @@ class _Connection:
             return Note(broken.failure)
         return Note(connects=1, connect_time=self._clock.now() - began)
 
-    def sender(self, request: Request) -> Sender:
-        """The function for this request on this connection."""
+    def sender(self, request: Request) -> Payable:
+        """The function for this request on this connection; its one argument, if given, is another payload."""
         if not STAMPS:
-            return lambda: self.finish(request)
+            return lambda payload=request.payload: self.finish(_paid(request, payload))
         return _tls_sender(self, request) if self._context else _plain_sender(self, request)
 
     def reply(self) -> Reply:
         """The last reply of a request that keeps bodies."""
-        url, head, body, truncated = self._last
+        url, head, body, truncated = self.last
         return Reply(head=head, body=body, url=url, truncated=truncated)
 
     def abort(self) -> None:
         """Shut the socket down under the thread that waits on it."""
         self.aborted = True
         channel = self.channel
-        for sock in (channel.sock if channel else None, self._opening[0]):
+        flowing = [flow.channel.sock for flow in tuple(self.flows)]
+        for sock in (channel.sock if channel else None, self._opening[0], *flowing):
             if sock:
                 # it may be closed already, which is what we want
                 with suppress(OSError):
@@ -213,6 +226,35 @@ class _Connection:
         self._settle(request, reader, taken)
         return reader.status, attempt.sent, arrived, taken, reader.size, attempt.note(None)
 
+    def begin(self, request: Request, pieces: Iterable[bytes] | None = None) -> Flow | Exchange:
+        """Send the request, and `pieces` behind its payload; the reply up to its head, or how that failed.
+
+        The body is pulled from the `Flow`, which has the channel for itself until then: another request on this
+        connection opens a new one.
+        """
+        attempt = _Attempt(self, request, 0, pieces, halts=True)
+        self.memo = None
+        try:
+            reader = attempt.run(0, None, None)
+        except BrokenExchange as broken:
+            self.close()
+            now = self._clock.now()
+            return 0, attempt.sent, now, now, attempt.size, attempt.note(broken.failure)
+        except BaseException:
+            # what the pieces raised: half a request was sent
+            self.close()
+            raise
+        channel, self.channel = cast(Channel, self.channel), None
+        return Flow(self, channel, attempt, cast(PulledReader, reader))
+
+    def take_back(self, channel: Channel) -> None:
+        """Go on with a channel that a flow is done with, if none was opened in the meantime."""
+        if self.channel or self.aborted:
+            channel.close()
+            return
+        self.channel = channel
+        self.fresh_until = channel.taken + RESTED
+
     def _settle(self, request: Request, reader: ReplyReader, taken: int) -> None:
         if request.keep is not None:
             self.remember(request, reader.head, bytes(reader.kept), reader.truncated)
@@ -225,7 +267,7 @@ class _Connection:
 
     def remember(self, request: Request, head: bytes, body: bytes, truncated: bool) -> None:
         """Keep the reply for `reply()`."""
-        self._last = (request.url, head, body, truncated)
+        self.last = (request.url, head, body, truncated)
 
     def usable(self) -> bool:
         """Whether there is an open connection on which nothing has come that nobody asked for."""
@@ -238,9 +280,7 @@ class _Connection:
         if self.aborted:
             raise BrokenExchange(Failure("disconnect", "aborted"))
         try:
-            self.channel = open_channel(
-                self._origin, self._addresses, self._context, self._clock, timeout, self._opening
-            )
+            self.channel = open_channel(self.origin, self.addresses, self._context, self._clock, timeout, self._opening)
         finally:
             self._opening[0] = None
 
@@ -278,17 +318,38 @@ UNASKED: Final = Failure("protocol", "the server sent a reply before it was aske
 class _Attempt:
     """One exchange the long way, with the second try that RFC 9110 (9.2.2) allows."""
 
-    __slots__ = ("_connection", "_deadline", "_request", "connect_time", "connects", "reconnects", "sent", "size")
+    __slots__ = (
+        "_connection",
+        "_halts",
+        "_pieces",
+        "_request",
+        "connect_time",
+        "connects",
+        "deadline",
+        "reconnects",
+        "sent",
+        "size",
+    )
 
-    def __init__(self, connection: _Connection, request: Request, sent: int) -> None:
+    def __init__(
+        self,
+        connection: SocketConnection,
+        request: Request,
+        sent: int,
+        pieces: Iterable[bytes] | None = None,
+        *,
+        halts: bool = False,
+    ) -> None:
         self._connection = connection
         self._request = request
+        self._pieces = pieces
+        self._halts = halts
         self.sent = sent
         self.size = 0
         self.connects = 0
         self.reconnects = 0
         self.connect_time = 0
-        self._deadline = (sent or connection._clock.now()) + request.timeout
+        self.deadline = (sent or connection._clock.now()) + request.timeout
 
     def note(self, failure: Failure | None) -> Note | None:
         """What was out of the ordinary, if anything was."""
@@ -307,13 +368,15 @@ class _Attempt:
             return self._read(reader, data, met, sending=sending)
         except BrokenExchange as broken:
             stale = reused and broken.failure.kind in ("disconnect", "send") and not reader.begun
-            if not stale or not self._request.idempotent:
+            if not stale or not self._request.idempotent or self._pieces is not None:
                 raise
         self._reopen()
         return self._read(self._reader(), None, self._send(), sending=True)
 
     def _reader(self) -> ReplyReader:
-        return ReplyReader(method=self._request.method, keep=self._request.keep)
+        if self._halts:
+            return PulledReader(method=self._request.method)
+        return ReplyReader(method=self._request.method, keep=self._request.keep, strict=self._request.strict)
 
     def _ready(self) -> bool:
         """Have an open connection; whether it was used before."""
@@ -332,10 +395,10 @@ class _Attempt:
     def _open(self) -> None:
         clock = self._connection._clock
         began = clock.now()
-        left = self._deadline - began
+        left = self.deadline - began
         if left <= 0:
-            raise self._timed_out()
-        self._connection._open(left)
+            raise self.timed_out()
+        self._connection._open(left if self._request.connecting is None else min(left, self._request.connecting))
         self.connects += 1
         self.connect_time += clock.now() - began
 
@@ -348,16 +411,32 @@ class _Attempt:
         """Send the request; an error is kept, for the server may have replied before it closed."""
         channel = self._channel()
         if not went:
-            if channel.armed != self._request.timeout:
-                channel.arm(self._request.timeout)
+            if channel.armed != self._request.span:
+                channel.arm(self._request.span)
             self.sent = self._connection._clock.now()
         try:
-            channel.send_all(self._request.payload[went:], self._deadline)
+            channel.send_all(self._request.payload[went:], self.deadline)
+            if self._pieces is not None:
+                self._send_pieces(channel, self._pieces)
+        except _PieceError as error:
+            raise error.cause from None
         except (TimeoutError, BlockingIOError):
-            raise self._timed_out() from None
+            raise self.timed_out() from None
         except OSError as error:
             return error
         return None
+
+    def _send_pieces(self, channel: Channel, pieces: Iterable[bytes]) -> None:
+        """What the pieces themselves raise is not a failure to send, even if it is an `OSError`."""
+        waiting = iter(pieces)
+        while True:
+            try:
+                piece = next(waiting, None)
+            except OSError as error:
+                raise _PieceError(error) from None
+            if piece is None:
+                return
+            channel.send_all(piece, self.deadline)
 
     def _read(self, reader: ReplyReader, data: bytes | None, met: OSError | None, *, sending: bool) -> ReplyReader:
         """Read the reply, and turn what goes wrong into a failure; `met` is what sending or reading met before."""
@@ -367,15 +446,15 @@ class _Attempt:
                 raise met
             self._read_on(reader, data)
         except (TimeoutError, BlockingIOError):
-            raise self._timed_out(reader.size) from None
+            raise _told(self.timed_out(reader.size), reader) from None
         except OSError as error:
             # what TLS has to say about it is the reason why sending failed
             cause = error if isinstance(error, ssl.SSLError) else met or error
-            raise BrokenExchange(_lost(cause, reader.size, sending=sending)) from None
+            raise _told(BrokenExchange(_lost(cause, reader.size, sending=sending)), reader) from None
         except BrokenExchange as broken:
             if met and not reader.size and broken.failure.kind == "disconnect":
                 raise BrokenExchange(_lost(met, 0, sending=True)) from None
-            raise
+            raise _told(broken, reader) from None
         finally:
             self.size += reader.size
         # a server that stopped reading our request is not asked again
@@ -385,27 +464,53 @@ class _Attempt:
     def _read_on(self, reader: ReplyReader, data: bytes | None) -> None:
         channel = self._channel()
         if data is None:
-            data = channel.receive(self._deadline)
+            data = channel.receive(self.deadline)
         if data and self._connection.is_early(channel.stamp, self.sent):
             raise BrokenExchange(UNASKED)
         while data:
             if reader.feed(data):
-                self._see_the_end(reader, channel)
+                self.see_the_end(reader, channel)
                 return
-            data = channel.receive(self._deadline)
+            if self._halts and reader.head:
+                return
+            data = channel.receive(self.deadline)
         reader.end(ragged=channel.ragged)
 
     @staticmethod
-    def _see_the_end(reader: ReplyReader, channel: Channel) -> None:
+    def see_the_end(reader: ReplyReader, channel: Channel) -> None:
+        """Fail if more came than the reply; use the connection no more if its end came, too."""
         left = channel.leftover()
         if left:
             raise BrokenExchange(Failure("protocol", f"{len(left):,} bytes more than the reply announced"))
         reader.keep_alive = reader.keep_alive and left is None
 
-    def _timed_out(self, size: int = 0) -> BrokenExchange:
-        span = self._request.timeout / SECOND
+    def now(self) -> int:
+        """The time of the connection's clock."""
+        return self._connection._clock.now()
+
+    @staticmethod
+    def lost(error: OSError, size: int) -> Failure:
+        """The failure that an error of the socket is, `size` bytes of the reply having come."""
+        return _lost(error, size, sending=False)
+
+    def timed_out(self, size: int = 0) -> BrokenExchange:
+        """The failure of one that took too long, `size` bytes of the reply having come."""
+        request = self._request
         got = f", {size:,} bytes of the reply had come" if size else ""
-        return BrokenExchange(Failure("timeout", f"no whole reply within {span:g} s{got}"))
+        if request.span < request.timeout and self._connection._clock.now() < self.deadline:
+            return BrokenExchange(Failure("timeout", f"nothing came for {request.span / SECOND:g} s{got}"))
+        return BrokenExchange(Failure("timeout", f"no whole reply within {request.timeout / SECOND:g} s{got}"))
+
+
+def _told(broken: BrokenExchange, reader: ReplyReader) -> BrokenExchange:
+    """The same with a word on how far the reply had come."""
+    return BrokenExchange(replace(broken.failure, headed=True)) if reader.head else broken
+
+
+class _PieceError(Exception):
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 def _lost(error: OSError, size: int, *, sending: bool) -> Failure:
@@ -419,28 +524,32 @@ def _lost(error: OSError, size: int, *, sending: bool) -> Failure:
     )
 
 
-def _plain_sender(connection: _Connection, request: Request) -> Sender:
-    payload, length, timeout, keep = request.payload, len(request.payload), request.timeout, request.keep
+def _paid(request: Request, payload: bytes) -> Request:
+    return request if payload is request.payload else replace(request, payload=payload)
+
+
+def _plain_sender(connection: SocketConnection, request: Request) -> Payable:
+    own, span, keep = request.payload, request.span, request.keep
     clock, finish = connection._clock, connection.finish
     believed, is_early = connection.believed, connection.is_early
     now = clock.now
     head, size, status = b"\0", -1, 0
 
-    def send() -> Exchange:
+    def send(payload: bytes = own) -> Exchange:
         nonlocal head, size, status
         sent = now()
         channel = connection.channel
-        if channel is None or sent > connection.fresh_until or channel.armed != timeout:
-            return finish(request)
+        if channel is None or sent > connection.fresh_until or channel.armed != span:
+            return finish(_paid(request, payload))
         sock = channel.sock
         went = 0
         try:
             went = sock.send(payload)
-            if went != length:
-                return finish(request, sent, went)
+            if went != len(payload):
+                return finish(_paid(request, payload), sent, went)
             data, ancillary, _, _ = sock.recvmsg(BUFFER, ANCILLARY)
         except OSError as error:
-            return finish(request, sent, went, None, error)
+            return finish(_paid(request, payload), sent, went, None, error)
         taken = now()
         if ancillary:
             seconds, rest = timespec(ancillary[0][2])
@@ -457,7 +566,7 @@ def _plain_sender(connection: _Connection, request: Request) -> Sender:
                     connection.remember(request, head, data[len(head) :][:keep], truncated=size - len(head) > keep)
                 return status, sent, arrived, taken, size, None
         channel.stamp, channel.taken = stamp, taken
-        exchange = finish(request, sent, length, data)
+        exchange = finish(_paid(request, payload), sent, len(payload), data)
         if connection.memo:
             head, size, status = connection.memo
         return exchange
@@ -465,19 +574,19 @@ def _plain_sender(connection: _Connection, request: Request) -> Sender:
     return send
 
 
-def _tls_sender(connection: _Connection, request: Request) -> Sender:
-    payload, timeout, keep = request.payload, request.timeout, request.keep
+def _tls_sender(connection: SocketConnection, request: Request) -> Payable:
+    own, span, keep = request.payload, request.span, request.keep
     clock, finish = connection._clock, connection.finish
     believed, is_early = connection.believed, connection.is_early
     now = clock.now
     head, size, status = b"\0", -1, 0
 
-    def send() -> Exchange:
+    def send(payload: bytes = own) -> Exchange:
         nonlocal head, size, status
         sent = now()
         channel = cast(TlsChannel, connection.channel)
-        if channel is None or sent > connection.fresh_until or channel.armed != timeout:
-            return finish(request)
+        if channel is None or sent > connection.fresh_until or channel.armed != span:
+            return finish(_paid(request, payload))
         sock = channel.sock
         went = 0
         try:
@@ -486,22 +595,22 @@ def _tls_sender(connection: _Connection, request: Request) -> Sender:
             went = sock.send(cipher)
             if went != len(cipher):
                 channel.rest = cipher[went:]
-                return finish(request, sent, len(payload))
+                return finish(_paid(request, payload), sent, len(payload))
             data, ancillary, _, _ = sock.recvmsg(BUFFER, ANCILLARY)
         except OSError as error:
-            return finish(request, sent, len(payload) if went else 0, None, error)
+            return finish(_paid(request, payload), sent, len(payload) if went else 0, None, error)
         taken = now()
         channel.stamp, channel.taken = stamp_of(ancillary), taken
         if not data:
-            return finish(request, sent, len(payload), data)
+            return finish(_paid(request, payload), sent, len(payload), data)
         channel.incoming.write(data)
         try:
             plain = channel.tls.read(BUFFER)
         except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
             # a part of a record, or the end, which the long way will meet again
-            return finish(request, sent, len(payload))
+            return finish(_paid(request, payload), sent, len(payload))
         except OSError as error:
-            return finish(request, sent, len(payload), None, error)
+            return finish(_paid(request, payload), sent, len(payload), None, error)
         if len(plain) == size and plain.startswith(head) and not channel.incoming.pending:
             arrived = channel.stamp - clock.wall_offset
             if not sent <= arrived <= taken:
@@ -511,7 +620,7 @@ def _tls_sender(connection: _Connection, request: Request) -> Sender:
                 if keep is not None:
                     connection.remember(request, head, plain[len(head) :][:keep], truncated=size - len(head) > keep)
                 return status, sent, arrived, taken, size, None
-        exchange = finish(request, sent, len(payload), plain)
+        exchange = finish(_paid(request, payload), sent, len(payload), plain)
         if connection.memo:
             head, size, status = connection.memo
         return exchange

@@ -1,0 +1,361 @@
+"""Our wire as an adapter of `requests`: its session does redirects, cookies, hooks and authentication on top."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidURL, SSLError
+from requests.utils import select_proxy
+from urllib3 import Timeout
+from urllib3.exceptions import InsecureRequestWarning
+
+from loadkit.plan.units import SECOND
+from loadkit.wire.base import BrokenExchange, Clock, Exchange, Failure, Note, Origin, Request
+from loadkit.wire.clock import SystemClock
+from loadkit.wire.encode import host_of, message, origin_of
+from loadkit.wire.flow import Flow
+from loadkit.wire.lookups import Cert, Lookups, Verify
+from loadkit.wire.raised import UnfitHeader, exception_of
+from loadkit.wire.raw import Pull, raw_of
+from loadkit.wire.response import Response
+from loadkit.wire.sockets import SocketConnection
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
+
+FOREVER: Final = 10 * 365 * 24 * 3600 * SECOND
+BLOCK: Final = 16 * 1024
+SCHEMES: Final = ("http", "https", "http+unix")
+
+
+class Asked(NamedTuple):
+    """What an exchange was about: the method, the URL without its query, and the `name=` of the call, if any."""
+
+    method: str
+    url: str
+    name: str | None
+
+
+Observer: TypeAlias = Callable[[Asked, Exchange, int], object]
+"""Called once for each exchange, each hop of a redirect too: what was asked, how it went, bytes of the request."""
+
+Place: TypeAlias = tuple[Origin, Verify, Cert]
+
+
+@dataclass(slots=True)
+class Call:
+    """What one call of the user's said that `requests` knows nothing of; its hops share the deadline."""
+
+    name: str | None = None
+    deadline: int | None = None
+    """An instant of the monotonic clock."""
+
+
+class WireAdapter(HTTPAdapter):
+    """Sends over our wire what it can; the rest (proxies) as `HTTPAdapter` does, over urllib3."""
+
+    def __init__(self, clock: Clock, lookups: Lookups | None = None, body_limit: int = 2**63) -> None:
+        cast(Any, super()).__init__()
+        self.clock = clock
+        self.lookups = lookups or Lookups()
+        self.body_limit = body_limit
+        self.observe: Observer | None = None
+        self.call = Call()
+        self.aborted = False
+        self.over_the_wire = 0
+        """Exchanges so far that went over our wire, those of the fast path apart."""
+        self.over_urllib3 = 0
+        self.connections: dict[Place, SocketConnection] = {}
+        weakref.finalize(self, _close_all, self.connections)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", cast(Any, super()).__getstate__()) | {"body_limit": self.body_limit}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        WireAdapter.__init__(self, SystemClock(), body_limit=state.pop("body_limit"))
+        cast(Any, super()).__setstate__(state)
+
+    def send(  # type: ignore[override]
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Verify = True,
+        cert: Cert = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        """Send a request over the wire and read the head of the reply; raises `requests.RequestException`."""
+        if not self.takes(request, proxies):
+            return self._send_elsewhere(request, stream, timeout, verify, cert, proxies)
+        ready = self.ready(request, timeout)
+        self.over_the_wire += 1
+        asked = Asked(ready.method, ready.url, self.call.name)
+        told = _Told(self, asked, len(ready.payload))
+        self.call.name = None
+        connection = self.connection(request, ready.origin, verify, cert, asked)
+        begun = connection.begin(ready, _pieces(request, told))
+        if not isinstance(begun, Flow):
+            raise self._failed(begun, told, request, ready.origin)
+        return self._response(request, begun, told)
+
+    def takes(self, request: PreparedRequest, proxies: Any) -> bool:
+        """Whether our wire can do this one."""
+        url = request.url or ""
+        return urlsplit(url).scheme.lower() in SCHEMES and not select_proxy(url, proxies)
+
+    def ready(
+        self, request: PreparedRequest, timeout: Any, *, keep: int | None = None, span: int | None = None
+    ) -> Request:
+        """The request as bytes, with its deadlines; of a body that is not text or bytes only the head."""
+        connecting, patience = patience_of(timeout)
+        origin, address = _origin(request)
+        return Request(
+            origin=origin,
+            method=request.method or "",
+            url=bare(request.url or ""),
+            payload=self._payload(request, origin, address),
+            prepared=request,
+            timeout=self._left(timeout, span),
+            keep=keep,
+            strict=keep is not None,
+            patience=patience,
+            connecting=connecting,
+        )
+
+    def connection(
+        self, request: PreparedRequest, origin: Origin, verify: Verify, cert: Cert, asked: Asked
+    ) -> SocketConnection:
+        """The session's connection to a place; raises `requests.RequestException` if there is no such place."""
+        place = (origin, verify, cert) if origin.tls else (origin, None, None)
+        found = self.connections.get(place)
+        if found is None or not found.channel:
+            try:
+                addresses = self.lookups.addresses(origin)
+            except BrokenExchange as broken:
+                raise self._never_sent(broken.failure, asked, request) from None
+            if found is None:
+                context = self._context(request, verify, cert) if origin.tls else None
+                if context and not verify:
+                    # what urllib3 would say, once a connection
+                    warnings.warn(f"certificates of {origin} are not verified", InsecureRequestWarning, stacklevel=2)
+                found = SocketConnection(origin, addresses, context, self.clock, FOREVER)
+                self.connections[place] = found
+            found.addresses = addresses
+        if self.aborted:
+            # it may have come after those that were there were told
+            found.abort()
+        return found
+
+    def abort(self) -> None:
+        """End the exchanges under way, from whatever thread; all later ones fail at once."""
+        self.aborted = True
+        for connection in list(self.connections.values()):
+            connection.abort()
+
+    def close(self) -> None:
+        """Close all connections; what is sent after it opens new ones."""
+        _close_all(self.connections)
+        cast(Any, super()).close()
+
+    # --
+
+    def _left(self, timeout: Any, span: int | None) -> int:
+        spans = [FOREVER if span is None else span]
+        if isinstance(timeout, Timeout) and isinstance(timeout.total, int | float):
+            spans.append(round(timeout.total * SECOND))
+        if span is None and self.call.deadline is not None:
+            # what is over already fails as soon as it is tried
+            spans.append(max(self.call.deadline - self.clock.now(), 1))
+        return min(spans)
+
+    def _payload(self, request: PreparedRequest, origin: Origin, address: str) -> bytes:
+        target = cast(Any, self).request_url(request, None)
+        headers = dict(request.headers)
+        if "accept-encoding" not in request.headers:
+            # as http.client says it for whoever says nothing
+            headers["Accept-Encoding"] = "identity"
+        if _is_chunked(request) and "transfer-encoding" not in request.headers:
+            headers["Transfer-Encoding"] = "chunked"
+        body: Any = request.body
+        content = body.encode() if isinstance(body, str) else bytes(body) if isinstance(body, _BYTES) else b""
+        try:
+            return message(
+                str(request.method),
+                target,
+                host_of(origin, urlsplit(address).hostname or origin.host),
+                headers,
+                content,
+            )
+        except ValueError as error:
+            raise UnfitHeader(str(error), request=request) from None
+
+    def _context(self, request: PreparedRequest, verify: Verify, cert: Cert) -> Any:
+        try:
+            return self.lookups.context(verify, cert)
+        except requests.RequestException:
+            raise
+        except OSError as error:
+            # requests passes its own OSError on; what ssl says of a file is an SSLError
+            if type(error) is OSError:
+                raise
+            raise SSLError(str(error), request=request) from None
+
+    def _response(self, request: PreparedRequest, flow: Flow, told: _Told) -> Response:
+        head = flow.reader.head
+        response = Response()
+        pull = Pull(head, str(request.method), flow=flow, ended=lambda: told.tell(flow.exchange))
+        built = cast(Any, self).build_response(request, raw_of(head, str(request.method), pull))
+        response.__dict__.update(built.__dict__)
+        response._limit = self.body_limit
+        return response
+
+    def _failed(self, exchange: Exchange, told: _Told, request: PreparedRequest, origin: Origin) -> Exception:
+        told.tell(exchange)
+        note = exchange[-1]
+        assert note
+        assert note.failure
+        if note.failure.kind == "connect":
+            self.lookups.forget(origin)
+        return exception_of(note.failure, request)
+
+    def _never_sent(self, failure: Failure, asked: Asked, request: PreparedRequest) -> Exception:
+        now = self.clock.now()
+        if self.observe:
+            self.observe(asked, (0, 0, now, now, 0, Note(failure)), 0)
+        return exception_of(failure, request)
+
+    def _send_elsewhere(self, request: PreparedRequest, *settings: Any) -> requests.Response:
+        self.over_urllib3 += 1
+        if self.aborted:
+            raise requests.ConnectionError("aborted", request=request)
+        return self.time(request, lambda: super(WireAdapter, self).send(request, *settings))
+
+    def time(self, request: PreparedRequest, send: Callable[[], requests.Response]) -> requests.Response:
+        """Observe an exchange that others make: up to its head, for what is read later is not seen here."""
+        asked = Asked(str(request.method), bare(request.url or ""), self.call.name)
+        self.call.name = None
+        sent = self.clock.now()
+        status, note = 0, None
+        try:
+            response = send()
+            status = response.status_code
+        except requests.RequestException as error:
+            note = Note(failure_of(error))
+            raise
+        finally:
+            now = self.clock.now()
+            if self.observe and (status or note):
+                self.observe(asked, (status, sent, now, now, 0, note), 0)
+        return response
+
+
+class _Told:
+    """Tells the observer once of an exchange, whenever it is over."""
+
+    __slots__ = ("_adapter", "asked", "size")
+
+    def __init__(self, adapter: WireAdapter, asked: Asked, size: int) -> None:
+        self._adapter = adapter
+        self.asked = asked
+        self.size = size
+        """Bytes of the request."""
+
+    def tell(self, exchange: Exchange | None) -> None:
+        """The first time it is called with an exchange, that is what it was."""
+        observe = self._adapter.observe
+        if observe and exchange:
+            observe(self.asked, exchange, self.size)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What kind of failure an exception of `requests` tells of."""
+    if isinstance(error, SSLError):
+        return Failure("tls", str(error))
+    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
+        return Failure("connect", str(error))
+    if isinstance(error, requests.Timeout):
+        return Failure("timeout", str(error))
+    return Failure("disconnect", str(error))
+
+
+def patience_of(timeout: Any) -> tuple[int | None, int | None]:
+    """What `timeout=` says of connecting and of waiting between bytes, in nanoseconds; raises `ValueError`."""
+    if timeout is None:
+        return None, None
+    if isinstance(timeout, tuple):
+        if len(timeout) != 2:
+            raise ValueError(f"cannot use timeout={timeout!r}; write (connect, read), or one number for both")
+        timeout = Timeout(connect=timeout[0], read=timeout[1])
+    elif not isinstance(timeout, Timeout):
+        timeout = Timeout(connect=timeout, read=timeout)
+    read = timeout._read if isinstance(timeout._read, int | float) else None
+    connect = timeout.connect_timeout
+    connecting = round(connect * SECOND) if isinstance(connect, int | float) else None
+    return connecting, None if read is None else round(read * SECOND)
+
+
+def bare(url: str) -> str:
+    """A URL without what is not shown: query, fragment, name and password."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+_BYTES: Final = (bytes, bytearray, memoryview)
+
+
+def _origin(request: PreparedRequest) -> tuple[Origin, str]:
+    try:
+        return origin_of(request.url or "")
+    except (AssertionError, ValueError) as error:
+        raise InvalidURL(f"no host, or no port, in the URL {request.url!r}: {error}", request=request) from None
+
+
+def _is_chunked(request: PreparedRequest) -> bool:
+    return request.body is not None and "content-length" not in request.headers
+
+
+def _pieces(request: PreparedRequest, told: _Told) -> Iterable[bytes] | None:
+    """A body that is a file or an iterable, as it goes over the wire; None for one that is there already."""
+    body: Any = request.body
+    if body is None or (isinstance(body, str | bytes | bytearray | memoryview) and not _is_chunked(request)):
+        return None
+    return _counted(_framed(_blocks(body)) if _is_chunked(request) else _blocks(body), told)
+
+
+def _blocks(body: Any) -> Iterator[bytes]:
+    if isinstance(body, str | bytes | bytearray | memoryview):
+        blocks: Iterable[Any] = [body]
+    else:
+        blocks = iter(lambda: body.read(BLOCK), None) if hasattr(body, "read") else body
+    for block in blocks:
+        if not block:
+            if hasattr(body, "read"):
+                return
+            continue
+        yield block.encode() if isinstance(block, str) else bytes(block)
+
+
+def _framed(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    for block in blocks:
+        yield b"%x\r\n%s\r\n" % (len(block), block)
+    yield b"0\r\n\r\n"
+
+
+def _counted(pieces: Iterable[bytes], told: _Told) -> Iterator[bytes]:
+    for piece in pieces:
+        told.size += len(piece)
+        yield piece
+
+
+def _close_all(connections: dict[Place, SocketConnection]) -> None:
+    for connection in list(connections.values()):
+        connection.close()
+        for flow in tuple(connection.flows):
+            flow.close()

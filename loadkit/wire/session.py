@@ -1,0 +1,401 @@
+"""A `requests.Session` on loadkit's own wire: the requests API at the speed of a socket.
+
+The common call takes a fast path: the request is prepared once and sent again as bytes for as long as nothing of the
+session has changed, and the parts of its reply are made when they are looked at. Everything else goes through
+`requests` itself, with our wire as its adapter. The path is a matter of cost alone, never of the result.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+import requests
+from requests import cookies as cookies_of
+from requests.models import REDIRECT_STATI
+from requests.utils import default_user_agent
+
+import loadkit
+from loadkit.plan.errors import UsageError
+from loadkit.plan.units import SECOND, Duration, Size, nanoseconds, seconds
+from loadkit.plan.units import size as size_of
+from loadkit.wire.adapter import FOREVER, Asked, Call, Observer, WireAdapter
+from loadkit.wire.base import Clock, Exchange
+from loadkit.wire.clock import SystemClock
+from loadkit.wire.lookups import Lookups
+from loadkit.wire.raised import exception_of
+from loadkit.wire.raw import Pull, raw_of
+from loadkit.wire.response import Head, Response
+from loadkit.wire.shot import NOTHING, Shot, body_of, frozen, loose_copy, prepare_shot
+from loadkit.wire.watched import Watched, WatchedCookies, WatchedDict, WatchedHeaders, environment
+
+BODY_LIMIT: Final = 256_000_000
+MAX_SHOTS: Final = 1024
+
+_now = time.monotonic_ns
+_new: Any = Response.__new__
+_extract: Any = cookies_of.extract_cookies_to_jar
+_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+_CONTAINERS: Final = ("headers", "cookies", "params", "proxies", "hooks", "adapters")
+# of whoever changes these in a subclass or on an instance, every request asks them
+_METHODS: Final = ("request", "send", "prepare_request", "merge_environment_settings", "resolve_redirects")
+_TELLING: Final = frozenset((*requests.Session.__attrs__, *_METHODS, "base_url", "deadline", "get_adapter"))
+
+
+class Session(requests.Session):
+    """A `requests.Session` that costs a thirtieth: same calls, same replies, same exceptions.
+
+    >>> with Session(base_url="http://127.0.0.1:8000") as http:
+    ...     http.get("/users/17", name="/users/{id}").json()
+
+    One thread at a time uses a session, as with `requests`; only `abort()` may come from another. It keeps one
+    connection to each place, and more only while `stream=True` replies are unread.
+
+    Beside what `requests` takes, each call takes `deadline=` (seconds, or text such as "2s", from the call to the last
+    byte, redirects included; `timeout=` keeps its meaning) and `name=` (what an observer calls it).
+
+    - `base_url`: what URLs without a scheme are joined to.
+    - `deadline`: of each call that does not say one.
+    - `body_limit`: bytes of a body that `.content` may have, decoded or not; beyond it a `BodyTooLarge` is raised.
+    - `lookups`: addresses and TLS contexts, shared by the sessions that are given the same.
+    - `observe`: told of each exchange; see `Observer`. It may be set and changed later.
+    - `clock`: another clock, for tests.
+    """
+
+    __attrs__ = (*requests.Session.__attrs__, "base_url", "deadline")
+    _shots: dict[Any, Shot]
+    _forget: Callable[[], None]
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        deadline: Duration | None = None,
+        body_limit: Size = BODY_LIMIT,
+        lookups: Lookups | None = None,
+        observe: Observer | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._begin()
+        super().__init__()
+        for name in _CONTAINERS:
+            setattr(self, name, _watched(getattr(self, name)))
+        self._wire = WireAdapter(clock or SystemClock(), lookups, size_of(body_limit, what="body_limit"))
+        for prefix in ("https://", "http://", "http+unix://"):
+            self.mount(prefix, self._wire)
+        self.headers["User-Agent"] = f"loadkit/{loadkit.__version__} {default_user_agent()}"
+        self.base_url = _checked(base_url)
+        self.deadline = None if deadline is None else _span(deadline)
+        self.observe = observe
+
+    def _begin(self) -> None:
+        shots: dict[Any, Shot] = {}
+        vars(self)["_shots"] = shots
+        vars(self)["_forget"] = shots.clear
+        self._loose: tuple[tuple[Any, Any], ...] = ()
+        self._calling = False
+        self._plain = all(getattr(type(self), name) is getattr(Session, name) for name in (*_METHODS, "get_adapter"))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name in _TELLING:
+            if isinstance(value, Watched):
+                value.bind(self._forget)
+            if name in _METHODS:
+                self._plain = False
+            self._forget()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._begin()
+        cast(Any, super()).__setstate__(state)
+        for name in _CONTAINERS:
+            setattr(self, name, _watched(getattr(self, name)))
+        ours = [adapter for adapter in self.adapters.values() if isinstance(adapter, WireAdapter)]
+        self._wire = ours[0] if ours else WireAdapter(SystemClock())
+
+    # -- what requests does not have
+
+    @property
+    def observe(self) -> Observer | None:
+        """Who is told of each exchange, failed ones and each hop of a redirect too, once it is over."""
+        return self._wire.observe
+
+    @observe.setter
+    def observe(self, observer: Observer | None) -> None:
+        self._wire.observe = observer
+
+    @property
+    def over_the_wire(self) -> int:
+        """Exchanges that went through `requests` and our wire; those of the fast path are not among them."""
+        return self._wire.over_the_wire
+
+    @property
+    def over_urllib3(self) -> int:
+        """Exchanges that our wire left to urllib3."""
+        return self._wire.over_urllib3
+
+    def abort(self) -> None:
+        """End the request under way in another thread, and fail all later ones at once with a `ConnectionError`.
+
+        For good: there is no way back. What urllib3 does (proxies) ends at its own timeout.
+        """
+        self._wire.abort()
+
+    # -- the calls
+
+    def get(self, url: Any, params: Any = None, **options: Any) -> requests.Response:
+        """Send a GET; see `requests.Session.get`."""
+        if params is None and not options and self._plain:
+            shot = self._shots.get(url) if url.__class__ is str else None
+            if shot is not None:
+                response = self._fire(shot, shot.payload, None)
+                if response is not None:
+                    return response
+        return super().get(url, params=params, **options)
+
+    def request(  # type: ignore[override]
+        self,
+        method: str,
+        url: Any,
+        params: Any = None,
+        data: Any = None,
+        headers: Any = None,
+        cookies: Any = None,
+        files: Any = None,
+        auth: Any = None,
+        timeout: Any = None,
+        allow_redirects: bool = True,
+        proxies: Any = None,
+        hooks: Any = None,
+        stream: bool | None = None,
+        verify: Any = None,
+        cert: Any = None,
+        json: Any = None,
+        *,
+        deadline: Duration | None = None,
+        name: str | None = None,
+    ) -> requests.Response:
+        """Send a request; see `requests.Session.request`, and this class for `deadline` and `name`."""
+        unusual = cookies or files or proxies or hooks or stream or auth is not None
+        if self._plain and not unusual and verify is None and cert is None and url.__class__ is str:
+            key, body = self._key(method, url, params, data, json, headers, timeout, allow_redirects, deadline, name)
+            if key is not None:
+                shot = self._shots.get(key)
+                if shot is None:
+                    request = requests.Request(
+                        method.upper(), self._joined(url), headers, None, data or {}, params or {}, json=json
+                    )
+                    shot = self._aim(key, request, timeout, allow_redirects, deadline, name)
+                if shot is not None:
+                    payload = shot.payload if body is None else shot.with_body(_bytes(body))
+                    response = self._fire(shot, payload, body)
+                    if response is not None:
+                        return response
+        with self._call(name, deadline):
+            return super().request(
+                *(method, self._joined(url), params, data, headers, cookies, files, auth, timeout, allow_redirects),
+                *(proxies, hooks, stream, verify, cert, json),
+            )
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send a prepared request; see `requests.Session.send`, and this class for `deadline` and `name`."""
+        name, deadline = options.pop("name", None), options.pop("deadline", None)
+        if self._calling and name is None and deadline is None:
+            return super().send(request, **options)
+        with self._call(name, deadline):
+            return super().send(request, **options)
+
+    def get_adapter(self, url: Any) -> Any:
+        """The adapter for a URL; one that is not ours is timed while somebody observes."""
+        adapter = cast(Any, super()).get_adapter(url)
+        if self.observe is None or isinstance(adapter, WireAdapter):
+            return adapter
+        return _Timed(adapter, self._wire)
+
+    def mount(self, prefix: Any, adapter: Any) -> None:
+        """Use an adapter for URLs that begin so."""
+        super().mount(prefix, adapter)
+        self._forget()
+
+    # -- the fast path
+
+    def _key(
+        self, method: Any, url: str, params: Any, data: Any, json: Any, headers: Any, *rest: Any
+    ) -> tuple[Any, Any]:
+        """What a request that is the same again has the same, and its body; None if it is left to requests."""
+        timeout, follow, deadline, name = rest
+        if json is None and not data and not (params or headers or timeout or deadline or name):
+            return (url if method == "GET" and follow else (method, url, follow)), None
+        kind = body_of(data, json)
+        params, headers = frozen(params), frozen(headers)
+        if kind is None or params is None or headers is None or type(timeout) not in _TIMEOUTS:
+            return None, None
+        body = None if kind[0] == NOTHING else kind[1]
+        return (method, url, follow, kind[0], params, headers, timeout, deadline, name), body
+
+    def _aim(
+        self, key: Any, request: requests.Request, timeout: Any, follow: bool, deadline: Any, name: str | None
+    ) -> Shot | None:
+        if len(self._shots) >= MAX_SHOTS:
+            self._forget()
+        span = self._span_of(deadline)
+        shot = prepare_shot(self, self._wire, request, timeout=timeout, span=span, name=name, follow=follow)
+        if shot is not None:
+            containers = [getattr(self, name) for name in _CONTAINERS]
+            self._loose = tuple((each, loose_copy(each)) for each in containers if not isinstance(each, Watched))
+            self._shots[key] = shot
+        return shot
+
+    def _fire(self, shot: Shot, payload: bytes, body: Any) -> requests.Response | None:
+        """Send it and make the reply; None if it has to be prepared anew."""
+        # the hot path: each line of it is paid for by every request
+        if (
+            _now() > shot.until
+            or shot.hooks
+            or (shot.environment is not None and environment() != shot.environment)
+            or (self._loose and any(each != copy for each, copy in self._loose))
+        ):
+            self._forget()
+            return None
+        exchange = shot.send(payload)
+        observe = shot.adapter.observe
+        if observe is not None:
+            observe(shot.asked, exchange, len(payload))
+        status, sent, arrived, _, _, note = exchange
+        if note is not None and note.failure is not None:
+            raise self._failed(exchange, shot, body)
+        _, raw_head, content, _ = shot.connection.last
+        head = shot.head
+        if head.raw is not raw_head:
+            head = shot.head = Head(raw_head)
+        response = _new(Response)
+        response.status_code = status
+        response._content = content
+        response._content_consumed = True
+        response._seen = (head, shot, body, arrived - sent)
+        return self._handled(shot, response, sent) if head.unusual else response
+
+    def _handled(self, shot: Shot, response: Response, sent: int) -> requests.Response:
+        """What `requests.Session.send` does with a reply that has cookies, a redirect or a coding."""
+        head = shot.head
+        if head.coded:
+            method = str(shot.prepared.method)
+            response.raw = raw_of(head.raw, method, Pull(head.raw, method, body=response._content))
+            response._content, response._content_consumed = False, False
+            response._limit = shot.adapter.body_limit
+        if head.cookies and shot.baked is not head:
+            _extract(self.cookies, response.request, response.raw)
+            # a max-age counts from now, each time
+            shot.baked = None if head.dated else head
+        if response.status_code in REDIRECT_STATI and response.is_redirect:
+            deadline = None if shot.span == FOREVER else sent + shot.span
+            return self._redirected(shot, response, Call(None, deadline))
+        response.content  # noqa: B018 - decoded now, so that what is wrong with it is raised now
+        return response
+
+    def _redirected(self, shot: Shot, response: Response, call: Call) -> requests.Response:
+        settings = dict(shot.settings)
+        hops = cast(Any, self).resolve_redirects(response, response.request, yield_requests=not shot.follow, **settings)
+        with self._as(call):
+            if not shot.follow:
+                response._next = next(hops, None)
+                response.content  # noqa: B018 - read now, as requests does
+                return response
+            history = [response, *hops]
+        last = history.pop()
+        if history:
+            last.history = history
+        last.content  # noqa: B018 - read now, as requests does
+        return cast(requests.Response, last)
+
+    def _failed(self, exchange: Exchange, shot: Shot, body: Any) -> requests.RequestException:
+        note = exchange[-1]
+        assert note
+        assert note.failure
+        if note.failure.kind == "connect":
+            # its name is looked up again
+            shot.adapter.lookups.forget(shot.connection.origin)
+            self._forget()
+        return exception_of(note.failure, shot.request(body))
+
+    # --
+
+    def _joined(self, url: Any) -> Any:
+        if self.base_url is None or not isinstance(url, str) or _ABSOLUTE.match(url):
+            return url
+        return self.base_url + (url if url.startswith("/") else f"/{url}" if url else "")
+
+    def _span_of(self, deadline: Duration | None) -> int:
+        chosen = self.deadline if deadline is None else _span(deadline)
+        return FOREVER if chosen is None else nanoseconds(chosen)
+
+    @contextmanager
+    def _call(self, name: str | None, deadline: Duration | None) -> Iterator[None]:
+        span = self._span_of(deadline)
+        with self._as(Call(name, None if span == FOREVER else self._wire.clock.now() + span)):
+            yield
+
+    @contextmanager
+    def _as(self, call: Call) -> Iterator[None]:
+        """What the adapter must know of the call under way; calls may be within calls, from hooks."""
+        before, calling = self._wire.call, self._calling
+        self._wire.call, self._calling = call, True
+        try:
+            yield
+        finally:
+            self._wire.call, self._calling = before, calling
+
+
+class _Timed:
+    """Somebody else's adapter, timed by our clock."""
+
+    def __init__(self, adapter: Any, wire: WireAdapter) -> None:
+        self._adapter = adapter
+        self._wire = wire
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        return self._wire.time(request, lambda: self._adapter.send(request, **options))
+
+
+_TIMEOUTS: Final = (type(None), int, float, tuple)
+
+
+def _bytes(body: str | bytes) -> bytes:
+    return body.encode() if isinstance(body, str) else body
+
+
+def _watched(container: Any) -> Any:
+    if isinstance(container, Watched):
+        return container
+    if isinstance(container, requests.cookies.RequestsCookieJar):
+        jar = WatchedCookies()
+        jar.update(container)
+        return jar
+    if isinstance(container, requests.structures.CaseInsensitiveDict):
+        return WatchedHeaders(container)
+    return WatchedDict(container)
+
+
+def _checked(base_url: str | None) -> str | None:
+    if base_url is None:
+        return None
+    if not re.match(r"(?i)https?://.|http\+unix://.", base_url):
+        raise UsageError(f"cannot use base_url={base_url!r}; write it like 'http://127.0.0.1:8000'")
+    return base_url.rstrip("/")
+
+
+def _span(deadline: Duration) -> float:
+    span = seconds(deadline, what="deadline")
+    if not 0 < span <= FOREVER / SECOND:
+        raise UsageError(f"cannot use deadline={deadline!r}; write it like '2s'")
+    return span
+
+
+__all__ = ["Asked", "Lookups", "Observer", "Response", "Session"]
