@@ -8,8 +8,9 @@ __version__ = "0.1.0"
 
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError
+from loadkit.plan.journey import Journey
 from loadkit.plan.phases import hold, ramp
-from loadkit.plan.scenario import Scenario
+from loadkit.plan.scenario import Scenario, scenario
 
 if TYPE_CHECKING:
     from loadkit.jobs.run import run
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Endpoint",
+    "Journey",
     "LoadkitError",
     "NothingToRun",
     "OutputError",
@@ -29,6 +31,7 @@ __all__ = [
     "hold",
     "ramp",
     "run",
+    "scenario",
 ]
 
 # what a scenario file does not need is imported when it is asked for: 20 ms against 130

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE: Final = 2000
 
+CUT: Final = Failure("check", "the run was over")
+"""The failure of a journey that the end of the run has cut off; it is counted as cut."""
+
+
+def is_refusal(failure: Failure | None) -> bool:
+    """Whether a request failed because it got no connection."""
+    return failure is not None and failure.kind in ("dns", "connect", "tls")
+
 
 def unexpected(status: int, good: frozenset[int]) -> Failure:
     """The failure of a reply with a status that is not good."""

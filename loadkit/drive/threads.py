@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
@@ -25,13 +25,17 @@ from loadkit.drive.supply import Supply
 from loadkit.drive.user import NEVER, Course, Shot, User
 from loadkit.measure.recording import Batch, Recording, Tape, second_of
 from loadkit.plan.errors import LoadkitError, UsageError
+from loadkit.plan.journey import Journey
 from loadkit.plan.pause import pauses
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.plan.workload import Closed, Open, Seat, workload
 from loadkit.wire.base import Clock, Connection, Origin, Request, Wire
 
 if TYPE_CHECKING:
+    from loadkit.drive.visitor import Visitor
+    from loadkit.plan.endpoint import Endpoint
     from loadkit.plan.scenario import Scenario
+    from loadkit.wire.lookups import Lookups
 
 STACK: Final = 256 * 1024
 """Bytes: 24 kB of it is used; 5,000 threads with the default of 8 MB would reserve 40 GB."""
@@ -84,31 +88,35 @@ class Driven:
 
 def drive(
     scenario: Scenario,
-    requests: list[Request],
+    requests: Sequence[Request | None],
     wire: Wire,
     clock: Clock,
     *,
     watch: Watcher | None = None,
     interrupts: Callable[[], int] = lambda: 0,
+    shared: object = None,
 ) -> Driven:
-    """Run a scenario whose endpoints became `requests`, in order.
+    """Run a scenario whose endpoints became `requests`, in order; its journeys, None there, are given `shared`.
 
     `interrupts` tells how often the user asked to stop: once drains, twice cuts. Raises `UsageError` before anything
     is sent when the machine does not allow so many threads or connections.
     """
-    return _Director(scenario, requests, wire, clock, watch, interrupts).run()
+    return _Director(scenario, requests, wire, clock, watch, interrupts, shared).run()
 
 
 class _Director:
     def __init__(
         self,
         scenario: Scenario,
-        requests: list[Request],
+        requests: Sequence[Request | None],
         wire: Wire,
         clock: Clock,
         watch: Watcher | None,
         interrupts: Callable[[], int],
+        shared: object,
     ) -> None:
+        self._shared = shared
+        self._lookups: Lookups | None = None
         self._scenario = scenario
         self._workload: Closed | Open = workload(scenario)
         self._requests = requests
@@ -134,6 +142,7 @@ class _Director:
         self._ended = 0
         self._cut_at = NEVER
         self._cpu = 0.0
+        self._told = False
         self._unreachable = False
         self._interrupted = False
 
@@ -148,7 +157,10 @@ class _Director:
     # -- before
 
     def _make_room(self) -> None:
-        per_thread = {request.origin for request in self._requests}
+        per_thread: set[object] = {request.origin for request in self._requests if request}
+        if self._scenario.journeys:
+            # a session of its own, of which nobody knows where it goes
+            per_thread.add(None)
         load = self._workload
         if isinstance(load, Closed):
             self._most_threads = len(load.seats)
@@ -158,7 +170,7 @@ class _Director:
                 # nobody asked for so many: fewer do where the machine allows fewer
                 self._most_threads = max(load.threads, min(load.max_threads, descriptors() // len(per_thread)))
         make_room(self._most_threads * len(per_thread))
-        if any(not origin.unix for origin in per_thread):
+        if any(not (isinstance(origin, Origin) and origin.unix) for origin in per_thread):
             check_ports(self._most_threads)
 
     def _first_users(self) -> list[User]:
@@ -192,15 +204,34 @@ class _Director:
         """What one thread sends in turn, over one connection to each origin."""
         connections: dict[Origin, Connection] = {}
         shots: dict[int, Shot] = {}
+        visitor: Visitor | None = None
         for position in turns:
-            if position not in shots:
-                origin = self._requests[position].origin
-                connection = connections.setdefault(origin, self._wire.connect(origin))
-                shots[position] = self._shot(position, connection)
+            if position in shots:
+                continue
+            plan, request = self._scenario.plans[position], self._requests[position]
+            if isinstance(plan, Journey):
+                visitor = visitor or self._visitor()
+                shots[position] = self._journey(plan, visitor)
+            else:
+                assert request
+                if request.origin not in connections:
+                    connections[request.origin] = self._wire.connect(request.origin)
+                shots[position] = self._shot(position, plan, request, connections[request.origin])
         return [shots[position] for position in turns]
 
-    def _shot(self, position: int, connection: Connection) -> Shot:
-        endpoint, request = self._scenario.endpoints[position], self._requests[position]
+    def _visitor(self) -> Visitor:
+        from loadkit.drive.visitor import Visitor
+        from loadkit.wire.lookups import Lookups
+
+        self._lookups = self._lookups or Lookups()
+        return Visitor(self._scenario, self._clock, self._lookups, self._shared)
+
+    @staticmethod
+    def _journey(journey: Journey, visitor: Visitor) -> Shot:
+        tape = Tape(journey.label, 0, "journey")
+        return Shot(send=visitor.journey(journey), tape=tape, connection=visitor, good=frozenset({0}), visitor=visitor)
+
+    def _shot(self, position: int, endpoint: Endpoint, request: Request, connection: Connection) -> Shot:
         return Shot(
             send=connection.sender(request),
             tape=Tape(self._rows[position], len(request.payload)),
@@ -230,7 +261,7 @@ class _Director:
 
     def _await_all(self, barrier: threading.Barrier) -> None:
         """Wait until all have connected; an interrupt ends their connecting, and nothing is sent then."""
-        while barrier.n_waiting < len(self._users):
+        while barrier.n_waiting < len(self._users) and not barrier.broken:
             if self._interrupts() and not self._interrupted:
                 self._interrupted = True
                 for user in self._users:
@@ -238,7 +269,11 @@ class _Director:
             self._show("starting", every=SHOW_EVERY)
             time.sleep(0.002)
         time.sleep(SETTLE)
-        barrier.wait()
+        try:
+            barrier.wait()
+        except threading.BrokenBarrierError:
+            # a thread could not be made ready; it is told when all have ended
+            self._began = self._course.stop_at = self._course.measured_from = self._clock.now()
 
     def _begin(self) -> None:
         """All are ready: set the course. Called by one thread while the others wait."""
@@ -288,6 +323,8 @@ class _Director:
                 user.abandon()
         self._collect()
         for user in self._users:
+            if isinstance(user.crash, UsageError):
+                raise user.crash
             if user.crash:
                 raise LoadkitError(f"a thread of loadkit failed: {user.crash!r}") from user.crash
         self._ended = self._clock.now() if left else max(user.ended for user in self._users)
@@ -336,10 +373,16 @@ class _Director:
             self._interrupted = True
             self._stop(now)
         if self._course.halt:
+            self._interrupted = self._interrupted or self._course.halt[1].is_interrupt
             self._stop(self._course.halt[0])
         if not self._scenario.keep_going and all(user.refusals >= GIVE_UP_AFTER for user in self._users):
             self._unreachable = True
             self._stop(now)
+        if now >= self._course.stop_at and not self._told:
+            # those in the middle of a journey may be long in code of their own
+            self._told = True
+            for user in self._users:
+                user.stop()
         late = now > self._course.stop_at + self._workload.graceful_stop
         if (asked > 1 or late) and not self._course.cutting:
             self._cut()
@@ -432,7 +475,7 @@ class _Director:
         self._show("draining")
         self._count_unsent()
         now = self._clock.now()
-        halt = self._course.halt[1] if self._course.halt else None
+        halt = self._course.halt[1] if self._course.halt and not self._course.halt[1].is_interrupt else None
         return Driven(
             recording=self._recording,
             measured_from=min(self._course.measured_from, now),

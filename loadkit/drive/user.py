@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from loadkit.drive.check import unexpected, verify
+from loadkit.drive.check import CUT, is_refusal, unexpected, verify
 from loadkit.measure.recording import Batch, Tape, second_of
 from loadkit.plan.errors import Halt
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Clock, Connection, Exchange, Failure, Sender
 
 if TYPE_CHECKING:
+    from loadkit.drive.visitor import Visitor
     from loadkit.wire.reply import Reply
 
 NEVER: Final = 1 << 62
@@ -30,7 +31,9 @@ class Shot:
     tape: Tape
     connection: Connection
     good: frozenset[int]
-    check: Callable[[Reply], object] | None
+    check: Callable[[Reply], object] | None = None
+    visitor: Visitor | None = None
+    """What runs it, if it is a journey."""
 
     @property
     def turn(self) -> Turn:
@@ -74,6 +77,9 @@ class User:
         self._is_refused = False
         """The last request did not get a connection."""
         self._tapes = list({id(shot.tape): shot.tape for shot in shots}.values())
+        self._visitors = list({id(shot.visitor): shot.visitor for shot in shots if shot.visitor}.values())
+        for visitor in self._visitors:
+            visitor.user = self
         self.connections = list({id(shot.connection): shot.connection for shot in shots}.values())
         self.resting = False
         """Neither sending nor waiting for a reply."""
@@ -118,8 +124,10 @@ class User:
         raise NotImplementedError
 
     def stop(self) -> None:
-        """`Course.stop_at` has been set to the past: look at it."""
+        """`Course.stop_at` is in the past: look at it."""
         self._boundary = 0
+        for visitor in self._visitors:
+            visitor.halt()
 
     def abort(self) -> None:
         """End what is under way on its connections."""
@@ -142,11 +150,11 @@ class User:
         failure = note.failure if note else None
         if note and note.connects:
             shot.tape.counts.connected(note)
-        if failure and self._course.cutting:
+        if failure is CUT or (failure and self._course.cutting):
             shot.tape.counts.cut += 1
             return True
         self._count(shot, due, exchange, failure)
-        self._is_refused = bool(failure and failure.kind in ("dns", "connect", "tls"))
+        self._is_refused = shot.visitor.refused if shot.visitor else is_refusal(failure)
         self.refusals = self.refusals + 1 if self._is_refused else -NEVER
         if crossing:
             self._after_crossing(taken)
@@ -156,12 +164,15 @@ class User:
         """The request that was under way when a second passed has been counted."""
 
     def _count(self, shot: Shot, due: int, exchange: Exchange, failure: Failure | None) -> None:
-        status, sent, arrived, taken, size, _ = exchange
-        tape = shot.tape
+        status = exchange[0]
         if failure is None and status not in shot.good:
             failure = unexpected(status, shot.good)
         if failure is None and shot.check is not None:
             failure = verify(shot.check, shot.connection)
+        self._write(shot.tape, due, exchange, failure)
+
+    def _write(self, tape: Tape, due: int, exchange: Exchange, failure: Failure | None) -> None:
+        status, sent, arrived, taken, size, _ = exchange
         if failure is None:
             tape.samples += (due, sent, arrived, taken, status, size)
             if arrived > self._course.stop_at:
@@ -169,6 +180,34 @@ class User:
         else:
             tape.counts.fail(failure, at=taken, span=taken - due, status=status, size=size)
             tape.counts.bytes_sent += tape.request_size if sent else 0
+
+    # -- for journeys
+
+    @property
+    def boundary(self) -> int:
+        """Replies that are taken later than this need a look."""
+        return self._boundary
+
+    def add(self, tape: Tape) -> None:
+        """Hand this tape over with the others."""
+        self._tapes.append(tape)
+
+    def take(self, tape: Tape, due: int, exchange: Exchange, failure: Failure | None) -> bool:
+        """Count one exchange or span within a journey; whether it is time to stop."""
+        taken, note = exchange[3], exchange[5]
+        over = taken >= self._boundary and self._cross(taken)
+        if note and note.connects:
+            tape.counts.connected(note)
+        if failure is CUT or (failure and self._course.cutting):
+            tape.counts.cut += 1
+        else:
+            self._write(tape, due, exchange, failure)
+        return over
+
+    def is_over_after(self, span: int) -> bool:
+        """Rest in a journey; whether it is time to stop."""
+        self._pause(self._clock.now() + span)
+        return self._clock.now() >= self._end() or self._is_told_to_stop()
 
     def _pause(self, until: int) -> None:
         """Rest, and no longer than until it is time to stop."""

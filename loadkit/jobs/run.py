@@ -6,8 +6,9 @@ import ipaddress
 import os
 import platform
 import socket
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
@@ -17,7 +18,7 @@ from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.server import running
 from loadkit.judge.caveats import caveats
 from loadkit.judge.result import Environment, PhasePlan, Result, ScenarioInfo
-from loadkit.judge.summary import intervals, phases, rows
+from loadkit.judge.summary import intervals, phases, rows, timings
 from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.clock import SystemClock
 from loadkit.plan.endpoint import Endpoint, bare
@@ -27,7 +28,7 @@ from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import SECOND
 from loadkit.plan.workload import Open, workload
 from loadkit.wire.base import Clock, Origin, Request, Wire
-from loadkit.wire.encode import encode
+from loadkit.wire.encode import encode, origin_of
 
 if TYPE_CHECKING:
     from loadkit.drive.progress import Watcher
@@ -48,22 +49,25 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
     that is not trusted, a server that does not come up, too few file descriptors.
     """
     clock = SystemClock()
-    requests = [encode(endpoint, scenario) for endpoint in scenario.endpoints]
+    requests = [encode(one, scenario) if isinstance(one, Endpoint) else None for one in scenario.plans]
     wire = open_wire(scenario, clock)
-    origins = dict.fromkeys(request.origin for request in requests)
+    origins = dict.fromkeys(request.origin for request in requests if request)
+    if scenario.journeys and scenario.base_url:
+        origins |= {origin_of(scenario.base_url)[0]: None}
     for origin in origins:
         wire.resolve(origin)
     with Interrupts() if interrupts is None else nullcontext(interrupts) as asked, _server(scenario, wire):
         for origin in origins:
             _check_trust(wire, origin)
-        started = datetime.now(UTC)
-        driven = drive(scenario, requests, wire, clock, watch=watch, interrupts=asked)
+        with shared_by(scenario) as shared:
+            started = datetime.now(UTC)
+            driven = drive(scenario, requests, wire, clock, watch=watch, interrupts=asked, shared=shared)
     return _result(scenario, list(origins), wire, driven, clock, started)
 
 
 def once(scenario: Scenario) -> Scenario:
     """The same scenario with each endpoint sent once, by one thread, and only failures judged."""
-    endpoints = [endpoint.replace(weight=1, threads=None) for endpoint in scenario.endpoints]
+    endpoints = [one.replace(weight=1, threads=None) for one in scenario.plans]
     return scenario.replace(
         endpoints=endpoints,
         threads=1,
@@ -79,6 +83,40 @@ def once(scenario: Scenario) -> Scenario:
         pacing=0,
         thresholds=(),
     )
+
+
+@contextmanager
+def shared_by(scenario: Scenario) -> Iterator[object]:
+    """What the scenario's `setup` returns; `teardown` is called at the end. Their requests are in no figure.
+
+    Raises `UsageError` when the set-up fails; a tear-down that fails is told on stderr, for the figures stand.
+    """
+    if scenario.setup is None and scenario.teardown is None:
+        yield None
+        return
+    from loadkit.drive.visitor import failure_of, settle
+    from loadkit.plan.journey import parameters
+    from loadkit.wire.session import Session
+
+    with Session(base_url=scenario.base_url, deadline=cast(float, scenario.timeout)) as http:
+        settle(http, scenario)
+        given: dict[str, object] = {"http": http, "shared": None, "own": None}
+
+        def call(function: Callable[..., object]) -> object:
+            return function(*(given[name] for name in parameters(function, what="it")))
+
+        try:
+            given["shared"] = call(scenario.setup) if scenario.setup else None
+        except Exception as error:
+            raise UsageError(f"the setup of the scenario failed: {failure_of(error).message}") from error
+        try:
+            yield given["shared"]
+        finally:
+            try:
+                if scenario.teardown:
+                    call(scenario.teardown)
+            except Exception as error:
+                print(f"loadkit: the teardown of the scenario failed: {failure_of(error).message}", file=sys.stderr)
 
 
 def open_wire(scenario: Scenario, clock: Clock) -> Wire:
@@ -128,7 +166,8 @@ def _result(
     total, endpoints = rows(driven.recording, duration=duration, started=driven.measured_from)
     stretches = scenario.stretches
     by_phase = phases(driven.recording, stretches, started=driven.measured_from, stopped=driven.stopped_at)
-    found = verdicts(scenario.limits, total, endpoints, by_phase)
+    timed = timings(driven.recording, duration=duration, started=driven.measured_from)
+    found = verdicts(scenario.limits, total, endpoints, by_phase, timed)
     info = describe(scenario)
     environment = _environment(scenario, _clock_source(wire, driven, total.response_time.count), driven)
     doubts = caveats(
@@ -150,11 +189,12 @@ def _result(
         started_at=started.isoformat(timespec="milliseconds"),
         duration=duration,
         outcome=outcome(
-            total, found, interrupted=driven.interrupted, is_open=scenario.is_open, is_fault=driven.is_fault
+            total, found, timed, interrupted=driven.interrupted, is_open=scenario.is_open, is_fault=driven.is_fault
         ),
         total=total,
         endpoints=endpoints,
         phases=by_phase,
+        timings=timed,
         thresholds=found,
         caveats=doubts,
         intervals=intervals(driven.recording.series),
@@ -200,6 +240,7 @@ def describe(scenario: Scenario) -> ScenarioInfo:
         transport=scenario.transport,
         verify=scenario.verify,
         endpoints=list(scenario.labels),
+        journeys=[journey.label for journey in scenario.journeys],
     )
 
 

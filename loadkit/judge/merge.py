@@ -25,6 +25,7 @@ from loadkit.judge.result import (
     Row,
     ScenarioInfo,
     Times,
+    Timing,
     Verdict,
 )
 from loadkit.judge.summary import TOTAL, histogram, most_first, times
@@ -71,16 +72,18 @@ def merge(results: Sequence[Result]) -> Result:
         for text in dict.fromkeys(v.threshold for part in parts for v in part.thresholds if not v.implied)
     ]
     phases = _phases(parts)
-    found = verdicts(limits, total, endpoints, phases)
+    timings = _timings(parts, duration)
+    found = verdicts(limits, total, endpoints, phases, timings)
     return msgspec.structs.replace(
         parts[0],
         scenario=_scenario(parts),
         environment=_environment(parts),
         duration=duration,
-        outcome=_outcome(parts, total, found),
+        outcome=_outcome(parts, total, found, timings),
         total=total,
         endpoints=endpoints,
         phases=phases,
+        timings=timings,
         thresholds=found,
         caveats=_caveats(parts, total),
         intervals=_series(parts),
@@ -101,11 +104,11 @@ def _check_same(parts: Sequence[Result]) -> None:
             )
 
 
-def _outcome(parts: Sequence[Result], total: Row, found: Sequence[Verdict]) -> Outcome:
+def _outcome(parts: Sequence[Result], total: Row, found: Sequence[Verdict], timings: Sequence[Timing]) -> Outcome:
     outcomes = {part.outcome for part in parts}
     if "not_applied" in outcomes and "interrupted" not in outcomes:
         return "not_applied"
-    return outcome(total, found, interrupted="interrupted" in outcomes)
+    return outcome(total, found, timings, interrupted="interrupted" in outcomes)
 
 
 def _covered(spans: list[tuple[float, float]]) -> float:
@@ -177,6 +180,36 @@ def _phases(parts: Sequence[Result]) -> list[Phase]:
         start = min(phase.start + _shift(part, parts) for part, phase in found)
         merged.append(Phase(name=name, start=start, length=length, total=total, endpoints=endpoints))
     return sorted(merged, key=lambda phase: phase.start)
+
+
+def _timings(parts: Sequence[Result], duration: float) -> list[Timing]:
+    by_name: dict[tuple[str, str], list[Timing]] = {}
+    for part in parts:
+        shift = _shift(part, parts)
+        for one in part.timings:
+            moved = [msgspec.structs.replace(each, first_at=each.first_at + shift) for each in one.examples]
+            by_name.setdefault((one.kind, one.name), []).append(msgspec.structs.replace(one, examples=moved))
+    merged = [_timing(found, duration) for found in by_name.values()]
+    order = ("journey", "step", "timer")
+    return sorted(merged, key=lambda one: order.index(one.kind))
+
+
+def _timing(found: list[Timing], duration: float) -> Timing:
+    fields = ("response_time", "service_time", "failure_time")
+    merged: dict[str, Any] = {field: _times(getattr(one, field) for one in found) for field in fields}
+    count, drained = sum(one.count for one in found), sum(one.drained for one in found)
+    return Timing(
+        kind=found[0].kind,
+        name=found[0].name,
+        count=count,
+        throughput=(merged["response_time"].count - drained) / duration if duration else 0.0,
+        error_rate=merged["failure_time"].count / count if count else 0.0,
+        failures=most_first(_counter(one.failures for one in found)),
+        examples=_examples([example for one in found for example in one.examples]),
+        drained=drained,
+        cut=sum(one.cut for one in found),
+        **merged,
+    )
 
 
 def _times(parts: Iterable[Times]) -> Times:

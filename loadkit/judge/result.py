@@ -84,6 +84,33 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     failure_time: Times
 
 
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of something that is no request: a journey, a step of one, or what a timer measured.
+
+    `throughput` is those that came through, a second. `response_time` is from the instant it was due, which for a step
+    or a timer is when it began; `drained` ended after the stop, `cut` never did, and are in no other figure.
+    """
+
+    kind: Literal["journey", "step", "timer"]
+    name: str
+    count: int
+    throughput: float
+    error_rate: float
+    failures: dict[str, int]
+    """By kind: `check` is an assertion, anything else the type of what was raised."""
+    examples: list[FailureExample]
+    drained: int
+    cut: int
+    response_time: Times
+    service_time: Times
+    failure_time: Times
+
+    @property
+    def requests(self) -> int:
+        """How often it ended, well or not: what the threshold `requests` limits."""
+        return self.count
+
+
 class IntervalRow(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint, or the total, within one interval: its requests by when they were taken."""
 
@@ -177,6 +204,7 @@ class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     transport: str
     verify: bool
     endpoints: list[str]
+    journeys: list[str] = []
     arrivals: str | None = None
     """`constant` or `poisson`; None in a closed workload."""
     max_threads: int | None = None
@@ -201,6 +229,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     total: Row
     endpoints: list[Row]
     phases: list[Phase] = []
+    timings: list[Timing] = []
+    """Journeys, steps and timers; none of them is counted as a request."""
     thresholds: list[Verdict] = []
     caveats: list[Caveat] = []
     intervals: list[Interval] = []
@@ -215,6 +245,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             if row.name == name:
                 return row
         raise KeyError(f"{name!r} is no endpoint of this result; there are {[row.name for row in self.endpoints]}")
+
+    def timing(self, name: str) -> Timing:
+        """A journey, step or timer by its name; `KeyError` naming those there are."""
+        for one in self.timings:
+            if one.name == name:
+                return one
+        raise KeyError(f"{name!r} is no journey, step or timer; there are {[one.name for one in self.timings]}")
 
     @property
     def passed(self) -> bool:

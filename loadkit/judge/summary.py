@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loadkit.judge.result import FailureExample, Interval, IntervalRow, Phase, Row, Times
+from loadkit.judge.result import FailureExample, Interval, IntervalRow, Phase, Row, Times, Timing
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.recording import Counts
 from loadkit.plan.errors import UsageError
@@ -111,6 +111,28 @@ def phases(recording: Recording, stretches: Sequence[Stretch], *, started: int, 
         total = row(TOTAL, merged, duration=length, started=started)
         found.append(Phase(name=stretch.name, start=stretch.start / SECOND, length=length, total=total, endpoints=each))
     return found
+
+
+def timings(recording: Recording, *, duration: float, started: int) -> list[Timing]:
+    """Journeys, then steps, then timers, in the order in which they were first met."""
+    order = ("journey", "step", "timer")
+    return [
+        Timing(
+            kind=kind,  # type: ignore[arg-type]  # one of the three
+            name=name,
+            count=counts.requests,
+            throughput=(counts.good - counts.drained) / duration if duration > 0 else 0.0,
+            error_rate=counts.failed / counts.requests if counts.requests else 0.0,
+            failures=most_first(counts.failures),
+            examples=_examples(counts, started),
+            drained=counts.drained,
+            cut=counts.cut,
+            response_time=times(counts.response_time),
+            service_time=times(counts.service_time),
+            failure_time=times(counts.failure_time),
+        )
+        for (kind, name), counts in sorted(recording.timings.items(), key=lambda item: order.index(item[0][0]))
+    ]
 
 
 def intervals(series: list[Slice]) -> list[Interval]:

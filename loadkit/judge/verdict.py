@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from loadkit.judge.result import Outcome, Phase, Row, Times, Verdict
+from loadkit.judge.result import Outcome, Phase, Row, Times, Timing, Verdict
 from loadkit.judge.summary import histogram
 from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import SECOND
@@ -20,29 +20,41 @@ EXIT_CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "interrupted": 2, "n
 
 
 def verdicts(
-    limits: Sequence[Threshold], total: Row, endpoints: Sequence[Row], phases: Sequence[Phase] = ()
+    limits: Sequence[Threshold],
+    total: Row,
+    endpoints: Sequence[Row],
+    phases: Sequence[Phase] = (),
+    timings: Sequence[Timing] = (),
 ) -> list[Verdict]:
-    """Each threshold with its value. Without one on errors, any failure fails.
+    """Each threshold with its value. Without one on errors, any failure fails, of a journey too.
 
-    A threshold may name an endpoint, a phase, or an endpoint in a phase (`hold: GET /search: p99 < 100ms`).
+    A threshold may name an endpoint, a journey, step or timer, a phase, or an endpoint in a phase
+    (`hold: GET /search: p99 < 100ms`).
     """
-    by_name = {f"{phase.name}: {row.name}": row for phase in phases for row in phase.endpoints}
+    by_name: dict[str, Row | Timing] = {one.name: one for one in reversed(timings)}
+    by_name |= {f"{phase.name}: {row.name}": row for phase in phases for row in phase.endpoints}
     by_name |= {phase.name: phase.total for phase in phases} | {row.name: row for row in endpoints}
-    held = [(limit, False) for limit in limits] + [(limit, True) for limit in _unsaid(limits, endpoints)]
+    journeys = [one for one in timings if one.kind == "journey"]
+    held = [(limit, False) for limit in limits] + [(limit, True) for limit in _unsaid(limits, endpoints, journeys)]
     return [
         _verdict(limit, total if limit.label is None else by_name.get(limit.label), implied=implied)
         for limit, implied in held
     ]
 
 
-def _unsaid(limits: Sequence[Threshold], endpoints: Sequence[Row]) -> list[Threshold]:
+def _unsaid(limits: Sequence[Threshold], endpoints: Sequence[Row], journeys: Sequence[Timing]) -> list[Threshold]:
     """No failures: in all, or where only some endpoints have a limit on them, of each of the others."""
     said = {limit.label for limit in limits if limit.limits_errors}
+    if None in said:
+        return []
     if not said:
-        return [NO_FAILURES]
-    others = [row.name for row in endpoints if row.name not in said and row.requests]
-    text = NO_FAILURES.text
-    return [] if None in said else [replace(NO_FAILURES, label=name, text=f"{name}: {text}") for name in others]
+        return [NO_FAILURES, *(_none_of(one.name) for one in journeys if one.failures)]
+    others = [row.name for row in (*endpoints, *journeys) if row.name not in said and row.requests]
+    return [_none_of(name) for name in others]
+
+
+def _none_of(name: str) -> Threshold:
+    return replace(NO_FAILURES, label=name, text=f"{name}: {NO_FAILURES.text}")
 
 
 APPLIED = 0.95
@@ -50,9 +62,15 @@ APPLIED = 0.95
 
 
 def outcome(
-    total: Row, found: Sequence[Verdict], *, interrupted: bool, is_open: bool = False, is_fault: bool = False
+    total: Row,
+    found: Sequence[Verdict],
+    timings: Sequence[Timing] = (),
+    *,
+    interrupted: bool,
+    is_open: bool = False,
+    is_fault: bool = False,
 ) -> Outcome:
-    """What a run comes to; without a good reply none passes.
+    """What a run comes to; without a good reply, or anything timed that came through, none passes.
 
     A load was not applied when nothing was sent at all, when the plan broke off (`is_fault`), or in an open workload
     when fewer requests were sent than `APPLIED` of those that were due.
@@ -60,12 +78,13 @@ def outcome(
     if interrupted:
         return "interrupted"
     sent = total.requests + total.cut
-    if not sent or is_fault or (is_open and sent < APPLIED * (sent + total.unsent)):
+    if not (sent or timings) or is_fault or (is_open and sent < APPLIED * (sent + total.unsent)):
         return "not_applied"
-    return "passed" if total.response_time.count and all(verdict.passed for verdict in found) else "failed"
+    worked = total.response_time.count or any(one.response_time.count for one in timings)
+    return "passed" if worked and all(verdict.passed for verdict in found) else "failed"
 
 
-def figure(limit: Threshold, row: Row) -> float | None:
+def figure(limit: Threshold, row: Row | Timing) -> float | None:
     """The value a threshold is about, in seconds, requests a second, a share of 1 or a count.
 
     None where nothing was measured: nothing was sent, or for a time, nothing came back well.
@@ -87,7 +106,7 @@ def figure(limit: Threshold, row: Row) -> float | None:
     return None if nanoseconds is None else nanoseconds / SECOND
 
 
-def _verdict(limit: Threshold, row: Row | None, *, implied: bool) -> Verdict:
+def _verdict(limit: Threshold, row: Row | Timing | None, *, implied: bool) -> Verdict:
     value = None if row is None else figure(limit, row)
     return Verdict(
         threshold=limit.text, passed=limit.passes(value), value=value, shown=limit.show(value), implied=implied

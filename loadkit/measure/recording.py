@@ -19,6 +19,9 @@ from loadkit.plan.label import MAX_LABELS, OTHER
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Failure, Note
 
+REQUEST = "request"
+"""The kind of what is counted as a request; journeys, steps and timers are kept apart."""
+
 FOLD = 256
 """Samples a thread writes before it folds them: 0.1 ms of work, in which the other threads wait."""
 
@@ -141,14 +144,16 @@ class Batch:
     samples: list[int]
     request_size: int
     counts: Counts | None
+    kind: str = REQUEST
 
 
 class Tape:
-    """What one thread writes for one of its requests."""
+    """What one thread writes for one of its requests, or for what else it times."""
 
-    __slots__ = ("_counts", "_label", "request_size", "samples")
+    __slots__ = ("_counts", "_kind", "_label", "request_size", "samples")
 
-    def __init__(self, label: str, request_size: int) -> None:
+    def __init__(self, label: str, request_size: int, kind: str = REQUEST) -> None:
+        self._kind = kind
         self.samples: list[int] = []
         self._label = label
         self.request_size = request_size
@@ -171,7 +176,7 @@ class Tape:
         """Everything written, to be merged by somebody else; the tape is empty then."""
         if not self.samples and self._counts is None:
             return None
-        batch = Batch(second, phase, self._label, self.samples, self.request_size, self._counts)
+        batch = Batch(second, phase, self._label, self.samples, self.request_size, self._counts, self._kind)
         self.samples, self._counts = [], None
         return batch
 
@@ -214,6 +219,8 @@ class Recording:
     def __init__(self, labels: tuple[str, ...] = (), *, phases: int = 0, series_bytes: int = MAX_SERIES_BYTES) -> None:
         self.labels: dict[str, Counts] = {label: Counts() for label in labels[:MAX_LABELS]}
         self.phases: list[dict[str, Counts]] = [{} for _ in range(phases)]
+        self.timings: dict[tuple[str, str], Counts] = {}
+        """What is no request, by kind (`journey`, `step`, `timer`) and label."""
         self.series: list[Slice] = []
         self._open: dict[int, dict[tuple[int, str], Counts]] = {}
         self._waiting: dict[tuple[int, int, str, int], list[int]] = {}
@@ -223,6 +230,9 @@ class Recording:
 
     def absorb(self, batch: Batch) -> None:
         """Merge what a thread has handed over."""
+        if batch.kind != REQUEST:
+            self._absorb_timing(batch)
+            return
         counts = self._counts_of(batch.second, batch.phase, batch.label)
         if batch.counts:
             counts.add(batch.counts)
@@ -233,6 +243,16 @@ class Recording:
             waiting += batch.samples
             if len(waiting) >= FOLD * STRIDE:
                 self._fold_waiting()
+
+    def _absorb_timing(self, batch: Batch) -> None:
+        key = batch.kind, batch.label
+        if key not in self.timings and len(self.timings) >= MAX_LABELS:
+            key = batch.kind, OTHER
+        counts = self.timings.setdefault(key, Counts())
+        if batch.counts:
+            counts.add(batch.counts)
+        if batch.samples:
+            counts.take(batch.samples, 0)
 
     def _fold_waiting(self) -> None:
         for (second, phase, label, request_size), samples in self._waiting.items():

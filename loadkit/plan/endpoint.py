@@ -77,7 +77,7 @@ class Endpoint:
             keep(self, "timeout", positive_seconds(self.timeout, what="timeout"))
         label(self.name)
         _one_body(self)
-        _check_share(self)
+        check_share(self)
         if self.check is not None and not callable(self.check):
             raise UsageError(f"check takes a function of the reply, not {self.check!r}")
 
@@ -244,9 +244,10 @@ def _one_body(endpoint: Endpoint) -> None:
         )
 
 
-def _check_share(endpoint: Endpoint) -> None:
-    weight = endpoint.weight
+def check_share(one: Any) -> None:
+    """Accept the weight and the threads of an endpoint or journey; `UsageError` for others."""
+    weight = one.weight
     if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 < weight < float("inf"):
         raise UsageError(f"weight takes a number above 0, not {weight!r}")
-    if endpoint.threads is not None:
-        whole(endpoint.threads, what="threads")
+    if one.threads is not None:
+        whole(one.threads, what="threads")

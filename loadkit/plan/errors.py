@@ -40,3 +40,5 @@ class Halt(Exception):
     """
 
     is_fault = True
+    is_interrupt = False
+    """Whoever raised it wants what Ctrl-C does."""

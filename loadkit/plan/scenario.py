@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from loadkit.plan.arrivals import SPACINGS, Spacing
 from loadkit.plan.endpoint import Endpoint, full_url, headers, label, positive_seconds, replace, target, whole
 from loadkit.plan.errors import UsageError
+from loadkit.plan.journey import Journey, parameters
 from loadkit.plan.label import MAX_LABELS, pattern
 from loadkit.plan.pause import ThinkTime, think_time
 from loadkit.plan.phases import Phase, Stretch, lasting, says_rate, stretches
@@ -36,7 +37,8 @@ class Scenario:
     90.0
 
     Args:
-        endpoints: what is requested; those without `threads` of their own share the scenario's by weight.
+        endpoints: what is requested: `Endpoint`s, and functions of several requests (see `Journey`); those without
+            `threads` of their own share the scenario's by weight.
         base_url: what relative paths are joined to.
         threads: virtual users, each with one connection of its own; each sends its next request when it has the last
             reply (a closed workload). With a `rate`, how many there are at first.
@@ -64,6 +66,8 @@ class Scenario:
             (a file, or certificate and key).
         body_limit: how much of a body is kept for a check to read.
         transport: `"sockets"`, or `"requests"` as the slow reference.
+        setup, teardown: called once before and once after the run, in no figure, with a `Session`; what `setup` returns
+            is given to journeys as `shared`.
         server, ready: a command to start before and stop after, and the path that answers when it is up.
         keep_going: go on although the target cannot be reached at all.
         name: how reports call it; the variable's name in a scenario file.
@@ -72,7 +76,7 @@ class Scenario:
     Raises `UsageError` for a value it cannot use, when it is made.
     """
 
-    endpoints: Sequence[Endpoint]
+    endpoints: Sequence[Endpoint | Journey | Callable[..., Any]]
     base_url: str | None = None
     threads: int = 10
     duration: Duration | None = None
@@ -95,6 +99,8 @@ class Scenario:
     cert: str | Path | tuple[str | Path, str | Path] | None = field(default=None, repr=False)
     body_limit: Size = 16_000_000
     transport: Transport = "sockets"
+    setup: Callable[..., Any] | None = None
+    teardown: Callable[..., Any] | None = None
     server: Sequence[str] | None = None
     ready: str = "/"
     ready_timeout: Duration = 30.0
@@ -127,6 +133,7 @@ class Scenario:
         keep(self, "thresholds", _texts(self.thresholds, what="thresholds", like=["p99 < 250ms"]))
         if self.server is not None:
             keep(self, "server", _texts(self.server, what="server", like=["python", "app.py"]))
+        _check_hooks(self)
         _check_workload(self)
         _check_phases(self)
         _check_server(self)
@@ -162,8 +169,8 @@ class Scenario:
             return self.most_threads
         if self.phases:
             return ceil(max(max(one.first, one.last) for one in self.stretches))
-        own = sum(endpoint.threads or 0 for endpoint in self.endpoints)
-        return own + (self.threads if any(endpoint.threads is None for endpoint in self.endpoints) else 0)
+        own = sum(one.threads or 0 for one in self.plans)
+        return own + (self.threads if any(one.threads is None for one in self.plans) else 0)
 
     @property
     def most_threads(self) -> int:
@@ -177,7 +184,18 @@ class Scenario:
     @property
     def labels(self) -> tuple[str, ...]:
         """The rows of a report in the order of the endpoints, each once."""
-        return tuple(dict.fromkeys(self.rows))
+        journeys = {one.label for one in self.plans if isinstance(one, Journey)}
+        return tuple(row for row in dict.fromkeys(self.rows) if row not in journeys)
+
+    @property
+    def plans(self) -> tuple[Endpoint | Journey, ...]:
+        """The endpoints and journeys."""
+        return cast("tuple[Endpoint | Journey, ...]", self.endpoints)
+
+    @property
+    def journeys(self) -> tuple[Journey, ...]:
+        """The journeys among the endpoints."""
+        return tuple(one for one in self.plans if isinstance(one, Journey))
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -185,10 +203,10 @@ class Scenario:
 
         Where there would be more than a report can bear, raw paths are folded: `/users/17` and `/users/18` are one.
         """
-        labels = tuple(endpoint.label for endpoint in self.endpoints)
+        labels = tuple(one.label for one in self.plans)
         if len(set(labels)) <= MAX_LABELS:
             return labels
-        return tuple(endpoint.name or pattern(endpoint.label) for endpoint in self.endpoints)
+        return tuple(one.name or (pattern(one.label) if isinstance(one, Endpoint) else one.label) for one in self.plans)
 
     def replace(self, **changes: Any) -> Scenario:
         """The same scenario with some fields changed; `UsageError` for a field there is not.
@@ -211,17 +229,31 @@ def _check_base(base_url: object) -> None:
         raise UsageError("base_url ends with a query or fragment, and paths are joined to it; give it to the endpoints")
 
 
-def _endpoints(given: object, base_url: object) -> tuple[Endpoint, ...]:
-    if isinstance(given, Endpoint):
+def _endpoints(given: object, base_url: object) -> tuple[Endpoint | Journey, ...]:
+    if isinstance(given, Endpoint | Journey) or (callable(given) and not isinstance(given, type)):
         given = (given,)
     if not isinstance(given, Sequence) or isinstance(given, str) or not given:
         raise UsageError(f"endpoints takes a list like [Endpoint('GET', '/')], not {given!r}")
-    for endpoint in given:
-        if not isinstance(endpoint, Endpoint):
-            raise UsageError(f"endpoints takes Endpoint values like Endpoint('GET', '/'), not {endpoint!r}")
-        if endpoint.path.startswith("/") and base_url is None:
-            raise UsageError(f"{endpoint.label} is relative; give the scenario a base_url like 'http://127.0.0.1:8000'")
-    return tuple(given)
+    plans = tuple(map(_plan, given))
+    for one in plans:
+        if isinstance(one, Endpoint) and one.path.startswith("/") and base_url is None:
+            raise UsageError(f"{one.label} is relative; give the scenario a base_url like 'http://127.0.0.1:8000'")
+    names = [one.label for one in plans if isinstance(one, Journey)]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(
+            f"there are two journeys called {twice!r}; give one of them a name, like Journey({twice}, name='b')"
+        )
+    return plans
+
+
+def _plan(given: object) -> Endpoint | Journey:
+    if isinstance(given, Endpoint | Journey):
+        return given
+    if callable(given) and not isinstance(given, type):
+        return Journey(given)
+    raise UsageError(
+        f"endpoints takes Endpoint values like Endpoint('GET', '/') and functions like def buy(http): ..., not {given!r}"
+    )
 
 
 def _texts(given: object, *, what: str, like: list[str]) -> tuple[str, ...]:
@@ -263,13 +295,26 @@ def _check_workload(scenario: Scenario) -> None:
         raise UsageError(f"{what} belongs to an open workload; give it a rate like '200/s'")
 
 
+def _check_hooks(scenario: Scenario) -> None:
+    for what in ("setup", "teardown"):
+        function = getattr(scenario, what)
+        if function is not None and (not callable(function) or isinstance(function, type)):
+            raise UsageError(f"{what} takes a function like def {what}(http): ..., not {function!r}")
+        if function is not None:
+            parameters(function, what=f"the {what} of the scenario")
+
+
 def _check_open(scenario: Scenario) -> None:
     for what in ("think_time", "pacing", "iterations_per_thread"):
         if getattr(scenario, what):
             raise UsageError(f"{what} belongs to a closed workload; with a rate, requests are due by the clock")
-    for endpoint in scenario.endpoints:
-        if endpoint.threads is not None:
-            raise UsageError(f"{endpoint.label} has threads of its own; with a rate, give it a weight")
+    for one in scenario.plans:
+        if one.threads is not None:
+            raise UsageError(f"{one.label} has threads of its own; with a rate, give it a weight")
+        if isinstance(one, Journey) and one.tasks_per_thread > 1:
+            raise UsageError(
+                f"{one.label} has several tasks on a thread, which a rate starts as they are due; leave them out"
+            )
 
 
 def _check_phases(scenario: Scenario) -> None:
@@ -284,9 +329,9 @@ def _check_phases(scenario: Scenario) -> None:
         raise UsageError("warmup is at the load with which the phases begin, and that is 0; begin with a hold")
     if scenario.is_open:
         return
-    for endpoint in scenario.endpoints:
-        if endpoint.threads is not None:
-            raise UsageError(f"{endpoint.label} has threads of its own, which phases do not change; give it a weight")
+    for plan in scenario.plans:
+        if plan.threads is not None:
+            raise UsageError(f"{plan.label} has threads of its own, which phases do not change; give it a weight")
     for one in laid:
         if one.last != int(one.last) or one.first != int(one.first):
             raise UsageError(
@@ -330,6 +375,9 @@ def _check_names(scenario: Scenario) -> None:
 
 def _check_labels(scenario: Scenario) -> None:
     phases = [one.name for one in scenario.stretches]
+    if scenario.journeys:
+        # what a journey requests is known when it has done so
+        return
     for limit in scenario.limits:
         if limit.label is None or limit.label in (*scenario.labels, *phases):
             continue
@@ -338,3 +386,24 @@ def _check_labels(scenario: Scenario) -> None:
             known = ", ".join(repr(name) for name in (*scenario.labels, *phases))
             what = "endpoint or phase" if phases else "endpoint"
             raise UsageError(f"the threshold {limit.text!r} names no {what} of the scenario; there are {known}")
+
+
+def scenario(**fields: Any) -> Callable[[Callable[..., Any]], Scenario]:
+    """Make a function a scenario of one journey; `fields` are those of `Scenario`.
+
+    >>> @scenario(threads=10, duration="30s", base_url="http://127.0.0.1:8000")
+    ... def buy(http):
+    ...     http.get("/items/7").raise_for_status()
+
+    Nothing is registered: the name now stands for a `Scenario`. Raises `UsageError` as `Scenario` does.
+    """
+
+    def make(function: Callable[..., Any]) -> Scenario:
+        if not callable(function):
+            raise UsageError(f"@scenario takes a function like def buy(http): ..., not {function!r}")
+        summary = (getattr(function, "__doc__", None) or "").strip().partition("\n")[0]
+        named = {"name": getattr(function, "__name__", None), "description": summary} | fields
+        given: dict[str, Any] = {"endpoints": [function]} | named
+        return Scenario(**given)
+
+    return make

@@ -14,6 +14,7 @@ from math import lcm
 
 from loadkit.plan.arrivals import Arrivals
 from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.journey import Journey
 from loadkit.plan.pause import Thought, longest
 from loadkit.plan.phases import Stretch
 from loadkit.plan.scenario import DEFAULT_DURATION, Scenario
@@ -120,7 +121,7 @@ def opened(scenario: Scenario, part: int = 0, parts: int = 1) -> Open:
         stretches=scenario.stretches,
         arrivals=arrivals,
         warming=replace(arrivals, stretches=(first,), iterations=None),
-        turns=tuple(_turns(scenario.endpoints)),
+        turns=tuple(_turns(scenario.plans)),
         threads=-(-min(scenario.threads, scenario.most_threads) // parts),
         max_threads=-(-scenario.most_threads // parts),
     )
@@ -142,15 +143,15 @@ def seats(scenario: Scenario) -> list[Seat]:
     Threads that share go through the same turns, each from another place, so that at any instant the mix on
     the wire is near the weights. Those that think or keep a pace begin spread over it, or they would do all in step.
     """
-    shared = [k for k, endpoint in enumerate(scenario.endpoints) if endpoint.threads is None]
-    order = _turns([scenario.endpoints[k] for k in shared])
+    shared = [k for k, endpoint in enumerate(scenario.plans) if endpoint.threads is None]
+    order = _turns([scenario.plans[k] for k in shared])
     laid = scenario.stretches
     sharing = scenario.total_threads if laid else scenario.threads
     rows: list[tuple[int, ...]] = []
     for thread in range(sharing if shared else 0):
         start = thread % len(order)
         rows.append(tuple(shared[k] for k in order[start:] + order[:start]))
-    for k, endpoint in enumerate(scenario.endpoints):
+    for k, endpoint in enumerate(scenario.plans):
         rows.extend([(k,)] * (endpoint.threads or 0))
     quotas = _quotas(scenario, len(rows))
     spread = longest(scenario.think_time) or _ns(scenario.pacing)  # type: ignore[arg-type]  # kept as seconds
@@ -188,7 +189,7 @@ def _crossing(one: Stretch, level: int) -> int:
     return one.start + round(one.length * (level - one.first) / (one.last - one.first))
 
 
-def _turns(endpoints: Sequence[Endpoint]) -> list[int]:
+def _turns(endpoints: Sequence[Endpoint | Journey]) -> list[int]:
     """Smooth weighted round-robin: each endpoint as often as its weight says, as evenly spread as can be.
 
     Each step everyone gains its weight and the richest pays for all (the scheme nginx balances with).

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from loadkit.judge.result import Phase, Result, Row, Times
+from loadkit.judge.result import Phase, Result, Row, Times, Timing
 from loadkit.plan.units import show_rate, show_seconds, three_digits
 from loadkit.report.paper import Paper
 from loadkit.report.table import Column, table
@@ -45,6 +45,17 @@ def endpoints(paper: Paper, result: Result) -> list[str]:
     return [*_rows(paper, "endpoint", names, shown, total=has_total), *_more(paper, len(result.endpoints) - len(rows))]
 
 
+def timings(paper: Paper, timed: Sequence[Timing]) -> list[str]:
+    """A table of journeys, one of their steps and one of timers, as far as there are any."""
+    lines: list[str] = []
+    for kind in ("journey", "step", "timer"):
+        found = [one for one in timed if one.kind == kind]
+        if found:
+            names = [paper.foreign(one.name) for one in found]
+            lines += [*([""] if lines else []), *_rows(paper, kind, names, found, counted="times")]
+    return lines
+
+
 def phases(paper: Paper, parts: Sequence[Phase]) -> list[str]:
     """A row a phase, where there is more than one."""
     if len(parts) < 2:
@@ -82,11 +93,19 @@ def show_throughput(rate: float) -> str:
     return show_rate(rate) if math.isfinite(rate) else "-"
 
 
-def _rows(paper: Paper, title: str, names: list[str], rows: Sequence[Row], *, total: bool = False) -> list[str]:
+def _rows(
+    paper: Paper,
+    title: str,
+    names: list[str],
+    rows: Sequence[Row | Timing],
+    *,
+    total: bool = False,
+    counted: str = "requests",
+) -> list[str]:
     failures = [sum(row.failures.values()) for row in rows]
     percents = [Column(title="%", cells=[_error_percent(row) for row in rows], spare=5, alarm="red")]
     columns = [
-        Column(title="requests", cells=[f"{row.requests:,}" for row in rows]),
+        Column(title=counted, cells=[f"{row.requests:,}" for row in rows]),
         Column(title="throughput", cells=[show_throughput(row.throughput) for row in rows], spare=4),
         Column(title="errors", cells=[f"{count:,}" for count in failures], alarm="red"),
         *(percents if any(failures) else ()),
@@ -102,7 +121,7 @@ def _columns(figures: Iterable[_Figure], rows: Sequence[Times]) -> list[Column]:
     ]
 
 
-def _error_percent(row: Row) -> str:
+def _error_percent(row: Row | Timing) -> str:
     return show_share(row.error_rate).removesuffix(" %") if row.failures else ""
 
 

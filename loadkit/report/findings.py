@@ -38,9 +38,10 @@ def _replies(paper: Paper, total: Row, code: int, room: int) -> str:
 
 def failures(paper: Paper, result: Result) -> list[str]:
     """The reasons for failures, the most frequent first: how often, where, since when, and the message."""
-    if not result.total.failures:
+    found = [*_with_rest(result.total), *(example for one in result.timings for example in one.examples)]
+    if not found:
         return []
-    examples = sorted(_with_rest(result.total), key=lambda example: -example.count)
+    examples = sorted(found, key=lambda example: -example.count)
     shown, more = examples[:MAX_EXAMPLES], len(examples) - MAX_EXAMPLES
     room, kinds = len(f"{shown[0].count:,}"), max(cells(paper.foreign(example.kind)) for example in shown)
     lines = [paper.paint("failures", "bold")]
@@ -76,10 +77,11 @@ def _shortened(lines: list[str]) -> list[str]:
 
 def _where(paper: Paper, result: Result, example: FailureExample) -> str:
     reason = (example.kind, example.message)
-    names = [row.name for row in result.endpoints if reason in [(other.kind, other.message) for other in row.examples]]
+    rows = (*result.endpoints, *result.timings)
+    names = [row.name for row in rows if reason in [(other.kind, other.message) for other in row.examples]]
     parts = []
-    if len(result.endpoints) > 1 and names:
-        parts.append(paper.foreign(names[0]) if len(names) == 1 else f"{len(names)} endpoints")
+    if len(rows) > 1 and names:
+        parts.append(paper.foreign(names[0]) if len(names) == 1 else f"{len(names)} rows")
     if math.isfinite(example.first_at):
         parts.append(f"first at {show_time(example.first_at)}")
     return f"({', '.join(parts)})" if parts else ""

@@ -39,6 +39,7 @@ def text_report(result: Result, *, width: int | None = None, color: bool = False
         [*_headline(paper, result), "", *_outcome(paper, result)],
         totals(paper, result),
         figures.endpoints(paper, result),
+        figures.timings(paper, result.timings),
         figures.phases(paper, result.phases),
         figures.times(paper, result.total),
         picture(paper, result.total.response_time),

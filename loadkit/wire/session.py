@@ -98,6 +98,7 @@ class Session(requests.Session):
         vars(self)["_forget"] = shots.clear
         self._loose: tuple[tuple[Any, Any], ...] = ()
         self._calling = False
+        self._halt: BaseException | None = None
         self._plain = all(getattr(type(self), name) is getattr(Session, name) for name in (*_METHODS, "get_adapter"))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -144,6 +145,19 @@ class Session(requests.Session):
         For good: there is no way back. What urllib3 does (proxies) ends at its own timeout.
         """
         self._wire.abort()
+
+    @property
+    def halted(self) -> bool:
+        """Whether no request may begin any more."""
+        return self._halt is not None or self._wire.aborted
+
+    def halt(self, error: BaseException | None) -> None:
+        """Raise `error` from each request that begins later, until None is given; what is under way goes on.
+
+        Another thread may call it.
+        """
+        self._halt = error
+        self._forget()
 
     # -- the calls
 
@@ -240,6 +254,8 @@ class Session(requests.Session):
     def _aim(
         self, key: Any, request: requests.Request, timeout: Any, follow: bool, deadline: Any, name: str | None
     ) -> Shot | None:
+        if self._halt is not None:
+            raise self._halt
         if len(self._shots) >= MAX_SHOTS:
             self._forget()
         span = self._span_of(deadline)
@@ -335,6 +351,8 @@ class Session(requests.Session):
 
     @contextmanager
     def _call(self, name: str | None, deadline: Duration | None) -> Iterator[None]:
+        if self._halt is not None:
+            raise self._halt
         span = self._span_of(deadline)
         with self._as(Call(name, None if span == FOREVER else self._wire.clock.now() + span)):
             yield

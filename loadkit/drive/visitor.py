@@ -1,0 +1,287 @@
+"""What one thread needs for its journeys: a session, a tape for each row, and a way out when time is up."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import loadkit
+from loadkit.drive.check import CUT, is_refusal, unexpected
+from loadkit.measure.recording import Tape
+from loadkit.measure.timer import KEEPER, step
+from loadkit.plan.endpoint import GOOD
+from loadkit.plan.errors import Halt, UsageError
+from loadkit.plan.journey import Journey, parameters
+from loadkit.plan.label import pattern
+from loadkit.plan.units import Duration, nanoseconds, seconds
+from loadkit.wire.base import Exchange, Failure, Note, Sender
+from loadkit.wire.session import Session
+
+if TYPE_CHECKING:
+    from loadkit.drive.user import User
+    from loadkit.plan.scenario import Scenario
+    from loadkit.wire.adapter import Asked
+    from loadkit.wire.base import Clock, Request
+    from loadkit.wire.lookups import Lookups
+    from loadkit.wire.reply import Reply
+
+MAX_KNOWN: Final = 1000
+"""Different URLs of which a thread remembers the row."""
+
+MAX_MESSAGE: Final = 2000
+
+_OURS: Final = str(Path(loadkit.__file__).parent)
+
+
+class Stopped(BaseException):
+    """Raised in a journey at its next request or pause when the run is over; no `except Exception` holds it up."""
+
+
+class Interrupted(Halt):
+    """A journey raised KeyboardInterrupt, which ends the run as Ctrl-C does."""
+
+    is_interrupt = True
+
+
+class JourneySession(Session):
+    """The session of a journey: a `Session` that can pause and group."""
+
+    def __init__(self, visitor: Visitor, scenario: Scenario, clock: Clock, lookups: Lookups) -> None:
+        timeout = scenario.timeout
+        super().__init__(base_url=scenario.base_url, deadline=timeout, lookups=lookups, clock=clock)
+        self._visitor = visitor
+        settle(self, scenario)
+
+    def pause(self, span: Duration) -> None:
+        """Think for `span` (seconds, or text such as "500ms"); the end of the run interrupts it."""
+        self._visitor.pause(nanoseconds(seconds(span, what="pause")))
+
+    def step(self, name: str) -> AbstractContextManager[object]:
+        """Group what is within: `with http.step("checkout"):` has a row of its own."""
+        return step(name)
+
+
+def settle(session: Session, scenario: Scenario) -> None:
+    """Give a session what a scenario says of all requests."""
+    session.headers.update(scenario.headers)
+    session.verify = str(scenario.ca) if scenario.ca is not None and scenario.verify else scenario.verify
+    cert = scenario.cert
+    if cert is not None:
+        session.cert = (str(cert[0]), str(cert[1])) if isinstance(cert, tuple) else str(cert)
+
+
+class Visitor:
+    """One thread's journeys; to the thread it is a connection like others (`wire.base.Connection`)."""
+
+    def __init__(self, scenario: Scenario, clock: Clock, lookups: Lookups, shared: object) -> None:
+        self.http = JourneySession(self, scenario, clock, lookups)
+        self.http.observe = self.observe
+        self.unstamped = 0
+        self.refused = False
+        """The last request did not get a connection."""
+        self._base = (scenario.base_url or "").rstrip("/")
+        self._clock = clock
+        self._given = {"http": self.http, "shared": shared, "own": None}
+        self._known: dict[Asked, Tape] = {}
+        self._tapes: dict[tuple[str, str], Tape] = {}
+        self._journeys: dict[str, Journey] = {}
+        self._own: dict[str, object] = {}
+        self._ends = ExitStack()
+        self._is_muted = False
+        self._is_aborted = False
+        self.user: User
+
+    # -- as a connection
+
+    def open(self) -> Note:
+        """Run what sets up the journeys; its requests are in no figure. Raises `UsageError` when it fails."""
+        with self._muted():
+            for journey in self._journeys.values():
+                self._set_up(journey)
+        return Note()
+
+    def sender(self, request: Request) -> Sender:
+        raise NotImplementedError("a visitor sends journeys")
+
+    def reply(self) -> Reply:
+        raise NotImplementedError("a journey looks at its replies itself")
+
+    def abort(self) -> None:
+        """End the request under way in another thread, and all later ones."""
+        self._is_aborted = True
+        self.http.abort()
+
+    def halt(self) -> None:
+        """Let no request or pause begin any more."""
+        self.http.halt(Stopped())
+
+    def close(self) -> None:
+        """Run what tears down, and close."""
+        try:
+            if not self._is_aborted:
+                self.http.halt(None)
+                with self._muted():
+                    self._ends.close()
+        finally:
+            self.http.close()
+
+    # -- journeys
+
+    def journey(self, journey: Journey) -> Sender:
+        """What runs a journey once, and tells of it as of an exchange with status 0."""
+        self._journeys[journey.label] = journey
+        wanted = parameters(journey.run, what=journey.label)[1:]
+        run, http, now, given = journey.run, self.http, self._clock.now, self._given
+
+        def send() -> Exchange:
+            KEEPER.set(self)
+            self.refused = False
+            began = now()
+            note = None
+            try:
+                if wanted:
+                    given["own"] = self._own.get(journey.label)
+                    run(http, *(given[name] for name in wanted))
+                else:
+                    run(http)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it ends this journey and not the thread
+                note = Note(self._failure(error))
+            ended = now()
+            return 0, began, ended, ended, 0, note
+
+        return send
+
+    def _failure(self, error: BaseException) -> Failure:
+        if isinstance(error, Stopped):
+            return CUT
+        if isinstance(error, Halt):
+            raise error
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted("a journey raised KeyboardInterrupt") from error
+        return CUT if self.http.halted else failure_of(error)
+
+    def _set_up(self, journey: Journey) -> None:
+        self._given["own"] = None
+        try:
+            if journey.setup is not None:
+                self._own[journey.label] = self._called(journey.setup)
+        except Exception as error:
+            raise UsageError(f"the setup of {journey.label} failed: {failure_of(error).message}") from error
+        if journey.teardown is not None:
+            self._ends.callback(self._torn_down, journey)
+
+    def _called(self, function: Callable[..., Any]) -> object:
+        """What a set-up returns, or yields; what stands behind its yield is kept for the end."""
+        made = self._call(function)
+        if not isinstance(made, Iterator):
+            return made
+        value = next(made, None)
+        self._ends.callback(next, made, None)
+        return value
+
+    def _torn_down(self, journey: Journey) -> None:
+        assert journey.teardown
+        self._given["own"] = self._own.get(journey.label)
+        self._call(journey.teardown)
+
+    def _call(self, function: Callable[..., Any]) -> Any:
+        return function(*(self._given[name] for name in parameters(function, what="it")))
+
+    @contextmanager
+    def _muted(self) -> Iterator[None]:
+        before, self._is_muted = self._is_muted, True
+        try:
+            yield
+        finally:
+            self._is_muted = before
+
+    def pause(self, span: int) -> None:
+        """Rest; raises `Stopped` when the run is over."""
+        if self._is_muted:
+            self._clock.pause(span, lambda: self._is_aborted)
+        elif self.user.is_over_after(span):
+            raise Stopped
+
+    # -- what is counted
+
+    def observe(self, asked: Asked, exchange: Exchange, size: int) -> None:
+        """Take down an exchange of the session."""
+        if self._is_muted:
+            return
+        tape = self._known.get(asked)
+        if tape is None:
+            tape = self._tape_of(asked, size)
+        status, sent, arrived, taken, received, note = exchange
+        if note is None and 200 <= status < 400 and taken < self.user.boundary:
+            tape.samples += (sent, sent, arrived, taken, status, received)
+        else:
+            self._take_unusual(tape, exchange)
+        if size != tape.request_size:
+            tape.counts.bytes_sent += size - tape.request_size
+
+    def _take_unusual(self, tape: Tape, exchange: Exchange) -> None:
+        status, sent, _, taken, _, note = exchange
+        failure = note.failure if note else None
+        if failure is None and status not in GOOD:
+            failure = unexpected(status, GOOD)
+        # what it took to connect is a part of what a user waited
+        due = (sent or taken) - (note.connect_time if note else 0)
+        if self.user.take(tape, due, exchange, failure):
+            self.halt()
+        self.refused = is_refusal(failure)
+
+    def keep(self, kind: str, name: str, began: int, ended: int, error: BaseException | None) -> None:
+        """Take down a timer or a step."""
+        if self._is_muted:
+            return
+        tape = self._timing(kind, name)
+        failure = None if error is None else CUT if isinstance(error, Stopped) else failure_of(error)
+        self.user.take(tape, began, (0, began, ended, ended, 0, Note(failure) if failure else None), failure)
+
+    def _timing(self, kind: str, name: str) -> Tape:
+        tape = self._tapes.get((kind, name))
+        if tape is None:
+            tape = self._tapes[kind, name] = Tape(name, 0, kind)
+            self.user.add(tape)
+        return tape
+
+    def _tape_of(self, asked: Asked, size: int) -> Tape:
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        label = self._label(asked)
+        tape = self._tapes.get(("request", label))
+        if tape is None:
+            tape = self._tapes["request", label] = Tape(label, size)
+            self.user.add(tape)
+        self._known[asked] = tape
+        return tape
+
+    def _label(self, asked: Asked) -> str:
+        if asked.name is not None:
+            return asked.name if asked.name.startswith(f"{asked.method} ") else f"{asked.method} {asked.name}"
+        url = asked.url
+        if self._base and url.startswith(f"{self._base}/"):
+            url = url[len(self._base) :]
+        return f"{asked.method} {pattern(url)}"
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What ended a journey: an assertion by its message, anything else by its type, its place and the way there."""
+    if isinstance(error, AssertionError):
+        return Failure("check", _shortened(str(error) or f"assertion failed at {_places(error)[-1].strip()}"))
+    lines = [f"{type(error).__name__}: {error}".rstrip(": "), *_places(error)]
+    return Failure(type(error).__name__, _shortened("\n".join(lines)))  # type: ignore[arg-type]
+
+
+def _places(error: BaseException) -> list[str]:
+    """The way through files that are not ours: `  at shop.py:12 in buy: item = …`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not frame.filename.startswith(_OURS)] or list(frames)[-1:]
+    return [f"  at {Path(frame.filename).name}:{frame.lineno} in {frame.name}: {frame.line}" for frame in theirs]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]} …"

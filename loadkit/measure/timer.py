@@ -1,0 +1,94 @@
+"""Timing what is no request: a step of a journey, a database, a queue, any callable."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+from collections.abc import Callable
+from contextlib import ContextDecorator
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, ParamSpec, Protocol, Self, TypeVar, overload
+
+Params = ParamSpec("Params")
+Returned = TypeVar("Returned")
+
+
+class TimeKeeper(Protocol):
+    """Who writes down what a timer has measured."""
+
+    def keep(self, kind: str, name: str, began: int, ended: int, error: BaseException | None) -> None:
+        """A span of the monotonic clock, nanoseconds, and what ended it."""
+
+
+KEEPER: ContextVar[TimeKeeper | None] = ContextVar("loadkit_keeper", default=None)
+"""Of the journey that runs here; each thread and task has its own."""
+
+
+class timer(ContextDecorator):  # noqa: N801 - it reads like a function
+    """Record how long a block takes, in the histograms and reports of the run that its journey belongs to.
+
+    >>> with timer("redis get"):
+    ...     redis.get("tea")
+
+    What the block raises is counted as a failure and passed on. Outside of a run nothing is recorded.
+    """
+
+    kind = "timer"
+
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"timer takes a name like 'redis get', not {name!r}")
+        self._name = name
+        self._began: list[int] = []
+
+    def _recreate_cm(self) -> Self:
+        # one for each call, for a function may be called by many threads
+        return type(self)(self._name)
+
+    def __enter__(self) -> Self:
+        self._began.append(time.monotonic_ns())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        began = self._began.pop()
+        if keeper := KEEPER.get():
+            keeper.keep(self.kind, self._name, began, time.monotonic_ns(), error)
+
+
+class step(timer):  # noqa: N801 - it reads like a function
+    """A part of a journey with a row of its own; `http.step("checkout")` is the same."""
+
+    kind = "step"
+
+
+@overload
+def timed(function: Callable[Params, Returned], /) -> Callable[Params, Returned]: ...
+@overload
+def timed(name: str, /) -> Callable[[Callable[Params, Returned]], Callable[Params, Returned]]: ...
+def timed(function: Any, /) -> Any:
+    """Record how long each call of a function takes, under its name or the one that is given.
+
+    >>> @timed
+    ... def lookup(key): ...
+    >>> @timed("redis get")
+    ... async def get(key): ...
+    """
+    if isinstance(function, str):
+        return functools.partial(_timed, function)
+    return _timed(function.__name__, function)
+
+
+def _timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    if not inspect.iscoroutinefunction(function):
+        return timer(name)(function)
+
+    @functools.wraps(function)
+    async def timed_call(*args: Any, **options: Any) -> Any:
+        with timer(name):
+            return await function(*args, **options)
+
+    return timed_call
