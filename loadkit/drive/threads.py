@@ -84,6 +84,8 @@ class Driven:
     """Requests under way, the mean of ten looks a second; None where there was no time for one."""
     stuck: tuple[str, ...]
     """Where threads were that did not end: file, line and function."""
+    faults: tuple[str, ...]
+    """Why tear-downs of journeys failed."""
 
 
 def drive(
@@ -490,6 +492,7 @@ class _Director:
             was_short=self._was_short,
             in_flight=self._seen_in_flight / self._looks if self._looks else None,
             stuck=_places(self._threads),
+            faults=tuple(fault for user in self._users for fault in user.faults),
         )
 
     def _stopped_at(self, now: int) -> int:

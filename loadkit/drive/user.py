@@ -134,6 +134,11 @@ class User:
         for connection in self.connections:
             connection.abort()
 
+    @property
+    def faults(self) -> list[str]:
+        """Why tear-downs of its journeys failed."""
+        return [fault for visitor in self._visitors for fault in visitor.faults]
+
     def abandon(self) -> None:
         """Its thread does not end: count the request it is in as cut, and take what it has written."""
         self._tapes[0].counts.cut += 1

@@ -90,6 +90,7 @@ class Visitor:
         self._journeys: dict[str, Journey] = {}
         self._own: dict[str, object] = {}
         self._ends = ExitStack()
+        self.faults: list[str] = []
         self._is_muted = False
         self._is_aborted = False
         self.user: User
@@ -125,6 +126,8 @@ class Visitor:
                 self.http.halt(None)
                 with self._muted():
                     self._ends.close()
+        except Exception as error:  # noqa: BLE001 - it is the user's
+            self.faults.append(f"a teardown failed: {failure_of(error).message}")
         finally:
             self.http.close()
 

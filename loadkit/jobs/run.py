@@ -6,7 +6,6 @@ import ipaddress
 import os
 import platform
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -59,10 +58,11 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
     with Interrupts() if interrupts is None else nullcontext(interrupts) as asked, _server(scenario, wire):
         for origin in origins:
             _check_trust(wire, origin)
-        with shared_by(scenario) as shared:
+        faults: list[str] = []
+        with shared_by(scenario, faults) as shared:
             started = datetime.now(UTC)
             driven = drive(scenario, requests, wire, clock, watch=watch, interrupts=asked, shared=shared)
-    return _result(scenario, list(origins), wire, driven, clock, started)
+    return _result(scenario, list(origins), wire, driven, clock, started, (*driven.faults, *faults))
 
 
 def once(scenario: Scenario) -> Scenario:
@@ -86,10 +86,10 @@ def once(scenario: Scenario) -> Scenario:
 
 
 @contextmanager
-def shared_by(scenario: Scenario) -> Iterator[object]:
+def shared_by(scenario: Scenario, faults: list[str]) -> Iterator[object]:
     """What the scenario's `setup` returns; `teardown` is called at the end. Their requests are in no figure.
 
-    Raises `UsageError` when the set-up fails; a tear-down that fails is told on stderr, for the figures stand.
+    Raises `UsageError` when the set-up fails; why a tear-down failed is added to `faults`, for the figures stand.
     """
     if scenario.setup is None and scenario.teardown is None:
         yield None
@@ -115,8 +115,8 @@ def shared_by(scenario: Scenario) -> Iterator[object]:
             try:
                 if scenario.teardown:
                     call(scenario.teardown)
-            except Exception as error:
-                print(f"loadkit: the teardown of the scenario failed: {failure_of(error).message}", file=sys.stderr)
+            except Exception as error:  # noqa: BLE001 - it is the user's
+                faults.append(f"the teardown of the scenario failed: {failure_of(error).message}")
 
 
 def open_wire(scenario: Scenario, clock: Clock) -> Wire:
@@ -160,7 +160,13 @@ def _check_trust(wire: Wire, origin: Origin) -> None:
 
 
 def _result(
-    scenario: Scenario, origins: list[Origin], wire: Wire, driven: Driven, clock: SystemClock, started: datetime
+    scenario: Scenario,
+    origins: list[Origin],
+    wire: Wire,
+    driven: Driven,
+    clock: SystemClock,
+    started: datetime,
+    faults: tuple[str, ...],
 ) -> Result:
     duration = _duration(driven)
     total, endpoints = rows(driven.recording, duration=duration, started=driven.measured_from)
@@ -180,6 +186,7 @@ def _result(
         unreachable=driven.unreachable,
         halted=driven.halted,
         was_short=driven.was_short,
+        faults=faults,
         public=[origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
         steps=clock.steps,
     )

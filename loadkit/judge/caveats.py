@@ -37,6 +37,7 @@ def caveats(
     unreachable: bool = False,
     halted: str = "",
     was_short: bool = False,
+    faults: Sequence[str] = (),
     public: Sequence[str] = (),
     steps: Sequence[int] = (),
 ) -> list[Caveat]:
@@ -46,6 +47,7 @@ def caveats(
         *_made(_halted(halted)),
         *_made(_short(total, scenario, was_short=was_short)),
         *_made(_stuck(stuck)),
+        *_made(("teardown", fault) for fault in dict.fromkeys(faults)),
         *of_figures(total),
         *_made(_busy_generator(total, environment, duration)),
         *_made(_clock(environment, steps)),

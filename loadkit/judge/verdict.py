@@ -49,7 +49,8 @@ def _unsaid(limits: Sequence[Threshold], endpoints: Sequence[Row], journeys: Seq
         return []
     if not said:
         return [NO_FAILURES, *(_none_of(one.name) for one in journeys if one.failures)]
-    others = [row.name for row in (*endpoints, *journeys) if row.name not in said and row.requests]
+    rows: list[Row | Timing] = [*endpoints, *journeys]
+    others = [row.name for row in rows if row.name not in said and row.requests]
     return [_none_of(name) for name in others]
 
 

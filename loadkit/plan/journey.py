@@ -71,7 +71,7 @@ class Journey:
     @property
     def label(self) -> str:
         """The name of its row in reports."""
-        return self.name or getattr(self.run, "__name__", "journey")
+        return self.name or str(getattr(self.run, "__name__", "journey"))
 
     @property
     def is_async(self) -> bool:

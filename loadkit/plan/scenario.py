@@ -252,7 +252,7 @@ def _plan(given: object) -> Endpoint | Journey:
     if callable(given) and not isinstance(given, type):
         return Journey(given)
     raise UsageError(
-        f"endpoints takes Endpoint values like Endpoint('GET', '/') and functions like def buy(http): ..., not {given!r}"
+        f"endpoints takes values like Endpoint('GET', '/') and functions like def buy(http): ..., not {given!r}"
     )
 
 
@@ -313,7 +313,7 @@ def _check_open(scenario: Scenario) -> None:
             raise UsageError(f"{one.label} has threads of its own; with a rate, give it a weight")
         if isinstance(one, Journey) and one.tasks_per_thread > 1:
             raise UsageError(
-                f"{one.label} has several tasks on a thread, which a rate starts as they are due; leave them out"
+                f"{one.label} has tasks_per_thread; with a rate, each is started when it is due: leave it out"
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from loadkit.judge.result import Caveat, FailureExample, Result, Row, Verdict
+from loadkit.judge.result import Caveat, FailureExample, Result, Row, Timing, Verdict
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold
 from loadkit.plan.units import three_digits
@@ -77,7 +77,7 @@ def _shortened(lines: list[str]) -> list[str]:
 
 def _where(paper: Paper, result: Result, example: FailureExample) -> str:
     reason = (example.kind, example.message)
-    rows = (*result.endpoints, *result.timings)
+    rows: list[Row | Timing] = [*result.endpoints, *result.timings]
     names = [row.name for row in rows if reason in [(other.kind, other.message) for other in row.examples]]
     parts = []
     if len(rows) > 1 and names:
