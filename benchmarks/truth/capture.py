@@ -88,9 +88,11 @@ def packets(path: Path) -> Iterator[Packet]:
         seconds, nanoseconds, length, _ = record(content, position)
         frame = position + 16
         position = frame + length
+        if position > end:
+            return
         header = (content[frame + 14] & 15) * 4
         tcp = frame + 14 + header
-        if position <= end and size(content, frame + 16)[0] > header + (content[tcp + 12] >> 4) * 4:
+        if size(content, frame + 16)[0] > header + (content[tcp + 12] >> 4) * 4:
             yield Packet(seconds * 1_000_000_000 + nanoseconds, *ports(content, tcp))
 
 
@@ -134,9 +136,5 @@ def _wait_until_written(path: Path) -> None:
 
 
 def _see_that_it_is_whole(said: str) -> None:
-    counts = {name: int(number) for number, name in re.findall(r"(\d+) packets (\w+)", said)}
-    if counts.get("dropped") != 0:
+    if not re.search(r"^0 packets dropped by kernel", said, re.MULTILINE):
         raise Gaps(f"the capture has gaps: {' '.join(said.split())}")
-    # each packet passes the loopback twice, out and in, and libpcap shows the second
-    if 2 * counts["captured"] != counts["received"]:
-        raise Gaps(f"the capture was ended too early: {' '.join(said.split())}")

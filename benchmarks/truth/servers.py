@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -36,13 +37,18 @@ def missing(folder: Path) -> str:
     """Why the servers cannot run, or nothing; compiles ours."""
     try:
         nginx.binary()
-        command = ["gcc", "-O2", "-o", program(folder), SOURCE, "-lm"]
-        run(command, core=available_cores()[0], limit=60, folder=folder)
+        compile_into(folder)
     except Failed as failure:
         return str(failure)
-    except FileNotFoundError:
-        return "gcc is not here; on Debian: apt-get install gcc libc6-dev"
     return ""
+
+
+def compile_into(folder: Path) -> None:
+    """Make our server; `Failed` with what the compiler says."""
+    if not shutil.which("gcc"):
+        raise Failed("gcc is not here; on Debian: apt-get install gcc libc6-dev")
+    command: list[str | Path] = ["gcc", "-O2", "-o", program(folder), SOURCE, "-lm"]
+    run(command, core=available_cores()[0], limit=60, folder=folder)
 
 
 def program(folder: Path) -> Path:
