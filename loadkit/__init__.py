@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError
+from loadkit.plan.phases import hold, ramp
 from loadkit.plan.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ __all__ = [
     "Scenario",
     "UsageError",
     "__version__",
+    "hold",
+    "ramp",
     "run",
 ]
 

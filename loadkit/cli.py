@@ -14,6 +14,7 @@ from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageEr
 
 if TYPE_CHECKING:
     from loadkit.judge.result import Result
+    from loadkit.plan.phases import Phase
     from loadkit.plan.scenario import Scenario
 
 app = typer.Typer(
@@ -77,8 +78,21 @@ def run(
     threads: Annotated[str | None, typer.Option("--threads", "-c", help="Virtual users.")] = None,
     duration: Annotated[str | None, typer.Option("--duration", "-z", help="How long to measure: 30s, 1m30s.")] = None,
     iterations: Annotated[str | None, typer.Option("--iterations", "-n", help="Requests in all.")] = None,
+    per_thread: Annotated[str | None, typer.Option("--iterations-per-thread", help="Requests of each thread.")] = None,
+    rate: Annotated[
+        str | None, typer.Option("--rate", "-r", help="Arrivals by the clock (open workload): 200/s.")
+    ] = None,
+    arrivals: Annotated[str | None, typer.Option(help="constant or poisson, with a rate.")] = None,
+    max_threads: Annotated[str | None, typer.Option(help="How many threads a rate may grow to.")] = None,
+    phase: Annotated[
+        list[str] | None, typer.Option("--phase", help="ramp:30s:50, ramp:30s:200/s, hold:2m; in the order given.")
+    ] = None,
     warmup: Annotated[str | None, typer.Option(help="Send before measuring, not counted: 5s.")] = None,
-    think_time: Annotated[str | None, typer.Option(help="Pause of each thread between requests: 500ms.")] = None,
+    think_time: Annotated[
+        str | None, typer.Option(help="Pause of each thread between requests: 500ms, or 1s-3s for any between.")
+    ] = None,
+    pacing: Annotated[str | None, typer.Option(help="From start to start of a thread's requests: 1s.")] = None,
+    seed: Annotated[str | None, typer.Option(help="Of what is drawn by lot; the same seed, the same run.")] = None,
     timeout: Annotated[str | None, typer.Option(help="Deadline of one request: 10s.")] = None,
     graceful_stop: Annotated[str | None, typer.Option(help="What requests in flight get at the end: 5s.")] = None,
     threshold: Annotated[
@@ -107,8 +121,15 @@ def run(
         threads=_whole("--threads", threads),
         duration=duration,
         iterations=_whole("--iterations", iterations),
+        iterations_per_thread=_whole("--iterations-per-thread", per_thread),
+        rate=rate,
+        arrivals=arrivals,
+        max_threads=_whole("--max-threads", max_threads),
+        phases=_phases(phase),
         warmup=warmup,
-        think_time=think_time,
+        think_time=_think_time(think_time),
+        pacing=pacing,
+        seed=_whole("--seed", seed),
         timeout=timeout,
         graceful_stop=graceful_stop,
         base_url=base_url,
@@ -133,16 +154,13 @@ def run(
 @app.command("list")
 def list_(targets: Targets) -> None:
     """List the scenarios that files and folders hold."""
-    from loadkit.plan.units import SECOND, show_span
-    from loadkit.plan.workload import closed
+    from loadkit.jobs.run import describe
     from loadkit.report.escape import visible
+    from loadkit.report.text import asked
 
     lines = []
     for scenario in _scenarios(targets):
-        workload = closed(scenario)
-        duration = workload.duration
-        length = f"{workload.iterations:,} requests" if duration is None else show_span(duration / SECOND)
-        lines.append(f"{visible(scenario.name or '')}  {scenario.total_threads} threads, {length}")
+        lines.append(f"{visible(scenario.name or '')}  {asked(describe(scenario))}")
         lines += [f"  {visible(label)}" for label in scenario.labels]
     raise typer.Exit(_say("\n".join(lines)))
 
@@ -196,6 +214,17 @@ def _whole(option: str, text: str | None) -> int | None:
         raise UsageError(f"{option} takes a whole number like 16, not {text!r}") from None
 
 
+def _phases(texts: list[str] | None) -> list[Phase] | None:
+    from loadkit.plan.phases import phase
+
+    return [phase(text) for text in texts] if texts else None
+
+
+def _think_time(text: str | None) -> str | tuple[str, str] | None:
+    least, dash, most = (text or "").partition("-")
+    return (least, most) if dash and least else text
+
+
 def _scenarios(targets: list[str]) -> list[Scenario]:
     from loadkit.loader import load
 
@@ -206,16 +235,19 @@ def _changed(
     scenario: Scenario, changes: dict[str, Any], thresholds: list[str] | None, headers: list[str] | None
 ) -> Scenario:
     more: dict[str, Any] = {}
-    if "iterations" in changes and "duration" not in changes:
+    counted = {"iterations", "iterations_per_thread"}
+    if counted & changes.keys():
         # whoever asks for a number of requests on the command line does not want them cut off by the file's duration
-        more["duration"] = None
-    if "duration" in changes and "iterations" not in changes:
-        more["iterations"] = None
-    if thresholds:
-        more["thresholds"] = [*scenario.thresholds, *thresholds]
+        more |= {"duration": None, "iterations": None, "iterations_per_thread": None}
+        if scenario.phases:
+            more["phases"] = ()
+    elif {"duration", "phases"} & changes.keys():
+        more |= {"iterations": None, "iterations_per_thread": None}
+    more = {name: value for name, value in more.items() if name not in changes}
     if headers:
         more["headers"] = scenario.headers | dict(map(_header, headers))
-    return scenario.replace(**changes, **more)
+    changed = scenario.replace(**changes, **more)
+    return changed.replace(thresholds=[*changed.thresholds, *thresholds]) if thresholds else changed
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -10,6 +10,18 @@ from loadkit.plan.errors import UsageError
 SPARE: Final = 64
 """Descriptors for everything that is not a connection."""
 
+UNLIMITED: Final = 1 << 30
+
+
+def descriptors() -> int:
+    """How many connections the file descriptors of this process allow, the soft limit raised as far as it goes."""
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return UNLIMITED
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return UNLIMITED if hard == resource.RLIM_INFINITY else max(1, hard - SPARE)
+
 
 def make_room(connections: int) -> None:
     """Raise the soft limit of file descriptors as far as needed and allowed.

@@ -17,7 +17,7 @@ class Snapshot:
 
     name: str
     stage: str
-    """`starting`, `warm-up`, `running`, `draining`, later the name of a phase."""
+    """`starting`, `warm-up`, `running` or the name of a phase, `draining`."""
     elapsed: float
     """Since the stage began: the warm-up, or the time that is measured."""
     planned: float | None
@@ -30,6 +30,10 @@ class Snapshot:
     failures: int
     rate: float | None
     p99: float | None
+    asked_rate: float | None = None
+    """Arrivals a second that an open workload asks for now."""
+    asked_threads: float | None = None
+    """Threads that a phase asks for now."""
 
 
 Watcher: TypeAlias = Callable[[Snapshot], None]

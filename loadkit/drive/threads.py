@@ -1,7 +1,7 @@
-"""A closed workload on threads: one for each virtual user, started together, stopped by the clock.
+"""A workload on threads: one for each virtual user, started together, stopped by the clock.
 
-One thread directs: it sets the course, merges what the others hand over, and ends what does not end by itself. The
-others only read `Course` and append to a deque.
+One thread directs: it sets the course, merges what the others hand over, adds threads where an open workload finds all
+of them busy, and ends what does not end by itself. The others only read `Course` and append to deques.
 """
 
 from __future__ import annotations
@@ -14,15 +14,20 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
-from loadkit.drive.limits import check_ports, make_room
+from loadkit.drive.arriving import OpenUser, Pool
+from loadkit.drive.closed import ClosedUser
+from loadkit.drive.limits import check_ports, descriptors, make_room
 from loadkit.drive.progress import Snapshot, Watcher
+from loadkit.drive.punctual import punctual
+from loadkit.drive.supply import Supply
 from loadkit.drive.user import NEVER, Course, Shot, User
 from loadkit.measure.recording import Batch, Recording, Tape, second_of
 from loadkit.plan.errors import LoadkitError, UsageError
+from loadkit.plan.pause import pauses
 from loadkit.plan.units import MILLISECOND, SECOND
-from loadkit.plan.workload import Closed, Seat, closed, seats
+from loadkit.plan.workload import Closed, Open, Seat, workload
 from loadkit.wire.base import Clock, Connection, Origin, Request, Wire
 
 if TYPE_CHECKING:
@@ -47,6 +52,10 @@ GIVE_UP_AFTER: Final = 3
 """Refusals of each thread, with none ever connected, after which the target is taken to be down."""
 
 
+SPARE_SHARE: Final = 8
+"""An open workload keeps one thread in so many free, and one at least, for what is due next."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driven:
     """What came of a run: the recording, and how it went. Times are nanoseconds of the monotonic clock."""
@@ -57,8 +66,18 @@ class Driven:
     interrupted: bool
     unreachable: bool
     """Stopped early, because no thread ever got a connection."""
+    halted: str
+    """Why the plan could not go on, if so: rows used up, a function that failed."""
+    is_fault: bool
+    """What halted it was a fault, and not the end of a supply."""
     unstamped: int
     cpu_seconds: float
+    threads: int
+    """How many there were in the end."""
+    was_short: bool
+    """An open workload had all the threads it may have, and needed more."""
+    in_flight: float | None
+    """Requests under way, the mean of ten looks a second; None where there was no time for one."""
     stuck: tuple[str, ...]
     """Where threads were that did not end: file, line and function."""
 
@@ -91,17 +110,25 @@ class _Director:
         interrupts: Callable[[], int],
     ) -> None:
         self._scenario = scenario
-        self._workload: Closed = closed(scenario)
+        self._workload: Closed | Open = workload(scenario)
         self._requests = requests
         self._wire = wire
         self._clock = clock
         self._watch = watch
         self._interrupts = interrupts
-        self._course = Course()
+        self._course = Course(tuple(one.end for one in self._workload.stretches))
         self._handed: deque[Batch] = deque()
-        self._recording = Recording(scenario.labels)
+        self._recording = Recording(scenario.labels, phases=len(self._workload.stretches))
         self._rows = scenario.rows
-        self._finished = threading.Semaphore(0)
+        self._finished: deque[User] = deque()
+        self._calls = threading.Semaphore(0)
+        """Released by a thread that has ended, or that needs another one."""
+        self._users: list[User] = []
+        self._threads: list[threading.Thread] = []
+        self._pool: Pool | None = None
+        self._most_threads = 0
+        self._was_short = False
+        self._looks = self._seen_in_flight = 0
         self._began = 0
         self._shown = 0
         self._ended = 0
@@ -112,43 +139,65 @@ class _Director:
 
     def run(self) -> Driven:
         self._make_room()
-        users = self._users()
-        with _patient_interpreter(len(users)):
-            threads = self._start(users)
-            self._direct(users, threads)
-        return self._result(users, threads)
+        self._users = self._first_users()
+        with _patient_interpreter(len(self._users)), punctual(self._pool is not None):
+            self._start()
+            self._direct()
+        return self._result()
 
     # -- before
 
     def _make_room(self) -> None:
         per_thread = {request.origin for request in self._requests}
-        make_room(self._scenario.total_threads * len(per_thread))
+        load = self._workload
+        if isinstance(load, Closed):
+            self._most_threads = len(load.seats)
+        else:
+            self._most_threads = load.max_threads
+            if self._scenario.max_threads is None:
+                # nobody asked for so many: fewer do where the machine allows fewer
+                self._most_threads = max(load.threads, min(load.max_threads, descriptors() // len(per_thread)))
+        make_room(self._most_threads * len(per_thread))
         if any(not origin.unix for origin in per_thread):
-            check_ports(self._scenario.total_threads)
+            check_ports(self._most_threads)
 
-    def _users(self) -> list[User]:
-        """One for each seat. Those that think begin spread over a think time, or they would do all in step."""
-        places = seats(self._scenario)
-        think_time = self._workload.think_time
-        return [self._user(seat, think_time * k // len(places)) for k, seat in enumerate(places)]
+    def _first_users(self) -> list[User]:
+        load = self._workload
+        if isinstance(load, Closed):
+            return [self._closed_user(load, seat) for seat in load.seats]
+        self._pool = Pool(
+            arrivals=Supply(load.arrivals.dues()),
+            warming=Supply(load.warming.dues()),
+            turns=load.turns,
+            tell=self._calls.release,
+        )
+        return [self._open_user(self._pool) for _ in range(load.threads)]
 
-    def _user(self, seat: Seat, delay: int) -> User:
+    def _closed_user(self, load: Closed, seat: Seat) -> User:
+        return ClosedUser(
+            self._shots(seat.turns),
+            clock=self._clock,
+            course=self._course,
+            hand_over=self._handed.append,
+            seat=seat,
+            draw_pause=pauses(load.think_time, load.seed, seat.number),
+            pacing=load.pacing,
+        )
+
+    def _open_user(self, pool: Pool) -> User:
+        shots = self._shots(tuple(range(len(self._requests))))
+        return OpenUser(shots, clock=self._clock, course=self._course, hand_over=self._handed.append, pool=pool)
+
+    def _shots(self, turns: tuple[int, ...]) -> list[Shot]:
+        """What one thread sends in turn, over one connection to each origin."""
         connections: dict[Origin, Connection] = {}
         shots: dict[int, Shot] = {}
-        for position in seat.turns:
+        for position in turns:
             if position not in shots:
                 origin = self._requests[position].origin
                 connection = connections.setdefault(origin, self._wire.connect(origin))
                 shots[position] = self._shot(position, connection)
-        return User(
-            [shots[position] for position in seat.turns],
-            clock=self._clock,
-            course=self._course,
-            hand_over=self._handed.append,
-            iterations=seat.iterations,
-            think_time=self._workload.think_time,
-            delay=delay,
-        )
+        return [shots[position] for position in turns]
 
     def _shot(self, position: int, connection: Connection) -> Shot:
         endpoint, request = self._scenario.endpoints[position], self._requests[position]
@@ -160,45 +209,40 @@ class _Director:
             check=endpoint.check,
         )
 
-    def _start(self, users: list[User]) -> list[threading.Thread]:
+    def _start(self) -> None:
         """All threads connect, then wait for each other and start together."""
-        barrier = threading.Barrier(len(users) + 1, action=self._begin)
-        threads = [
-            threading.Thread(target=self._live, args=(user, barrier), name=f"loadkit-{k}", daemon=True)
-            for k, user in enumerate(users)
-        ]
-        before = threading.stack_size(STACK)
-        try:
-            for k, thread in enumerate(threads):
-                self._start_one(thread, k, barrier)
-        finally:
-            threading.stack_size(before)
-        self._await_all(barrier, users)
-        return threads
+        barrier = threading.Barrier(len(self._users) + 1, action=self._begin)
+        with _small_stacks():
+            for user in self._users:
+                try:
+                    self._start_one(user, barrier)
+                except RuntimeError as error:
+                    barrier.abort()
+                    many = len(self._threads)
+                    raise UsageError(f"cannot start more than {many:,} threads here: {error}") from None
+        self._await_all(barrier)
 
-    def _await_all(self, barrier: threading.Barrier, users: list[User]) -> None:
+    def _start_one(self, user: User, barrier: threading.Barrier | None) -> None:
+        name = f"loadkit-{len(self._threads)}"
+        thread = threading.Thread(target=self._live, args=(user, barrier), name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _await_all(self, barrier: threading.Barrier) -> None:
         """Wait until all have connected; an interrupt ends their connecting, and nothing is sent then."""
-        while barrier.n_waiting < len(users):
+        while barrier.n_waiting < len(self._users):
             if self._interrupts() and not self._interrupted:
                 self._interrupted = True
-                for user in users:
+                for user in self._users:
                     user.abort()
-            self._show("starting", users, every=SHOW_EVERY)
+            self._show("starting", every=SHOW_EVERY)
             time.sleep(0.002)
         time.sleep(SETTLE)
         barrier.wait()
 
-    @staticmethod
-    def _start_one(thread: threading.Thread, number: int, barrier: threading.Barrier) -> None:
-        try:
-            thread.start()
-        except RuntimeError as error:
-            barrier.abort()
-            raise UsageError(f"cannot start more than {number:,} threads here: {error}") from None
-
     def _begin(self) -> None:
         """All are ready: set the course. Called by one thread while the others wait."""
-        self._began = self._clock.now()
+        self._began = self._course.began = self._clock.now()
         self._cpu = time.process_time()
         if self._interrupted:
             self._course.stop_at = self._course.measured_from = self._began
@@ -207,72 +251,111 @@ class _Director:
         if self._workload.duration is not None:
             self._course.stop_at = self._course.measured_from + self._workload.duration
 
-    def _live(self, user: User, barrier: threading.Barrier) -> None:
+    def _live(self, user: User, barrier: threading.Barrier | None) -> None:
         try:
             user.prepare()
-            barrier.wait()
+            if barrier:
+                barrier.wait()
             user.run()
         except threading.BrokenBarrierError:
             pass
         except BaseException as error:  # noqa: BLE001 - a fault of ours, raised again where the run was asked for
             user.crash = error
-            barrier.abort()
+            if barrier:
+                barrier.abort()
         finally:
-            self._finished.release()
+            self._finished.append(user)
+            self._calls.release()
 
     # -- during
 
-    def _direct(self, users: list[User], threads: list[threading.Thread]) -> None:
-        left = len(users)
-        while left and not self._is_hopeless():
-            if self._finished.acquire(timeout=TICK):
-                left -= 1
-                continue
+    def _direct(self) -> None:
+        looked = self._clock.now()
+        while len(self._finished) < len(self._users) and not self._is_hopeless():
+            if self._calls.acquire(timeout=TICK):
+                self._grow()
+                if self._clock.now() - looked < TICK * SECOND:
+                    continue
+            looked = self._clock.now()
             self._collect()
             self._clock.reanchor()
-            self._steer(users)
-            self._show(self._stage(), users, every=SHOW_EVERY)
-        for user, thread in zip(users, threads, strict=True):
+            self._look()
+            self._steer()
+            self._show(self._stage(), every=SHOW_EVERY)
+        left = len(self._users) - len(self._finished)
+        for user, thread in zip(self._users, self._threads, strict=True):
             if left and thread.is_alive():
                 user.abandon()
         self._collect()
-        for user in users:
+        for user in self._users:
             if user.crash:
                 raise LoadkitError(f"a thread of loadkit failed: {user.crash!r}") from user.crash
-        self._ended = self._clock.now() if left else max(user.ended for user in users)
+        self._ended = self._clock.now() if left else max(user.ended for user in self._users)
         if not left:
-            for thread in threads:
+            for thread in self._threads:
                 thread.join()
+
+    def _grow(self) -> None:
+        """Add threads to an open workload that finds all of them busy: some, so that the next may find one free."""
+        pool = self._pool
+        if not pool or not pool.is_short:
+            return
+        pool.is_short = False
+        if self._clock.now() >= self._course.stop_at:
+            return
+        coming = sum(not user.ready for user in self._users[-self._most_threads // SPARE_SHARE :])
+        wanted = 1 + len(self._users) // SPARE_SHARE - coming - len(pool.idle)
+        with _small_stacks():
+            for _ in range(min(wanted, self._most_threads - len(self._users))):
+                user = self._open_user(pool)
+                try:
+                    self._start_one(user, None)
+                except RuntimeError:  # the system has no more; what there is goes on
+                    self._most_threads = len(self._users)
+                    break
+                self._users.append(user)
+        self._was_short = self._was_short or (wanted > 0 and len(self._users) >= self._most_threads)
+
+    def _look(self) -> None:
+        """See how many requests are under way."""
+        if self._course.measured_from <= self._clock.now() < self._course.stop_at:
+            self._looks += 1
+            self._seen_in_flight += self._in_flight()
+
+    def _in_flight(self) -> int:
+        return sum(user.ready and not user.resting for user in self._users) - len(self._finished)
 
     def _is_hopeless(self) -> bool:
         """Cut long ago, and threads still do not end: their own code holds them."""
         return self._course.cutting and self._clock.now() > self._cut_at + 2 * SECOND
 
-    def _steer(self, users: list[User]) -> None:
+    def _steer(self) -> None:
         now = self._clock.now()
         asked = self._interrupts()
         if asked and now < self._course.stop_at:
             self._interrupted = True
-            self._stop(now, users)
-        if not self._scenario.keep_going and all(user.refusals >= GIVE_UP_AFTER for user in users):
+            self._stop(now)
+        if self._course.halt:
+            self._stop(self._course.halt[0])
+        if not self._scenario.keep_going and all(user.refusals >= GIVE_UP_AFTER for user in self._users):
             self._unreachable = True
-            self._stop(now, users)
+            self._stop(now)
         late = now > self._course.stop_at + self._workload.graceful_stop
         if (asked > 1 or late) and not self._course.cutting:
-            self._cut(users)
+            self._cut()
 
-    def _stop(self, now: int, users: list[User]) -> None:
-        if now >= self._course.stop_at:
+    def _stop(self, at: int) -> None:
+        if at >= self._course.stop_at:
             return
-        self._course.measured_from = min(self._course.measured_from, now)
-        self._course.stop_at = now
-        for user in users:
+        self._course.measured_from = min(self._course.measured_from, at)
+        self._course.stop_at = at
+        for user in self._users:
             user.stop()
 
-    def _cut(self, users: list[User]) -> None:
+    def _cut(self) -> None:
         self._cut_at = self._clock.now()
         self._course.cutting = True
-        for user in users:
+        for user in self._users:
             user.stop()
             user.abort()
 
@@ -288,9 +371,17 @@ class _Director:
         now = self._clock.now()
         if now < self._course.measured_from:
             return "warm-up"
-        return "running" if now < self._course.stop_at else "draining"
+        if now >= self._course.stop_at:
+            return "draining"
+        since = now - self._course.measured_from
+        return next((one.name for one in self._workload.stretches if since < one.end), "running")
 
-    def _show(self, stage: str, users: list[User], *, every: int = 0) -> None:
+    def _level(self) -> float | None:
+        """How many threads or arrivals a second the plan asks for now; None where it is always the same."""
+        since = self._clock.now() - self._course.measured_from
+        return next((one.level(since) for one in self._workload.stretches if one.start <= since < one.end), None)
+
+    def _show(self, stage: str, *, every: int = 0) -> None:
         now = self._clock.now()
         if not self._watch or now - self._shown < every:
             return
@@ -309,14 +400,24 @@ class _Director:
                 elapsed=self._elapsed(),
                 planned=None if self._workload.duration is None else self._workload.duration / SECOND,
                 iterations=self._workload.iterations,
-                threads=len(users),
-                in_flight=sum(not user.resting for user in users),
+                threads=len(self._users),
+                in_flight=self._in_flight(),
                 requests=requests,
                 failures=failures,
                 rate=recent.good / seconds if seconds else None,
                 p99=None if p99 is None else p99 / SECOND,
+                asked_rate=self._asked_rate(),
+                asked_threads=self._asked_threads(),
             )
         )
+
+    def _asked_rate(self) -> float | None:
+        if isinstance(self._workload, Closed):
+            return None
+        return cast(float, self._scenario.rate) if self._scenario.rate else self._level()
+
+    def _asked_threads(self) -> float | None:
+        return self._level() if isinstance(self._workload, Closed) else None
 
     def _elapsed(self) -> float:
         if not self._began:
@@ -326,28 +427,63 @@ class _Director:
 
     # -- after
 
-    def _result(self, users: list[User], threads: list[threading.Thread]) -> Driven:
+    def _result(self) -> Driven:
         self._recording.finish()
-        self._show("draining", users)
-        total = self._recording.total()
-        self._count_unsent(total.requests + total.cut)
+        self._show("draining")
+        self._count_unsent()
         now = self._clock.now()
+        halt = self._course.halt[1] if self._course.halt else None
         return Driven(
             recording=self._recording,
             measured_from=min(self._course.measured_from, now),
-            stopped_at=min(self._course.stop_at, self._ended or now),
+            stopped_at=self._stopped_at(now),
             interrupted=self._interrupted,
             unreachable=self._unreachable,
-            unstamped=sum(connection.unstamped for user in users for connection in user.connections),
+            halted=str(halt or ""),
+            is_fault=bool(halt and halt.is_fault),
+            unstamped=sum(connection.unstamped for user in self._users for connection in user.connections),
             cpu_seconds=time.process_time() - self._cpu,
-            stuck=_places(threads),
+            threads=len(self._users),
+            was_short=self._was_short,
+            in_flight=self._seen_in_flight / self._looks if self._looks else None,
+            stuck=_places(self._threads),
         )
 
-    def _count_unsent(self, sent: int) -> None:
-        planned = self._workload.iterations
+    def _stopped_at(self, now: int) -> int:
+        """The planned end, even where the last arrival before it has been answered and nobody waits for it."""
+        by_the_clock = bool(self._pool or self._workload.stretches)
+        if by_the_clock and self._course.stop_at < NEVER:
+            return self._course.stop_at
+        return min(self._course.stop_at, self._ended or now)
+
+    def _count_unsent(self) -> None:
+        if self._pool:
+            for number, due in self._never_sent(self._pool):
+                self._recording.unsent(self._rows[self._pool.turns[number % len(self._pool.turns)]], self._phase(due))
+            return
+        total = self._recording.total()
+        planned, sent = self._workload.iterations, total.requests + total.cut
         if planned is not None and planned > sent:
-            first = next(iter(self._recording.labels.values()))
-            first.unsent += planned - sent
+            self._recording.unsent(next(iter(self._recording.labels)), 0, planned - sent)
+
+    def _never_sent(self, pool: Pool) -> Iterator[tuple[int, int]]:
+        yield from pool.unsent
+        until = self._course.stop_at - self._course.measured_from
+        while (arrival := pool.arrivals.take()) and arrival[1] < until:
+            yield arrival
+
+    def _phase(self, due: int) -> int:
+        stretches = self._workload.stretches
+        return next((k for k, one in enumerate(stretches) if due < one.end), max(0, len(stretches) - 1))
+
+
+@contextmanager
+def _small_stacks() -> Iterator[None]:
+    before = threading.stack_size(STACK)
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
 
 
 @contextmanager

@@ -1,27 +1,25 @@
-"""One virtual user: a thread that sends its requests in turn and writes down what came of each.
+"""One virtual user: a thread that sends requests and writes down what came of each.
 
-Closed workload: the next request is due when the last reply is in (and checked), plus think time. The first
-requests warm up and are not counted; those that are due from then until the stop are.
+What all have in common; when the next request is due is the business of `closed` and `arriving`. The first requests
+warm up and are not counted; those that are due from then until the stop are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import cycle, islice
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from loadkit.drive.check import unexpected, verify
-from loadkit.measure.recording import FOLD, Batch, Tape, second_of
-from loadkit.plan.units import MILLISECOND, SECOND
+from loadkit.measure.recording import Batch, Tape, second_of
+from loadkit.plan.errors import Halt
+from loadkit.plan.units import SECOND
 from loadkit.wire.base import Clock, Connection, Exchange, Failure, Sender
 
 if TYPE_CHECKING:
     from loadkit.wire.reply import Reply
 
 NEVER: Final = 1 << 62
-# after a connection was refused: not to hammer a server that is coming up, and to notice soon that it is
-BACK_OFF: Final = 100 * MILLISECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,43 +45,40 @@ Turn: TypeAlias = tuple[Sender, Tape, frozenset[int], Shot]
 class Course:
     """When a run measures and ends: written by the one who directs it, read by its threads."""
 
-    __slots__ = ("cutting", "measured_from", "stop_at")
+    __slots__ = ("began", "cutting", "halt", "measured_from", "phase_ends", "stop_at")
 
-    def __init__(self) -> None:
+    def __init__(self, phase_ends: tuple[int, ...] = ()) -> None:
+        self.began = NEVER
         self.measured_from = NEVER
         self.stop_at = NEVER
+        self.phase_ends = phase_ends
+        """Nanoseconds from `measured_from`."""
         self.cutting = False
         """Exchanges that fail now were cut off by us."""
+        self.halt: tuple[int, Halt] | None = None
+        """When a thread found that the plan cannot go on, and why; written by threads, the first of them counts."""
 
 
 class User:
     """One virtual user; `prepare` and `run` are called by its thread, the rest by the director's."""
 
-    def __init__(
-        self,
-        shots: list[Shot],
-        *,
-        clock: Clock,
-        course: Course,
-        hand_over: Callable[[Batch], None],
-        iterations: int | None,
-        think_time: int,
-        delay: int,
-    ) -> None:
-        self._shots = shots
+    def __init__(self, shots: list[Shot], *, clock: Clock, course: Course, hand_over: Callable[[Batch], None]) -> None:
         self._clock = clock
         self._course = course
         self._hand_over = hand_over
-        self._iterations = iterations
-        self._think_time = think_time
-        self._delay = delay
         self._measuring = False
         self._boundary = NEVER
         self._second = 0
+        self._phase = 0
+        self._phase_end = NEVER
+        self._is_refused = False
+        """The last request did not get a connection."""
         self._tapes = list({id(shot.tape): shot.tape for shot in shots}.values())
         self.connections = list({id(shot.connection): shot.connection for shot in shots}.values())
         self.resting = False
         """Neither sending nor waiting for a reply."""
+        self.ready = False
+        """It has connected, or has tried to."""
         self.refusals = 0
         """How often it was refused a connection and never got one."""
         self.ended = 0
@@ -94,18 +89,20 @@ class User:
         """Connect, before the first request is due; what fails here is met again by the first request."""
         for connection in self.connections:
             self._tapes[0].counts.connected(connection.open())
+        self.ready = True
 
     def run(self) -> None:
         """Warm up, measure, stop, hand over the rest."""
         connected = self._tapes[0].hand_over(0)
-        turns = cycle([shot.turn for shot in self._shots])
         try:
-            self._wait_for_turn()
-            self._stage(turns)
-            self._measuring = True
+            self._warm_up()
             for tape in self._tapes:
                 tape.clear()
-            self._stage(turns if self._iterations is None else islice(turns, self._iterations))
+            self._measuring = True
+            self._enter_phase(self._course.measured_from)
+            self._measure()
+        except Halt as halt:
+            self._course.halt = self._course.halt or (self._clock.now(), halt)
         finally:
             self.ended = self._clock.now()
             self._give()
@@ -113,6 +110,12 @@ class User:
                 self._hand_over(connected)
             for connection in self.connections:
                 connection.close()
+
+    def _warm_up(self) -> None:
+        raise NotImplementedError
+
+    def _measure(self) -> None:
+        raise NotImplementedError
 
     def stop(self) -> None:
         """`Course.stop_at` has been set to the past: look at it."""
@@ -128,61 +131,29 @@ class User:
         self._tapes[0].counts.cut += 1
         self._give()
 
-    def _wait_for_turn(self) -> None:
-        self.resting = True
-        self._clock.pause(min(self._delay, self._course.stop_at - self._clock.now()), self._is_told_to_stop)
-        self.resting = False
-
-    def _stage(self, turns: Iterator[Turn]) -> None:
-        if self._cross(self._clock.now()):
-            return
-        while some := list(islice(turns, FOLD)):
-            if self._send(some):
-                return
-            for tape in self._tapes:
-                tape.fold()
-
-    def _send(self, turns: list[Turn]) -> bool:
-        """The hot path: some requests, one after the other; whether it is time to stop."""
-        now, think_time = self._clock.now, self._think_time
-        # read anew after folding, for that pause is between two requests and not a part of one
-        due = now()
-        for send, tape, ordinary, shot in turns:
-            exchange = status, sent, arrived, taken, size, note = send()
-            if note is None and status in ordinary and taken < self._boundary:
-                tape.samples += (due, sent, arrived, taken, status, size)
-                due = taken
-                if not think_time:
-                    continue
-            else:
-                over, due = self._settle(shot, due, exchange)
-                if over:
-                    return True
-            if think_time:
-                due += think_time
-                if self._rest(due):
-                    return True
-        return False
-
-    def _settle(self, shot: Shot, due: int, exchange: Exchange) -> tuple[bool, int]:
+    def _settle(self, shot: Shot, due: int, exchange: Exchange) -> bool:
         """Count what was not ordinary: it crossed a second, failed, is to be checked, needed a new connection.
 
-        Whether it is time to stop, and when the next request is due but for think time.
+        Whether it is time to stop.
         """
         _, _, _, taken, _, note = exchange
-        over = taken >= self._boundary and self._cross(taken)
+        crossing = taken >= self._boundary
+        over = crossing and self._cross(taken)
         failure = note.failure if note else None
         if note and note.connects:
             shot.tape.counts.connected(note)
         if failure and self._course.cutting:
             shot.tape.counts.cut += 1
-            return True, taken
+            return True
         self._count(shot, due, exchange, failure)
-        if failure and failure.kind in ("dns", "connect", "tls"):
-            self.refusals += 1
-            return over or self._rest(taken + BACK_OFF), self._clock.now()
-        self.refusals = -NEVER
-        return over, taken if shot.check is None else self._clock.now()
+        self._is_refused = bool(failure and failure.kind in ("dns", "connect", "tls"))
+        self.refusals = self.refusals + 1 if self._is_refused else -NEVER
+        if crossing:
+            self._after_crossing(taken)
+        return over
+
+    def _after_crossing(self, instant: int) -> None:
+        """The request that was under way when a second passed has been counted."""
 
     def _count(self, shot: Shot, due: int, exchange: Exchange, failure: Failure | None) -> None:
         status, sent, arrived, taken, size, _ = exchange
@@ -199,38 +170,48 @@ class User:
             tape.counts.fail(failure, at=taken, span=taken - due, status=status, size=size)
             tape.counts.bytes_sent += tape.request_size if sent else 0
 
-    def _rest(self, until: int) -> bool:
-        """Wait, at most until it is time to stop; whether it is."""
+    def _pause(self, until: int) -> None:
+        """Rest, and no longer than until it is time to stop."""
         self.resting = True
-        now = self._clock.now
-        self._clock.pause(min(until, self._end()) - now(), self._is_told_to_stop)
+        self._clock.pause(min(until, self._end()) - self._clock.now(), self._is_told_to_stop)
         self.resting = False
-        instant = now()
-        return instant >= self._boundary and self._cross(instant)
 
     def _is_told_to_stop(self) -> bool:
         return self._boundary == 0
 
     def _end(self) -> int:
+        """When this stage is over."""
         course = self._course
         return course.stop_at if self._measuring else min(course.measured_from, course.stop_at)
 
     def _cross(self, instant: int) -> bool:
         """A second has passed, the warm-up, or all of it; whether this stage is over."""
+        following = self._end()
         if self._measuring:
             self._give()
             start = self._course.measured_from
             self._second = second_of(instant, start)
-            following = start + (self._second + 1) * SECOND
-        else:
-            following = self._course.measured_from
-        self._boundary = min(following, self._course.stop_at)
+            following = min(following, start + (self._second + 1) * SECOND)
+            if instant < self._phase_end:
+                following = min(following, self._phase_end)
+        self._boundary = following
         # whoever stops us writes stop_at, then the boundary; we wrote the boundary, so we look at stop_at again
-        self._boundary = min(self._boundary, self._course.stop_at)
-        return instant >= self._end()
+        end = self._end()
+        self._boundary = min(self._boundary, end)
+        return instant >= end
+
+    def _enter_phase(self, instant: int) -> None:
+        """What is due from this instant on belongs to the phase that it lies in."""
+        ends, start = self._course.phase_ends, self._course.measured_from
+        if not ends:
+            return
+        self._give()
+        while self._phase < len(ends) - 1 and instant - start >= ends[self._phase]:
+            self._phase += 1
+        self._phase_end = start + ends[self._phase] if self._phase < len(ends) - 1 else NEVER
 
     def _give(self) -> None:
         """Hand over what was written in the second that has passed."""
         for tape in self._tapes:
-            if batch := tape.hand_over(self._second):
+            if batch := tape.hand_over(self._second, self._phase):
                 self._hand_over(batch)

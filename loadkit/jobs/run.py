@@ -16,15 +16,16 @@ from loadkit.drive.threads import Driven, drive
 from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.server import running
 from loadkit.judge.caveats import caveats
-from loadkit.judge.result import Environment, Result, ScenarioInfo
-from loadkit.judge.summary import intervals, rows
+from loadkit.judge.result import Environment, PhasePlan, Result, ScenarioInfo
+from loadkit.judge.summary import intervals, phases, rows
 from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.clock import SystemClock
 from loadkit.plan.endpoint import Endpoint, bare
 from loadkit.plan.errors import UsageError
+from loadkit.plan.pause import Thought, told
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import SECOND
-from loadkit.plan.workload import closed
+from loadkit.plan.workload import Open, workload
 from loadkit.wire.base import Clock, Origin, Request, Wire
 from loadkit.wire.encode import encode
 
@@ -64,7 +65,19 @@ def once(scenario: Scenario) -> Scenario:
     """The same scenario with each endpoint sent once, by one thread, and only failures judged."""
     endpoints = [endpoint.replace(weight=1, threads=None) for endpoint in scenario.endpoints]
     return scenario.replace(
-        endpoints=endpoints, threads=1, iterations=len(endpoints), duration=None, warmup=0, think_time=0, thresholds=()
+        endpoints=endpoints,
+        threads=1,
+        iterations=len(endpoints),
+        iterations_per_thread=None,
+        duration=None,
+        phases=(),
+        rate=None,
+        arrivals="constant",
+        max_threads=None,
+        warmup=0,
+        think_time=0,
+        pacing=0,
+        thresholds=(),
     )
 
 
@@ -113,7 +126,9 @@ def _result(
 ) -> Result:
     duration = _duration(driven)
     total, endpoints = rows(driven.recording, duration=duration, started=driven.measured_from)
-    found = verdicts(scenario.limits, total, endpoints)
+    stretches = scenario.stretches
+    by_phase = phases(driven.recording, stretches, started=driven.measured_from, stopped=driven.stopped_at)
+    found = verdicts(scenario.limits, total, endpoints, by_phase)
     info = describe(scenario)
     environment = _environment(scenario, _clock_source(wire, driven, total.response_time.count), driven)
     doubts = caveats(
@@ -124,6 +139,8 @@ def _result(
         labels=[row.name for row in endpoints],
         stuck=driven.stuck,
         unreachable=driven.unreachable,
+        halted=driven.halted,
+        was_short=driven.was_short,
         public=[origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
         steps=clock.steps,
     )
@@ -132,9 +149,12 @@ def _result(
         environment=environment,
         started_at=started.isoformat(timespec="milliseconds"),
         duration=duration,
-        outcome=outcome(total, found, interrupted=driven.interrupted, asked_rate=info.rate, duration=duration),
+        outcome=outcome(
+            total, found, interrupted=driven.interrupted, is_open=scenario.is_open, is_fault=driven.is_fault
+        ),
         total=total,
         endpoints=endpoints,
+        phases=by_phase,
         thresholds=found,
         caveats=doubts,
         intervals=intervals(driven.recording.series),
@@ -156,22 +176,38 @@ def _duration(driven: Driven) -> float:
 
 def describe(scenario: Scenario) -> ScenarioInfo:
     """A scenario as it is stored with its result: what was asked, without headers, bodies and secrets."""
-    workload = closed(scenario)
+    load = workload(scenario)
     return ScenarioInfo(
         name=scenario.name or "scenario",
         description=scenario.description,
         base_url=bare(scenario.base_url) if scenario.base_url else "",
-        threads=scenario.total_threads,
-        duration=None if workload.duration is None else workload.duration / SECOND,
+        threads=scenario.threads if isinstance(load, Open) else scenario.total_threads,
+        duration=None if load.duration is None else load.duration / SECOND,
         iterations=scenario.iterations,
-        rate=None,
+        iterations_per_thread=scenario.iterations_per_thread,
+        rate=_mean_rate(load) if isinstance(load, Open) else None,
+        arrivals=scenario.arrivals if isinstance(load, Open) else None,
+        max_threads=scenario.most_threads if isinstance(load, Open) else None,
+        phases=[
+            PhasePlan(name=one.name, duration=one.length / SECOND, start=one.first, end=one.last)
+            for one in scenario.stretches
+        ],
+        seed=scenario.seed,
         warmup=cast(float, scenario.warmup),
-        think_time=cast(float, scenario.think_time),
+        think_time=told(cast(Thought, scenario.think_time)),
+        pacing=cast(float, scenario.pacing),
         timeout=cast(float, scenario.timeout),
         transport=scenario.transport,
         verify=scenario.verify,
         endpoints=list(scenario.labels),
     )
+
+
+def _mean_rate(load: Open) -> float:
+    laid = load.arrivals.stretches
+    if len(laid) == 1 and laid[0].first == laid[0].last:
+        return laid[0].first
+    return float(sum(one.amount() for one in laid) * SECOND / laid[-1].end)
 
 
 def _clock_source(wire: Wire, driven: Driven, replies: int) -> str:

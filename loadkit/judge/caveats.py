@@ -19,6 +19,9 @@ BUSY = 0.8
 POLITE = 50.0
 """Replies a second that a public server may be asked for without a word."""
 
+PUNCTUAL = 0.001
+"""Seconds that a request may be sent after it was due, in an open workload, for its arrival to be the planned one."""
+
 LONG_ENOUGH = 1.0
 """Seconds: of a shorter run the start is too large a part for its CPU to say anything."""
 
@@ -32,12 +35,16 @@ def caveats(
     labels: Sequence[str] = (),
     stuck: Sequence[str] = (),
     unreachable: bool = False,
+    halted: str = "",
+    was_short: bool = False,
     public: Sequence[str] = (),
     steps: Sequence[int] = (),
 ) -> list[Caveat]:
     """What the figures themselves, and the machine, give reason to doubt."""
     return [
         *_made(_unreachable(unreachable)),
+        *_made(_halted(halted)),
+        *_made(_short(total, scenario, was_short=was_short)),
         *_made(_stuck(stuck)),
         *of_figures(total),
         *_made(_busy_generator(total, environment, duration)),
@@ -64,6 +71,23 @@ def _made(found: Iterable[tuple[str, str]]) -> list[Caveat]:
 def _unreachable(unreachable: bool) -> Iterator[tuple[str, str]]:
     if unreachable:
         yield "unreachable", "stopped early, for no thread ever got a connection; --keep-going goes on trying"
+
+
+def _halted(reason: str) -> Iterator[tuple[str, str]]:
+    if reason:
+        yield "halted", f"the run ended before its time: {reason}"
+
+
+def _short(total: Row, scenario: ScenarioInfo, *, was_short: bool) -> Iterator[tuple[str, str]]:
+    if was_short and (total.unsent or (total.lateness.p99 or 0) > PUNCTUAL):
+        yield (
+            "max-threads",
+            (
+                f"all {scenario.max_threads:,} threads were busy when requests were due, so some were sent late "
+                f"(p99 {show_seconds(total.lateness.p99)}) and {total.unsent:,} not at all; the response time has that "
+                "wait in it. Raise max_threads if the clients that you mean would not have waited for each other"
+            ),
+        )
 
 
 def _stuck(stuck: Sequence[str]) -> Iterator[tuple[str, str]]:

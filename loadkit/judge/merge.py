@@ -20,6 +20,7 @@ from loadkit.judge.result import (
     Interval,
     IntervalRow,
     Outcome,
+    Phase,
     Result,
     Row,
     ScenarioInfo,
@@ -31,14 +32,14 @@ from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.recording import MAX_REASONS, MORE_REASONS
 from loadkit.plan.errors import UsageError
-from loadkit.plan.threshold import Threshold, threshold
+from loadkit.plan.threshold import threshold
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 # what makes figures comparable; threads, duration and iterations may differ from part to part
-_SAME = ("name", "base_url", "transport", "rate", "think_time", "timeout", "verify")
+_SAME = ("name", "base_url", "transport", "rate", "arrivals", "think_time", "pacing", "phases", "timeout", "verify")
 _TIMES = ("response_time", "service_time", "lateness", "pickup", "failure_time")
 _COUNTS = ("statuses", "failures", "failed_statuses")
 _SUMS = (
@@ -69,7 +70,8 @@ def merge(results: Sequence[Result]) -> Result:
         threshold(text)
         for text in dict.fromkeys(v.threshold for part in parts for v in part.thresholds if not v.implied)
     ]
-    found = verdicts(limits, total, endpoints)
+    phases = _phases(parts)
+    found = verdicts(limits, total, endpoints, phases)
     return msgspec.structs.replace(
         parts[0],
         scenario=_scenario(parts),
@@ -78,15 +80,11 @@ def merge(results: Sequence[Result]) -> Result:
         outcome=_outcome(parts, total, found),
         total=total,
         endpoints=endpoints,
+        phases=phases,
         thresholds=found,
         caveats=_caveats(parts, total),
         intervals=_series(parts),
     )
-
-
-def _limits(parts: Sequence[Result]) -> list[Threshold]:
-    asked = dict.fromkeys(verdict.threshold for part in parts for verdict in part.thresholds if not verdict.implied)
-    return [threshold(text) for text in asked]
 
 
 def _order(result: Result) -> tuple[float, bytes]:
@@ -161,6 +159,24 @@ def _row(name: str, rows: list[Row], duration: float) -> Row:
         **merged,
         **sums,
     )
+
+
+def _phases(parts: Sequence[Result]) -> list[Phase]:
+    """Phases of the same name as one, in their order."""
+    by_name: dict[str, list[tuple[Result, Phase]]] = {}
+    for part in parts:
+        for phase in part.phases:
+            by_name.setdefault(phase.name, []).append((part, phase))
+    merged = []
+    for name, found in by_name.items():
+        length = _covered([(_instant(part) + phase.start, phase.length) for part, phase in found])
+        endpoints = _rows(
+            [[_moved(row, _shift(part, parts)) for row in phase.endpoints] for part, phase in found], length
+        )
+        total = _row(TOTAL, [_moved(phase.total, _shift(part, parts)) for part, phase in found], length)
+        start = min(phase.start + _shift(part, parts) for part, phase in found)
+        merged.append(Phase(name=name, start=start, length=length, total=total, endpoints=endpoints))
+    return sorted(merged, key=lambda phase: phase.start)
 
 
 def _times(parts: Iterable[Times]) -> Times:

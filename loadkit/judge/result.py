@@ -123,12 +123,23 @@ class Caveat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of a run with its own figures."""
+    """A part of a run with its own figures, which are of the requests that were due in it."""
 
     name: str
     start: float
+    """Seconds from the start of what is measured."""
     length: float
     total: Row
+    endpoints: list[Row] = []
+
+
+class PhasePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for in a phase: the load at its start and at its end, threads or arrivals a second."""
+
+    name: str
+    duration: float
+    start: float
+    end: float
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,12 +169,21 @@ class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     duration: float | None
     iterations: int | None
     rate: float | None
+    """Arrivals a second, the mean where phases change it; None in a closed workload."""
     warmup: float
-    think_time: float
+    think_time: str
+    """As a person writes it: `500ms`, `1s to 3s`; empty where there is none."""
     timeout: float
     transport: str
     verify: bool
     endpoints: list[str]
+    arrivals: str | None = None
+    """`constant` or `poisson`; None in a closed workload."""
+    max_threads: int | None = None
+    iterations_per_thread: int | None = None
+    pacing: float = 0.0
+    phases: list[PhasePlan] = []
+    seed: int = 0
     options: dict[str, Any] = {}
 
 

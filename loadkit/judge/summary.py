@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loadkit.judge.result import FailureExample, Interval, IntervalRow, Row, Times
+from loadkit.judge.result import FailureExample, Interval, IntervalRow, Phase, Row, Times
 from loadkit.measure.histogram import Histogram
+from loadkit.measure.recording import Counts
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from loadkit.measure.recording import Counts, Recording, Slice
+    from loadkit.measure.recording import Recording, Slice
+    from loadkit.plan.phases import Stretch
 
 TOTAL = "total"
 
@@ -89,6 +91,26 @@ def rows(recording: Recording, *, duration: float, started: int) -> tuple[Row, l
     assert total.requests == sum(one.requests for one in each), "every request is in one row"
     assert total.requests == sum(total.statuses.values()) + sum(total.failures.values()), "and counted once"
     return total, each
+
+
+def phases(recording: Recording, stretches: Sequence[Stretch], *, started: int, stopped: int) -> list[Phase]:
+    """The figures of each phase that was reached; a step, which lasts no time, has none."""
+    found = []
+    for stretch, by_label in zip(stretches, recording.phases, strict=True):
+        length = (min(stretch.end, stopped - started) - stretch.start) / SECOND
+        if length <= 0:
+            continue
+        merged = Counts()
+        for counts in by_label.values():
+            merged.add(counts)
+        each = [
+            row(label, by_label[label], duration=length, started=started)
+            for label in recording.labels
+            if label in by_label
+        ]
+        total = row(TOTAL, merged, duration=length, started=started)
+        found.append(Phase(name=stretch.name, start=stretch.start / SECOND, length=length, total=total, endpoints=each))
+    return found
 
 
 def intervals(series: list[Slice]) -> list[Interval]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from loadkit.judge.result import Outcome, Row, Times, Verdict
+from loadkit.judge.result import Outcome, Phase, Row, Times, Verdict
 from loadkit.judge.summary import histogram
 from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import SECOND
@@ -19,9 +19,15 @@ NO_FAILURES = threshold("error_rate == 0%")
 EXIT_CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "interrupted": 2, "not_applied": 6}
 
 
-def verdicts(limits: Sequence[Threshold], total: Row, endpoints: Sequence[Row]) -> list[Verdict]:
-    """Each threshold with its value. Without one on errors, any failure fails."""
-    by_name = {row.name: row for row in endpoints}
+def verdicts(
+    limits: Sequence[Threshold], total: Row, endpoints: Sequence[Row], phases: Sequence[Phase] = ()
+) -> list[Verdict]:
+    """Each threshold with its value. Without one on errors, any failure fails.
+
+    A threshold may name an endpoint, a phase, or an endpoint in a phase (`hold: GET /search: p99 < 100ms`).
+    """
+    by_name = {f"{phase.name}: {row.name}": row for phase in phases for row in phase.endpoints}
+    by_name |= {phase.name: phase.total for phase in phases} | {row.name: row for row in endpoints}
     held = [(limit, False) for limit in limits] + [(limit, True) for limit in _unsaid(limits, endpoints)]
     return [
         _verdict(limit, total if limit.label is None else by_name.get(limit.label), implied=implied)
@@ -40,26 +46,21 @@ def _unsaid(limits: Sequence[Threshold], endpoints: Sequence[Row]) -> list[Thres
 
 
 APPLIED = 0.95
-"""The share of the asked rate below which a load counts as not applied."""
+"""The share of what was due below which a load counts as not applied."""
 
 
 def outcome(
-    total: Row,
-    found: Sequence[Verdict],
-    *,
-    interrupted: bool,
-    asked_rate: float | None = None,
-    duration: float = 0.0,
+    total: Row, found: Sequence[Verdict], *, interrupted: bool, is_open: bool = False, is_fault: bool = False
 ) -> Outcome:
     """What a run comes to; without a good reply none passes.
 
-    A load was not applied when nothing was sent at all, or fewer requests than `APPLIED` of those that
-    `asked_rate` (a second) makes in `duration` seconds.
+    A load was not applied when nothing was sent at all, when the plan broke off (`is_fault`), or in an open workload
+    when fewer requests were sent than `APPLIED` of those that were due.
     """
     if interrupted:
         return "interrupted"
     sent = total.requests + total.cut
-    if not sent or (asked_rate is not None and sent < APPLIED * asked_rate * duration):
+    if not sent or is_fault or (is_open and sent < APPLIED * (sent + total.unsent)):
         return "not_applied"
     return "passed" if total.response_time.count and all(verdict.passed for verdict in found) else "failed"
 

@@ -133,9 +133,10 @@ _SUMS = (
 
 @dataclass(slots=True)
 class Batch:
-    """What one thread has of one label for one second, on its way to the recording."""
+    """What one thread has of one label for one second (and phase), on its way to the recording."""
 
     second: int
+    phase: int
     label: str
     samples: list[int]
     request_size: int
@@ -166,11 +167,11 @@ class Tape:
             self.counts.take(self.samples, self.request_size)
             self.samples.clear()
 
-    def hand_over(self, second: int) -> Batch | None:
+    def hand_over(self, second: int, phase: int = 0) -> Batch | None:
         """Everything written, to be merged by somebody else; the tape is empty then."""
         if not self.samples and self._counts is None:
             return None
-        batch = Batch(second, self._label, self.samples, self.request_size, self._counts)
+        batch = Batch(second, phase, self._label, self.samples, self.request_size, self._counts)
         self.samples, self._counts = [], None
         return batch
 
@@ -205,32 +206,37 @@ class Slice:
 
 
 class Recording:
-    """All that was counted, by label and by second. Memory is bounded: labels and the series fold."""
+    """All that was counted, by label and by second, and by phase if there are any.
 
-    def __init__(self, labels: tuple[str, ...] = (), *, series_bytes: int = MAX_SERIES_BYTES) -> None:
+    Memory is bounded: labels and the series fold.
+    """
+
+    def __init__(self, labels: tuple[str, ...] = (), *, phases: int = 0, series_bytes: int = MAX_SERIES_BYTES) -> None:
         self.labels: dict[str, Counts] = {label: Counts() for label in labels[:MAX_LABELS]}
+        self.phases: list[dict[str, Counts]] = [{} for _ in range(phases)]
         self.series: list[Slice] = []
-        self._open: dict[int, dict[str, Counts]] = {}
-        self._waiting: dict[tuple[int, str, int], list[int]] = {}
+        self._open: dict[int, dict[tuple[int, str], Counts]] = {}
+        self._waiting: dict[tuple[int, int, str, int], list[int]] = {}
         self._bytes = 0
         self._most_bytes = series_bytes
         self._length = 1
 
     def absorb(self, batch: Batch) -> None:
         """Merge what a thread has handed over."""
-        counts = self._counts_of(batch.second, batch.label)
+        counts = self._counts_of(batch.second, batch.phase, batch.label)
         if batch.counts:
             counts.add(batch.counts)
         if batch.samples:
             # thousands of slow threads have a sample each: they are folded together, which costs a tenth
-            waiting = self._waiting.setdefault((batch.second, batch.label, batch.request_size), [])
+            key = batch.second, batch.phase, batch.label, batch.request_size
+            waiting = self._waiting.setdefault(key, [])
             waiting += batch.samples
             if len(waiting) >= FOLD * STRIDE:
                 self._fold_waiting()
 
     def _fold_waiting(self) -> None:
-        for (second, label, request_size), samples in self._waiting.items():
-            self._counts_of(second, label).take(samples, request_size)
+        for (second, phase, label, request_size), samples in self._waiting.items():
+            self._counts_of(second, phase, label).take(samples, request_size)
         self._waiting.clear()
 
     def close_before(self, second: int) -> None:
@@ -270,25 +276,36 @@ class Recording:
             merged.add(counts)
         return merged
 
-    def _counts_of(self, second: int, label: str) -> Counts:
-        if label not in self.labels:
-            if len(self.labels) < MAX_LABELS:
-                self.labels[label] = Counts()
-            else:
-                label = OTHER
-                self.labels.setdefault(OTHER, Counts())
-        rows = self._open.setdefault(second, {})
-        if label not in rows:
-            rows[label] = Counts()
-        return rows[label]
+    def unsent(self, label: str, phase: int, count: int = 1) -> None:
+        """Count what was due and nobody sent."""
+        self._labelled(label).unsent += count
+        if self.phases:
+            self.phases[phase].setdefault(self._known(label), Counts()).unsent += count
 
-    def _close(self, second: int, rows: dict[str, Counts]) -> None:
-        packed = {}
-        for label, counts in rows.items():
+    def _known(self, label: str) -> str:
+        return label if label in self.labels or len(self.labels) < MAX_LABELS else OTHER
+
+    def _labelled(self, label: str) -> Counts:
+        return self.labels.setdefault(self._known(label), Counts())
+
+    def _counts_of(self, second: int, phase: int, label: str) -> Counts:
+        known = self._known(label)
+        self._labelled(known)
+        rows = self._open.setdefault(second, {})
+        if (phase, known) not in rows:
+            rows[phase, known] = Counts()
+        return rows[phase, known]
+
+    def _close(self, second: int, rows: dict[tuple[int, str], Counts]) -> None:
+        piece = Slice(second, 1, {})
+        for (phase, label), counts in rows.items():
             self.labels[label].add(counts)
-            packed[label] = (counts.requests, counts.failed, counts.response_time.pack())
+            if self.phases:
+                self.phases[phase].setdefault(label, Counts()).add(counts)
+            packed = counts.requests, counts.failed, counts.response_time.pack()
+            piece.add(Slice(second, 1, {label: packed}))
         if second >= 0:
-            self._append(Slice(second, 1, packed))
+            self._append(piece)
 
     def _append(self, piece: Slice) -> None:
         self._place(piece)

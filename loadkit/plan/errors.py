@@ -31,3 +31,12 @@ class NothingToRun(UsageError):
 
 class OutputError(LoadkitError):
     """A result was made and could not be written; the message names the path and the reason."""
+
+
+class Halt(Exception):
+    """Raised within a run by what the plan draws from, when it cannot go on; what was measured stays.
+
+    `is_fault` tells a source that broke from one that has simply come to its end.
+    """
+
+    is_fault = True

@@ -5,20 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from loadkit.plan.arrivals import SPACINGS, Spacing
 from loadkit.plan.endpoint import Endpoint, full_url, headers, label, positive_seconds, replace, target, whole
 from loadkit.plan.errors import UsageError
 from loadkit.plan.label import MAX_LABELS, pattern
+from loadkit.plan.pause import ThinkTime, think_time
+from loadkit.plan.phases import Phase, Stretch, lasting, says_rate, stretches
 from loadkit.plan.shown import told
 from loadkit.plan.threshold import Threshold, threshold
-from loadkit.plan.units import Duration, Size, seconds, size
+from loadkit.plan.units import Duration, Rate, Size, per_second, seconds, size
 
 Transport: TypeAlias = Literal["sockets", "requests"]
 TRANSPORTS = ("sockets", "requests")
 
 DEFAULT_DURATION = 10.0
+# of threads that an open workload may grow to: two seconds of arrivals, within these
+LEAST_POOL, MOST_POOL = 100, 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +39,23 @@ class Scenario:
         endpoints: what is requested; those without `threads` of their own share the scenario's by weight.
         base_url: what relative paths are joined to.
         threads: virtual users, each with one connection of its own; each sends its next request when it has the last
-            reply (a closed workload).
-        duration: how long is measured. 10 s if neither it nor `iterations` is said.
+            reply (a closed workload). With a `rate`, how many there are at first.
+        duration: how long is measured. 10 s if neither it nor `iterations` nor `phases` is said. `phases` are made
+            longer or shorter to last as long in all.
         iterations: requests in all, shared out over the threads; with `duration`, whichever ends first.
-        warmup: sent before, not counted.
-        think_time: a pause of each thread between a reply and the next request.
+        iterations_per_thread: requests of each thread, instead.
+        warmup: sent before, not counted; at the load with which the run begins.
+        think_time: a pause of each thread between a reply and the next request: always as long, anything in a range
+            `("1s", "3s")`, or what a function of a `random.Random` returns (seconds).
+        pacing: from the start of a request to that of the thread's next one, if the reply is in by then.
+        rate: arrivals a second, such as `"200/s"`: an open workload, in which requests are due by the clock whatever
+            the server does.
+        arrivals: `"constant"` gaps, or `"poisson"`.
+        max_threads: how many threads an open workload may grow to; if not said, two seconds of arrivals, at least 100,
+            at most 5,000.
+        phases: the load over time: `[ramp("30s", to=50), hold("2m"), ramp("10s", to=0)]`, threads in a closed workload,
+            arrivals a second in an open one.
+        seed: of all that is drawn by lot: arrivals, think times, the order of rows. The same seed, the same run.
         thresholds: limits such as `"p99 < 250ms"`; without one on errors, any failure fails the scenario.
         headers: sent with each request; an endpoint's own win.
         timeout: the deadline of one request in all, from the start of connecting or sending to its last byte.
@@ -59,8 +77,15 @@ class Scenario:
     threads: int = 10
     duration: Duration | None = None
     iterations: int | None = None
+    iterations_per_thread: int | None = None
     warmup: Duration = 0.0
-    think_time: Duration = 0.0
+    think_time: ThinkTime = 0.0
+    pacing: Duration = 0.0
+    rate: Rate | None = None
+    arrivals: Spacing = "constant"
+    max_threads: int | None = None
+    phases: Sequence[Phase] = ()
+    seed: int = 0
     thresholds: Sequence[str] = ()
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     timeout: Duration = 10.0
@@ -82,18 +107,28 @@ class Scenario:
         _check_base(self.base_url)
         keep(self, "endpoints", _endpoints(self.endpoints, self.base_url))
         whole(self.threads, what="threads")
-        if self.iterations is not None:
-            whole(self.iterations, what="iterations")
+        for what in ("iterations", "iterations_per_thread", "max_threads"):
+            if getattr(self, what) is not None:
+                whole(getattr(self, what), what=what)
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool):
+            raise UsageError(f"seed takes a whole number like 1, not {self.seed!r}")
         for what in ("duration", "timeout", "ready_timeout"):
             if getattr(self, what) is not None:
                 keep(self, what, positive_seconds(getattr(self, what), what=what))
-        for what in ("warmup", "think_time", "graceful_stop"):
+        for what in ("warmup", "pacing", "graceful_stop"):
             keep(self, what, seconds(getattr(self, what), what=what))
+        keep(self, "think_time", think_time(self.think_time))
+        keep(self, "rate", None if self.rate is None else _rate(self.rate))
+        keep(self, "phases", _phases(self.phases, self.duration))
+        if self.phases:
+            keep(self, "duration", None)
         keep(self, "headers", headers(self.headers))
         keep(self, "body_limit", size(self.body_limit, what="body_limit"))
         keep(self, "thresholds", _texts(self.thresholds, what="thresholds", like=["p99 < 250ms"]))
         if self.server is not None:
             keep(self, "server", _texts(self.server, what="server", like=["python", "app.py"]))
+        _check_workload(self)
+        _check_phases(self)
         _check_server(self)
         _check_transport(self.transport)
         _check_tls(self)
@@ -109,10 +144,35 @@ class Scenario:
         return tuple(threshold(text) for text in self.thresholds)
 
     @property
+    def is_open(self) -> bool:
+        """Whether requests are due by the clock (a rate), and not when the last reply is in."""
+        return self.rate is not None or says_rate(self.phases)
+
+    @property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """The phases, each with its place in time and its levels; none where the load is always the same."""
+        base = self.rate if self.is_open else self.threads
+        assert not isinstance(base, str)
+        return stretches(self.phases, base or 0)
+
+    @property
     def total_threads(self) -> int:
-        """Threads in all: the shared ones, where an endpoint shares, and those that endpoints have of their own."""
+        """Threads at most: the shared ones, where an endpoint shares, and those that endpoints have of their own."""
+        if self.is_open:
+            return self.most_threads
+        if self.phases:
+            return ceil(max(max(one.first, one.last) for one in self.stretches))
         own = sum(endpoint.threads or 0 for endpoint in self.endpoints)
         return own + (self.threads if any(endpoint.threads is None for endpoint in self.endpoints) else 0)
+
+    @property
+    def most_threads(self) -> int:
+        """How many threads an open workload may grow to."""
+        if self.max_threads is not None:
+            return self.max_threads
+        most = max((max(one.first, one.last) for one in self.stretches), default=0) or self.rate
+        assert isinstance(most, int | float)
+        return max(self.threads, LEAST_POOL, min(ceil(2 * most), MOST_POOL))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -131,7 +191,18 @@ class Scenario:
         return tuple(endpoint.name or pattern(endpoint.label) for endpoint in self.endpoints)
 
     def replace(self, **changes: Any) -> Scenario:
-        """The same scenario with some fields changed; `UsageError` for a field there is not."""
+        """The same scenario with some fields changed; `UsageError` for a field there is not.
+
+        Other `threads` or another `rate` take the place of its phases, for as long as those last in all, and
+        thresholds on the phases go with them.
+        """
+        if "phases" in changes:
+            changes = {"duration": None, **changes}
+        elif self.phases and not {"threads", "rate"}.isdisjoint(changes):
+            names = tuple(one.name for one in self.stretches)
+            lasting = [one.text for one in self.limits if (one.label or "").partition(": ")[0] not in names]
+            span = sum(phase.duration for phase in self.phases)
+            changes = {"phases": (), "duration": span, "thresholds": lasting, **changes}
         return replace(self, changes)
 
 
@@ -157,6 +228,70 @@ def _texts(given: object, *, what: str, like: list[str]) -> tuple[str, ...]:
     if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(text, str) for text in given):
         raise UsageError(f"{what} takes a list of strings like {like!r}, not {given!r}")
     return tuple(given)
+
+
+def _rate(rate: Rate) -> float:
+    value = per_second(rate)
+    if not value:
+        raise UsageError(f"rate must be more than 0, not {rate!r}; None is a closed workload")
+    return value
+
+
+def _phases(given: object, duration: object) -> tuple[Phase, ...]:
+    if isinstance(given, Phase):
+        given = (given,)
+    if not isinstance(given, Sequence) or not all(isinstance(phase, Phase) for phase in given):
+        raise UsageError(f"phases takes a list like [ramp('30s', to=50), hold('2m')], not {given!r}")
+    if not given:
+        return ()
+    if not sum(phase.duration for phase in given):
+        raise UsageError("the phases last no time at all; give one of them a duration like '30s'")
+    return lasting(given, duration) if isinstance(duration, float) else tuple(given)
+
+
+def _check_workload(scenario: Scenario) -> None:
+    if scenario.arrivals not in SPACINGS:
+        raise UsageError(f"there are no arrivals {scenario.arrivals!r}; use one of {', '.join(SPACINGS)}")
+    if scenario.iterations is not None and scenario.iterations_per_thread is not None:
+        raise UsageError("iterations are those of the run and iterations_per_thread those of each thread; give one")
+    if scenario.think_time and scenario.pacing:
+        raise UsageError("think_time and pacing both say when a thread sends its next request; give one")
+    if scenario.is_open:
+        _check_open(scenario)
+    elif scenario.max_threads is not None or scenario.arrivals != "constant":
+        what = "max_threads" if scenario.max_threads is not None else "arrivals"
+        raise UsageError(f"{what} belongs to an open workload; give it a rate like '200/s'")
+
+
+def _check_open(scenario: Scenario) -> None:
+    for what in ("think_time", "pacing", "iterations_per_thread"):
+        if getattr(scenario, what):
+            raise UsageError(f"{what} belongs to a closed workload; with a rate, requests are due by the clock")
+    for endpoint in scenario.endpoints:
+        if endpoint.threads is not None:
+            raise UsageError(f"{endpoint.label} has threads of its own; with a rate, give it a weight")
+
+
+def _check_phases(scenario: Scenario) -> None:
+    if not scenario.phases:
+        return
+    laid, what = scenario.stretches, "rate" if scenario.is_open else "threads"
+    if not any(one.first or one.last for one in laid):
+        raise UsageError(f"the phases never have any {what}; say how many, like ramp('30s', to=50)")
+    if scenario.iterations is not None or scenario.iterations_per_thread is not None:
+        raise UsageError("phases end by the clock; leave the iterations out")
+    if scenario.warmup and not laid[0].first:
+        raise UsageError("warmup is at the load with which the phases begin, and that is 0; begin with a hold")
+    if scenario.is_open:
+        return
+    for endpoint in scenario.endpoints:
+        if endpoint.threads is not None:
+            raise UsageError(f"{endpoint.label} has threads of its own, which phases do not change; give it a weight")
+    for one in laid:
+        if one.last != int(one.last) or one.first != int(one.first):
+            raise UsageError(
+                f"{one.name} has {one.first:g} to {one.last:g} threads; give whole numbers, or a rate like '2.5/s'"
+            )
 
 
 def _check_server(scenario: Scenario) -> None:
@@ -194,7 +329,12 @@ def _check_names(scenario: Scenario) -> None:
 
 
 def _check_labels(scenario: Scenario) -> None:
+    phases = [one.name for one in scenario.stretches]
     for limit in scenario.limits:
-        if limit.label is not None and limit.label not in scenario.labels:
-            known = ", ".join(repr(label) for label in scenario.labels)
-            raise UsageError(f"the threshold {limit.text!r} names no endpoint of the scenario; there are {known}")
+        if limit.label is None or limit.label in (*scenario.labels, *phases):
+            continue
+        phase, separator, label = limit.label.partition(": ")
+        if not separator or phase not in phases or label not in scenario.labels:
+            known = ", ".join(repr(name) for name in (*scenario.labels, *phases))
+            what = "endpoint or phase" if phases else "endpoint"
+            raise UsageError(f"the threshold {limit.text!r} names no {what} of the scenario; there are {known}")

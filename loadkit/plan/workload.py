@@ -1,74 +1,194 @@
 """The rule for when the next request is due, and who sends it.
 
-Closed: a thread's next request is due when it has the last reply, plus think time. The threads look at
-nothing else, so the load falls when the server slows down.
+Closed: a thread's next request is due when it has the last reply, plus think time, or a pace after the last one was.
+The threads look at nothing else, so the load falls when the server slows down. Open: requests are due by the clock, and
+any thread that is free sends the next one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import lcm
 
+from loadkit.plan.arrivals import Arrivals
 from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.pause import Thought, longest
+from loadkit.plan.phases import Stretch
 from loadkit.plan.scenario import DEFAULT_DURATION, Scenario
 from loadkit.plan.units import nanoseconds
 
 MAX_TURNS = 1000
 
+ALWAYS = 1 << 62
+"""Nanoseconds: later than any run ends."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
-    """A closed workload in nanoseconds; `duration` is None when only `iterations` end it."""
+    """A closed workload in nanoseconds; `duration` is None when only iterations end it."""
 
     duration: int | None
     iterations: int | None
     warmup: int
-    think_time: int
+    think_time: Thought
+    pacing: int
+    seed: int
     graceful_stop: int
+    stretches: tuple[Stretch, ...] = ()
+    seats: tuple[Seat, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """What one thread sends: endpoints (by position in the scenario) in turn, and how many requests at most."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open:
+    """An open workload in nanoseconds: when requests are due, and which endpoint (by position) each in turn is for."""
 
-    turns: tuple[int, ...]
+    duration: int | None
     iterations: int | None
+    warmup: int
+    graceful_stop: int
+    stretches: tuple[Stretch, ...] = ()
+    arrivals: Arrivals
+    warming: Arrivals
+    """What is due during the warm-up."""
+    turns: tuple[int, ...]
+    threads: int
+    max_threads: int
 
 
-def closed(scenario: Scenario) -> Closed:
-    """The workload of a scenario."""
-    duration = scenario.duration
-    if duration is None and scenario.iterations is None:
-        duration = DEFAULT_DURATION
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """What one thread sends: endpoints (by position in the scenario) in turn, how many requests at most, and when.
+
+    `windows` are spans in which it sends, nanoseconds from the start of what is measured; `delay` is how much later
+    than the others it begins.
+    """
+
+    number: int
+    turns: tuple[int, ...]
+    iterations: int | None = None
+    windows: tuple[tuple[int, int], ...] = ((0, ALWAYS),)
+    delay: int = 0
+
+
+def workload(scenario: Scenario, part: int = 0, parts: int = 1) -> Closed | Open:
+    """The workload of a scenario, or the part of it that one of several processes has: together they are the whole."""
+    return opened(scenario, part, parts) if scenario.is_open else closed(scenario, part, parts)
+
+
+def closed(scenario: Scenario, part: int = 0, parts: int = 1) -> Closed:
+    """The workload of threads that wait for their replies."""
+    places = seats(scenario)
+    mine = places[part::parts]
+    quotas = [seat.iterations for seat in mine if seat.iterations is not None]
     return Closed(
-        duration=None if duration is None else _ns(duration),
+        duration=_duration(scenario),
+        iterations=sum(quotas) if quotas else None,
+        warmup=_ns(scenario.warmup),
+        think_time=scenario.think_time,  # type: ignore[arg-type]  # a scenario keeps it as seconds
+        pacing=_ns(scenario.pacing),
+        seed=scenario.seed,
+        graceful_stop=_ns(scenario.graceful_stop),
+        stretches=scenario.stretches,
+        seats=tuple(mine),
+    )
+
+
+def opened(scenario: Scenario, part: int = 0, parts: int = 1) -> Open:
+    """The workload of arrivals."""
+    duration = _duration(scenario)
+    rate = scenario.rate
+    laid = scenario.stretches
+    if not laid:
+        assert isinstance(rate, float)
+        laid = (Stretch("", 0, ALWAYS if duration is None else duration, rate, rate),)
+    arrivals = Arrivals(
+        stretches=laid,
+        spacing=scenario.arrivals,
+        seed=scenario.seed,
+        iterations=scenario.iterations,
+        part=part,
+        parts=parts,
+    )
+    first = Stretch("", 0, _ns(scenario.warmup), laid[0].first, laid[0].first)
+    return Open(
+        duration=duration,
         iterations=scenario.iterations,
         warmup=_ns(scenario.warmup),
-        think_time=_ns(scenario.think_time),
         graceful_stop=_ns(scenario.graceful_stop),
+        stretches=scenario.stretches,
+        arrivals=arrivals,
+        warming=replace(arrivals, stretches=(first,), iterations=None),
+        turns=tuple(_turns(scenario.endpoints)),
+        threads=-(-min(scenario.threads, scenario.most_threads) // parts),
+        max_threads=-(-scenario.most_threads // parts),
     )
+
+
+def _duration(scenario: Scenario) -> int | None:
+    if scenario.phases:
+        return scenario.stretches[-1].end
+    duration = scenario.duration
+    if duration is None:
+        ends = scenario.iterations is not None or scenario.iterations_per_thread is not None
+        return None if ends else _ns(DEFAULT_DURATION)
+    return _ns(duration)
 
 
 def seats(scenario: Scenario) -> list[Seat]:
     """A seat for each thread: first those that share, then those that an endpoint has of its own.
 
     Threads that share go through the same turns, each from another place, so that at any instant the mix on
-    the wire is near the weights.
+    the wire is near the weights. Those that think or keep a pace begin spread over it, or they would do all in step.
     """
     shared = [k for k, endpoint in enumerate(scenario.endpoints) if endpoint.threads is None]
     order = _turns([scenario.endpoints[k] for k in shared])
+    laid = scenario.stretches
+    sharing = scenario.total_threads if laid else scenario.threads
     rows: list[tuple[int, ...]] = []
-    for thread in range(scenario.threads if shared else 0):
+    for thread in range(sharing if shared else 0):
         start = thread % len(order)
         rows.append(tuple(shared[k] for k in order[start:] + order[:start]))
     for k, endpoint in enumerate(scenario.endpoints):
         rows.extend([(k,)] * (endpoint.threads or 0))
-    quotas = _quotas(scenario.iterations, len(rows))
-    return [Seat(turns, quota) for turns, quota in zip(rows, quotas, strict=True)]
+    quotas = _quotas(scenario, len(rows))
+    spread = longest(scenario.think_time) or _ns(scenario.pacing)  # type: ignore[arg-type]  # kept as seconds
+    return [
+        Seat(
+            number=number,
+            turns=turns,
+            iterations=quota,
+            windows=_windows(laid, number) if laid else ((0, ALWAYS),),
+            delay=0 if laid else spread * number // len(rows),
+        )
+        for number, (turns, quota) in enumerate(zip(rows, quotas, strict=True))
+    ]
 
 
-def _turns(endpoints: list[Endpoint]) -> list[int]:
+def _windows(laid: Sequence[Stretch], thread: int) -> tuple[tuple[int, int], ...]:
+    """When a thread is wanted: while there are more threads than its number, to the nanosecond."""
+    found: list[tuple[int, int]] = []
+    for one in laid:
+        start, end = one.start, one.end
+        if one.first <= thread < one.last:
+            start = _crossing(one, thread)
+        elif one.last <= thread < one.first:
+            end = _crossing(one, thread)
+        elif thread >= one.first:
+            continue
+        if found and found[-1][1] == start:
+            start, _ = found.pop()
+        if start < end:
+            found.append((start, end))
+    return tuple(found)
+
+
+def _crossing(one: Stretch, level: int) -> int:
+    return one.start + round(one.length * (level - one.first) / (one.last - one.first))
+
+
+def _turns(endpoints: Sequence[Endpoint]) -> list[int]:
     """Smooth weighted round-robin: each endpoint as often as its weight says, as evenly spread as can be.
 
     Each step everyone gains its weight and the richest pays for all (the scheme nginx balances with).
@@ -110,10 +230,10 @@ def _apportioned(shares: list[Fraction]) -> list[int]:
     return [max(1, many) for many in turns]
 
 
-def _quotas(iterations: int | None, threads: int) -> list[int | None]:
-    if iterations is None:
-        return [None] * threads
-    each, left = divmod(iterations, threads)
+def _quotas(scenario: Scenario, threads: int) -> list[int | None]:
+    if scenario.iterations is None:
+        return [scenario.iterations_per_thread] * threads
+    each, left = divmod(scenario.iterations, threads)
     return [each + (thread < left) for thread in range(threads)]
 
 

@@ -61,22 +61,50 @@ def _headline(paper: Paper, result: Result) -> list[str]:
     lines = [paper.paint(f"{rule * 2} {name} {rule * (paper.width - cells(name) - 4)}", "bold")]
     if result.scenario.description:
         lines += paper.wrap(paper.foreign(result.scenario.description.strip()), first="  ", margin="  ")
-    asked = f"{_asked(result.scenario)}, over {result.environment.transport}; started {_when(result.started_at)}"
-    for facts in (asked, _target(result.scenario)):
+    load = f"{asked(result.scenario)}, over {result.environment.transport}; started {_when(result.started_at)}"
+    for facts in (load, _target(result.scenario)):
         lines += paper.wrap(paper.foreign(facts), first="  ", margin="  ") if facts else []
     return lines
 
 
-def _asked(scenario: ScenarioInfo) -> str:
+def asked(scenario: ScenarioInfo) -> str:
+    """The load of a scenario in a line: `16 threads, 30s, closed`."""
     parts = [
-        f"{scenario.threads:,} thread{'s' * (scenario.threads != 1)}",
+        _load(scenario),
         f"{scenario.iterations:,} iterations" if scenario.iterations is not None else "",
-        show_span(scenario.duration) if scenario.duration is not None else "",
-        f"{show_rate(scenario.rate)} asked, open" if scenario.rate is not None else "closed",
+        f"{scenario.iterations_per_thread:,} iterations a thread" if scenario.iterations_per_thread is not None else "",
+        f"{show_span(scenario.duration)}{_phases(scenario)}" if scenario.duration is not None else "",
+        _kind(scenario),
         f"after {show_span(scenario.warmup)} of warm-up" if scenario.warmup else "",
-        f"{show_span(scenario.think_time)} to think" if scenario.think_time else "",
+        f"{scenario.think_time} to think" if scenario.think_time else "",
+        f"one request every {show_span(scenario.pacing)} a thread" if scenario.pacing else "",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _load(scenario: ScenarioInfo) -> str:
+    if scenario.rate is None:
+        return f"{scenario.threads:,} thread{'s' * (scenario.threads != 1)}"
+    spacing = f" in {scenario.arrivals} arrivals" if scenario.arrivals not in (None, "constant") else ""
+    mean = " in the mean" if scenario.phases else ""
+    return f"{show_rate(scenario.rate)} asked{mean}{spacing}"
+
+
+def _kind(scenario: ScenarioInfo) -> str:
+    if scenario.rate is None:
+        return "closed"
+    return f"open on up to {scenario.max_threads:,} threads" if scenario.max_threads is not None else "open"
+
+
+def _phases(scenario: ScenarioInfo) -> str:
+    """The load over time: `0 to 50 in 30s, 50 for 2m`."""
+    parts = [
+        f"{one.start:g} for {show_span(one.duration)}"
+        if one.start == one.end
+        else f"{one.start:g} to {one.end:g} {f'in {show_span(one.duration)}' if one.duration else 'at once'}"
+        for one in scenario.phases
+    ]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _target(scenario: ScenarioInfo) -> str:
@@ -102,8 +130,8 @@ def _outcome(paper: Paper, result: Result) -> list[str]:
 
 
 def _verdict(result: Result) -> tuple[str, str, Ink]:
-    asked = [verdict for verdict in result.thresholds if not verdict.implied]
-    missed, all_of_them = sum(not verdict.passed for verdict in asked), len(asked)
+    limits = [verdict for verdict in result.thresholds if not verdict.implied]
+    missed, all_of_them = sum(not verdict.passed for verdict in limits), len(limits)
     of_them = f"{missed} of {all_of_them} thresholds" if all_of_them > 1 else "its only threshold"
     if result.outcome == "passed":
         return "PASSED", f" {_each(all_of_them)}" if all_of_them else ": no request failed", "green"

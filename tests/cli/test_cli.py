@@ -106,7 +106,7 @@ def test_results_are_reported_again_and_merged(demo: Demo, tmp_path: Path):
 def test_list_names_scenarios_and_endpoints(file: Path):
     done = loadkit("list", str(file))
 
-    assert done.stdout.splitlines()[:3] == ["sound  10 threads, 400ms", "  GET /", "  GET /items/3"]
+    assert done.stdout.splitlines()[:3] == ["sound  10 threads, 400ms, closed", "  GET /", "  GET /items/3"]
 
 
 def test_the_transport_through_requests_does_the_same_job(file: Path):

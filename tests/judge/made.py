@@ -37,7 +37,7 @@ SCENARIO = ScenarioInfo(
     iterations=None,
     rate=None,
     warmup=0.0,
-    think_time=0.0,
+    think_time="",
     timeout=10.0,
     transport="sockets",
     verify=True,
@@ -69,10 +69,10 @@ def _batch(shot: Shot) -> Batch:
     counts = Counts()
     if shot.failure:
         counts.fail(shot.failure, at=due + shot.span, span=shot.span, status=0, size=0)
-        return Batch(shot.second, shot.label, [], 40, counts)
+        return Batch(shot.second, 0, shot.label, [], 40, counts)
     counts.connects, counts.connect_time = 1, 100_001
     samples = [due, due + 1000, due + shot.span, due + shot.span + 2000, shot.status, 120]
-    return Batch(shot.second, shot.label, samples, 40, counts)
+    return Batch(shot.second, 0, shot.label, samples, 40, counts)
 
 
 def result(

@@ -155,11 +155,25 @@ def test_a_result_is_asked_for_its_figures() -> None:
 @pytest.mark.parametrize(
     ("good", "comes_to"),
     [
-        (949, "not_applied"),  # fewer than 95 of 100 in each of ten seconds
+        (949, "not_applied"),  # fewer than 95 of 100
         (950, "passed"),
         (1000, "passed"),
     ],
 )
-def test_less_than_the_asked_rate_is_a_load_that_was_not_applied(good: int, comes_to: str) -> None:
-    total, _ = rows(recorded([Shot(0, "GET /", 1000, None)] * good), duration=10.0, started=0)
-    assert outcome(total, [], interrupted=False, asked_rate=100.0, duration=10.0) == comes_to
+def test_an_open_load_of_which_too_little_was_sent_was_not_applied(good: int, comes_to: str) -> None:
+    recording = recorded([Shot(0, "GET /", 1000, None)] * good)
+    recording.unsent("GET /", 0, 1000 - good)
+    total, _ = rows(recording, duration=10.0, started=0)
+    assert outcome(total, [], interrupted=False, is_open=True) == comes_to
+
+
+def test_iterations_that_a_closed_load_had_no_time_for_are_no_fault() -> None:
+    recording = recorded([Shot()])
+    recording.unsent("a", 0, 99)
+    total, _ = rows(recording, duration=10.0, started=0)
+    assert outcome(total, [], interrupted=False) == "passed"
+
+
+def test_a_load_whose_plan_broke_off_was_not_applied() -> None:
+    total, _ = rows(recorded([Shot()]), duration=10.0, started=0)
+    assert outcome(total, [], interrupted=False, is_fault=True) == "not_applied"

@@ -227,7 +227,7 @@ def test_the_series_is_bounded_in_bytes_too() -> None:
     recording = Recording(("a",), series_bytes=8_000)
     for second in range(256):
         samples = [value for k in range(20) for value in (0, 0, (second * 20 + k) * 10_000, 0, 200, 1)]
-        recording.absorb(Batch(second, "a", samples, 40, None))
+        recording.absorb(Batch(second, 0, "a", samples, 40, None))
         recording.close_before(second)
     recording.finish()
     assert sum(piece.size for piece in recording.series) <= 8_000

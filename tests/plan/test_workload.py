@@ -135,5 +135,12 @@ def test_a_workload_has_an_end(fields: dict[str, Any], duration: int | None) -> 
 def test_a_workload_is_in_nanoseconds() -> None:
     plan = scenario(1, duration="1m", iterations=7, warmup="2s", think_time="1ms", graceful_stop=0)
     assert closed(plan) == Closed(
-        duration=60 * SECOND, iterations=7, warmup=2 * SECOND, think_time=1_000_000, graceful_stop=0
+        duration=60 * SECOND,
+        iterations=7,
+        warmup=2 * SECOND,
+        think_time=0.001,
+        pacing=0,
+        seed=0,
+        graceful_stop=0,
+        seats=tuple(seats(plan)),
     )

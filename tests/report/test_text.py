@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from loadkit.judge.result import Caveat, Phase, Result, Verdict
+from loadkit.judge.result import Caveat, Phase, PhasePlan, Result, Verdict
 from loadkit.report.paper import cells, needs_ascii
 from loadkit.report.text import text_report
 from tests.report.builder import example, replace, result, row, skewed, times
@@ -341,9 +341,22 @@ def test_phases_have_a_row_each() -> None:
     [
         ({}, "16 threads, 30s, closed, over sockets"),
         ({"threads": 1, "duration": None, "iterations": 5000}, "1 thread, 5,000 iterations, closed, over sockets"),
-        ({"rate": 200.0, "duration": 90.0}, "16 threads, 1m30s, 200/s asked, open, over sockets"),
+        ({"rate": 200.0, "duration": 90.0}, "200/s asked, 1m30s, open, over sockets"),
         (
-            {"warmup": 5.0, "think_time": 0.25},
+            {"rate": 20.0, "arrivals": "poisson", "max_threads": 100, "duration": None, "iterations": 9},
+            "20/s asked in poisson arrivals, 9 iterations, open on up to 100 threads, over sockets",
+        ),
+        (
+            {
+                "phases": [
+                    PhasePlan(name="ramp", duration=5, start=0, end=9),
+                    PhasePlan(name="hold", duration=90, start=9, end=9),
+                ]
+            },
+            "16 threads, 30s (0 to 9 in 5s, 9 for 1m30s), closed, over sockets",
+        ),
+        (
+            {"warmup": 5.0, "think_time": "250ms"},
             "16 threads, 30s, closed, after 5s of warm-up, 250ms to think, over sockets",
         ),
     ],

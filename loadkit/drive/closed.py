@@ -1,0 +1,132 @@
+"""A thread of a closed workload: its next request is due when it has the last reply, plus a pause or at a pace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Final
+
+from loadkit.drive.user import Course, Shot, Turn, User
+from loadkit.measure.recording import FOLD, Batch
+from loadkit.plan.units import MILLISECOND
+
+if TYPE_CHECKING:
+    from loadkit.plan.workload import Seat
+    from loadkit.wire.base import Clock
+
+# after a connection was refused: not to hammer a server that is coming up, and to notice soon that it is
+BACK_OFF: Final = 100 * MILLISECOND
+
+
+class ClosedUser(User):
+    """See `User`. It sends within the windows of its seat."""
+
+    def __init__(
+        self,
+        shots: list[Shot],
+        *,
+        clock: Clock,
+        course: Course,
+        hand_over: Callable[[Batch], None],
+        seat: Seat,
+        draw_pause: Callable[[], int] | None,
+        pacing: int,
+    ) -> None:
+        super().__init__(shots, clock=clock, course=course, hand_over=hand_over)
+        self._turns = cycle([shot.turn for shot in shots])
+        self._left = seat.iterations
+        self._windows = seat.windows
+        self._window_end = 0
+        self._delay = seat.delay
+        self._draw_pause = draw_pause
+        self._pacing = pacing
+        self._is_leisurely = bool(draw_pause or pacing)
+        # one that begins later connects when it does, as a user who comes later would
+        self._begins = bool(self._windows) and self._windows[0][0] == 0
+
+    def prepare(self) -> None:
+        """Connect, unless its time comes later."""
+        if self._begins:
+            super().prepare()
+
+    def _warm_up(self) -> None:
+        if self._begins:
+            self.resting = True
+            self._clock.pause(min(self._delay, self._course.stop_at - self._clock.now()), self._is_told_to_stop)
+            self.resting = False
+            self._stage(self._turns)
+
+    def _measure(self) -> None:
+        turns = self._turns if self._left is None else islice(self._turns, self._left)
+        for start, end in self._windows:
+            opens = self._course.measured_from + start
+            self._window_end = self._course.measured_from + end
+            if self._clock.now() < opens:
+                self._pause(opens)
+            if self._clock.now() >= self._end():
+                continue
+            if not self.ready:
+                super().prepare()
+            self._stage(turns)
+
+    def _end(self) -> int:
+        end = super()._end()
+        return min(end, self._window_end) if self._measuring else end
+
+    def _stage(self, turns: Iterator[Turn]) -> None:
+        due = self._clock.now()
+        if self._cross(due):
+            return
+        self._enter_phase(due)
+        while some := list(islice(turns, FOLD)):
+            # read anew after folding, for that pause is between two requests and not a part of one
+            after = self._send(some, due if self._is_leisurely else self._clock.now())
+            if after is None:
+                return
+            due = after
+            for tape in self._tapes:
+                tape.fold()
+
+    def _send(self, turns: list[Turn], due: int) -> int | None:
+        """The hot path: some requests, one after the other. When the next one is due; None if it is time to stop."""
+        is_leisurely = self._is_leisurely
+        for send, tape, ordinary, shot in turns:
+            exchange = status, sent, arrived, taken, size, note = send()
+            began = due
+            if note is None and status in ordinary and taken < self._boundary:
+                tape.samples += (due, sent, arrived, taken, status, size)
+                due = taken
+            else:
+                if self._settle(shot, due, exchange):
+                    return None
+                due = taken if shot.check is None else self._clock.now()
+                if self._is_refused:
+                    due += BACK_OFF
+                    if self._rest(due):
+                        return None
+            if is_leisurely:
+                due = self._next(began, due)
+                if self._rest(due):
+                    return None
+        return due
+
+    def _next(self, began: int, free: int) -> int:
+        """When the next request is due, after one that was due at `began` and done with at `free`."""
+        if self._draw_pause:
+            return free + self._draw_pause()
+        return max(free, began + self._pacing)
+
+    def _rest(self, until: int) -> bool:
+        """Wait, at most until it is time to stop; whether it is."""
+        self._pause(until)
+        instant = self._clock.now()
+        over = instant >= self._boundary and self._cross(instant)
+        self._enter_due_phase(instant)
+        return over
+
+    def _after_crossing(self, instant: int) -> None:
+        self._enter_due_phase(instant)
+
+    def _enter_due_phase(self, instant: int) -> None:
+        if instant >= self._phase_end:
+            self._enter_phase(instant)
