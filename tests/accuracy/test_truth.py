@@ -99,9 +99,12 @@ def test_segments_without_data_are_no_part_of_an_exchange(tmp_path: Path):
         (20, answers(5000)),
         (25, asks(5000, b"")),
         (30, frame(5000, SERVER, b"", options=0)),
+        (40, asks(5000)),
+        (50, answers(5000)),
+        (60, answers(5000, b"")),
     )
 
-    assert found.exchanges == [exchange(0, 20)]
+    assert found.exchanges == [exchange(0, 20), exchange(40, 50)]
 
 
 def test_what_was_not_answered_or_not_asked_for_in_the_capture_is_no_exchange(tmp_path: Path):
