@@ -3,6 +3,7 @@
     LoadkitError
     +-- UsageError        the user's: one line, no traceback, exit code 4
     |   +-- NothingToRun  no scenario where one was looked for, exit code 5
+    |   +-- FeedError     a row of data that cannot be used, before the start or in the middle of a run
     +-- OutputError       the machine's: a report could not be saved, exit code 3
 
 What a *request* meets on the wire is none of these: a failed request is a value (`wire.base.Failure`).
@@ -27,6 +28,10 @@ class NothingToRun(UsageError):
     """The file or folder is sound, but there is no scenario in it."""
 
     exit_code = 5
+
+
+class FeedError(UsageError):
+    """A row of data cannot be read or put into a request; the message names the file and line, or the row."""
 
 
 class OutputError(LoadkitError):
