@@ -431,13 +431,13 @@ def _lost(error: OSError, size: int, *, sending: bool) -> Failure:
 
 
 def _plain_sender(connection: _Connection, request: Request) -> Callable[..., Exchange]:
-    # by default the request it was made for; as parameters, for a local name costs less than one from outside
     payload, length, timeout, keep = request.payload, len(request.payload), request.timeout, request.keep
     clock, finish = connection._clock, connection.finish
     believed, is_early = connection.believed, connection.is_early
     now = clock.now
     head, size, status = b"\0", -1, 0
 
+    # called without arguments, but by a carrier
     def send(request: Request = request, payload: bytes = payload, length: int = length) -> Exchange:
         nonlocal head, size, status
         sent = now()
@@ -484,6 +484,7 @@ def _tls_sender(connection: _Connection, request: Request) -> Callable[..., Exch
     now = clock.now
     head, size, status = b"\0", -1, 0
 
+    # called without arguments, but by a carrier
     def send(request: Request = request, payload: bytes = payload, length: int = length) -> Exchange:
         nonlocal head, size, status
         sent = now()
