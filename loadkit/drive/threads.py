@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from loadkit.drive.fed import Feeds
 from loadkit.drive.limits import check_ports, make_room
 from loadkit.drive.progress import Snapshot, Watcher
 from loadkit.drive.user import NEVER, Course, Shot, User
@@ -77,7 +78,8 @@ def drive(
     `interrupts` tells how often the user asked to stop: once drains, twice cuts. Raises `UsageError` before anything
     is sent when the machine does not allow so many threads or connections.
     """
-    return _Director(scenario, requests, wire, clock, watch, interrupts).run()
+    with Feeds(scenario, seed=0) as feeds:
+        return _Director(scenario, requests, wire, clock, watch, interrupts, feeds).run()
 
 
 class _Director:
@@ -89,6 +91,7 @@ class _Director:
         clock: Clock,
         watch: Watcher | None,
         interrupts: Callable[[], int],
+        feeds: Feeds,
     ) -> None:
         self._scenario = scenario
         self._workload: Closed = closed(scenario)
@@ -97,6 +100,7 @@ class _Director:
         self._clock = clock
         self._watch = watch
         self._interrupts = interrupts
+        self._feeds = feeds
         self._course = Course()
         self._handed: deque[Batch] = deque()
         self._recording = Recording(scenario.labels)
@@ -152,9 +156,13 @@ class _Director:
 
     def _shot(self, position: int, connection: Connection) -> Shot:
         endpoint, request = self._scenario.endpoints[position], self._requests[position]
+        tape = Tape(self._rows[position], len(request.payload))
+        fed = endpoint.feed is not None
         return Shot(
-            send=connection.sender(request),
-            tape=Tape(self._rows[position], len(request.payload)),
+            send=self._feeds.sender(position, request, connection, tape, self._course)
+            if fed
+            else connection.sender(request),
+            tape=tape,
             connection=connection,
             good=endpoint.good,
             check=endpoint.check,
