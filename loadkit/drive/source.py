@@ -174,10 +174,9 @@ class RowFile:
         with _readable(self._path):
             start, end = array("Q", _at(self._index, position * ENTRY, 2 * ENTRY))
             content = _at(self._data, start, end - start)
-        try:
-            record = self._form.read(content)
-        except (ValueError, StopIteration):
-            raise FeedError(f"{self.name} was changed while rows were taken from it") from None
+        if len(content) < end - start:
+            raise FeedError(f"{self.name} became shorter while rows were taken from it")
+        record = self._form.read(content)
         try:
             return self._form.row((0, record))
         except FeedError:
