@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
+from struct import Struct
 from typing import IO, Any, Final, Protocol, TypeAlias
 
 from loadkit.plan.data import Row, Rows
@@ -15,6 +17,7 @@ from loadkit.plan.errors import FeedError
 BOM: Final = b"\xef\xbb\xbf"
 ENTRY: Final = 8
 """Bytes of an offset in an index."""
+ENTRIES: Final = Struct("=2Q").unpack
 WRITE_AT_ONCE: Final = 8192
 
 Record: TypeAlias = tuple[int, Any]
@@ -171,9 +174,11 @@ class RowFile:
         """The row at a position, counted from 0."""
         assert self._index
         assert self._data
-        with _readable(self._path):
-            start, end = array("Q", _at(self._index, position * ENTRY, 2 * ENTRY))
-            content = _at(self._data, start, end - start)
+        try:
+            start, end = ENTRIES(_at(self._index, 2 * ENTRY, position * ENTRY))
+            content = _at(self._data, end - start, start)
+        except OSError as error:
+            raise FeedError(f"cannot read {self.name}: {error.strerror or error}") from None
         if len(content) < end - start:
             raise FeedError(f"{self.name} became shorter while rows were taken from it")
         record = self._form.read(content)
@@ -378,8 +383,10 @@ def _kind(value: object) -> str:
     return "null" if value is None else names.get(type(value), f"a {type(value).__name__}")
 
 
-def _at(file: IO[bytes], offset: int, size: int) -> bytes:
-    """Some bytes of a file. Called by one thread at a time, so seeking does, which every system has."""
+def _at(file: IO[bytes], size: int, offset: int) -> bytes:
+    """Some bytes of a file; called by one thread at a time."""
+    if hasattr(os, "pread"):
+        return os.pread(file.fileno(), size, offset)
     file.seek(offset)
     return file.read(size)
 

@@ -359,7 +359,7 @@ def peak_of_taking(path: Path, order: Order, many: int) -> int:
 @pytest.mark.parametrize("order", ORDERS)
 def test_memory_is_that_of_a_chunk_and_not_of_the_file(tmp_path: Path, order: Order) -> None:
     path = numbered(tmp_path, 50_000)
-    assert peak_of_taking(path, order, 50_000) < 300_000 < 1_000_000 < path.stat().st_size
+    assert peak_of_taking(path, order, 50_000) < 300_000 < path.stat().st_size
 
 
 @pytest.mark.slow
