@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from itertools import chain, count, islice
 from threading import Lock
 from typing import Final, cast
@@ -15,6 +16,9 @@ from loadkit.plan.errors import FeedError
 
 CHUNK: Final = 32
 """Rows read at once: enough to share the cost of the lock, and few enough that nobody waits for 0.2 ms."""
+
+PATIENCE: Final = 1.0
+"""Seconds in which whoever is reading should be done."""
 
 
 class Dry(Exception):
@@ -39,6 +43,7 @@ class Feed:
         self._end: tuple[type[Dry | FeedError], str] | None = None
         self._used = 0
         self._source = open_source(rows, wanted or {})
+        self._records = self._in_order()
         try:
             self.first: Row = _first(self._source)
             self._sequence = self._in_sequence(seed, part, parts)
@@ -47,7 +52,7 @@ class Feed:
             if self._chunk > 1:
                 self._begin()
         except BaseException:
-            self._source.close()
+            self.close()
             raise
 
     def _begin(self) -> None:
@@ -103,15 +108,16 @@ class Feed:
 
     def _in_sequence(self, seed: int, part: int, parts: int) -> Iterator[Row]:
         if self._rows.order == "file":
-            return map(self._source.row, islice(self._in_order(), part, None, parts))
+            return map(self._source.row, islice(self._records, part, None, parts))
         shelf = cast(Shelf, self._source)
         return map(shelf.at, islice(self._positions(seed, len(shelf)), part, None, parts))
 
-    def _in_order(self) -> Iterator[Record]:
+    def _in_order(self) -> Generator[Record, None, None]:
         while True:
             lap = 0
-            for lap, record in enumerate(self._source.records(), 1):  # noqa: B007 - counted, and told when it is over
-                yield record
+            with closing(self._source.records()) as records:
+                for lap, record in enumerate(records, 1):  # noqa: B007 - counted, and told when it is over
+                    yield record
             self._used = lap
             if not lap or not self._starts_again:
                 return
@@ -134,16 +140,23 @@ class Feed:
 
     def close(self) -> None:
         """Close the source; who still takes is told that it is dry."""
-        with self._lock:
+        if not self._lock.acquire(timeout=PATIENCE):
+            # a generator of the user's does not return; the run ends all the same
+            return
+        try:
             self._ready.clear()
             self._end = self._end or (Dry, f"{self.name} is closed")
+            self._records.close()
             self._source.close()
+        finally:
+            self._lock.release()
 
 
 def _first(source: Source) -> Row:
     """The first row, to see what columns there are; it is handed out all the same."""
     try:
-        record = next(source.records(), None)
+        with closing(source.records()) as records:
+            record = next(records, None)
     except FeedError:
         raise
     except Exception as error:

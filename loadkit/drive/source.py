@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -31,7 +31,7 @@ class Source(Protocol):
 
     name: str
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Generator[Record, None, None]:
         """All of them, from the first."""
 
     def row(self, record: Record) -> Row:
@@ -75,9 +75,9 @@ class Items:
     def __len__(self) -> int:
         return len(self._items)
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Generator[Record, None, None]:
         """All of them, counted from 1."""
-        return enumerate(self._items, 1)
+        yield from enumerate(self._items, 1)
 
     def row(self, record: Record) -> Row:
         """The item, if it is a mapping with the columns."""
@@ -101,7 +101,7 @@ class Stream:
         self._wanted = wanted
         self._put_back: list[Any] = []
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Generator[Record, None, None]:
         """What is left of a generator; all of anything else."""
         put_back, self._put_back = self._put_back, []
         yield from enumerate(chain(put_back, self._items), 1)
@@ -161,7 +161,7 @@ class RowFile:
     def __len__(self) -> int:
         return self._count
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Generator[Record, None, None]:
         """All of them; the file is read as they are taken."""
         with _readable(self._path), self._path.open("rb") as file:
             yield from self._form.records(file, _nobody)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from collections.abc import Callable
@@ -127,8 +128,9 @@ def test_messages_do_not_tell_secrets() -> None:
 
 @pytest.mark.parametrize("value", [".", "..", "..%2f.."])
 def test_a_value_does_not_climb_out_of_its_folder(value: str) -> None:
-    line = filled(Endpoint("GET", "/a/{v}/b", feed=USERS), value).partition(b"\r\n")[0].decode()
-    assert line == f"GET /api/a/{in_url(value)}/b HTTP/1.1"
+    for auth in (None, Signed()):
+        line = filled(Endpoint("GET", "/a/{v}/b", auth=auth, feed=USERS), value).partition(b"\r\n")[0].decode()
+        assert line == f"GET /api/a/{in_url(value)}/b HTTP/1.1"
 
 
 @pytest.mark.parametrize("value", [17, 1.5, True, None, [1, "ü"], {"a": {"b": None}}, "17", 10**20], ids=repr)
@@ -163,16 +165,22 @@ class Signed:
     """Signs the path and the body, as clients of some clouds do."""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        request.headers["X-Signature"] = f"{request.path_url}|{request.body!r}"
+        request.headers["X-Signature"] = signature(request.path_url, request.body)
         return request
+
+
+def signature(path: str, body: object) -> str:
+    """Something that depends on all of both."""
+    return hashlib.sha256(f"{path} {body!r}".encode()).hexdigest()
 
 
 def test_a_request_that_is_signed_is_signed_for_each_row() -> None:
     fed = Endpoint("POST", "/{v}", json={"a": "{v}"}, auth=Signed(), feed=USERS)
     for value in ("1", "zwei"):
-        payload = filled(fed, value)
-        assert payload == by_hand(Endpoint("POST", f"/{value}", json={"a": value}, auth=Signed()))
-        assert f"X-Signature: /api/{value}|".encode() in payload
+        payload = filler(fed, scenario(fed), source="a.csv")({"v": value}).payload
+        by_hand = Endpoint("POST", f"/{value}", json={"a": value}, auth=Signed())
+        assert payload == encode(by_hand, scenario(fed)).payload
+        assert signature(f"/api/{value}", b'{"a": "%b"}' % value.encode()).encode() in payload
 
 
 def test_ordinary_rows_are_not_prepared_anew(monkeypatch: pytest.MonkeyPatch) -> None:
