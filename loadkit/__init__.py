@@ -14,6 +14,7 @@ from loadkit.plan.scenario import Scenario
 if TYPE_CHECKING:
     from loadkit.jobs.run import run
     from loadkit.judge.result import Result
+    from loadkit.plan.data import rows
 
 __all__ = [
     "Endpoint",
@@ -26,11 +27,12 @@ __all__ = [
     "__version__",
     "hold",
     "ramp",
+    "rows",
     "run",
 ]
 
 # what a scenario file does not need is imported when it is asked for: 20 ms against 130
-_LATE = {"run": "loadkit.jobs.run", "Result": "loadkit.judge.result"}
+_LATE = {"run": "loadkit.jobs.run", "Result": "loadkit.judge.result", "rows": "loadkit.plan.data"}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import MILLISECOND, SECOND
-from loadkit.wire.base import BrokenExchange, Clock, Exchange, Failure, Note, Origin, Request, Sender
+from loadkit.wire.base import BrokenExchange, Carrier, Clock, Exchange, Failure, Note, Origin, Request, Sender
 from loadkit.wire.channel import (
     ANCILLARY,
     BUFFER,
@@ -166,6 +167,16 @@ class _Connection:
         """The function for this request on this connection."""
         if not STAMPS:
             return lambda: self.finish(request)
+        return self._fast(request)
+
+    def carrier(self, request: Request) -> Carrier:
+        """The function for requests like this one on this connection."""
+        if not STAMPS:
+            return self.finish
+        send = self._fast(request)
+        return lambda request: send(request, request.payload, len(request.payload))
+
+    def _fast(self, request: Request) -> Callable[..., Exchange]:
         return _tls_sender(self, request) if self._context else _plain_sender(self, request)
 
     def reply(self) -> Reply:
@@ -419,14 +430,15 @@ def _lost(error: OSError, size: int, *, sending: bool) -> Failure:
     )
 
 
-def _plain_sender(connection: _Connection, request: Request) -> Sender:
+def _plain_sender(connection: _Connection, request: Request) -> Callable[..., Exchange]:
     payload, length, timeout, keep = request.payload, len(request.payload), request.timeout, request.keep
     clock, finish = connection._clock, connection.finish
     believed, is_early = connection.believed, connection.is_early
     now = clock.now
     head, size, status = b"\0", -1, 0
 
-    def send() -> Exchange:
+    # called without arguments, but by a carrier
+    def send(request: Request = request, payload: bytes = payload, length: int = length) -> Exchange:
         nonlocal head, size, status
         sent = now()
         channel = connection.channel
@@ -465,14 +477,15 @@ def _plain_sender(connection: _Connection, request: Request) -> Sender:
     return send
 
 
-def _tls_sender(connection: _Connection, request: Request) -> Sender:
-    payload, timeout, keep = request.payload, request.timeout, request.keep
+def _tls_sender(connection: _Connection, request: Request) -> Callable[..., Exchange]:
+    payload, length, timeout, keep = request.payload, len(request.payload), request.timeout, request.keep
     clock, finish = connection._clock, connection.finish
     believed, is_early = connection.believed, connection.is_early
     now = clock.now
     head, size, status = b"\0", -1, 0
 
-    def send() -> Exchange:
+    # called without arguments, but by a carrier
+    def send(request: Request = request, payload: bytes = payload, length: int = length) -> Exchange:
         nonlocal head, size, status
         sent = now()
         channel = cast(TlsChannel, connection.channel)
@@ -486,22 +499,22 @@ def _tls_sender(connection: _Connection, request: Request) -> Sender:
             went = sock.send(cipher)
             if went != len(cipher):
                 channel.rest = cipher[went:]
-                return finish(request, sent, len(payload))
+                return finish(request, sent, length)
             data, ancillary, _, _ = sock.recvmsg(BUFFER, ANCILLARY)
         except OSError as error:
-            return finish(request, sent, len(payload) if went else 0, None, error)
+            return finish(request, sent, length if went else 0, None, error)
         taken = now()
         channel.stamp, channel.taken = stamp_of(ancillary), taken
         if not data:
-            return finish(request, sent, len(payload), data)
+            return finish(request, sent, length, data)
         channel.incoming.write(data)
         try:
             plain = channel.tls.read(BUFFER)
         except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
             # a part of a record, or the end, which the long way will meet again
-            return finish(request, sent, len(payload))
+            return finish(request, sent, length)
         except OSError as error:
-            return finish(request, sent, len(payload), None, error)
+            return finish(request, sent, length, None, error)
         if len(plain) == size and plain.startswith(head) and not channel.incoming.pending:
             arrived = channel.stamp - clock.wall_offset
             if not sent <= arrived <= taken:
@@ -511,7 +524,7 @@ def _tls_sender(connection: _Connection, request: Request) -> Sender:
                 if keep is not None:
                     connection.remember(request, head, plain[len(head) :][:keep], truncated=size - len(head) > keep)
                 return status, sent, arrived, taken, size, None
-        exchange = finish(request, sent, len(payload), plain)
+        exchange = finish(request, sent, length, plain)
         if connection.memo:
             head, size, status = connection.memo
         return exchange
