@@ -1,1 +1,1 @@
-"""Cost, memory and start-up of loadkit, side by side with the tools people would use instead."""
+"""Cost, memory, start-up and truth of loadkit, side by side with the tools people would use instead."""

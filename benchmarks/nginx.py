@@ -92,9 +92,9 @@ def version() -> str:
 @contextlib.contextmanager
 def running(folder: Path, *, core: int) -> Iterator[Server]:
     """An nginx on one core, its files in the folder, gone at the end of the block."""
-    _raise_file_limit()
+    raise_file_limit()
     make_certificates(folder)
-    server = Server(plain_port=_free_port(), tls_port=_free_port(), ca=folder / "ca.pem")
+    server = Server(plain_port=free_port(), tls_port=free_port(), ca=folder / "ca.pem")
     config = folder / "nginx.conf"
     config.write_text(_config(server))
     with (folder / "nginx.out").open("wb") as output:
@@ -116,12 +116,13 @@ def _config(server: Server) -> str:
     return CONFIG.format(connections=connections, plain=server.plain_port, tls=server.tls_port, body=BODY)
 
 
-def _raise_file_limit() -> None:
+def raise_file_limit() -> None:
     """Ours, before the children inherit it."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (file_limit(), file_limit()))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port nobody listens on at the moment."""
     with socket.create_server(("127.0.0.1", 0)) as held:
         port: int = held.getsockname()[1]
         return port

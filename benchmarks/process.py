@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -24,8 +24,9 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """One ended child: its output, and what it took in seconds."""
+    """One ended child: its exit code, its output, and what it took in seconds."""
 
+    code: int
     output: str
     wall: float
     cpu: float
@@ -38,10 +39,10 @@ def available_cores() -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def pinned_to(core: int) -> Iterator[None]:
-    """What is started inside inherits the core; unlike taskset this leaves no exec in the CPU account."""
+def pinned_to(core: int | None) -> Iterator[None]:
+    """What is started inside inherits the core, if one is named; unlike taskset this leaves no exec in the account."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, before if core is None else {core})
     try:
         yield
     finally:
@@ -69,8 +70,12 @@ def run(
     limit: float,
     folder: Path,
     watch: Callable[[int], None] | None = None,
+    accepted: Container[int] = (0,),
 ) -> Finished:
-    """Run a child to its end, calling `watch(pid)` ten times a second; Failed when it fails or is late."""
+    """Run a child to its end, calling `watch(pid)` ten times a second.
+
+    `Failed` when it is late, or ends with another exit code than those accepted.
+    """
     log = folder / "output.txt"
     with log.open("wb") as output:
         began = time.monotonic()
@@ -82,9 +87,9 @@ def run(
         finally:
             kill(child)
     text = log.read_text(errors="replace")
-    if child.returncode != 0:
+    if child.returncode not in accepted:
         raise Failed(f"exit code {child.returncode}: {_last_line(text)}")
-    return Finished(output=text, wall=wall, cpu=cpu)
+    return Finished(code=child.returncode, output=text, wall=wall, cpu=cpu)
 
 
 def kill(child: subprocess.Popen[bytes]) -> None:

@@ -15,6 +15,8 @@ from loadkit.plan.scenario import Scenario, scenario
 if TYPE_CHECKING:
     from loadkit.jobs.run import run
     from loadkit.judge.result import Result
+    from loadkit.measure.timer import timed, timer
+    from loadkit.plan.data import rows
     from loadkit.wire.session import Session
 
 __all__ = [
@@ -30,12 +32,22 @@ __all__ = [
     "__version__",
     "hold",
     "ramp",
+    "rows",
     "run",
     "scenario",
+    "timed",
+    "timer",
 ]
 
 # what a scenario file does not need is imported when it is asked for: 20 ms against 130
-_LATE = {"run": "loadkit.jobs.run", "Result": "loadkit.judge.result", "Session": "loadkit.wire.session"}
+_LATE = {
+    "run": "loadkit.jobs.run",
+    "Result": "loadkit.judge.result",
+    "Session": "loadkit.wire.session",
+    "rows": "loadkit.plan.data",
+    "timed": "loadkit.measure.timer",
+    "timer": "loadkit.measure.timer",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -22,6 +22,7 @@ from loadkit.wire.session import Session
 
 if TYPE_CHECKING:
     from loadkit.drive.user import User
+    from loadkit.plan.data import Row
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.adapter import Asked
     from loadkit.wire.base import Clock, Request
@@ -84,7 +85,7 @@ class Visitor:
         """The last request did not get a connection."""
         self._base = (scenario.base_url or "").rstrip("/")
         self._clock = clock
-        self._given = {"http": self.http, "shared": shared, "own": None}
+        self._given = {"http": self.http, "row": None, "shared": shared, "own": None}
         self._known: dict[Asked, Tape] = {}
         self._tapes: dict[tuple[str, str], Tape] = {}
         self._journeys: dict[str, Journey] = {}
@@ -133,7 +134,7 @@ class Visitor:
 
     # -- journeys
 
-    def journey(self, journey: Journey) -> Sender:
+    def journey(self, journey: Journey, take_row: Callable[[], Row] | None = None) -> Sender:
         """What runs a journey once, and tells of it as of an exchange with status 0."""
         self._journeys[journey.label] = journey
         wanted = parameters(journey.run, what=journey.label)[1:]
@@ -146,6 +147,7 @@ class Visitor:
             note = None
             try:
                 if wanted:
+                    given["row"] = take_row() if take_row else None
                     given["own"] = self._own.get(journey.label)
                     run(http, *(given[name] for name in wanted))
                 else:

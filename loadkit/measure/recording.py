@@ -144,19 +144,22 @@ class Batch:
     samples: list[int]
     request_size: int
     counts: Counts | None
+    bytes_sent: int = 0
     kind: str = REQUEST
 
 
 class Tape:
     """What one thread writes for one of its requests, or for what else it times."""
 
-    __slots__ = ("_counts", "_kind", "_label", "request_size", "samples")
+    __slots__ = ("_counts", "_kind", "_label", "bytes_sent", "request_size", "samples")
 
     def __init__(self, label: str, request_size: int, kind: str = REQUEST) -> None:
         self._kind = kind
         self.samples: list[int] = []
         self._label = label
         self.request_size = request_size
+        self.bytes_sent = 0
+        """Sent beyond `request_size` a request, where requests differ."""
         self._counts: Counts | None = None
 
     @property
@@ -174,15 +177,17 @@ class Tape:
 
     def hand_over(self, second: int, phase: int = 0) -> Batch | None:
         """Everything written, to be merged by somebody else; the tape is empty then."""
-        if not self.samples and self._counts is None:
+        if not self.samples and self._counts is None and not self.bytes_sent:
             return None
-        batch = Batch(second, phase, self._label, self.samples, self.request_size, self._counts, self._kind)
-        self.samples, self._counts = [], None
+        batch = Batch(
+            second, phase, self._label, self.samples, self.request_size, self._counts, self.bytes_sent, self._kind
+        )
+        self.clear()
         return batch
 
     def clear(self) -> None:
         """Forget everything, as at the end of the warm-up."""
-        self.samples, self._counts = [], None
+        self.samples, self._counts, self.bytes_sent = [], None, 0
 
 
 @dataclass(slots=True)
@@ -234,6 +239,7 @@ class Recording:
             self._absorb_timing(batch)
             return
         counts = self._counts_of(batch.second, batch.phase, batch.label)
+        counts.bytes_sent += batch.bytes_sent
         if batch.counts:
             counts.add(batch.counts)
         if batch.samples:

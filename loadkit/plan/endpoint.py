@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
+from loadkit.plan.data import Rows
 from loadkit.plan.errors import UsageError
+from loadkit.plan.places import check_fed
 from loadkit.plan.shown import masked, told
 from loadkit.plan.units import Duration, seconds
 
@@ -45,6 +47,8 @@ class Endpoint:
         weight: the share of the scenario's requests, against the other endpoints' weights.
         threads: threads of its own, beside those that the scenario's endpoints share.
         timeout: the deadline of one request in all, from the start of connecting or sending to its last byte.
+        feed: rows of data (`loadkit.rows`): each request takes the next and puts its columns where the path, `params`,
+            `headers`, `json`, `data` and `files` name them, as in `/users/{id}`. `{{id}}` is the text `{id}`.
         name: the label in reports; method and path if not said.
 
     Raises `UsageError` for a value it cannot use, when it is made. A redirect is a reply like any other:
@@ -65,6 +69,7 @@ class Endpoint:
     weight: float = 1
     threads: int | None = None
     timeout: Duration | None = None
+    feed: Rows | None = None
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -80,6 +85,7 @@ class Endpoint:
         check_share(self)
         if self.check is not None and not callable(self.check):
             raise UsageError(f"check takes a function of the reply, not {self.check!r}")
+        _check_feed(self)
 
     def __repr__(self) -> str:
         return told(self)
@@ -242,6 +248,15 @@ def _one_body(endpoint: Endpoint) -> None:
             f"{endpoint.label} has data of type {type(endpoint.data).__name__}; it is sent many times, "
             "so give text, bytes, a mapping or pairs"
         )
+
+
+def _check_feed(endpoint: Endpoint) -> None:
+    if endpoint.feed is None:
+        return
+    if not isinstance(endpoint.feed, Rows):
+        kind = type(endpoint.feed).__name__
+        raise UsageError(f"feed takes rows like rows('users.csv'), not {kind}; write feed=rows(…)")
+    check_fed(endpoint)
 
 
 def check_share(one: Any) -> None:

@@ -3,12 +3,26 @@
     LoadkitError
     +-- UsageError        the user's: one line, no traceback, exit code 4
     |   +-- NothingToRun  no scenario where one was looked for, exit code 5
+    |   +-- FeedError     a row of data that cannot be used, before the start or in the middle of a run
     +-- OutputError       the machine's: a report could not be saved, exit code 3
+
+`Halt`, which `FeedError` is too, ends a run that is under way; what was measured stays.
 
 What a *request* meets on the wire is none of these: a failed request is a value (`wire.base.Failure`).
 """
 
 from __future__ import annotations
+
+
+class Halt(Exception):
+    """Raised within a run by what the plan draws from, when it cannot go on; what was measured stays.
+
+    `is_fault` tells a source that broke from one that has simply come to its end.
+    """
+
+    is_fault = True
+    is_interrupt = False
+    """Whoever raised it wants what Ctrl-C does."""
 
 
 class LoadkitError(Exception):
@@ -29,16 +43,9 @@ class NothingToRun(UsageError):
     exit_code = 5
 
 
+class FeedError(UsageError, Halt):
+    """A row of data cannot be read or put into a request; the message names the file and line, or the row."""
+
+
 class OutputError(LoadkitError):
     """A result was made and could not be written; the message names the path and the reason."""
-
-
-class Halt(Exception):
-    """Raised within a run by what the plan draws from, when it cannot go on; what was measured stays.
-
-    `is_fault` tells a source that broke from one that has simply come to its end.
-    """
-
-    is_fault = True
-    is_interrupt = False
-    """Whoever raised it wants what Ctrl-C does."""

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from loadkit.plan.data import Rows
 from loadkit.plan.endpoint import check_share, label, replace
 from loadkit.plan.errors import UsageError
 from loadkit.plan.shown import told
 
-GIVEN: Final = ("http", "shared", "own")
-"""What a journey may have as parameters: its session, what the scenario's `setup` and its own `setup` returned."""
+GIVEN: Final = ("http", "row", "shared", "own")
+"""What a journey may have as parameters: its session, the next row of its feed, what the scenario's `setup` returned, and
+what its own `setup` returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,13 @@ class Journey:
     'buy'
 
     Args:
-        run: called again and again with a `Session` as `http`. It may also take `shared` (what the scenario's `setup`
-            returned) and `own` (what `setup` returned). What it raises fails the journey, and not the run; an
+        run: called again and again with a `Session` as `http`. It may also take `row` (the next of `feed`), `shared`
+            (what the scenario's `setup` returned) and `own` (what `setup` returned). What it raises fails the journey, and not the run; an
             `assert` is reported with its values. An `async def` runs on an event loop.
         weight: its share of what the scenario does, against the other endpoints and journeys.
         threads: threads of its own, beside those that the scenario's endpoints share.
         tasks_per_thread: of an `async def`, how many run at once on each thread.
+        feed: rows, each of which goes to one call as `row`; see `rows`.
         setup, teardown: called by each thread before its first and after its last time, in no figure; `setup` may
             be a generator, as a fixture of pytest: what stands behind its `yield` tears down.
         name: the label in reports; the function's name if not said.
@@ -45,6 +48,7 @@ class Journey:
     weight: float = 1
     threads: int | None = None
     tasks_per_thread: int = 1
+    feed: Rows | None = None
     setup: Callable[..., Any] | None = None
     teardown: Callable[..., Any] | None = None
     name: str | None = None
@@ -62,6 +66,14 @@ class Journey:
             raise UsageError(f"tasks_per_thread takes a whole number of at least 1, not {self.tasks_per_thread!r}")
         if self.tasks_per_thread > 1 and not self.is_async:
             raise UsageError(f"tasks_per_thread belongs to an async def, and {self.label} is none; give it threads")
+        if self.feed is not None and not isinstance(self.feed, Rows):
+            raise UsageError(f"feed takes rows like rows('users.csv'), not {type(self.feed).__name__}; write feed=rows(…)")
+        if (self.feed is None) == ("row" in parameters(self.run, what=self.label)):
+            raise UsageError(
+                f"{self.label} takes a row and has no feed; write Journey({self.label}, feed=rows('users.csv'))"
+                if self.feed is None
+                else f"{self.label} has a feed and takes no row; write def {self.label}(http, row): ..."
+            )
         if inspect.isgeneratorfunction(self.run) or inspect.isasyncgenfunction(self.run):
             raise UsageError(f"{self.label} yields; what is done once for each thread goes to Journey(setup=...)")
 

@@ -50,6 +50,9 @@ has `arrived == taken`, the instant it was given up, and `sent` 0 if nothing was
 
 Sender: TypeAlias = Callable[[], Exchange]
 
+Carrier: TypeAlias = "Callable[[Request], Exchange]"
+"""Sends requests that are alike but for their bytes: same origin, method, deadline and `keep`."""
+
 
 class BrokenExchange(Exception):
     """How the wire's own functions tell each other of a failure."""
@@ -138,6 +141,9 @@ class Connection(Protocol):
 
     def sender(self, request: Request) -> Sender:
         """A function that sends the request, waits for the reply and tells of both."""
+
+    def carrier(self, request: Request) -> Carrier:
+        """The same for many requests that are like this one but for their bytes."""
 
     def reply(self) -> Reply:
         """The last reply of a request that keeps bodies, for a check to look at."""

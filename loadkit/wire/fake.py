@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
-from loadkit.wire.base import Exchange, Failure, Note, Origin, Request, Sender
+from loadkit.wire.base import Carrier, Exchange, Failure, Note, Origin, Request, Sender
 from loadkit.wire.reply import Reply
 
 
@@ -79,12 +80,16 @@ class FakeConnection:
 
     def sender(self, request: Request) -> Sender:
         """A function that has the wire answer."""
+        return partial(self.carrier(request), request)
 
-        def send() -> Exchange:
+    def carrier(self, request: Request) -> Carrier:  # noqa: ARG002 - all requests are the same to it
+        """A function that has the wire answer any request."""
+
+        def carry(request: Request) -> Exchange:
             exchange, self._last = self._wire.exchange(request)
             return exchange
 
-        return send
+        return carry
 
     def reply(self) -> Reply:
         """The last answer."""

@@ -6,6 +6,7 @@ import http.client
 import socket
 import ssl
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 import requests
@@ -13,7 +14,7 @@ import urllib3
 
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND
-from loadkit.wire.base import Clock, Exchange, Failure, Note, Origin, Request, Sender
+from loadkit.wire.base import Carrier, Clock, Exchange, Failure, Note, Origin, Request, Sender
 from loadkit.wire.channel import tls_reason
 from loadkit.wire.reply import Reply
 
@@ -74,8 +75,12 @@ class _Connection:
 
     def sender(self, request: Request) -> Sender:
         """The function for this request."""
+        return partial(self.carrier(request), request)
 
-        def send() -> Exchange:
+    def carrier(self, request: Request) -> Carrier:  # noqa: ARG002 - it has to look at each anyway
+        """The function for any request."""
+
+        def carry(request: Request) -> Exchange:
             sent = self._clock.now()
             if self._aborted:
                 return 0, 0, sent, sent, 0, Note(Failure("disconnect", "aborted"))
@@ -88,7 +93,7 @@ class _Connection:
             self.unstamped += 1
             return status, sent, arrived, arrived, size, None
 
-        return send
+        return carry
 
     def _exchange(self, request: Request, deadline: int) -> tuple[int, int]:
         prepared = cast(requests.PreparedRequest, request.prepared)

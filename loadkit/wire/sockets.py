@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import MILLISECOND, SECOND
-from loadkit.wire.base import BrokenExchange, Clock, Exchange, Failure, Note, Origin, Request
+from loadkit.wire.base import BrokenExchange, Carrier, Clock, Exchange, Failure, Note, Origin, Request
 from loadkit.wire.channel import (
     ANCILLARY,
     BUFFER,
@@ -177,7 +177,17 @@ class SocketConnection:
     def sender(self, request: Request) -> Payable:
         """The function for this request on this connection; its one argument, if given, is another payload."""
         if not STAMPS:
-            return lambda payload=request.payload: self.finish(_paid(request, payload))
+            return lambda payload=request.payload, request=request: self.finish(_paid(request, payload))
+        return self._fast(request)
+
+    def carrier(self, request: Request) -> Carrier:
+        """The function for requests like this one on this connection."""
+        if not STAMPS:
+            return self.finish
+        send = self._fast(request)
+        return lambda request: send(request.payload, request)
+
+    def _fast(self, request: Request) -> Callable[..., Exchange]:
         return _tls_sender(self, request) if self._context else _plain_sender(self, request)
 
     def reply(self) -> Reply:
@@ -528,14 +538,15 @@ def _paid(request: Request, payload: bytes) -> Request:
     return request if payload is request.payload else replace(request, payload=payload)
 
 
-def _plain_sender(connection: SocketConnection, request: Request) -> Payable:
+def _plain_sender(connection: SocketConnection, request: Request) -> Callable[..., Exchange]:
     own, span, keep = request.payload, request.span, request.keep
     clock, finish = connection._clock, connection.finish
     believed, is_early = connection.believed, connection.is_early
     now = clock.now
     head, size, status = b"\0", -1, 0
 
-    def send(payload: bytes = own) -> Exchange:
+    # called without arguments, but by a carrier or session
+    def send(payload: bytes = own, request: Request = request) -> Exchange:
         nonlocal head, size, status
         sent = now()
         channel = connection.channel
@@ -574,14 +585,15 @@ def _plain_sender(connection: SocketConnection, request: Request) -> Payable:
     return send
 
 
-def _tls_sender(connection: SocketConnection, request: Request) -> Payable:
+def _tls_sender(connection: SocketConnection, request: Request) -> Callable[..., Exchange]:
     own, span, keep = request.payload, request.span, request.keep
     clock, finish = connection._clock, connection.finish
     believed, is_early = connection.believed, connection.is_early
     now = clock.now
     head, size, status = b"\0", -1, 0
 
-    def send(payload: bytes = own) -> Exchange:
+    # called without arguments, but by a carrier or session
+    def send(payload: bytes = own, request: Request = request) -> Exchange:
         nonlocal head, size, status
         sent = now()
         channel = cast(TlsChannel, connection.channel)

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from benchmarks.truth.capture import capturing, read
+from benchmarks.truth.exact import service_times
 from loadkit import Endpoint, Scenario, run
 from loadkit.jobs.demo import running_demo
-from tests.accuracy.capture import capturing, service_times
 
 pytestmark = [
     pytest.mark.slow,
@@ -37,7 +38,7 @@ def test_service_times_are_those_on_the_wire(tmp_path: Path, path: str, threads:
         scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", path)], threads=threads, duration=3)
         with capturing(port, file):
             result = run(scenario)
-    wire = sorted(service_times(file, port))
+    wire = sorted(service_times(read(file, port).exchanges))
 
     assert len(wire) == result.requests == result.response_time.count
     for percent, reported in ((50, result.service_time.p50), (99, result.service_time.p99)):

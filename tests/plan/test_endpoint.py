@@ -168,7 +168,7 @@ def test_replacing_a_field_there_is_not_names_those_there_are() -> None:
         Endpoint("GET", "/").replace(wieght=3)
     assert str(caught.value) == (
         "Endpoint has no 'wieght'; it has method, path, params, headers, json, data, files, auth, expect, check, "
-        "weight, threads, timeout, name"
+        "weight, threads, timeout, feed, name"
     )
 
 

@@ -1,0 +1,1 @@
+"""Whether what loadkit and other tools report is what happened: a packet capture on loopback is the judge."""

@@ -1,0 +1,91 @@
+"""The feeds of a scenario: opened before the start, shared by its endpoints, and the senders that draw on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from loadkit.drive.feed import Feed
+from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.journey import Journey
+from loadkit.plan.places import columns
+from loadkit.wire.base import Connection, Exchange, Request, Sender
+from loadkit.wire.template import Fill, filler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadkit.drive.user import Course
+    from loadkit.measure.recording import Tape
+    from loadkit.plan.data import Row, Rows
+    from loadkit.plan.scenario import Scenario
+
+
+class Feeds:
+    """One feed for each `Rows`, however many endpoints have it.
+
+    Of `parts` processes this is `part`, counted from 0. Raises `FeedError`, before anything is sent, for rows that
+    cannot be read or do not have the columns that endpoints want.
+    """
+
+    def __init__(self, scenario: Scenario, *, seed: int, part: int = 0, parts: int = 1) -> None:
+        self._feeds: dict[int, Feed] = {}
+        self._takes: dict[int, Callable[[], Row]] = {}
+        self._fills: dict[int, tuple[Fill, Feed]] = {}
+        try:
+            for position, plan in enumerate(scenario.plans):
+                if plan.feed is None:
+                    continue
+                feed = self._feed(plan.feed, scenario, seed, part, parts)
+                if isinstance(plan, Journey):
+                    self._takes[position] = feed.take
+                    continue
+                fill = filler(plan, scenario, source=feed.name)
+                fill(feed.first)
+                self._fills[position] = fill, feed
+        except BaseException:
+            self.close()
+            raise
+
+    def _feed(self, rows: Rows, scenario: Scenario, seed: int, part: int, parts: int) -> Feed:
+        if id(rows) in self._feeds:
+            return self._feeds[id(rows)]
+        wanted = {
+            column: endpoint.label
+            for endpoint in scenario.plans
+            if endpoint.feed is rows and isinstance(endpoint, Endpoint)
+            for column in sorted(columns(endpoint))
+        }
+        feed = self._feeds[id(rows)] = Feed(rows, seed=seed, part=part, parts=parts, wanted=wanted)
+        return feed
+
+    def taker(self, position: int) -> Callable[[], Row] | None:
+        """What hands the next row to a journey, if it has a feed; it may raise `Dry` and `FeedError`."""
+        return self._takes.get(position)
+
+    def sender(self, position: int, request: Request, connection: Connection, tape: Tape, course: Course) -> Sender:
+        """A function that sends the next row in the request of an endpoint; it may raise `Dry` and `FeedError`."""
+        fill, feed = self._fills[position]
+        take, carry = feed.take, connection.carrier(request)
+        # each has a size of its own, so they are counted here
+        tape.request_size = 0
+
+        def send() -> Exchange:
+            filled = fill(take())
+            exchange = carry(filled)
+            note = exchange[5]
+            if note is None or note.failure is None or (exchange[1] and not course.cutting):
+                tape.bytes_sent += len(filled.payload)
+            return exchange
+
+        return send
+
+    def close(self) -> None:
+        """Close all of them."""
+        for feed in self._feeds.values():
+            feed.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

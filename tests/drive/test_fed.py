@@ -1,0 +1,218 @@
+"""Endpoints with a feed, all the way: what the server heard is what stood in the file."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadkit import Endpoint, Scenario, UsageError, rows, run
+from loadkit.drive.fed import Feeds
+from loadkit.drive.feed import Dry
+from loadkit.drive.threads import drive
+from loadkit.drive.user import Course
+from loadkit.jobs.demo import Demo
+from loadkit.measure.clock import ManualClock
+from loadkit.measure.recording import Tape
+from loadkit.plan.errors import FeedError
+from loadkit.plan.units import MILLISECOND
+from loadkit.wire.base import Exchange, Failure, Note, Request
+from loadkit.wire.encode import encode
+from loadkit.wire.fake import FakeReply, FakeWire
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Path:
+    """A thousand users, as many as the demo server has items."""
+    path = tmp_path / "users.csv"
+    path.write_text("id,name\n" + "".join(f'{n},"Nö. {n} & co"\n' for n in range(1, 1001)))
+    return path
+
+
+@contextmanager
+def server() -> Iterator[tuple[str, list[tuple[str, bytes, int]]]]:
+    """A server and what it heard: targets, bodies, and how many bytes each request had."""
+    heard: list[tuple[str, bytes, int]] = []
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one piece
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            head = len(self.raw_requestline) + len("\r\n")
+            head += sum(len(f"{name}: {value}\r\n") for name, value in self.headers.items())
+            heard.append((self.path, body, head + len(body)))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body) % 7))
+            self.end_headers()
+            self.wfile.write(b"x" * (len(body) % 7))
+
+        def log_message(self, *_: Any) -> None:
+            """Be quiet."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{httpd.server_address[1]}", heard
+        finally:
+            httpd.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("order", ["file", "shuffled"])
+@pytest.mark.parametrize("transport", ["sockets", "requests"])
+def test_each_row_is_sent_once_by_one_of_eight_threads(users: Path, order: Any, transport: Any) -> None:
+    fed = Endpoint("POST", "/users/{id}", json={"name": "{name}"}, feed=rows(users, order=order, at_end="stop"))
+    with server() as (url, heard):
+        result = run(Scenario(base_url=url, endpoints=[fed], threads=8, iterations=1000, transport=transport))
+
+    assert result.statuses == {200: 1000}
+    assert sorted(int(target.removeprefix("/users/")) for target, _, _ in heard) == list(range(1, 1001))
+    assert {body for _, body, _ in heard} == {b'{"name": "N\\u00f6. %d & co"}' % n for n in range(1, 1001)}
+    assert result.scenario.endpoints == ["POST /users/{id}"]
+    assert result.total.bytes_sent == sum(size for _, _, size in heard)
+
+
+def test_a_check_sees_the_reply_to_its_row(demo: Demo, users: Path) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def is_the_item(reply: Any) -> None:
+        seen.append((reply.url, reply.json()["id"]))
+
+    fed = Endpoint("GET", "/items/{id}", check=is_the_item, feed=rows(users, at_end="stop"))
+    result = run(Scenario(base_url=demo.url, endpoints=[fed], threads=8, iterations=1000))
+
+    assert result.statuses == {200: 1000}
+    assert sorted(seen) == sorted((f"{demo.url}/items/{n}", n) for n in range(1, 1001))
+
+
+def targets(scenario: Scenario) -> list[str]:
+    """What one thread of a scenario asks for, in order."""
+    wire = FakeWire(ManualClock(), FakeReply(after=MILLISECOND))
+    drive(scenario, [encode(endpoint, scenario) for endpoint in scenario.endpoints], wire, wire._clock)
+    return [request.url.rpartition("/")[2] for request in wire.sent]
+
+
+def test_shuffled_is_another_order_and_the_same_each_time(users: Path) -> None:
+    def asked(order: Any) -> list[str]:
+        fed = Endpoint("GET", "http://fake/{id}", feed=rows(users, order=order))
+        return targets(Scenario(endpoints=[fed], threads=1, iterations=1000))
+
+    in_order = [str(n) for n in range(1, 1001)]
+    assert asked("file") == in_order
+    assert asked("shuffled") == asked("shuffled") != in_order
+    assert sorted(asked("shuffled"), key=int) == in_order
+
+
+def test_endpoints_share_the_rows_they_were_both_given(users: Path) -> None:
+    shared = rows(users)
+    one, two = (Endpoint("GET", "http://fake/{id}", name=name, feed=shared) for name in ("one", "two"))
+    assert targets(Scenario(endpoints=[one, two], threads=1, iterations=6)) == list("123456")
+
+    own = two.replace(feed=rows(users))
+    assert targets(Scenario(endpoints=[one, own], threads=1, iterations=6)) == list("112233")
+
+
+def test_fed_and_other_endpoints_go_side_by_side(users: Path) -> None:
+    endpoints = [Endpoint("GET", "http://fake/{id}", feed=rows(users)), Endpoint("GET", "http://fake/{id}", name="raw")]
+    assert targets(Scenario(endpoints=endpoints, threads=1, iterations=4)) == ["1", "{id}", "2", "{id}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "there is no file '{}' to take rows from"),
+        ("name\nAnn\n", "{}:1 has no column 'id' for GET /items/{{id}}; it has name"),
+        ("id\n", "{} has no rows"),
+    ],
+)
+def test_bad_data_is_said_before_anything_is_sent(tmp_path: Path, text: str | None, said: str) -> None:
+    path = tmp_path / "users.csv"
+    if text is not None:
+        path.write_text(text)
+    endpoints = [Endpoint("GET", "/items/1"), Endpoint("GET", "/items/{id}", feed=rows(path))]
+    scenario = Scenario(base_url="http://127.0.0.1:9", endpoints=endpoints, threads=1, iterations=2)
+    with pytest.raises(UsageError) as caught:
+        run(scenario)
+    assert str(caught.value) == said.format(path)
+
+    wire = FakeWire(ManualClock())
+    with pytest.raises(UsageError):
+        drive(scenario, [encode(endpoint, scenario) for endpoint in endpoints], wire, ManualClock())
+    assert wire.sent == []
+
+
+def test_a_row_that_cannot_be_put_in_its_place_is_said_before_the_start(tmp_path: Path) -> None:
+    fed = Endpoint("GET", "http://fake/", headers={"X-Name": "{name}"}, feed=rows([{"name": "日本"}]))
+    with pytest.raises(FeedError, match=r"^the list of rows: cannot fill GET http://fake/ with \{'name': '日本'\}: "):
+        Feeds(Scenario(endpoints=[fed]), seed=0)
+
+
+def test_a_sender_says_when_the_rows_are_used_up() -> None:
+    fed = Endpoint("GET", "http://fake/{n}", feed=rows([{"n": 1}, {"n": 2}], at_end="stop"))
+    scenario = Scenario(endpoints=[fed])
+    request, wire = encode(fed, scenario), FakeWire(ManualClock())
+    with Feeds(scenario, seed=0) as feeds:
+        send = feeds.sender(0, request, wire.connect(request.origin), Tape("", 0), Course())
+        assert [send()[0], send()[0]] == [200, 200]
+        with pytest.raises(Dry, match=r"^the list of rows has 2 rows and each was used once$"):
+            send()
+    assert len(wire.sent) == 2
+
+
+@pytest.mark.parametrize(
+    ("failure", "cutting", "counted"),
+    [
+        (None, False, True),
+        (Failure("timeout", "no whole reply within 10 s"), False, True),
+        # cut off at the end: its own row, and not among the bytes
+        (Failure("disconnect", "aborted"), True, False),
+    ],
+)
+def test_bytes_are_counted_as_they_are_of_other_requests(failure: Failure | None, cutting: bool, counted: bool) -> None:
+    fed = Endpoint("POST", "http://fake/", data="{text}", feed=rows([{"text": "x" * 10}, {"text": "y" * 1000}]))
+    scenario = Scenario(endpoints=[fed])
+    request, wire = encode(fed, scenario), FakeWire(ManualClock(1), FakeReply(failure=failure))
+    tape, course = Tape("", len(request.payload)), Course()
+    course.cutting = cutting
+    with Feeds(scenario, seed=0) as feeds:
+        send = feeds.sender(0, request, wire.connect(request.origin), tape, course)
+        send()
+        send()
+    lengths = [len(sent.payload) for sent in wire.sent]
+    assert lengths[1] - lengths[0] == 990 + len("1000") - len("10")
+    assert (tape.request_size, tape.bytes_sent) == (0, sum(lengths) if counted else 0)
+
+
+def test_what_was_never_sent_has_no_bytes() -> None:
+    class Refused:
+        def carrier(self, request: Request) -> Any:
+            def carry(_: Request) -> Exchange:
+                return 0, 0, 5, 5, 0, Note(Failure("connect", "connection refused"))
+
+            return carry
+
+    fed = Endpoint("GET", "http://fake/{n}", feed=rows([{"n": 1}]))
+    tape = Tape("", 0)
+    with Feeds(Scenario(endpoints=[fed]), seed=0) as feeds:
+        feeds.sender(0, encode(fed, Scenario(endpoints=[fed])), Refused(), tape, Course())()  # type: ignore[arg-type]
+    assert tape.bytes_sent == 0
+
+
+def test_parts_of_a_scenario_take_each_row_once() -> None:
+    fed = Endpoint("GET", "http://fake/{n}", feed=rows([{"n": n} for n in range(100)], order="shuffled", at_end="stop"))
+    scenario = Scenario(endpoints=[fed])
+    request, wire = encode(fed, scenario), FakeWire(ManualClock())
+    for part in range(3):
+        with Feeds(scenario, seed=7, part=part, parts=3) as feeds:
+            send = feeds.sender(0, request, wire.connect(request.origin), Tape("", 0), Course())
+            with pytest.raises(Dry):
+                list(iter(send, None))
+    assert sorted(int(sent.url.rpartition("/")[2]) for sent in wire.sent) == list(range(100))
