@@ -177,10 +177,9 @@ class WireAdapter(HTTPAdapter):
 
     def _payload(self, request: PreparedRequest, origin: Origin, address: str) -> bytes:
         target = cast(Any, self).request_url(request, None)
-        headers = dict(request.headers)
-        if "accept-encoding" not in request.headers:
-            # as http.client says it for whoever says nothing
-            headers["Accept-Encoding"] = "identity"
+        # as http.client says it for whoever says nothing
+        first = {} if "accept-encoding" in request.headers else {"Accept-Encoding": "identity"}
+        headers = first | dict(request.headers)
         if _is_chunked(request) and "transfer-encoding" not in request.headers:
             headers["Transfer-Encoding"] = "chunked"
         body: Any = request.body
