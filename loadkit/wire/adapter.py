@@ -124,7 +124,7 @@ class WireAdapter(HTTPAdapter):
             prepared=request,
             timeout=self._left(timeout, span),
             keep=keep,
-            strict=keep is not None,
+            forgiving=True,
             patience=patience,
             connecting=connecting,
         )
@@ -226,7 +226,7 @@ class WireAdapter(HTTPAdapter):
 
     def _never_sent(self, failure: Failure, asked: Asked, request: PreparedRequest) -> Exception:
         now = self.clock.now()
-        if self.observe:
+        if self.observe is not None:
             self.observe(asked, (0, 0, now, now, 0, Note(failure)), 0)
         return exception_of(failure, request)
 
@@ -250,7 +250,7 @@ class WireAdapter(HTTPAdapter):
             raise
         finally:
             now = self.clock.now()
-            if self.observe and (status or note):
+            if self.observe is not None and (status or note):
                 self.observe(asked, (status, sent, now, now, 0, note), 0)
         return response
 
@@ -269,7 +269,7 @@ class _Told:
     def tell(self, exchange: Exchange | None) -> None:
         """The first time it is called with an exchange, that is what it was."""
         observe = self._adapter.observe
-        if observe and exchange:
+        if observe is not None and exchange:
             observe(self.asked, exchange, self.size)
 
 

@@ -32,6 +32,7 @@ class ReplyReader:
 
     __slots__ = (
         "_buffer",
+        "_forgiving",
         "_framing",
         "_headers",
         "_interim",
@@ -40,7 +41,6 @@ class ReplyReader:
         "_parser",
         "_remaining",
         "_room",
-        "_strict",
         "_wants_body",
         "complete",
         "head",
@@ -52,7 +52,7 @@ class ReplyReader:
         "truncated",
     )
 
-    def __init__(self, *, method: str, keep: int | None, strict: bool = False) -> None:
+    def __init__(self, *, method: str, keep: int | None, forgiving: bool = False) -> None:
         self.status = 0
         self.size = 0
         self.head = b""
@@ -64,7 +64,7 @@ class ReplyReader:
         self.truncated = False
         self._keeps = keep is not None
         self._room = keep or 0
-        self._strict = strict
+        self._forgiving = forgiving
         self._wants_body = method != "HEAD"
         self._buffer = b""
         self._framing = ""
@@ -185,7 +185,9 @@ class ReplyReader:
 
     def _take_length(self, data: bytes) -> None:
         if len(data) > self._remaining:
-            raise _broken(f"{len(data) - self._remaining:,} bytes more than the reply announced")
+            if not self._forgiving:
+                raise _broken(f"{len(data) - self._remaining:,} bytes more than the reply announced")
+            data, self.keep_alive = data[: self._remaining], False
         self._remaining -= len(data)
         self.complete = not self._remaining
         self._keep(data)
@@ -195,6 +197,9 @@ class ReplyReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
+            if self.complete and self._forgiving:
+                self.keep_alive = False
+                return
             message = "bytes after the last chunk" if self.complete else f"chunked body: {error}"
             raise _ours(error, message) from None
         if self._overhead > MAX_OVERHEAD + len(data):
@@ -204,7 +209,7 @@ class ReplyReader:
         if not self._keeps or not data:
             return
         if len(data) > self._room:
-            if self._strict:
+            if self._forgiving:
                 raise BrokenExchange(
                     Failure("protocol", f"more than {self._room + len(self.kept):,} bytes", surplus=True)
                 )
@@ -272,8 +277,8 @@ class PulledReader(ReplyReader):
 
     __slots__ = ("_taken", "marks")
 
-    def __init__(self, *, method: str) -> None:
-        super().__init__(method=method, keep=sys.maxsize)
+    def __init__(self, *, method: str, forgiving: bool = False) -> None:
+        super().__init__(method=method, keep=sys.maxsize, forgiving=forgiving)
         self.marks: list[int] = []
         """Where chunks end in the body, those that are not over yet."""
         self._taken = 0

@@ -14,7 +14,7 @@ from requests.utils import get_encoding_from_headers
 from urllib3.exceptions import ReadTimeoutError
 
 from loadkit.plan.units import show_size
-from loadkit.wire.raised import BodyTimeout, BodyTooLarge
+from loadkit.wire.raised import BodyTimeout, BodyTooLarge, stalled
 from loadkit.wire.raw import Raw, message_of, raw_of, reason_of
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _timed(pieces: Iterator[Any], request: PreparedRequest) -> Iterator[Any]:
     except requests.ConnectionError as error:
         cause = error.args[0] if error.args else None
         if isinstance(cause, ReadTimeoutError):
-            raise BodyTimeout(str(cause.__cause__ or cause), request=request) from None
+            raise BodyTimeout(stalled(str(cause.__cause__), request), request=request) from None
         raise
 
 

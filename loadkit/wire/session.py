@@ -85,7 +85,7 @@ class Session(requests.Session):
         for name in _CONTAINERS:
             setattr(self, name, _watched(getattr(self, name)))
         self._wire = WireAdapter(clock or SystemClock(), lookups, size_of(body_limit, what="body_limit"))
-        for prefix in ("https://", "http://", "http+unix://"):
+        for prefix in ("https://", "http://"):
             self.mount(prefix, self._wire)
         self.headers["User-Agent"] = f"loadkit/{loadkit.__version__} {default_user_agent()}"
         self.base_url = _checked(base_url)
@@ -211,8 +211,10 @@ class Session(requests.Session):
 
     def get_adapter(self, url: Any) -> Any:
         """The adapter for a URL; one that is not ours is timed while somebody observes."""
+        if str(url).lower().startswith("http+unix://"):
+            return self._wire
         adapter = cast(Any, super()).get_adapter(url)
-        if self.observe is None or isinstance(adapter, WireAdapter):
+        if self.observe is None or not self._calling or isinstance(adapter, WireAdapter):
             return adapter
         return _Timed(adapter, self._wire)
 
@@ -220,6 +222,11 @@ class Session(requests.Session):
         """Use an adapter for URLs that begin so."""
         super().mount(prefix, adapter)
         self._forget()
+
+    def close(self) -> None:
+        """Close all connections; a request that comes later opens its own."""
+        for adapter in {id(adapter): adapter for adapter in [self._wire, *self.adapters.values()]}.values():
+            cast(Any, adapter).close()
 
     # -- the fast path
 

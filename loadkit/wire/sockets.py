@@ -375,8 +375,8 @@ class _Attempt:
 
     def _reader(self) -> ReplyReader:
         if self._halts:
-            return PulledReader(method=self._request.method)
-        return ReplyReader(method=self._request.method, keep=self._request.keep, strict=self._request.strict)
+            return PulledReader(method=self._request.method, forgiving=self._request.forgiving)
+        return ReplyReader(method=self._request.method, keep=self._request.keep, forgiving=self._request.forgiving)
 
     def _ready(self) -> bool:
         """Have an open connection; whether it was used before."""
@@ -476,11 +476,10 @@ class _Attempt:
             data = channel.receive(self.deadline)
         reader.end(ragged=channel.ragged)
 
-    @staticmethod
-    def see_the_end(reader: ReplyReader, channel: Channel) -> None:
+    def see_the_end(self, reader: ReplyReader, channel: Channel) -> None:
         """Fail if more came than the reply; use the connection no more if its end came, too."""
         left = channel.leftover()
-        if left:
+        if left and not self._request.forgiving:
             raise BrokenExchange(Failure("protocol", f"{len(left):,} bytes more than the reply announced"))
         reader.keep_alive = reader.keep_alive and left is None
 
