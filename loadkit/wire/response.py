@@ -145,10 +145,11 @@ def too_large(limit: int, request: PreparedRequest) -> BodyTooLarge:
 def _timed(pieces: Iterator[Any], request: PreparedRequest) -> Iterator[Any]:
     try:
         yield from pieces
-    except requests.ConnectionError as error:
+    except requests.RequestException as error:
         cause = error.args[0] if error.args else None
         if isinstance(cause, ReadTimeoutError):
             raise BodyTimeout(stalled(str(cause.__cause__), request), request=request) from None
+        error.request = error.request or request
         raise
 
 
