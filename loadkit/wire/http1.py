@@ -32,6 +32,7 @@ class ReplyReader:
 
     __slots__ = (
         "_buffer",
+        "_fault",
         "_forgiving",
         "_framing",
         "_headers",
@@ -67,6 +68,7 @@ class ReplyReader:
         self._forgiving = forgiving
         self._wants_body = method != "HEAD"
         self._buffer = b""
+        self._fault: BrokenExchange | None = None
         self._framing = ""
         self._interim = 0
         self._overhead = 0
@@ -137,7 +139,7 @@ class ReplyReader:
         except httptools.HttpParserUpgrade:
             raise _broken("101 Switching Protocols, which nobody asked for") from None
         except httptools.HttpParserError as error:
-            raise _ours(error, f"not HTTP: {error}") from None
+            raise self._ours(f"not HTTP: {error}") from None
         self.status = self._parser.get_status_code()
         if self.status < 100:
             raise _broken(f"status {self.status:03}")
@@ -201,7 +203,7 @@ class ReplyReader:
                 self.keep_alive = False
                 return
             message = "bytes after the last chunk" if self.complete else f"chunked body: {error}"
-            raise _ours(error, message) from None
+            raise self._ours(message) from None
         if self._overhead > MAX_OVERHEAD + len(data):
             raise _broken(f"more than {MAX_OVERHEAD:,} bytes of chunk headers or trailers")
 
@@ -210,12 +212,16 @@ class ReplyReader:
             return
         if len(data) > self._room:
             if self._forgiving:
-                raise BrokenExchange(
-                    Failure("protocol", f"more than {self._room + len(self.kept):,} bytes", surplus=True)
-                )
+                limit = self._room + len(self.kept)
+                self._fault = BrokenExchange(Failure("protocol", f"a body of more than {limit:,} bytes", surplus=True))
+                raise self._fault
             self.truncated = True
         self.kept += data[: self._room]
         self._room = max(self._room - len(data), 0)
+
+    def _ours(self, message: str) -> BrokenExchange:
+        """What a callback of ours raised inside the parser, or a failure that says what the parser found."""
+        return self._fault or _broken(message)
 
     # what httptools calls
 
@@ -225,7 +231,8 @@ class ReplyReader:
             return
         self._headers.append((name.lower(), value))
         if len(self._headers) > MAX_HEADERS:
-            raise _broken(f"more than {MAX_HEADERS} headers")
+            self._fault = _broken(f"more than {MAX_HEADERS} headers")
+            raise self._fault
 
     def on_body(self, data: bytes) -> None:
         """A piece of a chunked body."""
@@ -235,7 +242,8 @@ class ReplyReader:
     def on_message_begin(self) -> None:
         """The first byte of a message; of a second one, if the first is complete."""
         if self.complete:
-            raise _broken("bytes after the last chunk")
+            self._fault = _broken("bytes after the last chunk")
+            raise self._fault
 
     def on_message_complete(self) -> None:
         """The end of the trailers of a chunked body; of other framings we know better."""
@@ -261,11 +269,6 @@ def _one_length(lengths: list[bytes]) -> int:
 
 def _tokens(values: list[bytes]) -> list[bytes]:
     return [token.strip().lower() for token in b",".join(values).split(b",") if token.strip()]
-
-
-def _ours(error: Exception, message: str) -> BrokenExchange:
-    """What a callback of ours raised inside the parser, or a failure that says what the parser found."""
-    return error.__context__ if isinstance(error.__context__, BrokenExchange) else _broken(message)
 
 
 def _broken(message: str) -> BrokenExchange:

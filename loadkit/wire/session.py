@@ -126,6 +126,7 @@ class Session(requests.Session):
 
     @observe.setter
     def observe(self, observer: Observer | None) -> None:
+        """Tell somebody else from now on, or nobody."""
         self._wire.observe = observer
 
     @property

@@ -93,7 +93,7 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
     "half a body": (said_and_stalled(PART), {"timeout": 0.05}, BodyTimeout, "nothing came for 0.05 s"),
     "a byte at a time": (drip, {"timeout": 2, "deadline": 0.15}, BodyTimeout, "no whole reply within"),
     "closed": (then_close(), {}, exceptions.ConnectionError, "connection closed before any reply"),
-    "reset": (then_reset(), {}, exceptions.ConnectionError, ""),
+    "reset": (then_reset(), {}, exceptions.ConnectionError, "reset|closed|TLS"),
     "body cut": (then_close(PART), {}, exceptions.ChunkedEncodingError, "50 of 100 bytes"),
     "chunks cut": (then_close(CHUNKED + b"5\r\ntea"), {}, exceptions.ChunkedEncodingError, "before the last chunk"),
     "chunks of nonsense": (CHUNKED + b"tea\r\n", {}, exceptions.ChunkedEncodingError, "chunked body"),
