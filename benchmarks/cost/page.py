@@ -27,7 +27,7 @@ def page(
     clients: Sequence[Client],
     results: Results,
     notes: Sequence[str],
-    limits: Sequence[tuple[str, str, float]] = LIMITS,
+    limits: Sequence[tuple[str, str, float]],
 ) -> str:
     measured = [client for client in clients if client.name in results.pairs]
     parts = [
