@@ -160,8 +160,9 @@ class WireAdapter(HTTPAdapter):
             connection.abort()
 
     def close(self) -> None:
-        """Close all connections; what is sent after it opens new ones."""
-        _close_all(self.connections)
+        """Close all connections but those of streams that are not over; what is sent after it opens new ones."""
+        for connection in list(self.connections.values()):
+            connection.close()
         cast(Any, super()).close()
 
     # --

@@ -53,6 +53,11 @@ class Pull:
         if flow and flow.exchange and not flow.reader.kept:
             self._over()
 
+    def __del__(self) -> None:
+        # a stream that nobody reads on is given up, and told of
+        if self._more:
+            self.close()
+
     # -- a file
 
     @property

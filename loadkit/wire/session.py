@@ -30,7 +30,7 @@ from loadkit.wire.raised import exception_of
 from loadkit.wire.raw import Pull, raw_of
 from loadkit.wire.response import Head, Response
 from loadkit.wire.shot import NOTHING, Shot, body_of, frozen, loose_copy, prepare_shot
-from loadkit.wire.watched import Watched, WatchedCookies, WatchedDict, WatchedHeaders, environment
+from loadkit.wire.watched import Watched, WatchedCookies, WatchedDict, WatchedHeaders, is_as_it_was
 
 BODY_LIMIT: Final = 256_000_000
 MAX_SHOTS: Final = 1024
@@ -236,14 +236,14 @@ class Session(requests.Session):
     ) -> tuple[Any, Any]:
         """What a request that is the same again has the same, and its body; None if it is left to requests."""
         timeout, follow, deadline, name = rest
-        if json is None and not data and not (params or headers or timeout or deadline or name):
-            return (url if method == "GET" and follow else (method, url, follow)), None
-        kind = body_of(data, json)
+        kind, body = body_of(data, json)
+        if not (params or headers or timeout or deadline or name):
+            key = url if kind == NOTHING and follow and method == "GET" else (method, url, follow, kind)
+            return (None if kind is None else key), body
         params, headers = frozen(params), frozen(headers)
         if kind is None or params is None or headers is None or type(timeout) not in _TIMEOUTS:
             return None, None
-        body = None if kind[0] == NOTHING else kind[1]
-        return (method, url, follow, kind[0], params, headers, timeout, deadline, name), body
+        return (method, url, follow, kind, params, headers, timeout, deadline, name), body
 
     def _aim(
         self, key: Any, request: requests.Request, timeout: Any, follow: bool, deadline: Any, name: str | None
@@ -264,7 +264,7 @@ class Session(requests.Session):
         if (
             _now() > shot.until
             or shot.hooks
-            or (shot.environment is not None and environment() != shot.environment)
+            or (shot.environment is not None and not is_as_it_was(shot.environment))
             or (self._loose and any(each != copy for each, copy in self._loose))
         ):
             self._forget()

@@ -44,7 +44,7 @@ class Shot:
     until: int
     """The instant at which it must be prepared anew: a cookie expires, or .netrc may have changed."""
     hooks: Any
-    environment: tuple[Any, ...] | None
+    environment: dict[Any, Any] | None
     follow: bool
     span: int
     """The deadline of each call, in nanoseconds."""
@@ -67,20 +67,20 @@ class Shot:
         return prepared
 
 
-def body_of(data: Any, json: Any) -> tuple[str, Any] | None:
-    """The kind of a body and the body as `requests` would send it; None for what is left to `requests`."""
+def body_of(data: Any, json: Any) -> tuple[str | None, Any]:
+    """The kind of a body, None for what is left to `requests`, and the body as `requests` would send it."""
     if not data:
         if json is None:
             return NOTHING, None
         try:
             return JSON, _dumped(json).encode()
         except ValueError:
-            return None
+            return None, None
     if type(data) in (bytes, str):
         return RAW, data
     if type(data) in (dict, list):
         return FORM, _form(data)
-    return None
+    return None, None
 
 
 def frozen(mapping: Any) -> tuple[Any, ...] | None:

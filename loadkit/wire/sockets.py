@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from weakref import WeakSet
 
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import MILLISECOND, SECOND
@@ -151,7 +152,7 @@ class SocketConnection:
         self._opening: list[socket.socket | None] = [None]
         self.last: tuple[str, bytes, bytes, bool] = ("", b"", b"", False)
         """URL, head and body of the last reply that was kept, and whether the body was cut."""
-        self.flows: set[Flow] = set()
+        self.flows: WeakSet[Flow] = WeakSet()
         """Replies whose bodies are still being pulled, each on a channel that it took from here."""
         self.channel: Channel | None = None
         self.fresh_until = 0

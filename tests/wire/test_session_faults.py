@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 import tracemalloc
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -400,6 +401,26 @@ def test_a_stream_is_told_once_when_it_is_over(serve: Serve, session: Make):
     assert [exchange[4] for _, _, exchange, _ in log] == [len(reply(body))]
     response.close()
     assert len(log) == 1
+
+
+def test_a_stream_outlives_its_session(serve: Serve):
+    body = b"tea" * 1_000_000
+    with Session() as http:
+        http.trust_env = http.verify = False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            response = http.get(serve(replies(reply(body))).url, stream=True)
+    assert response.content == body
+
+
+def test_a_stream_that_is_forgotten_is_told_of_and_closed(serve: Serve, session: Make):
+    log = Log()
+    http = session(observe=log)
+    peer = serve(replies(reply(b"tea" * 1_000_000)))
+    for _ in range(3):
+        assert http.get(peer.url, stream=True).ok
+    assert log.statuses == [200] * 3
+    assert all(not connection.flows for connection in http._wire.connections.values())
 
 
 def test_streams_and_requests_may_be_mixed(serve: Serve, session: Make):
