@@ -23,14 +23,19 @@ LIMITS = [
 ]
 
 
-def page(clients: Sequence[Client], results: Results, notes: Sequence[str]) -> str:
+def page(
+    clients: Sequence[Client],
+    results: Results,
+    notes: Sequence[str],
+    limits: Sequence[tuple[str, str, float]],
+) -> str:
     measured = [client for client in clients if client.name in results.pairs]
     parts = [
         machine.described() + ".",
         *notes,
         table(HEAD, [_row(client, results) for client in measured]),
         *[f"Left out: {name}, because {reason}." for name, reason in results.skipped.items()],
-        targets_table([target(results, *limit) for limit in LIMITS]),
+        targets_table([target(results, *limit) for limit in limits]),
         "Versions: " + _versions(measured) + ".",
     ]
     return "\n\n".join(parts)

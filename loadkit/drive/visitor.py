@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from loadkit.plan.data import Row
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.adapter import Asked
-    from loadkit.wire.base import Clock, Request
+    from loadkit.wire.base import Carrier, Clock, Request
     from loadkit.wire.lookups import Lookups
     from loadkit.wire.reply import Reply
 
@@ -106,10 +106,16 @@ class Visitor:
         return Note()
 
     def sender(self, request: Request) -> Sender:
-        raise NotImplementedError("a visitor sends journeys")
+        """A visitor sends journeys, and no single request."""
+        raise NotImplementedError
+
+    def carrier(self, request: Request) -> Carrier:
+        """A visitor sends journeys, and no single request."""
+        raise NotImplementedError
 
     def reply(self) -> Reply:
-        raise NotImplementedError("a journey looks at its replies itself")
+        """A journey looks at its replies itself."""
+        raise NotImplementedError
 
     def abort(self) -> None:
         """End the request under way in another thread, and all later ones."""

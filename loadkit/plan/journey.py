@@ -67,7 +67,9 @@ class Journey:
         if self.tasks_per_thread > 1 and not self.is_async:
             raise UsageError(f"tasks_per_thread belongs to an async def, and {self.label} is none; give it threads")
         if self.feed is not None and not isinstance(self.feed, Rows):
-            raise UsageError(f"feed takes rows like rows('users.csv'), not {type(self.feed).__name__}; write feed=rows(…)")
+            raise UsageError(
+                f"feed takes rows like rows('users.csv'), not {type(self.feed).__name__}; write feed=rows(…)"
+            )
         if (self.feed is None) == ("row" in parameters(self.run, what=self.label)):
             raise UsageError(
                 f"{self.label} takes a row and has no feed; write Journey({self.label}, feed=rows('users.csv'))"

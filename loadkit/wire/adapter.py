@@ -124,7 +124,7 @@ class WireAdapter(HTTPAdapter):
             prepared=request,
             timeout=self._left(timeout, span),
             keep=keep,
-            strict=keep is not None,
+            forgiving=True,
             patience=patience,
             connecting=connecting,
         )
@@ -160,8 +160,9 @@ class WireAdapter(HTTPAdapter):
             connection.abort()
 
     def close(self) -> None:
-        """Close all connections; what is sent after it opens new ones."""
-        _close_all(self.connections)
+        """Close all connections but those of streams that are not over; what is sent after it opens new ones."""
+        for connection in list(self.connections.values()):
+            connection.close()
         cast(Any, super()).close()
 
     # --
@@ -177,10 +178,9 @@ class WireAdapter(HTTPAdapter):
 
     def _payload(self, request: PreparedRequest, origin: Origin, address: str) -> bytes:
         target = cast(Any, self).request_url(request, None)
-        headers = dict(request.headers)
-        if "accept-encoding" not in request.headers:
-            # as http.client says it for whoever says nothing
-            headers["Accept-Encoding"] = "identity"
+        # as http.client says it for whoever says nothing
+        first = {} if "accept-encoding" in request.headers else {"Accept-Encoding": "identity"}
+        headers = first | dict(request.headers)
         if _is_chunked(request) and "transfer-encoding" not in request.headers:
             headers["Transfer-Encoding"] = "chunked"
         body: Any = request.body
@@ -227,7 +227,7 @@ class WireAdapter(HTTPAdapter):
 
     def _never_sent(self, failure: Failure, asked: Asked, request: PreparedRequest) -> Exception:
         now = self.clock.now()
-        if self.observe:
+        if self.observe is not None:
             self.observe(asked, (0, 0, now, now, 0, Note(failure)), 0)
         return exception_of(failure, request)
 
@@ -251,7 +251,7 @@ class WireAdapter(HTTPAdapter):
             raise
         finally:
             now = self.clock.now()
-            if self.observe and (status or note):
+            if self.observe is not None and (status or note):
                 self.observe(asked, (status, sent, now, now, 0, note), 0)
         return response
 
@@ -270,7 +270,7 @@ class _Told:
     def tell(self, exchange: Exchange | None) -> None:
         """The first time it is called with an exchange, that is what it was."""
         observe = self._adapter.observe
-        if observe and exchange:
+        if observe is not None and exchange:
             observe(self.asked, exchange, self.size)
 
 

@@ -100,8 +100,9 @@ class Request:
     keep: int | None
     patience: int | None = None
     connecting: int | None = None
-    strict: bool = False
-    """A body of more bytes than are kept is a failure, and read no further."""
+    forgiving: bool = False
+    """As browsers are: what comes behind a reply is dropped, and the connection with it. A body of more bytes than are
+    kept is a failure, and read no further."""
 
     @property
     def span(self) -> int:

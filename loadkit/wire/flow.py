@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from loadkit.wire.base import BrokenExchange, Exchange, Failure, Note
 
 if TYPE_CHECKING:
+    from weakref import WeakSet
+
     from loadkit.wire.channel import Channel
     from loadkit.wire.http1 import PulledReader
 
@@ -24,7 +26,7 @@ class _Attempt(Protocol):
 
 
 class _Connection(Protocol):
-    flows: set[Flow]
+    flows: WeakSet[Flow]
 
     def take_back(self, channel: Channel) -> None: ...
     def believed(self, stamp: int, sent: int, taken: int) -> int: ...

@@ -32,6 +32,8 @@ class ReplyReader:
 
     __slots__ = (
         "_buffer",
+        "_fault",
+        "_forgiving",
         "_framing",
         "_headers",
         "_interim",
@@ -40,7 +42,6 @@ class ReplyReader:
         "_parser",
         "_remaining",
         "_room",
-        "_strict",
         "_wants_body",
         "complete",
         "head",
@@ -52,7 +53,7 @@ class ReplyReader:
         "truncated",
     )
 
-    def __init__(self, *, method: str, keep: int | None, strict: bool = False) -> None:
+    def __init__(self, *, method: str, keep: int | None, forgiving: bool = False) -> None:
         self.status = 0
         self.size = 0
         self.head = b""
@@ -64,9 +65,10 @@ class ReplyReader:
         self.truncated = False
         self._keeps = keep is not None
         self._room = keep or 0
-        self._strict = strict
+        self._forgiving = forgiving
         self._wants_body = method != "HEAD"
         self._buffer = b""
+        self._fault: BrokenExchange | None = None
         self._framing = ""
         self._interim = 0
         self._overhead = 0
@@ -137,7 +139,7 @@ class ReplyReader:
         except httptools.HttpParserUpgrade:
             raise _broken("101 Switching Protocols, which nobody asked for") from None
         except httptools.HttpParserError as error:
-            raise _ours(error, f"not HTTP: {error}") from None
+            raise self._ours(f"not HTTP: {error}") from None
         self.status = self._parser.get_status_code()
         if self.status < 100:
             raise _broken(f"status {self.status:03}")
@@ -185,7 +187,9 @@ class ReplyReader:
 
     def _take_length(self, data: bytes) -> None:
         if len(data) > self._remaining:
-            raise _broken(f"{len(data) - self._remaining:,} bytes more than the reply announced")
+            if not self._forgiving:
+                raise _broken(f"{len(data) - self._remaining:,} bytes more than the reply announced")
+            data, self.keep_alive = data[: self._remaining], False
         self._remaining -= len(data)
         self.complete = not self._remaining
         self._keep(data)
@@ -195,8 +199,11 @@ class ReplyReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
+            if self.complete and self._forgiving:
+                self.keep_alive = False
+                return
             message = "bytes after the last chunk" if self.complete else f"chunked body: {error}"
-            raise _ours(error, message) from None
+            raise self._ours(message) from None
         if self._overhead > MAX_OVERHEAD + len(data):
             raise _broken(f"more than {MAX_OVERHEAD:,} bytes of chunk headers or trailers")
 
@@ -204,13 +211,17 @@ class ReplyReader:
         if not self._keeps or not data:
             return
         if len(data) > self._room:
-            if self._strict:
-                raise BrokenExchange(
-                    Failure("protocol", f"more than {self._room + len(self.kept):,} bytes", surplus=True)
-                )
+            if self._forgiving:
+                limit = self._room + len(self.kept)
+                self._fault = BrokenExchange(Failure("protocol", f"a body of more than {limit:,} bytes", surplus=True))
+                raise self._fault
             self.truncated = True
         self.kept += data[: self._room]
         self._room = max(self._room - len(data), 0)
+
+    def _ours(self, message: str) -> BrokenExchange:
+        """What a callback of ours raised inside the parser, or a failure that says what the parser found."""
+        return self._fault or _broken(message)
 
     # what httptools calls
 
@@ -220,7 +231,8 @@ class ReplyReader:
             return
         self._headers.append((name.lower(), value))
         if len(self._headers) > MAX_HEADERS:
-            raise _broken(f"more than {MAX_HEADERS} headers")
+            self._fault = _broken(f"more than {MAX_HEADERS} headers")
+            raise self._fault
 
     def on_body(self, data: bytes) -> None:
         """A piece of a chunked body."""
@@ -230,7 +242,8 @@ class ReplyReader:
     def on_message_begin(self) -> None:
         """The first byte of a message; of a second one, if the first is complete."""
         if self.complete:
-            raise _broken("bytes after the last chunk")
+            self._fault = _broken("bytes after the last chunk")
+            raise self._fault
 
     def on_message_complete(self) -> None:
         """The end of the trailers of a chunked body; of other framings we know better."""
@@ -258,11 +271,6 @@ def _tokens(values: list[bytes]) -> list[bytes]:
     return [token.strip().lower() for token in b",".join(values).split(b",") if token.strip()]
 
 
-def _ours(error: Exception, message: str) -> BrokenExchange:
-    """What a callback of ours raised inside the parser, or a failure that says what the parser found."""
-    return error.__context__ if isinstance(error.__context__, BrokenExchange) else _broken(message)
-
-
 def _broken(message: str) -> BrokenExchange:
     return BrokenExchange(Failure("protocol", message))
 
@@ -272,8 +280,8 @@ class PulledReader(ReplyReader):
 
     __slots__ = ("_taken", "marks")
 
-    def __init__(self, *, method: str) -> None:
-        super().__init__(method=method, keep=sys.maxsize)
+    def __init__(self, *, method: str, forgiving: bool = False) -> None:
+        super().__init__(method=method, keep=sys.maxsize, forgiving=forgiving)
         self.marks: list[int] = []
         """Where chunks end in the body, those that are not over yet."""
         self._taken = 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.exceptions import ChunkedEncodingError, ConnectTimeout, InvalidHeader, ReadTimeout, SSLError
+from urllib3.exceptions import ReadTimeoutError
 
 from loadkit.wire.base import Failure
 
@@ -18,13 +20,27 @@ class BodyTooLarge(requests.RequestException):
     """A body of more bytes than the session's `body_limit`; `stream=True` reads it piece by piece."""
 
 
+class BadReply(requests.ConnectionError, InvalidHeader):
+    """A reply whose head is not HTTP; `requests` has one name or the other, by what is wrong with it."""
+
+
 class UnfitHeader(InvalidHeader):
     """A method or header that would break the head of a request."""
 
 
 def exception_of(failure: Failure, request: Any) -> requests.RequestException:
     """The exception to raise for a failure; its text is the failure's."""
-    return _kind(failure)(failure.message, request=request)
+    told: Any = failure.message
+    if failure.kind == "timeout":
+        # what those who look inside find there
+        told = stalled(failure.message, request)
+    return _kind(failure)(told, request=request)
+
+
+def stalled(message: str, request: Any) -> ReadTimeoutError:
+    """What urllib3 says of a reply that does not come."""
+    pool: Any = urlsplit(request.url).netloc.rpartition("@")[2]
+    return ReadTimeoutError(pool, request.url, f"Read timed out: {message}")
 
 
 def _kind(failure: Failure) -> type[requests.RequestException]:
@@ -39,4 +55,4 @@ def _kind(failure: Failure) -> type[requests.RequestException]:
         return ReadTimeout if failure.late else SSLError
     if failure.headed and failure.kind in ("disconnect", "protocol"):
         return ChunkedEncodingError
-    return requests.ConnectionError
+    return BadReply if failure.kind == "protocol" else requests.ConnectionError

@@ -49,8 +49,14 @@ class Pull:
         self._served = 0
         self._framing = 0
         self._more = flow is not None
+        self._gone = not flow and not body
         if flow and flow.exchange and not flow.reader.kept:
             self._over()
+
+    def __del__(self) -> None:
+        # a stream that nobody reads on is given up, and told of
+        if self._more:
+            self.close()
 
     # -- a file
 
@@ -65,8 +71,8 @@ class Pull:
 
     @property
     def fp(self) -> Pull | None:
-        """Where chunks can be read, as urllib3 asks for it; None when closed."""
-        return None if self.closed else self
+        """Where chunks can be read, as urllib3 asks for it; None when there is nothing to read, or no more."""
+        return None if self._gone else self
 
     def read(self, amount: int | None = None) -> bytes:
         """So many bytes, fewer only at the end; all there are if nothing is asked."""
@@ -85,6 +91,7 @@ class Pull:
         if self._flow:
             self._flow.close()
         self._buffer.clear()
+        self._gone = True
         self._over()
 
     def flush(self) -> None:
@@ -167,7 +174,12 @@ class Raw(urllib3.HTTPResponse):
 
     def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Generator[bytes]:
         """Piece by piece, as urllib3 does it; raises `DecodeError` if the body ends before its coding does."""
-        yield from super().stream(amt, decode_content)
+        try:
+            yield from super().stream(amt, decode_content)
+        except DecodeError:
+            # said once; what is asked for later is empty, as with urllib3
+            self._decoder = None
+            raise
         inner = getattr(self._decoder, "_obj", None) if decode_content else None
         # nothing at all is an empty body, whatever its coding
         if getattr(inner, "eof", True) is False and self._fp_bytes_read:

@@ -30,7 +30,7 @@ from loadkit.wire.raised import exception_of
 from loadkit.wire.raw import Pull, raw_of
 from loadkit.wire.response import Head, Response
 from loadkit.wire.shot import NOTHING, Shot, body_of, frozen, loose_copy, prepare_shot
-from loadkit.wire.watched import Watched, WatchedCookies, WatchedDict, WatchedHeaders, environment
+from loadkit.wire.watched import Watched, WatchedCookies, WatchedDict, WatchedHeaders, is_as_it_was
 
 BODY_LIMIT: Final = 256_000_000
 MAX_SHOTS: Final = 1024
@@ -85,7 +85,7 @@ class Session(requests.Session):
         for name in _CONTAINERS:
             setattr(self, name, _watched(getattr(self, name)))
         self._wire = WireAdapter(clock or SystemClock(), lookups, size_of(body_limit, what="body_limit"))
-        for prefix in ("https://", "http://", "http+unix://"):
+        for prefix in ("https://", "http://"):
             self.mount(prefix, self._wire)
         self.headers["User-Agent"] = f"loadkit/{loadkit.__version__} {default_user_agent()}"
         self.base_url = _checked(base_url)
@@ -127,6 +127,7 @@ class Session(requests.Session):
 
     @observe.setter
     def observe(self, observer: Observer | None) -> None:
+        """Tell somebody else from now on, or nobody."""
         self._wire.observe = observer
 
     @property
@@ -225,8 +226,10 @@ class Session(requests.Session):
 
     def get_adapter(self, url: Any) -> Any:
         """The adapter for a URL; one that is not ours is timed while somebody observes."""
+        if str(url).lower().startswith("http+unix://"):
+            return self._wire
         adapter = cast(Any, super()).get_adapter(url)
-        if self.observe is None or isinstance(adapter, WireAdapter):
+        if self.observe is None or not self._calling or isinstance(adapter, WireAdapter):
             return adapter
         return _Timed(adapter, self._wire)
 
@@ -235,6 +238,11 @@ class Session(requests.Session):
         super().mount(prefix, adapter)
         self._forget()
 
+    def close(self) -> None:
+        """Close all connections; a request that comes later opens its own."""
+        for adapter in {id(adapter): adapter for adapter in [self._wire, *self.adapters.values()]}.values():
+            cast(Any, adapter).close()
+
     # -- the fast path
 
     def _key(
@@ -242,14 +250,14 @@ class Session(requests.Session):
     ) -> tuple[Any, Any]:
         """What a request that is the same again has the same, and its body; None if it is left to requests."""
         timeout, follow, deadline, name = rest
-        if json is None and not data and not (params or headers or timeout or deadline or name):
-            return (url if method == "GET" and follow else (method, url, follow)), None
-        kind = body_of(data, json)
+        kind, body = body_of(data, json)
+        if not (params or headers or timeout or deadline or name):
+            key = url if kind == NOTHING and follow and method == "GET" else (method, url, follow, kind)
+            return (None if kind is None else key), body
         params, headers = frozen(params), frozen(headers)
         if kind is None or params is None or headers is None or type(timeout) not in _TIMEOUTS:
             return None, None
-        body = None if kind[0] == NOTHING else kind[1]
-        return (method, url, follow, kind[0], params, headers, timeout, deadline, name), body
+        return (method, url, follow, kind, params, headers, timeout, deadline, name), body
 
     def _aim(
         self, key: Any, request: requests.Request, timeout: Any, follow: bool, deadline: Any, name: str | None
@@ -272,7 +280,7 @@ class Session(requests.Session):
         if (
             _now() > shot.until
             or shot.hooks
-            or (shot.environment is not None and environment() != shot.environment)
+            or (shot.environment is not None and not is_as_it_was(shot.environment))
             or (self._loose and any(each != copy for each, copy in self._loose))
         ):
             self._forget()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from weakref import WeakSet
 
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import MILLISECOND, SECOND
@@ -151,7 +152,7 @@ class SocketConnection:
         self._opening: list[socket.socket | None] = [None]
         self.last: tuple[str, bytes, bytes, bool] = ("", b"", b"", False)
         """URL, head and body of the last reply that was kept, and whether the body was cut."""
-        self.flows: set[Flow] = set()
+        self.flows: WeakSet[Flow] = WeakSet()
         """Replies whose bodies are still being pulled, each on a channel that it took from here."""
         self.channel: Channel | None = None
         self.fresh_until = 0
@@ -385,8 +386,8 @@ class _Attempt:
 
     def _reader(self) -> ReplyReader:
         if self._halts:
-            return PulledReader(method=self._request.method)
-        return ReplyReader(method=self._request.method, keep=self._request.keep, strict=self._request.strict)
+            return PulledReader(method=self._request.method, forgiving=self._request.forgiving)
+        return ReplyReader(method=self._request.method, keep=self._request.keep, forgiving=self._request.forgiving)
 
     def _ready(self) -> bool:
         """Have an open connection; whether it was used before."""
@@ -486,11 +487,10 @@ class _Attempt:
             data = channel.receive(self.deadline)
         reader.end(ragged=channel.ragged)
 
-    @staticmethod
-    def see_the_end(reader: ReplyReader, channel: Channel) -> None:
+    def see_the_end(self, reader: ReplyReader, channel: Channel) -> None:
         """Fail if more came than the reply; use the connection no more if its end came, too."""
         left = channel.leftover()
-        if left:
+        if left and not self._request.forgiving:
             raise BrokenExchange(Failure("protocol", f"{len(left):,} bytes more than the reply announced"))
         reader.keep_alive = reader.keep_alive and left is None
 

@@ -89,11 +89,6 @@ class Filled(Request):
         return self._like.connecting
 
     @property
-    def strict(self) -> bool:
-        """Whether a body beyond what is kept is a failure."""
-        return self._like.strict
-
-    @property
     def url(self) -> str:
         """Its URL, as it may be shown."""
         parts = urlsplit(self._like.url)

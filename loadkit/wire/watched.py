@@ -125,15 +125,18 @@ _HEEDED: Final = (
     *("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"),
     *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC", "REQUEST_METHOD"),
 )
-# the dictionary within: 0.2 us to see that none of them is set, against 6 through os.environ
+# the dictionary within, which is compared in 0.1 to 0.3 us; to ask os.environ for each of them takes 6
 _variables: Any = getattr(os.environ, "_data", os.environ)
-_names: tuple[Any, ...] = tuple(
+_names: frozenset[Any] = frozenset(
     os.environ.encodekey(name) if _variables is not os.environ else name for name in _HEEDED
 )
 
 
-def environment() -> tuple[Any, ...]:
-    """What the environment says of proxies, authorities and passwords, empty if nothing."""
-    if _variables.keys().isdisjoint(_names):
-        return ()
-    return tuple(map(_variables.get, _names))
+def environment() -> dict[Any, Any]:
+    """What to compare with later: nothing if the environment says nothing of proxies, authorities and passwords."""
+    return {} if _variables.keys().isdisjoint(_names) else dict(_variables)
+
+
+def is_as_it_was(before: dict[Any, Any]) -> bool:
+    """Whether the environment says what it said."""
+    return bool(_variables == before) if before else bool(_variables.keys().isdisjoint(_names))
