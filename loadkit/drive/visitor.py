@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import loadkit
 from loadkit.drive.check import CUT, is_refusal, unexpected
@@ -21,7 +21,6 @@ from loadkit.wire.base import Exchange, Failure, Note, Sender
 from loadkit.wire.session import Session
 
 if TYPE_CHECKING:
-    from loadkit.drive.user import User
     from loadkit.plan.data import Row
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.adapter import Asked
@@ -34,7 +33,7 @@ MAX_KNOWN: Final = 1000
 
 MAX_MESSAGE: Final = 2000
 
-_OURS: Final = str(Path(loadkit.__file__).parent)
+_OURS: Final = str(loadkit.__path__[0])
 
 
 class Stopped(BaseException):
@@ -45,6 +44,23 @@ class Interrupted(Halt):
     """A journey raised KeyboardInterrupt, which ends the run as Ctrl-C does."""
 
     is_interrupt = True
+
+
+class Host(Protocol):
+    """The thread that a visitor's exchanges are counted by."""
+
+    @property
+    def boundary(self) -> int:
+        """Replies that are taken later than this need a look."""
+
+    def add(self, tape: Tape) -> None:
+        """Hand this tape over with the others."""
+
+    def take(self, tape: Tape, due: int, exchange: Exchange, failure: Failure | None) -> bool:
+        """Count one exchange or span; whether it is time to stop."""
+
+    def is_over_after(self, span: int) -> bool:
+        """Rest; whether it is time to stop."""
 
 
 class JourneySession(Session):
@@ -94,7 +110,7 @@ class Visitor:
         self.faults: list[str] = []
         self._is_muted = False
         self._is_aborted = False
-        self.user: User
+        self.user: Host
 
     # -- as a connection
 

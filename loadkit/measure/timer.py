@@ -66,9 +66,15 @@ class step(timer):  # noqa: N801 - it reads like a function
 
 
 @overload
-def timed(function: Callable[Params, Returned], /) -> Callable[Params, Returned]: ...
+def timed(function: Callable[Params, Returned], /) -> Callable[Params, Returned]:
+    """Under the function's own name."""
+
+
 @overload
-def timed(name: str, /) -> Callable[[Callable[Params, Returned]], Callable[Params, Returned]]: ...
+def timed(name: str, /) -> Callable[[Callable[Params, Returned]], Callable[Params, Returned]]:
+    """Under this name."""
+
+
 def timed(function: Any, /) -> Any:
     """Record how long each call of a function takes, under its name or the one that is given.
 

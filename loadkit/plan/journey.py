@@ -14,8 +14,8 @@ from loadkit.plan.errors import UsageError
 from loadkit.plan.shown import told
 
 GIVEN: Final = ("http", "row", "shared", "own")
-"""What a journey may have as parameters: its session, the next row of its feed, what the scenario's `setup` returned, and
-what its own `setup` returned."""
+"""What a journey may have as parameters: its session, the next row of its feed, what the scenario's `setup` returned,
+and what its own `setup` returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Journey:
 
     Args:
         run: called again and again with a `Session` as `http`. It may also take `row` (the next of `feed`), `shared`
-            (what the scenario's `setup` returned) and `own` (what `setup` returned). What it raises fails the journey, and not the run; an
-            `assert` is reported with its values. An `async def` runs on an event loop.
+            (what the scenario's `setup` returned) and `own` (what `setup` returned). What it raises fails the journey,
+            and not the run; an `assert` is reported with its values. An `async def` runs on an event loop.
         weight: its share of what the scenario does, against the other endpoints and journeys.
         threads: threads of its own, beside those that the scenario's endpoints share.
         tasks_per_thread: of an `async def`, how many run at once on each thread.

@@ -20,7 +20,7 @@ from loadkit.plan.endpoint import bare
 from loadkit.plan.errors import FeedError, UsageError
 from loadkit.plan.places import Place, as_json, columns, in_place, in_words, put_in
 from loadkit.plan.shown import masked
-from loadkit.wire.base import Origin, Request
+from loadkit.wire.base import Request
 from loadkit.wire.encode import encode
 
 if TYPE_CHECKING:
@@ -58,35 +58,9 @@ class Filled(Request):
         _set_like(self, like)
         _set_payload(self, payload)
 
-    @property
-    def origin(self) -> Origin:
-        """Where it goes."""
-        return self._like.origin
-
-    @property
-    def method(self) -> str:
-        """Its method."""
-        return self._like.method
-
-    @property
-    def timeout(self) -> int:
-        """Its deadline."""
-        return self._like.timeout
-
-    @property
-    def keep(self) -> int | None:
-        """How much of a reply's body is kept."""
-        return self._like.keep
-
-    @property
-    def patience(self) -> int | None:
-        """How long nothing may come."""
-        return self._like.patience
-
-    @property
-    def connecting(self) -> int | None:
-        """How long connecting may take."""
-        return self._like.connecting
+    def __getattr__(self, name: str) -> Any:
+        """What it has in common with the one it is like: a slot that was never filled ends here."""
+        return getattr(self._like, name)
 
     @property
     def url(self) -> str:

@@ -61,7 +61,10 @@ def test_others_may_be_nothing(what: str) -> None:
         ({"endpoints": []}, "endpoints takes a list like [Endpoint('GET', '/')], not []"),
         ({"endpoints": None}, "endpoints takes a list like [Endpoint('GET', '/')], not None"),
         ({"endpoints": "/"}, "endpoints takes a list like [Endpoint('GET', '/')], not '/'"),
-        ({"endpoints": ["/"]}, "endpoints takes Endpoint values like Endpoint('GET', '/'), not '/'"),
+        (
+            {"endpoints": ["/"]},
+            "endpoints takes values like Endpoint('GET', '/') and functions like def buy(http): ..., not '/'",
+        ),
         ({"base_url": None}, "GET / is relative; give the scenario a base_url like 'http://127.0.0.1:8000'"),
         ({"base_url": ""}, "base_url takes a URL like 'http://127.0.0.1:8000', not ''"),
         ({"base_url": 8000}, "base_url takes a URL like 'http://127.0.0.1:8000', not 8000"),
