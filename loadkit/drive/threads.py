@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from loadkit.drive.arriving import OpenUser, Pool
 from loadkit.drive.closed import ClosedUser
@@ -194,15 +194,23 @@ class _Director:
         return [self._open_user(self._pool) for _ in range(load.threads)]
 
     def _closed_user(self, load: Closed, seat: Seat) -> User:
-        return ClosedUser(
-            self._shots(seat.turns),
-            clock=self._clock,
-            course=self._course,
-            hand_over=self._handed.append,
-            seat=seat,
-            draw_pause=pauses(load.think_time, load.seed, seat.number),
-            pacing=load.pacing,
-        )
+        shots = self._shots(seat.turns)
+        fields: dict[str, Any] = {
+            "clock": self._clock,
+            "course": self._course,
+            "hand_over": self._handed.append,
+            "seat": seat,
+            "draw_pause": pauses(load.think_time, load.seed, seat.number),
+            "pacing": load.pacing,
+        }
+        plan, visitor = self._scenario.plans[seat.turns[0]], shots[0].visitor
+        if isinstance(plan, Journey) and plan.tasks_per_thread > 1:
+            from loadkit.drive.tasks import TaskUser
+
+            assert visitor
+            visit = visitor.task(plan, self._feeds.taker(seat.turns[0]))
+            return TaskUser(shots, **fields).run_tasks(visitor, visit, plan.tasks_per_thread)
+        return ClosedUser(shots, **fields)
 
     def _open_user(self, pool: Pool) -> User:
         shots = self._shots(tuple(range(len(self._requests))))
@@ -493,7 +501,7 @@ class _Director:
             recording=self._recording,
             measured_from=min(self._course.measured_from, now),
             stopped_at=self._stopped_at(now),
-            interrupted=self._interrupted,
+            interrupted=self._interrupted or bool(self._course.halt and self._course.halt[1].is_interrupt),
             unreachable=self._unreachable,
             halted=str(halt or ""),
             is_fault=bool(halt and halt.is_fault),

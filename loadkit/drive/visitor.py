@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -12,21 +12,26 @@ import loadkit
 from loadkit.drive.check import CUT, is_refusal, unexpected
 from loadkit.measure.recording import Tape
 from loadkit.measure.timer import KEEPER, step
-from loadkit.plan.endpoint import GOOD
+from loadkit.plan.endpoint import GOOD, Expect, statuses
 from loadkit.plan.errors import Halt, UsageError
 from loadkit.plan.journey import Journey, parameters
 from loadkit.plan.label import pattern
-from loadkit.plan.units import Duration, nanoseconds, seconds
+from loadkit.plan.units import MILLISECOND, SECOND, Duration, nanoseconds, seconds
 from loadkit.wire.base import Exchange, Failure, Note, Sender
 from loadkit.wire.session import Session
 
 if TYPE_CHECKING:
+    import asyncio
+
     from loadkit.plan.data import Row
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.adapter import Asked
     from loadkit.wire.base import Carrier, Clock, Request
     from loadkit.wire.lookups import Lookups
     from loadkit.wire.reply import Reply
+
+NAP: Final = 100 * MILLISECOND
+"""How long a task may sleep before it asks whether the run goes on."""
 
 MAX_KNOWN: Final = 1000
 """Different URLs of which a thread remembers the row."""
@@ -80,6 +85,41 @@ class JourneySession(Session):
         """Group what is within: `with http.step("checkout"):` has a row of its own."""
         return step(name)
 
+    @contextmanager
+    def expecting(self, expect: Expect) -> Iterator[None]:
+        """Count other statuses as good: `with http.expecting(404):`; 200 to 399 are without it."""
+        before, self._visitor.good = self._visitor.good, statuses(expect)
+        try:
+            yield
+        finally:
+            self._visitor.good = before
+
+
+class AsyncVisit:
+    """What an `async def` journey is given as `http`: no client, for the user brings one, but the rest.
+
+    >>> async def buy(http):
+    ...     async with aiohttp.ClientSession(http.base_url) as client:
+    ...         with timer("GET /items"):
+    ...             async with client.get("/items") as reply:
+    ...                 assert reply.status == 200
+    ...         await http.pause("100ms")
+    """
+
+    def __init__(self, visitor: Visitor, base_url: str, headers: dict[str, str]) -> None:
+        self._visitor = visitor
+        self.base_url = base_url
+        self.headers = headers
+        """Those of the scenario."""
+
+    async def pause(self, span: Duration) -> None:
+        """Think for `span`; the end of the run interrupts it."""
+        await self._visitor.rest(nanoseconds(seconds(span, what="pause")))
+
+    def step(self, name: str) -> AbstractContextManager[object]:
+        """Group what is within: `with http.step("checkout"):` has a row of its own."""
+        return step(name)
+
 
 def settle(session: Session, scenario: Scenario) -> None:
     """Give a session what a scenario says of all requests."""
@@ -97,6 +137,9 @@ class Visitor:
         self.http = JourneySession(self, scenario, clock, lookups)
         self.http.observe = self.observe
         self.unstamped = 0
+        self.good = GOOD
+        self._visit = AsyncVisit(self, scenario.base_url or "", dict(scenario.headers))
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.refused = False
         """The last request did not get a connection."""
         self._base = (scenario.base_url or "").rstrip("/")
@@ -137,6 +180,10 @@ class Visitor:
         """End the request under way in another thread, and all later ones."""
         self._is_aborted = True
         self.http.abort()
+        if loop := self._loop:
+            # it may be closed already, which is what we want
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_cancel_all, loop)
 
     def halt(self) -> None:
         """Let no request or pause begin any more."""
@@ -153,6 +200,8 @@ class Visitor:
             self.faults.append(f"a teardown failed: {failure_of(error).message}")
         finally:
             self.http.close()
+            if self._loop:
+                _end(self._loop)
 
     # -- journeys
 
@@ -161,6 +210,9 @@ class Visitor:
         self._journeys[journey.label] = journey
         wanted = parameters(journey.run, what=journey.label)[1:]
         run, http, now, given = journey.run, self.http, self._clock.now, self._given
+        if journey.is_async:
+            visit = self.task(journey, take_row)
+            return lambda: self.loop.run_until_complete(visit())
 
         def send() -> Exchange:
             KEEPER.set(self)
@@ -180,6 +232,46 @@ class Visitor:
             return 0, began, ended, ended, 0, note
 
         return send
+
+    def task(self, journey: Journey, take_row: Callable[[], Row] | None) -> Callable[[], Coroutine[Any, Any, Exchange]]:
+        """What runs an `async def` once, on this thread's event loop."""
+        wanted = parameters(journey.run, what=journey.label)[1:]
+        run, now, shared = journey.run, self._clock.now, self._given["shared"]
+
+        async def visit() -> Exchange:
+            KEEPER.set(self)
+            began = now()
+            note = None
+            try:
+                row = take_row() if take_row else None
+                given = {"row": row, "shared": shared, "own": self._own.get(journey.label)}
+                await run(self._visit, *(given[name] for name in wanted))
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it ends this journey and not the thread
+                note = Note(self._failure(error))
+            ended = now()
+            return 0, began, ended, ended, 0, note
+
+        return visit
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of this thread, made when it is first asked for."""
+        if self._loop is None:
+            import asyncio
+
+            self._loop = asyncio.new_event_loop()
+        return self._loop
+
+    async def rest(self, span: int) -> None:
+        """Let other tasks go on meanwhile; raises `Stopped` when the run is over."""
+        import asyncio
+
+        until = self._clock.now() + span
+        # it is another thread that ends the run, and it sets no event of a loop that may be closed
+        while (left := until - self._clock.now()) > 0 and not self.http.halted:  # noqa: ASYNC110
+            await asyncio.sleep(min(left, NAP) / SECOND)
+        if self.http.halted:
+            raise Stopped
 
     def _failure(self, error: BaseException) -> Failure:
         if isinstance(error, Stopped):
@@ -240,25 +332,31 @@ class Visitor:
             return
         tape = self._known.get(asked)
         if tape is None:
-            tape = self._tape_of(asked, size)
+            tape = self._tape_of(asked)
         status, sent, arrived, taken, received, note = exchange
-        if note is None and 200 <= status < 400 and taken < self.user.boundary:
+        if note is None and status in self.good and taken < self.user.boundary:
             tape.samples += (sent, sent, arrived, taken, status, received)
         else:
             self._take_unusual(tape, exchange)
-        if size != tape.request_size:
-            tape.counts.bytes_sent += size - tape.request_size
+        if sent:
+            # each is of another size, so they are counted here
+            tape.bytes_sent += size
 
     def _take_unusual(self, tape: Tape, exchange: Exchange) -> None:
         status, sent, _, taken, _, note = exchange
         failure = note.failure if note else None
-        if failure is None and status not in GOOD:
-            failure = unexpected(status, GOOD)
+        if failure is None and status not in self.good:
+            failure = unexpected(status, self.good)
         # what it took to connect is a part of what a user waited
         due = (sent or taken) - (note.connect_time if note else 0)
         if self.user.take(tape, due, exchange, failure):
             self.halt()
         self.refused = is_refusal(failure)
+
+    def begin(self) -> None:
+        """A timer begins; raises `Stopped` when the run is over."""
+        if self.http.halted and not self._is_muted:
+            raise Stopped
 
     def keep(self, kind: str, name: str, began: int, ended: int, error: BaseException | None) -> None:
         """Take down a timer or a step."""
@@ -275,13 +373,13 @@ class Visitor:
             self.user.add(tape)
         return tape
 
-    def _tape_of(self, asked: Asked, size: int) -> Tape:
+    def _tape_of(self, asked: Asked) -> Tape:
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         label = self._label(asked)
         tape = self._tapes.get(("request", label))
         if tape is None:
-            tape = self._tapes["request", label] = Tape(label, size)
+            tape = self._tapes["request", label] = Tape(label, 0)
             self.user.add(tape)
         self._known[asked] = tape
         return tape
@@ -293,6 +391,27 @@ class Visitor:
         if self._base and url.startswith(f"{self._base}/"):
             url = url[len(self._base) :]
         return f"{asked.method} {pattern(url)}"
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    import asyncio
+
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    """Close a loop as `asyncio.run` does."""
+    import asyncio
+
+    try:
+        _cancel_all(loop)
+        left = asyncio.all_tasks(loop)
+        if left:
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -35,20 +35,26 @@ def verdicts(
     by_name |= {f"{phase.name}: {row.name}": row for phase in phases for row in phase.endpoints}
     by_name |= {phase.name: phase.total for phase in phases} | {row.name: row for row in endpoints}
     journeys = [one for one in timings if one.kind == "journey"]
-    held = [(limit, False) for limit in limits] + [(limit, True) for limit in _unsaid(limits, endpoints, journeys)]
+    held = [(limit, False) for limit in limits] + [
+        (limit, True) for limit in _unsaid(limits, total, endpoints, journeys)
+    ]
     return [
         _verdict(limit, total if limit.label is None else by_name.get(limit.label), implied=implied)
         for limit, implied in held
     ]
 
 
-def _unsaid(limits: Sequence[Threshold], endpoints: Sequence[Row], journeys: Sequence[Timing]) -> list[Threshold]:
+def _unsaid(
+    limits: Sequence[Threshold], total: Row, endpoints: Sequence[Row], journeys: Sequence[Timing]
+) -> list[Threshold]:
     """No failures: in all, or where only some endpoints have a limit on them, of each of the others."""
     said = {limit.label for limit in limits if limit.limits_errors}
     if None in said:
         return []
     if not said:
-        return [NO_FAILURES, *(_none_of(one.name) for one in journeys if one.failures)]
+        # a journey that requests nothing itself, but by a client of its own, is limited alone
+        alone = not total.requests and journeys
+        return [*([] if alone else [NO_FAILURES]), *(_none_of(one.name) for one in journeys if one.failures or alone)]
     rows: list[Row | Timing] = [*endpoints, *journeys]
     others = [row.name for row in rows if row.name not in said and row.requests]
     return [_none_of(name) for name in others]

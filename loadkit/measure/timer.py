@@ -18,6 +18,9 @@ Returned = TypeVar("Returned")
 class TimeKeeper(Protocol):
     """Who writes down what a timer has measured."""
 
+    def begin(self) -> None:
+        """A timer begins; may raise what ends a journey."""
+
     def keep(self, kind: str, name: str, began: int, ended: int, error: BaseException | None) -> None:
         """A span of the monotonic clock, nanoseconds, and what ended it."""
 
@@ -48,6 +51,8 @@ class timer(ContextDecorator):  # noqa: N801 - it reads like a function
         return type(self)(self._name)
 
     def __enter__(self) -> Self:
+        if keeper := KEEPER.get():
+            keeper.begin()
         self._began.append(time.monotonic_ns())
         return self
 

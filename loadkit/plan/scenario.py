@@ -296,6 +296,9 @@ def _check_workload(scenario: Scenario) -> None:
 
 
 def _check_hooks(scenario: Scenario) -> None:
+    for one in scenario.journeys:
+        if one.tasks_per_thread > 1 and one.threads is None and len(scenario.plans) > 1:
+            raise UsageError(f"{one.label} has tasks_per_thread beside other endpoints; give it threads of its own")
     for what in ("setup", "teardown"):
         function = getattr(scenario, what)
         if function is not None and (not callable(function) or isinstance(function, type)):

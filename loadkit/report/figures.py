@@ -37,6 +37,8 @@ _OF_TIMES: tuple[_Figure, ...] = (
 
 def endpoints(paper: Paper, result: Result) -> list[str]:
     """A row an endpoint and the total; of very many endpoints those with the highest p99."""
+    if result.timings and not result.endpoints:
+        return []
     rows = _slowest(result.endpoints)
     # with one endpoint the total would say the same again
     has_total = [row.requests for row in result.endpoints] != [result.total.requests]

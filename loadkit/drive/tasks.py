@@ -1,0 +1,69 @@
+"""A thread on which several tasks run an `async def` journey at once, on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any
+
+from loadkit.drive.closed import ClosedUser
+from loadkit.drive.user import Shot, Turn
+from loadkit.drive.visitor import NAP
+from loadkit.plan.units import SECOND
+
+if TYPE_CHECKING:
+    from loadkit.drive.visitor import Visitor
+    from loadkit.wire.base import Exchange
+
+
+class TaskUser(ClosedUser):
+    """See `ClosedUser`; all that it sends is one journey. Think time and pace are those of each task."""
+
+    def run_tasks(self, visitor: Visitor, visit: Callable[[], Coroutine[Any, Any, Exchange]], tasks: int) -> TaskUser:
+        """Say what its tasks run, and how many there are."""
+        self._visitor, self._visit, self._tasks = visitor, visit, tasks
+        return self
+
+    def _stage(self, turns: Iterator[Turn]) -> None:
+        due = self._clock.now()
+        if self._cross(due):
+            return
+        self._enter_phase(due)
+        self._visitor.loop.run_until_complete(self._all(turns))
+
+    async def _all(self, turns: Iterator[Turn]) -> None:
+        tasks = [asyncio.ensure_future(self._one(turns)) for _ in range(self._tasks)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            # one of them has found that the plan cannot go on
+            for task in tasks:
+                task.cancel()
+
+    async def _one(self, turns: Iterator[Turn]) -> None:
+        due = self._clock.now()
+        for _, _, _, shot in turns:
+            exchange = await self._visit()
+            began, due = due, exchange[3]
+            if self._ends_with(shot, began, exchange):
+                return
+            if self._is_leisurely:
+                due = self._next(began, due)
+                if await self._sleep(due):
+                    return
+
+    def _ends_with(self, shot: Shot, due: int, exchange: Exchange) -> bool:
+        if exchange[5] is None and exchange[3] < self._boundary:
+            _, sent, arrived, taken, _, _ = exchange
+            shot.tape.samples += (due, sent, arrived, taken, 0, 0)
+            return False
+        return self._settle(shot, due, exchange)
+
+    async def _sleep(self, until: int) -> bool:
+        """Wait, at most until it is time to stop; whether it is."""
+        now = self._clock.now
+        # it is another thread that ends the run, and it sets no event of a loop that may be closed
+        while (left := min(until, self._end()) - now()) > 0 and not self._is_told_to_stop():  # noqa: ASYNC110
+            await asyncio.sleep(min(left, NAP) / SECOND)
+        instant = now()
+        return instant >= self._boundary and self._cross(instant)
