@@ -85,6 +85,7 @@ class Session(requests.Session):
         for name in _CONTAINERS:
             setattr(self, name, _watched(getattr(self, name)))
         self._wire = WireAdapter(clock or SystemClock(), lookups, size_of(body_limit, what="body_limit"))
+        self._wire.forget = self._forget
         for prefix in ("https://", "http://"):
             self.mount(prefix, self._wire)
         self.headers["User-Agent"] = f"loadkit/{loadkit.__version__} {default_user_agent()}"
@@ -116,6 +117,7 @@ class Session(requests.Session):
             setattr(self, name, _watched(getattr(self, name)))
         ours = [adapter for adapter in self.adapters.values() if isinstance(adapter, WireAdapter)]
         self._wire = ours[0] if ours else WireAdapter(SystemClock())
+        self._wire.forget = self._forget
 
     # -- what requests does not have
 
@@ -237,7 +239,7 @@ class Session(requests.Session):
         """What a request that is the same again has the same, and its body; None if it is left to requests."""
         timeout, follow, deadline, name = rest
         kind, body = body_of(data, json)
-        if not (params or headers or timeout or deadline or name):
+        if timeout is None and deadline is None and not (params or headers or name):
             key = url if kind == NOTHING and follow and method == "GET" else (method, url, follow, kind)
             return (None if kind is None else key), body
         params, headers = frozen(params), frozen(headers)

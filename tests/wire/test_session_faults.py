@@ -674,6 +674,27 @@ def test_a_closed_session_opens_again(serve: Serve, session: Make):
     assert peer.connections == 2
 
 
+def test_connections_to_many_places_are_bounded(serve_as: Serve, session: Make, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("loadkit.wire.adapter.MAX_PLACES", 3)
+    peers = [serve_as(replies(OK)) for _ in range(5)]
+    http = session()
+    for _ in range(2):
+        for peer in peers:
+            assert [http.get(peer.url).text for _ in range(2)] == ["ok"] * 2
+    assert [peer.connections for peer in peers] == [2] * 5
+    assert len(http._wire.connections) == 3
+
+
+@pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": -1}, {"timeout": "soon"}, {"deadline": 0}])
+def test_a_wrong_time_is_refused_before_anything_is_sent(serve_as: Serve, session: Make, options: dict[str, Any]):
+    peer = serve_as(replies(OK))
+    http = session()
+    assert http.get(peer.url).ok
+    with pytest.raises((ValueError, UsageError), match=r"(?i)timeout|deadline"):
+        http.get(peer.url, **options)
+    assert len(peer.heard) == 1
+
+
 def test_a_session_that_is_forgotten_closes_its_connections(serve_as: Serve):
     ended = threading.Event()
 
