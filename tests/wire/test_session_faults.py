@@ -467,7 +467,10 @@ def test_abort_ends_what_is_under_way_and_all_that_follows(serve: Serve, session
     for _ in range(2):
         with pytest.raises(exceptions.ConnectionError, match="aborted"):
             http.get(peer.url)
-    assert peer.connections == 1
+    elsewhere = serve(replies(OK))
+    with pytest.raises(exceptions.ConnectionError, match="aborted"):
+        http.get(elsewhere.url)
+    assert (peer.connections, elsewhere.connections) == (1, 0)
 
 
 def test_relative_urls_join_the_base(serve_as: Serve, session: Make):
@@ -603,8 +606,8 @@ def test_a_proxy_is_left_to_urllib3(
         options = {"proxies": {"http": proxy.url}}
     else:
         http.trust_env = True
-        with pytest.raises(exceptions.ConnectionError):
-            http.get(url)
+        url = serve_as(replies(reply(b"directly"))).url + "/"
+        assert [http.get(url).text for _ in range(2)] == ["directly"] * 2
         monkeypatch.setenv("http_proxy", proxy.url)
 
     assert [http.get(url, **options).text for _ in range(2)] == ["by proxy"] * 2
@@ -637,6 +640,17 @@ def test_a_cookie_that_expires_is_sent_no_more(serve_as: Serve, session: Make):
     time.sleep(1.1)
     http.get(peer.url)
     assert [b"Cookie: a=b" in request for request in peer.heard] == [True, True, False]
+
+
+def test_a_cookie_is_renewed_by_each_reply(serve_as: Serve, session: Make):
+    peer = serve_as(replies(reply(b"", "Set-Cookie: a=b; Max-Age=100")))
+    http = session()
+    for _ in range(3):
+        http.get(peer.url)
+    until = next(iter(http.cookies)).expires
+    time.sleep(1.1)
+    http.get(peer.url)
+    assert next(iter(http.cookies)).expires > until
 
 
 def test_two_sessions_may_share_their_cookies(serve_as: Serve, session: Make):
