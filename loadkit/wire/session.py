@@ -89,8 +89,8 @@ class Session(requests.Session):
         for prefix in ("https://", "http://"):
             self.mount(prefix, self._wire)
         self.headers["User-Agent"] = f"loadkit/{loadkit.__version__} {default_user_agent()}"
-        self.base_url = _checked(base_url)
-        self.deadline = None if deadline is None else _span(deadline)
+        self.base_url = base_url
+        self.deadline = deadline
         self.observe = observe
 
     def _begin(self) -> None:
@@ -102,6 +102,10 @@ class Session(requests.Session):
         self._plain = all(getattr(type(self), name) is getattr(Session, name) for name in (*_METHODS, "get_adapter"))
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "base_url":
+            value = _checked(value)
+        elif name == "deadline" and value is not None:
+            value = _span(value)
         object.__setattr__(self, name, value)
         if name in _TELLING:
             if isinstance(value, Watched):
@@ -341,7 +345,8 @@ class Session(requests.Session):
 
     def _span_of(self, deadline: Duration | None) -> int:
         chosen = self.deadline if deadline is None else _span(deadline)
-        return FOREVER if chosen is None else nanoseconds(chosen)
+        # as it is set it is made a number
+        return FOREVER if chosen is None else nanoseconds(cast(float, chosen))
 
     @contextmanager
     def _call(self, name: str | None, deadline: Duration | None) -> Iterator[None]:
