@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
 
 FOREVER: Final = 10 * 365 * 24 * 3600 * SECOND
+STILL: Final = FOREVER // 10
+"""How long nothing may come if nobody says; less than for ever, so that the socket is armed once."""
+MAX_PLACES: Final = 64
+"""Connections that are kept open, each to another place."""
 BLOCK: Final = 16 * 1024
 SCHEMES: Final = ("http", "https", "http+unix")
 
@@ -73,6 +77,8 @@ class WireAdapter(HTTPAdapter):
         """Exchanges so far that went over our wire, those of the fast path apart."""
         self.over_urllib3 = 0
         self.connections: dict[Place, SocketConnection] = {}
+        self.forget: Callable[[], object] = _nobody_knows
+        """Called when a connection is given up that may be known elsewhere."""
         weakref.finalize(self, _close_all, self.connections)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -125,7 +131,7 @@ class WireAdapter(HTTPAdapter):
             timeout=self._left(timeout, span),
             keep=keep,
             forgiving=True,
-            patience=patience,
+            patience=STILL if patience is None else patience,
             connecting=connecting,
         )
 
@@ -141,6 +147,7 @@ class WireAdapter(HTTPAdapter):
             except BrokenExchange as broken:
                 raise self._never_sent(broken.failure, asked, request) from None
             if found is None:
+                self._make_room()
                 context = self._context(request, verify, cert) if origin.tls else None
                 if context and not verify:
                     # what urllib3 would say, once a connection
@@ -152,6 +159,12 @@ class WireAdapter(HTTPAdapter):
             # it may have come after those that were there were told
             found.abort()
         return found
+
+    def _make_room(self) -> None:
+        """Give up the connection that was made first, if there are too many."""
+        while len(self.connections) >= MAX_PLACES:
+            self.connections.pop(next(iter(self.connections))).close()
+            self.forget()
 
     def abort(self) -> None:
         """End the exchanges under way, from whatever thread; all later ones fail at once."""
@@ -352,6 +365,10 @@ def _counted(pieces: Iterable[bytes], told: _Told) -> Iterator[bytes]:
     for piece in pieces:
         told.size += len(piece)
         yield piece
+
+
+def _nobody_knows() -> None:
+    """For an adapter without a session."""
 
 
 def _close_all(connections: dict[Place, SocketConnection]) -> None:

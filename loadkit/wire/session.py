@@ -85,11 +85,12 @@ class Session(requests.Session):
         for name in _CONTAINERS:
             setattr(self, name, _watched(getattr(self, name)))
         self._wire = WireAdapter(clock or SystemClock(), lookups, size_of(body_limit, what="body_limit"))
+        self._wire.forget = self._forget
         for prefix in ("https://", "http://"):
             self.mount(prefix, self._wire)
         self.headers["User-Agent"] = f"loadkit/{loadkit.__version__} {default_user_agent()}"
-        self.base_url = _checked(base_url)
-        self.deadline = None if deadline is None else _span(deadline)
+        self.base_url = base_url
+        self.deadline = deadline
         self.observe = observe
 
     def _begin(self) -> None:
@@ -102,6 +103,10 @@ class Session(requests.Session):
         self._plain = all(getattr(type(self), name) is getattr(Session, name) for name in (*_METHODS, "get_adapter"))
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "base_url":
+            value = _checked(value)
+        elif name == "deadline" and value is not None:
+            value = _span(value)
         object.__setattr__(self, name, value)
         if name in _TELLING:
             if isinstance(value, Watched):
@@ -117,6 +122,7 @@ class Session(requests.Session):
             setattr(self, name, _watched(getattr(self, name)))
         ours = [adapter for adapter in self.adapters.values() if isinstance(adapter, WireAdapter)]
         self._wire = ours[0] if ours else WireAdapter(SystemClock())
+        self._wire.forget = self._forget
 
     # -- what requests does not have
 
@@ -251,7 +257,7 @@ class Session(requests.Session):
         """What a request that is the same again has the same, and its body; None if it is left to requests."""
         timeout, follow, deadline, name = rest
         kind, body = body_of(data, json)
-        if not (params or headers or timeout or deadline or name):
+        if timeout is None and deadline is None and not (params or headers or name):
             key = url if kind == NOTHING and follow and method == "GET" else (method, url, follow, kind)
             return (None if kind is None else key), body
         params, headers = frozen(params), frozen(headers)
@@ -355,7 +361,8 @@ class Session(requests.Session):
 
     def _span_of(self, deadline: Duration | None) -> int:
         chosen = self.deadline if deadline is None else _span(deadline)
-        return FOREVER if chosen is None else nanoseconds(chosen)
+        # as it is set it is made a number
+        return FOREVER if chosen is None else nanoseconds(cast(float, chosen))
 
     @contextmanager
     def _call(self, name: str | None, deadline: Duration | None) -> Iterator[None]:

@@ -88,11 +88,11 @@ def drip(line: Line) -> None:
 
 PART = reply(b"x" * 100)[:-50]
 FAULTS: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
-    "no reply": (stall, {"timeout": 0.05}, exceptions.ReadTimeout, "nothing came for 0.05 s"),
-    "no reply, deadline": (stall, {"deadline": 0.05}, exceptions.ReadTimeout, r"no whole reply within 0\.0[45]"),
-    "half a head": (said_and_stalled(b"HTTP/1.1 2"), {"timeout": 0.05}, exceptions.ReadTimeout, "10 bytes"),
-    "half a body": (said_and_stalled(PART), {"timeout": 0.05}, BodyTimeout, "nothing came for 0.05 s"),
-    "a byte at a time": (drip, {"timeout": 2, "deadline": 0.15}, BodyTimeout, "no whole reply within"),
+    "no reply": (stall, {"timeout": (5, 0.05)}, exceptions.ReadTimeout, "nothing came for 0.05 s"),
+    "no reply, deadline": (stall, {"deadline": 0.4}, exceptions.ReadTimeout, r"no whole reply within 0\.[1-4]"),
+    "half a head": (said_and_stalled(b"HTTP/1.1 2"), {"timeout": (5, 0.2)}, exceptions.ReadTimeout, "10 bytes"),
+    "half a body": (said_and_stalled(PART), {"timeout": (5, 0.2)}, BodyTimeout, "nothing came for 0.2 s"),
+    "a byte at a time": (drip, {"timeout": 2, "deadline": 0.4}, BodyTimeout, "no whole reply within"),
     "closed": (then_close(), {}, exceptions.ConnectionError, "connection closed before any reply"),
     "reset": (then_reset(), {}, exceptions.ConnectionError, "reset|closed|TLS"),
     "body cut": (then_close(PART), {}, exceptions.ChunkedEncodingError, "50 of 100 bytes"),
@@ -350,7 +350,7 @@ def test_a_late_reply_is_never_the_next_ones(serve: Serve, session: Make):
     http = session()
     peer = serve(replies(late), replies(reply(b"in time")))
     with pytest.raises(exceptions.ReadTimeout):
-        http.get(peer.url, timeout=0.05)
+        http.get(peer.url, timeout=(5, 0.05))
     assert [http.get(peer.url).text for _ in range(2)] == ["in time"] * 2
 
 
@@ -467,7 +467,10 @@ def test_abort_ends_what_is_under_way_and_all_that_follows(serve: Serve, session
     for _ in range(2):
         with pytest.raises(exceptions.ConnectionError, match="aborted"):
             http.get(peer.url)
-    assert peer.connections == 1
+    elsewhere = serve(replies(OK))
+    with pytest.raises(exceptions.ConnectionError, match="aborted"):
+        http.get(elsewhere.url)
+    assert (peer.connections, elsewhere.connections) == (1, 0)
 
 
 def test_relative_urls_join_the_base(serve_as: Serve, session: Make):
@@ -495,6 +498,19 @@ def test_relative_urls_join_the_base(serve_as: Serve, session: Make):
 def test_a_wrong_setting_says_the_right_form(options: dict[str, Any], words: str):
     with pytest.raises(UsageError, match=words):
         Session(**options)
+    if "body_limit" not in options:
+        with Session() as http, pytest.raises(UsageError, match=words):
+            setattr(http, *next(iter(options.items())))
+
+
+def test_settings_may_be_changed(serve_as: Serve, session: Make):
+    one, two = serve_as(replies(OK)), serve_as(replies(stall))
+    http = session(base_url=one.url)
+    assert http.get("/").ok
+    http.base_url, http.deadline = two.url + "/", "50ms"
+    with pytest.raises(exceptions.ReadTimeout, match=r"within 0\.05 s"):
+        http.get("/")
+    assert two.heard[0].startswith(b"GET / HTTP")
 
 
 def test_sessions_share_their_lookups(serve: Serve, session: Make, monkeypatch: pytest.MonkeyPatch):
@@ -603,8 +619,8 @@ def test_a_proxy_is_left_to_urllib3(
         options = {"proxies": {"http": proxy.url}}
     else:
         http.trust_env = True
-        with pytest.raises(exceptions.ConnectionError):
-            http.get(url)
+        url = serve_as(replies(reply(b"directly"))).url + "/"
+        assert [http.get(url).text for _ in range(2)] == ["directly"] * 2
         monkeypatch.setenv("http_proxy", proxy.url)
 
     assert [http.get(url, **options).text for _ in range(2)] == ["by proxy"] * 2
@@ -637,6 +653,18 @@ def test_a_cookie_that_expires_is_sent_no_more(serve_as: Serve, session: Make):
     time.sleep(1.1)
     http.get(peer.url)
     assert [b"Cookie: a=b" in request for request in peer.heard] == [True, True, False]
+
+
+def test_a_cookie_is_renewed_by_each_reply(serve_as: Serve, session: Make):
+    peer = serve_as(replies(reply(b"", "Set-Cookie: a=b; Max-Age=100")))
+    http = session()
+    http.get(peer.url)
+    until = next(iter(http.cookies)).expires
+    over = time.monotonic() + 1.1
+    # without a pause, so that each reply comes the short way
+    while time.monotonic() < over:
+        http.get(peer.url)
+    assert next(iter(http.cookies)).expires > until
 
 
 def test_two_sessions_may_share_their_cookies(serve_as: Serve, session: Make):
@@ -672,6 +700,27 @@ def test_a_closed_session_opens_again(serve: Serve, session: Make):
         assert http.get(peer.url).ok
         http.close()
     assert peer.connections == 2
+
+
+def test_connections_to_many_places_are_bounded(serve_as: Serve, session: Make, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("loadkit.wire.adapter.MAX_PLACES", 3)
+    peers = [serve_as(replies(OK)) for _ in range(5)]
+    http = session()
+    for _ in range(2):
+        for peer in peers:
+            assert [http.get(peer.url).text for _ in range(2)] == ["ok"] * 2
+    assert [peer.connections for peer in peers] == [2] * 5
+    assert len(http._wire.connections) == 3
+
+
+@pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": -1}, {"timeout": "soon"}, {"deadline": 0}])
+def test_a_wrong_time_is_refused_before_anything_is_sent(serve_as: Serve, session: Make, options: dict[str, Any]):
+    peer = serve_as(replies(OK))
+    http = session()
+    assert http.get(peer.url).ok
+    with pytest.raises((ValueError, UsageError), match=r"(?i)timeout|deadline"):
+        http.get(peer.url, **options)
+    assert len(peer.heard) == 1
 
 
 def test_a_session_that_is_forgotten_closes_its_connections(serve_as: Serve):
