@@ -15,8 +15,10 @@ import loadkit
 from loadkit.drive.threads import Driven, drive
 from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.server import running
+from loadkit.jobs.serving import started_pids
+from loadkit.jobs.watched import Watched
 from loadkit.judge.caveats import caveats
-from loadkit.judge.result import Environment, Result, ScenarioInfo
+from loadkit.judge.result import Environment, Result, ScenarioInfo, Server
 from loadkit.judge.summary import intervals, rows
 from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.clock import SystemClock
@@ -52,12 +54,17 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
     origins = dict.fromkeys(request.origin for request in requests)
     for origin in origins:
         wire.resolve(origin)
-    with Interrupts() if interrupts is None else nullcontext(interrupts) as asked, _server(scenario, wire):
+    with Interrupts() if interrupts is None else nullcontext(interrupts) as asked, _server(scenario, wire) as own:
         for origin in origins:
             _check_trust(wire, origin)
+        pids = started_pids([(origin.host, origin.port) for origin in origins])
+        watched = Watched(pids if own is None else [own], clock.now, watch)
         started = datetime.now(UTC)
-        driven = drive(scenario, requests, wire, clock, watch=watch, interrupts=asked)
-    return _result(scenario, list(origins), wire, driven, clock, started)
+        watched.note()
+        driven = drive(scenario, requests, wire, clock, watch=watched.watch, interrupts=asked)
+        watched.note()
+    server = watched.between(driven.measured_from, driven.stopped_at)
+    return _result(scenario, list(origins), wire, driven, clock, started, server)
 
 
 def once(scenario: Scenario) -> Scenario:
@@ -79,7 +86,7 @@ def open_wire(scenario: Scenario, clock: Clock) -> Wire:
     return SocketWire(clock, scenario)
 
 
-def _server(scenario: Scenario, wire: Wire) -> AbstractContextManager[None]:
+def _server(scenario: Scenario, wire: Wire) -> AbstractContextManager[int | None]:
     if scenario.server is None:
         return nullcontext()
     probe = encode(Endpoint("GET", scenario.ready, timeout=1), scenario)
@@ -109,7 +116,13 @@ def _check_trust(wire: Wire, origin: Origin) -> None:
 
 
 def _result(
-    scenario: Scenario, origins: list[Origin], wire: Wire, driven: Driven, clock: SystemClock, started: datetime
+    scenario: Scenario,
+    origins: list[Origin],
+    wire: Wire,
+    driven: Driven,
+    clock: SystemClock,
+    started: datetime,
+    server: Server | None,
 ) -> Result:
     duration = _duration(driven)
     total, endpoints = rows(driven.recording, duration=duration, started=driven.measured_from)
@@ -138,6 +151,7 @@ def _result(
         thresholds=found,
         caveats=doubts,
         intervals=intervals(driven.recording.series),
+        server=server,
     )
 
 

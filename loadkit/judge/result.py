@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, Literal
 
 import msgspec
 
-from loadkit.plan.units import show_seconds
+from loadkit.judge.quantile import CONFIDENCE, interval
+from loadkit.measure.histogram import Histogram
+from loadkit.plan.errors import UsageError
+from loadkit.plan.threshold import Threshold, threshold
+from loadkit.plan.units import SECOND, show_seconds
 
 VERSION: Final = 1
 
@@ -39,6 +44,33 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"<Times of {self.count:,}: p50 {show_seconds(self.p50)}, p99 {show_seconds(self.p99)}>"
+
+    @property
+    def histogram(self) -> Histogram:
+        """The histogram behind the figures; `UsageError` when a file they come from holds another or none."""
+        try:
+            made = Histogram.decode(self.hdr)
+        except ValueError as error:
+            raise UsageError(f"a stored histogram cannot be read: {error}") from None
+        if made.count != self.count:
+            raise UsageError(f"a stored histogram holds {made.count:,} values, and {self.count:,} is said of it")
+        made.restore(_nanoseconds(self.min), _nanoseconds(self.max), self.sum_ns)
+        return made
+
+    def percentile(self, percent: float) -> float | None:
+        """Any percentile in seconds, None where nothing was measured; `UsageError` outside of (0, 100]."""
+        try:
+            return _seconds(self.histogram.percentile(percent))
+        except (ValueError, TypeError):
+            raise UsageError(f"a percentile is above 0 and at most 100, like 99.9, not {percent!r}") from None
+
+    def interval(self, percent: float, confidence: float = CONFIDENCE) -> tuple[float | None, float | None]:
+        """Between which times, in seconds, a percentile truly is, as surely as `confidence`; see `judge.quantile`.
+
+        None on the side where there are too few replies to say.
+        """
+        low, high = interval(self.histogram, percent, confidence)
+        return _seconds(low), _seconds(high)
 
 
 class FailureExample(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +114,58 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     lateness: Times
     pickup: Times
     failure_time: Times
+
+    def __repr__(self) -> str:
+        return f"<Row {self.name}: {self.requests:,} requests, p99 {show_seconds(self.response_time.p99)}>"
+
+    @property
+    def p50(self) -> float:
+        """The median of the response time, seconds; as all of these NaN, which passes no comparison, if there is none."""
+        return _number(self.response_time.p50)
+
+    @property
+    def p90(self) -> float:
+        """The 90th percentile of the response time, seconds."""
+        return _number(self.response_time.p90)
+
+    @property
+    def p95(self) -> float:
+        """The 95th percentile of the response time, seconds."""
+        return _number(self.response_time.p95)
+
+    @property
+    def p99(self) -> float:
+        """The 99th percentile of the response time, seconds."""
+        return _number(self.response_time.p99)
+
+    def percentile(self, percent: float) -> float:
+        """Any percentile of the response time, seconds; `UsageError` outside of (0, 100]."""
+        return _number(self.response_time.percentile(percent))
+
+    @property
+    def mean(self) -> float:
+        """The mean of the response time, seconds."""
+        return _number(self.response_time.mean)
+
+    def figure(self, limit: Threshold) -> float | None:
+        """The value a threshold is about, in seconds, requests a second, a share of 1 or a count.
+
+        None where nothing was measured: nothing was sent, or for a time, nothing came back well.
+        """
+        if limit.metric == "requests":
+            return self.requests
+        if not self.requests:
+            return None
+        if limit.metric == "throughput":
+            return self.throughput
+        if limit.metric == "error_rate":
+            return self.error_rate
+        if limit.metric == "failures":
+            return sum(self.failures.values())
+        measured: Times = getattr(self, limit.time)
+        if limit.percentile is not None:
+            return measured.percentile(limit.percentile)
+        return float(value) if (value := getattr(measured, limit.metric)) is not None else None
 
 
 class IntervalRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +232,15 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes, the generator's largest resident size."""
 
 
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server under test used, where loadkit started it and the system tells (Linux)."""
+
+    cpu_seconds: float
+    """CPU time of its processes while requests were measured."""
+    peak_memory: int
+    """Bytes, the largest resident size of its processes together that was seen, a few times a second."""
+
+
 class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for, as text and numbers, without secrets."""
 
@@ -184,6 +277,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: list[Verdict] = []
     caveats: list[Caveat] = []
     intervals: list[Interval] = []
+    server: Server | None = None
 
     def __repr__(self) -> str:
         p99 = show_seconds(self.total.response_time.p99)
@@ -235,3 +329,97 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     def service_time(self) -> Times:
         """From the first byte sent to the last byte, of good replies; seconds."""
         return self.total.service_time
+
+    @property
+    def lateness(self) -> Times:
+        """How late the generator sent, after a request was due; seconds."""
+        return self.total.lateness
+
+    @property
+    def pickup(self) -> Times:
+        """How long good replies waited for the generator to read them; seconds."""
+        return self.total.pickup
+
+    @property
+    def verdict(self) -> Outcome:
+        """How the run came out: `passed`, `failed`, `interrupted` or `not_applied`."""
+        return self.outcome
+
+    @property
+    def p50(self) -> float:
+        """The median of the response time, seconds; as all of these NaN, which passes no comparison, if there is none."""
+        return self.total.p50
+
+    @property
+    def p90(self) -> float:
+        """The 90th percentile of the response time, seconds."""
+        return self.total.p90
+
+    @property
+    def p95(self) -> float:
+        """The 95th percentile of the response time, seconds."""
+        return self.total.p95
+
+    @property
+    def p99(self) -> float:
+        """The 99th percentile of the response time, seconds."""
+        return self.total.p99
+
+    def percentile(self, percent: float) -> float:
+        """Any percentile of the response time, seconds; `UsageError` outside of (0, 100]."""
+        return self.total.percentile(percent)
+
+    @property
+    def mean(self) -> float:
+        """The mean of the response time, seconds."""
+        return self.total.mean
+
+    def check(self, *limits: str) -> list[Verdict]:
+        """Hold thresholds against the result: all of them, and fail once with every verdict.
+
+        >>> result.check("p99 < 250ms", "throughput > 500/s", "GET /search: error_rate < 1%")
+
+        Returns the verdicts. Raises `AssertionError` when one is missed, and `UsageError` for text that cannot be read
+        or names no endpoint. Only what is asked is checked: failures are, where a limit is on them.
+        """
+        __tracebackhide__ = True
+        if not limits:
+            raise UsageError("check takes limits like check('p99 < 250ms', 'throughput > 500/s')")
+        found = [self._verdict(limit) for limit in map(threshold, limits)]
+        if missed := [verdict for verdict in found if not verdict.passed]:
+            head = f"{self.scenario.name}: {len(missed)} of {len(found)} limits missed"
+            raise AssertionError("\n".join([head, *_listed(found)]))
+        return found
+
+    def _verdict(self, limit: Threshold) -> Verdict:
+        value = self._row(limit).figure(limit)
+        return Verdict(threshold=limit.text, passed=limit.passes(value), value=value, shown=limit.show(value))
+
+    def _row(self, limit: Threshold) -> Row:
+        try:
+            return self.total if limit.label is None else self[limit.label]
+        except KeyError:
+            known = ", ".join(repr(row.name) for row in self.endpoints) or "none"
+            raise UsageError(
+                f"the threshold {limit.text!r} names no endpoint of the result; there are {known}"
+            ) from None
+
+
+def _listed(found: list[Verdict]) -> list[str]:
+    room = max(len(verdict.threshold) for verdict in found)
+    return [
+        f"  {'met   ' if verdict.passed else 'MISSED'}  {verdict.threshold:{room}}  {verdict.shown}"
+        for verdict in found
+    ]
+
+
+def _number(figure: float | None) -> float:
+    return math.nan if figure is None else figure
+
+
+def _seconds(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / SECOND
+
+
+def _nanoseconds(seconds: float | None) -> int:
+    return 0 if seconds is None else round(seconds * SECOND)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from loadkit.judge.result import Outcome, Row, Times, Verdict
-from loadkit.judge.summary import histogram
+from loadkit.judge.result import Outcome, Row, Verdict
 from loadkit.plan.threshold import Threshold, threshold
-from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,21 +67,7 @@ def figure(limit: Threshold, row: Row) -> float | None:
 
     None where nothing was measured: nothing was sent, or for a time, nothing came back well.
     """
-    if limit.metric == "requests":
-        return row.requests
-    if not row.requests:
-        return None
-    if limit.metric == "throughput":
-        return row.throughput
-    if limit.metric == "error_rate":
-        return row.error_rate
-    if limit.metric == "failures":
-        return sum(row.failures.values())
-    measured: Times = getattr(row, limit.time)
-    if limit.percentile is None:
-        return float(value) if (value := getattr(measured, limit.metric)) is not None else None
-    nanoseconds = histogram(measured).percentile(limit.percentile)
-    return None if nanoseconds is None else nanoseconds / SECOND
+    return row.figure(limit)
 
 
 def _verdict(limit: Threshold, row: Row | None, *, implied: bool) -> Verdict:
