@@ -120,7 +120,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def p50(self) -> float:
-        """The median of the response time, seconds; as all of these NaN, which passes no comparison, if there is none."""
+        """The median of the response time, seconds; like all of these NaN, which passes no comparison, without one."""
         return _number(self.response_time.p50)
 
     @property
@@ -285,6 +285,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     def __getitem__(self, name: str) -> Row:
         """An endpoint's row by its label; `KeyError` naming those there are."""
+        __tracebackhide__ = True
         for row in self.endpoints:
             if row.name == name:
                 return row
@@ -347,7 +348,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def p50(self) -> float:
-        """The median of the response time, seconds; as all of these NaN, which passes no comparison, if there is none."""
+        """The median of the response time, seconds; like all of these NaN, which passes no comparison, without one."""
         return self.total.p50
 
     @property
@@ -385,7 +386,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         __tracebackhide__ = True
         if not limits:
             raise UsageError("check takes limits like check('p99 < 250ms', 'throughput > 500/s')")
-        found = [self._verdict(limit) for limit in map(threshold, limits)]
+        try:
+            found = [self._verdict(limit) for limit in map(threshold, limits)]
+        except UsageError as error:
+            # from here, so that pytest shows the line of the test and not ours
+            raise UsageError(str(error)) from None
         if missed := [verdict for verdict in found if not verdict.passed]:
             head = f"{self.scenario.name}: {len(missed)} of {len(found)} limits missed"
             raise AssertionError("\n".join([head, *_listed(found)]))

@@ -62,11 +62,10 @@ def serve(app: _App, listener: socket.socket) -> None:
     """Serve an application on a socket that listens, with uvicorn or the standard library."""
     is_async = is_asgi(app)
     if importlib.util.find_spec("uvicorn"):
-        import uvicorn
-
+        uvicorn: Any = importlib.import_module("uvicorn")
         interface = "asgi3" if is_async else "wsgi"
         # one process, no log of each request: it is the application that is measured
-        config = uvicorn.Config(app, interface=interface, access_log=False, log_level="warning")  # type: ignore[arg-type,unused-ignore]
+        config = uvicorn.Config(app, interface=interface, access_log=False, log_level="warning")
         uvicorn.Server(config).run(sockets=[listener])
     elif is_async:
         sys.exit("this is an ASGI application, and what serves it is not here; pip install uvicorn")
