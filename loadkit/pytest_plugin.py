@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--load-only and --no-load leave nothing to run; give one of them")
     if any(config.getoption(name) for name in ("load_duration", "load_json", "load_save", "load_compare")):
         _session(config)
-    if config.pluginmanager.hasplugin("dsession"):
+    if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Controller(config), "loadkit-controller")
 
 
@@ -289,6 +289,12 @@ class _Controller:
 
             for run in unpacked(values):
                 _session(self._config).keep(run)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self) -> None:
+        """Take what workers left that a Ctrl-C kept from making reports."""
+        if self._shared and any(self._shared.glob("*.json")):
+            _session(self._config).take_left(self._shared)
 
     def pytest_unconfigure(self) -> None:
         """Leave no folder behind."""

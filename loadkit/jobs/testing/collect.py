@@ -80,7 +80,7 @@ class ScenarioItem(pytest.Item):
         scenario = shortened(self._scenario, session.duration)
         with alone(session.lock):
             result, thrown = measured(scenario)
-        session.found(self, result)
+        result = session.found(self, result)
         if thrown is not None:
             raise thrown
         check_applied(result, scenario)

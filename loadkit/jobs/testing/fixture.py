@@ -22,6 +22,9 @@ _UNREACHED = frozenset(("dns", "connect", "tls"))
 class TargetDown(Failed):
     """Nothing answered: there is no result that a test could be about, and one line says all there is to say."""
 
+    # pytest shows the whole name before the message
+    __module__ = "builtins"
+
     def __init__(self, message: str) -> None:
         super().__init__(message, pytrace=False)
 
@@ -40,7 +43,7 @@ class Load:
         root: where relative file names begin.
         lock: held during a run.
         loader: reads the scenarios that text names.
-        keep: gets each result as soon as it is there.
+        keep: gets each result as soon as it is there, and gives back what the test gets.
     """
 
     name: str
@@ -49,7 +52,7 @@ class Load:
     root: Path
     lock: Path | None
     loader: Loader
-    keep: Callable[[Result], None]
+    keep: Callable[[Result], Result]
 
     def __repr__(self) -> str:
         return f"<load of {self.name}>"
@@ -73,7 +76,7 @@ class Load:
         except UsageError as error:
             # from here, so that pytest shows the line of the test and not ours
             raise UsageError(str(error)) from None
-        self.keep(result)
+        result = self.keep(result)
         if thrown is not None:
             raise thrown
         check_applied(result, scenario)

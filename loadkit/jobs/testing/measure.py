@@ -19,6 +19,7 @@ class _Running(threading.Thread):
         self._scenario = scenario
         self._asked = asked
         self._is_wanted = True
+        self.done = threading.Event()
         self.result: Result | None = None
         self.error: BaseException | None = None
 
@@ -27,6 +28,8 @@ class _Running(threading.Thread):
             self.result = loadkit.jobs.run.run(self._scenario, interrupts=self._stops)
         except BaseException as error:  # noqa: BLE001 - raised again where the run was asked for
             self.error = error
+        finally:
+            self.done.set()
 
     def _stops(self) -> int:
         """Twice is at once: what was thrown at us has waited long enough."""
@@ -35,7 +38,7 @@ class _Running(threading.Thread):
     def end(self) -> None:
         """Cut it, and wait until its threads are gone."""
         self._is_wanted = False
-        self.join()
+        self.done.wait()
 
 
 def measured(scenario: Scenario) -> tuple[Result, BaseException | None]:
@@ -49,10 +52,12 @@ def measured(scenario: Scenario) -> tuple[Result, BaseException | None]:
         running = _Running(scenario, asked)
         running.start()
         try:
-            running.join()
+            # not join: before Python 3.13 an exception thrown within it makes the thread count as ended
+            running.done.wait()
         except BaseException as error:  # noqa: BLE001 - raised by our caller
             thrown = error
             running.end()
+    running.join()
     if running.error is not None:
         raise thrown or running.error
     if thrown is None and asked():

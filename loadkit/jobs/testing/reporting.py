@@ -24,6 +24,7 @@ CARRIED = "loadkit"
 def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Put the little report of each run below what failed, and hand results on from a worker."""
     runs = item.stash.get(RUNS, [])
+    session.untold.clear()
     told = item.stash.get(_TOLD, 0)
     if session.is_worker and len(runs) > told:
         setattr(report, CARRIED, packed(runs[told:]))
@@ -65,9 +66,8 @@ def _lines(session: LoadSession) -> Iterator[str]:
     yield from overview(paper, runs)
     if session.config.get_verbosity() > 0:
         yield from doubts(paper, runs)
-    for run in runs:
+    for run in session.untold:
         if run.result.outcome == "interrupted":
-            # its test has no report of its own
             yield f"\n{little_report(run.result, width=paper.width, ascii=paper.ascii)}"
     if session.baseline:
         yield f"\nbeside the baseline {session.compare}:"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from loadkit.jobs.testing.baseline import Baseline, Machine, baseline_file, read_baseline, saved
-from loadkit.jobs.testing.runs import Run, file_name, properties
-from loadkit.judge.result import Result
+from loadkit.jobs.testing.runs import Run, file_name, packed, properties, unpacked
+from loadkit.judge.result import Caveat, Result
 from loadkit.plan.endpoint import positive_seconds
 from loadkit.plan.errors import OutputError, UsageError
 from loadkit.report.json import check_writable, dump, write_text
+
+LEFT = ".interrupted.json"
+"""How the files end in which workers leave a run that was interrupted."""
 
 RUNS = pytest.StashKey[list[Run]]()
 """Of a test: its runs so far."""
@@ -29,10 +35,12 @@ class LoadSession:
         self.runs: list[Run] = []
         self.current: list[Run] = []
         """Of the test that runs now."""
+        self.untold: list[Run] = []
+        """In no report of a test yet: a Ctrl-C leaves a test without one."""
         self.faults: list[str] = []
         """What could not be written."""
         self.duration: float | None = None
-        self.json: Path | None = None
+        self.json_folder: Path | None = None
         self.save: str = config.getoption("load_save") or ""
         self.compare: str = config.getoption("load_compare") or ""
         self.baseline: Baseline | None = None
@@ -46,11 +54,11 @@ class LoadSession:
         if said := option("load_duration") or setting("load_duration"):
             self.duration = positive_seconds(said, what="--load-duration")
         if said := option("load_json"):
-            self.json = self.config.invocation_params.dir / said
+            self.json_folder = self.config.invocation_params.dir / said
         elif said := setting("load_json"):
-            self.json = self.config.rootpath / said
-        if self.json:
-            _make(self.json)
+            self.json_folder = self.config.rootpath / said
+        if self.json_folder:
+            _make(self.json_folder)
         if self.compare:
             self.baseline = read_baseline(self.folder, self.compare)
         if self.save:
@@ -72,19 +80,47 @@ class LoadSession:
         given = getattr(self.config, "workerinput", {}).get("loadkit_shared")
         return Path(given) / "load.lock" if given and Path(given).is_dir() else None
 
-    def found(self, item: pytest.Item, result: Result) -> None:
-        """Keep what a test has measured."""
+    def found(self, item: pytest.Item, result: Result) -> Result:
+        """Keep what a test has measured; the same with what pytest itself gives reason to doubt."""
+        result = msgspec.structs.replace(result, caveats=[*result.caveats, *self._doubts()])
         runs = item.stash.setdefault(RUNS, [])
         run = Run(test=_node_id(item), number=len(runs) + 1, result=result)
         runs.append(run)
         item.user_properties.extend(properties(run))
+        self.untold.append(run)
         self.keep(run)
+        return result
+
+    def _doubts(self) -> Iterator[Caveat]:
+        others = int(getattr(self.config, "workerinput", {}).get("workercount", 1)) - 1
+        if others:
+            workers = f"{others} other worker{'s' * (others > 1)}"
+            yield Caveat(
+                code="neighbours",
+                message=f"{workers} of pytest-xdist ran tests on the same CPUs meanwhile; for figures to compare, run "
+                "load tests by themselves: -n 0 --load-only",
+            )
 
     def keep(self, run: Run) -> None:
         """Keep a run of this process or of a worker; store it unless somebody else does."""
         self.runs.append(run)
-        if self.json and not self.is_worker:
-            self._write(self.json / file_name(run), lambda: dump([run.result]))
+        if self.is_worker:
+            self._hand_on(run)
+        elif self.json_folder:
+            self._write(self.json_folder / file_name(run), lambda: dump([run.result]))
+
+    def _hand_on(self, run: Run) -> None:
+        """After a Ctrl-C no report of this test will reach the controller: leave it a file."""
+        if run.result.outcome == "interrupted" and self.lock:
+            self._write(self.lock.with_name(f"{os.getpid()}{LEFT}"), lambda: json.dumps(packed([run])))
+
+    def take_left(self, folder: Path) -> None:
+        """Keep what workers that were interrupted have left in a folder."""
+        for file in sorted(folder.glob(f"*{LEFT}")):
+            for run in unpacked(json.loads(file.read_text(encoding="utf-8"))):
+                if run not in self.runs:
+                    self.untold.append(run)
+                    self.keep(run)
 
     def finish(self) -> None:
         """Save the baseline, if one is asked for. What was interrupted is not in it."""
