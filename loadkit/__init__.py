@@ -1,4 +1,8 @@
-"""pytest for load and latency: threads send what a scenario says, histograms count it, a report tells."""
+"""pytest for load and latency: threads send what a scenario says, histograms count it, a report tells.
+
+PYTEST_DONT_REWRITE: a program that imports this and then calls `pytest.main` would be warned that it came too early for
+its asserts to be rewritten, and there are none.
+"""
 
 from __future__ import annotations
 
