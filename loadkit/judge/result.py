@@ -59,6 +59,7 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
 
     def percentile(self, percent: float) -> float | None:
         """Any percentile in seconds, None where nothing was measured; `UsageError` outside of (0, 100]."""
+        __tracebackhide__ = True
         try:
             return _seconds(self.histogram.percentile(percent))
         except (ValueError, TypeError):
@@ -140,6 +141,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     def percentile(self, percent: float) -> float:
         """Any percentile of the response time, seconds; `UsageError` outside of (0, 100]."""
+        __tracebackhide__ = True
         return _number(self.response_time.percentile(percent))
 
     @property
@@ -368,6 +370,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     def percentile(self, percent: float) -> float:
         """Any percentile of the response time, seconds; `UsageError` outside of (0, 100]."""
+        __tracebackhide__ = True
         return self.total.percentile(percent)
 
     @property

@@ -107,7 +107,7 @@ def test_what_a_scenario_without_a_name_is_called(run: Run):
         def test_search(load):
             assert load(shop).scenario.name == "test_search"
             assert load(shop.replace(name="mine")).scenario.name == "mine"
-            assert load(URL).scenario.name == URL + "/"
+            assert load(URL, iterations=3).scenario.name == URL + "/"
     """)
 
     done.assert_outcomes(passed=1)
@@ -123,8 +123,7 @@ def test_a_failed_assertion_shows_the_value_with_its_interval_and_the_whole_repo
         [
             r">       assert result\.p99 < 1e-7",
             r"E       assert 0\.\d+ < 1e-07",
-            r"E         p99 of test: [\d.]+ [mu]?s \(at least [\d.]+ [mu]?s with 95 % confidence, too few replies to "
-            r"say at most\)",
+            r"E         p99 of test: [\d.]+ [mu]?s \(at least .* with 95 % confidence, too few replies .*\)",
             r"-+ load: test -+",
             r"━━ test ━+",
             r"  requests     40 in .*",

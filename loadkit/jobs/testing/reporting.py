@@ -54,7 +54,7 @@ def compared(session: LoadSession, op: str, left: object, right: object) -> list
 
 def summary(session: LoadSession, reporter: pytest.TerminalReporter) -> None:
     """Write one table of all runs, and what was asked to be shown beside it."""
-    reporter.section("load tests")
+    reporter.write_sep("=", "load tests")
     for line in _lines(session) if session.runs else ():
         reporter.write_line(line)
     for fault in session.faults:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -16,6 +17,7 @@ from loadkit.report.table import Column, table
 from loadkit.report.text import text_report
 
 _PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9}
+_NAME: Final = 48
 _SPARE: Final = {"p90": 3, "p95": 5, "p99.9": 2}
 _WORDS: Final[dict[Outcome, str]] = {
     "passed": "passed",
@@ -40,7 +42,7 @@ def overview(paper: Paper, runs: Sequence[Run]) -> list[str]:
         Column(title="caveats", cells=[str(len(run.result.caveats) or "") for run in runs], spare=4, alarm="yellow"),
         Column(title="verdict", cells=[_WORDS[run.result.outcome] for run in runs], spare=1),
     ]
-    return table(paper, "test", [paper.foreign(run.title) for run in runs], columns)
+    return table(paper, "test", [paper.foreign(run.title) for run in runs], columns, names_first=_NAME)
 
 
 def _figures() -> dict[str, Callable[[Times], float | None]]:
@@ -90,38 +92,36 @@ def _intervals(paper: Paper, total: Row) -> list[str]:
 
 
 def explained(value: object, runs: Sequence[Run]) -> list[str]:
-    """What a number that a test compared is, if it is a figure of its runs: a line each, the last run's first.
+    """What a number that a test compared is, if it is a figure of its runs: in words, the last run's first.
 
-    A figure is a plain float and does not know where it comes from; but a time in nanoseconds is hardly ever the same
-    as another, and where it is, both are told.
+    A figure is a plain float and says nothing of where it comes from. But a result keeps its floats, and what a test
+    reads of it is the same object. `percentile` makes a new one each time: that is looked for by its value, which to
+    the nanosecond is hardly ever that of another figure.
     """
     if not isinstance(value, float) or not runs:
         return []
     if math.isnan(value):
         return [f"{_of(runs[-1], runs[-1].result.total)}: nothing was measured, for there was no good reply"]
-    for run in reversed(runs):
-        for row in (run.result.total, *run.result.endpoints):
-            if lines := _named(value, run, row):
-                return lines
+    for is_same in (operator.is_, operator.eq):
+        for run in reversed(runs):
+            for row in (run.result.total, *run.result.endpoints):
+                if lines := _named(value, run, row, is_same):
+                    return lines
     return []
 
 
-def _named(value: float, run: Run, row: Row) -> list[str]:
-    times = row.response_time
-    names = [name for name, figure in _figures().items() if figure(times) == value]
-    if names:
-        return [_sure(f"{name} of {_of(run, row)}", times, _PERCENTILES[name]) for name in names]
+def _named(value: float, run: Run, row: Row, is_same: Callable[[object, object], bool]) -> list[str]:
+    times, of = row.response_time, _of(run, row)
+    if names := [name for name, figure in _figures().items() if is_same(figure(times), value)]:
+        return [_sure(f"{name} of {of}", times, _PERCENTILES[name]) for name in names]
     others = {"mean": times.mean, "fastest": times.min, "slowest": times.max}
-    found = next((name for name, figure in others.items() if figure == value), None)
-    if found:
-        return [f"{found} of {_of(run, row)}: {show_seconds(value)}"]
-    if value and row.throughput == value:
-        return [f"throughput of {_of(run, row)}: {show_rate(value)}, {row.requests:,} requests"]
-    if value and row.error_rate == value:
+    if found := next((name for name, figure in others.items() if is_same(figure, value)), None):
+        return [f"{found} of {of}: {show_seconds(value)}"]
+    if value and is_same(row.throughput, value):
+        return [f"throughput of {of}: {show_rate(value)}, {row.requests:,} requests"]
+    if value and is_same(row.error_rate, value):
         failed = sum(row.failures.values())
-        return [
-            f"error rate of {_of(run, row)}: {three_digits(value * 100)} %, {failed:,} of {row.requests:,} requests"
-        ]
+        return [f"error rate of {of}: {three_digits(value * 100)} %, {failed:,} of {row.requests:,} requests"]
     return []
 
 
