@@ -261,7 +261,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """One table of all load tests."""
-    if (session := config.stash.get(_SESSION, None)) and (session.runs or session.faults):
+    session = None if config.getoption("no_summary", False) else config.stash.get(_SESSION, None)
+    if session and (session.runs or session.faults):
         from loadkit.jobs.testing import summary
 
         summary(session, terminalreporter)

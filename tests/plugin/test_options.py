@@ -261,7 +261,8 @@ def test_the_table_is_there_whatever_else_is_shown(run: Run, arguments: list[str
     run(*arguments).stdout.fnmatch_lines(["*= load tests =*", "  test_it.py::test_load *"])
 
 
-def test_without_a_terminal_there_is_no_table(run: Run):
+def test_without_a_summary_or_a_terminal_there_is_no_table(run: Run):
+    assert "load tests" not in run("--no-summary").stdout.str()
     without = run("-p", "no:terminal")
     assert without.ret == 0
     assert without.stdout.str() == ""

@@ -94,9 +94,15 @@ def _application(app: str | Callable[..., Any], ready: str, within: float) -> It
         port = int(listener.getsockname()[1])
         inherited = (listener.fileno(), line)
         command = [sys.executable, "-m", "loadkit.jobs.serving.child", name, *map(str, inherited)]
+
+        def answers() -> bool:
+            # the other process has it now; ours would keep the port open when that one dies
+            listener.close()
+            return _answers(port, ready)
+
         up = running(
             command,
-            answers=lambda: _answers(port, ready),
+            answers=answers,
             within=within,
             environment=_environment(),
             descriptors=inherited,
