@@ -30,6 +30,7 @@ filterwarnings = ["error"]
 DJANGO_SETTINGS_MODULE = "settings_of_django"
 asyncio_default_fixture_loop_scope = "function"
 load_server = ["served:app"]
+junit_family = "xunit1"
 """
 DJANGO = """
 SECRET_KEY = "x"
