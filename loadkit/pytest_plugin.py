@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from loadkit.jobs.testing import Load, LoadSession
+    from loadkit.jobs.testing.collect import FileRead
+    from loadkit.jobs.testing.fixture import Load
+    from loadkit.jobs.testing.session import LoadSession
 
 MARK = "load"
 
@@ -26,7 +28,7 @@ _SESSION = pytest.StashKey["LoadSession"]()
 def _session(config: pytest.Config) -> LoadSession:
     """The session's own, made when the first load test is met, or when an option asks for something."""
     if _SESSION not in config.stash:
-        from loadkit.jobs.testing import LoadSession
+        from loadkit.jobs.testing.session import LoadSession
 
         config.stash[_SESSION] = LoadSession(config)
     return config.stash[_SESSION]
@@ -88,8 +90,12 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 
 def _scenario_file(path: Path, parent: pytest.Collector, *, has_tests: bool) -> pytest.Module:
-    from loadkit.jobs.testing import ScenarioFile
-    from loadkit.loader import read
+    from loadkit.jobs.testing.collect import ScenarioFile
+
+    def read(path: Path) -> FileRead:
+        from loadkit.loader import read
+
+        return read(path)
 
     config = parent.config
     file: ScenarioFile = ScenarioFile.from_parent(
@@ -167,7 +173,8 @@ def load(request: pytest.FixtureRequest) -> Iterator[Load]:
     """Run a scenario, endpoint or URL under load: load(target, threads=20, duration="5s") returns a Result."""
     if request.config.getoption("no_load"):
         pytest.skip("--no-load")
-    from loadkit.jobs.testing import RUNS, Load
+    from loadkit.jobs.testing.fixture import Load
+    from loadkit.jobs.testing.session import RUNS
     from loadkit.loader import load as loader
 
     node = request.node
@@ -233,7 +240,7 @@ def pytest_runtest_makereport(
     """Put the little report of each run below a failed assertion."""
     report = yield
     if (session := item.config.stash.get(_SESSION, None)) and session.runs:
-        from loadkit.jobs.testing import complete
+        from loadkit.jobs.testing.reporting import complete
 
         complete(session, item, call, report)
     return report
@@ -244,7 +251,7 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
     session = config.stash.get(_SESSION, None)
     if not session or not session.current:
         return None
-    from loadkit.jobs.testing import compared
+    from loadkit.jobs.testing.reporting import compared
 
     return compared(session, op, left, right)
 
@@ -263,7 +270,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """One table of all load tests."""
     session = None if config.getoption("no_summary", False) else config.stash.get(_SESSION, None)
     if session and (session.runs or session.faults):
-        from loadkit.jobs.testing import summary
+        from loadkit.jobs.testing.reporting import summary
 
         summary(session, terminalreporter)
 
@@ -284,9 +291,9 @@ class _Controller:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the runs that a worker's report carries."""
-        # the name is jobs.testing.CARRIED, which a session without load tests does not import
+        # the name is reporting.CARRIED, which a session without load tests does not import
         if values := getattr(report, "loadkit", None):
-            from loadkit.jobs.testing import unpacked
+            from loadkit.jobs.testing.runs import unpacked
 
             for run in unpacked(values):
                 _session(self._config).keep(run)

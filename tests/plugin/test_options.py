@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-import loadkit.jobs.testing
+import loadkit.jobs.testing.reporting
 from loadkit.jobs.demo import Demo
 from loadkit.report.json import load
 
 pytest_plugins = "pytester"
 
-assert loadkit.jobs.testing, "imported here, or each run within this process would import it anew"
+assert loadkit.jobs.testing.reporting, "imported here, or each run within this process would import it anew"
 
 TESTS = """
 import pytest

@@ -10,12 +10,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-import loadkit.jobs.testing
+import loadkit.jobs.testing.reporting
 from loadkit.jobs.demo import Demo
 
 pytest_plugins = "pytester"
 
-assert loadkit.jobs.testing, "imported here, or each run within this process would import it anew"
+assert loadkit.jobs.testing.reporting, "imported here, or each run within this process would import it anew"
 
 FILE = '''"""Shoppers."""
 from loadkit import Endpoint, Scenario

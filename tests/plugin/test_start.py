@@ -19,10 +19,10 @@ def pytest_sessionfinish(session):
 """
 
 
-def told(pytester: pytest.Pytester) -> dict[str, object]:
+def told(pytester: pytest.Pytester, *arguments: str) -> dict[str, object]:
     """What a pytest in a process of its own has imported at its end."""
     pytester.makeconftest(TOLD)
-    pytester.runpytest_subprocess("-p", "no:hypothesispytest").assert_outcomes(passed=1)
+    pytester.runpytest_subprocess("-p", "no:hypothesispytest", *arguments).assert_outcomes(passed=1)
     found: dict[str, object] = json.loads((pytester.path / "told.json").read_text())
     return found
 
@@ -31,6 +31,18 @@ def test_a_session_that_loads_nothing_imports_nothing_of_loadkit_but_the_plugin(
     pytester.makepyfile("def test_it():\n    assert 1 < 2\n")
 
     assert told(pytester) == {"loaded": ["loadkit", "loadkit.pytest_plugin"], "heavy": [], "threads": 1}
+
+
+def test_a_scenario_file_beside_the_test_is_met_and_costs_little(pytester: pytest.Pytester):
+    pytester.makepyfile(
+        test_it="def test_it():\n    pass\n",
+        scenario_it="from loadkit import Endpoint, Scenario\nbad = Scenario(endpoints=[])\n",
+    )
+
+    found = told(pytester, "test_it.py")
+
+    assert found["heavy"] == []
+    assert "loadkit.jobs.run" not in str(found["loaded"])
 
 
 def test_the_same_where_another_comparison_fails(pytester: pytest.Pytester):

@@ -6,17 +6,16 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import pytest
 from _pytest._code.code import ReprEntryNative, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 
-from loadkit.jobs.testing.fixture import check_applied, missed
-from loadkit.jobs.testing.lock import alone
-from loadkit.jobs.testing.measure import measured, shortened
-from loadkit.jobs.testing.session import LoadSession
 from loadkit.plan.errors import UsageError
-from loadkit.plan.scenario import Scenario
+
+if TYPE_CHECKING:
+    from loadkit.jobs.testing.session import LoadSession
+    from loadkit.plan.scenario import Scenario
 
 
 class FileRead(Protocol):
@@ -76,6 +75,10 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         """Run it under load."""
+        from loadkit.jobs.testing.fixture import check_applied, missed
+        from loadkit.jobs.testing.lock import alone
+        from loadkit.jobs.testing.measure import measured, shortened
+
         session = self._session_of()
         scenario = shortened(self._scenario, session.duration)
         with alone(session.lock):
