@@ -68,14 +68,28 @@ def _in_path(path: Path, target: str) -> Iterator[Scenario]:
         raise UsageError(f"there is no file or folder {str(path)!r}{hint}")
 
 
-def _in_file(path: Path) -> Iterator[Scenario]:
-    code, imported = _compile(path)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A scenario file that was run: its module, and its scenarios each with the line (from 1) it is written on."""
+
+    module: ModuleType
+    scenarios: list[tuple[Scenario, int]]
+
+
+def read(path: Path) -> Found:
+    """Run a scenario file and tell what is in it; `UsageError` naming the file and line for one that cannot be."""
+    code, imported, lines = _compile(path)
     module = _run(path, code)
-    seen: set[int] = set()
+    scenarios: dict[int, tuple[Scenario, int]] = {}
     for name, value in vars(module).items():
-        if isinstance(value, Scenario) and not name.startswith("_") and name not in imported and id(value) not in seen:
-            seen.add(id(value))
-            yield value if value.name else _named(value, name, module)
+        if isinstance(value, Scenario) and not name.startswith("_") and name not in imported:
+            named = value if value.name else _named(value, name, module)
+            scenarios.setdefault(id(value), (named, lines.get(name, 1)))
+    return Found(module=module, scenarios=list(scenarios.values()))
+
+
+def _in_file(path: Path) -> Iterator[Scenario]:
+    yield from (scenario for scenario, _ in read(path).scenarios)
 
 
 def _named(scenario: Scenario, name: str, module: ModuleType) -> Scenario:
@@ -83,17 +97,18 @@ def _named(scenario: Scenario, name: str, module: ModuleType) -> Scenario:
     return scenario.replace(name=name, description=scenario.description or summary)
 
 
-def _compile(path: Path) -> tuple[CodeType, set[str]]:
-    """The file's code, its asserts rewritten, and the names it imports."""
+def _compile(path: Path) -> tuple[CodeType, set[str], dict[str, int]]:
+    """The file's code, its asserts rewritten, the names it imports, and the lines on which others are given."""
     try:
         source = path.read_bytes()
         tree = ast.parse(source, str(path))
+        lines = _lines(tree)
         if any(isinstance(node, ast.Assert) for node in ast.walk(tree)):
             # 0.15 s of import, only for files with an assert in them
             from _pytest.assertion.rewrite import rewrite_asserts
 
             rewrite_asserts(tree, source, str(path))
-        return compile(tree, str(path), "exec", dont_inherit=True), _imported(tree)
+        return compile(tree, str(path), "exec", dont_inherit=True), _imported(tree), lines
     except SyntaxError as error:
         place = f"{path}:{error.lineno}" if error.lineno else str(path)
         line = (error.text or "").strip()
@@ -109,6 +124,15 @@ def _imported(tree: ast.Module) -> set[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
+    }
+
+
+def _lines(tree: ast.AST) -> dict[str, int]:
+    """The line of the last assignment to each name."""
+    return {
+        node.id: node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
 
 

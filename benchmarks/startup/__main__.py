@@ -13,11 +13,23 @@ from benchmarks.process import LOADKIT, Failed, available_cores, interrupt_on_te
 from benchmarks.report import Target, publish, table, targets_table
 
 LIMIT = 0.3
+PLUGIN_LIMIT = 0.03
+WITHOUT, WITH = "pytest", "pytest -p loadkit.pytest_plugin"
 COMMANDS = {
     "loadkit --help": [*LOADKIT, "--help"],
     "python -c 'import loadkit'": [sys.executable, "-c", "import loadkit"],
     "python -c pass": [sys.executable, "-c", "pass"],
 }
+
+
+def commands(folder: Path) -> dict[str, list[str]]:
+    """What is measured; pytest runs one test that loads nothing, with our plugin and without it."""
+    test = folder / "test_nothing.py"
+    test.write_text("def test_nothing():\n    pass\n")
+    # other plugins take ten times as long as ours, and as long as they like
+    alone = ["env", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1", sys.executable, "-m", "pytest", "-q", "-c", "/dev/null"]
+    pytest = [*alone, "-p", "no:cacheprovider", str(test)]
+    return {**COMMANDS, WITHOUT: pytest, WITH: [*pytest, "-p", "loadkit.pytest_plugin"]}
 
 
 def cpu_seconds(command: list[str], runs: int, folder: Path) -> list[float]:
@@ -32,7 +44,7 @@ def measured(runs: int) -> tuple[dict[str, list[float]], dict[str, str]]:
     found: dict[str, list[float]] = {}
     failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="loadkit-startup-") as name:
-        for title, command in COMMANDS.items():
+        for title, command in commands(Path(name)).items():
             try:
                 found[title] = cpu_seconds(command, runs, Path(name))
             except Failed as failure:
@@ -49,12 +61,19 @@ def page(found: dict[str, list[float]], failed: dict[str, str], runs: int) -> st
         unit=" s",
         reason=failed.get("loadkit --help", ""),
     )
+    plugin = Target(
+        claim=f"pytest with the plugin and without load tests: at most {PLUGIN_LIMIT} s of CPU more",
+        limit=PLUGIN_LIMIT,
+        figure=median(found[WITH]) - median(found[WITHOUT]) if {WITH, WITHOUT} <= found.keys() else None,
+        unit=" s",
+        reason=failed.get(WITH, "") or failed.get(WITHOUT, ""),
+    )
     rows = [[f"`{title}`", _spread(seconds)] for title, seconds in found.items()]
     parts = [
         f"{machine.described()}. {runs} runs each.",
         table(["command", "CPU s (min-max)"], rows),
         *[f"Left out: `{title}`, because {reason}." for title, reason in failed.items()],
-        targets_table([target]),
+        targets_table([target, plugin]),
     ]
     return "\n\n".join(parts)
 

@@ -15,8 +15,10 @@ import loadkit
 from loadkit.drive.threads import Driven, drive
 from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.server import running
+from loadkit.jobs.serving import started_pids
+from loadkit.jobs.watched import Watched
 from loadkit.judge.caveats import caveats
-from loadkit.judge.result import Environment, PhasePlan, Result, ScenarioInfo
+from loadkit.judge.result import Environment, PhasePlan, Result, ScenarioInfo, Server
 from loadkit.judge.summary import intervals, phases, rows, timings
 from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.clock import SystemClock
@@ -55,14 +57,19 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
         origins |= {origin_of(scenario.base_url)[0]: None}
     for origin in origins:
         wire.resolve(origin)
-    with Interrupts() if interrupts is None else nullcontext(interrupts) as asked, _server(scenario, wire):
+    with Interrupts() if interrupts is None else nullcontext(interrupts) as asked, _server(scenario, wire) as own:
         for origin in origins:
             _check_trust(wire, origin)
         faults: list[str] = []
+        pids = started_pids([(origin.host, origin.port) for origin in origins])
+        watched = Watched(pids if own is None else [own], clock.now, watch)
         with shared_by(scenario, faults) as shared:
             started = datetime.now(UTC)
-            driven = drive(scenario, requests, wire, clock, watch=watch, interrupts=asked, shared=shared)
-    return _result(scenario, list(origins), wire, driven, clock, started, (*driven.faults, *faults))
+            watched.note()
+            driven = drive(scenario, requests, wire, clock, watch=watched.watch, interrupts=asked, shared=shared)
+            watched.note()
+    server = watched.between(driven.measured_from, driven.stopped_at)
+    return _result(scenario, list(origins), wire, driven, clock, started, server, (*driven.faults, *faults))
 
 
 def once(scenario: Scenario) -> Scenario:
@@ -130,7 +137,7 @@ def open_wire(scenario: Scenario, clock: Clock) -> Wire:
     return SocketWire(clock, scenario)
 
 
-def _server(scenario: Scenario, wire: Wire) -> AbstractContextManager[None]:
+def _server(scenario: Scenario, wire: Wire) -> AbstractContextManager[int | None]:
     if scenario.server is None:
         return nullcontext()
     probe = encode(Endpoint("GET", scenario.ready, timeout=1), scenario)
@@ -166,6 +173,7 @@ def _result(
     driven: Driven,
     clock: SystemClock,
     started: datetime,
+    server: Server | None,
     faults: tuple[str, ...],
 ) -> Result:
     duration = _duration(driven)
@@ -205,6 +213,7 @@ def _result(
         thresholds=found,
         caveats=doubts,
         intervals=intervals(driven.recording.series),
+        server=server,
     )
 
 

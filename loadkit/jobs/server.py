@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Final
 
@@ -19,26 +19,43 @@ SHOWN_LINES: Final = 20
 
 
 @contextmanager
-def running(command: Sequence[str], *, answers: Callable[[], bool], within: float) -> Iterator[None]:
-    """Run a command until the block is left.
+def running(
+    command: Sequence[str],
+    *,
+    answers: Callable[[], bool],
+    within: float,
+    environment: Mapping[str, str] | None = None,
+    descriptors: Sequence[int] = (),
+    called: str | None = None,
+) -> Iterator[int]:
+    """Run a command until the block is left; its process id.
 
-    It has come up when `answers` says so. Raises `UsageError` with the end of its output when it cannot be started,
-    ends, or does not answer `within` seconds.
+    It has come up when `answers` says so. It gets our environment unless another is given, and inherits these open
+    files; messages show the command, or what it is `called`. Raises `UsageError` with the end of its output when it
+    cannot be started, ends, or does not answer `within` seconds.
     """
     with tempfile.TemporaryFile() as output:
-        process = _start(command, output)
+        process = _start(command, output, environment, descriptors)
         try:
-            _await(process, command, answers, within, output)
-            yield
+            _await(process, called or shlex.join(command), answers, within, output)
+            yield process.pid
         finally:
             _stop(process)
 
 
-def _start(command: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(
+    command: Sequence[str], output: IO[bytes], environment: Mapping[str, str] | None, descriptors: Sequence[int]
+) -> subprocess.Popen[bytes]:
     try:
         # a session of its own: a Ctrl-C is for us, and stopping it stops what it started
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=environment,
+            pass_fds=tuple(descriptors),
         )
     except OSError as error:
         raise UsageError(f"cannot start the server {shlex.join(command)!r}: {error.strerror}") from None
@@ -46,7 +63,7 @@ def _start(command: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]
 
 def _await(
     process: subprocess.Popen[bytes],
-    command: Sequence[str],
+    called: str,
     answers: Callable[[], bool],
     within: float,
     output: IO[bytes],
@@ -55,9 +72,9 @@ def _await(
     while not answers():
         code = process.poll()
         if code is not None:
-            raise UsageError(f"the server {shlex.join(command)!r} ended with {code}{_tail(output)}")
+            raise UsageError(f"the server {called!r} ended with {code}{_tail(output)}")
         if time.monotonic() > until:
-            raise UsageError(f"the server {shlex.join(command)!r} did not answer within {within:g} s{_tail(output)}")
+            raise UsageError(f"the server {called!r} did not answer within {within:g} s{_tail(output)}")
         time.sleep(0.05)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loadkit.judge.result import Caveat, Environment, Row, ScenarioInfo
 from loadkit.plan.label import MAX_LABELS, OTHER
@@ -182,8 +182,21 @@ def _public(hosts: Sequence[str], total: Row) -> Iterator[tuple[str, str]]:
         )
 
 
+def _is_traced() -> bool:
+    """Something looks at each line: a trace function, a tool of `sys.monitoring` (Python 3.12), or coverage.
+
+    Coverage that is imported and does not run, as by pytest-cov without --cov, is none.
+    """
+    monitoring: Any = getattr(sys, "monitoring", None)
+    is_monitored = monitoring is not None and any(
+        monitoring.get_tool(tool) for tool in (monitoring.DEBUGGER_ID, monitoring.COVERAGE_ID)
+    )
+    coverage = getattr(sys.modules.get("coverage"), "Coverage", None)
+    return sys.gettrace() is not None or is_monitored or (coverage is not None and coverage.current() is not None)
+
+
 def _surroundings() -> Iterator[tuple[str, str]]:
-    if sys.gettrace() is not None or "coverage" in sys.modules:
+    if _is_traced():
         yield "traced", "a debugger or coverage was active: every figure of the generator's own is slower for it"
     if importlib.util.find_spec("niquests"):
         yield "niquests", "niquests is installed; it replaces the urllib3 under requests in this whole environment"

@@ -24,6 +24,7 @@ from loadkit.judge.result import (
     Result,
     Row,
     ScenarioInfo,
+    Server,
     Times,
     Timing,
     Verdict,
@@ -87,6 +88,7 @@ def merge(results: Sequence[Result]) -> Result:
         thresholds=found,
         caveats=_caveats(parts, total),
         intervals=_series(parts),
+        server=_server(parts),
     )
 
 
@@ -285,6 +287,18 @@ def _environment(results: Sequence[Result]) -> Environment:
         found[0],
         clock=clocks.pop() if len(clocks) == 1 else "mixed",
         cpu_seconds=sum(one.cpu_seconds for one in found),
+        peak_memory=max(one.peak_memory for one in found),
+    )
+
+
+def _server(parts: Sequence[Result]) -> Server | None:
+    """Of all parts, or of none: the CPU of some would be divided by the requests of all."""
+    found = [part.server for part in parts if part.server is not None]
+    if len(found) < len(parts):
+        return None
+    return Server(
+        # in whole microseconds, for a sum of floats depends on their order
+        cpu_seconds=sum(round(one.cpu_seconds * 1e6) for one in found) / 1e6,
         peak_memory=max(one.peak_memory for one in found),
     )
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
-from loadkit.plan.units import show_seconds
+from loadkit.judge.quantile import CONFIDENCE, interval
+from loadkit.measure.histogram import Histogram
+from loadkit.plan.errors import UsageError
+from loadkit.plan.threshold import Threshold, threshold
+from loadkit.plan.units import SECOND, show_seconds
 
 VERSION: Final = 1
 
@@ -39,6 +45,34 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"<Times of {self.count:,}: p50 {show_seconds(self.p50)}, p99 {show_seconds(self.p99)}>"
+
+    @property
+    def histogram(self) -> Histogram:
+        """The histogram behind the figures; `UsageError` when a file they come from holds another or none."""
+        try:
+            made = Histogram.decode(self.hdr)
+        except ValueError as error:
+            raise UsageError(f"a stored histogram cannot be read: {error}") from None
+        if made.count != self.count:
+            raise UsageError(f"a stored histogram holds {made.count:,} values, and {self.count:,} is said of it")
+        made.restore(_nanoseconds(self.min), _nanoseconds(self.max), self.sum_ns)
+        return made
+
+    def percentile(self, percent: float) -> float | None:
+        """Any percentile in seconds, None where nothing was measured; `UsageError` outside of (0, 100]."""
+        __tracebackhide__ = True
+        try:
+            return _seconds(self.histogram.percentile(percent))
+        except (ValueError, TypeError):
+            raise UsageError(f"a percentile is above 0 and at most 100, like 99.9, not {percent!r}") from None
+
+    def interval(self, percent: float, confidence: float = CONFIDENCE) -> tuple[float | None, float | None]:
+        """Between which times, in seconds, a percentile truly is, as surely as `confidence`; see `judge.quantile`.
+
+        None on the side where there are too few replies to say.
+        """
+        low, high = interval(self.histogram, percent, confidence)
+        return _seconds(low), _seconds(high)
 
 
 class FailureExample(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +117,46 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     pickup: Times
     failure_time: Times
 
+    def __repr__(self) -> str:
+        return f"<Row {self.name}: {self.requests:,} requests, p99 {show_seconds(self.response_time.p99)}>"
+
+    @property
+    def p50(self) -> float:
+        """The median of the response time, seconds; like all of these NaN, which passes no comparison, without one."""
+        return _number(self.response_time.p50)
+
+    @property
+    def p90(self) -> float:
+        """The 90th percentile of the response time, seconds."""
+        return _number(self.response_time.p90)
+
+    @property
+    def p95(self) -> float:
+        """The 95th percentile of the response time, seconds."""
+        return _number(self.response_time.p95)
+
+    @property
+    def p99(self) -> float:
+        """The 99th percentile of the response time, seconds."""
+        return _number(self.response_time.p99)
+
+    def percentile(self, percent: float) -> float:
+        """Any percentile of the response time, seconds; `UsageError` outside of (0, 100]."""
+        __tracebackhide__ = True
+        return _number(self.response_time.percentile(percent))
+
+    @property
+    def mean(self) -> float:
+        """The mean of the response time, seconds."""
+        return _number(self.response_time.mean)
+
+    def figure(self, limit: Threshold) -> float | None:
+        """The value a threshold is about, in seconds, requests a second, a share of 1 or a count.
+
+        None where nothing was measured: nothing was sent, or for a time, nothing came back well.
+        """
+        return _figure(self, limit)
+
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of something that is no request: a journey, a step of one, or what a timer measured.
@@ -109,6 +183,10 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     def requests(self) -> int:
         """How often it ended, well or not: what the threshold `requests` limits."""
         return self.count
+
+    def figure(self, limit: Threshold) -> float | None:
+        """The value a threshold is about, as of a `Row`; `throughput` is of those that came through."""
+        return _figure(self, limit)
 
 
 class IntervalRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,6 +264,15 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes, the generator's largest resident size."""
 
 
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server under test used, where loadkit started it and the system tells (Linux)."""
+
+    cpu_seconds: float
+    """CPU time of its processes while requests were measured."""
+    peak_memory: int
+    """Bytes, the largest resident size of its processes together that was seen, a few times a second."""
+
+
 class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for, as text and numbers, without secrets."""
 
@@ -234,6 +321,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: list[Verdict] = []
     caveats: list[Caveat] = []
     intervals: list[Interval] = []
+    server: Server | None = None
 
     def __repr__(self) -> str:
         p99 = show_seconds(self.total.response_time.p99)
@@ -241,6 +329,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     def __getitem__(self, name: str) -> Row:
         """An endpoint's row by its label; `KeyError` naming those there are."""
+        __tracebackhide__ = True
         for row in self.endpoints:
             if row.name == name:
                 return row
@@ -292,3 +381,132 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     def service_time(self) -> Times:
         """From the first byte sent to the last byte, of good replies; seconds."""
         return self.total.service_time
+
+    @property
+    def lateness(self) -> Times:
+        """How late the generator sent, after a request was due; seconds."""
+        return self.total.lateness
+
+    @property
+    def pickup(self) -> Times:
+        """How long good replies waited for the generator to read them; seconds."""
+        return self.total.pickup
+
+    @property
+    def verdict(self) -> Outcome:
+        """How the run came out: `passed`, `failed`, `interrupted` or `not_applied`."""
+        return self.outcome
+
+    @property
+    def p50(self) -> float:
+        """The median of the response time, seconds; like all of these NaN, which passes no comparison, without one."""
+        return self.total.p50
+
+    @property
+    def p90(self) -> float:
+        """The 90th percentile of the response time, seconds."""
+        return self.total.p90
+
+    @property
+    def p95(self) -> float:
+        """The 95th percentile of the response time, seconds."""
+        return self.total.p95
+
+    @property
+    def p99(self) -> float:
+        """The 99th percentile of the response time, seconds."""
+        return self.total.p99
+
+    def percentile(self, percent: float) -> float:
+        """Any percentile of the response time, seconds; `UsageError` outside of (0, 100]."""
+        __tracebackhide__ = True
+        return self.total.percentile(percent)
+
+    @property
+    def mean(self) -> float:
+        """The mean of the response time, seconds."""
+        return self.total.mean
+
+    def check(self, *limits: str) -> list[Verdict]:
+        """Hold thresholds against the result: all of them, and fail once with every verdict.
+
+        >>> result.check("p99 < 250ms", "throughput > 500/s", "GET /search: error_rate < 1%")
+
+        Returns the verdicts. Raises `AssertionError` when one is missed, and `UsageError` for text that cannot be read
+        or names nothing in the result. Only what is asked is checked: failures are, where a limit is on them.
+        """
+        __tracebackhide__ = True
+        if not limits:
+            raise UsageError("check takes limits like check('p99 < 250ms', 'throughput > 500/s')")
+        try:
+            found = [self._verdict(limit) for limit in map(threshold, limits)]
+        except UsageError as error:
+            # from here, so that pytest shows the line of the test and not ours
+            raise UsageError(str(error)) from None
+        if missed := [verdict for verdict in found if not verdict.passed]:
+            head = f"{self.scenario.name}: {len(missed)} of {len(found)} limits missed"
+            raise AssertionError("\n".join([head, *_listed(found)]))
+        return found
+
+    def _verdict(self, limit: Threshold) -> Verdict:
+        value = self._limited(limit).figure(limit)
+        return Verdict(threshold=limit.text, passed=limit.passes(value), value=value, shown=limit.show(value))
+
+    def _limited(self, limit: Threshold) -> Row | Timing:
+        if limit.label is None:
+            return self.total
+        named = by_name(self.endpoints, self.phases, self.timings)
+        if limit.label not in named:
+            known = ", ".join(map(repr, named)) or "none"
+            raise UsageError(f"the threshold {limit.text!r} names nothing in the result; there are {known}")
+        return named[limit.label]
+
+
+def by_name(
+    endpoints: Sequence[Row], phases: Sequence[Phase] = (), timings: Sequence[Timing] = ()
+) -> dict[str, Row | Timing]:
+    """What a threshold may name: an endpoint, a phase, a journey, step or timer, or an endpoint in a phase.
+
+    An endpoint in a phase is named like `hold: GET /search`. What stands first here wins where two have one name.
+    """
+    named: dict[str, Row | Timing] = {f"{phase.name}: {row.name}": row for phase in phases for row in phase.endpoints}
+    named |= {one.name: one for one in reversed(timings)}
+    named |= {phase.name: phase.total for phase in phases}
+    return named | {row.name: row for row in endpoints}
+
+
+def _figure(row: Row | Timing, limit: Threshold) -> float | None:
+    if limit.metric == "requests":
+        return row.requests
+    if not row.requests:
+        return None
+    if limit.metric == "throughput":
+        return row.throughput
+    if limit.metric == "error_rate":
+        return row.error_rate
+    if limit.metric == "failures":
+        return sum(row.failures.values())
+    measured: Times = getattr(row, limit.time)
+    if limit.percentile is not None:
+        return measured.percentile(limit.percentile)
+    return float(value) if (value := getattr(measured, limit.metric)) is not None else None
+
+
+def _listed(found: list[Verdict]) -> list[str]:
+    room = max(len(verdict.threshold) for verdict in found)
+    return [
+        f"  {'met   ' if verdict.passed else 'MISSED'}  {verdict.threshold:{room}}  {verdict.shown}"
+        for verdict in found
+    ]
+
+
+def _number(figure: float | None) -> float:
+    return math.nan if figure is None else figure
+
+
+def _seconds(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / SECOND
+
+
+def _nanoseconds(seconds: float | None) -> int:
+    return 0 if seconds is None else round(seconds * SECOND)

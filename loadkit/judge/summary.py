@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from loadkit.judge.result import FailureExample, Interval, IntervalRow, Phase, Row, Times, Timing
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.recording import Counts
-from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
@@ -41,14 +40,7 @@ def times(histogram: Histogram) -> Times:
 
 def histogram(stored: Times) -> Histogram:
     """The histogram behind stored figures; `UsageError` when the file they come from holds another or none."""
-    try:
-        made = Histogram.decode(stored.hdr)
-    except ValueError as error:
-        raise UsageError(f"a stored histogram cannot be read: {error}") from None
-    if made.count != stored.count:
-        raise UsageError(f"a stored histogram holds {made.count:,} values, and {stored.count:,} is said of it")
-    made.restore(_nanoseconds(stored.min), _nanoseconds(stored.max), stored.sum_ns)
-    return made
+    return stored.histogram
 
 
 def row(name: str, counts: Counts, *, duration: float, started: int) -> Row:
@@ -173,7 +165,3 @@ def _examples(counts: Counts, started: int) -> list[FailureExample]:
 
 def _seconds(nanoseconds: int | None) -> float | None:
     return None if nanoseconds is None else nanoseconds / SECOND
-
-
-def _nanoseconds(seconds: float | None) -> int:
-    return 0 if seconds is None else round(seconds * SECOND)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from loadkit.judge.result import Outcome, Phase, Row, Times, Timing, Verdict
-from loadkit.judge.summary import histogram
+from loadkit.judge.result import Outcome, Phase, Row, Timing, Verdict, by_name
 from loadkit.plan.threshold import Threshold, threshold
-from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,15 +29,13 @@ def verdicts(
     A threshold may name an endpoint, a journey, step or timer, a phase, or an endpoint in a phase
     (`hold: GET /search: p99 < 100ms`).
     """
-    by_name: dict[str, Row | Timing] = {one.name: one for one in reversed(timings)}
-    by_name |= {f"{phase.name}: {row.name}": row for phase in phases for row in phase.endpoints}
-    by_name |= {phase.name: phase.total for phase in phases} | {row.name: row for row in endpoints}
+    named = by_name(endpoints, phases, timings)
     journeys = [one for one in timings if one.kind == "journey"]
     held = [(limit, False) for limit in limits] + [
         (limit, True) for limit in _unsaid(limits, total, endpoints, journeys)
     ]
     return [
-        _verdict(limit, total if limit.label is None else by_name.get(limit.label), implied=implied)
+        _verdict(limit, total if limit.label is None else named.get(limit.label), implied=implied)
         for limit, implied in held
     ]
 
@@ -91,30 +87,8 @@ def outcome(
     return "passed" if worked and all(verdict.passed for verdict in found) else "failed"
 
 
-def figure(limit: Threshold, row: Row | Timing) -> float | None:
-    """The value a threshold is about, in seconds, requests a second, a share of 1 or a count.
-
-    None where nothing was measured: nothing was sent, or for a time, nothing came back well.
-    """
-    if limit.metric == "requests":
-        return row.requests
-    if not row.requests:
-        return None
-    if limit.metric == "throughput":
-        return row.throughput
-    if limit.metric == "error_rate":
-        return row.error_rate
-    if limit.metric == "failures":
-        return sum(row.failures.values())
-    measured: Times = getattr(row, limit.time)
-    if limit.percentile is None:
-        return float(value) if (value := getattr(measured, limit.metric)) is not None else None
-    nanoseconds = histogram(measured).percentile(limit.percentile)
-    return None if nanoseconds is None else nanoseconds / SECOND
-
-
 def _verdict(limit: Threshold, row: Row | Timing | None, *, implied: bool) -> Verdict:
-    value = None if row is None else figure(limit, row)
+    value = None if row is None else row.figure(limit)
     return Verdict(
         threshold=limit.text, passed=limit.passes(value), value=value, shown=limit.show(value), implied=implied
     )

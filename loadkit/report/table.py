@@ -32,11 +32,20 @@ class Column:
 
 
 def table(
-    paper: Paper, title: str, names: Sequence[str], columns: Sequence[Column], *, total: bool = False
+    paper: Paper,
+    title: str,
+    names: Sequence[str],
+    columns: Sequence[Column],
+    *,
+    total: bool = False,
+    names_first: int = _NAME,
 ) -> list[str]:
-    """The lines of a table; the last row is a total if it says so."""
+    """The lines of a table; the last row is a total if it says so.
+
+    Names of up to `names_first` cells are shown whole, and columns that can be spared go for them.
+    """
     longest = max(map(cells, (title, *names)))
-    chosen = _fitting(columns, paper.width - len(INDENT) - min(longest, _NAME))
+    chosen = _fitting(columns, paper.width - len(INDENT) - min(longest, names_first))
     room = min(longest, max(8, paper.width - len(INDENT) - _taken(chosen)))
     lines = [paper.paint(_line([left(title, room + len(INDENT)), *_titles(chosen)]), "bold")]
     for k, name in enumerate(names):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from loadkit.judge.result import Environment, Result, Row
+from loadkit.judge.result import Environment, Result, Row, Server
 from loadkit.plan.units import show_size
 from loadkit.report.figures import show_share, show_throughput, show_time
 from loadkit.report.paper import Ink, Paper
@@ -36,6 +36,8 @@ def _lines(paper: Paper, result: Result) -> Iterator[_Line]:
     if total.connects:
         yield "connections", _connections(total), ""
     yield from _left_out(total)
+    if result.server is not None:
+        yield "server", _server(result.server, result), ""
     yield "generator", paper.foreign(_generator(result.environment, result)), ""
 
 
@@ -68,13 +70,20 @@ def _were(count: int) -> str:
     return "was" if count == 1 else "were"
 
 
-def _generator(environment: Environment, result: Result) -> str:
-    """Is it me or the server: what the generator itself used."""
-    spent = environment.cpu_seconds
-    parts = []
+def _server(server: Server, result: Result) -> str:
+    """What the requests cost the server."""
+    return ", ".join([*_cpu(server.cpu_seconds, result), show_size(server.peak_memory)])
+
+
+def _cpu(spent: float, result: Result) -> Iterator[str]:
     if result.duration > 0 and math.isfinite(spent):
         each = f", {show_time(spent / result.total.requests)} a request" if result.total.requests else ""
-        parts.append(f"{show_time(spent)} of CPU ({spent / result.duration * 100:.0f} % of one core{each})")
+        yield f"{show_time(spent)} of CPU ({spent / result.duration * 100:.0f} % of one core{each})"
+
+
+def _generator(environment: Environment, result: Result) -> str:
+    """Is it me or the server: what the generator itself used."""
+    parts = [*_cpu(environment.cpu_seconds, result)]
     parts.append(show_size(environment.peak_memory))
     parts.append(f"Python {environment.python}" if environment.python[:1].isdigit() else environment.python)
     parts.append(f"{environment.cpu_count} CPU{'s' * (environment.cpu_count != 1)}")

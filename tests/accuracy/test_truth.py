@@ -275,8 +275,10 @@ def test_the_capture_agrees_with_the_delays_the_server_made(tmp_path: Path):
     found = read(file, server.port)
     # 2 ms and an exponential time of mean 3 ms
     planned = {percent: 0.002 - 0.003 * math.log1p(-percent / 100) for percent in (50, 90, 99)}
-    noted, wire = percentiles(server.delays), percentiles(service_times(found.exchanges))
+    times = service_times(found.exchanges)
+    noted, wire = percentiles(server.delays), percentiles(times)
     assert server.answered == len(found.exchanges) == 2000
     assert noted == pytest.approx(planned, rel=0.05)
     assert wire == pytest.approx(noted, rel=0.05)
-    assert all(wire[percent] > noted[percent] for percent in wire)
+    # the server waits at least 2 ms between the two; packets are stamped to the microsecond
+    assert min(times) > 1_990_000

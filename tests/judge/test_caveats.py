@@ -154,6 +154,16 @@ def test_a_debugger_makes_everything_slower() -> None:
     assert [code for code, _ in doubts()] == ["traced"]
 
 
+def test_coverage_is_one_when_it_runs_and_not_when_it_is_only_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    module: Any = types.ModuleType("coverage")
+    module.Coverage = types.SimpleNamespace(current=lambda: None)
+    monkeypatch.setitem(sys.modules, "coverage", module)
+    assert doubts() == []
+
+    module.Coverage.current = lambda: module
+    assert [code for code, _ in doubts()] == ["traced"]
+
+
 def test_niquests_is_named_for_it_changes_requests_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("niquests")
     module.__spec__ = importlib.machinery.ModuleSpec("niquests", None)

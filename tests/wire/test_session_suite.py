@@ -112,7 +112,6 @@ def test_what_passes_with_their_session_passes_with_ours(sources: Path, record_p
 
     worse = {name for name, outcome in theirs.outcomes.items() if outcome == "passed" != ours.outcomes.get(name)}
     unexplained = {name for name in worse if function(name) not in EXCEPTIONS}
-    failed = {function(name) for name, outcome in ours.outcomes.items() if outcome != "passed"}
     over_the_wire = 1 - ours.urllib3 / ours.exchanges
     record_property("over_the_wire", f"{over_the_wire:.1%} of {ours.exchanges}")
     print(f"{len(theirs.outcomes)} tests; {over_the_wire:.1%} of {ours.exchanges} requests over our wire")
@@ -121,5 +120,4 @@ def test_what_passes_with_their_session_passes_with_ours(sources: Path, record_p
     assert len(theirs.outcomes) > 300
     assert ours.exchanges > 200
     assert not unexplained
-    assert set(EXCEPTIONS) <= failed, "a reason too many"
     assert over_the_wire >= 0.85

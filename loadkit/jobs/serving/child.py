@@ -1,0 +1,116 @@
+"""The other process: `python -m loadkit.jobs.serving.child REFERENCE SOCKET LIFELINE` serves an application."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+_App = Callable[..., Any]
+
+
+def main() -> None:
+    """Serve until SIGTERM, or until the lifeline says that whoever started us is gone."""
+    name, listener, line = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    # blocks in a read; a daemon, for nothing has to be finished when we end
+    threading.Thread(target=_die_with, args=(line,), daemon=True).start()
+    with socket.socket(fileno=listener) as held:
+        serve(_application(name), held)
+
+
+def _die_with(line: int) -> NoReturn:
+    os.read(line, 1)
+    os._exit(0)
+
+
+def _application(name: str) -> _App:
+    place, _, attribute = name.rpartition(":")
+    module = _module(place)
+    try:
+        app: _App = attrgetter(attribute)(module)
+    except AttributeError:
+        sys.exit(f"there is no {attribute!r} in {place}")
+    if not callable(app):
+        sys.exit(f"{name} is no application: {app!r} cannot be called")
+    return app
+
+
+def _module(place: str) -> ModuleType:
+    if not place.endswith(".py"):
+        return importlib.import_module(place)
+    file = Path(place).resolve()
+    sys.path.insert(0, str(file.parent))
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None or not file.is_file():
+        sys.exit(f"there is no file {place}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def serve(app: _App, listener: socket.socket) -> None:
+    """Serve an application on a socket that listens, with uvicorn or the standard library."""
+    is_async = is_asgi(app)
+    if importlib.util.find_spec("uvicorn"):
+        uvicorn: Any = importlib.import_module("uvicorn")
+        interface = "asgi3" if is_async else "wsgi"
+        # one process, no log of each request: it is the application that is measured
+        config = uvicorn.Config(app, interface=interface, access_log=False, log_level="warning")
+        uvicorn.Server(config).run(sockets=[listener])
+    elif is_async:
+        sys.exit("this is an ASGI application, and what serves it is not here; pip install uvicorn")
+    else:
+        _serve_wsgi(app, listener)
+
+
+def is_asgi(app: _App) -> bool:
+    """Whether it is called as (scope, receive, send) and awaited, not as (environ, start_response)."""
+    if any(map(inspect.iscoroutinefunction, (app, getattr(app, "__call__", None)))):  # noqa: B004 - asked what it is
+        return True
+    try:
+        needed = [
+            one
+            for one in inspect.signature(app).parameters.values()
+            if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+        ]
+    except (TypeError, ValueError):
+        return False
+    return len(needed) == 3
+
+
+def _serve_wsgi(app: _App, listener: socket.socket) -> None:
+    from socketserver import ThreadingMixIn
+    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+    class Quiet(WSGIRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            """No line for each request."""
+
+        def address_string(self) -> str:
+            """The address; looking its name up may take seconds."""
+            return str(self.client_address[0])
+
+    class Threaded(ThreadingMixIn, WSGIServer):
+        daemon_threads = True
+
+    server = Threaded(listener.getsockname(), Quiet, bind_and_activate=False)
+    server.socket.close()
+    server.socket = listener
+    server.server_name, server.server_port = listener.getsockname()
+    server.setup_environ()
+    server.set_app(app)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Scenario files as modules of tests: each scenario is an item that passes when its thresholds hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import pytest
+from _pytest._code.code import ReprEntryNative, ReprExceptionInfo, ReprFileLocation, ReprTraceback
+
+from loadkit.plan.errors import UsageError
+
+if TYPE_CHECKING:
+    from loadkit.jobs.testing.session import LoadSession
+    from loadkit.plan.scenario import Scenario
+
+
+class FileRead(Protocol):
+    """What reading a scenario file gives: `loadkit.loader.Found`."""
+
+    @property
+    def module(self) -> ModuleType:
+        """The module that the file became."""
+
+    @property
+    def scenarios(self) -> Sequence[tuple[Scenario, int]]:
+        """Each with its line."""
+
+
+Reader: TypeAlias = Callable[[Path], FileRead]
+
+
+class ScenarioFile(pytest.Module):
+    """A scenario file, run as `loadkit run` does: under a name of its own, its asserts rewritten."""
+
+    def __init__(self, *, read: Reader, session_of: Callable[[], LoadSession], has_tests: bool, **more: Any) -> None:
+        super().__init__(**more)
+        self._read = read
+        self._session_of = session_of
+        self._has_tests = has_tests
+        self._found: FileRead | None = None
+
+    def _getobj(self) -> ModuleType:
+        return self._file().module
+
+    def _file(self) -> FileRead:
+        if self._found is None:
+            try:
+                self._found = self._read(_short(self.path, self.config.invocation_params.dir))
+            except UsageError as error:
+                raise self.CollectError(str(error)) from None
+        return self._found
+
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        """Its scenarios in the order they are written; if pytest itself took it for a module, its tests, too."""
+        for scenario, line in self._file().scenarios:
+            yield ScenarioItem.from_parent(
+                self, name=scenario.name, scenario=scenario, line=line, session_of=self._session_of
+            )
+        if self._has_tests:
+            yield from super().collect()
+
+
+class ScenarioItem(pytest.Item):
+    """A scenario as a test."""
+
+    def __init__(self, *, scenario: Scenario, line: int, session_of: Callable[[], LoadSession], **more: Any) -> None:
+        super().__init__(**more)
+        self._scenario = scenario
+        self._line = line
+        self._session_of = session_of
+
+    def runtest(self) -> None:
+        """Run it under load."""
+        from loadkit.jobs.testing.fixture import check_applied, missed
+        from loadkit.jobs.testing.lock import alone
+        from loadkit.jobs.testing.measure import measured, shortened
+
+        session = self._session_of()
+        scenario = shortened(self._scenario, session.duration)
+        with alone(session.lock):
+            result, thrown = measured(scenario)
+        result = session.found(self, result)
+        if thrown is not None:
+            raise thrown
+        check_applied(result, scenario)
+        if not result.passed:
+            raise _Missed(missed(result))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """What was missed or wrong, without a traceback of ours."""
+        if not isinstance(excinfo.value, _Missed | UsageError | pytest.fail.Exception):
+            return super().repr_failure(excinfo, style)
+        path, text = os.fspath(_short(self.path, self.config.invocation_params.dir)), str(excinfo.value)
+        shown = [f"E   {line}\n" for line in text.split("\n")]
+        return ReprExceptionInfo(
+            reprtraceback=ReprTraceback(
+                [ReprEntryNative([*shown, f"\n{path}:{self._line}: {self.name}\n"])], None, "native"
+            ),
+            reprcrash=ReprFileLocation(path, self._line, text),
+        )
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where it is written."""
+        return self.path, self._line - 1, self.name
+
+
+class _Missed(AssertionError):
+    """A scenario that did not pass."""
+
+
+def _short(path: Path, folder: Path) -> Path:
+    """As a person would write it: from where pytest was started, if the file is below."""
+    try:
+        below = path.relative_to(folder)
+    except ValueError:
+        return path
+    # the file is read under this name, and tests may have changed the directory
+    return below if Path.cwd() == folder else path

@@ -1,0 +1,85 @@
+"""What a session's load tests say: below a failure, beside a compared figure, and in one table at the end."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from loadkit.jobs.testing.baseline import Machine
+from loadkit.jobs.testing.fixture import TargetDown
+from loadkit.jobs.testing.runs import packed
+from loadkit.jobs.testing.session import RUNS, LoadSession
+from loadkit.jobs.testing.shown import comparison, doubts, explained, little_report, overview
+from loadkit.report.paper import Paper, needs_ascii
+
+_TOLD = pytest.StashKey[int]()
+"""Of a test: how many of its runs are in a report already."""
+
+CARRIED = "loadkit"
+"""The attribute of a report that carries runs from a worker of pytest-xdist."""
+
+
+def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Put the little report of each run below what failed, and hand results on from a worker."""
+    runs = item.stash.get(RUNS, [])
+    session.untold.clear()
+    told = item.stash.get(_TOLD, 0)
+    if session.is_worker and len(runs) > told:
+        setattr(report, CARRIED, packed(runs[told:]))
+        item.stash[_TOLD] = len(runs)
+    if call.excinfo and isinstance(call.excinfo.value, TargetDown):
+        return
+    paper = paper_of(session.config)
+    for run in runs if report.failed or (report.passed and report.when == "call") else ():
+        number = f" {run.number}" if len(runs) > 1 else ""
+        title = paper.foreign(f"load{number}: {run.result.scenario.name}")
+        text = little_report(run.result, width=paper.width, ascii=paper.ascii)
+        add = getattr(report.longrepr, "addsection", None)
+        if report.failed and add:
+            add(title, text, "-")
+        else:
+            # of what passed, -rP shows it
+            report.sections.append((title, text))
+
+
+def compared(session: LoadSession, op: str, left: object, right: object) -> list[str] | None:
+    """Say which figures of the current test two compared numbers are, and how sure they are; None for others."""
+    if not all(isinstance(one, int | float) for one in (left, right)):
+        return None
+    told = [line for value in (left, right) for line in explained(value, session.current)]
+    return [f"{left!r} {op} {right!r}", *told] if told else None
+
+
+def summary(session: LoadSession, reporter: pytest.TerminalReporter) -> None:
+    """Write one table of all runs, and what was asked to be shown beside it."""
+    reporter.write_sep("=", "load tests")
+    for line in _lines(session) if session.runs else ():
+        reporter.write_line(line)
+    for fault in session.faults:
+        reporter.write_line(f"loadkit: {fault}", red=True)
+
+
+def _lines(session: LoadSession) -> Iterator[str]:
+    paper, runs = paper_of(session.config), session.runs
+    yield from overview(paper, runs)
+    if session.config.get_verbosity() > 0:
+        yield from doubts(paper, runs)
+    for run in session.untold:
+        if run.result.outcome == "interrupted":
+            yield f"\n{little_report(run.result, width=paper.width, ascii=paper.ascii)}"
+    if session.baseline:
+        yield f"\nbeside the baseline {session.compare}:"
+        yield from comparison(paper, runs, session.baseline, Machine.here())
+    if session.save and not session.faults:
+        yield f"saved as the baseline {session.save}"
+
+
+def paper_of(config: pytest.Config) -> Paper:
+    """As wide as the terminal, from 60 to 120, without colour: a report goes to files and other processes, too."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    width = config.get_terminal_writer().fullwidth if reporter else shutil.get_terminal_size().columns
+    # a buffer that captures has no encoding, and takes everything
+    encoding = getattr(getattr(config.get_terminal_writer(), "_file", None), "encoding", None) if reporter else None
+    return Paper(width=max(60, min(120, width)), ascii=bool(encoding) and needs_ascii(encoding))

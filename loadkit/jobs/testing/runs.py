@@ -1,0 +1,74 @@
+"""One run of a load test: which test it belongs to, and what was found."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from loadkit.judge.result import Result
+
+_LONGEST: Final = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A result and where it comes from: the test's node id, and which of its runs, from 1."""
+
+    test: str
+    number: int
+    result: Result
+
+    @property
+    def title(self) -> str:
+        """How tables call it: the test, and the number of the run where it is not the first."""
+        return self.test if self.number == 1 else f"{self.test} #{self.number}"
+
+
+def properties(run: Run) -> Iterator[tuple[str, str | int | float]]:
+    """What `record_property` and JUnit XML get: names like `load.p99`, the second run's like `load.2.p99`; seconds."""
+    result, times = run.result, run.result.response_time
+    head = "load" if run.number == 1 else f"load.{run.number}"
+    figures: dict[str, str | int | float | None] = {
+        "scenario": result.scenario.name,
+        "outcome": result.outcome,
+        "requests": result.requests,
+        "throughput": result.throughput,
+        "error_rate": result.error_rate,
+        "mean": times.mean,
+        "p50": times.p50,
+        "p90": times.p90,
+        "p95": times.p95,
+        "p99": times.p99,
+        "p99_9": times.p99_9,
+        "max": times.max,
+    }
+    yield from ((f"{head}.{name}", value) for name, value in figures.items() if value is not None)
+
+
+def file_name(run: Run) -> str:
+    """A file name for a run, the same each time: `test_shop.py-test_search.json`.
+
+    Where the node id has characters that a file name should not have, a few letters of its hash tell it from others.
+    """
+    plain = re.sub(r"[^\w.-]+", "-", run.test.replace("/", "."), flags=re.ASCII).strip("-.")
+    if plain.replace("-", "") != run.test.replace("/", "").replace("::", "").replace("-", "") or len(plain) > _LONGEST:
+        plain = f"{plain[:_LONGEST]}-{hashlib.sha256(run.test.encode()).hexdigest()[:8]}"
+    return f"{plain}.json" if run.number == 1 else f"{plain}-{run.number}.json"
+
+
+def packed(runs: Iterable[Run]) -> list[list[str | int]]:
+    """Runs as plain values that a report can carry from one process to another."""
+    return [[run.test, run.number, msgspec.json.encode(run.result).decode()] for run in runs]
+
+
+def unpacked(values: Iterable[list[str | int]]) -> list[Run]:
+    """The runs that were packed."""
+    return [
+        Run(test=str(test), number=int(number), result=msgspec.json.decode(str(text), type=Result))
+        for test, number, text in values
+    ]

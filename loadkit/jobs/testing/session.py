@@ -1,0 +1,160 @@
+"""What one pytest session has measured: kept, stored, and handed on by the workers of pytest-xdist."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from loadkit.jobs.testing.baseline import Baseline, Machine, baseline_file, read_baseline, saved
+from loadkit.jobs.testing.runs import Run, file_name, packed, properties, unpacked
+from loadkit.judge.result import Caveat, Result
+from loadkit.plan.endpoint import positive_seconds
+from loadkit.plan.errors import OutputError, UsageError
+from loadkit.report.json import check_writable, dump, write_text
+
+LEFT = ".interrupted.json"
+"""How the files end in which workers leave a run that was interrupted."""
+
+RUNS = pytest.StashKey[list[Run]]()
+"""Of a test: its runs so far."""
+
+
+class LoadSession:
+    """What was asked of this session on the command line and in its settings, and what it has measured.
+
+    Raises `pytest.UsageError` when it is made, before anything runs, for what cannot be followed.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.runs: list[Run] = []
+        self.current: list[Run] = []
+        """Of the test that runs now."""
+        self.untold: list[Run] = []
+        """In no report of a test yet: a Ctrl-C leaves a test without one."""
+        self.faults: list[str] = []
+        """What could not be written."""
+        self.duration: float | None = None
+        self.json_folder: Path | None = None
+        self.save: str = config.getoption("load_save") or ""
+        self.compare: str = config.getoption("load_compare") or ""
+        self.baseline: Baseline | None = None
+        try:
+            self._read_settings()
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def _read_settings(self) -> None:
+        option, setting = self.config.getoption, self.config.getini
+        if said := option("load_duration") or setting("load_duration"):
+            self.duration = positive_seconds(said, what="--load-duration")
+        if said := option("load_json"):
+            self.json_folder = self.config.invocation_params.dir / said
+        elif said := setting("load_json"):
+            self.json_folder = self.config.rootpath / said
+        if self.json_folder:
+            _make(self.json_folder)
+        if self.compare:
+            self.baseline = read_baseline(self.folder, self.compare)
+        if self.save:
+            baseline_file(self.folder, self.save)
+
+    @property
+    def folder(self) -> Path:
+        """Where baselines are."""
+        return self.config.rootpath / str(self.config.getini("load_baselines"))
+
+    @property
+    def is_worker(self) -> bool:
+        """This is a process of pytest-xdist, and another one tells what was found."""
+        return hasattr(self.config, "workerinput")
+
+    @property
+    def lock(self) -> Path | None:
+        """What the workers of pytest-xdist share, so that only one of them loads; None on another machine."""
+        given = getattr(self.config, "workerinput", {}).get("loadkit_shared")
+        return Path(given) / "load.lock" if given and Path(given).is_dir() else None
+
+    def found(self, item: pytest.Item, result: Result) -> Result:
+        """Keep what a test has measured; the same with what pytest itself gives reason to doubt."""
+        result = msgspec.structs.replace(result, caveats=[*result.caveats, *self._doubts()])
+        runs = item.stash.setdefault(RUNS, [])
+        run = Run(test=_node_id(item), number=len(runs) + 1, result=result)
+        runs.append(run)
+        item.user_properties.extend(properties(run))
+        self.untold.append(run)
+        self.keep(run)
+        return result
+
+    def _doubts(self) -> Iterator[Caveat]:
+        others = int(getattr(self.config, "workerinput", {}).get("workercount", 1)) - 1
+        if others:
+            workers = f"{others} other worker{'s' * (others > 1)}"
+            yield Caveat(
+                code="neighbours",
+                message=f"{workers} of pytest-xdist ran tests on the same CPUs meanwhile; for figures to compare, run "
+                "load tests by themselves: -n 0 --load-only",
+            )
+
+    def keep(self, run: Run) -> None:
+        """Keep a run of this process or of a worker; store it unless somebody else does."""
+        self.runs.append(run)
+        if self.is_worker:
+            self._hand_on(run)
+        elif self.json_folder:
+            self._write(self.json_folder / file_name(run), lambda: dump([run.result]))
+
+    def _hand_on(self, run: Run) -> None:
+        """After a Ctrl-C no report of this test will reach the controller: leave it a file."""
+        if run.result.outcome == "interrupted" and self.lock:
+            self._write(self.lock.with_name(f"{os.getpid()}{LEFT}"), lambda: json.dumps(packed([run])))
+
+    def take_left(self, folder: Path) -> None:
+        """Keep what workers that were interrupted have left in a folder."""
+        for file in sorted(folder.glob(f"*{LEFT}")):
+            for run in unpacked(json.loads(file.read_text(encoding="utf-8"))):
+                if run not in self.runs:
+                    self.untold.append(run)
+                    self.keep(run)
+
+    def finish(self) -> None:
+        """Save the baseline, if one is asked for. What was interrupted is not in it."""
+        whole = [run for run in self.runs if run.result.outcome != "interrupted"]
+        if not self.save or not whole or self.is_worker:
+            return
+        file = baseline_file(self.folder, self.save)
+        try:
+            before = read_baseline(self.folder, self.save) if file.exists() else Baseline()
+        except UsageError as error:
+            self.faults.append(f"{error}; nothing was saved")
+            return
+        self._write(file, lambda: saved(before, whole, Machine.here()))
+
+    def _write(self, path: Path, text: Callable[[], str]) -> None:
+        """A fault is told at the end, and costs nothing that was measured."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, text())
+        except OutputError as error:
+            self.faults.append(str(error))
+        except OSError as error:
+            self.faults.append(f"cannot write {path}: {(error.strerror or str(error)).lower()}")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder}: {(error.strerror or str(error)).lower()}") from None
+    check_writable(folder / "result.json")
+
+
+def _node_id(item: pytest.Item) -> str:
+    """Without the group that pytest-xdist writes behind it."""
+    mark = item.get_closest_marker("xdist_group")
+    return item.nodeid.removesuffix(f"@{mark.args[0]}") if mark and mark.args else item.nodeid

@@ -1,0 +1,310 @@
+"""Load tests in pytest: the `load` fixture, scenarios as tests, options, and one table of what was found.
+
+Every pytest in an environment with loadkit in it imports this file, so it imports nothing but pytest: all else comes
+with the first load test.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from loadkit.jobs.testing.collect import FileRead
+    from loadkit.jobs.testing.fixture import Load
+    from loadkit.jobs.testing.session import LoadSession
+
+MARK = "load"
+
+_SESSION = pytest.StashKey["LoadSession"]()
+
+
+def _session(config: pytest.Config) -> LoadSession:
+    """The session's own, made when the first load test is met, or when an option asks for something."""
+    if _SESSION not in config.stash:
+        from loadkit.jobs.testing.session import LoadSession
+
+        config.stash[_SESSION] = LoadSession(config)
+    return config.stash[_SESSION]
+
+
+# -- options
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options, and the settings for `[tool.pytest]`, `pytest.toml` or `pytest.ini`."""
+    group = parser.getgroup("loadkit", "load tests")
+    add = group.addoption
+    add("--load-duration", metavar="TIME", help="Let every load test measure for so long, whatever it says: 1s.")
+    add("--load-json", metavar="DIR", help="Store the result of each load test in a file of this folder.")
+    add("--load-save", metavar="NAME", help="Keep the results as the baseline of this name.")
+    add("--load-compare", metavar="NAME", help="Show the results beside the baseline of this name.")
+    add("--load-only", action="store_true", help="Run load tests and nothing else.")
+    add("--no-load", action="store_true", help="Skip load tests.")
+    parser.addini("load_duration", "What --load-duration says if it is not given.", default="")
+    parser.addini("load_json", "What --load-json says if it is not given; relative to the rootdir.", default="")
+    parser.addini("load_baselines", "The folder of baselines, relative to the rootdir.", default=".loadkit")
+    parser.addini("load_files", "Files whose scenarios are tests.", type="args", default=["scenario_*.py"])
+    parser.addini("load_server", "What the fixture load_server starts: a command, or package.module:app.", type="args")
+    parser.addini("load_server_ready", "The path that answers when load_server is up.", default="/")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark, and see that the options can be followed before anything runs."""
+    config.addinivalue_line(
+        "markers",
+        "load(threads=, duration=, thresholds=[...], **fields): fields of the scenario that the load fixture runs; "
+        "thresholds must hold. Each test that loads has the mark by itself.",
+    )
+    if config.getoption("load_only") and config.getoption("no_load"):
+        raise pytest.UsageError("--load-only and --no-load leave nothing to run; give one of them")
+    if any(config.getoption(name) for name in ("load_duration", "load_json", "load_save", "load_compare")):
+        _session(config)
+    if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Controller(config), "loadkit-controller")
+
+
+# -- collecting
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """`scenario_*.py`, which pytest itself passes over."""
+    if parent.session.isinitpath(file_path) or not _is_scenario_file(file_path, parent.config):
+        return None
+    if _matches(file_path, parent.config.getini("python_files")):
+        return None  # pytest makes a module of it, and asks below
+    return _scenario_file(file_path, parent, has_tests=False)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """A scenario file that pytest takes for a module, because it was named: its scenarios and its tests."""
+    if not _is_scenario_file(module_path, parent.config, is_named=parent.session.isinitpath(module_path)):
+        return None
+    return _scenario_file(module_path, parent, has_tests=True)
+
+
+def _scenario_file(path: Path, parent: pytest.Collector, *, has_tests: bool) -> pytest.Module:
+    from loadkit.jobs.testing.collect import ScenarioFile
+
+    def read(path: Path) -> FileRead:
+        from loadkit.loader import read
+
+        return read(path)
+
+    config = parent.config
+    file: ScenarioFile = ScenarioFile.from_parent(
+        parent, path=path, read=read, session_of=lambda: _session(config), has_tests=has_tests
+    )
+    return file
+
+
+def _is_scenario_file(path: Path, config: pytest.Config, *, is_named: bool = False) -> bool:
+    """By its name, or because it was given by name and is no file of tests; a file without the word has none."""
+    if path.suffix != ".py":
+        return False
+    by_name = _matches(path, config.getini("load_files"))
+    if not by_name and (not is_named or _matches(path, config.getini("python_files"))):
+        return False
+    return path.name not in ("conftest.py", "__init__.py") and b"loadkit" in path.read_bytes()
+
+
+def _matches(path: Path, patterns: Iterable[str]) -> bool:
+    from _pytest.pathlib import fnmatch_ex
+
+    return any(fnmatch_ex(pattern, path) for pattern in patterns)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark each test that loads, before `-m` and pytest-xdist look."""
+    if not _loads(item):
+        return
+    item.add_marker(MARK)
+    if item.config.pluginmanager.hasplugin("xdist") and not item.get_closest_marker("xdist_group"):
+        item.add_marker(pytest.mark.xdist_group(MARK))
+
+
+def _loads(item: pytest.Item) -> bool:
+    if type(item).__module__ == "loadkit.jobs.testing.collect":
+        return True  # a scenario, without importing what scenarios need to ask so
+    if "load" in getattr(item, "fixturenames", ()):
+        return _is_ours(item)
+    # a doctest asks for its fixtures when it runs
+    doctest = getattr(item, "dtest", None)
+    sources = [example.source for example in getattr(doctest, "examples", ())]
+    return any(word in source for source in sources for word in ("getfixture('load')", 'getfixture("load")'))
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    """A project may have a fixture called `load` of its own, which is none of our affair unless it asks for ours."""
+    info = getattr(item, "_fixtureinfo", None)
+    for definition in reversed((info.name2fixturedefs if info else {}).get("load", ())):
+        if definition.func.__module__ == __name__:
+            return True
+        if "load" not in definition.argnames:
+            return False
+    return False
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Follow `--load-only` and `--no-load`."""
+    if config.getoption("no_load"):
+        for item in items:
+            if item.get_closest_marker(MARK) and _loads(item):
+                item.add_marker(pytest.mark.skip(reason="--no-load"))
+    elif config.getoption("load_only"):
+        others = [item for item in items if not _loads(item)]
+        items[:] = [item for item in items if _loads(item)]
+        if others:
+            config.hook.pytest_deselected(items=others)
+
+
+# -- fixtures
+
+
+@pytest.fixture
+def load(request: pytest.FixtureRequest) -> Iterator[Load]:
+    """Run a scenario, endpoint or URL under load: load(target, threads=20, duration="5s") returns a Result."""
+    if request.config.getoption("no_load"):
+        pytest.skip("--no-load")
+    from loadkit.jobs.testing.fixture import Load
+    from loadkit.jobs.testing.session import RUNS
+    from loadkit.loader import load as loader
+
+    node = request.node
+    session = _session(request.config)
+    session.current = node.stash.setdefault(RUNS, [])
+    yield Load(
+        name=node.name,
+        defaults=_defaults(node),
+        duration=session.duration,
+        root=request.config.rootpath,
+        lock=session.lock,
+        loader=loader,
+        keep=lambda result: session.found(node, result),
+    )
+    session.current = []
+
+
+def _defaults(node: pytest.Item) -> dict[str, Any]:
+    """What the marks say; the nearest to the test wins."""
+    said: dict[str, Any] = {}
+    for mark in reversed(list(node.iter_markers(MARK))):
+        if mark.args:
+            pytest.fail(f"the mark load takes fields like load(threads=20), not {mark.args[0]!r}", pytrace=False)
+        said |= mark.kwargs
+    return said
+
+
+@pytest.fixture(scope="session")
+def load_server(pytestconfig: pytest.Config) -> Iterator[str]:
+    """The base URL of the server that the setting load_server names: a command with {port}, or package.module:app."""
+    from loadkit.jobs.serving import serving
+    from loadkit.plan.errors import UsageError
+
+    words = pytestconfig.getini("load_server")
+    if not words:
+        pytest.fail(
+            'nothing says what to serve: set load_server = ["shop.app:app"] or ["python", "app.py", "{port}"] under '
+            "[tool.pytest], or write a fixture load_server with loadkit.serving(...)",
+            pytrace=False,
+        )
+    is_app = len(words) == 1 and ":" in words[0]
+    with pytest.MonkeyPatch.context() as patch:
+        # an application is found from the root of the project, whatever the import mode has put on the path
+        patch.syspath_prepend(pytestconfig.rootpath)
+        up = serving(words[0] if is_app else words, ready=pytestconfig.getini("load_server_ready"))
+        try:
+            url = up.__enter__()
+        except UsageError as error:
+            pytest.fail(str(error), pytrace=False)
+    try:
+        yield url
+    finally:
+        up.__exit__(None, None, None)
+
+
+# -- what was found
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put the little report of each run below a failed assertion."""
+    report = yield
+    if (session := item.config.stash.get(_SESSION, None)) and session.runs:
+        from loadkit.jobs.testing.reporting import complete
+
+        complete(session, item, call, report)
+    return report
+
+
+def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
+    """Say which figure it was that a test compared, and how sure it is."""
+    session = config.stash.get(_SESSION, None)
+    if not session or not session.current:
+        return None
+    from loadkit.jobs.testing.reporting import compared
+
+    return compared(session, op, left, right)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Save the baseline; what could not be written fails the session."""
+    if not (found := session.config.stash.get(_SESSION, None)):
+        return
+    found.finish()
+    if found.faults and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """One table of all load tests."""
+    session = None if config.getoption("no_summary", False) else config.stash.get(_SESSION, None)
+    if session and (session.runs or session.faults):
+        from loadkit.jobs.testing.reporting import summary
+
+        summary(session, terminalreporter)
+
+
+class _Controller:
+    """Within the process that directs the workers of pytest-xdist: lends them a lock, and takes what they found."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._shared: Path | None = None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker where the lock is."""
+        if self._shared is None:
+            self._shared = Path(tempfile.mkdtemp(prefix="loadkit-"))
+        node.workerinput["loadkit_shared"] = os.fspath(self._shared)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the runs that a worker's report carries."""
+        # the name is reporting.CARRIED, which a session without load tests does not import
+        if values := getattr(report, "loadkit", None):
+            from loadkit.jobs.testing.runs import unpacked
+
+            for run in unpacked(values):
+                _session(self._config).keep(run)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self) -> None:
+        """Take what workers left that a Ctrl-C kept from making reports."""
+        if self._shared and any(self._shared.glob("*.json")):
+            _session(self._config).take_left(self._shared)
+
+    def pytest_unconfigure(self) -> None:
+        """Leave no folder behind."""
+        if self._shared:
+            shutil.rmtree(self._shared, ignore_errors=True)

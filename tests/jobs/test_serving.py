@@ -1,0 +1,246 @@
+"""Servers under test in processes of their own: commands and applications, up, down, and their bad days."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from loadkit import Endpoint, Scenario, UsageError, run, serving
+from loadkit.jobs.serving.child import is_asgi
+from loadkit.jobs.serving.reference import reference
+
+DEMO = [sys.executable, "-m", "loadkit.jobs.demo", "--port", "{port}"]
+
+APP = """
+import os
+
+def app(environ, start_response):
+    body = f"{os.getpid()} {environ['PATH_INFO']}".encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+def here(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """A WSGI application in the file of the tests themselves."""
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+
+def is_refused(url: str) -> bool:
+    """Whether nobody listens there any more."""
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", urlsplit(url).port or 0)) != 0
+
+
+def test_a_command_is_told_its_port_and_ends_with_the_block():
+    with serving(DEMO, ready="/health") as url:
+        assert requests.get(f"{url}/items/3", timeout=10).status_code == 200
+
+    assert is_refused(url)
+
+
+def test_a_command_may_read_its_port_from_the_environment():
+    program = """
+import http.server, os
+http.server.HTTPServer(("", int(os.environ["PORT"])), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+
+    with serving([sys.executable, "-c", program]) as url:
+        assert requests.get(url, timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize("form", ["module:app", "file:app"])
+def test_an_application_is_served_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str):
+    (tmp_path / "shop_of_a_test.py").write_text(APP)
+    monkeypatch.syspath_prepend(tmp_path)
+    name = "shop_of_a_test:app" if form == "module:app" else f"{tmp_path / 'shop_of_a_test.py'}:app"
+
+    with serving(name) as url:
+        pid, path = requests.get(f"{url}/x", timeout=10).text.split()
+
+    assert path == "/x"
+    assert int(pid) != os.getpid()
+    assert is_refused(url)
+
+
+def test_an_application_may_be_given_itself():
+    with serving(here) as url:
+        assert requests.get(url, timeout=10).text == "ok"
+
+
+def test_the_result_tells_what_a_server_of_ours_used():
+    with serving(here) as url:
+        result = run(Scenario(endpoints=[Endpoint("GET", url + "/")], threads=2, iterations=200))
+
+    assert result.server is not None
+    assert 0 < result.server.cpu_seconds < 60
+    assert result.server.peak_memory > 5_000_000
+
+
+def test_so_does_that_of_a_scenario_with_a_server(free_port: int):
+    scenario = Scenario(
+        base_url=f"http://127.0.0.1:{free_port}",
+        endpoints=[Endpoint("GET", "/items")],
+        iterations=200,
+        server=[sys.executable, "-m", "loadkit.jobs.demo", "--port", str(free_port)],
+    )
+
+    server = run(scenario).server
+
+    assert server is not None
+    assert server.cpu_seconds > 0
+
+
+def test_of_other_peoples_servers_nothing_is_told(free_port: int):
+    result = run(Scenario(endpoints=[Endpoint("GET", f"http://127.0.0.1:{free_port}/")], threads=1, iterations=1))
+
+    assert result.server is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_application_does_not_outlive_whoever_started_it(tmp_path: Path):
+    (tmp_path / "app.py").write_text(APP)
+    program = f"""
+import os, signal, urllib.request
+from loadkit import serving
+with serving({str(tmp_path / "app.py")!r} + ":app") as url:
+    print(urllib.request.urlopen(url).read().decode().split()[0], flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50)
+
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    child = Path("/proc") / done.stdout.strip()
+    deadline = time.monotonic() + 20
+    while child.exists() and "zombie" not in (child / "status").read_text() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not child.exists() or "zombie" in (child / "status").read_text()
+
+
+# -- mistakes
+
+
+@pytest.mark.parametrize(
+    ("app", "message"),
+    [
+        ("shop", "an application is named like 'shop.app:app' or 'shop/app.py:app', not 'shop'"),
+        ("shop:not a name", "an application is named like"),
+        (5, "a server is an application like 'shop.app:app', or a command like .*, not 5"),
+        ([], "a server is an application like"),
+        (["python", 5], "a server is an application like"),
+        (["no-such-program"], "cannot start the server 'no-such-program': No such file or directory"),
+        (lambda environ, start: [], "another process cannot find <function <lambda> at .*: define the application at"),
+    ],
+)
+def test_what_is_no_server_is_told(app: Any, message: str):
+    with pytest.raises(UsageError, match=f"^{message}"), serving(app):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "nowhere_at_all:app",
+            r"the server 'nowhere_at_all:app' ended with 1; its output:(.|\n)*No module named 'nowhere_at_all'",
+        ),
+        (
+            "tests/nowhere.py:app",
+            r"the server 'tests/nowhere.py:app' ended with 1(.|\n)*there is no file tests/nowhere.py",
+        ),
+        ("json:nothing", r"the server 'json:nothing' ended with 1; its output:\n  \| there is no 'nothing' in json"),
+        ("json:__name__", r"the server 'json:__name__' ended with 1(.|\n)*is no application: 'json' cannot be called"),
+    ],
+)
+def test_an_application_that_is_not_there_is_told_with_the_output(name: str, message: str):
+    with pytest.raises(UsageError, match=message), serving(name):
+        pass
+
+
+@pytest.mark.skipif(importlib.util.find_spec("uvicorn") is not None, reason="uvicorn would serve it")
+def test_without_uvicorn_an_asgi_application_is_not_served(tmp_path: Path):
+    (tmp_path / "app.py").write_text("async def app(scope, receive, send): pass")
+
+    with (
+        pytest.raises(UsageError, match="what serves it is not here; pip install uvicorn"),
+        serving(f"{tmp_path}/app.py:app"),
+    ):
+        pass
+
+
+def test_a_server_that_answers_with_an_error_is_not_up():
+    program = """
+import http.server, sys
+class Broken(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(500)
+http.server.HTTPServer(("", int(sys.argv[1])), Broken).serve_forever()
+"""
+    with (
+        pytest.raises(UsageError, match="did not answer within 1 s"),
+        serving([sys.executable, "-c", program, "{port}"], within="1s"),
+    ):
+        pass
+
+
+# -- what is what
+
+
+class CallableApp:
+    """As frameworks have them."""
+
+    async def __call__(self, scope: object, receive: object, send: object) -> None:
+        """ASGI."""
+
+
+def plain_asgi(scope: object, receive: object, send: object) -> object:
+    """ASGI, though no coroutine function itself."""
+    return CallableApp()(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("app", "expected"), [(here, False), (CallableApp(), True), (plain_asgi, True), (print, False)]
+)
+def test_the_kind_of_an_application_is_known(app: Any, expected: bool):
+    assert is_asgi(app) is expected
+
+
+def test_a_module_that_can_be_imported_is_named_and_another_by_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "test_app.py"
+    file.write_text(APP)
+    # as pytest imports tests: under a name that leads nowhere else
+    module = types.ModuleType("tests.nowhere.test_app")
+    module.__file__ = str(file)
+    exec(APP, vars(module))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    assert reference(reference) == "loadkit.jobs.serving.reference:reference"
+    assert reference(vars(module)["app"]) == f"{file}:app"
+
+
+def test_an_application_that_dies_leaves_its_port_closed(tmp_path: Path):
+    (tmp_path / "app.py").write_text(APP)
+
+    with serving(f"{tmp_path}/app.py:app") as url:
+        os.kill(int(requests.get(url, timeout=10).text.split()[0]), signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while not is_refused(url) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert is_refused(url)

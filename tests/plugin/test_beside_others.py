@@ -1,0 +1,227 @@
+"""A real installation in a fresh environment, beside the plugins that teams have: the oldest pytest and the newest."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import requests
+
+from loadkit.jobs.demo import Demo
+from loadkit.report.json import load
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGINS = ["pytest-xdist", "pytest-timeout", "pytest-randomly", "pytest-asyncio", "pytest-django", "pytest-cov"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+SETTINGS = """
+[tool.pytest]
+strict = true
+filterwarnings = ["error"]
+DJANGO_SETTINGS_MODULE = "settings_of_django"
+asyncio_default_fixture_loop_scope = "function"
+load_server = ["served:app"]
+junit_family = "xunit1"
+"""
+DJANGO = """
+SECRET_KEY = "x"
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+INSTALLED_APPS = []
+"""
+SERVED = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] != "lifespan.shutdown":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+"""
+TESTS = '''
+"""
+>>> getfixture("load")(getfixture("load_server"), iterations=20).statuses
+{200: 20}
+"""
+import asyncio, threading
+import pytest
+from loadkit import serving
+
+class TestClass:
+    def test_in_class(self, load, load_server):
+        result = load(load_server, iterations=50)
+        assert result.server.cpu_seconds > 0
+
+@pytest.mark.asyncio
+async def test_async(load, load_server):
+    assert load(load_server, iterations=50).requests == 50
+    await asyncio.sleep(0)
+
+@pytest.mark.django_db
+def test_django(load, load_server):
+    from django.db import connection
+    assert load(load_server, iterations=50).requests == 50
+    with connection.cursor() as cursor:
+        assert cursor.execute("select 1").fetchone() == (1,)
+
+@pytest.mark.parametrize("k", range(4))
+def test_side_by_side(load, load_server, k, record_property):
+    result = load(load_server, duration="300ms")
+    record_property("p99", result.p99)
+
+def wsgi(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+@pytest.fixture(scope="module")
+def own():
+    with serving(wsgi) as url:
+        yield url
+
+def test_own(load, own):
+    assert load(own, iterations=30).p50 > 0
+
+def test_plain():
+    assert [one.name for one in threading.enumerate() if one.name.startswith("loadkit")] == []
+'''
+TIMEOUT = """
+import pytest
+
+@pytest.mark.timeout(1, func_only=True)
+def test_timeout(load, load_server):
+    load(load_server, duration="300s")
+"""
+SCENARIOS = """
+from loadkit import Endpoint, Scenario
+down = Scenario(endpoints=[Endpoint("GET", "http://127.0.0.1:1/")], duration=0.1, timeout=1)
+"""
+FOREVER = """
+def test_forever(load):
+    load("{url}/items", duration="300s")
+"""
+
+
+@pytest.fixture(scope="module", params=["pytest==9.0.*", "pytest"])
+def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment into which loadkit, this pytest and the plugins were installed."""
+    folder = tmp_path_factory.mktemp("environment")
+    # this one may be without pip, the one it was made with is not
+    base = [str(Path(sys.base_prefix) / "bin" / "python3"), "-m"]
+    subprocess.run([*base, "venv", "--without-pip", str(folder)], check=True, timeout=60)
+    made = folder / "bin" / "python"
+    install = [*base, "pip", "--python", str(made), "install", "--quiet", "--disable-pip-version-check"]
+    wanted = [str(ROOT), request.param, *PLUGINS, "django", "uvicorn"]
+    subprocess.run([*install, *wanted], check=True, timeout=300)
+    return made
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with tests of every kind."""
+    files = {
+        "pyproject.toml": SETTINGS,
+        "settings_of_django.py": DJANGO,
+        "served.py": SERVED,
+        "test_all.py": TESTS,
+        "scenario_down.py": SCENARIOS,
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "tmp").mkdir()
+    return tmp_path
+
+
+def run(python: Path, project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest there; its temporary files have a folder of their own."""
+    return subprocess.run(
+        [str(python), "-m", "pytest", "--doctest-modules", "--ignore", "settings_of_django.py", *arguments],
+        cwd=project,
+        env=environment(project),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+
+def environment(project: Path) -> dict[str, str]:
+    return {**os.environ, "TMPDIR": str(project / "tmp"), "COLUMNS": "120"}
+
+
+def test_everything_works_beside_everything(python: Path, project: Path):
+    (project / "test_timeout.py").write_text(TIMEOUT)
+
+    done = run(python, project, "--junit-xml", "junit.xml")
+
+    assert re.search(r"2 failed, 10 passed in", done.stdout), done.stdout
+    assert "E   down: connection refused 127.0.0.1:1 (" in done.stdout
+    assert "Failed: Timeout" in done.stdout
+    # what was measured until the timeout is shown
+    assert re.search(r"^INTERRUPTED after ", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^  test_timeout.py::test_timeout .* interrupted$", done.stdout, re.MULTILINE)
+    assert "traced" not in done.stdout, "pytest-cov is there and does not run"
+
+
+@pytest.mark.parametrize("mode", ["load", "loadgroup", "worksteal"])
+def test_under_xdist_one_load_test_runs_at_a_time_and_the_controller_has_all_results(
+    python: Path, project: Path, mode: str
+):
+    done = run(python, project, "-n", "2", "--dist", mode, "--load-json", "out", "--load-save", "x", "-v")
+
+    assert re.search(r"1 failed, 10 passed in", done.stdout), done.stdout
+    results = [load(path)[0] for path in (project / "out").iterdir()]
+    assert len(results) == 10
+    assert len(re.findall(r"^  (?:test_all|scenario_down)\.py::.* (?:passed|failed)$", done.stdout, re.MULTILINE)) == 10
+    starts = sorted((datetime.fromisoformat(one.started_at).timestamp(), one.duration) for one in results)
+    gaps = [later - (start + length) for (start, length), (later, _) in pairwise(starts)]
+    # the start is stored to the millisecond, and is a little before the first request
+    assert min(gaps) > -0.05, "no two at the same time"
+    assert all("neighbours" in [caveat.code for caveat in one.caveats] for one in results)
+    assert "saved as the baseline x" in done.stdout
+    assert "@load" not in (project / ".loadkit" / "x.json").read_text()
+    assert not list((project / "tmp").glob("loadkit-*")), "nothing is left behind"
+
+
+def test_coverage_is_a_reason_to_doubt(python: Path, project: Path):
+    done = run(python, project, "--cov=test_all", "-k", "in_class", "-v")
+
+    assert re.search(r"1 passed", done.stdout), done.stdout
+    assert "! traced: a debugger or coverage was active" in done.stdout
+
+
+def test_ctrl_c_under_xdist_shows_what_a_worker_has_measured(python: Path, project: Path, demo: Demo):
+    (project / "test_forever.py").write_text(FOREVER.format(url=demo.url))
+    command = [str(python), "-m", "pytest", "test_forever.py", "-n", "2"]
+    before = served(demo)
+    with subprocess.Popen(
+        command,
+        cwd=project,
+        env=environment(project),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        deadline = time.monotonic() + 60
+        while served(demo) < before + 100 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(child.pid, signal.SIGINT)
+        output, _ = child.communicate(timeout=60)
+
+    assert child.returncode == pytest.ExitCode.INTERRUPTED, output
+    assert re.search(r"^INTERRUPTED after ", output, re.MULTILINE), output
+    assert not list((project / "tmp").glob("loadkit-*"))
+
+
+def served(demo: Demo) -> int:
+    """Requests that the demo server has begun."""
+    return int(requests.get(f"{demo.url}/stats", timeout=10).json()["requests"])

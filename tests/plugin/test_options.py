@@ -1,0 +1,272 @@
+"""Options and settings: how long, which tests, what is stored, and what is shown beside a baseline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import loadkit.jobs.testing.reporting
+from loadkit.jobs.demo import Demo
+from loadkit.report.json import load
+
+pytest_plugins = "pytester"
+
+assert loadkit.jobs.testing.reporting, "imported here, or each run within this process would import it anew"
+
+TESTS = """
+import pytest
+from loadkit import Endpoint, Scenario
+
+shop = Scenario(base_url="{url}", endpoints=[Endpoint("GET", "/")], threads=2, iterations=20)
+
+def test_load(load):
+    load(shop)
+
+def test_plain():
+    pass
+"""
+
+Run = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a test that loads, and one that does not, with these arguments."""
+    monkeypatch.setenv("COLUMNS", "100")
+    pytester.makepyprojecttoml('[tool.pytest]\nstrict = true\nfilterwarnings = ["error"]')
+    pytester.makepyfile(test_it=TESTS.replace("{url}", demo.url))
+
+    def run_it(*arguments: str) -> pytest.RunResult:
+        return pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+
+    return run_it
+
+
+def add(pytester: pytest.Pytester, text: str) -> None:
+    """Add code to the file of tests."""
+    path = pytester.path / "test_it.py"
+    path.write_text(path.read_text() + text)
+
+
+# -- which tests
+
+
+def test_a_test_that_loads_has_the_mark_by_itself(run: Run):
+    run("-m", "not load").assert_outcomes(passed=1, deselected=1)
+    run("-m", "load").assert_outcomes(passed=1, deselected=1)
+
+
+def test_so_has_a_doctest(run: Run, pytester: pytest.Pytester):
+    add(
+        pytester,
+        '\n"""\n>>> 1\n1\n"""\ndef f():\n    """\n    >>> getfixture("load")(shop).requests\n    20\n    """\n',
+    )
+
+    run("--doctest-modules", "-m", "load").assert_outcomes(passed=2, deselected=1)
+    run("--doctest-modules", "--no-load").assert_outcomes(passed=1, skipped=2)
+
+
+def test_load_only_leaves_the_others_out_and_no_load_skips(run: Run):
+    run("--load-only").assert_outcomes(passed=1, deselected=1)
+    skipped = run("--no-load", "-rs")
+    skipped.assert_outcomes(passed=1, skipped=1)
+    skipped.stdout.fnmatch_lines(["SKIPPED * --no-load"])
+
+
+def test_no_load_skips_what_asks_for_the_fixture_when_it_runs(run: Run, pytester: pytest.Pytester):
+    add(pytester, "\ndef test_late(request):\n    request.getfixturevalue('load')(shop)\n")
+
+    run("--no-load").assert_outcomes(passed=1, skipped=2)
+
+
+def test_the_mark_is_explained(run: Run):
+    run("--markers").stdout.fnmatch_lines(
+        ["@pytest.mark.load(threads=, duration=, thresholds=[[]...], [*][*]fields):*"]
+    )
+
+
+# -- how long
+
+
+@pytest.mark.parametrize("said", ["option", "setting"])
+def test_load_duration_shortens_everything(run: Run, pytester: pytest.Pytester, demo: Demo, said: str):
+    add(
+        pytester,
+        """
+@pytest.mark.load(duration="1h", warmup="1h")
+def test_long(load):
+    result = load(shop, iterations=None)
+    assert result.scenario.duration == result.scenario.warmup == 0.05
+""",
+    )
+    scenario = f'long = Scenario(endpoints=[Endpoint("GET", "{demo.url}/")], duration="1h")\n'
+    (pytester.path / "scenario_long.py").write_text(f"from loadkit import Endpoint, Scenario\n{scenario}")
+    if said == "setting":
+        pytester.makepyprojecttoml('[tool.pytest]\nload_duration = "50ms"')
+
+    run(*["--load-duration", "50ms"] * (said == "option")).assert_outcomes(passed=4)
+
+
+# -- mistakes, before anything runs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--load-duration", "soon"], "cannot read the --load-duration 'soon'; write it like"),
+        (["--load-duration", "0"], "--load-duration must be more than 0, not '0'"),
+        (["--load-only", "--no-load"], "--load-only and --no-load leave nothing to run; give one of them"),
+        (["--load-compare", "yesterday"], "there is no baseline 'yesterday' in "),
+        (["--load-compare", "../x"], "a baseline has a name like 'main' or 'v1.2', not '../x'"),
+        (["--load-save", "/etc/x"], "a baseline has a name like 'main' or 'v1.2', not '/etc/x'"),
+        (["--load-json", "/proc/nowhere"], "cannot make the folder /proc/nowhere: "),
+        (["--load-json", "test_it.py"], "cannot make the folder "),
+    ],
+)
+def test_an_option_that_cannot_be_followed_is_told_before_anything_runs(run: Run, arguments: list[str], message: str):
+    done = run(*arguments)
+
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines([f"ERROR: {message.replace('[', '[[]')}*"])
+    assert "passed" not in done.stdout.str()
+
+
+# -- stored results
+
+
+@pytest.mark.parametrize("said", ["option", "setting"])
+def test_load_json_stores_each_run_where_loadkit_report_reads_it(run: Run, pytester: pytest.Pytester, said: str):
+    add(
+        pytester,
+        "\n@pytest.mark.parametrize('k', [1])\ndef test_two(load, k):\n    load(shop)\n    load(shop, iterations=7)\n",
+    )
+    if said == "setting":
+        pytester.makepyprojecttoml('[tool.pytest]\nload_json = "out"')
+
+    run(*["--load-json", "out"] * (said == "option")).assert_outcomes(passed=3)
+
+    found = {path.name: load(path)[0].requests for path in (pytester.path / "out").iterdir()}
+    assert sorted(found.values()) == [7, 20, 20]
+    assert found["test_it.py-test_load.json"] == 20
+    # [1] is no part of a file name: its hash tells the parameters apart
+    assert [name[:22] for name in found if found[name] == 7] == ["test_it.py-test_two-1-"]
+
+
+def test_a_result_that_cannot_be_written_is_told_and_fails_the_session(run: Run, pytester: pytest.Pytester):
+    add(pytester, "\ndef test_vandal():\n    import os, shutil; shutil.rmtree('out'); open('out', 'w').close()\n")
+    add(pytester, "\ndef test_z(load):\n    load(shop)\n")
+
+    done = run("--load-json", "out")
+
+    done.assert_outcomes(passed=4)
+    assert int(done.ret) == 3
+    done.stdout.fnmatch_lines(["  test_it.py::test_z *", "loadkit: cannot write *out*"])
+
+
+# -- baselines
+
+
+def test_a_baseline_is_saved_and_shown_beside_later_results(run: Run, pytester: pytest.Pytester):
+    saved = run("--load-save", "main")
+    saved.stdout.fnmatch_lines(["saved as the baseline main"])
+    add(pytester, "\ndef test_new(load):\n    load(shop)\n")
+
+    done = run("--load-compare", "main")
+
+    done.assert_outcomes(passed=3)
+    done.stdout.re_match_lines(
+        [
+            r"beside the baseline main:",
+            r"test +then +now +change",
+            r"  test_it\.py::test_load",
+            r"    throughput +[\d,.]+/s +[\d,.]+/s +[+-][\d.]+ %",
+            r"    p99 +[\d.]+ [mu]?s +[\d.]+ [mu]?s +[+-][\d.]+ %",
+            r"    errors +0 % +0 %",
+            r"  not in the baseline: test_it\.py::test_new",
+        ]
+    )
+    assert "another machine" not in done.stdout.str()
+
+
+def test_a_baseline_keeps_what_did_not_run_this_time(run: Run, pytester: pytest.Pytester):
+    add(pytester, "\ndef test_other(load):\n    load(shop)\n")
+    file = pytester.path / ".loadkit" / "main.json"
+    run("--load-save", "main", "-k", "test_other")
+    before = json.loads(file.read_text())["tests"]["test_it.py::test_other"]
+
+    run("--load-save", "main", "-k", "test_load")
+
+    tests = json.loads(file.read_text())["tests"]
+    assert sorted(tests) == ["test_it.py::test_load", "test_it.py::test_other"]
+    assert tests["test_it.py::test_other"] == before
+    assert set(before["machine"]) == {"host", "processor", "cpu_count", "memory", "system", "python"}
+
+
+def test_a_baseline_of_another_machine_says_so(run: Run, pytester: pytest.Pytester):
+    run("--load-save", "main")
+    file = pytester.path / ".loadkit" / "main.json"
+    content = json.loads(file.read_text())
+    content["tests"]["test_it.py::test_load"]["machine"]["cpu_count"] = 999
+    file.write_text(json.dumps(content))
+
+    done = run("--load-compare", "main")
+
+    done.stdout.fnmatch_lines(["  ! measured on another machine, so hardly comparable: cpu count 999 then, * now"])
+
+
+@pytest.mark.parametrize("content", ["", "{}x", '{"version": 2}', '{"tests": 5}'])
+def test_a_file_that_is_no_baseline_is_told_and_not_overwritten(run: Run, pytester: pytest.Pytester, content: str):
+    folder = pytester.mkdir(".loadkit")
+    (folder / "main.json").write_text(content)
+
+    compared, saved = run("--load-compare", "main"), run("--load-save", "main")
+
+    assert compared.ret == pytest.ExitCode.USAGE_ERROR
+    compared.stderr.fnmatch_lines([f"ERROR: {folder}/main.json is no baseline of this loadkit: *"])
+    assert int(saved.ret) == 3
+    saved.stdout.fnmatch_lines(["loadkit: *main.json is no baseline of this loadkit: *; nothing was saved"])
+    assert (folder / "main.json").read_text() == content
+
+
+def test_the_folder_of_baselines_is_a_setting(run: Run, pytester: pytest.Pytester):
+    pytester.makepyprojecttoml('[tool.pytest]\nload_baselines = "perf/kept"')
+
+    run("--load-save", "main")
+
+    assert Path(pytester.path / "perf" / "kept" / "main.json").is_file()
+
+
+# -- how it is shown
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_the_table_fits_the_terminal(run: Run, monkeypatch: pytest.MonkeyPatch, columns: int):
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    lines = run("-v").outlines
+
+    start = next(k for k, line in enumerate(lines) if " load tests " in line)
+    assert lines[start + 1].split()[0] == "test"
+    assert lines[start + 1].split()[-1] == ("verdict" if columns > 60 else "p99"), "what can be spared goes first"
+    assert max(map(len, lines[start : start + 4])) <= columns
+    assert lines[start + 2].startswith("  test_it.py::test_load ")
+    assert any(line.startswith("  ! few-samples") for line in lines[start:]), "-v tells the doubts"
+
+
+@pytest.mark.parametrize("arguments", [["-q"], ["--durations=3"], ["-s"], ["--tb=no"], ["-p", "no:terminalreporter-x"]])
+def test_the_table_is_there_whatever_else_is_shown(run: Run, arguments: list[str]):
+    run(*arguments).stdout.fnmatch_lines(["*= load tests =*", "  test_it.py::test_load *"])
+
+
+def test_without_a_summary_or_a_terminal_there_is_no_table(run: Run):
+    assert "load tests" not in run("--no-summary").stdout.str()
+    without = run("-p", "no:terminal")
+    assert without.ret == 0
+    assert without.stdout.str() == ""
+
+
+def test_without_load_tests_there_is_no_table(run: Run):
+    assert "load tests" not in run("-k", "plain").stdout.str()
