@@ -420,6 +420,13 @@ def test_a_plain_container_of_the_users_own_is_looked_at_each_time(serve_as: Ser
         assert ("X: 1" in first, "X: 2" in session.get(url).text) == (True, True)
 
 
+class Marking(requests.adapters.HTTPAdapter):
+    """Puts a mark on each request that goes through it."""
+
+    def add_headers(self, request: requests.PreparedRequest, **_options: Any) -> None:
+        request.headers["X-Marked"] = "1"
+
+
 PATHS = [
     "/",
     "/a",
@@ -450,7 +457,7 @@ def test_other_urls_of_the_same_place_are_asked_for_alike(serve_as: Serve, both:
         elif change == "parameters":
             session.params = {"q": "1"}
         elif change == "an adapter":
-            session.mount(peer.url + "/users", requests.adapters.HTTPAdapter())
+            session.mount(peer.url + "/users", Marking())
     body = {"json": {"tea": 1}} if method == "POST" else {}
     for path in PATHS:
         theirs, ours = (seen(session.request(method, peer.url + path, timeout=9, **body)) for session in both)
