@@ -29,6 +29,8 @@ def program(library: str, kind: str, package: str) -> Client:
 
 PEERS = [
     peers.wrk,
+    # a declared endpoint, for comparison
+    peers.loadkit,
     *(program("loadkit", kind, "pytest-loadkit") for kind in KINDS),
     *(program("requests", kind, "requests") for kind in KINDS),
     peers.locust_http,

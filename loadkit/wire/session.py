@@ -29,7 +29,7 @@ from loadkit.wire.lookups import Lookups
 from loadkit.wire.raised import exception_of
 from loadkit.wire.raw import Pull, raw_of
 from loadkit.wire.response import Head, Response
-from loadkit.wire.shot import NOTHING, Shot, body_of, frozen, loose_copy, prepare_shot
+from loadkit.wire.shot import NOTHING, Shot, body_of, frozen, loose_copy, prepare_shot, simple
 from loadkit.wire.watched import Watched, WatchedCookies, WatchedDict, WatchedHeaders, is_as_it_was
 
 BODY_LIMIT: Final = 256_000_000
@@ -207,10 +207,14 @@ class Session(requests.Session):
             if key is not None:
                 shot = self._shots.get(key)
                 if shot is None:
-                    request = requests.Request(
-                        method.upper(), self._joined(url), headers, None, data or {}, params or {}, json=json
-                    )
+                    full = self._joined(url)
+                    family, target = self._family(key, full)
+                    shot = self._related(key, family, target, full, name)
+                if shot is None:
+                    request = requests.Request(method.upper(), full, headers, None, data or {}, params or {}, json=json)
                     shot = self._aim(key, request, timeout, allow_redirects, deadline, name)
+                    if shot is not None and shot.general and family:
+                        self._shots[family] = shot
                 if shot is not None:
                     payload = shot.payload if body is None else shot.with_body(_bytes(body))
                     response = self._fire(shot, payload, body)
@@ -264,6 +268,29 @@ class Session(requests.Session):
         if kind is None or params is None or headers is None or type(timeout) not in _TIMEOUTS:
             return None, None
         return (method, url, follow, kind, params, headers, timeout, deadline, name), body
+
+    @staticmethod
+    def _family(key: Any, url: str) -> tuple[Any, str]:
+        """What the key of a request has in common with those of other URLs of the same origin; and its target."""
+        parts = simple(url)
+        if parts is None or (type(key) is tuple and len(key) > 4 and key[4]):
+            return None, ""
+        origin, target = parts
+        if type(key) is str:
+            return (_FAMILY, "GET", origin, True, NOTHING), target
+        # all but the URL and the name
+        return (_FAMILY, key[0], origin, *key[2:8]), target
+
+    def _related(self, key: Any, family: Any, target: str, url: str, name: str | None) -> Shot | None:
+        """A request that differs from one that was prepared by its path alone, so that it need not be."""
+        known = self._shots.get(family) if family else None
+        if known is None:
+            return None
+        if len(self._shots) >= MAX_SHOTS:
+            self._forget()
+            self._shots[family] = known
+        shot = self._shots[key] = known.aimed_at(target, url, name)
+        return shot
 
     def _aim(
         self, key: Any, request: requests.Request, timeout: Any, follow: bool, deadline: Any, name: str | None
@@ -397,6 +424,8 @@ class _Timed:
         return self._wire.time(request, lambda: self._adapter.send(request, **options))
 
 
+# no method is called so, nor can be
+_FAMILY: Final = " family"
 _TIMEOUTS: Final = (type(None), int, float, tuple)
 
 

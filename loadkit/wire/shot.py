@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN: Final = 1 * SECOND
 """How long a session that trusts its environment sends the same without a look at .netrc."""
+
+# letters, digits and what is never escaped; no empty part of the path and none that begins with a dot
+_SIMPLE: Final = re.compile(
+    r"(https?://[a-z0-9][a-z0-9.-]*(?::[1-9]\d*)?)(/|(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+/?)(\?[A-Za-z0-9_.=&-]+)?"
+)
 
 NOTHING, JSON, FORM, RAW = "", "json", "form", "raw"
 _dumped: Callable[[object], str] = complexjson.JSONEncoder(allow_nan=False).encode
@@ -50,6 +56,10 @@ class Shot:
     """The deadline of each call, in nanoseconds."""
     settings: dict[str, Any]
     head: Head
+    general: bool
+    """Another URL of the same origin would be prepared alike: nothing of the session depends on the path."""
+    url: str | None = None
+    """The URL, if it is not the one that was prepared."""
     baked: Head | None = None
     """The head whose cookies are in the jar already."""
 
@@ -57,9 +67,24 @@ class Shot:
         """The message with another body."""
         return b"%b%d%b%b" % (self.before, len(content), self.after, content)
 
+    def aimed_at(self, target: str, url: str, name: str | None) -> Shot:
+        """The same request of another URL of the same origin, sent by the same function."""
+        line = b"%b %b HTTP/1.1" % (self.asked.method.encode(), target.encode())
+        return replace(
+            self,
+            payload=line + self.payload[self.payload.index(b"\r\n") :],
+            before=line + self.before[self.before.index(b"\r\n") :] if self.before else b"",
+            asked=Asked(self.asked.method, url.partition("?")[0], name),
+            head=Head(b""),
+            baked=None,
+            url=url,
+        )
+
     def request(self, body: Any) -> PreparedRequest:
         """A request of its own for a reply, as if it had been prepared for it."""
         prepared = self.prepared.copy()
+        if self.url is not None:
+            prepared.url = self.url
         if body is not None:
             prepared.body = body
             size = len(body.encode() if isinstance(body, str) else body)
@@ -81,6 +106,12 @@ def body_of(data: Any, json: Any) -> tuple[str | None, Any]:
     if type(data) in (dict, list):
         return FORM, _form(data)
     return None, None
+
+
+def simple(url: str) -> tuple[str, str] | None:
+    """Origin and target of a URL that `requests` leaves as it is; None for one it may have to mend."""
+    found = _SIMPLE.fullmatch(url)
+    return (found[1], found[2] + (found[3] or "")) if found else None
 
 
 def frozen(mapping: Any) -> tuple[Any, ...] | None:
@@ -149,7 +180,14 @@ def prepare_shot(
         span=span,
         settings={"timeout": timeout, **settings},
         head=Head(b""),
+        general=_is_general(session, cookies),
     )
+
+
+def _is_general(session: requests.Session, cookies: WatchedCookies) -> bool:
+    each: list[Any] = list(cookies)
+    paths = {cookie.path for cookie in each}
+    return paths <= {"/"} and not session.params and len(session.adapters) == 2
 
 
 def _is_patched(adapter: WireAdapter) -> bool:

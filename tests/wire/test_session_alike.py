@@ -418,3 +418,69 @@ def test_a_plain_container_of_the_users_own_is_looked_at_each_time(serve_as: Ser
         first = session.get(url).text
         headers["X"] = "2"
         assert ("X: 1" in first, "X: 2" in session.get(url).text) == (True, True)
+
+
+class Marking(requests.adapters.HTTPAdapter):
+    """Puts a mark on each request that goes through it."""
+
+    def add_headers(self, request: requests.PreparedRequest, **_options: Any) -> None:
+        request.headers["X-Marked"] = "1"
+
+
+PATHS = [
+    "/",
+    "/a",
+    "/users/17",
+    "/users/18/",
+    "/a?b=c&d=e",
+    "/a.b?c",
+    "/.a",
+    "/a/../b",
+    "//a",
+    "/a//b",
+    "/%41",
+    "/a b",
+    "/é",
+    "/a#f",
+]
+
+
+@pytest.mark.parametrize("change", ["nothing", "a cookie", "a cookie of a path", "parameters", "an adapter"])
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+def test_other_urls_of_the_same_place_are_asked_for_alike(serve_as: Serve, both: Any, method: str, change: str):
+    peer = serve_as(site({}))
+    for session in both:
+        if change == "a cookie":
+            session.cookies.set("a", "b", domain="127.0.0.1", path="/")
+        elif change == "a cookie of a path":
+            session.cookies.set("a", "b", domain="127.0.0.1", path="/users")
+        elif change == "parameters":
+            session.params = {"q": "1"}
+        elif change == "an adapter":
+            session.mount(peer.url + "/users", Marking())
+    body = {"json": {"tea": 1}} if method == "POST" else {}
+    for path in PATHS:
+        theirs, ours = (seen(session.request(method, peer.url + path, timeout=9, **body)) for session in both)
+        assert ours == theirs
+        theirs, ours = (seen(session.request(method, peer.url + path, **body)) for session in both)
+        assert ours == theirs
+
+
+def test_a_path_that_was_never_asked_for_is_not_prepared(serve_as: Serve):
+    prepared: list[str] = []
+    told: list[Any] = []
+
+    class Watching(requests.PreparedRequest):
+        def prepare(self, *args: Any, **options: Any) -> None:
+            prepared.append("once")
+            super().prepare(*args, **options)
+
+    peer = serve_as(site({}))
+    with Session(observe=lambda asked, *_: told.append(asked)) as http, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(requests.sessions, "PreparedRequest", Watching)
+        for k in range(1500):
+            response = http.get(f"{peer.url}/users/{k}?full=1", name="/users/{id}")
+            assert response.text.startswith(f"GET /users/{k}?full=1 HTTP/1.1\n")
+    assert len(prepared) <= 3
+    assert response.url == f"{peer.url}/users/1499?full=1"
+    assert told[-1] == ("GET", f"{peer.url}/users/1499", "/users/{id}")

@@ -25,7 +25,6 @@ EXCEPTIONS = {
     "test_different_connection_pool_for_tls_settings_verify_True": POOLS,
     "test_different_connection_pool_for_tls_settings_verify_bundle_expired_cert": POOLS,
     "test_different_connection_pool_for_tls_settings_verify_bundle_unexpired_cert": POOLS,
-    "test_different_connection_pool_for_mtls_settings": POOLS,
     "test_chunked_encoding_error": "a head that is cut is a ConnectionError; requests takes what there is of it",
 }
 """The tests that pass with theirs and need not with ours, each with the reason."""
