@@ -34,6 +34,7 @@ class ClosedUser(User):
     ) -> None:
         super().__init__(shots, clock=clock, course=course, hand_over=hand_over)
         self._turns = cycle([shot.turn for shot in shots])
+        self._order = [shot.tape for shot in shots]
         self._left = seat.iterations
         self._windows = seat.windows
         self._window_end = 0
@@ -72,6 +73,18 @@ class ClosedUser(User):
     def _end(self) -> int:
         end = super()._end()
         return min(end, self._window_end) if self._measuring else end
+
+    def _count_unsent(self) -> None:
+        """Iterations that it did not come to are unsent, of whatever would have been next."""
+        left = (self._left or 0) - self._iterated
+        if left <= 0:
+            return
+        each, more = divmod(left, len(self._order))
+        for k in range(len(self._order)):
+            tape = self._order[(self._iterated + k) % len(self._order)]
+            if count := each + (k < more):
+                tape.counts.unsent += count
+        self._give()
 
     def _stage(self, turns: Iterator[Turn]) -> None:
         due = self._clock.now()

@@ -24,6 +24,10 @@ class TaskUser(ClosedUser):
         self._visitor, self._visit, self._tasks = visitor, visit, tasks
         return self
 
+    @property
+    def _in_hand(self) -> int:
+        return self._tasks
+
     def _stage(self, turns: Iterator[Turn]) -> None:
         due = self._clock.now()
         if self._cross(due):

@@ -24,7 +24,7 @@ from loadkit.drive.progress import Snapshot, Watcher
 from loadkit.drive.punctual import punctual
 from loadkit.drive.supply import Supply
 from loadkit.drive.user import NEVER, Course, Shot, User
-from loadkit.measure.recording import Batch, Recording, Tape, second_of
+from loadkit.measure.recording import JOURNEY, REQUEST, Batch, Recording, Tape, second_of
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.journey import Journey
 from loadkit.plan.pause import pauses
@@ -243,7 +243,7 @@ class _Director:
         return Visitor(self._scenario, self._clock, self._lookups, self._shared)
 
     def _journey(self, position: int, journey: Journey, visitor: Visitor) -> Shot:
-        tape = Tape(journey.label, 0, "journey")
+        tape = Tape(journey.label, 0, JOURNEY)
         send = visitor.journey(journey, self._feeds.taker(position))
         return Shot(send=send, tape=tape, connection=visitor, good=frozenset({0}), visitor=visitor)
 
@@ -522,14 +522,13 @@ class _Director:
         return min(self._course.stop_at, self._ended or now)
 
     def _count_unsent(self) -> None:
-        if self._pool:
-            for number, due in self._never_sent(self._pool):
-                self._recording.unsent(self._rows[self._pool.turns[number % len(self._pool.turns)]], self._phase(due))
+        """Arrivals that were due; what threads of a closed workload did not come to they count themselves."""
+        if not self._pool:
             return
-        total = self._recording.total()
-        planned, sent = self._workload.iterations, total.requests + total.cut
-        if planned is not None and planned > sent:
-            self._recording.unsent(next(iter(self._recording.labels)), 0, planned - sent)
+        for number, due in self._never_sent(self._pool):
+            position = self._pool.turns[number % len(self._pool.turns)]
+            kind = JOURNEY if isinstance(self._scenario.plans[position], Journey) else REQUEST
+            self._recording.unsent(self._rows[position], self._phase(due), kind=kind)
 
     def _never_sent(self, pool: Pool) -> Iterator[tuple[int, int]]:
         yield from pool.unsent

@@ -76,7 +76,11 @@ class User:
         self._phase_end = NEVER
         self._is_refused = False
         """The last request did not get a connection."""
-        self._tapes = list({id(shot.tape): shot.tape for shot in shots}.values())
+        self._own = tuple({id(shot.tape): shot.tape for shot in shots}.values())
+        """Of what it is told to send; those of what its journeys request and time come later."""
+        self._tapes = list(self._own)
+        self._iterated = 0
+        """Requests and journeys of its own that ended or were cut."""
         self._visitors = list({id(shot.visitor): shot.visitor for shot in shots if shot.visitor}.values())
         for visitor in self._visitors:
             visitor.user = self
@@ -112,6 +116,7 @@ class User:
         finally:
             self.ended = self._clock.now()
             self._give()
+            self._count_unsent()
             if connected:
                 self._hand_over(connected)
             for connection in self.connections:
@@ -141,8 +146,17 @@ class User:
 
     def abandon(self) -> None:
         """Its thread does not end: count the request it is in as cut, and take what it has written."""
-        self._tapes[0].counts.cut += 1
+        self._tapes[0].counts.cut += self._in_hand
         self._give()
+        self._count_unsent()
+
+    @property
+    def _in_hand(self) -> int:
+        """How many requests or journeys it has under way, while it runs."""
+        return 1
+
+    def _count_unsent(self) -> None:
+        """It has ended: count what it was to send and did not, if its number was planned."""
 
     def _settle(self, shot: Shot, due: int, exchange: Exchange) -> bool:
         """Count what was not ordinary: it crossed a second, failed, is to be checked, needed a new connection.
@@ -261,6 +275,7 @@ class User:
 
     def _give(self) -> None:
         """Hand over what was written in the second that has passed."""
+        self._iterated += sum(tape.ended for tape in self._own)
         for tape in self._tapes:
             if batch := tape.hand_over(self._second, self._phase):
                 self._hand_over(batch)

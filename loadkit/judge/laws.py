@@ -11,7 +11,7 @@ from loadkit.plan.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadkit.judge.result import Result, Row, Times
+    from loadkit.judge.result import Result, Row, Times, Timing
 
 
 def broken(result: Result) -> Iterator[str]:
@@ -22,6 +22,8 @@ def broken(result: Result) -> Iterator[str]:
         yield f"started_at {result.started_at!r} is no time"
     for row in (result.total, *result.endpoints):
         yield from _row(row)
+    for one in result.timings:
+        yield from _timing(one)
     rows = sum(row.requests for row in result.endpoints)
     if rows != result.total.requests:
         yield f"the total has {result.total.requests:,} requests and its endpoints have {rows:,}"
@@ -36,6 +38,16 @@ def _row(row: Row) -> Iterator[str]:
             yield f"the {what} of {row.name!r} counts {times.count:,} and not {count:,}"
     for times in (row.response_time, row.service_time, row.lateness, row.pickup, row.failure_time):
         yield from _times(row.name, times)
+
+
+def _timing(one: Timing) -> Iterator[str]:
+    good, failed = one.response_time.count, sum(one.failures.values())
+    if one.count != good + failed:
+        yield f"{one.kind} {one.name!r} counts {one.count:,}, but {good:,} that came through and {failed:,} failures"
+    if one.failure_time.count != failed:
+        yield f"the failure_time of {one.name!r} counts {one.failure_time.count:,} and not {failed:,}"
+    for times in (one.response_time, one.service_time, one.failure_time):
+        yield from _times(one.name, times)
 
 
 def _times(name: str, times: Times) -> Iterator[str]:

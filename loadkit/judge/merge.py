@@ -210,6 +210,7 @@ def _timing(found: list[Timing], duration: float) -> Timing:
         examples=_examples([example for one in found for example in one.examples]),
         drained=drained,
         cut=sum(one.cut for one in found),
+        unsent=sum(one.unsent for one in found),
         **merged,
     )
 
@@ -263,6 +264,7 @@ def _scenario(parts: Sequence[Result]) -> ScenarioInfo:
         threads=_most_at_once(parts),
         iterations=sum(iterations) if len(iterations) == len(asked) else None,
         endpoints=list(dict.fromkeys(label for part in parts for label in part.scenario.endpoints)),
+        journeys=list(dict.fromkeys(label for part in parts for label in part.scenario.journeys)),
     )
 
 

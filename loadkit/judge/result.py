@@ -162,7 +162,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of something that is no request: a journey, a step of one, or what a timer measured.
 
     `throughput` is those that came through, a second. `response_time` is from the instant it was due, which for a step
-    or a timer is when it began; `drained` ended after the stop, `cut` never did, and are in no other figure.
+    or a timer is when it began. `drained` ended after the stop, and are not in the throughput; `cut` never did, and
+    `unsent` were due and never began: they are in no other figure.
     """
 
     kind: Literal["journey", "step", "timer"]
@@ -175,6 +176,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     examples: list[FailureExample]
     drained: int
     cut: int
+    unsent: int = 0
     response_time: Times
     service_time: Times
     failure_time: Times

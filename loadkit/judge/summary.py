@@ -119,6 +119,7 @@ def timings(recording: Recording, *, duration: float, started: int) -> list[Timi
             examples=_examples(counts, started),
             drained=counts.drained,
             cut=counts.cut,
+            unsent=counts.unsent,
             response_time=times(counts.response_time),
             service_time=times(counts.service_time),
             failure_time=times(counts.failure_time),

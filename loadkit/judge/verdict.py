@@ -75,16 +75,23 @@ def outcome(
 ) -> Outcome:
     """What a run comes to; without a good reply, or anything timed that came through, none passes.
 
-    A load was not applied when nothing was sent at all, when the plan broke off (`is_fault`), or in an open workload
-    when fewer requests were sent than `APPLIED` of those that were due.
+    A load was not applied when nothing was sent or begun at all, when the plan broke off (`is_fault`), or in an open
+    workload when fewer requests were sent, or journeys begun, than `APPLIED` of those that were due. The two are not
+    added up: the requests that journeys make themselves would hide the journeys that never began.
     """
     if interrupted:
         return "interrupted"
-    sent = total.requests + total.cut
-    if not (sent or timings) or is_fault or (is_open and sent < APPLIED * (sent + total.unsent)):
+    journeys = [one for one in timings if one.kind == "journey"]
+    sent, begun = total.requests + total.cut, sum(one.count + one.cut for one in journeys)
+    lacking = _lacks(sent, total.unsent) or _lacks(begun, sum(one.unsent for one in journeys))
+    if not (sent or begun) or is_fault or (is_open and lacking):
         return "not_applied"
     worked = total.response_time.count or any(one.response_time.count for one in timings)
     return "passed" if worked and all(verdict.passed for verdict in found) else "failed"
+
+
+def _lacks(begun: int, unsent: int) -> bool:
+    return begun < APPLIED * (begun + unsent)
 
 
 def _verdict(limit: Threshold, row: Row | Timing | None, *, implied: bool) -> Verdict:

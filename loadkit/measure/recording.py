@@ -21,6 +21,7 @@ from loadkit.wire.base import Failure, Note
 
 REQUEST = "request"
 """The kind of what is counted as a request; journeys, steps and timers are kept apart."""
+JOURNEY = "journey"
 
 FOLD = 256
 """Samples a thread writes before it folds them: 0.1 ms of work, in which the other threads wait."""
@@ -169,6 +170,12 @@ class Tape:
             self._counts = Counts()
         return self._counts
 
+    @property
+    def ended(self) -> int:
+        """How many of what is written here ended, well or not, or were cut."""
+        counts = self._counts
+        return len(self.samples) // STRIDE + (counts.requests + counts.cut if counts else 0)
+
     def fold(self) -> None:
         """Count the samples written so far, if there are enough to be worth it."""
         if len(self.samples) >= FOLD * STRIDE // 4:
@@ -251,14 +258,16 @@ class Recording:
                 self._fold_waiting()
 
     def _absorb_timing(self, batch: Batch) -> None:
-        key = batch.kind, batch.label
-        if key not in self.timings and len(self.timings) >= MAX_LABELS:
-            key = batch.kind, OTHER
-        counts = self.timings.setdefault(key, Counts())
+        counts = self._timing(batch.kind, batch.label)
         if batch.counts:
             counts.add(batch.counts)
         if batch.samples:
             counts.take(batch.samples, 0)
+
+    def _timing(self, kind: str, label: str) -> Counts:
+        if (kind, label) not in self.timings and len(self.timings) >= MAX_LABELS:
+            label = OTHER
+        return self.timings.setdefault((kind, label), Counts())
 
     def _fold_waiting(self) -> None:
         for (second, phase, label, request_size), samples in self._waiting.items():
@@ -302,8 +311,11 @@ class Recording:
             merged.add(counts)
         return merged
 
-    def unsent(self, label: str, phase: int, count: int = 1) -> None:
-        """Count what was due and nobody sent."""
+    def unsent(self, label: str, phase: int, count: int = 1, *, kind: str = REQUEST) -> None:
+        """Count what was due and nobody sent, or began."""
+        if kind != REQUEST:
+            self._timing(kind, label).unsent += count
+            return
         self._labelled(label).unsent += count
         if self.phases:
             self.phases[phase].setdefault(self._known(label), Counts()).unsent += count

@@ -55,7 +55,18 @@ def timings(paper: Paper, timed: Sequence[Timing]) -> list[str]:
         if found:
             names = [paper.foreign(one.name) for one in found]
             lines += [*([""] if lines else []), *_rows(paper, kind, names, found, counted="times")]
+            lines += [line for one in found for line in _left_out(paper, one)]
     return lines
+
+
+def _left_out(paper: Paper, one: Timing) -> list[str]:
+    """What is in no figure of it."""
+    parts = [
+        *([f"{one.unsent:,} due and never begun"] if one.unsent else []),
+        *([f"{one.cut:,} cut off when the run ended"] if one.cut else []),
+    ]
+    note = f"{paper.foreign(one.name)}: {', '.join(parts)}"
+    return [paper.paint(line, "yellow") for line in paper.wrap(note, first="  ", margin="  ")] if parts else []
 
 
 def phases(paper: Paper, parts: Sequence[Phase]) -> list[str]:
