@@ -162,6 +162,7 @@ def list_(targets: Targets) -> None:
     for scenario in _scenarios(targets):
         lines.append(f"{visible(scenario.name or '')}  {asked(describe(scenario))}")
         lines += [f"  {visible(label)}" for label in scenario.labels]
+        lines += [f"  {visible(journey.label)} (journey)" for journey in scenario.journeys]
     raise typer.Exit(_say("\n".join(lines)))
 
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from loadkit.plan.endpoint import Endpoint, bare, full_url
 from loadkit.plan.errors import NothingToRun, UsageError
+from loadkit.plan.journey import Journey
 from loadkit.plan.scenario import Scenario
 
 
@@ -128,12 +129,14 @@ def _imported(tree: ast.Module) -> set[str]:
 
 
 def _lines(tree: ast.AST) -> dict[str, int]:
-    """The line of the last assignment to each name."""
-    return {
-        node.id: node.lineno
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
+    """The line of the last assignment to each name, or of the function that a decorator makes a scenario of."""
+    lines = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            lines[node.id] = node.lineno
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines[node.name] = node.lineno
+    return lines
 
 
 def _run(path: Path, code: CodeType) -> ModuleType:
@@ -154,10 +157,12 @@ def _run(path: Path, code: CodeType) -> ModuleType:
 
 def _misspelt(error: BaseException) -> str:
     """A field that there is not, and the one that may have been meant."""
-    found = re.fullmatch(r"(Scenario|Endpoint)\.__init__\(\) got an unexpected keyword argument '(\w+)'.*", str(error))
+    found = re.fullmatch(
+        r"(Scenario|Endpoint|Journey)\.__init__\(\) got an unexpected keyword argument '(\w+)'.*", str(error)
+    )
     if not found:
         return ""
-    kind = Scenario if found[1] == "Scenario" else Endpoint
+    kind = {"Scenario": Scenario, "Endpoint": Endpoint, "Journey": Journey}[found[1]]
     known = [field.name for field in dataclasses.fields(kind) if field.name != "_"]
     close = difflib.get_close_matches(found[2], known, 1)
     meant = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"

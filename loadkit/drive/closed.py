@@ -137,6 +137,9 @@ class ClosedUser(User):
         self._enter_due_phase(instant)
         return over
 
+    def _before_taking(self, due: int) -> None:
+        self._enter_due_phase(due)
+
     def _after_crossing(self, instant: int) -> None:
         self._enter_due_phase(instant)
 

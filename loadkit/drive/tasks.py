@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from loadkit.drive.closed import ClosedUser
 from loadkit.drive.user import Shot, Turn
 from loadkit.drive.visitor import NAP
+from loadkit.plan.errors import Halt
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
@@ -33,21 +35,32 @@ class TaskUser(ClosedUser):
         if self._cross(due):
             return
         self._enter_phase(due)
-        self._visitor.loop.run_until_complete(self._all(turns))
+        self._visitor.until_complete(self._all(turns))
 
     async def _all(self, turns: Iterator[Turn]) -> None:
         tasks = [asyncio.ensure_future(self._one(turns)) for _ in range(self._tasks)]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            # one of them has found that the plan cannot go on
-            for task in tasks:
-                task.cancel()
+        # when the run is cut all tasks of the loop are cancelled, this one too
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        left = [task for task in tasks if not task.done()]
+        self._visitor.is_ending = bool(left)
+        for task in left:
+            task.cancel()
+        for found in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(found, BaseException):
+                raise found
 
     async def _one(self, turns: Iterator[Turn]) -> None:
         due = self._clock.now()
         for _, _, _, shot in turns:
-            exchange = await self._visit()
+            try:
+                exchange = await self._visit()
+            except Halt as halt:
+                if halt.is_fault or halt.is_interrupt:
+                    raise
+                # no more rows: the other tasks have theirs, and end what they began
+                self._course.halt = self._course.halt or (self._clock.now(), halt)
+                return
             began, due = due, exchange[3]
             if self._ends_with(shot, began, exchange):
                 return

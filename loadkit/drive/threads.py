@@ -319,6 +319,8 @@ class _Director:
             if barrier:
                 barrier.abort()
         finally:
+            if not user.has_run:
+                user.leave()
             self._finished.append(user)
             self._calls.release()
 
@@ -390,16 +392,18 @@ class _Director:
     def _steer(self) -> None:
         now = self._clock.now()
         asked = self._interrupts()
-        if asked and now < self._course.stop_at:
+        if asked and (now < self._course.stop_at or self._course.finishing):
             self._interrupted = True
             self._stop(now)
         if self._course.halt:
-            self._interrupted = self._interrupted or self._course.halt[1].is_interrupt
-            self._stop(self._course.halt[0])
+            at, halt = self._course.halt
+            self._interrupted = self._interrupted or halt.is_interrupt
+            self._course.finishing = not (halt.is_fault or self._interrupted)
+            self._stop(at)
         if not self._scenario.keep_going and all(user.refusals >= GIVE_UP_AFTER for user in self._users):
             self._unreachable = True
             self._stop(now)
-        if now >= self._course.stop_at and not self._told:
+        if now >= self._course.stop_at and not self._told and not self._course.finishing:
             # those in the middle of a journey may be long in code of their own
             self._told = True
             for user in self._users:

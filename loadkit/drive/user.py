@@ -48,7 +48,7 @@ Turn: TypeAlias = tuple[Sender, Tape, frozenset[int], Shot]
 class Course:
     """When a run measures and ends: written by the one who directs it, read by its threads."""
 
-    __slots__ = ("began", "cutting", "halt", "measured_from", "phase_ends", "stop_at")
+    __slots__ = ("began", "cutting", "finishing", "halt", "measured_from", "phase_ends", "stop_at")
 
     def __init__(self, phase_ends: tuple[int, ...] = ()) -> None:
         self.began = NEVER
@@ -58,6 +58,8 @@ class Course:
         """Nanoseconds from `measured_from`."""
         self.cutting = False
         """Exchanges that fail now were cut off by us."""
+        self.finishing = False
+        """The stop is for want of rows: journeys that have theirs go on to their end."""
         self.halt: tuple[int, Halt] | None = None
         """When a thread found that the plan cannot go on, and why; written by threads, the first of them counts."""
 
@@ -93,6 +95,8 @@ class User:
         """How often it was refused a connection and never got one."""
         self.ended = 0
         """When its last reply was in."""
+        self.has_run = False
+        """It has begun to, and closes its connections itself."""
         self.crash: BaseException | None = None
 
     def prepare(self) -> None:
@@ -104,6 +108,7 @@ class User:
     def run(self) -> None:
         """Warm up, measure, stop, hand over the rest."""
         connected = self._tapes[0].hand_over(0)
+        self.has_run = True
         try:
             self._warm_up()
             for tape in self._tapes:
@@ -128,11 +133,17 @@ class User:
     def _measure(self) -> None:
         raise NotImplementedError
 
+    def leave(self) -> None:
+        """The run does not take place: close what was opened."""
+        for connection in self.connections:
+            connection.close()
+
     def stop(self) -> None:
         """`Course.stop_at` is in the past: look at it."""
         self._boundary = 0
-        for visitor in self._visitors:
-            visitor.halt()
+        if not self._course.finishing:
+            for visitor in self._visitors:
+                visitor.halt()
 
     def abort(self) -> None:
         """End what is under way on its connections."""
@@ -146,7 +157,8 @@ class User:
 
     def abandon(self) -> None:
         """Its thread does not end: count the request it is in as cut, and take what it has written."""
-        self._tapes[0].counts.cut += self._in_hand
+        if not self.ended:
+            self._tapes[0].counts.cut += self._in_hand
         self._give()
         self._count_unsent()
 
@@ -182,6 +194,9 @@ class User:
     def _after_crossing(self, instant: int) -> None:
         """The request that was under way when a second passed has been counted."""
 
+    def _before_taking(self, due: int) -> None:
+        """What was due then, within a journey, is about to be counted."""
+
     def _count(self, shot: Shot, due: int, exchange: Exchange, failure: Failure | None) -> None:
         status = exchange[0]
         if failure is None and status not in shot.good:
@@ -214,19 +229,35 @@ class User:
     def take(self, tape: Tape, due: int, exchange: Exchange, failure: Failure | None) -> bool:
         """Count one exchange or span within a journey; whether it is time to stop."""
         taken, note = exchange[3], exchange[5]
-        over = taken >= self._boundary and self._cross(taken)
+        crossing = taken >= self._boundary
+        if crossing:
+            self._cross(taken)
+            self._before_taking(due)
         if note and note.connects:
             tape.counts.connected(note)
         if failure is CUT or (failure and self._course.cutting):
             tape.counts.cut += 1
         else:
             self._write(tape, due, exchange, failure)
-        return over
+        if crossing:
+            self._after_crossing(taken)
+        return self._is_over(taken)
 
     def is_over_after(self, span: int) -> bool:
         """Rest in a journey; whether it is time to stop."""
-        self._pause(self._clock.now() + span)
-        return self._clock.now() >= self._end() or self._is_told_to_stop()
+        now, until = self._clock.now, self._clock.now() + span
+        self.resting = True
+        while (left := until - now()) > 0 and not self._is_over(now()):
+            # not beyond the end, of which nobody needs to tell
+            to_end = NEVER if self._course.finishing else self._course.stop_at - now()
+            self._clock.pause(min(left, to_end), lambda: self._is_over(now()))
+        self.resting = False
+        return self._is_over(now())
+
+    def _is_over(self, instant: int) -> bool:
+        """Whether a journey ends at this instant: at the stop, but not with the warm-up or a phase."""
+        course = self._course
+        return course.cutting or (instant >= course.stop_at and not course.finishing)
 
     def _pause(self, until: int) -> None:
         """Rest, and no longer than until it is time to stop."""

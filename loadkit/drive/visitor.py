@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from requests.exceptions import MissingSchema
 
 import loadkit
 from loadkit.drive.check import CUT, is_refusal, unexpected
-from loadkit.measure.recording import Tape
+from loadkit.measure.recording import REQUEST, Tape
 from loadkit.measure.timer import KEEPER, step
-from loadkit.plan.endpoint import GOOD, Expect, statuses
+from loadkit.plan.endpoint import GOOD, Expect, bare, statuses
 from loadkit.plan.errors import Halt, UsageError
-from loadkit.plan.journey import Journey, parameters
-from loadkit.plan.label import pattern
+from loadkit.plan.journey import Journey, begun, call, ended, parameters
+from loadkit.plan.label import MAX_LABELS, OTHER, pattern
 from loadkit.plan.units import MILLISECOND, SECOND, Duration, nanoseconds, seconds
 from loadkit.wire.base import Exchange, Failure, Note, Sender
 from loadkit.wire.session import Session
@@ -36,7 +39,14 @@ NAP: Final = 100 * MILLISECOND
 MAX_KNOWN: Final = 1000
 """Different URLs of which a thread remembers the row."""
 
-MAX_MESSAGE: Final = 2000
+MAX_MESSAGE: Final = 1000
+"""Characters of what an exception says; those of its places come on top."""
+MAX_PLACES: Final = 8
+MAX_LINE: Final = 200
+
+_INTERRUPT: Final = "a journey raised KeyboardInterrupt"
+
+Result = TypeVar("Result")
 
 _OURS: Final = str(loadkit.__path__[0])
 
@@ -77,6 +87,19 @@ class JourneySession(Session):
         self._visitor = visitor
         settle(self, scenario)
 
+    def _joined(self, url: Any) -> Any:
+        if self.base_url is None and isinstance(url, str) and url.startswith("/"):
+            raise MissingSchema(f"{url!r} is relative; give the scenario a base_url like 'http://127.0.0.1:8000'")
+        return super()._joined(url)
+
+    def revive(self) -> None:
+        """Let what tears down send requests although the journeys were stopped or cut."""
+        self.halt(None)
+        if self._wire.aborted:
+            self._wire.aborted = False
+            # they stay cut off, each for good
+            self._wire.connections.clear()
+
     def pause(self, span: Duration) -> None:
         """Think for `span` (seconds, or text such as "500ms"); the end of the run interrupts it."""
         self._visitor.pause(nanoseconds(seconds(span, what="pause")))
@@ -112,6 +135,14 @@ class AsyncVisit:
         self.headers = headers
         """Those of the scenario."""
 
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and hasattr(Session, name):
+            raise AttributeError(
+                f"http.{name} would hold up the other tasks of its thread; an async journey brings a client of its own "
+                f"(aiohttp, httpx), timed by timer(…), or is written without async"
+            )
+        raise AttributeError(f"the http of an async journey has no {name!r}; it has base_url, headers, pause and step")
+
     async def pause(self, span: Duration) -> None:
         """Think for `span`; the end of the run interrupts it."""
         await self._visitor.rest(nanoseconds(seconds(span, what="pause")))
@@ -142,9 +173,9 @@ class Visitor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.refused = False
         """The last request did not get a connection."""
-        self._base = (scenario.base_url or "").rstrip("/")
+        self._base = bare(scenario.base_url or "").rstrip("/").lower()
         self._clock = clock
-        self._given = {"http": self.http, "row": None, "shared": shared, "own": None}
+        self._shared = shared
         self._known: dict[Asked, Tape] = {}
         self._tapes: dict[tuple[str, str], Tape] = {}
         self._journeys: dict[str, Journey] = {}
@@ -153,6 +184,9 @@ class Visitor:
         self.faults: list[str] = []
         self._is_muted = False
         self._is_aborted = False
+        self._is_closed = False
+        self.is_ending = False
+        """Its tasks are being cancelled."""
         self.user: Host
 
     # -- as a connection
@@ -178,7 +212,7 @@ class Visitor:
 
     def abort(self) -> None:
         """End the request under way in another thread, and all later ones."""
-        self._is_aborted = True
+        self._is_aborted = self.is_ending = True
         self.http.abort()
         if loop := self._loop:
             # it may be closed already, which is what we want
@@ -187,16 +221,18 @@ class Visitor:
 
     def halt(self) -> None:
         """Let no request or pause begin any more."""
-        self.http.halt(Stopped())
+        self.http.halt(Stopped)
 
     def close(self) -> None:
-        """Run what tears down, and close."""
+        """Run what tears down, and close; once."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
-            if not self._is_aborted:
-                self.http.halt(None)
-                with self._muted():
-                    self._ends.close()
-        except Exception as error:  # noqa: BLE001 - it is the user's
+            self.http.revive()
+            with self._muted():
+                self._ends.close()
+        except BaseException as error:  # noqa: BLE001 - it is the user's
             self.faults.append(f"a teardown failed: {failure_of(error).message}")
         finally:
             self.http.close()
@@ -209,10 +245,10 @@ class Visitor:
         """What runs a journey once, and tells of it as of an exchange with status 0."""
         self._journeys[journey.label] = journey
         wanted = parameters(journey.run, what=journey.label)[1:]
-        run, http, now, given = journey.run, self.http, self._clock.now, self._given
+        run, http, now = journey.run, self.http, self._clock.now
         if journey.is_async:
             visit = self.task(journey, take_row)
-            return lambda: self.loop.run_until_complete(visit())
+            return lambda: self.until_complete(visit())
 
         def send() -> Exchange:
             KEEPER.set(self)
@@ -220,12 +256,9 @@ class Visitor:
             began = now()
             note = None
             try:
-                if wanted:
-                    given["row"] = take_row() if take_row else None
-                    given["own"] = self._own.get(journey.label)
-                    run(http, *(given[name] for name in wanted))
-                else:
-                    run(http)
+                made = run(http, **self._named(wanted, journey, take_row)) if wanted else run(http)
+                if made is not None:
+                    _check_made(made, journey)
             except BaseException as error:  # noqa: BLE001 - whatever it is, it ends this journey and not the thread
                 note = Note(self._failure(error))
             ended = now()
@@ -236,16 +269,14 @@ class Visitor:
     def task(self, journey: Journey, take_row: Callable[[], Row] | None) -> Callable[[], Coroutine[Any, Any, Exchange]]:
         """What runs an `async def` once, on this thread's event loop."""
         wanted = parameters(journey.run, what=journey.label)[1:]
-        run, now, shared = journey.run, self._clock.now, self._given["shared"]
+        run, now = journey.run, self._clock.now
 
         async def visit() -> Exchange:
             KEEPER.set(self)
             began = now()
             note = None
             try:
-                row = take_row() if take_row else None
-                given = {"row": row, "shared": shared, "own": self._own.get(journey.label)}
-                await run(self._visit, *(given[name] for name in wanted))
+                await run(self._visit, **self._named(wanted, journey, take_row))
             except BaseException as error:  # noqa: BLE001 - whatever it is, it ends this journey and not the thread
                 note = Note(self._failure(error))
             ended = now()
@@ -273,41 +304,70 @@ class Visitor:
         if self.http.halted:
             raise Stopped
 
+    def until_complete(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run work on this thread's event loop."""
+        try:
+            return self.loop.run_until_complete(work)
+        except KeyboardInterrupt as error:
+            # of a task that a journey started
+            raise Interrupted(_INTERRUPT) from error
+
+    def _named(
+        self, wanted: tuple[str, ...], journey: Journey, take_row: Callable[[], Row] | None
+    ) -> dict[str, object]:
+        given: dict[str, object] = {"shared": self._shared, "own": self._own.get(journey.label)}
+        if take_row:
+            given["row"] = take_row()
+        return {name: given[name] for name in wanted}
+
     def _failure(self, error: BaseException) -> Failure:
-        if isinstance(error, Stopped):
-            return CUT
         if isinstance(error, Halt):
             raise error
+        if self._is_end(error):
+            return CUT
         if isinstance(error, KeyboardInterrupt):
-            raise Interrupted("a journey raised KeyboardInterrupt") from error
-        return CUT if self.http.halted else failure_of(error)
+            raise Interrupted(_INTERRUPT) from error
+        return failure_of(error)
+
+    def _is_end(self, error: BaseException) -> bool:
+        """Whether it was raised because the run is over, or while a journey dealt with that."""
+        seen: set[int] = set()
+        cause: BaseException | None = _only(error)
+        while cause is not None and id(cause) not in seen:
+            if isinstance(cause, Stopped) or (self.is_ending and type(cause).__name__ == "CancelledError"):
+                return True
+            seen.add(id(cause))
+            cause = cause.__cause__ or cause.__context__
+        return False
 
     def _set_up(self, journey: Journey) -> None:
-        self._given["own"] = None
         try:
             if journey.setup is not None:
-                self._own[journey.label] = self._called(journey.setup)
-        except Exception as error:
+                self._own[journey.label] = self._made(journey.setup)
+        except BaseException as error:
             raise UsageError(f"the setup of {journey.label} failed: {failure_of(error).message}") from error
         if journey.teardown is not None:
-            self._ends.callback(self._torn_down, journey)
+            own = self._own.get(journey.label)
+            self._ends.callback(self._call, journey.teardown, {"shared": self._shared, "own": own})
 
-    def _called(self, function: Callable[..., Any]) -> object:
+    def _made(self, setup: Callable[..., Any]) -> object:
         """What a set-up returns, or yields; what stands behind its yield is kept for the end."""
-        made = self._call(function)
-        if not isinstance(made, Iterator):
-            return made
-        value = next(made, None)
-        self._ends.callback(next, made, None)
-        return value
+        made = self._call(setup, {"shared": self._shared})
+        if inspect.isgeneratorfunction(setup):
+            value = begun(made)
+            self._ends.callback(ended, made)
+            return value
+        if inspect.isasyncgenfunction(setup):
+            value = self.loop.run_until_complete(_begun(made))
+            self._ends.callback(lambda: self.loop.run_until_complete(_ended(made)))
+            return value
+        return made
 
-    def _torn_down(self, journey: Journey) -> None:
-        assert journey.teardown
-        self._given["own"] = self._own.get(journey.label)
-        self._call(journey.teardown)
-
-    def _call(self, function: Callable[..., Any]) -> Any:
-        return function(*(self._given[name] for name in parameters(function, what="it")))
+    def _call(self, function: Callable[..., Any], given: dict[str, Any]) -> Any:
+        is_async = inspect.iscoroutinefunction(function)
+        http = self._visit if is_async or inspect.isasyncgenfunction(function) else self.http
+        made = call(function, given, http=http)
+        return self.loop.run_until_complete(made) if is_async else made
 
     @contextmanager
     def _muted(self) -> Iterator[None]:
@@ -363,12 +423,15 @@ class Visitor:
         if self._is_muted:
             return
         tape = self._timing(kind, name)
-        failure = None if error is None else CUT if isinstance(error, Stopped) else failure_of(error)
+        failure = None if error is None else CUT if self._is_end(error) else failure_of(error)
         self.user.take(tape, began, (0, began, ended, ended, 0, Note(failure) if failure else None), failure)
 
     def _timing(self, kind: str, name: str) -> Tape:
         tape = self._tapes.get((kind, name))
         if tape is None:
+            if sum(one == kind for one, _ in self._tapes) >= MAX_LABELS and name != OTHER:
+                # the recording would fold it anyway
+                return self._timing(kind, OTHER)
             tape = self._tapes[kind, name] = Tape(name, 0, kind)
             self.user.add(tape)
         return tape
@@ -376,19 +439,14 @@ class Visitor:
     def _tape_of(self, asked: Asked) -> Tape:
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
-        label = self._label(asked)
-        tape = self._tapes.get(("request", label))
-        if tape is None:
-            tape = self._tapes["request", label] = Tape(label, 0)
-            self.user.add(tape)
-        self._known[asked] = tape
+        tape = self._known[asked] = self._timing(REQUEST, self._label(asked))
         return tape
 
     def _label(self, asked: Asked) -> str:
         if asked.name is not None:
             return asked.name if asked.name.startswith(f"{asked.method} ") else f"{asked.method} {asked.name}"
         url = asked.url
-        if self._base and url.startswith(f"{self._base}/"):
+        if self._base and url.lower().startswith(f"{self._base}/"):
             url = url[len(self._base) :]
         return f"{asked.method} {pattern(url)}"
 
@@ -410,24 +468,73 @@ def _end(loop: asyncio.AbstractEventLoop) -> None:
         if left:
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
     finally:
         loop.close()
 
 
+async def _begun(generator: AsyncIterator[Any]) -> object:
+    async for value in generator:
+        return value
+    raise RuntimeError("it ended before its yield")
+
+
+async def _ended(generator: AsyncIterator[Any]) -> None:
+    async for _ in generator:
+        raise RuntimeError("it yields more than once")
+
+
+def _check_made(made: object, journey: Journey) -> None:
+    """Refuse what a journey returns if it is a coroutine or generator, which nobody runs: nothing has happened then."""
+    if inspect.iscoroutine(made) or inspect.isgenerator(made) or inspect.isasyncgen(made):
+        if not inspect.isasyncgen(made):
+            made.close()
+        raise TypeError(
+            f"{journey.label} returned a {type(made).__name__}, and nobody runs that; "
+            "write it as a plain function or an async def"
+        )
+
+
+def _only(error: BaseException) -> BaseException:
+    """What a group of one holds, as a TaskGroup raises it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 def failure_of(error: BaseException) -> Failure:
-    """What ended a journey: an assertion by its message, anything else by its type, its place and the way there."""
+    """What ended a journey: an assertion by its message, anything else by its type; its place, and the way there."""
+    error = _only(error)
+    places = _places(error)
     if isinstance(error, AssertionError):
-        return Failure("check", _shortened(str(error) or f"assertion failed at {_places(error)[-1].strip()}"))
-    lines = [f"{type(error).__name__}: {error}".rstrip(": "), *_places(error)]
-    return Failure(type(error).__name__, _shortened("\n".join(lines)))  # type: ignore[arg-type]
+        said = _said(error) or "assertion failed"
+        return Failure("check", "\n".join([said, *places[-1:]]))
+    name = type(error).__name__
+    said = _said(error)
+    lines = [f"{name}: {said}" if said else name, *places]
+    return Failure(name, "\n".join(lines))  # type: ignore[arg-type]
+
+
+def _said(error: BaseException) -> str:
+    """The message of an exception."""
+    try:
+        text = str(error)
+    except Exception as worse:  # noqa: BLE001 - it is the user's
+        return f"(its message cannot be shown: {type(worse).__name__})"
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]} … ({len(text):,} characters)"
 
 
 def _places(error: BaseException) -> list[str]:
     """The way through files that are not ours: `  at shop.py:12 in buy: item = …`."""
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not frame.filename.startswith(_OURS)] or list(frames)[-1:]
-    return [f"  at {Path(frame.filename).name}:{frame.lineno} in {frame.name}: {frame.line}" for frame in theirs]
+    frames = list(traceback.extract_tb(error.__traceback__))
+    theirs = [frame for frame in frames if not frame.filename.startswith(_OURS)] or frames[-1:]
+    lines = [f"  at {Path(frame.filename).name}:{frame.lineno} in {frame.name}: {_line(frame)}" for frame in theirs]
+    if len(lines) <= MAX_PLACES:
+        return lines
+    half = MAX_PLACES // 2
+    return [*lines[:half], f"  … {len(lines) - 2 * half:,} more", *lines[-half:]]
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]} …"
+def _line(frame: traceback.FrameSummary) -> str:
+    line = frame.line or ""
+    return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]} …"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
 import os
 import platform
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
@@ -74,7 +75,7 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
 
 def once(scenario: Scenario) -> Scenario:
     """The same scenario with each endpoint sent once, by one thread, and only failures judged."""
-    endpoints = [one.replace(weight=1, threads=None) for one in scenario.plans]
+    endpoints = [one.replace(weight=1, threads=None, **_alone(one)) for one in scenario.plans]
     return scenario.replace(
         endpoints=endpoints,
         threads=1,
@@ -92,6 +93,10 @@ def once(scenario: Scenario) -> Scenario:
     )
 
 
+def _alone(plan: object) -> dict[str, int]:
+    return {} if isinstance(plan, Endpoint) else {"tasks_per_thread": 1}
+
+
 @contextmanager
 def shared_by(scenario: Scenario, faults: list[str]) -> Iterator[object]:
     """What the scenario's `setup` returns; `teardown` is called at the end. Their requests are in no figure.
@@ -102,27 +107,28 @@ def shared_by(scenario: Scenario, faults: list[str]) -> Iterator[object]:
         yield None
         return
     from loadkit.drive.visitor import failure_of, settle
-    from loadkit.plan.journey import parameters
+    from loadkit.plan.journey import begun, call, ended
     from loadkit.wire.session import Session
 
-    with Session(base_url=scenario.base_url, deadline=cast(float, scenario.timeout)) as http:
+    with Session(base_url=scenario.base_url, deadline=cast(float, scenario.timeout)) as http, ExitStack() as ends:
         settle(http, scenario)
-        given: dict[str, object] = {"http": http, "shared": None, "own": None}
-
-        def call(function: Callable[..., object]) -> object:
-            return function(*(given[name] for name in parameters(function, what="it")))
-
+        shared: object = None
         try:
-            given["shared"] = call(scenario.setup) if scenario.setup else None
-        except Exception as error:
+            if scenario.setup:
+                shared = made = call(scenario.setup, {}, http=http)
+                if inspect.isgeneratorfunction(scenario.setup):
+                    shared = begun(cast("Iterator[object]", made))
+                    ends.callback(ended, made)
+        except (Exception, SystemExit) as error:
             raise UsageError(f"the setup of the scenario failed: {failure_of(error).message}") from error
+        if scenario.teardown:
+            ends.callback(call, scenario.teardown, {"shared": shared}, http=http)
         try:
-            yield given["shared"]
+            yield shared
         finally:
             try:
-                if scenario.teardown:
-                    call(scenario.teardown)
-            except Exception as error:  # noqa: BLE001 - it is the user's
+                ends.close()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the user's
                 faults.append(f"the teardown of the scenario failed: {failure_of(error).message}")
 
 
@@ -195,6 +201,7 @@ def _result(
         halted=driven.halted,
         was_short=driven.was_short,
         faults=faults,
+        timings=timed,
         public=[origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
         steps=clock.steps,
     )

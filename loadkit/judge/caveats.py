@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any
 
-from loadkit.judge.result import Caveat, Environment, Row, ScenarioInfo
+from loadkit.judge.result import Caveat, Environment, Row, ScenarioInfo, Timing
 from loadkit.plan.label import MAX_LABELS, OTHER
 from loadkit.plan.units import SECOND, show_seconds
 
@@ -38,6 +38,7 @@ def caveats(
     halted: str = "",
     was_short: bool = False,
     faults: Sequence[str] = (),
+    timings: Sequence[Timing] = (),
     public: Sequence[str] = (),
     steps: Sequence[int] = (),
 ) -> list[Caveat]:
@@ -48,6 +49,7 @@ def caveats(
         *_made(_short(total, scenario, was_short=was_short)),
         *_made(_stuck(stuck)),
         *_made(("teardown", fault) for fault in dict.fromkeys(faults)),
+        *_made(_untimed(total, timings)),
         *of_figures(total),
         *_made(_busy_generator(total, environment, duration)),
         *_made(_clock(environment, steps)),
@@ -95,6 +97,19 @@ def _short(total: Row, scenario: ScenarioInfo, *, was_short: bool) -> Iterator[t
 def _stuck(stuck: Sequence[str]) -> Iterator[tuple[str, str]]:
     for place in stuck:
         yield "stuck", f"a thread did not end when it was told to; it was left behind at {place}"
+
+
+def _untimed(total: Row, timings: Sequence[Timing]) -> Iterator[tuple[str, str]]:
+    """Journeys that use another client than the one they are given, and do not say when."""
+    ran = [one.name for one in timings if one.kind == "journey" and one.count]
+    if ran and not (total.requests or total.cut) and len(ran) == len([one for one in timings if one.count]):
+        yield (
+            "nothing-timed",
+            (
+                f"{', '.join(ran)} made no request with the session given as http, and timed nothing: "
+                "call http.get(…), or put what another client does in a timer('…')"
+            ),
+        )
 
 
 def _few_samples(total: Row) -> Iterator[tuple[str, str]]:

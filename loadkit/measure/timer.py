@@ -29,6 +29,10 @@ KEEPER: ContextVar[TimeKeeper | None] = ContextVar("loadkit_keeper", default=Non
 """Of the journey that runs here; each thread and task has its own."""
 
 
+_RUNNING: ContextVar[tuple[tuple[timer, int], ...]] = ContextVar("loadkit_timers", default=())
+"""Timers that have begun, and when: one object may be in use by many threads and tasks."""
+
+
 class timer(ContextDecorator):  # noqa: N801 - it reads like a function
     """Record how long a block takes, in the histograms and reports of the run that its journey belongs to.
 
@@ -44,7 +48,6 @@ class timer(ContextDecorator):  # noqa: N801 - it reads like a function
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f"timer takes a name like 'redis get', not {name!r}")
         self._name = name
-        self._began: list[int] = []
 
     def _recreate_cm(self) -> Self:
         # one for each call, for a function may be called by many threads
@@ -53,13 +56,20 @@ class timer(ContextDecorator):  # noqa: N801 - it reads like a function
     def __enter__(self) -> Self:
         if keeper := KEEPER.get():
             keeper.begin()
-        self._began.append(time.monotonic_ns())
+        _RUNNING.set((*_RUNNING.get(), (self, time.monotonic_ns())))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        began = self._began.pop()
+        running = _RUNNING.get()
+        # the last of this one: within a generator others may have begun that end later
+        place = max((k for k, (one, _) in enumerate(running) if one is self), default=None)
+        if place is None:
+            # begun in a task that was another one
+            return
+        began = running[place][1]
+        _RUNNING.set(running[:place] + running[place + 1 :])
         if keeper := KEEPER.get():
             keeper.keep(self.kind, self._name, began, time.monotonic_ns(), error)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from loadkit.plan.shown import told
 GIVEN: Final = ("http", "row", "shared", "own")
 """What a journey may have as parameters: its session, the next row of its feed, what the scenario's `setup` returned,
 and what its own `setup` returned."""
+GIVEN_SETUP: Final = ("http", "shared")
+GIVEN_TEARDOWN: Final = ("http", "shared", "own")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Journey:
         tasks_per_thread: of an `async def`, how many run at once on each thread.
         feed: rows, each of which goes to one call as `row`; see `rows`.
         setup, teardown: called by each thread before its first and after its last time, in no figure; `setup` may
-            be a generator, as a fixture of pytest: what stands behind its `yield` tears down.
+            be a generator, as a fixture of pytest: what stands behind its `yield` tears down. Both may be `async`.
         name: the label in reports; the function's name if not said.
 
     Raises `UsageError` for a value it cannot use, when it is made.
@@ -58,10 +61,7 @@ class Journey:
             raise UsageError(f"a journey is a function like def buy(http): ..., not {self.run!r}")
         label(self.name)
         check_share(self)
-        for what in ("run", "setup", "teardown"):
-            function = getattr(self, what)
-            if function is not None:
-                parameters(function, what=self.label if what == "run" else f"the {what} of {self.label}")
+        _check_functions(self)
         if not isinstance(self.tasks_per_thread, int) or self.tasks_per_thread < 1:
             raise UsageError(f"tasks_per_thread takes a whole number of at least 1, not {self.tasks_per_thread!r}")
         if self.tasks_per_thread > 1 and not self.is_async:
@@ -76,8 +76,6 @@ class Journey:
                 if self.feed is None
                 else f"{self.label} has a feed and takes no row; write def {self.label}(http, row): ..."
             )
-        if inspect.isgeneratorfunction(self.run) or inspect.isasyncgenfunction(self.run):
-            raise UsageError(f"{self.label} yields; what is done once for each thread goes to Journey(setup=...)")
 
     def __repr__(self) -> str:
         return told(self)
@@ -85,7 +83,7 @@ class Journey:
     @property
     def label(self) -> str:
         """The name of its row in reports."""
-        return self.name or str(getattr(self.run, "__name__", "journey"))
+        return self.name or called(self.run)
 
     @property
     def is_async(self) -> bool:
@@ -97,19 +95,85 @@ class Journey:
         return replace(self, changes)
 
 
-def parameters(function: Callable[..., Any], *, what: str) -> tuple[str, ...]:
-    """The names of those of `GIVEN` that a function wants, the first of which may be called anything.
+def called(function: Callable[..., Any]) -> str:
+    """The name of a function, of what a `functools.partial` calls, or of an object's class."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
 
-    Raises `UsageError` for a function that wants something else.
+
+def _check_functions(journey: Journey) -> None:
+    run, what = journey.run, journey.label
+    if inspect.isgeneratorfunction(run) or inspect.isasyncgenfunction(run):
+        raise UsageError(f"{what} yields; what is done once for each thread goes to Journey(setup=...)")
+    taken = parameters(run, what=what)
+    try:
+        inspect.signature(run).bind(None, **dict.fromkeys(taken[1:]))
+    except TypeError:
+        taken = ()
+    if taken[:1] != ("http",):
+        name = what if what.isidentifier() else "buy"
+        raise UsageError(f"{what} does not take its session first; write it like def {name}(http): ...")
+    for name, given in (("setup", GIVEN_SETUP), ("teardown", GIVEN_TEARDOWN)):
+        function = getattr(journey, name)
+        if function is None:
+            continue
+        if not callable(function) or isinstance(function, type):
+            raise UsageError(f"{name} takes a function like def {name}(http): ..., not {function!r}")
+        parameters(function, what=f"the {name} of {what}", given=given)
+        if name == "teardown":
+            check_plain(function, what=f"the {name} of {what}")
+
+
+def check_plain(function: Callable[..., Any], *, what: str) -> None:
+    """Refuse a generator where nothing would run it on."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise UsageError(f"{what} yields, and is called once; what stands behind a yield tears down in a setup")
+
+
+def parameters(function: Callable[..., Any], *, what: str, given: tuple[str, ...] = GIVEN) -> tuple[str, ...]:
+    """What of `given` a function wants: by the names of its parameters, but the first may call its session anything.
+
+    >>> def buy(client, row, retries=3): ...
+    >>> parameters(buy, what="buy")
+    ('http', 'row')
+
+    Those that are no session are given by name. Raises `UsageError` for a function that wants something else.
     """
     try:
-        wanted = inspect.signature(function).parameters.values()
+        taken = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
         raise UsageError(f"{what}: cannot see what it takes: {error}") from None
-    needed = [
-        one for one in wanted if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
-    ]
-    names = ["http", *(one.name for one in needed[1:])][: len(needed)]
-    if unknown := [name for name in names if name not in GIVEN]:
-        raise UsageError(f"{what} takes {unknown[0]!r}; a journey is given {', '.join(GIVEN)}, the first by any name")
-    return tuple(names)
+    wanted: list[str] = []
+    for k, one in enumerate(taken):
+        is_session = k == 0 and one.kind is not one.KEYWORD_ONLY and (one.name == "http" or one.name not in GIVEN)
+        if one.kind is one.VAR_KEYWORD or (one.kind is one.VAR_POSITIONAL and not is_session):
+            continue
+        if is_session:
+            wanted.append("http")
+        elif one.name in given and one.kind is not one.POSITIONAL_ONLY:
+            wanted.append(one.name)
+        elif one.default is one.empty:
+            raise UsageError(f"{what} takes {one.name!r}; it is given {', '.join(given)}, the first by any name")
+    return tuple(wanted)
+
+
+def begun(generator: Iterator[Any]) -> object:
+    """What a set-up yields; `RuntimeError` if it yields nothing."""
+    for value in generator:
+        return value
+    raise RuntimeError("it ended before its yield")
+
+
+def ended(generator: Iterator[Any]) -> None:
+    """Run what stands behind the yield; `RuntimeError` if there is another one."""
+    for _ in generator:
+        raise RuntimeError("it yields more than once")
+
+
+def call(function: Callable[..., Any], given: Mapping[str, Any], *, http: object) -> Any:
+    """Call a function with what it wants of `given`, and with `http` as its session."""
+    taken = parameters(function, what=called(function), given=("http", *given))
+    if taken[:1] == ("http",):
+        return function(http, **{name: given[name] for name in taken[1:]})
+    return function(**{name: http if name == "http" else given[name] for name in taken})

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast, overload
 
 from loadkit.plan.arrivals import SPACINGS, Spacing
 from loadkit.plan.endpoint import Endpoint, full_url, headers, label, positive_seconds, replace, target, whole
 from loadkit.plan.errors import UsageError
-from loadkit.plan.journey import Journey, parameters
+from loadkit.plan.journey import Journey, called, check_plain, parameters
 from loadkit.plan.label import MAX_LABELS, pattern
 from loadkit.plan.pause import ThinkTime, think_time
 from loadkit.plan.phases import Phase, Stretch, lasting, says_rate, stretches
@@ -67,7 +68,7 @@ class Scenario:
         body_limit: how much of a body is kept for a check to read.
         transport: `"sockets"`, or `"requests"` as the slow reference.
         setup, teardown: called once before and once after the run, in no figure, with a `Session`; what `setup` returns
-            is given to journeys as `shared`.
+            is given to journeys as `shared`. It may be a generator: what stands behind its `yield` tears down.
         server, ready: a command to start before and stop after, and the path that answers when it is up.
         keep_going: go on although the target cannot be reached at all.
         name: how reports call it; the variable's name in a scenario file.
@@ -304,7 +305,16 @@ def _check_hooks(scenario: Scenario) -> None:
         if function is not None and (not callable(function) or isinstance(function, type)):
             raise UsageError(f"{what} takes a function like def {what}(http): ..., not {function!r}")
         if function is not None:
-            parameters(function, what=f"the {what} of the scenario")
+            _check_hook(function, what)
+
+
+def _check_hook(function: Callable[..., Any], what: str) -> None:
+    whose = f"the {what} of the scenario"
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise UsageError(f"{whose} is async, and no event loop runs then; write it like def {what}(http): ...")
+    if what == "teardown":
+        check_plain(function, what=whose)
+    parameters(function, what=whose, given=("http",) if what == "setup" else ("http", "shared"))
 
 
 def _check_open(scenario: Scenario) -> None:
@@ -391,7 +401,17 @@ def _check_labels(scenario: Scenario) -> None:
             raise UsageError(f"the threshold {limit.text!r} names no {what} of the scenario; there are {known}")
 
 
+@overload
+def scenario(function: Callable[..., Any], /) -> Scenario:
+    """With what a scenario has if nothing is said."""
+
+
+@overload
 def scenario(**fields: Any) -> Callable[[Callable[..., Any]], Scenario]:
+    """With these fields."""
+
+
+def scenario(function: Any = None, /, **fields: Any) -> Any:
     """Make a function a scenario of one journey; `fields` are those of `Scenario`.
 
     >>> @scenario(threads=10, duration="30s", base_url="http://127.0.0.1:8000")
@@ -401,12 +421,14 @@ def scenario(**fields: Any) -> Callable[[Callable[..., Any]], Scenario]:
     Nothing is registered: the name now stands for a `Scenario`. Raises `UsageError` as `Scenario` does.
     """
 
+    if "endpoints" in fields:
+        raise UsageError("@scenario makes a scenario of the function below it; for several write Scenario(endpoints=…)")
+
     def make(function: Callable[..., Any]) -> Scenario:
-        if not callable(function):
+        if not callable(function) or isinstance(function, type):
             raise UsageError(f"@scenario takes a function like def buy(http): ..., not {function!r}")
         summary = (getattr(function, "__doc__", None) or "").strip().partition("\n")[0]
-        named = {"name": getattr(function, "__name__", None), "description": summary} | fields
-        given: dict[str, Any] = {"endpoints": [function]} | named
-        return Scenario(**given)
+        given: dict[str, Any] = {"name": called(function), "description": summary} | fields
+        return Scenario(endpoints=[function], **given)
 
-    return make
+    return make if function is None else make(function)

@@ -135,7 +135,8 @@ def _verdict(result: Result) -> tuple[str, str, Ink]:
     missed, all_of_them = sum(not verdict.passed for verdict in limits), len(limits)
     of_them = f"{missed} of {all_of_them} thresholds" if all_of_them > 1 else "its only threshold"
     if result.outcome == "passed":
-        return "PASSED", f" {_each(all_of_them)}" if all_of_them else ": no request failed", "green"
+        what = "request" if result.requests else "journey"
+        return "PASSED", f" {_each(all_of_them)}" if all_of_them else f": no {what} failed", "green"
     if result.outcome == "interrupted":
         so_far = f", {of_them} missed so far" if missed else ""
         return "INTERRUPTED", f" after {show_time(result.duration)}{so_far}", "yellow"
@@ -143,7 +144,15 @@ def _verdict(result: Result) -> tuple[str, str, Ink]:
         return "NOT APPLIED", ": the load asked for was not put on the target", "red"
     if missed:
         return "FAILED", f" {of_them}", "red"
-    return "FAILED", ": requests failed" if result.total.statuses else ": not one good reply", "red"
+    return "FAILED", _failed(result), "red"
+
+
+def _failed(result: Result) -> str:
+    if not result.requests and any(one.failures for one in result.timings):
+        return ": journeys failed"
+    if result.total.statuses and not result.failures:
+        return ": journeys failed"
+    return ": requests failed" if result.total.statuses else ": not one good reply"
 
 
 def _each(count: int) -> str:

@@ -99,7 +99,7 @@ class Session(requests.Session):
         vars(self)["_forget"] = shots.clear
         self._loose: tuple[tuple[Any, Any], ...] = ()
         self._calling = False
-        self._halt: BaseException | None = None
+        self._halt: type[BaseException] | None = None
         self._plain = all(getattr(type(self), name) is getattr(Session, name) for name in (*_METHODS, "get_adapter"))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -158,7 +158,7 @@ class Session(requests.Session):
         """Whether no request may begin any more."""
         return self._halt is not None or self._wire.aborted
 
-    def halt(self, error: BaseException | None) -> None:
+    def halt(self, error: type[BaseException] | None) -> None:
         """Raise `error` from each request that begins later, until None is given; what is under way goes on.
 
         Another thread may call it.
