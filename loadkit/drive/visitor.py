@@ -17,7 +17,7 @@ from loadkit.measure.recording import REQUEST, Tape
 from loadkit.measure.timer import KEEPER, step
 from loadkit.plan.endpoint import GOOD, Expect, bare, statuses
 from loadkit.plan.errors import Halt, UsageError
-from loadkit.plan.journey import Journey, begun, call, ended, parameters
+from loadkit.plan.journey import Journey, begun, call, ended
 from loadkit.plan.label import MAX_LABELS, OTHER, pattern
 from loadkit.plan.units import MILLISECOND, SECOND, Duration, nanoseconds, seconds
 from loadkit.wire.base import Exchange, Failure, Note, Sender
@@ -244,7 +244,7 @@ class Visitor:
     def journey(self, journey: Journey, take_row: Callable[[], Row] | None = None) -> Sender:
         """What runs a journey once, and tells of it as of an exchange with status 0."""
         self._journeys[journey.label] = journey
-        wanted = parameters(journey.run, what=journey.label)[1:]
+        wanted = journey.wanted
         run, http, now = journey.run, self.http, self._clock.now
         if journey.is_async:
             visit = self.task(journey, take_row)
@@ -268,7 +268,7 @@ class Visitor:
 
     def task(self, journey: Journey, take_row: Callable[[], Row] | None) -> Callable[[], Coroutine[Any, Any, Exchange]]:
         """What runs an `async def` once, on this thread's event loop."""
-        wanted = parameters(journey.run, what=journey.label)[1:]
+        wanted = journey.wanted
         run, now = journey.run, self._clock.now
 
         async def visit() -> Exchange:

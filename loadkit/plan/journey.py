@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from loadkit.plan.data import Rows
-from loadkit.plan.endpoint import check_share, label, replace
+from loadkit.plan.endpoint import check_share, label, replace, whole
 from loadkit.plan.errors import UsageError
 from loadkit.plan.shown import told
 
@@ -62,19 +62,19 @@ class Journey:
         label(self.name)
         check_share(self)
         _check_functions(self)
-        if not isinstance(self.tasks_per_thread, int) or self.tasks_per_thread < 1:
-            raise UsageError(f"tasks_per_thread takes a whole number of at least 1, not {self.tasks_per_thread!r}")
+        whole(self.tasks_per_thread, what="tasks_per_thread")
         if self.tasks_per_thread > 1 and not self.is_async:
             raise UsageError(f"tasks_per_thread belongs to an async def, and {self.label} is none; give it threads")
         if self.feed is not None and not isinstance(self.feed, Rows):
             raise UsageError(
                 f"feed takes rows like rows('users.csv'), not {type(self.feed).__name__}; write feed=rows(…)"
             )
-        if (self.feed is None) == ("row" in parameters(self.run, what=self.label)):
+        row = inspect.signature(self.run).parameters.get("row")
+        if self.feed is not None and row is None:
+            raise UsageError(f"{self.label} has a feed and takes no row; write def {self.label}(http, row): ...")
+        if self.feed is None and row is not None and row.default is row.empty:
             raise UsageError(
                 f"{self.label} takes a row and has no feed; write Journey({self.label}, feed=rows('users.csv'))"
-                if self.feed is None
-                else f"{self.label} has a feed and takes no row; write def {self.label}(http, row): ..."
             )
 
     def __repr__(self) -> str:
@@ -84,6 +84,12 @@ class Journey:
     def label(self) -> str:
         """The name of its row in reports."""
         return self.name or called(self.run)
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """What it is given beside its session."""
+        given = GIVEN if self.feed is not None else tuple(name for name in GIVEN if name != "row")
+        return parameters(self.run, what=self.label, given=given)[1:]
 
     @property
     def is_async(self) -> bool:
