@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, Self, TypeVar, overload
 
+from loadkit.plan.errors import UsageError
+
 Params = ParamSpec("Params")
 Returned = TypeVar("Returned")
 
@@ -46,7 +48,7 @@ class timer(ContextDecorator):  # noqa: N801 - it reads like a function
 
     def __init__(self, name: str) -> None:
         if not isinstance(name, str) or not name.strip():
-            raise ValueError(f"timer takes a name like 'redis get', not {name!r}")
+            raise UsageError(f"timer takes a name like 'redis get', not {name!r}")
         self._name = name
 
     def _recreate_cm(self) -> Self:
@@ -100,10 +102,14 @@ def timed(function: Any, /) -> Any:
     """
     if isinstance(function, str):
         return functools.partial(_timed, function)
-    return _timed(function.__name__, function)
+    return _timed(getattr(function, "__name__", type(function).__name__), function)
 
 
 def _timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    if not callable(function):
+        raise UsageError(f"timed takes a function, or a name like timed('redis get'), not {function!r}")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise UsageError(f"timed would only time how {name} begins, for it yields; write a timer(…) within it")
     if not inspect.iscoroutinefunction(function):
         return timer(name)(function)
 
