@@ -96,9 +96,11 @@ class JourneySession(Session):
         """Let what tears down send requests although the journeys were stopped or cut."""
         self.halt(None)
         if self._wire.aborted:
+            self.close()
             self._wire.aborted = False
             # they stay cut off, each for good
             self._wire.connections.clear()
+            self._forget()
 
     def pause(self, span: Duration) -> None:
         """Think for `span` (seconds, or text such as "500ms"); the end of the run interrupts it."""

@@ -148,9 +148,7 @@ def _verdict(result: Result) -> tuple[str, str, Ink]:
 
 
 def _failed(result: Result) -> str:
-    if not result.requests and any(one.failures for one in result.timings):
-        return ": journeys failed"
-    if result.total.statuses and not result.failures:
+    if not result.failures and any(one.failures for one in result.timings):
         return ": journeys failed"
     return ": requests failed" if result.total.statuses else ": not one good reply"
 
