@@ -135,6 +135,8 @@ class _Director:
         self._course = Course(tuple(one.end for one in self._workload.stretches))
         self._handed: deque[Batch] = deque()
         self._recording = Recording(scenario.labels, phases=len(self._workload.stretches))
+        for journey in scenario.journeys:
+            self._recording.unsent(journey.label, 0, 0, kind=JOURNEY)  # so that each has a row, in their order
         self._rows = scenario.rows
         self._finished: deque[User] = deque()
         self._calls = threading.Semaphore(0)

@@ -96,6 +96,6 @@ def _lacks(begun: int, unsent: int) -> bool:
 
 def _verdict(limit: Threshold, row: Row | Timing | None, *, implied: bool) -> Verdict:
     value = None if row is None else row.figure(limit)
-    return Verdict(
-        threshold=limit.text, passed=limit.passes(value), value=value, shown=limit.show(value), implied=implied
-    )
+    # what journeys request and time is not known before they do: a misspelt name is found here
+    shown = limit.show(value) if row is not None else "nothing has that name"
+    return Verdict(threshold=limit.text, passed=limit.passes(value), value=value, shown=shown, implied=implied)
