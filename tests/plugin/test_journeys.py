@@ -1,0 +1,144 @@
+"""Journeys in tests: with the fixture `load`, with fixtures of the user's own, and scenario files as tests."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+import loadkit.drive.visitor
+import loadkit.jobs.testing.reporting
+from loadkit.jobs.demo import Demo
+
+pytest_plugins = "pytester"
+
+# imported here, or each run within this process would import it anew, and the half of requests with it
+assert loadkit.jobs.testing.reporting
+assert loadkit.drive.visitor
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A project whose files know the demo server as URL."""
+    monkeypatch.setenv("COLUMNS", "100")
+    pytester.makepyprojecttoml('[tool.pytest]\nstrict = true\nfilterwarnings = ["error"]')
+    pytester.makepyfile(where=f"URL = {demo.url!r}")
+    return pytester
+
+
+def run(project: pytest.Pytester, code: str) -> pytest.RunResult:
+    """Run a test file in this process."""
+    project.makepyfile(test_it=f"import pytest\nimport loadkit\nfrom where import URL\n{textwrap.dedent(code)}")
+    return project.runpytest_inprocess("-p", "no:cacheprovider")
+
+
+def test_a_journey_within_a_test_has_the_fixtures_of_that_test(project: pytest.Pytester):
+    done = run(
+        project,
+        """
+        @pytest.fixture
+        def order():
+            return loadkit.Session(base_url=URL).post("/orders", json={"sku": "tea-1"}).json()["order"]
+
+
+        def test_orders(load, order):
+            def read(http):
+                with http.step("read"):
+                    assert http.get(f"/orders/{order}").json()["sku"] == "tea-1"
+
+            result = load(read, base_url=URL, threads=2, iterations=10)
+
+            assert result.requests == result.timing("read").count == 10
+            result.check("read: p99 < 5s", "GET /orders/{id}: failures == 0")
+        """,
+    )
+
+    done.assert_outcomes(passed=1)
+
+
+def test_a_decorated_function_is_a_target(project: pytest.Pytester):
+    done = run(
+        project,
+        """
+        @loadkit.scenario(base_url=URL, threads=2, iterations=8)
+        def buy(http):
+            http.get("/items/3")
+
+
+        def test_it(load):
+            assert load(buy).timing("buy").count == 8
+            assert load(buy, iterations=3).timing("buy").count == 3
+        """,
+    )
+
+    done.assert_outcomes(passed=1)
+
+
+def test_a_journey_that_fails_shows_the_values_in_the_report(project: pytest.Pytester):
+    done = run(
+        project,
+        """
+        @pytest.mark.load(threads=1, iterations=3)
+        def test_it(load):
+            def buy(http):
+                found = http.get("/items/7").json()["id"]
+                assert found == 8, "another item"
+
+            result = load(buy, base_url=URL)
+            assert result.passed
+        """,
+    )
+
+    done.assert_outcomes(failed=1)
+    done.stdout.re_match_lines(
+        [
+            r"FAILED: journeys failed",
+            r"journey +times .*",
+            r"  buy +3 .*",
+            r"  3  check  another item",
+            r" +assert 7 == 8",
+            r' +at test_it.py:\d+ in buy: assert found == 8, "another item"',
+        ]
+    )
+
+
+def test_a_scenario_file_with_journeys_is_a_file_of_tests(project: pytest.Pytester):
+    project.makepyfile(
+        scenario_shop="""
+        from loadkit import scenario
+        from where import URL
+
+
+        @scenario(base_url=URL, threads=1, iterations=3)
+        def good(http):
+            http.get("/items/7")
+
+
+        @scenario(base_url=URL, threads=1, iterations=3)
+        def bad(http):
+            assert http.get("/items/7").status_code == 201
+        """
+    )
+
+    done = project.runpytest_inprocess("-p", "no:cacheprovider", "-v", "scenario_shop.py")
+
+    done.assert_outcomes(passed=1, failed=1)
+    done.stdout.fnmatch_lines(["*scenario_shop.py::good PASSED*", "*scenario_shop.py::bad FAILED*"])
+
+
+def test_pytest_s_own_ways_out_of_a_test_fail_a_journey_and_not_the_run(project: pytest.Pytester):
+    done = run(
+        project,
+        """
+        def test_it(load):
+            def stop(http):
+                http.get("/")
+                pytest.fail("enough")
+
+            result = load(stop, base_url=URL, threads=1, iterations=3)
+            assert result.timing("stop").failures == {"Failed": 3}
+            assert result.requests == 3
+        """,
+    )
+
+    done.assert_outcomes(passed=1)

@@ -1,0 +1,158 @@
+"""Journeys, steps and timers in the report and in what is stored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from loadkit.judge.merge import merge
+from loadkit.judge.result import Result, Timing, Verdict
+from loadkit.plan.errors import UsageError
+from loadkit.report.json import dump, load, schema
+from loadkit.report.paper import cells
+from loadkit.report.text import text_report
+from tests.report.builder import example, replace, result, row, times
+
+HOME = row("GET /", times((180, 6_000)))
+SAID = "another item\nassert 7 == 8\n  at shop.py:12 in buy: assert item == 8"
+
+
+def timing(kind: Any, name: str, *spans: tuple[float, int], **changes: Any) -> Timing:
+    """One over 30 s, of spans that came through unless `changes` say otherwise."""
+    failed, response = sum(changes.get("failures", {}).values()), times(*spans)
+    made = Timing(
+        kind=kind,
+        name=name,
+        count=response.count + failed,
+        throughput=response.count / 30,
+        error_rate=failed / (response.count + failed) if failed else 0.0,
+        failures={},
+        examples=[],
+        drained=0,
+        cut=0,
+        response_time=response,
+        service_time=response,
+        failure_time=times(*([(900, failed)] if failed else [])),
+    )
+    return replace(made, **changes)
+
+
+BUY = timing("journey", "buy", (2_400, 2_990), failures={"check": 10}, examples=[example("check", SAID, 10)], cut=3)
+SHOP = result(
+    [HOME],
+    outcome="failed",
+    timings=[
+        BUY,
+        timing("journey", "log in\x1b[31m", (90, 5), unsent=1_200, cut=1),
+        timing("step", "checkout", (1_100, 3_000)),
+        timing("timer", "redis get", (52, 3_000)),
+    ],
+    thresholds=[Verdict(threshold="buy: error_rate == 0%", passed=False, value=0.0033, shown="0.333 %", implied=True)],
+)
+
+
+def section(shown: Result, first: str, **options: Any) -> list[str]:
+    """The lines of the report from the one that begins so to the next empty one."""
+    lines = text_report(shown, **options).split("\n")
+    start = next(k for k, line in enumerate(lines) if line.startswith(first))
+    return lines[start : lines.index("", start)]
+
+
+def test_each_kind_has_a_table_and_what_was_left_out_stands_below():
+    text = text_report(SHOP, width=100)
+
+    assert section(SHOP, "journey", width=100) == [
+        "journey           times  throughput  errors      %     p50     p90     p99   p99.9     max",
+        "  buy             3,000      99.7/s      10  0.333  2.4 ms  2.4 ms  2.4 ms  2.4 ms  2.4 ms",
+        "  log in\\x1b[31m      5     0.167/s       0          90 us   90 us   90 us   90 us   90 us",
+        "  buy: 3 cut off when the run ended",
+        "  log in\\x1b[31m: 1,200 due and never begun, 1 cut off when the run ended",
+    ]
+    assert section(SHOP, "step", width=100)[1].split()[:4] == ["checkout", "3,000", "100/s", "0"]
+    assert section(SHOP, "timer", width=100)[1].split()[:4] == ["redis", "get", "3,000", "100/s"]
+    places = [text.index(f"\n{title} ") for title in ("endpoint", "journey", "step", "timer", "time")]
+    assert places == sorted(places)
+
+
+def test_a_failure_shows_its_message_its_place_and_whose_it_is():
+    assert section(SHOP, "failures", width=100) == [
+        "failures",
+        "  10  check  another item",
+        "             assert 7 == 8",
+        "               at shop.py:12 in buy: assert item == 8",
+        "             (buy, first at 12.4 s)",
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("ascii", [False, True])
+def test_no_line_is_too_wide_and_no_name_moves_the_cursor(width: int, ascii: bool):  # noqa: A002 - as the report calls it
+    long = replace(SHOP, timings=[timing("journey", "buy " * 40, (90, 5), unsent=10**9, cut=10**9), *SHOP.timings])
+
+    lines = text_report(long, width=width, ascii=ascii).split("\n")
+
+    assert max(map(cells, lines)) <= width
+    assert not any("\x1b" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"outcome": "passed", "thresholds": []}, "PASSED: no request failed"),
+        ({"outcome": "failed", "thresholds": []}, "FAILED: journeys failed"),
+    ],
+)
+def test_the_outcome_names_what_failed(fields: dict[str, Any], line: str):
+    assert section(replace(SHOP, **fields), line.partition(":")[0], width=100) == [line]
+
+
+def test_of_journeys_alone_there_is_no_table_of_requests():
+    nothing = row("total", times())
+    alone = result([], nothing, outcome="passed", timings=[timing("journey", "buy", (90, 5))])
+
+    text = text_report(alone, width=100)
+
+    assert "PASSED: no journey failed" in text
+    assert "endpoint" not in text
+    assert "journey  times" in text
+
+
+# -- stored
+
+
+def test_they_are_stored_by_the_schema_and_read_back(tmp_path: Path):
+    path = tmp_path / "shop.json"
+    path.write_text(dump([SHOP]))
+
+    jsonschema.validate(json.loads(path.read_text()), schema())
+
+    assert load(path) == [SHOP]
+    assert merge([load(path)[0], SHOP]).timing("buy").count == 6_000
+
+
+def test_results_from_before_are_read(tmp_path: Path):
+    content = json.loads(dump([SHOP]))
+    for one in content["timings"]:
+        del one["unsent"]
+    no_timings = json.loads(dump([SHOP])) | {"scenario": content["scenario"]}
+    del no_timings["timings"], no_timings["scenario"]["journeys"]
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps([content, no_timings]))
+
+    first, second = load(path)
+
+    assert [one.unsent for one in first.timings] == [0, 0, 0, 0]
+    assert (second.timings, second.scenario.journeys) == ([], [])
+    assert "due and never begun" not in text_report(first, width=100)
+
+
+def test_figures_that_do_not_add_up_are_refused(tmp_path: Path):
+    path = tmp_path / "wrong.json"
+    path.write_text(dump([replace(SHOP, timings=[replace(BUY, count=7)])]))
+
+    with pytest.raises(UsageError, match="is not a sound result: journey 'buy' counts 7, but 2,990 that came through"):
+        load(path)
