@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -125,22 +124,21 @@ def test_list_names_journeys(file: Path):
 def test_an_interrupt_ends_journeys_and_reports(tmp_path: Path, demo: Demo):
     path = tmp_path / "long.py"
     path.write_text(
-        "from loadkit import scenario\n"
+        "import os\nfrom loadkit import scenario\n"
         f"@scenario(base_url='{demo.url}', threads=3, duration='1h', graceful_stop='1h')\n"
         "def think(http):\n"
         "    http.get('/')\n"
-        "    print('thinking', flush=True)\n"
+        "    os.write(1, b'thinking\\n')\n"
         "    http.pause('1h')\n"
     )
-    running = subprocess.Popen(
-        [sys.executable, "-m", "loadkit", "run", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert running.stdout
-    for _ in range(3):
-        assert running.stdout.readline() == "thinking\n"
-    os.kill(running.pid, signal.SIGINT)
-    out, err = running.communicate(timeout=30)
+    command = [sys.executable, "-m", "loadkit", "run", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        said = [running.stdout.readline() for _ in range(3)]
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=30)
 
+    assert said == ["thinking\n"] * 3
     assert running.returncode == 2, err
     assert "INTERRUPTED" in out
     assert "think: 3 cut off when the run ended" in out
