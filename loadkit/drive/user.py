@@ -86,7 +86,9 @@ class User:
         self._visitors = list({id(shot.visitor): shot.visitor for shot in shots if shot.visitor}.values())
         for visitor in self._visitors:
             visitor.user = self
-        self.connections = list({id(shot.connection): shot.connection for shot in shots}.values())
+        # each with the row that it is counted in, that of the first endpoint which uses it
+        self._opening = list({id(shot.connection): (shot.connection, shot.tape) for shot in reversed(shots)}.values())
+        self.connections = [connection for connection, _ in self._opening]
         self.resting = False
         """Neither sending nor waiting for a reply."""
         self.ready = False
@@ -101,13 +103,13 @@ class User:
 
     def prepare(self) -> None:
         """Connect, before the first request is due; what fails here is met again by the first request."""
-        for connection in self.connections:
-            self._tapes[0].counts.connected(connection.open())
+        for connection, tape in self._opening:
+            tape.counts.connected(connection.open())
         self.ready = True
 
     def run(self) -> None:
         """Warm up, measure, stop, hand over the rest."""
-        connected = self._tapes[0].hand_over(0)
+        connected = [batch for tape in self._own if (batch := tape.hand_over(0))]
         self.has_run = True
         try:
             self._warm_up()
@@ -122,8 +124,8 @@ class User:
             self.ended = self._clock.now()
             self._give()
             self._count_unsent()
-            if connected:
-                self._hand_over(connected)
+            for batch in connected:
+                self._hand_over(batch)
             for connection in self.connections:
                 connection.close()
 

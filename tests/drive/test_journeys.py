@@ -128,6 +128,17 @@ def test_beside_endpoints_iterations_are_shared_by_weight_and_each_counts_its_ow
     assert (result.total.unsent, result.timing("buy").unsent) == (0, 0)
 
 
+def test_connections_of_endpoints_and_of_sessions_are_all_counted(demo: Demo):
+    def buy(http: Session) -> None:
+        http.get("/items/1")
+
+    # threads begin at different places of the turns, some with the journey
+    result = run(of([buy, Endpoint("GET", "/"), Endpoint("GET", "/items")], demo, threads=4, iterations=40))
+
+    assert result.total.connects == 8
+    assert {row.name: row.connects for row in result.endpoints}["GET /items/{id}"] == 4
+
+
 def test_unsent_iterations_are_those_of_what_would_have_been_next(demo: Demo):
     def nap(http: Session) -> None:
         http.pause("20ms")
