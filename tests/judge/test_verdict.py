@@ -48,7 +48,7 @@ def judged(*texts: str, shots: list[Shot] = SHOTS) -> list[Verdict]:
         ("b: requests == 1", True, "1"),
         ("a: error_rate <= 1%", True, "1 %"),
         ("b: failures == 0", True, "0"),
-        ("nowhere: p99 < 1s", False, "nothing measured"),
+        ("nowhere: p99 < 1s", False, "nothing has that name"),
     ],
 )
 def test_each_metric_is_held_against_its_figure(text: str, passed: bool, shown: str) -> None:
