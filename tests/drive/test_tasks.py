@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from loadkit import Endpoint, Journey, Scenario, UsageError, hold, ramp, rows, run, timed, timer
-from loadkit.drive.progress import Snapshot
 from loadkit.drive.visitor import AsyncVisit
 from loadkit.jobs.demo import Demo
 
@@ -95,8 +94,8 @@ def test_what_there_was_no_time_for_is_unsent():
 def test_think_time_and_pace_are_those_of_each_task():
     async def go(http: AsyncVisit) -> None: ...
 
-    paced = run(of(Journey(go, tasks_per_thread=4), pacing="100ms", duration="350ms")).timing("go")
-    thoughtful = run(of(Journey(go, tasks_per_thread=4), think_time="100ms", duration="350ms")).timing("go")
+    paced = run(of(Journey(go, tasks_per_thread=4), pacing="50ms", duration="180ms")).timing("go")
+    thoughtful = run(of(Journey(go, tasks_per_thread=4), think_time="50ms", duration="180ms")).timing("go")
 
     assert 4 <= paced.count <= 16
     assert 4 <= thoughtful.count <= 16
@@ -303,14 +302,15 @@ def test_a_pause_ends_with_the_run(tasks: int):
 
 
 def test_a_pause_ends_when_the_user_asks_for_it():
+    thinking = []
+
     async def think(http: AsyncVisit) -> None:
+        thinking.append(True)
         await http.pause("1h")
 
-    seen: list[Snapshot] = []
     result = run(
         of(Journey(think, tasks_per_thread=3), duration="1h", graceful_stop="1h"),
-        watch=seen.append,
-        interrupts=lambda: int(len(seen) > 2),
+        interrupts=lambda: int(len(thinking) == 3),
     )
 
     assert (result.outcome, result.timing("think").cut) == ("interrupted", 3)
@@ -336,6 +336,7 @@ def test_what_outlasts_the_graceful_stop_is_cut(tasks: int):
     assert "stuck" not in [caveat.code for caveat in result.caveats]
 
 
+@pytest.mark.slow  # 2 s of patience, which test_journeys.py has a test of, too
 def test_one_that_blocks_its_thread_is_left_behind_and_named():
     release = threading.Event()
 
