@@ -23,7 +23,7 @@ class Snapshot:
     planned: float | None
     """The planned duration; None when the run ends by a number of iterations."""
     iterations: int | None
-    """Requests planned in all; None when the run ends by the clock."""
+    """Requests or journeys planned in all; None when the run ends by the clock."""
     threads: int
     in_flight: int
     requests: int
@@ -34,6 +34,8 @@ class Snapshot:
     """Arrivals a second that an open workload asks for now."""
     asked_threads: float | None = None
     """Threads that a phase asks for now."""
+    journeys: int | None = None
+    """Those that ended; None where there are none. Then it is they who are iterations."""
 
 
 Watcher: TypeAlias = Callable[[Snapshot], None]

@@ -25,7 +25,7 @@ from loadkit.drive.punctual import punctual
 from loadkit.drive.supply import Supply
 from loadkit.drive.user import NEVER, Course, Shot, User
 from loadkit.measure.recording import JOURNEY, REQUEST, Batch, Recording, Tape, second_of
-from loadkit.plan.errors import LoadkitError, UsageError
+from loadkit.plan.errors import Halt, LoadkitError, UsageError
 from loadkit.plan.journey import Journey
 from loadkit.plan.pause import pauses
 from loadkit.plan.units import MILLISECOND, SECOND
@@ -288,6 +288,10 @@ class _Director:
                 self._interrupted = True
                 for user in self._users:
                     user.abort()
+            if self._interrupts() > 1:
+                # somebody's own code holds a thread
+                self._cut()
+                barrier.abort()
             self._show("starting", every=SHOW_EVERY)
             time.sleep(0.002)
         time.sleep(SETTLE)
@@ -316,6 +320,13 @@ class _Director:
             user.run()
         except threading.BrokenBarrierError:
             pass
+        except Halt as halt:
+            if barrier:
+                user.crash = halt
+                barrier.abort()
+            else:
+                # one that came later, for a load that grew
+                self._course.halt = self._course.halt or (self._clock.now(), halt)
         except BaseException as error:  # noqa: BLE001 - a fault of ours, raised again where the run was asked for
             user.crash = error
             if barrier:
@@ -348,6 +359,8 @@ class _Director:
         self._collect()
         for user in self._users:
             if isinstance(user.crash, UsageError):
+                if self._interrupted:
+                    continue  # it was cut off while it connected
                 raise user.crash
             if user.crash:
                 raise LoadkitError(f"a thread of loadkit failed: {user.crash!r}") from user.crash
@@ -470,6 +483,7 @@ class _Director:
                 elapsed=self._elapsed(),
                 planned=None if self._workload.duration is None else self._workload.duration / SECOND,
                 iterations=self._workload.iterations,
+                journeys=self._recording.journeys() if self._scenario.journeys else None,
                 threads=len(self._users),
                 in_flight=self._in_flight(),
                 requests=requests,

@@ -159,7 +159,7 @@ class User:
 
     def abandon(self) -> None:
         """Its thread does not end: count the request it is in as cut, and take what it has written."""
-        if not self.ended:
+        if self.has_run and not self.ended:
             self._tapes[0].counts.cut += self._in_hand
         self._give()
         self._count_unsent()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import threading
 import traceback
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -16,7 +18,7 @@ from loadkit.drive.check import CUT, is_refusal, unexpected
 from loadkit.measure.recording import REQUEST, Tape
 from loadkit.measure.timer import KEEPER, step
 from loadkit.plan.endpoint import GOOD, Expect, bare, statuses
-from loadkit.plan.errors import Halt, UsageError
+from loadkit.plan.errors import Halt, SetupError
 from loadkit.plan.journey import Journey, begun, call, ended
 from loadkit.plan.label import MAX_LABELS, OTHER, pattern
 from loadkit.plan.units import MILLISECOND, SECOND, Duration, nanoseconds, seconds
@@ -183,6 +185,9 @@ class Visitor:
         self._journeys: dict[str, Journey] = {}
         self._own: dict[str, object] = {}
         self._ends = ExitStack()
+        self._thread = 0
+        self._strays: deque[tuple[str, str, int, int, Failure | None]] = deque()
+        """Spans that other threads timed, as `asyncio.to_thread` has them do; this thread counts them."""
         self.faults: list[str] = []
         self._is_muted = False
         self._is_aborted = False
@@ -194,7 +199,8 @@ class Visitor:
     # -- as a connection
 
     def open(self) -> Note:
-        """Run what sets up the journeys; its requests are in no figure. Raises `UsageError` when it fails."""
+        """Run what sets up the journeys; its requests are in no figure. Raises `SetupError` when it fails."""
+        self._thread = threading.get_ident()
         with self._muted():
             for journey in self._journeys.values():
                 self._set_up(journey)
@@ -264,6 +270,8 @@ class Visitor:
             except BaseException as error:  # noqa: BLE001 - whatever it is, it ends this journey and not the thread
                 note = Note(self._failure(error))
             ended = now()
+            if self._strays:
+                self._count_spans()
             return 0, began, ended, ended, 0, note
 
         return send
@@ -282,6 +290,8 @@ class Visitor:
             except BaseException as error:  # noqa: BLE001 - whatever it is, it ends this journey and not the thread
                 note = Note(self._failure(error))
             ended = now()
+            if self._strays:
+                self._count_spans()
             return 0, began, ended, ended, 0, note
 
         return visit
@@ -347,7 +357,7 @@ class Visitor:
             if journey.setup is not None:
                 self._own[journey.label] = self._made(journey.setup)
         except BaseException as error:
-            raise UsageError(f"the setup of {journey.label} failed: {failure_of(error).message}") from error
+            raise SetupError(f"the setup of {journey.label} failed: {failure_of(error).message}") from error
         if journey.teardown is not None:
             own = self._own.get(journey.label)
             self._ends.callback(self._call, journey.teardown, {"shared": self._shared, "own": own})
@@ -424,9 +434,16 @@ class Visitor:
         """Take down a timer or a step."""
         if self._is_muted:
             return
-        tape = self._timing(kind, name)
         failure = None if error is None else CUT if self._is_end(error) else failure_of(error)
-        self.user.take(tape, began, (0, began, ended, ended, 0, Note(failure) if failure else None), failure)
+        self._strays.append((kind, name, began, ended, failure))
+        if threading.get_ident() == self._thread:
+            self._count_spans()
+
+    def _count_spans(self) -> None:
+        while self._strays:
+            kind, name, began, ended, failure = self._strays.popleft()
+            exchange = 0, began, ended, ended, 0, Note(failure) if failure else None
+            self.user.take(self._timing(kind, name), began, exchange, failure)
 
     def _timing(self, kind: str, name: str) -> Tape:
         tape = self._tapes.get((kind, name))

@@ -46,7 +46,7 @@ def caveats(
     return [
         *_made(_unreachable(unreachable)),
         *_made(_halted(halted)),
-        *_made(_short(total, scenario, was_short=was_short)),
+        *_made(_short(total, scenario, timings, was_short=was_short)),
         *_made(_stuck(stuck)),
         *_made(("teardown", fault) for fault in dict.fromkeys(faults)),
         *_made(_untimed(total, timings)),
@@ -82,13 +82,16 @@ def _halted(reason: str) -> Iterator[tuple[str, str]]:
         yield "halted", f"the run ended before its time: {reason}"
 
 
-def _short(total: Row, scenario: ScenarioInfo, *, was_short: bool) -> Iterator[tuple[str, str]]:
-    if was_short and (total.unsent or (total.lateness.p99 or 0) > PUNCTUAL):
+def _short(
+    total: Row, scenario: ScenarioInfo, timings: Sequence[Timing], *, was_short: bool
+) -> Iterator[tuple[str, str]]:
+    unsent = total.unsent + sum(one.unsent for one in timings)
+    if was_short and (unsent or (total.lateness.p99 or 0) > PUNCTUAL):
         yield (
             "max-threads",
             (
                 f"all {scenario.max_threads:,} threads were busy when requests were due, so some were sent late "
-                f"(p99 {show_seconds(total.lateness.p99)}) and {total.unsent:,} not at all; the response time has that "
+                f"(p99 {show_seconds(total.lateness.p99)}) and {unsent:,} not at all; the response time has that "
                 "wait in it. Raise max_threads if the clients that you mean would not have waited for each other"
             ),
         )

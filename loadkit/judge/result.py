@@ -186,6 +186,36 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
         """How often it ended, well or not: what the threshold `requests` limits."""
         return self.count
 
+    @property
+    def p50(self) -> float:
+        """The median of the response time, seconds; like all of these NaN, which passes no comparison, without one."""
+        return _number(self.response_time.p50)
+
+    @property
+    def p90(self) -> float:
+        """The 90th percentile of the response time, seconds."""
+        return _number(self.response_time.p90)
+
+    @property
+    def p95(self) -> float:
+        """The 95th percentile of the response time, seconds."""
+        return _number(self.response_time.p95)
+
+    @property
+    def p99(self) -> float:
+        """The 99th percentile of the response time, seconds."""
+        return _number(self.response_time.p99)
+
+    @property
+    def mean(self) -> float:
+        """The mean of the response time, seconds."""
+        return _number(self.response_time.mean)
+
+    def percentile(self, percent: float) -> float:
+        """Any percentile of the response time, seconds; `UsageError` outside of (0, 100]."""
+        __tracebackhide__ = True
+        return _number(self.response_time.percentile(percent))
+
     def figure(self, limit: Threshold) -> float | None:
         """The value a threshold is about, as of a `Row`; `throughput` is of those that came through."""
         return _figure(self, limit)
@@ -335,6 +365,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         for row in self.endpoints:
             if row.name == name:
                 return row
+        if any(one.name == name for one in self.timings):
+            raise KeyError(f"{name!r} is no endpoint but a journey, step or timer; write result.timing({name!r})")
         raise KeyError(f"{name!r} is no endpoint of this result; there are {[row.name for row in self.endpoints]}")
 
     def timing(self, name: str) -> Timing:

@@ -299,6 +299,10 @@ class Recording:
         found = list(self._all())
         return sum(counts.requests for counts in found), sum(counts.failed for counts in found)
 
+    def journeys(self) -> int:
+        """How many ended so far."""
+        return sum(counts.requests for (kind, _), counts in self.timings.items() if kind == JOURNEY)
+
     def _all(self) -> Iterator[Counts]:
         yield from self.labels.values()
         for rows in self._open.values():

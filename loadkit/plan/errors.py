@@ -4,9 +4,10 @@
     +-- UsageError        the user's: one line, no traceback, exit code 4
     |   +-- NothingToRun  no scenario where one was looked for, exit code 5
     |   +-- FeedError     a row of data that cannot be used, before the start or in the middle of a run
+    |   +-- SetupError    what sets up a thread's journey failed, likewise
     +-- OutputError       the machine's: a report could not be saved, exit code 3
 
-`Halt`, which `FeedError` is too, ends a run that is under way; what was measured stays.
+`Halt`, which `FeedError` and `SetupError` are too, ends a run that is under way; what was measured stays.
 
 What a *request* meets on the wire is none of these: a failed request is a value (`wire.base.Failure`).
 """
@@ -45,6 +46,10 @@ class NothingToRun(UsageError):
 
 class FeedError(UsageError, Halt):
     """A row of data cannot be read or put into a request; the message names the file and line, or the row."""
+
+
+class SetupError(UsageError, Halt):
+    """The set-up of a journey raised something; the message says what, and where."""
 
 
 class OutputError(LoadkitError):

@@ -110,8 +110,13 @@ def log_line(snapshot: Snapshot) -> str:
 def _figures(snapshot: Snapshot) -> list[str]:
     """What there is to tell, the most important first."""
     of_all = f" of {snapshot.iterations:,} iterations" if snapshot.iterations is not None else ""
+    counted = (
+        [f"{snapshot.requests:,} requests{of_all}"]
+        if snapshot.journeys is None
+        else [f"{snapshot.journeys:,} journeys{of_all}", f"{snapshot.requests:,} requests"]
+    )
     return [
-        f"{snapshot.requests:,} requests{of_all}",
+        *counted,
         f"{snapshot.failures:,} failed",
         *_speed(snapshot),
         *([f"p99 {show_seconds(snapshot.p99)}"] if snapshot.p99 is not None else []),

@@ -857,6 +857,64 @@ def test_a_scenario_whose_set_up_or_tear_down_fails_says_so(demo: Demo):
     ]
 
 
+def test_a_set_up_that_fails_in_a_grown_load_ends_the_run_and_what_was_measured_stays(demo: Demo):
+    turn = itertools.count()
+
+    def account(http: Session) -> None:
+        if next(turn) >= 2:
+            raise ValueError("no more users")
+
+    def slow(http: Session) -> None:
+        http.get("/delay/0.05")
+
+    began = time.monotonic()
+    result = run(of(Journey(slow, setup=account), demo, rate="100/s", duration="30s", graceful_stop="5s"))
+
+    assert time.monotonic() - began < 10
+    assert result.outcome == "not_applied"
+    assert result.requests > 0
+    (why,) = [caveat.message for caveat in result.caveats if caveat.code == "halted"]
+    assert "the setup of slow failed: ValueError: no more users" in why
+
+
+@pytest.mark.parametrize("how", ["request", "pause"])
+def test_an_interrupt_ends_set_ups_and_tears_down_those_that_were_done(how: str, demo: Demo):
+    began, log = threading.Event(), []
+
+    def account(http: Session) -> Iterator[None]:
+        if threading.current_thread().name == "loadkit-0":
+            yield
+            log.append("torn down")
+            return
+        began.set()
+        if how == "pause":
+            http.pause("1h")
+        http.get("/delay/30", deadline="1h")
+        yield
+
+    result = run(
+        of(Journey(lambda http: http.get("/"), name="visit", setup=account), demo),
+        interrupts=lambda: int(began.is_set()),
+    )
+
+    assert (result.outcome, result.requests, log) == ("interrupted", 0, ["torn down"])
+
+
+def test_two_interrupts_end_a_run_whose_set_up_does_not_return():
+    release = threading.Event()
+
+    def account() -> None:
+        release.wait(30)
+
+    began = time.monotonic()
+    result = run(of(Journey(lambda http: None, name="visit", setup=account)), interrupts=lambda: 2)
+    release.set()
+
+    assert time.monotonic() - began < 10
+    assert (result.outcome, result.timing("visit").cut) == ("interrupted", 0)
+    assert "stuck" in [caveat.code for caveat in result.caveats]
+
+
 # -- rows
 
 

@@ -81,6 +81,23 @@ def test_iterations_are_shared_by_tasks_and_threads():
     assert (result.timing("go").count, result.timing("go").unsent, len(threads)) == (41, 0, 2)
 
 
+def test_what_other_threads_time_for_a_journey_is_counted_in_it():
+    @timed
+    def work(number: int) -> int:
+        if number == 3:
+            raise ValueError("not three")
+        return number
+
+    async def spread(http: AsyncVisit) -> None:
+        found = await asyncio.gather(*(asyncio.to_thread(work, number) for number in range(4)), return_exceptions=True)
+        assert found[:3] == [0, 1, 2]
+
+    result = run(of(Journey(spread, tasks_per_thread=3), iterations=60))
+
+    assert result.timing("work").count == 240
+    assert (result.timing("work").failures, result.timing("spread").failures) == ({"ValueError": 60}, {})
+
+
 def test_what_there_was_no_time_for_is_unsent():
     async def slow(http: AsyncVisit) -> None:
         await asyncio.sleep(0.05)

@@ -229,6 +229,11 @@ def test_figures_that_do_not_add_up_are_found(changes: dict[str, Any], sentence:
 def test_a_result_is_asked_for_them_by_name():
     found = with_timings(of(timed({("journey", "buy"): [10], ("step", "buy"): [5]})))
 
-    assert found.timing("buy").kind == "journey"
+    buy = found.timing("buy")
+    assert (buy.kind, buy.p50, buy.p90, buy.p95, buy.p99, buy.percentile(99.9), buy.mean) == ("journey", *[0.01] * 6)
+    with pytest.raises(
+        KeyError, match=r"'buy' is no endpoint but a journey, step or timer; write result.timing\('buy'\)"
+    ):
+        found["buy"]
     with pytest.raises(KeyError, match=r"'by' is no journey, step or timer; there are \['buy', 'buy'\]"):
         found.timing("by")

@@ -13,6 +13,7 @@ import sys
 import termios
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -88,6 +89,13 @@ def test_a_log_has_a_line_every_five_seconds_and_one_at_the_end_of_a_stage(tmp_p
             "[11.5 s of 30s] browse, running: 11,500 requests, 0 failed, 1,002/s, p99 12.3 ms\n"
             "[12.1 s of 30s] browse, draining: 12,100 requests, 3 failed, 1,002/s, p99 12.3 ms\n"
         )
+
+
+def test_of_journeys_it_is_they_who_are_iterations() -> None:
+    assert log_line(replace(snapshot(2.0), journeys=400, iterations=1000)) == (
+        "[2.0 s of 30s] browse, running: "
+        "400 journeys of 1,000 iterations, 2,000 requests, 0 failed, 1,002/s, p99 12.3 ms"
+    )
 
 
 def test_a_run_by_iterations_says_how_many() -> None:
