@@ -47,7 +47,8 @@ class TaskUser(ClosedUser):
         for task in left:
             task.cancel()
         for found in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(found, BaseException):
+            # those that were thinking are cancelled, and have nothing to tell
+            if isinstance(found, BaseException) and not isinstance(found, asyncio.CancelledError):
                 raise found
 
     async def _one(self, turns: Iterator[Turn]) -> None:

@@ -149,6 +149,21 @@ def test_a_row_that_cannot_be_had_ends_the_run_and_the_other_tasks():
     assert (result.timing("read").count, result.timing("read").cut, result.timing("read").failures) == (1, 2, {})
 
 
+def test_a_row_that_cannot_be_had_ends_the_tasks_that_think():
+    def broken() -> Iterator[dict[str, int]]:
+        yield from ({"id": number} for number in range(2))
+        raise OSError("the database went away")
+
+    async def read(http: AsyncVisit, row: object) -> None: ...
+
+    journey = Journey(read, tasks_per_thread=3, feed=rows(broken()))
+    result = run(of(journey, duration="1h", think_time="1h"))
+
+    assert result.outcome == "not_applied"
+    assert (result.timing("read").count, result.timing("read").failures) == (2, {})
+    assert [one.code for one in result.caveats][:1] == ["halted"]
+
+
 @pytest.mark.parametrize("form", ["function", "generator"])
 def test_set_up_and_tear_down_run_on_the_loop_of_their_thread(form: str):
     loops: dict[str, list[asyncio.AbstractEventLoop]] = {}
