@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from loadkit.judge.caveats import OF_FIGURES, of_figures
+from loadkit.judge.bound import Finding, together
+from loadkit.judge.caveats import OF_FIGURES, of_figures, ranked, soundness
 from loadkit.judge.result import (
-    Caveat,
     Environment,
     FailureExample,
     Interval,
@@ -72,6 +72,10 @@ def merge(results: Sequence[Result]) -> Result:
     ]
     phases = _phases(parts)
     found = verdicts(limits, total, endpoints, phases)
+    # those of the parts; what rests on the figures alone is asked again of the whole
+    lasting = [caveat for part in parts for caveat in part.caveats if caveat.code not in OF_FIGURES]
+    doubts = ranked([*lasting, *of_figures(total, endpoints, phases, limits=limits)])
+    bound = together([Finding(part.bound_by, part.bound) for part in parts])
     return msgspec.structs.replace(
         parts[0],
         scenario=_scenario(parts),
@@ -82,8 +86,11 @@ def merge(results: Sequence[Result]) -> Result:
         endpoints=endpoints,
         phases=phases,
         thresholds=found,
-        caveats=_caveats(parts, total),
+        caveats=doubts,
         intervals=_series(parts),
+        verdict=soundness(doubts),
+        bound_by=bound.by,
+        bound=bound.sentence,
     )
 
 
@@ -254,12 +261,6 @@ def _environment(results: Sequence[Result]) -> Environment:
         cpu_seconds=sum(one.cpu_seconds for one in found),
         peak_memory=max(one.peak_memory for one in found),
     )
-
-
-def _caveats(parts: Sequence[Result], total: Row) -> list[Caveat]:
-    """Those of the parts, each once; what rests on the figures alone is asked again of the whole."""
-    lasting = [caveat for part in parts for caveat in part.caveats if caveat.code not in OF_FIGURES]
-    return list({(caveat.code, caveat.message): caveat for caveat in [*lasting, *of_figures(total)]}.values())
 
 
 def _series(parts: Sequence[Result]) -> list[Interval]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from loadkit.judge.result import Outcome, Phase, Row, Times, Verdict
+from loadkit.judge.result import Outcome, Phase, Row, Soundness, Times, Verdict
 from loadkit.judge.summary import histogram
 from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import SECOND
@@ -26,13 +26,16 @@ def verdicts(
 
     A threshold may name an endpoint, a phase, or an endpoint in a phase (`hold: GET /search: p99 < 100ms`).
     """
-    by_name = {f"{phase.name}: {row.name}": row for phase in phases for row in phase.endpoints}
-    by_name |= {phase.name: phase.total for phase in phases} | {row.name: row for row in endpoints}
+    by_name = judged(total, endpoints, phases)
     held = [(limit, False) for limit in limits] + [(limit, True) for limit in _unsaid(limits, endpoints)]
-    return [
-        _verdict(limit, total if limit.label is None else by_name.get(limit.label), implied=implied)
-        for limit, implied in held
-    ]
+    return [_verdict(limit, by_name.get(limit.label), implied=implied) for limit, implied in held]
+
+
+def judged(total: Row, endpoints: Sequence[Row], phases: Sequence[Phase] = ()) -> dict[str | None, Row]:
+    """The rows that thresholds can be about, by the label they name them with; None is the total."""
+    by_name: dict[str | None, Row] = {None: total}
+    by_name |= {f"{phase.name}: {row.name}": row for phase in phases for row in phase.endpoints}
+    return by_name | {phase.name: phase.total for phase in phases} | {row.name: row for row in endpoints}
 
 
 def _unsaid(limits: Sequence[Threshold], endpoints: Sequence[Row]) -> list[Threshold]:
@@ -50,17 +53,23 @@ APPLIED = 0.95
 
 
 def outcome(
-    total: Row, found: Sequence[Verdict], *, interrupted: bool, is_open: bool = False, is_fault: bool = False
+    total: Row,
+    found: Sequence[Verdict],
+    *,
+    interrupted: bool,
+    is_open: bool = False,
+    is_fault: bool = False,
+    verdict: Soundness = "clean",
 ) -> Outcome:
     """What a run comes to; without a good reply none passes.
 
-    A load was not applied when nothing was sent at all, when the plan broke off (`is_fault`), or in an open workload
-    when fewer requests were sent than `APPLIED` of those that were due.
+    A load was not applied when nothing was sent at all, when the plan broke off (`is_fault`), in an open workload when
+    fewer requests were sent than `APPLIED` of those that were due, or when the figures are invalid for another reason.
     """
     if interrupted:
         return "interrupted"
     sent = total.requests + total.cut
-    if not sent or is_fault or (is_open and sent < APPLIED * (sent + total.unsent)):
+    if not sent or is_fault or verdict == "invalid" or (is_open and sent < APPLIED * (sent + total.unsent)):
         return "not_applied"
     return "passed" if total.response_time.count and all(verdict.passed for verdict in found) else "failed"
 
