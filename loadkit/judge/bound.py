@@ -33,7 +33,7 @@ BEHIND: Final = 0.9
 """With fewer replies than this share of what was sent in the same time, requests pile up somewhere."""
 
 FULL: Final = 0.9
-"""Share of CPU above which a closed workload is bound by the generator although its threads mostly wait."""
+"""Share of CPU above which the generator cannot send more, although its threads mostly wait for the server."""
 
 BAD: Final = 0.5
 """With more failures than this there is no load to speak of."""
@@ -92,7 +92,7 @@ def together(found: Sequence[Finding]) -> Finding:
 def _of_open(load: Load, intervals: Sequence[Interval]) -> Finding:
     if load.sent >= APPLIED * load.due:
         return _queueing(load, intervals) or _rate(load)
-    if load.is_generator_busy or load.is_generator_slow:
+    if load.is_generator_slow or load.cpu_share > FULL:
         return _generator(load)
     if load.was_short:
         return Finding(
@@ -105,7 +105,11 @@ def _of_open(load: Load, intervals: Sequence[Interval]) -> Finding:
             ),
         )
     return Finding(
-        None, f"One run cannot tell what bound it: {_cpu(load)}, and threads were free. Run it on a quieter machine."
+        None,
+        (
+            f"Bound by the generator or by the server, which one run cannot tell: {_cpu(load)}, and not all "
+            f"{load.most_threads:,} threads were in use. Run again with --processes: if more are sent, it was loadkit."
+        ),
     )
 
 
@@ -188,7 +192,7 @@ def _elsewhere(load: Load) -> str:
         return ""
     if load.is_generator_slow:
         return f", and {percent(1 - share)} of its threads' time went by outside the server"
-    return f", although {percent(share)} of its threads' time was spent waiting for the server"
+    return f" (its threads waited for the server {percent(share)} of the time, so that may be near its limit, too)"
 
 
 class _Level(NamedTuple):

@@ -106,14 +106,14 @@ def _short(load: Load) -> Iterator[Caveat]:
 def _busy(load: Load) -> Iterator[Caveat]:
     if not load.is_generator_busy or not load.total.requests:
         return
-    use = load.use
-    split = f"{percent(use.cpu_user / use.seconds)} of a CPU in Python, {percent(use.cpu_system / use.seconds)} in the kernel"
+    use, pickup = load.use, show_seconds(load.total.pickup.p50)
+    user, system = percent(use.cpu_user / use.seconds), percent(use.cpu_system / use.seconds)
     yield Caveat(
         code="generator-busy",
         message=(
-            f"loadkit itself used {percent(load.cpu_share)} of what one interpreter can use ({split}): the server may be "
-            f"able to do more. Replies waited {show_seconds(load.total.pickup.p50)} in the median to be picked up, "
-            "which is not in the service time; use --processes, or ask for less"
+            f"loadkit itself used {percent(load.cpu_share)} of what one interpreter can use ({user} of a CPU in "
+            f"Python, {system} in the kernel): the server may be able to do more. Replies waited {pickup} in the "
+            "median to be picked up, which is not in the service time; use --processes, or ask for less"
         ),
     )
 
@@ -161,9 +161,9 @@ def _pickup(load: Load) -> Iterator[Caveat]:
         yield Caveat(
             code="pickup",
             message=(
-                f"replies waited {show_seconds(pickup)} in the median until loadkit read them, {percent(pickup / service)} "
-                "of the service time: it is not in the service time, but its threads sent less for it. Use fewer "
-                "threads, a quieter machine, or --processes"
+                f"replies waited {show_seconds(pickup)} in the median until loadkit read them, "
+                f"{percent(pickup / service)} of the service time: it is not in the service time, but its threads "
+                "sent less for it. Use fewer threads, a quieter machine, or --processes"
             ),
         )
 

@@ -25,9 +25,9 @@ def percent(share: float) -> str:
     """A share of 1 as a person reads it.
 
     >>> percent(0.873)
-    '87 %'
+    '87%'
     """
-    return f"{share * 100:.0f} %"
+    return f"{share:.0%}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,8 +111,8 @@ def _stolen(use: Use) -> Iterator[Caveat]:
         yield Caveat(
             code="steal",
             message=(
-                f"the hypervisor gave {percent(use.stolen)} of this machine's CPU time to others (steal): all times are "
-                "longer for it; use a machine of its own"
+                f"the hypervisor gave {percent(use.stolen)} of this machine's CPU time to others (steal): all times "
+                "are longer for it; use a machine of its own"
             ),
         )
     if use.seconds and use.throttled > THROTTLED * use.seconds:
