@@ -80,7 +80,7 @@ def worst(uses: Sequence[Use]) -> Use:
         descriptors=max((use.descriptors for use in uses if use.descriptors is not None), default=None),
         descriptor_limit=min((use.descriptor_limit for use in uses if use.descriptor_limit), default=None),
         ports=max((use.ports for use in uses if use.ports is not None), default=None),
-        port_range=busiest.port_range,
+        port_range=min((use.port_range for use in uses if use.port_range), default=None),
     )
 
 
@@ -150,13 +150,22 @@ class _Reading:
 class Probe:
     """Reads the machine at the begin and the end of what is measured, and a few things once a second between.
 
-    It belongs to one thread. `slept` tells the nanoseconds for which the machine has been suspended.
+    It belongs to one thread. `now` and `slept` tell the time and for how long the machine has been suspended, in
+    nanoseconds.
     """
 
-    def __init__(self, *, proc: Path = PROC, cgroup: Path = CGROUP, slept: Callable[[], int | None] = _slept) -> None:
+    def __init__(
+        self,
+        *,
+        proc: Path = PROC,
+        cgroup: Path = CGROUP,
+        slept: Callable[[], int | None] = _slept,
+        now: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._proc = proc
         self._cgroup = cgroup
         self._slept = slept
+        self._now = now
         self._first: _Reading | None = None
         self._last: _Reading | None = None
         self._looked = 0
@@ -175,7 +184,7 @@ class Probe:
 
     def look(self) -> None:
         """Once a second, however often it is called: what may be used up in between. 50 us."""
-        if self._first and not self._last and time.monotonic_ns() - self._looked >= LOOK_EVERY:
+        if self._first and not self._last and self._now() - self._looked >= LOOK_EVERY:
             self._look()
 
     def end(self) -> None:
@@ -211,7 +220,7 @@ class Probe:
         swap = _table(_read(self._proc / "vmstat"))
         throttled = _table(_read(self._cgroup / "cpu.stat")).get("throttled_usec") or [0]
         return _Reading(
-            at=time.monotonic_ns(),
+            at=self._now(),
             user=user,
             system=system,
             slept=self._slept(),
@@ -221,7 +230,7 @@ class Probe:
         )
 
     def _look(self, *, first: bool = False) -> None:
-        self._looked = time.monotonic_ns()
+        self._looked = self._now()
         open_now = self._open_descriptors(first=first)
         if open_now is None:
             return

@@ -92,6 +92,7 @@ def _descriptors(use: Use) -> Iterator[Caveat]:
                 f"{use.descriptors:,} of {use.descriptor_limit:,} file descriptors were in use: the next connections "
                 "would have failed; raise the limit (ulimit -n), or use fewer threads"
             ),
+            level="note",
         )
 
 
@@ -103,6 +104,7 @@ def _ports(use: Use) -> Iterator[Caveat]:
                 f"up to {use.ports:,} of {use.port_range:,} local ports were taken, most by connections that were "
                 "closed a while ago (TIME_WAIT): keep connections alive, or widen net.ipv4.ip_local_port_range"
             ),
+            level="note",
         )
 
 

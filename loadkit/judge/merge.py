@@ -15,6 +15,7 @@ import msgspec
 from loadkit.judge.bound import Finding, together
 from loadkit.judge.caveats import OF_FIGURES, of_figures, ranked, soundness
 from loadkit.judge.result import (
+    Caveat,
     Environment,
     FailureExample,
     Interval,
@@ -73,7 +74,7 @@ def merge(results: Sequence[Result]) -> Result:
     phases = _phases(parts)
     found = verdicts(limits, total, endpoints, phases)
     # those of the parts; what rests on the figures alone is asked again of the whole
-    lasting = [caveat for part in parts for caveat in part.caveats if caveat.code not in OF_FIGURES]
+    lasting = _lasting(parts)
     doubts = ranked([*lasting, *of_figures(total, endpoints, phases, limits=limits)])
     bound = together([Finding(part.bound_by, part.bound) for part in parts])
     return msgspec.structs.replace(
@@ -261,6 +262,13 @@ def _environment(results: Sequence[Result]) -> Environment:
         cpu_seconds=sum(one.cpu_seconds for one in found),
         peak_memory=max(one.peak_memory for one in found),
     )
+
+
+def _lasting(parts: Sequence[Result]) -> list[Caveat]:
+    """The caveats of the parts that merging cannot settle; of notes, whose figures differ a little, one a code."""
+    found = [caveat for part in parts for caveat in part.caveats if caveat.code not in OF_FIGURES]
+    notes = {caveat.code: caveat for caveat in reversed(found) if caveat.level == "note"}
+    return [caveat for caveat in found if caveat.level != "note" or caveat is notes[caveat.code]]
 
 
 def _series(parts: Sequence[Result]) -> list[Interval]:

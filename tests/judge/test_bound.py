@@ -59,7 +59,8 @@ def test_threads_that_all_wait_for_replies_bound_an_open_run() -> None:
         "connections",
         (
             "Bound by the connections: all 100 threads (max_threads) waited for replies, 50 ms in the median; 2,000/s "
-            "of the 4,000/s asked were sent. Run again with twice max_threads: if no more are answered, it is the server."
+            "of the 4,000/s asked were sent. Run again with twice max_threads: if no more are answered, it is the "
+            "server."
         ),
     )
 
