@@ -163,14 +163,18 @@ def _of_closed(load: Load, intervals: Sequence[Interval]) -> Finding:
     return _by_threads(load, intervals) or Finding(
         None,
         (
-            f"Bound by the server or by the connections, which one run cannot tell: {_always_busy(many)}, and "
+            f"Bound by the server or by the connections, which one run cannot tell: {_under_way(load)}, and "
             f"{_cpu(load)}. Run again with {2 * many:,} threads: if the throughput stays the same, it is the server."
         ),
     )
 
 
-def _always_busy(threads: int) -> str:
-    return f"{threads:,} threads always had a request under way" if threads > 1 else "1 thread always had a request"
+def _under_way(load: Load) -> str:
+    many = load.most_threads
+    threads = f"{many:,} thread{'s' * (many != 1)}"
+    if load.rests and load.in_flight is not None:
+        return f"{three_digits(load.in_flight)} of {threads} had a request under way in the mean"
+    return f"{threads} always had a request under way"
 
 
 def _cpu(load: Load) -> str:

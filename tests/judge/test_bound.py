@@ -159,6 +159,12 @@ def test_pauses_are_told_with_their_share() -> None:
     )
 
 
+def test_threads_that_rest_a_little_are_not_always_busy() -> None:
+    said = bound(closed(80_000, threads=16, in_flight=9.5, think_time="1ms")).sentence
+    assert "which one run cannot tell: 9.5 of 16 threads had a request under way in the mean, and" in said
+    assert "1 thread always had a request under way" in bound(closed(9_000, threads=1)).sentence
+
+
 RAMP = [
     PhasePlan(name="ramp", duration=12.0, start=0.0, end=60.0),
     PhasePlan(name="hold", duration=4.0, start=60.0, end=60.0),

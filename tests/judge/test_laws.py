@@ -29,6 +29,7 @@ def total(**changes: Any) -> Result:
     ("doctored", "sentences"),
     [
         (replace(SOUND, started_at="yesterday"), ["started_at 'yesterday' is no time"]),
+        (replace(SOUND, verdict="invalid"), ["its figures are invalid, and yet it failed"]),
         (replace(SOUND, endpoints=[]), ["the total has 3 requests and its endpoints have 0"]),
         (
             total(requests=9),
