@@ -237,6 +237,13 @@ def test_the_cpu_is_that_of_the_measured_time_and_not_of_the_warm_up(demo: Demo)
     assert done.cpu_seconds <= done.use.cpu_seconds
 
 
+def test_what_comes_after_the_stop_is_not_measured(demo: Demo) -> None:
+    slow = [Endpoint("GET", "/delay/1.5")]
+    done = driven(Scenario(base_url=demo.url, endpoints=slow, threads=1, duration=0.2, graceful_stop=5))
+    assert done.recording.total().drained == 1
+    assert done.use.seconds < 1.4, "the reply was waited for, and the machine read before it came"
+
+
 def test_a_run_that_is_over_at_once_is_read_all_the_same(demo: Demo) -> None:
     done = driven(Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=1, iterations=20))
     assert done.use.seconds > 0

@@ -53,6 +53,18 @@ def test_an_interpreter_that_is_full_bounds_an_open_run() -> None:
     )
 
 
+def test_a_generator_that_is_kept_from_its_cpu_bounds_an_open_run() -> None:
+    # 40 requests were at the server, and 100 threads had one in hand
+    load = opened(20_000, unsent=20_000, service=20.0, use=using(0.5), in_flight=100.0, was_short=True)
+    assert bound(load) == (
+        "generator",
+        (
+            "Bound by the generator: loadkit used 50% of the CPU that one interpreter can use, and 60% of its threads' "
+            "time went by outside the server; it sent 2,000/s."
+        ),
+    )
+
+
 def test_threads_that_all_wait_for_replies_bound_an_open_run() -> None:
     load = opened(20_000, unsent=20_000, service=50.0, in_flight=100.0, was_short=True)
     assert bound(load) == (
