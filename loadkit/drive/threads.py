@@ -20,6 +20,7 @@ from loadkit.drive.arriving import OpenUser, Pool
 from loadkit.drive.closed import ClosedUser
 from loadkit.drive.fed import Feeds
 from loadkit.drive.limits import check_ports, descriptors, make_room
+from loadkit.drive.machine import Probe, Use
 from loadkit.drive.progress import Snapshot, Watcher
 from loadkit.drive.punctual import punctual
 from loadkit.drive.supply import Supply
@@ -89,6 +90,8 @@ class Driven:
     """Where threads were that did not end: file, line and function."""
     faults: tuple[str, ...]
     """Why tear-downs of journeys failed."""
+    use: Use
+    """What the generator used, and what its machine did, while it measured."""
 
 
 def drive(
@@ -149,8 +152,8 @@ class _Director:
         self._shown = 0
         self._ended = 0
         self._cut_at = NEVER
-        self._cpu = 0.0
         self._told = False
+        self._probe = Probe()
         self._unreachable = False
         self._interrupted = False
 
@@ -289,6 +292,8 @@ class _Director:
             self._show("starting", every=SHOW_EVERY)
             time.sleep(0.002)
         time.sleep(SETTLE)
+        if not self._workload.warmup:
+            self._probe.begin()  # 0.5 ms, by which the first request would be late if it were read later
         try:
             barrier.wait()
         except threading.BrokenBarrierError:
@@ -298,7 +303,6 @@ class _Director:
     def _begin(self) -> None:
         """All are ready: set the course. Called by one thread while the others wait."""
         self._began = self._course.began = self._clock.now()
-        self._cpu = time.process_time()
         if self._interrupted:
             self._course.stop_at = self._course.measured_from = self._began
             return
@@ -335,8 +339,10 @@ class _Director:
             self._collect()
             self._clock.reanchor()
             self._look()
+            self._read_machine()
             self._steer()
             self._show(self._stage(), every=SHOW_EVERY)
+        self._probe.end()
         left = len(self._users) - len(self._finished)
         for user, thread in zip(self._users, self._threads, strict=True):
             if left and thread.is_alive():
@@ -379,6 +385,16 @@ class _Director:
         if self._course.measured_from <= self._clock.now() < self._course.stop_at:
             self._looks += 1
             self._seen_in_flight += self._in_flight()
+
+    def _read_machine(self) -> None:
+        """As the warm-up ends, as the measured time does (both a tick late at most), and in between."""
+        now = self._clock.now()
+        if now >= self._course.stop_at:
+            self._probe.end()
+        elif self._probe.has_begun:
+            self._probe.look()
+        elif now >= self._course.measured_from:
+            self._probe.begin()
 
     def _in_flight(self) -> int:
         return sum(user.ready and not user.resting for user in self._users) - len(self._finished)
@@ -497,6 +513,7 @@ class _Director:
         self._count_unsent()
         now = self._clock.now()
         halt = self._course.halt[1] if self._course.halt and not self._course.halt[1].is_interrupt else None
+        use = self._probe.use()
         return Driven(
             recording=self._recording,
             measured_from=min(self._course.measured_from, now),
@@ -506,12 +523,13 @@ class _Director:
             halted=str(halt or ""),
             is_fault=bool(halt and halt.is_fault),
             unstamped=sum(connection.unstamped for user in self._users for connection in user.connections),
-            cpu_seconds=time.process_time() - self._cpu,
+            cpu_seconds=_scaled(use, self._stopped_at(now) - min(self._course.measured_from, now)),
             threads=len(self._users),
             was_short=self._was_short,
             in_flight=self._seen_in_flight / self._looks if self._looks else None,
             stuck=_places(self._threads),
             faults=tuple(fault for user in self._users for fault in user.faults),
+            use=use,
         )
 
     def _stopped_at(self, now: int) -> int:
@@ -540,6 +558,11 @@ class _Director:
     def _phase(self, due: int) -> int:
         stretches = self._workload.stretches
         return next((k for k, one in enumerate(stretches) if due < one.end), max(0, len(stretches) - 1))
+
+
+def _scaled(use: Use, span: int) -> float:
+    """CPU seconds in the nanoseconds that were measured: the machine is read a little before and after them."""
+    return use.cpu_seconds * min(1.0, span / SECOND / use.seconds) if use.seconds else 0.0
 
 
 @contextmanager

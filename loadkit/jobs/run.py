@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, cast
 
 import loadkit
 from loadkit.drive.threads import Driven, drive
+from loadkit.jobs.hosts import is_here
 from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.server import running
 from loadkit.jobs.serving import started_pids
 from loadkit.jobs.watched import Watched
-from loadkit.judge.caveats import caveats
+from loadkit.judge.bound import bound
+from loadkit.judge.caveats import caveats, soundness
+from loadkit.judge.load import Load
 from loadkit.judge.result import Environment, PhasePlan, Result, ScenarioInfo, Server
 from loadkit.judge.summary import intervals, phases, rows, timings
 from loadkit.judge.verdict import outcome, verdicts
@@ -184,27 +187,49 @@ def _result(
     found = verdicts(scenario.limits, total, endpoints, by_phase, timed)
     info = describe(scenario)
     environment = _environment(scenario, _clock_source(wire, driven, total.response_time.count), driven)
-    doubts = caveats(
-        total,
-        info,
-        environment,
+    load = Load(
+        total=total,
+        scenario=info,
         duration=duration,
-        labels=[row.name for row in endpoints],
+        timings=timed,
+        use=driven.use,
+        in_flight=driven.in_flight,
+        threads=driven.threads,
+        was_short=driven.was_short,
+        is_kernel_timed=environment.clock != "own",
+    )
+    doubts = caveats(
+        load,
+        environment,
+        endpoints=endpoints,
+        phases=by_phase,
+        timings=timed,
+        limits=scenario.limits,
         stuck=driven.stuck,
         unreachable=driven.unreachable,
         halted=driven.halted,
-        was_short=driven.was_short,
         faults=faults,
+        is_fault=driven.is_fault,
+        unstamped=driven.unstamped,
+        same_host=any(origin.unix or is_here(origin.host) for origin in origins),
         public=[origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
         steps=clock.steps,
     )
+    verdict, series = soundness(doubts), intervals(driven.recording.series)
+    finding = bound(load, series)
     return Result(
         scenario=info,
         environment=environment,
         started_at=started.isoformat(timespec="milliseconds"),
         duration=duration,
         outcome=outcome(
-            total, found, timed, interrupted=driven.interrupted, is_open=scenario.is_open, is_fault=driven.is_fault
+            total,
+            found,
+            timed,
+            interrupted=driven.interrupted,
+            is_open=scenario.is_open,
+            is_fault=driven.is_fault,
+            verdict=verdict,
         ),
         total=total,
         endpoints=endpoints,
@@ -212,7 +237,10 @@ def _result(
         timings=timed,
         thresholds=found,
         caveats=doubts,
-        intervals=intervals(driven.recording.series),
+        intervals=series,
+        verdict=verdict,
+        bound_by=finding.by,
+        bound=finding.sentence,
         server=server,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from loadkit.judge.result import Outcome, Phase, Row, Timing, Verdict, by_name
+from loadkit.judge.result import Outcome, Phase, Row, Soundness, Timing, Verdict, by_name
 from loadkit.plan.threshold import Threshold, threshold
 
 if TYPE_CHECKING:
@@ -72,16 +72,18 @@ def outcome(
     interrupted: bool,
     is_open: bool = False,
     is_fault: bool = False,
+    verdict: Soundness = "clean",
 ) -> Outcome:
     """What a run comes to; without a good reply, or anything timed that came through, none passes.
 
-    A load was not applied when nothing was sent at all, when the plan broke off (`is_fault`), or in an open workload
-    when fewer requests were sent than `APPLIED` of those that were due.
+    A load was not applied when nothing was sent at all, when the plan broke off (`is_fault`), in an open workload when
+    fewer requests were sent than `APPLIED` of those that were due, or when the figures are invalid for another reason.
     """
     if interrupted:
         return "interrupted"
     sent = total.requests + total.cut
-    if not (sent or timings) or is_fault or (is_open and sent < APPLIED * (sent + total.unsent)):
+    is_short = is_open and sent < APPLIED * (sent + total.unsent)
+    if not (sent or timings) or is_fault or is_short or verdict == "invalid":
         return "not_applied"
     worked = total.response_time.count or any(one.response_time.count for one in timings)
     return "passed" if worked and all(verdict.passed for verdict in found) else "failed"

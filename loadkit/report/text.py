@@ -36,7 +36,7 @@ def text_report(result: Result, *, width: int | None = None, color: bool = False
     """
     paper = Paper(width=max(NARROWEST, width or _terminal()), color=color, ascii=ascii)
     sections = (
-        [*_headline(paper, result), "", *_outcome(paper, result)],
+        [*_headline(paper, result), "", *_outcome(paper, result), *_belief(paper, result)],
         totals(paper, result),
         figures.endpoints(paper, result),
         figures.timings(paper, result.timings),
@@ -144,6 +144,13 @@ def _verdict(result: Result) -> tuple[str, str, Ink]:
     if missed:
         return "FAILED", f" {of_them}", "red"
     return "FAILED", ": requests failed" if result.total.statuses else ": not one good reply", "red"
+
+
+def _belief(paper: Paper, result: Result) -> list[str]:
+    """Nothing is to be believed or doubted where nothing came back."""
+    if not result.total.response_time.count and result.verdict == "clean":
+        return []
+    return findings.verdict(paper, result)
 
 
 def _each(count: int) -> str:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from loadkit.wire.reply import Reply
 
 Kind: TypeAlias = Literal["dns", "connect", "tls", "send", "timeout", "disconnect", "protocol", "check"]
+
+NO_PORT: Final = "no local port is free"
+"""In the message of a connection that failed for want of one (EADDRNOTAVAIL): a failure of this side."""
 
 
 @dataclass(frozen=True, slots=True)
