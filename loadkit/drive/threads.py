@@ -10,20 +10,20 @@ import gc
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from loadkit.drive.arriving import OpenUser, Pool
 from loadkit.drive.closed import ClosedUser
 from loadkit.drive.limits import check_ports, descriptors, make_room
-from loadkit.drive.progress import Snapshot, Watcher
+from loadkit.drive.progress import Snapshot, Watcher, level_at, stage_at
 from loadkit.drive.punctual import punctual
 from loadkit.drive.supply import Supply
 from loadkit.drive.user import NEVER, Course, Shot, User
-from loadkit.measure.recording import Batch, Recording, Tape, second_of
+from loadkit.measure.recording import NO_SECOND, Batch, Counts, Recording, Tape, second_of
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.pause import pauses
 from loadkit.plan.units import MILLISECOND, SECOND
@@ -80,6 +80,24 @@ class Driven:
     """Requests under way, the mean of ten looks a second; None where there was no time for one."""
     stuck: tuple[str, ...]
     """Where threads were that did not end: file, line and function."""
+    cpu_by_process: tuple[float, ...] = ()
+    """CPU seconds of each worker process, where there are any; `cpu_seconds` has them, and those of this one."""
+    lost: tuple[str, ...] = ()
+    """A sentence on each worker process that did not live to the end."""
+    silent: tuple[str, ...] = ()
+    """A sentence on each worker process of which nothing was heard for a while."""
+    worker_memory: int = 0
+    """Bytes, the largest resident sizes of the worker processes, added up."""
+
+
+class Relay(Protocol):
+    """Whoever has this run as a part of a larger one."""
+
+    def begin(self) -> int:
+        """All have connected: wait until the run begins, and say when it did (nanoseconds of the monotonic clock)."""
+
+    def take(self, batches: list[Batch], start: int) -> None:
+        """Take what was counted since the last time, about once a second; measuring began at `start`."""
 
 
 def drive(
@@ -90,13 +108,17 @@ def drive(
     *,
     watch: Watcher | None = None,
     interrupts: Callable[[], int] = lambda: 0,
+    part: int = 0,
+    parts: int = 1,
+    relay: Relay | None = None,
 ) -> Driven:
     """Run a scenario whose endpoints became `requests`, in order.
 
     `interrupts` tells how often the user asked to stop: once drains, twice cuts. Raises `UsageError` before anything
-    is sent when the machine does not allow so many threads or connections.
+    is sent when the machine does not allow so many threads or connections. One of several processes runs its `part` of
+    `parts`; what it counts goes to `relay`, and not into the recording.
     """
-    return _Director(scenario, requests, wire, clock, watch, interrupts).run()
+    return _Director(scenario, requests, wire, clock, watch, interrupts, part, parts, relay).run()
 
 
 class _Director:
@@ -108,9 +130,15 @@ class _Director:
         clock: Clock,
         watch: Watcher | None,
         interrupts: Callable[[], int],
+        part: int = 0,
+        parts: int = 1,
+        relay: Relay | None = None,
     ) -> None:
         self._scenario = scenario
-        self._workload: Closed | Open = workload(scenario)
+        self._part, self._parts = part, parts
+        self._workload: Closed | Open = workload(scenario, part, parts)
+        self._relay = relay
+        self._relayed = 0
         self._requests = requests
         self._wire = wire
         self._clock = clock
@@ -238,11 +266,12 @@ class _Director:
             self._show("starting", every=SHOW_EVERY)
             time.sleep(0.002)
         time.sleep(SETTLE)
+        self._began = self._relay.begin() if self._relay else 0
         barrier.wait()
 
     def _begin(self) -> None:
         """All are ready: set the course. Called by one thread while the others wait."""
-        self._began = self._course.began = self._clock.now()
+        self._began = self._course.began = self._began or self._clock.now()
         self._cpu = time.process_time()
         if self._interrupted:
             self._course.stop_at = self._course.measured_from = self._began
@@ -363,23 +392,23 @@ class _Director:
         handed = self._handed
         while handed:
             self._recording.absorb(handed.popleft())
-        if self._course.measured_from < NEVER:
+        if self._relay:
+            if self._clock.now() - self._relayed >= SECOND:
+                self._hand_on(self._relay)
+        elif self._course.measured_from < NEVER:
             # threads that wait for a slow reply hand a second over late; three are kept open for them
             self._recording.close_before(second_of(self._clock.now(), self._course.measured_from) - RECENT - 1)
 
+    def _hand_on(self, relay: Relay) -> None:
+        self._relayed = self._clock.now()
+        relay.take(self._recording.drain(), self._course.measured_from)
+
     def _stage(self) -> str:
-        now = self._clock.now()
-        if now < self._course.measured_from:
-            return "warm-up"
-        if now >= self._course.stop_at:
-            return "draining"
-        since = now - self._course.measured_from
-        return next((one.name for one in self._workload.stretches if since < one.end), "running")
+        start = self._course.measured_from
+        return stage_at(self._workload.stretches, self._clock.now() - start, self._course.stop_at - start)
 
     def _level(self) -> float | None:
-        """How many threads or arrivals a second the plan asks for now; None where it is always the same."""
-        since = self._clock.now() - self._course.measured_from
-        return next((one.level(since) for one in self._workload.stretches if one.start <= since < one.end), None)
+        return level_at(self._workload.stretches, self._clock.now() - self._course.measured_from)
 
     def _show(self, stage: str, *, every: int = 0) -> None:
         now = self._clock.now()
@@ -428,9 +457,13 @@ class _Director:
     # -- after
 
     def _result(self) -> Driven:
-        self._recording.finish()
+        self._count_never_sent()
+        if self._relay:
+            self._hand_on(self._relay)
+        else:
+            self._recording.finish()
+            self._count_not_begun()
         self._show("draining")
-        self._count_unsent()
         now = self._clock.now()
         halt = self._course.halt[1] if self._course.halt else None
         return Driven(
@@ -456,10 +489,18 @@ class _Director:
             return self._course.stop_at
         return min(self._course.stop_at, self._ended or now)
 
-    def _count_unsent(self) -> None:
+    def _count_never_sent(self) -> None:
+        """Arrivals that were due."""
+        if not self._pool:
+            return
+        row = [self._rows[position] for position in self._pool.turns]
+        found = Counter((row[number % len(row)], self._phase(due)) for number, due in self._never_sent(self._pool))
+        for (label, phase), count in found.items():
+            self._recording.absorb(Batch(NO_SECOND, phase, label, [], 0, Counts(unsent=count)))
+
+    def _count_not_begun(self) -> None:
+        """Iterations that were planned for a closed workload."""
         if self._pool:
-            for number, due in self._never_sent(self._pool):
-                self._recording.unsent(self._rows[self._pool.turns[number % len(self._pool.turns)]], self._phase(due))
             return
         total = self._recording.total()
         planned, sent = self._workload.iterations, total.requests + total.cut

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import platform
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 import loadkit
+from loadkit.drive.processes import drive_processes, orders_for
 from loadkit.drive.threads import Driven, drive
 from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.server import running
@@ -53,11 +55,18 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
     origins = dict.fromkeys(request.origin for request in requests)
     for origin in origins:
         wire.resolve(origin)
+    processes = _processes(scenario, list(origins))
+    scenario = scenario.replace(processes=processes)
+    # what cannot be told to other processes is said before a server is started
+    orders = orders_for(scenario, processes) if processes > 1 else []
     with Interrupts() if interrupts is None else nullcontext(interrupts) as asked, _server(scenario, wire):
         for origin in origins:
             _check_trust(wire, origin)
         started = datetime.now(UTC)
-        driven = drive(scenario, requests, wire, clock, watch=watch, interrupts=asked)
+        if orders:
+            driven = drive_processes(scenario, orders, clock, watch=watch, interrupts=asked)
+        else:
+            driven = drive(scenario, requests, wire, clock, watch=watch, interrupts=asked)
     return _result(scenario, list(origins), wire, driven, clock, started)
 
 
@@ -74,6 +83,7 @@ def once(scenario: Scenario) -> Scenario:
         rate=None,
         arrivals="constant",
         max_threads=None,
+        processes=1,
         warmup=0,
         think_time=0,
         pacing=0,
@@ -141,6 +151,8 @@ def _result(
         unreachable=driven.unreachable,
         halted=driven.halted,
         was_short=driven.was_short,
+        lost=driven.lost,
+        silent=driven.silent,
         public=[origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
         steps=clock.steps,
     )
@@ -150,7 +162,11 @@ def _result(
         started_at=started.isoformat(timespec="milliseconds"),
         duration=duration,
         outcome=outcome(
-            total, found, interrupted=driven.interrupted, is_open=scenario.is_open, is_fault=driven.is_fault
+            total,
+            found,
+            interrupted=driven.interrupted,
+            is_open=scenario.is_open,
+            is_fault=driven.is_fault or bool(driven.lost),
         ),
         total=total,
         endpoints=endpoints,
@@ -159,6 +175,34 @@ def _result(
         caveats=doubts,
         intervals=intervals(driven.recording.series),
     )
+
+
+def _processes(scenario: Scenario, origins: list[Origin]) -> int:
+    """How many processes run a scenario; `auto` leaves a CPU to a target on this machine."""
+    if scenario.processes != "auto":
+        return scenario.processes
+    if scenario.source is None:  # others would not find it
+        return 1
+    spared = any(origin.unix or _is_here(origin.host) for origin in origins)
+    return max(1, min(_cpus() - spared, scenario.total_threads))
+
+
+def _cpus() -> int:
+    """CPUs that we may use; a container or `taskset` may leave us fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _is_here(host: str) -> bool:
+    """Whether a host is this machine: only its own addresses can be bound to."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except OSError:
+        return False
+    for family, kind, protocol, _, address in found:
+        with contextlib.suppress(OSError), socket.socket(family, kind, protocol) as door:
+            door.bind(address)
+            return True
+    return False
 
 
 def _is_public(host: str) -> bool:
@@ -192,6 +236,7 @@ def describe(scenario: Scenario) -> ScenarioInfo:
             PhasePlan(name=one.name, duration=one.length / SECOND, start=one.first, end=one.last)
             for one in scenario.stretches
         ],
+        processes=scenario.processes,
         seed=scenario.seed,
         warmup=cast(float, scenario.warmup),
         think_time=told(cast(Thought, scenario.think_time)),
@@ -226,11 +271,13 @@ def _environment(scenario: Scenario, clock: str, driven: Driven) -> Environment:
         transport=scenario.transport,
         clock=clock,
         cpu_seconds=driven.cpu_seconds,
-        peak_memory=_peak_memory(),
+        cpu_by_process=list(driven.cpu_by_process),
+        peak_memory=peak_memory() + driven.worker_memory,
     )
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
+    """The largest resident size of this process, bytes; 0 where the system does not say."""
     try:
         import resource
     except ImportError:  # not a POSIX system

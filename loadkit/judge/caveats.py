@@ -37,6 +37,8 @@ def caveats(
     unreachable: bool = False,
     halted: str = "",
     was_short: bool = False,
+    lost: Sequence[str] = (),
+    silent: Sequence[str] = (),
     public: Sequence[str] = (),
     steps: Sequence[int] = (),
 ) -> list[Caveat]:
@@ -44,6 +46,7 @@ def caveats(
     return [
         *_made(_unreachable(unreachable)),
         *_made(_halted(halted)),
+        *_made(_workers(lost, silent)),
         *_made(_short(total, scenario, was_short=was_short)),
         *_made(_stuck(stuck)),
         *of_figures(total),
@@ -78,6 +81,13 @@ def _halted(reason: str) -> Iterator[tuple[str, str]]:
         yield "halted", f"the run ended before its time: {reason}"
 
 
+def _workers(lost: Sequence[str], silent: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for loss in lost:
+        yield "worker-lost", f"{loss}; what it had told until then is counted, the rest of its load was not applied"
+    for silence in silent:
+        yield "worker-silent", f"{silence}, stopped or starved of CPU; what it sent was late or missing meanwhile"
+
+
 def _short(total: Row, scenario: ScenarioInfo, *, was_short: bool) -> Iterator[tuple[str, str]]:
     if was_short and (total.unsent or (total.lateness.p99 or 0) > PUNCTUAL):
         yield (
@@ -110,7 +120,8 @@ def _few_samples(total: Row) -> Iterator[tuple[str, str]]:
 
 
 def _busy_generator(total: Row, environment: Environment, duration: float) -> Iterator[tuple[str, str]]:
-    used = environment.cpu_seconds / duration if duration else 0.0
+    # each process has an interpreter of its own
+    used = max(environment.cpu_by_process, default=environment.cpu_seconds) / duration if duration else 0.0
     if total.pickup.count and duration >= LONG_ENOUGH and used > BUSY:
         yield (
             "generator-busy",

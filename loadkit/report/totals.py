@@ -68,13 +68,22 @@ def _were(count: int) -> str:
     return "was" if count == 1 else "were"
 
 
+def _busiest(environment: Environment, result: Result) -> str:
+    """Of several processes, the one that has least to spare."""
+    if not environment.cpu_by_process:
+        return ""
+    share = max(environment.cpu_by_process) / result.duration
+    return f"; {len(environment.cpu_by_process):,} processes, the busiest {share * 100:.0f} %"
+
+
 def _generator(environment: Environment, result: Result) -> str:
     """Is it me or the server: what the generator itself used."""
     spent = environment.cpu_seconds
     parts = []
     if result.duration > 0 and math.isfinite(spent):
         each = f", {show_time(spent / result.total.requests)} a request" if result.total.requests else ""
-        parts.append(f"{show_time(spent)} of CPU ({spent / result.duration * 100:.0f} % of one core{each})")
+        share = f"{spent / result.duration * 100:.0f} % of one core{each}{_busiest(environment, result)}"
+        parts.append(f"{show_time(spent)} of CPU ({share})")
     parts.append(show_size(environment.peak_memory))
     parts.append(f"Python {environment.python}" if environment.python[:1].isdigit() else environment.python)
     parts.append(f"{environment.cpu_count} CPU{'s' * (environment.cpu_count != 1)}")
