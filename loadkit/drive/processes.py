@@ -193,12 +193,12 @@ class _Crew:
 
     def _pass_on(self, worker: Worker, pipe: int) -> None:
         """What the code in a worker prints is for the user, as it is without workers."""
-        data = worker.said()
-        if data is None and pipe in self._selector.get_map():
+        text, is_end = worker.said()
+        if is_end and pipe in self._selector.get_map():
             self._selector.unregister(pipe)
         # it is written as far as there is somebody to read it
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            sys.stderr.write((data or b"").decode("utf-8", "backslashreplace"))
+            sys.stderr.write(text)
             sys.stderr.flush()
 
     def _heed(self, worker: Worker, message: Message) -> None:

@@ -25,7 +25,7 @@ GRACE: Final = 2.0
 """Seconds in which a process ends that has nothing more to do."""
 
 _AT_ONCE: Final = 1 << 18
-_LAST_WORDS: Final = 2000
+_LONGEST_LINE: Final = 1 << 16
 
 
 class Worker:
@@ -48,7 +48,8 @@ class Worker:
         """What it has accounted for, by label and phase: requests, and what was cut or unsent."""
         self._process = _start()
         self._buffer = bytearray()
-        self._last_words = b""
+        self._said = bytearray()
+        self._last_line = ""
         os.set_blocking(self.pipes[1], False)
 
     @property
@@ -88,14 +89,18 @@ class Worker:
             self.kill()
             return None
 
-    def said(self) -> bytes | None:
-        """What its code has printed; None at the end of it."""
+    def said(self) -> tuple[str, bool]:
+        """What its code has printed, in whole lines, for others print, too; and whether this was the end of it."""
         try:
             data = os.read(self.pipes[1], _AT_ONCE)
         except BlockingIOError:
-            return b""
-        self._last_words = (self._last_words + data)[-_LAST_WORDS:]
-        return data or None
+            return "", False
+        self._said += data
+        whole = len(self._said) if not data or len(self._said) > _LONGEST_LINE else self._said.rfind(b"\n") + 1
+        text = self._said[:whole].decode("utf-8", "backslashreplace")
+        del self._said[:whole]
+        self._last_line = next((line.strip() for line in reversed(text.split("\n")) if line.strip()), self._last_line)
+        return text, not data
 
     def account(self, batch: Batch) -> None:
         """Remember what it has accounted for."""
@@ -113,12 +118,8 @@ class Worker:
         if self.failed:
             return f"failed: {self.failed.message}"
         if code >= 0:
-            return f"ended with exit code {code}{self._last_line()}"
+            return f"ended with exit code {code}{f' ({self._last_line})' if self._last_line else ''}"
         return f"was killed by {_signal_name(-code)}"
-
-    def _last_line(self) -> str:
-        lines = self._last_words.decode("utf-8", "replace").split("\n")
-        return next((f" ({text.strip()})" for text in reversed(lines) if text.strip()), "")
 
     def dismiss(self) -> None:
         """It has told all: let it end."""
