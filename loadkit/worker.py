@@ -152,7 +152,8 @@ class _Ear:
         """The first one; the others are heard in a thread of its own from now on."""
         word = self._next()
         if not isinstance(word, Order):
-            raise UsageError("a worker is started by loadkit run --processes N, not by hand")
+            sys.stderr.write("loadkit: a worker is started by loadkit run --processes N, not by hand\n")
+            sys.exit(UsageError.exit_code)
         threading.Thread(target=self._hear, name="loadkit-ear", daemon=True).start()
         return word
 

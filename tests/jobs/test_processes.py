@@ -42,7 +42,11 @@ def unsound(reply):
     assert reply.status_code == 201, "not created"
 
 def breaks(source):
-    if IS_WORKER and source.random() < 0.2:
+    if IS_WORKER:
+        try:
+            open(__file__ + ".first", "x").close()
+        except FileExistsError:
+            return 0.01
         raise RuntimeError("no more patience")
     return 0.01
 
