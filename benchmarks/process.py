@@ -16,6 +16,7 @@ from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 LOADKIT = [sys.executable, "-m", "loadkit"]
+Cores = int | frozenset[int]
 
 
 class Failed(Exception):
@@ -38,17 +39,17 @@ def available_cores() -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def pinned_to(core: int) -> Iterator[None]:
-    """What is started inside inherits the core; unlike taskset this leaves no exec in the CPU account."""
+def pinned_to(core: Cores) -> Iterator[None]:
+    """What is started inside inherits the core, or the cores; unlike taskset this leaves no exec in the CPU account."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, {core} if isinstance(core, int) else core)
     try:
         yield
     finally:
         os.sched_setaffinity(0, before)
 
 
-def start(command: Sequence[str | Path], *, core: int, output: IO[bytes]) -> subprocess.Popen[bytes]:
+def start(command: Sequence[str | Path], *, core: Cores, output: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start a child on one core, as the leader of a process group of its own."""
     with pinned_to(core):
         return subprocess.Popen(
@@ -65,7 +66,7 @@ def start(command: Sequence[str | Path], *, core: int, output: IO[bytes]) -> sub
 def run(
     command: Sequence[str | Path],
     *,
-    core: int,
+    core: Cores,
     limit: float,
     folder: Path,
     watch: Callable[[int], None] | None = None,

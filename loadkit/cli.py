@@ -135,7 +135,7 @@ def run(
         warmup=warmup,
         think_time=_think_time(think_time),
         pacing=pacing,
-        processes=processes if processes == "auto" else _whole("--processes", processes),
+        processes=_processes(processes),
         seed=_whole("--seed", seed),
         timeout=timeout,
         graceful_stop=graceful_stop,
@@ -219,6 +219,11 @@ def _whole(option: str, text: str | None) -> int | None:
         return None if text is None else int(text)
     except ValueError:
         raise UsageError(f"{option} takes a whole number like 16, not {text!r}") from None
+
+
+def _processes(text: str | None) -> int | str | None:
+    # what is neither is named by the scenario, which knows both forms
+    return int(text) if text and text.lstrip("-").isdecimal() else text
 
 
 def _phases(texts: list[str] | None) -> list[Phase] | None:

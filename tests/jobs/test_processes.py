@@ -117,14 +117,14 @@ def test_iterations_of_a_closed_workload_are_exact_and_the_server_agrees(demo: D
 def test_an_open_workload_is_striped_over_processes_without_a_request_more_or_less(demo: Demo, shop: Path):
     before = served(demo, "/items") + served(demo, "/items/{id}")
 
-    result = run(scenario(shop, "items", processes=3, rate="200/s", duration=1.2, max_threads=50))
+    result = run(scenario(shop, "items", processes=3, rate="200/s", duration=0.9, max_threads=50))
 
     total = result.total
     # on a machine that has no time for us the last ones may be due and not sent: they are accounted for
-    assert total.requests + total.cut + total.unsent == 240
+    assert total.requests + total.cut + total.unsent == 180
     assert total.requests == served(demo, "/items") + served(demo, "/items/{id}") - before
     assert result.scenario.processes == 3
-    assert result.duration == pytest.approx(1.2, abs=1e-6)
+    assert result.duration == pytest.approx(0.9, abs=1e-6)
     assert len(result.environment.cpu_by_process) == 3
     assert result.environment.cpu_seconds > sum(result.environment.cpu_by_process) > 0
 
@@ -132,12 +132,12 @@ def test_an_open_workload_is_striped_over_processes_without_a_request_more_or_le
 def test_phases_and_what_is_due_in_them_are_the_same_on_two_processes(shop: Path):
     from loadkit import hold, ramp
 
-    phases = [ramp("600ms", to="100/s"), hold("400ms"), hold("200ms", at="50/s", name="calm")]
+    phases = [ramp("400ms", to="100/s"), hold("200ms"), hold("200ms", at="50/s", name="calm")]
 
     result = run(scenario(shop, "items", phases=phases))
 
     accounted = [phase.total.requests + phase.total.unsent + phase.total.cut for phase in result.phases]
-    assert accounted == [30, 40, 10]
+    assert accounted == [20, 20, 10]
     assert [phase.name for phase in result.phases] == ["ramp", "hold", "calm"]
 
 
@@ -178,7 +178,7 @@ def test_the_server_under_test_is_started_once_and_the_warm_up_is_not_counted(
 def test_snapshots_tell_of_all_processes_together(shop: Path):
     seen: list[Snapshot] = []
 
-    result = run(scenario(shop, "slow", duration=2.4, warmup=0.3), watch=seen.append)
+    result = run(scenario(shop, "slow", duration=2.3, warmup=0.1), watch=seen.append)
 
     assert list(dict.fromkeys(one.stage for one in seen)) == ["starting", "warm-up", "running", "draining"]
     assert max(one.threads for one in seen) == 4

@@ -95,6 +95,33 @@ def test_a_busy_generator_may_be_what_was_measured(cpu_seconds: float, said: lis
     assert doubts(cpu_seconds=cpu_seconds) == said
 
 
+def test_a_worker_that_was_lost_and_one_that_was_silent_are_named() -> None:
+    found = caveats(
+        SOUND,
+        SCENARIO,
+        ENVIRONMENT,
+        duration=2.0,
+        lost=["process 1 was killed"],
+        silent=["process 2 was silent for 3 s"],
+    )
+    assert [(caveat.code, caveat.message) for caveat in found][:2] == [
+        (
+            "worker-lost",
+            ("process 1 was killed; what it had told until then is counted, the rest of its load was not applied"),
+        ),
+        (
+            "worker-silent",
+            ("process 2 was silent for 3 s, stopped or starved of CPU; what it sent was late or missing meanwhile"),
+        ),
+    ]
+
+
+def test_of_several_processes_the_busiest_counts() -> None:
+    assert doubts(cpu_seconds=3.0, cpu_by_process=[1.5, 1.4]) == []
+    ((code, message),) = doubts(cpu_seconds=1.9, cpu_by_process=[0.1, 1.7])
+    assert (code, message.partition(",")[0]) == ("generator-busy", "loadkit itself used 85% of a CPU")
+
+
 def test_a_run_of_no_time_was_not_busy() -> None:
     assert doubts(duration=0.0, cpu_seconds=5.0) == []
 
