@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from loadkit.drive.limits import check_ports
 from loadkit.drive.progress import Snapshot, Watcher, level_at, stage_at
 from loadkit.drive.protocol import Cut, Done, Failed, Go, Message, News, Order, Ready, Stop, Word
 from loadkit.drive.threads import RECENT, SHOW_EVERY, TICK, Driven
@@ -61,7 +60,6 @@ def drive_processes(
     A worker that dies is a sentence in `lost`, and the others go on. One that cannot begin ends the run: `UsageError`
     for the user's mistake, before anything is sent.
     """
-    check_ports(scenario.total_threads)
     crew = _Crew(scenario, orders, clock, watch, interrupts)
     try:
         return crew.run()

@@ -16,6 +16,7 @@ import msgspec
 
 import loadkit
 from loadkit.drive.protocol import Done, Failed, Message, News, Word, line, take_frames
+from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
     from loadkit.measure.recording import Batch
@@ -46,7 +47,7 @@ class Worker:
         """How it was lost."""
         self.reported: Counter[tuple[str, int]] = Counter()
         """What it has accounted for, by label and phase: requests, and what was cut or unsent."""
-        self._process = _start()
+        self._process = _start(self.name)
         self._buffer = bytearray()
         self._said = bytearray()
         self._last_line = ""
@@ -143,13 +144,16 @@ class Worker:
                 pipe.close()
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _start(name: str) -> subprocess.Popen[bytes]:
     # -P: the folder we are in is on the path only if it is on ours, which the order tells
     command = [sys.executable, "-P", "-m", MODULE]
-    with _signals_held_back():
-        return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()
-        )
+    try:
+        with _signals_held_back():
+            return subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()
+            )
+    except OSError as error:  # too many processes or open files, too little memory
+        raise UsageError(f"cannot start {name}: {error.strerror}; use fewer processes") from None
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 import loadkit
+from loadkit.drive.limits import check_ports
 from loadkit.drive.processes import drive_processes, orders_for
 from loadkit.drive.threads import Driven, drive
 from loadkit.jobs.interrupts import Interrupts
@@ -59,6 +60,9 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
     scenario = scenario.replace(processes=processes)
     # what cannot be told to other processes is said before a server is started
     orders = orders_for(scenario, processes) if processes > 1 else []
+    if orders and any(not origin.unix for origin in origins):
+        # each looks whether there are local ports for its own part, and they share those of the machine
+        check_ports(scenario.total_threads)
     with Interrupts() if interrupts is None else nullcontext(interrupts) as asked, _server(scenario, wire):
         for origin in origins:
             _check_trust(wire, origin)
