@@ -419,7 +419,7 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, AssertionError):
         return Failure("check", _shortened(str(error) or f"assertion failed at {_places(error)[-1].strip()}"))
     lines = [f"{type(error).__name__}: {error}".rstrip(": "), *_places(error)]
-    return Failure(type(error).__name__, _shortened("\n".join(lines)))  # type: ignore[arg-type]
+    return Failure(type(error).__name__, _shortened("\n".join(lines)))
 
 
 def _places(error: BaseException) -> list[str]:

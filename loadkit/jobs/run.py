@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 import loadkit
+from loadkit.drive.limits import check_ports
+from loadkit.drive.processes import drive_processes, orders_for, with_shared
 from loadkit.drive.threads import Driven, drive
 from loadkit.jobs.hosts import is_here
 from loadkit.jobs.interrupts import Interrupts
@@ -60,6 +62,13 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
         origins |= {origin_of(scenario.base_url)[0]: None}
     for origin in origins:
         wire.resolve(origin)
+    processes = _processes(scenario, list(origins))
+    scenario = scenario.replace(processes=processes)
+    # what cannot be told to other processes is said before a server is started
+    orders = orders_for(scenario, processes) if processes > 1 else []
+    if orders and any(not origin.unix for origin in origins):
+        # each looks whether there are local ports for its own part, and they share those of the machine
+        check_ports(scenario.total_threads)
     with Interrupts() if interrupts is None else nullcontext(interrupts) as asked, _server(scenario, wire) as own:
         for origin in origins:
             _check_trust(wire, origin)
@@ -69,7 +78,11 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
         with shared_by(scenario, faults) as shared:
             started = datetime.now(UTC)
             watched.note()
-            driven = drive(scenario, requests, wire, clock, watch=watched.watch, interrupts=asked, shared=shared)
+            if orders:
+                told = with_shared(orders, shared)
+                driven = drive_processes(scenario, told, clock, watch=watched.watch, interrupts=asked)
+            else:
+                driven = drive(scenario, requests, wire, clock, watch=watched.watch, interrupts=asked, shared=shared)
             watched.note()
     server = watched.between(driven.measured_from, driven.stopped_at)
     return _result(scenario, list(origins), wire, driven, clock, started, server, (*driven.faults, *faults))
@@ -88,6 +101,7 @@ def once(scenario: Scenario) -> Scenario:
         rate=None,
         arrivals="constant",
         max_threads=None,
+        processes=1,
         warmup=0,
         think_time=0,
         pacing=0,
@@ -212,6 +226,8 @@ def _result(
         is_fault=driven.is_fault,
         unstamped=driven.unstamped,
         same_host=any(origin.unix or is_here(origin.host) for origin in origins),
+        lost=driven.lost,
+        silent=driven.silent,
         public=[origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
         steps=clock.steps,
     )
@@ -228,7 +244,7 @@ def _result(
             timed,
             interrupted=driven.interrupted,
             is_open=scenario.is_open,
-            is_fault=driven.is_fault,
+            is_fault=driven.is_fault or bool(driven.lost),
             verdict=verdict,
         ),
         total=total,
@@ -243,6 +259,21 @@ def _result(
         bound=finding.sentence,
         server=server,
     )
+
+
+def _processes(scenario: Scenario, origins: list[Origin]) -> int:
+    """How many processes run a scenario; `auto` leaves a CPU to a target on this machine."""
+    if scenario.processes != "auto":
+        return scenario.processes
+    if scenario.source is None:  # others would not find it
+        return 1
+    spared = any(origin.unix or is_here(origin.host) for origin in origins)
+    return max(1, min(_cpus() - spared, scenario.total_threads))
+
+
+def _cpus() -> int:
+    """CPUs that we may use; a container or `taskset` may leave us fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _is_public(host: str) -> bool:
@@ -276,6 +307,7 @@ def describe(scenario: Scenario) -> ScenarioInfo:
             PhasePlan(name=one.name, duration=one.length / SECOND, start=one.first, end=one.last)
             for one in scenario.stretches
         ],
+        processes=scenario.processes,
         seed=scenario.seed,
         warmup=cast(float, scenario.warmup),
         think_time=told(cast(Thought, scenario.think_time)),
@@ -311,11 +343,13 @@ def _environment(scenario: Scenario, clock: str, driven: Driven) -> Environment:
         transport=scenario.transport,
         clock=clock,
         cpu_seconds=driven.cpu_seconds,
-        peak_memory=_peak_memory(),
+        cpu_by_process=list(driven.cpu_by_process),
+        peak_memory=peak_memory() + driven.worker_memory,
     )
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
+    """The largest resident size of this process, bytes; 0 where the system does not say."""
     try:
         import resource
     except ImportError:  # not a POSIX system

@@ -108,7 +108,8 @@ def _of_open(load: Load, intervals: Sequence[Interval]) -> Finding:
         None,
         (
             f"Bound by the generator or by the server, which one run cannot tell: {_cpu(load)}, and not all "
-            f"{load.most_threads:,} threads were in use. Run again with --processes: if more are sent, it was loadkit."
+            f"{load.most_threads:,} threads were in use. Run again with {load.more_processes}: "
+            "if more are sent, it was loadkit."
         ),
     )
 

@@ -40,6 +40,8 @@ def caveats(
     faults: Sequence[str] = (),
     is_fault: bool = False,
     unstamped: int = 0,
+    lost: Sequence[str] = (),
+    silent: Sequence[str] = (),
     public: Sequence[str] = (),
     same_host: bool = False,
     steps: Sequence[int] = (),
@@ -50,6 +52,8 @@ def caveats(
         [
             *_made(_unreachable(unreachable)),
             *_made(_halted(halted), "grave" if is_fault else "note"),
+            *_made(_lost(lost), "grave"),
+            *_made(_silent(silent)),
             *of_generator(load, phases),
             *_made(_stuck(stuck)),
             *_made((("teardown", fault) for fault in dict.fromkeys(faults)), "note"),
@@ -91,6 +95,16 @@ def _unreachable(unreachable: bool) -> Iterator[tuple[str, str]]:
 def _halted(reason: str) -> Iterator[tuple[str, str]]:
     if reason:
         yield "halted", f"the run ended before its time: {reason}"
+
+
+def _lost(lost: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for loss in lost:
+        yield "worker-lost", f"{loss}; what it had told until then is counted, the rest of its load was not applied"
+
+
+def _silent(silent: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for silence in silent:
+        yield "worker-silent", f"{silence}, stopped or starved of CPU; what it sent was late or missing meanwhile"
 
 
 def _stuck(stuck: Sequence[str]) -> Iterator[tuple[str, str]]:

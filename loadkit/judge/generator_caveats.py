@@ -84,10 +84,13 @@ def _ceiling(load: Load) -> str:
     threads = f" on {load.threads:,} threads" if load.threads else ""
     crowd = load.use.cpus_busy
     others = f" (the machine's CPUs were {percent(crowd)} busy)" if crowd and not load.is_generator_busy else ""
-    advice = "use --processes, or ask for less"
+    advice = f"use {load.more_processes}, or ask for less"
     if not load.is_generator_slow and load.server_share is not None:
-        advice = "use --processes, a smaller max_threads (most of them waited for the server), or ask for less"
-    return f"{cpu}{others}: about {show_rate(load.sent_rate)} is what one process can send here{threads}; {advice}"
+        advice = (
+            f"use {load.more_processes}, a smaller max_threads (most of them waited for the server), or ask for less"
+        )
+    who = "one process" if load.processes == 1 else f"{load.processes:,} processes"
+    return f"{cpu}{others}: about {show_rate(load.sent_rate)} is what {who} can send here{threads}; {advice}"
 
 
 def _short(load: Load) -> Iterator[Caveat]:
@@ -113,7 +116,7 @@ def _busy(load: Load) -> Iterator[Caveat]:
         message=(
             f"loadkit itself used {percent(load.cpu_share)} of what one interpreter can use ({user} of a CPU in "
             f"Python, {system} in the kernel): the server may be able to do more. Replies waited {pickup} in the "
-            "median to be picked up, which is not in the service time; use --processes, or ask for less"
+            f"median to be picked up, which is not in the service time; use {load.more_processes}, or ask for less"
         ),
     )
 
@@ -140,7 +143,7 @@ def _late(load: Load) -> Iterator[Caveat]:
             f"requests were sent up to {show_seconds(load.lateness)} (p99) after they were due{spacing}; the service "
             f"time is {show_seconds(service)} in the median. The response time has that wait in it, which is "
             f"loadkit's own: compare the service time (p99 {show_seconds(total.service_time.p99)}), use a quieter "
-            "machine, or --processes"
+            f"machine, or {load.more_processes}"
         ),
     )
 
@@ -163,7 +166,7 @@ def _pickup(load: Load) -> Iterator[Caveat]:
             message=(
                 f"replies waited {show_seconds(pickup)} in the median until loadkit read them, "
                 f"{percent(pickup / service)} of the service time: it is not in the service time, but its threads "
-                "sent less for it. Use fewer threads, a quieter machine, or --processes"
+                f"sent less for it. Use fewer threads, a quieter machine, or {load.more_processes}"
             ),
         )
 

@@ -56,6 +56,16 @@ class Load:
         return self.scenario.rate is not None
 
     @property
+    def processes(self) -> int:
+        """How many there were; of those asked for with `auto` the run has said how many."""
+        return self.scenario.processes if isinstance(self.scenario.processes, int) else 1
+
+    @property
+    def more_processes(self) -> str:
+        """The option that gives loadkit more CPUs."""
+        return "--processes" if self.processes == 1 else "more --processes"
+
+    @property
     def rests(self) -> bool:
         """Threads of a closed workload paused as they were told to."""
         return bool(self.scenario.think_time or self.scenario.pacing)

@@ -295,6 +295,7 @@ def _environment(results: Sequence[Result]) -> Environment:
         found[0],
         clock=clocks.pop() if len(clocks) == 1 else "mixed",
         cpu_seconds=sum(one.cpu_seconds for one in found),
+        cpu_by_process=[cpu for one in found for cpu in one.cpu_by_process],
         peak_memory=max(one.peak_memory for one in found),
     )
 

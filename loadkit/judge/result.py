@@ -272,7 +272,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds: float
     """CPU time of the generator while it measured."""
     peak_memory: int
-    """Bytes, the generator's largest resident size."""
+    """Bytes, the generator's largest resident size; of several processes, their sum."""
+    cpu_by_process: list[float] = []
+    """CPU seconds of each worker process, where there were any; the total has them, and those of who merged."""
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -309,6 +311,8 @@ class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     iterations_per_thread: int | None = None
     pacing: float = 0.0
     phases: list[PhasePlan] = []
+    processes: int | Literal["auto"] = 1
+    """How many shared the load; `auto` is a number in a result."""
     seed: int = 0
     options: dict[str, Any] = {}
 

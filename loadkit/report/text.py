@@ -71,7 +71,7 @@ def _headline(paper: Paper, result: Result) -> list[str]:
 def asked(scenario: ScenarioInfo) -> str:
     """The load of a scenario in a line: `16 threads, 30s, closed`."""
     parts = [
-        _load(scenario),
+        _load(scenario) + _processes(scenario),
         f"{scenario.iterations:,} iterations" if scenario.iterations is not None else "",
         f"{scenario.iterations_per_thread:,} iterations a thread" if scenario.iterations_per_thread is not None else "",
         f"{show_span(scenario.duration)}{_phases(scenario)}" if scenario.duration is not None else "",
@@ -89,6 +89,12 @@ def _load(scenario: ScenarioInfo) -> str:
     spacing = f" in {scenario.arrivals} arrivals" if scenario.arrivals not in (None, "constant") else ""
     mean = " in the mean" if scenario.phases else ""
     return f"{show_rate(scenario.rate)} asked{mean}{spacing}"
+
+
+def _processes(scenario: ScenarioInfo) -> str:
+    if scenario.processes == "auto":
+        return " in as many processes as there are CPUs for"
+    return f" in {scenario.processes:,} processes" if scenario.processes > 1 else ""
 
 
 def _kind(scenario: ScenarioInfo) -> str:

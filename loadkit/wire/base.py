@@ -23,7 +23,8 @@ NO_PORT: Final = "no local port is free"
 class Failure:
     """Why a request failed: a kind to count by, and a sentence for a person."""
 
-    kind: Kind
+    kind: Kind | str
+    """Of a journey: `check`, or the type of what it raised."""
     message: str
     late: bool = False
     """Time ran out while connecting, for kinds that do not say so."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.machinery
 import sys
 import types
@@ -65,6 +66,14 @@ def test_the_ceiling_of_one_process_is_named() -> None:
     assert doubts(load)["asked-rate"] == (
         "asked 200,000/s, sent 38,000/s at 98% of an interpreter: about 38,000/s is what one process can send here on "
         "300 threads; use --processes, or ask for less"
+    )
+
+
+def test_with_several_processes_more_of_them_are_advised() -> None:
+    load = opened(380_000, unsent=1_620_000, use=using(0.98), in_flight=300.0, threads=300, was_short=True)
+    load = dataclasses.replace(load, scenario=replace(load.scenario, processes=2))
+    assert doubts(load)["asked-rate"].endswith(
+        "about 38,000/s is what 2 processes can send here on 300 threads; use more --processes, or ask for less"
     )
 
 

@@ -264,6 +264,14 @@ def test_the_machine_of_several_is_the_first_with_what_all_used() -> None:
     assert (found.clock, found.cpu_seconds, found.peak_memory) == ("mixed", 3.0, 9)
 
 
+def test_all_processes_of_several_runs_are_named() -> None:
+    parts = [
+        result([Shot()], later=later, environment=replace(ENVIRONMENT, cpu_by_process=cpu))
+        for later, cpu in ((0, [1.0, 2.0]), (9, [3.0]))
+    ]
+    assert merge(parts).environment.cpu_by_process == [1.0, 2.0, 3.0]
+
+
 def test_intervals_lie_on_one_time_line() -> None:
     parts = [result([Shot(0), Shot(1)]), result([Shot(0), Shot(1), Shot(1)], later=1.1)]
     assert [(one.start, one.total.requests) for one in merge(parts).intervals] == [(0.0, 1), (1.0, 2), (2.0, 2)]

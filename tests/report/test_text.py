@@ -349,6 +349,7 @@ def test_phases_have_a_row_each() -> None:
         ({}, "16 threads, 30s, closed, over sockets"),
         ({"threads": 1, "duration": None, "iterations": 5000}, "1 thread, 5,000 iterations, closed, over sockets"),
         ({"rate": 200.0, "duration": 90.0}, "200/s asked, 1m30s, open, over sockets"),
+        ({"processes": 4}, "16 threads in 4 processes, 30s, closed, over sockets"),
         (
             {"rate": 20.0, "arrivals": "poisson", "max_threads": 100, "duration": None, "iterations": 9},
             "20/s asked in poisson arrivals, 9 iterations, open on up to 100 threads, over sockets",
