@@ -56,15 +56,24 @@ class SocketWire:
 
     def resolve(self, origin: Origin) -> None:
         """Look the name up; `UsageError` if there is no such host, or the TLS files cannot be used."""
-        if origin.tls and not self._context:
-            self._context = tls_context(self._scenario)
+        if origin.tls:
+            self.prepare()
         self._addresses[origin] = _look_up(origin)
 
     def connect(self, origin: Origin) -> _Connection:
         """A connection for one thread, not opened yet."""
+        return self.connect_to(origin, self._addresses[origin])
+
+    def connect_to(self, origin: Origin, addresses: list[Address]) -> _Connection:
+        """The same to addresses that were looked up by somebody else, who called `prepare` for TLS."""
         timeout = cast(float, self._scenario.timeout)
         context = self._context if origin.tls else None
-        return _Connection(origin, self._addresses[origin], context, self._clock, round(timeout * SECOND))
+        return _Connection(origin, addresses, context, self._clock, round(timeout * SECOND))
+
+    def prepare(self) -> None:
+        """Read certificates; `UsageError` if the TLS files cannot be used."""
+        if not self._context:
+            self._context = tls_context(self._scenario)
 
 
 def tls_context(scenario: Scenario) -> ssl.SSLContext:
@@ -164,7 +173,7 @@ class _Connection:
 
     def sender(self, request: Request) -> Sender:
         """The function for this request on this connection."""
-        if not STAMPS:
+        if not STAMPS or request.sink is not None:
             return lambda: self.finish(request)
         return _tls_sender(self, request) if self._context else _plain_sender(self, request)
 
@@ -313,7 +322,7 @@ class _Attempt:
         return self._read(self._reader(), None, self._send(), sending=True)
 
     def _reader(self) -> ReplyReader:
-        return ReplyReader(method=self._request.method, keep=self._request.keep)
+        return ReplyReader(method=self._request.method, keep=self._request.keep, sink=self._request.sink)
 
     def _ready(self) -> bool:
         """Have an open connection; whether it was used before."""
@@ -392,8 +401,14 @@ class _Attempt:
             if reader.feed(data):
                 self._see_the_end(reader, channel)
                 return
-            data = channel.receive(self._deadline)
+            data = channel.receive(self._extended(reader, channel) if reader.granted else self._deadline)
         reader.end(ragged=channel.ragged)
+
+    def _extended(self, reader: ReplyReader, channel: Channel) -> int:
+        """The deadline with what the sink grants; a single wait stays within the timeout all the same."""
+        if channel.armed != self._request.timeout:
+            channel.arm(self._request.timeout)
+        return self._deadline + reader.granted
 
     @staticmethod
     def _see_the_end(reader: ReplyReader, channel: Channel) -> None:
