@@ -7,7 +7,9 @@ puts in its place is not followed.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
 import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -19,6 +21,9 @@ from loadkit.jobs.fetch.names import OURS, Place
 PART: Final = ".part"
 KEPT_OPEN: Final = 4
 
+MOST_ORPHANS: Final = 10_000
+
+_PARTS = re.compile(rf"(?:{OURS.pattern}|.*\.\d+-[0-9a-f]{{16}})\.part")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -81,6 +86,15 @@ class Shelf:
         """A file to be read; raises `OSError`."""
         return os.open(place.name, _OLD, dir_fd=self._at(place.folder, make=False))
 
+    def hash(self, place: Place) -> str:
+        """The SHA-256 of a file, empty if it cannot be read."""
+        try:
+            handle = self.open(place)
+        except OSError:
+            return ""
+        with os.fdopen(handle, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
     def _at(self, folder: str, *, make: bool = True) -> int:
         if not folder:
             return self._root
@@ -105,17 +119,19 @@ class Shelf:
         return found
 
 
-def sweep(root: Path, is_known: Callable[[str], bool]) -> int:
-    """Remove what a run that was killed left behind: parts, and files of our names that the manifest does not know.
+def sweep(root: Path, is_known: Callable[[str], bool]) -> dict[str, str]:
+    """Remove the parts that a run which was killed left behind.
 
-    Tells how many. Links are neither followed nor removed.
+    Tells which files of our names the manifest does not know, by their stems: the kill came between the file and its
+    line. They are replaced when their URL is fetched again. Links are neither followed nor removed.
     """
-    swept = 0
+    orphans: dict[str, str] = {}
     for path, name in _files(root):
-        if name.endswith(PART) or (OURS.fullmatch(name) and not is_known(path)):
+        if _PARTS.fullmatch(name):
             (root / path).unlink(missing_ok=True)
-            swept += 1
-    return swept
+        elif len(orphans) < MOST_ORPHANS and OURS.fullmatch(name) and not is_known(path):
+            orphans[name.rpartition(".")[0]] = path
+    return orphans
 
 
 def _files(root: Path, within: str = "") -> Iterator[tuple[str, str]]:

@@ -173,6 +173,8 @@ class Before:
         """Bodies of failed statuses, by the key of their URL."""
         self.appended = 0
         """Bytes of the appended file that are accounted for."""
+        self.orphans: dict[str, str] = {}
+        """Files of our names that no line tells of, by their names without extension."""
 
 
 def read_before(manifest: Manifest, shelf: Shelf, *, verify: bool, appended: Path | None) -> Before:
@@ -225,16 +227,7 @@ def _is_whole(line: Line, shelf: Shelf, *, verify: bool) -> bool:
     place = place_of(line.file)
     if shelf.size(place) != line.bytes:
         return False
-    return not verify or _hash(shelf, place) == line.sha256
-
-
-def _hash(shelf: Shelf, place: Place) -> str:
-    try:
-        handle = shelf.open(place)
-    except OSError:
-        return ""
-    with os.fdopen(handle, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return not verify or shelf.hash(place) == line.sha256
 
 
 def _same_part(handle: int, line: Line) -> bool:

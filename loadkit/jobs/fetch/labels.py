@@ -1,0 +1,34 @@
+"""The row of a URL in reports: its template, so that 50,000 posts are one row."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from loadkit.plan.label import pattern
+
+if TYPE_CHECKING:
+    from loadkit.jobs.fetch.item import Item
+
+_EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
+_NUMBER = re.compile(r"[0-9]{2,}")
+
+
+def label(item: Item) -> str:
+    """Method, host and the template of the path.
+
+    >>> template("/posts/17.json"), template("/data/part-00017.csv")
+    ('/posts/{id}.json', '/data/part-{n}.csv')
+    """
+    asked = item.asked
+    return f"{item.method} {asked.origin.scheme}://{asked.host}{template(asked.target.partition('?')[0])}"
+
+
+def template(path: str) -> str:
+    """A path with what counts its URLs replaced."""
+    if len(path) > 300:
+        path = path[:300] + "…"
+    found = _EXTENSION.search(path)
+    end = found[0] if found else ""
+    folders, slash, last = pattern(path.removesuffix(end)).rpartition("/")
+    return f"{folders}{slash}{_NUMBER.sub('{n}', last)}{end}"
