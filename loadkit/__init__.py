@@ -11,11 +11,14 @@ from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageEr
 from loadkit.plan.scenario import Scenario
 
 if TYPE_CHECKING:
+    from loadkit.jobs.fetch import FetchReply, FetchResult, fetch
     from loadkit.jobs.run import run
     from loadkit.judge.result import Result
 
 __all__ = [
     "Endpoint",
+    "FetchReply",
+    "FetchResult",
     "LoadkitError",
     "NothingToRun",
     "OutputError",
@@ -23,11 +26,18 @@ __all__ = [
     "Scenario",
     "UsageError",
     "__version__",
+    "fetch",
     "run",
 ]
 
 # what a scenario file does not need is imported when it is asked for: 20 ms against 130
-_LATE = {"run": "loadkit.jobs.run", "Result": "loadkit.judge.result"}
+_LATE = {
+    "FetchReply": "loadkit.jobs.fetch",
+    "FetchResult": "loadkit.jobs.fetch",
+    "Result": "loadkit.judge.result",
+    "fetch": "loadkit.jobs.fetch",
+    "run": "loadkit.jobs.run",
+}
 
 
 def __getattr__(name: str) -> Any:

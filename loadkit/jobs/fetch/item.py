@@ -37,6 +37,7 @@ class Item:
         "key",
         "method",
         "position",
+        "row",
         "sent",
         "started",
         "status",
@@ -65,6 +66,8 @@ class Item:
         """When the first byte of this attempt was sent; a redirect goes on with it."""
         self.disk = 0
         self.status = 0
+        self.row = ""
+        """Its label in reports, once it is known."""
         self.is_rewritten = False
         """A redirect has made a GET without a body of it."""
 

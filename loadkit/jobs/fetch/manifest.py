@@ -131,8 +131,7 @@ def _locked(path: Path, root: Path) -> int:
     except OSError as error:
         raise UsageError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise UsageError(f"cannot write {path}: it is no plain file")
+        _check_plain(handle, path)
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
@@ -141,6 +140,11 @@ def _locked(path: Path, root: Path) -> int:
         os.close(handle)
         raise
     return handle
+
+
+def _check_plain(handle: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        raise UsageError(f"cannot write {path}: it is no plain file")
 
 
 def _without_torn_end(handle: int) -> int:

@@ -60,7 +60,9 @@ class Plan:
         keep(self, "timeout", positive_seconds(self.timeout, what="timeout"))
         keep(self, "max_wait", positive_seconds(self.max_wait, what="max_wait"))
         keep(self, "max_size", size(self.max_size, what="max_size"))
-        keep(self, "headers", sendable({name: from_environment(value) for name, value in headers(self.headers).items()}))
+        keep(
+            self, "headers", sendable({name: from_environment(value) for name, value in headers(self.headers).items()})
+        )
         whole(self.retries, what="retries", least=0)
         whole(self.redirects, what="redirects", least=0)
         if self.per_host is not None:

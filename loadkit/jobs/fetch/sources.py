@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import tempfile
@@ -12,9 +11,12 @@ from typing import IO, Any, Final, TypeAlias
 
 import msgspec
 
+from loadkit.jobs.fetch.address import shown
 from loadkit.plan.errors import UsageError
 
 LONGEST_LINE: Final = 4_000_000
+COUNTED: Final = 1_000_000_000
+"""Bytes of a file whose lines are counted beforehand: half a second."""
 STDIN: Final = "-"
 _BY_SUFFIX: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
@@ -42,12 +44,16 @@ Entry: TypeAlias = Wanted | Refused
 Urls: TypeAlias = str | Path | Iterable[str | Mapping[str, Any]]
 
 
+class Sources(list[str]):
+    """Names of files, `-` and URLs, as on a command line; a plain list is of URLs."""
+
+
 def is_url(text: str) -> bool:
     """Whether an argument is a URL itself and not the name of a file of them."""
     return text.lower().startswith(("http://", "https://"))
 
 
-def check(sources: list[str]) -> None:
+def check(sources: Sources) -> None:
     """See that the files are there; `UsageError` naming the one that is not."""
     for source in sources:
         if source == STDIN or is_url(source):
@@ -61,13 +67,15 @@ def check(sources: list[str]) -> None:
             raise UsageError(f"cannot read the URLs in {source}: {reason}{hint}") from None
 
 
-def read(sources: list[str], *, column: str, form: str | None) -> Iterator[Entry]:
-    """The entries of files, stdin (`-`) and URLs, one source after the other."""
+def read(sources: Sources, *, column: str, form: str | None, stdin: IO[bytes] | None = None) -> Iterator[Entry]:
+    """The entries of files, stdin (`-`, or what was `kept` of it) and URLs, one source after the other."""
     for source in sources:
         if is_url(source):
             yield Wanted("the command line", source)
         elif source == STDIN:
-            yield from _entries(sys.stdin.buffer, "stdin", form or "lines", column)
+            if stdin:
+                stdin.seek(0)
+            yield from _entries(stdin or sys.stdin.buffer, "stdin", form or "lines", column)
         else:
             path = Path(source)
             with path.open("rb") as file:
@@ -87,14 +95,40 @@ def iterate(urls: Iterable[Any]) -> Iterator[Entry]:
             yield Refused(where, repr(item)[:200], f"a URL is a string, not {type(item).__name__}")
 
 
-@contextlib.contextmanager
-def kept() -> Iterator[IO[bytes]]:
-    """What comes on stdin, in a file that can be read twice."""
-    with tempfile.TemporaryFile() as copy:
-        while block := sys.stdin.buffer.read(1 << 20):
-            copy.write(block)
-        copy.seek(0)
-        yield copy
+def kept() -> IO[bytes]:
+    """What comes on stdin, in a file without a name that can be read twice."""
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - it is gone when it is read no more
+    while block := sys.stdin.buffer.read(1 << 20):
+        copy.write(block)
+    return copy
+
+
+def named(sources: Sources) -> str:
+    """How a report calls them."""
+    names = [
+        "stdin" if source == STDIN else shown(source) if is_url(source) else Path(source).name for source in sources
+    ]
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
+
+
+def count(sources: Sources) -> int | None:
+    """About how many entries they have, for showing how far a fetch has come; None where it cannot be known."""
+    total = 0
+    for source in sources:
+        if is_url(source):
+            total += 1
+            continue
+        path = Path(source)
+        if source == STDIN or not path.is_file() or path.stat().st_size > COUNTED:
+            return None
+        with path.open("rb") as file:
+            last = b""
+            while block := file.read(1 << 20):
+                total += block.count(b"\n")
+                last = block
+            total += bool(last) and not last.endswith(b"\n")
+        total -= path.suffix.lower() in (".csv", ".tsv")
+    return total
 
 
 def _entries(file: IO[bytes], name: str, form: str, column: str, *, tabs: bool = False) -> Iterator[Entry]:
@@ -193,9 +227,9 @@ def _headers(given: object) -> dict[str, str] | None:
             found = json.loads(given)
         except ValueError:
             found = None
-    if not isinstance(found, Mapping):
-        raise ValueError('headers are an object like {"Accept": "text/html"}')
-    return {str(name): str(value) for name, value in found.items()}
+    if isinstance(found, Mapping):
+        return {str(name): str(value) for name, value in found.items()}
+    raise ValueError('headers are an object like {"Accept": "text/html"}')
 
 
 def _body(row: Mapping[str, Any]) -> tuple[bytes | None, bool]:

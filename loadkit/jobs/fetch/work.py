@@ -112,7 +112,8 @@ class Worker:
     def __init__(self, number: int, desk: Desk, headers: dict[str, str]) -> None:
         self.tally = Tally()
         self.connections = Connections(desk.network)
-        self.is_busy = False
+        self.failed = 0
+        """URLs that failed for good."""
         self._number = number
         self._desk = desk
         self._plan = desk.plan
@@ -123,6 +124,7 @@ class Worker:
         self._timeout = nanoseconds(desk.plan.seconds)
         self._tapes: dict[str, Tape] = {}
         self._second = 0
+        self._went = 0
         self._fate = Fate.FAILED
         self._there: Address | None = None
 
@@ -133,9 +135,7 @@ class Worker:
             while (found := take(self._number)) is not None:
                 item, due = found
                 if due <= self._clock.now() or self._comes_to_turn(item, due):
-                    self.is_busy = True
                     self._fetch(item, due)
-                    self.is_busy = False
         finally:
             self._give()
             self.connections.close()
@@ -177,11 +177,13 @@ class Worker:
 
     def _exchange(self, item: Item, body: Body) -> Exchange:
         there = item.address
+        payload = message(item, self._headers)
+        self._went = len(payload)
         request = Request(
             origin=there.origin,
             method=item.verb,
             url=there.url,
-            payload=message(item, self._headers),
+            payload=payload,
             prepared=None,
             timeout=self._timeout,
             keep=None,
@@ -222,7 +224,9 @@ class Worker:
         except (NotAUrl, ValueError) as error:
             raise BrokenExchange(Failure("check", f"status {item.status} leads nowhere: {error}")) from None
 
-    def _may_ask_again(self, item: Item, failure: Failure | None, headers: dict[bytes, bytes], *, sent: bool = True) -> bool:
+    def _may_ask_again(
+        self, item: Item, failure: Failure | None, headers: dict[bytes, bytes], *, sent: bool = True
+    ) -> bool:
         if not may_send_again(item, failure, sent=sent):
             return False
         if failure is None and _is_throttled(item.status, headers):
@@ -237,7 +241,8 @@ class Worker:
         item.sent = item.sent or sent
         item.disk += body.disk
         tape = self._tape(item, taken)
-        tape.counts.bytes_sent += 0
+        if sent:
+            tape.counts.bytes_sent += self._went
         if note and note.connects:
             tape.counts.connected(note)
         failure = note.failure if note else None
@@ -327,7 +332,9 @@ class Worker:
         if _is_throttled(item.status, body.headers) and (span or 0) > self._plan.longest_wait:
             asked = show_span((span or 0) / SECOND)
             limit = show_span(self._plan.longest_wait / SECOND)
-            failure = Failure("check", f"status {item.status}, asked to wait {asked}, which is more than {limit} (--max-wait)")
+            failure = Failure(
+                "check", f"status {item.status}, asked to wait {asked}, which is more than {limit} (--max-wait)"
+            )
             self._schedule.closed(origin, failure, span or 0)
         else:
             self._went_well(item)
@@ -470,6 +477,7 @@ class Worker:
             return
         if file:
             self._clear(item, file[0])
+        self.failed += 1
         tape = self._tape(item, now)
         tape.counts.fail(failure, at=now, span=now - item.due, status=item.status, size=size)
         self.tally.network += max(0, now - item.sent - item.disk) if item.sent else 0
@@ -500,7 +508,7 @@ class Worker:
         if second != self._second:
             self._give()
             self._second = second
-        name = label(item)
+        name = item.row = item.row or label(item)
         tape = self._tapes.get(name)
         if tape is None:
             tape = self._tapes[name] = Tape(name, 0)
