@@ -42,6 +42,8 @@ class Address(NamedTuple):
     """The name in the URL's credentials, for telling URLs apart."""
     credentials: str
     """The value of an Authorization header, empty if the URL had none."""
+    site: str
+    """Scheme, host and port: what the origin is known by, for hashing that itself takes 1.5 us."""
 
 
 def address(text: str) -> Address:
@@ -59,10 +61,10 @@ def address(text: str) -> Address:
     found = _URL.fullmatch(text)
     if not found:
         raise NotAUrl(f"{shown(text)!r} is no URL; write it like 'http://127.0.0.1:8000/posts/1'")
-    origin, host = _origin(found["scheme"], found["host"], found["port"])
+    origin, host, site = _origin(found["scheme"], found["host"], found["port"])
     target = _quoted((found["path"] or "/") + (found["query"] or ""))
     user, credentials = _credentials(found["user"])
-    return Address(origin, f"{origin.scheme}://{host}{target}", target, host, user, credentials)
+    return Address(origin, site + target, target, host, user, credentials, site)
 
 
 def redirected(here: Address, location: bytes) -> Address:
@@ -82,7 +84,7 @@ def shown(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _origin(scheme: str, name: str, port: str | None) -> tuple[Origin, str]:
+def _origin(scheme: str, name: str, port: str | None) -> tuple[Origin, str, str]:
     scheme = scheme.lower()
     if scheme not in PORTS:
         raise NotAUrl(f"the scheme {scheme!r} is not fetched; http and https are")
@@ -91,7 +93,8 @@ def _origin(scheme: str, name: str, port: str | None) -> tuple[Origin, str]:
     if not 0 < number < 65536:
         raise NotAUrl(f"port {number} is not between 1 and 65535")
     bare = f"[{host}]" if ":" in host else host
-    return Origin(scheme, host, number), bare if number == PORTS[scheme] else f"{bare}:{number}"
+    shown_host = bare if number == PORTS[scheme] else f"{bare}:{number}"
+    return Origin(scheme, host, number), shown_host, f"{scheme}://{shown_host}"
 
 
 def _host(name: str) -> str:

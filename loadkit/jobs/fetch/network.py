@@ -13,6 +13,7 @@ from loadkit.wire.base import BrokenExchange, Failure
 from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:
+    from loadkit.jobs.fetch.address import Address as Whither
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.base import Clock, Connection, Origin
     from loadkit.wire.channel import Address
@@ -75,31 +76,31 @@ class Connections:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._open: OrderedDict[Origin, Connection] = OrderedDict()
+        self._open: OrderedDict[str, Connection] = OrderedDict()
         self._is_aborted = False
         self.unstamped = 0
 
-    def to(self, origin: Origin) -> Connection:
+    def to(self, there: Whither) -> Connection:
         """A connection there, opened before or not; raises `BrokenExchange` of kind `dns`."""
-        known = self._open.get(origin)
+        known = self._open.get(there.site)
         if known is not None:
             if len(self._open) > 1:
-                self._open.move_to_end(origin)
+                self._open.move_to_end(there.site)
             return known
-        if origin.tls:
+        if there.origin.tls:
             self._network.prepare_tls()
-        made = self._network.wire.connect_to(origin, self._network.addresses(origin))
-        self._open[origin] = made
+        made = self._network.wire.connect_to(there.origin, self._network.addresses(there.origin))
+        self._open[there.site] = made
         if len(self._open) > EACH:
             self._close(self._open.popitem(last=False)[1])
         if self._is_aborted:
             made.abort()
         return made
 
-    def forget(self, origin: Origin) -> None:
+    def forget(self, there: Whither) -> None:
         """Nobody was there."""
-        self._network.forget(origin)
-        if known := self._open.pop(origin, None):
+        self._network.forget(there.origin)
+        if known := self._open.pop(there.site, None):
             self._close(known)
 
     def abort(self) -> None:

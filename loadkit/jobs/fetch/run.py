@@ -278,7 +278,7 @@ class Fetching:
                 of=intake.given if intake.is_done else self._estimate(),
                 threads=self.threads,
                 p99=None if p99 is None else p99 / SECOND,
-                is_stopping=self._schedule.is_stopped,
+                is_stopping=self._is_interrupted or self.trouble is not None,
             )
         )
 

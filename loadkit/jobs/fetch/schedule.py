@@ -17,7 +17,7 @@ from loadkit.plan.units import MILLISECOND, SECOND
 
 if TYPE_CHECKING:
     from loadkit.jobs.fetch.item import Item
-    from loadkit.wire.base import Clock, Failure, Origin
+    from loadkit.wire.base import Clock, Failure
 
 AHEAD: Final = 1_000
 """Entries read ahead of the threads."""
@@ -100,7 +100,7 @@ class Schedule:
         self._ready: deque[Item] = deque()
         self._timers: list[tuple[int, int, Due]] = []
         self._number = 0
-        self._hosts: dict[Origin, Host] = {}
+        self._hosts: dict[str, Host] = {}
         self._parked = 0
         self._later = 0
         self._pending = 0
@@ -180,7 +180,7 @@ class Schedule:
         If it has, the item is not the caller's any more.
         """
         with self._condition:
-            host = self._hosts[item.address.origin]
+            host = self._hosts[item.address.site]
             if host.paused_until <= self._clock.now() and not self._is_stopped:
                 return True
             host.active -= 1
@@ -189,7 +189,7 @@ class Schedule:
 
     def refusal(self, item: Item) -> Failure | None:
         """Why it need not even be tried: its host has been given up."""
-        host = self._hosts.get(item.address.origin)
+        host = self._hosts.get(item.address.site)
         return host.last if host and host.down_until > self._clock.now() else None
 
     def later(self, item: Item, when: int) -> None:
@@ -215,22 +215,22 @@ class Schedule:
 
     # -- what a host did; each ends one request to it
 
-    def went_well(self, origin: Origin) -> None:
+    def went_well(self, site: str) -> None:
         """It answered, whatever it said."""
         with self._condition:
-            host = self._hosts[origin]
+            host = self._hosts[site]
             host.failures = host.opens = host.throttles = host.down_until = 0
             if host.cap is not None:
                 host.good += 1
                 if host.good >= GROW * host.cap:
                     host.good = 0
                     host.cap += 1
-            self._release(origin, host)
+            self._release(site, host)
 
-    def throttled(self, origin: Origin, span: int | None) -> int:
+    def throttled(self, site: str, span: int | None) -> int:
         """It said not now; until when it is left alone. `span` is what it asked for, nanoseconds."""
         with self._condition:
-            now, host = self._clock.now(), self._hosts[origin]
+            now, host = self._clock.now(), self._hosts[site]
             self.throttles += 1
             host.failures = host.opens = host.down_until = 0
             if host.paused_until <= now:
@@ -241,13 +241,13 @@ class Schedule:
             wait = span if span is not None else back_off(host.throttles - 1)
             host.paused_until = max(host.paused_until, now + wait)
             self._wake_host_at(host, host.paused_until)
-            self._release(origin, host)
+            self._release(site, host)
             return host.paused_until
 
-    def went_down(self, origin: Origin, failure: Failure) -> None:
+    def went_down(self, site: str, failure: Failure) -> None:
         """No connection, or no answer in time."""
         with self._condition:
-            now, host = self._clock.now(), self._hosts[origin]
+            now, host = self._clock.now(), self._hosts[site]
             host.failures += 1
             host.last = failure
             if host.failures >= TRIP and host.paused_until <= now:
@@ -261,22 +261,22 @@ class Schedule:
                 else:
                     host.paused_until = now + (OPENED << (host.opens - 1))
                     self._wake_host_at(host, host.paused_until)
-            self._release(origin, host)
+            self._release(site, host)
 
-    def unused(self, origin: Origin) -> None:
+    def unused(self, site: str) -> None:
         """Nothing was sent after all."""
         with self._condition:
-            self._release(origin, self._hosts[origin])
+            self._release(site, self._hosts[site])
 
-    def closed(self, origin: Origin, failure: Failure, span: int) -> None:
+    def closed(self, site: str, failure: Failure, span: int) -> None:
         """It is of no use to ask it anything for so long: no such name, a wrong certificate, or it said so."""
         with self._condition:
-            host = self._hosts[origin]
+            host = self._hosts[site]
             host.last = failure
             host.failures = TRIP
             host.down_until = max(host.down_until, self._clock.now() + span)
             host.paused_until = 0
-            self._release(origin, host)
+            self._release(site, host)
 
     # -- all below holds the lock
 
@@ -298,12 +298,12 @@ class Schedule:
         return None
 
     def _admit(self, item: Item, now: int) -> bool:
-        origin = item.address.origin
-        host = self._hosts.get(origin)
+        site = item.address.site
+        host = self._hosts.get(site)
         if host is None:
             if len(self._hosts) >= HOSTS:
                 self._forget()
-            host = self._hosts[origin] = Host()
+            host = self._hosts[site] = Host()
         if host.down_until > now or (host.paused_until <= now and self._room(host) > 0):
             host.active += 1
             return True
@@ -322,13 +322,13 @@ class Schedule:
         if host.paused_until > self._clock.now():
             self._wake_host_at(host, host.paused_until)
 
-    def _release(self, origin: Origin, host: Host) -> None:
+    def _release(self, site: str, host: Host) -> None:
         host.active -= 1
         if host.queue:
             self._unpark(host)
         elif host.is_clean:
             # of 50,000 hosts only those are remembered that there is something to be remembered of
-            del self._hosts[origin]
+            del self._hosts[site]
 
     def _unpark(self, host: Host) -> None:
         now = self._clock.now()
@@ -373,6 +373,6 @@ class Schedule:
 
     def _forget(self) -> None:
         """Too many hosts with a history: the older half of those that nobody waits for starts anew."""
-        idle = [origin for origin, host in self._hosts.items() if not (host.active or host.queue or host.is_waking)]
-        for origin in idle[: HOSTS // 2]:
-            del self._hosts[origin]
+        idle = [site for site, host in self._hosts.items() if not (host.active or host.queue or host.is_waking)]
+        for site in idle[: HOSTS // 2]:
+            del self._hosts[site]

@@ -148,10 +148,9 @@ class Worker:
     # -- one exchange
 
     def _fetch(self, item: Item, due: int) -> None:
-        origin = item.address.origin
         refusal = self._schedule.refusal(item)
         if refusal:
-            self._schedule.unused(origin)
+            self._schedule.unused(item.address.site)
             item.due = item.due or due
             self._fail(item, Failure(refusal.kind, f"not tried: {refusal.message}"), self._clock.now())
             return
@@ -189,7 +188,7 @@ class Worker:
             keep=None,
             sink=body,
         )
-        return self.connections.to(there.origin).sender(request)()
+        return self.connections.to(there).sender(request)()
 
     def _choose(self, item: Item, status: int, headers: dict[bytes, bytes]) -> tuple[Use, Place | None]:
         """What becomes of the body; called when the head is there."""
@@ -263,31 +262,30 @@ class Worker:
             self._refused(item, body, taken, size)
 
     def _went_well(self, item: Item) -> None:
-        self._schedule.went_well(item.address.origin)
+        self._schedule.went_well(item.address.site)
 
     def _give_up(self, item: Item, body: Body, error: OSError) -> None:
         """The disk takes no more; what is not in the manifest is fetched by the next run."""
         body.drop()
-        self._schedule.unused(item.address.origin)
+        self._schedule.unused(item.address.site)
         self._desk.fail(error)
         self._tape(item, self._clock.now()).counts.cut += 1
 
     def _broken(self, item: Item, body: Body, failure: Failure, now: int, size: int, *, sent: bool) -> None:
         body.drop()
-        origin = item.address.origin
         if self._desk.is_cutting:
-            self._schedule.unused(origin)
+            self._schedule.unused(item.address.site)
             self._tape(item, now).counts.cut += 1
             return
         is_passing_ = is_passing(failure)
         if failure.kind in ("dns", "tls") and not is_passing_:
-            self.connections.forget(origin)
-            self._schedule.closed(origin, failure, GIVEN_UP)
+            self.connections.forget(item.address)
+            self._schedule.closed(item.address.site, failure, GIVEN_UP)
         elif failure.kind in ("dns", "connect", "tls", "timeout") and not body.came:
-            self.connections.forget(origin)
-            self._schedule.went_down(origin, failure)
+            self.connections.forget(item.address)
+            self._schedule.went_down(item.address.site, failure)
         else:
-            self._schedule.went_well(origin)
+            self._schedule.went_well(item.address.site)
         if is_passing_ and self._may_ask_again(item, failure, {}, sent=sent):
             self._again(item, failure.kind, now + back_off(item.attempts - item.throttled - 1), size)
         else:
@@ -307,7 +305,7 @@ class Worker:
         span = retry_after(body.headers.get(b"retry-after"), time.time())
         if _is_throttled(item.status, body.headers):
             item.throttled += 1
-            when = self._schedule.throttled(item.address.origin, span)
+            when = self._schedule.throttled(item.address.site, span)
         else:
             self._went_well(item)
             when = now + max(span or 0, back_off(item.attempts - item.throttled - 1))
@@ -326,7 +324,6 @@ class Worker:
 
     def _refused(self, item: Item, body: Body, taken: int, size: int) -> None:
         """A status that is a failure for good."""
-        origin = item.address.origin
         span = retry_after(body.headers.get(b"retry-after"), time.time())
         failure = unexpected(item.status, GOOD)
         if _is_throttled(item.status, body.headers) and (span or 0) > self._plan.longest_wait:
@@ -335,7 +332,7 @@ class Worker:
             failure = Failure(
                 "check", f"status {item.status}, asked to wait {asked}, which is more than {limit} (--max-wait)"
             )
-            self._schedule.closed(origin, failure, span or 0)
+            self._schedule.closed(item.address.site, failure, span or 0)
         else:
             self._went_well(item)
         file = None
