@@ -15,7 +15,7 @@ PORTS: Final = {"http": 80, "https": 443}
 LONGEST: Final = 1_000_000
 
 _URL = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:(?P<user>[^/?#]*)@)?"
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:(?P<user>[^/?#\\]*)@)?"
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#:@\\\s\[\]]*)(?::(?P<port>[0-9]*))?"
     r"(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?(?:#.*)?",
     re.DOTALL,
@@ -73,6 +73,8 @@ def redirected(here: Address, location: bytes) -> Address:
     Raises `NotAUrl` for what is neither http nor https.
     """
     text = location.decode("utf-8", "surrogateescape").strip()
+    if _CONTROL.search(text):  # which urljoin would take out
+        raise NotAUrl("a Location with a control character in it")
     there = address(urljoin(here.url, text))
     return there._replace(user="", credentials="")
 
