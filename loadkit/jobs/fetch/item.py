@@ -134,8 +134,8 @@ def message(item: Item, common: Mapping[str, str]) -> bytes:
     for name, value in told.items():
         if not away or name.lower() in HARMLESS:
             lines.append(f"{name}: {value}")
-    if there.credentials and not away and "authorization" not in map(str.lower, told):
-        lines.append(f"Authorization: {there.credentials}")
+    if item.asked.credentials and not away and "authorization" not in map(str.lower, told):
+        lines.append(f"Authorization: {item.asked.credentials}")
     if not item.is_rewritten and (item.body is not None or item.method in ("POST", "PUT", "PATCH")):
         content = item.body or b""
         if away and item.headers:

@@ -27,7 +27,7 @@ def back_off(tries: int) -> int:
 
     That spreads those who were turned away together best (M. Brooker, AWS Architecture Blog, 2015).
     """
-    return random.randint(0, min(LONGEST, BASE << min(tries, 20)))  # noqa: S311 - to spread, not to hide
+    return random.randint(0, min(LONGEST, BASE << min(max(tries, 0), 20)))  # noqa: S311 - to spread, not to hide
 
 
 def retry_after(value: bytes | None, now: float) -> int | None:

@@ -19,6 +19,7 @@ class Call(BaseHTTPRequestHandler):
     """One request, as a page sees it."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: Site
 
     def handle_any(self) -> None:
