@@ -367,7 +367,7 @@ class Schedule:
         """When the next request may go out under the rate; each takes one."""
         if not self._interval:
             return now
-        self._slot = max(self._slot, now - BURST)
+        self._slot = max(self._slot or now, now - BURST)
         slot, self._slot = self._slot, self._slot + self._interval
         return max(now, slot)
 

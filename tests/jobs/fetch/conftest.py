@@ -34,7 +34,7 @@ class Call(BaseHTTPRequestHandler):
         page = self.server.pages.get(path) or default
         page(self, count)
 
-    do_GET = do_POST = do_PUT = do_HEAD = handle_any
+    do_GET = do_POST = do_PUT = do_HEAD = handle_any  # noqa: N815 - what http.server calls
 
     def reply(self, body: bytes = b"", status: int = 200, **headers: str) -> None:
         """A sound reply."""

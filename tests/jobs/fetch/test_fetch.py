@@ -16,8 +16,8 @@ from types import SimpleNamespace
 import pytest
 
 from loadkit import FetchReply, LoadkitError, NothingToRun, UsageError, fetch
-from loadkit.judge.laws import broken
 from loadkit.jobs.fetch.sources import Sources
+from loadkit.judge.laws import broken
 from tests.jobs.fetch.conftest import Call, Site, body_of, contents, manifest
 
 
@@ -361,7 +361,7 @@ def test_what_cannot_work_is_said_before_anything_is_sent(
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):
-    with pytest.raises(UsageError, match="cannot read the URLs in example.com/x: no such file"):
+    with pytest.raises(UsageError, match=r"cannot read the URLs in example\.com/x: no such file"):
         fetch("example.com/x", into=tmp_path / "b")
 
 
