@@ -114,9 +114,9 @@ class Body:
         """The head has come."""
         self.came = True
         self.status = status
-        found = self.headers
-        for name, value in headers:
-            found[name] = found[name] + b", " + value if name in found and name == b"content-encoding" else value
+        found = self.headers = dict(headers)
+        if len(found) != len(headers) and b"content-encoding" in found:
+            found[b"content-encoding"] = b", ".join(value for name, value in headers if name == b"content-encoding")
         self.use, self.place = self._choose(status, found)
         if self.use is not Use.SKIP and not self._raw and b"content-encoding" in found:
             self._decoders = _decoders(found[b"content-encoding"])

@@ -90,6 +90,16 @@ class Item:
         """The method that is sent now."""
         return "GET" if self.is_rewritten else self.method
 
+    def is_plain(self) -> bool:
+        """Whether there is nothing to be sent for it but what is sent for all."""
+        return (
+            self.headers is None
+            and self.body is None
+            and not self.asked.credentials
+            and self.address is self.asked
+            and self.method in ("GET", "HEAD")
+        )
+
     def turned_away(self) -> bool:
         """Whether it is at another host, port or scheme than the list says."""
         return self.address.origin != self.asked.origin
@@ -123,8 +133,11 @@ def _key(item: Item) -> int:
     return digest_of(f"{item.method} {asked.user}@{asked.url} {told!r} {item.body!r}")
 
 
-def message(item: Item, common: Mapping[str, str]) -> bytes:
-    """The request as it goes over the wire."""
+def message(item: Item, common: Mapping[str, str], written: str = "") -> bytes:
+    """The request as it goes over the wire; `written` is `common` as lines, if they may be taken as they are."""
+    if written and item.is_plain():
+        there = item.address
+        return f"{item.method} {there.target} HTTP/1.1\r\nHost: {there.host}\r\n{written}\r\n".encode("latin-1")
     there = item.address
     away = item.turned_away()
     told = _merged(common, item.headers) if item.headers else common
@@ -143,6 +156,13 @@ def message(item: Item, common: Mapping[str, str]) -> bytes:
         lines.append(f"Content-Length: {len(content)}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def written(common: Mapping[str, str]) -> str:
+    """Headers as lines; empty where one of them is not for all."""
+    if "host" in map(str.lower, common):
+        return ""
+    return "".join(f"{name}: {value}\r\n" for name, value in common.items())
 
 
 def _merged(common: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:

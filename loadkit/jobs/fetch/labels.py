@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadkit.plan.label import pattern
 
 if TYPE_CHECKING:
     from loadkit.jobs.fetch.item import Item
 
+SHORTEST_HASH: Final = 12
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 _NUMBER = re.compile(r"[0-9]{2,}")
 
@@ -30,5 +31,13 @@ def template(path: str) -> str:
         path = path[:300] + "…"
     found = _EXTENSION.search(path)
     end = found[0] if found else ""
-    folders, slash, last = pattern(path.removesuffix(end)).rpartition("/")
-    return f"{folders}{slash}{_NUMBER.sub('{n}', last)}{end}"
+    parts = [_folded(part) for part in path.removesuffix(end).split("/")]
+    parts[-1] = _NUMBER.sub("{n}", parts[-1])
+    return f"{'/'.join(parts)}{end}"
+
+
+def _folded(part: str) -> str:
+    """What `pattern` makes of a segment; the plain ones, which are most, are told without its expressions."""
+    if part.isdecimal() and part.isascii():
+        return "{id}"
+    return pattern(part) if len(part) >= SHORTEST_HASH else part

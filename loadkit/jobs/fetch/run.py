@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import resource
@@ -158,6 +159,8 @@ class Fetching:
         cpu = time.process_time()
         reader = threading.Thread(target=self._reader.run, name="loadkit-fetch-reader", daemon=True)
         reader.start()
+        # what is there now stays; the collector would look at all of it every few hundred URLs
+        gc.freeze()
         self._adjust()
         try:
             self._direct()
@@ -165,6 +168,7 @@ class Fetching:
             self._left += self._schedule.stop()
             for thread in self._running:
                 thread.join()
+            gc.unfreeze()
             self._stopped_at = self._clock.now()
             self._cpu = time.process_time() - cpu
             self._collect()

@@ -215,9 +215,13 @@ class Schedule:
 
     # -- what a host did; each ends one request to it
 
-    def went_well(self, site: str) -> None:
-        """It answered, whatever it said."""
+    def went_well(self, site: str, *, is_settled: bool = False) -> None:
+        """It answered, whatever it said; `is_settled`: and that was all there is to do for its item."""
         with self._condition:
+            if is_settled:
+                self._pending -= 1
+                if self._is_over():
+                    self._wake_all()
             host = self._hosts[site]
             host.failures = host.opens = host.throttles = host.down_until = 0
             if host.cap is not None:

@@ -15,7 +15,7 @@ from loadkit.drive.check import unexpected
 from loadkit.jobs.fetch.address import Address, NotAUrl, redirected, shown
 from loadkit.jobs.fetch.body import Body, Use
 from loadkit.jobs.fetch.folder import NameTaken, Shelf
-from loadkit.jobs.fetch.item import Item, message
+from loadkit.jobs.fetch.item import Item, message, written
 from loadkit.jobs.fetch.labels import label
 from loadkit.jobs.fetch.lines import Appended, compact
 from loadkit.jobs.fetch.manifest import Before, Line, Manifest, place_of
@@ -120,6 +120,7 @@ class Worker:
         self._clock = desk.clock
         self._schedule = desk.schedule
         self._headers = headers
+        self._written = written(headers)
         self._shelf = Shelf(desk.manifest.path.parent)
         self._timeout = nanoseconds(desk.plan.seconds)
         self._tapes: dict[str, Tape] = {}
@@ -176,7 +177,7 @@ class Worker:
 
     def _exchange(self, item: Item, body: Body) -> Exchange:
         there = item.address
-        payload = message(item, self._headers)
+        payload = message(item, self._headers, self._written)
         self._went = len(payload)
         request = Request(
             origin=there.origin,
@@ -239,11 +240,8 @@ class Worker:
         _, sent, arrived, taken, size, note = exchange
         item.sent = item.sent or sent
         item.disk += body.disk
-        tape = self._tape(item, taken)
-        if sent:
-            tape.counts.bytes_sent += self._went
         if note and note.connects:
-            tape.counts.connected(note)
+            self._tape(item, taken).counts.connected(note)
         failure = note.failure if note else None
         if body.had_enough:
             failure = None
@@ -252,7 +250,6 @@ class Worker:
         elif failure:
             self._broken(item, body, failure, taken, size, sent=bool(sent))
         elif self._fate is Fate.GOOD:
-            self._went_well(item)
             self._save(item, body, arrived, taken, size)
         elif self._fate is Fate.FOLLOW:
             self._follow(item, size)
@@ -321,6 +318,7 @@ class Worker:
         """Bytes of replies that did not settle anything."""
         counts = self._tape(item, self._clock.now()).counts
         counts.bytes_received += size
+        counts.bytes_sent += self._went
 
     def _refused(self, item: Item, body: Body, taken: int, size: int) -> None:
         """A status that is a failure for good."""
@@ -374,6 +372,7 @@ class Worker:
                 self._file(item, body, line)
         except BrokenExchange as broken:
             body.drop()
+            self._went_well(item)
             failure = broken.failure
             if is_passing(failure) and self._may_ask_again(item, failure, {}):
                 self._again(item, failure.kind, taken + back_off(item.attempts - item.throttled - 1), size)
@@ -382,6 +381,7 @@ class Worker:
             return
         except OSError as error:
             body.drop()
+            self._went_well(item)
             if error.errno in _OF_ONE_NAME or isinstance(error, NameTaken):
                 self._fail(item, Failure("check", f"cannot save it: {error.strerror or error}"), taken, size=size)
             else:
@@ -392,7 +392,9 @@ class Worker:
         self._count(item, arrived, taken, size, disk=item.disk + after - began, during=before)
         self.tally.files += 1
         self.tally.bytes += line.bytes or 0
-        self._settled(line)
+        if self._desk.on_line:
+            self._desk.on_line(line)
+        self._schedule.went_well(item.address.site, is_settled=True)
 
     def _file(self, item: Item, body: Body, line: Line) -> None:
         desk, place, key = self._desk, body.place, item.key
@@ -477,6 +479,7 @@ class Worker:
         self.failed += 1
         tape = self._tape(item, now)
         tape.counts.fail(failure, at=now, span=now - item.due, status=item.status, size=size)
+        tape.counts.bytes_sent += self._went if item.sent else 0
         self.tally.network += max(0, now - item.sent - item.disk) if item.sent else 0
         self.tally.disk += item.disk
         with self._desk.lock:
@@ -497,6 +500,7 @@ class Worker:
     def _count(self, item: Item, arrived: int, taken: int, size: int, *, disk: int, during: int) -> None:
         tape = self._tape(item, taken)
         tape.samples += (item.due, item.sent, arrived, taken, item.status, size)
+        tape.counts.bytes_sent += self._went
         self.tally.network += max(0, arrived - item.sent - during)
         self.tally.disk += disk
 
