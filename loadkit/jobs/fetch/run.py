@@ -45,6 +45,7 @@ SHOW_EVERY: Final = 250 * MILLISECOND
 RECENT: Final = 3
 GRACE: Final = 5 * SECOND
 """What is under way may take so long when the run is stopped."""
+COLLECT_EACH: Final = 20_000
 STACK: Final = 512 * 1024
 
 Watch = Callable[[Progress], None]
@@ -159,8 +160,9 @@ class Fetching:
         cpu = time.process_time()
         reader = threading.Thread(target=self._reader.run, name="loadkit-fetch-reader", daemon=True)
         reader.start()
-        # what is there now stays; the collector would look at all of it every few hundred URLs
-        gc.freeze()
+        # a URL leaves no cycles behind, and the collector looked for them 40 times in 1,000: 5 % of all CPU
+        thresholds = gc.get_threshold()
+        gc.set_threshold(COLLECT_EACH, *thresholds[1:])
         self._adjust()
         try:
             self._direct()
@@ -168,7 +170,7 @@ class Fetching:
             self._left += self._schedule.stop()
             for thread in self._running:
                 thread.join()
-            gc.unfreeze()
+            gc.set_threshold(*thresholds)
             self._stopped_at = self._clock.now()
             self._cpu = time.process_time() - cpu
             self._collect()
