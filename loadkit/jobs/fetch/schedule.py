@@ -89,7 +89,8 @@ class Schedule:
         self._per_host = per_host
         self._interval = round(SECOND / rate) if rate else 0
         self._slot = 0
-        lock = threading.Lock()
+        # taken by itself, which is C; a condition takes it in Python
+        lock = self._lock = threading.Lock()
         self._condition = threading.Condition(lock)
         self._has_room = threading.Condition(lock)
         """The reader waits here, and nobody else."""
@@ -121,7 +122,7 @@ class Schedule:
 
     def add(self, item: Item) -> bool:
         """Give it to the threads, waiting while they have enough; False when nothing more is wanted."""
-        with self._condition:
+        with self._lock:
             while len(self._inbox) >= AHEAD and not self._is_stopped:
                 self._has_room.wait(NAP)
             if self._is_stopped:
@@ -134,13 +135,13 @@ class Schedule:
 
     def no_more(self) -> None:
         """The source has ended."""
-        with self._condition:
+        with self._lock:
             self._is_read = True
             self._wake_all()
 
     def stop(self) -> int:
         """Hand nothing out any more; how many were left."""
-        with self._condition:
+        with self._lock:
             self._is_stopped = True
             self._wake_all()
             return len(self._inbox) + len(self._ready) + self._parked + self._later
@@ -149,14 +150,14 @@ class Schedule:
 
     def let(self, threads: int) -> None:
         """So many threads may work; the others wait."""
-        with self._condition:
+        with self._lock:
             self._limit = threads
             self._is_needed.notify_all()
 
     def take(self, number: int) -> tuple[Item, int] | None:
         """The next item for this thread and when it is due; None when all is done. Waits for both."""
         condition = self._condition
-        with condition:
+        with self._lock:
             while not self._is_over():
                 if number >= self._limit:
                     self._is_needed.wait(NAP)
@@ -179,7 +180,7 @@ class Schedule:
 
         If it has, the item is not the caller's any more.
         """
-        with self._condition:
+        with self._lock:
             host = self._hosts[item.address.site]
             if host.paused_until <= self._clock.now() and not self._is_stopped:
                 return True
@@ -194,21 +195,21 @@ class Schedule:
 
     def later(self, item: Item, when: int) -> None:
         """Hand it out again, not before `when`."""
-        with self._condition:
+        with self._lock:
             self._push(when, item)
             self._later += 1
             self._condition.notify()
 
     def again(self, item: Item) -> None:
         """Hand it out again at once, as after a redirect."""
-        with self._condition:
+        with self._lock:
             self._ready.appendleft(item)
             if self._idle:
                 self._condition.notify()
 
     def finish(self) -> None:
         """An item is settled for good."""
-        with self._condition:
+        with self._lock:
             self._pending -= 1
             if self._is_over():
                 self._wake_all()
@@ -217,7 +218,7 @@ class Schedule:
 
     def went_well(self, site: str, *, is_settled: bool = False) -> None:
         """It answered, whatever it said; `is_settled`: and that was all there is to do for its item."""
-        with self._condition:
+        with self._lock:
             if is_settled:
                 self._pending -= 1
                 if self._is_over():
@@ -233,7 +234,7 @@ class Schedule:
 
     def throttled(self, site: str, span: int | None) -> int:
         """It said not now; until when it is left alone. `span` is what it asked for, nanoseconds."""
-        with self._condition:
+        with self._lock:
             now, host = self._clock.now(), self._hosts[site]
             self.throttles += 1
             host.failures = host.opens = host.down_until = 0
@@ -250,7 +251,7 @@ class Schedule:
 
     def went_down(self, site: str, failure: Failure) -> None:
         """No connection, or no answer in time."""
-        with self._condition:
+        with self._lock:
             now, host = self._clock.now(), self._hosts[site]
             host.failures += 1
             host.last = failure
@@ -269,12 +270,12 @@ class Schedule:
 
     def unused(self, site: str) -> None:
         """Nothing was sent after all."""
-        with self._condition:
+        with self._lock:
             self._release(site, self._hosts[site])
 
     def closed(self, site: str, failure: Failure, span: int) -> None:
         """It is of no use to ask it anything for so long: no such name, a wrong certificate, or it said so."""
-        with self._condition:
+        with self._lock:
             host = self._hosts[site]
             host.last = failure
             host.failures = TRIP
