@@ -152,6 +152,7 @@ def test_appended_lines_are_continued_where_the_manifest_ends(site: Site, tmp_pa
     expected = target.read_bytes()
     path = tmp_path / "all.jsonl.fetch" / "manifest.jsonl"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))  # killed between the two
+    target.write_bytes(expected + b'{"torn')
 
     again = fetch(site.urls(4), threads=1, append=target, resume=True).wait()
 
