@@ -98,7 +98,7 @@ class Auto:
         self._step = None
         if before is None or self._is_better(before, step):
             if step.threads >= self._most:
-                self._settle(step, f"{self._most} are the most it tries")
+                self._settle(step, f"{self._most} is the most it tries")
             else:
                 self.threads = min(self._most, max(step.threads + 1, step.threads * 3 // 2))
             return

@@ -6,6 +6,7 @@ before the next run writes on. The last line of a key counts. Nothing of it is k
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -90,6 +91,9 @@ class Manifest:
     def write(self, line: Line) -> None:
         """The same for whoever holds the lock."""
         data = _encode(line) + b"\n"
+        if self._handle < 0:
+            # whoever is late must not write into a file that has got its number since
+            raise OSError(errno.EBADF, "the manifest is closed")
         try:
             write_all(self._handle, data)
         except OSError:
@@ -99,10 +103,12 @@ class Manifest:
 
     def close(self) -> None:
         """Bring it to the disk and let others in."""
-        try:
-            os.fsync(self._handle)
-        finally:
-            os.close(self._handle)
+        with self.lock:
+            handle, self._handle = self._handle, -1
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
     def lines(self, start: int = 0, end: int | None = None) -> Iterator[Line]:
         """The lines between two offsets; what cannot be read is left out, for it proves nothing."""

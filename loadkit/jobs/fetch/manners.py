@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadkit.jobs.fetch.item import IDEMPOTENT
 from loadkit.plan.units import SECOND
+from loadkit.wire.sockets import UNASKED
 
 if TYPE_CHECKING:
     from loadkit.jobs.fetch.item import Item
@@ -51,7 +52,8 @@ def is_passing(failure: Failure) -> bool:
         return "certificate" not in failure.message
     if failure.kind == "dns":
         return "temporary" in failure.message.lower()
-    return failure.kind in PASSING
+    # the connection is to blame, and is closed: another one may be sound
+    return failure.kind in PASSING or failure == UNASKED
 
 
 def may_send_again(item: Item, failure: Failure | None, *, sent: bool) -> bool:

@@ -55,6 +55,8 @@ class Reader:
         """Read to the end, or until nothing more is wanted. What the source raises is kept in `crash`."""
         try:
             for entry in self._entries:
+                if self._schedule.is_stopped:
+                    return
                 self.intake.read += 1
                 if not self._take(entry):
                     return
@@ -109,8 +111,9 @@ class Reader:
         try:
             self._manifest.append(line)
         except OSError as error:
-            self.trouble = error
-            raise
+            if not self._schedule.is_stopped:
+                self.trouble = error
+                raise
 
 
 def check_all(entries: Iterator[Entry], plan: Plan) -> None:

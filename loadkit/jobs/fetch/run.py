@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import platform
@@ -45,6 +46,8 @@ SHOW_EVERY: Final = 250 * MILLISECOND
 RECENT: Final = 3
 GRACE: Final = 5 * SECOND
 """What is under way may take so long when the run is stopped."""
+OPEN_EACH: Final = EACH + 8
+"""Files a thread may have open: connections, folders, a body."""
 COLLECT_EACH: Final = 20_000
 STACK: Final = 512 * 1024
 
@@ -67,15 +70,15 @@ class Fetching:
     ) -> None:
         self.plan = plan
         self.tally = Tally()
-        self.threads = MOST if plan.threads == AUTO else int(plan.threads)
-        make_room(self.threads * (EACH + 8))
+        self.threads = _most_threads() if plan.threads == AUTO else int(plan.threads)
+        make_room(self.threads * OPEN_EACH)
         self._name = name
         self._on_reply = on_reply
         self._watch = watch
         self._interrupts = interrupts or (lambda: 0)
         self._expected = expected
         self._clock = SystemClock()
-        self._auto = Auto() if plan.threads == AUTO else None
+        self._auto = Auto(self.threads) if plan.threads == AUTO else None
         self._network = Network(self._clock, plan.scenario())
         if plan.ca is not None or plan.cert is not None:
             self._network.prepare_tls()
@@ -84,7 +87,6 @@ class Fetching:
         self._handed: deque[Batch] = deque()
         self._workers: list[Worker] = []
         self._running: list[threading.Thread] = []
-        self._left = 0
         self._is_interrupted = False
         self._stopped_at = 0
         self._shown = 0
@@ -167,7 +169,7 @@ class Fetching:
         try:
             self._direct()
         finally:
-            self._left += self._schedule.stop()
+            self._schedule.stop()
             for thread in self._running:
                 thread.join()
             gc.set_threshold(*thresholds)
@@ -246,7 +248,7 @@ class Fetching:
     def stop(self) -> None:
         """Begin nothing more."""
         self._is_interrupted = True
-        self._left += self._schedule.stop()
+        self._schedule.stop()
 
     def _cut(self) -> None:
         self._desk.is_cutting = True
@@ -491,6 +493,15 @@ class Fetching:
             cpu_seconds=self._cpu,
             peak_memory=peak if platform.system() == "Darwin" else peak * 1024,
         )
+
+
+def _most_threads() -> int:
+    """How many threads may be tried: fewer where there may be few open files."""
+    for most in (MOST, MOST // 4):
+        with contextlib.suppress(UsageError):
+            make_room(most * OPEN_EACH)
+            return most
+    return MOST // 16
 
 
 def _size(path: Path) -> int:

@@ -6,7 +6,9 @@ import errno
 import gzip
 import os
 import resource
+import threading
 import time
+from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,14 @@ def cut(call: Call, _: int) -> None:
 
 def cut_chunks(call: Call, _: int) -> None:
     call.say(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+
+
+def unasked(call: Call, _: int) -> None:
+    """A second reply, which the next request on this connection would take for its own."""
+    call.reply(body_of("/somebody-else"))
+    call.wfile.flush()
+    time.sleep(0.01)
+    call.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong")
 
 
 def status(code: int, **headers: str) -> Page:
@@ -340,6 +350,18 @@ def test_caps_on_a_host_and_on_the_rate_hold(site: Site, into: Path):
     assert time.monotonic() - began >= 0.27
 
 
+def test_a_reply_that_nobody_asked_for_is_nobodys(site: Site, into: Path):
+    site.at("/pushes", unasked)
+    urls = [url for number in range(30) for url in (f"{site.url}/pushes?{number}", f"{site.url}/n/{number}")]
+
+    fetch(urls, threads=1, into=into).wait()
+
+    saved = {line["url"]: (into / line["file"]).read_bytes() for line in manifest(into)}
+    assert [saved[f"{site.url}/n/{number}"] for number in range(30)] == [
+        body_of(f"/n/{number}") for number in range(30)
+    ]
+
+
 # -- the disk
 
 
@@ -404,3 +426,27 @@ def test_a_name_that_is_taken_fails_and_overwrites_nothing(site: Site, into: Pat
     assert (fetched.files, fetched.failed) == (1, 1)
     assert contents(into) == {"same.json": body_of("/a/same")}
     assert "there is a file same.json already" in manifest(into)[1]["error"]
+
+
+def test_a_source_that_goes_on_after_the_end_writes_nowhere(site: Site, into: Path):
+    asked = threading.Event()
+    over = threading.Event()
+
+    def late() -> Iterator[str]:
+        yield f"{site.url}/1"
+        asked.set()
+        over.wait(20)
+        yield "nonsense"
+
+    fetched = fetch(late(), threads=1, into=into)
+    asked.wait(20)
+    fetched.stop()
+    assert fetched.exit_code == 2
+    before = (into / "manifest.jsonl").read_bytes()
+    over.set()
+    for thread in threading.enumerate():
+        if thread.name == "loadkit-fetch-reader":
+            thread.join(20)
+
+    assert (into / "manifest.jsonl").read_bytes() == before
+    assert fetched.fetching.trouble is None

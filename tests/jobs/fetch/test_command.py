@@ -58,6 +58,7 @@ def test_what_failed_is_named_with_the_command_that_does_the_rest(site: Site, tm
     again = loadkit("fetch", source, "--into", into, "--resume")
 
     assert first.returncode == 1
+    assert first.stdout.startswith("3 URLs fetched, "), first.stdout
     assert f"loadkit fetch {source} --into {into} -H 'X-Token: ***' --resume" in first.stdout
     assert f"{site.url}/gone" in first.stdout
     assert "urls.txt:5: 'nonsense' is no URL" in first.stdout
