@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from loadkit.jobs.fetch import sources
 from loadkit.jobs.fetch.plan import Plan, planned
 from loadkit.jobs.fetch.reader import check_all
-from loadkit.jobs.fetch.result import FetchReply, FetchResult
+from loadkit.jobs.fetch.reply import FetchReply
+from loadkit.jobs.fetch.result import FetchResult
 from loadkit.jobs.fetch.run import Fetching
 from loadkit.plan.errors import UsageError
 

@@ -24,7 +24,7 @@ KEPT_OPEN: Final = 4
 MOST_ORPHANS: Final = 10_000
 
 _PARTS = re.compile(rf"(?:{OURS.pattern}|.*\.\d+-[0-9a-f]{{16}})\.part")
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
+
+from loadkit.jobs.fetch.reply import FetchReply
 
 if TYPE_CHECKING:
     from loadkit.jobs.fetch.run import Fetching
     from loadkit.judge.result import Result
 
 GRACE: Final = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class FetchReply:
-    """One URL that was settled: `error` is None and `file` is where its body is, or `error` says why it failed.
-
-    `file` is a path, None where there is no body; `seconds` is its response time. What is secret in `url` is masked.
-    """
-
-    url: str
-    status: int | None
-    file: Path | None
-    bytes: int | None
-    seconds: float
-    error: str | None
-    attempts: int = 0
-    position: int = 0
-    sha256: str | None = None
-    final_url: str | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether it was fetched."""
-        return self.error is None
 
 
 class FetchResult:

@@ -25,7 +25,7 @@ from loadkit.jobs.fetch.network import EACH, Network
 from loadkit.jobs.fetch.plan import AUTO, Plan
 from loadkit.jobs.fetch.progress import Progress
 from loadkit.jobs.fetch.reader import Intake, Reader
-from loadkit.jobs.fetch.result import FetchReply
+from loadkit.jobs.fetch.reply import FetchReply
 from loadkit.jobs.fetch.schedule import Schedule
 from loadkit.jobs.fetch.seen import digest_of
 from loadkit.jobs.fetch.work import Desk, Tally, Worker
