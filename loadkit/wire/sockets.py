@@ -326,11 +326,8 @@ class _Attempt:
 
     def _ready(self) -> bool:
         """Have an open connection; whether it was used before."""
-        connection = self._connection
-        if connection.channel:
-            # of a body that is saved no byte may be another's, but a look costs 5 us and one just used is quiet
-            is_fresh = self._request.sink is not None and connection._clock.now() <= connection.fresh_until
-            if is_fresh or connection.usable():
+        if self._connection.channel:
+            if self._connection.usable():
                 return True
             self.reconnects += 1
         self._open()

@@ -52,8 +52,8 @@ def is_passing(failure: Failure) -> bool:
         return "certificate" not in failure.message
     if failure.kind == "dns":
         return "temporary" in failure.message.lower()
-    # the connection is to blame, and is closed: another one may be sound
-    return failure.kind in PASSING or failure == UNASKED
+    # what was on the connection is to blame, and that is closed: another one may be sound
+    return failure.kind in PASSING or failure == UNASKED or "more than the reply announced" in failure.message
 
 
 def may_send_again(item: Item, failure: Failure | None, *, sent: bool) -> bool:
