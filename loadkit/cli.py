@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import loadkit
+from loadkit.cli_fetch import Voice
+from loadkit.cli_fetch import add_to as add_fetch_to
 from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -347,3 +349,6 @@ def _say(text: str) -> int:
         _complain(OutputError(f"cannot print the report: {(error.strerror or str(error)).lower()}"))
         return OutputError.exit_code
     return 0
+
+
+add_fetch_to(app, Voice(store=_store, show=_print, say=_say, complain=_complain))

@@ -86,6 +86,19 @@ class Origin:
         return self.scheme == "https"
 
 
+class Sink(Protocol):
+    """Where the body of a reply goes piece by piece, for whoever saves bodies larger than memory.
+
+    Both may raise `BrokenExchange`, which ends the exchange with that failure; nothing else.
+    """
+
+    def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """The head has come, names in lower case. Called once an exchange, before any piece."""
+
+    def write(self, data: bytes) -> int:
+        """The next piece as it came, still encoded; how many nanoseconds more the exchange may take for it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A request that is ready to be sent, as often as one likes.
@@ -93,6 +106,7 @@ class Request:
     `payload` is the whole HTTP/1.1 message; `prepared` is what `requests` made of it. `timeout` is the deadline
     of the whole exchange in nanoseconds; `keep` how many bytes of a body are kept for a check, None if there is none.
     `patience` is how long nothing may come, and `connecting` how long connecting may take, where that is less.
+    With a `sink` the body goes there instead, and each piece of it may move the deadline.
     """
 
     origin: Origin
@@ -102,6 +116,7 @@ class Request:
     prepared: object
     timeout: int
     keep: int | None
+    sink: Sink | None = None
     patience: int | None = None
     connecting: int | None = None
     forgiving: bool = False
