@@ -195,7 +195,7 @@ def test_coverage_is_a_reason_to_doubt(python: Path, project: Path):
     done = run(python, project, "--cov=test_all", "-k", "in_class", "-v")
 
     assert re.search(r"1 passed", done.stdout), done.stdout
-    assert "! traced: a debugger or coverage was active" in done.stdout
+    assert "! traced: a debugger, profiler or coverage was active (coverage" in done.stdout
 
 
 def test_ctrl_c_under_xdist_shows_what_a_worker_has_measured(python: Path, project: Path, demo: Demo):
