@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from loadkit.judge.figure_caveats import OF_FIGURES, of_figures
 from loadkit.judge.generator_caveats import of_generator, of_surroundings
 from loadkit.judge.machine_caveats import of_machine
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from loadkit.judge.load import Load
-    from loadkit.judge.result import Environment, Phase, Row, ScenarioInfo, Timing
+    from loadkit.judge.result import Environment, Phase, Result, Row, ScenarioInfo, Timing
     from loadkit.plan.threshold import Threshold
 
 __all__ = ["OF_FIGURES", "caveats", "of_figures", "ranked", "soundness"]
@@ -81,6 +83,12 @@ def soundness(found: Sequence[Caveat]) -> Soundness:
     """
     gravest: Level = min((one.level for one in found), key=_RANKS.__getitem__, default="note")
     return _COMES_TO[gravest]
+
+
+def doubted(result: Result, more: Iterable[Caveat]) -> Result:
+    """A result with what somebody else has found to doubt in it."""
+    found = ranked([*result.caveats, *more])
+    return msgspec.structs.replace(result, caveats=found, verdict=soundness(found))
 
 
 def _made(found: Iterable[tuple[str, str]], level: Level = "doubt") -> list[Caveat]:
