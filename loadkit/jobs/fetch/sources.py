@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ LONGEST_LINE: Final = 4_000_000
 COUNTED: Final = 1_000_000_000
 """Bytes of a file whose lines are counted beforehand: half a second."""
 STDIN: Final = "-"
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _BY_SUFFIX: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
@@ -58,6 +60,8 @@ def check(sources: Sources) -> None:
     for source in sources:
         if source == STDIN or is_url(source):
             continue
+        if _SCHEME.match(source):
+            raise UsageError(f"{source!r} is no http or https URL, and nothing else is fetched")
         try:
             with Path(source).open("rb"):
                 pass

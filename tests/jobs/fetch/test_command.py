@@ -87,6 +87,7 @@ def test_exit_codes_of_wrong_usage(site: Site, tmp_path: Path):
     assert loadkit("fetch", str(empty), *into).returncode == 5
     for arguments, says in (
         (("/no/such/file",), "cannot read the URLs in /no/such/file"),
+        (("file:///etc/passwd",), "'file:///etc/passwd' is no http or https URL"),
         ((listed(site, tmp_path, 1), "--threads", "x"), "not 'x'"),
         ((listed(site, tmp_path, 1), "--rate", "x"), "cannot read the rate 'x'"),
         ((listed(site, tmp_path, 1), "--retries", "x"), "--retries takes a whole number"),
