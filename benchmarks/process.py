@@ -16,6 +16,7 @@ from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 LOADKIT = [sys.executable, "-m", "loadkit"]
+Cores = int | frozenset[int]
 
 
 class Failed(Exception):
@@ -39,17 +40,17 @@ def available_cores() -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def pinned_to(core: int | None) -> Iterator[None]:
-    """What is started inside inherits the core, if one is named; unlike taskset this leaves no exec in the account."""
+def pinned_to(cores: Cores | None) -> Iterator[None]:
+    """What is started inside inherits the cores, if any are named; taskset would leave an exec in the account."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, before if core is None else {core})
+    os.sched_setaffinity(0, before if cores is None else {cores} if isinstance(cores, int) else cores)
     try:
         yield
     finally:
         os.sched_setaffinity(0, before)
 
 
-def start(command: Sequence[str | Path], *, core: int, output: IO[bytes]) -> subprocess.Popen[bytes]:
+def start(command: Sequence[str | Path], *, core: Cores, output: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start a child on one core, as the leader of a process group of its own."""
     with pinned_to(core):
         return subprocess.Popen(
@@ -66,7 +67,7 @@ def start(command: Sequence[str | Path], *, core: int, output: IO[bytes]) -> sub
 def run(
     command: Sequence[str | Path],
     *,
-    core: int,
+    core: Cores,
     limit: float,
     folder: Path,
     watch: Callable[[int], None] | None = None,

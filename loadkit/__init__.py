@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from loadkit.jobs.fetch import FetchReply, FetchResult, fetch
     from loadkit.jobs.run import run
     from loadkit.jobs.serving import serving
     from loadkit.judge.result import Result
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Endpoint",
+    "FetchReply",
+    "FetchResult",
     "Journey",
     "LoadkitError",
     "NothingToRun",
@@ -34,6 +37,7 @@ __all__ = [
     "Session",
     "UsageError",
     "__version__",
+    "fetch",
     "hold",
     "ramp",
     "rows",
@@ -48,6 +52,8 @@ __all__ = [
 # plan takes 20 ms, the rest 110
 _LATE = {
     "Endpoint": "loadkit.plan.endpoint",
+    "FetchReply": "loadkit.jobs.fetch",
+    "FetchResult": "loadkit.jobs.fetch",
     "Journey": "loadkit.plan.journey",
     "LoadkitError": "loadkit.plan.errors",
     "NothingToRun": "loadkit.plan.errors",
@@ -56,6 +62,7 @@ _LATE = {
     "Scenario": "loadkit.plan.scenario",
     "Session": "loadkit.wire.session",
     "UsageError": "loadkit.plan.errors",
+    "fetch": "loadkit.jobs.fetch",
     "hold": "loadkit.plan.phases",
     "ramp": "loadkit.plan.phases",
     "rows": "loadkit.plan.data",

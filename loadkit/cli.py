@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import loadkit
+from loadkit.cli_fetch import Voice
+from loadkit.cli_fetch import add_to as add_fetch_to
 from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -92,6 +94,12 @@ def run(
         str | None, typer.Option(help="Pause of each thread between requests: 500ms, or 1s-3s for any between.")
     ] = None,
     pacing: Annotated[str | None, typer.Option(help="From start to start of a thread's requests: 1s.")] = None,
+    processes: Annotated[
+        str | None,
+        typer.Option(
+            help="Worker processes sharing the load: a number, or auto: one a CPU, less one if the target is here."
+        ),
+    ] = None,
     seed: Annotated[str | None, typer.Option(help="Of what is drawn by lot; the same seed, the same run.")] = None,
     timeout: Annotated[str | None, typer.Option(help="Deadline of one request: 10s.")] = None,
     graceful_stop: Annotated[str | None, typer.Option(help="What requests in flight get at the end: 5s.")] = None,
@@ -129,6 +137,7 @@ def run(
         warmup=warmup,
         think_time=_think_time(think_time),
         pacing=pacing,
+        processes=_processes(processes),
         seed=_whole("--seed", seed),
         timeout=timeout,
         graceful_stop=graceful_stop,
@@ -213,6 +222,11 @@ def _whole(option: str, text: str | None) -> int | None:
         return None if text is None else int(text)
     except ValueError:
         raise UsageError(f"{option} takes a whole number like 16, not {text!r}") from None
+
+
+def _processes(text: str | None) -> int | str | None:
+    # what is neither is named by the scenario, which knows both forms
+    return int(text) if text and text.lstrip("-").isdecimal() else text
 
 
 def _phases(texts: list[str] | None) -> list[Phase] | None:
@@ -336,3 +350,6 @@ def _say(text: str) -> int:
         _complain(OutputError(f"cannot print the report: {(error.strerror or str(error)).lower()}"))
         return OutputError.exit_code
     return 0
+
+
+add_fetch_to(app, Voice(store=_store, show=_print, say=_say, complain=_complain))

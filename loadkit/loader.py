@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from loadkit.plan.endpoint import Endpoint, bare, full_url
 from loadkit.plan.errors import NothingToRun, UsageError
 from loadkit.plan.journey import Journey
-from loadkit.plan.scenario import Scenario
+from loadkit.plan.scenario import Scenario, Source
 
 
 def load(target: str) -> list[Scenario]:
@@ -49,7 +49,7 @@ def _of_url(url: str) -> Scenario:
     parts = urlsplit(url)
     path = parts._replace(scheme="", netloc="", path=parts.path or "/", fragment="").geturl()
     base = parts._replace(path="", query="", fragment="").geturl()
-    return Scenario(base_url=base, endpoints=[Endpoint("GET", path)], name=bare(url))
+    return _placed(Scenario(base_url=base, endpoints=[Endpoint("GET", path)], name=bare(url)), url)
 
 
 def _in_path(path: Path, target: str) -> Iterator[Scenario]:
@@ -85,12 +85,18 @@ def read(path: Path) -> Found:
     for name, value in vars(module).items():
         if isinstance(value, Scenario) and not name.startswith("_") and name not in imported:
             named = value if value.name else _named(value, name, module)
-            scenarios.setdefault(id(value), (named, lines.get(name, 1)))
+            placed = _placed(named, f"{path.resolve()}::{named.name}")
+            scenarios.setdefault(id(value), (placed, lines.get(name, 1)))
     return Found(module=module, scenarios=list(scenarios.values()))
 
 
 def _in_file(path: Path) -> Iterator[Scenario]:
     yield from (scenario for scenario, _ in read(path).scenarios)
+
+
+def _placed(scenario: Scenario, target: str) -> Scenario:
+    """The same scenario, which now knows where another process finds it."""
+    return scenario.replace(source=Source(target=target, scenario=scenario))
 
 
 def _named(scenario: Scenario, name: str, module: ModuleType) -> Scenario:

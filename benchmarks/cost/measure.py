@@ -11,7 +11,7 @@ from statistics import median
 from benchmarks import process
 from benchmarks.cost.client import Client, Load
 from benchmarks.nginx import Server
-from benchmarks.process import Failed
+from benchmarks.process import Cores, Failed
 
 SHORT = 1
 GRACE = 30  # seconds a run may take longer than asked before it is stopped
@@ -76,7 +76,7 @@ class Bench:
 
     server: Server
     folder: Path
-    core: int
+    core: Cores
     seconds: int
 
     def compare(self, clients: Sequence[Client], rounds: int) -> Results:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
+
+from loadkit.plan.phases import Stretch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +41,17 @@ class Snapshot:
 
 
 Watcher: TypeAlias = Callable[[Snapshot], None]
+
+
+def stage_at(stretches: Sequence[Stretch], since: int, until: int) -> str:
+    """The stage of a run `since` nanoseconds after measuring began, with `until` as its end."""
+    if since < 0:
+        return "warm-up"
+    if since >= until:
+        return "draining"
+    return next((one.name for one in stretches if since < one.end), "running")
+
+
+def level_at(stretches: Sequence[Stretch], since: int) -> float | None:
+    """How many threads or arrivals a second phases ask for then; None where it is always the same."""
+    return next((one.level(since) for one in stretches if one.start <= since < one.end), None)

@@ -10,21 +10,22 @@ import gc
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from loadkit.drive.arriving import OpenUser, Pool
 from loadkit.drive.closed import ClosedUser
 from loadkit.drive.fed import Feeds
 from loadkit.drive.limits import check_ports, descriptors, make_room
-from loadkit.drive.progress import Snapshot, Watcher
+from loadkit.drive.machine import Probe, Use
+from loadkit.drive.progress import Snapshot, Watcher, level_at, stage_at
 from loadkit.drive.punctual import punctual
 from loadkit.drive.supply import Supply
 from loadkit.drive.user import NEVER, Course, Shot, User
-from loadkit.measure.recording import JOURNEY, REQUEST, Batch, Recording, Tape, second_of
+from loadkit.measure.recording import JOURNEY, NO_SECOND, REQUEST, Batch, Counts, Recording, Tape, second_of
 from loadkit.plan.errors import Halt, LoadkitError, UsageError
 from loadkit.plan.journey import Journey
 from loadkit.plan.pause import pauses
@@ -52,6 +53,9 @@ asked to for the first time (in 1 % of the runs, where no other program had)."""
 
 SHOW_EVERY: Final = 250 * MILLISECOND
 """A snapshot merges the last seconds, 1.5 ms of work in which all threads wait."""
+
+READ_BEFORE: Final = 2 * MILLISECOND
+"""Before the beginning of a run of several processes the machine is read, which takes a quarter of that."""
 
 TICK: Final = 0.1
 RECENT: Final = 3
@@ -89,6 +93,26 @@ class Driven:
     """Where threads were that did not end: file, line and function."""
     faults: tuple[str, ...]
     """Why tear-downs of journeys failed."""
+    use: Use
+    """What the generator used, and what its machine did, while it measured."""
+    cpu_by_process: tuple[float, ...] = ()
+    """CPU seconds of each worker process, where there are any; `cpu_seconds` has them, and those of this one."""
+    lost: tuple[str, ...] = ()
+    """A sentence on each worker process that did not live to the end."""
+    silent: tuple[str, ...] = ()
+    """A sentence on each worker process of which nothing was heard for a while."""
+    worker_memory: int = 0
+    """Bytes, the largest resident sizes of the worker processes, added up."""
+
+
+class Relay(Protocol):
+    """Whoever has this run as a part of a larger one."""
+
+    def begin(self) -> int:
+        """All have connected: wait for the word, and say when it begins (nanoseconds of the monotonic clock)."""
+
+    def take(self, batches: list[Batch], start: int) -> None:
+        """Take what was counted since the last time, about once a second; measuring began at `start`."""
 
 
 def drive(
@@ -100,14 +124,31 @@ def drive(
     watch: Watcher | None = None,
     interrupts: Callable[[], int] = lambda: 0,
     shared: object = None,
+    part: int = 0,
+    parts: int = 1,
+    relay: Relay | None = None,
 ) -> Driven:
     """Run a scenario whose endpoints became `requests`, in order; its journeys, None there, are given `shared`.
 
     `interrupts` tells how often the user asked to stop: once drains, twice cuts. Raises `UsageError` before anything
-    is sent when the machine does not allow so many threads or connections.
+    is sent when the machine does not allow so many threads or connections. One of several processes runs its `part` of
+    `parts`; what it counts goes to `relay`, and not into the recording.
     """
-    with Feeds(scenario, seed=scenario.seed) as feeds:
-        return _Director(scenario, requests, wire, clock, watch, interrupts, feeds, shared).run()
+    with Feeds(scenario, seed=scenario.seed, part=part, parts=parts) as feeds:
+        director = _Director(
+            scenario,
+            requests,
+            wire,
+            clock,
+            watch=watch,
+            interrupts=interrupts,
+            feeds=feeds,
+            shared=shared,
+            part=part,
+            parts=parts,
+            relay=relay,
+        )
+        return director.run()
 
 
 class _Director:
@@ -117,15 +158,22 @@ class _Director:
         requests: Sequence[Request | None],
         wire: Wire,
         clock: Clock,
+        *,
         watch: Watcher | None,
         interrupts: Callable[[], int],
         feeds: Feeds,
         shared: object,
+        part: int,
+        parts: int,
+        relay: Relay | None,
     ) -> None:
         self._shared = shared
         self._lookups: Lookups | None = None
         self._scenario = scenario
-        self._workload: Closed | Open = workload(scenario)
+        self._part, self._parts = part, parts
+        self._workload: Closed | Open = workload(scenario, part, parts)
+        self._relay = relay
+        self._relayed = 0
         self._requests = requests
         self._wire = wire
         self._clock = clock
@@ -151,8 +199,8 @@ class _Director:
         self._shown = 0
         self._ended = 0
         self._cut_at = NEVER
-        self._cpu = 0.0
         self._told = False
+        self._probe = Probe()
         self._unreachable = False
         self._interrupted = False
 
@@ -295,16 +343,26 @@ class _Director:
             self._show("starting", every=SHOW_EVERY)
             time.sleep(0.002)
         time.sleep(SETTLE)
+        self._await_beginning()
         try:
             barrier.wait()
         except threading.BrokenBarrierError:
             # a thread could not be made ready; it is told when all have ended
             self._began = self._course.stop_at = self._course.measured_from = self._clock.now()
 
+    def _await_beginning(self) -> None:
+        """Read the machine, which takes 0.5 ms, by which the first request would be late if it were read later."""
+        if self._relay:
+            self._began = self._relay.begin()
+            self._clock.pause(self._began - READ_BEFORE - self._clock.now(), lambda: False)
+        if not self._workload.warmup:
+            self._probe.begin()
+        if self._relay:
+            self._clock.pause(self._began - self._clock.now(), lambda: False)
+
     def _begin(self) -> None:
         """All are ready: set the course. Called by one thread while the others wait."""
-        self._began = self._course.began = self._clock.now()
-        self._cpu = time.process_time()
+        self._began = self._course.began = self._began or self._clock.now()
         if self._interrupted:
             self._course.stop_at = self._course.measured_from = self._began
             return
@@ -350,8 +408,10 @@ class _Director:
             self._collect()
             self._clock.reanchor()
             self._look()
+            self._read_machine()
             self._steer()
             self._show(self._stage(), every=SHOW_EVERY)
+        self._probe.end()
         left = len(self._users) - len(self._finished)
         for user, thread in zip(self._users, self._threads, strict=True):
             if left and thread.is_alive():
@@ -396,6 +456,16 @@ class _Director:
         if self._course.measured_from <= self._clock.now() < self._course.stop_at:
             self._looks += 1
             self._seen_in_flight += self._in_flight()
+
+    def _read_machine(self) -> None:
+        """As the warm-up ends, as the measured time does (both a tick late at most), and in between."""
+        now = self._clock.now()
+        if now >= self._course.stop_at:
+            self._probe.end()
+        elif self._probe.has_begun:
+            self._probe.look()
+        elif now >= self._course.measured_from:
+            self._probe.begin()
 
     def _in_flight(self) -> int:
         return sum(user.ready and not user.resting for user in self._users) - len(self._finished)
@@ -446,23 +516,23 @@ class _Director:
         handed = self._handed
         while handed:
             self._recording.absorb(handed.popleft())
-        if self._course.measured_from < NEVER:
+        if self._relay:
+            if self._clock.now() - self._relayed >= SECOND:
+                self._hand_on(self._relay)
+        elif self._course.measured_from < NEVER:
             # threads that wait for a slow reply hand a second over late; three are kept open for them
             self._recording.close_before(second_of(self._clock.now(), self._course.measured_from) - RECENT - 1)
 
+    def _hand_on(self, relay: Relay) -> None:
+        self._relayed = self._clock.now()
+        relay.take(self._recording.drain(), self._course.measured_from)
+
     def _stage(self) -> str:
-        now = self._clock.now()
-        if now < self._course.measured_from:
-            return "warm-up"
-        if now >= self._course.stop_at:
-            return "draining"
-        since = now - self._course.measured_from
-        return next((one.name for one in self._workload.stretches if since < one.end), "running")
+        start = self._course.measured_from
+        return stage_at(self._workload.stretches, self._clock.now() - start, self._course.stop_at - start)
 
     def _level(self) -> float | None:
-        """How many threads or arrivals a second the plan asks for now; None where it is always the same."""
-        since = self._clock.now() - self._course.measured_from
-        return next((one.level(since) for one in self._workload.stretches if one.start <= since < one.end), None)
+        return level_at(self._workload.stretches, self._clock.now() - self._course.measured_from)
 
     def _show(self, stage: str, *, every: int = 0) -> None:
         now = self._clock.now()
@@ -512,11 +582,15 @@ class _Director:
     # -- after
 
     def _result(self) -> Driven:
-        self._recording.finish()
+        self._count_never_sent()
+        if self._relay:
+            self._hand_on(self._relay)
+        else:
+            self._recording.finish()
         self._show("draining")
-        self._count_unsent()
         now = self._clock.now()
         halt = self._course.halt[1] if self._course.halt and not self._course.halt[1].is_interrupt else None
+        use = self._probe.use()
         return Driven(
             recording=self._recording,
             measured_from=min(self._course.measured_from, now),
@@ -526,12 +600,13 @@ class _Director:
             halted=str(halt or ""),
             is_fault=bool(halt and halt.is_fault),
             unstamped=sum(connection.unstamped for user in self._users for connection in user.connections),
-            cpu_seconds=time.process_time() - self._cpu,
+            cpu_seconds=_scaled(use, self._stopped_at(now) - min(self._course.measured_from, now)),
             threads=len(self._users),
             was_short=self._was_short,
             in_flight=self._seen_in_flight / self._looks if self._looks else None,
             stuck=_places(self._threads),
             faults=tuple(fault for user in self._users for fault in user.faults),
+            use=use,
         )
 
     def _stopped_at(self, now: int) -> int:
@@ -541,14 +616,15 @@ class _Director:
             return self._course.stop_at
         return min(self._course.stop_at, self._ended or now)
 
-    def _count_unsent(self) -> None:
+    def _count_never_sent(self) -> None:
         """Arrivals that were due; what threads of a closed workload did not come to they count themselves."""
         if not self._pool:
             return
-        for number, due in self._never_sent(self._pool):
-            position = self._pool.turns[number % len(self._pool.turns)]
-            kind = JOURNEY if isinstance(self._scenario.plans[position], Journey) else REQUEST
-            self._recording.unsent(self._rows[position], self._phase(due), kind=kind)
+        kinds = [JOURNEY if isinstance(plan, Journey) else REQUEST for plan in self._scenario.plans]
+        row = [(kinds[position], self._rows[position]) for position in self._pool.turns]
+        found = Counter((*row[number % len(row)], self._phase(due)) for number, due in self._never_sent(self._pool))
+        for (kind, label, phase), count in found.items():
+            self._recording.absorb(Batch(NO_SECOND, phase, label, [], 0, Counts(unsent=count), kind=kind))
 
     def _never_sent(self, pool: Pool) -> Iterator[tuple[int, int]]:
         yield from pool.unsent
@@ -559,6 +635,11 @@ class _Director:
     def _phase(self, due: int) -> int:
         stretches = self._workload.stretches
         return next((k for k, one in enumerate(stretches) if due < one.end), max(0, len(stretches) - 1))
+
+
+def _scaled(use: Use, span: int) -> float:
+    """CPU seconds in the nanoseconds that were measured: the machine is read a little before and after them."""
+    return use.cpu_seconds * min(1.0, span / SECOND / use.seconds) if use.seconds else 0.0
 
 
 @contextmanager

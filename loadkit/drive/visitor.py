@@ -531,7 +531,7 @@ def failure_of(error: BaseException) -> Failure:
     name = type(error).__name__
     said = _said(error)
     lines = [f"{name}: {said}" if said else name, *places]
-    return Failure(name, "\n".join(lines))  # type: ignore[arg-type]
+    return Failure(name, "\n".join(lines))
 
 
 def _said(error: BaseException) -> str:

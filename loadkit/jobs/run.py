@@ -13,12 +13,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 import loadkit
+from loadkit.drive.limits import check_ports
+from loadkit.drive.processes import drive_processes, orders_for, with_shared
 from loadkit.drive.threads import Driven, drive
+from loadkit.jobs.hosts import is_here
 from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.server import running
 from loadkit.jobs.serving import started_pids
 from loadkit.jobs.watched import Watched
-from loadkit.judge.caveats import caveats
+from loadkit.judge.bound import bound
+from loadkit.judge.caveats import caveats, soundness
+from loadkit.judge.load import Load
 from loadkit.judge.result import Environment, PhasePlan, Result, ScenarioInfo, Server
 from loadkit.judge.summary import intervals, phases, rows, timings
 from loadkit.judge.verdict import outcome, verdicts
@@ -58,6 +63,13 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
         origins |= {origin_of(scenario.base_url)[0]: None}
     for origin in origins:
         wire.resolve(origin)
+    processes = _processes(scenario, list(origins))
+    scenario = scenario.replace(processes=processes)
+    # what cannot be told to other processes is said before a server is started
+    orders = orders_for(scenario, processes) if processes > 1 else []
+    if orders and any(not origin.unix for origin in origins):
+        # each looks whether there are local ports for its own part, and they share those of the machine
+        check_ports(scenario.total_threads)
     with Interrupts() if interrupts is None else nullcontext(interrupts) as asked, _server(scenario, wire) as own:
         for origin in origins:
             _check_trust(wire, origin)
@@ -67,7 +79,11 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
         with shared_by(scenario, faults) as shared:
             started = datetime.now(UTC)
             watched.note()
-            driven = drive(scenario, requests, wire, clock, watch=watched.watch, interrupts=asked, shared=shared)
+            if orders:
+                told = with_shared(orders, shared)
+                driven = drive_processes(scenario, told, clock, watch=watched.watch, interrupts=asked)
+            else:
+                driven = drive(scenario, requests, wire, clock, watch=watched.watch, interrupts=asked, shared=shared)
             watched.note()
     server = watched.between(driven.measured_from, driven.stopped_at)
     return _result(scenario, list(origins), wire, driven, clock, started, server, (*driven.faults, *faults))
@@ -86,6 +102,7 @@ def once(scenario: Scenario) -> Scenario:
         rate=None,
         arrivals="constant",
         max_threads=None,
+        processes=1,
         warmup=0,
         think_time=0,
         pacing=0,
@@ -190,28 +207,51 @@ def _result(
     found = verdicts(scenario.limits, total, endpoints, by_phase, timed)
     info = describe(scenario)
     environment = _environment(scenario, _clock_source(wire, driven, total.response_time.count), driven)
-    doubts = caveats(
-        total,
-        info,
-        environment,
+    load = Load(
+        total=total,
+        scenario=info,
         duration=duration,
-        labels=[row.name for row in endpoints],
+        timings=timed,
+        use=driven.use,
+        in_flight=driven.in_flight,
+        threads=driven.threads,
+        was_short=driven.was_short,
+        is_kernel_timed=environment.clock != "own",
+    )
+    doubts = caveats(
+        load,
+        environment,
+        endpoints=endpoints,
+        phases=by_phase,
+        timings=timed,
+        limits=scenario.limits,
         stuck=driven.stuck,
         unreachable=driven.unreachable,
         halted=driven.halted,
-        was_short=driven.was_short,
         faults=faults,
-        timings=timed,
+        is_fault=driven.is_fault,
+        unstamped=driven.unstamped,
+        same_host=any(origin.unix or is_here(origin.host) for origin in origins),
+        lost=driven.lost,
+        silent=driven.silent,
         public=[origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
         steps=clock.steps,
     )
+    verdict, series = soundness(doubts), intervals(driven.recording.series)
+    finding = bound(load, series)
     return Result(
         scenario=info,
         environment=environment,
         started_at=started.isoformat(timespec="milliseconds"),
         duration=duration,
         outcome=outcome(
-            total, found, timed, interrupted=driven.interrupted, is_open=scenario.is_open, is_fault=driven.is_fault
+            total,
+            found,
+            timed,
+            interrupted=driven.interrupted,
+            is_open=scenario.is_open,
+            is_fault=driven.is_fault or bool(driven.lost),
+            verdict=verdict,
         ),
         total=total,
         endpoints=endpoints,
@@ -219,9 +259,27 @@ def _result(
         timings=timed,
         thresholds=found,
         caveats=doubts,
-        intervals=intervals(driven.recording.series),
+        intervals=series,
+        verdict=verdict,
+        bound_by=finding.by,
+        bound=finding.sentence,
         server=server,
     )
+
+
+def _processes(scenario: Scenario, origins: list[Origin]) -> int:
+    """How many processes run a scenario; `auto` leaves a CPU to a target on this machine."""
+    if scenario.processes != "auto":
+        return scenario.processes
+    if scenario.source is None:  # others would not find it
+        return 1
+    spared = any(origin.unix or is_here(origin.host) for origin in origins)
+    return max(1, min(_cpus() - spared, scenario.total_threads))
+
+
+def _cpus() -> int:
+    """CPUs that we may use; a container or `taskset` may leave us fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _is_public(host: str) -> bool:
@@ -255,6 +313,7 @@ def describe(scenario: Scenario) -> ScenarioInfo:
             PhasePlan(name=one.name, duration=one.length / SECOND, start=one.first, end=one.last)
             for one in scenario.stretches
         ],
+        processes=scenario.processes,
         seed=scenario.seed,
         warmup=cast(float, scenario.warmup),
         think_time=told(cast(Thought, scenario.think_time)),
@@ -290,11 +349,13 @@ def _environment(scenario: Scenario, clock: str, driven: Driven) -> Environment:
         transport=scenario.transport,
         clock=clock,
         cpu_seconds=driven.cpu_seconds,
-        peak_memory=_peak_memory(),
+        cpu_by_process=list(driven.cpu_by_process),
+        peak_memory=peak_memory() + driven.worker_memory,
     )
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
+    """The largest resident size of this process, bytes; 0 where the system does not say."""
     try:
         import resource
     except ImportError:  # not a POSIX system

@@ -1,75 +1,99 @@
-"""Reasons to doubt a result, each with its figure and what to do about it."""
+"""Reasons to doubt a result, each with its figure and what to do about it, and what they come to."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from loadkit.judge.result import Caveat, Environment, Row, ScenarioInfo, Timing
+import msgspec
+
+from loadkit.judge.figure_caveats import OF_FIGURES, of_figures
+from loadkit.judge.generator_caveats import of_generator, of_surroundings
+from loadkit.judge.machine_caveats import of_machine
+from loadkit.judge.result import Caveat, Level, Soundness
 from loadkit.plan.label import MAX_LABELS, OTHER
-from loadkit.plan.units import SECOND, show_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-BUSY = 0.8
-"""Share of one CPU above which the interpreter itself may be what was measured."""
+    from loadkit.judge.load import Load
+    from loadkit.judge.result import Environment, Phase, Result, Row, ScenarioInfo, Timing
+    from loadkit.plan.threshold import Threshold
+
+__all__ = ["OF_FIGURES", "caveats", "of_figures", "ranked", "soundness"]
 
 POLITE = 50.0
 """Replies a second that a public server may be asked for without a word."""
 
-PUNCTUAL = 0.001
-"""Seconds that a request may be sent after it was due, in an open workload, for its arrival to be the planned one."""
-
-LONG_ENOUGH = 1.0
-"""Seconds: of a shorter run the start is too large a part for its CPU to say anything."""
+_RANKS: dict[Level, int] = {"grave": 0, "doubt": 1, "note": 2}
+_COMES_TO: dict[Level, Soundness] = {"grave": "invalid", "doubt": "doubtful", "note": "clean"}
 
 
 def caveats(
-    total: Row,
-    scenario: ScenarioInfo,
+    load: Load,
     environment: Environment,
     *,
-    duration: float,
-    labels: Sequence[str] = (),
+    endpoints: Sequence[Row] = (),
+    phases: Sequence[Phase] = (),
+    timings: Sequence[Timing] = (),
+    limits: Sequence[Threshold] = (),
     stuck: Sequence[str] = (),
     unreachable: bool = False,
     halted: str = "",
-    was_short: bool = False,
     faults: Sequence[str] = (),
-    timings: Sequence[Timing] = (),
+    is_fault: bool = False,
+    unstamped: int = 0,
+    lost: Sequence[str] = (),
+    silent: Sequence[str] = (),
     public: Sequence[str] = (),
+    same_host: bool = False,
     steps: Sequence[int] = (),
 ) -> list[Caveat]:
-    """What the figures themselves, and the machine, give reason to doubt."""
-    return [
-        *_made(_unreachable(unreachable)),
-        *_made(_halted(halted)),
-        *_made(_short(total, scenario, timings, was_short=was_short)),
-        *_made(_stuck(stuck)),
-        *_made(("teardown", fault) for fault in dict.fromkeys(faults)),
-        *_made(_untimed(total, timings)),
-        *of_figures(total),
-        *_made(_busy_generator(total, environment, duration)),
-        *_made(_clock(environment, steps)),
-        *_made(_folded(labels)),
-        *_made(_security(scenario)),
-        *_made(_public(public, total)),
-        *_made(_surroundings()),
-    ]
+    """What the figures themselves, and the machine, give reason to doubt; the gravest first."""
+    total, scenario = load.total, load.scenario
+    return ranked(
+        [
+            *_made(_unreachable(unreachable)),
+            *_made(_halted(halted), "grave" if is_fault else "note"),
+            *_made(_lost(lost), "grave"),
+            *_made(_silent(silent)),
+            *of_generator(load, phases),
+            *_made(_stuck(stuck)),
+            *_made((("teardown", fault) for fault in dict.fromkeys(faults)), "note"),
+            *_made(_untimed(total, timings), "note"),
+            *of_machine(total, environment, load.use, steps=steps, unstamped=unstamped, same_host=same_host),
+            *of_figures(total, endpoints, phases, timings, limits=limits),
+            *of_surroundings(scenario.transport),
+            *_made(_folded([row.name for row in endpoints]), "note"),
+            *_made(_security(scenario), "note"),
+            *_made(_public(public, total), "note"),
+        ]
+    )
 
 
-OF_FIGURES = ("few-samples", "too-short")
+def ranked(found: Iterable[Caveat]) -> list[Caveat]:
+    """The gravest first, each once."""
+    return sorted({(one.code, one.message): one for one in found}.values(), key=lambda one: _RANKS[one.level])
 
 
-def of_figures(total: Row) -> list[Caveat]:
-    """The doubts (`OF_FIGURES`) that rest on the figures alone: merging may settle them."""
-    return _made([*_few_samples(total), *_late_replies(total)])
+def soundness(found: Sequence[Caveat]) -> Soundness:
+    """How far to believe figures with these caveats.
+
+    `invalid`: less than 95 % of what was due was sent, or nothing at all, or the plan broke off. `doubtful`: there is a
+    reason to think that some figure is wrong. `clean`: none, though there may be notes: where the target runs, what
+    was switched off, a percentile that is shown and not limited and rests on few replies.
+    """
+    gravest: Level = min((one.level for one in found), key=_RANKS.__getitem__, default="note")
+    return _COMES_TO[gravest]
 
 
-def _made(found: Iterable[tuple[str, str]]) -> list[Caveat]:
-    return [Caveat(code=code, message=message) for code, message in found]
+def doubted(result: Result, more: Iterable[Caveat]) -> Result:
+    """A result with what somebody else has found to doubt in it."""
+    found = ranked([*result.caveats, *more])
+    return msgspec.structs.replace(result, caveats=found, verdict=soundness(found))
+
+
+def _made(found: Iterable[tuple[str, str]], level: Level = "doubt") -> list[Caveat]:
+    return [Caveat(code=code, message=message, level=level) for code, message in found]
 
 
 def _unreachable(unreachable: bool) -> Iterator[tuple[str, str]]:
@@ -82,24 +106,14 @@ def _halted(reason: str) -> Iterator[tuple[str, str]]:
         yield "halted", f"the run ended before its time: {reason}"
 
 
-def _short(
-    total: Row, scenario: ScenarioInfo, timings: Sequence[Timing], *, was_short: bool
-) -> Iterator[tuple[str, str]]:
-    unsent = total.unsent + sum(one.unsent for one in timings)
-    if was_short and (unsent or (total.lateness.p99 or 0) > PUNCTUAL):
-        yield (
-            "max-threads",
-            (
-                f"all {scenario.max_threads:,} threads were busy when requests were due, so some were sent late "
-                f"(p99 {show_seconds(total.lateness.p99)}) and {unsent:,} not at all; the response time has that "
-                "wait in it. Raise max_threads if the clients that you mean would not have waited for each other"
-            ),
-        )
+def _lost(lost: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for loss in lost:
+        yield "worker-lost", f"{loss}; what it had told until then is counted, the rest of its load was not applied"
 
 
-def _stuck(stuck: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for place in stuck:
-        yield "stuck", f"a thread did not end when it was told to; it was left behind at {place}"
+def _silent(silent: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for silence in silent:
+        yield "worker-silent", f"{silence}, stopped or starved of CPU; what it sent was late or missing meanwhile"
 
 
 def _untimed(total: Row, timings: Sequence[Timing]) -> Iterator[tuple[str, str]]:
@@ -115,65 +129,9 @@ def _untimed(total: Row, timings: Sequence[Timing]) -> Iterator[tuple[str, str]]
         )
 
 
-def _few_samples(total: Row) -> Iterator[tuple[str, str]]:
-    good = total.response_time.count
-    for name, share, needed in (("p99", 0.01, 1_000), ("p99.9", 0.001, 10_000)):
-        if 0 < good < needed:
-            yield (
-                "few-samples",
-                (
-                    f"{name} of {good:,} replies rests on the slowest {max(1, round(good * share)):,}; "
-                    f"send at least {needed:,} requests to believe it"
-                ),
-            )
-            return
-
-
-def _busy_generator(total: Row, environment: Environment, duration: float) -> Iterator[tuple[str, str]]:
-    used = environment.cpu_seconds / duration if duration else 0.0
-    if total.pickup.count and duration >= LONG_ENOUGH and used > BUSY:
-        yield (
-            "generator-busy",
-            (
-                f"loadkit itself used {used:.0%} of a CPU, and one interpreter has one: the server may be able to do "
-                f"more (replies waited {show_seconds(total.pickup.p50)} in the median to be picked up, which is not "
-                "in the service time)"
-            ),
-        )
-
-
-def _late_replies(total: Row) -> Iterator[tuple[str, str]]:
-    if total.requests and total.drained > total.response_time.count // 2:
-        yield (
-            "too-short",
-            (
-                f"{total.drained:,} of {total.response_time.count:,} good replies came after the stop and are not in "
-                "the throughput; run longer"
-            ),
-        )
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count:,} times"
-
-
-def _clock(environment: Environment, steps: Sequence[int]) -> Iterator[tuple[str, str]]:
-    if environment.clock == "own":
-        yield (
-            "own-clock",
-            (
-                "arrivals were not stamped by the kernel but read by our own clock: with many threads, "
-                "service times include the wait for the interpreter"
-            ),
-        )
-    if steps:
-        yield (
-            "clock-step",
-            (
-                f"the wall clock was set {_times(len(steps))}, by up to {show_seconds(max(map(abs, steps)) / SECOND)}; "
-                "replies under way then were timed by our own clock"
-            ),
-        )
+def _stuck(stuck: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for place in stuck:
+        yield "stuck", f"a thread did not end when it was told to; it was left behind at {place}"
 
 
 def _folded(labels: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -198,23 +156,3 @@ def _public(hosts: Sequence[str], total: Row) -> Iterator[tuple[str, str]]:
             "public-target",
             f"{', '.join(dict.fromkeys(hosts))} is on the public internet: load it only if its owner has agreed",
         )
-
-
-def _is_traced() -> bool:
-    """Something looks at each line: a trace function, a tool of `sys.monitoring` (Python 3.12), or coverage.
-
-    Coverage that is imported and does not run, as by pytest-cov without --cov, is none.
-    """
-    monitoring: Any = getattr(sys, "monitoring", None)
-    is_monitored = monitoring is not None and any(
-        monitoring.get_tool(tool) for tool in (monitoring.DEBUGGER_ID, monitoring.COVERAGE_ID)
-    )
-    coverage = getattr(sys.modules.get("coverage"), "Coverage", None)
-    return sys.gettrace() is not None or is_monitored or (coverage is not None and coverage.current() is not None)
-
-
-def _surroundings() -> Iterator[tuple[str, str]]:
-    if _is_traced():
-        yield "traced", "a debugger or coverage was active: every figure of the generator's own is slower for it"
-    if importlib.util.find_spec("niquests"):
-        yield "niquests", "niquests is installed; it replaces the urllib3 under requests in this whole environment"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from loadkit.judge.caveats import OF_FIGURES, of_figures
+from loadkit.judge.bound import Finding, together
+from loadkit.judge.caveats import OF_FIGURES, of_figures, ranked, soundness
 from loadkit.judge.result import (
     Caveat,
     Environment,
@@ -75,6 +76,10 @@ def merge(results: Sequence[Result]) -> Result:
     phases = _phases(parts)
     timings = _timings(parts, duration)
     found = verdicts(limits, total, endpoints, phases, timings)
+    # those of the parts; what rests on the figures alone is asked again of the whole
+    lasting = _lasting(parts)
+    doubts = ranked([*lasting, *of_figures(total, endpoints, phases, timings, limits=limits)])
+    bound = together([Finding(part.bound_by, part.bound) for part in parts])
     return msgspec.structs.replace(
         parts[0],
         scenario=_scenario(parts),
@@ -86,8 +91,11 @@ def merge(results: Sequence[Result]) -> Result:
         phases=phases,
         timings=timings,
         thresholds=found,
-        caveats=_caveats(parts, total),
+        caveats=doubts,
         intervals=_series(parts),
+        verdict=soundness(doubts),
+        bound_by=bound.by,
+        bound=bound.sentence,
         server=_server(parts),
     )
 
@@ -289,6 +297,7 @@ def _environment(results: Sequence[Result]) -> Environment:
         found[0],
         clock=clocks.pop() if len(clocks) == 1 else "mixed",
         cpu_seconds=sum(one.cpu_seconds for one in found),
+        cpu_by_process=[cpu for one in found for cpu in one.cpu_by_process],
         peak_memory=max(one.peak_memory for one in found),
     )
 
@@ -305,10 +314,11 @@ def _server(parts: Sequence[Result]) -> Server | None:
     )
 
 
-def _caveats(parts: Sequence[Result], total: Row) -> list[Caveat]:
-    """Those of the parts, each once; what rests on the figures alone is asked again of the whole."""
-    lasting = [caveat for part in parts for caveat in part.caveats if caveat.code not in OF_FIGURES]
-    return list({(caveat.code, caveat.message): caveat for caveat in [*lasting, *of_figures(total)]}.values())
+def _lasting(parts: Sequence[Result]) -> list[Caveat]:
+    """The caveats of the parts that merging cannot settle; of notes, whose figures differ a little, one a code."""
+    found = [caveat for part in parts for caveat in part.caveats if caveat.code not in OF_FIGURES]
+    notes = {caveat.code: caveat for caveat in reversed(found) if caveat.level == "note"}
+    return [caveat for caveat in found if caveat.level != "note" or caveat is notes[caveat.code]]
 
 
 def _series(parts: Sequence[Result]) -> list[Interval]:

@@ -21,6 +21,16 @@ PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 Outcome = Literal["passed", "failed", "interrupted", "not_applied"]
 """`failed`: a threshold was missed. `not_applied`: the load asked for was not put on the target."""
 
+Level = Literal["grave", "doubt", "note"]
+"""What a caveat means for the figures. `grave`: they are of another load than was asked for, or of a part of it.
+`doubt`: some of them may be wrong. `note`: they are right, and there is something to know about them."""
+
+Soundness = Literal["clean", "doubtful", "invalid"]
+"""How far to believe the figures: as far as the gravest caveat lets them be. Notes leave them clean."""
+
+Bound = Literal["server", "generator", "rate", "connections"]
+"""What kept a run from doing more. `rate` is the plan's own pace: its arrivals, or the pauses of its threads."""
+
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
     """How long something took, over many requests; seconds, `None` where nothing was measured.
@@ -257,6 +267,7 @@ class Caveat(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     message: str
+    level: Level = "doubt"
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
@@ -293,7 +304,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds: float
     """CPU time of the generator while it measured."""
     peak_memory: int
-    """Bytes, the generator's largest resident size."""
+    """Bytes, the generator's largest resident size; of several processes, their sum."""
+    cpu_by_process: list[float] = []
+    """CPU seconds of each worker process, where there were any; the total has them, and those of who merged."""
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -330,6 +343,8 @@ class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     iterations_per_thread: int | None = None
     pacing: float = 0.0
     phases: list[PhasePlan] = []
+    processes: int | Literal["auto"] = 1
+    """How many shared the load; `auto` is a number in a result."""
     seed: int = 0
     options: dict[str, Any] = {}
 
@@ -353,6 +368,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: list[Verdict] = []
     caveats: list[Caveat] = []
     intervals: list[Interval] = []
+    verdict: Soundness = "clean"
+    """How far to believe the figures; `invalid` is never passed."""
+    bound_by: Bound | None = None
+    """What kept the run from doing more; None where one run cannot tell."""
+    bound: str = ""
+    """The same as a sentence, with the figures it rests on, or with what would tell; empty of runs under a second."""
     server: Server | None = None
 
     def __repr__(self) -> str:
@@ -425,11 +446,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     def pickup(self) -> Times:
         """How long good replies waited for the generator to read them; seconds."""
         return self.total.pickup
-
-    @property
-    def verdict(self) -> Outcome:
-        """How the run came out: `passed`, `failed`, `interrupted` or `not_applied`."""
-        return self.outcome
 
     @property
     def p50(self) -> float:

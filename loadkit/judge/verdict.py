@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from loadkit.judge.result import Outcome, Phase, Row, Timing, Verdict, by_name
+from loadkit.judge.result import Outcome, Phase, Row, Soundness, Timing, Verdict, by_name
 from loadkit.plan.threshold import Threshold, threshold
 
 if TYPE_CHECKING:
@@ -72,19 +72,21 @@ def outcome(
     interrupted: bool,
     is_open: bool = False,
     is_fault: bool = False,
+    verdict: Soundness = "clean",
 ) -> Outcome:
     """What a run comes to; without a good reply, or anything timed that came through, none passes.
 
-    A load was not applied when nothing was sent or begun at all, when the plan broke off (`is_fault`), or in an open
-    workload when fewer requests were sent, or journeys begun, than `APPLIED` of those that were due. The two are not
-    added up: the requests that journeys make themselves would hide the journeys that never began.
+    A load was not applied when nothing was sent or begun at all, when the plan broke off (`is_fault`), in an open
+    workload when fewer requests were sent, or journeys begun, than `APPLIED` of those that were due, or when the
+    figures are invalid for another reason. The two are not added up: the requests that journeys make themselves would
+    hide the journeys that never began.
     """
     if interrupted:
         return "interrupted"
     journeys = [one for one in timings if one.kind == "journey"]
     sent, begun = total.requests + total.cut, sum(one.count + one.cut for one in journeys)
     lacking = _lacks(sent, total.unsent) or _lacks(begun, sum(one.unsent for one in journeys))
-    if not (sent or begun) or is_fault or (is_open and lacking):
+    if not (sent or begun) or is_fault or (is_open and lacking) or verdict == "invalid":
         return "not_applied"
     worked = total.response_time.count or any(one.response_time.count for one in timings)
     return "passed" if worked and all(verdict.passed for verdict in found) else "failed"

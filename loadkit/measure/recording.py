@@ -30,6 +30,9 @@ MAX_REASONS = 20
 """Different messages kept of each kind of failure; the rest is counted as one."""
 MORE_REASONS = f"… more than {MAX_REASONS} different messages"
 
+NO_SECOND = -1
+"""For what is in the totals, and in no second of the series."""
+
 MAX_INTERVALS = 600
 MAX_SERIES_BYTES = 8_000_000
 
@@ -105,11 +108,11 @@ class Counts:
 
     def add(self, other: Counts) -> None:
         """Merge another one into this."""
-        for name in ("response_time", "service_time", "lateness", "pickup", "failure_time"):
+        for name in TIMES:
             getattr(self, name).add(getattr(other, name))
         for name in ("statuses", "failures", "failed_statuses"):
             getattr(self, name).update(getattr(other, name))
-        for name in _SUMS:
+        for name in SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for failure, (count, first) in other.reasons.items():
             self._reason(failure, count, first)
@@ -123,7 +126,8 @@ class Counts:
         self.reasons[failure] = seen + count, min(earliest, first)
 
 
-_SUMS = (
+TIMES = ("response_time", "service_time", "lateness", "pickup", "failure_time")
+SUMS = (
     "drained",
     "unsent",
     "cut",
@@ -284,6 +288,21 @@ class Recording:
         """All has been absorbed."""
         if self._open:
             self.close_before(max(self._open) + 1)
+
+    def drain(self) -> list[Batch]:
+        """Hand on all that was absorbed and not closed yet: it is no longer counted here."""
+        self._fold_waiting()
+        drained = [
+            Batch(second, phase, label, [], 0, counts)
+            for second, rows in sorted(self._open.items())
+            for (phase, label), counts in rows.items()
+        ]
+        drained += [
+            Batch(NO_SECOND, 0, label, [], 0, counts, kind=kind) for (kind, label), counts in self.timings.items()
+        ]
+        self._open.clear()
+        self.timings.clear()
+        return drained
 
     def between(self, first: int, last: int) -> Counts:
         """What the seconds from `first` to before `last` held, as far as they are open yet; for showing."""

@@ -23,10 +23,20 @@ from loadkit.plan.units import Duration, Rate, Size, per_second, seconds, size
 
 Transport: TypeAlias = Literal["sockets", "requests"]
 TRANSPORTS = ("sockets", "requests")
+Processes: TypeAlias = int | Literal["auto"]
 
 DEFAULT_DURATION = 10.0
 # of threads that an open workload may grow to: two seconds of arrivals, within these
 LEAST_POOL, MOST_POOL = 100, 5000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a scenario was loaded from, so that another process can load it again, and what it was then."""
+
+    target: str
+    """`file.py::name`, or a URL."""
+    scenario: Scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +68,8 @@ class Scenario:
             at most 5,000.
         phases: the load over time: `[ramp("30s", to=50), hold("2m"), ramp("10s", to=0)]`, threads in a closed workload,
             arrivals a second in an open one.
+        processes: how many processes share the threads or arrivals, for one interpreter uses one CPU; `"auto"` is as
+            many as there are CPUs, less one for a target on this machine. It needs a scenario loaded from its file.
         seed: of all that is drawn by lot: arrivals, think times, the order of rows. The same seed, the same run.
         thresholds: limits such as `"p99 < 250ms"`; without one on errors, any failure fails the scenario.
         headers: sent with each request; an endpoint's own win.
@@ -72,6 +84,7 @@ class Scenario:
         server, ready: a command to start before and stop after, and the path that answers when it is up.
         keep_going: go on although the target cannot be reached at all.
         name: how reports call it; the variable's name in a scenario file.
+        source: where the loader found it; nobody else sets it.
 
     Durations and sizes are text with units or numbers (seconds, bytes) and are kept as numbers.
     Raises `UsageError` for a value it cannot use, when it is made.
@@ -90,6 +103,7 @@ class Scenario:
     arrivals: Spacing = "constant"
     max_threads: int | None = None
     phases: Sequence[Phase] = ()
+    processes: Processes = 1
     seed: int = 0
     thresholds: Sequence[str] = ()
     headers: dict[str, str] = field(default_factory=dict, repr=False)
@@ -108,6 +122,7 @@ class Scenario:
     keep_going: bool = False
     name: str | None = None
     description: str = ""
+    source: Source | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         keep = object.__setattr__
@@ -137,6 +152,7 @@ class Scenario:
         _check_hooks(self)
         _check_workload(self)
         _check_phases(self)
+        _check_processes(self)
         _check_server(self)
         _check_transport(self.transport)
         _check_tls(self)
@@ -350,6 +366,20 @@ def _check_phases(scenario: Scenario) -> None:
             raise UsageError(
                 f"{one.name} has {one.first:g} to {one.last:g} threads; give whole numbers, or a rate like '2.5/s'"
             )
+
+
+def _check_processes(scenario: Scenario) -> None:
+    processes = scenario.processes
+    if processes == "auto":
+        return
+    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
+        raise UsageError(f"processes takes a whole number of at least 1, or 'auto', not {processes!r}")
+    if processes > scenario.total_threads:
+        threads = "thread" if scenario.total_threads == 1 else "threads"
+        raise UsageError(
+            f"{processes:,} processes cannot share {scenario.total_threads:,} {threads}; "
+            "give each one at least, or use fewer processes"
+        )
 
 
 def _check_server(scenario: Scenario) -> None:

@@ -122,9 +122,14 @@ def opened(scenario: Scenario, part: int = 0, parts: int = 1) -> Open:
         arrivals=arrivals,
         warming=replace(arrivals, stretches=(first,), iterations=None),
         turns=tuple(_turns(scenario.plans)),
-        threads=-(-min(scenario.threads, scenario.most_threads) // parts),
-        max_threads=-(-scenario.most_threads // parts),
+        threads=max(1, _share(min(scenario.threads, scenario.most_threads), part, parts)),
+        max_threads=_share(scenario.most_threads, part, parts),
     )
+
+
+def _share(threads: int, part: int, parts: int) -> int:
+    """How many of so many threads a part has: together they have all of them."""
+    return len(range(part, threads, parts))
 
 
 def _duration(scenario: Scenario) -> int | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from loadkit.judge.result import Caveat, FailureExample, Result, Row, Timing, Verdict
+from loadkit.judge.result import Caveat, FailureExample, Level, Result, Row, Soundness, Timing, Verdict
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold
 from loadkit.plan.units import three_digits
 from loadkit.report.escape import visible_lines
 from loadkit.report.figures import show_time
-from loadkit.report.paper import Paper, cells, left, right
+from loadkit.report.paper import Ink, Paper, cells, left, right
 
 MAX_EXAMPLES = 10
 MAX_LINES = 8
@@ -138,12 +138,30 @@ def _limit(text: str) -> float | None:
         return None
 
 
+_MARKS: dict[Level, tuple[str, Ink]] = {"grave": ("!", "red"), "doubt": ("!", "yellow"), "note": ("-", "")}
+
+
 def caveats(paper: Paper, reasons: Sequence[Caveat]) -> list[str]:
-    """A paragraph a reason to doubt, its code in front."""
+    """A paragraph a reason to doubt, its code in front; what is only to be known has another mark."""
     if not reasons:
         return []
     lines = [paper.paint("caveats", "bold")]
     for reason in reasons:
-        first = f"  ! {paper.foreign(reason.code)}: "
-        lines += paper.wrap(paper.foreign(reason.message), first=first, margin="    ")
+        mark, ink = _MARKS[reason.level]
+        first = f"  {mark} {paper.foreign(reason.code)}: "
+        start, *others = paper.wrap(paper.foreign(reason.message), first=first, margin="    ")
+        lines += [start.replace(mark, paper.paint(mark, ink), 1), *others]
     return lines
+
+
+_VERDICTS: dict[Soundness, Ink] = {"clean": "green", "doubtful": "yellow", "invalid": "red"}
+
+
+def verdict(paper: Paper, result: Result) -> list[str]:
+    """How far to believe the figures, and what kept the run from doing more."""
+    reasons = sum(reason.level != "note" for reason in result.caveats)
+    why = f", for {reasons} reason{'s' * (reasons != 1)} below" if reasons else ""
+    lead = "  The figures are "
+    said = f"{result.verdict}{why}."
+    lines = [lead + paper.paint(result.verdict, _VERDICTS[result.verdict]) + said[len(result.verdict) :]]
+    return lines + (paper.wrap(paper.foreign(result.bound), first="  ", margin="  ") if result.bound else [])

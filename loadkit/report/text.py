@@ -36,7 +36,7 @@ def text_report(result: Result, *, width: int | None = None, color: bool = False
     """
     paper = Paper(width=max(NARROWEST, width or _terminal()), color=color, ascii=ascii)
     sections = (
-        [*_headline(paper, result), "", *_outcome(paper, result)],
+        [*_headline(paper, result), "", *_outcome(paper, result), *_belief(paper, result)],
         totals(paper, result),
         figures.endpoints(paper, result),
         figures.timings(paper, result.timings),
@@ -71,7 +71,7 @@ def _headline(paper: Paper, result: Result) -> list[str]:
 def asked(scenario: ScenarioInfo) -> str:
     """The load of a scenario in a line: `16 threads, 30s, closed`."""
     parts = [
-        _load(scenario),
+        _load(scenario) + _processes(scenario),
         f"{scenario.iterations:,} iterations" if scenario.iterations is not None else "",
         f"{scenario.iterations_per_thread:,} iterations a thread" if scenario.iterations_per_thread is not None else "",
         f"{show_span(scenario.duration)}{_phases(scenario)}" if scenario.duration is not None else "",
@@ -89,6 +89,12 @@ def _load(scenario: ScenarioInfo) -> str:
     spacing = f" in {scenario.arrivals} arrivals" if scenario.arrivals not in (None, "constant") else ""
     mean = " in the mean" if scenario.phases else ""
     return f"{show_rate(scenario.rate)} asked{mean}{spacing}"
+
+
+def _processes(scenario: ScenarioInfo) -> str:
+    if scenario.processes == "auto":
+        return " in as many processes as there are CPUs for"
+    return f" in {scenario.processes:,} processes" if scenario.processes > 1 else ""
 
 
 def _kind(scenario: ScenarioInfo) -> str:
@@ -151,6 +157,13 @@ def _failed(result: Result) -> str:
     if not result.failures and any(one.failures for one in result.timings):
         return ": journeys failed"
     return ": requests failed" if result.total.statuses else ": not one good reply"
+
+
+def _belief(paper: Paper, result: Result) -> list[str]:
+    """Nothing is to be believed or doubted where nothing came back."""
+    if not result.total.response_time.count and result.verdict == "clean":
+        return []
+    return findings.verdict(paper, result)
 
 
 def _each(count: int) -> str:

@@ -75,15 +75,23 @@ def _server(server: Server, result: Result) -> str:
     return ", ".join([*_cpu(server.cpu_seconds, result), show_size(server.peak_memory)])
 
 
-def _cpu(spent: float, result: Result) -> Iterator[str]:
+def _cpu(spent: float, result: Result, more: str = "") -> Iterator[str]:
     if result.duration > 0 and math.isfinite(spent):
         each = f", {show_time(spent / result.total.requests)} a request" if result.total.requests else ""
-        yield f"{show_time(spent)} of CPU ({spent / result.duration * 100:.0f} % of one core{each})"
+        yield f"{show_time(spent)} of CPU ({spent / result.duration * 100:.0f} % of one core{each}{more})"
+
+
+def _busiest(environment: Environment, result: Result) -> str:
+    """Of several processes, the one that has least to spare."""
+    if not environment.cpu_by_process or not result.duration:
+        return ""
+    share = max(environment.cpu_by_process) / result.duration
+    return f"; {len(environment.cpu_by_process):,} processes, the busiest {share * 100:.0f} %"
 
 
 def _generator(environment: Environment, result: Result) -> str:
     """Is it me or the server: what the generator itself used."""
-    parts = [*_cpu(environment.cpu_seconds, result)]
+    parts = [*_cpu(environment.cpu_seconds, result, _busiest(environment, result))]
     parts.append(show_size(environment.peak_memory))
     parts.append(f"Python {environment.python}" if environment.python[:1].isdigit() else environment.python)
     parts.append(f"{environment.cpu_count} CPU{'s' * (environment.cpu_count != 1)}")

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from loadkit.wire.reply import Reply
 
 Kind: TypeAlias = Literal["dns", "connect", "tls", "send", "timeout", "disconnect", "protocol", "check"]
 
+NO_PORT: Final = "no local port is free"
+"""In the message of a connection that failed for want of one (EADDRNOTAVAIL): a failure of this side."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a request failed: a kind to count by, and a sentence for a person."""
 
-    kind: Kind
+    kind: Kind | str
+    """Of a journey: `check`, or the type of what it raised."""
     message: str
     late: bool = False
     """Time ran out while connecting, for kinds that do not say so."""
@@ -82,6 +86,19 @@ class Origin:
         return self.scheme == "https"
 
 
+class Sink(Protocol):
+    """Where the body of a reply goes piece by piece, for whoever saves bodies larger than memory.
+
+    Both may raise `BrokenExchange`, which ends the exchange with that failure; nothing else.
+    """
+
+    def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """The head has come, names in lower case. Called once an exchange, before any piece."""
+
+    def write(self, data: bytes) -> int:
+        """The next piece as it came, still encoded; how many nanoseconds more the exchange may take for it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A request that is ready to be sent, as often as one likes.
@@ -89,6 +106,7 @@ class Request:
     `payload` is the whole HTTP/1.1 message; `prepared` is what `requests` made of it. `timeout` is the deadline
     of the whole exchange in nanoseconds; `keep` how many bytes of a body are kept for a check, None if there is none.
     `patience` is how long nothing may come, and `connecting` how long connecting may take, where that is less.
+    With a `sink` the body goes there instead, and each piece of it may move the deadline.
     """
 
     origin: Origin
@@ -98,6 +116,7 @@ class Request:
     prepared: object
     timeout: int
     keep: int | None
+    sink: Sink | None = None
     patience: int | None = None
     connecting: int | None = None
     forgiving: bool = False

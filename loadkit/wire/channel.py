@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from loadkit.plan.units import MILLISECOND, SECOND
-from loadkit.wire.base import BrokenExchange, Failure
+from loadkit.wire.base import NO_PORT, BrokenExchange, Failure
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Clock, Origin
@@ -307,5 +307,5 @@ def _reason(error: OSError) -> str:
 
 def _hint(error: OSError) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
-        return " (no local port is free: keep connections alive, or widen net.ipv4.ip_local_port_range)"
+        return f" ({NO_PORT}: keep connections alive, or widen net.ipv4.ip_local_port_range)"
     return ""

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import httptools
 
 from loadkit.wire.base import BrokenExchange, Failure
+
+if TYPE_CHECKING:
+    from loadkit.wire.base import Sink
 
 MAX_HEAD: Final = 64 * 1024
 MAX_HEADERS: Final = 500
@@ -42,8 +45,10 @@ class ReplyReader:
         "_parser",
         "_remaining",
         "_room",
+        "_sink",
         "_wants_body",
         "complete",
+        "granted",
         "head",
         "keep_alive",
         "kept",
@@ -53,7 +58,7 @@ class ReplyReader:
         "truncated",
     )
 
-    def __init__(self, *, method: str, keep: int | None, forgiving: bool = False) -> None:
+    def __init__(self, *, method: str, keep: int | None, sink: Sink | None = None, forgiving: bool = False) -> None:
         self.status = 0
         self.size = 0
         self.head = b""
@@ -63,7 +68,10 @@ class ReplyReader:
         """The head and its length say all: the same bytes again are the same reply."""
         self.kept = bytearray()
         self.truncated = False
-        self._keeps = keep is not None
+        self.granted = 0
+        """Nanoseconds that the sink allows the exchange beyond its deadline, for what has come so far."""
+        self._sink = sink
+        self._keeps = keep is not None or sink is not None
         self._room = keep or 0
         self._forgiving = forgiving
         self._wants_body = method != "HEAD"
@@ -126,6 +134,8 @@ class ReplyReader:
             return
         self.head = head
         self._decide_framing()
+        if self._sink is not None:
+            self._sink.begin(self.status, self._headers)
         self._take_body(rest)
 
     def _parse(self, head: bytes) -> None:
@@ -209,6 +219,9 @@ class ReplyReader:
 
     def _keep(self, data: bytes) -> None:
         if not self._keeps or not data:
+            return
+        if self._sink is not None:
+            self.granted += self._sink.write(data)
             return
         if len(data) > self._room:
             if self._forgiving:

@@ -64,8 +64,8 @@ class SocketWire:
 
     def resolve(self, origin: Origin) -> None:
         """Look the name up; `UsageError` if there is no such host, or the TLS files cannot be used."""
-        if origin.tls and not self._context:
-            self._context = tls_context(self._scenario)
+        if origin.tls:
+            self.prepare()
         try:
             self._addresses[origin] = look_up(origin)
         except (OSError, UnicodeError) as error:
@@ -74,9 +74,18 @@ class SocketWire:
 
     def connect(self, origin: Origin) -> SocketConnection:
         """A connection for one thread, not opened yet."""
+        return self.connect_to(origin, self._addresses[origin])
+
+    def connect_to(self, origin: Origin, addresses: list[Address]) -> SocketConnection:
+        """The same to addresses that were looked up by somebody else, who called `prepare` for TLS."""
         timeout = cast(float, self._scenario.timeout)
         context = self._context if origin.tls else None
-        return SocketConnection(origin, self._addresses[origin], context, self._clock, round(timeout * SECOND))
+        return SocketConnection(origin, addresses, context, self._clock, round(timeout * SECOND))
+
+    def prepare(self) -> None:
+        """Read certificates; `UsageError` if the TLS files cannot be used."""
+        if not self._context:
+            self._context = tls_context(self._scenario)
 
 
 def tls_context(scenario: Scenario) -> ssl.SSLContext:
@@ -177,7 +186,7 @@ class SocketConnection:
 
     def sender(self, request: Request) -> Payable:
         """The function for this request on this connection; its one argument, if given, is another payload."""
-        if not STAMPS:
+        if not STAMPS or request.sink is not None:
             return lambda payload=request.payload, request=request: self.finish(_paid(request, payload))
         return self._fast(request)
 
@@ -385,9 +394,10 @@ class _Attempt:
         return self._read(self._reader(), None, self._send(), sending=True)
 
     def _reader(self) -> ReplyReader:
+        asked = self._request
         if self._halts:
-            return PulledReader(method=self._request.method, forgiving=self._request.forgiving)
-        return ReplyReader(method=self._request.method, keep=self._request.keep, forgiving=self._request.forgiving)
+            return PulledReader(method=asked.method, forgiving=asked.forgiving)
+        return ReplyReader(method=asked.method, keep=asked.keep, sink=asked.sink, forgiving=asked.forgiving)
 
     def _ready(self) -> bool:
         """Have an open connection; whether it was used before."""
@@ -484,8 +494,14 @@ class _Attempt:
                 return
             if self._halts and reader.head:
                 return
-            data = channel.receive(self.deadline)
+            data = channel.receive(self._extended(reader, channel) if reader.granted else self.deadline)
         reader.end(ragged=channel.ragged)
+
+    def _extended(self, reader: ReplyReader, channel: Channel) -> int:
+        """The deadline with what the sink grants; a single wait stays within the timeout all the same."""
+        if channel.armed != self._request.span:
+            channel.arm(self._request.span)
+        return self.deadline + reader.granted
 
     def see_the_end(self, reader: ReplyReader, channel: Channel) -> None:
         """Fail if more came than the reply; use the connection no more if its end came, too."""

@@ -57,6 +57,18 @@ def test_a_sound_scenario_passes_and_reports_on_stdout(file: Path):
     assert "Traceback" not in done.stderr
 
 
+def test_processes_share_a_run_and_the_report_says_so(file: Path):
+    header = ("-H", "X-Told: to all")
+
+    done = loadkit("run", f"{file}::sound", "--processes", "2", "--threads", "4", "-n", "300", *header)
+
+    assert done.returncode == 0, done.stderr
+    assert "4 threads in 2 processes, 300 iterations, closed" in done.stdout
+    assert "[200]  300 replies" in done.stdout
+    assert "; 2 processes, the busiest " in " ".join(done.stdout.split())
+    assert "Traceback" not in done.stderr
+
+
 def test_a_missed_threshold_fails_with_its_value(file: Path):
     done = loadkit("run", f"{file}::strict")
 
@@ -137,6 +149,21 @@ MISTAKES: list[tuple[Sequence[str], int, str]] = [
     (["run"], 4, "loadkit: Missing argument 'targets'"),
     (["run", "{file}", "--no-such-option"], 4, "loadkit: No such option: --no-such-option"),
     (["run", "{file}", "--threads", "many"], 4, "loadkit: --threads takes a whole number like 16, not 'many'"),
+    (
+        ["run", "{file}", "--processes", "few"],
+        4,
+        "loadkit: processes takes a whole number of at least 1, or 'auto', not",
+    ),
+    (
+        ["run", "{file}", "--processes", "-1"],
+        4,
+        "loadkit: processes takes a whole number of at least 1, or 'auto', not -1",
+    ),
+    (
+        ["run", "{file}", "--processes", "11"],
+        4,
+        "loadkit: 11 processes cannot share 10 threads; give each one at least",
+    ),
     (["frobnicate"], 4, "loadkit: No such command 'frobnicate'"),
 ]
 

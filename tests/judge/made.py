@@ -97,7 +97,7 @@ def result(
         "total": total,
         "endpoints": endpoints,
         "thresholds": found,
-        "caveats": of_figures(total),
+        "caveats": of_figures(total, endpoints, limits=[threshold(text) for text in thresholds]),
         "intervals": intervals(recording.series),
     }
     return Result(**(values | changes))

@@ -29,6 +29,7 @@ def total(**changes: Any) -> Result:
     ("doctored", "sentences"),
     [
         (replace(SOUND, started_at="yesterday"), ["started_at 'yesterday' is no time"]),
+        (replace(SOUND, verdict="invalid"), ["its figures are invalid, and yet it failed"]),
         (replace(SOUND, endpoints=[]), ["the total has 3 requests and its endpoints have 0"]),
         (
             total(requests=9),
@@ -54,7 +55,7 @@ def total(**changes: Any) -> Result:
             ["in 'total' a stored histogram holds 2 values, and 7 is said of it"],
         ),
     ],
-    ids=["time", "endpoints", "requests", "statuses", "failures", "hdr", "count"],
+    ids=["time", "invalid", "endpoints", "requests", "statuses", "failures", "hdr", "count"],
 )
 def test_what_does_not_add_up_is_said(doctored: Result, sentences: list[str]) -> None:
     assert list(broken(doctored)) == sentences

@@ -221,9 +221,38 @@ def test_doubts_of_a_machine_stay_and_doubts_of_the_figures_are_asked_again() ->
         busy,
         Caveat(
             code="few-samples",
-            message="p99.9 of 1,200 replies rests on the slowest 1; send at least 10,000 requests to believe it",
+            message="p99.9 rests on the slowest 1 of 1,200 replies; send at least 10,000 requests to believe it",
+            level="note",
         ),
     ]
+
+
+def test_a_percentile_that_is_limited_is_doubted_for_the_whole_and_no_longer_for_its_parts() -> None:
+    parts = [result([Shot()] * 600, thresholds=("p99 < 1s",), verdict="doubtful") for _ in range(2)]
+    assert [caveat.level for part in parts for caveat in part.caveats] == ["doubt", "doubt"]
+    whole = merge(parts)
+    assert [caveat.level for caveat in whole.caveats] == ["note"]
+    assert whole.verdict == "clean"
+
+
+def test_the_gravest_caveat_of_all_parts_comes_first_and_a_note_once_for_each_code() -> None:
+    here = [Caveat(code="same-host", message=f"{busy}% busy", level="note") for busy in (20, 30)]
+    busy = [Caveat(code="generator-busy", message=f"{share}%") for share in (85, 90)]
+    missed = Caveat(code="asked-rate", message="asked 5/s", level="grave")
+    parts = [
+        result([Shot()] * 2, caveats=[busy[0], here[0]]),
+        result([Shot()] * 2, caveats=[missed, busy[1], here[1]], outcome="not_applied", verdict="invalid", later=5.0),
+    ]
+    for order in (parts, parts[::-1]):
+        whole = merge(order)
+        assert [caveat for caveat in whole.caveats if caveat.code != "few-samples"] == [missed, *busy, here[0]]
+        assert (whole.verdict, whole.outcome) == ("invalid", "not_applied")
+
+
+def test_what_bound_each_part_bound_the_whole() -> None:
+    parts = [result([Shot()], later=start, bound_by=by, bound=by) for start, by in ((0, "rate"), (5, "generator"))]
+    assert (merge(parts).bound_by, merge([parts[0]] * 2).bound_by) == (None, "rate")
+    assert merge(parts).bound == "Of 2 runs, bound: 1 by the asked rate, 1 by the generator."
 
 
 def test_the_machine_of_several_is_the_first_with_what_all_used() -> None:
@@ -233,6 +262,14 @@ def test_the_machine_of_several_is_the_first_with_what_all_used() -> None:
     ]
     found = merge(parts).environment
     assert (found.clock, found.cpu_seconds, found.peak_memory) == ("mixed", 3.0, 9)
+
+
+def test_all_processes_of_several_runs_are_named() -> None:
+    parts = [
+        result([Shot()], later=later, environment=replace(ENVIRONMENT, cpu_by_process=cpu))
+        for later, cpu in ((0, [1.0, 2.0]), (9, [3.0]))
+    ]
+    assert merge(parts).environment.cpu_by_process == [1.0, 2.0, 3.0]
 
 
 def test_intervals_lie_on_one_time_line() -> None:

@@ -177,3 +177,10 @@ def test_iterations_that_a_closed_load_had_no_time_for_are_no_fault() -> None:
 def test_a_load_whose_plan_broke_off_was_not_applied() -> None:
     total, _ = rows(recorded([Shot()]), duration=10.0, started=0)
     assert outcome(total, [], interrupted=False, is_fault=True) == "not_applied"
+
+
+def test_figures_that_are_invalid_for_any_reason_never_pass() -> None:
+    total = result([Shot()] * 10).total
+    outcomes = [outcome(total, [], interrupted=False, verdict=verdict) for verdict in ("clean", "doubtful", "invalid")]
+    assert outcomes == ["passed", "passed", "not_applied"]
+    assert outcome(total, [], interrupted=True, verdict="invalid") == "interrupted"

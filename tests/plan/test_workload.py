@@ -230,3 +230,24 @@ def test_the_warm_up_has_the_rate_with_which_the_run_begins() -> None:
 
     assert len(list(load.warming.dues())) == 20
     assert opened(scenario(1, rate="10/s")).warming.stretches[0].length == 0
+
+
+@given(threads=st.integers(1, 300), parts=st.integers(1, 40), most=st.integers(40, 300))
+def test_the_parts_of_an_open_workload_have_its_threads_together(threads: int, parts: int, most: int) -> None:
+    whole = scenario(1, threads=threads, rate=10, max_threads=max(threads, most))
+
+    loads = [opened(whole, part, parts) for part in range(parts)]
+
+    assert sum(load.max_threads for load in loads) == max(threads, most)
+    assert sum(load.threads for load in loads) == max(threads, parts), "each has one, to begin with"
+    assert all(load.threads <= load.max_threads for load in loads)
+
+
+@given(threads=st.integers(1, 60), parts=st.integers(1, 10), iterations=st.integers(1, 1000))
+def test_the_parts_of_a_closed_workload_are_the_whole(threads: int, parts: int, iterations: int) -> None:
+    whole = scenario(3, 1, threads=threads, iterations=iterations, think_time="1s", processes=1)
+
+    loads = [closed(whole, part, parts) for part in range(min(parts, threads))]
+
+    assert sorted((seat for load in loads for seat in load.seats), key=lambda seat: seat.number) == seats(whole)
+    assert sum(load.iterations or 0 for load in loads) == iterations

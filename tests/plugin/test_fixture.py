@@ -80,7 +80,8 @@ def test_each_kind_of_target_gives_a_result(run: Run, target: str):
             assert type(result.p99) is float and result.p99 == result.response_time.p99
             assert result.mean > 0 and result.throughput > 0 and result.error_rate == 0
             assert result.service_time.count == result.lateness.count == 40
-            assert result.verdict == "passed" and [one.code for one in result.caveats] == ["few-samples"]
+            assert result.passed and result.verdict != "invalid"
+            assert "few-samples" in [one.code for one in result.caveats]
     """)
 
     done.assert_outcomes(passed=1)
@@ -140,7 +141,7 @@ def test_a_failed_assertion_shows_the_value_with_its_interval_and_the_whole_repo
             r"endpoint +requests .*",
             r"  item +20 .*",
             r"caveats",
-            r"  ! few-samples: p99 of 40 replies .*",
+            r"  - few-samples: p99 rests on the slowest 1 of 40 .*",
             r"95 % confidence +p50 .* p99 .*",
             r"  at least +[\d.]+ .*",
             r"  at most .* \?",
@@ -244,7 +245,7 @@ def test_thresholds_of_the_scenario_are_in_the_result_for_the_test_to_judge(run:
     done = run("""
         def test(load):
             result = load(shop, thresholds=["p99 < 1ns"])
-            assert result.verdict == "failed" and not result.passed
+            assert result.outcome == "failed" and not result.passed
     """)
 
     done.assert_outcomes(passed=1)

@@ -63,8 +63,11 @@ SHOP = result(
             code="generator-busy",
             message="loadkit itself used 87 % of a CPU, and one interpreter has one: the server may be able to do more",
         ),
-        Caveat(code="few-samples", message="p99.9 of GET /search rests on the slowest 25"),
+        Caveat(code="few-samples", message="p99.9 of GET /search rests on the slowest 25", level="note"),
     ],
+    verdict="doubtful",
+    bound_by="generator",
+    bound="Bound by the generator: loadkit used 87% of the CPU that one interpreter can use; it sent 3,567/s.",
 )
 
 AT_80 = """\
@@ -74,6 +77,9 @@ AT_80 = """\
   http://127.0.0.1:8000
 
 FAILED 1 of 3 thresholds
+  The figures are doubtful, for 1 reason below.
+  Bound by the generator: loadkit used 87% of the CPU that one interpreter can
+  use; it sent 3,567/s.
 
   requests     107,316 in 30 s
   throughput   3,567/s of good replies
@@ -133,7 +139,7 @@ thresholds
 caveats
   ! generator-busy: loadkit itself used 87 % of a CPU, and one interpreter has
     one: the server may be able to do more
-  ! few-samples: p99.9 of GET /search rests on the slowest 25
+  - few-samples: p99.9 of GET /search rests on the slowest 25
 
 response time: from the instant a request was due to its last byte; service
 time: from the sending of its first byte; lateness (sent after due) and pickup
@@ -297,6 +303,7 @@ def test_foreign_text_does_nothing(width: int) -> None:
         phases=[Phase(name=HOSTILE, start=0.0, length=1.0, total=bad)] * 2,
         thresholds=[Verdict(threshold=HOSTILE, passed=False, value=1.0, shown=HOSTILE)],
         caveats=[Caveat(code=HOSTILE, message=HOSTILE)],
+        bound=HOSTILE,
     )
     text = report(shown, width=width)
     assert all(char.isprintable() for line in text.split("\n") for char in line)
@@ -342,6 +349,7 @@ def test_phases_have_a_row_each() -> None:
         ({}, "16 threads, 30s, closed, over sockets"),
         ({"threads": 1, "duration": None, "iterations": 5000}, "1 thread, 5,000 iterations, closed, over sockets"),
         ({"rate": 200.0, "duration": 90.0}, "200/s asked, 1m30s, open, over sockets"),
+        ({"processes": 4}, "16 threads in 4 processes, 30s, closed, over sockets"),
         (
             {"rate": 20.0, "arrivals": "poisson", "max_threads": 100, "duration": None, "iterations": 9},
             "20/s asked in poisson arrivals, 9 iterations, open on up to 100 threads, over sockets",
@@ -391,7 +399,40 @@ MISSED = Verdict(threshold="p99 < 250ms", passed=False, value=0.3, shown="300 ms
     ],
 )
 def test_the_outcome_is_a_line(outcome: str, thresholds: list[Verdict], line: str) -> None:
-    assert report(result([HOME], outcome=outcome, thresholds=thresholds)).split("\n\n")[1] == line
+    head = report(result([HOME], outcome=outcome, thresholds=thresholds)).split("\n\n")[1]
+    assert head == f"{line}\n  The figures are clean."
+
+
+GRAVE, DOUBT, NOTE = (Caveat(code="a", message="b", level=level) for level in ("grave", "doubt", "note"))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "caveats", "line"),
+    [
+        ("clean", [], "The figures are clean."),
+        ("clean", [NOTE, NOTE], "The figures are clean."),
+        ("doubtful", [DOUBT, NOTE], "The figures are doubtful, for 1 reason below."),
+        ("invalid", [GRAVE, DOUBT, NOTE], "The figures are invalid, for 2 reasons below."),
+    ],
+)
+def test_how_far_to_believe_the_figures_is_said_in_front(verdict: str, caveats: list[Caveat], line: str) -> None:
+    shown = result([HOME], verdict=verdict, caveats=caveats)
+    assert report(shown).split("\n\n")[1].splitlines() == ["PASSED: no request failed", f"  {line}"]
+    inks = {"clean": 32, "doubtful": 33, "invalid": 31}
+    assert f"  The figures are \x1b[{inks[verdict]}m{verdict}\x1b[0m" in report(shown, color=True)
+
+
+def test_grave_reasons_doubts_and_notes_have_marks_of_their_own() -> None:
+    shown = result([HOME], verdict="invalid", caveats=[GRAVE, DOUBT, NOTE])
+    assert section(report(shown, ascii=True), "caveats").splitlines()[1:] == ["  ! a: b", "  ! a: b", "  - a: b"]
+    for mark in ("  \x1b[31m!\x1b[0m a: b", "  \x1b[33m!\x1b[0m a: b", "  - a: b"):
+        assert mark in report(shown, color=True)
+
+
+def test_where_nothing_came_back_there_is_nothing_to_believe() -> None:
+    refused = row("GET /", times(), failures={"connect": 16})
+    head = report(result([refused], outcome="failed")).split("\n\n")[1]
+    assert head == "FAILED: not one good reply"
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from loadkit.jobs.testing.baseline import Baseline, Machine, baseline_file, read_baseline, saved
 from loadkit.jobs.testing.runs import Run, file_name, packed, properties, unpacked
+from loadkit.judge.caveats import doubted
 from loadkit.judge.result import Caveat, Result
 from loadkit.plan.endpoint import positive_seconds
 from loadkit.plan.errors import OutputError, UsageError
@@ -82,7 +82,7 @@ class LoadSession:
 
     def found(self, item: pytest.Item, result: Result) -> Result:
         """Keep what a test has measured; the same with what pytest itself gives reason to doubt."""
-        result = msgspec.structs.replace(result, caveats=[*result.caveats, *self._doubts()])
+        result = doubted(result, self._doubts())
         runs = item.stash.setdefault(RUNS, [])
         run = Run(test=_node_id(item), number=len(runs) + 1, result=result)
         runs.append(run)

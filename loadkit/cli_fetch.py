@@ -1,0 +1,217 @@
+"""`loadkit fetch` on the command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from loadkit.plan.errors import LoadkitError, UsageError
+
+if TYPE_CHECKING:
+    from loadkit.jobs.fetch import FetchResult
+    from loadkit.jobs.fetch.run import Fetching
+    from loadkit.judge.result import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How the command line speaks: each gives an exit code, 0 when all was well."""
+
+    store: Callable[[Path, list[Result]], int]
+    show: Callable[[Result], int]
+    say: Callable[[str], int]
+    complain: Callable[[LoadkitError], None]
+
+
+def add_to(app: typer.Typer, voice: Voice) -> None:
+    """Make `fetch` a command."""
+
+    @app.command("fetch")
+    def fetch(
+        sources: Annotated[
+            list[str],
+            typer.Argument(help="Files of URLs (lines, .csv, .jsonl), - for stdin, or URLs.", show_default=False),
+        ],
+        threads: Annotated[str, typer.Option("--threads", "-c", help="How many, or auto to find out.")] = "20",
+        single: Annotated[bool, typer.Option("--single", help="One thread.")] = False,
+        into: Annotated[Path | None, typer.Option("--into", "-d", help="The folder for the bodies: bodies.")] = None,
+        append: Annotated[Path | None, typer.Option(help="Write JSON replies as lines into this file instead.")] = None,
+        name: Annotated[
+            str | None,
+            typer.Option(help="A template such as '{host}/{position:06}-{slug}.{ext}'; also {path} {last} {hash}."),
+        ] = None,
+        flat: Annotated[bool, typer.Option("--flat", help="No subfolders beyond 10,000 files.")] = False,
+        resume: Annotated[bool, typer.Option("--resume", help="Skip what the manifest proves, do the rest.")] = False,
+        verify: Annotated[bool, typer.Option("--verify", help="With --resume: by the content of the files.")] = False,
+        strict: Annotated[bool, typer.Option("--strict", help="Refuse a list with a line that is no URL.")] = False,
+        duplicates: Annotated[
+            bool, typer.Option("--duplicates", help="Fetch a URL as often as it is in the list.")
+        ] = False,
+        column: Annotated[str | None, typer.Option(help="The column or key of the URL: url.")] = None,
+        form: Annotated[str | None, typer.Option("--format", help="lines, csv or jsonl.")] = None,
+        method: Annotated[str | None, typer.Option("--method", "-X", help="GET unless the row says another.")] = None,
+        header: Annotated[
+            list[str] | None,
+            typer.Option("--header", "-H", help="'Name: value'; ${NAME} is taken from the environment."),
+        ] = None,
+        user_agent: Annotated[str | None, typer.Option("--user-agent", "-A", help="Who asks.")] = None,
+        timeout: Annotated[
+            str | None, typer.Option(help="To connect, until the reply begins, and between its parts: 30s.")
+        ] = None,
+        retries: Annotated[str | None, typer.Option(help="How often a URL is asked for again: 4.")] = None,
+        max_wait: Annotated[str | None, typer.Option(help="How long a server may ask us to wait: 5m.")] = None,
+        rate: Annotated[str | None, typer.Option(help="At most so many requests: 100/s.")] = None,
+        per_host: Annotated[str | None, typer.Option(help="Requests at once to one host, at most.")] = None,
+        max_size: Annotated[str | None, typer.Option(help="The most a body may have: 16GB.")] = None,
+        redirects: Annotated[str | None, typer.Option(help="How many are followed: 10.")] = None,
+        failed: Annotated[str, typer.Option(help="Bodies of failed statuses: keep (in failed/) or drop.")] = "keep",
+        raw: Annotated[bool, typer.Option("--raw", help="Save bodies as they come, not decoded.")] = False,
+        ca: Annotated[str | None, typer.Option(help="A file of certificate authorities to trust.")] = None,
+        cert: Annotated[str | None, typer.Option(help="A client's certificate (and key) file.")] = None,
+        insecure: Annotated[bool, typer.Option("--insecure", "-k", help="Do not verify certificates.")] = False,
+        output: Annotated[Path | None, typer.Option("--output", "-o", help="Store the result as JSON.")] = None,
+        quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no report.")] = False,
+    ) -> None:
+        """Fetch URLs into a folder: each body in a file of its own, none lost, every URL accounted for.
+
+        Exit code: 0 all is there, 1 something failed for good, 2 interrupted, 3 the disk took no more, 4 wrong usage,
+        5 the list is empty.
+        """
+        options = {
+            "threads": _threads(threads, single=single),
+            "into": into,
+            "append": append,
+            "name": name,
+            "flat": flat,
+            "resume": resume,
+            "verify": verify,
+            "strict": strict,
+            "duplicates": duplicates,
+            "column": column,
+            "format": form,
+            "method": method,
+            "headers": dict(map(_header, header)) if header else None,
+            "user_agent": user_agent,
+            "timeout": timeout,
+            "retries": _whole("--retries", retries),
+            "max_wait": max_wait,
+            "rate": rate,
+            "per_host": _whole("--per-host", per_host),
+            "max_size": max_size,
+            "redirects": _whole("--redirects", redirects),
+            "keep_failed": _kept(failed),
+            "raw": raw,
+            "ca": ca,
+            "cert": cert,
+            "insecure": insecure,
+        }
+        raise typer.Exit(_run(sources, options, output, voice, quiet=quiet))
+
+
+def _run(sources: list[str], options: dict[str, Any], output: Path | None, voice: Voice, *, quiet: bool) -> int:
+    from loadkit.jobs.fetch import fetch
+    from loadkit.jobs.fetch.progress import watcher
+    from loadkit.jobs.fetch.sources import Sources
+    from loadkit.jobs.interrupts import Interrupts
+    from loadkit.report.json import check_writable
+
+    if output:
+        check_writable(output)
+    fault: LoadkitError | None = None
+    with Interrupts() as asked, watcher(sys.stderr, quiet=quiet) as watch:
+        fetched = fetch(Sources(sources), watch=None if quiet else watch, interrupts=asked, **options)
+        try:
+            fetched.wait()
+        except UsageError:
+            raise
+        except LoadkitError as error:
+            fault = error
+    return _report(fetched, fault, output, voice, quiet=quiet)
+
+
+def _report(fetched: FetchResult, fault: LoadkitError | None, output: Path | None, voice: Voice, *, quiet: bool) -> int:
+    """Say what was found, whatever ended it."""
+    fetching = fetched.fetching
+    result = fetching.result()
+    codes = [fetched.exit_code]
+    if output:
+        codes.append(voice.store(output, [result]))
+    if not quiet:
+        codes.append(voice.say(_summary(fetching)))
+        if result.requests:
+            codes.append(voice.say(""))
+            codes.append(voice.show(result))
+    if fault:
+        voice.complain(fault)
+        codes.append(fault.exit_code)
+    return 3 if 3 in codes else codes[0]
+
+
+def _summary(fetching: Fetching) -> str:
+    from loadkit.jobs.fetch.text import summary
+    from loadkit.report.paper import Paper, needs_ascii
+
+    encoding = (sys.stdout and sys.stdout.encoding) or "ascii"
+    is_terminal = bool(sys.stdout) and sys.stdout.isatty()
+    paper = Paper(
+        width=max(60, min(shutil.get_terminal_size((100, 24)).columns, 140)),
+        color=is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+        ascii=needs_ascii(encoding),
+    )
+    text = summary(paper, fetching, _again())
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _again() -> list[str]:
+    """The command that does the rest: the same one, with --resume. What may be a secret was never in it."""
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    return ["loadkit", *_without_secrets(words), "--resume"]
+
+
+def _without_secrets(words: list[str]) -> list[str]:
+    from loadkit.jobs.fetch.sources import is_url
+    from loadkit.plan.shown import masked
+
+    said: list[str] = []
+    is_header = False
+    for word in words:
+        name, _, value = word.partition(":")
+        if is_header and "${" not in value:
+            said.append(f"{name}: ***")
+        else:
+            said.append(str(masked(word)) if is_url(word) else word)
+        is_header = word in ("-H", "--header")
+    return said
+
+
+def _threads(given: str, *, single: bool) -> str:
+    if single and given not in ("20", "1"):
+        raise UsageError(f"--single is one thread, and --threads {given} is not; give one of them")
+    return "1" if single else given
+
+
+def _kept(failed: str) -> bool:
+    if failed not in ("keep", "drop"):
+        raise UsageError(f"--failed takes keep or drop, not {failed!r}")
+    return failed == "keep"
+
+
+def _whole(option: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        raise UsageError(f"{option} takes a whole number like 4, not {text!r}") from None
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition(":")
+    if not separator:
+        raise UsageError(f"cannot read the header {name!r}; write it like 'Accept: text/html'")
+    return name.strip(), value.strip()

@@ -1,0 +1,97 @@
+"""A scenario told to another process: where to load it, and what was changed since, as plain JSON values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from loadkit.plan.errors import UsageError
+from loadkit.plan.phases import Phase
+from loadkit.plan.scenario import Scenario, Source
+
+OF_THE_WHOLE: Final[Mapping[str, Any]] = {
+    "name": None,
+    "description": "",
+    "thresholds": (),
+    "setup": None,
+    "teardown": None,
+    "server": None,
+    "ready": "/",
+    "ready_timeout": 30.0,
+    "processes": 1,
+    "source": None,
+}
+"""What is the business of the one who has the whole run, and what a part of it has instead."""
+
+
+def source_of(scenario: Scenario) -> Source:
+    """Where another process finds a scenario; `UsageError` for one that was not loaded from a file or URL."""
+    if scenario.source is None:
+        raise UsageError(
+            f"{scenario.name or 'a scenario'} was made in Python, where other processes cannot find it; "
+            f"run it by its file (loadkit run FILE.py --processes {scenario.processes}), or with processes=1"
+        )
+    return scenario.source
+
+
+def changes(scenario: Scenario) -> dict[str, Any]:
+    """What is different from the scenario as it was loaded: field and JSON value.
+
+    Raises `UsageError` for what has no JSON value, such as another function.
+    """
+    source = source_of(scenario)
+    found = {}
+    for field in dataclasses.fields(scenario):
+        value, before = getattr(scenario, field.name), getattr(source.scenario, field.name)
+        if field.name not in OF_THE_WHOLE and value is not before and value != before:
+            found[field.name] = _plain(field.name, value, source)
+    return found
+
+
+def changed(scenario: Scenario, changes: Mapping[str, Any]) -> Scenario:
+    """A scenario just loaded, as the part of a run in which these fields are different."""
+    values = {name: _read(name, value) for name, value in changes.items()}
+    # not Scenario.replace, which draws conclusions: this is how it is to be
+    return dataclasses.replace(scenario, **{**OF_THE_WHOLE, **values})
+
+
+def told(shared: object) -> Any:
+    """What the `setup` of a scenario returned, as it is told to other processes, which is as it is.
+
+    Raises `UsageError` for what JSON would make into something else, or not take at all.
+    """
+    if shared is None or type(shared) in (bool, int, float, str):
+        return shared
+    if type(shared) is list:
+        return [told(one) for one in shared]
+    if type(shared) is dict and all(type(key) is str for key in shared):
+        return {key: told(one) for key, one in shared.items()}
+    raise UsageError(
+        f"the setup of the scenario returned a {type(shared).__name__}, which cannot be told to other processes; "
+        "return numbers, text, and lists and dicts (by text) of them, or use processes=1"
+    )
+
+
+def _plain(name: str, value: Any, source: Source) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Phase):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple | list):
+        return [_plain(name, one, source) for one in value]
+    if isinstance(value, dict):
+        return {key: _plain(name, one, source) for key, one in value.items()}
+    raise UsageError(
+        f"{name} was changed after {source.target} was loaded, to what cannot be told to other processes; "
+        "change it in the file, or use processes=1"
+    )
+
+
+def _read(name: str, value: Any) -> Any:
+    if name == "phases":
+        return [Phase(**one) for one in value]
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,253 @@
+"""Nothing lost: killed at any moment and resumed, the folder is that of an undisturbed run."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from loadkit import UsageError, fetch
+from tests.jobs.fetch.conftest import Call, Site, body_of, contents, manifest
+
+
+@pytest.fixture
+def into(tmp_path: Path) -> Path:
+    return tmp_path / "bodies"
+
+
+def last_lines(folder: Path) -> dict[str, dict[str, object]]:
+    """What the manifest says in the end, by URL."""
+    return {line["url"]: line for line in manifest(folder)}
+
+
+def test_a_second_run_over_a_finished_folder_does_nothing(site: Site, into: Path):
+    urls = site.urls(20)
+    fetch(urls, into=into).wait()
+    before = contents(into), (into / "manifest.jsonl").read_bytes()
+
+    resumed = fetch(urls, into=into, resume=True).wait()
+    plain = fetch(urls, into=into).wait()
+
+    assert site.hits.total() == 20
+    assert (contents(into), (into / "manifest.jsonl").read_bytes()) == before
+    for again in (resumed, plain):
+        assert (again.files, again.complete, again.exit_code) == (0, 20, 0)
+        assert again.result.outcome == "passed"
+        assert list(again) == []
+
+
+def test_a_folder_of_an_unfinished_run_wants_resume(site: Site, into: Path):
+    fetch(site.urls(5), into=into).wait()
+
+    with pytest.raises(UsageError, match=r"has not fetched .*/posts/6; --resume does the rest"):
+        fetch(site.urls(8), into=into).wait()
+
+    assert site.hits.total() == 5
+
+
+def test_resume_does_the_rest_and_what_failed(site: Site, into: Path):
+    site.at("/posts/3", lambda call, count: call.reply(b"gone", 404) if count == 1 else call.reply(body_of(call.path)))
+    first = fetch(site.urls(5), into=into).wait()
+    assert first.exit_code == 1
+    assert any(name.startswith("failed/") for name in contents(into))
+
+    second = fetch(site.urls(8), into=into, resume=True).wait()
+
+    assert (second.files, second.complete, second.exit_code) == (4, 4, 0)
+    assert sorted(contents(into).values()) == sorted(body_of(f"/posts/{n}") for n in range(1, 9))
+    assert all("error" not in line for line in last_lines(into).values())
+
+
+@pytest.mark.parametrize("harm", ["gone", "shorter", "longer"])
+def test_a_file_that_is_not_what_the_manifest_says_is_fetched_again(site: Site, into: Path, harm: str):
+    fetch(site.urls(5), into=into).wait()
+    victim = into / manifest(into)[2]["file"]
+    content = victim.read_bytes()
+    if harm == "gone":
+        victim.unlink()
+    else:
+        victim.write_bytes(content[:-1] if harm == "shorter" else content + b"x")
+
+    again = fetch(site.urls(5), into=into, resume=True).wait()
+
+    assert (again.files, again.complete) == (1, 4)
+    assert victim.read_bytes() == content
+
+
+def test_verify_finds_what_has_the_right_size_and_the_wrong_content(site: Site, into: Path):
+    fetch(site.urls(5), into=into).wait()
+    victim = into / manifest(into)[2]["file"]
+    content = victim.read_bytes()
+    victim.write_bytes(b"x" * len(content))
+
+    assert fetch(site.urls(5), into=into, resume=True).wait().complete == 5
+    assert fetch(site.urls(5), into=into, resume=True, verify=True).wait().files == 1
+    assert victim.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", [None, "{last}.{ext}"])
+def test_what_a_kill_leaves_behind_is_cleared_up(site: Site, into: Path, name: str | None):
+    urls = site.urls(6)
+    fetch(urls, into=into, name=name).wait()
+    expected = contents(into)
+    path = into / "manifest.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    # the last line was cut, a file is there that no line tells of, and a part of another
+    path.write_bytes(b"".join(lines[:-1]) + lines[-1][:25])
+    part = f"{json.loads(lines[0])['file']}.part"
+    if name:
+        part = f"x.json.3-{'0' * 16}.part"
+    (into / part).write_bytes(b"half")
+    (into / "mine.part").write_bytes(b"somebody else's")
+
+    again = fetch(urls, into=into, name=name, resume=True).wait()
+
+    assert (again.files, again.complete, again.failed) == (1, 5, 0)
+    assert contents(into) == expected | {"mine.part": b"somebody else's"}
+    assert len(manifest(into)) == 6
+
+
+def test_a_file_of_another_kind_takes_the_place_of_the_one_a_kill_left(site: Site, into: Path):
+    kinds = iter(["text/html", "application/json"])
+    url = site.at("/x", lambda call, _: call.reply(b"{}", Content_Type=next(kinds)))
+    fetch([url], into=into).wait()
+    (into / "manifest.jsonl").write_bytes(b'{"url":"http://other/","error":"x","kind":"check","key":"00"}\n')
+
+    fetch([url], into=into, resume=True).wait()
+
+    assert [Path(name).suffix for name in contents(into)] == [".json"]
+
+
+def test_a_torn_line_in_the_middle_costs_one_request(site: Site, into: Path):
+    fetch(site.urls(5), into=into).wait()
+    path = into / "manifest.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1][:30] + b"\n" + b"".join(lines[2:]))
+
+    assert fetch(site.urls(5), into=into, resume=True).wait().files == 1
+
+
+def test_a_manifest_of_somebody_else_leads_nowhere(site: Site, into: Path, tmp_path: Path):
+    (tmp_path / "victim").write_bytes(b"12345678")
+    url = site.urls(1)[0]
+    fetch([url], into=into).wait()
+    line = manifest(into)[0]
+    (into / line["file"]).unlink()
+    for file in ("../victim", str(tmp_path / "victim"), "a/../../victim"):
+        (into / "manifest.jsonl").write_text(json.dumps({**line, "file": file, "bytes": 8}) + "\n")
+        assert fetch([url], into=into, resume=True).wait().files == 1
+        assert (tmp_path / "victim").read_bytes() == b"12345678"
+
+
+def test_appended_lines_are_continued_where_the_manifest_ends(site: Site, tmp_path: Path):
+    target = tmp_path / "all.jsonl"
+    fetch(site.urls(4), threads=1, append=target).wait()
+    expected = target.read_bytes()
+    path = tmp_path / "all.jsonl.fetch" / "manifest.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))  # killed between the two
+    target.write_bytes(expected + b'{"torn')
+
+    again = fetch(site.urls(4), threads=1, append=target, resume=True).wait()
+
+    assert (again.files, again.complete) == (1, 3)
+    assert target.read_bytes() == expected
+
+
+def test_a_file_to_append_to_that_is_not_ours_is_left_alone(site: Site, tmp_path: Path):
+    target = tmp_path / "all.jsonl"
+    target.write_text("precious\n")
+
+    with pytest.raises(UsageError, match="no manifest tells of it"):
+        fetch(site.urls(1), append=target)
+
+    assert target.read_text() == "precious\n"
+
+
+def killed_and_resumed(site: Site, folder: Path, count: int, kills: int, seed: int) -> int:
+    """Run the command again and again, killing it, until it ends by itself; how often it was killed."""
+    chance = random.Random(seed)
+    source = folder / "urls.txt"
+    urls = site.urls(count)
+    source.write_text("\n".join(urls) + "\n")
+    fetch(urls, threads=4, into=folder / "undisturbed").wait()
+    killed = 0
+    for _ in range(kills + 1):
+        lines = len(manifest_lines(folder / "killed"))
+        command = [
+            sys.executable,
+            "-m",
+            "loadkit",
+            "fetch",
+            str(source),
+            "--into",
+            str(folder / "killed"),
+            "-q",
+            "--threads",
+            "4",
+        ]
+        process = subprocess.Popen([*command, "--resume"])
+        if killed < kills:
+            # at some moment after it has settled something new, or a moment more
+            until = time.monotonic() + 20
+            wanted = lines + chance.randrange(1, max(2, 2 * count // kills))
+            while (
+                process.poll() is None and len(manifest_lines(folder / "killed")) < wanted and time.monotonic() < until
+            ):
+                time.sleep(0.001)
+            time.sleep(chance.random() * 0.01)
+        else:
+            process.wait(60)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            killed += 1
+        process.wait()
+    return killed
+
+
+def manifest_lines(folder: Path) -> list[bytes]:
+    path = folder / "manifest.jsonl"
+    return path.read_bytes().splitlines() if path.exists() else []
+
+
+def slowly(call: Call, _: int) -> None:
+    """A body in several pieces, so that a kill finds some of them half written."""
+    body = body_of(call.path) * 100
+    call.send_response(200)
+    call.send_header("Content-Type", "application/json")
+    call.send_header("Content-Length", str(len(body)))
+    call.end_headers()
+    for start in range(0, len(body), 10_000):
+        call.wfile.write(body[start : start + 10_000])
+
+
+def check_equal(site: Site, folder: Path, count: int) -> None:
+    assert contents(folder / "killed") == contents(folder / "undisturbed")
+    settled = last_lines(folder / "killed")
+    assert sorted(settled) == sorted(site.urls(count))
+    assert all("error" not in line for line in settled.values())
+
+
+def test_killed_twice_and_resumed_the_folder_is_the_same(site: Site, tmp_path: Path):
+    killed = killed_and_resumed(site, tmp_path, count=150, kills=2, seed=1)
+
+    assert killed == 2
+    check_equal(site, tmp_path, 150)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_killed_at_ten_moments_and_resumed_the_folder_is_the_same(site: Site, tmp_path: Path):
+    for number in range(1, 3001, 3):
+        site.at(f"/posts/{number}", slowly)
+
+    killed = killed_and_resumed(site, tmp_path, count=3000, kills=10, seed=random.randrange(10**9))
+
+    assert killed >= 8
+    check_equal(site, tmp_path, 3000)

@@ -1,0 +1,169 @@
+"""The generator examines itself in real runs: what it says of good ones and of bad days."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadkit import Endpoint, Scenario, run
+from loadkit.drive.progress import Snapshot
+from loadkit.jobs import run as running
+from loadkit.jobs.demo import Demo
+from loadkit.jobs.hosts import is_here
+from loadkit.judge.result import Result
+from loadkit.measure.clock import SystemClock
+from loadkit.plan.units import SECOND
+
+OF_A_NOISY_MACHINE = {
+    "steal",
+    "throttled",
+    "swapping",
+    "clock-step",
+    "generator-busy",
+    "pickup",
+    "late",
+    "traced",
+    "ports",
+}
+"""What a test machine with other things to do may add to any run."""
+
+
+def codes(result: Result) -> list[str]:
+    """The caveats that are about this run."""
+    return [caveat.code for caveat in result.caveats if caveat.code not in OF_A_NOISY_MACHINE]
+
+
+def test_an_ordinary_run_has_nothing_to_doubt_and_one_note(demo: Demo) -> None:
+    scenario = Scenario(
+        base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=8, iterations=12_000, thresholds=["p99 < 10s"]
+    )
+
+    result = run(scenario)
+
+    assert codes(result) == ["same-host"]
+    assert result.verdict == ("clean" if {one.level for one in result.caveats} == {"note"} else "doubtful")
+    assert result.passed
+
+
+def test_a_rate_that_the_server_answers_is_what_bounds_the_run(demo: Demo) -> None:
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], rate=20, duration=1.5)
+
+    result = run(scenario)
+
+    assert codes(result) == ["same-host", "few-samples"]
+    assert result.bound_by == "rate"
+    assert result.bound.startswith("Bound by the asked rate: the server answered all of 20/s")
+
+
+def test_few_threads_that_wait_for_replies_bound_a_run_that_is_not_applied(demo: Demo) -> None:
+    slow = [Endpoint("GET", "/delay/0.25")]
+    scenario = Scenario(base_url=demo.url, endpoints=slow, rate=100, max_threads=2, duration=1.2)
+
+    result = run(scenario)
+
+    # 2 threads of 4 requests a second each; 120 were due
+    assert (result.outcome, result.verdict, result.bound_by) == ("not_applied", "invalid", "connections")
+    assert codes(result)[:2] == ["asked-rate", "max-threads"]
+    assert result.caveats[0].message.endswith("all 2 threads waited for replies; raise max_threads, or ask for less")
+
+
+def test_threads_that_think_bound_themselves(demo: Demo) -> None:
+    scenario = Scenario(
+        base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=4, think_time="400ms", duration=1.2
+    )
+
+    assert run(scenario).bound_by == "rate"
+
+
+def loadkit(
+    *arguments: str, prefix: tuple[str, ...] = (), folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    # its own figures go where the test says, and not among those of a measured test run
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    command = [sys.executable, *prefix, "-m", "loadkit", "run", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=folder, env=environment, check=False)
+
+
+def test_asked_for_more_than_can_be_sent_the_ceiling_is_named(demo: Demo, tmp_path: Path) -> None:
+    stored = tmp_path / "result.json"
+
+    done = loadkit(f"{demo.url}/items", "--rate", "200000/s", "--duration", "1s", "--output", str(stored))
+
+    assert done.returncode == 6, done.stderr
+    result = json.loads(stored.read_text())
+    total = result["total"]
+    assert total["requests"] + total["cut"] + total["unsent"] == 200_000
+    assert (result["verdict"], result["caveats"][0]["code"]) == ("invalid", "asked-rate")
+    sent = (total["requests"] + total["cut"]) / result["duration"]
+    assert result["caveats"][0]["message"].startswith(f"asked 200,000/s, sent {sent:,.0f}/s")
+    assert "NOT APPLIED" in done.stdout
+    assert "The figures are invalid, for " in done.stdout
+
+
+def test_a_run_under_a_tracer_says_so(demo: Demo, tmp_path: Path) -> None:
+    # what coverage and debuggers do, without either of them installed
+    traced = "import sys; sys.settrace(lambda *_: None); from loadkit.cli import main; sys.exit(main())"
+    stored = tmp_path / "result.json"
+    command = [sys.executable, "-c", traced, "run", f"{demo.url}/items", "-n", "20", "--output", str(stored)]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+
+    assert done.returncode == 0, done.stderr
+    [caveat] = [one for one in json.loads(stored.read_text())["caveats"] if one["code"] == "traced"]
+    assert caveat["level"] == "doubt"
+    assert json.loads(stored.read_text())["verdict"] == "doubtful"
+
+
+class Interfered(SystemClock):
+    """The clock of a machine whose wall clock is set by somebody else."""
+
+    __slots__ = ()
+
+    def set_wall(self, by: int) -> None:
+        """As if the wall clock had been set by so many nanoseconds since it was looked at."""
+        self.wall_offset -= by
+
+
+def test_a_wall_clock_set_back_one_hour_in_mid_run_is_told_and_spoils_no_figure(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, seen = Interfered(), list[Snapshot]()
+    monkeypatch.setattr(running, "SystemClock", lambda: clock)
+
+    def interfere(snapshot: Snapshot) -> None:
+        if snapshot.stage == "running" and not seen:
+            seen.append(snapshot)
+            clock.set_wall(by=-3600 * SECOND)
+
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=4, duration=1)
+    result = run(scenario, watch=interfere)
+
+    assert seen
+    assert result.duration == 1.0
+    assert result.statuses == {200: result.requests}
+    assert result.response_time.max is not None
+    assert result.response_time.max < 30, "no hour in any figure"
+    [caveat] = [one for one in result.caveats if one.code == "clock-step"]
+    assert caveat.message.startswith("the wall clock was set once, by up to 3,600 s;")
+    assert result.verdict == "doubtful"
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("::1", socket.has_ipv6), ("localhost", True), ("8.8.8.8", False), ("192.0.2.1", False)],
+)
+def test_a_target_on_this_machine_is_known_by_its_address(host: str, expected: bool) -> None:
+    # only the address is looked at, and nothing is sent to it
+    assert is_here(host) == expected
+
+
+def test_a_host_without_an_address_is_not_here() -> None:
+    assert not is_here("no such host")
+    assert not is_here("a" * 300)

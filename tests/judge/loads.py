@@ -1,0 +1,84 @@
+"""Loads as a run has them, from a few numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from loadkit.drive.machine import Use
+from loadkit.judge.load import Load
+from loadkit.judge.result import Row, ScenarioInfo, Times
+from loadkit.judge.summary import rows, times
+from loadkit.measure.histogram import Histogram
+from tests.judge.made import SCENARIO, recorded
+
+replace = msgspec.structs.replace
+
+MS = 1_000_000
+DURATION = 10.0
+IDLE = Use(seconds=DURATION, cpu_user=1.0, cpu_system=1.0)
+
+
+def spans(*parts: tuple[float, int]) -> Times:
+    """Times from (milliseconds, how often)."""
+    return times(Histogram.of([round(span * MS) for span, count in parts for _ in range(count)]))
+
+
+def total(good: int, *, service: float = 1.0, late: float = 0.01, pickup: float = 0.02, **changes: Any) -> Row:
+    """A total of so many good replies, each of these milliseconds, with changes."""
+    made, _ = rows(recorded([]), duration=DURATION, started=0)
+    values = {
+        "requests": good,
+        "statuses": {200: good},
+        "throughput": good / DURATION,
+        "response_time": spans((late + service, good)),
+        "service_time": spans((service, good)),
+        "lateness": spans((late, good)),
+        "pickup": spans((pickup, good)),
+    }
+    return replace(made, **(values | changes))
+
+
+def asked(**changes: Any) -> ScenarioInfo:
+    """A scenario of 10 s, with changes."""
+    return replace(SCENARIO, duration=DURATION, **changes)
+
+
+def closed(good: int = 20_000, threads: int = 2, *, use: Use = IDLE, **changes: Any) -> Load:
+    """A closed run of 10 s whose threads always had a request: by default 2,000/s of 1 ms on 2 of them."""
+    figures = {name: changes.pop(name) for name in ("service", "late", "pickup") if name in changes}
+    plan = {name: changes.pop(name) for name in ("think_time", "pacing", "phases", "transport") if name in changes}
+    values = {
+        "total": total(good, **figures),
+        "scenario": asked(threads=threads, **plan),
+        "duration": DURATION,
+        "use": use,
+        "in_flight": float(threads),
+        "threads": threads,
+    }
+    return Load(**(values | changes))
+
+
+def opened(good: int = 20_000, *, unsent: int = 0, use: Use = IDLE, **changes: Any) -> Load:
+    """An open run of 10 s that sent 2,000/s of 1 ms on up to 100 threads, with changes."""
+    figures = {name: changes.pop(name) for name in ("service", "late", "pickup", "lateness") if name in changes}
+    plan = {name: changes.pop(name) for name in ("arrivals", "phases") if name in changes}
+    row = total(good, unsent=unsent, **figures)
+    values = {
+        "total": row,
+        "scenario": asked(
+            threads=2, rate=(good + unsent) / DURATION, max_threads=100, **({"arrivals": "constant"} | plan)
+        ),
+        "duration": DURATION,
+        "use": use,
+        "in_flight": row.service_time.sum_ns / 1e9 / DURATION,
+        "threads": 10,
+    }
+    return Load(**(values | changes))
+
+
+def using(share: float, *, user: float = 0.5, seconds: float = DURATION, **changes: Any) -> Use:
+    """That share of a CPU, `user` of it in Python."""
+    spent = share * seconds
+    return Use(seconds=seconds, cpu_user=spent * user, cpu_system=spent * (1 - user), **changes)
