@@ -724,7 +724,8 @@ def test_each_thread_is_set_up_and_torn_down_in_no_figure(demo: Demo):
     assert list(by_thread.values()) == [["in", "go", "go", "out"]] * 3
     assert counts(result) == {"GET /": 6}
     assert [one.name for one in result.timings] == ["visit"]
-    assert (result.outcome, [caveat.code for caveat in result.caveats]) == ("passed", ["few-samples"])
+    assert result.outcome == "passed"
+    assert "teardown" not in [caveat.code for caveat in result.caveats]
 
 
 def test_what_stands_behind_the_yield_of_a_set_up_tears_down(demo: Demo):
@@ -769,7 +770,7 @@ def test_what_tears_down_can_send_after_its_journey_was_cut(demo: Demo):
 
     assert statuses == [200, 200]
     assert (result.timing("slow").cut, result.requests) == (2, 0)
-    assert result.caveats == []
+    assert "teardown" not in [caveat.code for caveat in result.caveats]
 
 
 def wrong_twice(http: Session) -> Iterator[int]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from loadkit import Endpoint, Journey, Scenario, UsageError, hold, ramp, rows, run, timed, timer
+from loadkit import Endpoint, Journey, Result, Scenario, UsageError, hold, ramp, rows, run, timed, timer
 from loadkit.drive.visitor import AsyncVisit
 from loadkit.jobs.demo import Demo
 
@@ -20,6 +20,11 @@ def of(journey: object, **fields: Any) -> Scenario:
     """A scenario of one async journey on one thread; it goes six times unless told otherwise."""
     ends = {"iterations": 6} if {"duration", "iterations", "phases"}.isdisjoint(fields) else {}
     return Scenario(endpoints=[journey], **{"threads": 1, "graceful_stop": "300ms"} | ends | fields)
+
+
+def codes(result: Result) -> list[str]:
+    """What there is to doubt."""
+    return [caveat.code for caveat in result.caveats]
 
 
 @timed("GET")
@@ -52,7 +57,8 @@ def test_a_client_of_ones_own_is_timed_by_timers(tasks: int, demo: Demo):
         ("step", "look", 6, {}),
         ("timer", "GET", 6, {}),
     ]
-    assert (result.outcome, result.requests, result.caveats) == ("passed", 0, [])
+    assert (result.outcome, result.requests) == ("passed", 0)
+    assert "nothing-timed" not in codes(result)
 
 
 def test_tasks_of_a_thread_run_at_once_and_each_has_its_own_steps():
@@ -161,7 +167,7 @@ def test_a_row_that_cannot_be_had_ends_the_tasks_that_think():
 
     assert result.outcome == "not_applied"
     assert (result.timing("read").count, result.timing("read").failures) == (2, {})
-    assert [one.code for one in result.caveats][:1] == ["halted"]
+    assert "halted" in codes(result)
 
 
 @pytest.mark.parametrize("form", ["function", "generator"])
@@ -193,7 +199,8 @@ def test_set_up_and_tear_down_run_on_the_loop_of_their_thread(form: str):
 
     assert set(loops["open"]) == set(loops["go"]) == set(loops["close"])
     assert (len(loops["open"]), len(loops["go"]), len(loops["close"])) == (2, 8, 2)
-    assert (result.timing("go").failures, result.caveats[1:]) == ({}, [])
+    assert result.timing("go").failures == {}
+    assert "teardown" not in codes(result)
 
 
 async def never(http: AsyncVisit) -> AsyncIterator[int]:
@@ -365,7 +372,7 @@ def test_what_outlasts_the_graceful_stop_is_cut(tasks: int):
     assert time.monotonic() - began < 5
     assert (result.timing("long").cut, result.timing("wait").cut, len(cancelled)) == (tasks, tasks, tasks)
     assert result.timing("long").failures == result.timing("wait").failures == {}
-    assert "stuck" not in [caveat.code for caveat in result.caveats]
+    assert "stuck" not in codes(result)
 
 
 @pytest.mark.slow  # 2 s of patience, which test_journeys.py has a test of, too
@@ -380,7 +387,7 @@ def test_one_that_blocks_its_thread_is_left_behind_and_named():
 
     journey = result.timing("block")
     assert (journey.count, journey.cut, journey.unsent) == (0, 3, 2)
-    assert [caveat.code for caveat in result.caveats] == ["stuck"]
+    assert "stuck" in codes(result)
 
 
 def test_warm_up_and_phases_end_no_journey():
