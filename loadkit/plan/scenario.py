@@ -55,7 +55,7 @@ class Scenario:
             reply (a closed workload). With a `rate`, how many there are at first.
         duration: how long is measured. 10 s if neither it nor `iterations` nor `phases` is said. `phases` are made
             longer or shorter to last as long in all.
-        iterations: requests in all, shared out over the threads; with `duration`, whichever ends first.
+        iterations: requests and journeys in all, shared out over the threads; with `duration`, whichever ends first.
         iterations_per_thread: requests of each thread, instead.
         warmup: sent before, not counted; at the load with which the run begins.
         think_time: a pause of each thread between a reply and the next request: always as long, anything in a range
