@@ -122,7 +122,7 @@ def _view(result: Result, title: str) -> View:
         title=title,
         about=_about(result, title),
         word=word,
-        outcome=rest,
+        outcome=rest.lstrip(": "),
         tone=_TONES[ink],
         verdict=result.verdict if is_believable(result) else "",
         doubts=sum(reason.level != "note" for reason in result.caveats),

@@ -30,10 +30,11 @@ _PERCENTILES: Final[dict[str, tuple[str, Ink]]] = {
 
 def over_time(result: Result) -> list[Chart]:
     """Requests a second, good and failed, and the percentiles of the response time; nothing without a series."""
-    series = [one for one in result.intervals if one.length > 0]
+    # what came after the stop, a few slow replies, would bend both axes for the sake of the fewest
+    series = [one for one in result.intervals if is_told(one, result)]
     if not series:
         return []
-    across = Scale(0, max(result.duration, *(one.start + measured(one, result) for one in series)))
+    across = Scale(0, max(one.start + measured(one, result) for one in series))
     return [chart for chart in (_rates(result, series, across), _times(result, series, across)) if chart]
 
 
@@ -43,11 +44,17 @@ def measured(interval: Interval, result: Result) -> float:
     return min(interval.length, left) if left > 0 else interval.length
 
 
+def is_told(interval: Interval, result: Result) -> bool:
+    """Enough of it lies before the stop to tell a rate; the first interval is all that a short run has."""
+    is_enough = result.duration - interval.start >= _WHOLE * interval.length
+    return interval.length > 0 and (is_enough or interval.start <= 0)
+
+
 def rates(interval: Interval, result: Result) -> tuple[float, float] | None:
     """Good replies and failures a second; None where too little of the interval was measured to tell."""
-    seconds, total = measured(interval, result), interval.total
-    if seconds < _WHOLE * interval.length or interval.start >= result.duration:
+    if not is_told(interval, result):
         return None
+    seconds, total = measured(interval, result), interval.total
     return (total.requests - total.failures) / seconds, total.failures / seconds
 
 
@@ -128,7 +135,7 @@ def _asked(phases: Sequence[PhasePlan], rate: float | None, duration: float) -> 
     if rate is None:
         return
     if not phases:
-        yield from ((0.0, rate), (duration, rate))
+        yield from ((0.0, rate), (duration or 1.0, rate))
         return
     begins = 0.0
     for phase in phases:
