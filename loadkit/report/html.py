@@ -109,12 +109,12 @@ def html_report(results: Sequence[Result], titles: Sequence[str] | None = None) 
 
 def _view(result: Result, title: str) -> View:
     word, rest, ink = came_out(result)
-    failures = _failures(result)
+    failures, sure = _failures(result), grid.percentiles(result.total)
     tables = (
         grid.endpoints(result),
         *grid.timings(result.timings),
         grid.phases(result.phases),
-        grid.percentiles(result.total),
+        sure,
         grid.times(result.total),
         grid.statuses(result.total),
     )
@@ -127,7 +127,7 @@ def _view(result: Result, title: str) -> View:
         verdict=result.verdict if is_believable(result) else "",
         doubts=sum(reason.level != "note" for reason in result.caveats),
         bound=result.bound,
-        figures=_figures(result),
+        figures=_figures(result, sure),
         thresholds=_thresholds(result),
         caveats=result.caveats,
         failures=failures[:MAX_FAILURES],
@@ -153,7 +153,7 @@ def _about(result: Result, title: str) -> list[str]:
     return [line for line in lines if line]
 
 
-def _figures(result: Result) -> list[Figure]:
+def _figures(result: Result, sure: Grid | None) -> list[Figure]:
     total, times = result.total, result.response_time
     failed = sum(total.failures.values())
     shown = [
@@ -165,7 +165,6 @@ def _figures(result: Result) -> list[Figure]:
             tone="bad" if failed else "",
         ),
     ]
-    sure = grid.percentiles(total)
     rows = {row[0].text: row for row in sure.rows} if sure else {}
     for name, span in (("p50", times.p50), ("p90", times.p90), ("p99", times.p99), ("p99.9", times.p99_9)):
         note = f"95 %: {rows[name][2].text}" if name in rows else ""

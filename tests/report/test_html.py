@@ -1,0 +1,395 @@
+"""The page: all that a result says is on it, it needs nothing else, and nothing a server says is more than text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from loadkit.judge.result import Caveat, Phase, PhasePlan, Result, Server, Timing, Verdict
+from loadkit.report.html import html_report
+from loadkit.report.json import dump, load
+from tests.report.builder import example, interval, replace, result, row, skewed, times
+
+HOME = row("GET /", skewed(180, 74_000))
+SEARCH = row(
+    "GET /search",
+    skewed(420, 25_000, spread=1.8),
+    failures={"check": 301},
+    failed_statuses={200: 301},
+    examples=[example("check", "AssertionError: the search found nothing\nassert []", 301)],
+    failure_time=times((430, 301)),
+)
+TOTAL = row(
+    "total",
+    skewed(240, 99_001, spread=1.9),
+    failures={"check": 301},
+    failed_statuses={200: 301},
+    examples=SEARCH.examples,
+    service_time=skewed(230, 99_000, spread=1.9),
+    lateness=times((1.4, 99_000)),
+    failure_time=times((430, 301)),
+    unsent=1_200,
+)
+SHOP = result(
+    [HOME, SEARCH],
+    TOTAL,
+    outcome="failed",
+    scenario={"rate": 3300.0, "arrivals": "poisson", "max_threads": 200, "seed": 7},
+    thresholds=[
+        Verdict(threshold="p99 < 250ms", passed=True, value=0.0024, shown="2.4 ms"),
+        Verdict(threshold="GET /search: error_rate < 1%", passed=False, value=0.0119, shown="1.19 %"),
+    ],
+    caveats=[
+        Caveat(code="generator-busy", message="loadkit itself used 87 % of a CPU"),
+        Caveat(code="same-host", message="the target runs on this machine", level="note"),
+    ],
+    verdict="doubtful",
+    bound_by="generator",
+    bound="Bound by the generator: it sent 3,300/s.",
+    phases=[
+        Phase(name="climb", start=0.0, length=10.0, total=replace(HOME, name="total")),
+        Phase(name="stay", start=10.0, length=20.0, total=replace(SEARCH, name="total")),
+    ],
+    timings=[
+        Timing(
+            kind="journey",
+            name="buy",
+            count=40,
+            throughput=1.33,
+            error_rate=0.0,
+            failures={},
+            examples=[],
+            drained=0,
+            cut=0,
+            response_time=skewed(5_000, 40, steps=20),
+            service_time=skewed(5_000, 40, steps=20),
+            failure_time=times(),
+        )
+    ],
+    intervals=[interval(k, skewed(240, 3_300, steps=20), failures=10) for k in range(30)],
+    server=Server(cpu_seconds=12.0, peak_memory=64_000_000),
+)
+
+
+class Page(HTMLParser):
+    """What a page consists of: its elements with their attributes, and the text of each kind of element."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.inside: list[str] = []
+        self.words: dict[str, list[str]] = {}
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+        if tag not in ("meta", "br"):
+            self.inside.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.inside, f"nothing is open that </{tag}> ends"
+        assert self.inside.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        for tag in self.inside:
+            self.words.setdefault(tag, []).append(data)
+
+    def text(self, tag: str) -> str:
+        """All that is written within elements of a kind, with single blanks."""
+        return " ".join(" ".join(self.words.get(tag, [])).split())
+
+    def count(self, tag: str) -> int:
+        return sum(found == tag for found, _ in self.elements)
+
+
+def page(*results: Result) -> Page:
+    return Page(html_report(results))
+
+
+@pytest.fixture(scope="module")
+def shop() -> Page:
+    """The page of a run that has everything."""
+    return page(SHOP)
+
+
+# -- what it says
+
+
+@pytest.mark.parametrize(
+    ("tag", "words"),
+    [
+        ("title", "FAILED browse - loadkit"),
+        ("header", "FAILED 1 of 2 thresholds"),
+        ("header", "The figures are doubtful, for 1 reason below. Bound by the generator: it sent 3,300/s."),
+        ("header", "3,300/s asked in poisson arrivals, 30s, open on up to 200 threads, over sockets"),
+        (
+            "dl",
+            "errors 0.303 % 301 of 99,302 p50 response time 240 us 95 %: 239 us to 242 us",
+        ),
+        ("td", "met 2.4 ms"),
+        ("td", "missed 1.19 % missed by 19 %"),
+        ("ul", "doubt generator-busy loadkit itself used 87 % of a CPU note same-host the target runs on this machine"),
+        ("ol", "301 check (GET /search, first at 12.4 s) AssertionError: the search found nothing assert []"),
+        ("figcaption", "Requests a second good replies failed asked"),
+        ("figcaption", "Response time p99 p90 p50"),
+        ("figcaption", "Percentiles response time service time"),
+        ("figcaption", "Distribution response time service time"),
+        ("tr", "GET / 74,001 2,467/s 0 180 us 304 us 472 us 454 us to 472 us 613 us"),
+        ("tr", "buy 40 1.33/s 0 5.13 ms 8.96 ms 33.2 ms at least 11.1 ms 33.2 ms"),
+        ("tr", "climb 74,001"),
+        ("tr", "p99.9 5.01 ms 5.01 ms to 5.01 ms 4.8 ms 4.8 ms to 4.8 ms"),
+        ("tr", "lateness 99,000 1.4 us"),
+        ("tr", "200 99,001 301"),
+        ("tr", "0s - 1s 3,311"),
+        ("tr", "unsent 1,200 were due and never sent"),
+        ("tr", "server 12 s of CPU"),
+        ("tr", "seed 7"),
+        ("tr", "Python 3.12.3"),
+        ("p", "response time: from the instant a request was due to its last byte"),
+    ],
+)
+def test_a_page_tells(shop: Page, tag: str, words: str):
+    assert words in shop.text(tag)
+
+
+def test_a_percentile_stands_beside_how_sure_it_is(shop: Page):
+    low, high = TOTAL.response_time.interval(99)
+    few = result([row("GET /", times((500, 3)))])
+
+    assert low
+    assert high
+    assert f"p99 1.1 ms {low * 1e3:.3g} ms to {high * 1e3:.3g} ms" in shop.text("tr")
+    assert "p50 500 us too few replies 500 us too few replies p75 500 us at least 500 us" in page(few).text("tr")
+
+
+def test_the_verdict_stands_before_the_figures_and_the_reasons_before_the_charts():
+    text = html_report([SHOP])
+
+    places = [text.index(mark) for mark in (">FAILED<", ">doubtful<", "3,300/s</dd>", ">Thresholds<", "<figure>")]
+    assert places == sorted(places)
+    assert text.index("generator-busy") < text.index("<figure>") < text.index(">Endpoints<")
+
+
+def test_a_stored_result_makes_the_same_page_again(tmp_path: Path):
+    (tmp_path / "today.json").write_text(dump([SHOP]))
+
+    assert html_report(load(tmp_path / "today.json")) == html_report([SHOP])
+
+
+def test_several_results_have_a_table_that_leads_to_each():
+    passed = result([HOME], scenario={"name": "home"})
+    found = page(SHOP, passed, SHOP)
+
+    links = [str(attributes["href"]) for tag, attributes in found.elements if tag == "a"]
+    ids = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
+    assert links == ["#r1", "#r2", "#r3"]
+    assert len(ids) == len(set(ids))
+    assert {link[1:] for link in links} <= set(ids)
+    assert found.words["title"][0] == "3 results - loadkit"
+    assert "home PASSED clean 74,001 2,467/s 0 %" in found.text("tr")
+    assert (found.count("h1"), found.count("h2")) == (1, 3)
+
+
+def test_results_may_have_titles_of_their_own():
+    found = Page(html_report([SHOP], ["test_shop.py::test_search"]))
+
+    assert found.text("h1") == "test_shop.py::test_search"
+    assert "Scenario browse" in found.text("header")
+
+
+# -- all kinds of results
+
+
+NOTHING = result(
+    [],
+    row("total", times()),
+    outcome="not_applied",
+    verdict="invalid",
+    duration=0.0,
+    caveats=[Caveat(code="nothing-sent", message="nothing was sent", level="grave")],
+)
+DOWN = result(
+    [
+        row(
+            "GET /",
+            times(),
+            failures={"connect": 500},
+            examples=[example("connect", "connection refused 127.0.0.1:9", 500, 0.0)],
+            failure_time=times((90, 500)),
+        )
+    ],
+    outcome="failed",
+    intervals=[interval(k, times(), failures=50) for k in range(10)],
+)
+
+
+@pytest.mark.parametrize(
+    ("made", "words", "charts"),
+    [
+        (NOTHING, ["NOT APPLIED the load asked for", "The figures are invalid, for 1 reason below."], 0),
+        (DOWN, ["FAILED not one good reply"], 1),
+        (replace(SHOP, outcome="interrupted"), ["INTERRUPTED after 30 s, 1 of 2 thresholds missed so far"], 4),
+        (replace(SHOP, duration=math.nan, total=replace(TOTAL, throughput=math.inf)), ["FAILED"], 4),
+        (replace(SHOP, total=replace(TOTAL, response_time=replace(TOTAL.response_time, hdr="?"))), ["FAILED"], 4),
+        (replace(SHOP, intervals=[], started_at="?"), ["started ?"], 2),
+    ],
+    ids=["nothing was sent", "nothing came back", "interrupted", "no numbers", "no histogram", "no series, no date"],
+)
+def test_every_result_has_a_page(made: Result, words: list[str], charts: int):
+    found = page(made)
+
+    assert [text for text in words if text not in found.text("header")] == []
+    assert found.count("figure") == charts
+    assert not {"nan", "inf", "None"} & set(re.findall(r"\w+", found.text("main")))
+
+
+def test_a_long_run_of_many_endpoints_has_a_page_of_bounded_size():
+    rows = [row(f"GET /api/{k}", skewed(200 + k, 400, steps=40)) for k in range(200)]
+    series = [interval(4 * k, skewed(300 + k % 90, 400, steps=20), failures=k % 3, length=4.0) for k in range(600)]
+    text = html_report([result(rows, SHOP.total, intervals=series, duration=2400.0)])
+
+    assert len(text) < 800_000
+    found = Page(text)
+    assert "GET /api/199" in found.text("tbody")
+    assert "39m56s - 40m" in found.text("tbody")
+
+
+def test_phases_are_named_on_the_charts():
+    plans = [
+        PhasePlan(name="climb", duration=10.0, start=0.0, end=9.0),
+        PhasePlan(name="stay", duration=20.0, start=9.0, end=9.0),
+    ]
+    found = page(replace(SHOP, scenario=replace(SHOP.scenario, phases=plans)))
+
+    assert found.text("text").count("climb") == 2
+    assert "phase climb 0 to 9 in 10s" in found.text("tr")
+
+
+# -- nothing but itself
+
+
+def test_a_page_asks_for_nothing_and_allows_nothing():
+    text = html_report([SHOP, DOWN])
+    found = Page(text)
+
+    policies = [one["content"] for tag, one in found.elements if one.get("http-equiv") == "Content-Security-Policy"]
+    style, script = (re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL) for tag in ("style", "script"))
+    assert len(style) == len(script) == 1
+    ours = f"style-src '{sha(style[0])}'; script-src '{sha(script[0])}'"
+    assert policies == [f"default-src 'none'; {ours}; base-uri 'none'; form-action 'none'"]
+    names = {name for _, attributes in found.elements for name in attributes}
+    assert not {name for name in names if name.startswith("on")} | (names & {"style", "src", "srcset", "action"})
+    assert all(one["href"].startswith("#") for _, one in found.elements if "href" in one)
+    assert not {tag for tag, _ in found.elements} & {"link", "img", "iframe", "object", "embed", "form", "base"}
+    assert not re.search(r"url\(|@import|https?:", style[0] + script[0])
+
+
+def sha(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def test_what_a_page_is_drawn_with_comes_with_the_package():
+    made = html_report([SHOP])
+
+    for name in ("style.css", "script.js"):
+        file = Path(sys.modules["loadkit.report.html"].__file__ or "").with_name("page") / name
+        assert file.read_text(encoding="utf-8") in made
+
+
+# -- hostile text
+
+
+SCRIPT = "</script><script>document.title='owned'</script>"
+HOSTILE = [
+    SCRIPT,
+    "\"'><img src=/leak onerror=document.title='owned'>",
+    "</style><style>*{display:none}</style>",
+    "<!--",
+    "]]><svg onload=document.title='owned'>",
+    "{{ 7 * 7 }}{% raw %}",
+    "&lt;b&gt;&#0;",
+    "javascript:document.title='owned'",
+]
+ODD = "\x1b[2Jred\x00\x07\x85\u202etfel\u2066\u200f\u2028\ud800 לְהִתְרָאוֹת"
+
+
+def hostile(text: str) -> Result:
+    """A result that says it wherever a result can say anything."""
+    endpoint = row(
+        text,
+        skewed(500, 3_000),
+        failures={text: 3},
+        failed_statuses={200: 3},
+        examples=[example(text, f"first line {text}\n{text}", 3)],
+        failure_time=times((900, 3)),
+    )
+    return replace(
+        result(
+            [endpoint, replace(endpoint, name=f"other {text}")],
+            endpoint,
+            scenario={
+                "name": text,
+                "description": text,
+                "base_url": text,
+                "think_time": text,
+                "arrivals": text,
+                "rate": 10.0,
+                "options": {text: text},
+                "phases": [PhasePlan(name=text, duration=1.0, start=0.0, end=1.0)] * 2,
+            },
+            environment=dict.fromkeys(("loadkit", "python", "system", "machine", "transport", "clock"), text),
+            thresholds=[Verdict(threshold=text, passed=False, value=None, shown=text, implied=True)],
+            caveats=[Caveat(code=text, message=text, level="grave")],
+            phases=[Phase(name=text, start=0.0, length=1.0, total=endpoint)] * 2,
+            timings=[replace(SHOP.timings[0], name=text, failures={text: 1}, examples=[example(text, text)])],
+            intervals=SHOP.intervals,
+            bound=text,
+        ),
+        started_at=text,
+    )
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_text(text: str):
+    plain, found = page(hostile("plain")), page(hostile(text))
+
+    assert [tag for tag, _ in found.elements] == [tag for tag, _ in plain.elements]
+    # nowhere but in text and in what is read out
+    assert [sorted(one) for _, one in found.elements] == [sorted(one) for _, one in plain.elements]
+    assert text in found.text("h1")
+    assert text in found.text("pre")
+    assert text in found.text("tbody")
+
+
+def test_what_is_no_plain_character_is_made_visible():
+    made = html_report([hostile(ODD)])
+
+    assert [char for char in made if not char.isprintable() and char != "\n"] == []
+    assert "\\x1b[2Jred\\x00\\x07\\x85\\u202etfel\\u2066\\u200f\\u2028\\ud800 לְהִתְרָאוֹת" in made
+    made.encode("utf-8")
+
+
+def test_a_name_that_may_run_from_right_to_left_turns_nothing_else_round():
+    found = page(hostile("לְהִתְרָאוֹת"))
+
+    assert "לְהִתְרָאוֹת" in found.text("bdi")
+    assert found.text("bdi").count("לְהִתְרָאוֹת") >= 10
+
+
+def test_long_names_keep_both_ends():
+    text = html_report([hostile("a" + "x" * 10_000 + "z")])
+
+    assert len(text) < 400_000
+    assert re.search(r"ax{100,130}…x{100,130}z", text)
+    assert not re.search(r"x{1100}", text)
