@@ -87,14 +87,14 @@ def even(top: float, *, most: int = 5) -> tuple[Scale, list[float]]:
     return Scale(0, step * count), [step * k for k in range(count + 1)]
 
 
-def logarithmic(low: float, high: float) -> tuple[Scale, list[float]]:
+def logarithmic(low: float, high: float, *, most: int = 9) -> tuple[Scale, list[float]]:
     """A scale that ends at 1, 2 or 5 times a power of ten; its marks are those, or the powers where there are many."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     fine = [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5)]
     start = max(mark for mark in fine if mark <= low * (1 + 1e-9))
     end = min(mark for mark in [*fine, 10.0 ** (last + 1)] if mark >= high * (1 - 1e-9) and mark > start)
     marks = [mark for mark in fine if start <= mark <= end]
-    if len(marks) > 9:
+    if len(marks) > most:
         marks = [mark for k, mark in enumerate(fine) if k % 3 == 0 and start <= mark <= end]
     return Scale(start, end, is_log=True), marks
 

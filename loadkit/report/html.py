@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 PAGE: Final = Path(__file__).parent / "page"
 
 LONGEST_NAME: Final = 240
-LONGEST_LINE: Final = 2_000
+LONGEST_LINE: Final = 1_000
 
 MAX_FAILURES: Final = 50
 

@@ -114,7 +114,7 @@ def _distribution(known: Known) -> Iterator[Chart]:
     low, high = _range(known)
     if high < low * 1.05:
         return
-    across, marks = logarithmic(low, high)
+    across, marks = logarithmic(low, high, most=5)
     edges = [low * (high / low) ** (k / BINS) for k in range(BINS)] + [high]
     shares = {name: _shares(found, edges) for name, *_, found in known}
     up, heights = even(max(max(found) for found in shares.values()))

@@ -393,3 +393,36 @@ def test_long_names_keep_both_ends():
     assert len(text) < 400_000
     assert re.search(r"ax{100,130}…x{100,130}z", text)
     assert not re.search(r"x{1100}", text)
+
+
+# -- to be read
+
+
+PAGES = [":root {", "(prefers-color-scheme: dark)", "@media print"]
+
+
+@pytest.mark.parametrize("mode", PAGES)
+def test_text_stands_out_from_what_is_behind_it(mode: str):
+    """At least 4.5 to 1, as WCAG 2.2 asks of text (1.4.3)."""
+    style = Path(sys.modules["loadkit.report.html"].__file__ or "").with_name("page").joinpath("style.css").read_text()
+    colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", style[style.index(mode) :].split("}")[0]))
+    pairs = [(ink, behind) for ink in ("ink", "faint") for behind in ("back", "sheet", "stripe", "band")]
+    pairs += [(tone, behind) for tone in ("good", "bad", "doubt") for behind in (f"{tone}-back", "sheet", "stripe")]
+    pairs += [(line, "sheet") for line in ("one", "two", "three")]
+
+    faint = {pair: ratio for pair in pairs if (ratio := contrast(colors[pair[0]], colors[pair[1]])) < 4.5}
+
+    assert faint == {}
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG's ratio of relative luminances."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(color: str) -> float:
+    digits = color[1:] if len(color) == 7 else "".join(digit * 2 for digit in color[1:])
+    shares = [int(digits[k : k + 2], 16) / 255 for k in (0, 2, 4)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
