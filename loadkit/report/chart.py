@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Ink = Literal["good", "bad", "asked", "first", "second", "third"]
+Ink = Literal["good", "bad", "asked", "first", "second", "third", "fourth", "fifth"]
 
 _NICE_SPANS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 

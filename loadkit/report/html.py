@@ -23,7 +23,7 @@ from loadkit.report.escape import visible, visible_lines
 from loadkit.report.figures import show_share, show_throughput, show_time
 from loadkit.report.findings import margin_of, shortened, text_of, where, with_rest
 from loadkit.report.grid import Cell, Grid
-from loadkit.report.over_time import over_time
+from loadkit.report.over_time import by_endpoint, over_time
 from loadkit.report.paper import Ink, Paper
 from loadkit.report.spread import spread
 from loadkit.report.text import asked, came_out, definition, is_believable, target, when
@@ -132,7 +132,7 @@ def _view(result: Result, title: str) -> View:
         caveats=result.caveats,
         failures=failures[:MAX_FAILURES],
         more_failures=max(0, len(failures) - MAX_FAILURES),
-        charts=[*over_time(result), *spread(result.total)],
+        charts=[*over_time(result), *spread(result.total), *by_endpoint(result)],
         tables=[table for table in tables if table],
         intervals=grid.intervals(result),
         totals=[(name, text, _TONES.get(ink, "")) for name, text, ink in facts(_PAPER, result)],

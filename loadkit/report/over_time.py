@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Final
 
@@ -18,6 +18,10 @@ _WHOLE: Final = 0.25
 _FAR: Final = 30.0
 """How many times the lowest point of a chart the highest may be before it gets a logarithmic axis."""
 
+_INKS: Final[tuple[Ink, ...]] = ("third", "second", "first", "fourth", "fifth")
+
+_NAME: Final = 40
+
 _HEADROOM: Final = 1.08
 """The names of phases stand above the curves."""
 
@@ -30,12 +34,20 @@ _PERCENTILES: Final[dict[str, tuple[str, Ink]]] = {
 
 def over_time(result: Result) -> list[Chart]:
     """Requests a second, good and failed, and the percentiles of the response time; nothing without a series."""
-    # what came after the stop, a few slow replies, would bend both axes for the sake of the fewest
-    series = [one for one in result.intervals if is_told(one, result)]
+    series = _series(result)
     if not series:
         return []
-    across = Scale(0, max(one.start + measured(one, result) for one in series))
+    across = _across(result, series)
     return [chart for chart in (_rates(result, series, across), _times(result, series, across)) if chart]
+
+
+def _series(result: Result) -> list[Interval]:
+    # what came after the stop, a few slow replies, would bend both axes for the sake of the fewest
+    return [one for one in result.intervals if is_told(one, result)]
+
+
+def _across(result: Result, series: Sequence[Interval]) -> Scale:
+    return Scale(0, max((one.start + measured(one, result) for one in series), default=1.0))
 
 
 def measured(interval: Interval, result: Result) -> float:
@@ -79,7 +91,7 @@ def _rates(result: Result, series: Sequence[Interval], across: Scale) -> Chart:
         y_ticks=ticks(up, marks, lambda rate: show_throughput(rate) if rate else "0"),
         curves=curves,
         phases=_phases(result, across),
-        spots=_spots(result, series, across),
+        spots=_spots([_shown(one, result) for one in series], series, result, across),
         note=_length(series),
     )
 
@@ -102,9 +114,46 @@ def _times(result: Result, series: Sequence[Interval], across: Scale) -> Chart |
         y_ticks=ticks(up, marks, lambda span: show_time(span) if span else "0"),
         curves=curves,
         phases=_phases(result, across),
-        spots=_spots(result, series, across),
+        spots=_spots([_shown(one, result) for one in series], series, result, across),
         note="logarithmic scale" if up.is_log else "",
     )
+
+
+def by_endpoint(result: Result) -> list[Chart]:
+    """Whose replies were slow, and when: the p99 of the endpoints that have the highest; nothing of only one."""
+    series = _series(result)
+    across = _across(result, series)
+    answered = [row for row in result.endpoints if _finite(row.response_time.p99) is not None]
+    slowest = sorted(answered, key=lambda row: -row.p99)[: len(_INKS)]
+    by_name = [{row.name: _finite(row.response_time.p99) for row in one.endpoints} for one in series]
+    points = {row.name: [found.get(row.name) for found in by_name] for row in slowest}
+    known = [span for found in points.values() for span in found if span is not None]
+    if len(result.endpoints) < 2 or not known:
+        return []
+    up, marks = time_scale(min(known), max(known))
+    left_out = len(answered) - len(slowest)
+    chart = Chart(
+        title="p99 of each endpoint" if not left_out else f"p99 of the {len(slowest)} slowest endpoints",
+        told=_told("p99 of the slowest endpoints", known, show_time),
+        across="time since the start",
+        x_ticks=ticks(across, spans(across.high), show_span),
+        y_ticks=ticks(up, marks, lambda span: show_time(span) if span else "0"),
+        curves=[
+            Curve(name=name, ink=ink, outline=steps(_pieces(series, found, result, across, up)))
+            for (name, found), ink in zip(points.items(), _INKS, strict=False)
+        ],
+        phases=_phases(result, across),
+        spots=_spots(
+            [f"{between(one)}: p99 {_listed(points, k)}" for k, one in enumerate(series)], series, result, across
+        ),
+        note="logarithmic scale" if up.is_log else "",
+    )
+    return [chart]
+
+
+def _listed(points: Mapping[str, Sequence[float | None]], k: int) -> str:
+    """What each curve is at a place."""
+    return ", ".join(f"{name[:_NAME]} {show_time(found[k])}" for name, found in points.items())
 
 
 def time_scale(low: float, high: float) -> tuple[Scale, list[float]]:
@@ -155,12 +204,10 @@ def _phases(result: Result, across: Scale) -> list[Band]:
     return [band for band in named if band.width > 0] if len(plans) > 1 else []
 
 
-def _spots(result: Result, series: Sequence[Interval], across: Scale) -> list[Band]:
+def _spots(texts: Sequence[str], series: Sequence[Interval], result: Result, across: Scale) -> list[Band]:
+    """A text for each interval, where it is."""
     places = [(across.place(one.start), across.place(one.start + measured(one, result))) for one in series]
-    return [
-        Band(start=start, width=end - start, text=_shown(one, result))
-        for one, (start, end) in zip(series, places, strict=True)
-    ]
+    return [Band(start=start, width=end - start, text=text) for text, (start, end) in zip(texts, places, strict=True)]
 
 
 def _shown(one: Interval, result: Result) -> str:

@@ -135,9 +135,9 @@ def result(
     return Result(**(values | changes))
 
 
-def interval(start: float, response: Times, *, failures: int = 0, length: float = 1.0) -> Interval:
+def interval(start: float, response: Times, *, failures: int = 0, length: float = 1.0, name: str = "total") -> Interval:
     """A slice of the series."""
-    total = IntervalRow(name="total", requests=response.count + failures, failures=failures, response_time=response)
+    total = IntervalRow(name=name, requests=response.count + failures, failures=failures, response_time=response)
     return Interval(start=start, length=length, total=total, endpoints=[])
 
 

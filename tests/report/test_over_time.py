@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from loadkit.judge.result import Interval, PhasePlan, Result
-from loadkit.report.over_time import over_time, rates
-from tests.report.builder import interval, result, row, skewed, times
+from loadkit.report.over_time import by_endpoint, over_time, rates
+from tests.report.builder import interval, replace, result, row, skewed, times
 
 FAST, SLOW = times((500, 400)), times((100_000, 2))
 
@@ -98,3 +98,19 @@ def test_phases_of_threads_ask_for_no_rate():
 
 def test_without_a_series_there_is_nothing_to_draw():
     assert over_time(ran([], 3)) == []
+
+
+def test_the_slowest_endpoints_have_a_curve_each():
+    rows = [row(f"GET /{k}", skewed(100 * (k + 1), 400)) for k in range(7)]
+    series = [
+        replace(interval(k, FAST), endpoints=[interval(k, one.response_time, name=one.name).total for one in rows[1:]])
+        for k in range(2)
+    ]
+
+    (chart,) = by_endpoint(result(rows, intervals=series, duration=2.0))
+
+    assert chart.title == "p99 of the 5 slowest endpoints"
+    assert [curve.name for curve in chart.curves] == ["GET /6", "GET /5", "GET /4", "GET /3", "GET /2"]
+    assert chart.spots[1].text.startswith("1s - 2s: p99 GET /6 ")
+    assert by_endpoint(result(rows[:1], intervals=series, duration=2.0)) == []
+    assert by_endpoint(result(rows, intervals=[interval(0, FAST)], duration=2.0)) == []
