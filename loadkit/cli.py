@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -116,6 +117,7 @@ def run(
     keep_going: Annotated[bool, typer.Option(help="Go on although the target cannot be reached.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Each endpoint once: are the scenarios sound?")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Store the result as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the report as a page, in one file.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no report; the exit code tells.")] = False,
 ) -> None:
     """Run scenarios and report what was found.
@@ -156,7 +158,7 @@ def run(
         scenarios = [_changed(scenario, changes, threshold, header) for scenario in _scenarios(targets)]
         if once:
             scenarios = [each_once(scenario) for scenario in scenarios]
-        code = _run_all(scenarios, output, quiet=quiet)
+        code = _run_all(scenarios, output, html, quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -179,6 +181,7 @@ def list_(targets: Targets) -> None:
 def report(
     files: Annotated[list[Path], typer.Argument(help="Stored results; several of one scenario are merged.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Store the merged result as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the report as a page, in one file.")] = None,
 ) -> None:
     """Make the report of stored results anew, merging those of the same scenario."""
     from loadkit.judge.merge import merge
@@ -186,13 +189,14 @@ def report(
     from loadkit.report.json import load
 
     by_name: dict[str, list[Result]] = {}
+    _check_apart(output, html, files)
     for file in files:
         if [other.resolve() for other in files].count(file.resolve()) > 1:
             raise UsageError(f"{file} is named more than once, and would be counted as often")
         for result in load(file):
             by_name.setdefault(result.scenario.name, []).append(result)
     merged = [merge(results) for results in by_name.values()]
-    faults = [_store(output, merged) if output else 0, *map(_print, merged)]
+    faults = [_store(output, merged) if output else 0, *map(_print, merged), _paint(html, merged) if html else 0]
     raise typer.Exit(max(faults) or _worst([EXIT_CODES[result.outcome] for result in merged]))
 
 
@@ -272,7 +276,15 @@ def _header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _run_all(scenarios: list[Scenario], output: Path | None, *, quiet: bool) -> int:
+def _check_apart(output: Path | None, html: Path | None, files: Sequence[Path] = ()) -> None:
+    """A page takes the place of no result."""
+    if html and output and html.resolve() == output.resolve():
+        raise UsageError(f"--output and --html both name {html}; give each a file of its own")
+    if html and html.resolve() in [file.resolve() for file in files]:
+        raise UsageError(f"--html would overwrite the result {html}; write it like --html report.html")
+
+
+def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, *, quiet: bool) -> int:
     from loadkit.jobs.interrupts import Interrupts
     from loadkit.jobs.run import run as run_one
     from loadkit.judge.verdict import EXIT_CODES
@@ -281,8 +293,10 @@ def _run_all(scenarios: list[Scenario], output: Path | None, *, quiet: bool) -> 
 
     if not scenarios:
         raise NothingToRun("there is nothing to run")
-    if output:
-        check_writable(output)
+    _check_apart(output, html)
+    for file in (output, html):
+        if file:
+            check_writable(file)
     results: list[Result] = []
     faults = [0]
     with Interrupts() as asked:
@@ -292,6 +306,7 @@ def _run_all(scenarios: list[Scenario], output: Path | None, *, quiet: bool) -> 
             # after each, for the next may be ended by force
             faults.append(_store(output, results) if output else 0)
             faults.append(0 if quiet else _print(results[-1]))
+            faults.append(_paint(html, results) if html else 0)
             if asked():
                 break
     if left := [scenario.name for scenario in scenarios[len(results) :]]:
@@ -305,10 +320,23 @@ def _worst(codes: list[int]) -> int:
 
 
 def _store(output: Path, results: list[Result]) -> int:
-    from loadkit.report.json import dump, write_text
+    from loadkit.report.json import dump
+
+    return _write(output, dump(results))
+
+
+def _paint(html: Path, results: list[Result]) -> int:
+    from loadkit.report.html import html_report
+
+    return _write(html, html_report(results))
+
+
+def _write(path: Path, text: str) -> int:
+    """Write a file; 3 if the disk cannot take it, which costs nothing else."""
+    from loadkit.report.json import write_text
 
     try:
-        write_text(output, dump(results))
+        write_text(path, text)
     except OutputError as error:
         _complain(error)
         return error.exit_code

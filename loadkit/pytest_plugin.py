@@ -43,12 +43,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add = group.addoption
     add("--load-duration", metavar="TIME", help="Let every load test measure for so long, whatever it says: 1s.")
     add("--load-json", metavar="DIR", help="Store the result of each load test in a file of this folder.")
+    add("--load-html", metavar="FILE", help="Write one page of all load tests of the session, in one file.")
     add("--load-save", metavar="NAME", help="Keep the results as the baseline of this name.")
     add("--load-compare", metavar="NAME", help="Show the results beside the baseline of this name.")
     add("--load-only", action="store_true", help="Run load tests and nothing else.")
     add("--no-load", action="store_true", help="Skip load tests.")
     parser.addini("load_duration", "What --load-duration says if it is not given.", default="")
     parser.addini("load_json", "What --load-json says if it is not given; relative to the rootdir.", default="")
+    parser.addini("load_html", "What --load-html says if it is not given; relative to the rootdir.", default="")
     parser.addini("load_baselines", "The folder of baselines, relative to the rootdir.", default=".loadkit")
     parser.addini("load_files", "Files whose scenarios are tests.", type="args", default=["scenario_*.py"])
     parser.addini("load_server", "What the fixture load_server starts: a command, or package.module:app.", type="args")
@@ -64,7 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if config.getoption("load_only") and config.getoption("no_load"):
         raise pytest.UsageError("--load-only and --no-load leave nothing to run; give one of them")
-    if any(config.getoption(name) for name in ("load_duration", "load_json", "load_save", "load_compare")):
+    if any(config.getoption(name) for name in ("load_duration", "load_json", "load_html", "load_save", "load_compare")):
         _session(config)
     if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Controller(config), "loadkit-controller")
@@ -258,7 +260,7 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Save the baseline; what could not be written fails the session."""
+    """Save the baseline and write the page; what could not be written fails the session."""
     if not (found := session.config.stash.get(_SESSION, None)):
         return
     found.finish()
@@ -301,10 +303,14 @@ class _Controller:
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self) -> None:
         """Take what workers left that a Ctrl-C kept from making reports."""
+        self._take_left()
+
+    def _take_left(self) -> None:
         if self._shared and any(self._shared.glob("*.json")):
             _session(self._config).take_left(self._shared)
 
     def pytest_unconfigure(self) -> None:
-        """Leave no folder behind."""
+        """Leave no folder behind, and no result in it: without a terminal there was no summary."""
+        self._take_left()
         if self._shared:
             shutil.rmtree(self._shared, ignore_errors=True)

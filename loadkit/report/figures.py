@@ -15,14 +15,14 @@ MAX_ROWS = 40
 _Figure = tuple[str, Callable[[Times], float | None], int]
 
 # title, figure, and how soon its column goes on narrow paper
-_OF_ROWS: tuple[_Figure, ...] = (
+OF_ROWS: tuple[_Figure, ...] = (
     ("p50", lambda times: times.p50, 0),
     ("p90", lambda times: times.p90, 3),
     ("p99", lambda times: times.p99, 0),
     ("p99.9", lambda times: times.p99_9, 2),
     ("max", lambda times: times.max, 1),
 )
-_OF_TIMES: tuple[_Figure, ...] = (
+OF_TIMES: tuple[_Figure, ...] = (
     ("min", lambda times: times.min, 4),
     ("mean", lambda times: times.mean, 2),
     ("p50", lambda times: times.p50, 0),
@@ -39,7 +39,7 @@ def endpoints(paper: Paper, result: Result) -> list[str]:
     """A row an endpoint and the total; of very many endpoints those with the highest p99."""
     if result.timings and not result.endpoints:
         return []
-    rows = _slowest(result.endpoints)
+    rows = slowest(result.endpoints)
     # with one endpoint the total would say the same again
     has_total = [row.requests for row in result.endpoints] != [result.total.requests]
     shown = [*rows, result.total] if has_total else rows
@@ -78,6 +78,14 @@ def phases(paper: Paper, parts: Sequence[Phase]) -> list[str]:
 
 def times(paper: Paper, total: Row) -> list[str]:
     """A row a kind of time: response and service time, then what is the generator's own."""
+    measured = measured_times(total)
+    if not measured:
+        return []
+    return table(paper, "time", list(measured), _columns(OF_TIMES, list(measured.values())))
+
+
+def measured_times(total: Row) -> dict[str, Times]:
+    """The kinds of time of which there are any."""
     kinds = {
         "response time": total.response_time,
         "service time": total.service_time,
@@ -85,10 +93,7 @@ def times(paper: Paper, total: Row) -> list[str]:
         "pickup": total.pickup,
         "failure time": total.failure_time,
     }
-    measured = {name: kind for name, kind in kinds.items() if kind.count}
-    if not measured:
-        return []
-    return table(paper, "time", list(measured), _columns(_OF_TIMES, list(measured.values())))
+    return {name: kind for name, kind in kinds.items() if kind.count}
 
 
 def show_time(span: float | None) -> str:
@@ -116,13 +121,13 @@ def _rows(
     counted: str = "requests",
 ) -> list[str]:
     failures = [sum(row.failures.values()) for row in rows]
-    percents = [Column(title="%", cells=[_error_percent(row) for row in rows], spare=5, alarm="red")]
+    percents = [Column(title="%", cells=[error_percent(row) for row in rows], spare=5, alarm="red")]
     columns = [
         Column(title=counted, cells=[f"{row.requests:,}" for row in rows]),
         Column(title="throughput", cells=[show_throughput(row.throughput) for row in rows], spare=4),
         Column(title="errors", cells=[f"{count:,}" for count in failures], alarm="red"),
         *(percents if any(failures) else ()),
-        *_columns(_OF_ROWS, [row.response_time for row in rows]),
+        *_columns(OF_ROWS, [row.response_time for row in rows]),
     ]
     return table(paper, title, names, columns, total=total)
 
@@ -134,11 +139,13 @@ def _columns(figures: Iterable[_Figure], rows: Sequence[Times]) -> list[Column]:
     ]
 
 
-def _error_percent(row: Row | Timing) -> str:
+def error_percent(row: Row | Timing) -> str:
+    """The share of failures in percent, without the sign; nothing where there are none."""
     return show_share(row.error_rate).removesuffix(" %") if row.failures else ""
 
 
-def _slowest(rows: list[Row]) -> list[Row]:
+def slowest(rows: list[Row]) -> list[Row]:
+    """All rows, or of very many those with the highest p99."""
     if len(rows) <= MAX_ROWS:
         return rows
     # a row without one good reply has no p99, and is the first to be looked at

@@ -38,7 +38,7 @@ def _replies(paper: Paper, total: Row, code: int, room: int) -> str:
 
 def failures(paper: Paper, result: Result) -> list[str]:
     """The reasons for failures, the most frequent first: how often, where, since when, and the message."""
-    found = [*_with_rest(result.total), *(example for one in result.timings for example in one.examples)]
+    found = [*with_rest(result.total), *(example for one in result.timings for example in one.examples)]
     if not found:
         return []
     examples = sorted(found, key=lambda example: -example.count)
@@ -51,7 +51,7 @@ def failures(paper: Paper, result: Result) -> list[str]:
     return [*lines, f"  {more:,} more in the JSON"] if more > 0 else lines
 
 
-def _with_rest(total: Row) -> Iterator[FailureExample]:
+def with_rest(total: Row) -> Iterator[FailureExample]:
     """The examples, and for each kind what no example was kept of: the counts add up to the failures."""
     yield from total.examples
     for kind, count in total.failures.items():
@@ -63,19 +63,21 @@ def _with_rest(total: Row) -> Iterator[FailureExample]:
 def _failure(paper: Paper, result: Result, example: FailureExample, first: str) -> list[str]:
     margin = " " * cells(first)
     lines: list[str] = []
-    for text in _shortened(visible_lines(example.message.strip("\n"))):
+    for text in shortened(visible_lines(example.message.strip("\n"))):
         indent = " " * min(len(text) - len(text.lstrip()), paper.width // 4)
         head = margin if lines else first
         lines += paper.wrap(paper.foreign(text.strip()), first=head + indent, margin=margin + indent)
-    return _beside(paper, lines, _where(paper, result, example), margin)
+    return _beside(paper, lines, where(paper, result, example), margin)
 
 
-def _shortened(lines: list[str]) -> list[str]:
+def shortened(lines: list[str]) -> list[str]:
+    """The first lines of a message, and how many more there are."""
     more = len(lines) - MAX_LINES
     return [*lines[:MAX_LINES], f"... {more:,} more lines in the JSON"] if more > 1 else lines
 
 
-def _where(paper: Paper, result: Result, example: FailureExample) -> str:
+def where(paper: Paper, result: Result, example: FailureExample) -> str:
+    """Which rows it belongs to and when it was first met."""
     reason = (example.kind, example.message)
     rows: list[Row | Timing] = [*result.endpoints, *result.timings]
     names = [row.name for row in rows if reason in [(other.kind, other.message) for other in row.examples]]
@@ -100,10 +102,10 @@ def thresholds(paper: Paper, verdicts: Sequence[Verdict]) -> list[str]:
     """A line a threshold: met or not, its value, and by how much."""
     if not verdicts:
         return []
-    texts = [paper.cut(paper.foreign(_text(verdict)), paper.width // 2) for verdict in verdicts]
+    texts = [paper.cut(paper.foreign(text_of(verdict)), paper.width // 2) for verdict in verdicts]
     values = [paper.foreign(verdict.shown) for verdict in verdicts]
     room, most = max(map(cells, texts)), max(map(cells, values))
-    margins = [_margin(verdict) for verdict in verdicts]
+    margins = [margin_of(verdict) for verdict in verdicts]
     has_room = room + most + max(map(len, margins)) + (11 if paper.ascii else 8) <= paper.width
     lines = [
         f"  {_tick(paper, verdict)} {left(text, room)}  {right(value, most)}  {margin * has_room}".rstrip()
@@ -112,7 +114,8 @@ def thresholds(paper: Paper, verdicts: Sequence[Verdict]) -> list[str]:
     return [paper.paint("thresholds", "bold"), *lines]
 
 
-def _text(verdict: Verdict) -> str:
+def text_of(verdict: Verdict) -> str:
+    """A threshold as it was written, or that nobody wrote it."""
     return f"{verdict.threshold} (implied)" if verdict.implied else verdict.threshold
 
 
@@ -121,7 +124,8 @@ def _tick(paper: Paper, verdict: Verdict) -> str:
     return paper.paint(tick, "green") if verdict.passed else paper.paint(cross, "red")
 
 
-def _margin(verdict: Verdict) -> str:
+def margin_of(verdict: Verdict) -> str:
+    """By how much a threshold was met or missed."""
     limit = _limit(verdict.threshold)
     if verdict.value is None or not limit or not math.isfinite(verdict.value):
         return ""

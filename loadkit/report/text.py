@@ -62,8 +62,8 @@ def _headline(paper: Paper, result: Result) -> list[str]:
     lines = [paper.paint(f"{rule * 2} {name} {rule * (paper.width - cells(name) - 4)}", "bold")]
     if result.scenario.description:
         lines += paper.wrap(paper.foreign(result.scenario.description.strip()), first="  ", margin="  ")
-    load = f"{asked(result.scenario)}, over {result.environment.transport}; started {_when(result.started_at)}"
-    for facts in (load, _target(result.scenario)):
+    load = f"{asked(result.scenario)}, over {result.environment.transport}; started {when(result.started_at)}"
+    for facts in (load, target(result.scenario)):
         lines += paper.wrap(paper.foreign(facts), first="  ", margin="  ") if facts else []
     return lines
 
@@ -114,29 +114,32 @@ def _phases(scenario: ScenarioInfo) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _target(scenario: ScenarioInfo) -> str:
+def target(scenario: ScenarioInfo) -> str:
+    """Where the requests went, and how far that was trusted."""
     # without a base URL each endpoint has its own, in its name
     parts = (scenario.base_url, "" if scenario.verify else "certificates not verified")
     return ", ".join(part for part in parts if part)
 
 
-def _when(started_at: str) -> str:
+def when(started_at: str) -> str:
+    """When a run started, in UTC."""
     try:
-        when = datetime.fromisoformat(started_at)
+        at = datetime.fromisoformat(started_at)
     except ValueError:
         return started_at
     # a time without a zone is UTC by contract
-    utc = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    utc = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     return f"{utc:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _outcome(paper: Paper, result: Result) -> list[str]:
-    word, text, ink = _verdict(result)
+    word, text, ink = came_out(result)
     first, *others = paper.wrap(f"{word}{text}", margin="  ")
     return [paper.paint(paper.paint(word, ink), "bold") + first[len(word) :], *others]
 
 
-def _verdict(result: Result) -> tuple[str, str, Ink]:
+def came_out(result: Result) -> tuple[str, str, Ink]:
+    """What a run came to: a word, the rest of the sentence, and its colour."""
     limits = [verdict for verdict in result.thresholds if not verdict.implied]
     missed, all_of_them = sum(not verdict.passed for verdict in limits), len(limits)
     of_them = f"{missed} of {all_of_them} thresholds" if all_of_them > 1 else "its only threshold"
@@ -160,10 +163,12 @@ def _failed(result: Result) -> str:
 
 
 def _belief(paper: Paper, result: Result) -> list[str]:
+    return findings.verdict(paper, result) if is_believable(result) else []
+
+
+def is_believable(result: Result) -> bool:
     """Nothing is to be believed or doubted where nothing came back."""
-    if not result.total.response_time.count and result.verdict == "clean":
-        return []
-    return findings.verdict(paper, result)
+    return bool(result.total.response_time.count) or result.verdict != "clean"
 
 
 def _each(count: int) -> str:
@@ -171,8 +176,13 @@ def _each(count: int) -> str:
 
 
 def _definition(paper: Paper, result: Result) -> list[str]:
+    return (
+        [paper.paint(line, "dim") for line in paper.wrap(paper.foreign(text))] if (text := definition(result)) else []
+    )
+
+
+def definition(result: Result) -> str:
     """What the figures mean: in each tool "response time" is something else."""
     if not result.total.response_time.count:
-        return []
-    text = f"{_TIMES}; {_CLOCKS[clock]}." if (clock := result.environment.clock) in _CLOCKS else f"{_TIMES}."
-    return [paper.paint(line, "dim") for line in paper.wrap(paper.foreign(text))]
+        return ""
+    return f"{_TIMES}; {_CLOCKS[clock]}." if (clock := result.environment.clock) in _CLOCKS else f"{_TIMES}."

@@ -18,14 +18,15 @@ _Line = tuple[str, str, Ink]
 def totals(paper: Paper, result: Result) -> list[str]:
     """A line each: what came back, how fast, what failed, what it took."""
     lines: list[str] = []
-    for label, text, ink in _lines(paper, result):
+    for label, text, ink in facts(paper, result):
         margin = " " * (_ROOM + 4)
         wrapped = paper.wrap(text, first=f"  {label:{_ROOM}}  ", margin=margin)
         lines += [line[: len(margin)] + paper.paint(line[len(margin) :], ink) for line in wrapped]
     return lines
 
 
-def _lines(paper: Paper, result: Result) -> Iterator[_Line]:
+def facts(paper: Paper, result: Result) -> Iterator[_Line]:
+    """What is told of a run as a whole: a label, a text and its colour each."""
     total, failed = result.total, sum(result.total.failures.values())
     yield "requests", f"{total.requests:,} in {show_time(result.duration)}", ""
     yield "throughput", f"{show_throughput(total.throughput)} of good replies", ""

@@ -1,6 +1,6 @@
 #!/bin/sh
 # A performance check as a job of any CI. It runs the load tests one after the other, with nothing beside them, and
-# leaves in a folder what the CI should keep: a result for each test, and JUnit XML.
+# leaves in a folder what the CI should keep: a result for each test, one page of all, and JUnit XML.
 #
 #   scenarios/ci/load.sh [FOLDER] [pytest's arguments]
 #
@@ -10,4 +10,5 @@ folder=${1:-load-results}
 [ $# -eq 0 ] || shift
 mkdir -p "$folder"
 exec python -m pytest scenarios/test_shop.py --load-only -v \
-    --load-duration "${LOAD_DURATION:-10s}" --load-json "$folder" --junit-xml "$folder/junit.xml" "$@"
+    --load-duration "${LOAD_DURATION:-10s}" --load-json "$folder" --load-html "$folder/load.html" \
+    --junit-xml "$folder/junit.xml" "$@"

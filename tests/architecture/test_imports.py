@@ -100,7 +100,19 @@ def fresh(code: str) -> list[str]:
     return done.stdout.split()
 
 
-HEAVY = ("requests", "pytest", "_pytest", "typer", "rich", "msgspec", "httptools", "ssl", "hdrh")
+HEAVY = (
+    "requests",
+    "pytest",
+    "_pytest",
+    "typer",
+    "rich",
+    "msgspec",
+    "httptools",
+    "ssl",
+    "hdrh",
+    "jinja2",
+    "markupsafe",
+)
 
 
 @pytest.mark.parametrize("statement", ["import loadkit", "from loadkit import Endpoint, Scenario"])

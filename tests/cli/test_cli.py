@@ -115,6 +115,54 @@ def test_results_are_reported_again_and_merged(demo: Demo, tmp_path: Path):
     assert "200" in done.stdout
 
 
+def test_a_page_is_written_by_a_run_and_again_of_what_it_stored(file: Path, tmp_path: Path):
+    stored, page, again = (tmp_path / name for name in ("all.json", "run.html", "again.html"))
+
+    done = loadkit("run", str(file), "-q", "-o", str(stored), "--html", str(page))
+    loadkit("report", str(stored), "--html", str(again))
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "<title>3 results - loadkit</title>" in page.read_text(encoding="utf-8")
+    assert again.read_bytes() == page.read_bytes()
+
+
+def test_a_page_of_parts_is_one_of_the_whole(demo: Demo, tmp_path: Path):
+    parts = [str(tmp_path / f"part{k}.json") for k in range(2)]
+    for part in parts:
+        loadkit("run", demo.url, "-n", "100", "-q", "-o", part)
+
+    done = loadkit("report", *parts, "--html", str(tmp_path / "whole.html"))
+
+    assert done.returncode == 0
+    assert "0 of 200</dd>" in (tmp_path / "whole.html").read_text(encoding="utf-8")
+
+
+def test_a_page_takes_the_place_of_no_result(demo: Demo, tmp_path: Path):
+    part = tmp_path / "part.json"
+    loadkit("run", demo.url, "-n", "20", "-q", "-o", str(part))
+    before = part.read_bytes()
+
+    done = loadkit("report", str(part), "--html", str(tmp_path / "." / "part.json"))
+
+    assert done.returncode == 4
+    assert done.stderr.startswith("loadkit: --html would overwrite the result ")
+    assert part.read_bytes() == before
+
+
+def test_a_page_that_cannot_be_written_costs_the_page_alone(demo: Demo, tmp_path: Path):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    output = tmp_path / "out.json"
+
+    done = loadkit("run", demo.url, "-n", "50", "-o", str(output), "--html", "/dev/full")
+
+    assert done.returncode == 3
+    assert "PASSED" in done.stdout
+    assert "loadkit: cannot write /dev/full: no space left on device" in done.stderr
+    assert json.loads(output.read_text())["total"]["requests"] == 50
+
+
 def test_list_names_scenarios_and_endpoints(file: Path):
     done = loadkit("list", str(file))
 
@@ -142,6 +190,8 @@ MISTAKES: list[tuple[Sequence[str], int, str]] = [
     (["run", "{file}", "-t", "p99 < fast"], 4, "loadkit: cannot read the threshold 'p99 < fast'; write it like"),
     (["run", "{file}", "-H", "Accept"], 4, "loadkit: cannot read the header 'Accept'; write it like"),
     (["run", "{file}", "-o", "/nowhere/x.json"], 4, "loadkit: cannot write /nowhere/x.json: no such file or directory"),
+    (["run", "{file}", "--html", "/nowhere/x"], 4, "loadkit: cannot write /nowhere/x: no such file or directory"),
+    (["run", "{file}", "-o", "x", "--html", "./x"], 4, "loadkit: --output and --html both name x; give each a file"),
     (["run", "{file}", "--transport", "pigeon"], 4, "loadkit: there is no transport 'pigeon'; use one of sockets"),
     (["run", "http://no-such-host.invalid/"], 4, "loadkit: cannot resolve the host 'no-such-host.invalid'"),
     (["run", "{empty}"], 5, "loadkit: there is no scenario in {empty}"),

@@ -175,7 +175,11 @@ def test_everything_works_beside_everything(python: Path, project: Path):
 def test_under_xdist_one_load_test_runs_at_a_time_and_the_controller_has_all_results(
     python: Path, project: Path, mode: str
 ):
-    done = run(python, project, "-n", "2", "--dist", mode, "--load-json", "out", "--load-save", "x", "-v")
+    page = project / "load.html"
+    done = run(
+        *(python, project, "-n", "2", "--dist", mode),
+        *("--load-json", "out", "--load-html", page.name, "--load-save", "x", "-v"),
+    )
 
     assert re.search(r"1 failed, 10 passed in", done.stdout), done.stdout
     results = [load(path)[0] for path in (project / "out").iterdir()]
@@ -188,6 +192,7 @@ def test_under_xdist_one_load_test_runs_at_a_time_and_the_controller_has_all_res
     assert all("neighbours" in [caveat.code for caveat in one.caveats] for one in results)
     assert not any(one.verdict == "clean" for one in results)
     assert "saved as the baseline x" in done.stdout
+    assert page.read_text(encoding="utf-8").count("<article ") == 10
     assert "@load" not in (project / ".loadkit" / "x.json").read_text()
     assert not list((project / "tmp").glob("loadkit-*")), "nothing is left behind"
 
@@ -201,7 +206,7 @@ def test_coverage_is_a_reason_to_doubt(python: Path, project: Path):
 
 def test_ctrl_c_under_xdist_shows_what_a_worker_has_measured(python: Path, project: Path, demo: Demo):
     (project / "test_forever.py").write_text(FOREVER.format(url=demo.url))
-    command = [str(python), "-m", "pytest", "test_forever.py", "-n", "2"]
+    command = [str(python), "-m", "pytest", "test_forever.py", "-n", "2", "--load-html", "load.html"]
     before = served(demo)
     with subprocess.Popen(
         command,
@@ -220,6 +225,7 @@ def test_ctrl_c_under_xdist_shows_what_a_worker_has_measured(python: Path, proje
 
     assert child.returncode == pytest.ExitCode.INTERRUPTED, output
     assert re.search(r"^INTERRUPTED after ", output, re.MULTILINE), output
+    assert ">INTERRUPTED</strong>" in (project / "load.html").read_text(encoding="utf-8")
     assert not list((project / "tmp").glob("loadkit-*"))
 
 

@@ -124,6 +124,8 @@ def test_long(load):
         (["--load-save", "/etc/x"], "a baseline has a name like 'main' or 'v1.2', not '/etc/x'"),
         (["--load-json", "/proc/nowhere"], "cannot make the folder /proc/nowhere: "),
         (["--load-json", "test_it.py"], "cannot make the folder "),
+        (["--load-html", "."], "cannot write "),
+        (["--load-html", "test_it.py/page.html"], "cannot make the folder "),
     ],
 )
 def test_an_option_that_cannot_be_followed_is_told_before_anything_runs(run: Run, arguments: list[str], message: str):
@@ -164,6 +166,51 @@ def test_a_result_that_cannot_be_written_is_told_and_fails_the_session(run: Run,
     done.assert_outcomes(passed=4)
     assert int(done.ret) == 3
     done.stdout.fnmatch_lines(["  test_it.py::test_z *", "loadkit: cannot write *out*"])
+
+
+# -- the page
+
+
+@pytest.mark.parametrize("said", ["option", "setting"])
+def test_load_html_is_one_page_of_all_load_tests(run: Run, pytester: pytest.Pytester, said: str):
+    add(pytester, "\n@pytest.mark.parametrize('k', ['<b>'])\ndef test_two(load, k):\n    load(shop)\n    load(shop)\n")
+    if said == "setting":
+        pytester.makepyprojecttoml('[tool.pytest]\nload_html = "out/load.html"')
+
+    done = run(*["--load-html", "out/load.html"] * (said == "option"))
+
+    done.assert_outcomes(passed=3)
+    done.stdout.fnmatch_lines([f"one page of all: {pytester.path / 'out' / 'load.html'}"])
+    page = (pytester.path / "out" / "load.html").read_text(encoding="utf-8")
+    for title in ("test_it.py::test_load", "test_it.py::test_two[&lt;b&gt;]", "test_it.py::test_two[&lt;b&gt;] #2"):
+        assert f"<bdi>{title}</bdi></h2>" in page
+
+
+def test_without_a_terminal_there_is_a_page_all_the_same(run: Run, pytester: pytest.Pytester):
+    assert run("-p", "no:terminal", "--load-html", "load.html").ret == pytest.ExitCode.OK
+
+    assert "<bdi>test_it.py::test_load</bdi></h1>" in (pytester.path / "load.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("arguments", [["--no-load"], ["-k", "plain"], ["--collect-only"]], ids=" ".join)
+def test_a_session_that_measured_nothing_leaves_the_last_page(
+    run: Run, pytester: pytest.Pytester, arguments: list[str]
+):
+    (pytester.path / "load.html").write_text("of yesterday")
+
+    run("--load-html", "load.html", *arguments)
+
+    assert (pytester.path / "load.html").read_text() == "of yesterday"
+
+
+def test_a_page_that_cannot_be_written_is_told_and_fails_the_session(run: Run, pytester: pytest.Pytester):
+    add(pytester, "\ndef test_vandal():\n    import os; os.mkdir('load.html')\n")
+
+    done = run("--load-html", "load.html")
+
+    done.assert_outcomes(passed=3)
+    assert int(done.ret) == 3
+    done.stdout.fnmatch_lines(["  test_it.py::test_load *", "loadkit: cannot write *load.html: is a directory"])
 
 
 # -- baselines

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from hdrh.histogram import HdrHistogram
 
-from loadkit.judge.result import Environment, FailureExample, Result, Row, ScenarioInfo, Times
+from loadkit.judge.result import Environment, FailureExample, Interval, IntervalRow, Result, Row, ScenarioInfo, Times
 
 HOUR = 3_600_000_000_000
 
@@ -133,6 +133,12 @@ def result(
         "endpoints": list(endpoints),
     }
     return Result(**(values | changes))
+
+
+def interval(start: float, response: Times, *, failures: int = 0, length: float = 1.0, name: str = "total") -> Interval:
+    """A slice of the series."""
+    total = IntervalRow(name=name, requests=response.count + failures, failures=failures, response_time=response)
+    return Interval(start=start, length=length, total=total, endpoints=[])
 
 
 def example(kind: str, message: str, count: int = 1, first_at: float = 12.4) -> FailureExample:

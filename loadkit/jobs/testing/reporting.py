@@ -72,6 +72,8 @@ def _lines(session: LoadSession) -> Iterator[str]:
     if session.baseline:
         yield f"\nbeside the baseline {session.compare}:"
         yield from comparison(paper, runs, session.baseline, Machine.here())
+    if session.html and not session.faults:
+        yield f"\none page of all: {paper.foreign(str(session.html))}"
     if session.save and not session.faults:
         yield f"saved as the baseline {session.save}"
 

@@ -41,6 +41,7 @@ class LoadSession:
         """What could not be written."""
         self.duration: float | None = None
         self.json_folder: Path | None = None
+        self.html: Path | None = None
         self.save: str = config.getoption("load_save") or ""
         self.compare: str = config.getoption("load_compare") or ""
         self.baseline: Baseline | None = None
@@ -58,7 +59,13 @@ class LoadSession:
         elif said := setting("load_json"):
             self.json_folder = self.config.rootpath / said
         if self.json_folder:
-            _make(self.json_folder)
+            _make(self.json_folder, "result.json")
+        if said := option("load_html"):
+            self.html = self.config.invocation_params.dir / said
+        elif said := setting("load_html"):
+            self.html = self.config.rootpath / said
+        if self.html and not self.is_worker:
+            _make(self.html.parent, self.html.name)
         if self.compare:
             self.baseline = read_baseline(self.folder, self.compare)
         if self.save:
@@ -121,9 +128,24 @@ class LoadSession:
                 if run not in self.runs:
                     self.untold.append(run)
                     self.keep(run)
+            file.unlink()
+        self._paint()
 
     def finish(self) -> None:
-        """Save the baseline, if one is asked for. What was interrupted is not in it."""
+        """Write the page and save the baseline, as far as they are asked for and something was measured."""
+        self._paint()
+        self._save()
+
+    def _paint(self) -> None:
+        """One page of all runs, the interrupted ones too; again when more have come."""
+        if self.html and self.runs and not self.is_worker:
+            from loadkit.report.html import html_report
+
+            titles = [run.title for run in self.runs]
+            self._write(self.html, lambda: html_report([run.result for run in self.runs], titles))
+
+    def _save(self) -> None:
+        """What was interrupted is in no baseline."""
         whole = [run for run in self.runs if run.result.outcome != "interrupted"]
         if not self.save or not whole or self.is_worker:
             return
@@ -146,12 +168,13 @@ class LoadSession:
             self.faults.append(f"cannot write {path}: {(error.strerror or str(error)).lower()}")
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path, file: str) -> None:
+    """Make a folder in which that file can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot make the folder {folder}: {(error.strerror or str(error)).lower()}") from None
-    check_writable(folder / "result.json")
+    check_writable(folder / file)
 
 
 def _node_id(item: pytest.Item) -> str:

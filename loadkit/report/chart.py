@@ -1,0 +1,156 @@
+"""Charts as geometry: scales, ticks and outlines, which the page's template writes down as SVG.
+
+Places along an axis are per cent of the drawing, so that a chart fills whatever width a page has and its letters keep
+their size; there is no text in here that a template does not escape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Ink = Literal["good", "bad", "asked", "first", "second", "third", "fourth", "fifth"]
+
+_NICE_SPANS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """From values to per cent of an axis, even or logarithmic."""
+
+    low: float
+    high: float
+    is_log: bool = False
+
+    def place(self, value: float) -> float:
+        """Where a value is: 0 at the low end, 100 at the high one, never beyond them."""
+        low, high, value = (math.log(one) if self.is_log else one for one in (self.low, self.high, self._within(value)))
+        return 100 * (value - low) / (high - low)
+
+    def _within(self, value: float) -> float:
+        return min(max(value, self.low), self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A mark on an axis."""
+
+    place: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """A line of a chart: `outline` is an SVG path in a square of 1000, `area` one that is closed to be filled."""
+
+    name: str
+    ink: Ink
+    outline: str
+    area: str = ""
+    is_dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """A stretch of the x axis with a name: a phase, or what an interval shows when it is pointed at."""
+
+    start: float
+    width: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """All that a template needs to draw a chart, and a sentence for those who cannot see it."""
+
+    title: str
+    told: str
+    across: str
+    """What the x axis shows."""
+    x_ticks: Sequence[Tick]
+    y_ticks: Sequence[Tick]
+    curves: Sequence[Curve]
+    phases: Sequence[Band] = ()
+    spots: Sequence[Band] = ()
+    """Invisible, with the figures of a place."""
+    note: str = ""
+
+
+def even(top: float, *, most: int = 5) -> tuple[Scale, list[float]]:
+    """A scale from 0 that ends at a round number, and its round steps."""
+    top = top if 0 < top < math.inf else 1.0
+    step = 10.0 ** math.floor(math.log10(top / most))
+    step *= next(factor for factor in (1, 2, 5, 10) if top / (step * factor) <= most)
+    count = math.ceil(round(top / step, 9))
+    return Scale(0, step * count), [step * k for k in range(count + 1)]
+
+
+def logarithmic(low: float, high: float, *, most: int = 9) -> tuple[Scale, list[float]]:
+    """A scale that ends at 1, 2 or 5 times a power of ten; its marks are those, or the powers where there are many."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    fine = [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5)]
+    start = max(mark for mark in fine if mark <= low * (1 + 1e-9))
+    end = min(mark for mark in [*fine, 10.0 ** (last + 1)] if mark >= high * (1 - 1e-9) and mark > start)
+    marks = [mark for mark in fine if start <= mark <= end]
+    if len(marks) > most:
+        marks = [mark for k, mark in enumerate(fine) if k % 3 == 0 and start <= mark <= end]
+    return Scale(start, end, is_log=True), marks
+
+
+def spans(length: float, *, most: int = 6) -> list[float]:
+    """Round times from 0 to a length in seconds, not more than `most` of them and the first."""
+    tenths = next((step for step in (0.001, 0.01, 0.1, 0.2, 0.5) if length / step <= most), None)
+    step = tenths or next((step for step in _NICE_SPANS if length / step <= most), length / most)
+    return [step * k for k in range(int(length / step + 1e-9) + 1)]
+
+
+def ticks(scale: Scale, marks: Iterable[float], show: Callable[[float], str]) -> list[Tick]:
+    """Marks with their places and labels."""
+    return [Tick(scale.place(mark), show(mark)) for mark in marks]
+
+
+Piece = tuple[float, float, float | None]
+"""A stretch of a curve that is level: from, to, and how high, per cent; None where nothing is known."""
+
+
+def steps(pieces: Iterable[Piece]) -> str:
+    """The outline of what is level within each piece, broken where nothing is known."""
+    return "".join(f"M{_across(run[0][0])} {_up(run[0][2])}{_level(run)}" for run in _runs(pieces))
+
+
+def filled(pieces: Iterable[Piece]) -> str:
+    """What lies below `steps`, closed."""
+    return "".join(f"M{_across(run[0][0])} 1000{_level(run)}V1000Z" for run in _runs(pieces))
+
+
+def _runs(pieces: Iterable[Piece]) -> list[list[tuple[float, float, float]]]:
+    """Known pieces that follow each other without a gap."""
+    runs: list[list[tuple[float, float, float]]] = []
+    for start, end, height in pieces:
+        if height is None:
+            continue
+        if not runs or runs[-1][-1][1] != start:
+            runs.append([])
+        runs[-1].append((start, end, height))
+    return runs
+
+
+def _level(run: Iterable[tuple[float, float, float]]) -> str:
+    return "".join(f"V{_up(height)}H{_across(end)}" for _, end, height in run)
+
+
+def line(points: Iterable[tuple[float, float]]) -> str:
+    """An outline through points, per cent."""
+    path = "L".join(f"{_across(x)} {_up(y)}" for x, y in points)
+    return f"M{path}h0" if path else ""
+
+
+def _across(place: float) -> str:
+    return f"{place * 10:.5g}"
+
+
+def _up(place: float) -> str:
+    # SVG counts from the top
+    return f"{1000 - place * 10:.5g}"

@@ -1,0 +1,260 @@
+"""Results as one HTML page that needs nothing else: no network, no other file, and no script for what it says.
+
+Everything that comes from a result is text to the page. Jinja escapes what each template is given, and before that
+`visible` turns what is no plain character into an escape; nothing in here marks such text as safe. The page's policy
+forbids whatever it does not bring along: its style and its script are allowed by their hashes, and nothing else is
+loaded, run, sent or framed. Names never become identifiers, attributes that do something, style or script.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from loadkit.judge.result import Caveat, Result
+from loadkit.report import grid
+from loadkit.report.chart import Chart
+from loadkit.report.escape import visible, visible_lines
+from loadkit.report.figures import show_share, show_throughput, show_time
+from loadkit.report.findings import margin_of, shortened, text_of, where, with_rest
+from loadkit.report.grid import Cell, Grid
+from loadkit.report.over_time import by_endpoint, over_time
+from loadkit.report.paper import Ink, Paper
+from loadkit.report.spread import spread
+from loadkit.report.text import asked, came_out, definition, is_believable, target, when
+from loadkit.report.totals import facts
+
+if TYPE_CHECKING:
+    import jinja2
+
+PAGE: Final = Path(__file__).parent / "page"
+
+LONGEST_NAME: Final = 240
+LONGEST_LINE: Final = 1_000
+
+MAX_FAILURES: Final = 50
+
+# wide enough never to wrap: the browser does that
+_PAPER: Final = Paper(width=LONGEST_LINE)
+
+_TONES: Final[dict[Ink, str]] = {"green": "good", "red": "bad", "yellow": "doubt"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A reason for failures as the page shows it."""
+
+    count: int
+    kind: str
+    lines: Sequence[str]
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A number in large letters, and what is to be known of it."""
+
+    name: str
+    value: str
+    note: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A result in the words, tables and charts of the page."""
+
+    title: str
+    about: Sequence[str]
+    word: str
+    outcome: str
+    tone: str
+    verdict: str
+    doubts: int
+    bound: str
+    figures: Sequence[Figure]
+    thresholds: Grid | None
+    caveats: Sequence[Caveat]
+    failures: Sequence[Failure]
+    more_failures: int
+    charts: Sequence[Chart]
+    tables: Sequence[Grid]
+    intervals: Grid | None
+    totals: Sequence[tuple[str, str, str]]
+    facts: Sequence[Grid]
+    definition: str
+
+
+def html_report(results: Sequence[Result], titles: Sequence[str] | None = None) -> str:
+    """One page of all results, in this order; the same results make the same page.
+
+    `titles` are what the results are called, the names of their scenarios if not said.
+    """
+    names = titles or [result.scenario.name for result in results]
+    views = [_view(result, name) for result, name in zip(results, names, strict=True)]
+    style, script = _read("style.css"), _read("script.js")
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return _template().render(
+        views=views, overview=_overview(results, names), policy=policy, style=style, script=script
+    )
+
+
+def _view(result: Result, title: str) -> View:
+    word, rest, ink = came_out(result)
+    failures, sure = _failures(result), grid.percentiles(result.total)
+    tables = (
+        grid.endpoints(result),
+        *grid.timings(result.timings),
+        grid.phases(result.phases),
+        sure,
+        grid.times(result.total),
+        grid.statuses(result.total),
+    )
+    return View(
+        title=title,
+        about=_about(result, title),
+        word=word,
+        outcome=rest.lstrip(": "),
+        tone=_TONES[ink],
+        verdict=result.verdict if is_believable(result) else "",
+        doubts=sum(reason.level != "note" for reason in result.caveats),
+        bound=result.bound,
+        figures=_figures(result, sure),
+        thresholds=_thresholds(result),
+        caveats=result.caveats,
+        failures=failures[:MAX_FAILURES],
+        more_failures=max(0, len(failures) - MAX_FAILURES),
+        charts=[*over_time(result), *spread(result.total), *by_endpoint(result)],
+        tables=[table for table in tables if table],
+        intervals=grid.intervals(result),
+        totals=[(name, text, _TONES.get(ink, "")) for name, text, ink in facts(_PAPER, result)],
+        facts=list(grid.facts(result)),
+        definition=definition(result),
+    )
+
+
+def _about(result: Result, title: str) -> list[str]:
+    """What was run, where it went, and when."""
+    scenario = result.scenario
+    lines = (
+        f"Scenario {scenario.name}" if title != scenario.name else "",
+        scenario.description.strip(),
+        f"{asked(scenario)}, over {result.environment.transport}; started {when(result.started_at)}",
+        target(scenario),
+    )
+    return [line for line in lines if line]
+
+
+def _figures(result: Result, sure: Grid | None) -> list[Figure]:
+    total, times = result.total, result.response_time
+    failed = sum(total.failures.values())
+    shown = [
+        Figure(name="throughput", value=show_throughput(total.throughput), note="good replies"),
+        Figure(
+            name="errors",
+            value=show_share(total.error_rate) if total.requests else "-",
+            note=f"{failed:,} of {total.requests:,}",
+            tone="bad" if failed else "",
+        ),
+    ]
+    rows = {row[0].text: row for row in sure.rows} if sure else {}
+    for name, span in (("p50", times.p50), ("p90", times.p90), ("p99", times.p99), ("p99.9", times.p99_9)):
+        note = f"95 %: {rows[name][2].text}" if name in rows else ""
+        shown.append(Figure(name=f"{name} response time", value=show_time(span), note=note))
+    return shown
+
+
+def _thresholds(result: Result) -> Grid | None:
+    rows = [
+        [
+            Cell(text_of(verdict)),
+            Cell("met" if verdict.passed else "missed", tone="good" if verdict.passed else "bad"),
+            Cell(verdict.shown, verdict.value),
+            Cell(margin_of(verdict)),
+        ]
+        for verdict in result.thresholds
+    ]
+    heads = ["threshold", "verdict", "value", "margin"]
+    return Grid(caption="Thresholds", heads=heads, rows=rows, words=1) if rows else None
+
+
+def _failures(result: Result) -> list[Failure]:
+    """The reasons for failures, the most frequent first."""
+    found = [*with_rest(result.total), *(example for one in result.timings for example in one.examples)]
+    return [
+        Failure(
+            count=example.count,
+            kind=example.kind,
+            lines=shortened(visible_lines(example.message.strip("\n"))),
+            where=where(_PAPER, result, example),
+        )
+        for example in sorted(found, key=lambda example: -example.count)
+    ]
+
+
+def _overview(results: Sequence[Result], names: Sequence[str]) -> Grid:
+    """A row a result."""
+    heads = ["result", "outcome", "figures", "requests", "throughput", "errors", "p50", "p90", "p99"]
+    return Grid(caption="All results", heads=heads, rows=list(map(_in_short, results, names)), words=2)
+
+
+def _in_short(result: Result, name: str) -> list[Cell]:
+    word, _, ink = came_out(result)
+    total, times = result.total, result.response_time
+    sound = {"clean": "", "doubtful": "doubt", "invalid": "bad"}[result.verdict]
+    return [
+        Cell(name),
+        Cell(word, tone=_TONES[ink]),  # type: ignore[arg-type]  # one of the three
+        Cell(result.verdict if is_believable(result) else "-", tone=sound),  # type: ignore[arg-type]
+        Cell(f"{total.requests:,}", total.requests),
+        Cell(show_throughput(total.throughput), total.throughput),
+        Cell(show_share(total.error_rate), total.error_rate, "bad" if total.failures else ""),
+        *(Cell(show_time(span), span) for span in (times.p50, times.p90, times.p99)),
+    ]
+
+
+# -- the template
+
+
+@cache
+def _template() -> jinja2.Template:
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True,
+        finalize=_harmless,
+        loader=jinja2.FileSystemLoader(PAGE),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["name"] = lambda text: _PAPER.cut(visible(text), LONGEST_NAME)
+    environment.filters["line"] = lambda text: _PAPER.cut(visible(text), LONGEST_LINE)
+    environment.filters["place"] = lambda number: f"{number:.5g}"
+    return environment.get_template("page.html")
+
+
+def _harmless(value: Any) -> Any:
+    """Whatever a template writes: controls, overrides and lone surrogates made visible, before it is escaped."""
+    return visible(value) if type(value) is str else value
+
+
+@cache
+def _read(name: str) -> Any:
+    """The page's own style and script; the one text that is not escaped."""
+    from markupsafe import Markup
+
+    return Markup((PAGE / name).read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
+
+
+def _hash(text: str) -> str:
+    """What a Content-Security-Policy names a text of the page by."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,0 +1,116 @@
+"""A run over time: rates of what was measured, phases where they were, nothing of what came after the stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loadkit.judge.result import Interval, PhasePlan, Result
+from loadkit.report.over_time import by_endpoint, over_time, rates
+from tests.report.builder import interval, replace, result, row, skewed, times
+
+FAST, SLOW = times((500, 400)), times((100_000, 2))
+
+
+def ran(series: list[Interval], duration: float, **scenario: Any) -> Result:
+    return result([row("GET /", skewed(500, 1200))], intervals=series, duration=duration, scenario=scenario)
+
+
+def test_rates_are_of_the_seconds_that_were_measured():
+    half = interval(2, times((500, 200)), failures=10)
+    run = ran([interval(0, FAST), interval(1, FAST), half], 2.5)
+
+    assert rates(run.intervals[0], run) == (400, 0)
+    assert rates(half, run) == (400, 20)
+
+
+@pytest.mark.parametrize("start", [3.0, 2.0])
+def test_what_came_after_the_stop_is_in_no_chart(start: float):
+    """A few slow replies there would bend both axes."""
+    kept = [interval(0, FAST), interval(1, FAST)]
+    run = ran([*kept, interval(start, SLOW)], 2.0002)
+
+    assert rates(run.intervals[-1], run) is None
+    assert over_time(run) == over_time(ran(kept, 2.0002))
+
+
+def test_a_run_of_a_moment_has_charts():
+    (requests, response) = over_time(ran([interval(0, FAST)], 0.04))
+
+    assert "10,000/s" in [tick.label for tick in requests.y_ticks]
+    assert [spot.text for spot in requests.spots] == [
+        "0s - 1s: 10,000/s good, 0/s failed, p50 500 us, p90 500 us, p99 500 us"
+    ]
+    assert [curve.name for curve in response.curves] == ["p99", "p90", "p50"]
+
+
+def test_failures_have_a_curve_where_there_are_any():
+    names = [
+        [curve.name for curve in over_time(ran([interval(0, FAST, failures=count)], 1))[0].curves] for count in (0, 3)
+    ]
+
+    assert names == [["good replies"], ["good replies", "failed"]]
+
+
+def test_without_a_good_reply_there_is_no_response_time():
+    charts = over_time(ran([interval(k, times(), failures=50) for k in range(3)], 3))
+
+    assert [chart.title for chart in charts] == ["Requests a second"]
+
+
+def test_a_second_without_a_reply_breaks_the_curve():
+    (_, response) = over_time(ran([interval(0, FAST), interval(1, times()), interval(2, FAST)], 3))
+
+    assert [curve.outline.count("M") for curve in response.curves] == [2, 2, 2]
+
+
+def test_times_far_apart_are_on_a_logarithmic_axis():
+    near = over_time(ran([interval(0, FAST), interval(1, times((900, 10)))], 2))[1]
+    far = over_time(ran([interval(0, FAST), interval(1, SLOW)], 2))[1]
+
+    assert (near.note, far.note) == ("", "logarithmic scale")
+    assert near.y_ticks[0].label == "0"
+
+
+def test_phases_are_marked_and_what_they_ask_is_drawn():
+    plans = [
+        PhasePlan(name="ramp", duration=2.0, start=0.0, end=100.0),
+        PhasePlan(name="step", duration=0.0, start=100.0, end=400.0),
+        PhasePlan(name="hold", duration=2.0, start=400.0, end=400.0),
+    ]
+    chart = over_time(ran([interval(k, FAST) for k in range(4)], 4, phases=plans, rate=225.0))[0]
+
+    assert [(band.text, band.start, band.width) for band in chart.phases] == [("ramp", 0, 50), ("hold", 50, 50)]
+    # to 500/s: 100 is at a fifth of the height, and 400 at four fifths
+    assert [curve.outline for curve in chart.curves if curve.name == "asked"] == [
+        "M0 1000L500 800L500 800L500 200L500 200L1000 200"
+    ]
+
+
+def test_phases_of_threads_ask_for_no_rate():
+    plans = [PhasePlan(name=name, duration=1.0, start=0.0, end=10.0) for name in ("up", "on")]
+    chart = over_time(ran([interval(0, FAST), interval(1, FAST)], 2, phases=plans))[0]
+
+    assert [curve.name for curve in chart.curves] == ["good replies"]
+    assert len(chart.phases) == 2
+
+
+def test_without_a_series_there_is_nothing_to_draw():
+    assert over_time(ran([], 3)) == []
+
+
+def test_the_slowest_endpoints_have_a_curve_each():
+    rows = [row(f"GET /{k}", skewed(100 * (k + 1), 400)) for k in range(7)]
+    series = [
+        replace(interval(k, FAST), endpoints=[interval(k, one.response_time, name=one.name).total for one in rows[1:]])
+        for k in range(2)
+    ]
+
+    (chart,) = by_endpoint(result(rows, intervals=series, duration=2.0))
+
+    assert chart.title == "p99 of the 5 slowest endpoints"
+    assert [curve.name for curve in chart.curves] == ["GET /6", "GET /5", "GET /4", "GET /3", "GET /2"]
+    assert chart.spots[1].text.startswith("1s - 2s: p99 GET /6 ")
+    assert by_endpoint(result(rows[:1], intervals=series, duration=2.0)) == []
+    assert by_endpoint(result(rows, intervals=[interval(0, FAST)], duration=2.0)) == []
