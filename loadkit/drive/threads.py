@@ -57,6 +57,9 @@ SHOW_EVERY: Final = 250 * MILLISECOND
 READ_BEFORE: Final = 2 * MILLISECOND
 """Before the beginning of a run of several processes the machine is read, which takes a quarter of that."""
 
+PATIENCE: Final = 2 * SECOND
+"""With threads that were told to end at once and are held by code of others."""
+
 TICK: Final = 0.1
 RECENT: Final = 3
 GIVE_UP_AFTER: Final = 3
@@ -191,6 +194,7 @@ class _Director:
         """Released by a thread that has ended, or that needs another one."""
         self._users: list[User] = []
         self._threads: list[threading.Thread] = []
+        self._barrier: threading.Barrier | None = None
         self._pool: Pool | None = None
         self._most_threads = 0
         self._was_short = False
@@ -208,8 +212,12 @@ class _Director:
         self._make_room()
         self._users = self._first_users()
         with _patient_interpreter(len(self._users)), punctual(self._pool is not None):
-            self._start()
-            self._direct()
+            try:
+                self._start()
+                self._direct()
+            except BaseException:
+                self._leave_nobody()
+                raise
         return self._result()
 
     # -- before
@@ -312,7 +320,7 @@ class _Director:
 
     def _start(self) -> None:
         """All threads connect, then wait for each other and start together."""
-        barrier = threading.Barrier(len(self._users) + 1, action=self._begin)
+        barrier = self._barrier = threading.Barrier(len(self._users) + 1, action=self._begin)
         with _small_stacks():
             for user in self._users:
                 try:
@@ -472,7 +480,7 @@ class _Director:
 
     def _is_hopeless(self) -> bool:
         """Cut long ago, and threads still do not end: their own code holds them."""
-        return self._course.cutting and self._clock.now() > self._cut_at + 2 * SECOND
+        return self._course.cutting and self._clock.now() > self._cut_at + PATIENCE
 
     def _steer(self) -> None:
         now = self._clock.now()
@@ -511,6 +519,16 @@ class _Director:
         for user in self._users:
             user.stop()
             user.abort()
+
+    def _leave_nobody(self) -> None:
+        """Something was thrown at us, by a watcher or by a handler of signals: no thread goes on without us."""
+        self._course.stop_at = self._course.measured_from = 0
+        self._cut()
+        if self._barrier:
+            self._barrier.abort()
+        deadline = self._clock.now() + PATIENCE
+        for thread in self._threads:
+            thread.join(max(0, deadline - self._clock.now()) / SECOND)
 
     def _collect(self) -> None:
         handed = self._handed

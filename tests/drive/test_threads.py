@@ -119,6 +119,21 @@ def test_a_thread_that_hangs_in_a_check_is_left_behind_and_named(demo: Demo):
     assert any("in hang" in place or "threading.py" in place for place in done.stuck)
 
 
+@pytest.mark.parametrize("stage", ["starting", "running"])
+def test_what_is_thrown_at_a_run_leaves_no_thread_behind(demo: Demo, stage: str):
+    def throw(snapshot: Snapshot) -> None:
+        if snapshot.stage == stage:
+            raise OSError("nobody reads this any more")
+
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/delay/10")], threads=4, duration="1h")
+    before = set(threading.enumerate())
+
+    with pytest.raises(OSError, match="nobody reads this any more"):
+        driven(scenario, watch=throw)
+
+    assert set(threading.enumerate()) <= before
+
+
 def test_a_server_that_is_down_ends_the_run_early(free_port: int):
     scenario = Scenario(endpoints=[Endpoint("GET", f"http://127.0.0.1:{free_port}/")], threads=4, duration="1h")
 
