@@ -125,9 +125,11 @@ class Manifest:
 
 def write_all(handle: int, data: bytes) -> None:
     """Write everything; a disk that takes a part of it raises when asked for the rest."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]
+    went = os.write(handle, data)
+    if went < len(data):
+        view = memoryview(data)[went:]
+        while view:
+            view = view[os.write(handle, view) :]
 
 
 def _locked(path: Path, root: Path) -> int:
