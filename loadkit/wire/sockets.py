@@ -257,8 +257,8 @@ class SocketConnection:
     def pour(self, request: Request, payload: bytes, sink: Sink) -> Exchange:
         """Have the body of a reply go into a sink: of a request like `request`, but for its payload.
 
-        The common one is over plain TCP and comes whole in one call, with a head that came before, byte for byte, so that
-        the parser would find the same again: 16 us less of CPU than the long way.
+        The common one is over plain TCP and comes whole in one call, with a head that came before, byte for byte, so
+        that the parser would find the same again: 16 us less of CPU than the long way.
         """
         channel, span = self.channel, request.span
         if channel is None or channel.armed != span or type(channel) is not Channel or not channel.is_quiet():

@@ -124,6 +124,7 @@ class Worker:
         self._written = written(headers)
         self._shelf = Shelf(desk.manifest.path.parent)
         self._timeout = nanoseconds(desk.plan.seconds)
+        self._bound = desk.plan.bound
         self._requests: dict[tuple[str, str], Request] = {}
         self._tapes: dict[str, Tape] = {}
         self._second = 0
@@ -161,14 +162,13 @@ class Worker:
             item.due = due
             item.attempts += 1
             item.started = item.started or time.time()
-        tag = f".{item.position}-{item.key:016x}" if self._plan.name else ""
         body = Body(
             lambda status, headers: self._choose(item, status, headers),
             self._shelf,
             self._clock,
-            bound=self._plan.bound,
+            bound=self._bound,
             raw=self._plan.raw,
-            tag=tag,
+            tag=self._tag(item),
         )
         try:
             exchange = self._exchange(item, body)
@@ -441,6 +441,8 @@ class Worker:
     def _clear(self, item: Item, file: str) -> None:
         """Remove what earlier runs left of this URL under other names."""
         before = self._desk.before
+        if not (before.failed or before.spoiled or before.orphans):
+            return
         stale = [before.failed.pop(item.key, None), before.spoiled.pop(item.key, None)]
         if before.orphans and file:
             stale.append(before.orphans.pop(place_of(file).name.rpartition(".")[0], None))
