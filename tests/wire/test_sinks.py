@@ -138,7 +138,7 @@ def test_a_connection_closed_at_rest_is_opened_again(serve: Serve, call: Call):
 
 
 def test_the_head_of_another_method_is_not_that_of_head(serve: Serve, call: Call):
-    caller = call(serve(replies(OK, OK, OK[:-2], OK[:-2], OK)))
+    caller = call(serve(replies(OK, OK, OK[:-2], OK[:-2], (OK[:-2], b"ok"))))
     basin = pouring(caller)
     caller.sends(2)
 
