@@ -1,4 +1,4 @@
-"""Bodies that go somewhere else piece by piece: the short way of a head that came before is as strict as the long one."""
+"""Bodies that go somewhere else piece by piece: a head that came before is held to what a new one is."""
 
 from __future__ import annotations
 
