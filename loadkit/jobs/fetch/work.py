@@ -168,7 +168,7 @@ class Worker:
             self._clock,
             bound=self._bound,
             raw=self._plan.raw,
-            tag=self._tag(item),
+            tag=self._tag(item) if self._plan.name else "",
         )
         try:
             exchange = self._exchange(item, body)
@@ -183,16 +183,16 @@ class Worker:
         return self.connections.to(item.address).pour(self._like(item), payload, body)
 
     def _like(self, item: Item) -> Request:
-        """A request like the item's but for its bytes; made anew for each, it would take 3 us."""
+        """A request like the item's but for its bytes; making one takes 1.5 us."""
         there = item.address
-        key = there.site, item.verb
-        known = self._requests.get(key)
+        verb = "GET" if item.is_rewritten else item.method
+        known = self._requests.get((there.site, verb))
         if known is None:
             if len(self._requests) >= ALIKE:
                 self._requests.clear()
-            known = self._requests[key] = Request(
+            known = self._requests[there.site, verb] = Request(
                 origin=there.origin,
-                method=item.verb,
+                method=verb,
                 url=there.site,
                 payload=b"",
                 prepared=None,
@@ -412,7 +412,9 @@ class Worker:
         saved = body.finish()
         file = str(place)
         old = desk.before.spoiled.get(key)
-        if desk.plan.name is None or old == file:
+        if desk.plan.name is None:
+            self._shelf.put(place)
+        elif old == file:
             self._shelf.put(place, self._tag(item))
         else:
             try:
@@ -512,7 +514,7 @@ class Worker:
     def _count(self, item: Item, arrived: int, taken: int, size: int, *, disk: int, during: int) -> None:
         tape = self._tape(item, taken)
         tape.samples += (item.due, item.sent, arrived, taken, item.status, size)
-        tape.counts.bytes_sent += self._went
+        tape.bytes_sent += self._went
         self.tally.network += max(0, arrived - item.sent - during)
         self.tally.disk += disk
 
