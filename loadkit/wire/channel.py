@@ -7,6 +7,7 @@ Deadlines are the kernel's (`SO_RCVTIMEO`, `SO_SNDTIMEO`) on a blocking socket: 
 from __future__ import annotations
 
 import errno
+import select
 import socket
 import ssl
 import struct
@@ -18,6 +19,8 @@ from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.wire.base import NO_PORT, BrokenExchange, Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loadkit.wire.base import Clock, Origin
 
 BUFFER: Final = 16 * 1024
@@ -40,11 +43,12 @@ Address: TypeAlias = tuple[int, Any]
 class Channel:
     """A plain socket: what is sent and what comes, and when the last of it came."""
 
-    __slots__ = ("_clock", "armed", "ragged", "sock", "stamp", "taken")
+    __slots__ = ("_clock", "_look", "armed", "ragged", "sock", "stamp", "taken")
 
     def __init__(self, sock: socket.socket, clock: Clock) -> None:
         self.sock = sock
         self._clock = clock
+        self._look = _looker(sock)
         self.armed = 0
         self.stamp = 0
         """The kernel's time of the bytes last received, wall clock, 0 if it gave none."""
@@ -79,9 +83,10 @@ class Channel:
     def receive(self, deadline: int) -> bytes:
         """The next bytes, empty when the peer has closed."""
         self.hurry(deadline)
-        return self._receive()
+        return self.receive_armed()
 
-    def _receive(self) -> bytes:
+    def receive_armed(self) -> bytes:
+        """What the socket has next, within the span it is armed with."""
         if STAMPS:
             data, ancillary, _, _ = self.sock.recvmsg(BIG, ANCILLARY)
             self.stamp = stamp_of(ancillary)
@@ -92,6 +97,8 @@ class Channel:
 
     def is_quiet(self) -> bool:
         """Whether nothing has come that nobody asked for, not even the end."""
+        if self._look:
+            return not self._look(0)
         try:
             self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -187,7 +194,7 @@ class TlsChannel(Channel):
 
     def _fill(self, deadline: int) -> bool:
         self.hurry(deadline)
-        data = self._receive()
+        data = self.receive_armed()
         if data:
             self.incoming.write(data)
         else:
@@ -198,6 +205,15 @@ class TlsChannel(Channel):
         if self.rest or self.outgoing.pending:
             cipher, self.rest = self.rest + self.outgoing.read(), b""
             super().send_all(cipher, deadline)
+
+
+def _looker(sock: socket.socket) -> Callable[[int], list[tuple[int, int]]] | None:
+    """What tells of anything that has come, an error or the end too: 0.6 us, where a `recv` that raises takes 2.8."""
+    if not STAMPS:
+        return None
+    poll = select.poll()
+    poll.register(sock, select.POLLIN | select.POLLPRI | select.POLLRDHUP)
+    return poll.poll
 
 
 def stamp_of(ancillary: list[tuple[int, int, bytes]]) -> int:

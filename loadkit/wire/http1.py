@@ -38,7 +38,6 @@ class ReplyReader:
         "_fault",
         "_forgiving",
         "_framing",
-        "_headers",
         "_interim",
         "_keeps",
         "_overhead",
@@ -50,6 +49,7 @@ class ReplyReader:
         "complete",
         "granted",
         "head",
+        "headers",
         "keep_alive",
         "kept",
         "memorable",
@@ -135,14 +135,14 @@ class ReplyReader:
         self.head = head
         self._decide_framing()
         if self._sink is not None:
-            self._sink.begin(self.status, self._headers)
+            self._sink.begin(self.status, self.headers)
         self._take_body(rest)
 
     def _parse(self, head: bytes) -> None:
         _check_beginning(head)
         if head.count(b"\n") != head.count(b"\r\n"):
             raise _broken("a line of the head ends in a bare line feed")
-        self._headers: list[tuple[bytes, bytes]] = []
+        self.headers: list[tuple[bytes, bytes]] = []
         self._parser = httptools.HttpResponseParser(self)
         try:
             self._parser.feed_data(head)
@@ -185,7 +185,7 @@ class ReplyReader:
         self.memorable = self.keep_alive and self._framing == _LENGTH
 
     def _all(self, name: bytes) -> list[bytes]:
-        return [value for key, value in self._headers if key == name]
+        return [value for key, value in self.headers if key == name]
 
     def _take_body(self, data: bytes) -> None:
         if self._framing == _CHUNKED:
@@ -242,8 +242,8 @@ class ReplyReader:
         """A header of the head, or a trailer."""
         if self.head:
             return
-        self._headers.append((name.lower(), value))
-        if len(self._headers) > MAX_HEADERS:
+        self.headers.append((name.lower(), value))
+        if len(self.headers) > MAX_HEADERS:
             self._fault = _broken(f"more than {MAX_HEADERS} headers")
             raise self._fault
 

@@ -20,6 +20,10 @@ _URL = re.compile(
     r"(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?(?:#.*)?",
     re.DOTALL,
 )
+# almost every URL: nothing in it has to be quoted or refused, but perhaps its host; read in half the time
+_PLAIN = re.compile(
+    r"(https?)://([a-z0-9_.-]+)(?::([0-9]+))?(/[!$&'()*+,\-./0-9:;=@A-Z_a-z~]*(?:\?[!$&'()*+,\-./0-9:;=?@A-Z_a-z~]*)?)"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"(?=.{1,253}\.?$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_-]{1,63})*\.?")
 _UNSAFE = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]|%(?![0-9A-Fa-f]{2})")
@@ -56,6 +60,10 @@ def address(text: str) -> Address:
     """
     if len(text) > LONGEST:
         raise NotAUrl(f"a URL of {len(text):,} characters; up to {LONGEST:,} are read")
+    if plain := _PLAIN.fullmatch(text):
+        scheme, name, port, target = plain.groups()
+        origin, host, site = _origin(scheme, name, port)
+        return Address(origin, site + target, target, host, "", "", site)
     if _CONTROL.search(text):
         raise NotAUrl("a URL with a control character in it; percent-encode it")
     found = _URL.fullmatch(text)

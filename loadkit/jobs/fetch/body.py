@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
-from loadkit.jobs.fetch.folder import Shelf
-from loadkit.jobs.fetch.manifest import write_all
+from loadkit.jobs.fetch.folder import Shelf, write_all
 from loadkit.jobs.fetch.names import Place
 from loadkit.plan.units import show_size
 from loadkit.wire.base import BrokenExchange, Clock, Failure
@@ -144,21 +143,28 @@ class Body:
             content = b"".join(self._held)
             return Saved(self.size, "", content)
         if self._hash is None:
-            content = self._held[0] if len(self._held) == 1 else b"".join(self._held)
-            digest = hashlib.sha256(content)
-        else:
-            content, digest = b"".join(self._held), self._hash
-            digest.update(content)
+            return Saved(self.size, self._saved_at_once(), b"")
+        content = b"".join(self._held)
+        self._hash.update(content)
         began = self._clock.now()
         try:
-            if self._handle < 0:
-                self._open()
-            if content:
-                write_all(self._handle, content)
+            write_all(self._handle, content)
         finally:
             self._close()
             self.disk += self._clock.now() - began
-        return Saved(self.size, digest.hexdigest(), b"")
+        return Saved(self.size, self._hash.hexdigest(), b"")
+
+    def _saved_at_once(self) -> str:
+        """Bring a body to the disk of which nothing is there yet; its hash."""
+        assert self.place is not None
+        content = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        digest = hashlib.sha256(content).hexdigest()
+        began = self._clock.now()
+        try:
+            self._shelf.fill(self.place, self._tag, content)
+        finally:
+            self.disk += self._clock.now() - began
+        return digest
 
     def drop(self) -> None:
         """Forget it, the part on the disk included."""

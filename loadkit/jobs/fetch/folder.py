@@ -50,6 +50,15 @@ class Shelf:
         """A new file beside the place, to be put there by `put`; raises `OSError`."""
         return os.open(f"{place.name}{tag}{PART}", _NEW, 0o666, dir_fd=self._at(place.folder))
 
+    def fill(self, place: Place, tag: str, content: bytes) -> None:
+        """A new file beside the place with all of its content; raises `OSError`."""
+        handle = os.open(f"{place.name}{tag}{PART}", _NEW, 0o666, dir_fd=self._at(place.folder))
+        try:
+            if content:
+                write_all(handle, content)
+        finally:
+            os.close(handle)
+
     def put(self, place: Place, tag: str = "") -> None:
         """Rename the part to its name. Whatever had that name was ours and is replaced."""
         folder = self._at(place.folder)
@@ -117,6 +126,15 @@ class Shelf:
             # the parent of the one just opened is among the newest
             os.close(self._open.popitem(last=False)[1])
         return found
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """Write everything; a disk that takes a part of it raises when asked for the rest."""
+    went = os.write(handle, data)
+    if went < len(data):
+        view = memoryview(data)[went:]
+        while view:
+            view = view[os.write(handle, view) :]
 
 
 def sweep(root: Path, is_known: Callable[[str], bool]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from loadkit.plan.label import pattern
@@ -31,9 +32,14 @@ def template(path: str) -> str:
         path = path[:300] + "…"
     found = _EXTENSION.search(path)
     end = found[0] if found else ""
-    parts = [_folded(part) for part in path.removesuffix(end).split("/")]
-    parts[-1] = _NUMBER.sub("{n}", parts[-1])
-    return f"{'/'.join(parts)}{end}"
+    folder, slash, last = path.removesuffix(end).rpartition("/")
+    return f"{_folders(folder)}{slash}{_NUMBER.sub('{n}', _folded(last))}{end}"
+
+
+@lru_cache(maxsize=1024)
+def _folders(path: str) -> str:
+    """The template of what is before the last part, which many URLs share."""
+    return "/".join(map(_folded, path.split("/")))
 
 
 def _folded(part: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from loadkit.jobs.fetch.manifest import write_all
+from loadkit.jobs.fetch.folder import write_all
 from loadkit.plan.errors import UsageError
 from loadkit.wire.base import BrokenExchange, Failure
 

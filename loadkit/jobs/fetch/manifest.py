@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from loadkit.jobs.fetch.folder import Shelf
+from loadkit.jobs.fetch.folder import Shelf, write_all
 from loadkit.jobs.fetch.names import FAILED, Place
 from loadkit.jobs.fetch.seen import Digests, digest_of
 from loadkit.plan.errors import UsageError
@@ -121,13 +121,6 @@ class Manifest:
                     yield _decode(data)
                 except msgspec.DecodeError:
                     continue
-
-
-def write_all(handle: int, data: bytes) -> None:
-    """Write everything; a disk that takes a part of it raises when asked for the rest."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]
 
 
 def _locked(path: Path, root: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
@@ -84,16 +85,29 @@ def extension(path: str, content_type: str) -> str:
 
 def slug(target: str) -> str:
     """A path (and query) in a few plain letters: `/posts/1?lang=en` is `posts-1-lang-en`."""
-    path = _EXTENSION.sub("", target.partition("?")[0])
-    query = target.partition("?")[2]
-    text = f"{path[-400:]}-{query[:200]}"
-    return _NOT_SLUG.sub("-", (unquote(text) if "%" in text else text).lower()).strip("-")[-SLUG:].strip("-")
+    path, _, query = target.partition("?")
+    return "-".join(filter(None, (slug_of(path), _letters(query[:200]))))[-SLUG:].strip("-")
 
 
-def stem(position: int, target: str, key: int) -> str:
+def slug_of(path: str) -> str:
+    """The same of a path alone: the folders, which many URLs share, and what follows them."""
+    folders, _, last = _EXTENSION.sub("", path)[-400:].rpartition("/")
+    if not (last.isascii() and last.isalnum()):
+        last = _letters(last)
+    found = f"{_folder_letters(folders)}-{last.lower()}" if last else _folder_letters(folders)
+    return found[-SLUG:].strip("-")
+
+
+def _letters(text: str) -> str:
+    return _NOT_SLUG.sub("-", (unquote(text) if "%" in text else text).lower()).strip("-")
+
+
+_folder_letters = lru_cache(maxsize=1024)(_letters)
+
+
+def stem(position: int, path: str, key: int) -> str:
     """A name without its extension: position, slug, eight digits of the hash of the URL."""
-    # what is a secret in a query does not belong into a file name, and nobody reads it there
-    readable = slug(target.partition("?")[0])
+    readable = slug_of(path)
     return f"{position:06}-{readable}-{key >> 32:08x}" if readable else f"{position:06}-{key >> 32:08x}"
 
 
@@ -111,15 +125,17 @@ class Names:
         path = address.target.partition("?")[0]
         kind = extension(path, content_type)
         if self.template is None:
-            return Place(self._folder(position), f"{stem(position, address.target, key)}.{kind}")
+            # what is a secret in a query does not belong into a file name, and nobody reads it there
+            return Place(self._folder(position), f"{stem(position, path, key)}.{kind}")
         fields = _fields(position, address, key, kind)
         return _parts(self.template.format_map(fields))
 
     def failed(self, position: int, address: Address, key: int, content_type: str) -> Place:
         """Where the body of a failed status goes."""
-        kind = extension(address.target.partition("?")[0], content_type)
+        path = address.target.partition("?")[0]
+        kind = extension(path, content_type)
         folder = self._folder(position)
-        return Place(f"{FAILED}/{folder}" if folder else FAILED, f"{stem(position, address.target, key)}.{kind}")
+        return Place(f"{FAILED}/{folder}" if folder else FAILED, f"{stem(position, path, key)}.{kind}")
 
     def _folder(self, position: int) -> str:
         number = 0 if self._flat else (position - 1) // A_FOLDER

@@ -15,8 +15,9 @@ from loadkit.wire.sockets import SocketWire
 if TYPE_CHECKING:
     from loadkit.jobs.fetch.address import Address as Whither
     from loadkit.plan.scenario import Scenario
-    from loadkit.wire.base import Clock, Connection, Origin
+    from loadkit.wire.base import Clock, Origin
     from loadkit.wire.channel import Address
+    from loadkit.wire.sockets import SocketConnection
 
 EACH: Final = 4
 """Connections a thread keeps."""
@@ -76,11 +77,11 @@ class Connections:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._open: OrderedDict[str, Connection] = OrderedDict()
+        self._open: OrderedDict[str, SocketConnection] = OrderedDict()
         self._is_aborted = False
         self.unstamped = 0
 
-    def to(self, there: Whither) -> Connection:
+    def to(self, there: Whither) -> SocketConnection:
         """A connection there, opened before or not; raises `BrokenExchange` of kind `dns`."""
         known = self._open.get(there.site)
         if known is not None:
@@ -114,7 +115,7 @@ class Connections:
         while self._open:
             self._close(self._open.popitem()[1])
 
-    def _close(self, connection: Connection) -> None:
+    def _close(self, connection: SocketConnection) -> None:
         self.unstamped += connection.unstamped
         connection.close()
 

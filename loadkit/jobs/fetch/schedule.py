@@ -73,8 +73,8 @@ class Host:
     @property
     def is_clean(self) -> bool:
         """There is nothing to be remembered of it."""
-        return not (self.active or self.queue or self.failures or self.opens or self.throttles or self.is_waking) and (
-            self.cap is None
+        return self.cap is None and not (
+            self.active or self.queue or self.failures or self.opens or self.throttles or self.is_waking
         )
 
 
@@ -168,7 +168,7 @@ class Schedule:
                 item = self._next()
                 if item is not None:
                     if self._admit(item, now):
-                        return item, self._reserved(now)
+                        return item, self._reserved(now) if self._interval else now
                     continue
                 self._idle += 1
                 condition.wait(min(NAP, max(0.0, (self._timers[0][0] - now) / SECOND)) if self._timers else NAP)
@@ -191,7 +191,7 @@ class Schedule:
     def refusal(self, item: Item) -> Failure | None:
         """Why it need not even be tried: its host has been given up."""
         host = self._hosts.get(item.address.site)
-        return host.last if host and host.down_until > self._clock.now() else None
+        return host.last if host and host.down_until and host.down_until > self._clock.now() else None
 
     def later(self, item: Item, when: int) -> None:
         """Hand it out again, not before `when`."""
@@ -309,7 +309,9 @@ class Schedule:
             if len(self._hosts) >= HOSTS:
                 self._forget()
             host = self._hosts[site] = Host()
-        if host.down_until > now or (host.paused_until <= now and self._room(host) > 0):
+        # what `_room` says of almost every host, without the call
+        is_unbound = self._per_host is None and host.cap is None and host.failures < TRIP
+        if host.down_until > now or (host.paused_until <= now and (is_unbound or self._room(host) > 0)):
             host.active += 1
             return True
         self._park(item, host)
@@ -331,7 +333,7 @@ class Schedule:
         host.active -= 1
         if host.queue:
             self._unpark(host)
-        elif host.is_clean:
+        elif not host.active and host.is_clean:
             # of 50,000 hosts only those are remembered that there is something to be remembered of
             del self._hosts[site]
 
@@ -370,8 +372,6 @@ class Schedule:
 
     def _reserved(self, now: int) -> int:
         """When the next request may go out under the rate; each takes one."""
-        if not self._interval:
-            return now
         self._slot = max(self._slot or now, now - BURST)
         slot, self._slot = self._slot, self._slot + self._interval
         return max(now, slot)

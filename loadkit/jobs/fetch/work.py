@@ -37,6 +37,7 @@ GOOD: Final = frozenset(range(200, 300))
 _OF_ONE_NAME: Final = frozenset(
     {errno.ENAMETOOLONG, errno.EEXIST, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ}
 )
+ALIKE: Final = 64
 SHOWN_URLS: Final = 3
 SHOWN_REASONS: Final = 50
 
@@ -123,6 +124,8 @@ class Worker:
         self._written = written(headers)
         self._shelf = Shelf(desk.manifest.path.parent)
         self._timeout = nanoseconds(desk.plan.seconds)
+        self._bound = desk.plan.bound
+        self._requests: dict[tuple[str, str], Request] = {}
         self._tapes: dict[str, Tape] = {}
         self._second = 0
         self._went = 0
@@ -159,14 +162,13 @@ class Worker:
             item.due = due
             item.attempts += 1
             item.started = item.started or time.time()
-        tag = f".{item.position}-{item.key:016x}" if self._plan.name else ""
         body = Body(
             lambda status, headers: self._choose(item, status, headers),
             self._shelf,
             self._clock,
-            bound=self._plan.bound,
+            bound=self._bound,
             raw=self._plan.raw,
-            tag=tag,
+            tag=self._tag(item) if self._plan.name else "",
         )
         try:
             exchange = self._exchange(item, body)
@@ -176,20 +178,28 @@ class Worker:
         self._judge(item, body, exchange)
 
     def _exchange(self, item: Item, body: Body) -> Exchange:
-        there = item.address
         payload = message(item, self._headers, self._written)
         self._went = len(payload)
-        request = Request(
-            origin=there.origin,
-            method=item.verb,
-            url=there.url,
-            payload=payload,
-            prepared=None,
-            timeout=self._timeout,
-            keep=None,
-            sink=body,
-        )
-        return self.connections.to(there).sender(request)()
+        return self.connections.to(item.address).pour(self._like(item), payload, body)
+
+    def _like(self, item: Item) -> Request:
+        """A request like the item's but for its bytes; making one takes 1.5 us."""
+        there = item.address
+        verb = "GET" if item.is_rewritten else item.method
+        known = self._requests.get((there.site, verb))
+        if known is None:
+            if len(self._requests) >= ALIKE:
+                self._requests.clear()
+            known = self._requests[there.site, verb] = Request(
+                origin=there.origin,
+                method=verb,
+                url=there.site,
+                payload=b"",
+                prepared=None,
+                timeout=self._timeout,
+                keep=None,
+            )
+        return known
 
     def _choose(self, item: Item, status: int, headers: dict[bytes, bytes]) -> tuple[Use, Place | None]:
         """What becomes of the body; called when the head is there."""
@@ -402,7 +412,9 @@ class Worker:
         saved = body.finish()
         file = str(place)
         old = desk.before.spoiled.get(key)
-        if desk.plan.name is None or old == file:
+        if desk.plan.name is None:
+            self._shelf.put(place)
+        elif old == file:
             self._shelf.put(place, self._tag(item))
         else:
             try:
@@ -431,6 +443,8 @@ class Worker:
     def _clear(self, item: Item, file: str) -> None:
         """Remove what earlier runs left of this URL under other names."""
         before = self._desk.before
+        if not (before.failed or before.spoiled or before.orphans):
+            return
         stale = [before.failed.pop(item.key, None), before.spoiled.pop(item.key, None)]
         if before.orphans and file:
             stale.append(before.orphans.pop(place_of(file).name.rpartition(".")[0], None))
@@ -500,7 +514,7 @@ class Worker:
     def _count(self, item: Item, arrived: int, taken: int, size: int, *, disk: int, during: int) -> None:
         tape = self._tape(item, taken)
         tape.samples += (item.due, item.sent, arrived, taken, item.status, size)
-        tape.counts.bytes_sent += self._went
+        tape.bytes_sent += self._went
         self.tally.network += max(0, arrived - item.sent - during)
         self.tally.disk += disk
 

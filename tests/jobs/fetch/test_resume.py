@@ -194,9 +194,9 @@ def killed_and_resumed(site: Site, folder: Path, count: int, kills: int, seed: i
         ]
         process = subprocess.Popen([*command, "--resume"])
         if killed < kills:
-            # at some moment after it has settled something new, or a moment more
+            # at some moment after it has settled something new, or a moment more; soon enough to be killed so often
             until = time.monotonic() + 20
-            wanted = lines + chance.randrange(1, max(2, 2 * count // kills))
+            wanted = lines + chance.randrange(1, max(2, count // kills))
             while (
                 process.poll() is None and len(manifest_lines(folder / "killed")) < wanted and time.monotonic() < until
             ):
