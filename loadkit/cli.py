@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -171,10 +173,22 @@ def list_(targets: Targets) -> None:
 
     lines = []
     for scenario in _scenarios(targets):
-        lines.append(f"{visible(scenario.name or '')}  {asked(describe(scenario))}")
+        lines.append(f"{visible(_target(scenario))}  {asked(describe(scenario))}")
         lines += [f"  {visible(label)}" for label in scenario.labels]
         lines += [f"  {visible(journey.label)} (journey)" for journey in scenario.journeys]
     raise typer.Exit(_say("\n".join(lines)))
+
+
+def _target(scenario: Scenario) -> str:
+    """What to type to run this one alone: `scenarios/shop.py::browse`."""
+    if scenario.source is None:
+        return scenario.name or ""
+    path, separator, name = scenario.source.target.partition("::")
+    if not separator:
+        return path
+    with contextlib.suppress(ValueError):  # on another disk
+        path = min(path, os.path.relpath(path), key=len)
+    return f"{path}::{name}"
 
 
 @app.command()

@@ -222,10 +222,15 @@ def load_server(pytestconfig: pytest.Config) -> Iterator[str]:
         # an application is found from the root of the project, whatever the import mode has put on the path
         patch.syspath_prepend(pytestconfig.rootpath)
         up = serving(words[0] if is_app else words, ready=pytestconfig.getini("load_server_ready"))
+        trouble = ""
         try:
             url = up.__enter__()
         except UsageError as error:
-            pytest.fail(str(error), pytrace=False)
+            trouble = str(error)
+    if trouble:
+        # not above, where pytest would show one error for the other
+        hint = "; an application is named like 'shop.app:app'" if len(words) == 1 and not is_app else ""
+        pytest.fail(f"{trouble}{hint}", pytrace=False)
     try:
         yield url
     finally:

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadkit.drive.supply import Supply
 from loadkit.drive.user import Course, Shot, User
 from loadkit.measure.recording import FOLD, Batch
+from loadkit.plan.units import MILLISECOND
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Clock
+
+
+LATEST: Final = 50 * MILLISECOND
+"""How long after the stop a request may still be sent that was due before it and had a thread to itself."""
 
 
 class Pool:
@@ -81,7 +86,7 @@ class OpenUser(User):
                 self._pause(due)
                 idle.pop()
                 instant = now()
-            if instant >= self._boundary and self._cross(instant):
+            if instant >= self._boundary and self._cross(instant) and not self._is_just_late(number, due, instant):
                 self._leave(number, due)
                 return
             if not idle:
@@ -99,6 +104,17 @@ class OpenUser(User):
                 written = 0
                 for one in self._tapes:
                     one.fold()
+
+    def _is_just_late(self, number: int, due: int, instant: int) -> bool:
+        """It was due before the stop, its thread only woke up after it: it is a part of the plan and is sent.
+
+        A journey is not begun any more, for it would be cut at its first request.
+        """
+        course = self._course
+        is_planned = self._measuring and due < course.stop_at and not course.cutting
+        return (
+            is_planned and instant < course.stop_at + LATEST and not self._turns[number % len(self._turns)][3].visitor
+        )
 
     def _leave(self, number: int, due: int) -> None:
         """The stop came before this arrival was sent."""

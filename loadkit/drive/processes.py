@@ -285,6 +285,8 @@ class _Crew:
         told = [worker.latest for worker in self._workers if worker.latest and worker.is_running]
         level = level_at(self._workload.stretches, now - self._measured_from)
         is_open = isinstance(self._workload, Open)
+        # of journeys, it cannot be held against a rate of requests
+        asked = cast(float, self._scenario.rate) if self._scenario.rate else level
         self._watch(
             Snapshot(
                 name=self._scenario.name or "",
@@ -298,7 +300,7 @@ class _Crew:
                 failures=failures,
                 rate=recent.good / seconds if seconds else None,
                 p99=None if p99 is None else p99 / SECOND,
-                asked_rate=(cast(float, self._scenario.rate) if self._scenario.rate else level) if is_open else None,
+                asked_rate=asked if is_open and not self._scenario.journeys else None,
                 asked_threads=None if is_open else level,
                 journeys=self._recording.journeys() if self._scenario.journeys else None,
             )

@@ -584,7 +584,8 @@ class _Director:
         )
 
     def _asked_rate(self) -> float | None:
-        if isinstance(self._workload, Closed):
+        if isinstance(self._workload, Closed) or self._scenario.journeys:
+            # of journeys, it cannot be held against a rate of requests
             return None
         return cast(float, self._scenario.rate) if self._scenario.rate else self._level()
 

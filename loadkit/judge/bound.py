@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from loadkit.judge.load import Load, percent
+from loadkit.judge.load import MOSTLY, Load, percent
 from loadkit.judge.result import Bound, Interval, PhasePlan
 from loadkit.plan.units import show_rate, show_seconds, three_digits
 
@@ -82,6 +82,8 @@ def together(found: Sequence[Finding]) -> Finding:
     counted = [(kind, sum(one.by == kind for one in found)) for kind in DUE_TO]
     parts = [f"{count:,} by {DUE_TO[kind]}" for kind, count in counted if count]
     left = sum(one.by is None for one in found)
+    if left == len(found):
+        return Finding(None, f"None of the {left:,} runs can tell by itself what bound it.")
     parts += [f"{left:,} by what one run cannot tell"] if left else []
     return Finding(by, f"Of {len(found):,} runs, bound: {', '.join(parts)}.")
 
@@ -116,6 +118,9 @@ def _of_open(load: Load, intervals: Sequence[Interval]) -> Finding:
 
 def _rate(load: Load) -> Finding:
     total = load.total
+    if load.scenario.journeys:
+        asked = show_rate(load.scenario.rate or 0)
+        return Finding("rate", f"Bound by the asked rate: all of {asked} began{_hands(load)}.")
     asked = show_rate(load.asked_rate)
     failed = sum(total.failures.values()) + total.cut
     done = f"the server answered all of {asked}" if not failed else f"all of {asked} was sent"
@@ -161,6 +166,13 @@ def _of_closed(load: Load, intervals: Sequence[Interval]) -> Finding:
         return Finding("rate", f"Bound by the pauses of the plan: its threads rested {percent(share)} of the time.")
     if load.is_generator_slow or load.cpu_share > FULL:
         return _generator(load)
+    waited = load.at_server / many
+    if load.scenario.journeys and waited < MOSTLY:
+        return Finding(
+            None,
+            f"Its threads waited for replies {percent(waited)} of the time; the rest went by in the journeys' own "
+            f"pauses, code and other clients, and {_cpu(load)}.",
+        )
     return _by_threads(load, intervals) or Finding(
         None,
         (
@@ -175,6 +187,8 @@ def _under_way(load: Load) -> str:
     threads = f"{many:,} thread{'s' * (many != 1)}"
     if load.rests and load.in_flight is not None:
         return f"{three_digits(load.in_flight)} of {threads} had a request under way in the mean"
+    if load.scenario.journeys:
+        return f"{threads} waited for replies {percent(load.at_server / many)} of the time"
     return f"{threads} always had a request under way"
 
 

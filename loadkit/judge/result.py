@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -483,13 +484,15 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         >>> result.check("p99 < 250ms", "throughput > 500/s", "GET /search: error_rate < 1%")
 
         Returns the verdicts. Raises `AssertionError` when one is missed, and `UsageError` for text that cannot be read
-        or names nothing in the result. Only what is asked is checked: failures are, where a limit is on them.
+        or names nothing in the result. Only what is asked is checked: failures are, where a limit is on them, and then
+        those of each journey, too.
         """
         __tracebackhide__ = True
         if not limits:
             raise UsageError("check takes limits like check('p99 < 250ms', 'throughput > 500/s')")
         try:
-            found = [self._verdict(limit) for limit in map(threshold, limits)]
+            asked = [threshold(limit) for limit in limits]
+            found = [self._verdict(limit) for limit in [*asked, *of_journeys(asked, self.timings)]]
         except UsageError as error:
             # from here, so that pytest shows the line of the test and not ours
             raise UsageError(str(error)) from None
@@ -523,6 +526,21 @@ def by_name(
     named |= {one.name: one for one in reversed(timings)}
     named |= {phase.name: phase.total for phase in phases}
     return named | {row.name: row for row in endpoints}
+
+
+def of_journeys(limits: Sequence[Threshold], timings: Sequence[Timing]) -> list[Threshold]:
+    """What limits on the errors of everything, which count requests, mean for the journeys that failed.
+
+    A journey may fail although all its requests were answered well; one with a limit of its own is left to that.
+    """
+    own = {limit.label for limit in limits if limit.limits_errors}
+    failed = [one.name for one in timings if one.kind == "journey" and one.failures and one.name not in own]
+    return [
+        replace(limit, label=name, text=f"{name}: {limit.text}")
+        for limit in limits
+        if limit.limits_errors and limit.label is None
+        for name in failed
+    ]
 
 
 def _figure(row: Row | Timing, limit: Threshold) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from loadkit.judge.result import Outcome, Phase, Row, Soundness, Timing, Verdict, by_name
+from loadkit.judge.result import Outcome, Phase, Row, Soundness, Timing, Verdict, by_name, of_journeys
 from loadkit.plan.threshold import Threshold, threshold
 
 if TYPE_CHECKING:
@@ -43,10 +43,13 @@ def verdicts(
 def _unsaid(
     limits: Sequence[Threshold], total: Row, endpoints: Sequence[Row], journeys: Sequence[Timing]
 ) -> list[Threshold]:
-    """No failures: in all, or where only some endpoints have a limit on them, of each of the others."""
+    """No failures: in all, or where only some endpoints have a limit on them, of each of the others.
+
+    A limit on those of everything, which counts requests, holds for each journey that failed, too.
+    """
     said = {limit.label for limit in limits if limit.limits_errors}
     if None in said:
-        return []
+        return of_journeys(limits, journeys)
     if not said:
         # a journey that requests nothing itself, but by a client of its own, is limited alone
         alone = not total.requests and journeys

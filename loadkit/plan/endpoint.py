@@ -56,7 +56,7 @@ class Endpoint:
     """
 
     method: str
-    path: str
+    path: str = ""
     _: dataclasses.KW_ONLY
     params: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -74,6 +74,8 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         keep = object.__setattr__
+        if self.path == "" and "/" in str(self.method):
+            raise UsageError(f"an endpoint takes a method and a path, like Endpoint('GET', {self.method!r})")
         keep(self, "method", _method(self.method))
         keep(self, "path", target(self.path, what="path"))
         keep(self, "headers", headers(self.headers))

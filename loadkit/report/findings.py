@@ -38,10 +38,9 @@ def _replies(paper: Paper, total: Row, code: int, room: int) -> str:
 
 def failures(paper: Paper, result: Result) -> list[str]:
     """The reasons for failures, the most frequent first: how often, where, since when, and the message."""
-    found = [*with_rest(result.total), *(example for one in result.timings for example in one.examples)]
-    if not found:
+    examples = reasons(result)
+    if not examples:
         return []
-    examples = sorted(found, key=lambda example: -example.count)
     shown, more = examples[:MAX_EXAMPLES], len(examples) - MAX_EXAMPLES
     room, kinds = len(f"{shown[0].count:,}"), max(cells(paper.foreign(example.kind)) for example in shown)
     lines = [paper.paint("failures", "bold")]
@@ -49,6 +48,16 @@ def failures(paper: Paper, result: Result) -> list[str]:
         first = f"  {example.count:>{room},}  {left(paper.foreign(example.kind), kinds)}  "
         lines += _failure(paper, result, example, first)
     return [*lines, f"  {more:,} more in the JSON"] if more > 0 else lines
+
+
+def reasons(result: Result) -> list[FailureExample]:
+    """The reasons for failures of requests, journeys, steps and timers, each once, the most frequent first.
+
+    What fails in a step fails its journey, too: of the same reason the highest count is told.
+    """
+    timed = sorted((example for one in result.timings for example in one.examples), key=lambda one: one.count)
+    once = {(example.kind, example.message): example for example in timed}
+    return sorted([*with_rest(result.total), *once.values()], key=lambda example: -example.count)
 
 
 def with_rest(total: Row) -> Iterator[FailureExample]:
@@ -63,11 +72,16 @@ def with_rest(total: Row) -> Iterator[FailureExample]:
 def _failure(paper: Paper, result: Result, example: FailureExample, first: str) -> list[str]:
     margin = " " * cells(first)
     lines: list[str] = []
-    for text in shortened(visible_lines(example.message.strip("\n"))):
+    for text in told(example):
         indent = " " * min(len(text) - len(text.lstrip()), paper.width // 4)
         head = margin if lines else first
         lines += paper.wrap(paper.foreign(text.strip()), first=head + indent, margin=margin + indent)
     return _beside(paper, lines, where(paper, result, example), margin)
+
+
+def told(example: FailureExample) -> list[str]:
+    """The lines of a message, beside its kind: a type is not said twice."""
+    return shortened(visible_lines(example.message.strip("\n").removeprefix(f"{example.kind}: ")))
 
 
 def shortened(lines: list[str]) -> list[str]:
@@ -132,7 +146,7 @@ def margin_of(verdict: Verdict) -> str:
     if abs(verdict.value) >= 2 * limit:
         return f"{three_digits(verdict.value / limit)} times the limit"
     share = three_digits(abs(verdict.value - limit) / limit * 100)
-    return f"met by {share} %" if verdict.passed else f"missed by {share} %"
+    return f"{share} % to spare" if verdict.passed else f"missed by {share} %"
 
 
 def _limit(text: str) -> float | None:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 from loadkit.judge.result import Caveat, Result
 from loadkit.report import grid
 from loadkit.report.chart import Chart
-from loadkit.report.escape import visible, visible_lines
+from loadkit.report.escape import visible
 from loadkit.report.figures import show_share, show_throughput, show_time
-from loadkit.report.findings import margin_of, shortened, text_of, where, with_rest
+from loadkit.report.findings import margin_of, reasons, text_of, told, where
 from loadkit.report.grid import Cell, Grid
 from loadkit.report.over_time import by_endpoint, over_time
 from loadkit.report.paper import Ink, Paper
@@ -188,15 +188,14 @@ def _thresholds(result: Result) -> Grid | None:
 
 def _failures(result: Result) -> list[Failure]:
     """The reasons for failures, the most frequent first."""
-    found = [*with_rest(result.total), *(example for one in result.timings for example in one.examples)]
     return [
         Failure(
             count=example.count,
             kind=example.kind,
-            lines=shortened(visible_lines(example.message.strip("\n"))),
+            lines=told(example),
             where=where(_PAPER, result, example),
         )
-        for example in sorted(found, key=lambda example: -example.count)
+        for example in reasons(result)
     ]
 
 

@@ -94,6 +94,8 @@ def load(path: Path) -> list[Result]:
     """
     try:
         content = path.read_bytes()
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a folder; name its files, like {path / '*.json'}") from None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
     results = _decoded(content, path)

@@ -50,15 +50,33 @@ def _across(result: Result, series: Sequence[Interval]) -> Scale:
     return Scale(0, max((one.start + measured(one, result) for one in series), default=1.0))
 
 
+def stop(result: Result) -> float:
+    """Seconds from the start to the stop; in a merged result the parts may lie one behind the other.
+
+    What comes after the stop of one run are replies that were drained, and failures.
+    """
+    late = [one for one in result.intervals if one.start >= result.duration]
+    total = result.total
+    if sum(one.total.requests for one in late) <= total.drained + sum(total.failures.values()):
+        return result.duration
+    return late[-1].start + late[-1].length
+
+
+def _left(interval: Interval, result: Result) -> float:
+    """Seconds from its begin to the stop, at most its length where it ends before."""
+    left = result.duration - interval.start
+    return left if left >= interval.length else stop(result) - interval.start
+
+
 def measured(interval: Interval, result: Result) -> float:
     """How many seconds of an interval lie before the stop; all of one that begins after it."""
-    left = result.duration - interval.start
+    left = _left(interval, result)
     return min(interval.length, left) if left > 0 else interval.length
 
 
 def is_told(interval: Interval, result: Result) -> bool:
     """Enough of it lies before the stop to tell a rate; the first interval is all that a short run has."""
-    is_enough = result.duration - interval.start >= _WHOLE * interval.length
+    is_enough = _left(interval, result) >= _WHOLE * interval.length
     return interval.length > 0 and (is_enough or interval.start <= 0)
 
 

@@ -72,7 +72,7 @@ def asked(scenario: ScenarioInfo) -> str:
     """The load of a scenario in a line: `16 threads, 30s, closed`."""
     parts = [
         _load(scenario) + _processes(scenario),
-        f"{scenario.iterations:,} iterations" if scenario.iterations is not None else "",
+        "" if scenario.iterations is None else f"{scenario.iterations:,} iteration{'s' * (scenario.iterations != 1)}",
         f"{scenario.iterations_per_thread:,} iterations a thread" if scenario.iterations_per_thread is not None else "",
         f"{show_span(scenario.duration)}{_phases(scenario)}" if scenario.duration is not None else "",
         _kind(scenario),
@@ -142,13 +142,14 @@ def came_out(result: Result) -> tuple[str, str, Ink]:
     """What a run came to: a word, the rest of the sentence, and its colour."""
     limits = [verdict for verdict in result.thresholds if not verdict.implied]
     missed, all_of_them = sum(not verdict.passed for verdict in limits), len(limits)
+    so_far = sum(not verdict.passed and verdict.value is not None for verdict in limits)
     of_them = f"{missed} of {all_of_them} thresholds" if all_of_them > 1 else "its only threshold"
     if result.outcome == "passed":
         what = "request" if result.requests else "journey"
         return "PASSED", f" {_each(all_of_them)}" if all_of_them else f": no {what} failed", "green"
     if result.outcome == "interrupted":
-        so_far = f", {of_them} missed so far" if missed else ""
-        return "INTERRUPTED", f" after {show_time(result.duration)}{so_far}", "yellow"
+        of_those = f", {so_far} of {all_of_them} thresholds missed so far" if so_far else ""
+        return "INTERRUPTED", f" after {show_time(result.duration)}{of_those}", "yellow"
     if result.outcome == "not_applied":
         return "NOT APPLIED", ": the load asked for was not put on the target", "red"
     if missed:

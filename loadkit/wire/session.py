@@ -19,6 +19,7 @@ from requests.models import REDIRECT_STATI
 from requests.utils import default_user_agent
 
 import loadkit
+from loadkit.plan.endpoint import bare
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND, Duration, Size, nanoseconds, seconds
 from loadkit.plan.units import size as size_of
@@ -92,6 +93,10 @@ class Session(requests.Session):
         self.base_url = base_url
         self.deadline = deadline
         self.observe = observe
+
+    def __repr__(self) -> str:
+        # no address: the message of an assertion that holds it is the same in each thread
+        return f"<Session {bare(self.base_url)}>" if self.base_url else "<Session>"
 
     def _begin(self) -> None:
         shots: dict[Any, Shot] = {}

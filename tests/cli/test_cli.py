@@ -166,7 +166,11 @@ def test_a_page_that_cannot_be_written_costs_the_page_alone(demo: Demo, tmp_path
 def test_list_names_scenarios_and_endpoints(file: Path):
     done = loadkit("list", str(file))
 
-    assert done.stdout.splitlines()[:3] == ["sound  10 threads, 400ms, closed", "  GET /", "  GET /items/3"]
+    first, *endpoints = done.stdout.splitlines()[:3]
+    target, _, asked = first.partition("  ")
+    assert loadkit("run", target, "--once").returncode == 0, "the name is what to type"
+    assert target.endswith("shop.py::sound")
+    assert [asked, *endpoints] == ["10 threads, 400ms, closed", "  GET /", "  GET /items/3"]
 
 
 def test_the_transport_through_requests_does_the_same_job(file: Path):

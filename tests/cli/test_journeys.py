@@ -116,7 +116,9 @@ def test_list_names_journeys(file: Path):
     done = loadkit("list", str(file))
 
     assert done.returncode == 0
-    lines = [line.partition("  ")[0] if line[0] != " " else line for line in done.stdout.splitlines()]
+    lines = [
+        line.partition("  ")[0].partition("::")[2] if line[0] != " " else line for line in done.stdout.splitlines()
+    ]
     assert lines == [
         *("shop", "  GET /", "  buy (journey)", "  watch (journey)"),
         *("wrong", "  wrong (journey)", "anywhere", "  anywhere (journey)"),

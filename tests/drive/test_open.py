@@ -95,6 +95,32 @@ def test_what_is_due_and_not_sent_when_time_is_up_is_unsent_and_in_no_figure():
     assert done.stopped_at - done.measured_from == 3 * SECOND
 
 
+class Drowsy(ManualClock):
+    """Sleeps too long when it is to wake at one instant."""
+
+    def __init__(self, at: int, longer: int) -> None:
+        super().__init__()
+        self._at, self._longer = self.now() + at, longer
+
+    def pause(self, span: int, is_over: Callable[[], bool]) -> None:
+        longer = self._longer if self.now() + span == self._at else 0
+        super().pause(span + longer, is_over)
+
+
+@pytest.mark.parametrize(("late", "unsent"), [(49, 0), (51, 1)])
+def test_what_was_due_before_the_stop_is_sent_although_its_thread_woke_after_it(late: int, unsent: int):
+    clock = Drowsy(at=900 * MILLISECOND, longer=(100 + late) * MILLISECOND)
+    wire = FakeWire(clock, FakeReply(after=MILLISECOND))
+    scenario = Scenario(endpoints=[Endpoint("GET", URL)], rate="10/s", duration="1s", max_threads=1)
+
+    done = drive(scenario, [encode(scenario.endpoints[0], scenario)], wire, clock)
+
+    total = done.recording.total()
+    assert (total.requests, total.unsent) == (10 - unsent, unsent)
+    assert total.drained == 1 - unsent
+    assert done.stopped_at - done.measured_from == SECOND
+
+
 def test_unsent_requests_are_those_of_the_endpoints_whose_turn_it_was():
     endpoints = [Endpoint("GET", URL, weight=2, name="often"), Endpoint("GET", URL, name="seldom")]
     labels = by_hand(FakeReply(after=SECOND), endpoints=endpoints, rate="30/s", duration="1s").recording.labels

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from loadkit.judge.bound import NOTHING, Finding, bound, together
@@ -177,6 +179,33 @@ def test_threads_that_rest_a_little_are_not_always_busy() -> None:
     assert "1 thread always had a request under way" in bound(closed(9_000, threads=1)).sentence
 
 
+def of_journeys(load: Load) -> Load:
+    """The same with a journey in it."""
+    return dataclasses.replace(load, scenario=replace(load.scenario, journeys=["buy"]))
+
+
+def test_threads_whose_journeys_pause_are_not_said_to_be_busy() -> None:
+    load = of_journeys(closed(20_000, threads=16))
+    assert bound(load) == (
+        None,
+        (
+            "Its threads waited for replies 12% of the time; the rest went by in the journeys' own pauses, code and "
+            f"other clients, and loadkit used {load.cpu_share:.0%} of the CPU that one interpreter can use."
+        ),
+    )
+
+
+def test_threads_of_journeys_that_mostly_wait_are_told_by_how_much() -> None:
+    said = bound(of_journeys(closed(20_000, threads=3))).sentence
+    assert "which one run cannot tell: 3 threads waited for replies 67% of the time, and" in said
+
+
+def test_of_open_journeys_the_arrivals_are_told_and_not_their_requests() -> None:
+    load = of_journeys(opened(20_000))
+    load = dataclasses.replace(load, scenario=replace(load.scenario, rate=40.0))
+    assert bound(load).sentence.startswith("Bound by the asked rate: all of 40/s began with ")
+
+
 RAMP = [
     PhasePlan(name="ramp", duration=12.0, start=0.0, end=60.0),
     PhasePlan(name="hold", duration=4.0, start=60.0, end=60.0),
@@ -239,6 +268,8 @@ def test_several_runs_are_bound_by_what_bound_each() -> None:
     rate, other = Finding("rate", "one"), Finding("rate", "two")
     assert together([rate, rate]) == rate
     assert together([rate, other]) == ("rate", "Of 2 runs, bound: 2 by the asked rate.")
+    unknown = [Finding(None, "Run again with 4 threads."), Finding(None, "Run again with 8 threads.")]
+    assert together(unknown) == (None, "None of the 2 runs can tell by itself what bound it.")
     assert together([NOTHING, rate, Finding("generator", "x"), rate]) == (
         None,
         "Of 4 runs, bound: 2 by the asked rate, 1 by the generator, 1 by what one run cannot tell.",

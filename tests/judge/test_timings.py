@@ -133,7 +133,8 @@ def test_a_threshold_may_name_a_journey_a_step_or_a_timer(limit: str, passes: bo
             ["buy: error_rate < 5%"],
             ["a: error_rate == 0%", "see: error_rate == 0%"],
         ),
-        ({("journey", "buy"): [WRONG]}, 1, ["error_rate < 5%"], []),
+        ({("journey", "buy"): [WRONG]}, 1, ["error_rate < 5%"], ["buy: error_rate < 5%"]),
+        ({("journey", "buy"): [1]}, 1, ["error_rate < 5%"], []),
     ],
 )
 def test_what_is_implied_of_journeys(
@@ -237,3 +238,20 @@ def test_a_result_is_asked_for_them_by_name():
         found["buy"]
     with pytest.raises(KeyError, match=r"'by' is no journey, step or timer; there are \['buy', 'buy'\]"):
         found.timing("by")
+
+
+def test_a_limit_on_the_errors_of_everything_holds_for_each_journey_that_failed():
+    found = of(timed({("journey", "buy"): [1, WRONG], ("journey", "look"): [1], ("step", "pay"): [WRONG]}))
+    whole = with_timings(found)
+    limits = [threshold(text) for text in ("error_rate < 60%", "failures == 0", "p99 < 1h")]
+
+    held = verdicts(limits, whole.total, whole.endpoints, (), found)
+
+    assert [(one.threshold, one.passed, one.implied) for one in held][3:] == [
+        ("buy: error_rate < 60%", True, True),
+        ("buy: failures == 0", False, True),
+    ]
+    with pytest.raises(AssertionError, match="MISSED  buy: error_rate < 1%  50 %"):
+        whole.check("error_rate < 1%")
+    assert len(whole.check("error_rate < 1%", "buy: error_rate < 60%")) == 2, "it has a limit of its own"
+    assert len(whole.check("p99 < 1h")) == 1

@@ -24,6 +24,10 @@ def complaint(*args: Any, **fields: Any) -> str:
     return str(caught.value)
 
 
+def test_a_path_without_a_method_is_shown_with_one() -> None:
+    assert complaint("/items") == "an endpoint takes a method and a path, like Endpoint('GET', '/items')"
+
+
 @pytest.mark.parametrize(
     ("path", "said"),
     [

@@ -151,10 +151,14 @@ def test_a_result_that_does_not_add_up_says_where(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
-    for path, why in ((tmp_path / "none", "no such file or directory"), (tmp_path, "is a directory")):
+    missing = tmp_path / "none"
+    for path, why in (
+        (missing, f"cannot read {missing}: no such file or directory"),
+        (tmp_path, f"{tmp_path} is a folder; name its files, like {tmp_path}/*.json"),
+    ):
         with pytest.raises(UsageError) as caught:
             load(path)
-        assert str(caught.value) == f"cannot read {path}: {why}"
+        assert str(caught.value) == why
 
 
 # -- what cannot be written

@@ -30,9 +30,16 @@ def test_what_came_after_the_stop_is_in_no_chart(start: float):
     """A few slow replies there would bend both axes."""
     kept = [interval(0, FAST), interval(1, FAST)]
     run = ran([*kept, interval(start, SLOW)], 2.0002)
+    run = replace(run, total=replace(run.total, drained=SLOW.count))
 
     assert rates(run.intervals[-1], run) is None
     assert over_time(run) == over_time(ran(kept, 2.0002))
+
+
+def test_runs_that_were_merged_one_behind_the_other_are_all_in_the_charts():
+    run = ran([interval(0, FAST), interval(1, FAST), interval(3, FAST), interval(4, FAST)], 4)
+
+    assert rates(run.intervals[-1], run) == (400, 0)
 
 
 def test_a_run_of_a_moment_has_charts():

@@ -132,7 +132,7 @@ failures
     2  disconnect  (message not kept)
 
 thresholds
-  ✓ p99 < 250ms                    2.4 ms  met by 99 %
+  ✓ p99 < 250ms                    2.4 ms  99 % to spare
   ✗ GET /search: error_rate < 1%   1.19 %  missed by 19 %
   ✓ throughput > 500/s            3,567/s  7.13 times the limit
 
@@ -382,6 +382,7 @@ def test_the_headline_says_that_certificates_were_not_verified() -> None:
 
 MET = Verdict(threshold="p99 < 250ms", passed=True, value=0.1, shown="100 ms")
 MISSED = Verdict(threshold="p99 < 250ms", passed=False, value=0.3, shown="300 ms")
+UNMEASURED = Verdict(threshold="hold: p99 < 250ms", passed=False, value=None, shown="nothing measured")
 
 
 @pytest.mark.parametrize(
@@ -395,6 +396,7 @@ MISSED = Verdict(threshold="p99 < 250ms", passed=False, value=0.3, shown="300 ms
         ("failed", [], "FAILED: requests failed"),
         ("interrupted", [MET], "INTERRUPTED after 30 s"),
         ("interrupted", [MISSED, MET], "INTERRUPTED after 30 s, 1 of 2 thresholds missed so far"),
+        ("interrupted", [UNMEASURED, MET], "INTERRUPTED after 30 s"),
         ("not_applied", [MET], "NOT APPLIED: the load asked for was not put on the target"),
     ],
 )
@@ -438,7 +440,7 @@ def test_where_nothing_came_back_there_is_nothing_to_believe() -> None:
 @pytest.mark.parametrize(
     ("threshold", "passed", "value", "margin"),
     [
-        ("p99 < 250ms", True, 0.1, "  met by 60 %"),
+        ("p99 < 250ms", True, 0.1, "  60 % to spare"),
         ("p99 < 250ms", False, 0.3, "  missed by 20 %"),
         ("p99 < 250ms", False, 1.0, "  4 times the limit"),
         ("throughput > 500/s", True, 83_000.0, "  166 times the limit"),

@@ -88,6 +88,22 @@ def test_a_failure_shows_its_message_its_place_and_whose_it_is():
     ]
 
 
+def test_what_fails_in_a_step_and_in_its_journey_is_told_once_and_its_type_too():
+    broke = "ZeroDivisionError: division by zero\n  at shop.py:3 in buy: 1 / 0"
+    found = [example("ZeroDivisionError", broke, 7)]
+    timings = [
+        timing("journey", "buy", (5, 1), failures={"ZeroDivisionError": 7}, examples=found),
+        timing("step", "pay", (5, 1), failures={"ZeroDivisionError": 7}, examples=found),
+    ]
+
+    assert section(result([HOME], outcome="failed", timings=timings), "failures", width=100) == [
+        "failures",
+        "  7  ZeroDivisionError  division by zero",
+        "                          at shop.py:3 in buy: 1 / 0",
+        "                        (2 rows, first at 12.4 s)",
+    ]
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize("ascii", [False, True])
 def test_no_line_is_too_wide_and_no_name_moves_the_cursor(width: int, ascii: bool):  # noqa: A002 - as the report calls it
