@@ -33,7 +33,7 @@ def test_the_examples_of_journeys_are_found():
     ("name", "timed"),
     [
         ("journeys.py", [{"buy", "checkout"}]),
-        ("more.py", [{"read", "read its own order", "warehouse"}, {"browse"}]),
+        ("more.py", [{"read", "read its own order", "warehouse", "same"}, {"browse"}]),
         ("tasks.py", [{"knock", "connect"}]),
     ],
 )

@@ -237,7 +237,7 @@ def test_thresholds_of_the_mark_must_hold(run: Run):
     """)
 
     done.assert_outcomes(passed=1, failed=1)
-    assert errors(done)[0] == "AssertionError: test_missed: 1 of 3 thresholds missed"
+    assert errors(done)[0] == "AssertionError: test_missed: 1 of 2 thresholds missed"
     assert re.fullmatch(r"p99 < 1ns: [\d.]+ [mu]?s", errors(done)[1])
 
 
@@ -333,7 +333,7 @@ def test_a_target_that_is_down_is_one_clear_line(run: Run, free_port: int):
     )
     assert done.outlines[first + 2].startswith("====="), "and nothing else"
     # it is in the table all the same
-    done.stdout.fnmatch_lines(["  test_it.py::test * failed"])
+    done.stdout.fnmatch_lines(["  test_it.py::test * none"])
 
 
 def test_a_scenario_that_keeps_going_may_find_its_target_down(run: Run, free_port: int):

@@ -297,7 +297,7 @@ def test_the_table_fits_the_terminal(run: Run, monkeypatch: pytest.MonkeyPatch, 
 
     start = next(k for k, line in enumerate(lines) if " load tests " in line)
     assert lines[start + 1].split()[0] == "test"
-    assert lines[start + 1].split()[-1] == ("verdict" if columns > 60 else "p99"), "what can be spared goes first"
+    assert lines[start + 1].split()[-1] == ("figures" if columns > 60 else "p99"), "what can be spared goes first"
     assert max(map(len, lines[start : start + 4])) <= columns
     assert lines[start + 2].startswith("  test_it.py::test_load ")
     assert any(line.startswith("  ! few-samples") for line in lines[start:]), "-v tells the doubts"

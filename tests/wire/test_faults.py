@@ -355,7 +355,7 @@ def test_bytes_that_come_while_the_connection_rests_never_feed_the_next_request(
     caller = call(peer, check=bool, timeout=1)
     caller.sends(turn + 1)
     assert said.wait(5)
-    # a connection that rested for 50 ms is looked at, one that did not is not
+    # a connection that rested for 5 ms is looked at, one that did not is not
     time.sleep(rest)
 
     outcome = caller.send()

@@ -42,7 +42,8 @@ def overview(paper: Paper, runs: Sequence[Run]) -> list[str]:
 
 def _word(result: Result) -> str:
     """How far to believe the figures; whether the test passed is pytest's to say."""
-    return _WORDS.get(result.outcome, result.verdict)
+    worked = result.total.response_time.count or any(one.response_time.count for one in result.timings)
+    return _WORDS.get(result.outcome, result.verdict if worked else "none")
 
 
 def _failed_journeys(result: Result) -> int:
