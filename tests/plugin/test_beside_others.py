@@ -184,7 +184,7 @@ def test_under_xdist_one_load_test_runs_at_a_time_and_the_controller_has_all_res
     assert re.search(r"1 failed, 10 passed in", done.stdout), done.stdout
     results = [load(path)[0] for path in (project / "out").iterdir()]
     assert len(results) == 10
-    rows = re.findall(r"^  (?:test_all|scenario_down)\.py::.* (?:clean|doubtful)$", done.stdout, re.MULTILINE)
+    rows = re.findall(r"^  (?:test_all|scenario_down)\.py::.* (?:clean|doubtful|none)$", done.stdout, re.MULTILINE)
     assert len(rows) == 10
     starts = sorted((datetime.fromisoformat(one.started_at).timestamp(), one.duration) for one in results)
     gaps = [later - (start + length) for (start, length), (later, _) in pairwise(starts)]
