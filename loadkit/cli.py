@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import loadkit
-from loadkit.cli_fetch import Voice
+from loadkit.cli_fetch import Voice, read_header
 from loadkit.cli_fetch import add_to as add_fetch_to
 from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError
 
@@ -278,16 +278,9 @@ def _changed(
         more |= {"iterations": None, "iterations_per_thread": None}
     more = {name: value for name, value in more.items() if name not in changes}
     if headers:
-        more["headers"] = scenario.headers | dict(map(_header, headers))
+        more["headers"] = scenario.headers | dict(map(read_header, headers))
     changed = scenario.replace(**changes, **more)
     return changed.replace(thresholds=[*changed.thresholds, *thresholds]) if thresholds else changed
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, separator, value = text.partition(":")
-    if not separator:
-        raise UsageError(f"cannot read the header {name!r}; write it like 'Accept: text/html'")
-    return name.strip(), value.strip()
 
 
 def _check_apart(output: Path | None, html: Path | None, files: Sequence[Path] = ()) -> None:

@@ -97,7 +97,7 @@ def add_to(app: typer.Typer, voice: Voice) -> None:
             "column": column,
             "format": form,
             "method": method,
-            "headers": dict(map(_header, header)) if header else None,
+            "headers": dict(map(read_header, header)) if header else None,
             "user_agent": user_agent,
             "timeout": timeout,
             "retries": _whole("--retries", retries),
@@ -210,7 +210,8 @@ def _whole(option: str, text: str | None) -> int | None:
         raise UsageError(f"{option} takes a whole number like 4, not {text!r}") from None
 
 
-def _header(text: str) -> tuple[str, str]:
+def read_header(text: str) -> tuple[str, str]:
+    """`Name: value` as it is given on the command line; `UsageError` for what is not."""
     name, separator, value = text.partition(":")
     if not separator:
         raise UsageError(f"cannot read the header {name!r}; write it like 'Accept: text/html'")

@@ -250,7 +250,7 @@ class _Part:
 
     def finish(self, driven: Driven) -> None:
         """Tell how it went."""
-        from loadkit.jobs.run import peak_memory
+        from loadkit.drive.machine import peak_memory
 
         self._voice.say(
             Done(

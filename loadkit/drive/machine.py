@@ -92,7 +92,7 @@ def capacity(cgroup: Path = CGROUP) -> float:
     interpreter without the lock can use all CPUs that the process may run on.
     """
     has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
-    allowed = 1 if has_lock else _allowed_cpus()
+    allowed = 1 if has_lock else allowed_cpus()
     # "50000 100000": microseconds of CPU in each period of so many; "max 100000" is no limit
     quota = _read(cgroup / "cpu.max").split()
     if len(quota) == 2 and quota[0].isdigit() and quota[1].isdigit() and int(quota[0]) and int(quota[1]):
@@ -100,10 +100,21 @@ def capacity(cgroup: Path = CGROUP) -> float:
     return allowed
 
 
-def _allowed_cpus() -> int:
+def allowed_cpus() -> int:
+    """CPUs that this process may use; a container or `taskset` may leave it fewer than there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def peak_memory() -> int:
+    """The largest resident size of this process, bytes; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _read(path: Path) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import loadkit
 from loadkit.drive.limits import check_ports
+from loadkit.drive.machine import allowed_cpus, peak_memory
 from loadkit.drive.processes import drive_processes, orders_for, with_shared
 from loadkit.drive.threads import Driven, drive
 from loadkit.jobs.hosts import is_here
@@ -274,12 +275,7 @@ def _processes(scenario: Scenario, origins: list[Origin]) -> int:
     if scenario.source is None:  # others would not find it
         return 1
     spared = any(origin.unix or is_here(origin.host) for origin in origins)
-    return max(1, min(_cpus() - spared, scenario.total_threads))
-
-
-def _cpus() -> int:
-    """CPUs that we may use; a container or `taskset` may leave us fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed_cpus() - spared, scenario.total_threads))
 
 
 def _is_public(host: str) -> bool:
@@ -352,13 +348,3 @@ def _environment(scenario: Scenario, clock: str, driven: Driven) -> Environment:
         cpu_by_process=list(driven.cpu_by_process),
         peak_memory=peak_memory() + driven.worker_memory,
     )
-
-
-def peak_memory() -> int:
-    """The largest resident size of this process, bytes; 0 where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # not a POSIX system
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if platform.system() == "Darwin" else peak * 1024

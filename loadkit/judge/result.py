@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -96,7 +96,44 @@ class FailureExample(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds from the start of the run."""
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class _Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What rows of requests and of timings have in common: the figures of their response time."""
+
+    if TYPE_CHECKING:
+        response_time: Times
+
+    @property
+    def p50(self) -> float:
+        """The median of the response time, seconds; like all of these NaN, which passes no comparison, without one."""
+        return _number(self.response_time.p50)
+
+    @property
+    def p90(self) -> float:
+        """The 90th percentile of the response time, seconds."""
+        return _number(self.response_time.p90)
+
+    @property
+    def p95(self) -> float:
+        """The 95th percentile of the response time, seconds."""
+        return _number(self.response_time.p95)
+
+    @property
+    def p99(self) -> float:
+        """The 99th percentile of the response time, seconds."""
+        return _number(self.response_time.p99)
+
+    def percentile(self, percent: float) -> float:
+        """Any percentile of the response time, seconds; `UsageError` outside of (0, 100]."""
+        __tracebackhide__ = True
+        return _number(self.response_time.percentile(percent))
+
+    @property
+    def mean(self) -> float:
+        """The mean of the response time, seconds."""
+        return _number(self.response_time.mean)
+
+
+class Row(_Figures, frozen=True, kw_only=True):
     """What is known of one endpoint, or of all of them together.
 
     `requests == sum(statuses) + sum(failures)`: each request is counted once. `statuses` are those of good
@@ -131,36 +168,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"<Row {self.name}: {self.requests:,} requests, p99 {show_seconds(self.response_time.p99)}>"
 
-    @property
-    def p50(self) -> float:
-        """The median of the response time, seconds; like all of these NaN, which passes no comparison, without one."""
-        return _number(self.response_time.p50)
-
-    @property
-    def p90(self) -> float:
-        """The 90th percentile of the response time, seconds."""
-        return _number(self.response_time.p90)
-
-    @property
-    def p95(self) -> float:
-        """The 95th percentile of the response time, seconds."""
-        return _number(self.response_time.p95)
-
-    @property
-    def p99(self) -> float:
-        """The 99th percentile of the response time, seconds."""
-        return _number(self.response_time.p99)
-
-    def percentile(self, percent: float) -> float:
-        """Any percentile of the response time, seconds; `UsageError` outside of (0, 100]."""
-        __tracebackhide__ = True
-        return _number(self.response_time.percentile(percent))
-
-    @property
-    def mean(self) -> float:
-        """The mean of the response time, seconds."""
-        return _number(self.response_time.mean)
-
     def figure(self, limit: Threshold) -> float | None:
         """The value a threshold is about, in seconds, requests a second, a share of 1 or a count.
 
@@ -169,7 +176,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return _figure(self, limit)
 
 
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
+class Timing(_Figures, frozen=True, kw_only=True):
     """What is known of something that is no request: a journey, a step of one, or what a timer measured.
 
     `throughput` is those that came through, a second. `response_time` is from the instant it was due, which for a step
@@ -196,36 +203,6 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     def requests(self) -> int:
         """How often it ended, well or not: what the threshold `requests` limits."""
         return self.count
-
-    @property
-    def p50(self) -> float:
-        """The median of the response time, seconds; like all of these NaN, which passes no comparison, without one."""
-        return _number(self.response_time.p50)
-
-    @property
-    def p90(self) -> float:
-        """The 90th percentile of the response time, seconds."""
-        return _number(self.response_time.p90)
-
-    @property
-    def p95(self) -> float:
-        """The 95th percentile of the response time, seconds."""
-        return _number(self.response_time.p95)
-
-    @property
-    def p99(self) -> float:
-        """The 99th percentile of the response time, seconds."""
-        return _number(self.response_time.p99)
-
-    @property
-    def mean(self) -> float:
-        """The mean of the response time, seconds."""
-        return _number(self.response_time.mean)
-
-    def percentile(self, percent: float) -> float:
-        """Any percentile of the response time, seconds; `UsageError` outside of (0, 100]."""
-        __tracebackhide__ = True
-        return _number(self.response_time.percentile(percent))
 
     def figure(self, limit: Threshold) -> float | None:
         """The value a threshold is about, as of a `Row`; `throughput` is of those that came through."""

@@ -6,7 +6,6 @@ import contextlib
 import gc
 import os
 import platform
-import resource
 import threading
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import loadkit
 from loadkit.drive.limits import make_room
+from loadkit.drive.machine import peak_memory
 from loadkit.jobs.fetch.auto import MOST, Auto
 from loadkit.jobs.fetch.folder import Shelf, sweep
 from loadkit.jobs.fetch.lines import Appended
@@ -487,7 +487,6 @@ class Fetching:
         unstamped = sum(worker.connections.unstamped for worker in self._workers)
         source = self._network.wire.clock_source
         clock = "own" if source == "own" or (unstamped and unstamped >= replies) else "mixed" if unstamped else "kernel"
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return Environment(
             loadkit=loadkit.__version__,
             python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -497,7 +496,7 @@ class Fetching:
             transport="sockets",
             clock=clock,
             cpu_seconds=self._cpu,
-            peak_memory=peak if platform.system() == "Darwin" else peak * 1024,
+            peak_memory=peak_memory(),
         )
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from loadkit.drive.machine import allowed_cpus
 from loadkit.jobs.testing.runs import Run
 from loadkit.judge.laws import broken
 from loadkit.judge.result import Result
@@ -34,7 +35,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             host=platform.node(),
             processor=_processor(),
-            cpu_count=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            cpu_count=allowed_cpus(),
             memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             system=f"{platform.system()} {platform.release()} {platform.machine()}",
             python=f"{platform.python_implementation()} {platform.python_version()}",
