@@ -38,8 +38,10 @@ class Supply(Generic[Item]):
                 if not self._ready:
                     if self._is_spent:
                         return None
-                    self._ready.extend(islice(self._source, self._chunk))
-                    self._is_spent = not self._ready
+                    made = list(islice(self._source, self._chunk))
+                    # not whether there are any left, for others have taken of them by the time of the next line
+                    self._is_spent = not made
+                    self._ready.extend(made)
                 try:
                     return self._ready.popleft()
                 except IndexError:
