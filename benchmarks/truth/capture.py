@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ ETHERNET = 1
 KERNEL_BUFFER = 262_144  # KiB: some seconds of the fastest client while tcpdump waits for its core
 QUIET = 1.2  # seconds: what the kernel has buffered is handed over in blocks, each within a second
 # Only segments that carry data: without the acknowledgements there is half as much to write and to lose.
+NUMBERED = re.compile(rb"GET /\?n=(\d+) ")
 FILTER = "tcp port {port} and (ip[2:2] - ((ip[0] & 0xf) << 2) - ((tcp[12] & 0xf0) >> 2)) != 0"
 
 
@@ -27,11 +29,13 @@ class Gaps(Failed):
 
 
 class Packet(NamedTuple):
-    """A TCP segment that carries data: when, in nanoseconds of the wall clock, and between which ports."""
+    """A TCP segment that carries data: when, in nanoseconds of the wall clock, between which ports, its number."""
 
     at: int
     source: int
     target: int
+    number: int | None = None
+    """That of a request which says the how manieth of its plan it is, as in `GET /?n=17`."""
 
 
 class Capture(NamedTuple):
@@ -46,6 +50,7 @@ class Exchange(NamedTuple):
 
     sent: int
     arrived: int
+    number: int | None = None
 
 
 @contextmanager
@@ -57,8 +62,8 @@ def capturing(port: int, path: Path, *, core: int | None = None) -> Iterator[Non
     command = shutil.which("tcpdump")
     if not command:
         raise Failed("tcpdump is not here; on Debian: apt-get install tcpdump")
-    # 80 bytes hold the Ethernet, IP and TCP headers with every option
-    options = ["-i", "lo", "-s", "80", "-B", str(KERNEL_BUFFER), "-n", "--time-stamp-precision=nano", "-w", str(path)]
+    # 128 bytes hold the Ethernet, IP and TCP headers with every option, and the beginning of a request
+    options = ["-i", "lo", "-s", "128", "-B", str(KERNEL_BUFFER), "-n", "--time-stamp-precision=nano", "-w", str(path)]
     with pinned_to(core):
         process = subprocess.Popen([command, *options, FILTER.format(port=port)], stderr=subprocess.PIPE, text=True)
     try:
@@ -92,8 +97,11 @@ def packets(path: Path) -> Iterator[Packet]:
             return
         header = (content[frame + 14] & 15) * 4
         tcp = frame + 14 + header
-        if size(content, frame + 16)[0] > header + (content[tcp + 12] >> 4) * 4:
-            yield Packet(seconds * 1_000_000_000 + nanoseconds, *ports(content, tcp))
+        data = tcp + (content[tcp + 12] >> 4) * 4
+        if size(content, frame + 16)[0] > data - frame - 14:
+            numbered = NUMBERED.match(content, data, position)
+            number = int(numbered[1]) if numbered else None
+            yield Packet(seconds * 1_000_000_000 + nanoseconds, *ports(content, tcp), number)
 
 
 def read(path: Path, port: int) -> Capture:
@@ -101,20 +109,25 @@ def read(path: Path, port: int) -> Capture:
 
     One connection carries one exchange at a time: the first segment to the server after a reply begins the next.
     """
-    sent: dict[int, int] = {}
+    sent: dict[int, tuple[int, int | None]] = {}
     arrived: dict[int, int] = {}
     clients = set()
     found = []
-    for at, source, target in packets(path):
+    for at, source, target, number in packets(path):
         if target == port:
             clients.add(source)
             if source in arrived:
-                found.append(Exchange(sent.pop(source), arrived.pop(source)))
-            sent.setdefault(source, at)
+                found.append(_exchange(sent.pop(source), arrived.pop(source)))
+            sent.setdefault(source, (at, number))
         elif target in sent:
             arrived[target] = at
-    found += [Exchange(sent[client], last) for client, last in arrived.items()]
-    return Capture(sorted(found), len(clients))
+    found += [_exchange(sent[client], last) for client, last in arrived.items()]
+    return Capture(sorted(found, key=itemgetter(0, 1)), len(clients))
+
+
+def _exchange(request: tuple[int, int | None], arrived: int) -> Exchange:
+    sent, number = request
+    return Exchange(sent, arrived, number)
 
 
 def _wait_until_it_listens(process: subprocess.Popen[str]) -> None:

@@ -28,6 +28,11 @@ class Case:
         return SERVERS[self.server]
 
     @property
+    def is_answered_exactly(self) -> bool:
+        """What the response times should be can be computed from the plan, if it is known which request is which."""
+        return bool(self.rate) and self.server == "stalls"
+
+    @property
     def most(self) -> int:
         """Connections an open workload may have: those that a stall of a second needs, and a quarter more."""
         return self.rate * 5 // 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from benchmarks.truth.capture import Exchange
 
@@ -28,10 +29,13 @@ def due(number: int, rate: int) -> int:
 def response_times(exchanges: Sequence[Exchange], rate: int) -> list[int]:
     """From the instant each request of an open plan was due to its reply, in nanoseconds.
 
-    The requests are alike, so the n-th sent is the n-th due. When the plan began is not on the wire: it is taken to
+    A request that says its number is that arrival of the plan. Others are alike, and the n-th sent is taken to be the
+    n-th due; one that was sent long after its turn then makes each of those that overtook it a little too late. When
+    the plan began is not on the wire: it is taken to
     be the latest instant at which no request would have been sent before it was due. Each time is thereby too short
     by the smallest lateness of the run, some 10 us.
     """
-    ordered = sorted(exchanges)
-    start = min(exchange.sent - due(number, rate) for number, exchange in enumerate(ordered))
-    return [exchange.arrived - start - due(number, rate) for number, exchange in enumerate(ordered)]
+    ordered = sorted(exchanges, key=attrgetter("sent"))
+    dues = [due(place if exchange.number is None else exchange.number, rate) for place, exchange in enumerate(ordered)]
+    start = min(exchange.sent - at for exchange, at in zip(ordered, dues, strict=True))
+    return [exchange.arrived - start - at for exchange, at in zip(ordered, dues, strict=True)]

@@ -22,7 +22,7 @@ OURS = "loadkit"
 
 def page(tools: Sequence[Tool], cases: Sequence[Case], results: Results, notes: Sequence[str]) -> str:
     measured = [tool for tool in tools if any((case.name, tool.name) in results.runs for case in cases)]
-    stalled = [case for case in cases if case.rate and case.server == "stalls"]
+    stalled = [case for case in cases if case.is_answered_exactly]
     parts = [
         machine.described() + ".",
         *notes,

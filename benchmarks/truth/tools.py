@@ -25,6 +25,12 @@ import http from 'k6/http';
 export const options = {options};
 export default function () {{ http.get('{url}'); }}
 """
+LOADKIT_SCENARIO = """
+from itertools import count
+from loadkit import Endpoint, Scenario, rows
+
+numbered = Scenario(endpoints=[Endpoint("GET", "{url}?n={{n}}", feed=rows({{"n": n}} for n in count()))])
+"""
 LOCUSTFILE = """
 from locust import FastHttpUser, HttpUser, constant_throughput, task
 
@@ -83,10 +89,14 @@ def loadkit_command(asked: Asked) -> list[str | Path]:
     result = asked.folder / "loadkit.json"
     result.unlink(missing_ok=True)
     case = asked.case
-    load = ["--threads", str(case.connections)]
+    target, load = asked.url, ["--threads", str(case.connections)]
     if case.rate:
         load = ["--rate", f"{case.rate}/s", "--threads", str(FIRST), "--max-threads", str(case.most)]
-    return [*LOADKIT, "run", asked.url, *load, "--duration", f"{asked.seconds}s", "--quiet", "--output", result]
+    if case.is_answered_exactly:
+        scenario = asked.folder / "numbered.py"
+        scenario.write_text(LOADKIT_SCENARIO.format(url=asked.url))
+        target = str(scenario)
+    return [*LOADKIT, "run", target, *load, "--duration", f"{asked.seconds}s", "--quiet", "--output", result]
 
 
 def loadkit_reported(asked: Asked, _output: str) -> Reported:

@@ -1,13 +1,17 @@
 """A thread of an open workload: whoever is free takes the next arrival, waits for its instant and sends.
 
-Arrivals are taken in order, each thread that is free holds one, and so each of the next ones has a thread that waits
-for it: a slow reply holds up nobody else, and no thread has to wake another up.
+Arrivals are taken in order, a thread that is free holds one, and so each of the next ones has a thread that waits for
+it: a slow reply holds up nobody else. Of many free threads only some hold one; the others stand by, and cost nothing,
+until those become few.
 """
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from loadkit.drive.supply import Supply
@@ -23,10 +27,39 @@ LATEST: Final = 50 * MILLISECOND
 """How long after the stop a request may still be sent that was due before it and had a thread to itself."""
 
 
-class Pool:
-    """What the threads of an open workload share: what is due, and how many of them wait for it."""
+MOST_IDLE: Final = 32
+"""So many threads at least may hold an arrival each, and wait for it; more, where more were asked for to begin with.
 
-    __slots__ = ("arrivals", "idle", "is_short", "tell", "turns", "unsent", "warming")
+A server that stalls for a second at 3,000/s leaves 3,000 of them: if all took turns, each would come to run once a
+second, and would find nothing of its own in the caches of the CPU."""
+
+FEW: Final = 4
+"""When no more than one in so many of them waits, another one is called that stands by: it is there within 0.1 ms."""
+
+
+class Pool:
+    """What the threads of an open workload share: what is due, and how many of them wait for it.
+
+    Those that stand by read from a pipe, a byte for each that is called: threads that wait for a lock are searched for
+    one by one by the kernel, in 16 lists for all locks of the process (Linux 6.18).
+    """
+
+    __slots__ = (
+        "_call",
+        "_stand",
+        "arrivals",
+        "drawing",
+        "few",
+        "idle",
+        "is_over",
+        "is_short",
+        "most_idle",
+        "standing_by",
+        "tell",
+        "turns",
+        "unsent",
+        "warming",
+    )
 
     def __init__(
         self,
@@ -35,6 +68,7 @@ class Pool:
         warming: Supply[tuple[int, int]],
         turns: tuple[int, ...],
         tell: Callable[[], object],
+        threads: int,
     ) -> None:
         self.arrivals = arrivals
         self.warming = warming
@@ -42,6 +76,15 @@ class Pool:
         """The endpoint (by position) that each arrival in turn is for."""
         self.idle: deque[None] = deque()
         """As long as there are threads that wait; changed by all of them, which appending and popping allow."""
+        self.most_idle = max(threads, MOST_IDLE)
+        self.few = self.most_idle // FEW
+        self.standing_by: deque[None] = deque()
+        """As long as there are threads that stand by, and have not been called."""
+        self._stand, self._call = os.pipe()
+        self.drawing = Lock()
+        """Held by whoever takes an arrival and the row that belongs to it."""
+        self.is_over = False
+        """Nobody stands by any more."""
         self.is_short = False
         """All threads are busy: the next arrival may find nobody."""
         self.tell = tell
@@ -50,10 +93,38 @@ class Pool:
         """Arrivals (number and instant) that were taken, and due, and not sent."""
 
     def lack(self) -> None:
-        """Say that nobody is free."""
-        if not self.is_short:
+        """Few wait: call one that stands by; if there is none, and nobody is free, say so."""
+        if self.standing_by:
+            self._call_one()
+        elif not self.idle and not self.is_short:
             self.is_short = True
             self.tell()
+
+    def stand_by(self) -> None:
+        """Wait until called, or until all is over."""
+        self.standing_by.append(None)
+        # whoever says that it is over calls those whom it finds here; we are here, so we look whether it was said
+        if self.is_over or len(self.idle) <= self.few:
+            self._call_one()
+        os.read(self._stand, 1)
+
+    def _call_one(self) -> None:
+        try:
+            self.standing_by.pop()
+        except IndexError:
+            return
+        os.write(self._call, b"!")
+
+    def end(self) -> None:
+        """Call all; from now on nobody stands by."""
+        self.is_over = True
+        while self.standing_by:
+            self._call_one()
+
+    def close(self) -> None:
+        """All threads have ended, and nobody will call."""
+        os.close(self._stand)
+        os.close(self._call)
 
 
 class OpenUser(User):
@@ -65,19 +136,29 @@ class OpenUser(User):
         super().__init__(shots, clock=clock, course=course, hand_over=hand_over)
         self._turns = [shots[position].turn for position in pool.turns]
         self._pool = pool
+        self._is_fed = any(shot.draw for shot in shots)
 
     def _warm_up(self) -> None:
         self._serve(self._pool.warming, self._course.began)
 
     def _measure(self) -> None:
         self._serve(self._pool.arrivals, self._course.measured_from)
+        if not self._pool.idle:
+            # earlier, those who are called would be in the way of those who wait for the last arrivals
+            self._pool.end()
 
     def _serve(self, supply: Supply[tuple[int, int]], start: int) -> None:
         """The hot path: take an arrival, wait for it, send."""
-        now, take, idle, turns, many = self._clock.now, supply.take, self._pool.idle, self._turns, len(self._turns)
+        now, turns, many, pool = self._clock.now, self._turns, len(self._turns), self._pool
+        idle, few, most_idle = pool.idle, pool.few, pool.most_idle
+        take = partial(self._take_with_its_row, supply) if self._is_fed else supply.take
         self._cross(now())
         written = 0
-        while arrival := take():
+        while True:
+            if len(idle) >= most_idle:
+                self._stand_by()
+            if not (arrival := take()):
+                return
             number, due = arrival
             due += start
             instant = now()
@@ -89,8 +170,8 @@ class OpenUser(User):
             if instant >= self._boundary and self._cross(instant) and not self._is_just_late(number, due, instant):
                 self._leave(number, due)
                 return
-            if not idle:
-                self._pool.lack()
+            if len(idle) <= few:
+                pool.lack()
             if due >= self._phase_end:
                 self._enter_phase(due)
             send, tape, ordinary, shot = turns[number % many]
@@ -104,6 +185,24 @@ class OpenUser(User):
                 written = 0
                 for one in self._tapes:
                     one.fold()
+
+    def _take_with_its_row(self, supply: Supply[tuple[int, int]]) -> tuple[int, int] | None:
+        """Rows belong to arrivals in turn, whoever is late then; and they are in their place before the instant."""
+        with self._pool.drawing:
+            arrival = supply.take()
+            if arrival and (draw := self._turns[arrival[0] % len(self._turns)][3].draw):
+                draw()
+            return arrival
+
+    def _stand_by(self) -> None:
+        """Enough others wait: hand over what was written, which may be long, and rest."""
+        if self._is_told_to_stop():
+            return
+        if self._measuring:
+            self._give()
+        self.resting = True
+        self._pool.stand_by()
+        self.resting = False
 
     def _is_just_late(self, number: int, due: int, instant: int) -> bool:
         """It was due before the stop, its thread only woke up after it: it is a part of the plan and is sent.

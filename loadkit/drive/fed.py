@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from loadkit.drive.feed import Feed
 from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.errors import Halt
 from loadkit.plan.journey import Journey
 from loadkit.plan.places import columns
 from loadkit.wire.base import Connection, Exchange, Request, Sender
 from loadkit.wire.template import Fill, filler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from loadkit.drive.user import Course
     from loadkit.measure.recording import Tape
     from loadkit.plan.data import Row, Rows
     from loadkit.plan.scenario import Scenario
+
+
+class FedSender(NamedTuple):
+    """Sends the next row of a feed; `draw` takes the row beforehand."""
+
+    send: Sender
+    draw: Callable[[], None]
 
 
 class Feeds:
@@ -62,22 +69,36 @@ class Feeds:
         """What hands the next row to a journey, if it has a feed; it may raise `Dry` and `FeedError`."""
         return self._takes.get(position)
 
-    def sender(self, position: int, request: Request, connection: Connection, tape: Tape, course: Course) -> Sender:
-        """A function that sends the next row in the request of an endpoint; it may raise `Dry` and `FeedError`."""
+    def sender(self, position: int, request: Request, connection: Connection, tape: Tape, course: Course) -> FedSender:
+        """What sends the next row in the request of an endpoint; sending may raise `Dry` and `FeedError`."""
         fill, feed = self._fills[position]
         take, carry = feed.take, connection.carrier(request)
         # each has a size of its own, so they are counted here
         tape.request_size = 0
 
+        drawn: Request | Halt | None = None
+
+        def draw() -> None:
+            nonlocal drawn
+            if drawn is None:
+                try:
+                    drawn = fill(take())
+                except Halt as halt:
+                    # that the rows have ended is found when the first one is missing
+                    drawn = halt
+
         def send() -> Exchange:
-            filled = fill(take())
+            nonlocal drawn
+            filled, drawn = drawn or fill(take()), None
+            if isinstance(filled, Halt):
+                raise filled
             exchange = carry(filled)
             note = exchange[5]
             if note is None or note.failure is None or (exchange[1] and not course.cutting):
                 tape.bytes_sent += len(filled.payload)
             return exchange
 
-        return send
+        return FedSender(send, draw)
 
     def close(self) -> None:
         """Close all of them."""

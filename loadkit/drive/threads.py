@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from loadkit.drive.arriving import OpenUser, Pool
 from loadkit.drive.closed import ClosedUser
 from loadkit.drive.fed import Feeds
+from loadkit.drive.kernel import tuned
 from loadkit.drive.limits import check_ports, descriptors, make_room
 from loadkit.drive.machine import Probe, Use
 from loadkit.drive.progress import Snapshot, Watcher, level_at, stage_at
-from loadkit.drive.punctual import punctual
 from loadkit.drive.supply import Supply
 from loadkit.drive.user import NEVER, Course, Shot, User
 from loadkit.measure.recording import JOURNEY, NO_SECOND, REQUEST, Batch, Counts, Recording, Tape, second_of
@@ -211,13 +211,16 @@ class _Director:
     def run(self) -> Driven:
         self._make_room()
         self._users = self._first_users()
-        with _patient_interpreter(len(self._users)), punctual(self._pool is not None):
+        with _patient_interpreter(len(self._users)), tuned(punctual=self._pool is not None):
             try:
                 self._start()
                 self._direct()
             except BaseException:
                 self._leave_nobody()
                 raise
+            finally:
+                if self._pool and not any(thread.is_alive() for thread in self._threads):
+                    self._pool.close()
         return self._result()
 
     # -- before
@@ -248,6 +251,7 @@ class _Director:
             warming=Supply(load.warming.dues()),
             turns=load.turns,
             tell=self._calls.release,
+            threads=load.threads,
         )
         return [self._open_user(self._pool) for _ in range(load.threads)]
 
@@ -307,16 +311,12 @@ class _Director:
 
     def _shot(self, position: int, endpoint: Endpoint, request: Request, connection: Connection) -> Shot:
         tape = Tape(self._rows[position], len(request.payload))
-        fed = endpoint.feed is not None
-        return Shot(
-            send=self._feeds.sender(position, request, connection, tape, self._course)
-            if fed
-            else connection.sender(request),
-            tape=tape,
-            connection=connection,
-            good=endpoint.good,
-            check=endpoint.check,
-        )
+        draw = None
+        if endpoint.feed is None:
+            send = connection.sender(request)
+        else:
+            send, draw = self._feeds.sender(position, request, connection, tape, self._course)
+        return Shot(send=send, tape=tape, connection=connection, good=endpoint.good, check=endpoint.check, draw=draw)
 
     def _start(self) -> None:
         """All threads connect, then wait for each other and start together."""
@@ -499,6 +499,8 @@ class _Director:
         if now >= self._course.stop_at and not self._told and not self._course.finishing:
             # those in the middle of a journey may be long in code of their own
             self._told = True
+            if self._pool:
+                self._pool.end()
             for user in self._users:
                 user.stop()
         late = now > self._course.stop_at + self._workload.graceful_stop
@@ -516,6 +518,8 @@ class _Director:
     def _cut(self) -> None:
         self._cut_at = self._clock.now()
         self._course.cutting = True
+        if self._pool:
+            self._pool.end()
         for user in self._users:
             user.stop()
             user.abort()

@@ -34,6 +34,8 @@ class Shot:
     check: Callable[[Reply], object] | None = None
     visitor: Visitor | None = None
     """What runs it, if it is a journey."""
+    draw: Callable[[], None] | None = None
+    """Takes the next row beforehand, if it has a feed."""
 
     @property
     def turn(self) -> Turn:

@@ -83,7 +83,7 @@ def rows(source: str | PathLike[str] | Iterable[Row], *, order: Order = "file", 
             started again: when it ends, the run ends.
 
     Endpoints that are given the same `Rows` share it: each row goes to one of them. Requests that warm up take rows,
-    too.
+    too. In an open workload rows belong to its arrivals in turn, and are taken while their instant is waited for.
 
     Raises `UsageError` for a value it cannot use.
     """

@@ -180,6 +180,22 @@ def test_requests_are_matched_with_the_plan_in_the_order_in_which_they_were_sent
     assert response_times(found, 1000) == [9 * MILLISECOND, 4 * MILLISECOND]
 
 
+def test_requests_that_say_their_number_are_matched_by_it(tmp_path: Path):
+    late = (7 * MILLISECOND, asks(5001, b"GET /?n=1 HTTP/1.1\r\n\r\n"))
+    found = captured(
+        tmp_path,
+        (0, asks(5000, b"GET /?n=0 HTTP/1.1\r\n\r\n")),
+        (MILLISECOND // 2, answers(5000)),
+        (2 * MILLISECOND, asks(5000, b"GET /?n=2 HTTP/1.1\r\n\r\n")),
+        (3 * MILLISECOND, answers(5000)),
+        late,
+        (8 * MILLISECOND, answers(5001)),
+    ).exchanges
+
+    assert [exchange.number for exchange in found] == [0, 2, 1]
+    assert response_times(found, 1000) == [MILLISECOND // 2, MILLISECOND, 7 * MILLISECOND]
+
+
 def test_a_figure_is_near_enough_by_its_share_or_by_what_a_call_of_the_kernel_takes():
     assert within(1.149, 1.0, 0.15)
     assert within(0.851, 1.0, 0.15)

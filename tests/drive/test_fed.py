@@ -14,16 +14,18 @@ import pytest
 from loadkit import Endpoint, Scenario, UsageError, rows, run
 from loadkit.drive.fed import Feeds
 from loadkit.drive.feed import Dry
-from loadkit.drive.threads import drive
+from loadkit.drive.threads import Driven, drive
 from loadkit.drive.user import Course
 from loadkit.jobs.demo import Demo
 from loadkit.measure.clock import ManualClock
 from loadkit.measure.recording import Tape
+from loadkit.plan.data import Order, Rows
 from loadkit.plan.errors import FeedError
 from loadkit.plan.units import MILLISECOND
 from loadkit.wire.base import Exchange, Failure, Note, Request
 from loadkit.wire.encode import encode
 from loadkit.wire.fake import FakeReply, FakeWire
+from loadkit.wire.reply import Reply
 
 
 @pytest.fixture
@@ -160,11 +162,75 @@ def test_a_sender_says_when_the_rows_are_used_up() -> None:
     scenario = Scenario(endpoints=[fed])
     request, wire = encode(fed, scenario), FakeWire(ManualClock())
     with Feeds(scenario, seed=0) as feeds:
-        send = feeds.sender(0, request, wire.connect(request.origin), Tape("", 0), Course())
+        send = feeds.sender(0, request, wire.connect(request.origin), Tape("", 0), Course()).send
         assert [send()[0], send()[0]] == [200, 200]
         with pytest.raises(Dry, match=r"^the list of rows has 2 rows and each was used once$"):
             send()
     assert len(wire.sent) == 2
+
+
+def open_run(feed: Rows, clock: ManualClock, wire: FakeWire, **fields: Any) -> Driven:
+    """Ten requests a second, of one thread."""
+    fed = Endpoint("GET", "http://fake/{n}", feed=feed)
+    scenario = Scenario(endpoints=[fed], rate="10/s", max_threads=1, **fields)
+    return drive(scenario, [encode(fed, scenario)], wire, clock)
+
+
+def test_in_an_open_workload_a_row_is_in_its_place_before_the_instant() -> None:
+    clock = ManualClock()
+    taken: list[int] = []
+
+    def source() -> Iterator[dict[str, int]]:
+        while True:
+            taken.append(clock.now())
+            yield {"n": len(taken)}
+
+    done = open_run(rows(source()), clock, FakeWire(clock), duration="1s")
+
+    # the first row is looked at before the start, and is that of the first arrival
+    expected = [0, *(due * 100 * MILLISECOND + MILLISECOND for due in range(9))]
+    assert [at - done.measured_from for at in taken][:10] == expected
+
+
+def test_rows_that_end_end_an_open_run_when_the_next_is_due_and_not_when_it_is_looked_for() -> None:
+    clock = ManualClock()
+    wire = FakeWire(clock)
+
+    done = open_run(rows([{"n": n} for n in range(5)], at_end="stop"), clock, wire, duration="10s")
+
+    assert done.recording.total().requests == 5
+    assert done.halted == "the list of rows has 5 rows and each was used once"
+    assert done.stopped_at - done.measured_from == 500 * MILLISECOND
+
+
+def test_a_row_that_was_drawn_in_the_warm_up_and_not_sent_is_sent_later() -> None:
+    clock = ManualClock()
+    wire = FakeWire(clock, FakeReply(after=110 * MILLISECOND))
+
+    open_run(rows([{"n": n} for n in range(1000)], at_end="stop"), clock, wire, warmup="1s", duration="1s")
+
+    sent = [int(request.payload.split()[1][1:]) for request in wire.sent]
+    assert sent == list(range(len(sent)))
+    assert 18 <= len(sent) <= 20
+
+
+@pytest.mark.parametrize("order", ["file", "shuffled"])
+def test_rows_of_an_open_workload_belong_to_its_arrivals_in_turn(demo: Demo, order: Order) -> None:
+    lock, sent = threading.Lock(), []
+
+    def see(reply: Reply) -> None:
+        with lock:
+            sent.append(float(reply.url.rpartition("/")[2]))
+
+    # the first replies take half a second, so each of the next requests is another thread's
+    seconds = [{"s": 0.5}] * 50 + [{"s": 0.1}] * 50 + [{"s": 0}] * 200
+    fed = Endpoint("GET", "/delay/{s}", feed=rows(seconds, order=order, at_end="stop"), check=see)
+    scenario = Scenario(base_url=demo.url, endpoints=[fed], rate="200/s", duration="10s", threads=4)
+
+    result = run(scenario)
+
+    assert result.total.requests == 300, "each row once"
+    assert sorted(sent) == sorted(row["s"] for row in seconds)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +249,7 @@ def test_bytes_are_counted_as_they_are_of_other_requests(failure: Failure | None
     tape, course = Tape("", len(request.payload)), Course()
     course.cutting = cutting
     with Feeds(scenario, seed=0) as feeds:
-        send = feeds.sender(0, request, wire.connect(request.origin), tape, course)
+        send = feeds.sender(0, request, wire.connect(request.origin), tape, course).send
         send()
         send()
     lengths = [len(sent.payload) for sent in wire.sent]
@@ -202,7 +268,7 @@ def test_what_was_never_sent_has_no_bytes() -> None:
     fed = Endpoint("GET", "http://fake/{n}", feed=rows([{"n": 1}]))
     tape = Tape("", 0)
     with Feeds(Scenario(endpoints=[fed]), seed=0) as feeds:
-        feeds.sender(0, encode(fed, Scenario(endpoints=[fed])), Refused(), tape, Course())()  # type: ignore[arg-type]
+        feeds.sender(0, encode(fed, Scenario(endpoints=[fed])), Refused(), tape, Course()).send()  # type: ignore[arg-type]
     assert tape.bytes_sent == 0
 
 
@@ -212,7 +278,7 @@ def test_parts_of_a_scenario_take_each_row_once() -> None:
     request, wire = encode(fed, scenario), FakeWire(ManualClock())
     for part in range(3):
         with Feeds(scenario, seed=7, part=part, parts=3) as feeds:
-            send = feeds.sender(0, request, wire.connect(request.origin), Tape("", 0), Course())
+            send = feeds.sender(0, request, wire.connect(request.origin), Tape("", 0), Course()).send
             with pytest.raises(Dry):
                 list(iter(send, None))
     assert sorted(int(sent.url.rpartition("/")[2]) for sent in wire.sent) == list(range(100))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
+from queue import Queue
 from random import Random
 
 import pytest
 
-from loadkit import Endpoint, Scenario, hold, ramp
+from loadkit import Endpoint, Scenario, hold, ramp, rows
+from loadkit.drive.arriving import Pool
 from loadkit.drive.supply import Supply
 from loadkit.drive.threads import Driven, drive
 from loadkit.jobs.demo import Demo
@@ -18,6 +22,7 @@ from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.wire.base import Failure, Request
 from loadkit.wire.encode import encode
 from loadkit.wire.fake import FakeReply, FakeWire
+from loadkit.wire.reply import Reply
 from loadkit.wire.sockets import SocketWire
 
 URL = "http://fake/"
@@ -240,6 +245,57 @@ def test_one_slow_reply_holds_up_no_other_request(demo: Demo):
     assert labels["fast"].response_time.max < SECOND
     assert done.threads > 10, "the pool has grown to what is under way at once"
     assert not done.was_short
+
+
+def test_threads_that_a_slow_server_called_for_stand_by_when_it_is_fast_again(demo: Demo):
+    lock, seen = threading.Lock(), deque[int](maxlen=200)
+
+    def see(reply: Reply) -> None:
+        with lock:
+            seen.append(threading.get_ident())
+
+    # in 0.5 s 150 arrivals; then 450 that are answered at once
+    seconds = [{"s": 0.5}] * 150 + [{"s": 0}] * 450
+    fed = Endpoint("GET", "/delay/{s}", feed=rows(seconds), check=see)
+    done = on_sockets(Scenario(base_url=demo.url, endpoints=[fed], rate="300/s", duration="2s", threads=1))
+
+    assert done.recording.total().requests == 600
+    assert done.threads > 130
+    # each of 200 arrivals would have found another thread
+    assert len(set(seen)) < 100
+
+
+def test_whoever_stands_by_is_called_when_few_wait_and_at_the_end():
+    supply: Supply[tuple[int, int]] = Supply(iter(()))
+    told: list[None] = []
+    pool = Pool(arrivals=supply, warming=supply, turns=(0,), tell=lambda: told.append(None), threads=1)
+    pool.idle.extend([None] * pool.most_idle)
+    came: Queue[int] = Queue()
+
+    def stand_by(number: int) -> None:
+        pool.stand_by()
+        came.put(number)
+
+    threads = [threading.Thread(target=stand_by, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    while len(pool.standing_by) < 20:
+        time.sleep(0.001)
+    pool.idle.clear()
+    pool.lack()
+    came.get(timeout=10)
+    assert (len(pool.standing_by), came.empty(), told) == (19, True, [])
+
+    pool.end()
+    for thread in threads:
+        thread.join(10)
+    assert came.qsize() == 19
+    pool.idle.extend([None] * pool.most_idle)
+    pool.stand_by()  # nobody does any more
+    pool.idle.clear()
+    pool.lack()
+    assert told == [None], "nobody is left to be called"
+    pool.close()
 
 
 def test_the_pool_grows_no_further_than_it_may(demo: Demo):
