@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.client
 import socket
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from benchmarks.nginx import binary
 from benchmarks.process import Failed, kill, start
 
 BODY = b'{"filler": "' + (hashlib.sha256(b"loadkit").hexdigest() * 400).encode()[: 20_000 - 14] + b'"}'
+PROBES = 50
 MODULES = (
     Path("/usr/lib/nginx/modules/ngx_http_echo_module.so"),
     Path("/usr/lib64/nginx/modules/ngx_http_echo_module.so"),
@@ -69,6 +71,18 @@ class Site:
     def urls(self, delay: str, count: int) -> list[str]:
         """Pages with a delay of so many milliseconds."""
         return [f"http://127.0.0.1:{self.port}/{delay}/posts/{number}.json" for number in range(1, count + 1)]
+
+    def delay(self, name: str) -> float:
+        """Seconds that a reply with this delay takes when there is nothing else to do: nginx waits a little longer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        spans = []
+        for number in range(PROBES):
+            began = time.perf_counter()
+            connection.request("GET", f"/{name}/posts/{number}.json")
+            connection.getresponse().read()
+            spans.append(time.perf_counter() - began)
+        connection.close()
+        return statistics.median(spans)
 
     def unhappy(self, count: int) -> list[str]:
         """Pages that are all different and look alike: the same last parts, queries, odd characters, in a bad mood."""

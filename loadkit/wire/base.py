@@ -95,8 +95,11 @@ class Sink(Protocol):
     def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """The head has come, names in lower case. Called once an exchange, before any piece."""
 
-    def write(self, data: bytes) -> int:
-        """The next piece as it came, still encoded; how many nanoseconds more the exchange may take for it."""
+    def write(self, data: bytes | memoryview) -> int:
+        """The next piece as it came, still encoded; how many nanoseconds more the exchange may take for it.
+
+        What is in a view may change when the exchange has ended.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

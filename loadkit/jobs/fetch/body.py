@@ -91,7 +91,7 @@ class Body:
         self._decoders: list[_Decoder] = []
         self._handle = -1
         self._hash: hashlib._Hash | None = None
-        self._held: list[bytes] = []
+        self._held: list[bytes | memoryview] = []
         self._holding = 0
         self._received = 0
         self._coding = ""
@@ -120,7 +120,7 @@ class Body:
         if self.use is not Use.SKIP and not self._raw and b"content-encoding" in found:
             self._decoders = _decoders(found[b"content-encoding"])
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """The next piece as it came."""
         self._received += len(data)
         if self.use is Use.SKIP:
@@ -174,7 +174,7 @@ class Body:
         if self.place is not None and self.use is Use.FILE:
             self._shelf.drop(self.place, self._tag)
 
-    def _take(self, piece: bytes) -> None:
+    def _take(self, piece: bytes | memoryview) -> None:
         self.size += len(piece)
         if self.size > self._bound:
             raise BrokenExchange(Failure("check", f"the body is more than {show_size(self._bound)} (--max-size)"))
@@ -213,7 +213,7 @@ class Body:
         if handle >= 0:
             os.close(handle)
 
-    def _decoded(self, data: bytes, depth: int) -> Iterator[bytes]:
+    def _decoded(self, data: bytes | memoryview, depth: int) -> Iterator[bytes | memoryview]:
         """Through the decoders, the last applied coding first."""
         if not depth:
             yield data
@@ -250,9 +250,9 @@ class _Decoder:
     def is_done(self) -> bool:
         return self._inflater is not None and self._inflater.eof
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes | memoryview) -> Iterator[bytes]:
         if self._inflater is None:
-            self._begun += data
+            self._begun += bytes(data)
             if len(self._begun) < 2:
                 return
             first, second = self._begun[:2]
@@ -260,7 +260,7 @@ class _Decoder:
             self._inflater, data = zlib.decompressobj(ZLIB if is_zlib else RAW), self._begun
         # in blocks, for zlib copies what is behind the end of a member, and gzip allows any number of them
         for start in range(0, len(data), BLOCK):
-            yield from self._inflated(data[start : start + BLOCK])
+            yield from self._inflated(bytes(data[start : start + BLOCK]))
 
     def _inflated(self, data: bytes) -> Iterator[bytes]:
         assert self._inflater is not None

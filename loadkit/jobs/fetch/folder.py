@@ -50,7 +50,7 @@ class Shelf:
         """A new file beside the place, to be put there by `put`; raises `OSError`."""
         return os.open(f"{place.name}{tag}{PART}", _NEW, 0o666, dir_fd=self._at(place.folder))
 
-    def fill(self, place: Place, tag: str, content: bytes) -> None:
+    def fill(self, place: Place, tag: str, content: bytes | memoryview) -> None:
         """A new file beside the place with all of its content; raises `OSError`."""
         handle = os.open(f"{place.name}{tag}{PART}", _NEW, 0o666, dir_fd=self._at(place.folder))
         try:
@@ -128,7 +128,7 @@ class Shelf:
         return found
 
 
-def write_all(handle: int, data: bytes) -> None:
+def write_all(handle: int, data: bytes | memoryview) -> None:
     """Write everything; a disk that takes a part of it raises when asked for the rest."""
     went = os.write(handle, data)
     if went < len(data):

@@ -71,7 +71,7 @@ class Place(NamedTuple):
 
 def extension(path: str, content_type: str) -> str:
     """Of the Content-Type; where that says nothing, of the path."""
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = _kind(content_type)
     if kind in EXTENSIONS:
         return EXTENSIONS[kind]
     if found := _EXTENSION.search(path):
@@ -81,6 +81,11 @@ def extension(path: str, content_type: str) -> str:
     if kind.endswith(("+json", "+xml")):
         return kind.rpartition("+")[2]
     return "txt" if kind.startswith("text/") else "bin"
+
+
+@lru_cache(maxsize=64)
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def slug(target: str) -> str:

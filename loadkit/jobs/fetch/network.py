@@ -81,6 +81,10 @@ class Connections:
         self._is_aborted = False
         self.unstamped = 0
 
+    def known(self, there: Whither) -> SocketConnection | None:
+        """The connection there, if there is one."""
+        return self._open.get(there.site)
+
     def to(self, there: Whither) -> SocketConnection:
         """A connection there, opened before or not; raises `BrokenExchange` of kind `dns`."""
         known = self._open.get(there.site)

@@ -24,6 +24,7 @@ from loadkit.jobs.fetch.manifest import Before, Line, Manifest, read_before
 from loadkit.jobs.fetch.network import EACH, Network
 from loadkit.jobs.fetch.plan import AUTO, Plan
 from loadkit.jobs.fetch.progress import Progress
+from loadkit.jobs.fetch.pump import HAS_POLL, Pump
 from loadkit.jobs.fetch.reader import Intake, Reader
 from loadkit.jobs.fetch.reply import FetchReply
 from loadkit.jobs.fetch.schedule import Schedule
@@ -165,6 +166,12 @@ class Fetching:
         cpu = time.process_time()
         reader = threading.Thread(target=self._reader.run, name="loadkit-fetch-reader", daemon=True)
         reader.start()
+        if HAS_POLL and self.threads > 1 and not self._on_reply and not self.plan.rate:
+            self._desk.pump = Pump(self._clock)
+            self._pumping = threading.Thread(
+                target=self._pump, args=(self._desk.pump,), name="loadkit-fetch-pump", daemon=True
+            )
+            self._pumping.start()
         # a URL leaves no cycles behind, and the collector looked for them 40 times in 1,000: 5 % of all CPU
         thresholds = gc.get_threshold()
         gc.set_threshold(COLLECT_EACH, *thresholds[1:])
@@ -177,6 +184,9 @@ class Fetching:
             self._schedule.stop()
             for thread in self._running:
                 thread.join()
+            if self._desk.pump:
+                self._desk.pump.end()
+                self._pumping.join()
             gc.unfreeze()
             gc.set_threshold(*thresholds)
             self._stopped_at = self._clock.now()
@@ -219,6 +229,13 @@ class Fetching:
         try:
             worker.run()
         except BaseException as error:  # noqa: BLE001 - a fault of ours or of on_reply, raised again by `complain`
+            self._desk.crash = self._desk.crash or error
+            self._schedule.stop()
+
+    def _pump(self, pump: Pump) -> None:
+        try:
+            pump.run()
+        except BaseException as error:  # noqa: BLE001 - as above
             self._desk.crash = self._desk.crash or error
             self._schedule.stop()
 

@@ -175,6 +175,19 @@ class Schedule:
                 self._idle -= 1
             return None
 
+    def take_now(self, number: int) -> tuple[Item, int] | None:
+        """The next item for this thread, if there is one and it is due; it does not wait."""
+        with self._lock:
+            if self._is_over() or number >= self._limit or self._interval:
+                return None
+            now = self._clock.now()
+            if self._timers and self._timers[0][0] <= now:
+                self._wake(now)
+            while (item := self._next()) is not None:
+                if self._admit(item, now):
+                    return item, now
+            return None
+
     def is_still_wanted(self, item: Item) -> bool:
         """After waiting for its turn under a rate: whether its host has not asked for a pause meanwhile.
 

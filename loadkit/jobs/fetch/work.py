@@ -6,8 +6,9 @@ import errno
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -23,14 +24,17 @@ from loadkit.jobs.fetch.manners import AGAIN, PATIENT, REDIRECTS, back_off, is_p
 from loadkit.jobs.fetch.names import Names, Place
 from loadkit.jobs.fetch.network import Connections, Network
 from loadkit.jobs.fetch.plan import Plan
+from loadkit.jobs.fetch.pump import Pump, Then
 from loadkit.jobs.fetch.schedule import GIVEN_UP, Schedule
 from loadkit.jobs.fetch.seen import digest_of
 from loadkit.measure.recording import Batch, Tape, second_of
 from loadkit.plan.units import SECOND, nanoseconds, show_span
 from loadkit.wire.base import BrokenExchange, Clock, Failure, Note, Request
+from loadkit.wire.sockets import missing_of
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Exchange
+    from loadkit.wire.sockets import SocketConnection
 
 GOOD: Final = frozenset(range(200, 300))
 # what is wrong with one name, and not with the disk
@@ -38,6 +42,10 @@ _OF_ONE_NAME: Final = frozenset(
     {errno.ENAMETOOLONG, errno.EEXIST, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ}
 )
 ALIKE: Final = 64
+ALONE: Final = 16
+"""URLs a thread fetches by itself after one for which the pump was of no use."""
+TOGETHER: Final = 256 * 1024
+"""Bytes of a reply that may be missing when others wait for it."""
 SHOWN_URLS: Final = 3
 SHOWN_REASONS: Final = 50
 
@@ -100,11 +108,25 @@ class Desk:
     reasons: dict[Failure, list[str]] = field(default_factory=dict)
     """Some URLs of each failure."""
     lock: Lock = field(default_factory=Lock)
+    pump: Pump | None = None
+    """Who waits for replies, where that is not each thread for itself."""
 
     def fail(self, error: OSError) -> None:
         """The disk takes no more: end the run."""
         self.trouble = self.trouble or error
         self.schedule.stop()
+
+
+@dataclass(slots=True)
+class UnderWay:
+    """A request that was sent, and what has come of its reply."""
+
+    item: Item
+    body: Body
+    like: Request
+    payload: bytes
+    sent: int
+    data: bytes = b""
 
 
 class Worker:
@@ -131,6 +153,14 @@ class Worker:
         self._went = 0
         self._fate = Fate.FAILED
         self._there: Address | None = None
+        self.due_by = 0
+        """See `Rider`."""
+        self._alone = 0
+        """So many URLs it fetches without the pump."""
+        self._ridden: SocketConnection | None = None
+        self._under_way: UnderWay | None = None
+        self._rest: Callable[[], object] | None = None
+        """What the pump left to be done."""
 
     def run(self) -> None:
         """Fetch until there is nothing more to fetch."""
@@ -139,7 +169,9 @@ class Worker:
             while (found := take(self._number)) is not None:
                 item, due = found
                 if due <= self._clock.now() or self._comes_to_turn(item, due):
+                    there = item.address
                     self._fetch(item, due)
+                    self._ride(there)
         finally:
             self._give()
             self.connections.close()
@@ -149,20 +181,143 @@ class Worker:
         self._clock.pause(due - self._clock.now(), lambda: self._schedule.is_stopped)
         return self._schedule.is_still_wanted(item)
 
+    # -- while others wait for its replies; see `pump.Rider`
+
+    def _ride(self, there: Address) -> None:
+        """Have the pump do what is ordinary, and then what is not."""
+        pump = self._desk.pump
+        if not (pump and pump.is_open):
+            return
+        if self._alone:
+            self._alone -= 1
+            return
+        connection = self._ridden = self.connections.known(there)
+        if connection and connection.channel and not there.origin.tls:
+            pump.carry(self, connection.channel.sock.fileno())
+        rest, self._rest = self._rest, None
+        if rest:
+            rest()
+
+    def set_off(self) -> bool:
+        """See `Rider`."""
+        try:
+            return self._send_next()
+        except BaseException as error:  # noqa: BLE001 - to be raised by the thread whose it is
+            return self._leave(_raised, error)
+
+    def take(self, room: memoryview) -> Then:
+        """See `Rider`."""
+        try:
+            return self._take_reply(room)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._leave(_raised, error)
+            return Then.GET_OFF
+
+    def get_off(self, *, late: bool) -> None:
+        """See `Rider`."""
+        assert self._under_way
+        met = BlockingIOError() if late and not self._under_way.data else None
+        self._leave(self._finish, self._under_way, self._under_way.data or None, met)
+
+    def _leave(self, what: Callable[..., object], *values: object) -> bool:
+        """The thread itself has to do this."""
+        self._rest = partial(what, *values)
+        return False
+
+    def _send_next(self) -> bool:
+        found = self._schedule.take_now(self._number)
+        if found is None:
+            return False
+        item, due = found
+        connection, like = self._ridden, self._like(item)
+        if (
+            connection is None
+            or self.connections.known(item.address) is not connection
+            or like.method == "HEAD"
+            or not connection.is_plain(like, due)
+        ):
+            self._alone = ALONE
+            return self._leave(self._fetch, item, due)
+        body = self._begun(item, due)
+        if body is None:
+            return False
+        payload = self._message(item)
+        sent, went, met = connection.put(payload)
+        self._under_way = under_way = UnderWay(item, body, like, payload, sent)
+        self.due_by = sent + self._timeout
+        if went != len(payload):
+            return self._leave(self._finish, under_way, None, met, went)
+        return True
+
+    def _take_reply(self, room: memoryview) -> Then:
+        connection, under_way = self._ridden, self._under_way
+        assert connection, "it was set off"
+        assert connection.channel
+        assert under_way
+        try:
+            came = room[: connection.channel.receive_into(room)]
+        except OSError as error:
+            self._leave(self._finish, under_way, under_way.data or None, None if under_way.data else error)
+            return Then.GET_OFF
+        whole = under_way.data + came if under_way.data else came
+        exchange = connection.taken(under_way.like, under_way.body, under_way.sent, whole)
+        if exchange is None:
+            whole = bytes(whole)
+            missing = missing_of(whole)
+            if came and missing is not None and 0 < missing <= TOGETHER:
+                under_way.data = whole
+                return Then.WAIT
+            if missing != 0:
+                self._alone = ALONE
+                self._leave(self._finish, under_way, whole)
+                return Then.GET_OFF
+            exchange = self._exchange_of(under_way, whole)
+        if exchange[5]:
+            self._leave(self._judge, under_way.item, under_way.body, exchange)
+            return Then.GET_OFF
+        # at once, for what came is where the next one will be
+        self._judge(under_way.item, under_way.body, exchange)
+        return Then.SET_OFF
+
+    def _finish(
+        self, under_way: UnderWay, data: bytes | None, met: OSError | None = None, went: int | None = None
+    ) -> None:
+        """The long way through an exchange that has begun."""
+        self._judge(under_way.item, under_way.body, self._exchange_of(under_way, data, met, went))
+
+    def _exchange_of(
+        self, under_way: UnderWay, data: bytes | None, met: OSError | None = None, went: int | None = None
+    ) -> Exchange:
+        assert self._ridden
+        request = replace(under_way.like, payload=under_way.payload, sink=under_way.body)
+        return self._ridden.finish(request, under_way.sent, len(request.payload) if went is None else went, data, met)
+
     # -- one exchange
 
     def _fetch(self, item: Item, due: int) -> None:
+        body = self._begun(item, due)
+        if body is None:
+            return
+        try:
+            exchange = self.connections.to(item.address).pour(self._like(item), self._message(item), body)
+        except BrokenExchange as broken:  # the name leads nowhere
+            now = self._clock.now()
+            exchange = 0, 0, now, now, 0, Note(broken.failure)
+        self._judge(item, body, exchange)
+
+    def _begun(self, item: Item, due: int) -> Body | None:
+        """What takes the reply; None if there is no use in asking."""
         refusal = self._schedule.refusal(item)
         if refusal:
             self._schedule.unused(item.address.site)
             item.due = item.due or due
             self._fail(item, Failure(refusal.kind, f"not tried: {refusal.message}"), self._clock.now())
-            return
+            return None
         if not item.hops:
             item.due = due
             item.attempts += 1
             item.started = item.started or time.time()
-        body = Body(
+        return Body(
             lambda status, headers: self._choose(item, status, headers),
             self._shelf,
             self._clock,
@@ -170,17 +325,11 @@ class Worker:
             raw=self._plan.raw,
             tag=self._tag(item) if self._plan.name else "",
         )
-        try:
-            exchange = self._exchange(item, body)
-        except BrokenExchange as broken:  # the name leads nowhere
-            now = self._clock.now()
-            exchange = 0, 0, now, now, 0, Note(broken.failure)
-        self._judge(item, body, exchange)
 
-    def _exchange(self, item: Item, body: Body) -> Exchange:
+    def _message(self, item: Item) -> bytes:
         payload = message(item, self._headers, self._written)
         self._went = len(payload)
-        return self.connections.to(item.address).pour(self._like(item), payload, body)
+        return payload
 
     def _like(self, item: Item) -> Request:
         """A request like the item's but for its bytes; making one takes 1.5 us."""
@@ -535,6 +684,10 @@ class Worker:
             if batch := tape.hand_over(self._second):
                 self._desk.hand_over(batch)
         self._tapes.clear()
+
+
+def _raised(error: BaseException) -> None:
+    raise error
 
 
 def _is_throttled(status: int, headers: dict[bytes, bytes]) -> bool:

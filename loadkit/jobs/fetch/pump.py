@@ -1,0 +1,134 @@
+"""One thread that waits for the replies of many, and does what is ordinary about them.
+
+A thread that waits for its reply has to be woken for it, and twenty that are awake wait for each other: that cost more
+than the reply. So they hand their connections over; a reply that comes whole is saved, and followed by the next
+request, here. What is out of the ordinary goes back to the thread whose connection it is, which may wait.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from enum import Enum
+from threading import Lock
+from typing import TYPE_CHECKING, Final, Protocol
+
+from loadkit.plan.units import MILLISECOND, SECOND
+
+if TYPE_CHECKING:
+    from loadkit.wire.base import Clock
+
+HAS_POLL: Final = hasattr(select, "epoll")
+TICK: Final = 50 * MILLISECOND
+SLOW: Final = 2 * MILLISECOND
+"""What a reply may take here on average, 20 times the usual: with a slower disk each thread is better off by itself."""
+ROOM: Final = 256 * 1024
+"""Bytes taken at once."""
+WEIGHT: Final = 32
+"""So many replies make the average."""
+
+
+class Then(Enum):
+    """What is to be done after something came."""
+
+    WAIT = "for more of it"
+    SET_OFF = "again, the reply was whole"
+    GET_OFF = "there is something to do for the thread itself"
+
+
+class Rider(Protocol):
+    """A thread's work while it waits. What is called here is never called by two threads at once."""
+
+    due_by: int
+    """When the reply under way must be there, nanoseconds of the clock."""
+
+    def set_off(self) -> bool:
+        """Send the next request; False where the thread itself has to do something first."""
+
+    def take(self, room: memoryview) -> Then:
+        """Take what came, for which there is room."""
+
+    def get_off(self, *, late: bool) -> None:
+        """The thread is to go on by itself; `late`: for the reply did not come in time."""
+
+
+class Pump:
+    """See the module. `carry` is called by the threads, `run` by one of its own, `end` by whoever ends it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._poll = select.epoll()
+        self._end, self._say_end = os.pipe()
+        self._poll.register(self._end, select.EPOLLIN)
+        # one for all, and always the same: a buffer of its own for each reply took as long as everything else
+        self._room = memoryview(bytearray(ROOM))
+        self._riders: dict[int, tuple[Rider, Lock]] = {}
+        self._pace = 0
+        self._looked = 0
+        self._is_over = False
+        self.is_open = True
+        """Whether riders are taken."""
+
+    def carry(self, rider: Rider, handle: int) -> None:
+        """Work for a thread on its connection, and return when it has to do something itself."""
+        if not rider.set_off():
+            return
+        waiting = Lock()
+        waiting.acquire()
+        # a number of our own, for the other may be closed meanwhile and be given to another connection
+        handle = os.dup(handle)
+        self._riders[handle] = rider, waiting
+        self._poll.register(handle, select.EPOLLIN)
+        waiting.acquire()
+
+    def run(self) -> None:
+        """Until the end."""
+        try:
+            while not self._is_over:
+                self._wait()
+        finally:
+            self.is_open = False
+            self._look_around()
+            self._poll.close()
+            os.close(self._end)
+
+    def _wait(self) -> None:
+        now, riders = self._clock.now, self._riders
+        ready = []
+        for handle, _ in self._poll.poll(TICK / SECOND):
+            if handle == self._end:
+                self._is_over = True
+                continue
+            began = now()
+            then = riders[handle][0].take(self._room)
+            self._pace += now() - began - self._pace // WEIGHT
+            if then is Then.SET_OFF:
+                ready.append(handle)
+            elif then is Then.GET_OFF:
+                self._let_off(handle)
+        # all of them at once: a server that slept was woken for each, and that was a third of the CPU
+        for handle in ready:
+            if not riders[handle][0].set_off():
+                self._let_off(handle)
+        if now() - self._looked > TICK:
+            self._look_around()
+
+    def end(self) -> None:
+        """Nobody is to be carried any more."""
+        os.close(self._say_end)
+
+    def _look_around(self) -> None:
+        moment = self._looked = self._clock.now()
+        if self._pace > SLOW * WEIGHT:
+            self.is_open = False
+        for handle, (rider, _) in list(self._riders.items()):
+            late = rider.due_by < moment
+            if late or not self.is_open:
+                rider.get_off(late=late)
+                self._let_off(handle)
+
+    def _let_off(self, handle: int) -> None:
+        waiting = self._riders.pop(handle)[1]
+        self._poll.unregister(handle)
+        os.close(handle)
+        waiting.release()

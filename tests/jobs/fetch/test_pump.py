@@ -1,0 +1,297 @@
+"""The one thread that waits for the replies of many: what it takes, what it gives back, and when it gives up."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from loadkit import fetch
+from loadkit.jobs.fetch.pump import HAS_POLL, SLOW, WEIGHT, Pump, Then
+from loadkit.jobs.fetch.work import TOGETHER
+from loadkit.measure.clock import ManualClock, SystemClock
+from loadkit.plan.units import SECOND
+from loadkit.wire.sockets import missing_of
+from tests.jobs.fetch.conftest import Call, Site, body_of, contents, manifest
+
+pytestmark = pytest.mark.skipif(not HAS_POLL, reason="without epoll each thread waits for itself")
+
+
+@dataclass
+class Passenger:
+    """A rider that takes what comes, one byte at a time, until `enough` of them came."""
+
+    ours: socket.socket
+    enough: int
+    sets_off: bool = True
+    due_by: int = 1 << 62
+    on_byte: Callable[[], object] = lambda: None
+    got: bytes = b""
+    got_off: list[bool] = field(default_factory=list)
+    threads: set[int] = field(default_factory=set)
+
+    def set_off(self) -> bool:
+        return self.sets_off
+
+    def take(self, room: memoryview) -> Then:
+        self.threads.add(threading.get_ident())
+        self.got += room[: self.ours.recv_into(room, 1)]
+        self.on_byte()
+        return Then.WAIT if len(self.got) < self.enough else Then.GET_OFF
+
+    def get_off(self, *, late: bool) -> None:
+        self.got_off.append(late)
+
+
+@contextmanager
+def pumping(clock: SystemClock | ManualClock) -> Iterator[Pump]:
+    pump = Pump(clock)
+    thread = threading.Thread(target=pump.run)
+    thread.start()
+    try:
+        yield pump
+    finally:
+        pump.end()
+        thread.join(10)
+    assert not thread.is_alive()
+
+
+@contextmanager
+def wire() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_it_takes_what_comes_until_the_rider_has_something_to_do_for_its_own_thread():
+    with wire() as (ours, theirs), pumping(SystemClock()) as pump:
+        rider = Passenger(ours, enough=3)
+        theirs.sendall(b"abcdef")
+
+        pump.carry(rider, ours.fileno())
+
+        assert rider.got == b"abc"
+        assert rider.got_off == []
+        assert threading.get_ident() not in rider.threads
+
+
+def test_a_rider_that_does_not_set_off_is_not_carried():
+    with wire() as (ours, theirs), pumping(SystemClock()) as pump:
+        rider = Passenger(ours, enough=1, sets_off=False)
+        theirs.sendall(b"a")
+        pump.carry(rider, ours.fileno())
+        assert rider.got == b""
+
+
+def test_who_waits_too_long_is_given_back():
+    clock = SystemClock()
+    with wire() as (ours, _), pumping(clock) as pump:
+        rider = Passenger(ours, enough=1, due_by=clock.now())
+        pump.carry(rider, ours.fileno())
+        assert rider.got_off == [True]
+
+
+def test_a_connection_that_is_closed_meanwhile_is_not_mistaken_for_another_of_the_same_number():
+    ours, theirs = socket.socketpair()
+    with pumping(SystemClock()) as pump, theirs:
+        number = ours.fileno()
+        second: list[Passenger] = []
+
+        def change_places() -> None:
+            kept, first.ours = ours, socket.socket()
+            kept.close()
+            other, their_other = socket.socketpair()
+            assert other.fileno() == number
+            second.append(Passenger(other, enough=1))
+            carried = threading.Thread(target=pump.carry, args=(second[0], number))
+            carried.start()
+            while len(pump._riders) < 2:
+                pass
+            open_ones.extend((other, their_other))
+            waiting.append(carried)
+
+        open_ones: list[socket.socket] = []
+        waiting: list[threading.Thread] = []
+        first = Passenger(ours, enough=1, on_byte=change_places)
+        theirs.sendall(b"a")
+        pump.carry(first, number)
+
+        open_ones[1].sendall(b"b")
+        waiting[0].join(10)
+        assert second[0].got == b"b"
+        for one in (*open_ones, first.ours):
+            one.close()
+
+
+def test_all_are_given_back_when_it_ends():
+    with wire() as (ours, _):
+        rider = Passenger(ours, enough=1)
+        with pumping(SystemClock()) as pump:
+            carried = threading.Thread(target=pump.carry, args=(rider, ours.fileno()))
+            carried.start()
+            while not pump._riders:
+                pass
+        carried.join(10)
+        assert rider.got_off == [False]
+
+
+def test_with_a_slow_disk_each_thread_is_left_to_itself():
+    clock = ManualClock()
+    with wire() as (ours, theirs), wire() as (other, _), pumping(clock) as pump:
+        waiting = Passenger(other, enough=1)
+        carried = threading.Thread(target=pump.carry, args=(waiting, other.fileno()))
+        carried.start()
+        # each byte takes it far longer than it should
+        slow = Passenger(ours, enough=10 * WEIGHT, on_byte=lambda: clock.advance(20 * SLOW))
+        theirs.sendall(bytes(WEIGHT))
+        pump.carry(slow, ours.fileno())
+        carried.join(10)
+        assert not pump.is_open
+        assert slow.got_off == [False]
+        assert waiting.got_off == [False]
+
+
+@pytest.mark.parametrize(
+    ("data", "missing"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 0),
+        (b"HTTP/1.1 200 OK\r\ncontent-length:5\r\n\r\nhel", 2),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello!", -1),
+        (b"HTTP/1.1 404 Not Found\r\nX: y\r\nContent-Length: 0\r\n\r\n", 0),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", None),
+        (b"", None),
+        # whatever they say of a length, it is not that of a body
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", None),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", None),
+        (b"HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\n", None),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\nhello", None),
+        (b"HTTP/1.1 200 OK\r\n\r\nContent-Length: 5\r\n\r\n", None),
+        (b"HTTP/1.1 200 OK\r\nX: content-length: 5\r\n\r\n", None),
+    ],
+)
+def test_how_much_of_a_reply_is_missing(data: bytes, missing: int | None):
+    assert missing_of(data) == missing
+
+
+# -- the fetch on top of it
+
+
+def numbered(site: Site, page: Callable[[Call, int], None], count: int = 300) -> list[str]:
+    return [site.at(f"/x/{number}", page) for number in range(count)]
+
+
+def sound(folder: Path, urls: list[str]) -> None:
+    """Each URL has its own body, once, and the manifest says so."""
+    lines = {line["url"]: line for line in manifest(folder)}
+    assert set(lines) == set(urls)
+    found = contents(folder)
+    assert len(found) == len(urls)
+    for url, line in lines.items():
+        assert found[line["file"]] == body_of("/" + url.split("/", 3)[3])
+
+
+def test_replies_that_come_in_pieces_are_whole(tmp_path: Path, site: Site):
+    def in_pieces(call: Call, _: int) -> None:
+        body = body_of(call.path)
+        whole = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        for start in range(0, len(whole), 100):
+            call.wfile.write(whole[start : start + 100])
+
+    urls = numbered(site, in_pieces)
+    assert fetch(urls, threads=4, into=tmp_path / "b").exit_code == 0
+    sound(tmp_path / "b", urls)
+
+
+def test_a_large_body_among_small_ones_goes_its_own_way(tmp_path: Path, site: Site):
+    large = b"x" * (2 * TOGETHER)
+
+    def page(call: Call, _: int) -> None:
+        call.reply(large if call.path.endswith("7") else body_of(call.path))
+
+    urls = numbered(site, page, 200)
+    assert fetch(urls, threads=4, into=tmp_path / "b").exit_code == 0
+    found = contents(tmp_path / "b")
+    assert sum(body == large for body in found.values()) == 20
+    assert len(set(found.values())) == 181
+
+
+def test_a_server_that_closes_after_each_third_reply_costs_nothing(tmp_path: Path, site: Site):
+    def page(call: Call, _: int) -> None:
+        call.reply(body_of(call.path))
+        if call.path.endswith(("3", "6", "9")):
+            # without a word in the head
+            call.close_connection = True
+
+    urls = numbered(site, page)
+    assert fetch(urls, threads=4, into=tmp_path / "b").exit_code == 0
+    sound(tmp_path / "b", urls)
+
+
+def test_a_reply_of_which_nobody_knows_how_much_is_missing_holds_up_nobody(tmp_path: Path, site: Site):
+    others = threading.Event()
+    came: list[None] = []
+
+    def page(call: Call, _: int) -> None:
+        call.reply(body_of(call.path))
+        came.append(None)
+        if len(came) > 290:
+            others.set()
+
+    def slow(call: Call, _: int) -> None:
+        body = body_of(call.path)
+        call.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n" + body[:1] + b"\r\n")
+        others.wait(20)
+        call.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body) - 1, body[1:]))
+
+    urls = numbered(site, page)
+    urls.insert(100, site.at("/slow", slow))
+    assert fetch(urls, threads=4, into=tmp_path / "b", timeout=5, retries=0).exit_code == 0
+    sound(tmp_path / "b", urls)
+
+
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf"])
+def test_a_reply_that_does_not_come_is_a_timeout_and_holds_up_nobody(tmp_path: Path, site: Site, begun: bytes):
+    gate = threading.Event()
+
+    def stuck(call: Call, _: int) -> None:
+        call.wfile.write(begun)
+        gate.wait(20)
+        call.close_connection = True
+
+    urls = numbered(site, lambda call, _: call.reply(body_of(call.path)))
+    urls.insert(150, site.at("/stuck", stuck))
+    try:
+        result = fetch(urls, threads=4, into=tmp_path / "b", timeout=0.5, retries=0)
+        failed = [line for line in result if line.error]
+    finally:
+        gate.set()
+    assert [(line.url, line.status) for line in failed] == [(site.url + "/stuck", 200 if begun else None)]
+    came = f", {len(begun)} bytes of the reply had come" if begun else ""
+    assert failed[0].error == f"no whole reply within 0.5 s{came}"
+    assert 0.5 <= failed[0].seconds < 5
+    assert len(manifest(tmp_path / "b")) == 301
+
+
+def test_a_fault_of_ours_while_others_wait_ends_the_fetch_and_is_raised(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    from loadkit.jobs.fetch import manifest as module
+    from loadkit.plan.errors import LoadkitError
+
+    written = module.Manifest.write
+    count = iter(range(10**6))
+
+    def write(self: module.Manifest, line: module.Line) -> None:
+        if next(count) == 100:
+            raise RuntimeError("a fault")
+        written(self, line)
+
+    monkeypatch.setattr(module.Manifest, "write", write)
+    with pytest.raises(LoadkitError, match="a fault"):
+        list(fetch(numbered(site, lambda call, _: call.reply()), threads=4, into=tmp_path / "b"))
+    assert SECOND  # the clock goes on
