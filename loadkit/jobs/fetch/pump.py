@@ -33,7 +33,7 @@ class Then(Enum):
 
     WAIT = "for more of it"
     SET_OFF = "again, the reply was whole"
-    GET_OFF = "there is something to do for the thread itself"
+    LEAVE = "there is something to do for the thread itself"
 
 
 class Rider(Protocol):
@@ -48,7 +48,7 @@ class Rider(Protocol):
     def take(self, room: memoryview) -> Then:
         """Take what came, for which there is room."""
 
-    def get_off(self, *, late: bool) -> None:
+    def leave(self, *, late: bool) -> None:
         """The thread is to go on by itself; `late`: for the reply did not come in time."""
 
 
@@ -104,7 +104,7 @@ class Pump:
             self._pace += now() - began - self._pace // WEIGHT
             if then is Then.SET_OFF:
                 ready.append(handle)
-            elif then is Then.GET_OFF:
+            elif then is Then.LEAVE:
                 self._let_off(handle)
         # all of them at once: a server that slept was woken for each, and that was a third of the CPU
         for handle in ready:
@@ -124,7 +124,7 @@ class Pump:
         for handle, (rider, _) in list(self._riders.items()):
             late = rider.due_by < moment
             if late or not self.is_open:
-                rider.get_off(late=late)
+                rider.leave(late=late)
                 self._let_off(handle)
 
     def _let_off(self, handle: int) -> None:

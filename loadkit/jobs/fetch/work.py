@@ -211,9 +211,9 @@ class Worker:
             return self._take_reply(room)
         except BaseException as error:  # noqa: BLE001 - as above
             self._leave(_raised, error)
-            return Then.GET_OFF
+            return Then.LEAVE
 
-    def get_off(self, *, late: bool) -> None:
+    def leave(self, *, late: bool) -> None:
         """See `Rider`."""
         assert self._under_way
         met = BlockingIOError() if late and not self._under_way.data else None
@@ -258,7 +258,7 @@ class Worker:
             came = room[: connection.channel.receive_into(room)]
         except OSError as error:
             self._leave(self._finish, under_way, under_way.data or None, None if under_way.data else error)
-            return Then.GET_OFF
+            return Then.LEAVE
         whole = under_way.data + came if under_way.data else came
         exchange = connection.taken(under_way.like, under_way.body, under_way.sent, whole)
         if exchange is None:
@@ -270,11 +270,11 @@ class Worker:
             if missing != 0:
                 self._alone = ALONE
                 self._leave(self._finish, under_way, whole)
-                return Then.GET_OFF
+                return Then.LEAVE
             exchange = self._exchange_of(under_way, whole)
         if exchange[5]:
             self._leave(self._judge, under_way.item, under_way.body, exchange)
-            return Then.GET_OFF
+            return Then.LEAVE
         # at once, for what came is where the next one will be
         self._judge(under_way.item, under_way.body, exchange)
         return Then.SET_OFF

@@ -32,7 +32,7 @@ class Passenger:
     due_by: int = 1 << 62
     on_byte: Callable[[], object] = lambda: None
     got: bytes = b""
-    got_off: list[bool] = field(default_factory=list)
+    left: list[bool] = field(default_factory=list)
     threads: set[int] = field(default_factory=set)
 
     def set_off(self) -> bool:
@@ -42,10 +42,10 @@ class Passenger:
         self.threads.add(threading.get_ident())
         self.got += room[: self.ours.recv_into(room, 1)]
         self.on_byte()
-        return Then.WAIT if len(self.got) < self.enough else Then.GET_OFF
+        return Then.WAIT if len(self.got) < self.enough else Then.LEAVE
 
-    def get_off(self, *, late: bool) -> None:
-        self.got_off.append(late)
+    def leave(self, *, late: bool) -> None:
+        self.left.append(late)
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def test_it_takes_what_comes_until_the_rider_has_something_to_do_for_its_own_thr
         pump.carry(rider, ours.fileno())
 
         assert rider.got == b"abc"
-        assert rider.got_off == []
+        assert rider.left == []
         assert threading.get_ident() not in rider.threads
 
 
@@ -93,7 +93,7 @@ def test_who_waits_too_long_is_given_back():
     with wire() as (ours, _), pumping(clock) as pump:
         rider = Passenger(ours, enough=1, due_by=clock.now())
         pump.carry(rider, ours.fileno())
-        assert rider.got_off == [True]
+        assert rider.left == [True]
 
 
 def test_a_connection_that_is_closed_meanwhile_is_not_mistaken_for_another_of_the_same_number():
@@ -137,7 +137,7 @@ def test_all_are_given_back_when_it_ends():
             while not pump._riders:
                 pass
         carried.join(10)
-        assert rider.got_off == [False]
+        assert rider.left == [False]
 
 
 def test_with_a_slow_disk_each_thread_is_left_to_itself():
@@ -152,8 +152,8 @@ def test_with_a_slow_disk_each_thread_is_left_to_itself():
         pump.carry(slow, ours.fileno())
         carried.join(10)
         assert not pump.is_open
-        assert slow.got_off == [False]
-        assert waiting.got_off == [False]
+        assert slow.left == [False]
+        assert waiting.left == [False]
 
 
 @pytest.mark.parametrize(
