@@ -91,7 +91,7 @@ def measure(peer: Peer, urls: list[str], folder: Path, core: int) -> Run:
 
 def asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fetch", description=__doc__)
-    parser.add_argument("--urls", type=int, default=10_000, help="length of the list without delay (default 10,000)")
+    parser.add_argument("--urls", type=int, default=20_000, help="length of the list without delay (default 20,000)")
     parser.add_argument("--only", default="", metavar="NAMES", help="such as 'loadkit fetch,curl --parallel'")
     parser.add_argument("--delays", default=",".join(DELAYS), help="milliseconds, of 0, 1, 20 and 100")
     parser.add_argument("--note", action="append", default=[], help="a sentence to put above the table")
@@ -134,8 +134,8 @@ def _one(peer: Peer, site: Site, delay: str, count: int, folder: Path, core: int
     if reason := peer.missing():
         return Run(asked=0, files=0, wrong=0, wall=0, cpu=0, peak=0, reason=reason)
     if delay == "unhappy":
-        return measure(peer, site.unhappy(count // 2), folder, core)
-    share = 1 if delay in ("0", "1") else 2 if delay == "20" else 5
+        return measure(peer, site.unhappy(count // 4), folder, core)
+    share = 1 if delay in ("0", "1") else 4 if delay == "20" else 10
     if peer.slow:
         share *= 2 if delay == "0" else 10
     return measure(peer, site.urls(delay, max(50, count // share)), folder, core)
