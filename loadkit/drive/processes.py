@@ -303,6 +303,7 @@ class _Crew:
                 asked_rate=asked if is_open and not self._scenario.journeys else None,
                 asked_threads=None if is_open else level,
                 journeys=self._recording.journeys() if self._scenario.journeys else None,
+                is_interrupted=self._interrupted,
             )
         )
 

@@ -38,6 +38,8 @@ class Snapshot:
     """Threads that a phase asks for now."""
     journeys: int | None = None
     """Those that ended; None where there are none. Then it is they who are iterations."""
+    is_interrupted: bool = False
+    """The user has asked for its end."""
 
 
 Watcher: TypeAlias = Callable[[Snapshot], None]

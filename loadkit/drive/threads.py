@@ -584,6 +584,7 @@ class _Director:
                 p99=None if p99 is None else p99 / SECOND,
                 asked_rate=self._asked_rate(),
                 asked_threads=self._asked_threads(),
+                is_interrupted=self._interrupted,
             )
         )
 

@@ -133,6 +133,11 @@ def test_a_terminal_has_one_line_that_fits(columns: int, line: str) -> None:
     assert written.count("\n") == 1  # at the end, and taken back
 
 
+def test_who_has_interrupted_is_told_how_to_end_it_at_once() -> None:
+    written = on_a_terminal(120, [replace(snapshot(12.4, "draining"), is_interrupted=True)])
+    assert "  stopping, Ctrl-C again ends it at once  12s/30s  12,400 requests" in written
+
+
 def test_a_terminal_is_left_as_it_was_found() -> None:
     written = on_a_terminal(80, [snapshot(1.0)])
     hide, show, up, wipe = "\x1b[?25l", "\x1b[?25h", "\x1b[1A", "\x1b[2K"

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TextIO, cast
+from typing import Final, TextIO
 
 from loadkit.plan.units import show_rate, show_seconds, show_span
 from loadkit.report.escape import visible
-from loadkit.report.paper import Paper, cells
+from loadkit.report.screen import STOPPING, Line, watching
 from loadkit.report.stream import Unbreakable
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 LOG_EVERY: Final = 5.0
 RECENT: Final = 5.0
 """Seconds that the rate shown is of."""
-_GAP = "  "
-_NARROWEST_BAR, _WIDEST_BAR = 8, 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,22 +66,9 @@ class Pace:
         ]
 
 
-@contextmanager
-def watcher(stream: TextIO | None, *, quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
+def watcher(stream: TextIO | None, *, quiet: bool = False) -> AbstractContextManager[Callable[[Progress], None]]:
     """Who shows the progress of a fetch, on this stream. Nothing that happens to the stream fails the fetch."""
-    if quiet or stream is None:
-        yield _nothing
-        return
-    safe = Unbreakable(stream)
-    shown = _Screen(safe) if safe.isatty() and os.environ.get("TERM") not in ("dumb", "unknown") else _Log(safe)
-    try:
-        yield shown.show
-    finally:
-        shown.close()
-
-
-def _nothing(_: Progress) -> None:
-    pass
+    return watching(stream, quiet=quiet, screen=_Screen, log=_Log)
 
 
 class _Log:
@@ -124,50 +105,16 @@ def log_line(progress: Progress, figures: list[str]) -> str:
 
 
 class _Screen:
-    """One line, redrawn by whoever brings the progress."""
+    """One line, redrawn."""
 
     def __init__(self, stream: Unbreakable) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._stream = stream
         self._pace = Pace()
-        self._console = Console(
-            file=cast(TextIO, stream), force_terminal=True, force_interactive=True, highlight=False, markup=False
-        )
-        self._live = Live(
-            console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
-        )
-        self._live.start()
+        self._line = Line(stream)
 
     def show(self, progress: Progress) -> None:
-        # a full last column would make some terminals wrap
-        width = max(1, self._stream.columns() - 1)
-        self._console.width = width
-        self._live.update(_drawn(progress, self._pace.figures(progress), width), refresh=True)
+        figures = [*([STOPPING] if progress.is_stopping else []), *self._pace.figures(progress)]
+        settled = progress.done + progress.failed
+        self._line.draw(progress.name, figures, done=settled, of=progress.of, failed=progress.failed > 0)
 
     def close(self) -> None:
-        self._live.stop()
-
-
-def _drawn(progress: Progress, figures: list[str], width: int) -> Table:
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
-
-    name = Paper(width=width).cut(visible(progress.name), max(8, width // 4))
-    parts = [*(["stopping"] if progress.is_stopping else []), *figures]
-    while parts and cells(_GAP.join([name, *parts])) > width:
-        parts.pop()
-    room = min(_WIDEST_BAR, width - cells(_GAP.join([name, *parts])) - len(_GAP))
-    settled = progress.done + progress.failed
-    has_bar = room >= _NARROWEST_BAR and progress.of
-    bar = (
-        [ProgressBar(progress.of, settled, width=room, complete_style="cyan", finished_style="cyan")] if has_bar else []
-    )
-    texts = [Text(part, style="red" if progress.failed and part.endswith(" failed") else "") for part in parts]
-    grid = Table.grid(padding=(0, len(_GAP), 0, 0), pad_edge=False)
-    for _ in (name, *bar, *texts):
-        grid.add_column(no_wrap=True)
-    grid.add_row(Text(name, style="bold"), *bar, *texts)
-    return grid
+        self._line.close()
