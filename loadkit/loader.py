@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 import hashlib
 import re
 import sys
@@ -18,7 +17,7 @@ from types import CodeType, ModuleType
 from urllib.parse import urlsplit
 
 from loadkit.plan.endpoint import Endpoint, bare, full_url
-from loadkit.plan.errors import NothingToRun, UsageError
+from loadkit.plan.errors import NothingToRun, UsageError, unknown
 from loadkit.plan.journey import Journey
 from loadkit.plan.scenario import Scenario, Source
 
@@ -169,10 +168,7 @@ def _misspelt(error: BaseException) -> str:
     if not found:
         return ""
     kind = {"Scenario": Scenario, "Endpoint": Endpoint, "Journey": Journey}[found[1]]
-    known = [field.name for field in dataclasses.fields(kind) if field.name != "_"]
-    close = difflib.get_close_matches(found[2], known, 1)
-    meant = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
-    return f"{found[1]} has no {found[2]!r}; {meant}"
+    return unknown(found[1], found[2], [field.name for field in dataclasses.fields(kind) if field.name != "_"])
 
 
 def _told(path: Path, error: BaseException) -> str:

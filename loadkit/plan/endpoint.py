@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from loadkit.plan.data import Rows
-from loadkit.plan.errors import UsageError
+from loadkit.plan.errors import UsageError, unknown
 from loadkit.plan.places import check_fed
 from loadkit.plan.shown import masked, told
 from loadkit.plan.units import Duration, seconds
@@ -112,7 +112,7 @@ def replace(value: Values, changes: Mapping[str, Any]) -> Values:
     known = [f.name for f in dataclasses.fields(value) if not f.name.startswith("_")]
     for name in changes:
         if name not in known:
-            raise UsageError(f"{type(value).__name__} has no {name!r}; it has {', '.join(known)}")
+            raise UsageError(unknown(type(value).__name__, name, known))
     changed: Values = dataclasses.replace(value, **changes)
     return changed
 

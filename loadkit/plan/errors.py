@@ -14,6 +14,9 @@ What a *request* meets on the wire is none of these: a failed request is a value
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
+
 
 class Halt(Exception):
     """Raised within a run by what the plan draws from, when it cannot go on; what was measured stays.
@@ -24,6 +27,16 @@ class Halt(Exception):
     is_fault = True
     is_interrupt = False
     """Whoever raised it wants what Ctrl-C does."""
+
+
+def unknown(what: str, name: str, known: Sequence[str]) -> str:
+    """What is said of a name that there is not, with the one that may have been meant.
+
+    >>> unknown("Scenario", "thread", ["threads", "rate"])
+    "Scenario has no 'thread'; did you mean threads?"
+    """
+    close = difflib.get_close_matches(name, known, 1)
+    return f"{what} has no {name!r}; " + (f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}")
 
 
 class LoadkitError(Exception):

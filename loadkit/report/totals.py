@@ -28,8 +28,11 @@ def totals(paper: Paper, result: Result) -> list[str]:
 def facts(paper: Paper, result: Result) -> Iterator[_Line]:
     """What is told of a run as a whole: a label, a text and its colour each."""
     total, failed = result.total, sum(result.total.failures.values())
-    yield "requests", f"{total.requests:,} in {show_time(result.duration)}", ""
-    yield "throughput", f"{show_throughput(total.throughput)} of good replies", ""
+    if result.timings and not (total.requests or total.unsent or total.cut):
+        yield "requests", f"none of loadkit's own in {show_time(result.duration)}; what was timed is below", ""
+    else:
+        yield "requests", f"{total.requests:,} in {show_time(result.duration)}", ""
+        yield "throughput", f"{show_throughput(total.throughput)} of good replies", ""
     if total.requests:
         yield "errors", f"{failed:,} ({show_share(total.error_rate)})" if failed else "0", "red" if failed else ""
     if total.bytes_received or total.bytes_sent:

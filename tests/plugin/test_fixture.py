@@ -281,7 +281,7 @@ def test_the_call_wins_over_the_nearest_mark_and_that_over_those_further_away(ru
         ("load(lambda http: 1, endpoints=[])", "load takes a journey, or a Scenario with endpoints"),
         ("load(Endpoint('GET', '/'))", "GET / is relative; say where, like load(endpoint, base_url="),
         ("load(Endpoint('GET', '/'), endpoints=[], base_url=URL)", "load takes an Endpoint, or a Scenario with"),
-        ("load(shop, thraeds=3)", "Scenario has no 'thraeds'; it has endpoints"),
+        ("load(shop, thraeds=3)", "Scenario has no 'thraeds'; did you mean threads?"),
         ("load(shop, threads='many')", "threads takes a whole number of at least 1, not 'many'"),
         ("load('nowhere.py')", "there is no file or folder 'nowhere.py'"),
         ("load('test_it.py::browse')", "there is no scenario 'browse' in "),

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, cast
 import loadkit
 from loadkit.jobs.fetch.names import Names
 from loadkit.plan.endpoint import METHODS, Endpoint, headers, positive_seconds, whole
-from loadkit.plan.errors import UsageError
+from loadkit.plan.errors import UsageError, unknown
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import SECOND, Duration, Rate, Size, per_second, size
 
@@ -166,7 +166,7 @@ def planned(options: Mapping[str, Any]) -> Plan:
     known = Plan.__dataclass_fields__
     for name in options:
         if name not in known:
-            raise UsageError(f"fetch has no {name!r}; it has {', '.join(known)}")
+            raise UsageError(unknown("fetch", name, list(known)))
     given = {name: value for name, value in options.items() if value is not None}
     for name in ("into", "append"):
         if name in given:

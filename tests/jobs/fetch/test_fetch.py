@@ -345,7 +345,7 @@ def test_an_empty_list_is_nothing_to_run(tmp_path: Path):
         ({"headers": {"Content-Length": "7"}}, "'Content-Length' is not yours to set"),
         ({"headers": {"X": "a\r\nb"}}, "without line breaks"),
         ({"ca": "/no/such/file"}, "cannot read certificate authorities"),
-        ({"thread": 3}, "fetch has no 'thread'"),
+        ({"retires": 3}, "fetch has no 'retires'; did you mean retries?"),
         ({"format": "xml"}, "there is no format 'xml'"),
         ({"into": ""}, "into takes the path of a folder"),
     ],
