@@ -675,6 +675,12 @@ def _small_stacks() -> Iterator[None]:
         threading.stack_size(before)
 
 
+_patient: Final = threading.Lock()
+_runs = 0
+"""How many there are at once in this process."""
+_usual = sys.getswitchinterval()
+
+
 @contextmanager
 def _patient_interpreter(threads: int) -> Iterator[None]:
     """Let threads wait longer before they ask for the interpreter, and the garbage collector look at less.
@@ -682,15 +688,22 @@ def _patient_interpreter(threads: int) -> Iterator[None]:
     Each that waits wakes up every `switchinterval` to ask. Five thousand that were all due at once woke a million times
     a second, took 2.5 CPUs and got nowhere; ours give the interpreter up with each request anyway.
     """
-    before = sys.getswitchinterval()
-    _be_patient(threads)
-    # what is there now stays; without this each full collection looks at all of it, and every thread waits
-    gc.freeze()
+    global _runs, _usual  # noqa: PLW0603 - what they set is the process's, too
+    with _patient:
+        if not _runs:
+            _usual = sys.getswitchinterval()
+        _runs += 1
+        _be_patient(threads)
+        # what is there now stays; without this each full collection looks at all of it, and every thread waits
+        gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
-        sys.setswitchinterval(before)
+        with _patient:
+            _runs -= 1
+            if not _runs:
+                gc.unfreeze()
+                sys.setswitchinterval(_usual)
 
 
 def _be_patient(threads: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 from loadkit import Endpoint, Scenario, UsageError
 from loadkit.drive.limits import check_ports, make_room
 from loadkit.drive.progress import Snapshot
-from loadkit.drive.threads import Driven, drive
+from loadkit.drive.threads import Driven, _patient_interpreter, drive
 from loadkit.jobs.demo import Demo
 from loadkit.measure.clock import SystemClock
 from loadkit.plan.units import SECOND
@@ -132,6 +133,17 @@ def test_what_is_thrown_at_a_run_leaves_no_thread_behind(demo: Demo, stage: str)
         driven(scenario, watch=throw)
 
     assert set(threading.enumerate()) <= before
+
+
+def test_two_runs_at_once_leave_the_interpreter_as_it_was():
+    before = sys.getswitchinterval()
+    first, second = _patient_interpreter(500), _patient_interpreter(1000)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert sys.getswitchinterval() > before
+    second.__exit__(None, None, None)
+    assert sys.getswitchinterval() == before
 
 
 def test_a_server_that_is_down_ends_the_run_early(free_port: int):
