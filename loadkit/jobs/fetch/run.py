@@ -58,6 +58,35 @@ STACK: Final = 512 * 1024
 Watch = Callable[[Progress], None]
 
 
+class _Collector:
+    """Has the garbage collector look at less while anybody fetches, of whom there may be several."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._fetches = 0
+        self._before = gc.get_threshold()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._fetches:
+                self._before = gc.get_threshold()
+                # a URL leaves no cycles behind, and the collector looked for them 40 times in 1,000: 5 % of all CPU
+                gc.set_threshold(COLLECT_EACH, *self._before[1:])
+            self._fetches += 1
+            # what is there now stays: looking at all of it took 10 ms of CPU a time, in which every thread waited
+            gc.freeze()
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._fetches -= 1
+            if not self._fetches:
+                gc.unfreeze()
+                gc.set_threshold(*self._before)
+
+
+_COLLECTOR: Final = _Collector()
+
+
 class Fetching:
     """One fetch. `run` does all of it, in whatever thread it is called."""
 
@@ -166,19 +195,29 @@ class Fetching:
         cpu = time.process_time()
         reader = threading.Thread(target=self._reader.run, name="loadkit-fetch-reader", daemon=True)
         reader.start()
-        if HAS_POLL and self.threads > 1 and not self._on_reply and not self.plan.rate:
-            self._desk.pump = Pump(self._clock)
-            self._pumping = threading.Thread(
-                target=self._pump, args=(self._desk.pump,), name="loadkit-fetch-pump", daemon=True
-            )
-            self._pumping.start()
-        # a URL leaves no cycles behind, and the collector looked for them 40 times in 1,000: 5 % of all CPU
-        thresholds = gc.get_threshold()
-        gc.set_threshold(COLLECT_EACH, *thresholds[1:])
-        # what is there now stays: looking at all of it took 10 ms of CPU a time, in which every thread waited
-        gc.freeze()
-        self._adjust()
         try:
+            with _COLLECTOR:
+                self._work()
+        finally:
+            self._stopped_at = self._clock.now()
+            self._cpu = time.process_time() - cpu
+            self._collect()
+            self._recording.finish()
+            self.tally = self._added_up()
+            self._close()
+        self._show(every=0)
+
+    def _work(self) -> None:
+        """Have everything fetched."""
+        try:
+            if HAS_POLL and self.threads > 1 and not self._on_reply and not self.plan.rate:
+                pump = Pump(self._clock)
+                self._pumping = threading.Thread(
+                    target=self._pump, args=(pump,), name="loadkit-fetch-pump", daemon=True
+                )
+                self._pumping.start()
+                self._desk.pump = pump
+            self._adjust()
             self._direct()
         finally:
             self._schedule.stop()
@@ -187,15 +226,6 @@ class Fetching:
             if self._desk.pump:
                 self._desk.pump.end()
                 self._pumping.join()
-            gc.unfreeze()
-            gc.set_threshold(*thresholds)
-            self._stopped_at = self._clock.now()
-            self._cpu = time.process_time() - cpu
-            self._collect()
-            self._recording.finish()
-            self.tally = self._added_up()
-            self._close()
-        self._show(every=0)
 
     def _close(self) -> None:
         try:
