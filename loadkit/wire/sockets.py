@@ -281,11 +281,11 @@ class SocketConnection:
         is_ours = type(channel) is Channel and channel.armed == request.span
         return is_ours and (now < self.fresh_until or cast(Channel, channel).is_quiet())
 
-    def put(self, payload: bytes) -> tuple[int, int, OSError | None]:
+    def put(self, payload: bytes, flags: int = 0) -> tuple[int, int, OSError | None]:
         """Send without waiting for the reply: when, how many bytes went, and what it met."""
         sent = self._clock.now()
         try:
-            return sent, cast(Channel, self.channel).sock.send(payload), None
+            return sent, cast(Channel, self.channel).sock.send(payload, flags), None
         except OSError as error:
             return sent, 0, error
 

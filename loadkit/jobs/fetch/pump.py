@@ -22,6 +22,12 @@ HAS_POLL: Final = hasattr(select, "epoll")
 TICK: Final = 50 * MILLISECOND
 SLOW: Final = 2 * MILLISECOND
 """What a reply may take here on average, 20 times the usual: with a slower disk each thread is better off by itself."""
+REST: Final = SECOND // 4
+LONGEST_REST: Final = 16 * SECOND
+"""How long each thread is left to itself then, at first and at most. It need not be the disk: as a fetch begins, who
+reads the list holds the interpreter."""
+SLOWEST: Final = 8 * SLOW
+"""What a single one counts for at most, for a disk that stalled once is not slow."""
 ROOM: Final = 256 * 1024
 """Bytes taken at once."""
 WEIGHT: Final = 32
@@ -63,7 +69,10 @@ class Pump:
         # one for all, and always the same: a buffer of its own for each reply took as long as everything else
         self._room = memoryview(bytearray(ROOM))
         self._riders: dict[int, tuple[Rider, Lock]] = {}
+        self._boarding = Lock()
         self._pace = 0
+        self._rest = REST
+        self._opens = 0
         self._looked = 0
         self._is_over = False
         self.is_open = True
@@ -75,11 +84,24 @@ class Pump:
             return
         waiting = Lock()
         waiting.acquire()
-        # a number of our own, for the other may be closed meanwhile and be given to another connection
-        handle = os.dup(handle)
-        self._riders[handle] = rider, waiting
-        self._poll.register(handle, select.EPOLLIN)
-        waiting.acquire()
+        if self._board(rider, handle, waiting):
+            waiting.acquire()
+        else:
+            rider.leave(late=False)
+
+    def _board(self, rider: Rider, handle: int, waiting: Lock) -> bool:
+        # whoever looks around meanwhile would let off one that is not registered yet
+        with self._boarding:
+            if not self.is_open:
+                return False
+            try:
+                # a number of our own, for the other may be closed meanwhile and be given to another connection
+                handle = os.dup(handle)
+            except OSError:  # there are no more of them
+                return False
+            self._riders[handle] = rider, waiting
+            self._poll.register(handle, select.EPOLLIN)
+        return True
 
     def run(self) -> None:
         """Until the end."""
@@ -87,13 +109,14 @@ class Pump:
             while not self._is_over:
                 self._wait()
         finally:
-            self.is_open = False
-            self._look_around()
+            self._is_over, self.is_open = True, False
+            self._look_around(self._clock.now())
             self._poll.close()
             os.close(self._end)
 
     def _wait(self) -> None:
         now, riders = self._clock.now, self._riders
+        asked = now()
         ready = []
         for handle, _ in self._poll.poll(TICK / SECOND):
             if handle == self._end:
@@ -101,7 +124,7 @@ class Pump:
                 continue
             began = now()
             then = riders[handle][0].take(self._room)
-            self._pace += now() - began - self._pace // WEIGHT
+            self._pace += min(now() - began, SLOWEST) - self._pace // WEIGHT
             if then is Then.SET_OFF:
                 ready.append(handle)
             elif then is Then.LEAVE:
@@ -111,21 +134,28 @@ class Pump:
             if not riders[handle][0].set_off():
                 self._let_off(handle)
         if now() - self._looked > TICK:
-            self._look_around()
+            # what came while we were held up is not late: nothing had come by the time we asked for
+            self._look_around(asked)
 
     def end(self) -> None:
         """Nobody is to be carried any more."""
         os.close(self._say_end)
 
-    def _look_around(self) -> None:
-        moment = self._looked = self._clock.now()
-        if self._pace > SLOW * WEIGHT:
-            self.is_open = False
-        for handle, (rider, _) in list(self._riders.items()):
-            late = rider.due_by < moment
-            if late or not self.is_open:
-                rider.leave(late=late)
-                self._let_off(handle)
+    def _look_around(self, moment: int) -> None:
+        """Let those off whose replies had not come at that moment, or all if nobody is carried any more."""
+        now = self._looked = self._clock.now()
+        with self._boarding:
+            if self._pace > SLOW * WEIGHT:
+                self.is_open = False
+                self._pace, self._opens = 0, now + self._rest
+                self._rest = min(2 * self._rest, LONGEST_REST)
+            elif not self._is_over and now >= self._opens:
+                self.is_open = True
+            for handle, (rider, _) in list(self._riders.items()):
+                late = rider.due_by < moment
+                if late or not self.is_open:
+                    rider.leave(late=late)
+                    self._let_off(handle)
 
     def _let_off(self, handle: int) -> None:
         waiting = self._riders.pop(handle)[1]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
+from socket import MSG_DONTWAIT
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -242,7 +243,10 @@ class Worker:
         if body is None:
             return False
         payload = self._message(item)
-        sent, went, met = connection.put(payload)
+        # a server that does not read on yet is waited for by the thread itself
+        sent, went, met = connection.put(payload, MSG_DONTWAIT)
+        if isinstance(met, BlockingIOError):
+            met = None
         self._under_way = under_way = UnderWay(item, body, like, payload, sent)
         self.due_by = sent + self._timeout
         if went != len(payload):

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import gc
+import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from loadkit import fetch
-from loadkit.jobs.fetch.pump import HAS_POLL, SLOW, WEIGHT, Pump, Then
+from loadkit.jobs.fetch.folder import Shelf
+from loadkit.jobs.fetch.names import Place
+from loadkit.jobs.fetch.pump import HAS_POLL, REST, SLOW, WEIGHT, Pump, Then
 from loadkit.jobs.fetch.work import TOGETHER
 from loadkit.measure.clock import ManualClock, SystemClock
+from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND
 from loadkit.wire.sockets import missing_of
 from tests.jobs.fetch.conftest import Call, Site, body_of, contents, manifest
@@ -156,6 +162,65 @@ def test_with_a_slow_disk_each_thread_is_left_to_itself():
         assert waiting.left == [False]
 
 
+def test_one_stall_is_no_slow_disk():
+    clock = ManualClock()
+    with wire() as (ours, theirs), pumping(clock) as pump:
+        rider = Passenger(ours, enough=2 * WEIGHT)
+        stalls = iter([SECOND])
+        rider.on_byte = lambda: clock.advance(next(stalls, 0))
+        theirs.sendall(bytes(2 * WEIGHT))
+        pump.carry(rider, ours.fileno())
+        assert pump.is_open
+        assert rider.left == []
+
+
+def test_it_carries_again_after_a_while():
+    clock = ManualClock()
+    with wire() as (ours, theirs), pumping(clock) as pump:
+        slow = Passenger(ours, enough=10 * WEIGHT, on_byte=lambda: clock.advance(20 * SLOW))
+        theirs.sendall(bytes(WEIGHT))
+        pump.carry(slow, ours.fileno())
+        assert not pump.is_open
+
+        pump.carry(slow, ours.fileno())
+        assert slow.left == [False, False]
+
+        clock.advance(REST)
+        deadline = time.monotonic() + 10
+        while not pump.is_open and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert pump.is_open
+        quick = Passenger(ours, enough=1)
+        pump.carry(quick, ours.fileno())
+        assert len(quick.got) == 1
+        assert quick.left == []
+
+
+def test_who_is_late_while_he_boards_is_given_back_when_he_has(monkeypatch: pytest.MonkeyPatch):
+    class SlowPoll:
+        def __init__(self, poll: select.epoll) -> None:
+            self.poll, self.unregister, self.close = poll.poll, poll.unregister, poll.close
+            self._register = poll.register
+
+        def register(self, handle: int, events: int) -> None:
+            time.sleep(0.2)
+            self._register(handle, events)
+
+    with wire() as (ours, _), pumping(SystemClock()) as pump:
+        monkeypatch.setattr(pump, "_poll", SlowPoll(pump._poll))
+        rider = Passenger(ours, enough=1, due_by=0)
+        pump.carry(rider, ours.fileno())
+        assert rider.left == [True]
+        assert pump.is_open
+
+
+def test_without_another_descriptor_the_thread_goes_on_by_itself():
+    with wire() as (ours, _), pumping(SystemClock()) as pump:
+        rider = Passenger(ours, enough=1)
+        pump.carry(rider, -1)
+        assert rider.left == [False]
+
+
 @pytest.mark.parametrize(
     ("data", "missing"),
     [
@@ -275,6 +340,92 @@ def test_a_reply_that_does_not_come_is_a_timeout_and_holds_up_nobody(tmp_path: P
     assert failed[0].error == f"no whole reply within 0.5 s{came}"
     assert 0.5 <= failed[0].seconds < 5
     assert len(manifest(tmp_path / "b")) == 301
+
+
+def test_what_came_while_the_disk_stalled_is_not_late(tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch):
+    fill = Shelf.fill
+    count = iter(range(10**6))
+
+    def stalling(self: Shelf, place: Place, tag: str, content: bytes | memoryview) -> None:
+        if next(count) == 60:
+            time.sleep(1)
+        fill(self, place, tag, content)
+
+    def page(call: Call, _: int) -> None:
+        time.sleep(0.02 * (int(call.path.rpartition("/")[2]) % 10))
+        call.reply(body_of(call.path))
+
+    monkeypatch.setattr(Shelf, "fill", stalling)
+    urls = numbered(site, page, 150)
+    assert fetch(urls, threads=8, into=tmp_path / "b", timeout=0.8, retries=0).exit_code == 0
+    sound(tmp_path / "b", urls)
+
+
+def test_a_server_that_does_not_read_a_long_request_holds_up_nobody(tmp_path: Path):
+    def serve(connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as file:
+            while head := list(iter(file.readline, b"\r\n")):
+                if head[0].startswith(b"POST"):
+                    gate.wait(20)
+                    return
+                time.sleep(0.3)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listening.accept()[0],), daemon=True).start()
+
+    gate = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=accept, daemon=True).start()
+        base = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        urls: list[object] = [f"{base}/{number}" for number in range(30)]
+        urls.insert(12, {"url": f"{base}/long", "method": "POST", "body": "x" * 12_000_000})
+        try:
+            result = fetch(urls, threads=6, into=tmp_path / "b", timeout=1.5, retries=0)
+            assert [line.url for line in result if line.error] == [f"{base}/long"]
+        finally:
+            gate.set()
+            listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_without_another_thread_nothing_is_left_behind(tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch):
+    start = threading.Thread.start
+
+    def few(self: threading.Thread) -> None:
+        if self.name == "loadkit-fetch-3":
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    urls, before = site.urls(30), gc.get_threshold()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", few)
+        with pytest.raises(UsageError, match="more than 3 threads"):
+            fetch(urls, threads=4, into=tmp_path / "b").wait()
+    assert not [thread for thread in threading.enumerate() if thread.name == "loadkit-fetch-pump"]
+    assert gc.get_threshold() == before
+    assert fetch(urls, threads=3, into=tmp_path / "b", resume=True).exit_code == 0
+
+
+def test_two_at_once_leave_the_garbage_collector_as_it_was(tmp_path: Path, site: Site):
+    has_come, may_go = threading.Semaphore(0), {"/first": threading.Event(), "/last": threading.Event()}
+
+    def page(call: Call, _: int) -> None:
+        has_come.release()
+        may_go[call.path].wait(20)
+        call.reply()
+
+    before = gc.get_threshold()
+    under_way = []
+    for path in may_go:
+        under_way.append(fetch([site.at(path, page)], into=tmp_path / path[1:]))
+        assert has_come.acquire(timeout=10)
+    for gate, result in zip(may_go.values(), under_way, strict=True):
+        assert gc.get_threshold() != before
+        gate.set()
+        result.wait()
+    assert gc.get_threshold() == before
 
 
 def test_a_fault_of_ours_while_others_wait_ends_the_fetch_and_is_raised(
