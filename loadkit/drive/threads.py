@@ -6,7 +6,6 @@ of them busy, and ends what does not end by itself. The others only read `Course
 
 from __future__ import annotations
 
-import gc
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from loadkit.drive.arriving import OpenUser, Pool
 from loadkit.drive.closed import ClosedUser
 from loadkit.drive.fed import Feeds
+from loadkit.drive.interpreter import be_patient, eased
 from loadkit.drive.kernel import tuned
 from loadkit.drive.limits import check_ports, descriptors, make_room
 from loadkit.drive.machine import Probe, Use
@@ -41,11 +41,6 @@ if TYPE_CHECKING:
 
 STACK: Final = 256 * 1024
 """Bytes: 24 kB of it is used; 5,000 threads with the default of 8 MB would reserve 40 GB."""
-
-SWITCH_EACH: Final = 80e-6
-SWITCH_MOST: Final = 0.1
-"""Seconds of patience for each thread, and at most: 5 ms, as Python has it, for 60 threads; 0.1 s for 1,250. An open
-run of 1,000/s that had grown to 1,250 threads in a stall sent 78 % of its plan with 5 ms, and all of it with 0.1 s."""
 
 SETTLE: Final = 0.02
 """Seconds from the last connection to the first request: the kernel begins to stamp arrivals up to 8 ms after it was
@@ -211,7 +206,7 @@ class _Director:
     def run(self) -> Driven:
         self._make_room()
         self._users = self._first_users()
-        with _patient_interpreter(len(self._users)), tuned(punctual=self._pool is not None):
+        with eased(threads=len(self._users)), tuned(punctual=self._pool is not None):
             try:
                 self._start()
                 self._direct()
@@ -456,7 +451,7 @@ class _Director:
                     self._most_threads = len(self._users)
                     break
                 self._users.append(user)
-        _be_patient(len(self._users))
+        be_patient(len(self._users))
         self._was_short = self._was_short or (wanted > 0 and len(self._users) >= self._most_threads)
 
     def _look(self) -> None:
@@ -673,41 +668,6 @@ def _small_stacks() -> Iterator[None]:
         yield
     finally:
         threading.stack_size(before)
-
-
-_patient: Final = threading.Lock()
-_runs = 0
-"""How many there are at once in this process."""
-_usual = sys.getswitchinterval()
-
-
-@contextmanager
-def _patient_interpreter(threads: int) -> Iterator[None]:
-    """Let threads wait longer before they ask for the interpreter, and the garbage collector look at less.
-
-    Each that waits wakes up every `switchinterval` to ask. Five thousand that were all due at once woke a million times
-    a second, took 2.5 CPUs and got nowhere; ours give the interpreter up with each request anyway.
-    """
-    global _runs, _usual  # noqa: PLW0603 - what they set is the process's, too
-    with _patient:
-        if not _runs:
-            _usual = sys.getswitchinterval()
-        _runs += 1
-        _be_patient(threads)
-        # what is there now stays; without this each full collection looks at all of it, and every thread waits
-        gc.freeze()
-    try:
-        yield
-    finally:
-        with _patient:
-            _runs -= 1
-            if not _runs:
-                gc.unfreeze()
-                sys.setswitchinterval(_usual)
-
-
-def _be_patient(threads: int) -> None:
-    sys.setswitchinterval(max(sys.getswitchinterval(), min(threads * SWITCH_EACH, SWITCH_MOST)))
 
 
 def _places(threads: list[threading.Thread]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import sys
 import threading
@@ -11,9 +12,10 @@ from collections.abc import Callable
 import pytest
 
 from loadkit import Endpoint, Scenario, UsageError
+from loadkit.drive.interpreter import eased
 from loadkit.drive.limits import check_ports, make_room
 from loadkit.drive.progress import Snapshot
-from loadkit.drive.threads import Driven, _patient_interpreter, drive
+from loadkit.drive.threads import Driven, drive
 from loadkit.jobs.demo import Demo
 from loadkit.measure.clock import SystemClock
 from loadkit.plan.units import SECOND
@@ -135,15 +137,17 @@ def test_what_is_thrown_at_a_run_leaves_no_thread_behind(demo: Demo, stage: str)
     assert set(threading.enumerate()) <= before
 
 
-def test_two_runs_at_once_leave_the_interpreter_as_it_was():
-    before = sys.getswitchinterval()
-    first, second = _patient_interpreter(500), _patient_interpreter(1000)
+def test_several_jobs_at_once_leave_the_interpreter_as_it_was():
+    before = sys.getswitchinterval(), gc.get_threshold(), gc.get_freeze_count()
+    first, second = eased(threads=500), eased(threads=1000, collect_each=20_000)
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    assert sys.getswitchinterval() > before
+    assert sys.getswitchinterval() > before[0]
+    assert gc.get_threshold()[0] == 20_000
+    assert gc.get_freeze_count() > before[2]
     second.__exit__(None, None, None)
-    assert sys.getswitchinterval() == before
+    assert (sys.getswitchinterval(), gc.get_threshold(), gc.get_freeze_count()) == before
 
 
 def test_a_server_that_is_down_ends_the_run_early(free_port: int):

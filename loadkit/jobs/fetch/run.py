@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import platform
 import threading
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import loadkit
+from loadkit.drive.interpreter import eased
 from loadkit.drive.limits import make_room
 from loadkit.drive.machine import peak_memory
 from loadkit.jobs.fetch.auto import MOST, Auto
@@ -53,38 +53,10 @@ OPEN_EACH: Final = EACH + 8
 OF_A_LOAD: Final = frozenset({"nothing-sent", "pickup"})
 """Caveats that say how well a load was applied; a fetch is done when everything is there, however hard that was."""
 COLLECT_EACH: Final = 20_000
+"""A URL leaves no cycles behind, and the collector looked for them 40 times in 1,000: 5 % of all CPU."""
 STACK: Final = 512 * 1024
 
 Watch = Callable[[Progress], None]
-
-
-class _Collector:
-    """Has the garbage collector look at less while anybody fetches, of whom there may be several."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._fetches = 0
-        self._before = gc.get_threshold()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._fetches:
-                self._before = gc.get_threshold()
-                # a URL leaves no cycles behind, and the collector looked for them 40 times in 1,000: 5 % of all CPU
-                gc.set_threshold(COLLECT_EACH, *self._before[1:])
-            self._fetches += 1
-            # what is there now stays: looking at all of it took 10 ms of CPU a time, in which every thread waited
-            gc.freeze()
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._fetches -= 1
-            if not self._fetches:
-                gc.unfreeze()
-                gc.set_threshold(*self._before)
-
-
-_COLLECTOR: Final = _Collector()
 
 
 class Fetching:
@@ -196,7 +168,7 @@ class Fetching:
         reader = threading.Thread(target=self._reader.run, name="loadkit-fetch-reader", daemon=True)
         reader.start()
         try:
-            with _COLLECTOR:
+            with eased(collect_each=COLLECT_EACH):
                 self._work()
         finally:
             self._stopped_at = self._clock.now()
