@@ -70,6 +70,7 @@ class Pool:
         tell: Callable[[], object],
         threads: int,
     ) -> None:
+        self._stand = self._call = -1
         self.arrivals = arrivals
         self.warming = warming
         self.turns = turns
@@ -123,8 +124,14 @@ class Pool:
 
     def close(self) -> None:
         """All threads have ended, and nobody will call."""
-        os.close(self._stand)
-        os.close(self._call)
+        pipe, self._stand, self._call = (self._stand, self._call), -1, -1
+        for handle in pipe:
+            if handle >= 0:
+                os.close(handle)
+
+    def __del__(self) -> None:
+        """A thread that was held by code of others outlived the run: it was the last one to know of the pool."""
+        self.close()
 
 
 class OpenUser(User):

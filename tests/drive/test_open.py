@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -368,3 +369,26 @@ def test_a_think_time_that_fails_in_mid_run_costs_nothing_that_was_measured(demo
     assert done.recording.total().requests == 20
     assert (done.halted, done.is_fault) == ("think_time: patience raised RuntimeError: out of patience", True)
     assert done.stopped_at - done.measured_from < 60 * SECOND
+
+
+def test_the_pipe_of_those_who_stand_by_is_closed_by_the_last_who_knows_of_it() -> None:
+    supply: Supply[tuple[int, int]] = Supply(iter([]))
+    pool = Pool(arrivals=supply, warming=supply, turns=(0,), tell=lambda: None, threads=1)
+    pipe = pool._stand, pool._call
+    held_up, may_go = threading.Event(), threading.Event()
+
+    def outlive(pool: Pool) -> None:
+        held_up.set()
+        may_go.wait(10)
+
+    thread = threading.Thread(target=outlive, args=(pool,))
+    thread.start()
+    held_up.wait(10)
+    del pool
+    for handle in pipe:
+        os.fstat(handle)
+    may_go.set()
+    thread.join(10)
+    for handle in pipe:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(handle)
