@@ -30,6 +30,9 @@ SLOWEST: Final = 8 * SLOW
 """What a single one counts for at most, for a disk that stalled once is not slow."""
 ROOM: Final = 256 * 1024
 """Bytes taken at once."""
+IDLE: Final = 2
+"""Who waits for less than one part in so many of the time is busy. Then the next requests go out together; if there is
+time, each as soon as it can, for together they would be answered together, and wait for each other."""
 WEIGHT: Final = 32
 """So many replies make the average."""
 
@@ -73,7 +76,9 @@ class Pump:
         self._pace = 0
         self._rest = REST
         self._opens = 0
-        self._looked = 0
+        self._looked = clock.now()
+        self._waited = 0
+        self._is_busy = False
         self._is_over = False
         self.is_open = True
         """Whether riders are taken."""
@@ -117,17 +122,19 @@ class Pump:
     def _wait(self) -> None:
         now, riders = self._clock.now, self._riders
         asked = now()
+        events = self._poll.poll(TICK / SECOND)
+        self._waited += now() - asked
         ready = []
-        for handle, _ in self._poll.poll(TICK / SECOND):
+        for handle, _ in events:
             if handle == self._end:
                 self._is_over = True
                 continue
             began = now()
             then = riders[handle][0].take(self._room)
             self._pace += min(now() - began, SLOWEST) - self._pace // WEIGHT
-            if then is Then.SET_OFF:
+            if then is Then.SET_OFF and self._is_busy:
                 ready.append(handle)
-            elif then is Then.LEAVE:
+            elif then is Then.LEAVE or (then is Then.SET_OFF and not riders[handle][0].set_off()):
                 self._let_off(handle)
         # all of them at once: a server that slept was woken for each, and that was a third of the CPU
         for handle in ready:
@@ -143,7 +150,9 @@ class Pump:
 
     def _look_around(self, moment: int) -> None:
         """Let those off whose replies had not come at that moment, or all if nobody is carried any more."""
-        now = self._looked = self._clock.now()
+        now = self._clock.now()
+        self._is_busy = self._waited * IDLE < now - self._looked
+        self._looked, self._waited = now, 0
         with self._boarding:
             if self._pace > SLOW * WEIGHT:
                 self.is_open = False

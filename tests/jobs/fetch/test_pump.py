@@ -17,7 +17,7 @@ import pytest
 from loadkit import fetch
 from loadkit.jobs.fetch.folder import Shelf
 from loadkit.jobs.fetch.names import Place
-from loadkit.jobs.fetch.pump import HAS_POLL, REST, SLOW, WEIGHT, Pump, Then
+from loadkit.jobs.fetch.pump import HAS_POLL, REST, SLOW, TICK, WEIGHT, Pump, Then
 from loadkit.jobs.fetch.work import TOGETHER
 from loadkit.measure.clock import ManualClock, SystemClock
 from loadkit.plan.errors import UsageError
@@ -132,6 +132,50 @@ def test_a_connection_that_is_closed_meanwhile_is_not_mistaken_for_another_of_th
         assert second[0].got == b"b"
         for one in (*open_ones, first.ours):
             one.close()
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_the_next_requests_go_out_together_only_when_there_is_no_time_to_lose(is_busy: bool):
+    clock = ManualClock()
+    pump = Pump(clock)
+    order: list[str] = []
+
+    class Train(Passenger):
+        name = ""
+
+        def set_off(self) -> bool:
+            order.append(f"{self.name} off")
+            return True
+
+        def take(self, room: memoryview) -> Then:
+            super().take(room)
+            order.append(f"{self.name} in")
+            return Then.SET_OFF
+
+    with wire() as (ours, theirs), wire() as (other, their_other):
+        one, two = Train(ours, enough=9), Train(other, enough=9)
+        one.name, two.name = "one", "two"
+        if is_busy:
+            # it works, and never waits
+            one.on_byte = lambda: clock.advance(TICK + 1)
+        carried = [
+            threading.Thread(target=pump.carry, args=(rider, rider.ours.fileno()), daemon=True) for rider in (one, two)
+        ]
+        for thread in carried:
+            thread.start()
+        while len(pump._riders) < 2:
+            pass
+        for each in (theirs, their_other):
+            each.sendall(b"ab")
+        pump._wait()
+        order.clear()
+        pump._wait()
+        assert len(order) == 4
+        assert all(step.endswith("in") for step in order[:2]) == is_busy, order
+        pump.end()
+        pump.run()
+        for thread in carried:
+            thread.join(10)
 
 
 def test_all_are_given_back_when_it_ends():
