@@ -20,6 +20,8 @@ from loadkit.judge.result import Result
 from loadkit.measure.clock import SystemClock
 from loadkit.plan.units import SECOND
 
+pytestmark = pytest.mark.alone
+
 OF_A_NOISY_MACHINE = {
     "steal",
     "throttled",

@@ -458,6 +458,7 @@ async def _lateness(delays: list[float]) -> list[float]:
     return late
 
 
+@pytest.mark.alone
 @pytest.mark.accuracy
 def test_timers_are_late_by_less_than_a_fifth_of_a_millisecond_at_the_median() -> None:
     delays = [0.005 + 0.0001 * (nth % 10) for nth in range(100)]
@@ -469,6 +470,7 @@ def test_timers_are_late_by_less_than_a_fifth_of_a_millisecond_at_the_median() -
     assert statistics.median(late) < 0.0002  # 8 us on an idle machine; asyncio's own loop: 657 us
 
 
+@pytest.mark.alone
 @pytest.mark.accuracy
 def test_a_long_timer_is_no_later_than_a_short_one() -> None:
     with asyncio.Runner(loop_factory=punctual_loop) as runner:
