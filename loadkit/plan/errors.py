@@ -14,7 +14,6 @@ What a *request* meets on the wire is none of these: a failed request is a value
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 
@@ -35,6 +34,8 @@ def unknown(what: str, name: str, known: Sequence[str]) -> str:
     >>> unknown("Scenario", "thread", ["threads", "rate"])
     "Scenario has no 'thread'; did you mean threads?"
     """
+    import difflib  # 1 ms, which every pytest beside loadkit would pay
+
     close = difflib.get_close_matches(name, known, 1)
     return f"{what} has no {name!r}; " + (f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}")
 

@@ -87,7 +87,7 @@ class Connections:
 
     def to(self, there: Whither) -> SocketConnection:
         """A connection there, opened before or not; raises `BrokenExchange` of kind `dns`."""
-        known = self._open.get(there.site)
+        known = self.known(there)
         if known is not None:
             if len(self._open) > 1:
                 self._open.move_to_end(there.site)
