@@ -116,6 +116,8 @@ def _check_same(parts: Sequence[Result]) -> None:
 
 def _outcome(parts: Sequence[Result], total: Row, found: Sequence[Verdict], timings: Sequence[Timing]) -> Outcome:
     outcomes = {part.outcome for part in parts}
+    if "server-lost" in outcomes:
+        return "server-lost"
     if "not_applied" in outcomes and "interrupted" not in outcomes:
         return "not_applied"
     return outcome(total, found, timings, interrupted="interrupted" in outcomes)

@@ -19,8 +19,9 @@ VERSION: Final = 1
 
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 
-Outcome = Literal["passed", "failed", "interrupted", "not_applied"]
-"""`failed`: a threshold was missed. `not_applied`: the load asked for was not put on the target."""
+Outcome = Literal["passed", "failed", "interrupted", "not_applied", "server-lost"]
+"""`failed`: a threshold was missed. `not_applied`: the load asked for was not put on the target. `server-lost`: the
+server that loadkit had started for the run ended during it, or before it."""
 
 Level = Literal["grave", "doubt", "note"]
 """What a caveat means for the figures. `grave`: they are of another load than was asked for, or of a part of it.

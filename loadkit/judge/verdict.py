@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NO_FAILURES = threshold("error_rate == 0%")
 """What must hold where a scenario says nothing of errors."""
 
-EXIT_CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "interrupted": 2, "not_applied": 6}
+EXIT_CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "interrupted": 2, "not_applied": 6, "server-lost": 1}
 
 
 def verdicts(
@@ -75,6 +75,7 @@ def outcome(
     interrupted: bool,
     is_open: bool = False,
     is_fault: bool = False,
+    is_server_lost: bool = False,
     verdict: Soundness = "clean",
 ) -> Outcome:
     """What a run comes to; without a good reply, or anything timed that came through, none passes.
@@ -82,8 +83,10 @@ def outcome(
     A load was not applied when nothing was sent or begun at all, when the plan broke off (`is_fault`), in an open
     workload when fewer requests were sent, or journeys begun, than `APPLIED` of those that were due, or when the
     figures are invalid for another reason. The two are not added up: the requests that journeys make themselves would
-    hide the journeys that never began.
+    hide the journeys that never began. Whatever was measured, a run whose server ended (`is_server_lost`) is that.
     """
+    if is_server_lost:
+        return "server-lost"
     if interrupted:
         return "interrupted"
     journeys = [one for one in timings if one.kind == "journey"]

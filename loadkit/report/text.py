@@ -150,6 +150,8 @@ def came_out(result: Result) -> tuple[str, str, Ink]:
     if result.outcome == "interrupted":
         of_those = f", {so_far} of {all_of_them} thresholds missed so far" if so_far else ""
         return "INTERRUPTED", f" after {show_time(result.duration)}{of_those}", "yellow"
+    if result.outcome == "server-lost":
+        return "SERVER LOST", ": the server that loadkit started ended", "red"
     if result.outcome == "not_applied":
         return "NOT APPLIED", ": the load asked for was not put on the target", "red"
     if missed:

@@ -189,6 +189,7 @@ def test_examples_stay_bounded_with_many_parts_and_all_are_counted() -> None:
         (["passed", "interrupted"], "interrupted"),
         (["passed", "not_applied"], "not_applied"),  # one machine of two never sent anything
         (["interrupted", "not_applied"], "interrupted"),
+        (["interrupted", "server-lost", "not_applied"], "server-lost"),
     ],
 )
 def test_the_whole_comes_to_the_worst_of_its_parts(outcomes: list[str], comes_to: str) -> None:

@@ -139,7 +139,7 @@ def test_what_a_run_comes_to(shots: list[Shot], thresholds: list[str], interrupt
 
 
 def test_exit_codes_are_pytest_s_and_one_more() -> None:
-    assert EXIT_CODES == {"passed": 0, "failed": 1, "interrupted": 2, "not_applied": 6}
+    assert EXIT_CODES == {"passed": 0, "failed": 1, "interrupted": 2, "not_applied": 6, "server-lost": 1}
 
 
 def test_a_result_is_asked_for_its_figures() -> None:
@@ -172,6 +172,13 @@ def test_iterations_that_a_closed_load_had_no_time_for_are_no_fault() -> None:
     recording.unsent("a", 0, 99)
     total, _ = rows(recording, duration=10.0, started=0)
     assert outcome(total, [], interrupted=False) == "passed"
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_a_run_whose_server_ended_is_nothing_else(interrupted: bool) -> None:
+    total, _ = rows(recorded([Shot()]), duration=2.0, started=0)
+    found = judged("p99 < 1s", shots=[Shot()])
+    assert outcome(total, found, interrupted=interrupted, is_server_lost=True, verdict="invalid") == "server-lost"
 
 
 def test_a_load_whose_plan_broke_off_was_not_applied() -> None:
