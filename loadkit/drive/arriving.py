@@ -203,7 +203,7 @@ class OpenUser(User):
 
     def _stand_by(self) -> None:
         """Enough others wait: hand over what was written, which may be long, and rest."""
-        if self._is_told_to_stop():
+        if self._must_stop():
             return
         if self._measuring:
             self._give()

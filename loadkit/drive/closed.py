@@ -37,7 +37,6 @@ class ClosedUser(User):
         self._order = [shot.tape for shot in shots]
         self._left = seat.iterations
         self._windows = seat.windows
-        self._window_end = 0
         self._delay = seat.delay
         self._draw_pause = draw_pause
         self._pacing = pacing
@@ -53,7 +52,7 @@ class ClosedUser(User):
     def _warm_up(self) -> None:
         if self._begins:
             self.resting = True
-            self._clock.pause(min(self._delay, self._course.stop_at - self._clock.now()), self._is_told_to_stop)
+            self._clock.pause(min(self._delay, self._course.stop_at - self._clock.now()), self._must_stop)
             self.resting = False
             self._stage(self._turns)
 
@@ -69,10 +68,6 @@ class ClosedUser(User):
             if not self.ready:
                 super().prepare()
             self._stage(turns)
-
-    def _end(self) -> int:
-        end = super()._end()
-        return min(end, self._window_end) if self._measuring else end
 
     def _count_unsent(self) -> None:
         """Iterations that it did not come to are unsent, of whatever would have been next."""

@@ -81,7 +81,7 @@ class TaskUser(ClosedUser):
         """Wait, at most until it is time to stop; whether it is."""
         now = self._clock.now
         # it is another thread that ends the run, and it sets no event of a loop that may be closed
-        while (left := min(until, self._end()) - now()) > 0 and not self._is_told_to_stop():  # noqa: ASYNC110
+        while (left := min(until, self._end()) - now()) > 0 and not self._must_stop():  # noqa: ASYNC110
             await asyncio.sleep(min(left, NAP) / SECOND)
         instant = now()
         return instant >= self._boundary and self._cross(instant)

@@ -74,7 +74,11 @@ class User:
         self._course = course
         self._hand_over = hand_over
         self._measuring = False
+        self._is_stopped = False
         self._boundary = NEVER
+        """Replies that are taken later than this need a look; 0 once it is stopped."""
+        self._window_end = NEVER
+        """It sends no longer than until then, whatever the run does."""
         self._second = 0
         self._phase = 0
         self._phase_end = NEVER
@@ -118,7 +122,7 @@ class User:
             for tape in self._tapes:
                 tape.clear()
             self._measuring = True
-            self._enter_phase(self._course.measured_from)
+            self._phase_end = self._end_of_phase()
             self._measure()
         except Halt as halt:
             self._course.halt = self._course.halt or (self._clock.now(), halt)
@@ -144,6 +148,8 @@ class User:
 
     def stop(self) -> None:
         """`Course.stop_at` is in the past: look at it."""
+        # in this order: see _bound
+        self._is_stopped = True
         self._boundary = 0
         if not self._course.finishing:
             for visitor in self._visitors:
@@ -266,16 +272,16 @@ class User:
     def _pause(self, until: int) -> None:
         """Rest, and no longer than until it is time to stop."""
         self.resting = True
-        self._clock.pause(min(until, self._end()) - self._clock.now(), self._is_told_to_stop)
+        self._clock.pause(min(until, self._end()) - self._clock.now(), self._must_stop)
         self.resting = False
 
-    def _is_told_to_stop(self) -> bool:
-        return self._boundary == 0
+    def _must_stop(self) -> bool:
+        return self._is_stopped
 
     def _end(self) -> int:
         """When this stage is over."""
         course = self._course
-        return course.stop_at if self._measuring else min(course.measured_from, course.stop_at)
+        return min(course.stop_at, self._window_end if self._measuring else course.measured_from)
 
     def _cross(self, instant: int) -> bool:
         """A second has passed, the warm-up, or all of it; whether this stage is over."""
@@ -291,22 +297,28 @@ class User:
 
     def _bound(self, following: int) -> int:
         """Look up at this instant again, or at the end of the stage, which is returned."""
-        self._boundary = following
-        # whoever stops us writes stop_at, then the boundary; we wrote the boundary, so we look at stop_at again
         end = self._end()
         self._boundary = min(following, end)
+        # whoever stops us sets the flag, then the boundary, which we may have overwritten: so we look at the flag
+        if self._is_stopped:
+            self._boundary = 0
         return end
 
     def _enter_phase(self, instant: int) -> None:
         """What is due from this instant on belongs to the phase that it lies in."""
-        ends, start = self._course.phase_ends, self._course.measured_from
+        ends = self._course.phase_ends
         if not ends:
             return
         self._give()
-        while self._phase < len(ends) - 1 and instant - start >= ends[self._phase]:
+        while self._phase < len(ends) - 1 and instant - self._course.measured_from >= ends[self._phase]:
             self._phase += 1
-        self._phase_end = start + ends[self._phase] if self._phase < len(ends) - 1 else NEVER
+        self._phase_end = self._end_of_phase()
         self._bound(min(self._boundary, self._phase_end))
+
+    def _end_of_phase(self) -> int:
+        """When the next phase begins, if there is one."""
+        ends = self._course.phase_ends
+        return self._course.measured_from + ends[self._phase] if self._phase < len(ends) - 1 else NEVER
 
     def _give(self) -> None:
         """Hand over what was written in the second that has passed."""

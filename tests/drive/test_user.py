@@ -8,10 +8,14 @@ from collections.abc import Callable
 import pytest
 
 from loadkit import Endpoint, Scenario, hold, ramp, run
+from loadkit.drive.closed import ClosedUser
 from loadkit.drive.threads import Driven, drive
+from loadkit.drive.user import NEVER, Course, Shot
 from loadkit.jobs.demo import Demo
 from loadkit.measure.clock import ManualClock
+from loadkit.measure.recording import Tape
 from loadkit.plan.units import MILLISECOND, SECOND
+from loadkit.plan.workload import Seat
 from loadkit.wire.base import Failure, Request
 from loadkit.wire.encode import encode
 from loadkit.wire.fake import FakeReply, FakeWire
@@ -181,6 +185,55 @@ def test_a_stalled_reply_in_a_closed_run_is_one_slow_request():
     assert total.response_time.max == SECOND
     # the top of the 512 ns bucket that 1 ms lies in
     assert total.response_time.percentile(99) == 1954 * 512 - 1
+
+
+class StoppingCourse(Course):
+    """One that is stopped by another thread just after it was read for the nth time, which sees the old end."""
+
+    def __init__(self, nth: int, clock: ManualClock) -> None:
+        self.reads, self.nth, self.clock = 0, nth, clock
+        self.end, self.stop = NEVER, lambda: None
+        super().__init__()
+
+    @property
+    def stop_at(self) -> int:
+        seen, self.reads = self.end, self.reads + 1
+        if self.reads == self.nth:
+            self.end = self.clock.now()
+            self.stop()
+        return seen
+
+    @stop_at.setter
+    def stop_at(self, instant: int) -> None:
+        self.end = instant
+
+
+@pytest.mark.parametrize("nth", range(1, 12))
+def test_a_stop_that_comes_while_a_thread_looks_at_the_end_is_not_missed(nth: int):
+    clock = ManualClock()
+    course = StoppingCourse(nth, clock)
+    course.measured_from = clock.now()
+    wire = FakeWire(clock, FakeReply(after=MILLISECOND))
+    scenario = one_thread()
+    request = encode(scenario.endpoints[0], scenario)
+    connection = wire.connect(request.origin)
+    shot = Shot(
+        send=connection.sender(request),
+        tape=Tape("GET /", len(request.payload)),
+        connection=connection,
+        good=frozenset({200}),
+    )
+    seat = Seat(number=0, turns=(0,), iterations=5000)
+    user = ClosedUser(
+        [shot], clock=clock, course=course, hand_over=lambda batch: None, seat=seat, draw_pause=None, pacing=0
+    )
+    course.stop = user.stop
+
+    user.run()
+
+    assert course.reads >= nth
+    # the one that was under way then, and one that began before the thread saw it
+    assert clock.now() <= course.end + 2 * MILLISECOND
 
 
 def test_pacing_is_from_start_to_start():
