@@ -12,7 +12,7 @@ from typing import Final, cast
 from loadkit.drive.order import at_random, shuffled
 from loadkit.drive.source import Record, Shelf, Source, Stream, open_source
 from loadkit.plan.data import Row, Rows
-from loadkit.plan.errors import FeedError, Halt
+from loadkit.plan.errors import FeedError, Halt, raised
 
 CHUNK: Final = 32
 """Rows read at once: enough to share the cost of the lock, and few enough that nobody waits for 0.2 ms."""
@@ -101,8 +101,8 @@ class Feed:
                 found.append(row)  # noqa: PERF402 - what was read before an error counts
         except FeedError as error:
             self._end = FeedError, str(error)
-        except Exception as error:  # noqa: BLE001 - the code of a generator is the user's
-            self._end = FeedError, f"{self.name} failed with {type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the code of a generator is the user's
+            self._end = FeedError, f"{self.name} failed with {raised(error)}"
         else:
             if len(found) < many:
                 self._end = Dry, self._why_dry()
@@ -161,8 +161,8 @@ def _first(source: Source) -> Row:
             record = next(records, None)
     except FeedError:
         raise
-    except Exception as error:
-        raise FeedError(f"{source.name} failed with {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise FeedError(f"{source.name} failed with {raised(error)}") from error
     if record is None:
         raise FeedError(f"{source.name} has no rows")
     if isinstance(source, Stream):

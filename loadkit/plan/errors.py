@@ -14,7 +14,11 @@ What a *request* meets on the wire is none of these: a failed request is a value
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from typing import Final
+
+_OURS: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120 - compared with names of files
 
 
 class Halt(Exception):
@@ -38,6 +42,31 @@ def unknown(what: str, name: str, known: Sequence[str]) -> str:
 
     close = difflib.get_close_matches(name, known, 1)
     return f"{what} has no {name!r}; " + (f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}")
+
+
+def raised(error: BaseException) -> str:
+    """What the user's code raised, and the line of it.
+
+    >>> raised(error)
+    "KeyError: 'token' at shop.py:12: return tokens['token']"
+    """
+    name = type(error).__name__
+    try:
+        said = str(error)
+    except Exception as worse:  # noqa: BLE001 - it is the user's
+        said = f"(its message cannot be shown: {type(worse).__name__})"
+    return " at ".join(filter(None, [f"{name}: {said}" if said else name, _place(error)]))
+
+
+def _place(error: BaseException) -> str:
+    """The last line in the first file that is not loadkit's: libraries that it called are not the user's."""
+    import traceback  # 5 ms, which every pytest beside loadkit would pay
+
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(_OURS)]
+    if not frames:
+        return ""
+    last = [one for one in frames if one.filename == frames[0].filename][-1]
+    return f"{os.path.basename(last.filename)}:{last.lineno}: {last.line}".rstrip(": ")  # noqa: PTH119 - no file
 
 
 class LoadkitError(Exception):

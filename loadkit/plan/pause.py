@@ -7,7 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TypeAlias
 
-from loadkit.plan.errors import Halt, UsageError
+from loadkit.plan.errors import Halt, UsageError, raised
 from loadkit.plan.units import Duration, nanoseconds, seconds, show_span
 
 ThinkTime: TypeAlias = Duration | tuple[Duration, Duration] | Callable[[Random], float]
@@ -44,8 +44,8 @@ def drawn(draw: Callable[[Random], float], source: Random) -> int:
     name = getattr(draw, "__name__", "it")
     try:
         span = draw(source)
-    except Exception as error:
-        raise PauseError(f"think_time: {name} raised {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise PauseError(f"think_time: {name} raised {raised(error)}") from error
     if not isinstance(span, int | float) or isinstance(span, bool) or not 0 <= span < math.inf:
         raise PauseError(f"think_time: {name} takes a random.Random and returns seconds like 1.5, not {span!r}")
     return nanoseconds(span)

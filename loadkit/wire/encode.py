@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import loadkit
 from loadkit.plan.endpoint import bare
-from loadkit.plan.errors import UsageError
+from loadkit.plan.errors import UsageError, raised
 from loadkit.plan.units import nanoseconds
 from loadkit.wire.base import Origin, Request
 
@@ -85,10 +85,26 @@ def _prepare(endpoint: Endpoint, scenario: Scenario, url: str) -> PreparedReques
             json=endpoint.json,
             data=endpoint.data,
             files=endpoint.files,
-            auth=endpoint.auth,
+            auth=_signing(endpoint.auth) if callable(endpoint.auth) else endpoint.auth,
         ).prepare()
-    except (requests.RequestException, ValueError, TypeError, AttributeError) as error:
+    except (requests.RequestException, ValueError, TypeError, AttributeError, _AuthError) as error:
         raise UsageError(f"cannot make a request of {endpoint.label}: {error}") from error
+
+
+class _AuthError(Exception):
+    """The `auth` of an endpoint raised; the message says what, and where."""
+
+
+def _signing(auth: Callable[[PreparedRequest], PreparedRequest]) -> Callable[[PreparedRequest], PreparedRequest]:
+    """An `auth` of the user's whose exceptions can be told from those of `requests`."""
+
+    def sign(prepared: PreparedRequest) -> PreparedRequest:
+        try:
+            return auth(prepared)
+        except (Exception, SystemExit) as error:
+            raise _AuthError(f"auth raised {raised(error)}") from error
+
+    return sign
 
 
 def _merged(*layers: dict[str, str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 from urllib.parse import quote, quote_plus, urlsplit
 
 from loadkit.plan.endpoint import bare
-from loadkit.plan.errors import FeedError, UsageError
+from loadkit.plan.errors import FeedError, UsageError, raised
 from loadkit.plan.places import Place, as_json, columns, in_place, in_words, put_in
 from loadkit.plan.shown import masked
 from loadkit.wire.base import Request
@@ -106,10 +106,20 @@ def _slowly(endpoint: Endpoint, scenario: Scenario, source: str) -> Fill:
         try:
             return encode(endpoint.replace(**put_in(endpoint, in_place(row)), feed=None), scenario)
         except (UsageError, ValueError, TypeError) as error:
-            used = masked({column: row[column] for column in sorted(columns(endpoint))})
-            raise FeedError(f"{source}: cannot fill {endpoint.label} with {used!r}: {error}") from None
+            raise FeedError(f"{source}: cannot fill {endpoint.label} with {_used(row, endpoint)}: {error}") from None
+        except (Exception, SystemExit) as error:
+            said = raised(error)
+            raise FeedError(f"{source}: cannot fill {endpoint.label} with {_used(row, endpoint)}: {said}") from error
 
     return fill
+
+
+def _used(row: Row, endpoint: Endpoint) -> str:
+    """The values of a row that fill an endpoint, as far as they can be shown."""
+    try:
+        return repr(masked({column: row[column] for column in sorted(columns(endpoint))}))
+    except (Exception, SystemExit):  # noqa: BLE001 - likewise
+        return "a row that cannot be shown"
 
 
 class Gap(NamedTuple):
@@ -137,14 +147,14 @@ def _fast(cut: Cut, slow: Fill) -> Fill:
     def fill_head(row: Row) -> Request:
         try:
             return Filled(like, head % tuple([write(row[column]) for column, write in gaps]))
-        except ValueError:
+        except (Exception, SystemExit):  # noqa: BLE001 - the slow way says what it was
             return slow(row)
 
     def fill(row: Row) -> Request:
         try:
             content = body % tuple([write(row[column]) for column, write in body_gaps])
             values = [write(row[column]) for column, write in gaps]
-        except (ValueError, TypeError):
+        except (Exception, SystemExit):  # noqa: BLE001 - likewise
             return slow(row)
         if not content:
             return slow(row)

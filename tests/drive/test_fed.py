@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -155,6 +156,96 @@ def test_a_row_that_cannot_be_put_in_its_place_is_said_before_the_start(tmp_path
     fed = Endpoint("GET", "http://fake/", headers={"X-Name": "{name}"}, feed=rows([{"name": "日本"}]))
     with pytest.raises(FeedError, match=r"^the list of rows: cannot fill GET http://fake/ with \{'name': '日本'\}: "):
         Feeds(Scenario(endpoints=[fed]), seed=0)
+
+
+class Unwritable:
+    """A value that cannot be made into text."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __str__(self) -> str:
+        raise self.error
+
+    def __repr__(self) -> str:
+        if isinstance(self.error, SystemExit):
+            return "<unwritable>"  # pytest shows values, and would end
+        raise self.error
+
+
+def spoilt(value: Any) -> Rows:
+    """Rows of which the forty-first cannot be written."""
+    return rows({"v": k if k < 40 else value} for k in range(1000))
+
+
+class Expires:
+    """Signs forty requests, and two before the start, and then raises."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.left = 42
+
+    def __call__(self, prepared: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
+        return prepared
+
+
+FILLED: dict[str, dict[str, Any]] = {
+    "path": {"path": "/u/{v}"},
+    "query": {"params": {"q": "{v}"}},
+    "header": {"headers": {"X-V": "{v}"}},
+    "form": {"data": {"a": "{v}"}},
+    "text": {"data": "a {v}"},
+    "part of a string of JSON": {"json": {"a": "x {v}"}},
+    "whole string of JSON": {"json": {"a": "{v}"}},
+    "file": {"files": {"a": "{v}"}},
+}
+RAISED = [
+    RuntimeError("no such thing"),
+    KeyError("no such thing"),
+    RecursionError("no such thing"),
+    UnicodeError("no such thing"),
+    SystemExit("no such thing"),
+]
+
+
+@pytest.mark.parametrize("error", [None, *RAISED], ids=repr)
+@pytest.mark.parametrize("place", FILLED)
+def test_a_row_that_cannot_be_written_in_mid_run_keeps_what_was_measured(
+    place: str, error: BaseException | None
+) -> None:
+    feed = spoilt(Unwritable(error) if error else [object()])
+    fed = Endpoint("POST", **{"path": "/u"} | FILLED[place], name="post", feed=feed)
+    with server() as (url, heard):
+        result = run(Scenario(base_url=url, endpoints=[fed], threads=1, duration="20s"))
+
+    assert (result.requests, result.statuses) == (len(heard), {200: 40})
+    assert result.outcome not in ("passed", "interrupted")
+    halted = next(caveat.message for caveat in result.caveats if caveat.code == "halted")
+    assert "cannot fill post with " in halted
+    assert ("no such thing" if error else "not JSON serializable") in halted
+
+
+@pytest.mark.parametrize("error", RAISED, ids=repr)
+def test_an_auth_that_raises_in_mid_run_keeps_what_was_measured_and_its_line_is_named(error: BaseException) -> None:
+    fed = Endpoint("POST", "/u/{v}", auth=Expires(error), feed=rows([{"v": 1}]))
+    with server() as (url, heard):
+        result = run(Scenario(base_url=url, endpoints=[fed], threads=1, duration="20s"))
+
+    assert (result.requests, result.statuses) == (len(heard), {200: 40})
+    assert result.outcome not in ("passed", "interrupted")
+    halted = next(caveat.message for caveat in result.caveats if caveat.code == "halted")
+    assert re.search(rf"auth raised {type(error).__name__}: .* at test_fed.py:\d+: raise self.error", halted)
+
+
+def test_an_auth_that_raises_at_once_is_the_user_s_mistake_before_anything_is_sent() -> None:
+    signed = Endpoint("POST", "/u", auth=lambda _: 1 // 0)
+    with server() as (url, heard):
+        with pytest.raises(UsageError, match=r"^cannot make a request of POST /u: auth raised ZeroDivisionError: "):
+            run(Scenario(base_url=url, endpoints=[signed], threads=1, duration="20s"))
+        assert heard == []
 
 
 def test_a_sender_says_when_the_rows_are_used_up() -> None:

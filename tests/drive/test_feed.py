@@ -282,7 +282,9 @@ def test_a_generator_that_fails_ends_the_feed_with_its_reason() -> None:
     feed = Feed(rows(source()))
     feed.take()
     for _ in range(2):
-        with pytest.raises(FeedError, match=r"^the generator of rows failed with ValueError: no more users$"):
+        with pytest.raises(
+            FeedError, match=r"^the generator of rows failed with ValueError: no more users at test_feed"
+        ):
             feed.take()
 
 
