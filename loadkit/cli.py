@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import loadkit
-from loadkit.cli_fetch import Voice, read_header
+from loadkit.cli_fetch import Voice, check_file, read_header
 from loadkit.cli_fetch import add_to as add_fetch_to
 from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError
 
@@ -42,18 +42,57 @@ _WrongUsage: type[Exception] = typer.BadParameter.__bases__[0]
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    sys.exit(_exit_code(sys.argv[1:] or ["--help"]))
+
+
+def _exit_code(words: list[str]) -> int:
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
-        # typer's code for a Ctrl-C before anything ran
-        sys.exit(2 if code == 130 else code)
+        code = app(words, standalone_mode=False)
     except LoadkitError as error:
         _complain(error)
-        sys.exit(error.exit_code)
+        if type(error) is LoadkitError and error.__cause__:
+            _print_traceback(error.__cause__)
+        return error.exit_code
     except _WrongUsage as error:
         _complain(UsageError(f"{_said(error)} (loadkit --help tells more)"))
-        sys.exit(UsageError.exit_code)
+        return UsageError.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(2)
+        return 2
+    except SystemExit as error:
+        # how typer and rich end where nobody reads what they print
+        return 0 if _is_of_printing(error.__context__) else _fault(error)
+    except Exception as error:  # noqa: BLE001 - Python's own exit code for it is 1, that of a missed threshold
+        return _fault(error)
+    # typer's code for a Ctrl-C before anything ran
+    return 2 if code == 130 else code or 0
+
+
+def _fault(error: BaseException) -> int:
+    """Show a fault of ours."""
+    _print_traceback(error)
+    return LoadkitError.exit_code
+
+
+def _print_traceback(error: BaseException) -> None:
+    import traceback
+
+    from loadkit.report.escape import visible
+
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    with contextlib.suppress(OSError):
+        typer.echo("\n".join(map(visible, lines)), err=True)
+
+
+def _is_of_printing(error: BaseException | None) -> bool:
+    """Whether a pipe broke at the command line itself, and not within a job."""
+    import traceback
+
+    ours = str(Path(loadkit.__file__).parent)
+    frames = traceback.walk_tb(error.__traceback__ if error else None)
+    files = [Path(frame.f_code.co_filename) for frame, _ in frames]
+    return isinstance(error, BrokenPipeError) and all(
+        file.stem.startswith(("cli", "__main__")) for file in files if file.is_relative_to(ours)
+    )
 
 
 def _said(error: Exception) -> str:
@@ -203,7 +242,7 @@ def report(
     from loadkit.report.json import load
 
     by_name: dict[str, list[Result]] = {}
-    _check_apart(output, html, files)
+    _check_outputs(output, html, files)
     for file in files:
         if [other.resolve() for other in files].count(file.resolve()) > 1:
             raise UsageError(f"{file} is named more than once, and would be counted as often")
@@ -244,7 +283,9 @@ def _whole(option: str, text: str | None) -> int | None:
 
 def _processes(text: str | None) -> int | str | None:
     # what is neither is named by the scenario, which knows both forms
-    return int(text) if text and text.lstrip("-").isdecimal() else text
+    with contextlib.suppress(ValueError):
+        return text if text is None else int(text)
+    return text
 
 
 def _phases(texts: list[str] | None) -> list[Phase] | None:
@@ -283,8 +324,10 @@ def _changed(
     return changed.replace(thresholds=[*changed.thresholds, *thresholds]) if thresholds else changed
 
 
-def _check_apart(output: Path | None, html: Path | None, files: Sequence[Path] = ()) -> None:
-    """A page takes the place of no result."""
+def _check_outputs(output: Path | None, html: Path | None, files: Sequence[Path] = ()) -> None:
+    """See that both can be written, and that a page takes the place of no result; `UsageError` if not."""
+    check_file("--output", output)
+    check_file("--html", html)
     if html and output and html.resolve() == output.resolve():
         raise UsageError(f"--output and --html both name {html}; give each a file of its own")
     if html and html.resolve() in [file.resolve() for file in files]:
@@ -295,15 +338,11 @@ def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, 
     from loadkit.jobs.interrupts import Interrupts
     from loadkit.jobs.run import run as run_one
     from loadkit.judge.verdict import EXIT_CODES
-    from loadkit.report.json import check_writable
     from loadkit.report.live import watcher
 
     if not scenarios:
         raise NothingToRun("there is nothing to run")
-    _check_apart(output, html)
-    for file in (output, html):
-        if file:
-            check_writable(file)
+    _check_outputs(output, html)
     results: list[Result] = []
     faults = [0]
     with Interrupts() as asked:
@@ -351,8 +390,7 @@ def _write(path: Path, text: str) -> int:
 
 
 def _print(result: Result) -> int:
-    """Print a report; 3 if the output cannot take it, which costs nothing else."""
-    import os
+    """Print a report; the exit code is that of `_say`."""
     import shutil
 
     from loadkit.report.paper import needs_ascii
@@ -371,8 +409,9 @@ def _print(result: Result) -> int:
 
 
 def _say(text: str) -> int:
-    import os
-
+    """Print; 3 if the output cannot take it, which costs nothing else, and 0 where there is no output."""
+    if sys.stdout is None:
+        return 0
     try:
         typer.echo(text)
         sys.stdout.flush()

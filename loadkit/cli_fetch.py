@@ -120,10 +120,8 @@ def _run(sources: list[str], options: dict[str, Any], output: Path | None, voice
     from loadkit.jobs.fetch.progress import watcher
     from loadkit.jobs.fetch.sources import Sources
     from loadkit.jobs.interrupts import Interrupts
-    from loadkit.report.json import check_writable
 
-    if output:
-        check_writable(output)
+    check_file("--output", output)
     fault: LoadkitError | None = None
     with Interrupts() as asked, watcher(sys.stderr, quiet=quiet) as watch:
         fetched = fetch(Sources(sources), watch=None if quiet else watch, interrupts=asked, **options)
@@ -201,6 +199,17 @@ def _kept(failed: str) -> bool:
     if failed not in ("keep", "drop"):
         raise UsageError(f"--failed takes keep or drop, not {failed!r}")
     return failed == "keep"
+
+
+def check_file(option: str, path: Path | None) -> None:
+    """See that a file can be written where an option names one; `UsageError` if not."""
+    from loadkit.report.json import check_writable
+
+    if path is None:
+        return
+    if str(path) == "-":
+        raise UsageError(f"{option} takes the name of a file like result.json, not '-'")
+    check_writable(path)
 
 
 def _whole(option: str, text: str | None) -> int | None:

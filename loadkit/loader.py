@@ -56,7 +56,7 @@ def _in_path(path: Path, target: str) -> Iterator[Scenario]:
         for file in sorted(path.rglob("*.py")):
             hidden = any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
             # a file is code: what cannot hold a scenario is not run
-            if not hidden and b"loadkit" in file.read_bytes():
+            if not hidden and file.is_file() and b"loadkit" in _content(file):
                 yield from _in_file(file)
     elif path.is_file():
         if path.suffix != ".py":
@@ -106,7 +106,7 @@ def _named(scenario: Scenario, name: str, module: ModuleType) -> Scenario:
 def _compile(path: Path) -> tuple[CodeType, set[str], dict[str, int]]:
     """The file's code, its asserts rewritten, the names it imports, and the lines on which others are given."""
     try:
-        source = path.read_bytes()
+        source = _content(path)
         tree = ast.parse(source, str(path))
         lines = _lines(tree)
         if any(isinstance(node, ast.Assert) for node in ast.walk(tree)):
@@ -119,8 +119,15 @@ def _compile(path: Path) -> tuple[CodeType, set[str], dict[str, int]]:
         place = f"{path}:{error.lineno}" if error.lineno else str(path)
         line = (error.text or "").strip()
         raise UsageError(f"{place}: {error.msg}{f': {line}' if line else ''}") from None
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(f"cannot read {path}: {error}") from None
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
 
 
 def _imported(tree: ast.Module) -> set[str]:

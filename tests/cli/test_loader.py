@@ -56,6 +56,25 @@ def test_a_folder_gives_the_scenarios_of_its_files_and_skips_the_rest(write, tmp
     assert [scenario.name for scenario in load(str(tmp_path))] == ["browse", "rush_hour"]
 
 
+def test_what_is_no_file_in_a_folder_is_passed_over(write, tmp_path: Path):
+    write(SHOP, "a/shop.py")
+    (tmp_path / "package.py").mkdir()
+    (tmp_path / "dangling.py").symlink_to(tmp_path / "nowhere.py")
+    (tmp_path / "loop.py").symlink_to(tmp_path / "loop.py")
+
+    assert [scenario.name for scenario in load(str(tmp_path))] == ["browse", "rush_hour"]
+
+
+def test_a_file_in_a_folder_that_cannot_be_read_is_named(tmp_path: Path):
+    unreadable = Path("/proc/self/mem")  # even for root
+    if not unreadable.exists():
+        pytest.skip("no file here that nobody can read")
+    (tmp_path / "shop.py").symlink_to(unreadable)
+
+    with pytest.raises(UsageError, match=r"^cannot read .*shop\.py: input/output error$"):
+        load(str(tmp_path))
+
+
 def test_a_scenario_that_is_imported_belongs_to_the_other_file(write):
     write(SHOP, "shop_to_import.py")
     path = write("from shop_to_import import browse\nnight = browse.replace(threads=2)", "night.py")

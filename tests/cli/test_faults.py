@@ -1,0 +1,91 @@
+"""Faults of loadkit itself, and outputs that nobody reads: exit codes that a CI does not take for a slow server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from loadkit.jobs.demo import Demo
+from tests.cli.conftest import Call
+
+SCENARIO = """
+from loadkit import Endpoint, Scenario
+
+shop = Scenario(base_url="{url}", endpoints=[Endpoint("GET", "/")], iterations=4)
+"""
+
+
+@pytest.fixture
+def file(demo: Demo, tmp_path: Path) -> Path:
+    """A scenario file aimed at the demo server."""
+    path = tmp_path / "shop.py"
+    path.write_text(SCENARIO.format(url=demo.url))
+    return path
+
+
+BROKEN: list[tuple[Sequence[str], str]] = [
+    (["run", "{file}"], "loadkit.report.text"),
+    (["run", "{file}", "-q", "-o", "{output}"], "loadkit.report.json"),
+    (["list", "{file}"], "loadkit.report.text"),
+    (["report", "{stored}"], "loadkit.judge.merge"),
+    (["fetch", "{url}/items/1", "--into", "{into}"], "loadkit.jobs.fetch.text"),
+    (["demo"], "loadkit.jobs.demo"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "missing"), BROKEN, ids=[f"{row[0][0]} without {row[1]}" for row in BROKEN])
+def test_a_fault_of_ours_is_a_traceback_and_no_missed_threshold(
+    call: Call,
+    demo: Demo,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: Sequence[str],
+    missing: str,
+):
+    names = {"file": file, "url": demo.url, "output": tmp_path / "a.json", "stored": tmp_path / "b.json"}
+    names["into"] = tmp_path / "bodies"
+    call("run", str(file), "-q", "-o", str(names["stored"]))
+    monkeypatch.setitem(sys.modules, missing, None)  # an installation of which this was lost
+
+    done = call(*(argument.format(**names) for argument in arguments))
+
+    assert done.returncode == 3
+    assert done.stderr.rstrip().rpartition("\n")[2].startswith("ModuleNotFoundError: ")
+
+
+@pytest.mark.parametrize("command", [["-m", "loadkit"], [str(Path(sys.executable).with_name("loadkit"))]])
+def test_a_fault_ends_a_process_with_its_own_exit_code(file: Path, command: list[str]):
+    file.write_text(f"import sys\nsys.modules['loadkit.report.text'] = None\n{file.read_text()}")
+
+    done = subprocess.run(
+        [sys.executable, *command, "run", str(file)], capture_output=True, text=True, timeout=50, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "Traceback (most recent call last)" in done.stderr
+
+
+@pytest.mark.parametrize("words", ["--help", "run --help", "--version", "list {file}", "run {file}"])
+@pytest.mark.parametrize("reader", ["| true", ">&-"])
+def test_whoever_does_not_read_the_output_sees_no_fault(file: Path, words: str, reader: str):
+    command = f"{sys.executable} -m loadkit {words.format(file=file)} {reader}; echo ${{PIPESTATUS[0]}} >&2"
+
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=50, check=False)
+
+    assert done.stderr.splitlines()[-1] == "0"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_fetch_whose_output_is_closed_has_fetched(demo: Demo, tmp_path: Path):
+    command = f"{sys.executable} -m loadkit fetch {demo.url}/items/1 --into {tmp_path / 'bodies'} >&-"
+
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=50, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 done, 0 failed" in done.stderr
+    assert "Traceback" not in done.stderr
