@@ -164,30 +164,37 @@ def _without_torn_end(handle: int) -> int:
 class Before:
     """What earlier runs into this folder have proved: 16-64 bytes for each URL."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, duplicates: bool = False) -> None:
+        self._duplicates = duplicates
         self.complete = Digests()
         self.refused = Digests()
         """Lines that were no URLs, and are in the manifest as such."""
         self.files = Digests()
         """Names that the manifest knows."""
         self.spoiled: dict[int, str] = {}
-        """Files that are not what the manifest says of them, by the key of their URL."""
+        """Files that are not what the manifest says of them, by `known_as`."""
         self.failed: dict[int, str] = {}
-        """Bodies of failed statuses, by the key of their URL."""
+        """Bodies of failed statuses, by `known_as`."""
         self.appended = 0
         """Bytes of the appended file that are accounted for."""
         self.orphans: dict[str, str] = {}
         """Files of our names that no line tells of, by their names without extension."""
 
+    def known_as(self, key: int, position: int) -> int:
+        """The digest of an entry of the list: where each copy of a URL is fetched, its position belongs to it."""
+        return digest_of(f"{key:016x} {position}") if self._duplicates else key
 
-def read_before(manifest: Manifest, shelf: Shelf, *, verify: bool, appended: Path | None) -> Before:
+
+def read_before(
+    manifest: Manifest, shelf: Shelf, *, verify: bool, appended: Path | None, duplicates: bool = False
+) -> Before:
     """Hold every line against the disk: a file counts when it has its size, and with `verify` its content."""
-    found = Before()
+    found = Before(duplicates=duplicates)
     size = appended.stat().st_size if appended and appended.exists() else 0
     reader = appended.open("rb") if appended and size and verify else None
     try:
         for line in manifest.lines():
-            key = int(line.key, 16) if line.key else digest_of(line.url)
+            key = found.known_as(int(line.key, 16) if line.key else digest_of(line.url), line.position)
             if line.offset is not None:
                 end = line.offset + (line.bytes or 0)
                 if end <= size and (reader is None or _same_part(reader.fileno(), line)):
@@ -204,7 +211,7 @@ def read_before(manifest: Manifest, shelf: Shelf, *, verify: bool, appended: Pat
 def _take(found: Before, line: Line, key: int, shelf: Shelf, *, verify: bool) -> None:
     if line.file is None:
         if line.kind == "refused":
-            found.refused.add(key)
+            found.refused.add(int(line.key, 16))
         return
     found.files.add(digest_of(line.file))
     if line.error is not None:

@@ -85,7 +85,7 @@ class Reader:
         is_new = self._plan.duplicates or self._seen.add(item.key)
         if not is_new:
             intake.duplicates += 1
-        elif item.key in self._before.complete:
+        elif self._before.known_as(item.key, item.position) in self._before.complete:
             intake.complete += 1
         else:
             if self._must_be_whole:

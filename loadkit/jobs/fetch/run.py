@@ -138,7 +138,9 @@ class Fetching:
             raise UsageError(f"{plan.append} is there already, and no manifest tells of it; append to another file")
         shelf = Shelf(plan.into)
         try:
-            before = read_before(self._manifest, shelf, verify=plan.verify, appended=plan.append)
+            before = read_before(
+                self._manifest, shelf, verify=plan.verify, appended=plan.append, duplicates=plan.duplicates
+            )
         finally:
             shelf.close()
         before.orphans = sweep(plan.into, lambda path: digest_of(path) in before.files)

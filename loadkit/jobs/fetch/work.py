@@ -560,11 +560,11 @@ class Worker:
         self._schedule.went_well(item.address.site, is_settled=True)
 
     def _file(self, item: Item, body: Body, line: Line) -> None:
-        desk, place, key = self._desk, body.place, item.key
+        desk, place = self._desk, body.place
         assert place is not None
         saved = body.finish()
         file = str(place)
-        old = desk.before.spoiled.get(key)
+        old = desk.before.spoiled.get(desk.before.known_as(item.key, item.position))
         if desk.plan.name is None:
             self._shelf.put(place)
         elif old == file:
@@ -598,7 +598,8 @@ class Worker:
         before = self._desk.before
         if not (before.failed or before.spoiled or before.orphans):
             return
-        stale = [before.failed.pop(item.key, None), before.spoiled.pop(item.key, None)]
+        key = before.known_as(item.key, item.position)
+        stale = [before.failed.pop(key, None), before.spoiled.pop(key, None)]
         if before.orphans and file:
             stale.append(before.orphans.pop(place_of(file).name.rpartition(".")[0], None))
         for old in stale:

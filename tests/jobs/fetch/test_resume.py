@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from loadkit import UsageError, fetch
+from loadkit import LoadkitError, UsageError, fetch
+from loadkit.jobs.fetch import FetchReply
 from tests.jobs.fetch.conftest import Call, Site, body_of, contents, manifest
 
 
@@ -63,6 +64,63 @@ def test_resume_does_the_rest_and_what_failed(site: Site, into: Path):
     assert (second.files, second.complete, second.exit_code) == (4, 4, 0)
     assert sorted(contents(into).values()) == sorted(body_of(f"/posts/{n}") for n in range(1, 9))
     assert all("error" not in line for line in last_lines(into).values())
+
+
+def ended_after(count: int, urls: list[str], **options: object) -> None:
+    """Fetch so many of the URLs, one after the other, and then nothing more."""
+    calls = iter(range(1, 1 + len(urls)))
+
+    def end(_: FetchReply) -> None:
+        if next(calls) == count:
+            raise RuntimeError("enough")
+
+    with pytest.raises(LoadkitError, match="enough"):
+        fetch(urls, duplicates=True, threads=1, on_reply=end, **options).wait()
+
+
+def test_each_copy_of_a_url_is_fetched_once_however_often_the_fetch_was_stopped(site: Site, into: Path):
+    urls = [site.url + "/posts/1", site.url + "/posts/2"] * 3
+    ended_after(2, urls, into=into)
+    assert len(contents(into)) == 2
+
+    ended_after(2, urls, into=into, resume=True)
+    assert len(contents(into)) == 4
+    rest = fetch(urls, into=into, duplicates=True, resume=True).wait()
+
+    assert (rest.files, rest.complete, rest.exit_code) == (2, 4, 0)
+    assert site.hits.total() == 6
+    assert sorted(contents(into).values()) == sorted([body_of("/posts/1"), body_of("/posts/2")] * 3)
+
+
+def test_copies_that_were_not_asked_for_before_are_fetched_now(site: Site, into: Path):
+    urls = site.urls(2) * 2
+    fetch(urls, into=into).wait()
+
+    more = fetch(urls, into=into, duplicates=True, resume=True).wait()
+
+    assert (more.files, more.complete) == (2, 2)
+    assert len(contents(into)) == site.hits.total() == 4
+
+
+def test_a_copy_that_was_spoiled_takes_no_other_with_it(site: Site, into: Path):
+    urls = site.urls(1) * 3
+    fetch(urls, into=into, duplicates=True).wait()
+    (into / manifest(into)[1]["file"]).write_bytes(b"spoiled")
+
+    again = fetch(urls, into=into, duplicates=True, resume=True).wait()
+
+    assert (again.files, again.complete) == (1, 2)
+    assert list(contents(into).values()) == [body_of("/posts/1")] * 3
+
+
+def test_each_copy_of_a_line_is_appended_once(site: Site, tmp_path: Path):
+    urls, file = site.urls(1) * 4, tmp_path / "all.jsonl"
+    ended_after(2, urls, append=file)
+
+    fetch(urls, append=file, duplicates=True, resume=True).wait()
+
+    assert [json.loads(line)["path"] for line in file.read_text().splitlines()] == ["/posts/1"] * 4
+    assert site.hits.total() == 4
 
 
 @pytest.mark.parametrize("harm", ["gone", "shorter", "longer"])
