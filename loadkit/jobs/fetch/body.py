@@ -7,28 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum
 from typing import Final, NamedTuple
 
 from loadkit.jobs.fetch.folder import Shelf, write_all
 from loadkit.jobs.fetch.names import Place
-from loadkit.plan.units import show_size
+from loadkit.plan.units import SECOND, show_size
 from loadkit.wire.base import BrokenExchange, Clock, Failure
-from loadkit.wire.reply import GZIP, MAX_CODINGS, RAW, ZLIB
+from loadkit.wire.decode import CutShort, DecodeError, Decoder, TooMuch, codings_of
 
 SPILL: Final = 256 * 1024
 """Bytes of a body that are held before a file is opened for it."""
-PIECE: Final = 256 * 1024
-BLOCK: Final = 8 * 1024
 SKIPPED: Final = 64 * 1024
 """Bytes read of a body that nobody wants, so that the connection can be used again."""
 IN_MEMORY: Final = 64_000_000
 """Of a body that is to become a line."""
-BOMB: Final = 64_000_000
-MOST_TIMES: Final = 250
-"""How many times its encoded size a body beyond `BOMB` may have: real ones stay far below, a bomb has 1,000."""
 SLOWEST: Final = 1_000_000
 """Nanoseconds a byte may take on average beyond the timeout: 1 kB/s."""
 
@@ -54,22 +48,24 @@ class Saved(NamedTuple):
 
 
 class Body:
-    """A sink for one exchange; see `wire.base.Sink`."""
+    """A sink for one exchange; see `wire.base.Sink`. Decoding a piece of it may take `timeout` nanoseconds."""
 
     __slots__ = (
         "_bound",
         "_choose",
         "_clock",
-        "_coding",
-        "_decoders",
+        "_decoder",
         "_handle",
         "_hash",
         "_held",
         "_holding",
+        "_is_cutting",
         "_raw",
         "_received",
         "_shelf",
+        "_since",
         "_tag",
+        "_timeout",
         "came",
         "disk",
         "fault",
@@ -81,20 +77,33 @@ class Body:
         "use",
     )
 
-    def __init__(self, choose: Choose, shelf: Shelf, clock: Clock, *, bound: int, raw: bool, tag: str = "") -> None:
+    def __init__(
+        self,
+        choose: Choose,
+        shelf: Shelf,
+        clock: Clock,
+        *,
+        bound: int,
+        raw: bool,
+        timeout: int,
+        is_cutting: Callable[[], bool],
+        tag: str = "",
+    ) -> None:
         self._choose = choose
         self._shelf = shelf
         self._clock = clock
         self._bound = bound
         self._raw = raw
         self._tag = tag
-        self._decoders: list[_Decoder] = []
+        self._timeout = timeout
+        self._is_cutting = is_cutting
+        self._decoder: Decoder | None = None
+        self._since = 0
         self._handle = -1
         self._hash: hashlib._Hash | None = None
         self._held: list[bytes | memoryview] = []
         self._holding = 0
         self._received = 0
-        self._coding = ""
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.use = Use.SKIP
@@ -118,7 +127,14 @@ class Body:
             found[b"content-encoding"] = b", ".join(value for name, value in headers if name == b"content-encoding")
         self.use, self.place = self._choose(status, found)
         if self.use is not Use.SKIP and not self._raw and b"content-encoding" in found:
-            self._decoders = _decoders(found[b"content-encoding"])
+            self._decoder = self._decoder_of(found[b"content-encoding"])
+
+    def _decoder_of(self, value: bytes) -> Decoder | None:
+        try:
+            codings = codings_of(value.decode("latin-1"))
+        except DecodeError as error:
+            raise BrokenExchange(Failure("protocol", str(error))) from None
+        return Decoder(codings, step=self._step) if codings else None
 
     def write(self, data: bytes | memoryview) -> int:
         """The next piece as it came."""
@@ -127,18 +143,19 @@ class Body:
             if self._received > SKIPPED:
                 self.had_enough = True
                 raise BrokenExchange(Failure("check", "the rest of the body is not wanted"))
-        elif self._decoders:
-            for piece in self._decoded(data, len(self._decoders)):
-                self._take(piece)
+        elif self._decoder:
+            self._decoded(data, self._decoder)
         else:
             self._take(data)
         return len(data) * SLOWEST
 
     def finish(self) -> Saved:
         """The reply is whole: bring the rest to the disk; raises `BrokenExchange`, and `OSError` for the disk."""
-        for decoder in self._decoders:
-            if self._received and not decoder.is_done:
-                raise BrokenExchange(Failure("disconnect", f"the {decoder.coding} body is cut short"))
+        if self._decoder:
+            try:
+                self._decoder.finish()
+            except CutShort as error:
+                raise BrokenExchange(Failure("disconnect", str(error))) from None
         if self.use is Use.LINE:
             content = b"".join(self._held)
             return Saved(self.size, "", content)
@@ -213,76 +230,19 @@ class Body:
         if handle >= 0:
             os.close(handle)
 
-    def _decoded(self, data: bytes | memoryview, depth: int) -> Iterator[bytes | memoryview]:
-        """Through the decoders, the last applied coding first."""
-        if not depth:
-            yield data
-            return
-        for piece in self._decoders[depth - 1].feed(data):
-            if depth == 1 and self.size + len(piece) > max(BOMB, MOST_TIMES * self._received):
-                growth = f"{show_size(self._received)} became more than {show_size(self.size)} decoded"
-                raise BrokenExchange(Failure("check", f"{growth}, which looks like a bomb; --raw saves it as it comes"))
-            yield from self._decoded(piece, depth - 1)
+    def _decoded(self, data: bytes | memoryview, decoder: Decoder) -> None:
+        self._since = self._clock.now() - self.disk
+        try:
+            for piece in decoder.feed(data):
+                self._take(piece)
+        except TooMuch as error:
+            raise BrokenExchange(Failure("check", f"{error}; --raw saves it as it comes")) from None
+        except DecodeError as error:
+            raise BrokenExchange(Failure("protocol", str(error))) from None
 
-
-def _decoders(value: bytes) -> list[_Decoder]:
-    codings = [coding.strip().lower() for coding in value.decode("latin-1").split(",")]
-    wanted = [coding for coding in codings if coding not in ("", "identity")]
-    if len(wanted) > MAX_CODINGS:
-        raise BrokenExchange(Failure("protocol", f"{len(wanted)} content codings on one body"))
-    for coding in wanted:
-        if coding not in ("gzip", "x-gzip", "deflate"):
-            raise BrokenExchange(Failure("protocol", f"the content coding {coding[:40]!r} was not asked for"))
-    return [_Decoder(coding) for coding in wanted]
-
-
-class _Decoder:
-    """gzip (any number of members, zeros behind them) or deflate (zlib's format, or the raw one some servers send)."""
-
-    __slots__ = ("_begun", "_inflater", "coding")
-
-    def __init__(self, coding: str) -> None:
-        self.coding = coding
-        self._begun = b""
-        self._inflater: zlib._Decompress | None = None if coding == "deflate" else zlib.decompressobj(GZIP)
-
-    @property
-    def is_done(self) -> bool:
-        return self._inflater is not None and self._inflater.eof
-
-    def feed(self, data: bytes | memoryview) -> Iterator[bytes]:
-        if self._inflater is None:
-            self._begun += bytes(data)
-            if len(self._begun) < 2:
-                return
-            first, second = self._begun[:2]
-            is_zlib = first & 15 == 8 and (first * 256 + second) % 31 == 0
-            self._inflater, data = zlib.decompressobj(ZLIB if is_zlib else RAW), self._begun
-        # in blocks, for zlib copies what is behind the end of a member, and gzip allows any number of them
-        for start in range(0, len(data), BLOCK):
-            yield from self._inflated(bytes(data[start : start + BLOCK]))
-
-    def _inflated(self, data: bytes) -> Iterator[bytes]:
-        assert self._inflater is not None
-        has_more = False
-        while data or has_more:
-            if self._inflater.eof:
-                data, has_more = self._next_member(data), False
-                continue
-            try:
-                piece = self._inflater.decompress(data, PIECE)
-            except zlib.error as error:
-                raise BrokenExchange(Failure("protocol", f"the {self.coding} body does not decode: {error}")) from None
-            yield piece
-            data = self._inflater.unconsumed_tail or self._inflater.unused_data
-            # zlib may have taken all of the input and still hold output
-            has_more = len(piece) == PIECE
-
-    def _next_member(self, data: bytes) -> bytes:
-        """What comes behind the end of a member: zeros, or another one."""
-        rest = data.lstrip(b"\0")
-        if rest and self.coding == "deflate":
-            raise BrokenExchange(Failure("protocol", "the deflate body goes on after its end"))
-        if rest:
-            self._inflater = zlib.decompressobj(GZIP)
-        return rest
+    def _step(self) -> None:
+        """Go on decoding, unless the fetch is being ended, or what came at once took too long without the disk."""
+        if self._is_cutting():
+            raise BrokenExchange(Failure("disconnect", "the fetch was ended"))
+        if self._clock.now() - self.disk - self._since > self._timeout:
+            raise BrokenExchange(Failure("timeout", f"not decoded within {self._timeout / SECOND:g} s"))

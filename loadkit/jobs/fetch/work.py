@@ -327,8 +327,13 @@ class Worker:
             self._clock,
             bound=self._bound,
             raw=self._plan.raw,
+            timeout=self._timeout,
+            is_cutting=self._is_cutting,
             tag=self._tag(item) if self._plan.name else "",
         )
+
+    def _is_cutting(self) -> bool:
+        return self._desk.is_cutting
 
     def _message(self, item: Item) -> bytes:
         payload = message(item, self._headers, self._written)
