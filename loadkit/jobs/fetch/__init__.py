@@ -12,6 +12,7 @@ from loadkit.jobs.fetch.reader import check_all
 from loadkit.jobs.fetch.reply import FetchReply
 from loadkit.jobs.fetch.result import FetchResult
 from loadkit.jobs.fetch.run import Fetching
+from loadkit.jobs.fetch.running import wait_for_stopped
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def fetch(
     Raises `UsageError` before anything is sent for what cannot work.
     """
     plan = planned({"threads": threads, "into": into, **options})
+    wait_for_stopped(plan.into)
     entries, name, expected = _entries(urls, plan)
     fetching = Fetching(
         entries, plan, name=name, on_reply=on_reply, watch=watch, interrupts=interrupts, expected=expected

@@ -6,15 +6,14 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from loadkit.jobs.fetch.reply import FetchReply
+from loadkit.jobs.fetch.running import ended, started, wait_to_the_end
 
 if TYPE_CHECKING:
     from loadkit.jobs.fetch.run import Fetching
     from loadkit.judge.result import Result
-
-GRACE: Final = 0.2
 
 
 class FetchResult:
@@ -24,15 +23,22 @@ class FetchResult:
     ...     print(reply.url, reply.status, reply.file, reply.error)
 
     It works in the background from the start. Iterating gives the replies of this run as they complete, as often as one
-    likes; they are read from the manifest, so none is kept in memory. Whatever else is asked of it waits for the end.
-    As a context manager it is stopped when the block ends.
+    likes; they are read from the manifest, so none is kept in memory. A loop that is left before its end, by `break`,
+    an exception or Ctrl-C, stops the fetch; so does the end of the program. Whatever else is asked of it waits for the
+    end. As a context manager it is waited for, and stopped when the block raises.
     """
 
     def __init__(self, fetching: Fetching) -> None:
         self.fetching = fetching
         """What does the work; for the command line."""
-        self._thread = threading.Thread(target=fetching.run, name="loadkit-fetch")
-        self._thread.start()
+        # a daemon, for the interpreter would wait for it before it asks anybody to stop; `running` does both
+        self._thread = threading.Thread(target=_run, args=(fetching,), name="loadkit-fetch", daemon=True)
+        started(fetching)
+        try:
+            self._thread.start()
+        except BaseException:
+            ended(fetching)
+            raise
 
     def __repr__(self) -> str:
         state = "under way" if self._thread.is_alive() else f"{self.files:,} files, {self.failed:,} failed"
@@ -63,13 +69,12 @@ class FetchResult:
 
     def _join(self) -> None:
         try:
-            # in slices, so that signals are noticed
-            while self._thread.is_alive():
-                self._thread.join(GRACE)
+            self.fetching.wait()
         except KeyboardInterrupt:
             self.fetching.stop()
-            self._thread.join()
+            wait_to_the_end(self.fetching)
             raise
+        self._thread.join()
 
     def _ended(self) -> Fetching:
         self._join()
@@ -140,6 +145,13 @@ class FetchResult:
     def exit_code(self) -> int:
         """0 all is there, 1 something failed for good, 2 interrupted, 3 the disk took no more, 5 the list was empty."""
         return self._ended().exit_code
+
+
+def _run(fetching: Fetching) -> None:
+    try:
+        fetching.run()
+    finally:
+        ended(fetching)
 
 
 OnReply = Callable[[FetchReply], Any]

@@ -254,10 +254,10 @@ class Fetching:
             if self._schedule.is_stopped and not stopped_at:
                 stopped_at = now
             if stopped_at and (asked > 1 or now - stopped_at > GRACE):
-                self._cut()
+                self.cut()
             self._collect()
             self._clock.reanchor()
-            if self._auto:
+            if self._auto and not stopped_at:
                 self._steer(self._auto, now)
             self._show(every=SHOW_EVERY)
 
@@ -272,12 +272,25 @@ class Fetching:
         self._adjust()
         self.threads = auto.threads
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nothing more is begun."""
+        return self._schedule.is_stopped
+
+    def wait(self) -> None:
+        """Wait until it is over: nothing is written any more, and the folder is free."""
+        # in slices, so that signals are noticed
+        while not self._over.wait(TICK):
+            pass
+
     def stop(self) -> None:
         """Begin nothing more."""
         self._is_interrupted = True
         self._schedule.stop()
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """Begin nothing more, and end what is under way."""
+        self.stop()
         self._desk.is_cutting = True
         for worker in self._workers:
             worker.connections.abort()
@@ -346,7 +359,15 @@ class Fetching:
         )
 
     def replies(self) -> Iterator[FetchReply]:
-        """Those of this run, as they complete."""
+        """Those of this run, as they complete. Leaving it before its end, however that is done, stops the fetch."""
+        try:
+            yield from self._replies()
+        except BaseException:
+            self.stop()
+            raise
+        self.complain()
+
+    def _replies(self) -> Iterator[FetchReply]:
         at = self._manifest.began_at
         while True:
             is_over = self._over.is_set()
@@ -361,7 +382,6 @@ class Fetching:
                 if self._manifest.size == at and not self._over.is_set():
                     self._has_line.wait(TICK)
                 self._waiting -= 1
-        self.complain()
 
     # -- after
 
