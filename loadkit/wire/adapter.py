@@ -374,5 +374,5 @@ def _nobody_knows() -> None:
 def _close_all(connections: dict[Place, SocketConnection]) -> None:
     for connection in list(connections.values()):
         connection.close()
-        for flow in tuple(connection.flows):
+        for flow in connection.pulled():
             flow.close()

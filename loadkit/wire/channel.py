@@ -7,6 +7,7 @@ Deadlines are the kernel's (`SO_RCVTIMEO`, `SO_SNDTIMEO`) on a blocking socket: 
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 import ssl
@@ -36,8 +37,30 @@ _timeval = struct.Struct("ll").pack
 _SLACK: Final = 2 * MILLISECOND
 
 
+_LONGEST_POLL: Final = (1 << 31) - 1
+"""Milliseconds, 24 days."""
+_UNIX_SLICE: Final = 100 * MILLISECOND
+"""How long a connection to a unix socket whose queue is full is waited for before it is asked whether to go on."""
+
+
 Address: TypeAlias = tuple[int, Any]
 """A family and what `socket.connect` takes for it."""
+
+
+class Opening:
+    """The connecting of one connection, which another thread can end."""
+
+    __slots__ = ("is_aborted", "sock")
+
+    def __init__(self) -> None:
+        self.sock: socket.socket | None = None
+        """The one that is being connected."""
+        self.is_aborted = False
+
+    def check(self) -> None:
+        """Raise `BrokenExchange` if it was aborted."""
+        if self.is_aborted:
+            raise BrokenExchange(Failure("disconnect", "aborted"))
 
 
 class Channel:
@@ -240,15 +263,14 @@ def open_channel(
     context: ssl.SSLContext | None,
     clock: Clock,
     timeout: int,
-    keep: list[socket.socket | None],
+    opening: Opening,
 ) -> Channel:
     """Connect to the first address that answers, and shake hands.
 
-    `keep[0]` holds the socket while it is being connected, so that another thread can end it. Raises
-    `BrokenExchange` of kind `connect` or `tls`.
+    Raises `BrokenExchange` of kind `connect` or `tls`, or `disconnect` if `opening` was aborted.
     """
     deadline = clock.now() + timeout
-    sock = _connect(origin, addresses, clock, deadline, keep)
+    sock = _connect(origin, addresses, clock, deadline, opening)
     try:
         return _channel(origin, sock, context, clock, deadline, timeout)
     except OSError as error:
@@ -260,21 +282,22 @@ def open_channel(
         raise
 
 
-def _connect(
-    origin: Origin, addresses: list[Address], clock: Clock, deadline: int, keep: list[socket.socket | None]
-) -> socket.socket:
+def _connect(origin: Origin, addresses: list[Address], clock: Clock, deadline: int, opening: Opening) -> socket.socket:
     failure: OSError | None = None
     for family, address in addresses:
         try:
             sock = socket.socket(family, socket.SOCK_STREAM)
         except OSError as error:
             raise BrokenExchange(Failure("connect", f"{_reason(error)} {origin}")) from None
-        keep[0] = sock
+        opening.sock = sock
         try:
-            _reach(sock, address, max(deadline - clock.now(), MILLISECOND))
+            _reach(sock, address, max(deadline - clock.now(), MILLISECOND), opening)
         except OSError as error:
             sock.close()
             failure = error
+        except BrokenExchange:
+            sock.close()
+            raise
         else:
             return sock
     assert failure
@@ -282,15 +305,47 @@ def _connect(
     raise BrokenExchange(Failure("connect", f"{_reason(failure)} {origin}{_hint(failure)}", late)) from None
 
 
-def _reach(sock: socket.socket, address: Any, span: int) -> None:
-    """Connect within `span` nanoseconds."""
+def _reach(sock: socket.socket, address: Any, span: int, opening: Opening) -> None:
+    """Connect within `span` nanoseconds; raises `OSError`, or `BrokenExchange` if it was aborted."""
+    opening.check()
     if STAMPS and sock.family == socket.AF_UNIX:
-        # a full queue is waited for only by a blocking socket, and Linux takes the time from SO_SNDTIMEO
-        seconds, rest = divmod(span, SECOND)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(seconds, rest // 1000))
-    else:
-        sock.settimeout(span / SECOND)
-    sock.connect(address)
+        _reach_unix(sock, address, span, opening)
+        return
+    sock.setblocking(False)
+    met = sock.connect_ex(address)
+    # only from here on can another thread shut the socket down; what it asked for before is seen now
+    opening.check()
+    if met in (errno.EINPROGRESS, errno.EWOULDBLOCK):
+        if not _is_decided(sock, span):
+            raise TimeoutError
+        opening.check()
+        met = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if met:
+        raise OSError(met, os.strerror(met))
+
+
+def _is_decided(sock: socket.socket, span: int) -> bool:
+    """Whether it is connected, or will not be, within `span` nanoseconds."""
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    return bool(poll.poll(min(-(-span // MILLISECOND), _LONGEST_POLL)))
+
+
+def _reach_unix(sock: socket.socket, address: str, span: int, opening: Opening) -> None:
+    """Connect to a unix socket; a full queue is waited for only by a blocking one, which nobody can shut down."""
+    while True:
+        piece = min(span, _UNIX_SLICE)
+        # Linux takes the time from SO_SNDTIMEO
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(*divmod(piece // 1000, 1_000_000)))
+        try:
+            sock.connect(address)
+        except BlockingIOError:
+            opening.check()
+            span -= piece
+            if span <= 0:
+                raise
+        else:
+            return
 
 
 def _channel(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from loadkit.wire.base import BrokenExchange, Exchange, Failure, Note
 
 if TYPE_CHECKING:
-    from weakref import WeakSet
+    from weakref import WeakValueDictionary
 
     from loadkit.wire.channel import Channel
     from loadkit.wire.http1 import PulledReader
@@ -26,7 +26,7 @@ class _Attempt(Protocol):
 
 
 class _Connection(Protocol):
-    flows: WeakSet[Flow]
+    flows: WeakValueDictionary[int, Flow]
 
     def take_back(self, channel: Channel) -> None: ...
     def believed(self, stamp: int, sent: int, taken: int) -> int: ...
@@ -42,7 +42,7 @@ class Flow:
         self.reader = reader
         self.exchange: Exchange | None = None
         """What it was, as soon as it is over."""
-        connection.flows.add(self)
+        connection.flows[id(self)] = self
         if reader.complete:
             self._settle()
 
@@ -99,5 +99,5 @@ class Flow:
         self.channel.close()
 
     def _over(self, status: int, arrived: int, taken: int, failure: Failure | None) -> None:
-        self._connection.flows.discard(self)
+        self._connection.flows.pop(id(self), None)
         self.exchange = status, self._attempt.sent, arrived, taken, self.reader.size, self._attempt.note(failure)

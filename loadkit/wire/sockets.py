@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import MILLISECOND, SECOND
@@ -26,6 +26,7 @@ from loadkit.wire.channel import (
     STAMPS,
     Address,
     Channel,
+    Opening,
     TlsChannel,
     open_channel,
     stamp_of,
@@ -139,7 +140,6 @@ class SocketConnection:
         "_context",
         "_opening",
         "_timeout",
-        "aborted",
         "addresses",
         "channel",
         "flows",
@@ -164,11 +164,11 @@ class SocketConnection:
         self._context = context
         self._clock = clock
         self._timeout = timeout
-        self._opening: list[socket.socket | None] = [None]
+        self._opening = Opening()
         self.last: tuple[str, bytes, bytes, bool] = ("", b"", b"", False)
         """URL, head and body of the last reply that was kept, and whether the body was cut."""
-        self.flows: WeakSet[Flow] = WeakSet()
-        """Replies whose bodies are still being pulled, each on a channel that it took from here."""
+        self.flows: WeakValueDictionary[int, Flow] = WeakValueDictionary()
+        """Replies whose bodies are still being pulled, by their ids, each on a channel that it took from here."""
         self.channel: Channel | None = None
         self.fresh_until = 0
         """Until then the connection may be used without a look at it."""
@@ -177,7 +177,6 @@ class SocketConnection:
         self.heads: dict[bytes, tuple[int, int, list[tuple[bytes, bytes]]]] = {}
         """Whole size, status and headers of replies that went into a sink, by their heads."""
         self.unstamped = 0
-        self.aborted = False
         self._anchor = clock.wall_offset
         """Where the wall clock stood when this connection last looked."""
 
@@ -218,14 +217,21 @@ class SocketConnection:
 
     def abort(self) -> None:
         """Shut the socket down under the thread that waits on it."""
-        self.aborted = True
+        self._opening.is_aborted = True
+        # the thread whose connection this is puts a socket there before it takes it from the place before
+        opening = self._opening.sock
         channel = self.channel
-        flowing = [flow.channel.sock for flow in tuple(self.flows)]
-        for sock in (channel.sock if channel else None, self._opening[0], *flowing):
+        flowing = [flow.channel.sock for flow in self.pulled()]
+        for sock in (channel.sock if channel else None, opening, *flowing):
             if sock:
                 # it may be closed already, which is what we want
                 with suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
+
+    def pulled(self) -> list[Flow]:
+        """The replies whose bodies are still being pulled; another thread may ask."""
+        # copied in one step, for the thread whose connection this is goes on meanwhile
+        return [flow for ref in self.flows.valuerefs() if (flow := ref())]
 
     def close(self) -> None:
         """Close; the next request opens it again."""
@@ -334,11 +340,15 @@ class SocketConnection:
             self.close()
             raise
         channel, self.channel = cast(Channel, self.channel), None
-        return Flow(self, channel, attempt, cast(PulledReader, reader))
+        flow = Flow(self, channel, attempt, cast(PulledReader, reader))
+        if self._opening.is_aborted:
+            # perhaps while the channel was neither ours nor the flow's
+            self.abort()
+        return flow
 
     def take_back(self, channel: Channel) -> None:
         """Go on with a channel that a flow is done with, if none was opened in the meantime."""
-        if self.channel or self.aborted:
+        if self.channel or self._opening.is_aborted:
             channel.close()
             return
         self.channel = channel
@@ -370,12 +380,12 @@ class SocketConnection:
         return False
 
     def _open(self, timeout: int) -> None:
-        if self.aborted:
-            raise BrokenExchange(Failure("disconnect", "aborted"))
+        opening = self._opening
+        opening.check()
         try:
-            self.channel = open_channel(self.origin, self.addresses, self._context, self._clock, timeout, self._opening)
+            self.channel = open_channel(self.origin, self.addresses, self._context, self._clock, timeout, opening)
         finally:
-            self._opening[0] = None
+            opening.sock = None
 
     def believed(self, stamp: int, sent: int, taken: int) -> int:
         """The arrival on our clock.
