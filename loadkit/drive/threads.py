@@ -296,7 +296,7 @@ class _Director:
         from loadkit.drive.visitor import Visitor
         from loadkit.wire.lookups import Lookups
 
-        self._lookups = self._lookups or Lookups()
+        self._lookups = self._lookups or Lookups(system=True)
         return Visitor(self._scenario, self._clock, self._lookups, self._shared)
 
     def _journey(self, position: int, journey: Journey, visitor: Visitor) -> Shot:

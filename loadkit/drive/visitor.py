@@ -101,10 +101,13 @@ class JourneySession(Session):
         self.halt(None)
         if self._wire.aborted:
             self.close()
-            self._wire.aborted = False
-            # they stay cut off, each for good
-            self._wire.connections.clear()
+            self._wire.revive()
             self._forget()
+
+    @property
+    def unstamped(self) -> int:
+        """Replies so far whose arrival the kernel did not stamp."""
+        return self._wire.unstamped
 
     def pause(self, span: Duration) -> None:
         """Think for `span` (seconds, or text such as "500ms"); the end of the run interrupts it."""
@@ -159,7 +162,8 @@ class AsyncVisit:
 
 
 def settle(session: Session, scenario: Scenario) -> None:
-    """Give a session what a scenario says of all requests."""
+    """Give a session what a scenario says of all requests, and nothing that the environment says."""
+    session.trust_env = False
     session.headers.update(scenario.headers)
     session.verify = str(scenario.ca) if scenario.ca is not None and scenario.verify else scenario.verify
     cert = scenario.cert
@@ -173,7 +177,7 @@ class Visitor:
     def __init__(self, scenario: Scenario, clock: Clock, lookups: Lookups, shared: object) -> None:
         self.http = JourneySession(self, scenario, clock, lookups)
         self.http.observe = self.observe
-        self.unstamped = 0
+        self._muted_unstamped = 0
         self.good = GOOD
         self._visit = AsyncVisit(self, scenario.base_url or "", dict(scenario.headers))
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -207,6 +211,11 @@ class Visitor:
             for journey in self._journeys.values():
                 self._set_up(journey)
         return Note()
+
+    @property
+    def unstamped(self) -> int:
+        """Replies in its journeys whose arrival the kernel did not stamp."""
+        return self.http.unstamped - self._muted_unstamped
 
     def sender(self, request: Request) -> Sender:
         """A visitor sends journeys, and no single request."""
@@ -386,10 +395,12 @@ class Visitor:
     @contextmanager
     def _muted(self) -> Iterator[None]:
         before, self._is_muted = self._is_muted, True
+        unstamped = self.http.unstamped
         try:
             yield
         finally:
             self._is_muted = before
+            self._muted_unstamped += self.http.unstamped - unstamped
 
     def pause(self, span: int) -> None:
         """Rest; raises `Stopped` when the run is over."""

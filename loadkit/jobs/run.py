@@ -7,10 +7,10 @@ import ipaddress
 import os
 import platform
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import loadkit
 from loadkit.drive.limits import check_ports
@@ -25,7 +25,7 @@ from loadkit.jobs.watched import Watched
 from loadkit.judge.bound import bound
 from loadkit.judge.caveats import caveats, soundness
 from loadkit.judge.load import Load
-from loadkit.judge.result import Environment, PhasePlan, Result, ScenarioInfo, Server
+from loadkit.judge.result import Environment, PhasePlan, Result, Row, ScenarioInfo, Server, Timing
 from loadkit.judge.summary import intervals, phases, rows, timings
 from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.clock import SystemClock
@@ -37,9 +37,13 @@ from loadkit.plan.units import SECOND
 from loadkit.plan.workload import Open, workload
 from loadkit.wire.base import Clock, Origin, Request, Wire
 from loadkit.wire.encode import encode, origin_of
+from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:
     from loadkit.drive.progress import Watcher
+
+PROBE: Final = 2.0
+"""Seconds for a handshake with a server that answered nothing."""
 
 
 def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callable[[], int] | None = None) -> Result:
@@ -126,9 +130,12 @@ def shared_by(scenario: Scenario, faults: list[str]) -> Iterator[object]:
         return
     from loadkit.drive.visitor import failure_of, settle
     from loadkit.plan.journey import begun, call, ended
+    from loadkit.wire.lookups import Lookups
     from loadkit.wire.session import Session
 
-    with Session(base_url=scenario.base_url, deadline=cast(float, scenario.timeout)) as http, ExitStack() as ends:
+    lookups = Lookups(system=True)
+    deadline = cast(float, scenario.timeout)
+    with Session(base_url=scenario.base_url, deadline=deadline, lookups=lookups) as http, ExitStack() as ends:
         settle(http, scenario)
         shared: object = None
         try:
@@ -156,8 +163,6 @@ def open_wire(scenario: Scenario, clock: Clock) -> Wire:
         from loadkit.wire.requests import RequestsWire
 
         return RequestsWire(clock, scenario)
-    from loadkit.wire.sockets import SocketWire
-
     return SocketWire(clock, scenario)
 
 
@@ -185,9 +190,55 @@ def _check_trust(wire: Wire, origin: Origin) -> None:
     failure = connection.open().failure
     connection.close()
     if failure and failure.kind == "tls":
-        if "certificate" in failure.message:
-            raise UsageError(f"{failure.message}; trust its authority with --ca FILE, or accept any with --insecure")
-        raise UsageError(f"{failure.message}; is it https that is spoken there?")
+        raise UsageError(f"{failure.message}; {_advice(failure.message)}")
+
+
+def _advice(reason: str) -> str:
+    if "mismatch" in reason:
+        return "use a name that the certificate is for, or accept any with --insecure"
+    if "expired" in reason or "not yet valid" in reason:
+        return "the server needs another, or accept any with --insecure"
+    if "certificate" in reason:
+        return "trust its authority with --ca FILE, or accept any with --insecure"
+    return "is it https that is spoken there?"
+
+
+def _notes(scenario: Scenario, origins: list[Origin], total: Row, clock: Clock) -> Iterator[tuple[str, str]]:
+    """What of the surroundings a user may not expect."""
+    for origin in origins:
+        if not origin.unix and _has_proxy(origin):
+            yield "proxy", f"the environment names a proxy for {origin}, which is not used: requests go straight there"
+        if _is_unanswered(total) and _speaks_tls(scenario, origin, clock):
+            yield "https", f"{origin} speaks https, and http was sent there; write https://{origin}"
+
+
+def _has_proxy(origin: Origin) -> bool:
+    from requests.utils import get_environ_proxies, select_proxy
+
+    url = f"{origin.scheme}://{origin}/"
+    return bool(select_proxy(url, get_environ_proxies(url)))
+
+
+def _is_unanswered(total: Row) -> bool:
+    """Whether nothing came back but what servers of https have for http: nothing, an alert, or a 400."""
+    return bool(total.requests and not total.statuses) and (
+        set(total.failures) <= {"disconnect", "protocol", "send", "check"} and set(total.failed_statuses) <= {400}
+    )
+
+
+def _speaks_tls(scenario: Scenario, origin: Origin, clock: Clock) -> bool:
+    if origin.tls or origin.unix:
+        return False
+    there = Origin("https", origin.host, origin.port)
+    wire = SocketWire(clock, scenario.replace(verify=False, ca=None, cert=None, timeout=PROBE))
+    try:
+        wire.resolve(there)
+    except UsageError:
+        return False
+    connection = wire.connect(there)
+    failure = connection.open().failure
+    connection.close()
+    return failure is None
 
 
 def _result(
@@ -207,7 +258,8 @@ def _result(
     timed = timings(driven.recording, duration=duration, started=driven.measured_from)
     found = verdicts(scenario.limits, total, endpoints, by_phase, timed)
     info = describe(scenario)
-    environment = _environment(scenario, _clock_source(wire, driven, total.response_time.count), driven)
+    clock_source = _clock_source(wire, driven, total.response_time.count, timed)
+    environment = _environment(scenario, clock_source, driven)
     load = Load(
         total=total,
         scenario=info,
@@ -237,6 +289,7 @@ def _result(
         silent=driven.silent,
         public=[origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
         steps=clock.steps,
+        notes=list(_notes(scenario, origins, total, clock)),
     )
     verdict, series = soundness(doubts), intervals(driven.recording.series)
     finding = bound(load, series)
@@ -329,8 +382,11 @@ def _mean_rate(load: Open) -> float:
     return float(sum(one.amount() for one in laid) * SECOND / laid[-1].end)
 
 
-def _clock_source(wire: Wire, driven: Driven, replies: int) -> str:
+def _clock_source(wire: Wire, driven: Driven, replies: int, timed: Sequence[Timing]) -> str:
     if wire.clock_source == "own" or (driven.unstamped and driven.unstamped >= replies):
+        return "own"
+    if not replies and timed:
+        # clients of the user's own, timed by `timer`
         return "own"
     return "mixed" if driven.unstamped else "kernel"
 

@@ -47,6 +47,7 @@ def caveats(
     public: Sequence[str] = (),
     same_host: bool = False,
     steps: Sequence[int] = (),
+    notes: Sequence[tuple[str, str]] = (),
 ) -> list[Caveat]:
     """What the figures themselves, and the machine, give reason to doubt; the gravest first."""
     total, scenario = load.total, load.scenario
@@ -66,6 +67,7 @@ def caveats(
             *_made(_folded([row.name for row in endpoints]), "note"),
             *_made(_security(scenario), "note"),
             *_made(_public(public, total), "note"),
+            *_made(notes, "note"),
         ]
     )
 

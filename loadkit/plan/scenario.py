@@ -75,8 +75,8 @@ class Scenario:
         headers: sent with each request; an endpoint's own win.
         timeout: the deadline of one request in all, from the start of connecting or sending to its last byte.
         graceful_stop: how long requests in flight may take at the end before they are cut.
-        verify, ca, cert: TLS: check certificates; a file of authorities to trust; a client's certificate
-            (a file, or certificate and key).
+        verify, ca, cert: TLS: check certificates; a file (or folder) of authorities to trust instead of the system's; a
+            client's certificate (a file, or certificate and key).
         body_limit: how much of a body is kept for a check to read.
         transport: `"sockets"`, or `"requests"` as the slow reference.
         setup, teardown: called once before and once after the run, in no figure, with a `Session`; what `setup` returns
@@ -154,7 +154,7 @@ class Scenario:
         _check_phases(self)
         _check_processes(self)
         _check_server(self)
-        _check_transport(self.transport)
+        _check_transport(self)
         _check_tls(self)
         _check_names(self)
         _check_labels(self)
@@ -392,9 +392,13 @@ def _check_server(scenario: Scenario) -> None:
         raise UsageError(f"ready {scenario.ready!r} is relative; give the scenario a base_url, or ready a full URL")
 
 
-def _check_transport(transport: object) -> None:
-    if transport not in TRANSPORTS:
-        raise UsageError(f"there is no transport {transport!r}; use one of {', '.join(TRANSPORTS)}")
+def _check_transport(scenario: Scenario) -> None:
+    if scenario.transport not in TRANSPORTS:
+        raise UsageError(f"there is no transport {scenario.transport!r}; use one of {', '.join(TRANSPORTS)}")
+    if scenario.transport == "requests" and scenario.journeys:
+        raise UsageError(
+            "transport='requests' is for endpoints; journeys go over loadkit's own, so leave transport out"
+        )
 
 
 def _check_tls(scenario: Scenario) -> None:

@@ -16,6 +16,7 @@ from requests.utils import select_proxy
 from urllib3 import Timeout
 from urllib3.exceptions import InsecureRequestWarning
 
+from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import BrokenExchange, Clock, Exchange, Failure, Note, Origin, Request
 from loadkit.wire.clock import SystemClock
@@ -76,6 +77,7 @@ class WireAdapter(HTTPAdapter):
         self.over_the_wire = 0
         """Exchanges so far that went over our wire, those of the fast path apart."""
         self.over_urllib3 = 0
+        self._unstamped = 0
         self.connections: dict[Place, SocketConnection] = {}
         self.forget: Callable[[], object] = _nobody_knows
         """Called when a connection is given up that may be known elsewhere."""
@@ -160,11 +162,24 @@ class WireAdapter(HTTPAdapter):
             found.abort()
         return found
 
+    @property
+    def unstamped(self) -> int:
+        """Replies so far whose arrival the kernel did not stamp."""
+        return self._unstamped + sum(connection.unstamped for connection in tuple(self.connections.values()))
+
     def _make_room(self) -> None:
         """Give up the connection that was made first, if there are too many."""
         while len(self.connections) >= MAX_PLACES:
-            self.connections.pop(next(iter(self.connections))).close()
+            first = self.connections.pop(next(iter(self.connections)))
+            self._unstamped += first.unstamped
+            first.close()
             self.forget()
+
+    def revive(self) -> None:
+        """Let requests go out again, on new connections: those that were aborted stay so."""
+        self._unstamped = self.unstamped
+        self.connections.clear()
+        self.aborted = False
 
     def abort(self) -> None:
         """End the exchanges under way, from whatever thread; all later ones fail at once."""
@@ -259,6 +274,7 @@ class WireAdapter(HTTPAdapter):
         try:
             response = send()
             status = response.status_code
+            self._unstamped += 1
         except requests.RequestException as error:
             note = Note(failure_of(error))
             raise
@@ -326,7 +342,7 @@ _BYTES: Final = (bytes, bytearray, memoryview)
 def _origin(request: PreparedRequest) -> tuple[Origin, str]:
     try:
         return origin_of(request.url or "")
-    except (AssertionError, ValueError) as error:
+    except (AssertionError, ValueError, UsageError) as error:
         raise InvalidURL(f"no host, or no port, in the URL {request.url!r}: {error}", request=request) from None
 
 

@@ -156,8 +156,9 @@ class Clock(Protocol):
 class Connection(Protocol):
     """One thread's connection to one origin. Made for one thread; only `abort` may be called by another."""
 
-    unstamped: int
-    """Replies whose arrival the kernel did not stamp."""
+    @property
+    def unstamped(self) -> int:
+        """Replies whose arrival the kernel did not stamp."""
 
     def open(self) -> Note:
         """Connect before the first request is due; a failure is told, and met again by the first request."""

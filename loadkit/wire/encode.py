@@ -11,6 +11,7 @@ from loadkit.plan.endpoint import bare
 from loadkit.plan.errors import UsageError, raised
 from loadkit.plan.units import nanoseconds
 from loadkit.wire.base import Origin, Request
+from loadkit.wire.hosts import ascii_host
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -50,7 +51,7 @@ def encode(endpoint: Endpoint, scenario: Scenario) -> Request:
 def origin_of(url: str) -> tuple[Origin, str]:
     """Where a URL's connections go, and the URL as `requests` may see it (unix sockets are not its business).
 
-    Raises `UsageError` when it has a scheme that cannot be spoken.
+    Raises `UsageError` for what cannot be a host name.
     """
     parts = urlsplit(url)
     if parts.scheme == "http+unix":
@@ -58,7 +59,14 @@ def origin_of(url: str) -> tuple[Origin, str]:
         return Origin("http", "localhost", 80, unix=path), parts._replace(scheme="http", netloc="localhost").geturl()
     assert parts.hostname
     port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
-    return Origin(parts.scheme, parts.hostname, port), url
+    return Origin(parts.scheme, _host(parts.hostname), port), url
+
+
+def _host(name: str) -> str:
+    try:
+        return ascii_host(name)
+    except ValueError as error:
+        raise UsageError(f"cannot resolve the host {error}") from None
 
 
 def _joined(base_url: str | None, path: str) -> str:

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from requests.adapters import HTTPAdapter
-from urllib3.util.ssl_ import create_urllib3_context
 
 from loadkit.wire.base import BrokenExchange, Failure, Origin
 from loadkit.wire.sockets import look_up
+from loadkit.wire.tls import client_context, trust, trust_system
 
 if TYPE_CHECKING:
     import ssl
@@ -26,14 +26,16 @@ Cert: TypeAlias = str | tuple[str, str] | None
 class Lookups:
     """Names looked up and certificates read once; may be shared by the sessions of many threads.
 
-    An address that nobody answered at is looked up again the next time.
+    An address that nobody answered at is looked up again the next time. Where nothing is said of authorities, those of
+    `requests` are trusted, or with `system` those that declared endpoints trust.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, system: bool = False) -> None:
         self._addresses: dict[Origin, list[Address]] = {}
         self._contexts: dict[tuple[Verify, Cert], ssl.SSLContext] = {}
         self._once = threading.Lock()
         self._checks: Any = HTTPAdapter()
+        self._system = system
 
     def addresses(self, origin: Origin) -> list[Address]:
         """Where to connect to; raises `BrokenExchange` of kind `dns` if there is no such host."""
@@ -51,7 +53,7 @@ class Lookups:
         self._addresses.pop(origin, None)
 
     def context(self, verify: Verify, cert: Cert) -> ssl.SSLContext:
-        """How TLS is spoken, with the authorities that `requests` would trust.
+        """How TLS is spoken, and who is trusted.
 
         Raises `OSError` as `requests` does for a file that is not there, `ssl.SSLError` for one that is no certificate.
         """
@@ -65,13 +67,12 @@ class Lookups:
         # requests itself says which files these are, and what is wrong with them
         files: Any = SimpleNamespace(ca_certs=None, ca_cert_dir=None, cert_file=None, key_file=None)
         self._checks.cert_verify(files, "https://", verify, cert)
-        context = create_urllib3_context()
-        context.set_alpn_protocols(["http/1.1"])
-        if files.cert_reqs == "CERT_NONE":
-            context.check_hostname = False
-            context.verify_mode = 0  # type: ignore[assignment]
-        else:
-            context.load_verify_locations(_text(files.ca_certs), _text(files.ca_cert_dir))
+        is_verified = files.cert_reqs != "CERT_NONE"
+        context = client_context(verify=is_verified)
+        if is_verified and self._system and verify is True:
+            trust_system(context)
+        elif is_verified:
+            trust(context, _text(files.ca_certs or files.ca_cert_dir) or "")
         if files.cert_file:
             context.load_cert_chain(_text(files.cert_file) or "", _text(files.key_file))
         return context

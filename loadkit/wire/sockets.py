@@ -35,8 +35,11 @@ from loadkit.wire.channel import (
 from loadkit.wire.flow import Flow
 from loadkit.wire.http1 import PulledReader, ReplyReader
 from loadkit.wire.reply import Reply
+from loadkit.wire.tls import client_context, trust, trust_system
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from loadkit.plan.scenario import Scenario
 
 # a connection that rested longer is looked at before it is used: the server may have closed it, or said something
@@ -95,25 +98,13 @@ class SocketWire:
 
 
 def tls_context(scenario: Scenario) -> ssl.SSLContext:
-    """How TLS is spoken: verified by default, with the scenario's authorities and certificate.
+    """How TLS is spoken: verified by default, against the system's authorities or, instead, those of `ca`.
 
     Raises `UsageError` naming a file that cannot be read.
     """
-    context = ssl.create_default_context()
-    if not context.cert_store_stats()["x509_ca"]:
-        # a Python that was not told where the system's authorities are
-        import certifi
-
-        context.load_verify_locations(certifi.where())
-    context.set_alpn_protocols(["http/1.1"])
-    if not scenario.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    try:
-        if scenario.ca is not None:
-            context.load_verify_locations(str(scenario.ca))
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"cannot read certificate authorities from ca={str(scenario.ca)!r}: {error}") from None
+    context = client_context(verify=scenario.verify)
+    if scenario.verify:
+        _trust(context, scenario.ca)
     if scenario.cert is not None:
         files = scenario.cert if isinstance(scenario.cert, tuple) else (scenario.cert,)
         try:
@@ -121,6 +112,16 @@ def tls_context(scenario: Scenario) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error:
             raise UsageError(f"cannot read the client's certificate from {files[0]!s}: {error}") from None
     return context
+
+
+def _trust(context: ssl.SSLContext, ca: str | Path | None) -> None:
+    if ca is None:
+        trust_system(context)
+        return
+    try:
+        trust(context, str(ca))
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"cannot read certificate authorities from ca={str(ca)!r}: {error}") from None
 
 
 def look_up(origin: Origin) -> list[Address]:

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote, urljoin
 
 from loadkit.plan.shown import masked
 from loadkit.wire.base import Origin
+from loadkit.wire.hosts import ascii_host
 
 PORTS: Final = {"http": 80, "https": 443}
 LONGEST: Final = 1_000_000
@@ -117,11 +118,9 @@ def _host(name: str) -> str:
             raise NotAUrl(f"{name!r} is no IPv6 address") from None
     host = name.lower()
     if not host.isascii():
-        import idna
-
         try:
-            host = idna.encode(host, uts46=True).decode()
-        except idna.IDNAError:
+            host = ascii_host(host)
+        except ValueError:
             raise NotAUrl(f"{name!r} is no host name") from None
     if not _HOST.fullmatch(host):
         raise NotAUrl(f"{name[:80]!r} is no host name" if name else "a URL without a host")
