@@ -151,7 +151,7 @@ def run(
     header: Annotated[list[str] | None, typer.Option("--header", "-H", help="'Name: value', sent each time.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Aim the scenario at another server.")] = None,
     transport: Annotated[str | None, typer.Option(help="sockets, or requests as the slow reference.")] = None,
-    ca: Annotated[str | None, typer.Option(help="A file of certificate authorities to trust, not those of the system.")] = None,
+    ca: Annotated[str | None, typer.Option(help="A file of authorities to trust, not the system's.")] = None,
     cert: Annotated[str | None, typer.Option(help="A client's certificate (and key) file.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", "-k", help="Do not verify certificates.")] = False,
     demo_server: Annotated[bool, typer.Option("--demo", help="Start the demo server and aim at it.")] = False,

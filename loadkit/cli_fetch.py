@@ -73,7 +73,7 @@ def add_to(app: typer.Typer, voice: Voice) -> None:
         redirects: Annotated[str | None, typer.Option(help="How many are followed: 10.")] = None,
         failed: Annotated[str, typer.Option(help="Bodies of failed statuses: keep (in failed/) or drop.")] = "keep",
         raw: Annotated[bool, typer.Option("--raw", help="Save bodies as they come, not decoded.")] = False,
-        ca: Annotated[str | None, typer.Option(help="A file of certificate authorities to trust, not those of the system.")] = None,
+        ca: Annotated[str | None, typer.Option(help="A file of authorities to trust, not the system's.")] = None,
         cert: Annotated[str | None, typer.Option(help="A client's certificate (and key) file.")] = None,
         insecure: Annotated[bool, typer.Option("--insecure", "-k", help="Do not verify certificates.")] = False,
         output: Annotated[Path | None, typer.Option("--output", "-o", help="Store the result as JSON.")] = None,
