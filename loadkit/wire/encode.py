@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 import loadkit
@@ -134,6 +134,10 @@ def _message(method: str, path: str, host: str, prepared: PreparedRequest) -> by
         raise UsageError(str(error)) from None
 
 
+_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"})
+"""Methods of requests that carry no body unless one is given (RFC 9110, section 8.6)."""
+
+
 def message(method: str, path: str, host: str, headers: Mapping[str, str], content: bytes) -> bytes:
     """The bytes of a request; raises `ValueError` for what would break its head."""
     lines = [f"{method} {path} HTTP/1.1"]
@@ -141,6 +145,9 @@ def message(method: str, path: str, host: str, headers: Mapping[str, str], conte
     if "host" not in named:
         lines.append(f"Host: {host}")
     lines.extend(f"{_text(name)}: {_text(value)}" for name, value in headers.items())
+    if method not in _WITHOUT_BODY and not content and named.isdisjoint({"content-length", "transfer-encoding"}):
+        # what a redirect took the body from: without it a server would have to guess that none comes
+        lines.append("Content-Length: 0")
     text = "\r\n".join([*lines, "", ""])
     # what an `auth` of the user's own puts in is seen by nobody before
     if any(set(line) & set("\r\n\0") for line in lines):
