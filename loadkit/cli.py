@@ -18,7 +18,7 @@ from loadkit.cli_fetch import add_to as add_fetch_to
 from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from loadkit.judge.result import Result
+    from loadkit.judge.result import Identity, Result
     from loadkit.plan.phases import Phase
     from loadkit.plan.scenario import Scenario
 
@@ -241,14 +241,14 @@ def report(
     from loadkit.judge.verdict import EXIT_CODES
     from loadkit.report.json import load
 
-    by_name: dict[str, list[Result]] = {}
+    of_same: dict[Identity, list[Result]] = {}
     _check_outputs(output, html, files)
     for file in files:
         if [other.resolve() for other in files].count(file.resolve()) > 1:
             raise UsageError(f"{file} is named more than once, and would be counted as often")
         for result in load(file):
-            by_name.setdefault(result.scenario.name, []).append(result)
-    merged = [merge(results) for results in by_name.values()]
+            of_same.setdefault(result.identity, []).append(result)
+    merged = [merge(results) for results in of_same.values()]
     faults = [_store(output, merged) if output else 0, *map(_print, merged), _paint(html, merged) if html else 0]
     raise typer.Exit(max(faults) or _worst([EXIT_CODES[result.outcome] for result in merged]))
 

@@ -50,7 +50,7 @@ def loadkit_command(load: Load) -> list[str | Path]:
 
 
 def loadkit_claimed(load: Load, _output: str) -> int:
-    return int(json.loads((load.folder / "loadkit.json").read_text())["total"]["requests"])
+    return int(json.loads((load.folder / "loadkit.json").read_text())["results"][0]["total"]["requests"])
 
 
 def loadkit_missing(folder: Path) -> str:

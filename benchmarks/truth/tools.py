@@ -100,7 +100,7 @@ def loadkit_command(asked: Asked) -> list[str | Path]:
 
 
 def loadkit_reported(asked: Asked, _output: str) -> Reported:
-    total = json.loads((asked.folder / "loadkit.json").read_text())["total"]
+    total = json.loads((asked.folder / "loadkit.json").read_text())["results"][0]["total"]
     times = [
         {percent: total[name][f"p{percent}"] for percent in PERCENTS} for name in ("service_time", "response_time")
     ]

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import inspect
 import ipaddress
-import os
-import platform
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 
-import loadkit
 from loadkit.drive.limits import check_ports
 from loadkit.drive.machine import allowed_cpus, peak_memory
 from loadkit.drive.processes import drive_processes, orders_for, with_shared
 from loadkit.drive.threads import Driven, drive
+from loadkit.jobs.environment import environment
 from loadkit.jobs.hosts import is_here
 from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.server import running
@@ -24,9 +22,10 @@ from loadkit.jobs.serving import started_pids
 from loadkit.jobs.watched import Watched
 from loadkit.judge.bound import bound
 from loadkit.judge.caveats import caveats, soundness
+from loadkit.judge.identity import identity
 from loadkit.judge.load import Load
-from loadkit.judge.result import Environment, PhasePlan, Result, Row, ScenarioInfo, Server, Timing
-from loadkit.judge.summary import intervals, phases, rows, timings
+from loadkit.judge.result import Environment, PhasePlan, Result, Row, RunSpan, ScenarioInfo, Server, Timing
+from loadkit.judge.summary import intervals, later, phases, rows, timings
 from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.clock import SystemClock
 from loadkit.plan.endpoint import Endpoint, bare
@@ -82,7 +81,7 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
         pids = started_pids([(origin.host, origin.port) for origin in origins])
         watched = Watched(pids if own is None else [own], clock.now, watch)
         with shared_by(scenario, faults) as shared:
-            started = datetime.now(UTC)
+            started, began = datetime.now(UTC).isoformat(timespec="milliseconds"), clock.now()
             watched.note()
             if orders:
                 told = with_shared(orders, shared)
@@ -91,7 +90,10 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
                 driven = drive(scenario, requests, wire, clock, watch=watched.watch, interrupts=asked, shared=shared)
             watched.note()
     server = watched.between(driven.measured_from, driven.stopped_at)
-    return _result(scenario, list(origins), wire, driven, clock, started, server, (*driven.faults, *faults))
+    measured_at = later(started, max(0, driven.measured_from - began) / SECOND)
+    return _result(
+        scenario, list(origins), wire, driven, clock, (started, measured_at), server, (*driven.faults, *faults)
+    )
 
 
 def once(scenario: Scenario) -> Scenario:
@@ -247,10 +249,11 @@ def _result(
     wire: Wire,
     driven: Driven,
     clock: SystemClock,
-    started: datetime,
+    instants: tuple[str, str],
     server: Server | None,
     faults: tuple[str, ...],
 ) -> Result:
+    started, measured_at = instants
     duration = _duration(driven)
     total, endpoints = rows(driven.recording, duration=duration, started=driven.measured_from)
     stretches = scenario.stretches
@@ -258,8 +261,7 @@ def _result(
     timed = timings(driven.recording, duration=duration, started=driven.measured_from)
     found = verdicts(scenario.limits, total, endpoints, by_phase, timed)
     info = describe(scenario)
-    clock_source = _clock_source(wire, driven, total.response_time.count, timed)
-    environment = _environment(scenario, clock_source, driven)
+    machine = _environment(scenario, _clock_source(wire, driven, total.response_time.count, timed), driven)
     load = Load(
         total=total,
         scenario=info,
@@ -269,11 +271,11 @@ def _result(
         in_flight=driven.in_flight,
         threads=driven.threads,
         was_short=driven.was_short,
-        is_kernel_timed=environment.clock != "own",
+        is_kernel_timed=machine.clock != "own",
     )
     doubts = caveats(
         load,
-        environment,
+        machine,
         endpoints=endpoints,
         phases=by_phase,
         timings=timed,
@@ -291,12 +293,14 @@ def _result(
         steps=clock.steps,
         notes=list(_notes(scenario, origins, total, clock)),
     )
-    verdict, series = soundness(doubts), intervals(driven.recording.series)
+    verdict, series = soundness(doubts), intervals(driven.recording.series, duration=duration)
     finding = bound(load, series)
     return Result(
+        identity=identity(scenario),
         scenario=info,
-        environment=environment,
-        started_at=started.isoformat(timespec="milliseconds"),
+        environment=machine,
+        started_at=started,
+        spans=[RunSpan(start=measured_at, length=duration)],
         duration=duration,
         outcome=outcome(
             total,
@@ -392,15 +396,10 @@ def _clock_source(wire: Wire, driven: Driven, replies: int, timed: Sequence[Timi
 
 
 def _environment(scenario: Scenario, clock: str, driven: Driven) -> Environment:
-    return Environment(
-        loadkit=loadkit.__version__,
-        python=f"{platform.python_implementation()} {platform.python_version()}",
-        system=f"{platform.system()} {platform.release()}",
-        machine=platform.machine(),
-        cpu_count=os.cpu_count() or 1,
+    return environment(
         transport=scenario.transport,
         clock=clock,
         cpu_seconds=driven.cpu_seconds,
-        cpu_by_process=list(driven.cpu_by_process),
+        cpu_by_process=driven.cpu_by_process,
         peak_memory=peak_memory() + driven.worker_memory,
     )

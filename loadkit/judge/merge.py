@@ -41,8 +41,6 @@ from loadkit.plan.units import SECOND
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# what makes figures comparable; threads, duration and iterations may differ from part to part
-_SAME = ("name", "base_url", "transport", "rate", "arrivals", "think_time", "pacing", "phases", "timeout", "verify")
 _TIMES = ("response_time", "service_time", "lateness", "pickup", "failure_time")
 _COUNTS = ("statuses", "failures", "failed_statuses")
 _SUMS = (
@@ -84,6 +82,7 @@ def merge(results: Sequence[Result]) -> Result:
         parts[0],
         scenario=_scenario(parts),
         environment=_environment(parts),
+        spans=[span for part in parts for span in part.spans],
         duration=duration,
         outcome=_outcome(parts, total, found, timings),
         total=total,
@@ -106,20 +105,19 @@ def _order(result: Result) -> tuple[float, bytes]:
 
 
 def _check_same(parts: Sequence[Result]) -> None:
-    for field in _SAME:
-        found = sorted({repr(getattr(part.scenario, field)) for part in parts})
-        if len(found) > 1:
-            raise UsageError(
-                f"these are results of different scenarios and cannot be one: {field} is {' and '.join(found)}"
-            )
+    names = sorted({part.identity.name for part in parts})
+    if len(names) > 1:
+        raise UsageError(f"these are results of different scenarios and cannot be one: {' and '.join(names)}")
+    if len({part.identity.plan for part in parts}) > 1:
+        raise UsageError(f"these are results of different loads of {names[0]} and cannot be one")
 
 
 def _outcome(parts: Sequence[Result], total: Row, found: Sequence[Verdict], timings: Sequence[Timing]) -> Outcome:
     outcomes = {part.outcome for part in parts}
     if "server-lost" in outcomes:
         return "server-lost"
-    if "not_applied" in outcomes and "interrupted" not in outcomes:
-        return "not_applied"
+    if "not-applied" in outcomes and "interrupted" not in outcomes:
+        return "not-applied"
     return outcome(total, found, timings, interrupted="interrupted" in outcomes)
 
 
@@ -342,6 +340,7 @@ def _interval(start: float, length: float, parts: list[Interval]) -> Interval:
     return Interval(
         start=start,
         length=length,
+        measured=min(length, sum(part.measured for part in parts)),
         total=_interval_row(TOTAL, [part.total for part in parts]),
         endpoints=[_interval_row(name, rows) for name, rows in by_name.items()],
     )

@@ -15,12 +15,12 @@ from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import SECOND, show_seconds
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 
-Outcome = Literal["passed", "failed", "interrupted", "not_applied", "server-lost"]
-"""`failed`: a threshold was missed. `not_applied`: the load asked for was not put on the target. `server-lost`: the
+Outcome = Literal["passed", "failed", "interrupted", "not-applied", "server-lost"]
+"""`failed`: a threshold was missed. `not-applied`: the load asked for was not put on the target. `server-lost`: the
 server that loadkit had started for the run ended during it, or before it."""
 
 Level = Literal["grave", "doubt", "note"]
@@ -223,8 +223,14 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     """A slice of the series, one second long, or 2, 4, 8 … in long runs."""
 
     start: float
-    """Seconds from the start of what is measured."""
+    """Seconds from the start of what is measured; in a merged result on the whole seconds of UTC."""
     length: float
+    measured: float
+    """Seconds of it that were measured: less than its length where a run began or stopped within it."""
+    threads: float | None = None
+    """Threads that were active, the mean; None where it is not known."""
+    asked: float | None = None
+    """Threads that the plan had, the mean, or arrivals a second in an open workload; None where it is not known."""
     total: IntervalRow
     endpoints: list[IntervalRow]
 
@@ -249,6 +255,33 @@ class Caveat(msgspec.Struct, frozen=True, kw_only=True):
     level: Level = "doubt"
 
 
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """A time on the wall clock."""
+
+    start: str
+    """UTC, ISO 8601."""
+    length: float
+    """Seconds."""
+
+
+class RunSpan(Span, frozen=True, kw_only=True):
+    """When a run was measured; in a merged result also what of it adds up only with runs at the same time.
+
+    All but the time is None in the result of one run, which says it elsewhere.
+    """
+
+    base_url: str | None = None
+    threads: int | None = None
+    max_threads: int | None = None
+    rate: float | None = None
+    peak_memory: int | None = None
+    server_memory: int | None = None
+    interval: float | None = None
+    """How long the intervals of its series were."""
+    bound_by: Bound | None = None
+    bound: str | None = None
+
+
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a run with its own figures, which are of the requests that were due in it."""
 
@@ -256,8 +289,11 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     start: float
     """Seconds from the start of what is measured."""
     length: float
+    """Seconds that were measured."""
     total: Row
     endpoints: list[Row] = []
+    spans: list[Span] = []
+    """When it was in each run of a merged result; in one run its start and length say it."""
 
 
 class PhasePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -286,6 +322,12 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes, the generator's largest resident size; of several processes, their sum."""
     cpu_by_process: list[float] = []
     """CPU seconds of each worker process, where there were any; the total has them, and those of who merged."""
+    host: str = ""
+    processor: str = ""
+    allowed_cpus: int = 0
+    """CPUs that this process may use; 0 where it is not known, like the memory."""
+    memory: int = 0
+    """Bytes, of the machine."""
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -328,16 +370,30 @@ class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
 
 
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What a result is of: results are merged, and compared, where both are the same."""
+
+    name: str
+    """`scenarios/shop.py::browse` from the root of its project, a test's id in pytest, or the request of a bare URL."""
+    plan: str
+    """A digest of what was asked for: endpoints, load, thresholds, and what else makes figures comparable.
+
+    Neither the `base_url` nor what code does is in it.
+    """
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """All that a run found: what every report is made from, and what `--output` stores."""
 
-    version: Literal[1] = VERSION
+    identity: Identity
     scenario: ScenarioInfo
     environment: Environment
     started_at: str
     """UTC, ISO 8601."""
+    spans: list[RunSpan]
+    """When it was measured, a span for each run that is in it."""
     duration: float
-    """Seconds that were measured: from the end of the warm-up to the stop (or the last reply)."""
+    """Seconds that were measured by at least one run: from the end of the warm-up to the stop (or the last reply)."""
     outcome: Outcome
     total: Row
     endpoints: list[Row]
@@ -491,6 +547,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             known = ", ".join(map(repr, named)) or "none"
             raise UsageError(f"the threshold {limit.text!r} names nothing in the result; there are {known}")
         return named[limit.label]
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of results."""
+
+    version: Literal[2]
+    results: list[Result]
 
 
 def by_name(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from loadkit.judge.result import FailureExample, Interval, IntervalRow, Phase, Row, Times, Timing
@@ -85,6 +86,12 @@ def rows(recording: Recording, *, duration: float, started: int) -> tuple[Row, l
     return total, each
 
 
+def later(start: str, span: float) -> str:
+    """An instant so many seconds after another, both UTC in ISO 8601."""
+    instant = datetime.fromisoformat(start).astimezone(UTC) + timedelta(microseconds=round(span * 1e6))
+    return instant.isoformat(timespec="microseconds")
+
+
 def phases(recording: Recording, stretches: Sequence[Stretch], *, started: int, stopped: int) -> list[Phase]:
     """The figures of each phase that was reached; a step, which lasts no time, has none."""
     found = []
@@ -128,12 +135,12 @@ def timings(recording: Recording, *, duration: float, started: int) -> list[Timi
     ]
 
 
-def intervals(series: list[Slice]) -> list[Interval]:
-    """The series, second by second."""
-    return [_interval(piece) for piece in series]
+def intervals(series: list[Slice], *, duration: float) -> list[Interval]:
+    """The series, second by second, of a run of which `duration` seconds were measured."""
+    return [_interval(piece, duration) for piece in series]
 
 
-def _interval(piece: Slice) -> Interval:
+def _interval(piece: Slice, duration: float) -> Interval:
     merged = Histogram()
     endpoints = []
     for label, (requests, failures, packed) in piece.rows.items():
@@ -146,7 +153,14 @@ def _interval(piece: Slice) -> Interval:
         failures=sum(one.failures for one in endpoints),
         response_time=times(merged),
     )
-    return Interval(start=float(piece.second), length=float(piece.length), total=total, endpoints=endpoints)
+    start, length = float(piece.second), float(piece.length)
+    measured = within(start, length, duration)
+    return Interval(start=start, length=length, measured=measured, total=total, endpoints=endpoints)
+
+
+def within(start: float, length: float, duration: float) -> float:
+    """How many seconds of an interval lie before the stop."""
+    return min(length, max(0.0, duration - start))
 
 
 def most_first(failures: Mapping[str, int]) -> dict[str, int]:

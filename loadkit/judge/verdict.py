@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NO_FAILURES = threshold("error_rate == 0%")
 """What must hold where a scenario says nothing of errors."""
 
-EXIT_CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "interrupted": 2, "not_applied": 6, "server-lost": 1}
+EXIT_CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "interrupted": 2, "not-applied": 6, "server-lost": 1}
 
 
 def verdicts(
@@ -93,7 +93,7 @@ def outcome(
     sent, begun = total.requests + total.cut, sum(one.count + one.cut for one in journeys)
     lacking = _lacks(sent, total.unsent) or _lacks(begun, sum(one.unsent for one in journeys))
     if not (sent or begun) or is_fault or (is_open and lacking) or verdict == "invalid":
-        return "not_applied"
+        return "not-applied"
     worked = total.response_time.count or any(one.response_time.count for one in timings)
     return "passed" if worked and all(verdict.passed for verdict in found) else "failed"
 

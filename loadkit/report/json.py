@@ -6,15 +6,17 @@ import os
 import tempfile
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from loadkit.judge.laws import broken
-from loadkit.judge.result import VERSION, Result
+from loadkit.judge.result import VERSION, Result, Stored
 from loadkit.plan.errors import OutputError, UsageError
+from loadkit.report.version_1 import upgraded
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
 
@@ -81,16 +83,16 @@ def check_writable(path: Path) -> None:
         raise UsageError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
 
 
-def dump(results: list[Result]) -> str:
-    """One result as an object, several as a list of objects."""
-    content = msgspec.json.encode(results[0] if len(results) == 1 else results)
+def dump(results: Sequence[Result]) -> str:
+    """A document of results, one shape however many there are."""
+    content = msgspec.json.encode(Stored(version=VERSION, results=list(results)))
     return msgspec.json.format(content, indent=1).decode() + "\n"
 
 
 def load(path: Path) -> list[Result]:
     """The results in a file.
 
-    Raises `UsageError` naming the file and the place for one that is not a result of this version.
+    Raises `UsageError` naming the file and the place for one that holds no results, or unsound ones.
     """
     try:
         content = path.read_bytes()
@@ -99,6 +101,8 @@ def load(path: Path) -> list[Result]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
     results = _decoded(content, path)
+    if not results:
+        raise UsageError(f"{path} holds no result")
     for result in results:
         for sentence in broken(result):
             raise UsageError(f"{path} is not a sound result: {sentence}")
@@ -110,20 +114,24 @@ class _Head(msgspec.Struct):
 
 
 def _decoded(content: bytes, path: Path) -> list[Result]:
+    version = VERSION
     try:
-        for head in _listed(msgspec.json.decode(content, type=_Head | list[_Head])):
-            if head.version != VERSION:
-                raise UsageError(_another_version(path, head.version))
-        results = _listed(msgspec.json.decode(content, type=Result | list[Result]))
+        found = msgspec.json.decode(content, type=_Head | list[_Head])
+        version = _version(found)
+        if version == VERSION:
+            return msgspec.json.decode(content, type=Stored).results
+        if version == 1:
+            return upgraded(msgspec.json.decode(content))
     except (msgspec.DecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is not a loadkit result of version {VERSION}: {error}") from None
-    if not results:
-        raise UsageError(f"{path} holds no result")
-    return results
+        raise UsageError(f"{path} is not a loadkit result of version {version}: {error}") from None
+    raise UsageError(_another_version(path, version))
 
 
-def _listed(found: T | list[T]) -> list[T]:
-    return found if isinstance(found, list) else [found]
+def _version(found: _Head | list[_Head]) -> int:
+    """The version of a file; the first was an object or a list of them, each with its own."""
+    if isinstance(found, _Head):
+        return found.version
+    return next((head.version for head in found if head.version != 1), 1)
 
 
 def _another_version(path: Path, version: int) -> str:
@@ -132,8 +140,8 @@ def _another_version(path: Path, version: int) -> str:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of a file of results: one of them, or a list. `SCHEMA_FILE` is this, written down."""
-    made = msgspec.json.schema(Result | list[Result])
+    """The JSON Schema of a file of results. `SCHEMA_FILE` is this, written down."""
+    made = msgspec.json.schema(Stored)
     for part in made["$defs"].values():
         part["description"] = cleandoc(part["description"])
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "loadkit result", **made}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "loadkit results", **made}

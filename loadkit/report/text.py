@@ -152,7 +152,7 @@ def came_out(result: Result) -> tuple[str, str, Ink]:
         return "INTERRUPTED", f" after {show_time(result.duration)}{of_those}", "yellow"
     if result.outcome == "server-lost":
         return "SERVER LOST", ": the server that loadkit started ended", "red"
-    if result.outcome == "not_applied":
+    if result.outcome == "not-applied":
         return "NOT APPLIED", ": the load asked for was not put on the target", "red"
     if missed:
         return "FAILED", f" {of_them}", "red"

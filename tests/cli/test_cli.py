@@ -92,7 +92,7 @@ def test_a_bare_url_needs_no_file(call: Call, demo: Demo, tmp_path: Path):
     done = call("run", f"{demo.url}/items/1", "-c", "2", "-n", "500", "-q", "-o", str(output))
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert json.loads(output.read_text())["total"]["statuses"] == {"200": 500}
+    assert json.loads(output.read_text())["results"][0]["total"]["statuses"] == {"200": 500}
 
 
 def test_once_sends_each_endpoint_once(call: Call, file: Path, tmp_path: Path):
@@ -101,7 +101,7 @@ def test_once_sends_each_endpoint_once(call: Call, file: Path, tmp_path: Path):
     done = call("run", f"{file}::strict", "--once", "-q", "-o", str(output))
 
     assert done.returncode == 0
-    assert [row["requests"] for row in json.loads(output.read_text())["endpoints"]] == [1, 1]
+    assert [row["requests"] for row in json.loads(output.read_text())["results"][0]["endpoints"]] == [1, 1]
 
 
 def test_results_are_reported_again_and_merged(call: Call, demo: Demo, tmp_path: Path):
@@ -112,7 +112,7 @@ def test_results_are_reported_again_and_merged(call: Call, demo: Demo, tmp_path:
     done = call("report", *parts, "-o", str(tmp_path / "whole.json"))
 
     assert done.returncode == 0
-    assert json.loads((tmp_path / "whole.json").read_text())["total"]["requests"] == 200
+    assert json.loads((tmp_path / "whole.json").read_text())["results"][0]["total"]["requests"] == 200
     assert "200" in done.stdout
 
 
@@ -161,7 +161,7 @@ def test_a_page_that_cannot_be_written_costs_the_page_alone(call: Call, demo: De
     assert done.returncode == 3
     assert "PASSED" in done.stdout
     assert "loadkit: cannot write /dev/full: no space left on device" in done.stderr
-    assert json.loads(output.read_text())["total"]["requests"] == 50
+    assert json.loads(output.read_text())["results"][0]["total"]["requests"] == 50
 
 
 def test_list_names_scenarios_and_endpoints(call: Call, file: Path):
@@ -200,7 +200,7 @@ MISTAKES: list[tuple[Sequence[str], int, str]] = [
     (["run", "{file}", "--transport", "pigeon"], 4, "loadkit: there is no transport 'pigeon'; use one of sockets"),
     (["run", "http://no-such-host.invalid/"], 4, "loadkit: cannot resolve the host 'no-such-host.invalid'"),
     (["run", "{empty}"], 5, "loadkit: there is no scenario in {empty}"),
-    (["report", "{file}"], 4, "loadkit: {file} is not a loadkit result of version 1"),
+    (["report", "{file}"], 4, "loadkit: {file} is not a loadkit result of version 2"),
     (
         ["run", "{file}", "--processes", "--5"],
         4,
@@ -279,7 +279,7 @@ def test_an_interrupt_drains_and_still_reports(tmp_path: Path, number: signal.Si
 
     assert process.returncode == 2, stderr
     assert "INTERRUPTED" in stdout
-    stored = json.loads(output.read_text())
+    [stored] = json.loads(output.read_text())["results"]
     assert stored["outcome"] == "interrupted"
     assert stored["total"]["requests"] >= 40
     assert stored["total"]["cut"] == 0
@@ -317,7 +317,11 @@ def test_a_reader_who_has_seen_enough_costs_neither_runs_nor_the_file(demo: Demo
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=50, check=True)
 
     assert done.stdout.splitlines()[-1] == "1", done.stderr
-    assert [result["scenario"]["name"] for result in json.loads(output.read_text())] == ["sound", "checked", "strict"]
+    assert [result["scenario"]["name"] for result in json.loads(output.read_text())["results"]] == [
+        "sound",
+        "checked",
+        "strict",
+    ]
     assert "Traceback" not in done.stderr
 
 
@@ -331,7 +335,7 @@ def test_an_output_that_cannot_be_printed_to_costs_nothing_else(
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=50, check=False)
 
     assert done.returncode == code, done.stderr
-    assert json.loads(output.read_text())["total"]["requests"] == 20
+    assert json.loads(output.read_text())["results"][0]["total"]["requests"] == 20
     assert "Traceback" not in done.stderr
 
 

@@ -891,7 +891,7 @@ def test_a_set_up_that_fails_in_a_grown_load_ends_the_run_and_what_was_measured_
     result = run(of(Journey(slow, setup=account), demo, rate="100/s", duration="30s", graceful_stop="5s"))
 
     assert time.monotonic() - began < 10
-    assert result.outcome == "not_applied"
+    assert result.outcome == "not-applied"
     assert result.requests > 0
     (why,) = [caveat.message for caveat in result.caveats if caveat.code == "halted"]
     assert "the setup of slow failed: ValueError: no more users" in why
@@ -979,7 +979,7 @@ def test_a_row_that_cannot_be_had_ends_the_run_and_names_it(demo: Demo):
 
     result = run(of(Journey(read, feed=rows(broken())), demo, threads=1, duration="30s"))
 
-    assert result.outcome == "not_applied"
+    assert result.outcome == "not-applied"
     assert any("the database went away" in caveat.message for caveat in result.caveats if caveat.code == "halted")
 
 
@@ -998,7 +998,7 @@ def test_a_journey_of_an_open_workload_is_due_by_the_clock(demo: Demo):
     # the third was due at 100 ms and began when the second had ended, at 400 ms
     assert journey.response_time.max > journey.service_time.max + 0.2
     assert result.total.unsent == 0
-    assert result.outcome == "not_applied"
+    assert result.outcome == "not-applied"
 
 
 def test_an_open_workload_of_journeys_is_applied_when_all_began(demo: Demo):
@@ -1011,4 +1011,4 @@ def test_an_open_workload_of_journeys_is_applied_when_all_began(demo: Demo):
     journey = result.timing("buy")
     assert journey.count + journey.unsent + journey.cut == 25
     assert result["GET /"].requests + result["GET /"].unsent == 25
-    assert result.outcome == ("passed" if journey.unsent <= 1 and result["GET /"].unsent <= 1 else "not_applied")
+    assert result.outcome == ("passed" if journey.unsent <= 1 and result["GET /"].unsent <= 1 else "not-applied")

@@ -151,7 +151,7 @@ def test_a_row_that_cannot_be_had_ends_the_run_and_the_other_tasks():
     result = run(of(Journey(read, tasks_per_thread=3, feed=rows(broken())), duration="1h"))
 
     assert time.monotonic() - began < 10
-    assert result.outcome == "not_applied"
+    assert result.outcome == "not-applied"
     assert (result.timing("read").count, result.timing("read").cut, result.timing("read").failures) == (1, 2, {})
 
 
@@ -165,7 +165,7 @@ def test_a_row_that_cannot_be_had_ends_the_tasks_that_think():
     journey = Journey(read, tasks_per_thread=3, feed=rows(broken()))
     result = run(of(journey, duration="1h", think_time="1h"))
 
-    assert result.outcome == "not_applied"
+    assert result.outcome == "not-applied"
     assert (result.timing("read").count, result.timing("read").failures) == (2, {})
     assert "halted" in codes(result)
 

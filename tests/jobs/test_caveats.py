@@ -70,7 +70,7 @@ def test_few_threads_that_wait_for_replies_bound_a_run_that_is_not_applied(demo:
     result = run(scenario)
 
     # 2 threads of 4 requests a second each; 120 were due
-    assert (result.outcome, result.verdict, result.bound_by) == ("not_applied", "invalid", "connections")
+    assert (result.outcome, result.verdict, result.bound_by) == ("not-applied", "invalid", "connections")
     assert codes(result)[:2] == ["asked-rate", "max-threads"]
     assert result.caveats[0].message.endswith("all 2 threads waited for replies; raise max_threads, or ask for less")
 
@@ -99,7 +99,7 @@ def test_asked_for_more_than_can_be_sent_the_ceiling_is_named(demo: Demo, tmp_pa
     done = loadkit(f"{demo.url}/items", "--rate", "200000/s", "--duration", "1s", "--output", str(stored))
 
     assert done.returncode == 6, done.stderr
-    result = json.loads(stored.read_text())
+    [result] = json.loads(stored.read_text())["results"]
     total = result["total"]
     assert total["requests"] + total["cut"] + total["unsent"] == 200_000
     assert (result["verdict"], result["caveats"][0]["code"]) == ("invalid", "asked-rate")
@@ -118,9 +118,9 @@ def test_a_run_under_a_tracer_says_so(demo: Demo, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
 
     assert done.returncode == 0, done.stderr
-    [caveat] = [one for one in json.loads(stored.read_text())["caveats"] if one["code"] == "traced"]
+    [caveat] = [one for one in json.loads(stored.read_text())["results"][0]["caveats"] if one["code"] == "traced"]
     assert caveat["level"] == "doubt"
-    assert json.loads(stored.read_text())["verdict"] == "doubtful"
+    assert json.loads(stored.read_text())["results"][0]["verdict"] == "doubtful"
 
 
 class Interfered(SystemClock):

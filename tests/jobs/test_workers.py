@@ -294,7 +294,7 @@ def test_a_worker_that_is_killed_is_noticed_and_what_it_had_reported_stays(shop:
 
     lost = next(caveat.message for caveat in result.caveats if caveat.code == "worker-lost")
     assert lost.startswith(f"process 1 of 2 (pid {killed[0]}) was killed by SIGKILL;")
-    assert result.outcome == "not_applied"
+    assert result.outcome == "not-applied"
     total = result.total
     assert 150 < total.requests < 300, "the survivor has 150, and what the other one had reported counts"
     assert total.requests + total.cut + total.unsent == 300
@@ -310,7 +310,7 @@ def test_when_all_workers_are_killed_the_run_is_over(shop: Path):
 
     result = run(scenario(shop, "items", duration="1h", think_time="10ms"), watch=kill_all)
 
-    assert result.outcome == "not_applied"
+    assert result.outcome == "not-applied"
     assert codes(result) == ["worker-lost", "worker-lost"]
     assert result.requests > 0
 
@@ -348,7 +348,7 @@ def test_a_worker_that_stays_stopped_is_waited_for_and_then_killed(shop: Path):
     lost = next(caveat.message for caveat in result.caveats if caveat.code == "worker-lost")
     assert f"(pid {stopped[0]}) was silent for " in lost
     assert ", and was killed;" in lost
-    assert result.outcome == "not_applied"
+    assert result.outcome == "not-applied"
     assert result.requests + result.total.unsent + result.total.cut == 60
     assert result.duration == pytest.approx(1.2)
     assert workers() == []
@@ -430,7 +430,7 @@ def test_ctrl_c_in_a_terminal_drains_all_workers_and_reports(demo: Demo, shop: P
     assert parent.returncode == 2, stderr
     assert "INTERRUPTED" in stdout
     assert "Traceback" not in stderr
-    stored = json.loads(output.read_text())
+    [stored] = json.loads(output.read_text())["results"]
     assert stored["total"]["requests"] == seen >= 20
     assert stored["total"]["cut"] == 0
     assert "worker-lost" not in [caveat["code"] for caveat in stored["caveats"]]
@@ -471,7 +471,7 @@ def test_a_server_that_is_down_ends_the_run_early_and_is_named_once(shop: Path, 
 def test_a_plan_that_breaks_in_one_process_ends_the_run(shop: Path):
     result = run(scenario(shop, "tired", duration="1h"))
 
-    assert result.outcome == "not_applied"
+    assert result.outcome == "not-applied"
     halted = next(caveat.message for caveat in result.caveats if caveat.code == "halted")
     assert "breaks raised RuntimeError: no more patience" in halted
 

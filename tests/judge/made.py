@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from loadkit.judge.caveats import of_figures
-from loadkit.judge.result import Environment, Result, ScenarioInfo
+from loadkit.judge.result import Environment, Identity, Result, RunSpan, ScenarioInfo
 from loadkit.judge.summary import intervals, rows
 from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.recording import Batch, Counts, Recording
@@ -88,17 +88,20 @@ def result(
     recording = recorded(shots)
     total, endpoints = rows(recording, duration=duration, started=0)
     found = verdicts([threshold(text) for text in thresholds], total, endpoints)
+    started_at = changes.get("started_at") or (BEGAN + timedelta(seconds=later)).isoformat(timespec="milliseconds")
     values = {
+        "identity": Identity(name="shop.py::browse", plan="0123456789abcdef"),
         "scenario": ScenarioInfo(**(_fields(SCENARIO) | (scenario or {}))),
         "environment": ENVIRONMENT,
-        "started_at": (BEGAN + timedelta(seconds=later)).isoformat(timespec="milliseconds"),
+        "started_at": started_at,
+        "spans": [RunSpan(start=started_at, length=duration)],
         "duration": duration,
         "outcome": outcome(total, found, interrupted=False),
         "total": total,
         "endpoints": endpoints,
         "thresholds": found,
         "caveats": of_figures(total, endpoints, limits=[threshold(text) for text in thresholds]),
-        "intervals": intervals(recording.series),
+        "intervals": intervals(recording.series, duration=duration),
     }
     return Result(**(values | changes))
 

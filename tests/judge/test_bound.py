@@ -17,7 +17,7 @@ def intervals(*seconds: tuple[int, float]) -> list[Interval]:
     made = []
     for start, (requests, span) in enumerate(seconds):
         row = IntervalRow(name="total", requests=requests, failures=0, response_time=spans((span, 1)))
-        made.append(Interval(start=float(start), length=1.0, total=row, endpoints=[]))
+        made.append(Interval(start=float(start), length=1.0, measured=1.0, total=row, endpoints=[]))
     return made
 
 

@@ -102,10 +102,10 @@ def test_a_request_counted_twice_is_our_fault_and_said(field: str, law: str) -> 
 
 def test_intervals_are_the_series_and_their_total_is_the_sum() -> None:
     shots = [Shot(0), Shot(0, label="b", failure=REFUSED), Shot(2, span=7_000_000)]
-    found = intervals(recorded(shots).series)
-    assert [(one.start, one.length, one.total.requests, one.total.failures) for one in found] == [
-        (0.0, 1.0, 2, 1),
-        (2.0, 1.0, 1, 0),
+    found = intervals(recorded(shots).series, duration=2.25)
+    assert [(one.start, one.length, one.measured, one.total.requests, one.total.failures) for one in found] == [
+        (0.0, 1.0, 1.0, 2, 1),
+        (2.0, 1.0, 0.25, 1, 0),
     ]
     assert [(one.name, one.requests) for one in found[0].endpoints] == [("a", 1), ("b", 1)]
     assert found[1].total.response_time.max == 0.007

@@ -151,11 +151,11 @@ def test_what_is_implied_of_journeys(
     ("begun", "cut", "unsent", "requests", "comes_to"),
     [
         (95, 0, 5, 0, "passed"),
-        (94, 0, 6, 0, "not_applied"),
+        (94, 0, 6, 0, "not-applied"),
         (90, 5, 5, 0, "passed"),
         # what they requested themselves hides nothing
-        (94, 0, 6, 900, "not_applied"),
-        (0, 0, 0, 0, "not_applied"),
+        (94, 0, 6, 900, "not-applied"),
+        (0, 0, 0, 0, "not-applied"),
         (0, 3, 0, 0, "failed"),
     ],
 )

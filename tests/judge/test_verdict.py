@@ -126,8 +126,8 @@ def test_times_are_of_good_replies_only() -> None:
         ([Shot(), Shot(failure=REFUSED)], ["error_rate <= 50%"], False, "passed"),
         # whatever the thresholds allow, a run in which nothing worked never passes
         ([Shot(failure=REFUSED)], ["error_rate <= 100%"], False, "failed"),
-        ([], [], False, "not_applied"),
-        ([], ["requests == 0"], False, "not_applied"),
+        ([], [], False, "not-applied"),
+        ([], ["requests == 0"], False, "not-applied"),
         ([], [], True, "interrupted"),
         ([Shot()], [], True, "interrupted"),
         ([Shot()], ["p99 < 1ms"], True, "interrupted"),  # cut short, so no verdict on it
@@ -139,7 +139,7 @@ def test_what_a_run_comes_to(shots: list[Shot], thresholds: list[str], interrupt
 
 
 def test_exit_codes_are_pytest_s_and_one_more() -> None:
-    assert EXIT_CODES == {"passed": 0, "failed": 1, "interrupted": 2, "not_applied": 6, "server-lost": 1}
+    assert EXIT_CODES == {"passed": 0, "failed": 1, "interrupted": 2, "not-applied": 6, "server-lost": 1}
 
 
 def test_a_result_is_asked_for_its_figures() -> None:
@@ -155,7 +155,7 @@ def test_a_result_is_asked_for_its_figures() -> None:
 @pytest.mark.parametrize(
     ("good", "comes_to"),
     [
-        (949, "not_applied"),  # fewer than 95 of 100
+        (949, "not-applied"),  # fewer than 95 of 100
         (950, "passed"),
         (1000, "passed"),
     ],
@@ -183,11 +183,11 @@ def test_a_run_whose_server_ended_is_nothing_else(interrupted: bool) -> None:
 
 def test_a_load_whose_plan_broke_off_was_not_applied() -> None:
     total, _ = rows(recorded([Shot()]), duration=10.0, started=0)
-    assert outcome(total, [], interrupted=False, is_fault=True) == "not_applied"
+    assert outcome(total, [], interrupted=False, is_fault=True) == "not-applied"
 
 
 def test_figures_that_are_invalid_for_any_reason_never_pass() -> None:
     total = result([Shot()] * 10).total
     outcomes = [outcome(total, [], interrupted=False, verdict=verdict) for verdict in ("clean", "doubtful", "invalid")]
-    assert outcomes == ["passed", "passed", "not_applied"]
+    assert outcomes == ["passed", "passed", "not-applied"]
     assert outcome(total, [], interrupted=True, verdict="invalid") == "interrupted"

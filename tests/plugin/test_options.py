@@ -243,29 +243,29 @@ def test_a_baseline_keeps_what_did_not_run_this_time(run: Run, pytester: pytest.
     add(pytester, "\ndef test_other(load):\n    load(shop)\n")
     file = pytester.path / ".loadkit" / "main.json"
     run("--load-save", "main", "-k", "test_other")
-    before = json.loads(file.read_text())["tests"]["test_it.py::test_other"]
+    [before] = json.loads(file.read_text())["results"]
 
     run("--load-save", "main", "-k", "test_load")
 
-    tests = json.loads(file.read_text())["tests"]
-    assert sorted(tests) == ["test_it.py::test_load", "test_it.py::test_other"]
-    assert tests["test_it.py::test_other"] == before
-    assert set(before["machine"]) == {"host", "processor", "cpu_count", "memory", "system", "python"}
+    results = json.loads(file.read_text())["results"]
+    assert [one["identity"]["name"] for one in results] == ["test_it.py::test_load", "test_it.py::test_other"]
+    assert results[1] == before
+    assert all(before["environment"][name] for name in ("host", "processor", "allowed_cpus", "memory"))
 
 
 def test_a_baseline_of_another_machine_says_so(run: Run, pytester: pytest.Pytester):
     run("--load-save", "main")
     file = pytester.path / ".loadkit" / "main.json"
     content = json.loads(file.read_text())
-    content["tests"]["test_it.py::test_load"]["machine"]["cpu_count"] = 999
+    content["results"][0]["environment"]["allowed_cpus"] = 999
     file.write_text(json.dumps(content))
 
     done = run("--load-compare", "main")
 
-    done.stdout.fnmatch_lines(["  ! measured on another machine, so hardly comparable: cpu count 999 then, * now"])
+    done.stdout.fnmatch_lines(["  ! measured on another machine, so hardly comparable: allowed cpus 999 then, * now"])
 
 
-@pytest.mark.parametrize("content", ["", "{}x", '{"version": 2}', '{"tests": 5}'])
+@pytest.mark.parametrize("content", ["", "{}x", '{"version": 2}', '{"version": 1, "tests": 5}', '{"version": 3}'])
 def test_a_file_that_is_no_baseline_is_told_and_not_overwritten(run: Run, pytester: pytest.Pytester, content: str):
     folder = pytester.mkdir(".loadkit")
     (folder / "main.json").write_text(content)
@@ -273,9 +273,9 @@ def test_a_file_that_is_no_baseline_is_told_and_not_overwritten(run: Run, pytest
     compared, saved = run("--load-compare", "main"), run("--load-save", "main")
 
     assert compared.ret == pytest.ExitCode.USAGE_ERROR
-    compared.stderr.fnmatch_lines([f"ERROR: {folder}/main.json is no baseline of this loadkit: *"])
+    compared.stderr.fnmatch_lines([f"ERROR: {folder}/main.json is * of version *"])
     assert int(saved.ret) == 3
-    saved.stdout.fnmatch_lines(["loadkit: *main.json is no baseline of this loadkit: *; nothing was saved"])
+    saved.stdout.fnmatch_lines(["loadkit: *main.json is * of version *; nothing was saved"])
     assert (folder / "main.json").read_text() == content
 
 

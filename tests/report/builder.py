@@ -10,7 +10,18 @@ from typing import Any
 import msgspec
 from hdrh.histogram import HdrHistogram
 
-from loadkit.judge.result import Environment, FailureExample, Interval, IntervalRow, Result, Row, ScenarioInfo, Times
+from loadkit.judge.result import (
+    Environment,
+    FailureExample,
+    Identity,
+    Interval,
+    IntervalRow,
+    Result,
+    Row,
+    RunSpan,
+    ScenarioInfo,
+    Times,
+)
 
 HOUR = 3_600_000_000_000
 
@@ -123,11 +134,14 @@ def result(
     **changes: Any,
 ) -> Result:
     """A closed run of 16 threads for 30 s, with changes."""
+    started_at, duration = "2026-05-04T10:15:03Z", changes.get("duration", 30.0)
     values = {
+        "identity": Identity(name="scenarios/shop.py::browse", plan="0123456789abcdef"),
         "scenario": replace(SCENARIO, endpoints=[row.name for row in endpoints], **(scenario or {})),
         "environment": replace(ENVIRONMENT, **(environment or {})),
-        "started_at": "2026-05-04T10:15:03Z",
-        "duration": 30.0,
+        "started_at": started_at,
+        "spans": [RunSpan(start=started_at, length=duration)],
+        "duration": duration,
         "outcome": "passed",
         "total": total or replace(endpoints[0], name="total"),
         "endpoints": list(endpoints),
@@ -135,10 +149,19 @@ def result(
     return Result(**(values | changes))
 
 
-def interval(start: float, response: Times, *, failures: int = 0, length: float = 1.0, name: str = "total") -> Interval:
-    """A slice of the series."""
+def interval(
+    start: float,
+    response: Times,
+    *,
+    failures: int = 0,
+    length: float = 1.0,
+    measured: float | None = None,
+    name: str = "total",
+) -> Interval:
+    """A slice of the series, measured whole unless said otherwise."""
     total = IntervalRow(name=name, requests=response.count + failures, failures=failures, response_time=response)
-    return Interval(start=start, length=length, total=total, endpoints=[])
+    seconds = length if measured is None else measured
+    return Interval(start=start, length=length, measured=seconds, total=total, endpoints=[])
 
 
 def example(kind: str, message: str, count: int = 1, first_at: float = 12.4) -> FailureExample:

@@ -226,7 +226,7 @@ def test_results_may_have_titles_of_their_own():
 NOTHING = result(
     [],
     row("total", times()),
-    outcome="not_applied",
+    outcome="not-applied",
     verdict="invalid",
     duration=0.0,
     caveats=[Caveat(code="nothing-sent", message="nothing was sent", level="grave")],

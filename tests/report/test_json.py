@@ -34,7 +34,7 @@ EMPTY = result([])
 def stored(path: Path, results: list[Result], **changes: Any) -> Path:
     """A file of results, with fields of the first changed."""
     content = json.loads(dump(results))
-    (content[0] if isinstance(content, list) else content).update(changes)
+    content["results"][0].update(changes)
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
 
@@ -61,10 +61,17 @@ def test_a_stored_result_is_valid_by_the_schema(results: list[Result]) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("version", 2), ("outcome", "fine"), ("total", {}), ("duration", "2"), ("endpoints", {}), ("started_at", None)],
+    [("outcome", "fine"), ("total", {}), ("duration", "2"), ("endpoints", {}), ("started_at", None), ("spans", {})],
 )
 def test_what_is_no_result_is_not_valid(field: str, value: Any) -> None:
-    content = json.loads(dump([FULL])) | {field: value}
+    content = json.loads(dump([FULL]))
+    content["results"][0][field] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, schema())
+
+
+@pytest.mark.parametrize("content", [{"version": 1, "results": []}, {"version": 2}, [], {"results": []}])
+def test_what_is_no_file_of_results_is_not_valid(content: Any) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(content, schema())
 
@@ -85,8 +92,14 @@ def test_what_is_stored_is_read_back_equal(tmp_path: Path, results: list[Result]
 
 def test_a_stored_result_is_text_that_can_be_compared_line_by_line() -> None:
     text = dump([FULL])
-    assert text.startswith('{\n "version": 1,\n "scenario": {\n  "name": "browse",')
+    assert text.startswith('{\n "version": 2,\n "results": [\n  {\n   "identity": {\n    "name": "shop.py::browse",')
     assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_file_has_one_shape_however_many_results_are_in_it(count: int) -> None:
+    content = json.loads(dump([FULL] * count))
+    assert (set(content), content["version"], len(content["results"])) == ({"version", "results"}, 2, count)
 
 
 def test_a_field_of_a_later_loadkit_is_passed_over(tmp_path: Path) -> None:
@@ -101,12 +114,13 @@ def test_a_field_of_a_later_loadkit_is_passed_over(tmp_path: Path) -> None:
     [
         (b"", "Input data was truncated"),
         (b"garbage", "JSON is malformed: invalid character (byte 0)"),
-        (b'{"version": 1', "Input data was truncated"),
+        (b'{"version": 2', "Input data was truncated"),
         (b"\xff\xfe", "JSON is malformed: invalid character (byte 0)"),
         (b"{}", "Object missing required field `version`"),
         (b'{"version": "1"}', "Expected `int`, got `str` - at `$.version`"),
         (b"5", "Expected `object | array`, got `int`"),
-        (b'{"version": 1}', "Object missing required field `scenario`"),
+        (b'{"version": 2}', "Object missing required field `results`"),
+        (b'{"version": 2, "results": [5]}', "Expected `object`, got `int` - at `$.results[0]`"),
         (b"[5]", "Expected `object`, got `int` - at `$[0]`"),
     ],
 )
@@ -115,32 +129,92 @@ def test_a_file_that_is_no_result_is_said_in_one_line(tmp_path: Path, content: b
     path.write_bytes(content)
     with pytest.raises(UsageError) as caught:
         load(path)
-    assert str(caught.value) == f"{path} is not a loadkit result of version 1: {reason}"
+    assert str(caught.value) == f"{path} is not a loadkit result of version 2: {reason}"
 
 
 def test_a_file_of_endless_depth_is_no_result(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
-    path.write_bytes(b'{"version": 1, "scenario": {"options": {"x": ' + b"[" * 100_000)
-    with pytest.raises(UsageError, match="is not a loadkit result of version 1: "):
+    path.write_bytes(b'{"version": 2, "results": [{"scenario": {"options": {"x": ' + b"[" * 100_000)
+    with pytest.raises(UsageError, match="is not a loadkit result of version 2: "):
         load(path)
 
 
 @pytest.mark.parametrize(
     ("version", "hint"),
-    [(2, "a newer loadkit wrote it; read it with that one"), (0, "measure again")],
+    [(3, "a newer loadkit wrote it; read it with that one"), (0, "measure again")],
 )
-@pytest.mark.parametrize("others", [[], [FULL]])
-def test_a_result_of_another_version_says_so(tmp_path: Path, version: int, hint: str, others: list[Result]) -> None:
-    path = stored(tmp_path / "r.json", [FULL, *others], version=version, total="of another shape")
+@pytest.mark.parametrize(
+    "shape", ['{"version": %s, "results": "of another shape"}', '[{"version": 1}, {"version": %s}]']
+)
+def test_a_result_of_another_version_says_so(tmp_path: Path, version: int, hint: str, shape: str) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(shape % version)
     with pytest.raises(UsageError) as caught:
         load(path)
-    assert str(caught.value) == (f"{path} is a result of version {version}, and this loadkit reads version 1; {hint}")
+    assert str(caught.value) == (f"{path} is a result of version {version}, and this loadkit reads version 2; {hint}")
 
 
-def test_a_file_of_no_results_says_so(tmp_path: Path) -> None:
-    write_text(tmp_path / "r.json", "[]")
+@pytest.mark.parametrize("content", ['{"version": 2, "results": []}', "[]"])
+def test_a_file_of_no_results_says_so(tmp_path: Path, content: str) -> None:
+    write_text(tmp_path / "r.json", content)
     with pytest.raises(UsageError, match=r"r\.json holds no result$"):
         load(tmp_path / "r.json")
+
+
+# -- version 1
+
+VERSION_1 = Path(__file__).with_name("version_1")
+"""A result and a baseline of two runs of a test, as loadkit stored them then."""
+
+
+def test_a_result_of_version_1_is_read(tmp_path: Path) -> None:
+    old = json.loads((VERSION_1 / "result.json").read_text())
+    [read] = load(VERSION_1 / "result.json")
+    assert (read.requests, read.duration, read.started_at) == (20, old["duration"], old["started_at"])
+    assert (read.identity.name, len(read.identity.plan)) == ("quick", 16)
+    assert [(span.start, span.length) for span in read.spans] == [(read.started_at, read.duration)]
+    assert [one.measured for one in read.intervals] == [read.duration]
+    write_text(tmp_path / "new.json", dump([read]))
+    assert load(tmp_path / "new.json") == [read]
+
+
+def test_several_of_version_1_are_read_and_those_of_one_load_are_known_again(tmp_path: Path) -> None:
+    old = json.loads((VERSION_1 / "result.json").read_text())
+    elsewhere = old | {"outcome": "not_applied", "scenario": old["scenario"] | {"base_url": "http://h/"}}
+    other = old | {"scenario": old["scenario"] | {"threads": 3}}
+    (tmp_path / "r.json").write_text(json.dumps([old, elsewhere, other]))
+    one, two, three = load(tmp_path / "r.json")
+    assert one.identity == two.identity != three.identity
+    assert [result.outcome for result in (one, two, three)] == ["passed", "not-applied", "passed"]
+
+
+def test_a_baseline_of_version_1_is_read() -> None:
+    found = load(VERSION_1 / "baseline.json")
+    old = json.loads((VERSION_1 / "baseline.json").read_text())["tests"]["test_shop.py::test_quick"]
+    assert [one.identity.name for one in found] == ["test_shop.py::test_quick", "test_shop.py::test_quick #2"]
+    for one in found:
+        assert (one.environment.host, one.environment.allowed_cpus, one.environment.memory) == (
+            *(old["machine"][name] for name in ("host", "cpu_count", "memory")),
+        )
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"version": 1}, "Object missing required field `identity` - at `$[0]`"),
+        ([{"version": 1, "scenario": {}, "started_at": "x", "duration": 1, "intervals": 5}], "TypeError: "),
+        ([{"version": 1, "scenario": {}, "started_at": "x", "duration": 1, "thresholds": [5]}], "AttributeError: "),
+        ({"version": 1, "tests": []}, "AttributeError: "),
+        ({"version": 1, "tests": {"a": {"results": [{}]}}}, "KeyError: "),
+        ({"version": 1, "tests": {"a": {"machine": {}, "results": [{}]}}}, "KeyError: "),
+    ],
+)
+def test_what_is_no_result_of_version_1_is_said_in_one_line(tmp_path: Path, content: Any, reason: str) -> None:
+    (tmp_path / "r.json").write_text(json.dumps(content))
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path / "r.json")
+    assert str(caught.value).startswith(f"{tmp_path / 'r.json'} is not a loadkit result of version 1: {reason}")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_result_that_does_not_add_up_says_where(tmp_path: Path) -> None:

@@ -398,7 +398,7 @@ UNMEASURED = Verdict(threshold="hold: p99 < 250ms", passed=False, value=None, sh
         ("interrupted", [MISSED, MET], "INTERRUPTED after 30 s, 1 of 2 thresholds missed so far"),
         ("interrupted", [UNMEASURED, MET], "INTERRUPTED after 30 s"),
         ("server-lost", [MET], "SERVER LOST: the server that loadkit started ended"),
-        ("not_applied", [MET], "NOT APPLIED: the load asked for was not put on the target"),
+        ("not-applied", [MET], "NOT APPLIED: the load asked for was not put on the target"),
     ],
 )
 def test_the_outcome_is_a_line(outcome: str, thresholds: list[Verdict], line: str) -> None:

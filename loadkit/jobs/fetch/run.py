@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import platform
 import threading
 import time
 from collections import deque
@@ -13,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import loadkit
 from loadkit.drive.interpreter import eased
 from loadkit.drive.limits import make_room
 from loadkit.drive.machine import peak_memory
+from loadkit.jobs.environment import environment
 from loadkit.jobs.fetch.auto import MOST, Auto
 from loadkit.jobs.fetch.folder import Shelf, sweep
 from loadkit.jobs.fetch.lines import Appended
@@ -31,8 +29,9 @@ from loadkit.jobs.fetch.schedule import Schedule
 from loadkit.jobs.fetch.seen import digest_of
 from loadkit.jobs.fetch.work import Desk, Tally, Worker
 from loadkit.judge.caveats import caveats, soundness
+from loadkit.judge.identity import digest, plain
 from loadkit.judge.load import Load
-from loadkit.judge.result import Environment, Outcome, Result, ScenarioInfo
+from loadkit.judge.result import Environment, Identity, Outcome, Result, RunSpan, ScenarioInfo
 from loadkit.judge.summary import intervals, rows
 from loadkit.judge.verdict import verdicts
 from loadkit.measure.clock import SystemClock
@@ -52,6 +51,21 @@ OPEN_EACH: Final = EACH + 8
 """Files a thread may have open: connections, folders, a body."""
 OF_A_LOAD: Final = frozenset({"nothing-sent", "pickup"})
 """Caveats that say how well a load was applied; a fetch is done when everything is there, however hard that was."""
+COMPARABLE: Final = (
+    "threads",
+    "method",
+    "user_agent",
+    "timeout",
+    "retries",
+    "max_wait",
+    "rate",
+    "per_host",
+    "max_size",
+    "redirects",
+    "raw",
+    "insecure",
+)
+"""Fields of a plan that make the figures of two fetches comparable; where bodies go, and what was there, do not."""
 COLLECT_EACH: Final = 20_000
 """A URL leaves no cycles behind, and the collector looked for them 40 times in 1,000: 5 % of all CPU."""
 STACK: Final = 512 * 1024
@@ -464,26 +478,29 @@ class Fetching:
             first.unsent += max(0, self.left - self._recording.total().cut)
         total, endpoints = rows(self._recording, duration=duration, started=self._began)
         info = self._info([row.name for row in endpoints])
-        environment = self._environment(total.response_time.count)
+        machine = self._environment(total.response_time.count)
         found = caveats(
             Load(total=total, scenario=info, duration=duration),
-            environment,
+            machine,
             endpoints=endpoints,
             public=list(self._network.public),
             steps=self._clock.steps,
         )
         doubts = [caveat for caveat in found if caveat.code not in OF_A_LOAD]
+        started = self._started.isoformat(timespec="milliseconds")
         return Result(
+            identity=Identity(name=info.name, plan=digest([plain(getattr(self.plan, name)) for name in COMPARABLE])),
             scenario=info,
-            environment=environment,
-            started_at=self._started.isoformat(timespec="milliseconds"),
+            environment=machine,
+            started_at=started,
+            spans=[RunSpan(start=started, length=duration)],
             duration=duration,
             outcome=self._outcome(),
             total=total,
             endpoints=endpoints,
             thresholds=verdicts([], total, endpoints) if total.requests else [],
             caveats=doubts,
-            intervals=intervals(self._recording.series),
+            intervals=intervals(self._recording.series, duration=duration),
             verdict=soundness(doubts),
         )
 
@@ -528,17 +545,7 @@ class Fetching:
         unstamped = sum(worker.connections.unstamped for worker in self._workers)
         source = self._network.wire.clock_source
         clock = "own" if source == "own" or (unstamped and unstamped >= replies) else "mixed" if unstamped else "kernel"
-        return Environment(
-            loadkit=loadkit.__version__,
-            python=f"{platform.python_implementation()} {platform.python_version()}",
-            system=f"{platform.system()} {platform.release()}",
-            machine=platform.machine(),
-            cpu_count=os.cpu_count() or 1,
-            transport="sockets",
-            clock=clock,
-            cpu_seconds=self._cpu,
-            peak_memory=peak_memory(),
-        )
+        return environment(transport="sockets", clock=clock, cpu_seconds=self._cpu, peak_memory=peak_memory())
 
 
 def _most_threads() -> int:

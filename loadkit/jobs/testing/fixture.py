@@ -105,7 +105,7 @@ def missed(result: Result) -> str:
     """A run that did not pass, in a line, and a line for each threshold that was missed."""
     found = [verdict for verdict in result.thresholds if not verdict.passed]
     lines = [f"{verdict.threshold}: {verdict.shown}" for verdict in found]
-    how = {"not_applied": "the load asked for was not applied", "interrupted": "interrupted"}
+    how = {"not-applied": "the load asked for was not applied", "interrupted": "interrupted"}
     asked = [verdict for verdict in result.thresholds if not verdict.implied]
     own = sum(not verdict.passed for verdict in asked)
     head = how.get(result.outcome) or (f"{own} of {len(asked)} thresholds missed" if own else "not all went well")

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from loadkit.jobs.testing.baseline import Machine
 from loadkit.jobs.testing.fixture import TargetDown
 from loadkit.jobs.testing.runs import packed
 from loadkit.jobs.testing.session import RUNS, LoadSession
@@ -71,7 +70,7 @@ def _lines(session: LoadSession) -> Iterator[str]:
             yield f"\n{little_report(run.result, width=paper.width, ascii=paper.ascii)}"
     if session.baseline:
         yield f"\nbeside the baseline {session.compare}:"
-        yield from comparison(paper, runs, session.baseline, Machine.here())
+        yield from comparison(paper, runs, session.baseline)
     if session.html and not session.faults:
         yield f"\none page of all: {paper.foreign(str(session.html))}"
     if session.save and not session.faults:

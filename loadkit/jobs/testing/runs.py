@@ -29,6 +29,11 @@ class Run:
         return self.test if self.number == 1 else f"{self.test} #{self.number}"
 
 
+def test_of(title: str) -> str:
+    """The test that a title is of."""
+    return re.sub(r" #[0-9]+$", "", title)
+
+
 def properties(run: Run) -> Iterator[tuple[str, str | int | float]]:
     """What `record_property` and JUnit XML get: names like `load.p99`, the second run's like `load.2.p99`; seconds."""
     result, times = run.result, run.result.response_time

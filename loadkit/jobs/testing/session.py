@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from loadkit.jobs.testing.baseline import Baseline, Machine, baseline_file, read_baseline, saved
+from loadkit.jobs.testing.baseline import Baseline, baseline_file, read_baseline, saved
 from loadkit.jobs.testing.runs import Run, file_name, packed, properties, unpacked
 from loadkit.judge.caveats import doubted
 from loadkit.judge.result import Caveat, Result
@@ -92,6 +94,8 @@ class LoadSession:
         result = doubted(result, self._doubts())
         runs = item.stash.setdefault(RUNS, [])
         run = Run(test=_node_id(item), number=len(runs) + 1, result=result)
+        result = msgspec.structs.replace(result, identity=msgspec.structs.replace(result.identity, name=run.title))
+        run = dataclasses.replace(run, result=result)
         runs.append(run)
         item.user_properties.extend(properties(run))
         self.untold.append(run)
@@ -155,7 +159,7 @@ class LoadSession:
         except UsageError as error:
             self.faults.append(f"{error}; nothing was saved")
             return
-        self._write(file, lambda: saved(before, whole, Machine.here()))
+        self._write(file, lambda: saved(before, whole))
 
     def _write(self, path: Path, text: Callable[[], str]) -> None:
         """A fault is told at the end, and costs nothing that was measured."""

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from loadkit.jobs.testing.baseline import Baseline, Machine
+from loadkit.jobs.testing.baseline import Baseline, difference
 from loadkit.jobs.testing.runs import Run
 from loadkit.judge.result import Outcome, Result, Row, Times
 from loadkit.plan.units import show_rate, show_seconds, three_digits
@@ -19,7 +19,7 @@ from loadkit.report.text import text_report
 _PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9}
 _NAME: Final = 48
 _SPARE: Final = {"p90": 3, "p95": 5, "p99.9": 2}
-_WORDS: Final[dict[Outcome, str]] = {"interrupted": "interrupted", "not_applied": "not applied"}
+_WORDS: Final[dict[Outcome, str]] = {"interrupted": "interrupted", "not-applied": "not applied"}
 
 
 def overview(paper: Paper, runs: Sequence[Run]) -> list[str]:
@@ -150,16 +150,15 @@ def _sure(name: str, times: Times, percent: float) -> str:
     return f"{name}: {show_time(value)} ({between})"
 
 
-def comparison(paper: Paper, runs: Sequence[Run], baseline: Baseline, machine: Machine) -> list[str]:
+def comparison(paper: Paper, runs: Sequence[Run], baseline: Baseline) -> list[str]:
     """Each run beside the one of the baseline: then, now, and the change. It decides nothing."""
     names: list[str] = []
     cells: list[tuple[str, str, str]] = []
     for run in runs:
-        test = baseline.tests.get(run.test)
-        if test and run.number <= len(test.results):
+        if then := baseline.get(run.title):
             names.append(paper.foreign(run.title))
             cells.append(("", "", ""))
-            for name, change in _changes(test.results[run.number - 1], run.result).items():
+            for name, change in _changes(then, run.result).items():
                 names.append(f"  {name}")
                 cells.append(change)
     columns = [
@@ -170,13 +169,13 @@ def comparison(paper: Paper, runs: Sequence[Run], baseline: Baseline, machine: M
     if missing:
         lines += paper.wrap(paper.foreign(f"not in the baseline: {', '.join(missing)}"), first="  ", margin="  ")
     differences = {
-        difference
+        found
         for run in runs
-        if (test := baseline.tests.get(run.test)) and (difference := machine.difference(test.machine))
+        if (then := baseline.get(run.title)) and (found := difference(run.result.environment, then.environment))
     }
-    for difference in sorted(differences):
+    for one in sorted(differences):
         lines += paper.wrap(
-            paper.foreign(f"measured on another machine, so hardly comparable: {difference}"),
+            paper.foreign(f"measured on another machine, so hardly comparable: {one}"),
             first="  ! ",
             margin="    ",
         )

@@ -46,7 +46,7 @@ def test_a_list_is_fetched_and_reported(site: Site, tmp_path: Path):
     assert "30 of 30 done" in done.stderr
     assert sorted(contents(into).values()) == sorted(body_of(f"/posts/{number}") for number in range(1, 31))
     assert loadkit("report", str(output)).returncode == 0
-    assert json.loads(output.read_text())["total"]["requests"] == 30
+    assert json.loads(output.read_text())["results"][0]["total"]["requests"] == 30
 
 
 def test_what_failed_is_named_with_the_command_that_does_the_rest(site: Site, tmp_path: Path):
