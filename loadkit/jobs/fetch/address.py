@@ -14,6 +14,8 @@ from loadkit.wire.hosts import ascii_host
 
 PORTS: Final = {"http": 80, "https": 443}
 LONGEST: Final = 1_000_000
+LONGEST_HOST: Final = 1_000
+"""Characters; more than any name has, and few enough for its encoding, which is slow."""
 
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:(?P<user>[^/?#\\]*)@)?"
@@ -27,6 +29,7 @@ _PLAIN = re.compile(
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"(?=.{1,253}\.?$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_-]{1,63})*\.?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSAFE = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]|%(?![0-9A-Fa-f]{2})")
 
 
@@ -61,6 +64,13 @@ def address(text: str) -> Address:
     """
     if len(text) > LONGEST:
         raise NotAUrl(f"a URL of {len(text):,} characters; up to {LONGEST:,} are read")
+    try:
+        return _address(text)
+    except UnicodeEncodeError as error:
+        raise NotAUrl(f"a URL with {quoted(error.object[error.start])} in it, which is no character") from None
+
+
+def _address(text: str) -> Address:
     if plain := _PLAIN.fullmatch(text):
         scheme, name, port, target = plain.groups()
         origin, host, site = _origin(scheme, name, port)
@@ -69,7 +79,7 @@ def address(text: str) -> Address:
         raise NotAUrl("a URL with a control character in it; percent-encode it")
     found = _URL.fullmatch(text)
     if not found:
-        raise NotAUrl(f"{shown(text)!r} is no URL; write it like 'http://127.0.0.1:8000/posts/1'")
+        raise NotAUrl(f"{quoted(text)} is no URL; write it like 'http://127.0.0.1:8000/posts/1'")
     origin, host, site = _origin(found["scheme"], found["host"], found["port"])
     target = _quoted((found["path"] or "/") + (found["query"] or ""))
     user, credentials = _credentials(found["user"])
@@ -89,41 +99,61 @@ def redirected(here: Address, location: bytes) -> Address:
 
 
 def shown(text: str) -> str:
-    """A URL, or what should have been one, as it may be written anywhere: short and without secrets."""
-    cut = text if len(text) <= 300 else f"{text[:200]}…{text[-60:]}"
-    return str(masked(cut)) if "@" in cut or "?" in cut else cut
+    """A URL, or what should have been one, as it may be written anywhere: short, without secrets, in UTF-8."""
+    hidden = str(masked(text)) if "@" in text or "?" in text else text
+    cut = hidden if len(hidden) <= 300 else f"{hidden[:200]}…{hidden[-60:]}"
+    return cut if cut.isascii() else _SURROGATE.sub(_as_escape, cut)
+
+
+def quoted(text: str) -> str:
+    """The same in quotes, for a message."""
+    return _SURROGATE.sub(_as_escape, f"{shown(text)!r}").replace("\\\\", "\\")
+
+
+def _as_escape(found: re.Match[str]) -> str:
+    """What is no character: a byte that is not UTF-8 as `\\xff`, half of a pair as `\\ud800`."""
+    number = ord(found[0])
+    return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"
 
 
 @lru_cache(maxsize=4096)
 def _origin(scheme: str, name: str, port: str | None) -> tuple[Origin, str, str]:
     scheme = scheme.lower()
     if scheme not in PORTS:
-        raise NotAUrl(f"the scheme {scheme!r} is not fetched; http and https are")
+        raise NotAUrl(f"the scheme {quoted(scheme)} is not fetched; http and https are")
     host = _host(name)
-    number = int(port) if port else PORTS[scheme]
-    if not 0 < number < 65536:
-        raise NotAUrl(f"port {number} is not between 1 and 65535")
+    number = _port(port) if port else PORTS[scheme]
     bare = f"[{host}]" if ":" in host else host
     shown_host = bare if number == PORTS[scheme] else f"{bare}:{number}"
     return Origin(scheme, host, number), shown_host, f"{scheme}://{shown_host}"
 
 
+def _port(text: str) -> int:
+    digits = text.lstrip("0") or "0"
+    number = int(digits[:6])
+    if not 0 < number < 65536:
+        raise NotAUrl(f"port {digits[:20]}{'…' * (len(digits) > 20)} is not between 1 and 65535")
+    return number
+
+
 def _host(name: str) -> str:
+    if len(name) > LONGEST_HOST:
+        raise NotAUrl(f"{quoted(name)} is no host name")
     if name.startswith("["):
         import ipaddress
 
         try:
             return str(ipaddress.IPv6Address(name[1:-1]))
         except ValueError:
-            raise NotAUrl(f"{name!r} is no IPv6 address") from None
+            raise NotAUrl(f"{quoted(name)} is no IPv6 address") from None
     host = name.lower()
     if not host.isascii():
         try:
             host = ascii_host(host)
         except ValueError:
-            raise NotAUrl(f"{name!r} is no host name") from None
+            raise NotAUrl(f"{quoted(name)} is no host name") from None
     if not _HOST.fullmatch(host):
-        raise NotAUrl(f"{name[:80]!r} is no host name" if name else "a URL without a host")
+        raise NotAUrl(f"{quoted(name)} is no host name" if name else "a URL without a host")
     return host
 
 
@@ -137,5 +167,5 @@ def _credentials(user: str | None) -> tuple[str, str]:
     if not user:
         return "", ""
     name, _, password = user.partition(":")
-    plain = f"{unquote(name)}:{unquote(password)}".encode()
+    plain = f"{unquote(name)}:{unquote(password)}".encode("utf-8", "surrogateescape")
     return name, f"Basic {b64encode(plain).decode()}"

@@ -106,7 +106,7 @@ class Reader:
         if key in self._before.refused:
             return
         line = Line(
-            url=shown(text), position=intake.read, error=f"{where}: {reason}", kind="refused", key=f"{key:016x}"
+            url=shown(text), position=intake.read, error=f"{shown(where)}: {reason}", kind="refused", key=f"{key:016x}"
         )
         try:
             self._manifest.append(line)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Final, TypeAlias
+from typing import IO, Any, Final, Self, TypeAlias
 
 import msgspec
 
-from loadkit.jobs.fetch.address import shown
+from loadkit.jobs.fetch.address import quoted, shown
 from loadkit.plan.errors import UsageError
 
 LONGEST_LINE: Final = 4_000_000
 COUNTED: Final = 1_000_000_000
 """Bytes of a file whose lines are counted beforehand: half a second."""
+MOST_COLUMNS: Final = 20
+"""Columns that are named in a message."""
 STDIN: Final = "-"
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _BY_SUFFIX: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -189,27 +193,56 @@ def _jsonl(file: IO[bytes], name: str, column: str) -> Iterator[Entry]:
 
 
 def _csv(file: IO[bytes], name: str, column: str, delimiter: str) -> Iterator[Entry]:
-    import csv
-    import io
-
     csv.field_size_limit(LONGEST_LINE)
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    lines = _CsvLines(text)
     try:
-        rows = csv.DictReader(text, delimiter=delimiter)
-        if column not in (rows.fieldnames or ()):
-            columns = ", ".join(map(repr, rows.fieldnames or ())) or "none"
-            raise UsageError(f"{name} has no column {column!r}; it has {columns}: name one with --column")
+        rows = csv.DictReader(lines, delimiter=delimiter)
+        _check_columns(rows, name, column)
         while True:
             try:
                 row = next(rows)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield Refused(f"{name}:{rows.line_num}", "", f"not a row of CSV: {error}")
+                yield Refused(f"{name}:{lines.number}", "", f"not a row of CSV: {error}")
                 continue
-            yield _row(f"{name}:{rows.line_num}", {key: value for key, value in row.items() if key and value}, column)
+            yield _row(f"{name}:{lines.number}", {key: value for key, value in row.items() if key and value}, column)
     finally:
         text.detach()
+
+
+def _check_columns(rows: csv.DictReader[str], name: str, column: str) -> None:
+    try:
+        found = rows.fieldnames or ()
+    except csv.Error as error:
+        raise UsageError(f"cannot read the columns of {name}: {error}") from None
+    if column not in found:
+        columns = ", ".join(map(quoted, found[:MOST_COLUMNS])) or "none"
+        more = f" and {len(found) - MOST_COLUMNS:,} more" if len(found) > MOST_COLUMNS else ""
+        raise UsageError(f"{name} has no column {column!r}; it has {columns}{more}: name one with --column")
+
+
+class _CsvLines:
+    """The lines of a file, for a reader of CSV, which asks on after one that raised `csv.Error`: it is too long."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self.number = 0
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(LONGEST_LINE)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        if len(line) == LONGEST_LINE and not line.endswith(("\n", "\r")):
+            while (rest := self._text.readline(LONGEST_LINE)) and not rest.endswith(("\n", "\r")):
+                pass
+            raise csv.Error(f"a line of more than {LONGEST_LINE:,} characters")
+        return line
 
 
 def _row(where: str, row: Mapping[str, Any], column: str) -> Entry:
@@ -218,7 +251,9 @@ def _row(where: str, row: Mapping[str, Any], column: str) -> Entry:
         return Refused(where, "", f"no {column!r} in it")
     try:
         return Wanted(where, url.strip(), row.get("method") or None, _headers(row.get("headers")), *_body(row))
-    except ValueError as error:
+    except RecursionError:
+        return Refused(where, url, "nested too deep")
+    except (ValueError, TypeError) as error:
         return Refused(where, url, str(error))
 
 
@@ -229,7 +264,7 @@ def _headers(given: object) -> dict[str, str] | None:
     if isinstance(given, str):
         try:
             found = json.loads(given)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
     if isinstance(found, Mapping):
         return {str(name): str(value) for name, value in found.items()}

@@ -111,7 +111,7 @@ def site() -> Iterator[Site]:
 
 def manifest(folder: Path) -> list[dict[str, Any]]:
     """Its lines."""
-    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_bytes().splitlines()]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
