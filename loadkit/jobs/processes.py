@@ -45,6 +45,38 @@ def tree(roots: Iterable[int]) -> list[int]:
     return list(found)
 
 
+def alive() -> list[int]:
+    """The processes of this machine that /proc shows."""
+    return [int(entry.name) for entry in PROC.glob("[0-9]*")]
+
+
+def members(session: int) -> list[int]:
+    """The processes of a session that have not ended: whoever leads it is its namesake and may have."""
+    return [pid for pid in alive() if (fields := _stat(pid)) and int(fields[3]) == session and fields[0] not in "ZX"]
+
+
+def began(pid: int) -> int | None:
+    """When a process began, in ticks of the system's clock since it came up; None where that is not told."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else None
+
+
+def name_of(pid: int) -> str:
+    """What a process is called; nothing where that is not told."""
+    try:
+        return (PROC / str(pid) / "comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc(5) from the third on, the state; the name before them, in brackets, may hold anything."""
+    try:
+        return (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
 def _children(pid: int) -> Iterator[int]:
     for file in (PROC / str(pid) / "task").glob("*/children"):
         try:
@@ -54,13 +86,14 @@ def _children(pid: int) -> Iterator[int]:
 
 
 def _of(pid: int) -> Used | None:
+    fields = _stat(pid)
     try:
-        stat = (PROC / str(pid) / "stat").read_text()
         status = (PROC / str(pid) / "status").read_text()
     except OSError:
         return None
-    # proc(5): the name, in brackets, may hold anything; utime, stime, cutime and cstime are fields 14 to 17
-    fields = stat.rpartition(")")[2].split()
+    if not fields:
+        return None
+    # utime, stime, cutime and cstime are fields 14 to 17 of proc(5)
     own, waited_for = (sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") for ticks in (fields[11:13], fields[13:15]))
     resident = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
     return Used(

@@ -7,6 +7,7 @@ import ipaddress
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 
@@ -17,8 +18,9 @@ from loadkit.drive.threads import Driven, drive
 from loadkit.jobs.environment import environment
 from loadkit.jobs.hosts import is_here
 from loadkit.jobs.interrupts import Interrupts
-from loadkit.jobs.server import running
-from loadkit.jobs.serving import started_pids
+from loadkit.jobs.listening import is_held_here
+from loadkit.jobs.server import Place, ServerProcess, check_free, running
+from loadkit.jobs.serving import started_servers
 from loadkit.jobs.watched import Watched
 from loadkit.judge.bound import bound
 from loadkit.judge.caveats import caveats, soundness
@@ -32,6 +34,7 @@ from loadkit.plan.endpoint import Endpoint, bare
 from loadkit.plan.errors import UsageError
 from loadkit.plan.pause import Thought, told
 from loadkit.plan.scenario import Scenario
+from loadkit.plan.shown import masked
 from loadkit.plan.units import SECOND
 from loadkit.plan.workload import Open, workload
 from loadkit.wire.base import Clock, Origin, Request, Wire
@@ -78,22 +81,40 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
         for origin in origins:
             _check_trust(wire, origin)
         faults: list[str] = []
-        pids = started_pids([(origin.host, origin.port) for origin in origins])
-        watched = Watched(pids if own is None else [own], clock.now, watch)
+        servers = started_servers([(origin.host, origin.port) for origin in origins])
+        watched = Watched([*servers, *([own] if own else [])], clock.now, watch)
+        is_this_process = any(is_held_here(_place(origin).listeners()) for origin in origins)
         with shared_by(scenario, faults) as shared:
             started, began = datetime.now(UTC).isoformat(timespec="milliseconds"), clock.now()
             watched.note()
+
+            def ends() -> int:
+                return max(asked(), watched.is_lost())
+
             if orders:
                 told = with_shared(orders, shared)
-                driven = drive_processes(scenario, told, clock, watch=watched.watch, interrupts=asked)
+                driven = drive_processes(scenario, told, clock, watch=watched.watch, interrupts=ends)
             else:
-                driven = drive(scenario, requests, wire, clock, watch=watched.watch, interrupts=asked, shared=shared)
+                driven = drive(scenario, requests, wire, clock, watch=watched.watch, interrupts=ends, shared=shared)
             watched.note()
-    server = watched.between(driven.measured_from, driven.stopped_at)
-    measured_at = later(started, max(0, driven.measured_from - began) / SECOND)
-    return _result(
-        scenario, list(origins), wire, driven, clock, (started, measured_at), server, (*driven.faults, *faults)
-    )
+            watched.is_lost()
+            server = _Target(
+                use=watched.between(driven.measured_from, driven.stopped_at),
+                loss=watched.loss(driven.measured_from),
+                is_this_process=is_this_process,
+            )
+    instants = started, later(started, max(0, driven.measured_from - began) / SECOND)
+    return _result(scenario, list(origins), wire, driven, clock, instants, server, (*driven.faults, *faults))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """What is known of the server that was loaded, beside its replies."""
+
+    use: Server | None
+    loss: str
+    """How it ended during the run or before, if it did and loadkit had started it."""
+    is_this_process: bool
 
 
 def once(scenario: Scenario) -> Scenario:
@@ -168,20 +189,32 @@ def open_wire(scenario: Scenario, clock: Clock) -> Wire:
     return SocketWire(clock, scenario)
 
 
-def _server(scenario: Scenario, wire: Wire) -> AbstractContextManager[int | None]:
+def _server(scenario: Scenario, wire: Wire) -> AbstractContextManager[ServerProcess | None]:
     if scenario.server is None:
         return nullcontext()
     probe = encode(Endpoint("GET", scenario.ready, timeout=1), scenario)
     wire.resolve(probe.origin)
+    place = _place(probe.origin)
+    check_free(place)
     within = cast(float, scenario.ready_timeout)
-    return running(scenario.server, answers=lambda: _answers(wire, probe), within=within)
+    return running(scenario.server, trouble=lambda: _trouble(wire, probe, place), within=within, place=place)
 
 
-def _answers(wire: Wire, probe: Request) -> bool:
+def _place(origin: Origin) -> Place:
+    is_local = bool(origin.unix) or is_here(origin.host)
+    return Place(host=origin.host, port=origin.port, unix=origin.unix, is_here=is_local)
+
+
+def _trouble(wire: Wire, probe: Request, place: Place) -> str:
+    """Why the server does not count as up; nothing where it is."""
     connection = wire.connect(probe.origin)
-    status, *_ = connection.sender(probe)()
+    status, *_, note = connection.sender(probe)()
     connection.close()
-    return 200 <= status < 500
+    if 200 <= status < 500:
+        return ""
+    if status:
+        return f"the last answer of {place} to {masked(probe.url)} was {status}"
+    return note.failure.message if note and note.failure else f"no reply from {place}"
 
 
 def _check_trust(wire: Wire, origin: Origin) -> None:
@@ -250,7 +283,7 @@ def _result(
     driven: Driven,
     clock: SystemClock,
     instants: tuple[str, str],
-    server: Server | None,
+    server: _Target,
     faults: tuple[str, ...],
 ) -> Result:
     started, measured_at = instants
@@ -272,6 +305,7 @@ def _result(
         threads=driven.threads,
         was_short=driven.was_short,
         is_kernel_timed=machine.clock != "own",
+        has_target_inside=server.is_this_process,
     )
     doubts = caveats(
         load,
@@ -287,6 +321,7 @@ def _result(
         is_fault=driven.is_fault,
         unstamped=driven.unstamped,
         same_host=any(origin.unix or is_here(origin.host) for origin in origins),
+        server_lost=server.loss,
         lost=driven.lost,
         silent=driven.silent,
         public=[origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
@@ -309,6 +344,7 @@ def _result(
             interrupted=driven.interrupted,
             is_open=scenario.is_open,
             is_fault=driven.is_fault or bool(driven.lost),
+            is_server_lost=bool(server.loss),
             verdict=verdict,
         ),
         total=total,
@@ -321,7 +357,7 @@ def _result(
         verdict=verdict,
         bound_by=finding.by,
         bound=finding.sentence,
-        server=server,
+        server=server.use,
     )
 
 

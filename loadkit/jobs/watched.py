@@ -1,4 +1,4 @@
-"""The server under test, watched while it is under load: its CPU and memory a few times a second."""
+"""The server under test, watched while it is under load: its CPU and memory a few times a second, and that it lives."""
 
 from __future__ import annotations
 
@@ -7,19 +7,41 @@ from typing import TYPE_CHECKING
 
 from loadkit.jobs.processes import Used, used
 from loadkit.judge.result import Server
+from loadkit.plan.units import SECOND, show_seconds
 
 if TYPE_CHECKING:
     from loadkit.drive.progress import Snapshot, Watcher
+    from loadkit.jobs.server import ServerProcess
 
 
 class Watched:
-    """What processes used, noted with the time; a run's watcher that hands on to another one."""
+    """What servers that loadkit started used, noted with the time; a run's watcher that hands on to another one."""
 
-    def __init__(self, pids: Sequence[int], now: Callable[[], int], watch: Watcher | None) -> None:
-        self._pids = pids
+    def __init__(self, servers: Sequence[ServerProcess], now: Callable[[], int], watch: Watcher | None) -> None:
+        self._servers = servers
+        self._pids = [server.pid for server in servers]
         self._now = now
         self._watch = watch
         self._noted: list[tuple[int, Used]] = []
+        self._lost: tuple[ServerProcess, int] | None = None
+        self._was_lost_before = self.is_lost()
+
+    def is_lost(self) -> bool:
+        """True once one of the servers has ended: then there is nothing left to measure."""
+        if self._lost is None and (gone := next((one for one in self._servers if one.has_ended()), None)):
+            self._lost = gone, self._now()
+        return self._lost is not None
+
+    def loss(self, started: int) -> str:
+        """How a server ended, and when, counted from the start of what was measured; nothing while all live."""
+        if self._lost is None:
+            return ""
+        server, at = self._lost
+        if self._was_lost_before:
+            return server.ending("before the run")
+        return server.ending(
+            f"at {show_seconds((at - started) / SECOND)}" if at > started else "before measuring began"
+        )
 
     @property
     def watch(self) -> Watcher | None:

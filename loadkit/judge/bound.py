@@ -70,6 +70,8 @@ def bound(load: Load, intervals: Sequence[Interval] = ()) -> Finding:
     total = load.total
     if not load.is_long_enough or not total.response_time.count or total.error_rate > BAD:
         return NOTHING
+    if load.shares_interpreter:
+        return Finding(None, "Server and generator are one process, so nothing tells which of them bound the run.")
     return _of_open(load, intervals) if load.is_open else _of_closed(load, intervals)
 
 

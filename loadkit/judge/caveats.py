@@ -8,6 +8,7 @@ import msgspec
 
 from loadkit.judge.figure_caveats import OF_FIGURES, of_figures
 from loadkit.judge.generator_caveats import of_generator, of_surroundings
+from loadkit.judge.load import percent
 from loadkit.judge.machine_caveats import of_machine
 from loadkit.judge.result import Caveat, Level, Soundness
 from loadkit.plan.label import MAX_LABELS, OTHER
@@ -42,6 +43,7 @@ def caveats(
     faults: Sequence[str] = (),
     is_fault: bool = False,
     unstamped: int = 0,
+    server_lost: str = "",
     lost: Sequence[str] = (),
     silent: Sequence[str] = (),
     public: Sequence[str] = (),
@@ -53,10 +55,12 @@ def caveats(
     total, scenario = load.total, load.scenario
     return ranked(
         [
+            *_made((("server-lost", loss) for loss in [server_lost] if loss), "grave"),
             *_made(_unreachable(unreachable)),
             *_made(_halted(halted), "grave" if is_fault else "note"),
             *_made(_lost(lost), "grave"),
             *_made(_silent(silent)),
+            *_made(_same_process(load)),
             *of_generator(load, phases),
             *_made(_stuck(stuck)),
             *_made((("teardown", fault) for fault in dict.fromkeys(faults)), "note"),
@@ -106,6 +110,18 @@ def _unreachable(unreachable: bool) -> Iterator[tuple[str, str]]:
 def _halted(reason: str) -> Iterator[tuple[str, str]]:
     if reason:
         yield "halted", f"the run ended before its time: {reason}"
+
+
+def _same_process(load: Load) -> Iterator[tuple[str, str]]:
+    if not load.has_target_inside:
+        return
+    if load.processes > 1:
+        shared = "by the process that directs the workers and merges what they count, so each slows the other down"
+    else:
+        share = f" (together they used {percent(load.use.cpu_share)} of it)" if load.use.seconds else ""
+        shared = f"by loadkit's own process, so both share one interpreter{share} and every figure is of both"
+    advice = "Serve it in a process of its own: the setting load_server, or loadkit.serving(…)"
+    yield "same-process", f"the target is served {shared}. {advice}"
 
 
 def _lost(lost: Sequence[str]) -> Iterator[tuple[str, str]]:

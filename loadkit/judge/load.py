@@ -49,6 +49,8 @@ class Load:
     """An open workload had all the threads it may have, and needed more."""
     is_kernel_timed: bool = True
     """Arrivals are the kernel's: then a service time has no wait for the interpreter in it."""
+    has_target_inside: bool = False
+    """The target is served by this process."""
 
     @property
     def is_open(self) -> bool:
@@ -59,6 +61,11 @@ class Load:
     def processes(self) -> int:
         """How many there were; of those asked for with `auto` the run has said how many."""
         return self.scenario.processes if isinstance(self.scenario.processes, int) else 1
+
+    @property
+    def shares_interpreter(self) -> bool:
+        """What loadkit used, and where its threads were, is the server's, too."""
+        return self.has_target_inside and self.processes == 1
 
     @property
     def more_processes(self) -> str:
@@ -118,7 +125,7 @@ class Load:
     @property
     def cpu_share(self) -> float:
         """Of what one interpreter can use; 0 where it is not known or says nothing yet."""
-        return self.use.cpu_share if self.is_long_enough else 0.0
+        return self.use.cpu_share if self.is_long_enough and not self.shares_interpreter else 0.0
 
     @property
     def is_generator_busy(self) -> bool:
@@ -137,7 +144,7 @@ class Load:
 
         None with journeys, whose own code and other clients have a part of it, too.
         """
-        if not self.in_flight or not self.is_kernel_timed or self.scenario.journeys:
+        if not self.in_flight or not self.is_kernel_timed or self.scenario.journeys or self.shares_interpreter:
             return None
         return min(1.0, self.at_server / self.in_flight)
 

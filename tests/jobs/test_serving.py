@@ -192,7 +192,9 @@ class Broken(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("", int(sys.argv[1])), Broken).serve_forever()
 """
     with (
-        pytest.raises(UsageError, match="did not answer within 1 s"),
+        pytest.raises(
+            UsageError, match=r"was not ready within 1 s: the last answer of 127.0.0.1:\d+ to / was 500; its output:"
+        ),
         serving([sys.executable, "-c", program, "{port}"], within="1s"),
     ):
         pass

@@ -17,26 +17,28 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
-from loadkit.jobs.server import running
+from loadkit.jobs.server import Place, ServerProcess, running
 from loadkit.jobs.serving.reference import reference
 from loadkit.plan.endpoint import target
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import Duration, seconds
 
-__all__ = ["App", "serving", "started_pids"]
+__all__ = ["App", "serving", "started_servers"]
 
 App: TypeAlias = str | Sequence[str] | Callable[..., Any]
 """A command, `"package.module:app"` or `"file.py:app"`, or the ASGI or WSGI application itself."""
 
 HOST: Final = "127.0.0.1"
+PORT: Final = "{port}"
+_NO_PORT: Final = f", and the command does not say {PORT}, which stands for that port"
 _RIGHT: Final = "like 'shop.app:app', or a command like ['python', 'app.py', '--port', '{port}']"
 
-# the servers that run now, by where they listen: a run that aims at one tells what it used
-_started: dict[tuple[str, int], int] = {}
+# the servers that run now, by where they listen: a run that aims at one tells what it used, and whether it ended
+_started: dict[tuple[str, int], ServerProcess] = {}
 
 
-def started_pids(places: Sequence[tuple[str, int]]) -> list[int]:
-    """The processes that were started here to listen at these hosts and ports."""
+def started_servers(places: Sequence[tuple[str, int]]) -> list[ServerProcess]:
+    """The servers that were started here to listen at these hosts and ports."""
     return list(dict.fromkeys(_started[place] for place in places if place in _started))
 
 
@@ -54,15 +56,15 @@ def serving(app: App, *, ready: str = "/", within: Duration = 30.0) -> Iterator[
         ready: the path that answers, with anything below 500, when it is up.
         within: how long that may take.
 
-    It ends with the block; an application also with this process, however that dies. Raises `UsageError` with the end
+    It ends with the block, and with this process, however that dies. Raises `UsageError` with the end
     of its output when it does not come up.
     """
     path = target(ready, what="ready")
     patience = seconds(within, what="within")
     # an app gets the socket itself, so that nobody can take the port in between; a command can only be told the port
     up = _command(app, path, patience) if _is_command(app) else _application(app, path, patience)  # type: ignore[arg-type]
-    with up as (port, pid):
-        _started[HOST, port] = _started["localhost", port] = pid
+    with up as (port, server):
+        _started[HOST, port] = _started["localhost", port] = server
         try:
             yield f"http://{HOST}:{port}"
         finally:
@@ -78,49 +80,47 @@ def _is_command(app: object) -> bool:
 
 
 @contextlib.contextmanager
-def _command(words: Sequence[str], ready: str, within: float) -> Iterator[tuple[int, int]]:
+def _command(words: Sequence[str], ready: str, within: float) -> Iterator[tuple[int, ServerProcess]]:
+    port = free_port()
+    up = running(
+        [word.replace(PORT, str(port)) for word in words],
+        trouble=lambda: _trouble(port, ready, hint="" if any(PORT in word for word in words) else _NO_PORT),
+        within=within,
+        place=Place(host=HOST, port=port),
+        environment={**os.environ, "PORT": str(port)},
+    )
+    with up as server:
+        yield port, server
+
+
+def free_port() -> int:
+    """A port of this machine on which nobody listens."""
     with socket.create_server((HOST, 0)) as held:
-        port = int(held.getsockname()[1])
-    command = [word.replace("{port}", str(port)) for word in words]
-    environment = {**os.environ, "PORT": str(port)}
-    with running(command, answers=lambda: _answers(port, ready), within=within, environment=environment) as pid:
-        yield port, pid
+        return int(held.getsockname()[1])
 
 
 @contextlib.contextmanager
-def _application(app: str | Callable[..., Any], ready: str, within: float) -> Iterator[tuple[int, int]]:
+def _application(app: str | Callable[..., Any], ready: str, within: float) -> Iterator[tuple[int, ServerProcess]]:
     name = reference(app)
-    with socket.create_server((HOST, 0), backlog=1024) as listener, _lifeline() as line:
+    with socket.create_server((HOST, 0), backlog=1024) as listener:
         port = int(listener.getsockname()[1])
-        inherited = (listener.fileno(), line)
-        command = [sys.executable, "-m", "loadkit.jobs.serving.child", name, *map(str, inherited)]
 
-        def answers() -> bool:
+        def trouble() -> str:
             # the other process has it now; ours would keep the port open when that one dies
             listener.close()
-            return _answers(port, ready)
+            return _trouble(port, ready)
 
         up = running(
-            command,
-            answers=answers,
+            [sys.executable, "-P", "-m", "loadkit.jobs.serving.child", name, str(listener.fileno())],
+            trouble=trouble,
             within=within,
+            place=Place(host=HOST, port=port),
             environment=_environment(),
-            descriptors=inherited,
+            descriptors=(listener.fileno(),),
             called=name,
         )
-        with up as pid:
-            yield port, pid
-
-
-@contextlib.contextmanager
-def _lifeline() -> Iterator[int]:
-    """The end to read of a pipe whose other end nobody but us has: it closes when we die."""
-    line, ours = os.pipe()
-    try:
-        yield line
-    finally:
-        os.close(line)
-        os.close(ours)
+        with up as server:
+            yield port, server
 
 
 def _environment() -> dict[str, str]:
@@ -128,13 +128,17 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path)}  # noqa: PTH109
 
 
-def _answers(port: int, path: str) -> bool:
+def _trouble(port: int, path: str, hint: str = "") -> str:
+    """Why it does not count as up; nothing where it is."""
     from http.client import HTTPConnection, HTTPException
 
     connection = HTTPConnection(HOST, port, timeout=1)
     with contextlib.closing(connection):
         try:
             connection.request("GET", path)
-            return connection.getresponse().status < 500
-        except (OSError, HTTPException):
-            return False
+            status = connection.getresponse().status
+        except ConnectionRefusedError:
+            return f"nothing listens on {HOST}:{port}{hint}"
+        except (OSError, HTTPException) as error:
+            return f"no reply from {HOST}:{port} to {path}: {type(error).__name__} {error}"
+    return "" if status < 500 else f"the last answer of {HOST}:{port} to {path} was {status}"

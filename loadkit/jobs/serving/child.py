@@ -1,35 +1,26 @@
-"""The other process: `python -m loadkit.jobs.serving.child REFERENCE SOCKET LIFELINE` serves an application."""
+"""The other process: `python -m loadkit.jobs.serving.child REFERENCE SOCKET` serves an application."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import inspect
-import os
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 _App = Callable[..., Any]
 
 
 def main() -> None:
-    """Serve until SIGTERM, or until the lifeline says that whoever started us is gone."""
-    name, listener, line = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    # blocks in a read; a daemon, for nothing has to be finished when we end
-    threading.Thread(target=_die_with, args=(line,), daemon=True).start()
+    """Serve until SIGTERM."""
+    name, listener = sys.argv[1], int(sys.argv[2])
     with socket.socket(fileno=listener) as held:
         serve(_application(name), held)
-
-
-def _die_with(line: int) -> NoReturn:
-    os.read(line, 1)
-    os._exit(0)
 
 
 def _application(name: str) -> _App:

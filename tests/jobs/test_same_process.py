@@ -1,0 +1,76 @@
+"""A server in a thread of the process that loads it: the figures are of both, and the result says so."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from loadkit import Endpoint, Scenario, run
+from loadkit.jobs.demo import Demo
+from loadkit.loader import load
+from loadkit.report.text import text_report
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+class Ok(BaseHTTPRequestHandler):
+    """Answers everything with two bytes."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def inside(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a server in a thread of this process."""
+    server = type("Server", (ThreadingHTTPServer,), {"address_family": 10 if ":" in request.param else 2})(
+        (request.param, 0), Ok
+    )
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    host = f"[{request.param}]" if ":" in request.param else request.param
+    yield f"http://{host}:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_target_in_this_process_is_a_doubt_and_its_cpu_is_not_called_the_generator_s(inside: str):
+    result = run(Scenario(base_url=inside, endpoints=[Endpoint("GET", "/")], threads=4, duration="1.2s"))
+
+    levels = {one.code: one.level for one in result.caveats}
+    assert levels.get("same-process") == "doubt"
+    assert result.verdict == "doubtful"
+    assert "generator-busy" not in levels
+    assert result.bound_by is None
+    assert result.bound == "Server and generator are one process, so nothing tells which of them bound the run."
+    assert "loadkit used" not in text_report(result, width=120)
+
+
+def test_so_it_is_where_worker_processes_send(inside: str, tmp_path: Path):
+    (tmp_path / "shop.py").write_text(
+        "from loadkit import Endpoint, Scenario\n"
+        f"shop = Scenario(base_url={inside!r}, endpoints=[Endpoint('GET', '/')])\n"
+    )
+    (scenario,) = load(str(tmp_path / "shop.py"))
+
+    result = run(scenario.replace(processes=2, threads=2, iterations=20))
+
+    (doubt,) = [one.message for one in result.caveats if one.code == "same-process"]
+    assert "the process that directs the workers" in doubt
+
+
+def test_a_target_in_another_process_is_not_called_so(demo: Demo):
+    result = run(Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/")], threads=1, iterations=3))
+
+    assert "same-process" not in [one.code for one in result.caveats]
