@@ -76,9 +76,10 @@ def _fault(error: BaseException) -> int:
 def _print_traceback(error: BaseException) -> None:
     import traceback
 
+    from loadkit.plan.shown import masked_message
     from loadkit.report.escape import visible
 
-    lines = "".join(traceback.format_exception(error)).splitlines()
+    lines = masked_message("".join(traceback.format_exception(error)), is_own=True).splitlines()
     with contextlib.suppress(OSError):
         typer.echo("\n".join(map(visible, lines)), err=True)
 
@@ -101,9 +102,10 @@ def _said(error: Exception) -> str:
 
 
 def _complain(error: LoadkitError) -> None:
+    from loadkit.plan.shown import masked_message
     from loadkit.report.escape import visible
 
-    lines = str(error).split("\n")
+    lines = masked_message(str(error), is_own=True).split("\n")
     typer.echo("\n".join([f"loadkit: {visible(lines[0])}", *(visible(line) for line in lines[1:])]), err=True)
 
 
@@ -219,12 +221,14 @@ def list_(targets: Targets) -> None:
 
 
 def _target(scenario: Scenario) -> str:
-    """What to type to run this one alone: `scenarios/shop.py::browse`."""
+    """What to type to run this one alone: `scenarios/shop.py::browse`; of a URL without its secrets."""
+    from loadkit.plan.shown import masked_url
+
     if scenario.source is None:
         return scenario.name or ""
     path, separator, name = scenario.source.target.partition("::")
     if not separator:
-        return path
+        return masked_url(path)
     with contextlib.suppress(ValueError):  # on another disk
         path = min(path, os.path.relpath(path), key=len)
     return f"{path}::{name}"

@@ -20,6 +20,7 @@ from loadkit.plan.endpoint import Endpoint, bare, full_url
 from loadkit.plan.errors import NothingToRun, UsageError, unknown
 from loadkit.plan.journey import Journey
 from loadkit.plan.scenario import Scenario, Source
+from loadkit.plan.shown import masked_message, masked_url
 
 
 def load(target: str) -> list[Scenario]:
@@ -64,8 +65,8 @@ def _in_path(path: Path, target: str) -> Iterator[Scenario]:
         yield from _in_file(path)
     else:
         like_a_host = ":" in target or ("." in path.name and path.suffix != ".py")
-        hint = f"; a URL has a scheme: 'http://{target}'" if like_a_host else ""
-        raise UsageError(f"there is no file or folder {str(path)!r}{hint}")
+        hint = f"; a URL has a scheme: {masked_url('http://' + target)!r}" if like_a_host else ""
+        raise UsageError(f"there is no file or folder {masked_url(str(path))!r}{hint}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,4 +188,4 @@ def _told(path: Path, error: BaseException) -> str:
     if field := _misspelt(error):
         return f"{place}: {field}"
     line = f" at {frames[-1].line}" if frames and frames[-1].line else ""
-    return f"{place}: {type(error).__name__}: {error}{line}"
+    return f"{place}: {type(error).__name__}: {masked_message(str(error))}{line}"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from loadkit.plan.shown import masked_message
 from loadkit.wire.base import Connection, Failure
 
 if TYPE_CHECKING:
@@ -48,9 +49,11 @@ def verify(check: Callable[[Reply], object], connection: Connection) -> Failure 
     try:
         verdict = check(connection.reply())
     except AssertionError as error:
-        return Failure("check", _shortened(str(error) or f"assertion failed at {_place(error)}"))
+        said = masked_message(str(error), is_own=True)
+        return Failure("check", _shortened(said or f"assertion failed at {_place(error)}"))
     except BaseException as error:  # noqa: BLE001 - a sys.exit in a check ends one request, not the thread
-        return Failure("check", _shortened(f"{type(error).__name__}: {error} at {_place(error)}"))
+        said = masked_message(str(error))
+        return Failure("check", _shortened(f"{type(error).__name__}: {said} at {_place(error)}"))
     if verdict is False:
         return Failure("check", f"{getattr(check, '__name__', 'the check')} returned False")
     return None

@@ -23,6 +23,7 @@ from loadkit.plan.endpoint import GOOD, Expect, bare, statuses
 from loadkit.plan.errors import Halt, SetupError
 from loadkit.plan.journey import Journey, begun, call, ended
 from loadkit.plan.label import MAX_LABELS, OTHER, pattern
+from loadkit.plan.shown import masked_message
 from loadkit.plan.units import MILLISECOND, SECOND, Duration, nanoseconds, seconds
 from loadkit.wire.base import Exchange, Failure, Note, Sender
 from loadkit.wire.session import Session
@@ -539,7 +540,7 @@ def failure_of(error: BaseException) -> Failure:
     error = _only(error)
     places = _places(error)
     if isinstance(error, AssertionError):
-        said = _said(error) or "assertion failed"
+        said = _said(error, is_own=True) or "assertion failed"
         return Failure("check", "\n".join([said, *places[-1:]]))
     name = type(error).__name__
     said = _said(error)
@@ -547,10 +548,10 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(name, "\n".join(lines))
 
 
-def _said(error: BaseException) -> str:
-    """The message of an exception."""
+def _said(error: BaseException, *, is_own: bool = False) -> str:
+    """The message of an exception, without secrets; `is_own` tells the user's own assert."""
     try:
-        text = str(error)
+        text = masked_message(str(error), is_own=is_own)
     except Exception as worse:  # noqa: BLE001 - it is the user's
         return f"(its message cannot be shown: {type(worse).__name__})"
     return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]} … ({len(text):,} characters)"

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from loadkit.plan.data import Rows
 from loadkit.plan.errors import UsageError, unknown
 from loadkit.plan.places import check_fed
-from loadkit.plan.shown import masked, told
+from loadkit.plan.shown import masked_url, told
 from loadkit.plan.units import Duration, seconds
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"})
@@ -134,9 +134,9 @@ def target(url: object, *, what: str) -> str:
     if not isinstance(url, str) or not url:
         raise UsageError(f"{what} takes a path like '/search' or a URL like 'http://127.0.0.1:8000/', not {url!r}")
     if _UNSAFE.search(url):
-        raise UsageError(f"{what} {masked(url)!r} holds a space or control character; percent-encode it")
+        raise UsageError(f"{what} {masked_url(url)!r} holds a space or control character; percent-encode it")
     if "://" not in url and not url.startswith("/"):
-        shown = _shown(url)
+        shown = masked_url(url)
         raise UsageError(f"{what} {shown!r} is neither a path like '/{shown}' nor a URL like 'http://{shown}'")
     return url if url.startswith("/") else full_url(url, what=what)
 
@@ -146,9 +146,11 @@ def full_url(url: object, *, what: str) -> str:
 
     Raises `UsageError` for everything else.
     """
-    if not isinstance(url, str) or not url or _UNSAFE.search(url):
-        raise UsageError(f"{what} takes a URL like 'http://127.0.0.1:8000', not {masked(url)!r}")
-    shown = _shown(url)
+    if not isinstance(url, str) or not url:
+        raise UsageError(f"{what} takes a URL like 'http://127.0.0.1:8000', not {url!r}")
+    shown = masked_url(url)
+    if _UNSAFE.search(url):
+        raise UsageError(f"{what} {shown!r} holds a space or control character; percent-encode it")
     scheme, separator, rest = url.partition("://")
     if not separator:
         raise UsageError(f"{what} {shown!r} has no scheme; write it like 'http://{shown.lstrip('/')}'")
@@ -163,11 +165,6 @@ def full_url(url: object, *, what: str) -> str:
         right = "http+unix://%2Ftmp%2Fapp.sock/" if scheme.lower() == "http+unix" else "http://127.0.0.1:8000/"
         raise UsageError(f"{what} {shown!r} names no host; write it like {right!r}")
     return url
-
-
-def _shown(url: str) -> str:
-    """A URL, perhaps without a scheme, without its secrets."""
-    return str(masked(url)) if "://" in url else str(masked(f"x://{url}"))[4:]
 
 
 def headers(given: object) -> dict[str, str]:

@@ -45,14 +45,16 @@ def unknown(what: str, name: str, known: Sequence[str]) -> str:
 
 
 def raised(error: BaseException) -> str:
-    """What the user's code raised, and the line of it.
+    """What the user's code raised, without secrets, and the line of it.
 
     >>> raised(error)
     "KeyError: 'token' at shop.py:12: return tokens['token']"
     """
+    from loadkit.plan.shown import masked_message
+
     name = type(error).__name__
     try:
-        said = str(error)
+        said = masked_message(str(error))
     except Exception as worse:  # noqa: BLE001 - it is the user's
         said = f"(its message cannot be shown: {type(worse).__name__})"
     return " at ".join(filter(None, [f"{name}: {said}" if said else name, _place(error)]))

@@ -17,6 +17,7 @@ from urllib3 import Timeout
 from urllib3.exceptions import InsecureRequestWarning
 
 from loadkit.plan.errors import UsageError
+from loadkit.plan.shown import masked_message
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import BrokenExchange, Clock, Exchange, Failure, Note, Origin, Request
 from loadkit.wire.clock import SystemClock
@@ -305,13 +306,14 @@ class _Told:
 
 def failure_of(error: BaseException) -> Failure:
     """What kind of failure an exception of `requests` tells of."""
+    said = masked_message(str(error))
     if isinstance(error, SSLError):
-        return Failure("tls", str(error))
+        return Failure("tls", said)
     if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
-        return Failure("connect", str(error))
+        return Failure("connect", said)
     if isinstance(error, requests.Timeout):
-        return Failure("timeout", str(error))
-    return Failure("disconnect", str(error))
+        return Failure("timeout", said)
+    return Failure("disconnect", said)
 
 
 def patience_of(timeout: Any) -> tuple[int | None, int | None]:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import loadkit
 from loadkit.plan.endpoint import bare
 from loadkit.plan.errors import UsageError, raised
+from loadkit.plan.shown import masked_message
 from loadkit.plan.units import nanoseconds
 from loadkit.wire.base import Origin, Request
 from loadkit.wire.hosts import ascii_host
@@ -96,7 +97,7 @@ def _prepare(endpoint: Endpoint, scenario: Scenario, url: str) -> PreparedReques
             auth=_signing(endpoint.auth) if callable(endpoint.auth) else endpoint.auth,
         ).prepare()
     except (requests.RequestException, ValueError, TypeError, AttributeError, _AuthError) as error:
-        raise UsageError(f"cannot make a request of {endpoint.label}: {error}") from error
+        raise UsageError(f"cannot make a request of {endpoint.label}: {masked_message(str(error))}") from error
 
 
 class _AuthError(Exception):
@@ -131,7 +132,7 @@ def _message(method: str, path: str, host: str, prepared: PreparedRequest) -> by
     try:
         return message(method, path, host, prepared.headers, content)
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(masked_message(str(error))) from None
 
 
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"})

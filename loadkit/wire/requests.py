@@ -13,6 +13,7 @@ import requests
 import urllib3
 
 from loadkit.plan.errors import UsageError
+from loadkit.plan.shown import masked_message
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Carrier, Clock, Exchange, Failure, Note, Origin, Request, Sender
 from loadkit.wire.channel import tls_reason
@@ -166,4 +167,4 @@ def _reason(causes: list[BaseException]) -> str:
     for cause in causes:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.lower()
-    return f"{type(causes[-1]).__name__}: {causes[-1]}"
+    return f"{type(causes[-1]).__name__}: {masked_message(str(causes[-1]))}"

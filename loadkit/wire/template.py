@@ -19,7 +19,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 from loadkit.plan.endpoint import bare
 from loadkit.plan.errors import FeedError, UsageError, raised
 from loadkit.plan.places import Place, as_json, columns, in_place, in_words, put_in
-from loadkit.plan.shown import masked
+from loadkit.plan.shown import HIDDEN, masked
 from loadkit.wire.base import Request
 from loadkit.wire.encode import encode
 
@@ -116,10 +116,19 @@ def _slowly(endpoint: Endpoint, scenario: Scenario, source: str) -> Fill:
 
 def _used(row: Row, endpoint: Endpoint) -> str:
     """The values of a row that fill an endpoint, as far as they can be shown."""
+    hidden = _hidden(endpoint)
     try:
-        return repr(masked({column: row[column] for column in sorted(columns(endpoint))}))
+        used = {column: HIDDEN if column in hidden else row[column] for column in sorted(columns(endpoint))}
+        return repr(masked(used))
     except (Exception, SystemExit):  # noqa: BLE001 - likewise
         return "a row that cannot be shown"
+
+
+def _hidden(endpoint: Endpoint) -> set[str]:
+    """The columns that fill a header, or a place with the name of a secret, whatever they are called themselves."""
+    fields = put_in(endpoint, lambda column, _: f"<{column}>")
+    whole, shown = repr(fields), repr(masked({**fields, "headers": None}))
+    return {column for column in columns(endpoint) if whole.count(f"<{column}>") > shown.count(f"<{column}>")}
 
 
 class Gap(NamedTuple):
