@@ -58,7 +58,8 @@ PATIENCE: Final = 2 * SECOND
 TICK: Final = 0.1
 RECENT: Final = 3
 GIVE_UP_AFTER: Final = 3
-"""Refusals of each thread, with none ever connected, after which the target is taken to be down."""
+GIVE_UP_LATER: Final = 250 * MILLISECOND
+"""So many refusals at least, of all threads that have begun, for so long: the target is taken to be down."""
 
 
 SPARE_SHARE: Final = 8
@@ -201,6 +202,8 @@ class _Director:
         self._told = False
         self._probe = Probe()
         self._unreachable = False
+        self._has_connected = False
+        self._down_since = 0
         self._interrupted = False
 
     def run(self) -> Driven:
@@ -488,7 +491,7 @@ class _Director:
             self._interrupted = self._interrupted or halt.is_interrupt
             self._course.finishing = not (halt.is_fault or self._interrupted)
             self._stop(at)
-        if not self._scenario.keep_going and all(user.refusals >= GIVE_UP_AFTER for user in self._users):
+        if not self._scenario.keep_going and self._is_down(now):
             self._unreachable = True
             self._stop(now)
         if now >= self._course.stop_at and not self._told and not self._course.finishing:
@@ -501,6 +504,19 @@ class _Director:
         late = now > self._course.stop_at + self._workload.graceful_stop
         if (asked > 1 or late) and not self._course.cutting:
             self._cut()
+
+    def _is_down(self, now: int) -> bool:
+        """Whether nobody ever answered, and all threads that have begun were turned away, for long enough."""
+        self._has_connected = self._has_connected or any(user.has_connected for user in self._users)
+        if self._has_connected:
+            return False
+        refusals = sum(user.refusals for user in self._users)
+        turned_away = sum(user.is_turned_away for user in self._users)
+        # one that rests and has met nobody had no request yet; others are in their first
+        is_first = any(user.ready and not (user.resting or user.is_turned_away) for user in self._users)
+        if not refusals or is_first:
+            self._down_since = now
+        return refusals + turned_away >= GIVE_UP_AFTER and now - max(self._down_since, self._began) >= GIVE_UP_LATER
 
     def _stop(self, at: int) -> None:
         if at >= self._course.stop_at:

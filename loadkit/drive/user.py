@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from loadkit.drive.check import CUT, is_refusal, unexpected, verify
-from loadkit.measure.recording import Batch, Tape, second_of
+from loadkit.measure.recording import REQUEST, Batch, Tape, second_of
 from loadkit.plan.errors import Halt
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Clock, Connection, Exchange, Failure, Sender
@@ -99,8 +99,12 @@ class User:
         """Neither sending nor waiting for a reply."""
         self.ready = False
         """It has connected, or has tried to."""
+        self.has_connected = False
+        """Somebody answered it, once at least."""
+        self.is_turned_away = False
+        """It was refused a connection, by its first request or before that was due."""
         self.refusals = 0
-        """How often it was refused a connection and never got one."""
+        """How many of its requests were refused a connection."""
         self.ended = 0
         """When its last reply was in."""
         self.has_run = False
@@ -110,7 +114,10 @@ class User:
     def prepare(self) -> None:
         """Connect, before the first request is due; what fails here is met again by the first request."""
         for connection, tape in self._opening:
-            tape.counts.connected(connection.open())
+            note = connection.open()
+            tape.counts.connected(note)
+            self.has_connected = self.has_connected or bool(note.connects and not note.failure)
+            self.is_turned_away = self.is_turned_away or is_refusal(note.failure)
         self.ready = True
 
     def run(self) -> None:
@@ -196,10 +203,19 @@ class User:
             return True
         self._count(shot, due, exchange, failure)
         self._is_refused = shot.visitor.refused if shot.visitor else is_refusal(failure)
-        self.refusals = self.refusals + 1 if self._is_refused else -NEVER
+        if not shot.visitor:
+            self._met(failure)
         if crossing:
             self._after_crossing(taken)
         return over
+
+    def _met(self, failure: Failure | None) -> None:
+        """Note whether a request found somebody to connect to."""
+        if is_refusal(failure):
+            self.refusals += 1
+            self.is_turned_away = True
+        else:
+            self.has_connected = True
 
     def _after_crossing(self, instant: int) -> None:
         """The request that was under way when a second passed has been counted."""
@@ -249,6 +265,8 @@ class User:
             tape.counts.cut += 1
         else:
             self._write(tape, due, exchange, failure)
+            if tape.kind == REQUEST:
+                self._met(failure)
         if crossing:
             self._after_crossing(taken)
         return self._is_over(taken)

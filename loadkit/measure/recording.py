@@ -156,10 +156,10 @@ class Batch:
 class Tape:
     """What one thread writes for one of its requests, or for what else it times."""
 
-    __slots__ = ("_counts", "_kind", "_label", "bytes_sent", "request_size", "samples")
+    __slots__ = ("_counts", "_label", "bytes_sent", "kind", "request_size", "samples")
 
     def __init__(self, label: str, request_size: int, kind: str = REQUEST) -> None:
-        self._kind = kind
+        self.kind = kind
         self.samples: list[int] = []
         self._label = label
         self.request_size = request_size
@@ -191,7 +191,7 @@ class Tape:
         if not self.samples and self._counts is None and not self.bytes_sent:
             return None
         batch = Batch(
-            second, phase, self._label, self.samples, self.request_size, self._counts, self.bytes_sent, self._kind
+            second, phase, self._label, self.samples, self.request_size, self._counts, self.bytes_sent, self.kind
         )
         self.clear()
         return batch

@@ -37,6 +37,9 @@ class FakeWire:
 
     def __init__(self, clock: Any, answer: Answer | FakeReply | None = None) -> None:
         self._clock = clock
+        refused = isinstance(answer, FakeReply) and answer.failure
+        self.opening = Note(refused) if refused and refused.kind in ("dns", "connect", "tls") else Note(connects=1)
+        """What comes of opening a connection: where each request is refused one, that is too."""
         fixed = answer if isinstance(answer, FakeReply) else FakeReply()
         self._answer: Answer = answer if callable(answer) else lambda request, number: fixed  # noqa: ARG005
         self.resolved: list[Origin] = []
@@ -75,8 +78,8 @@ class FakeConnection:
         self.closed = False
 
     def open(self) -> Note:
-        """It is open."""
-        return Note(connects=1)
+        """It is open, unless nobody is there."""
+        return self._wire.opening
 
     def sender(self, request: Request) -> Sender:
         """A function that has the wire answer."""

@@ -25,22 +25,31 @@ class CountingServer:
         self.seen: list[Seen] = []
         self.connections = 0
         self._wait = wait
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
+        self._port = 0
+        self._socks: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self.listen()
+        self.url = f"http://127.0.0.1:{self._port}"
 
-    def _accept(self) -> None:
+    def listen(self) -> None:
+        """Take connections, again on the same port."""
+        self._listener = socket.create_server(("127.0.0.1", self._port), backlog=128)
+        self._port = self._listener.getsockname()[1]
+        self._threads.append(threading.Thread(target=self._accept, args=(self._listener,)))
+        self._threads[-1].start()
+
+    def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
-                sock, _ = self._listener.accept()
-                thread = threading.Thread(target=self._serve, args=(sock, self.connections), daemon=True)
+                sock, _ = listener.accept()
+                self._socks.append(sock)
+                thread = threading.Thread(target=self._serve, args=(sock, self.connections))
                 self.connections += 1
                 self._threads.append(thread)
                 thread.start()
 
     def _serve(self, sock: socket.socket, number: int) -> None:
-        with sock, suppress(ConnectionError), sock.makefile("rb") as lines:
+        with sock, suppress(OSError), sock.makefile("rb") as lines:
             while line := lines.readline():
                 began = time.monotonic()
                 while line not in (b"\r\n", b""):
@@ -49,10 +58,18 @@ class CountingServer:
                 self.seen.append(Seen(number, began, time.monotonic()))
                 sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
-    def close(self) -> None:
-        """Take no more connections; those that there are end with their clients."""
-        self._listener.shutdown(socket.SHUT_RDWR)
+    def vanish(self) -> None:
+        """Take no more connections, and cut those that there are."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        for sock in self._socks:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Vanish, and end."""
+        self.vanish()
         for thread in self._threads:
             thread.join(5)
 

@@ -9,10 +9,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from loadkit import Endpoint, Scenario, UsageError
+from loadkit import Endpoint, Scenario, Session, UsageError, hold, ramp, run
 from loadkit.drive.interpreter import eased
 from loadkit.drive.limits import check_ports, make_room
 from loadkit.drive.progress import Snapshot
@@ -22,6 +23,7 @@ from loadkit.measure.clock import SystemClock
 from loadkit.plan.units import SECOND
 from loadkit.wire.encode import encode
 from loadkit.wire.sockets import SocketWire
+from tests.drive.counting import counting
 
 
 def driven(scenario: Scenario, interrupts: Callable[[], int] = lambda: 0, **options: object) -> Driven:
@@ -163,6 +165,55 @@ def test_a_server_that_is_down_ends_the_run_early(free_port: int):
     assert done.unreachable
     assert total.good == 0
     assert {failure.message for failure in total.reasons} == {f"connection refused 127.0.0.1:{free_port}"}
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        {"phases": [ramp("20s", to=6)]},
+        {"phases": [hold("20s", at=1), ramp(0, to=6), hold("1s")]},
+        {"rate": "2/s", "duration": "20s"},
+        {"rate": "2/s", "duration": "20s", "threads": 8},
+        {"threads": 6, "think_time": "1s", "duration": "20s"},
+    ],
+    ids=["a ramp", "others come later", "a slow rate", "a slow rate on many threads", "thinking users"],
+)
+def test_a_target_that_is_down_is_noticed_whoever_has_not_begun_yet(load: dict[str, Any], free_port: int):
+    began = time.monotonic()
+
+    done = driven(Scenario(base_url=f"http://127.0.0.1:{free_port}", endpoints=[Endpoint("GET", "/")], **load))
+
+    assert done.unreachable
+    assert done.recording.total().failed >= 1
+    assert time.monotonic() - began < 10
+
+
+def visit(http: Session) -> None:
+    """A journey of one request."""
+    http.get("/")
+
+
+@pytest.mark.parametrize("warmup", [0, 1.5], ids=["measured", "warm-up"])
+@pytest.mark.parametrize("endpoint", [Endpoint("GET", "/"), visit], ids=["endpoint", "journey"])
+def test_a_run_outlives_a_restart_of_its_server_in_the_first_second(warmup: float, endpoint: Any):
+    with counting(0.001) as server:
+        counts: list[int] = []
+
+        def look(snapshot: Snapshot) -> None:
+            counts.append(len(server.seen))
+            if len(counts) == 3:
+                server.vanish()
+            if len(counts) == 5:
+                server.listen()
+
+        result = run(
+            Scenario(base_url=server.url, endpoints=[endpoint], threads=3, warmup=warmup, duration="2s"), watch=look
+        )
+
+    assert 0 < counts[2] < len(server.seen) - 50
+    assert result.duration == pytest.approx(2, abs=0.5)
+    assert "unreachable" not in {caveat.code for caveat in result.caveats}
+    assert result.statuses[200] > 50
 
 
 def test_keep_going_waits_for_a_server_that_is_down(free_port: int):
