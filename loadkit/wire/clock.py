@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from types import BuiltinFunctionType
 from typing import Final
 
 from loadkit.plan.units import MILLISECOND, SECOND
 
 NAP: Final = 1000 * MILLISECOND
 """How long a pause may sleep before it asks whether it is still wanted."""
+WORTH_TELLING: Final = 100_000
+"""A step of the wall clock by less, in nanoseconds, is corrected and not told of."""
 
 
 class SystemClock:
-    """The monotonic clock, and where the wall clock (which the kernel stamps with) stands against it."""
+    """The monotonic clock, and where the wall clock (which the kernel stamps with) stands against it.
 
-    __slots__ = ("now", "steps", "wall_offset")
+    Both are the kernel's, also while a test has put others in the place of those in `time`.
+    """
+
+    __slots__ = ("_error", "now", "steps", "wall_offset")
 
     def __init__(self) -> None:
         # the function itself, not a method around it: 45 ns a call against 75, two calls a request
-        self.now = time.monotonic_ns
-        self.wall_offset = _offset()
+        self.now: Callable[[], int] = _Kernel.monotonic
+        self.wall_offset, self._error = _offset()
         self.steps: list[int] = []
         """How far the wall clock was set, each time it was, in nanoseconds."""
 
@@ -36,25 +43,60 @@ class SystemClock:
 
     def reanchor(self) -> int:
         """Measure the wall clock again; how far it had moved against the monotonic one."""
-        offset = _offset()
+        offset, error = _offset()
         moved = offset - self.wall_offset
-        # reading two clocks one after the other is this inexact when the thread is interrupted between
-        if abs(moved) > 100_000:
-            self.wall_offset = offset
+        if abs(moved) <= error + self._error:
+            # the same as far as reading two clocks one after the other can tell
+            if error < self._error:
+                self.wall_offset, self._error = offset, error
+            return 0
+        self.wall_offset, self._error = offset, error
+        if abs(moved) > WORTH_TELLING:
             self.steps.append(moved)
-            return moved
-        return 0
+        return moved
 
 
-def _offset() -> int:
-    """The wall clock less the monotonic one: the best of a few readings, each framed by two of the monotonic."""
+def _monotonic() -> int:
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+
+class _Kernel:
+    """The clocks of the kernel.
+
+    Those who freeze time put other functions into modules, or have `time.time` and CLOCK_REALTIME say something else.
+    A class keeps what it has, and CLOCK_TAI is the wall clock but for whole seconds.
+    """
+
+    monotonic: Final[Callable[[], int]] = staticmethod(
+        time.monotonic_ns if isinstance(time.monotonic_ns, BuiltinFunctionType) else _monotonic
+    )
+
+    @staticmethod
+    def wall() -> int:
+        """Nanoseconds of the wall clock."""
+        if sys.platform != "linux":
+            return time.time_ns()
+        exact, coarse = time.clock_gettime_ns(time.CLOCK_TAI), time.clock_gettime_ns(_COARSE)
+        return exact - round((exact - coarse) / SECOND) * SECOND
+
+
+# CLOCK_REALTIME_COARSE of Linux, which is behind the wall clock by the length of a tick, and missing from `time`
+_COARSE: Final = 5
+
+
+def _offset() -> tuple[int, int]:
+    """The wall clock less the monotonic one, and how wrong that may be: the best of a few readings.
+
+    Each is framed by two of the monotonic clock.
+    """
     readings = []
     for _ in range(5):
-        before = time.monotonic_ns()
-        wall = time.time_ns()
-        after = time.monotonic_ns()
+        before = _Kernel.monotonic()
+        wall = _Kernel.wall()
+        after = _Kernel.monotonic()
         readings.append((after - before, wall - (before + after) // 2))
-    return min(readings)[1]
+    width, offset = min(readings)
+    return offset, (width + 1) // 2
 
 
 class ManualClock:

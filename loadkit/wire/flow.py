@@ -55,6 +55,10 @@ class Flow:
         except BrokenExchange as broken:
             self._end(broken.failure)
             raise
+        except BaseException:
+            # what was received and not read is lost, so what follows would not be the rest
+            self.close()
+            raise
         data = reader.take()
         if reader.complete:
             self._settle()

@@ -45,6 +45,7 @@ class ReplyReader:
         "_remaining",
         "_room",
         "_sink",
+        "_tail",
         "_wants_body",
         "complete",
         "granted",
@@ -81,6 +82,7 @@ class ReplyReader:
         self._interim = 0
         self._overhead = 0
         self._remaining = 0
+        self._tail = b""
 
     def feed(self, data: bytes) -> bool:
         """Take the next bytes; whether the reply is whole."""
@@ -216,6 +218,10 @@ class ReplyReader:
             raise self._ours(message) from None
         if self._overhead > MAX_OVERHEAD + len(data):
             raise _broken(f"more than {MAX_OVERHEAD:,} bytes of chunk headers or trailers")
+        self._tail = (self._tail + data[-6:])[-6:]
+        # the parser takes empty lines behind the end for nothing
+        if self.complete and (not self._tail.endswith(b"\r\n\r\n") or self._tail[-5:-4] in b"\r\n"):
+            self.keep_alive = False
 
     def _keep(self, data: bytes) -> None:
         if not self._keeps or not data:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
-from socket import MSG_DONTWAIT
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -235,7 +234,7 @@ class Worker:
             connection is None
             or self.connections.known(item.address) is not connection
             or like.method == "HEAD"
-            or not connection.is_plain(like, due)
+            or not connection.is_plain(like)
         ):
             self._alone = ALONE
             return self._leave(self._fetch, item, due)
@@ -244,9 +243,7 @@ class Worker:
             return False
         payload = self._message(item)
         # a server that does not read on yet is waited for by the thread itself
-        sent, went, met = connection.put(payload, MSG_DONTWAIT)
-        if isinstance(met, BlockingIOError):
-            met = None
+        sent, went, met = connection.put(payload)
         self._under_way = under_way = UnderWay(item, body, like, payload, sent)
         self.due_by = sent + self._timeout
         if went != len(payload):

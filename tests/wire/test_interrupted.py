@@ -1,0 +1,181 @@
+"""An exchange that an exception interrupts: its connection ends with it, and no later request gets its reply."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loadkit import Session
+from tests.wire.conftest import Call, Caller, Serve
+from tests.wire.peer import Line, Peer, reply
+from tests.wire.test_sinks import Basin
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals for one thread")
+
+LARGE = b"x" * 40_000
+"""More than comes in one receive."""
+
+
+class Interruption(BaseException):
+    """What the handler of the signal raises, as that of Ctrl-C raises KeyboardInterrupt."""
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """SIGUSR1 raises in the main thread."""
+
+    def interrupt(*_: object) -> None:
+        raise Interruption
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    yield
+    signal.signal(signal.SIGUSR1, before)
+
+
+class Server:
+    """Replies to each request with its target; one that begins with /slow is interrupted before its reply is whole."""
+
+    def __init__(self, serve: Serve, part: bytes, **options: object) -> None:
+        self._part = part
+        self.ended = threading.Event()
+        """The client has closed the connection on which it was interrupted."""
+        self.peer: Peer = serve(self._answer, **options)
+
+    def _answer(self, line: Line) -> None:
+        while True:
+            target = line.request().split()[1]
+            whole = reply(target + LARGE if b"large" in target else target)
+            if target.startswith(b"/slow"):
+                self._interrupt(line, whole)
+            else:
+                line.send(whole)
+
+    def _interrupt(self, line: Line, whole: bytes) -> None:
+        line.send(self._part)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        line.pause(0.02)
+        with suppress(OSError):
+            line.send(whole[len(self._part) :])
+            line.receive()
+        self.ended.set()
+
+
+def session_get(url: str, call: Call, ca: Path) -> Callable[[str], bytes]:
+    session = _session(url, ca)
+    return lambda path: session.get(path).content
+
+
+def session_post(url: str, call: Call, ca: Path) -> Callable[[str], bytes]:
+    session = _session(url, ca)
+    return lambda path: session.post(path, json={"a": 1}).content
+
+
+def session_send(url: str, call: Call, ca: Path) -> Callable[[str], bytes]:
+    session = _session(url, ca)
+    return lambda path: session.get(path, headers={"X-List": "1"}, hooks={"response": []}, verify=str(ca)).content
+
+
+def stream(url: str, call: Call, ca: Path) -> Callable[[str], bytes]:
+    session = _session(url, ca)
+    return lambda path: b"".join(session.get(path, stream=True).iter_content(100))
+
+
+def endpoint(url: str, call: Call, ca: Path) -> Callable[[str], bytes]:
+    def send(path: str) -> bytes:
+        _aim(caller, path)
+        return caller.read()
+
+    caller = call(url, check=bool)
+    return send
+
+
+def sink(url: str, call: Call, ca: Path) -> Callable[[str], bytes]:
+    def send(path: str) -> bytes:
+        basin = Basin()
+        _aim(caller, path, keep=None, sink=basin)
+        outcome = caller.send()
+        assert outcome.status == 200, outcome.message
+        return basin.bodies[-1]
+
+    caller = call(url)
+    return send
+
+
+def _session(url: str, ca: Path) -> Session:
+    session = Session(base_url=url)
+    session.verify, session.trust_env = str(ca), False
+    return session
+
+
+def _aim(caller: Caller, path: str, **changes: object) -> None:
+    line = b"GET %b HTTP/1.1" % path.encode()
+    payload = line + caller.request.payload[caller.request.payload.index(b"\r\n") :]
+    caller.use(replace(caller.request, payload=payload, **changes))
+
+
+WAYS = (session_get, session_post, session_send, stream, endpoint, sink)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize(
+    ("part", "large"), [(b"", ""), (b"HTTP/1.1 2", "-large")], ids=["before a small reply", "within a large one"]
+)
+@pytest.mark.parametrize("before", [0, 3], ids=["first", "repeated"])
+@pytest.mark.parametrize("over", ["tcp", "tls", "unix"])
+def test_a_request_that_is_interrupted_leaves_its_reply_to_nobody(
+    serve_as: Serve,
+    call: Call,
+    ca_file: Path,
+    tls,
+    tmp_path: Path,
+    over: str,
+    before: int,
+    part: bytes,
+    large: str,
+    way,
+):
+    options = {"tls": {"context": tls}, "unix": {"unix": tmp_path / "s"}}.get(over, {})
+    server = Server(serve_as, part, **options)
+    send = way(server.peer.url, call, ca_file)
+    for k in range(before):
+        assert send(f"/before{k}") == b"/before%d" % k
+
+    with pytest.raises(Interruption):
+        send(f"/slow{large}")
+
+    assert [send(f"/after{k}") for k in range(3)] == [b"/after0", b"/after1", b"/after2"]
+    assert server.ended.wait(10), "the connection of an interrupted exchange is closed"
+    assert server.peer.connections == 2
+
+
+@pytest.mark.parametrize("over", ["tcp", "tls"])
+def test_a_stream_that_is_interrupted_is_over(serve_as: Serve, ca_file: Path, tls, over: str):
+    def answer(line: Line) -> None:
+        line.request()
+        line.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+        asked.wait(5)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        line.pause(0.02)
+        with suppress(OSError):
+            line.send(b"world")
+            line.receive()
+        closed.set()
+
+    asked, closed = threading.Event(), threading.Event()
+    session = _session(serve_as(answer, context=tls if over == "tls" else None).url, ca_file)
+    pieces = session.get("/", stream=True).iter_content(5)
+    assert next(pieces) == b"hello"
+    asked.set()
+
+    with pytest.raises(Interruption):
+        next(pieces)
+
+    assert closed.wait(10)
+    assert list(pieces) == []
+    session.close()
