@@ -268,6 +268,7 @@ class _Part:
                 stuck=list(driven.stuck),
                 faults=list(driven.faults),
                 use=driven.use,
+                rows=list(driven.rows),
                 peak_memory=peak_memory(),
             )
         )

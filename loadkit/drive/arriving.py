@@ -216,13 +216,17 @@ class OpenUser(User):
 
         A journey is not begun any more, for it would be cut at its first request.
         """
-        course = self._course
-        is_planned = self._measuring and due < course.stop_at and not course.cutting
-        return (
-            is_planned and instant < course.stop_at + LATEST and not self._turns[number % len(self._turns)][3].visitor
-        )
+        course, visitor = self._course, self._turns[number % len(self._turns)][3].visitor
+        if due >= course.stop_at or course.cutting:
+            return False
+        if course.finishing:
+            # it was due before the rows ended, and has one of them
+            return not visitor
+        return self._measuring and instant < course.stop_at + LATEST and not visitor
 
     def _leave(self, number: int, due: int) -> None:
         """The stop came before this arrival was sent."""
+        if put_back := self._turns[number % len(self._turns)][3].put_back:
+            put_back()
         if self._measuring and due < self._course.stop_at:
             self._pool.unsent.append((number, due - self._course.measured_from))

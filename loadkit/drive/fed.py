@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from loadkit.drive.feed import Feed
+from loadkit.drive.feed import Feed, RowUse
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import Halt
 from loadkit.plan.journey import Journey
 from loadkit.plan.places import columns
+from loadkit.plan.workload import row_turns
 from loadkit.wire.base import Connection, Exchange, Request, Sender
 from loadkit.wire.template import Fill, filler
 
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 
 class FedSender(NamedTuple):
-    """Sends the next row of a feed; `draw` takes the row beforehand."""
+    """Sends the next row of a feed; `draw` takes the row beforehand, `put_back` gives up what was drawn."""
 
     send: Sender
     draw: Callable[[], None]
+    put_back: Callable[[], None]
 
 
 class Feeds:
@@ -62,7 +64,8 @@ class Feeds:
             if endpoint.feed is rows and isinstance(endpoint, Endpoint)
             for column in sorted(columns(endpoint))
         }
-        feed = self._feeds[id(rows)] = Feed(rows, seed=seed, part=part, parts=parts, wanted=wanted)
+        turns = row_turns(scenario, rows, parts)
+        feed = self._feeds[id(rows)] = Feed(rows, seed=seed, part=part, turns=turns, wanted=wanted)
         return feed
 
     def taker(self, position: int) -> Callable[[], Row] | None:
@@ -77,15 +80,23 @@ class Feeds:
         tape.request_size = 0
 
         drawn: Request | Halt | None = None
+        row: Row | None = None
 
         def draw() -> None:
+            nonlocal drawn, row
+            row = None
+            try:
+                row = take()
+                drawn = fill(row)
+            except Halt as halt:
+                # that the rows have ended is found when the first one is missing
+                drawn = halt
+
+        def put_back() -> None:
             nonlocal drawn
-            if drawn is None:
-                try:
-                    drawn = fill(take())
-                except Halt as halt:
-                    # that the rows have ended is found when the first one is missing
-                    drawn = halt
+            if row is not None and not isinstance(drawn, Halt):
+                feed.put_back(row)
+            drawn = None
 
         def send() -> Exchange:
             nonlocal drawn
@@ -98,7 +109,12 @@ class Feeds:
                 tape.bytes_sent += len(filled.payload)
             return exchange
 
-        return FedSender(send, draw)
+        return FedSender(send, draw, put_back)
+
+    @property
+    def uses(self) -> tuple[RowUse, ...]:
+        """What has become of the rows of each so far, in the order in which the scenario names them."""
+        return tuple(feed.use for feed in self._feeds.values())
 
     def close(self) -> None:
         """Close all of them."""

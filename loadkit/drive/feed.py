@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from itertools import chain, count, islice
+from dataclasses import dataclass, replace
+from itertools import chain, compress, count, cycle, islice
 from threading import Lock
 from typing import Final, cast
 
@@ -27,28 +28,76 @@ class Dry(Halt):
     is_fault = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowUse:
+    """How many rows of a source were used, and how many there are, where that is known."""
+
+    name: str
+    used: int
+    rows: int = 0
+    is_one_shot: bool = False
+    is_spent: bool = False
+    """A row was asked for, and there was none left."""
+
+    @property
+    def sentence(self) -> str:
+        """What became of the rows, of which there are no more."""
+        if self.is_one_shot:
+            return f"{self.name} ended after {_many(self.used)}"
+        if self.used >= self.rows:
+            return f"{self.name} has {_many(self.rows)} and each was used once"
+        return f"{self.name} has {_many(self.rows)}, of which {self.used:,} are known to have been used once"
+
+
+def ends_of(uses: Iterable[RowUse]) -> str:
+    """What became of those that ended."""
+    return ", and ".join(use.sentence for use in uses if use.is_spent)
+
+
+def of_all(uses: Iterable[RowUse]) -> RowUse:
+    """What the parts of a run used of one source, added up."""
+    found = list(uses)
+    return replace(
+        found[0],
+        used=sum(one.used for one in found),
+        rows=max(one.rows for one in found),
+        is_spent=any(one.is_spent for one in found),
+    )
+
+
 class Feed:
     """Hands out rows; `take` may be called by any thread.
 
-    The sequence of rows is decided by the seed. Of `parts` processes with the same seed each takes its part of it, and
-    together they take each row as often as one would. `wanted` says which columns there must be, and who wants them.
+    The sequence of rows is decided by the seed. Of several processes with the same seed each takes its `part`: `turns`
+    says, over and over, whose the rows are, so that together they take each row as often as one would. `wanted` says
+    which columns there must be, and who wants them.
 
     Raises `FeedError` for a source that cannot be read, has no rows, or whose first rows are unsound.
     """
 
     def __init__(
-        self, rows: Rows, *, seed: int = 0, part: int = 0, parts: int = 1, wanted: Mapping[str, str] | None = None
+        self,
+        rows: Rows,
+        *,
+        seed: int = 0,
+        part: int = 0,
+        turns: Sequence[int] = (0,),
+        wanted: Mapping[str, str] | None = None,
     ) -> None:
         self._rows = rows
         self._lock = Lock()
         self._ready: deque[Row] = deque()
         self._end: tuple[type[Dry | FeedError], str] | None = None
-        self._used = 0
+        self._lap = 0
+        """Rows in all, as soon as they have come to an end."""
+        self._taken = 0
+        """Rows of ours that were read, those in `_ready` among them."""
+        self._is_spent = False
         self._source = open_source(rows, wanted or {})
         self._records = self._in_order()
         try:
             self.first: Row = _first(self._source)
-            self._sequence = self._in_sequence(seed, part, parts)
+            self._sequence = self._in_sequence(seed, [turn == part for turn in turns])
             # what is taken from a generator is gone: it is asked only for rows that are needed
             self._chunk = 1 if isinstance(self._source, Stream) else CHUNK
             if self._chunk > 1:
@@ -87,9 +136,21 @@ class Feed:
                 found = self._read(self._chunk)
             if not found:
                 kind, message = self._end or (Dry, f"{self.name} is closed")
+                self._is_spent = kind is Dry
                 raise kind(message)
             self._ready.extend(found[1:])
             return found[0]
+
+    def put_back(self, row: Row) -> None:
+        """Have a row that was taken and not used come next."""
+        self._ready.appendleft(row)
+
+    @property
+    def use(self) -> RowUse:
+        """What has become of its rows so far."""
+        used = self._taken - len(self._ready)
+        rows = self._lap if self._is_spent else 0
+        return RowUse(name=self.name, used=used, rows=rows, is_one_shot=self._rows.is_one_shot, is_spent=self._is_spent)
 
     def _read(self, many: int) -> list[Row]:
         """The next rows; fewer when they end, and then why is in `_end`."""
@@ -106,13 +167,16 @@ class Feed:
         else:
             if len(found) < many:
                 self._end = Dry, self._why_dry()
+        self._taken += len(found)
         return found
 
-    def _in_sequence(self, seed: int, part: int, parts: int) -> Iterator[Row]:
+    def _in_sequence(self, seed: int, ours: list[bool]) -> Iterator[Row]:
+        if not any(ours):
+            return iter(())
         if self._rows.order == "file":
-            return map(self._source.row, islice(self._records, part, None, parts))
+            return map(self._source.row, compress(self._records, cycle(ours)))
         shelf = cast(Shelf, self._source)
-        return map(shelf.at, islice(self._positions(seed, len(shelf)), part, None, parts))
+        return map(shelf.at, compress(self._positions(seed, len(shelf)), cycle(ours)))
 
     def _in_order(self) -> Generator[Record, None, None]:
         while True:
@@ -120,12 +184,12 @@ class Feed:
             with closing(self._source.records()) as records:
                 for lap, record in enumerate(records, 1):  # noqa: B007 - counted, and told when it is over
                     yield record
-            self._used = lap
+            self._lap = lap
             if not lap or not self._starts_again:
                 return
 
     def _positions(self, seed: int, n: int) -> Iterator[int]:
-        self._used = n
+        self._lap = n
         if self._rows.order == "random":
             return at_random(n, seed=seed)
         laps = count() if self._starts_again else range(1)
@@ -137,8 +201,8 @@ class Feed:
 
     def _why_dry(self) -> str:
         if self._rows.is_one_shot:
-            return f"{self.name} ended after {_many(self._used)}"
-        return f"{self.name} has {_many(self._used)} and each was used once"
+            return f"{self.name} ended after {_many(self._lap)}"
+        return f"{self.name} has {_many(self._lap)} and each was used once"
 
     def close(self) -> None:
         """Close the source; who still takes is told that it is dry."""

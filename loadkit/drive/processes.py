@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
+from loadkit.drive.feed import RowUse, ends_of, of_all
 from loadkit.drive.machine import Use, worst
 from loadkit.drive.progress import Snapshot, Watcher, level_at, stage_at
 from loadkit.drive.protocol import Cut, Done, Failed, Go, Message, News, Order, Ready, Stop, Word
@@ -28,7 +29,7 @@ from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.label import OTHER
 from loadkit.plan.portable import changes, source_of, told
 from loadkit.plan.units import MILLISECOND, SECOND
-from loadkit.plan.workload import Closed, Open, workload
+from loadkit.plan.workload import Closed, Open, row_turns, workload
 
 if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
@@ -102,6 +103,9 @@ class _Crew:
         self._looked = 0
         self._shown = 0
         self._cpu = 0.0
+        feeds = {id(one.feed): one.feed for one in scenario.plans if one.feed is not None}.values()
+        self._row_owners = [frozenset(row_turns(scenario, feed, len(orders))) for feed in feeds]
+        """The processes that have rows of each feed."""
 
     def run(self) -> Driven:
         for order in self._orders:
@@ -235,11 +239,26 @@ class _Crew:
         if asked and now < self._stop_at:
             self._interrupted = True
             self._stop(now)
-        if any(worker.done and (worker.done.halted or worker.done.interrupted) for worker in self._workers):
+        if any(worker.done and (worker.done.is_fault or worker.done.interrupted) for worker in self._workers):
+            self._stop(now)
+        if self._is_out_of_rows():
             self._stop(now)
         if asked > 1 and self._cut_at == NEVER:
             self._cut_at = now
             self._tell(Cut())
+
+    def _is_out_of_rows(self) -> bool:
+        """No process has rows left of a feed that has ended; one that has goes on until it has used them."""
+        running = {worker.part for worker in self._workers if worker.is_running}
+        uses = self._uses()
+        return any(
+            use.is_spent and running.isdisjoint(owners) for use, owners in zip(uses, self._row_owners, strict=False)
+        )
+
+    def _uses(self) -> list[RowUse]:
+        """What was used of each feed by the processes that are done."""
+        by_process = [worker.done.rows for worker in self._workers if worker.done]
+        return [of_all(uses) for uses in zip(*by_process, strict=True)]
 
     def _stop(self, now: int) -> None:
         if now >= self._stop_at:
@@ -324,14 +343,14 @@ class _Crew:
         self._shown = 0
         self._show("draining")
         cpu = tuple(_cpu(worker) for worker in self._workers)
-        halts = sorted(done, key=lambda one: (not one.is_fault, not one.halted))
+        halts, uses = sorted(done, key=lambda one: (not one.is_fault, not one.halted)), self._uses()
         return Driven(
             recording=self._recording,
             measured_from=measured_from,
             stopped_at=stopped_at,
             interrupted=self._interrupted or any(one.interrupted for one in done),
             unreachable=bool(done) and all(one.unreachable for one in done),
-            halted=halts[0].halted if halts else "",
+            halted=halts[0].halted if halts and halts[0].is_fault else ends_of(uses),
             is_fault=any(one.is_fault for one in done),
             unstamped=sum(one.unstamped for one in done),
             cpu_seconds=sum(cpu) + (time.process_time() - self._cpu if self._cpu else 0.0),
@@ -341,6 +360,7 @@ class _Crew:
             in_flight=_sum(one.in_flight for one in done) if len(done) == len(self._workers) else None,
             stuck=tuple(dict.fromkeys(place for one in done for place in one.stuck)),
             faults=tuple(fault for one in done for fault in one.faults),
+            rows=tuple(uses),
             use=worst([one.use for one in done]) if done else Use(),
             lost=tuple(self._losses(done)),
             silent=tuple(self._silent),

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from loadkit.drive.feed import RowUse
 from loadkit.drive.machine import Use
 from loadkit.measure.parcel import Parcel
 
@@ -82,6 +83,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
     stuck: list[str]
     faults: list[str]
     use: Use
+    rows: list[RowUse]
     peak_memory: int
 
 

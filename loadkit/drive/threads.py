@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from loadkit.drive.arriving import OpenUser, Pool
 from loadkit.drive.closed import ClosedUser
 from loadkit.drive.fed import Feeds
+from loadkit.drive.feed import Dry, RowUse, ends_of
 from loadkit.drive.interpreter import be_patient, eased
 from loadkit.drive.kernel import tuned
 from loadkit.drive.limits import check_ports, descriptors, make_room
@@ -94,6 +95,8 @@ class Driven:
     """Why tear-downs of journeys failed."""
     use: Use
     """What the generator used, and what its machine did, while it measured."""
+    rows: tuple[RowUse, ...] = ()
+    """What was used of each feed."""
     cpu_by_process: tuple[float, ...] = ()
     """CPU seconds of each worker process, where there are any; `cpu_seconds` has them, and those of this one."""
     lost: tuple[str, ...] = ()
@@ -309,12 +312,16 @@ class _Director:
 
     def _shot(self, position: int, endpoint: Endpoint, request: Request, connection: Connection) -> Shot:
         tape = Tape(self._rows[position], len(request.payload))
-        draw = None
-        if endpoint.feed is None:
-            send = connection.sender(request)
-        else:
-            send, draw = self._feeds.sender(position, request, connection, tape, self._course)
-        return Shot(send=send, tape=tape, connection=connection, good=endpoint.good, check=endpoint.check, draw=draw)
+        fed = None if endpoint.feed is None else self._feeds.sender(position, request, connection, tape, self._course)
+        return Shot(
+            send=fed.send if fed else connection.sender(request),
+            tape=tape,
+            connection=connection,
+            good=endpoint.good,
+            check=endpoint.check,
+            draw=fed and fed.draw,
+            put_back=fed and fed.put_back,
+        )
 
     def _start(self) -> None:
         """All threads connect, then wait for each other and start together."""
@@ -417,6 +424,8 @@ class _Director:
             self._read_machine()
             self._steer()
             self._show(self._stage(), every=SHOW_EVERY)
+        # all may have ended since it was looked at
+        self._stop_at_halt()
         self._probe.end()
         left = len(self._users) - len(self._finished)
         for user, thread in zip(self._users, self._threads, strict=True):
@@ -486,11 +495,7 @@ class _Director:
         if asked and (now < self._course.stop_at or self._course.finishing):
             self._interrupted = True
             self._stop(now)
-        if self._course.halt:
-            at, halt = self._course.halt
-            self._interrupted = self._interrupted or halt.is_interrupt
-            self._course.finishing = not (halt.is_fault or self._interrupted)
-            self._stop(at)
+        self._stop_at_halt()
         if not self._scenario.keep_going and self._is_down(now):
             self._unreachable = True
             self._stop(now)
@@ -517,6 +522,13 @@ class _Director:
         if not refusals or is_first:
             self._down_since = now
         return refusals + turned_away >= GIVE_UP_AFTER and now - max(self._down_since, self._began) >= GIVE_UP_LATER
+
+    def _stop_at_halt(self) -> None:
+        if self._course.halt:
+            at, halt = self._course.halt
+            self._interrupted = self._interrupted or halt.is_interrupt
+            self._course.finishing = not (halt.is_fault or self._interrupted)
+            self._stop(at)
 
     def _stop(self, at: int) -> None:
         if at >= self._course.stop_at:
@@ -632,7 +644,7 @@ class _Director:
             stopped_at=self._stopped_at(now),
             interrupted=self._interrupted or bool(self._course.halt and self._course.halt[1].is_interrupt),
             unreachable=self._unreachable,
-            halted=str(halt or ""),
+            halted=ends_of(self._feeds.uses) if isinstance(halt, Dry) else str(halt or ""),
             is_fault=bool(halt and halt.is_fault),
             unstamped=sum(connection.unstamped for user in self._users for connection in user.connections),
             cpu_seconds=_scaled(use, self._stopped_at(now) - min(self._course.measured_from, now)),
@@ -642,6 +654,7 @@ class _Director:
             stuck=_places(self._threads),
             faults=tuple(fault for user in self._users for fault in user.faults),
             use=use,
+            rows=self._feeds.uses,
         )
 
     def _stopped_at(self, now: int) -> int:

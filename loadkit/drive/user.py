@@ -36,6 +36,8 @@ class Shot:
     """What runs it, if it is a journey."""
     draw: Callable[[], None] | None = None
     """Takes the next row beforehand, if it has a feed."""
+    put_back: Callable[[], None] | None = None
+    """Gives a row back that was drawn and is not sent."""
 
     @property
     def turn(self) -> Turn:

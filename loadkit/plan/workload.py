@@ -13,6 +13,7 @@ from fractions import Fraction
 from math import lcm
 
 from loadkit.plan.arrivals import Arrivals
+from loadkit.plan.data import Rows
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.journey import Journey
 from loadkit.plan.pause import Thought, longest
@@ -172,6 +173,37 @@ def seats(scenario: Scenario) -> list[Seat]:
     ]
 
 
+def row_turns(scenario: Scenario, feed: Rows, parts: int) -> tuple[int, ...]:
+    """The part that each row of a feed in turn is for: each part has as many as its threads or arrivals use.
+
+    A part of which no thread or arrival uses the feed has none.
+    """
+    if parts == 1:
+        return (0,)
+    fed = {k for k, plan in enumerate(scenario.plans) if plan.feed is feed}
+    if scenario.is_open:
+        turns = _turns(scenario.plans)
+        return tuple(number % parts for number in range(lcm(len(turns), parts)) if turns[number % len(turns)] in fed)
+    uses = _row_uses(scenario, fed)
+    by_part = [sum(uses[part::parts], Fraction(0)) for part in range(parts)]
+    users = [part for part in range(parts) if by_part[part]]
+    return tuple(users[turn] for turn in _smooth([by_part[part] for part in users]))
+
+
+def _row_uses(scenario: Scenario, fed: set[int]) -> list[Fraction]:
+    """How often each seat uses a feed, of all that it sends."""
+    known: dict[tuple[int, int], Fraction] = {}
+    uses = []
+    for turns in (seat.turns for seat in seats(scenario)):
+        # those that share go through the same turns, each from another place
+        key = (turns[0], 1) if len(turns) == 1 else (0, len(turns))
+        if key not in known:
+            known[key] = Fraction(sum(turn in fed for turn in turns), len(turns))
+        plan = scenario.plans[turns[0]]
+        uses.append(known[key] * (plan.tasks_per_thread if isinstance(plan, Journey) else 1))
+    return uses
+
+
 def _windows(laid: Sequence[Stretch], thread: int) -> tuple[tuple[int, int], ...]:
     """When a thread is wanted: while there are more threads than its number, to the nanosecond."""
     found: list[tuple[int, int]] = []
@@ -199,7 +231,11 @@ def _turns(endpoints: Sequence[Endpoint | Journey]) -> list[int]:
 
     Each step everyone gains its weight and the richest pays for all (the scheme nginx balances with).
     """
-    weights = _whole_weights([endpoint.weight for endpoint in endpoints])
+    return _smooth([endpoint.weight for endpoint in endpoints])
+
+
+def _smooth(shares: Sequence[float | Fraction]) -> list[int]:
+    weights = _whole_weights(shares)
     if len(set(weights)) <= 1:
         return list(range(len(weights)))
     credit = [0] * len(weights)
@@ -212,7 +248,7 @@ def _turns(endpoints: Sequence[Endpoint | Journey]) -> list[int]:
     return order
 
 
-def _whole_weights(weights: list[float]) -> list[int]:
+def _whole_weights(weights: Sequence[float | Fraction]) -> list[int]:
     """Weights as small whole numbers in the same proportion; to 1 in `MAX_TURNS` where there are none exactly."""
     if not weights:
         return []

@@ -228,14 +228,14 @@ def test_parts_are_the_whole(tmp_path: Path, order: Order, name: str) -> None:
     path = numbered(tmp_path, 500, name)
     whole = ns(some_of(Feed(rows(path, order=order), seed=3), 1200))
     for part in range(3):
-        feed = Feed(rows(path, order=order), seed=3, part=part, parts=3)
+        feed = Feed(rows(path, order=order), seed=3, part=part, turns=range(3))
         assert ns(some_of(feed, 400)) == whole[part::3]
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_more_parts_than_rows_leave_some_with_nothing(tmp_path: Path, order: Order) -> None:
     made = rows(numbered(tmp_path, 2), order=order, at_end="stop")
-    found = [ns(all_of(Feed(made, part=part, parts=3))) for part in range(3)]
+    found = [ns(all_of(Feed(made, part=part, turns=range(3)))) for part in range(3)]
     assert sorted(map(len, found)) == [0, 1, 1]
     assert sorted(chain.from_iterable(found)) == [0, 1]
 
@@ -270,7 +270,7 @@ def test_a_generator_is_asked_for_what_is_needed_and_ends_once() -> None:
 
 
 def test_a_generator_may_have_no_end() -> None:
-    feed = Feed(rows({"n": n} for n in count()), part=1, parts=2)
+    feed = Feed(rows({"n": n} for n in count()), part=1, turns=range(2))
     assert ns(some_of(feed, 1000)) == list(range(1, 2000, 2))
 
 

@@ -1,0 +1,173 @@
+"""Rows that end a run: each of them is sent exactly once, however many processes and threads share them.
+
+The witness is the server: it writes down the row of each request.
+"""
+
+from __future__ import annotations
+
+import http.server
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadkit import Scenario, run
+from loadkit.drive.progress import Snapshot
+from loadkit.judge.result import Result
+from loadkit.loader import load
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+
+MANY = 400
+SLOW = range(1, 20, 2)
+"""Rows of the first ones whose replies take their time: who has them ends later than the others."""
+
+FILE = """
+import asyncio
+from urllib.parse import urlsplit
+from loadkit import Endpoint, Journey, Scenario, hold, ramp, rows
+
+def feed(order="file", name="numbers.csv"):
+    return rows({folder!r} + "/" + name, order=order, at_end="stop")
+
+def visit(http, row):
+    http.get("/row/" + row["n"])
+
+async def come(http, row):
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(http.base_url).port)
+    writer.write(f"GET /row/{{row['n']}} HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n".encode())
+    await reader.read()
+    writer.close()
+
+def one(plan, **fields):
+    return Scenario(**dict(base_url={url!r}, endpoints=plan, threads=3, duration="60s") | fields)
+
+def endpoint(order="file", **more):
+    return Endpoint("GET", "/row/{{n}}", name="fed", feed=feed(order), **more)
+
+endpoints = one(endpoint())
+shuffled = one(endpoint("shuffled"))
+journeys = one(Journey(visit, feed=feed()))
+coming = one(Journey(come, feed=feed()))
+tasks = one(Journey(come, feed=feed(), threads=3, tasks_per_thread=4), think_time="1ms")
+arriving = one(endpoint(), rate="800/s")
+arriving_journeys = one(Journey(visit, feed=feed("shuffled")), rate="400/s")
+beside = one([endpoint(threads=1), Endpoint("GET", "/other", threads=3)])
+by_turns = one([endpoint(), Endpoint("GET", "/other")], rate="800/s")
+warmed = one(endpoint(), rate="800/s", warmup="200ms")
+few = one(Endpoint("GET", "/row/{{n}}", feed=feed(name="few.csv")))
+"""
+
+
+class Witness:
+    """A server that writes down which row each request was for."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.others = 0
+        witness = self
+
+        class Answer(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = -1
+
+            def do_GET(self) -> None:
+                if self.path == "/other":
+                    witness.others += 1
+                else:
+                    witness.rows.append(int(self.path.removeprefix("/row/")))
+                    time.sleep(0.06 if witness.rows[-1] in SLOW else 0.002)
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                """Be quiet."""
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128
+
+        self._httpd = Server(("127.0.0.1", 0), Answer)
+        self.url = f"http://127.0.0.1:{self._httpd.server_address[1]}"
+        self._thread = threading.Thread(target=self._httpd.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer nobody any more."""
+        self._httpd.shutdown()
+        self._httpd.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def witness() -> Iterator[Witness]:
+    """A server that writes down which row each request was for."""
+    made = Witness()
+    yield made
+    made.close()
+
+
+def scenario(witness: Witness, folder: Path, name: str, **changes: Any) -> Scenario:
+    """A scenario of the file, aimed at the witness."""
+    (folder / "numbers.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(MANY)))
+    (folder / "few.csv").write_text("n\n7\n")
+    file = folder / "numbers.py"
+    file.write_text(FILE.format(url=witness.url, folder=str(folder)))
+    return load(f"{file}::{name}")[0].replace(**changes)
+
+
+def halted(result: Result) -> str:
+    """Why it ended before its time."""
+    return next((caveat.message for caveat in result.caveats if caveat.code == "halted"), "")
+
+
+TWO = ["endpoints", "journeys", "tasks", "arriving", "beside"]
+LONG = ["shuffled", "coming", "arriving_journeys", "by_turns", "warmed"]
+CASES = [
+    *(pytest.param(name, 1, id=f"{name} on one process") for name in [*TWO, *LONG]),
+    *(pytest.param(name, 2, id=f"{name} on two") for name in TWO),
+    *(pytest.param(name, 2, id=f"{name} on two", marks=pytest.mark.slow) for name in LONG),
+]
+
+
+@pytest.mark.parametrize(("name", "processes"), CASES)
+def test_each_row_is_sent_exactly_once(witness: Witness, tmp_path: Path, name: str, processes: int) -> None:
+    result = run(scenario(witness, tmp_path, name, processes=processes))
+
+    assert Counter(witness.rows) == Counter(range(MANY))
+    if name != "warmed":
+        assert sum(result.statuses.values()) + sum(t.count for t in result.timings if t.name == "come") == (
+            MANY + witness.others
+        )
+    assert halted(result).endswith(f"numbers.csv has {MANY} rows and each was used once")
+    assert result.duration < 30, "who has no rows of its own does not go on"
+
+
+def test_of_more_processes_than_rows_those_without_a_row_end_too(witness: Witness, tmp_path: Path) -> None:
+    result = run(scenario(witness, tmp_path, "few", processes=3))
+
+    assert witness.rows == [7]
+    assert halted(result).endswith("few.csv has 1 row and each was used once")
+
+
+def test_rows_that_a_lost_process_had_are_not_said_to_have_been_used(witness: Witness, tmp_path: Path) -> None:
+    def kill_one(snapshot: Snapshot) -> None:
+        children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+        if snapshot.requests and len(children) == 2:
+            os.kill(int(children[1]), signal.SIGKILL)
+
+    result = run(scenario(witness, tmp_path, "endpoints", processes=2, pacing=0.02), watch=kill_one)
+
+    assert max(Counter(witness.rows).values()) == 1
+    assert len(witness.rows) < MANY
+    used = int(halted(result).partition("of which ")[2].partition(" ")[0])
+    assert halted(result).endswith(f"numbers.csv has {MANY} rows, of which {used} are known to have been used once")
+    assert 0 < used <= len(witness.rows)
