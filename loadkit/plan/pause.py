@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from random import Random
@@ -22,12 +23,9 @@ class PauseError(Halt):
 
 
 def think_time(value: object) -> Thought:
-    """Accept a think time; `UsageError` for what is none, and for a function that draws none."""
+    """Accept a think time; `UsageError` for what is none, and for a function that does not take a `random.Random`."""
     if callable(value):
-        try:
-            drawn(value, Random(0))
-        except PauseError as error:
-            raise UsageError(str(error)) from None
+        _check_signature(value)
         return value
     if isinstance(value, tuple | list):
         if len(value) != 2:
@@ -37,6 +35,17 @@ def think_time(value: object) -> Thought:
             raise UsageError(f"think_time takes a range like ('1s', '3s'), the smaller end first, not {value!r}")
         return least, most
     return seconds(value, what="think_time")  # type: ignore[arg-type]  # it says what is wrong with others
+
+
+def _check_signature(draw: Callable[..., object]) -> None:
+    """A function is called when a run begins, and not when a value is made."""
+    try:
+        inspect.signature(draw).bind(None)
+    except ValueError:  # some of C have none
+        return
+    except TypeError as error:
+        name = getattr(draw, "__name__", "it")
+        raise UsageError(f"think_time: {name} takes a random.Random and returns seconds like 1.5: {error}") from None
 
 
 def drawn(draw: Callable[[Random], float], source: Random) -> int:
@@ -52,7 +61,10 @@ def drawn(draw: Callable[[Random], float], source: Random) -> int:
 
 
 def pauses(think: Thought, seed: int, thread: int) -> Callable[[], int] | None:
-    """What draws the pauses of one thread, nanoseconds, the same ones for the same seed; None where there are none."""
+    """What draws the pauses of one thread, nanoseconds, the same ones for the same seed; None where there are none.
+
+    The first one is drawn now: `UsageError` for a function that draws none.
+    """
     if not think:
         return None
     source = Random(f"think:{seed}:{thread}")
@@ -60,9 +72,17 @@ def pauses(think: Thought, seed: int, thread: int) -> Callable[[], int] | None:
         least, most = map(nanoseconds, think)
         return lambda: source.randint(least, most)
     if callable(think):
-        return lambda: drawn(think, source)
+        return _drawing(think, source)
     always = nanoseconds(think)
     return lambda: always
+
+
+def _drawing(draw: Callable[[Random], float], source: Random) -> Callable[[], int]:
+    try:
+        first = [drawn(draw, source)]
+    except PauseError as error:
+        raise UsageError(str(error)) from error
+    return lambda: first.pop() if first else drawn(draw, source)
 
 
 def longest(think: Thought) -> int:

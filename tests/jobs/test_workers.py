@@ -45,7 +45,7 @@ pauses = []
 
 def breaks(source):
     pauses.append(0.01)
-    if IS_WORKER and len(pauses) == 30:  # it is tried when a scenario is made, too
+    if IS_WORKER and len(pauses) == 30:
         try:
             open(__file__ + ".first", "x").close()
         except FileExistsError:

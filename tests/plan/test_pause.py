@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.pause import PauseError, longest, pauses, think_time, told
+from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import MILLISECOND, SECOND
 
 
@@ -58,7 +60,7 @@ def test_no_pause_is_none() -> None:
         (("3s", "1s"), "think_time takes a range like ('1s', '3s'), the smaller end first, not ('3s', '1s')"),
         (("1s",), "think_time takes a range like ('1s', '3s'), not ('1s',)"),
         (("1s", "soon"), "cannot read the think_time 'soon'; write it like '30s', '250ms' or '1m30s'"),
-        (lambda: 1.0, "think_time: <lambda> raised TypeError: "),
+        (lambda: 1.0, "think_time: <lambda> takes a random.Random and returns seconds like 1.5: too many positional"),
         (lambda source: None, "think_time: <lambda> takes a random.Random and returns seconds like 1.5, not None"),
         (lambda source: -1, "think_time: <lambda> takes a random.Random and returns seconds like 1.5, not -1"),
         (lambda source: float("nan"), "think_time: <lambda> takes a random.Random and returns seconds like 1.5, not"),
@@ -66,14 +68,28 @@ def test_no_pause_is_none() -> None:
 )
 def test_what_is_no_think_time_is_told_before_anything_is_sent(value: Any, said: str) -> None:
     with pytest.raises(UsageError) as caught:
-        think_time(value)
+        pauses(think_time(value), 0, 0)
     assert str(caught.value).startswith(said)
+
+
+def test_a_function_is_not_called_when_a_value_is_made_or_changed() -> None:
+    calls: list[Random] = []
+
+    def think(source: Random) -> float:
+        calls.append(source)
+        return 0.0
+
+    made = Scenario(base_url="http://h", endpoints=[Endpoint("GET", "/")], think_time=think)
+    made.replace(threads=2).replace(seed=1)
+
+    assert calls == []
 
 
 def test_a_function_that_fails_later_halts_the_run_with_its_own_words() -> None:
     values = iter([1.0, "soon"])
     one = pauses(think_time(lambda source: next(values)), 0, 0)
     assert one
+    assert one() == SECOND
     with pytest.raises(PauseError, match=r"returns seconds like 1\.5, not 'soon'"):
         one()
 
