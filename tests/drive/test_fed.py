@@ -154,7 +154,7 @@ def test_bad_data_is_said_before_anything_is_sent(tmp_path: Path, text: str | No
 
 def test_a_row_that_cannot_be_put_in_its_place_is_said_before_the_start(tmp_path: Path) -> None:
     fed = Endpoint("GET", "http://fake/", headers={"X-Name": "{name}"}, feed=rows([{"name": "日本"}]))
-    with pytest.raises(FeedError, match=r"^the list of rows: cannot fill GET http://fake/ with \{'name': '日本'\}: "):
+    with pytest.raises(FeedError, match=r"^the list of rows: cannot fill GET http://fake/ with \{'name': '\*\*\*'\}: "):
         Feeds(Scenario(endpoints=[fed]), seed=0)
 
 
