@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from enum import Enum
+from mmap import ACCESS_READ, mmap
 from typing import Final, NamedTuple
 
 from loadkit.jobs.fetch.folder import Shelf, write_all
@@ -21,8 +22,8 @@ SPILL: Final = 256 * 1024
 """Bytes of a body that are held before a file is opened for it."""
 SKIPPED: Final = 64 * 1024
 """Bytes read of a body that nobody wants, so that the connection can be used again."""
-IN_MEMORY: Final = 64_000_000
-"""Of a body that is to become a line."""
+LONGEST_LINE: Final = 64_000_000
+"""Bytes of a body that is to become a line: one such body at a time is in memory, several times over."""
 SLOWEST: Final = 1_000_000
 """Nanoseconds a byte may take on average beyond the timeout: 1 kB/s."""
 
@@ -44,7 +45,7 @@ class Saved(NamedTuple):
 
     size: int
     sha256: str
-    content: bytes
+    content: bytes | mmap
 
 
 class Body:
@@ -157,8 +158,7 @@ class Body:
             except CutShort as error:
                 raise BrokenExchange(Failure("disconnect", str(error))) from None
         if self.use is Use.LINE:
-            content = b"".join(self._held)
-            return Saved(self.size, "", content)
+            return Saved(self.size, "", self._read_again())
         if self._hash is None:
             return Saved(self.size, self._saved_at_once(), b"")
         content = b"".join(self._held)
@@ -170,6 +170,21 @@ class Body:
             self._close()
             self.disk += self._clock.now() - began
         return Saved(self.size, self._hash.hexdigest(), b"")
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is not held in memory."""
+        return self._handle >= 0
+
+    def _read_again(self) -> bytes | mmap:
+        """All of what is to be a line; a large one as it lies on the disk."""
+        if not self.is_large:
+            return b"".join(self._held)
+        try:
+            write_all(self._handle, b"".join(self._held))
+            return mmap(self._handle, 0, access=ACCESS_READ)
+        finally:
+            self._close()
 
     def _saved_at_once(self) -> str:
         """Bring a body to the disk of which nothing is there yet; its hash."""
@@ -197,19 +212,19 @@ class Body:
             raise BrokenExchange(Failure("check", f"the body is more than {show_size(self._bound)} (--max-size)"))
         self._held.append(piece)
         self._holding += len(piece)
-        if self.use is Use.LINE:
-            if self.size > IN_MEMORY:
-                raise BrokenExchange(Failure("check", f"more than {show_size(IN_MEMORY)} are too much for a line"))
-        elif self._holding > SPILL:
+        if self.use is Use.LINE and self.size > LONGEST_LINE:
+            raise BrokenExchange(Failure("check", f"more than {show_size(LONGEST_LINE)} are too much for a line"))
+        if self._holding > SPILL:
             self._spill()
 
     def _spill(self) -> None:
         """Bring to the disk what is held. What that meets ends the exchange, and is kept in `fault`."""
         content = b"".join(self._held)
         self._held, self._holding = [], 0
-        if self._hash is None:
+        if self._hash is None and self.use is Use.FILE:
             self._hash = hashlib.sha256()
-        self._hash.update(content)
+        if self._hash:
+            self._hash.update(content)
         began = self._clock.now()
         try:
             if self._handle < 0:
@@ -223,7 +238,8 @@ class Body:
 
     def _open(self) -> None:
         assert self.place is not None
-        self._handle = self._shelf.create(self.place, self._tag)
+        is_file = self.use is Use.FILE
+        self._handle = self._shelf.create(self.place, self._tag) if is_file else self._shelf.scratch(self.place)
 
     def _close(self) -> None:
         handle, self._handle = self._handle, -1

@@ -26,6 +26,7 @@ MOST_ORPHANS: Final = 10_000
 _PARTS = re.compile(rf"(?:{OURS.pattern}|.*\.\d+-[0-9a-f]{{16}})\.part")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_SCRATCH = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -49,6 +50,13 @@ class Shelf:
     def create(self, place: Place, tag: str = "") -> int:
         """A new file beside the place, to be put there by `put`; raises `OSError`."""
         return os.open(f"{place.name}{tag}{PART}", _NEW, 0o666, dir_fd=self._at(place.folder))
+
+    def scratch(self, place: Place) -> int:
+        """A file without a name, to be written and read again; raises `OSError`."""
+        name = f"{place.name}{PART}"
+        handle = os.open(name, _SCRATCH, 0o600, dir_fd=self._root)
+        os.unlink(name, dir_fd=self._root)
+        return handle
 
     def fill(self, place: Place, tag: str, content: bytes | memoryview) -> None:
         """A new file beside the place with all of its content; raises `OSError`."""

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
@@ -108,6 +109,8 @@ class Desk:
     reasons: dict[Failure, list[str]] = field(default_factory=dict)
     """Some URLs of each failure."""
     lock: Lock = field(default_factory=Lock)
+    large: Lock = field(default_factory=Lock)
+    """Held while a body that was too large to be held in memory is made into a line."""
     pump: Pump | None = None
     """Who waits for replies, where that is not each thread for itself."""
 
@@ -587,12 +590,13 @@ class Worker:
             raise NameTaken(f"there is a file {place} already")
 
     def _append(self, item: Item, body: Body, line: Line, appended: Appended) -> None:
-        content = compact(body.finish().content)
-        line.sha256 = hashlib.sha256(content).hexdigest()
-        line.file, line.bytes = appended.path.name, len(content) + 1
-        with self._desk.manifest.lock:
-            line.offset = appended.write(content + b"\n")
-            self._desk.manifest.write(line)
+        with self._desk.large if body.is_large else nullcontext():
+            content = compact(body.finish().content)
+            line.sha256 = hashlib.sha256(content).hexdigest()
+            line.file, line.bytes = appended.path.name, len(content) + 1
+            with self._desk.manifest.lock:
+                line.offset = appended.write(content)
+                self._desk.manifest.write(line)
         self._clear(item, "")
 
     def _clear(self, item: Item, file: str) -> None:

@@ -6,6 +6,8 @@ import errno
 import gzip
 import os
 import resource
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -476,3 +478,30 @@ def test_a_source_that_goes_on_after_the_end_writes_nowhere(site: Site, into: Pa
 
     assert (into / "manifest.jsonl").read_bytes() == before
     assert fetched.fetching.trouble is None
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_DATA, (300_000_000, 300_000_000))
+from loadkit.cli import main
+main()
+"""
+
+
+def test_large_replies_that_come_at_once_become_lines_one_by_one(site: Site, tmp_path: Path):
+    coded = gzip.compress(b"[" + b"[1, 22], " * 2_000_000 + b"0]")
+    gate = threading.Barrier(8)
+
+    def page(call: Call, _: int) -> None:
+        gate.wait(20)
+        call.reply(coded, Content_Encoding="gzip")
+
+    urls = [site.at(f"/{number}", page) for number in range(8)]
+    words = [sys.executable, "-c", LIMITED, "fetch", *urls, "--append", "all.jsonl", "-c", "8", "--retries", "0"]
+
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = (tmp_path / "all.jsonl").read_bytes().splitlines()
+    assert [len(line) for line in lines] == [2_000_000 * 7 + 3] * 8
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["all.jsonl", "all.jsonl.fetch", "manifest.jsonl"]
