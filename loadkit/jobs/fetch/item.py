@@ -42,6 +42,7 @@ class Item:
         "started",
         "status",
         "throttled",
+        "was_away",
         "where",
     )
 
@@ -70,6 +71,8 @@ class Item:
         """Its label in reports, once it is known."""
         self.is_rewritten = False
         """A redirect has made a GET without a body of it."""
+        self.was_away = False
+        """A redirect has led to another host, port or scheme, which also says where it goes from there."""
 
     def start_over(self) -> None:
         """The next attempt begins where the list says."""
@@ -77,11 +80,13 @@ class Item:
         self.hops = 0
         self.sent = 0
         self.is_rewritten = False
+        self.was_away = False
 
     def follow(self, there: Address, status: int) -> None:
         """Go where a redirect leads, as browsers do (RFC 9110, 15.4)."""
         self.address = there
         self.hops += 1
+        self.was_away = self.was_away or there.origin != self.asked.origin
         if self.method not in ("GET", "HEAD") and (status == 303 or (status in (301, 302) and self.method == "POST")):
             self.is_rewritten = True
 
@@ -99,10 +104,6 @@ class Item:
             and self.address is self.asked
             and self.method in ("GET", "HEAD")
         )
-
-    def turned_away(self) -> bool:
-        """Whether it is at another host, port or scheme than the list says."""
-        return self.address.origin != self.asked.origin
 
 
 def made(wanted: Wanted, position: int, default: str) -> Item:
@@ -139,7 +140,7 @@ def message(item: Item, common: Mapping[str, str], written: str = "") -> bytes:
         there = item.address
         return f"{item.method} {there.target} HTTP/1.1\r\nHost: {there.host}\r\n{written}\r\n".encode("latin-1")
     there = item.address
-    away = item.turned_away()
+    away = item.was_away
     told = _merged(common, item.headers) if item.headers else common
     lines = [f"{item.verb} {there.target} HTTP/1.1"]
     if away or "host" not in map(str.lower, told):
