@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from loadkit.jobs.fetch.folder import write_all
+from loadkit.jobs.fetch.manifest import opened
 from loadkit.plan.errors import UsageError
 from loadkit.wire.base import BrokenExchange, Failure
 
@@ -23,13 +24,17 @@ class Appended:
     def __init__(self, path: Path, size: int) -> None:
         """Continue after `size` bytes: what is behind them was not in the manifest when a run was killed."""
         self.path = path
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._handle = opened(path, os.O_RDWR)
         try:
-            self._handle = os.open(path, flags, 0o666)
+            _check_rest(path, self._handle, size)
             os.ftruncate(self._handle, size)
             os.lseek(self._handle, size, os.SEEK_SET)
         except OSError as error:
+            os.close(self._handle)
             raise UsageError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
+        except UsageError:
+            os.close(self._handle)
+            raise
         self._size = size
 
     def write(self, line: bytes) -> int:
@@ -52,6 +57,17 @@ class Appended:
             os.fsync(self._handle)
         finally:
             os.close(self._handle)
+
+
+def _check_rest(path: Path, handle: int, size: int) -> None:
+    """A kill leaves a line or the begin of one that the manifest does not tell of; more than that is not cut off."""
+    end = os.fstat(handle).st_size
+    blocks = (os.pread(handle, BLOCK, start) for start in range(size, end, BLOCK))
+    if sum(block.count(b"\n") for block in blocks) > 1:
+        raise UsageError(
+            f"the manifest tells of the first {size:,} bytes of {path}, which has {end:,}; append to another file, or "
+            f"cut off the rest: truncate -s {size} {path}"
+        )
 
 
 def compact(content: bytes | mmap) -> bytes:

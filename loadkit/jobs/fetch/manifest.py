@@ -6,35 +6,45 @@ before the next run writes on. The last line of a key counts. Nothing of it is k
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
 import os
+import re
 import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
 from loadkit.jobs.fetch.folder import Shelf, write_all
-from loadkit.jobs.fetch.names import FAILED, Place
+from loadkit.jobs.fetch.names import FAILED, OURS, Place
 from loadkit.jobs.fetch.seen import Digests, digest_of
 from loadkit.plan.errors import UsageError
 
 FILE: Final = "manifest.jsonl"
+LOCK: Final = "manifest.lock"
 BLOCK: Final = 1 << 20
+DEEPEST: Final = 20
+"""Folders within each other that a name of ours may have."""
+
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 
 
 class Line(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One settled URL. `error` is None for a good one; `file` is relative to the folder."""
+    """One settled URL. `error` is None for a good one; `file` is relative to the folder.
+
+    A line that does not have values such as we write is not read.
+    """
 
     url: str
-    position: int = 0
+    position: Count = 0
     file: str | None = None
-    status: int | None = None
-    bytes: int | None = None
+    status: Count | None = None
+    bytes: Count | None = None
     """Of the file, after decoding."""
     sha256: str | None = None
     attempts: int = 0
@@ -47,18 +57,22 @@ class Line(msgspec.Struct, kw_only=True, omit_defaults=True):
     method: str = "GET"
     final_url: str | None = None
     """Where redirects led."""
-    offset: int | None = None
+    offset: Count | None = None
     """Where its line begins in the file that replies are appended to."""
-    key: str = ""
+    key: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})?$")] = ""
     """Sixteen hexadecimal digits by which the next run knows the request; secrets in `url` are masked."""
 
 
+_FOLDERS = re.compile(rf"(?:{FAILED})?/?(?:\d{{4,}})?")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Line).decode
 
 
 class Manifest:
-    """The open file, locked against other runs as long as it is open."""
+    """The open file; as long as it is open, other runs are locked out.
+
+    The lock is a file that only those can open who may write the manifest: whoever may read one can lock it.
+    """
 
     def __init__(self, root: Path) -> None:
         self.path = root / FILE
@@ -66,8 +80,13 @@ class Manifest:
         """Held while a line is written; whoever writes more than the line holds it for both."""
         self.began_at = 0
         """Where this run's lines begin."""
-        self._handle = _locked(self.path, root)
-        self._size = _without_torn_end(self._handle)
+        self._handle = opened(self.path, os.O_RDWR | os.O_APPEND)
+        try:
+            self._lock = _locked(root, self._handle)
+            self._size = _without_torn_end(self._handle)
+        except BaseException:
+            os.close(self._handle)
+            raise
 
     def begin(self) -> None:
         """From here on the lines are of this run."""
@@ -109,6 +128,9 @@ class Manifest:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+                with contextlib.suppress(OSError):
+                    self.path.with_name(LOCK).unlink()
+                os.close(self._lock)
 
     def lines(self, start: int = 0, end: int | None = None) -> Iterator[Line]:
         """The lines between two offsets; what cannot be read is left out, for it proves nothing."""
@@ -119,31 +141,52 @@ class Manifest:
                 start += len(data)
                 try:
                     yield _decode(data)
-                except msgspec.DecodeError:
+                except (msgspec.DecodeError, RecursionError):
                     continue
 
 
-def _locked(path: Path, root: Path) -> int:
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+def opened(path: Path, flags: int, mode: int = 0o666) -> int:
+    """A plain file of one name, made if need be: no link of either kind is written through. `UsageError` if not."""
     try:
-        handle = os.open(path, flags, 0o666)
+        handle = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
-    try:
-        _check_plain(handle, path)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise UsageError(f"another run is writing into {root}; wait for it, or fetch into another folder") from None
-    except BaseException:
-        os.close(handle)
-        raise
-    return handle
-
-
-def _check_plain(handle: int, path: Path) -> None:
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    found = os.fstat(handle)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
+        return handle
+    os.close(handle)
+    if not stat.S_ISREG(found.st_mode):
         raise UsageError(f"cannot write {path}: it is no plain file")
+    raise UsageError(f"cannot write {path}: it is a hard link, and has another name elsewhere; put a copy in its place")
+
+
+def _locked(root: Path, manifest: int) -> int:
+    """The lock of a folder, held as long as it is open; `UsageError` if another run has it."""
+    path = root / LOCK
+    writers = os.fstat(manifest).st_mode & 0o222
+    while True:
+        handle = opened(path, os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_still_there(path, handle):
+                with contextlib.suppress(OSError):  # it is of another user, who lets us write
+                    os.fchmod(handle, writers | writers << 1)
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            raise UsageError(f"another run is writing into {root}; wait for it, or fetch into another folder") from None
+        except BaseException:
+            os.close(handle)
+            raise
+        # it was taken away by the run that ended just now
+        os.close(handle)
+
+
+def _is_still_there(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def _without_torn_end(handle: int) -> int:
@@ -227,9 +270,15 @@ def _take(found: Before, line: Line, key: int, shelf: Shelf, *, verify: bool) ->
 def place_of(file: str) -> Place:
     """A name out of the manifest; it leads nowhere but into the folder, whoever wrote it."""
     folder, _, name = file.rpartition("/")
-    if ".." in file.split("/") or file.startswith("/") or "\0" in file:
+    if ".." in file.split("/") or file.startswith("/") or "\0" in file or file.count("/") > DEEPEST:
         return Place(FAILED, "")
     return Place(folder, name)
+
+
+def may_be_removed(file: str) -> bool:
+    """Whether a name is one that we gave: a manifest may be anybody's, and name whatever is in the folder."""
+    place = place_of(file)
+    return bool(_FOLDERS.fullmatch(place.folder) and OURS.fullmatch(place.name))
 
 
 def _is_whole(line: Line, shelf: Shelf, *, verify: bool) -> bool:

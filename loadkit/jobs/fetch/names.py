@@ -18,7 +18,7 @@ SLUG: Final = 80
 LONGEST: Final = 200
 """Characters of one part of a name: 255 bytes are allowed almost everywhere, and `.part` comes behind it."""
 FAILED: Final = "failed"
-RESERVED: Final = ("manifest.jsonl", FAILED)
+RESERVED: Final = ("manifest.jsonl", "manifest.lock", FAILED)
 
 OURS = re.compile(r"\d{6,}-[a-z0-9._-]*[0-9a-f]{8}\.[a-z0-9]{1,8}")
 """The names of this scheme, to tell what we wrote from what we did not."""

@@ -20,7 +20,7 @@ from loadkit.jobs.fetch.folder import NameTaken, Shelf
 from loadkit.jobs.fetch.item import Item, message, written
 from loadkit.jobs.fetch.labels import label
 from loadkit.jobs.fetch.lines import Appended, compact
-from loadkit.jobs.fetch.manifest import Before, Line, Manifest, place_of
+from loadkit.jobs.fetch.manifest import Before, Line, Manifest, may_be_removed, place_of
 from loadkit.jobs.fetch.manners import AGAIN, PATIENT, REDIRECTS, back_off, is_passing, may_send_again, retry_after
 from loadkit.jobs.fetch.names import Names, Place
 from loadkit.jobs.fetch.network import Connections, Network
@@ -609,7 +609,7 @@ class Worker:
         if before.orphans and file:
             stale.append(before.orphans.pop(place_of(file).name.rpartition(".")[0], None))
         for old in stale:
-            if old is not None and old != file:
+            if old is not None and old != file and may_be_removed(old):
                 self._shelf.remove(place_of(old))
 
     def _line(self, item: Item, arrived: int) -> Line:

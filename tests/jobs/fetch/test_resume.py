@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -202,6 +204,118 @@ def test_a_manifest_of_somebody_else_leads_nowhere(site: Site, into: Path, tmp_p
         (into / "manifest.jsonl").write_text(json.dumps({**line, "file": file, "bytes": 8}) + "\n")
         assert fetch([url], into=into, resume=True).wait().files == 1
         assert (tmp_path / "victim").read_bytes() == b"12345678"
+
+
+def precious(into: Path) -> dict[str, bytes]:
+    """Files of the user's in the folder of a fetch."""
+    files = {"precious.txt": b"12345678", "0001/000001-notes.txt": b"12345678", "failed/mine.html": b"12345678"}
+    for name, content in files.items():
+        (into / name).parent.mkdir(parents=True, exist_ok=True)
+        (into / name).write_bytes(content)
+    return files
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        *({"file": file, "bytes": 9} for file in ("precious.txt", "0001/000001-notes.txt", "manifest.jsonl", "failed")),
+        *({"file": file, "error": "status 404"} for file in ("failed/mine.html", "precious.txt", "manifest.jsonl")),
+        {"key": "zz"},
+        {"key": "-1"},
+        {"key": "", "url": "\ud800"},
+        {"file": "a/" * 3000 + "b"},
+        {"file": ""},
+        {"file": "."},
+        {"bytes": -1},
+        {"bytes": 10**30},
+        {"position": -5},
+        {"offset": 10**30, "bytes": 1},
+        {"offset": -1, "bytes": 8},
+        {"sha256": "x", "status": -1},
+        {"more": json.loads("[" * 500 + "]" * 500)},
+    ],
+    ids=lambda lie: str(lie)[:50],
+)
+def test_a_manifest_of_somebody_else_takes_nothing_away(site: Site, into: Path, lie: dict[str, object]):
+    (url,) = site.urls(1)
+    fetch([url], into=into).wait()
+    line = manifest(into)[0]
+    (into / line["file"]).unlink()
+    files = precious(into)
+    (into / "manifest.jsonl").write_text(json.dumps({**line, **lie}) + "\n")
+
+    for verify in (False, True):
+        again = fetch([url], into=into, resume=True, verify=verify).wait()
+        assert (again.files + again.complete, again.exit_code) == (1, 0)
+
+    assert contents(into) == files | {line["file"]: body_of("/posts/1")}
+
+
+def test_a_line_of_a_manifest_that_is_nested_without_end_is_passed_over(site: Site, into: Path):
+    fetch(site.urls(2), into=into).wait()
+    with (into / "manifest.jsonl").open("ab") as file:
+        file.write(b'{"url":"x","more":' + b"[" * 100_000 + b"\n")
+
+    assert fetch(site.urls(2), into=into, resume=True).wait().complete == 2
+
+
+@pytest.mark.parametrize("is_appended", [False, True])
+def test_nothing_is_written_through_a_hard_link(site: Site, tmp_path: Path, is_appended: bool):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    folder = tmp_path / "b"
+    folder.mkdir()
+    (folder / ("all.jsonl" if is_appended else "manifest.jsonl")).hardlink_to(victim)
+    options = {"append": folder / "all.jsonl", "into": tmp_path / "c"} if is_appended else {"into": folder}
+    if is_appended:
+        fetch(site.urls(1), append=tmp_path / "other.jsonl", into=tmp_path / "c").wait()
+
+    with pytest.raises(UsageError, match="it is a hard link"):
+        fetch(site.urls(1), resume=True, **options)
+
+    assert victim.read_bytes() == b"precious"
+
+
+def test_lines_that_the_manifest_does_not_tell_of_are_not_cut_off(site: Site, tmp_path: Path):
+    target = tmp_path / "all.jsonl"
+    fetch(site.urls(4), threads=1, append=target).wait()
+    before = target.read_bytes()
+    path = tmp_path / "all.jsonl.fetch" / "manifest.jsonl"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+
+    size = before.index(b"\n") + 1
+    with pytest.raises(UsageError, match=rf"the first {size} bytes of .* truncate -s {size} "):
+        fetch(site.urls(4), append=target, resume=True)
+
+    assert target.read_bytes() == before
+
+
+def test_whoever_may_only_read_a_manifest_locks_nobody_out(site: Site, into: Path):
+    fetch(site.urls(1), into=into).wait()
+    with (into / "manifest.jsonl").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert fetch(site.urls(2), into=into, resume=True).wait().files == 1
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o600), (0o002, 0o660)])
+def test_a_lock_can_be_held_by_those_alone_who_may_write(site: Site, into: Path, mask: int, mode: int):
+    begun, gate = threading.Event(), threading.Event()
+
+    def page(call: Call, _: int) -> None:
+        begun.set()
+        gate.wait(20)
+        call.reply(b"{}")
+
+    before = os.umask(mask)
+    try:
+        fetched = fetch([site.at("/x", page)], into=into)
+    finally:
+        os.umask(before)
+    begun.wait(20)
+    assert (into / "manifest.lock").stat().st_mode & 0o777 == mode
+    gate.set()
+    fetched.wait()
+    assert not (into / "manifest.lock").exists()
 
 
 def test_appended_lines_are_continued_where_the_manifest_ends(site: Site, tmp_path: Path):
