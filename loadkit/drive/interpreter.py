@@ -23,6 +23,8 @@ class _Usual:
         self.jobs = 0
         self.interval = 0.0
         self.thresholds = (0, 0, 0)
+        self.has_frozen = False
+        """The program had the collector leave objects out, and we cannot thaw ours alone."""
 
 
 _usual: Final = _Usual()
@@ -39,19 +41,22 @@ def eased(*, threads: int = 0, collect_each: int = 0) -> Iterator[None]:
     with _usual.lock:
         if not _usual.jobs:
             _usual.interval, _usual.thresholds = sys.getswitchinterval(), gc.get_threshold()
+            _usual.has_frozen = gc.get_freeze_count() > 0
         _usual.jobs += 1
         be_patient(threads)
         if collect_each:
             gc.set_threshold(collect_each, *_usual.thresholds[1:])
         # what is there now stays; without this each full collection looks at all of it, and every thread waits
-        gc.freeze()
+        if not _usual.has_frozen:
+            gc.freeze()
     try:
         yield
     finally:
         with _usual.lock:
             _usual.jobs -= 1
             if not _usual.jobs:
-                gc.unfreeze()
+                if not _usual.has_frozen:
+                    gc.unfreeze()
                 gc.set_threshold(*_usual.thresholds)
                 sys.setswitchinterval(_usual.interval)
 

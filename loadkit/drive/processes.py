@@ -26,6 +26,7 @@ from loadkit.drive.workers import Worker
 from loadkit.measure.parcel import unpacked
 from loadkit.measure.recording import JOURNEY, NO_SECOND, REQUEST, Batch, Counts, Recording, second_of
 from loadkit.plan.errors import LoadkitError, UsageError
+from loadkit.plan.journey import Journey
 from loadkit.plan.label import OTHER
 from loadkit.plan.portable import changes, source_of, told
 from loadkit.plan.units import MILLISECOND, SECOND
@@ -384,26 +385,32 @@ class _Crew:
 
     def _count_lost(self, length: int) -> None:
         """What was due in the part of a lost worker, and is not known to have been sent, is unsent."""
-        load, journeys = self._workload, [journey.label for journey in self._scenario.journeys]
         for worker in self._workers:
-            if isinstance(load, Open) and worker.lost:
-                for (label, phase), count in self._missing(worker, length).items():
-                    kind = JOURNEY if label in journeys else REQUEST
+            if isinstance(self._workload, Open) and worker.lost:
+                for (kind, label, phase), count in self._missing(worker, length).items():
                     self._recording.absorb(Batch(NO_SECOND, phase, label, [], 0, Counts(unsent=count), kind=kind))
 
-    def _missing(self, worker: Worker, length: int) -> Counter[tuple[str, int]]:
+    def _missing(self, worker: Worker, length: int) -> Counter[tuple[str, str, int]]:
+        """By kind, label and phase; journeys are counted in no phase."""
         load = workload(self._scenario, worker.part, len(self._workers))
         assert isinstance(load, Open)
-        labels = [self._scenario.rows[position] for position in load.turns]
-        rows = [label if label in self._recording.labels else OTHER for label in labels]
-        due: Counter[tuple[str, int]] = Counter()
+        rows = [self._row(position) for position in load.turns]
+        due: Counter[tuple[str, str, int]] = Counter()
         for number, at in load.arrivals.dues():
             if at >= length:
                 break
-            phase = next((k for k, one in enumerate(load.stretches) if at < one.end), 0)
-            due[rows[number % len(rows)], phase] += 1
+            kind, label = rows[number % len(rows)]
+            phase = next((k for k, one in enumerate(load.stretches) if at < one.end), 0) if kind == REQUEST else 0
+            due[kind, label, phase] += 1
         due.subtract(worker.reported)
         return +due
+
+    def _row(self, position: int) -> tuple[str, str]:
+        """What an arrival for this endpoint or journey is counted as: kind and label."""
+        label = self._scenario.rows[position]
+        if isinstance(self._scenario.plans[position], Journey):
+            return JOURNEY, label
+        return REQUEST, label if label in self._recording.labels else OTHER
 
     def _count_not_begun(self) -> None:
         """Iterations of lost workers; those that a living one did not come to it has counted itself."""

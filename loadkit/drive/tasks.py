@@ -24,11 +24,17 @@ class TaskUser(ClosedUser):
     def run_tasks(self, visitor: Visitor, visit: Callable[[], Coroutine[Any, Any, Exchange]], tasks: int) -> TaskUser:
         """Say what its tasks run, and how many there are."""
         self._visitor, self._visit, self._tasks = visitor, visit, tasks
+        self._under_way = 0
         return self
 
     @property
     def _in_hand(self) -> int:
-        return self._tasks
+        return self._under_way
+
+    @property
+    def in_flight(self) -> int:
+        """How many journeys are under way and do not pause."""
+        return super().in_flight and max(0, self._under_way - self._visitor.pausing)
 
     def _stage(self, turns: Iterator[Turn]) -> None:
         due = self._clock.now()
@@ -54,6 +60,7 @@ class TaskUser(ClosedUser):
     async def _one(self, turns: Iterator[Turn]) -> None:
         due = self._clock.now()
         for _, _, _, shot in turns:
+            self._under_way += 1
             try:
                 exchange = await self._visit()
             except Halt as halt:
@@ -62,6 +69,8 @@ class TaskUser(ClosedUser):
                 # no more rows: the other tasks have theirs, and end what they began
                 self._course.halt = self._course.halt or (self._clock.now(), halt)
                 return
+            finally:
+                self._under_way -= 1
             began, due = due, exchange[3]
             if self._ends_with(shot, began, exchange):
                 return

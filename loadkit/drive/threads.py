@@ -483,7 +483,7 @@ class _Director:
             self._probe.begin()
 
     def _in_flight(self) -> int:
-        return sum(user.ready and not user.resting for user in self._users) - len(self._finished)
+        return sum(user.in_flight for user in self._users)
 
     def _is_hopeless(self) -> bool:
         """Cut long ago, and threads still do not end: their own code holds them."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from loadkit.drive.check import CUT, is_refusal, unexpected, verify
-from loadkit.measure.recording import REQUEST, Batch, Tape, second_of
+from loadkit.measure.recording import JOURNEY, REQUEST, Batch, Tape, second_of
 from loadkit.plan.errors import Halt
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Clock, Connection, Exchange, Failure, Sender
@@ -86,6 +86,8 @@ class User:
         self._phase_end = NEVER
         self._is_refused = False
         """The last request did not get a connection."""
+        self._checked: Tape | None = None
+        """Where the reply is counted that a check looks at now."""
         self._own = tuple({id(shot.tape): shot.tape for shot in shots}.values())
         """Of what it is told to send; those of what its journeys request and time come later."""
         self._tapes = list(self._own)
@@ -177,14 +179,27 @@ class User:
     def abandon(self) -> None:
         """Its thread does not end: count the request it is in as cut, and take what it has written."""
         if self.has_run and not self.ended:
-            self._tapes[0].counts.cut += self._in_hand
+            self._tape_in_hand.counts.cut += self._in_hand
         self._give()
         self._count_unsent()
 
     @property
     def _in_hand(self) -> int:
-        """How many requests or journeys it has under way, while it runs."""
+        """How many requests or journeys it has begun and not ended, while it runs."""
         return 1
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests or journeys are under way and do not pause."""
+        return 0 if self.resting or not self.ready or self.ended else self._in_hand
+
+    @property
+    def _tape_in_hand(self) -> Tape:
+        """That of what its thread has under way, as far as code of the user's can hold it up."""
+        if self._checked:
+            return self._checked
+        current = {visitor.current for visitor in self._visitors}
+        return next((tape for tape in self._own if tape.kind == JOURNEY and tape.label in current), self._own[0])
 
     def _count_unsent(self) -> None:
         """It has ended: count what it was to send and did not, if its number was planned."""
@@ -230,7 +245,9 @@ class User:
         if failure is None and status not in shot.good:
             failure = unexpected(status, shot.good)
         if failure is None and shot.check is not None:
+            self._checked = shot.tape
             failure = verify(shot.check, shot.connection)
+            self._checked = None
         self._write(shot.tape, due, exchange, failure)
 
     def _write(self, tape: Tape, due: int, exchange: Exchange, failure: Failure | None) -> None:

@@ -201,6 +201,10 @@ class Visitor:
         self._is_closed = False
         self.is_ending = False
         """Its tasks are being cancelled."""
+        self.current = ""
+        """The journey that it began last."""
+        self.pausing = 0
+        """How many of its tasks pause within a journey."""
         self.user: Host
 
     # -- as a connection
@@ -273,6 +277,7 @@ class Visitor:
         def send() -> Exchange:
             KEEPER.set(self)
             self.refused = False
+            self.current = journey.label
             began = now()
             note = None
             try:
@@ -322,9 +327,13 @@ class Visitor:
         import asyncio
 
         until = self._clock.now() + span
-        # it is another thread that ends the run, and it sets no event of a loop that may be closed
-        while (left := until - self._clock.now()) > 0 and not self.http.halted:  # noqa: ASYNC110
-            await asyncio.sleep(min(left, NAP) / SECOND)
+        self.pausing += 1
+        try:
+            # it is another thread that ends the run, and it sets no event of a loop that may be closed
+            while (left := until - self._clock.now()) > 0 and not self.http.halted:  # noqa: ASYNC110
+                await asyncio.sleep(min(left, NAP) / SECOND)
+        finally:
+            self.pausing -= 1
         if self.http.halted:
             raise Stopped
 

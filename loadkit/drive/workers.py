@@ -16,6 +16,7 @@ import msgspec
 
 import loadkit
 from loadkit.drive.protocol import Done, Failed, Message, News, Word, line, take_frames
+from loadkit.measure.recording import JOURNEY, REQUEST
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Worker:
         self.failed: Failed | None = None
         self.lost = ""
         """How it was lost."""
-        self.reported: Counter[tuple[str, int]] = Counter()
+        self.reported: Counter[tuple[str, str, int]] = Counter()
         """What it has accounted for, by label and phase: requests, and what was cut or unsent."""
         self._process = _start(self.name)
         self._buffer = bytearray()
@@ -105,9 +106,9 @@ class Worker:
 
     def account(self, batch: Batch) -> None:
         """Remember what it has accounted for."""
-        if batch.counts:
+        if batch.counts and batch.kind in (REQUEST, JOURNEY):
             known = batch.counts.requests + batch.counts.cut + batch.counts.unsent
-            self.reported[batch.label, batch.phase] += known
+            self.reported[batch.kind, batch.label, batch.phase] += known
 
     def ending(self) -> str:
         """How it has ended, or ends now: `was killed by SIGKILL`, `ended with exit code 3`."""

@@ -156,12 +156,12 @@ class Batch:
 class Tape:
     """What one thread writes for one of its requests, or for what else it times."""
 
-    __slots__ = ("_counts", "_label", "bytes_sent", "kind", "request_size", "samples")
+    __slots__ = ("_counts", "bytes_sent", "kind", "label", "request_size", "samples")
 
     def __init__(self, label: str, request_size: int, kind: str = REQUEST) -> None:
         self.kind = kind
         self.samples: list[int] = []
-        self._label = label
+        self.label = label
         self.request_size = request_size
         self.bytes_sent = 0
         """Sent beyond `request_size` a request, where requests differ."""
@@ -191,7 +191,7 @@ class Tape:
         if not self.samples and self._counts is None and not self.bytes_sent:
             return None
         batch = Batch(
-            second, phase, self._label, self.samples, self.request_size, self._counts, self.bytes_sent, self.kind
+            second, phase, self.label, self.samples, self.request_size, self._counts, self.bytes_sent, self.kind
         )
         self.clear()
         return batch

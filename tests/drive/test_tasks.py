@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from loadkit import Endpoint, Journey, Result, Scenario, UsageError, hold, ramp, rows, run, timed, timer
+from loadkit.drive.progress import Snapshot
 from loadkit.drive.visitor import AsyncVisit
 from loadkit.jobs.demo import Demo
 
@@ -73,6 +74,24 @@ def test_tasks_of_a_thread_run_at_once_and_each_has_its_own_steps():
 
     assert (result.timing("meet").count, result.timing("wait").count) == (8, 8)
     assert result.timing("meet").failures == {}
+
+
+def test_each_task_under_way_is_in_flight_and_those_that_pause_are_not():
+    seen: list[int] = []
+
+    async def go(http: AsyncVisit) -> None:
+        await asyncio.sleep(0.5)
+        await http.pause("500ms")
+
+    def look(snapshot: Snapshot) -> None:
+        if snapshot.stage == "running":
+            seen.append(snapshot.in_flight)
+
+    result = run(of(Journey(go, tasks_per_thread=50), duration="1s"), watch=look)
+
+    assert max(seen) == 50
+    assert min(seen) == 0
+    assert result.timing("go").count == 50
 
 
 def test_iterations_are_shared_by_tasks_and_threads():

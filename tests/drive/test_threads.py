@@ -125,6 +125,45 @@ def test_a_thread_that_hangs_in_a_check_is_left_behind_and_named(demo: Demo):
     assert any("in hang" in place or "threading.py" in place for place in done.stuck)
 
 
+def test_what_a_check_holds_up_is_cut_in_its_own_row(demo: Demo):
+    release = threading.Event()
+
+    def hang(reply: object) -> None:
+        release.wait(30)
+
+    endpoints = [Endpoint("GET", "/", weight=3), Endpoint("GET", "/items", check=hang)]
+
+    done = driven(Scenario(base_url=demo.url, endpoints=endpoints, threads=1, duration="200ms", graceful_stop="100ms"))
+    release.set()
+
+    assert {label: counts.cut for label, counts in done.recording.labels.items()} == {"GET /": 0, "GET /items": 1}
+
+
+def test_what_a_journey_holds_up_is_cut_in_its_own_row():
+    release = threading.Event()
+
+    def quick(http: Session) -> None:
+        pass
+
+    def hang(http: Session) -> None:
+        release.wait(30)
+
+    result = run(Scenario(endpoints=[quick, hang], threads=1, duration="200ms", graceful_stop="100ms"))
+    release.set()
+
+    assert (result.timing("quick").cut, result.timing("hang").cut) == (0, 1)
+
+
+def test_threads_that_have_not_begun_are_not_in_flight():
+    with counting(0.2) as server:
+        seen: list[Snapshot] = []
+        scenario = Scenario(base_url=server.url, endpoints=[Endpoint("GET", "/")], phases=[ramp("30s", to=50)])
+
+        driven(scenario, interrupts=lambda: int(len(seen) > 3), watch=seen.append)
+
+    assert {snapshot.in_flight for snapshot in seen} <= {0, 1, 2}
+
+
 @pytest.mark.parametrize("stage", ["starting", "running"])
 def test_what_is_thrown_at_a_run_leaves_no_thread_behind(demo: Demo, stage: str):
     def throw(snapshot: Snapshot) -> None:
@@ -154,6 +193,21 @@ def test_several_jobs_at_once_leave_the_interpreter_as_it_was():
     assert gc.get_freeze_count() > before[2]
     second.__exit__(None, None, None)
     assert (sys.getswitchinterval(), gc.get_threshold(), gc.get_freeze_count()) == before
+
+
+def test_what_the_program_froze_stays_frozen():
+    frozen: list[object] = []
+    gc.freeze()
+    after: list[object] = []
+    try:
+        with eased(threads=5):
+            pass
+        seen = {id(one) for one in gc.get_objects()}
+    finally:
+        gc.unfreeze()
+
+    assert id(frozen) not in seen
+    assert id(after) in seen
 
 
 def test_a_server_that_is_down_ends_the_run_early(free_port: int):

@@ -61,6 +61,13 @@ slow = items.replace(endpoints=[Endpoint("GET", "/delay/0.05")], threads=4)
 stuck = items.replace(endpoints=[Endpoint("GET", "/delay/30")], threads=4, timeout=60, graceful_stop=60)
 """
 
+VISITS = """
+def visit(http):
+    http.get("/items")
+
+visits = items.replace(endpoints=[visit])
+"""
+
 
 @pytest.fixture
 def shop(demo: Demo, tmp_path: Path) -> Path:
@@ -300,6 +307,22 @@ def test_a_worker_that_is_killed_is_noticed_and_what_it_had_reported_stays(shop:
     assert total.requests + total.cut + total.unsent == 300
     assert noticed, "it is seen to be gone while the other one goes on"
     assert result.duration == pytest.approx(3)
+
+
+def test_journeys_of_a_worker_that_was_killed_are_unsent_in_their_row_and_once(demo: Demo, tmp_path: Path):
+    file = written(tmp_path, demo.url, VISITS)
+    killed: list[int] = []
+
+    def kill_one(snapshot: Snapshot) -> None:
+        if not killed and snapshot.requests >= 60:
+            killed.append(workers()[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    result = run(scenario(file, "visits", rate="100/s", duration="3s"), watch=kill_one)
+
+    visits = result.timing("visit")
+    assert visits.count + visits.cut + visits.unsent == 300
+    assert {row.name: row.unsent for row in result.endpoints} == {"GET /items": 0}
 
 
 def test_when_all_workers_are_killed_the_run_is_over(shop: Path):
