@@ -58,6 +58,10 @@ Carrier: TypeAlias = "Callable[[Request], Exchange]"
 """Sends requests that are alike but for their bytes: same origin, method, deadline and `keep`."""
 
 
+HARMLESS: Final = frozenset({"accept", "accept-encoding", "accept-language", "connection", "range", "user-agent"})
+"""Headers that go along when a redirect changes host, port or scheme; each other one may be a credential."""
+
+
 class BrokenExchange(Exception):
     """How the wire's own functions tell each other of a failure."""
 

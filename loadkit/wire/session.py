@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, cast
 
 import requests
 from requests import cookies as cookies_of
+from requests.exceptions import InvalidSchema, InvalidURL
 from requests.models import REDIRECT_STATI
 from requests.utils import default_user_agent
 
@@ -29,9 +30,10 @@ from loadkit.wire.clock import SystemClock
 from loadkit.wire.lookups import Lookups
 from loadkit.wire.raised import exception_of
 from loadkit.wire.raw import Pull, raw_of
+from loadkit.wire.redirects import leave_behind, redirect_target
 from loadkit.wire.response import Head, Response
 from loadkit.wire.shot import NOTHING, Shot, body_of, frozen, loose_copy, prepare_shot, simple
-from loadkit.wire.watched import Watched, WatchedCookies, WatchedDict, WatchedHeaders, is_as_it_was
+from loadkit.wire.watched import Forgetful, Watched, WatchedCookies, WatchedDict, WatchedHeaders, is_as_it_was
 
 BODY_LIMIT: Final = 256_000_000
 MAX_SHOTS: Final = 1024
@@ -68,7 +70,7 @@ class Session(requests.Session):
     """
 
     __attrs__ = (*requests.Session.__attrs__, "base_url", "deadline")
-    _shots: dict[Any, Shot]
+    _shots: Forgetful
     _forget: Callable[[], None]
 
     def __init__(
@@ -99,7 +101,7 @@ class Session(requests.Session):
         return f"<Session {bare(self.base_url)}>" if self.base_url else "<Session>"
 
     def _begin(self) -> None:
-        shots: dict[Any, Shot] = {}
+        shots = Forgetful()
         vars(self)["_shots"] = shots
         vars(self)["_forget"] = shots.clear
         self._loose: tuple[tuple[Any, Any], ...] = ()
@@ -115,7 +117,7 @@ class Session(requests.Session):
         object.__setattr__(self, name, value)
         if name in _TELLING:
             if isinstance(value, Watched):
-                value.bind(self._forget)
+                value.bind(self._shots)
             if name in _METHODS:
                 self._plain = False
             self._forget()
@@ -258,6 +260,24 @@ class Session(requests.Session):
         for adapter in {id(adapter): adapter for adapter in [self._wire, *self.adapters.values()]}.values():
             cast(Any, adapter).close()
 
+    # -- redirects
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where a reply leads, None if nowhere; raises `InvalidURL` and `InvalidSchema` for where nobody may be led."""
+        if not resp.is_redirect:
+            return None
+        return redirect_target(resp.url, resp.headers["location"], resp.request)
+
+    def resolve_redirects(self, *args: Any, yield_requests: bool = False, **options: Any) -> Any:
+        """The replies that a redirect leads to; or with `yield_requests` the next request, if it can be made."""
+        hops = cast(Any, super()).resolve_redirects(*args, yield_requests=yield_requests, **options)
+        return _if_possible(hops) if yield_requests else hops
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Let nothing that may be a credential go along to another host, port or scheme."""
+        leave_behind(prepared_request, response, self.cookies)
+        cast(Any, super()).rebuild_auth(prepared_request, response)
+
     # -- the fast path
 
     def _key(
@@ -294,7 +314,8 @@ class Session(requests.Session):
         if len(self._shots) >= MAX_SHOTS:
             self._forget()
             self._shots[family] = known
-        shot = self._shots[key] = known.aimed_at(target, url, name)
+        shot: Shot = known.aimed_at(target, url, name)
+        self._shots[key] = shot
         return shot
 
     def _aim(
@@ -427,6 +448,11 @@ class _Timed:
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         return self._wire.time(request, lambda: self._adapter.send(request, **options))
+
+
+def _if_possible(hops: Iterator[Any]) -> Iterator[Any]:
+    with suppress(InvalidURL, InvalidSchema):
+        yield from hops
 
 
 # no method is called so, nor can be

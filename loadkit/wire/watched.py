@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
+import weakref
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from http.cookiejar import Cookie, CookieJar
 from typing import Any, Final, TypeAlias, cast
@@ -11,26 +12,45 @@ from typing import Any, Final, TypeAlias, cast
 from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
+from loadkit.wire.redirects import Site, set_by, site_of
+
 MAX_COOKIES: Final = 3000
 """What browsers keep at least (RFC 6265, 6.1), and we at most: a server may set one more with each reply."""
+MAX_OF_DOMAIN: Final = 180
+"""Of one domain and its subdomains: what a browser keeps of them."""
+MAX_BYTES: Final = 64_000
+"""Of the cookies of one domain and its subdomains, names and values: more goes into no head that is accepted."""
+MAX_COOKIE: Final = 4096
+"""Bytes of a cookie, name and value, as in browsers; a longer one is not kept."""
+LATEST: Final = 253_402_300_799
+"""The end of the year 9999, in seconds of the wall clock: no cookie lasts longer."""
 
-Forget: TypeAlias = Callable[[], object]
+
+class Forgetful(dict[Any, Any]):
+    """A dictionary that is cleared when something that it was made of changes."""
+
+    __slots__ = ("__weakref__",)
+
+
+Key: TypeAlias = tuple[str, str, str]
 
 
 class Watched:
-    """What all of them can: `bind` who is told of changes, several if several sessions share it."""
+    """What all of them can: clear what was made of them when they change, of several sessions if those share it."""
 
-    _told: tuple[Forget, ...] = ()
+    _made: tuple[weakref.ref[Forgetful], ...] = ()
 
-    def bind(self, forget: Forget) -> None:
-        """Call `forget` with each change from now on."""
-        if forget not in self._told:
-            self._told = (*self._told, forget)
+    def bind(self, made: Forgetful) -> None:
+        """Clear `made` with each change from now on, for as long as there is such a thing."""
+        others = (one for one in self._made if one() is not None and one() is not made)
+        self._made = (*others, weakref.ref(made))
 
     def changed(self) -> None:
-        """Tell of a change."""
-        for forget in self._told:
-            forget()
+        """Clear what was made of it."""
+        for one in self._made:
+            made = one()
+            if made is not None:
+                made.clear()
 
 
 class WatchedHeaders(Watched, CaseInsensitiveDict[Any]):
@@ -79,15 +99,34 @@ for _name in (
 
 
 class WatchedCookies(Watched, RequestsCookieJar):  # type: ignore[misc] # as in requests itself
-    """Cookies; beyond `MAX_COOKIES` those that were set first are dropped."""
+    """Cookies; of those that servers set, the ones set longest ago are dropped beyond the limits above."""
+
+    _site: Site | None = None
+    """Whose reply is being looked at."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._order: dict[Key, int] = {}
+        """Those that servers set, by when, and how long they are."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Keep those that came with a reply, and note with whose."""
+        known = len(self._order)
+        self._site = site_of(request.get_full_url())
+        try:
+            super().extract_cookies(response, request)
+        finally:
+            self._site = None
+        if len(self._order) > known:
+            self._make_room()
 
     def set_cookie(self, cookie: Cookie, *args: Any, **options: Any) -> None:
         """Keep a cookie; the same again is no change."""
-        before = self._found(cookie)
+        if self._site and not self._is_taken(cookie, self._site):
+            return
+        before = self._found(_key(cookie))
         super().set_cookie(cookie, *args, **options)
         if before is None or vars(before) != vars(cookie):
-            if before is None:
-                self._make_room()
             self.changed()
 
     def clear(self, domain: str | None = None, path: str | None = None, name: str | None = None) -> None:
@@ -103,22 +142,59 @@ class WatchedCookies(Watched, RequestsCookieJar):  # type: ignore[misc] # as in 
     def expires(self) -> float | None:
         """When the first of them does, in seconds of the wall clock."""
         cookies: list[Any] = list(self)
-        return min((cookie.expires for cookie in cookies if cookie.expires is not None), default=None)
+        expires = min((cookie.expires for cookie in cookies if cookie.expires is not None), default=None)
+        return None if expires is None else min(expires, LATEST)
 
     def __getstate__(self) -> dict[str, Any]:
         state: Any = super().__getstate__()
-        state.pop("_told", None)
+        state.pop("_made", None)
         return cast("dict[str, Any]", state)
 
-    def _found(self, cookie: Cookie) -> Cookie | None:
+    def _found(self, key: Key) -> Cookie | None:
+        domain, path, name = key
         kept: Any = vars(self)["_cookies"]
-        found: Cookie | None = kept.get(cookie.domain, {}).get(cookie.path, {}).get(cookie.name)
+        found: Cookie | None = kept.get(domain, {}).get(path, {}).get(name)
         return found
 
+    def _is_taken(self, cookie: Cookie, site: Site) -> bool:
+        size = len(cookie.name) + len(cookie.value or "")
+        if size > MAX_COOKIE:
+            return False
+        set_by(cookie, site)
+        if cookie.expires is not None:
+            cookie.expires = min(cookie.expires, LATEST)
+        key = _key(cookie)
+        # behind all others
+        self._order.pop(key, None)
+        self._order[key] = size
+        return True
+
     def _make_room(self) -> None:
-        cookies: list[Any] = list(self)
-        for surplus in cookies[:-MAX_COOKIES]:
-            self.clear(surplus.domain, surplus.path, surplus.name)
+        """Drop what is beyond the limits, counting from the cookie set last; and forget what is not there any more."""
+        kept: dict[Key, int] = {}
+        of_domain: Counter[str] = Counter()
+        bytes_of: Counter[str] = Counter()
+        for key, size in reversed(self._order.items()):
+            if self._found(key) is None:
+                continue
+            group = _group(key[0])
+            of_domain[group] += 1
+            bytes_of[group] += size
+            if len(kept) < MAX_COOKIES and of_domain[group] <= MAX_OF_DOMAIN and bytes_of[group] <= MAX_BYTES:
+                kept[key] = size
+            else:
+                self.clear(*key)
+        self._order = dict(reversed(kept.items()))
+
+
+def _key(cookie: Cookie) -> Key:
+    return cookie.domain, cookie.path, cookie.name
+
+
+def _group(domain: str) -> str:
+    """What all the domains have in common whose cookies one request may carry."""
+    labels = domain.rsplit(".", 2)
+    return domain if labels[-1].isdigit() else ".".join(labels[-2:])
 
 
 _HEEDED: Final = (

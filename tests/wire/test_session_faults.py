@@ -251,23 +251,6 @@ def test_a_bomb_is_flat_as_a_stream(serve_as: Serve, session: Make):
         tracemalloc.stop()
 
 
-def test_cookies_are_bounded(serve_as: Serve, session: Make, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("loadkit.wire.watched.MAX_COOKIES", 300)
-    counter = iter(range(100_000))
-
-    def bomb(line: Line) -> None:
-        line.send(reply(b"", *(f"Set-Cookie: c{next(counter)}=x; Path=/elsewhere" for _ in range(40))))
-
-    http = session()
-    url = serve_as(replies(bomb)).url
-    for _ in range(9):
-        http.get(url)
-
-    names = {cookie.name for cookie in http.cookies}
-    assert len(names) == 300
-    assert "c359" in names
-
-
 def test_a_redirect_loop_ends(serve_as: Serve, session: Make):
     log = Log()
     http = session(observe=log)

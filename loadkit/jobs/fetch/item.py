@@ -9,14 +9,13 @@ from loadkit.jobs.fetch.plan import method, sendable
 from loadkit.jobs.fetch.seen import digest_of
 from loadkit.plan.endpoint import headers as checked_headers
 from loadkit.plan.errors import UsageError
+from loadkit.wire.base import HARMLESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadkit.jobs.fetch.sources import Wanted
 
-# what may be told to whoever a redirect leads to; everything else that was given may be a credential
-HARMLESS: Final = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
 IDEMPOTENT: Final = SAFE | {"PUT", "DELETE"}
 

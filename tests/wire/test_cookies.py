@@ -1,0 +1,205 @@
+"""Cookies that a server sets, however many and large: what they cost, and which of them are kept."""
+
+from __future__ import annotations
+
+import gc
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+import requests
+
+from loadkit import Session
+from tests.wire.conftest import Serve
+from tests.wire.peer import OK, Line, replies, reply
+
+OF_A_DOMAIN = 180
+OF_ALL = 3000
+
+
+@pytest.fixture
+def http() -> Iterator[Session]:
+    """A session."""
+    with Session() as made:
+        made.trust_env = False
+        yield made
+
+
+def sets(*cookies: str) -> bytes:
+    """A reply that sets them."""
+    return reply(b"", *(f"Set-Cookie: {cookie}" for cookie in cookies))
+
+
+def numbered(each: int, size: int = 1, path: str = "/") -> Any:
+    """So many new ones with each reply, of so many bytes."""
+    numbers = count()
+
+    def answer(line: Line) -> None:
+        line.send(sets(*(f"c{next(numbers)}={'x' * size}; Path={path}" for _ in range(each))))
+
+    return answer
+
+
+def names(http: Session) -> set[str]:
+    """Those in the jar."""
+    return {cookie.name for cookie in http.cookies}
+
+
+def header(request: bytes) -> bytes:
+    """The Cookie header of a request."""
+    found = re.search(rb"(?im)^cookie: (.*)\r$", request)
+    return found[1] if found else b""
+
+
+@pytest.mark.parametrize("path", ["/", "/elsewhere"])
+def test_of_a_domain_those_set_last_are_kept(serve_as: Serve, http: Session, path: str):
+    url = serve_as(replies(numbered(40, path=path))).url
+    for _ in range(9):
+        http.get(url)
+    assert names(http) == {f"c{k}" for k in range(360 - OF_A_DOMAIN, 360)}
+
+
+def test_of_all_those_set_last_are_kept(serve_as: Serve, http: Session):
+    port = serve_as(replies(sets(*(f"c{k}=x" for k in range(OF_A_DOMAIN)))), host="0.0.0.0").port
+    hosts = [f"127.0.0.{k}" for k in range(1, 19)]
+    for host in hosts:
+        http.get(f"http://{host}:{port}/")
+    assert len(http.cookies) == OF_ALL
+    assert {cookie.domain for cookie in http.cookies} == set(hosts[1:])
+
+
+def test_a_cookie_that_was_just_set_is_kept_wherever_it_belongs(serve_as: Serve, http: Session):
+    # a jar is sorted by domain and path, and this path is its first
+    answers = [sets("old=1; Path=/first")] + [sets(*(f"c{k}{n}=x" for n in range(60))) for k in range(3)]
+    url = serve_as(replies(*answers, sets("new=1; Path=/first"), OK)).url
+    for _ in range(6):
+        http.get(url)
+    assert len(names(http)) == OF_A_DOMAIN
+    assert {"old", "new"} & names(http) == {"new"}
+
+
+def test_a_cookie_that_is_renewed_is_kept(serve_as: Serve, http: Session):
+    numbers = count()
+
+    def answer(line: Line) -> None:
+        line.send(sets("user=ada", *(f"c{next(numbers)}=x" for _ in range(40))))
+
+    url = serve_as(replies(answer)).url
+    for _ in range(12):
+        http.get(url)
+    assert (len(names(http)), "user" in names(http)) == (OF_A_DOMAIN, True)
+
+
+def test_what_the_user_set_is_never_dropped(serve_as: Serve, http: Session):
+    peer = serve_as(replies(numbered(90)))
+    for k in range(200):
+        http.cookies.set(f"mine{k}", "x" * 100)
+    http.cookies.set("large", "x" * 10_000)
+    for _ in range(5):
+        http.get(peer.url)
+    assert {f"mine{k}" for k in range(200)} < names(http)
+    assert len(header(peer.heard[-1])) > 30_000
+
+
+@pytest.mark.parametrize(("size", "kept"), [(4094, True), (4095, False), (60_000, False)])
+def test_a_cookie_of_more_than_4096_bytes_is_not_kept(serve_as: Serve, http: Session, size: int, kept: bool):
+    peer = serve_as(replies(sets(f"id={'x' * size}; Path=/; HttpOnly")))
+    for _ in range(3):
+        response = http.get(peer.url)
+    assert ("id" in names(http), bool(header(peer.heard[-1]))) == (kept, kept)
+    # the reply itself shows what it had
+    assert len(response.cookies["id"]) == size
+
+
+def test_the_cookies_of_a_request_are_bounded_in_bytes(serve_as: Serve, http: Session):
+    peer = serve_as(replies(numbered(15, size=4000)))
+    for _ in range(8):
+        http.get(peer.url)
+    lengths = [len(header(heard)) for heard in peer.heard]
+    assert 56_000 < max(lengths) < 66_000
+    assert len(names(http)) == 15
+    assert "c119" in names(http)
+
+
+def test_so_are_those_of_many_domains_above_one_another(
+    serve_as: Serve, http: Session, monkeypatch: pytest.MonkeyPatch
+):
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *args, **options: real("127.0.0.1", *args, **options))
+    host = "a.b.c.d.e.f.shop.test"
+    domains = [host.split(".", k)[-1] for k in range(6)]
+    answers = [sets(*(f"c{k}={'x' * 4000}; Domain={domain}" for k in range(15))) for domain in domains]
+    peer = serve_as(replies(*answers, OK))
+    for _ in range(8):
+        http.get(f"http://{host}:{peer.port}/")
+    assert 56_000 < max(len(header(heard)) for heard in peer.heard) < 66_000
+
+
+def test_so_are_those_of_a_chain_of_redirects(serve_as: Serve, http: Session):
+    numbers = count()
+
+    def answer(line: Line) -> None:
+        large = (f"Set-Cookie: c{next(numbers)}={'x' * 9000}" for _ in range(6))
+        line.send(reply(b"", "Location: /again", *large, status="302 Found"))
+
+    peer = serve_as(replies(answer))
+    http.max_redirects = 9
+    with pytest.raises(requests.TooManyRedirects):
+        http.get(peer.url)
+    assert [header(heard) for heard in peer.heard] == [b""] * 10
+
+
+def test_cookies_cost_no_more_than_with_requests(serve_as: Serve, http: Session):
+    spent = {}
+    with requests.Session() as theirs:
+        theirs.trust_env = False
+        for session in (theirs, http):
+            url = serve_as(replies(numbered(90))).url
+            began = time.thread_time()
+            for _ in range(15):
+                session.get(url)
+            spent[session] = time.thread_time() - began
+    assert spent[http] < spent[theirs]
+
+
+def test_490_in_each_reply_cost_little_once_the_jar_is_full(serve_as: Serve, http: Session):
+    url = serve_as(replies(numbered(490))).url
+    for _ in range(8):
+        http.get(url)
+    began = time.thread_time()
+    http.get(url)
+    # 20 ms; a walk over 3,000 for each took 4 s
+    assert time.thread_time() - began < 0.5
+
+
+@pytest.mark.parametrize("attribute", [f"Max-Age={'9' * 300}", f"Max-Age={'9' * 5000}", "Max-Age=99999999999999"])
+def test_a_cookie_for_longer_than_there_is_time_is_kept(serve_as: Serve, http: Session, attribute: str):
+    peer = serve_as(replies(sets(f"a=b; {attribute}"), OK))
+    for _ in range(4):
+        http.get(peer.url)
+    assert [header(heard) for heard in peer.heard] == [b""] + [b"a=b" if len(attribute) < 4000 else b""] * 3
+
+
+def test_a_session_that_is_forgotten_is_not_kept_by_its_jar(serve_as: Serve):
+    ended = threading.Event()
+
+    def script(line: Line) -> None:
+        line.request()
+        line.send(OK)
+        line.receive()
+        ended.set()
+
+    peer = serve_as(script)
+    jar = Session().cookies
+    session = Session()
+    session.cookies = jar
+    session.get(peer.url)
+    del session
+    gc.collect()
+    assert ended.wait(10)
+    jar.set("a", "b")
