@@ -200,7 +200,7 @@ EMPTY_WORDS = re.compile(
 """What STYLE.md and DESIGN.md section 7 have no use for: a name that says nothing of the thing."""
 
 
-NOT_OURS = {"get", "get_adapter"}
+NOT_OURS = {"get", "get_adapter", "get_redirect_target"}
 """What requests calls the methods that our session does in its own way."""
 
 
