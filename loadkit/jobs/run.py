@@ -25,9 +25,10 @@ from loadkit.jobs.watched import Watched
 from loadkit.judge.bound import bound
 from loadkit.judge.caveats import caveats, soundness
 from loadkit.judge.identity import identity
+from loadkit.judge.instants import later
 from loadkit.judge.load import Load
 from loadkit.judge.result import Environment, PhasePlan, Result, Row, RunSpan, ScenarioInfo, Server, Timing
-from loadkit.judge.summary import intervals, later, phases, rows, timings
+from loadkit.judge.summary import intervals, phases, rows, timings
 from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.clock import SystemClock
 from loadkit.plan.endpoint import Endpoint, bare

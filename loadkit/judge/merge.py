@@ -1,19 +1,23 @@
 """Several results as one, exactly: counts and histograms add, nothing is averaged.
 
-Throughput is the good replies of all parts over the time in which at least one of them was measured: parts
-that ran side by side (on several machines) share their time, and parts one after the other add it up.
+Throughput is the good replies of all parts over the time in which at least one of them was measured: parts that ran
+side by side (on several machines) share their time, and parts one after the other add it up. A merged result keeps the
+span of each run that is in it, with the figures that add up only where runs were at the same time: so merging some of
+the parts first changes nothing. What is added up are whole numbers, for a sum of floats depends on their order.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from loadkit.judge.bound import Finding, together
 from loadkit.judge.caveats import OF_FIGURES, of_figures, ranked, soundness
+from loadkit.judge.instants import covered, instant, later, united, whole
 from loadkit.judge.result import (
     Caveat,
     Environment,
@@ -24,8 +28,10 @@ from loadkit.judge.result import (
     Phase,
     Result,
     Row,
+    RunSpan,
     ScenarioInfo,
     Server,
+    Span,
     Times,
     Timing,
     Verdict,
@@ -33,13 +39,14 @@ from loadkit.judge.result import (
 from loadkit.judge.summary import TOTAL, histogram, most_first, times
 from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.histogram import Histogram
-from loadkit.measure.recording import MAX_REASONS, MORE_REASONS
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+Value = TypeVar("Value")
 
 _TIMES = ("response_time", "service_time", "lateness", "pickup", "failure_time")
 _COUNTS = ("statuses", "failures", "failed_statuses")
@@ -53,36 +60,44 @@ _SUMS = (
     "bytes_sent",
     "bytes_received",
 )
+_KINDS = ("journey", "step", "timer")
+_SETTINGS: Final = frozenset({"rate_limit", "per_host", "auto"})
+"""Options of a fetch that were asked for; the others were counted."""
 
 
 def merge(results: Sequence[Result]) -> Result:
-    """One result of several of the same scenario, the same for any order of them.
+    """One result of several of the same load, the same for any order of them, and for any of them merged before.
 
-    Raises `UsageError` when they are of different scenarios.
+    Raises `UsageError` when they are of different loads.
     """
-    parts = sorted(results, key=_order)
-    _check_same(parts)
-    if len(parts) == 1:
-        return parts[0]
-    duration = _covered([(_instant(part), part.duration) for part in parts])
-    endpoints = _rows([[_moved(row, _shift(part, parts)) for row in part.endpoints] for part in parts], duration)
+    _check_same(results)
+    if len(results) == 1:
+        return results[0]
+    # of parts that start in the same instant the one with the lesser text is first, whatever order they were named in
+    parts = sorted(results, key=lambda part: (_start(part), msgspec.json.encode(part)))
+    spans = sorted((span for part in parts for span in _spans(part)), key=_when)
+    duration = covered(map(_ends, spans)) / SECOND
+    scenario = _scenario(parts, spans)
+    endpoints = _rows(
+        [[_moved(row, _shift(part, parts)) for row in part.endpoints] for part in parts], scenario, duration
+    )
     total = _row(TOTAL, [_moved(part.total, _shift(part, parts)) for part in parts], duration)
     limits = [
         threshold(text)
         for text in dict.fromkeys(v.threshold for part in parts for v in part.thresholds if not v.implied)
     ]
-    phases = _phases(parts)
-    timings = _timings(parts, duration)
+    phases = _phases(parts, scenario)
+    timings = _timings(parts, scenario, duration)
     found = verdicts(limits, total, endpoints, phases, timings)
     # those of the parts; what rests on the figures alone is asked again of the whole
-    lasting = _lasting(parts)
-    doubts = ranked([*lasting, *of_figures(total, endpoints, phases, timings, limits=limits)])
-    bound = together([Finding(part.bound_by, part.bound) for part in parts])
+    doubts = ranked([*_lasting(parts), *of_figures(total, endpoints, phases, timings, limits=limits)])
+    bound = together([Finding(span.bound_by, span.bound or "") for span in spans])
     return msgspec.structs.replace(
         parts[0],
-        scenario=_scenario(parts),
-        environment=_environment(parts),
-        spans=[span for part in parts for span in part.spans],
+        scenario=scenario,
+        environment=_environment(parts, spans),
+        started_at=min((part.started_at for part in parts), key=lambda text: (instant(text), text)),
+        spans=spans,
         duration=duration,
         outcome=_outcome(parts, total, found, timings),
         total=total,
@@ -91,17 +106,12 @@ def merge(results: Sequence[Result]) -> Result:
         timings=timings,
         thresholds=found,
         caveats=doubts,
-        intervals=_series(parts),
+        intervals=_series(parts, spans, [row.name for row in endpoints]),
         verdict=soundness(doubts),
         bound_by=bound.by,
         bound=bound.sentence,
-        server=_server(parts),
+        server=_server(parts, spans),
     )
-
-
-def _order(result: Result) -> tuple[float, bytes]:
-    # parts that started in the same millisecond still have one order, whatever order they were named in
-    return _instant(result), msgspec.json.encode(result)
 
 
 def _check_same(parts: Sequence[Result]) -> None:
@@ -121,37 +131,96 @@ def _outcome(parts: Sequence[Result], total: Row, found: Sequence[Verdict], timi
     return outcome(total, found, timings, interrupted="interrupted" in outcomes)
 
 
-def _covered(spans: list[tuple[float, float]]) -> float:
-    """The length of the union of `(start, length)` spans."""
-    covered, reached = 0.0, float("-inf")
-    for start, length in sorted(spans):
-        end = start + length
-        covered += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return covered
+# -- when runs were
 
 
-def _instant(result: Result) -> float:
-    return datetime.fromisoformat(result.started_at).timestamp()
+def _spans(part: Result) -> list[RunSpan]:
+    """The runs in a result, each with what of it adds up only with runs at the same time."""
+    first = part.spans[0]
+    if first.threads is not None:
+        return part.spans
+    scenario = part.scenario
+    return [
+        msgspec.structs.replace(
+            first,
+            base_url=scenario.base_url,
+            processes=scenario.processes if isinstance(scenario.processes, int) else 1,
+            threads=scenario.threads,
+            max_threads=scenario.max_threads,
+            rate=scenario.rate,
+            peak_memory=part.environment.peak_memory,
+            server_memory=part.server.peak_memory if part.server else None,
+            interval=_length(part),
+            bound_by=part.bound_by,
+            bound=part.bound,
+        )
+    ]
 
 
-def _shift(part: Result, parts: Sequence[Result]) -> float:
-    """How much later than the first a part began."""
-    return _instant(part) - _instant(parts[0])
+def _when(span: RunSpan) -> tuple[int, bytes]:
+    return instant(span.start), msgspec.json.encode(span)
 
 
-def _moved(row: Row, shift: float) -> Row:
+def _ends(span: Span) -> tuple[int, int]:
+    start = instant(span.start)
+    return start, start + whole(span.length)
+
+
+def _start(part: Result) -> int:
+    return min(instant(span.start) for span in part.spans)
+
+
+def _shift(part: Result, parts: Sequence[Result]) -> int:
+    """How many nanoseconds later than the first a part began to be measured."""
+    return _start(part) - _start(parts[0])
+
+
+def _at_once(spans: Sequence[RunSpan], name: str) -> Fraction:
+    """The most of something that runs had together at any time; runs one after the other had it in turn."""
+    changes = []
+    for span in spans:
+        start, end = _ends(span)
+        amount = Fraction(getattr(span, name) or 0)
+        # one that measured for no time still had its threads when it started
+        changes += [(start, 1, amount), (max(end, start + 1), 0, -amount)]
+    most = now = Fraction(0)
+    for _, _, amount in sorted(changes):
+        now += amount
+        most = max(most, now)
+    return most
+
+
+def _known_at_once(spans: Sequence[RunSpan], name: str) -> Fraction | None:
+    """The same of what not every run has; None where one has none."""
+    return None if any(getattr(span, name) is None for span in spans) else _at_once(spans, name)
+
+
+# -- rows
+
+
+def _moved(row: Row, shift: int) -> Row:
     """A row with its examples on the time line of the whole."""
-    later = [msgspec.structs.replace(example, first_at=example.first_at + shift) for example in row.examples]
-    return msgspec.structs.replace(row, examples=later)
+    return msgspec.structs.replace(row, examples=_dated(row.examples, shift))
 
 
-def _rows(parts: list[list[Row]], duration: float) -> list[Row]:
+def _dated(examples: Sequence[FailureExample], shift: int) -> list[FailureExample]:
+    return [
+        msgspec.structs.replace(example, first_at=(whole(example.first_at) + shift) / SECOND) for example in examples
+    ]
+
+
+def _rows(parts: list[list[Row]], scenario: ScenarioInfo, duration: float) -> list[Row]:
+    """Rows of the same name as one: the scenario's endpoints in their order, then others by their names."""
     by_name: dict[str, list[Row]] = {}
     for part in parts:
         for row in part:
             by_name.setdefault(row.name, []).append(row)
-    return [_row(name, rows, duration) for name, rows in by_name.items()]
+    return [_row(name, by_name[name], duration) for name in sorted(by_name, key=_place(scenario.endpoints))]
+
+
+def _place(names: Sequence[str]) -> Callable[[str], tuple[int, str]]:
+    places = {name: place for place, name in reversed(list(enumerate(names)))}
+    return lambda name: (places.get(name, len(names)), name)
 
 
 def _row(name: str, rows: list[Row], duration: float) -> Row:
@@ -174,34 +243,44 @@ def _row(name: str, rows: list[Row], duration: float) -> Row:
     )
 
 
-def _phases(parts: Sequence[Result]) -> list[Phase]:
+def _phases(parts: Sequence[Result], scenario: ScenarioInfo) -> list[Phase]:
     """Phases of the same name as one, in their order."""
     by_name: dict[str, list[tuple[Result, Phase]]] = {}
     for part in parts:
         for phase in part.phases:
             by_name.setdefault(phase.name, []).append((part, phase))
-    merged = []
-    for name, found in by_name.items():
-        length = _covered([(_instant(part) + phase.start, phase.length) for part, phase in found])
-        endpoints = _rows(
-            [[_moved(row, _shift(part, parts)) for row in phase.endpoints] for part, phase in found], length
-        )
-        total = _row(TOTAL, [_moved(phase.total, _shift(part, parts)) for part, phase in found], length)
-        start = min(phase.start + _shift(part, parts) for part, phase in found)
-        merged.append(Phase(name=name, start=start, length=length, total=total, endpoints=endpoints))
-    return sorted(merged, key=lambda phase: phase.start)
+    order = _place([plan.name for plan in scenario.phases])
+    found = [_phase(by_name[name], parts, scenario) for name in sorted(by_name, key=order)]
+    return sorted(found, key=lambda phase: phase.start)
 
 
-def _timings(parts: Sequence[Result], duration: float) -> list[Timing]:
+def _phase(found: Sequence[tuple[Result, Phase]], parts: Sequence[Result], scenario: ScenarioInfo) -> Phase:
+    spans = sorted((span for part, phase in found for span in _of_phase(part, phase)), key=_ends)
+    length = covered(map(_ends, spans)) / SECOND
+    moved = [[_moved(row, _shift(part, parts)) for row in phase.endpoints] for part, phase in found]
+    return Phase(
+        name=found[0][1].name,
+        start=(instant(spans[0].start) - _start(parts[0])) / SECOND,
+        length=length,
+        spans=spans,
+        total=_row(TOTAL, [_moved(phase.total, _shift(part, parts)) for part, phase in found], length),
+        endpoints=_rows(moved, scenario, length),
+    )
+
+
+def _of_phase(part: Result, phase: Phase) -> list[Span]:
+    return phase.spans or [Span(start=later(part.spans[0].start, phase.start), length=phase.length)]
+
+
+def _timings(parts: Sequence[Result], scenario: ScenarioInfo, duration: float) -> list[Timing]:
     by_name: dict[tuple[str, str], list[Timing]] = {}
     for part in parts:
-        shift = _shift(part, parts)
         for one in part.timings:
-            moved = [msgspec.structs.replace(each, first_at=each.first_at + shift) for each in one.examples]
-            by_name.setdefault((one.kind, one.name), []).append(msgspec.structs.replace(one, examples=moved))
-    merged = [_timing(found, duration) for found in by_name.values()]
-    order = ("journey", "step", "timer")
-    return sorted(merged, key=lambda one: order.index(one.kind))
+            moved = msgspec.structs.replace(one, examples=_dated(one.examples, _shift(part, parts)))
+            by_name.setdefault((one.kind, one.name), []).append(moved)
+    place = _place(scenario.journeys)
+    order = sorted(by_name, key=lambda found: (_KINDS.index(found[0]), place(found[1])))
+    return [_timing(by_name[key], duration) for key in order]
 
 
 def _timing(found: list[Timing], duration: float) -> Timing:
@@ -238,25 +317,12 @@ def _counter(parts: Iterable[dict[Any, int]]) -> Counter[Any]:
 
 
 def _examples(examples: list[FailureExample]) -> list[FailureExample]:
-    whole: dict[tuple[str, str], FailureExample] = {}
-    for one in _joined(examples):
-        is_full = sum(kind == one.kind for kind, _ in whole) >= MAX_REASONS
-        message = MORE_REASONS if is_full else one.message
-        known = whole.get((one.kind, message))
-        whole[one.kind, message] = msgspec.structs.replace(_both(known, one) if known else one, message=message)
-    return _ranked(whole.values())
-
-
-def _joined(examples: list[FailureExample]) -> list[FailureExample]:
+    """Each reason once; all of them, for those of a few parts that were left out could be the most of all parts."""
     whole: dict[tuple[str, str], FailureExample] = {}
     for one in examples:
         known = whole.get((one.kind, one.message))
         whole[one.kind, one.message] = _both(known, one) if known else one
-    return _ranked(whole.values())
-
-
-def _ranked(examples: Iterable[FailureExample]) -> list[FailureExample]:
-    return sorted(examples, key=lambda one: (-one.count, one.first_at, one.kind, one.message))
+    return sorted(whole.values(), key=lambda one: (-one.count, one.first_at, one.kind, one.message))
 
 
 def _both(one: FailureExample, other: FailureExample) -> FailureExample:
@@ -264,75 +330,142 @@ def _both(one: FailureExample, other: FailureExample) -> FailureExample:
     return msgspec.structs.replace(one, count=count, first_at=first)
 
 
-def _scenario(parts: Sequence[Result]) -> ScenarioInfo:
+# -- what was asked, and on what it ran
+
+
+def _scenario(parts: Sequence[Result], spans: Sequence[RunSpan]) -> ScenarioInfo:
     asked = [part.scenario.iterations for part in parts]
     iterations = [count for count in asked if count is not None]
-    return msgspec.structs.replace(
-        parts[0].scenario,
-        threads=_most_at_once(parts),
-        iterations=sum(iterations) if len(iterations) == len(asked) else None,
-        endpoints=list(dict.fromkeys(label for part in parts for label in part.scenario.endpoints)),
-        journeys=list(dict.fromkeys(label for part in parts for label in part.scenario.journeys)),
-    )
+    rate, most = _known_at_once(spans, "rate"), _known_at_once(spans, "max_threads")
+    of_all: dict[str, Any] = {
+        "base_url": ", ".join(sorted({span.base_url for span in spans if span.base_url})),
+        "processes": int(_at_once(spans, "processes")),
+        "threads": int(_at_once(spans, "threads")),
+        "rate": None if rate is None else float(rate),
+        "max_threads": None if most is None else int(most),
+        "iterations": sum(iterations) if len(iterations) == len(asked) else None,
+        "endpoints": _names(part.scenario.endpoints for part in parts),
+        "journeys": _names(part.scenario.journeys for part in parts),
+        "options": _options([part.scenario.options for part in parts]),
+    }
+    return _first([(_start(part), msgspec.structs.replace(part.scenario, **of_all)) for part in parts])
 
 
-def _most_at_once(parts: Sequence[Result]) -> int:
-    """Threads of parts side by side are more threads; those of parts one after the other are not."""
-    starts = [_instant(part) for part in parts]
-    return max(
-        sum(part.scenario.threads for part, start in zip(parts, starts, strict=True) if start <= at < _end(part, start))
-        for at in starts
-    )
+def _first(found: Sequence[tuple[int, Value]]) -> Value:
+    """What the part that started first has; of those in the same instant the one whose text is less."""
+    return min(found, key=lambda one: (one[0], msgspec.json.encode(one[1])))[1]
 
 
-def _end(part: Result, start: float) -> float:
-    # one that measured for no time still had its threads when it started
-    return start + max(part.duration, 0.001)
+def _names(parts: Iterable[Sequence[str]]) -> list[str]:
+    """All names: in the order of the longest list, then others by the alphabet."""
+    lists = sorted({tuple(names) for names in parts}, key=lambda names: (-len(names), names))
+    return [*lists[0], *sorted({name for names in lists[1:] for name in names} - set(lists[0]))]
 
 
-def _environment(results: Sequence[Result]) -> Environment:
-    found = [result.environment for result in results]
+def _options(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What a fetch counted adds up; what was asked of it is that of all, or None where they differ."""
+    names = dict.fromkeys(name for options in parts for name in sorted(options))
+    found = {name: [options[name] for options in parts if name in options] for name in names}
+    return {name: _same(values) if name in _SETTINGS else _added(values) for name, values in found.items()}
+
+
+def _same(values: list[Any]) -> Any:
+    return values[0] if all(value == values[0] for value in values) else None
+
+
+def _added(values: list[Any]) -> Any:
+    if all(isinstance(value, dict) for value in values):
+        return _options(values)
+    if all(isinstance(value, int) for value in values):
+        return sum(values)
+    if all(isinstance(value, int | float) for value in values):
+        return sum(map(whole, values)) / SECOND
+    return _same(values)
+
+
+def _environment(parts: Sequence[Result], spans: Sequence[RunSpan]) -> Environment:
+    found = [part.environment for part in parts]
     clocks = {one.clock for one in found}
-    return msgspec.structs.replace(
-        found[0],
-        clock=clocks.pop() if len(clocks) == 1 else "mixed",
-        cpu_seconds=sum(one.cpu_seconds for one in found),
-        cpu_by_process=[cpu for one in found for cpu in one.cpu_by_process],
-        peak_memory=max(one.peak_memory for one in found),
-    )
+    of_all: dict[str, Any] = {
+        "clock": clocks.pop() if len(clocks) == 1 else "mixed",
+        "cpu_seconds": _seconds(one.cpu_seconds for one in found),
+        "cpu_by_process": sorted((cpu for one in found for cpu in one.cpu_by_process), reverse=True),
+        "peak_memory": int(_at_once(spans, "peak_memory")),
+    }
+    return _first([(_start(part), msgspec.structs.replace(part.environment, **of_all)) for part in parts])
 
 
-def _server(parts: Sequence[Result]) -> Server | None:
+def _server(parts: Sequence[Result], spans: Sequence[RunSpan]) -> Server | None:
     """Of all parts, or of none: the CPU of some would be divided by the requests of all."""
     found = [part.server for part in parts if part.server is not None]
-    if len(found) < len(parts):
+    memory = _known_at_once(spans, "server_memory")
+    if len(found) < len(parts) or memory is None:
         return None
-    return Server(
-        # in whole microseconds, for a sum of floats depends on their order
-        cpu_seconds=sum(round(one.cpu_seconds * 1e6) for one in found) / 1e6,
-        peak_memory=max(one.peak_memory for one in found),
-    )
+    return Server(cpu_seconds=_seconds(one.cpu_seconds for one in found), peak_memory=int(memory))
+
+
+def _seconds(parts: Iterable[float]) -> float:
+    return sum(map(whole, parts)) / SECOND
 
 
 def _lasting(parts: Sequence[Result]) -> list[Caveat]:
     """The caveats of the parts that merging cannot settle; of notes, whose figures differ a little, one a code."""
     found = [caveat for part in parts for caveat in part.caveats if caveat.code not in OF_FIGURES]
+    found.sort(key=lambda one: (one.code, one.message))
     notes = {caveat.code: caveat for caveat in reversed(found) if caveat.level == "note"}
-    return [caveat for caveat in found if caveat.level != "note" or caveat is notes[caveat.code]]
+    return [caveat for caveat in found if caveat.level != "note" or caveat == notes[caveat.code]]
 
 
-def _series(parts: Sequence[Result]) -> list[Interval]:
-    """All intervals on one time line, as long as the longest of them."""
-    length = max((interval.length for part in parts for interval in part.intervals), default=1.0)
+# -- the series
+
+
+def _series(parts: Sequence[Result], spans: Sequence[RunSpan], names: Sequence[str]) -> list[Interval]:
+    """All intervals on one time line, as long as the longest of them, each on a multiple of its length in UTC.
+
+    The intervals of a run begin when it does. They are moved, all by the same, to such a multiple, and so is the time
+    that was measured.
+    """
+    length = max(_length(part) for part in parts)
     at: dict[float, list[Interval]] = {}
     for part in parts:
         for interval in part.intervals:
-            start = interval.start + round(_shift(part, parts))
+            start = _zero(_start(part), _length(part)) + interval.start
             at.setdefault(start - start % length, []).append(interval)
-    return [_interval(start, length, found) for start, found in sorted(at.items())]
+    first, measured = _zero(_start(parts[0]), length), united(map(_on_the_line, spans))
+    return [
+        _interval(found, names, start=start - first, length=length, measured=_overlap(measured, start, start + length))
+        for start, found in sorted(at.items())
+    ]
 
 
-def _interval(start: float, length: float, parts: list[Interval]) -> Interval:
+def _length(part: Result) -> float:
+    return max((interval.length for interval in part.intervals), default=1.0)
+
+
+def _zero(start: int, length: float) -> float:
+    """Where on the time line the intervals of a part begin that starts at an instant."""
+    second = (start + SECOND // 2) // SECOND
+    return second - second % length
+
+
+def _on_the_line(span: RunSpan) -> tuple[int, int]:
+    start = whole(_zero(instant(span.start), span.interval or 1.0))
+    return start, start + whole(span.length)
+
+
+def _overlap(spans: Sequence[tuple[int, int]], begins: float, ends: float) -> float:
+    """How many seconds between two instants lie in spans, which are in order and apart."""
+    start, end, found = whole(begins), whole(ends), 0
+    for place in range(max(0, bisect_right(spans, (start,)) - 1), len(spans)):
+        if spans[place][0] >= end:
+            break
+        found += max(0, min(end, spans[place][1]) - max(start, spans[place][0]))
+    return found / SECOND
+
+
+def _interval(
+    parts: Sequence[Interval], names: Sequence[str], *, start: float, length: float, measured: float
+) -> Interval:
     by_name: dict[str, list[IntervalRow]] = {}
     for part in parts:
         for row in part.endpoints:
@@ -340,10 +473,20 @@ def _interval(start: float, length: float, parts: list[Interval]) -> Interval:
     return Interval(
         start=start,
         length=length,
-        measured=min(length, sum(part.measured for part in parts)),
+        measured=measured,
+        threads=_mean([(one.threads, one.measured) for one in parts], measured),
+        asked=_mean([(one.asked, one.measured) for one in parts], measured),
         total=_interval_row(TOTAL, [part.total for part in parts]),
-        endpoints=[_interval_row(name, rows) for name, rows in by_name.items()],
+        endpoints=[_interval_row(name, by_name[name]) for name in sorted(by_name, key=_place(names))],
     )
+
+
+def _mean(parts: Sequence[tuple[float | None, float]], measured: float) -> float | None:
+    """What the parts had together over the time measured; None where one does not know."""
+    known = [(value, seconds) for value, seconds in parts if value is not None]
+    if len(known) < len(parts) or not measured:
+        return None
+    return sum(value * seconds for value, seconds in known) / measured
 
 
 def _interval_row(name: str, rows: list[IntervalRow]) -> IntervalRow:

@@ -223,7 +223,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     """A slice of the series, one second long, or 2, 4, 8 … in long runs."""
 
     start: float
-    """Seconds from the start of what is measured; in a merged result on the whole seconds of UTC."""
+    """Seconds from the start of what is measured, to the second in a merged result."""
     length: float
     measured: float
     """Seconds of it that were measured: less than its length where a run began or stopped within it."""
@@ -271,6 +271,7 @@ class RunSpan(Span, frozen=True, kw_only=True):
     """
 
     base_url: str | None = None
+    processes: int | None = None
     threads: int | None = None
     max_threads: int | None = None
     rate: float | None = None

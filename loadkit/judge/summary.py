@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from loadkit.judge.result import FailureExample, Interval, IntervalRow, Phase, Row, Times, Timing
@@ -84,12 +83,6 @@ def rows(recording: Recording, *, duration: float, started: int) -> tuple[Row, l
     assert total.requests == sum(one.requests for one in each), "every request is in one row"
     assert total.requests == sum(total.statuses.values()) + sum(total.failures.values()), "and counted once"
     return total, each
-
-
-def later(start: str, span: float) -> str:
-    """An instant so many seconds after another, both UTC in ISO 8601."""
-    instant = datetime.fromisoformat(start).astimezone(UTC) + timedelta(microseconds=round(span * 1e6))
-    return instant.isoformat(timespec="microseconds")
 
 
 def phases(recording: Recording, stretches: Sequence[Stretch], *, started: int, stopped: int) -> list[Phase]:

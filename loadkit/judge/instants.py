@@ -1,0 +1,53 @@
+"""Instants and spans of the wall clock as whole nanoseconds, which add up the same in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from loadkit.plan.units import SECOND
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def instant(text: str) -> int:
+    """Nanoseconds since the epoch of a time in ISO 8601, which is UTC unless it says otherwise; to the microsecond.
+
+    Raises `ValueError` for what is no time.
+    """
+    at = datetime.fromisoformat(text)
+    zoned = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return (zoned - _EPOCH) // _MICROSECOND * 1000
+
+
+def iso(nanoseconds: int) -> str:
+    """An instant as text, to the microsecond."""
+    return (_EPOCH + nanoseconds // 1000 * _MICROSECOND).isoformat(timespec="microseconds")
+
+
+def later(start: str, seconds: float) -> str:
+    """An instant so many seconds after another, to the nearest microsecond."""
+    return iso(instant(start) + round(seconds * 1e6) * 1000)
+
+
+def whole(seconds: float) -> int:
+    """Seconds as nanoseconds."""
+    return round(seconds * SECOND)
+
+
+def united(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans from start to end, those that overlap or touch as one, in their order."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((start, end))
+    return found
+
+
+def covered(spans: Iterable[tuple[int, int]]) -> int:
+    """The length of the union of spans."""
+    return sum(end - start for start, end in united(spans))
