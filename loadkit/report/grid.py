@@ -183,11 +183,11 @@ def intervals(result: Result) -> Grid | None:
     if not result.intervals:
         return None
     heads = ["interval", "requests", "good", "failed", "p50", "p90", "p99", "max"]
-    return Grid(caption="Each interval", heads=heads, rows=[_interval(one, result) for one in result.intervals])
+    return Grid(caption="Each interval", heads=heads, rows=[_interval(one) for one in result.intervals])
 
 
-def _interval(one: Interval, result: Result) -> list[Cell]:
-    found, kind = rates(one, result), one.total.response_time
+def _interval(one: Interval) -> list[Cell]:
+    found, kind = rates(one), one.total.response_time
     good, failed = (Cell(show_throughput(rate), rate) for rate in found) if found else (Cell("-"), Cell("-"))
     return [
         Cell(between(one)),

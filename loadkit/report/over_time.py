@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Final
 
-from loadkit.judge.result import Interval, PhasePlan, Result
-from loadkit.plan.units import show_span
+from loadkit.judge.instants import instant, united, whole
+from loadkit.judge.result import Interval, Result
+from loadkit.plan.units import SECOND, show_span
 from loadkit.report.chart import Band, Chart, Curve, Ink, Piece, Scale, even, filled, logarithmic, spans, steps, ticks
 from loadkit.report.figures import show_throughput, show_time
 
@@ -37,64 +38,39 @@ def over_time(result: Result) -> list[Chart]:
     series = _series(result)
     if not series:
         return []
-    across = _across(result, series)
+    across = _across(series)
     return [chart for chart in (_rates(result, series, across), _times(result, series, across)) if chart]
 
 
 def _series(result: Result) -> list[Interval]:
     # what came after the stop, a few slow replies, would bend both axes for the sake of the fewest
-    return [one for one in result.intervals if is_told(one, result)]
+    return [one for one in result.intervals if _is_shown(one)]
 
 
-def _across(result: Result, series: Sequence[Interval]) -> Scale:
-    return Scale(0, max((one.start + measured(one, result) for one in series), default=1.0))
+def _across(series: Sequence[Interval]) -> Scale:
+    return Scale(0, max((one.start + one.measured for one in series), default=1.0))
 
 
-def stop(result: Result) -> float:
-    """Seconds from the start to the stop; in a merged result the parts may lie one behind the other.
-
-    What comes after the stop of one run are replies that were drained, and failures.
-    """
-    late = [one for one in result.intervals if one.start >= result.duration]
-    total = result.total
-    if sum(one.total.requests for one in late) <= total.drained + sum(total.failures.values()):
-        return result.duration
-    return late[-1].start + late[-1].length
+def _is_shown(interval: Interval) -> bool:
+    """Enough of it was measured to take a rate from; the first interval is all that a short run has."""
+    return interval.measured > 0 and (interval.measured >= _WHOLE * interval.length or interval.start <= 0)
 
 
-def _left(interval: Interval, result: Result) -> float:
-    """Seconds from its begin to the stop, at most its length where it ends before."""
-    left = result.duration - interval.start
-    return left if left >= interval.length else stop(result) - interval.start
-
-
-def measured(interval: Interval, result: Result) -> float:
-    """How many seconds of an interval lie before the stop; all of one that begins after it."""
-    left = _left(interval, result)
-    return min(interval.length, left) if left > 0 else interval.length
-
-
-def is_told(interval: Interval, result: Result) -> bool:
-    """Enough of it lies before the stop to tell a rate; the first interval is all that a short run has."""
-    is_enough = _left(interval, result) >= _WHOLE * interval.length
-    return interval.length > 0 and (is_enough or interval.start <= 0)
-
-
-def rates(interval: Interval, result: Result) -> tuple[float, float] | None:
+def rates(interval: Interval) -> tuple[float, float] | None:
     """Good replies and failures a second; None where too little of the interval was measured to tell."""
-    if not is_told(interval, result):
+    if not _is_shown(interval):
         return None
-    seconds, total = measured(interval, result), interval.total
-    return (total.requests - total.failures) / seconds, total.failures / seconds
+    total = interval.total
+    return (total.requests - total.failures) / interval.measured, total.failures / interval.measured
 
 
 def _rates(result: Result, series: Sequence[Interval], across: Scale) -> Chart:
-    found = [rates(one, result) for one in series]
-    asked = list(_asked(result.scenario.phases, result.scenario.rate, result.duration))
+    found = [rates(one) for one in series]
+    asked = list(_asked(result, series))
     known = [rate for pair in found if pair for rate in pair]
     up, marks = even(_HEADROOM * max([*known, *(rate for _, rate in asked)], default=1))
-    good = _pieces(series, [pair and pair[0] for pair in found], result, across, up)
-    bad = _pieces(series, [pair and pair[1] for pair in found], result, across, up)
+    good = _pieces(series, [pair and pair[0] for pair in found], across, up)
+    bad = _pieces(series, [pair and pair[1] for pair in found], across, up)
     curves = [Curve(name="good replies", ink="good", outline=steps(good), area=filled(good))]
     if any(pair and pair[1] for pair in found):
         curves.append(Curve(name="failed", ink="bad", outline=steps(bad), area=filled(bad)))
@@ -109,7 +85,7 @@ def _rates(result: Result, series: Sequence[Interval], across: Scale) -> Chart:
         y_ticks=ticks(up, marks, lambda rate: show_throughput(rate) if rate else "0"),
         curves=curves,
         phases=_phases(result, across),
-        spots=_spots([_shown(one, result) for one in series], series, result, across),
+        spots=_spots([_shown(one) for one in series], series, across),
         note=_length(series),
     )
 
@@ -122,7 +98,7 @@ def _times(result: Result, series: Sequence[Interval], across: Scale) -> Chart |
     up, marks = time_scale(min(known), max(known))
     curves = []
     for name, (title, ink) in _PERCENTILES.items():
-        outline = steps(_pieces(series, points[name], result, across, up))
+        outline = steps(_pieces(series, points[name], across, up))
         curves.append(Curve(name=title, ink=ink, outline=outline))
     return Chart(
         title="Response time",
@@ -132,7 +108,7 @@ def _times(result: Result, series: Sequence[Interval], across: Scale) -> Chart |
         y_ticks=ticks(up, marks, lambda span: show_time(span) if span else "0"),
         curves=curves,
         phases=_phases(result, across),
-        spots=_spots([_shown(one, result) for one in series], series, result, across),
+        spots=_spots([_shown(one) for one in series], series, across),
         note="logarithmic scale" if up.is_log else "",
     )
 
@@ -140,7 +116,7 @@ def _times(result: Result, series: Sequence[Interval], across: Scale) -> Chart |
 def by_endpoint(result: Result) -> list[Chart]:
     """Whose replies were slow, and when: the p99 of the endpoints that have the highest; nothing of only one."""
     series = _series(result)
-    across = _across(result, series)
+    across = _across(series)
     answered = [row for row in result.endpoints if _finite(row.response_time.p99) is not None]
     slowest = sorted(answered, key=lambda row: -row.p99)[: len(_INKS)]
     by_name = [{row.name: _finite(row.response_time.p99) for row in one.endpoints} for one in series]
@@ -157,13 +133,11 @@ def by_endpoint(result: Result) -> list[Chart]:
         x_ticks=ticks(across, spans(across.high), show_span),
         y_ticks=ticks(up, marks, lambda span: show_time(span) if span else "0"),
         curves=[
-            Curve(name=name, ink=ink, outline=steps(_pieces(series, found, result, across, up)))
+            Curve(name=name, ink=ink, outline=steps(_pieces(series, found, across, up)))
             for (name, found), ink in zip(points.items(), _INKS, strict=False)
         ],
         phases=_phases(result, across),
-        spots=_spots(
-            [f"{between(one)}: p99 {_listed(points, k)}" for k, one in enumerate(series)], series, result, across
-        ),
+        spots=_spots([f"{between(one)}: p99 {_listed(points, k)}" for k, one in enumerate(series)], series, across),
         note="logarithmic scale" if up.is_log else "",
     )
     return [chart]
@@ -184,53 +158,74 @@ def _finite(span: float | None) -> float | None:
     return span if span is not None and math.isfinite(span) else None
 
 
-def _pieces(
-    series: Sequence[Interval], heights: Sequence[float | None], result: Result, across: Scale, up: Scale
-) -> list[Piece]:
+def _pieces(series: Sequence[Interval], heights: Sequence[float | None], across: Scale, up: Scale) -> list[Piece]:
     return [
         (
             across.place(one.start),
-            across.place(one.start + measured(one, result)),
+            across.place(one.start + one.measured),
             None if height is None else up.place(height),
         )
         for one, height in zip(series, heights, strict=True)
     ]
 
 
-def _asked(phases: Sequence[PhasePlan], rate: float | None, duration: float) -> Iterator[tuple[float, float]]:
+def _asked(result: Result, series: Sequence[Interval]) -> Iterator[tuple[float, float]]:
     """The arrivals a second that an open workload asked for, as corners of a line."""
-    if rate is None:
+    scenario = result.scenario
+    if scenario.rate is None:
         return
-    if not phases:
-        yield from ((0.0, rate), (duration or 1.0, rate))
+    if len(result.spans) > 1:
+        yield from _asked_of_all(series)
+        return
+    if not scenario.phases:
+        yield from ((0.0, scenario.rate), (result.duration or 1.0, scenario.rate))
         return
     begins = 0.0
-    for phase in phases:
+    for phase in scenario.phases:
         yield begins, phase.start
         begins += phase.duration
         yield begins, phase.end
 
 
+def _asked_of_all(series: Sequence[Interval]) -> Iterator[tuple[float, float]]:
+    """The same of several runs, whose plans began when each of them did; nothing where it is not known throughout."""
+    if all(one.asked is not None for one in series):
+        yield from ((at, one.asked) for one in series for at in (one.start, one.start + one.measured) if one.asked)
+
+
 def _phases(result: Result, across: Scale) -> list[Band]:
     """Where each phase is, if there is more than one."""
+    if len(result.scenario.phases) < 2:
+        return []
+    return [
+        Band(start=across.place(start), width=across.place(end) - across.place(start), text=name)
+        for name, start, end in _phase_spans(result)
+        if end > start
+    ]
+
+
+def _phase_spans(result: Result) -> Iterator[tuple[str, float, float]]:
+    if len(result.spans) > 1:
+        began = min(instant(span.start) for span in result.spans)
+        for phase in result.phases:
+            spans = [(instant(one.start), instant(one.start) + whole(one.length)) for one in phase.spans]
+            for start, end in united(spans):
+                yield phase.name, (start - began) / SECOND, (end - began) / SECOND
+        return
     plans = result.scenario.phases
     ends = [0.0, *accumulate(plan.duration for plan in plans)]
-    named = [
-        Band(start=across.place(start), width=across.place(end) - across.place(start), text=plan.name)
-        for plan, (start, end) in zip(plans, pairwise(ends), strict=True)
-    ]
-    return [band for band in named if band.width > 0] if len(plans) > 1 else []
+    yield from ((plan.name, start, end) for plan, (start, end) in zip(plans, pairwise(ends), strict=True))
 
 
-def _spots(texts: Sequence[str], series: Sequence[Interval], result: Result, across: Scale) -> list[Band]:
+def _spots(texts: Sequence[str], series: Sequence[Interval], across: Scale) -> list[Band]:
     """A text for each interval, where it is."""
-    places = [(across.place(one.start), across.place(one.start + measured(one, result))) for one in series]
+    places = [(across.place(one.start), across.place(one.start + one.measured)) for one in series]
     return [Band(start=start, width=end - start, text=text) for text, (start, end) in zip(texts, places, strict=True)]
 
 
-def _shown(one: Interval, result: Result) -> str:
+def _shown(one: Interval) -> str:
     """What an interval was, in a line."""
-    times, found = one.total.response_time, rates(one, result)
+    times, found = one.total.response_time, rates(one)
     parts = [f"{show_throughput(found[0])} good", f"{show_throughput(found[1])} failed"] if found else []
     parts += [f"{name} {show_time(getattr(times, name))}" for name in ("p50", "p90", "p99")] if times.count else []
     return f"{between(one)}: {', '.join(parts) or f'{one.total.requests:,} requests'}"

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from loadkit.judge.result import Interval, PhasePlan, Result
+from loadkit.judge.merge import merge
+from loadkit.judge.result import Interval, Phase, PhasePlan, Result
 from loadkit.report.over_time import by_endpoint, over_time, rates
+from tests.judge.made import REFUSED, Shot
+from tests.judge.made import result as measured
 from tests.report.builder import interval, replace, result, row, skewed, times
 
 FAST, SLOW = times((500, 400)), times((100_000, 2))
@@ -18,32 +21,69 @@ def ran(series: list[Interval], duration: float, **scenario: Any) -> Result:
 
 
 def test_rates_are_of_the_seconds_that_were_measured():
-    half = interval(2, times((500, 200)), failures=10)
-    run = ran([interval(0, FAST), interval(1, FAST), half], 2.5)
+    half = interval(2, times((500, 200)), failures=10, measured=0.5)
 
-    assert rates(run.intervals[0], run) == (400, 0)
-    assert rates(half, run) == (400, 20)
+    assert rates(interval(0, FAST)) == (400, 0)
+    assert rates(half) == (400, 20)
 
 
-@pytest.mark.parametrize("start", [3.0, 2.0])
-def test_what_came_after_the_stop_is_in_no_chart(start: float):
+@pytest.mark.parametrize(("start", "seconds"), [(3.0, 0.0), (2.0, 0.0002)])
+def test_what_came_after_the_stop_is_in_no_chart(start: float, seconds: float):
     """A few slow replies there would bend both axes."""
     kept = [interval(0, FAST), interval(1, FAST)]
-    run = ran([*kept, interval(start, SLOW)], 2.0002)
-    run = replace(run, total=replace(run.total, drained=SLOW.count))
+    late = interval(start, SLOW, measured=seconds)
 
-    assert rates(run.intervals[-1], run) is None
-    assert over_time(run) == over_time(ran(kept, 2.0002))
+    assert rates(late) is None
+    assert over_time(ran([*kept, late], 2.0002)) == over_time(ran(kept, 2.0002))
 
 
 def test_runs_that_were_merged_one_behind_the_other_are_all_in_the_charts():
-    run = ran([interval(0, FAST), interval(1, FAST), interval(3, FAST), interval(4, FAST)], 4)
+    """However many of their requests failed: half of them, here."""
+    shots = [Shot(second, failure=failure) for second in (0, 1) for failure in (None, REFUSED) for _ in range(25)]
 
-    assert rates(run.intervals[-1], run) == (400, 0)
+    run = merge([measured(shots), measured(shots, later=60.0)])
+
+    (requests, _) = over_time(run)
+    assert [spot.text.partition(", p50")[0] for spot in requests.spots] == [
+        f"{when}: 25/s good, 25/s failed" for when in ("0s - 1s", "1s - 2s", "1m - 1m1s", "1m1s - 1m2s")
+    ]
+
+
+def test_runs_side_by_side_are_drawn_as_the_sum_of_both_against_what_both_were_asked():
+    shots = [Shot(second) for second in (0, 1) for _ in range(100)]
+    parts = [measured(shots, later=later, scenario={"rate": 100.0}) for later in (0.0, 0.2)]
+    parts = [replace(one, intervals=[replace(each, asked=100.0) for each in one.intervals]) for one in parts]
+
+    (requests, _) = over_time(merge(parts))
+
+    assert [spot.text.partition(",")[0] for spot in requests.spots] == ["0s - 1s: 200/s good", "1s - 2s: 200/s good"]
+    (asked,) = [curve.outline for curve in requests.curves if curve.name == "asked"]
+    (good,) = [curve.outline for curve in requests.curves if curve.name == "good replies"]
+    assert {point.split()[1] for point in asked[1:].split("L")} == {"200"}
+    assert "V200" in good
+
+
+def test_phases_of_merged_runs_are_marked_where_they_were_in_each():
+    plans = [PhasePlan(name=name, duration=1.0, start=9.0, end=9.0) for name in ("one", "two")]
+    shots = [Shot(0), Shot(1)]
+
+    def part(later: float) -> Result:
+        made = measured(shots, later=later, scenario={"phases": plans})
+        phases = [Phase(name=plan.name, start=float(k), length=1.0, total=made.total) for k, plan in enumerate(plans)]
+        return replace(made, phases=phases)
+
+    (requests, _) = over_time(merge([part(0.0), part(8.0)]))
+
+    assert sorted((band.start, band.width, band.text) for band in requests.phases) == [
+        (0, 10, "one"),
+        (10, 10, "two"),
+        (80, 10, "one"),
+        (90, 10, "two"),
+    ]
 
 
 def test_a_run_of_a_moment_has_charts():
-    (requests, response) = over_time(ran([interval(0, FAST)], 0.04))
+    (requests, response) = over_time(ran([interval(0, FAST, measured=0.04)], 0.04))
 
     assert "10,000/s" in [tick.label for tick in requests.y_ticks]
     assert [spot.text for spot in requests.spots] == [
