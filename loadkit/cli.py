@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -236,22 +237,29 @@ def _target(scenario: Scenario) -> str:
 
 @app.command()
 def report(
-    files: Annotated[list[Path], typer.Argument(help="Stored results; several of one scenario are merged.")],
+    files: Annotated[list[Path], typer.Argument(help="Stored results; those of one load in several files are merged.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Store the merged result as JSON.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the report as a page, in one file.")] = None,
 ) -> None:
-    """Make the report of stored results anew, merging those of the same scenario."""
+    """Make the report of stored results anew, merging what several files have of the same load.
+
+    The same load is the same scenario of the same file, or the same test, with the same endpoints, workload and
+    thresholds. Anything else, and all that is in one file, is reported apart.
+    """
     from loadkit.judge.merge import merge
     from loadkit.judge.verdict import EXIT_CODES
     from loadkit.report.json import load
 
-    of_same: dict[Identity, list[Result]] = {}
+    of_same: dict[tuple[Identity, int], list[Result]] = {}
     _check_outputs(output, html, files)
     for file in files:
         if [other.resolve() for other in files].count(file.resolve()) > 1:
             raise UsageError(f"{file} is named more than once, and would be counted as often")
+        seen: Counter[Identity] = Counter()
         for result in load(file):
-            of_same.setdefault(result.identity, []).append(result)
+            # whoever stored two results of one load in one file ran it twice, to see both
+            seen[result.identity] += 1
+            of_same.setdefault((result.identity, seen[result.identity]), []).append(result)
     merged = [merge(results) for results in of_same.values()]
     faults = [_store(output, merged) if output else 0, *map(_print, merged), _paint(html, merged) if html else 0]
     raise typer.Exit(max(faults) or _worst([EXIT_CODES[result.outcome] for result in merged]))

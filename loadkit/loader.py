@@ -11,7 +11,7 @@ import hashlib
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import CodeType, ModuleType
 from urllib.parse import urlsplit
@@ -87,7 +87,20 @@ def read(path: Path) -> Found:
             named = value if value.name else _named(value, name, module)
             placed = _placed(named, f"{path.resolve()}::{named.name}")
             scenarios.setdefault(id(value), (placed, lines.get(name, 1)))
+    _check_names(path, scenarios.values())
     return Found(module=module, scenarios=list(scenarios.values()))
+
+
+def _check_names(path: Path, scenarios: Iterable[tuple[Scenario, int]]) -> None:
+    """A name says which of a file's scenarios is to run, and whose a result is."""
+    known: dict[str | None, int] = {}
+    for scenario, line in scenarios:
+        if scenario.name in known:
+            raise UsageError(
+                f"{path}:{line}: there is a scenario called {scenario.name!r} on line {known[scenario.name]}, too; "
+                "give one of them another name"
+            )
+        known[scenario.name] = line
 
 
 def _in_file(path: Path) -> Iterator[Scenario]:

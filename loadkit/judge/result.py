@@ -412,6 +412,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The same as a sentence, with the figures it rests on, or with what would tell; empty of runs under a second."""
     server: Server | None = None
 
+    @property
+    def title(self) -> str:
+        """What it is of: `scenarios/shop.py::browse`, a test's id, or a URL."""
+        return self.identity.name if "::" in self.identity.name else self.scenario.name
+
     def __repr__(self) -> str:
         p99 = show_seconds(self.total.response_time.p99)
         return f"<Result {self.scenario.name}: {self.outcome}, {self.requests:,} requests, p99 {p99}>"

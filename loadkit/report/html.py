@@ -26,7 +26,7 @@ from loadkit.report.grid import Cell, Grid
 from loadkit.report.over_time import by_endpoint, over_time
 from loadkit.report.paper import Ink, Paper
 from loadkit.report.spread import spread
-from loadkit.report.text import asked, came_out, definition, is_believable, target, when
+from loadkit.report.text import came_out, definition, is_believable, run_as, target
 from loadkit.report.totals import facts
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ class View:
 def html_report(results: Sequence[Result], titles: Sequence[str] | None = None) -> str:
     """One page of all results, in this order; the same results make the same page.
 
-    `titles` are what the results are called, the names of their scenarios if not said.
+    `titles` are what the results are called, what they are of if not said.
     """
-    names = titles or [result.scenario.name for result in results]
+    names = titles or [result.title for result in results]
     views = [_view(result, name) for result, name in zip(results, names, strict=True)]
     style, script = _read("style.css"), _read("script.js")
     policy = (
@@ -145,9 +145,9 @@ def _about(result: Result, title: str) -> list[str]:
     """What was run, where it went, and when."""
     scenario = result.scenario
     lines = (
-        f"Scenario {scenario.name}" if title != scenario.name else "",
+        f"Scenario {scenario.name}" if title not in (result.title, scenario.name) else "",
         scenario.description.strip(),
-        f"{asked(scenario)}, over {result.environment.transport}; started {when(result.started_at)}",
+        run_as(result),
         target(scenario),
     )
     return [line for line in lines if line]

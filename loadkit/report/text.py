@@ -58,14 +58,20 @@ def _terminal() -> int:
 
 def _headline(paper: Paper, result: Result) -> list[str]:
     rule = "=" if paper.ascii else "━"
-    name = paper.cut(paper.foreign(result.scenario.name), paper.width - 8)
+    name = paper.cut(paper.foreign(result.title), paper.width - 8)
     lines = [paper.paint(f"{rule * 2} {name} {rule * (paper.width - cells(name) - 4)}", "bold")]
     if result.scenario.description:
         lines += paper.wrap(paper.foreign(result.scenario.description.strip()), first="  ", margin="  ")
-    load = f"{asked(result.scenario)}, over {result.environment.transport}; started {when(result.started_at)}"
-    for facts in (load, target(result.scenario)):
+    for facts in (run_as(result), target(result.scenario)):
         lines += paper.wrap(paper.foreign(facts), first="  ", margin="  ") if facts else []
     return lines
+
+
+def run_as(result: Result) -> str:
+    """What was asked for, with what it was sent, when, and of how many runs the figures are."""
+    count = len(result.spans)
+    merged = f"; merged from {count:,} runs" if count > 1 else ""
+    return f"{asked(result.scenario)}, over {result.environment.transport}; started {when(result.started_at)}{merged}"
 
 
 def asked(scenario: ScenarioInfo) -> str:

@@ -136,7 +136,7 @@ def result(
     """A closed run of 16 threads for 30 s, with changes."""
     started_at, duration = "2026-05-04T10:15:03Z", changes.get("duration", 30.0)
     values = {
-        "identity": Identity(name="scenarios/shop.py::browse", plan="0123456789abcdef"),
+        "identity": Identity(name="browse", plan="0123456789abcdef"),
         "scenario": replace(SCENARIO, endpoints=[row.name for row in endpoints], **(scenario or {})),
         "environment": replace(ENVIRONMENT, **(environment or {})),
         "started_at": started_at,

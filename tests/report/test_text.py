@@ -519,3 +519,24 @@ def test_ascii_is_needed_where_the_encoding_has_not_enough(encoding: str | None,
 def test_odd_figures_are_shown_and_raise_nothing(odd: object) -> None:
     strange = row("GET /", times((100, 1)), response_time=odd, throughput=float("nan"), error_rate=float("inf"))
     assert "endpoint" in report(result([strange, strange], strange, duration=1e-9))
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("scenarios/shop.py::browse", "scenarios/shop.py::browse"),
+        ("tests/test_shop.py::test_search[tea]", "tests/test_shop.py::test_search[tea]"),
+        ("GET /", "browse"),  # of a bare URL, which is the scenario's name
+    ],
+)
+def test_a_report_is_headed_by_what_it_is_of(name: str, head: str):
+    made = result([HOME])
+    lines = text_report(replace(made, identity=replace(made.identity, name=name)), width=80).splitlines()
+    assert lines[0].split(" ")[1] == head
+
+
+def test_a_merge_says_of_how_many_runs_it_is():
+    made = result([HOME])
+    for count, said in ((1, ""), (3, "; merged from 3 runs")):
+        line = text_report(replace(made, spans=made.spans * count), width=120).splitlines()[2]
+        assert line == f"  16 threads, 30s, closed, over sockets; started 2026-05-04 10:15:03 UTC{said}"
