@@ -111,9 +111,15 @@ class _Crew:
     def run(self) -> Driven:
         for order in self._orders:
             self._hire(order)
-        if not self._all_are_ready():
+        try:
+            is_ready = self._all_are_ready()
+        except LoadkitError:
+            self._end_before_start(self._clock.now() + self._workload.graceful_stop)
+            raise
+        if not is_ready:
             self._interrupted = True
             self._began = self._measured_from = self._stop_at = self._clock.now()
+            self._end_before_start(NEVER)
             return self._result()
         self._go()
         self._direct()
@@ -154,6 +160,16 @@ class _Crew:
             raise UsageError(worker.failed.message)
         if worker.failed or worker.lost:
             raise LoadkitError(f"{worker} {worker.lost or worker.ending()}, before it was ready")
+
+    def _end_before_start(self, cut_at: int) -> None:
+        """Have all tear down what they have set up; those that do not are told once more, and then killed."""
+        self._tell(Stop())
+        while any(worker.is_running for worker in self._workers) and self._clock.now() < self._cut_at + 2 * SILENCE:
+            self._listen()
+            if self._cut_at == NEVER and (self._interrupts() > 1 or self._clock.now() > cut_at):
+                self._cut_at = self._clock.now()
+                self._tell(Cut())
+            self._show("starting")
 
     def _go(self) -> None:
         self._clock.reanchor()

@@ -355,8 +355,10 @@ class _Director:
                 barrier.abort()
             self._show("starting", every=SHOW_EVERY)
             time.sleep(0.002)
-        time.sleep(SETTLE)
-        self._await_beginning()
+        if not barrier.broken:
+            # of several processes all hear that this one is ready, and none begins if one is not
+            time.sleep(SETTLE)
+            self._await_beginning()
         try:
             barrier.wait()
         except threading.BrokenBarrierError:
@@ -376,6 +378,8 @@ class _Director:
     def _begin(self) -> None:
         """All are ready: set the course. Called by one thread while the others wait."""
         self._began = self._course.began = self._began or self._clock.now()
+        # one of several processes may have waited long for the word to begin
+        self._interrupted = self._interrupted or bool(self._interrupts())
         if self._interrupted:
             self._course.stop_at = self._course.measured_from = self._began
             return
