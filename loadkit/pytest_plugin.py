@@ -34,6 +34,14 @@ def _session(config: pytest.Config) -> LoadSession:
     return config.stash[_SESSION]
 
 
+def _session_of_test(config: pytest.Config) -> LoadSession:
+    """The same for a test, to which a setting that cannot be followed is no fault of ours."""
+    try:
+        return _session(config)
+    except pytest.UsageError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
 # -- options
 
 
@@ -64,12 +72,41 @@ def pytest_configure(config: pytest.Config) -> None:
         "load(threads=, duration=, thresholds=[...], **fields): fields of the scenario that the load fixture runs; "
         "thresholds must hold. Each test that loads has the mark by itself.",
     )
+    _check_settings(config)
     if config.getoption("load_only") and config.getoption("no_load"):
         raise pytest.UsageError("--load-only and --no-load leave nothing to run; give one of them")
     if any(config.getoption(name) for name in ("load_duration", "load_json", "load_html", "load_save", "load_compare")):
         _session(config)
     if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Controller(config), "loadkit-controller")
+
+
+def _check_settings(config: pytest.Config) -> None:
+    """Refuse at the start what would be met in the middle of a session, or in each test."""
+    for name, example in (("load_server", '["shop.app:app"]'), ("load_files", '["scenario_*.py"]')):
+        try:
+            config.getini(name)
+        except (TypeError, pytest.UsageError):
+            raise pytest.UsageError(f"{name} takes a list, like {name} = {example}") from None
+    if duration := config.getini("load_duration"):
+        from loadkit.plan.endpoint import positive_seconds
+        from loadkit.plan.errors import UsageError
+
+        try:
+            positive_seconds(duration, what="load_duration")
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """Let pytest-xdist send all load tests to one worker, where nothing was said of how to distribute tests.
+
+    They run one at a time anyway, and on one worker none of them waits for another's end.
+    """
+    if config.getoption("numprocesses", None) and config.getoption("dist", "") == "no":
+        config.option.dist = "loadgroup"
+    return (yield)
 
 
 # -- collecting
@@ -167,6 +204,46 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             config.hook.pytest_deselected(items=others)
 
 
+# -- running
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Wait for the load tests of other workers of pytest-xdist before anything times this one."""
+    if "loadkit_shared" not in getattr(item.config, "workerinput", ()) or not _loads(item):
+        return (yield)
+    with _session(item.config).alone():
+        return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Forget what an earlier attempt at the same test has measured."""
+    if session := item.config.stash.get(_SESSION, None):
+        session.begin(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test whose mark has thresholds that were never held against anything."""
+    returned = yield
+    if _is_to_load(item) and not _has_loaded(item):
+        pytest.fail("the mark load has thresholds, and this test ran no load: call the fixture load", pytrace=False)
+    return returned
+
+
+def _is_to_load(item: pytest.Item) -> bool:
+    """A mark with thresholds is the test's own, or that of its class or module and the test asks for `load`."""
+    own = [mark for mark in item.own_markers if mark.name == MARK and "thresholds" in mark.kwargs]
+    marks = own or ([*item.iter_markers(MARK)] if "load" in getattr(item, "fixturenames", ()) else [])
+    return any("thresholds" in mark.kwargs for mark in marks)
+
+
+def _has_loaded(item: pytest.Item) -> bool:
+    session = item.config.stash.get(_SESSION, None)
+    return bool(session and session.current)
+
+
 # -- fixtures
 
 
@@ -180,7 +257,7 @@ def load(request: pytest.FixtureRequest) -> Iterator[Load]:
     from loadkit.loader import load as loader
 
     node = request.node
-    session = _session(request.config)
+    session = _session_of_test(request.config)
     session.current = node.stash.setdefault(RUNS, [])
     yield Load(
         name=node.name,
@@ -217,16 +294,22 @@ def load_server(pytestconfig: pytest.Config) -> Iterator[str]:
             "[tool.pytest], or write a fixture load_server with loadkit.serving(...)",
             pytrace=False,
         )
+    from loadkit.report.escape import visible_lines
+
     is_app = len(words) == 1 and ":" in words[0]
     with pytest.MonkeyPatch.context() as patch:
         # an application is found from the root of the project, whatever the import mode has put on the path
         patch.syspath_prepend(pytestconfig.rootpath)
-        up = serving(words[0] if is_app else words, ready=pytestconfig.getini("load_server_ready"))
+        up = serving(
+            words[0] if is_app else words,
+            ready=pytestconfig.getini("load_server_ready"),
+            cwd=pytestconfig.rootpath,
+        )
         trouble = ""
         try:
             url = up.__enter__()
         except UsageError as error:
-            trouble = str(error)
+            trouble = "\n".join(visible_lines(str(error)))
     if trouble:
         # not above, where pytest would show one error for the other
         hint = "; an application is named like 'shop.app:app'" if len(words) == 1 and not is_app else ""
@@ -298,12 +381,16 @@ class _Controller:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the runs that a worker's report carries."""
-        # the name is reporting.CARRIED, which a session without load tests does not import
+        # the names are reporting.CARRIED and OF_TEST, which a session without load tests does not import
         if values := getattr(report, "loadkit", None):
             from loadkit.jobs.testing.runs import unpacked
 
             for run in unpacked(values):
                 _session(self._config).keep(run)
+        if test := getattr(report, "loadkit_test", None):
+            from loadkit.jobs.testing.reporting import is_failure
+
+            _session(self._config).ended(test, failed=is_failure(report))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self) -> None:

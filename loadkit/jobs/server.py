@@ -186,6 +186,7 @@ def running(
     environment: Mapping[str, str] | None = None,
     descriptors: Sequence[int] = (),
     called: str | None = None,
+    cwd: str | os.PathLike[str] | None = None,
 ) -> Iterator[ServerProcess]:
     """Run a command that serves at a place until the block is left.
 
@@ -195,7 +196,7 @@ def running(
     or is not ready `within` seconds.
     """
     with tempfile.TemporaryFile() as output:
-        process = _start(command, output, environment, descriptors)
+        process = _start(command, output, environment, descriptors, cwd)
         server = ServerProcess(process, called or _shown(command), place, output)
         guard = _guard(process.pid)
         try:
@@ -220,7 +221,11 @@ def check_free(place: Place) -> None:
 
 
 def _start(
-    command: Sequence[str], output: IO[bytes], environment: Mapping[str, str] | None, descriptors: Sequence[int]
+    command: Sequence[str],
+    output: IO[bytes],
+    environment: Mapping[str, str] | None,
+    descriptors: Sequence[int],
+    cwd: str | os.PathLike[str] | None,
 ) -> subprocess.Popen[bytes]:
     try:
         # a session of its own: a Ctrl-C is for us, and stopping it stops what it started
@@ -232,6 +237,7 @@ def _start(
             start_new_session=True,
             env=environment,
             pass_fds=tuple(descriptors),
+            cwd=cwd,
         )
     except OSError as error:
         raise UsageError(f"cannot start the server {_shown(command)!r}: {error.strerror}") from None

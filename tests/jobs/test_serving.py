@@ -82,6 +82,52 @@ def test_an_application_may_be_given_itself():
         assert requests.get(url, timeout=10).text == "ok"
 
 
+def test_a_function_that_makes_the_application_is_called_where_the_name_says_so(tmp_path: Path):
+    (tmp_path / "made.py").write_text(APP + "\ndef create_app(config=None):\n    return app\n")
+
+    with serving(f"{tmp_path}/made.py:create_app()") as url:
+        assert requests.get(f"{url}/x", timeout=10).status_code == 200
+    with (
+        pytest.raises(UsageError, match=r"takes no request; if it makes the application, write .*:create_app\(\)"),
+        serving(f"{tmp_path}/made.py:create_app"),
+    ):
+        pass
+
+
+def test_a_file_in_a_package_is_imported_as_the_module_it_is_there(tmp_path: Path):
+    inner = tmp_path / "shop" / "web"
+    inner.mkdir(parents=True)
+    for folder in (inner.parent, inner):
+        (folder / "__init__.py").touch()
+    (inner.parent / "settings.py").write_text("WORD = b'ok'")
+    (inner / "app.py").write_text("from .. import settings\nfrom shop.settings import WORD\n" + APP)
+
+    with serving(f"{inner}/app.py:app") as url:
+        assert requests.get(url, timeout=10).status_code == 200
+
+
+def test_a_command_runs_where_it_is_told_with_the_interpreter_that_runs_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    program = """
+import http.server, os, sys
+class Told(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"{sys.executable} {os.getcwd()}".encode())
+http.server.HTTPServer(("", int(os.environ["PORT"])), Told).serve_forever()
+"""
+    other = tmp_path / "bin" / "python"
+    other.parent.mkdir()
+    other.write_text("#!/bin/sh\nexit 9\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", str(other.parent), prepend=os.pathsep)
+
+    with serving(["python", "-c", program], cwd=tmp_path) as url:
+        assert requests.get(url, timeout=10).text.split() == [sys.executable, str(tmp_path)]
+
+
 def test_the_result_tells_what_a_server_of_ours_used():
     with serving(here) as url:
         result = run(Scenario(endpoints=[Endpoint("GET", url + "/")], threads=2, iterations=200))
@@ -138,7 +184,7 @@ with serving({str(tmp_path / "app.py")!r} + ":app") as url:
 @pytest.mark.parametrize(
     ("app", "message"),
     [
-        ("shop", "an application is named like 'shop.app:app' or 'shop/app.py:app', not 'shop'"),
+        ("shop", "an application is named like 'shop.app:app', .* 'shop.app:create_app\\(\\)', not 'shop'"),
         ("shop:not a name", "an application is named like"),
         (5, "a server is an application like 'shop.app:app', or a command like .*, not 5"),
         ([], "a server is an application like"),

@@ -118,7 +118,9 @@ def test_what_a_scenario_without_a_name_is_called(run: Run):
         def test_search(load):
             assert load(shop).scenario.name == "test_search"
             assert load(shop.replace(name="mine")).scenario.name == "mine"
-            assert load(URL, iterations=3).scenario.name == URL + "/"
+            assert load(URL, iterations=3).scenario.name == "test_search"
+            assert load(browse, base_url=URL, iterations=3).scenario.name == "test_search"
+            assert load(browse, base_url=URL, iterations=3, name="mine").scenario.name == "mine"
     """)
 
     done.assert_outcomes(passed=1)
@@ -136,7 +138,7 @@ def test_a_failed_assertion_shows_the_value_with_its_interval_and_the_whole_repo
             r"E       assert 0\.\d+ < 1e-07",
             r"E         p99 of test: [\d.]+ [mu]?s \(at least .* with 95 % confidence, too few replies .*\)",
             r"-+ load: test -+",
-            r"━━ test ━+",
+            r"━━ test_it\.py::test ━+",
             r"  requests     40 in .*",
             r"endpoint +requests .*",
             r"  item +20 .*",
@@ -176,7 +178,7 @@ def test_a_number_that_is_no_figure_is_left_alone(run: Run):
 def test_what_was_never_measured_passes_no_assertion_and_says_so(run: Run):
     done = run("""
         def test(load):
-            result = load(URL + "/status/503", iterations=3)
+            result = load(URL + "/status/503", iterations=3, judge=False)
             assert not result.p99 < 5 and not result.p99 > 0
             assert result.p99 < 5
     """)
@@ -187,7 +189,7 @@ def test_what_was_never_measured_passes_no_assertion_and_says_so(run: Run):
 def test_the_error_rate_that_was_compared_is_named(run: Run):
     done = run("""
         def test(load):
-            assert load(URL + "/status/503", iterations=3).error_rate < 0.01
+            assert load(URL + "/status/503", iterations=3, judge=False).error_rate < 0.01
     """)
 
     assert any(re.fullmatch(r"error rate of .*: 100 %, 3 of 3 requests", line) for line in errors(done)), errors(done)
@@ -205,7 +207,7 @@ def test_check_fails_once_with_every_verdict(run: Run):
         ["met", "requests"],
         ["MISSED", "item:"],
     ]
-    assert "━━ test ━" in done.stdout.str()
+    assert "━━ test_it.py::test ━" in done.stdout.str()
 
 
 def test_two_runs_of_a_test_are_both_kept_and_shown(run: Run):
@@ -218,8 +220,8 @@ def test_two_runs_of_a_test_are_both_kept_and_shown(run: Run):
 
 
 def test_only_what_failed_is_shown_unless_asked_for(run: Run):
-    assert "━━ test ━" not in run("def test(load):\n    load(shop)").stdout.str()
-    assert "━━ test ━" in run("def test(load):\n    load(shop)", "-rP").stdout.str()
+    assert "━━ test_it.py::test ━" not in run("def test(load):\n    load(shop)").stdout.str()
+    assert "━━ test_it.py::test ━" in run("def test(load):\n    load(shop)", "-rP").stdout.str()
 
 
 # -- the mark
@@ -237,8 +239,8 @@ def test_thresholds_of_the_mark_must_hold(run: Run):
     """)
 
     done.assert_outcomes(passed=1, failed=1)
-    assert errors(done)[0] == "AssertionError: test_missed: 1 of 2 thresholds missed"
-    assert re.fullmatch(r"p99 < 1ns: [\d.]+ [mu]?s", errors(done)[1])
+    assert re.fullmatch(r"AssertionError: p99 < 1ns: [\d.]+ [mu]?s", errors(done)[0]), "the figure comes first"
+    assert errors(done)[1] == "(test_missed: 1 of 2 thresholds missed)"
 
 
 def test_thresholds_of_the_scenario_are_in_the_result_for_the_test_to_judge(run: Run):
@@ -327,8 +329,7 @@ def test_a_target_that_is_down_is_one_clear_line(run: Run, free_port: int):
     done.assert_outcomes(failed=1)
     first = done.outlines.index(next(line for line in done.outlines if line.startswith("___")))
     assert re.fullmatch(
-        rf"http://127\.0\.0\.1:{free_port}/: connection refused 127\.0\.0\.1:{free_port} "
-        r"\(\d+ of \d+ requests\); is the server up\?",
+        rf"connection refused 127\.0\.0\.1:{free_port} \(\d+ of \d+ requests\); is the server up\? \(test\)",
         done.outlines[first + 1],
     )
     assert done.outlines[first + 2].startswith("====="), "and nothing else"
@@ -339,7 +340,7 @@ def test_a_target_that_is_down_is_one_clear_line(run: Run, free_port: int):
 def test_a_scenario_that_keeps_going_may_find_its_target_down(run: Run, free_port: int):
     done = run(f"""
         def test(load):
-            result = load("http://127.0.0.1:{free_port}/", threads=1, duration="50ms", keep_going=True)
+            result = load("http://127.0.0.1:{free_port}/", threads=1, duration="50ms", keep_going=True, judge=False)
             assert list(result.failures) == ["connect"] and result.error_rate == 1
     """)
 
@@ -352,7 +353,8 @@ def test_an_assertion_in_a_check_fails_the_request_and_is_told_with_its_values(r
             assert reply.json()["query"] == "coffee"
 
         def test(load):
-            result = load(Endpoint("GET", URL + "/search", params={"q": "tea"}, check=is_coffee), iterations=3)
+            search = Endpoint("GET", URL + "/search", params={"q": "tea"}, check=is_coffee)
+            result = load(search, iterations=3, judge=False)
             assert result.failures == {}
     """)
 

@@ -135,7 +135,7 @@ def test_pytest_s_own_ways_out_of_a_test_fail_a_journey_and_not_the_run(project:
                 http.get("/")
                 pytest.fail("enough")
 
-            result = load(stop, base_url=URL, threads=1, iterations=3)
+            result = load(stop, base_url=URL, threads=1, iterations=3, judge=False)
             assert result.timing("stop").failures == {"Failed": 3}
             assert result.requests == 3
         """,

@@ -120,7 +120,6 @@ def test_long(load):
         (["--load-duration", "soon"], "cannot read the --load-duration 'soon'; write it like"),
         (["--load-duration", "0"], "--load-duration must be more than 0, not '0'"),
         (["--load-only", "--no-load"], "--load-only and --no-load leave nothing to run; give one of them"),
-        (["--load-compare", "yesterday"], "there is no baseline 'yesterday' in "),
         (["--load-compare", "../x"], "a baseline has a name like 'main' or 'v1.2', not '../x'"),
         (["--load-save", "/etc/x"], "a baseline has a name like 'main' or 'v1.2', not '/etc/x'"),
         (["--load-json", "/proc/nowhere"], "cannot make the folder /proc/nowhere: "),
@@ -263,6 +262,106 @@ def test_a_baseline_of_another_machine_says_so(run: Run, pytester: pytest.Pytest
     done = run("--load-compare", "main")
 
     done.stdout.fnmatch_lines(["  ! measured on another machine, so hardly comparable: allowed cpus 999 then, * now"])
+
+
+def test_the_first_comparison_of_all_has_no_baseline_and_passes(run: Run, pytester: pytest.Pytester):
+    done = run("--load-compare", "main", "--load-save", "main")
+
+    done.assert_outcomes(passed=2)
+    assert done.ret == 0
+    done.stdout.fnmatch_lines(["there is no baseline 'main' in *; save one with --load-save main"])
+    assert (pytester.path / ".loadkit" / "main.json").is_file()
+
+
+def test_another_load_is_not_compared(run: Run, pytester: pytest.Pytester):
+    run("--load-save", "main")
+    path = pytester.path / "test_it.py"
+    path.write_text(path.read_text().replace("threads=2, iterations=20", "threads=3, think_time=0.001, iterations=20"))
+
+    done = run("--load-compare", "main")
+
+    text = " ".join(done.stdout.str().split())
+    assert "test_it.py::test_load is not compared, for its load is another: threads 2 -> 3, think time" in text
+    assert not [line for line in done.outlines if line.split()[:1] == ["p99"]]
+
+
+def test_a_baseline_keeps_only_what_passed(run: Run, pytester: pytest.Pytester):
+    add(
+        pytester,
+        """
+def test_missed(load):
+    assert load(shop).p99 < 0
+
+def test_all_missing(load):
+    load("{url}/nothing", iterations=3, judge=False)
+
+def test_too_much(load):
+    load("{url}/delay/0.2", rate="100/s", max_threads=1, duration="400ms", judge=False)
+
+@pytest.mark.xfail(strict=True)
+def test_expected(load):
+    load(shop)
+    assert False
+""".replace("{url}", re.search(r'base_url="(.*?)"', (pytester.path / "test_it.py").read_text())[1]),  # type: ignore[index]
+    )
+
+    done = run("--load-save", "main")
+
+    kept = load(pytester.path / ".loadkit" / "main.json")
+    assert [result.identity.name for result in kept] == ["test_it.py::test_load"]
+    assert (
+        "not saved in the baseline main: test_it.py::test_missed (failed), "
+        "test_it.py::test_all_missing (nothing came through), test_it.py::test_too_much (not applied), "
+        "test_it.py::test_expected (failed)"
+    ) in " ".join(done.stdout.str().split())
+
+
+def test_of_a_test_that_ran_again_the_last_attempt_counts(run: Run, pytester: pytest.Pytester):
+    pytester.makeconftest(
+        """
+        from _pytest.runner import runtestprotocol
+
+        def pytest_runtest_protocol(item, nextitem):
+            for again in (True, False):
+                item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+                for report in runtestprotocol(item, nextitem=nextitem, log=False):
+                    report.outcome = "rerun" if again and report.failed else report.outcome
+                    item.ihook.pytest_runtest_logreport(report=report)
+                item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+                item._initrequest()
+            return True
+        """
+    )
+    add(
+        pytester,
+        "\nattempts = []\ndef test_flaky(load):\n    attempts.append(load(shop))\n    assert len(attempts) > 1\n",
+    )
+
+    done = run("-k", "flaky", "--load-save", "main", "--load-json", "out", "--junit-xml", "junit.xml")
+
+    assert [file.name for file in (pytester.path / "out").iterdir()] == ["test_it.py-test_flaky.json"]
+    assert "test_flaky #2" not in done.stdout.str()
+    assert [one.identity.name for one in load(pytester.path / ".loadkit" / "main.json")] == ["test_it.py::test_flaky"]
+    assert "load.2." not in (pytester.path / "junit.xml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ('load_duration = "soon"', "cannot read the load_duration 'soon'; write it like"),
+        ('load_server = "good:app"', 'load_server takes a list, like load_server = ["shop.app:app"]'),
+        ('load_files = "x.py"', 'load_files takes a list, like load_files = ["scenario_*.py"]'),
+    ],
+)
+def test_a_setting_that_cannot_be_followed_is_told_at_the_start(
+    run: Run, pytester: pytest.Pytester, settings: str, message: str
+):
+    pytester.makepyprojecttoml(f"[tool.pytest]\n{settings}\n")
+
+    done = run()
+
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines([f"ERROR: {message.replace('[', '[[]')}*"])
 
 
 @pytest.mark.parametrize("content", ["", "{}x", '{"version": 2}', '{"version": 1, "tests": 5}', '{"version": 3}'])

@@ -30,6 +30,8 @@ App: TypeAlias = str | Sequence[str] | Callable[..., Any]
 
 HOST: Final = "127.0.0.1"
 PORT: Final = "{port}"
+PYTHON: Final = ("python", "python3")
+"""What PATH leads to under these names is often not the interpreter of the environment that is used."""
 _NO_PORT: Final = f", and the command does not say {PORT}, which stands for that port"
 _RIGHT: Final = "like 'shop.app:app', or a command like ['python', 'app.py', '--port', '{port}']"
 
@@ -43,18 +45,22 @@ def started_servers(places: Sequence[tuple[str, int]]) -> list[ServerProcess]:
 
 
 @contextlib.contextmanager
-def serving(app: App, *, ready: str = "/", within: Duration = 30.0) -> Iterator[str]:
+def serving(
+    app: App, *, ready: str = "/", within: Duration = 30.0, cwd: str | os.PathLike[str] | None = None
+) -> Iterator[str]:
     """Run a server on a free port of this machine until the block is left; its base URL.
 
     >>> with serving(["python", "app.py", "--port", "{port}"]) as url:
     ...     run(browse.replace(base_url=url))
 
     Args:
-        app: a command, in which `{port}` stands for the port (it is in the environment as `PORT`, too); or an ASGI or
-            WSGI application, by name (`"shop.app:app"`, `"shop/app.py:app"`) or itself, if a module holds it. An
+        app: a command, in which `{port}` stands for the port (it is in the environment as `PORT`, too), and `python`
+            as its first word for the interpreter that runs now; or an ASGI or WSGI application, by name
+            (`"shop.app:app"`, `"shop/app.py:app"`, `"shop.app:create_app()"`) or itself, if a module holds it. An
             application is served by uvicorn, or where that is not installed and it is WSGI, by the standard library.
         ready: the path that answers, with anything below 500, when it is up.
         within: how long that may take.
+        cwd: the folder it runs in; the current one if not said.
 
     It ends with the block, and with this process, however that dies. Raises `UsageError` with the end
     of its output when it does not come up.
@@ -62,7 +68,8 @@ def serving(app: App, *, ready: str = "/", within: Duration = 30.0) -> Iterator[
     path = target(ready, what="ready")
     patience = seconds(within, what="within")
     # an app gets the socket itself, so that nobody can take the port in between; a command can only be told the port
-    up = _command(app, path, patience) if _is_command(app) else _application(app, path, patience)  # type: ignore[arg-type]
+    start = _command if _is_command(app) else _application
+    up = start(app, path, patience, cwd)  # type: ignore[arg-type]
     with up as (port, server):
         _started[HOST, port] = _started["localhost", port] = server
         try:
@@ -80,17 +87,26 @@ def _is_command(app: object) -> bool:
 
 
 @contextlib.contextmanager
-def _command(words: Sequence[str], ready: str, within: float) -> Iterator[tuple[int, ServerProcess]]:
+def _command(
+    words: Sequence[str], ready: str, within: float, cwd: str | os.PathLike[str] | None
+) -> Iterator[tuple[int, ServerProcess]]:
     port = free_port()
     up = running(
-        [word.replace(PORT, str(port)) for word in words],
+        filled(words, port),
         trouble=lambda: _trouble(port, ready, hint="" if any(PORT in word for word in words) else _NO_PORT),
         within=within,
         place=Place(host=HOST, port=port),
         environment={**os.environ, "PORT": str(port)},
+        cwd=cwd,
     )
     with up as server:
         yield port, server
+
+
+def filled(words: Sequence[str], port: int) -> list[str]:
+    """A command with the port in place of `{port}`, and with this interpreter in place of a bare `python`."""
+    first, *others = [word.replace(PORT, str(port)) for word in words]
+    return [sys.executable if first in PYTHON else first, *others]
 
 
 def free_port() -> int:
@@ -100,7 +116,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _application(app: str | Callable[..., Any], ready: str, within: float) -> Iterator[tuple[int, ServerProcess]]:
+def _application(
+    app: str | Callable[..., Any], ready: str, within: float, cwd: str | os.PathLike[str] | None
+) -> Iterator[tuple[int, ServerProcess]]:
     name = reference(app)
     with socket.create_server((HOST, 0), backlog=1024) as listener:
         port = int(listener.getsockname()[1])
@@ -118,6 +136,7 @@ def _application(app: str | Callable[..., Any], ready: str, within: float) -> It
             environment=_environment(),
             descriptors=(listener.fileno(),),
             called=name,
+            cwd=cwd,
         )
         with up as server:
             yield port, server

@@ -25,13 +25,25 @@ def main() -> None:
 
 def _application(name: str) -> _App:
     place, _, attribute = name.rpartition(":")
+    plain = attribute.removesuffix("()")
     module = _module(place)
     try:
-        app: _App = attrgetter(attribute)(module)
+        app: _App = attrgetter(plain)(module)
     except AttributeError:
-        sys.exit(f"there is no {attribute!r} in {place}")
+        sys.exit(f"there is no {plain!r} in {place}")
     if not callable(app):
         sys.exit(f"{name} is no application: {app!r} cannot be called")
+    if plain != attribute:
+        return _made(app, name)
+    if not _takes_requests(app):
+        sys.exit(f"{name} takes no request; if it makes the application, write {name}()")
+    return app
+
+
+def _made(factory: _App, name: str) -> _App:
+    app: _App = factory()
+    if not callable(app):
+        sys.exit(f"{name} makes no application: {app!r} cannot be called")
     return app
 
 
@@ -40,6 +52,8 @@ def _module(place: str) -> ModuleType:
         return importlib.import_module(place)
     file = Path(place).resolve()
     sys.path.insert(0, str(file.parent))
+    if file.is_file() and (file.parent / "__init__.py").is_file():
+        return _of_package(file)
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None or not file.is_file():
         sys.exit(f"there is no file {place}")
@@ -47,6 +61,17 @@ def _module(place: str) -> ModuleType:
     sys.modules[file.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+def _of_package(file: Path) -> ModuleType:
+    """A module of a package under its name there, so that it can import relatively."""
+    parts = [] if file.stem == "__init__" else [file.stem]
+    folder = file.parent
+    while (folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    sys.path.insert(0, str(folder))
+    return importlib.import_module(".".join(parts))
 
 
 def serve(app: _App, listener: socket.socket) -> None:
@@ -68,15 +93,23 @@ def is_asgi(app: _App) -> bool:
     """Whether it is called as (scope, receive, send) and awaited, not as (environ, start_response)."""
     if any(map(inspect.iscoroutinefunction, (app, getattr(app, "__call__", None)))):  # noqa: B004 - asked what it is
         return True
-    try:
-        needed = [
-            one
-            for one in inspect.signature(app).parameters.values()
-            if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
-        ]
-    except (TypeError, ValueError):
-        return False
+    needed = [one for one in _positional(app) if one.default is one.empty and one.kind is not one.VAR_POSITIONAL]
     return len(needed) == 3
+
+
+def _takes_requests(app: _App) -> bool:
+    """False for a function that cannot be called with the two arguments of WSGI, or the three of ASGI."""
+    found = _positional(app)
+    is_open = any(one.kind is one.VAR_POSITIONAL for one in found)
+    return not inspect.isfunction(app) or is_open or len(found) > 1
+
+
+def _positional(app: _App) -> list[inspect.Parameter]:
+    named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+    try:
+        return [one for one in inspect.signature(app).parameters.values() if one.kind not in named]
+    except (TypeError, ValueError):
+        return []
 
 
 def _serve_wsgi(app: _App, listener: socket.socket) -> None:

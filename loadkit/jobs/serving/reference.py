@@ -16,8 +16,12 @@ def reference(app: str | Callable[..., Any]) -> str:
     """`module:name` or `file.py:name`; `UsageError` for what no module holds under a name."""
     if isinstance(app, str):
         module, separator, name = app.rpartition(":")
-        if not separator or not module or not all(part.isidentifier() for part in name.split(".")):
-            raise UsageError(f"an application is named like 'shop.app:app' or 'shop/app.py:app', not {app!r}")
+        parts = name.removesuffix("()").split(".")
+        if not separator or not module or not all(part.isidentifier() for part in parts):
+            raise UsageError(
+                "an application is named like 'shop.app:app', 'shop/app.py:app' or, where a function makes it, "
+                f"'shop.app:create_app()', not {app!r}"
+            )
         return app
     module_of_it, name = _found(app)
     return f"{_place(module_of_it)}:{name}"

@@ -8,12 +8,33 @@ from pathlib import Path
 from typing import Final
 
 from loadkit.jobs.testing.runs import Run, test_of
-from loadkit.judge.result import Environment, Result
+from loadkit.judge.result import Environment, PhasePlan, Result
 from loadkit.plan.errors import UsageError
+from loadkit.plan.units import three_digits
 from loadkit.report.json import dump, load
 
-_MACHINE: Final = ("host", "processor", "allowed_cpus", "memory", "system", "python")
-"""What figures depend on beside the code: compare only what was measured on the same."""
+_MACHINE: Final = ("processor", "allowed_cpus", "memory", "system", "python")
+"""What figures depend on beside the code. Not the host's name, which is another for each container of a CI."""
+
+_LOAD: Final = (
+    "threads",
+    "duration",
+    "iterations",
+    "iterations_per_thread",
+    "rate",
+    "arrivals",
+    "max_threads",
+    "phases",
+    "warmup",
+    "think_time",
+    "pacing",
+    "timeout",
+    "transport",
+    "verify",
+    "endpoints",
+    "journeys",
+)
+"""What is stored of a load in words; the rest of it is in the digest of its identity."""
 
 
 def difference(now: Environment, then: Environment) -> str:
@@ -23,6 +44,27 @@ def difference(now: Environment, then: Environment) -> str:
         for name in _MACHINE
         if getattr(now, name) != getattr(then, name)
     )
+
+
+def other_load(then: Result, now: Result) -> str:
+    """What is another in the load of `now`, in words; nothing where both are the same."""
+    if then.identity.plan == now.identity.plan:
+        return ""
+    pairs = {name: (getattr(then.scenario, name), getattr(now.scenario, name)) for name in _LOAD}
+    differences = [
+        f"{name.replace('_', ' ')} {_said(old)} -> {_said(new)}" for name, (old, new) in pairs.items() if old != new
+    ]
+    return ", ".join(differences) or "something else of what is sent, checked or limited"
+
+
+def _said(value: object) -> str:
+    if isinstance(value, float):
+        return three_digits(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_said, value))}]"
+    if isinstance(value, PhasePlan):
+        return f"{value.name} {_said(value.start)} to {_said(value.end)} in {_said(value.duration)} s"
+    return "none" if value is None else str(value)
 
 
 class Baseline(dict[str, Result]):
@@ -37,12 +79,15 @@ def baseline_file(folder: Path, name: str) -> Path:
 
 
 def read_baseline(folder: Path, name: str) -> Baseline:
-    """The baseline of that name; `UsageError` naming those there are, or the file that is none."""
+    """The baseline of that name; `UsageError` naming the file that is none."""
     file = baseline_file(folder, name)
-    if not file.exists():
-        known = ", ".join(sorted(one.stem for one in folder.glob("*.json"))) or "none"
-        raise UsageError(f"there is no baseline {name!r} in {folder} (there is {known}); save one with --load-save")
     return Baseline({result.identity.name: result for result in load(file)})
+
+
+def no_baseline(folder: Path, name: str) -> str:
+    """That there is none of that name, and which there are."""
+    known = ", ".join(sorted(one.stem for one in folder.glob("*.json"))) or "none"
+    return f"there is no baseline {name!r} in {folder} (there is {known}); save one with --load-save {name}"
 
 
 def saved(before: Baseline, runs: Sequence[Run]) -> str:

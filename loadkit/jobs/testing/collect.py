@@ -51,7 +51,9 @@ class ScenarioFile(pytest.Module):
             try:
                 self._found = self._read(_short(self.path, self.config.invocation_params.dir))
             except UsageError as error:
-                raise self.CollectError(str(error)) from None
+                from loadkit.report.escape import visible_lines
+
+                raise self.CollectError("\n".join(visible_lines(str(error)))) from None
         return self._found
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
@@ -75,17 +77,19 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         """Run it under load."""
-        from loadkit.jobs.testing.fixture import check_applied, missed
+        from loadkit.jobs.testing.fixture import check_applied, missed, unsound
         from loadkit.jobs.testing.lock import alone
         from loadkit.jobs.testing.measure import measured, shortened
 
         session = self._session_of()
         scenario = shortened(self._scenario, session.duration)
-        with alone(session.lock):
+        with alone(session.lock()):
             result, thrown = measured(scenario)
         result = session.found(self, result)
         if thrown is not None:
             raise thrown
+        if reason := unsound(result):
+            raise _Missed(reason)
         check_applied(result, scenario)
         if not result.passed:
             raise _Missed(missed(result))
@@ -94,7 +98,9 @@ class ScenarioItem(pytest.Item):
         """What was missed or wrong, without a traceback of ours."""
         if not isinstance(excinfo.value, _Missed | UsageError | pytest.fail.Exception):
             return super().repr_failure(excinfo, style)
-        path, text = os.fspath(_short(self.path, self.config.invocation_params.dir)), str(excinfo.value)
+        from loadkit.jobs.testing.fixture import harmless
+
+        path, text = os.fspath(_short(self.path, self.config.invocation_params.dir)), harmless(str(excinfo.value))
         shown = [f"E   {line}\n" for line in text.split("\n")]
         return ReprExceptionInfo(
             reprtraceback=ReprTraceback(

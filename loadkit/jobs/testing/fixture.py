@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from _pytest.outcomes import Failed
 
 from loadkit.jobs.testing.lock import alone
 from loadkit.jobs.testing.measure import measured, shortened
 from loadkit.jobs.testing.target import Loader, Target, resolved
-from loadkit.judge.result import Result, Row
+from loadkit.judge.result import Outcome, Result, Row, Timing
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario
+from loadkit.report.escape import visible_lines
+
+_HOW: Final[dict[Outcome, str]] = {
+    "not-applied": "the load asked for was not applied",
+    "interrupted": "interrupted",
+    "server-lost": "the server ended",
+}
 
 _UNREACHED = frozenset(("dns", "connect", "tls"))
 
@@ -41,7 +48,7 @@ class Load:
         defaults: fields of the scenario that the test's marks say.
         duration: seconds that every run takes, whatever test and scenario say; None leaves it to them.
         root: where relative file names begin.
-        lock: held during a run.
+        lock: the file to be locked during a run, if any.
         loader: reads the scenarios that text names.
         keep: gets each result as soon as it is there, and gives back what the test gets.
     """
@@ -50,7 +57,7 @@ class Load:
     defaults: Mapping[str, Any]
     duration: float | None
     root: Path
-    lock: Path | None
+    lock: Callable[[], Path | None]
     loader: Loader
     keep: Callable[[Result], Result]
 
@@ -63,31 +70,75 @@ class Load:
         Args:
             target: a `Scenario`, an `Endpoint`, a journey, a URL, or `"file.py::name"`.
             changes: fields of the scenario to replace, such as `threads=20, duration="5s"`; they win over the marks.
+                `judge=False` leaves it to the test whether there was a good reply, and whether the figures are sound.
 
-        Raises `AssertionError` when a threshold of the mark is missed; those of the scenario are in the result.
-        Raises `UsageError` for what cannot be run, `TargetDown` when nothing answers, and `KeyboardInterrupt` after a
-        Ctrl-C, when the result has been kept.
+        Raises `AssertionError` when a threshold of the mark is missed (those of the scenario are in the result), and
+        unless `judge=False`: when nothing came through, when the figures are invalid, and when the server that loadkit
+        started ended. Raises `UsageError` for what cannot be run, `TargetDown` when nothing answers, and
+        `KeyboardInterrupt` after a Ctrl-C, when the result has been kept.
         """
         __tracebackhide__ = True
+        fields = {**self.defaults, **changes}
         try:
-            scenario = self._scenario(target, changes)
-            with alone(self.lock):
+            judge = _judge(fields.pop("judge", True))
+            scenario = self._scenario(target, fields)
+            with alone(self.lock()):
                 result, thrown = measured(scenario)
         except UsageError as error:
             # from here, so that pytest shows the line of the test and not ours
-            raise UsageError(str(error)) from None
+            raise UsageError(harmless(str(error))) from None
         result = self.keep(result)
         if thrown is not None:
             raise thrown
+        if reason := unsound(result) if judge else "":
+            raise AssertionError(reason)
         check_applied(result, scenario)
-        if "thresholds" in self.defaults and not result.passed:
+        if reason := nothing_good(result) if judge else "":
+            raise AssertionError(reason)
+        if "thresholds" in self.defaults and (not result.passed if judge else _misses(result)):
             raise AssertionError(missed(result))
         return result
 
-    def _scenario(self, target: Target, changes: Mapping[str, Any]) -> Scenario:
-        fields = {**self.defaults, **changes}
+    def _scenario(self, target: Target, fields: Mapping[str, Any]) -> Scenario:
         scenario = resolved(target, fields, name=self.name, root=self.root, loader=self.loader)
         return shortened(scenario, self.duration)
+
+
+def _judge(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"judge takes True or False, not {value!r}")
+    return value
+
+
+def _misses(result: Result) -> bool:
+    return any(not verdict.passed and not verdict.implied for verdict in result.thresholds)
+
+
+def harmless(text: str) -> str:
+    """Text that a server, a name or a URL may have a part in, as an exception may carry it to terminals and files."""
+    return "\n".join(visible_lines(text))
+
+
+def unsound(result: Result) -> str:
+    """Why the figures can be no result of a test; nothing where they can."""
+    if result.verdict != "invalid" or not (result.requests or result.timings or result.outcome == "server-lost"):
+        return ""
+    graves = [caveat.message for caveat in result.caveats if caveat.level == "grave"]
+    reason = "; ".join(graves) or "the load asked for was not applied"
+    return harmless(f"{reason} ({result.scenario.name}; with judge=False it is the test that judges)")
+
+
+def nothing_good(result: Result) -> str:
+    """That no reply was good or no journey came through, and the most frequent reason; nothing where some did."""
+    journeys = [one for one in result.timings if one.kind == "journey"]
+    rows: list[Row | Timing] = [*journeys] or [result.total]
+    if any(one.response_time.count for one in rows):
+        return ""
+    what = "not one journey came through" if journeys else "not one good reply"
+    reasons = ", ".join(_reason(row) for row in rows if row.examples)
+    return harmless(
+        f"{what}{reasons and f': {reasons}'} ({result.scenario.name}; with judge=False it is the test that judges)"
+    )
 
 
 def check_applied(result: Result, scenario: Scenario) -> None:
@@ -96,24 +147,24 @@ def check_applied(result: Result, scenario: Scenario) -> None:
     total = result.total
     was_reached = total.statuses or total.failed_statuses or not _UNREACHED.issuperset(total.failures)
     if result.requests and not was_reached and not scenario.keep_going:
-        raise TargetDown(f"{result.scenario.name}: {_reason(result.total)}; is the server up?")
+        raise TargetDown(harmless(f"{_reason(result.total)}; is the server up? ({result.scenario.name})"))
     if not result.requests and not result.timings:
-        raise TargetDown(f"{result.scenario.name}: not one request ended within the run; give it more time")
+        raise TargetDown(harmless(f"not one request ended within the run; give it more time ({result.scenario.name})"))
 
 
 def missed(result: Result) -> str:
-    """A run that did not pass, in a line, and a line for each threshold that was missed."""
+    """What was missed, a line each, the figure first; then how many of how many, and of what."""
     found = [verdict for verdict in result.thresholds if not verdict.passed]
     lines = [f"{verdict.threshold}: {verdict.shown}" for verdict in found]
-    how = {"not-applied": "the load asked for was not applied", "interrupted": "interrupted"}
     asked = [verdict for verdict in result.thresholds if not verdict.implied]
     own = sum(not verdict.passed for verdict in asked)
-    head = how.get(result.outcome) or (f"{own} of {len(asked)} thresholds missed" if own else "not all went well")
-    return "\n".join([f"{result.scenario.name}: {head}", *(f"  {line}" for line in lines)])
+    how = _HOW.get(result.outcome) or (f"{own} of {len(asked)} thresholds missed" if own else "not all went well")
+    return harmless("\n".join([*lines, f"({result.scenario.name}: {how})"]))
 
 
-def _reason(total: Row) -> str:
-    if not total.examples:
+def _reason(row: Row | Timing) -> str:
+    if not row.examples:
         return "nothing answered"
-    first = max(total.examples, key=lambda example: example.count)
-    return f"{first.message} ({first.count:,} of {total.requests:,} requests)"
+    first = max(row.examples, key=lambda example: example.count)
+    what = "requests" if isinstance(row, Row) else row.name
+    return f"{first.message.partition(chr(10))[0]} ({first.count:,} of {row.requests:,} {what})"

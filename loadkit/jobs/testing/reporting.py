@@ -7,34 +7,40 @@ from collections.abc import Iterator
 
 import pytest
 
+from loadkit.jobs.testing.baseline import no_baseline
 from loadkit.jobs.testing.fixture import TargetDown
 from loadkit.jobs.testing.runs import packed
-from loadkit.jobs.testing.session import RUNS, LoadSession
+from loadkit.jobs.testing.session import HANDED_ON, RUNS, LoadSession, node_id
 from loadkit.jobs.testing.shown import comparison, doubts, explained, little_report, overview
+from loadkit.report.escape import visible
 from loadkit.report.paper import Paper, needs_ascii
-
-_TOLD = pytest.StashKey[int]()
-"""Of a test: how many of its runs are in a report already."""
 
 CARRIED = "loadkit"
 """The attribute of a report that carries runs from a worker of pytest-xdist."""
+
+OF_TEST = "loadkit_test"
+"""That which says of which test it is, without the group that is written behind its node id."""
 
 
 def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Put the little report of each run below what failed, and hand results on from a worker."""
     runs = item.stash.get(RUNS, [])
     session.untold.clear()
-    told = item.stash.get(_TOLD, 0)
+    told = item.stash.get(HANDED_ON, 0)
     if session.is_worker and len(runs) > told:
         setattr(report, CARRIED, packed(runs[told:]))
-        item.stash[_TOLD] = len(runs)
+        item.stash[HANDED_ON] = len(runs)
+    if runs:
+        test = node_id(item)
+        setattr(report, OF_TEST, test)
+        session.ended(test, failed=is_failure(report))
     if call.excinfo and isinstance(call.excinfo.value, TargetDown):
         return
     paper = paper_of(session.config)
     for run in runs if report.failed or (report.passed and report.when == "call") else ():
         number = f" {run.number}" if len(runs) > 1 else ""
         title = paper.foreign(f"load{number}: {run.result.scenario.name}")
-        text = little_report(run.result, width=paper.width, ascii=paper.ascii)
+        text = little_report(run.result, width=paper.width, ascii=paper.ascii, is_of_failure=report.failed)
         add = getattr(report.longrepr, "addsection", None)
         if report.failed and add:
             add(title, text, "-")
@@ -43,11 +49,16 @@ def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None
             report.sections.append((title, text))
 
 
+def is_failure(report: pytest.TestReport) -> bool:
+    """True for a phase after which a test has not passed: an expected failure is one, too."""
+    return report.failed or (report.when == "call" and not report.passed)
+
+
 def compared(session: LoadSession, op: str, left: object, right: object) -> list[str] | None:
     """Say which figures of the current test two compared numbers are, and how sure they are; None for others."""
     if not all(isinstance(one, int | float) for one in (left, right)):
         return None
-    told = [line for value in (left, right) for line in explained(value, session.current)]
+    told = [visible(line) for value in (left, right) for line in explained(value, session.current)]
     return [f"{left!r} {op} {right!r}", *told] if told else None
 
 
@@ -68,13 +79,25 @@ def _lines(session: LoadSession) -> Iterator[str]:
     for run in session.untold:
         if run.result.outcome == "interrupted":
             yield f"\n{little_report(run.result, width=paper.width, ascii=paper.ascii)}"
-    if session.baseline:
+    if session.baseline is not None:
         yield f"\nbeside the baseline {session.compare}:"
         yield from comparison(paper, runs, session.baseline)
+    elif session.compare:
+        yield f"\n{no_baseline(session.folder, session.compare)}"
     if session.html and not session.faults:
         yield f"\none page of all: {paper.foreign(str(session.html))}"
     if session.save and not session.faults:
+        yield from _kept(session, paper)
+
+
+def _kept(session: LoadSession, paper: Paper) -> Iterator[str]:
+    if session.kept:
         yield f"saved as the baseline {session.save}"
+    left = [f"{run.title} ({session.flaw(run)})" for run in session.runs if run not in session.kept]
+    if left:
+        yield from paper.wrap(
+            paper.foreign(f"not saved in the baseline {session.save}: {', '.join(left)}"), margin="    "
+        )
 
 
 def paper_of(config: pytest.Config) -> Paper:

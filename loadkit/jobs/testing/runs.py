@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from loadkit.judge.result import Result
+from loadkit.judge.result import Result, Row, Timing
+from loadkit.report.escape import visible
 
 _LONGEST: Final = 120
 
@@ -35,15 +36,26 @@ def test_of(title: str) -> str:
 
 
 def properties(run: Run) -> Iterator[tuple[str, str | int | float]]:
-    """What `record_property` and JUnit XML get: names like `load.p99`, the second run's like `load.2.p99`; seconds."""
-    result, times = run.result, run.result.response_time
+    """What `record_property` and JUnit XML get, in seconds.
+
+    Names are like `load.p99`, of a journey like `load.journey.buy.p99`, and of the second run like `load.2.p99`.
+    """
+    result = run.result
     head = "load" if run.number == 1 else f"load.{run.number}"
-    figures: dict[str, str | int | float | None] = {
-        "scenario": result.scenario.name,
-        "outcome": result.outcome,
-        "requests": result.requests,
-        "throughput": result.throughput,
-        "error_rate": result.error_rate,
+    yield f"{head}.scenario", visible(result.scenario.name)
+    yield f"{head}.outcome", result.outcome
+    yield f"{head}.verdict", result.verdict
+    yield from _figures(head, result.total)
+    for one in result.timings:
+        yield from _figures(f"{head}.{one.kind}.{visible(one.name)}", one)
+
+
+def _figures(head: str, row: Row | Timing) -> Iterator[tuple[str, int | float]]:
+    times = row.response_time
+    figures: dict[str, int | float | None] = {
+        "requests" if isinstance(row, Row) else "count": row.requests,
+        "throughput": row.throughput,
+        "error_rate": row.error_rate,
         "mean": times.mean,
         "p50": times.p50,
         "p90": times.p90,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 
 from loadkit.jobs.testing.baseline import Baseline, baseline_file, read_baseline, saved
+from loadkit.jobs.testing.lock import alone
 from loadkit.jobs.testing.runs import Run, file_name, packed, properties, unpacked
 from loadkit.judge.caveats import doubted
 from loadkit.judge.result import Caveat, Result
@@ -24,6 +26,9 @@ LEFT = ".interrupted.json"
 
 RUNS = pytest.StashKey[list[Run]]()
 """Of a test: its runs so far."""
+
+HANDED_ON = pytest.StashKey[int]()
+"""Of a test: how many of its runs are in a report already."""
 
 
 class LoadSession:
@@ -39,8 +44,13 @@ class LoadSession:
         """Of the test that runs now."""
         self.untold: list[Run] = []
         """In no report of a test yet: a Ctrl-C leaves a test without one."""
+        self.failed: set[str] = set()
+        """Tests that did not pass, by node id."""
+        self.kept: list[Run] = []
+        """What has gone into the baseline."""
         self.faults: list[str] = []
         """What could not be written."""
+        self.holds_lock = False
         self.duration: float | None = None
         self.json_folder: Path | None = None
         self.html: Path | None = None
@@ -68,7 +78,7 @@ class LoadSession:
             self.html = self.config.rootpath / said
         if self.html and not self.is_worker:
             _make(self.html.parent, self.html.name)
-        if self.compare:
+        if self.compare and baseline_file(self.folder, self.compare).exists():
             self.baseline = read_baseline(self.folder, self.compare)
         if self.save:
             baseline_file(self.folder, self.save)
@@ -83,17 +93,31 @@ class LoadSession:
         """This is a process of pytest-xdist, and another one tells what was found."""
         return hasattr(self.config, "workerinput")
 
-    @property
     def lock(self) -> Path | None:
-        """What the workers of pytest-xdist share, so that only one of them loads; None on another machine."""
+        """What the workers of pytest-xdist share, so that only one of them loads; None where it is held already."""
+        return None if self.holds_lock or not self._shared else self._shared / "load.lock"
+
+    @property
+    def _shared(self) -> Path | None:
+        """The folder that the workers share; None without workers, and on another machine."""
         given = getattr(self.config, "workerinput", {}).get("loadkit_shared")
-        return Path(given) / "load.lock" if given and Path(given).is_dir() else None
+        return Path(given) if given and Path(given).is_dir() else None
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the lock during a whole test, its fixtures too: then no clock that times tests runs while it waits."""
+        with alone(self.lock()):
+            self.holds_lock = True
+            try:
+                yield
+            finally:
+                self.holds_lock = False
 
     def found(self, item: pytest.Item, result: Result) -> Result:
         """Keep what a test has measured; the same with what pytest itself gives reason to doubt."""
         result = doubted(result, self._doubts())
         runs = item.stash.setdefault(RUNS, [])
-        run = Run(test=_node_id(item), number=len(runs) + 1, result=result)
+        run = Run(test=node_id(item), number=len(runs) + 1, result=result)
         result = msgspec.structs.replace(result, identity=msgspec.structs.replace(result.identity, name=run.title))
         run = dataclasses.replace(run, result=result)
         runs.append(run)
@@ -101,6 +125,18 @@ class LoadSession:
         self.untold.append(run)
         self.keep(run)
         return result
+
+    def begin(self, item: pytest.Item) -> None:
+        """A test that runs again begins anew: its last attempt is what counts."""
+        if item.stash.get(RUNS, None):
+            item.stash[RUNS] = []
+            item.stash[HANDED_ON] = 0
+            item.user_properties[:] = [one for one in item.user_properties if not str(one[0]).startswith("load.")]
+
+    def ended(self, test: str, *, failed: bool) -> None:
+        """Note how a phase of a test went."""
+        if failed:
+            self.failed.add(test)
 
     def _doubts(self) -> Iterator[Caveat]:
         others = int(getattr(self.config, "workerinput", {}).get("workercount", 1)) - 1
@@ -113,7 +149,13 @@ class LoadSession:
             )
 
     def keep(self, run: Run) -> None:
-        """Keep a run of this process or of a worker; store it unless somebody else does."""
+        """Keep a run of this process or of a worker; store it unless somebody else does.
+
+        The first run of a test takes the place of what an earlier attempt at it has measured.
+        """
+        if run.number == 1 and run.test in {one.test for one in self.runs}:
+            self.runs = [one for one in self.runs if one.test != run.test]
+            self.failed.discard(run.test)
         self.runs.append(run)
         if self.is_worker:
             self._hand_on(run)
@@ -122,8 +164,8 @@ class LoadSession:
 
     def _hand_on(self, run: Run) -> None:
         """After a Ctrl-C no report of this test will reach the controller: leave it a file."""
-        if run.result.outcome == "interrupted" and self.lock:
-            self._write(self.lock.with_name(f"{os.getpid()}{LEFT}"), lambda: json.dumps(packed([run])))
+        if run.result.outcome == "interrupted" and self._shared:
+            self._write(self._shared / f"{os.getpid()}{LEFT}", lambda: json.dumps(packed([run])))
 
     def take_left(self, folder: Path) -> None:
         """Keep what workers that were interrupted have left in a folder."""
@@ -149,8 +191,8 @@ class LoadSession:
             self._write(self.html, lambda: html_report([run.result for run in self.runs], titles))
 
     def _save(self) -> None:
-        """What was interrupted is in no baseline."""
-        whole = [run for run in self.runs if run.result.outcome != "interrupted"]
+        """What failed, was interrupted or is invalid is in no baseline."""
+        whole = [run for run in self.runs if not self.flaw(run)]
         if not self.save or not whole or self.is_worker:
             return
         file = baseline_file(self.folder, self.save)
@@ -159,7 +201,19 @@ class LoadSession:
         except UsageError as error:
             self.faults.append(f"{error}; nothing was saved")
             return
+        self.kept = whole
         self._write(file, lambda: saved(before, whole))
+
+    def flaw(self, run: Run) -> str:
+        """Why a run is nothing to compare others with; nothing if it is."""
+        result = run.result
+        if result.outcome in ("interrupted", "server-lost", "not-applied"):
+            return result.outcome.replace("-", " ")
+        if result.verdict == "invalid":
+            return "invalid"
+        if not (result.total.response_time.count or any(one.response_time.count for one in result.timings)):
+            return "nothing came through"
+        return "failed" if run.test in self.failed else ""
 
     def _write(self, path: Path, text: Callable[[], str]) -> None:
         """A fault is told at the end, and costs nothing that was measured."""
@@ -181,7 +235,7 @@ def _make(folder: Path, file: str) -> None:
     check_writable(folder / file)
 
 
-def _node_id(item: pytest.Item) -> str:
+def node_id(item: pytest.Item) -> str:
     """Without the group that pytest-xdist writes behind it."""
     mark = item.get_closest_marker("xdist_group")
     return item.nodeid.removesuffix(f"@{mark.args[0]}") if mark and mark.args else item.nodeid

@@ -5,49 +5,68 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from loadkit.jobs.testing.baseline import Baseline, difference
+from loadkit.jobs.testing.baseline import Baseline, difference, other_load
 from loadkit.jobs.testing.runs import Run
-from loadkit.judge.result import Outcome, Result, Row, Times
+from loadkit.judge.result import Outcome, Result, Row, Times, Timing
 from loadkit.plan.units import show_rate, show_seconds, three_digits
 from loadkit.report.figures import show_share, show_throughput, show_time
 from loadkit.report.paper import Paper
 from loadkit.report.table import Column, table
-from loadkit.report.text import text_report
+from loadkit.report.text import came_out, text_report
 
 _PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9}
 _NAME: Final = 48
 _SPARE: Final = {"p90": 3, "p95": 5, "p99.9": 2}
-_WORDS: Final[dict[Outcome, str]] = {"interrupted": "interrupted", "not-applied": "not applied"}
+_WORDS: Final[dict[Outcome, str]] = {
+    "interrupted": "interrupted",
+    "not-applied": "not applied",
+    "server-lost": "server lost",
+}
 
 
 def overview(paper: Paper, runs: Sequence[Run]) -> list[str]:
-    """A row a run, and below it how often there is reason to doubt."""
-    rows = [run.result.total for run in runs]
-    failures = [sum(run.result.failures.values()) + _failed_journeys(run.result) for run in runs]
+    """A row a run, one below it for each of its journeys, and how often there is reason to doubt."""
+    lines = [line for run in runs for line in _rows(paper, run)]
     columns = [
-        Column(title="requests", cells=[f"{row.requests:,}" for row in rows], spare=6),
-        Column(title="throughput", cells=[show_throughput(row.throughput) for row in rows]),
-        Column(title="errors", cells=[f"{count:,}" for count in failures], alarm="red"),
+        Column(title="requests", cells=[f"{one.row.requests:,}" for one in lines], spare=6),
+        Column(title="throughput", cells=[show_throughput(one.row.throughput) for one in lines]),
+        Column(title="errors", cells=[f"{sum(one.row.failures.values()):,}" for one in lines], alarm="red"),
         *(
-            Column(title=name, cells=[show_time(figure(row.response_time)) for row in rows], spare=_SPARE.get(name, 0))
+            Column(
+                title=name, cells=[show_time(figure(one.row.response_time)) for one in lines], spare=_SPARE.get(name, 0)
+            )
             for name, figure in _figures().items()
         ),
-        Column(title="caveats", cells=[str(len(run.result.caveats) or "") for run in runs], spare=4, alarm="yellow"),
-        Column(title="figures", cells=[_word(run.result) for run in runs], spare=1),
+        Column(title="caveats", cells=[one.caveats for one in lines], spare=4, alarm="yellow"),
+        Column(title="figures", cells=[one.word for one in lines], spare=1),
     ]
-    return table(paper, "test", [paper.foreign(run.title) for run in runs], columns, names_first=_NAME)
+    return table(paper, "test", [one.name for one in lines], columns, names_first=_NAME)
+
+
+class _Line(NamedTuple):
+    name: str
+    row: Row | Timing
+    caveats: str = ""
+    word: str = ""
+
+
+def _rows(paper: Paper, run: Run) -> list[_Line]:
+    """The requests of a run, and its journeys; of one journey without requests of its own there is but one row."""
+    result = run.result
+    journeys = [one for one in result.timings if one.kind == "journey"]
+    head: Row | Timing = result.total
+    if not result.requests and len(journeys) == 1:
+        head, journeys = journeys[0], []
+    first = _Line(paper.foreign(run.title), head, str(len(result.caveats) or ""), _word(result))
+    return [first, *(_Line(f"  {paper.foreign(one.name)}", one) for one in journeys)]
 
 
 def _word(result: Result) -> str:
     """How far to believe the figures; whether the test passed is pytest's to say."""
     worked = result.total.response_time.count or any(one.response_time.count for one in result.timings)
     return _WORDS.get(result.outcome, result.verdict if worked else "none")
-
-
-def _failed_journeys(result: Result) -> int:
-    return sum(sum(one.failures.values()) for one in result.timings if one.kind == "journey")
 
 
 def _figures() -> dict[str, Callable[[Times], float | None]]:
@@ -73,10 +92,22 @@ def doubts(paper: Paper, runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def little_report(result: Result, *, width: int, ascii: bool = False) -> str:  # noqa: A002 - as in text_report
-    """The report of a run as below a failed test: without colour, and with how sure its percentiles are."""
+def little_report(
+    result: Result,
+    *,
+    width: int,
+    ascii: bool = False,  # noqa: A002 - as in text_report
+    is_of_failure: bool = False,
+) -> str:
+    """The report of a run as below a test: without colour, and with how sure its percentiles are.
+
+    Where the test failed, nothing says that the run passed: it may have been about just that.
+    """
     paper = Paper(width=width, ascii=ascii)
     report = text_report(result, width=width, ascii=ascii)
+    if is_of_failure and result.passed:
+        word, text, _ = came_out(result)
+        report = report.replace(f"{word}{text}", f"The test failed; of the run:{text.lstrip(':')}", 1)
     return "\n\n".join([report, *("\n".join(lines) for lines in [_intervals(paper, result.total)] if lines)])
 
 
@@ -106,16 +137,29 @@ def explained(value: object, runs: Sequence[Run]) -> list[str]:
     if not isinstance(value, float) or not runs:
         return []
     if math.isnan(value):
-        return [f"{_of(runs[-1], runs[-1].result.total)}: nothing was measured, for there was no good reply"]
+        return [_nothing(runs[-1])]
     for is_same in (operator.is_, operator.eq):
         for run in reversed(runs):
-            for row in (run.result.total, *run.result.endpoints):
+            rows: list[Row | Timing] = [run.result.total, *run.result.endpoints, *run.result.timings]
+            for row in rows:
                 if lines := _named(value, run, row, is_same):
                     return lines
     return []
 
 
-def _named(value: float, run: Run, row: Row, is_same: Callable[[object, object], bool]) -> list[str]:
+def _nothing(run: Run) -> str:
+    """Why a figure is no number."""
+    result = run.result
+    timed = next((one.name for one in result.timings if one.response_time.count), None)
+    if result.requests or timed is None:
+        return f"{_of(run, result.total)}: nothing was measured, for there was no good reply"
+    return (
+        f"{_of(run, result.total)}: nothing was requested with the session given as http; "
+        f"write result.timing({timed!r}) for what was timed"
+    )
+
+
+def _named(value: float, run: Run, row: Row | Timing, is_same: Callable[[object, object], bool]) -> list[str]:
     times, of = row.response_time, _of(run, row)
     if names := [name for name, figure in _figures().items() if is_same(figure(times), value)]:
         return [_sure(f"{name} of {of}", times, _PERCENTILES[name]) for name in names]
@@ -123,14 +167,18 @@ def _named(value: float, run: Run, row: Row, is_same: Callable[[object, object],
     if found := next((name for name, figure in others.items() if is_same(figure, value)), None):
         return [f"{found} of {of}: {show_seconds(value)}"]
     if value and is_same(row.throughput, value):
-        return [f"throughput of {of}: {show_rate(value)}, {row.requests:,} requests"]
+        return [f"throughput of {of}: {show_rate(value)}, {row.requests:,} {_unit(row)}"]
     if value and is_same(row.error_rate, value):
         failed = sum(row.failures.values())
-        return [f"error rate of {of}: {three_digits(value * 100)} %, {failed:,} of {row.requests:,} requests"]
+        return [f"error rate of {of}: {three_digits(value * 100)} %, {failed:,} of {row.requests:,} {_unit(row)}"]
     return []
 
 
-def _of(run: Run, row: Row) -> str:
+def _unit(row: Row | Timing) -> str:
+    return "requests" if isinstance(row, Row) else "times"
+
+
+def _of(run: Run, row: Row | Timing) -> str:
     return (
         run.result.scenario.name if row.name == run.result.total.name else f"{row.name} in {run.result.scenario.name}"
     )
@@ -151,39 +199,48 @@ def _sure(name: str, times: Times, percent: float) -> str:
 
 
 def comparison(paper: Paper, runs: Sequence[Run], baseline: Baseline) -> list[str]:
-    """Each run beside the one of the baseline: then, now, and the change. It decides nothing."""
-    names: list[str] = []
-    cells: list[tuple[str, str, str]] = []
-    for run in runs:
-        if then := baseline.get(run.title):
-            names.append(paper.foreign(run.title))
-            cells.append(("", "", ""))
-            for name, change in _changes(then, run.result).items():
-                names.append(f"  {name}")
-                cells.append(change)
-    columns = [
-        Column(title=title, cells=[row[k] for row in cells]) for k, title in enumerate(("then", "now", "change"))
-    ]
-    lines = table(paper, "test", names, columns) if names else []
-    missing = [run.title for run in runs if paper.foreign(run.title) not in names]
-    if missing:
+    """Each run beside the one of the baseline, if that is of the same load: then, now, and the change."""
+    found = [(run, baseline[run.title]) for run in runs if run.title in baseline]
+    others = {run.title: other for run, then in found if (other := other_load(then, run.result))}
+    same = [(run, then) for run, then in found if run.title not in others]
+    lines = _beside(paper, same) if same else []
+    for title, other in others.items():
+        lines += paper.wrap(paper.foreign(f"{title} is not compared, for its load is another: {other}"), margin="    ")
+    if missing := [run.title for run in runs if run.title not in baseline]:
         lines += paper.wrap(paper.foreign(f"not in the baseline: {', '.join(missing)}"), first="  ", margin="  ")
-    differences = {
-        found
-        for run in runs
-        if (then := baseline.get(run.title)) and (found := difference(run.result.environment, then.environment))
-    }
-    for one in sorted(differences):
-        lines += paper.wrap(
-            paper.foreign(f"measured on another machine, so hardly comparable: {one}"),
-            first="  ! ",
-            margin="    ",
-        )
+    machines = {machine for run, then in same if (machine := difference(run.result.environment, then.environment))}
+    for machine in sorted(machines):
+        said = paper.foreign(f"measured on another machine, so hardly comparable: {machine}")
+        lines += paper.wrap(said, first="  ! ", margin="    ")
     return lines
 
 
+def _beside(paper: Paper, pairs: Sequence[tuple[Run, Result]]) -> list[str]:
+    names: list[str] = []
+    cells: list[tuple[str, str, str]] = []
+    for run, then in pairs:
+        names.append(paper.foreign(run.title))
+        cells.append(("", "", ""))
+        for name, change in _changes(then, run.result).items():
+            names.append(f"  {paper.foreign(name)}")
+            cells.append(change)
+    columns = [
+        Column(title=title, cells=[row[k] for row in cells]) for k, title in enumerate(("then", "now", "change"))
+    ]
+    return table(paper, "test", names, columns)
+
+
 def _changes(then: Result, now: Result) -> dict[str, tuple[str, str, str]]:
-    """Of each figure: as it was, as it is, and by how much it changed."""
+    """Of each figure, and of those of journeys, steps and timers: as it was, as it is, and by how much it changed."""
+    changes = _of_rows(then.total, now.total) if then.requests or now.requests else {}
+    before = {(one.kind, one.name): one for one in then.timings}
+    for one in now.timings:
+        if old := before.get((one.kind, one.name)):
+            changes |= {f"{one.name}: {name}": change for name, change in _of_rows(old, one).items()}
+    return changes
+
+
+def _of_rows(then: Row | Timing, now: Row | Timing) -> dict[str, tuple[str, str, str]]:
     changes = {"throughput": (show_throughput(then.throughput), show_throughput(now.throughput))}
     shares = {"throughput": _change(then.throughput, now.throughput)}
     for name, figure in _figures().items():

@@ -22,18 +22,21 @@ _RIGHT = "load takes a Scenario, an Endpoint, a journey like def buy(http): ...,
 def resolved(target: Target, changes: Mapping[str, Any], *, name: str, root: Path, loader: Loader) -> Scenario:
     """The scenario of a target, with its fields changed.
 
-    One without a name gets this one. Files are looked for below `root`, then where we are. Raises `UsageError` for
+    One without a name gets this one, and so does an endpoint, a journey or a URL. Files are looked for below `root`,
+    then where we are. Raises `UsageError` for
     what is no target, and for text that names more than one scenario.
     """
     if isinstance(target, Scenario):
         made = target.replace(**changes)
     elif isinstance(target, Endpoint):
-        made = _of_endpoint(target, changes)
+        made = _of_endpoint(target, {"name": name, **changes})
     elif isinstance(target, Journey) or (callable(target) and not isinstance(target, type)):
         journey = target if isinstance(target, Journey) else Journey(target)
-        made = _alone(journey, changes)
+        made = _alone(journey, {"name": name, **changes})
     elif isinstance(target, str | os.PathLike):
-        made = _named(os.fspath(target), root, loader).replace(**changes)
+        text = os.fspath(target)
+        named = {"name": name} if "://" in text else {}
+        made = _named(text, root, loader).replace(**{**named, **changes})
     else:
         raise UsageError(f"{_RIGHT}, not {target!r}")
     return made if made.name else made.replace(name=name)

@@ -1,0 +1,269 @@
+"""What fails a test that loads without a word of its own, and what is said of it."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+
+import pytest
+
+import loadkit.drive.visitor
+import loadkit.jobs.testing.reporting
+from loadkit.jobs.demo import Demo
+
+pytest_plugins = "pytester"
+
+# imported here, or each run within this process would import it anew, and the half of requests with it
+assert loadkit.jobs.testing.reporting
+assert loadkit.drive.visitor
+
+Run = Callable[..., pytest.RunResult]
+
+HEAD = """
+import pytest
+from loadkit import Endpoint, Scenario, serving, timer
+
+URL = "{url}"
+
+
+def fails(http):
+    assert http.get("/items/3").status_code == 201
+
+
+def plain(http):
+    sum(range(1000))
+"""
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a test file in this process, and return what pytest printed."""
+    monkeypatch.setenv("COLUMNS", "100")
+    pytester.makepyprojecttoml('[tool.pytest]\nstrict = true\nfilterwarnings = ["error"]')
+
+    def run_it(code: str, *arguments: str) -> pytest.RunResult:
+        pytester.makepyfile(test_it=HEAD.format(url=demo.url) + textwrap.dedent(code))
+        return pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+
+    return run_it
+
+
+def errors(result: pytest.RunResult) -> list[str]:
+    """The lines that say why a test failed."""
+    return [line.removeprefix("E").strip() for line in result.outlines if line.startswith("E ")]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (
+            "URL + '/nothing', iterations=5",
+            r"not one good reply: status 404, .*\(5 of 5 requests\) \(test; with judge=F",
+        ),
+        ("fails, base_url=URL, iterations=4", r"not one journey came through: assert 200 == 201 \(4 of 4 fails\) "),
+        (
+            "URL + '/delay/0.2', rate='100/s', max_threads=1, duration='400ms'",
+            r"asked 100/s, sent [\d.]+/s.* \(test; with judge=False it is the test that judges\)",
+        ),
+    ],
+)
+def test_a_run_that_is_no_result_fails_its_test_unless_that_judges_itself(run: Run, target: str, message: str):
+    done = run(f"""
+        def test(load):
+            load({target})
+
+        def test_judges(load):
+            assert not load({target}, judge=False).passed
+
+        @pytest.mark.load(judge=False)
+        def test_judges_by_its_mark(load):
+            assert not load({target}).passed
+    """)
+
+    done.assert_outcomes(passed=2, failed=1)
+    assert re.match(f"AssertionError: {message}", errors(done)[0]), errors(done)
+
+
+def test_thresholds_of_the_mark_are_judged_all_the_same(run: Run):
+    done = run("""
+        @pytest.mark.load(judge=False, thresholds=["requests > 5"])
+        def test(load):
+            load(URL + "/nothing", iterations=5)
+
+        @pytest.mark.load(judge=False, thresholds=["requests == 5"])
+        def test_met(load):
+            load(URL + "/nothing", iterations=5)
+    """)
+
+    done.assert_outcomes(passed=1, failed=1)
+    assert errors(done)[0] == "AssertionError: requests > 5: 5"
+
+
+def test_judge_is_true_or_false(run: Run):
+    done = run("def test(load):\n    load(URL, judge='no')")
+
+    assert errors(done)[0] == "loadkit.plan.errors.UsageError: judge takes True or False, not 'no'"
+
+
+def test_a_server_that_dies_fails_the_test_it_dies_in_and_those_after_it(run: Run, pytester: pytest.Pytester):
+    pytester.makepyfile(
+        mortal="""
+        import os
+        left = [60]
+        def app(environ, start_response):
+            left[0] -= 1
+            if left[0] < 0:
+                print("FATAL \\x1b[31mno memory", flush=True)
+                os._exit(9)
+            start_response("200 OK", [("Content-Length", "2")])
+            return [b"ok"]
+        """
+    )
+    pytester.makepyprojecttoml('[tool.pytest]\nload_server = ["mortal:app"]')
+
+    done = run("""
+        @pytest.mark.load(duration="30s", threads=2, thresholds=["error_rate < 50%"])
+        def test_dies(load, load_server):
+            load(load_server)
+
+        def test_after(load, load_server):
+            load(load_server, duration="30s")
+    """)
+
+    done.assert_outcomes(failed=2)
+    first, second = (line for line in errors(done) if line.startswith("AssertionError"))
+    assert re.match(r"AssertionError: the server 'mortal:app' ended with 9 at [\d.]+ m?s; its output: .*FATAL", first)
+    assert "the server 'mortal:app' ended with 9 before the run; its output: " in second
+    assert "\x1b" not in done.stdout.str()
+    done.stdout.fnmatch_lines(["  test_it.py::test_dies * server lost", "  test_it.py::test_after * server lost"])
+
+
+# -- the mark
+
+
+def test_thresholds_that_were_held_against_nothing_fail_the_test(run: Run):
+    done = run("""
+        @pytest.mark.load(thresholds=["p99 < 100ms"])
+        def test_without_the_fixture():
+            pass
+
+        @pytest.mark.load(thresholds=["p99 < 100ms"])
+        def test_without_a_call(load):
+            pass
+
+        @pytest.mark.load(thresholds=["p99 < 100ms"])
+        def test_skips(load):
+            pytest.skip("not today")
+
+        @pytest.mark.load(thresholds=["p99 < 1h"])
+        class TestThoseThatLoad:
+            def test_loads(self, load):
+                load(URL, iterations=3)
+
+            def test_is_another_kind(self):
+                pass
+    """)
+
+    done.assert_outcomes(passed=2, failed=2, skipped=1)
+    said = "the mark load has thresholds, and this test ran no load: call the fixture load"
+    assert done.outlines.count(said) == 2
+
+
+# -- what is foreign stays harmless
+
+
+def test_what_a_server_said_in_a_set_up_commands_no_terminal_and_no_ci(run: Run, pytester: pytest.Pytester):
+    done = run(
+        r"""
+        def broken(http):
+            raise ValueError("\x1b]0;mine\x07 ##vso[task.complete] \x9b31m")
+
+        def test(load):
+            load(Scenario(base_url=URL, endpoints=[plain], setup=broken, iterations=1))
+        """,
+        "--junit-xml",
+        "junit.xml",
+        "--tb=line",
+    )
+
+    done.assert_outcomes(failed=1)
+    for text in (done.stdout.str(), (pytester.path / "junit.xml").read_text()):
+        assert "the setup of the scenario failed" in text
+        assert not {"\x1b", "\x07", "\x9b"} & set(text)
+        assert "##vso[" not in text
+
+
+@pytest.mark.parametrize("assertion", ["result.p99 < 0", "result.throughput > 1e9"])
+def test_a_scenario_s_own_name_commands_no_terminal(run: Run, assertion: str):
+    done = run(rf"""
+        def test(load):
+            result = load(URL, iterations=5, name="\x1b[31mred")
+            assert {assertion}
+    """)
+
+    assert "of \\x1b[31mred: " in done.stdout.str()
+    assert "\x1b" not in done.stdout.str()
+
+
+# -- what is said
+
+
+def test_below_a_test_that_failed_nothing_says_that_it_passed(run: Run):
+    done = run("def test(load):\n    assert load(URL, iterations=5).p99 < 0")
+
+    assert "PASSED" not in done.stdout.str()
+    done.stdout.fnmatch_lines(["The test failed; of the run: no request failed"])
+
+
+def test_figures_of_journeys_are_explained(run: Run):
+    done = run("""
+        def test_timed(load):
+            result = load(plain, threads=2, iterations=50)
+            assert result.timing("plain").p99 < 0
+
+        def test_not_requested(load):
+            result = load(plain, threads=2, iterations=50)
+            assert result.p99 < 1
+    """)
+
+    done.assert_outcomes(failed=2)
+    assert any(re.fullmatch(r"p99 of plain in test_timed: .*", line) for line in errors(done)), errors(done)
+    assert (
+        "test_not_requested: nothing was requested with the session given as http; write result.timing('plain') for "
+        "what was timed"
+    ) in errors(done)
+
+
+def test_table_and_junit_have_the_figures_of_journeys(run: Run, pytester: pytest.Pytester):
+    done = run(
+        """
+        def buy(http):
+            http.get("/")
+            with timer("count"):
+                sum(range(1000))
+
+        def test_alone(load):
+            load(plain, threads=2, iterations=50)
+
+        def test_both(load):
+            load(buy, base_url=URL, threads=2, iterations=50)
+        """,
+        "--junit-xml",
+        "junit.xml",
+    )
+
+    rows = [line.split() for line in done.outlines[done.outlines.index(next(filter(is_head, done.outlines))) :]]
+    assert [row[0] for row in rows[2:5]] == ["test_it.py::test_alone", "test_it.py::test_both", "buy"]
+    assert all(re.fullmatch(r"[\d.,]+/s", row[1]) and row[1] != "0/s" for row in rows[2:5])
+    assert all("-" not in row[:6] for row in rows[2:5])
+    cases = {case.get("name"): case for case in ET.parse(pytester.path / "junit.xml").iter("testcase")}
+    both = {one.get("name"): str(one.get("value")) for one in cases["test_both"].iter("property")}
+    assert both["load.journey.buy.count"] == both["load.timer.count.count"] == both["load.requests"] == "50"
+    assert 0 < float(both["load.journey.buy.p50"]) <= float(both["load.journey.buy.p99"])
+    assert both["load.verdict"] in ("clean", "doubtful")
+
+
+def is_head(line: str) -> bool:
+    return "= load tests =" in line
