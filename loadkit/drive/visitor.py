@@ -89,6 +89,8 @@ class JourneySession(Session):
     def __init__(self, visitor: Visitor, scenario: Scenario, clock: Clock, lookups: Lookups) -> None:
         timeout = scenario.timeout
         super().__init__(base_url=scenario.base_url, deadline=timeout, lookups=lookups, clock=clock)
+        # a load is one of the server, whatever else a test has others answer
+        self._wire.heeds_replacements = False
         self._visitor = visitor
         settle(self, scenario)
 

@@ -8,7 +8,6 @@ session has changed, and the parts of its reply are made when they are looked at
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, cast
@@ -24,7 +23,7 @@ from loadkit.plan.endpoint import bare
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND, Duration, Size, nanoseconds, seconds
 from loadkit.plan.units import size as size_of
-from loadkit.wire.adapter import FOREVER, Asked, Call, Observer, WireAdapter
+from loadkit.wire.adapter import FOREVER, Asked, Call, Observer, WireAdapter, is_replaced
 from loadkit.wire.base import Clock, Exchange
 from loadkit.wire.clock import SystemClock
 from loadkit.wire.lookups import Lookups
@@ -38,7 +37,6 @@ from loadkit.wire.watched import Forgetful, Watched, WatchedCookies, WatchedDict
 BODY_LIMIT: Final = 256_000_000
 MAX_SHOTS: Final = 1024
 
-_now = time.monotonic_ns
 _new: Any = Response.__new__
 _extract: Any = cookies_of.extract_cookies_to_jar
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -55,8 +53,9 @@ class Session(requests.Session):
     >>> with Session(base_url="http://127.0.0.1:8000") as http:
     ...     http.get("/users/17", name="/users/{id}").json()
 
-    One thread at a time uses a session, as with `requests`; only `abort()` may come from another. It keeps one
-    connection to each place, and more only while `stream=True` replies are unread.
+    Threads may share one, as with `requests`: an exchange has its connection for itself. A session for each thread is
+    faster. It keeps one connection to each place, and more only while `stream=True` replies are unread or several
+    threads use it.
 
     Beside what `requests` takes, each call takes `deadline=` (seconds, or text such as "2s", from the call to the last
     byte, redirects included; `timeout=` keeps its meaning) and `name=` (what an observer calls it).
@@ -105,7 +104,6 @@ class Session(requests.Session):
         vars(self)["_shots"] = shots
         vars(self)["_forget"] = shots.clear
         self._loose: tuple[tuple[Any, Any], ...] = ()
-        self._calling = False
         self._halt: type[BaseException] | None = None
         self._plain = all(getattr(type(self), name) is getattr(Session, name) for name in (*_METHODS, "get_adapter"))
 
@@ -220,7 +218,7 @@ class Session(requests.Session):
                 if shot is None:
                     request = requests.Request(method.upper(), full, headers, None, data or {}, params or {}, json=json)
                     shot = self._aim(key, request, timeout, allow_redirects, deadline, name)
-                    if shot is not None and shot.general and family:
+                    if shot is not None and shot.general and family and self._shots.get(key) is shot:
                         self._shots[family] = shot
                 if shot is not None:
                     payload = shot.payload if body is None else shot.with_body(_bytes(body))
@@ -236,7 +234,7 @@ class Session(requests.Session):
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send a prepared request; see `requests.Session.send`, and this class for `deadline` and `name`."""
         name, deadline = options.pop("name", None), options.pop("deadline", None)
-        if self._calling and name is None and deadline is None:
+        if self._wire.call.begun and name is None and deadline is None:
             return super().send(request, **options)
         with self._call(name, deadline):
             return super().send(request, **options)
@@ -246,7 +244,7 @@ class Session(requests.Session):
         if str(url).lower().startswith("http+unix://"):
             return self._wire
         adapter = cast(Any, super()).get_adapter(url)
-        if self.observe is None or not self._calling or isinstance(adapter, WireAdapter):
+        if self.observe is None or not self._wire.call.begun or isinstance(adapter, WireAdapter):
             return adapter
         return _Timed(adapter, self._wire)
 
@@ -326,32 +324,43 @@ class Session(requests.Session):
         if len(self._shots) >= MAX_SHOTS:
             self._forget()
         span = self._span_of(deadline)
+        latest = self._shots[_LATEST] = cast(Any, object())
         shot = prepare_shot(self, self._wire, request, timeout=timeout, span=span, name=name, follow=follow)
         if shot is not None:
             containers = [getattr(self, name) for name in _CONTAINERS]
             self._loose = tuple((each, loose_copy(each)) for each in containers if not isinstance(each, Watched))
-            self._shots[key] = shot
+            if self._shots.get(_LATEST) is latest:
+                # no other thread has changed the session meanwhile
+                self._shots[key] = shot
         return shot
 
     def _fire(self, shot: Shot, payload: bytes, body: Any) -> requests.Response | None:
         """Send it and make the reply; None if it has to be prepared anew."""
         # the hot path: each line of it is paid for by every request
         if (
-            _now() > shot.until
+            shot.now() > shot.until
             or shot.hooks
+            or (shot.adapter.heeds_replacements and is_replaced())
             or (shot.environment is not None and not is_as_it_was(shot.environment))
             or (self._loose and any(each != copy for each, copy in self._loose))
         ):
             self._forget()
             return None
-        exchange = shot.send(payload)
+        connection = shot.connection
+        if not connection.lock.acquire(False):
+            # another thread, or a call around this one, is using it: the long way takes another connection
+            return None
+        try:
+            exchange = shot.send(payload)
+            _, raw_head, content, _ = connection.last
+        finally:
+            connection.lock.release()
         observe = shot.adapter.observe
         if observe is not None:
             observe(shot.asked, exchange, len(payload))
         status, sent, arrived, _, _, note = exchange
         if note is not None and note.failure is not None:
             raise self._failed(exchange, shot, body)
-        _, raw_head, content, _ = shot.connection.last
         head = shot.head
         if head.raw is not raw_head:
             head = shot.head = Head(raw_head)
@@ -428,12 +437,12 @@ class Session(requests.Session):
     @contextmanager
     def _as(self, call: Call) -> Iterator[None]:
         """What the adapter must know of the call under way; calls may be within calls, from hooks."""
-        before, calling = self._wire.call, self._calling
-        self._wire.call, self._calling = call, True
+        before, self._wire.call = self._wire.call, call
+        call.begun = True
         try:
             yield
         finally:
-            self._wire.call, self._calling = before, calling
+            self._wire.call = before
 
 
 class _Timed:
@@ -457,6 +466,7 @@ def _if_possible(hops: Iterator[Any]) -> Iterator[Any]:
 
 # no method is called so, nor can be
 _FAMILY: Final = " family"
+_LATEST: Final = (" latest",)
 _TIMEOUTS: Final = (type(None), int, float, tuple)
 
 

@@ -47,6 +47,7 @@ class Shot:
     adapter: WireAdapter
     prepared: PreparedRequest
     asked: Asked
+    now: Callable[[], int]
     until: int
     """The instant at which it must be prepared anew: a cookie expires, or .netrc may have changed."""
     hooks: Any
@@ -173,6 +174,7 @@ def prepare_shot(
         adapter=adapter,
         prepared=prepared,
         asked=Asked(found.method, found.url, name),
+        now=adapter.clock.now,
         until=_until(session, cookies, adapter.clock.now()),
         hooks=hooks,
         environment=environment() if session.trust_env else None,

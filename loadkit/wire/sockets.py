@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from weakref import WeakValueDictionary
 
@@ -154,6 +155,7 @@ class SocketConnection:
         "fresh_until",
         "heads",
         "last",
+        "lock",
         "memo",
         "origin",
         "unstamped",
@@ -178,6 +180,8 @@ class SocketConnection:
         self.flows: WeakValueDictionary[int, Flow] = WeakValueDictionary()
         """Replies whose bodies are still being pulled, by their ids, each on a channel that it took from here."""
         self.channel: Channel | None = None
+        self.lock = Lock()
+        """For those who share it: held from before an exchange until its reply was read."""
         self.fresh_until = 0
         """Until then the connection may be used without a look at it; `UNFINISHED` during an exchange."""
         self.fresh_for = RESTED if STAMPS and not origin.unix else 0
@@ -349,22 +353,24 @@ class SocketConnection:
         """Send the request, and `pieces` behind its payload; the reply up to its head, or how that failed.
 
         The body is pulled from the `Flow`, which has the channel for itself until then: another request on this
-        connection opens a new one.
+        connection opens a new one. The caller holds `lock`, which is given back.
         """
         attempt = _Attempt(self, request, 0, pieces, halts=True)
         self.memo = None
         try:
             reader = attempt.run(0, None, None)
+            channel, self.channel = cast(Channel, self.channel), None
+            self.fresh_until = 0
         except BrokenExchange as broken:
             self.close()
             now = self._clock.now()
             return 0, attempt.sent, now, now, attempt.size, attempt.note(broken.failure)
         except BaseException:
-            # what the pieces raised: half a request was sent
+            # a signal, or what the pieces raised: half a request was sent
             self.close()
             raise
-        channel, self.channel = cast(Channel, self.channel), None
-        self.fresh_until = 0
+        finally:
+            self.lock.release()
         flow = Flow(self, channel, attempt, cast(PulledReader, reader))
         if self._opening.is_aborted:
             # perhaps while the channel was neither ours nor the flow's
@@ -373,6 +379,15 @@ class SocketConnection:
 
     def take_back(self, channel: Channel) -> None:
         """Go on with a channel that a flow is done with, if none was opened in the meantime."""
+        if not self.lock.acquire(blocking=False):
+            channel.close()
+            return
+        try:
+            self._take_back(channel)
+        finally:
+            self.lock.release()
+
+    def _take_back(self, channel: Channel) -> None:
         if self.channel or self._opening.is_aborted:
             channel.close()
             return

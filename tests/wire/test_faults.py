@@ -323,6 +323,30 @@ def test_a_timeout_tells_how_much_had_come(serve: Serve, call: Call):
 
 
 @turns
+def test_the_deadline_is_one_for_sending_and_receiving(serve_as: Serve, call: Call, turn: int):
+    def busy(line: Line) -> None:
+        for _ in range(turn):
+            line.request()
+            line.send(OK)
+        assert line.receive()
+        # for most of the time it reads nothing, and then all of it
+        line.pause(0.8)
+        while line.receive():
+            pass
+
+    caller = call(serve_as(busy), timeout=1)
+    caller.sends(turn)
+    caller.use(call(caller.request.url, "PUT", data=bytes(20_000_000), timeout=1).request)
+    began = time.monotonic()
+
+    outcome = caller.send()
+
+    assert outcome.kind == "timeout"
+    # twice the deadline if each had all of it
+    assert time.monotonic() - began < 1.5
+
+
+@turns
 def test_a_late_reply_is_never_taken_for_the_next_requests(serve: Serve, call: Call, turn: int):
     def late(line: Line) -> None:
         line.pause(0.15)
