@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-import tempfile
+import secrets
+import stat
 from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,13 +30,40 @@ def write_text(path: Path, text: str) -> None:
     Raises `OutputError` naming the path and the reason.
     """
     try:
+        # where a link points to: the file is replaced, and not the link
+        target = _resolved(path)
         if _is_special(path):
             path.write_text(text, encoding="utf-8")
         else:
-            # where a link points to: the file is replaced, and not the link
-            _replace(path.resolve(), text)
+            _replace(target, text)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _resolved(path: Path) -> Path:
+    """Where a path leads; `OSError` for one that somebody else may have laid for us.
+
+    The rule of `fs.protected_symlinks` in Linux, which knows of the links only that the kernel follows.
+    """
+    with contextlib.suppress(RuntimeError):  # a loop, which the kernel names
+        found = path.resolve()
+        _check_links(path.absolute())
+        return found
+    path.stat()
+    return path
+
+
+def _check_links(path: Path) -> None:
+    for part in (*reversed(path.parents), path):
+        if part.is_symlink():
+            if _is_laid(part.lstat(), part.parent.stat()):
+                raise PermissionError(errno.EACCES, f"{part} is a link of another user in a folder for all")
+            _check_links(part.parent.resolve() / part.readlink())
+
+
+def _is_laid(link: os.stat_result, folder: os.stat_result) -> bool:
+    is_for_all = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
+    return bool(is_for_all) and link.st_uid not in (os.geteuid(), folder.st_uid)
 
 
 def _is_special(path: Path) -> bool:
@@ -48,37 +78,35 @@ def _replace(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(_mode(path))
-        Path(name).replace(path)
+        name.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        name.unlink(missing_ok=True)
         raise
 
 
-def _beside(path: Path) -> tuple[int, str]:
+def _beside(path: Path) -> tuple[int, Path]:
+    """A new file beside another one, with the permissions of that, or those that any new file has."""
     # not named after the file, whose name may be as long as a name can be
-    return tempfile.mkstemp(dir=path.parent, prefix=".loadkit-", suffix=".part")
-
-
-def _mode(path: Path) -> int:
-    """The permissions a plain open would have left or given; mkstemp's are for secrets."""
-    if path.exists():
-        return path.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+    name = path.with_name(f".loadkit-{secrets.token_hex(8)}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    mode = path.stat().st_mode & 0o777 if path.exists() else None
+    handle = os.open(name, flags, 0o666 if mode is None else 0o600)
+    if mode is not None:
+        os.fchmod(handle, mode)
+    return handle, name
 
 
 def check_writable(path: Path) -> None:
     """See, before anything is sent, that a file can be written there; `UsageError` if not."""
-    if _is_special(path):
-        return
     try:
+        target = _resolved(path)
+        if _is_special(path):
+            return
         if path.is_dir():
             raise IsADirectoryError(0, "it is a directory")
-        handle, name = _beside(path.resolve())
+        handle, name = _beside(target)
         os.close(handle)
-        Path(name).unlink()
+        name.unlink()
     except OSError as error:
         raise UsageError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
 

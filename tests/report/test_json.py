@@ -318,6 +318,65 @@ def test_a_link_stays_a_link_and_its_target_is_written(tmp_path: Path) -> None:
     assert target.read_text(encoding="utf-8") == "x"
 
 
+NOBODY = 65534
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make links of other users")
+@pytest.mark.parametrize(
+    ("mode", "owner", "place", "is_written"),
+    [
+        (0o1777, NOBODY, "out.json", False),
+        # a part of the way is a link of another user's, or the way leads over one
+        (0o1777, NOBODY, "sub/out.json", False),
+        (0o1777, NOBODY, "over.json", False),
+        # links of one's own, and of the owner of the folder
+        (0o1777, 0, "out.json", True),
+        # nobody else can put links here
+        (0o755, NOBODY, "out.json", True),
+    ],
+)
+def test_a_link_that_somebody_else_laid_in_a_folder_for_all_is_not_followed(
+    tmp_path: Path, mode: int, owner: int, place: str, is_written: bool
+) -> None:
+    mine, shared = tmp_path / "mine", tmp_path / "shared"
+    mine.mkdir()
+    (mine / "out.json").write_text("precious")
+    shared.mkdir()
+    for name, target in (("out.json", mine / "out.json"), ("sub", mine)):
+        (shared / name).symlink_to(target)
+        os.lchown(shared / name, owner, owner)
+    (shared / "over.json").symlink_to("out.json")
+    shared.chmod(mode)
+
+    if is_written:
+        check_writable(shared / place)
+        write_text(shared / place, "new")
+    else:
+        with pytest.raises(UsageError, match="is a link of another user in a folder for all"):
+            check_writable(shared / place)
+        with pytest.raises(OutputError, match="is a link of another user in a folder for all"):
+            write_text(shared / place, "new")
+
+    assert (mine / "out.json").read_text() == ("new" if is_written else "precious")
+
+
+def test_a_link_that_leads_to_itself_is_named(tmp_path: Path) -> None:
+    (tmp_path / "loop.json").symlink_to("loop.json")
+    with pytest.raises(UsageError, match=r"cannot write .*loop\.json: too many levels of symbolic links"):
+        check_writable(tmp_path / "loop.json")
+
+
+def test_the_mask_for_new_files_is_that_of_all_threads_and_is_left_alone(tmp_path: Path) -> None:
+    called: list[object] = []
+    sys.setprofile(lambda _, event, function: called.append(function) if event == "c_call" else None)
+    try:
+        write_text(tmp_path / "new.json", "x")
+    finally:
+        sys.setprofile(None)
+    assert os.fsync in called
+    assert os.umask not in called
+
+
 def test_a_name_as_long_as_a_name_can_be_is_written(tmp_path: Path) -> None:
     path = tmp_path / ("r" * 255)
     check_writable(path)
