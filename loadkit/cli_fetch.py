@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -13,6 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from loadkit.plan.errors import LoadkitError, UsageError
+from loadkit.plan.shown import HIDDEN
+
+_LITERAL = re.compile(r"\$\{\w+\}|\b(?:Bearer|Basic|Token)\b|\s", re.IGNORECASE)
+"""What says nothing in the value of a header: variables of the environment, and the scheme before one."""
 
 if TYPE_CHECKING:
     from loadkit.jobs.fetch import FetchResult
@@ -35,6 +40,7 @@ def add_to(app: typer.Typer, voice: Voice) -> None:
 
     @app.command("fetch")
     def fetch(
+        context: typer.Context,
         sources: Annotated[
             list[str],
             typer.Argument(help="Files of URLs (lines, .csv, .jsonl), - for stdin, or URLs.", show_default=False),
@@ -112,10 +118,12 @@ def add_to(app: typer.Typer, voice: Voice) -> None:
             "cert": cert,
             "insecure": insecure,
         }
-        raise typer.Exit(_run(sources, options, output, voice, quiet=quiet))
+        raise typer.Exit(_run(sources, options, output, voice, again=_again(context), quiet=quiet))
 
 
-def _run(sources: list[str], options: dict[str, Any], output: Path | None, voice: Voice, *, quiet: bool) -> int:
+def _run(
+    sources: list[str], options: dict[str, Any], output: Path | None, voice: Voice, *, again: list[str], quiet: bool
+) -> int:
     from loadkit.jobs.fetch import fetch
     from loadkit.jobs.fetch.progress import watcher
     from loadkit.jobs.fetch.sources import Sources
@@ -131,10 +139,18 @@ def _run(sources: list[str], options: dict[str, Any], output: Path | None, voice
             raise
         except LoadkitError as error:
             fault = error
-    return _report(fetched, fault, output, voice, quiet=quiet)
+    return _report(fetched, fault, output, voice, again=again, quiet=quiet)
 
 
-def _report(fetched: FetchResult, fault: LoadkitError | None, output: Path | None, voice: Voice, *, quiet: bool) -> int:
+def _report(
+    fetched: FetchResult,
+    fault: LoadkitError | None,
+    output: Path | None,
+    voice: Voice,
+    *,
+    again: list[str],
+    quiet: bool,
+) -> int:
     """Say what was found, whatever ended it."""
     fetching = fetched.fetching
     result = fetching.result()
@@ -142,7 +158,7 @@ def _report(fetched: FetchResult, fault: LoadkitError | None, output: Path | Non
     if output:
         codes.append(voice.store(output, [result]))
     if not quiet:
-        codes.append(voice.say(_summary(fetching)))
+        codes.append(voice.say(_summary(fetching, again)))
         if result.requests:
             codes.append(voice.say(""))
             codes.append(voice.show(result))
@@ -152,7 +168,7 @@ def _report(fetched: FetchResult, fault: LoadkitError | None, output: Path | Non
     return 3 if 3 in codes else codes[0]
 
 
-def _summary(fetching: Fetching) -> str:
+def _summary(fetching: Fetching, again: list[str]) -> str:
     from loadkit.jobs.fetch.text import summary
     from loadkit.report.paper import Paper, needs_ascii
 
@@ -163,30 +179,41 @@ def _summary(fetching: Fetching) -> str:
         color=is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
         ascii=needs_ascii(encoding),
     )
-    text = summary(paper, fetching, _again())
+    text = summary(paper, fetching, again)
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _again() -> list[str]:
-    """The command that does the rest: the same one, with --resume. What may be a secret was never in it."""
-    words = [word for word in sys.argv[1:] if word != "--resume"]
-    return ["loadkit", *_without_secrets(words), "--resume"]
+def _again(context: typer.Context) -> list[str]:
+    """The command that does the rest: the same one as it was understood, with --resume and without secrets."""
+    words: list[str] = []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source and source.name == "COMMANDLINE" and name != "resume":
+            words += _said(parameter, context.params[name])
+    return ["loadkit", "fetch", *words, "--resume"]
 
 
-def _without_secrets(words: list[str]) -> list[str]:
-    from loadkit.jobs.fetch.sources import is_url
-    from loadkit.plan.shown import masked
+def _said(parameter: Any, value: Any) -> list[str]:
+    from loadkit.jobs.fetch.sources import shown_source
 
-    said: list[str] = []
-    is_header = False
-    for word in words:
-        name, _, value = word.partition(":")
-        if is_header and "${" not in value:
-            said.append(f"{name}: ***")
-        else:
-            said.append(str(masked(word)) if is_url(word) else word)
-        is_header = word in ("-H", "--header")
-    return said
+    if parameter.param_type_name == "argument":
+        return [shown_source(source) for source in value]
+    option = max(parameter.opts, key=len)
+    if isinstance(value, bool):
+        return [option]
+    if parameter.name == "header":
+        return [word for header in value for word in (option, _shown_header(header))]
+    return [option, str(value)]
+
+
+def _shown_header(header: str) -> str:
+    """A header without its value, unless that is harmless or comes from the environment."""
+    from loadkit.wire.base import HARMLESS
+
+    name, value = read_header(header)
+    is_shown = name.lower() in HARMLESS or not _LITERAL.sub("", value)
+    return f"{name}: {value if is_shown else HIDDEN}"
 
 
 def _threads(given: str, *, single: bool) -> str:
@@ -223,5 +250,7 @@ def read_header(text: str) -> tuple[str, str]:
     """`Name: value` as it is given on the command line; `UsageError` for what is not."""
     name, separator, value = text.partition(":")
     if not separator:
-        raise UsageError(f"cannot read the header {name!r}; write it like 'Accept: text/html'")
+        # whoever forgot the name of a header gave its value alone
+        shown = name if re.fullmatch("[A-Za-z-]{1,30}", name) else HIDDEN
+        raise UsageError(f"cannot read the header {shown!r}; write it like 'Accept: text/html'")
     return name.strip(), value.strip()

@@ -135,6 +135,11 @@ def _is_secret(name: str) -> bool:
     )
 
 
+def is_harmless(name: str) -> bool:
+    """Whether the value that has this name in a query may be shown where it is the place that counts."""
+    return bool(_HARMLESS.fullmatch(name.lower()))
+
+
 def _by_name(found: re.Match[str]) -> str:
     return _hidden(found) if is_secret(found["name"]) else found[0]
 
@@ -142,7 +147,7 @@ def _by_name(found: re.Match[str]) -> str:
 def _by_place(found: re.Match[str]) -> str:
     if found["value"] is None:
         return HIDDEN if len(found["name"]) >= 6 else found[0]
-    return found[0] if _HARMLESS.fullmatch(found["name"].lower()) else _hidden(found)
+    return found[0] if is_harmless(found["name"]) else _hidden(found)
 
 
 def _hidden(found: re.Match[str]) -> str:

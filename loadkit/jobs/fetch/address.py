@@ -8,10 +8,11 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote, urljoin
 
-from loadkit.plan.shown import masked
+from loadkit.plan.shown import masked_url
 from loadkit.wire.base import Origin
 from loadkit.wire.hosts import ascii_host
 
+MOST_SHOWN: Final = 20_000
 PORTS: Final = {"http": 80, "https": 443}
 LONGEST: Final = 1_000_000
 LONGEST_HOST: Final = 1_000
@@ -100,7 +101,9 @@ def redirected(here: Address, location: bytes) -> Address:
 
 def shown(text: str) -> str:
     """A URL, or what should have been one, as it may be written anywhere: short, without secrets, in UTF-8."""
-    hidden = str(masked(text)) if "@" in text or "?" in text else text
+    text = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+    # before it is cut, for what says that a part is secret may be in another
+    hidden = masked_url(text) if "@" in text or "?" in text else text
     cut = hidden if len(hidden) <= 300 else f"{hidden[:200]}…{hidden[-60:]}"
     return cut if cut.isascii() else _SURROGATE.sub(_as_escape, cut)
 

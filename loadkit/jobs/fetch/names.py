@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 import string
 from functools import lru_cache
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
 from loadkit.plan.errors import UsageError
+from loadkit.plan.shown import is_harmless
 
 if TYPE_CHECKING:
     from loadkit.jobs.fetch.address import Address
 
 A_FOLDER: Final = 10_000
 SLUG: Final = 80
+MOST_QUERY: Final = 1000
+SHORTEST_SECRET: Final = 6
+"""Characters of a query that is no name and value."""
 LONGEST: Final = 200
 """Characters of one part of a name: 255 bytes are allowed almost everywhere, and `.part` comes behind it."""
 FAILED: Final = "failed"
@@ -89,9 +94,24 @@ def _kind(content_type: str) -> str:
 
 
 def slug(target: str) -> str:
-    """A path (and query) in a few plain letters: `/posts/1?lang=en` is `posts-1-lang-en`."""
+    """A path (and query) in a few plain letters: `/posts/1?lang=en` is `posts-1-lang-en`.
+
+    A value of a query that may be a secret is there as eight digits of its hash.
+    """
     path, _, query = target.partition("?")
-    return "-".join(filter(None, (slug_of(path), _letters(query[:200]))))[-SLUG:].strip("-")
+    values = "-".join(_letters(_harmless(part)) for part in query[:MOST_QUERY].split("&"))
+    return "-".join(filter(None, (slug_of(path), values)))[-SLUG:].strip("-")
+
+
+def _harmless(part: str) -> str:
+    name, separator, value = part.partition("=")
+    if not separator:
+        return part if len(part) < SHORTEST_SECRET else _digits(part)
+    return part if is_harmless(unquote(name)) or not value else f"{name}={_digits(value)}"
+
+
+def _digits(secret: str) -> str:
+    return blake2b(secret.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
 
 
 def slug_of(path: str) -> str:

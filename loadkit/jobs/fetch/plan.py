@@ -180,8 +180,9 @@ def planned(options: Mapping[str, Any]) -> Plan:
 
 
 def _path(value: object, what: str) -> Path:
-    if not isinstance(value, str | os.PathLike) or not os.fspath(value) or "\0" in str(value):
-        raise UsageError(f"{what} takes the path of a {'folder' if what == 'into' else 'file'}, not {value!r}")
+    if not isinstance(value, str | os.PathLike) or str(value) in ("", "-") or "\0" in str(value):
+        shown = str(value) if isinstance(value, os.PathLike) else value
+        raise UsageError(f"{what} takes the path of a {'folder' if what == 'into' else 'file'}, not {shown!r}")
     return Path(value)
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from loadkit.jobs.fetch.address import quoted, shown
 from loadkit.plan.errors import UsageError
+from loadkit.plan.shown import masked_url
 
 LONGEST_LINE: Final = 4_000_000
 COUNTED: Final = 1_000_000_000
@@ -24,6 +25,7 @@ MOST_COLUMNS: Final = 20
 """Columns that are named in a message."""
 STDIN: Final = "-"
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_USER: Final = re.compile(r"(?:://|:).*@", re.DOTALL)
 _BY_SUFFIX: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
@@ -59,20 +61,26 @@ def is_url(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
+def shown_source(source: str) -> str:
+    """A URL, or the name of a file that may be meant as one, without secrets."""
+    return masked_url(source) if _USER.search(source) or "?" in source else source
+
+
 def check(sources: Sources) -> None:
     """See that the files are there; `UsageError` naming the one that is not."""
     for source in sources:
         if source == STDIN or is_url(source):
             continue
         if _SCHEME.match(source):
-            raise UsageError(f"{source!r} is no http or https URL, and nothing else is fetched")
+            raise UsageError(f"{shown_source(source)!r} is no http or https URL, and nothing else is fetched")
         try:
             with Path(source).open("rb"):
                 pass
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            hint = f"; a URL is written like 'http://{source}'" if isinstance(error, FileNotFoundError) else ""
-            raise UsageError(f"cannot read the URLs in {source}: {reason}{hint}") from None
+            named = shown_source(source)
+            hint = f"; a URL is written like 'http://{named}'" if isinstance(error, FileNotFoundError) else ""
+            raise UsageError(f"cannot read the URLs in {named}: {reason}{hint}") from None
 
 
 def read(sources: Sources, *, column: str, form: str | None, stdin: IO[bytes] | None = None) -> Iterator[Entry]:

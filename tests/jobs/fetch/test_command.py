@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from tests.jobs.fetch.conftest import Call, Site, body_of, contents, manifest
+import pytest
+
+from tests.jobs.fetch.conftest import Call, Run, Site, body_of, contents, manifest
 
 
 def loadkit(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -59,7 +61,7 @@ def test_what_failed_is_named_with_the_command_that_does_the_rest(site: Site, tm
 
     assert first.returncode == 1
     assert first.stdout.startswith("3 URLs fetched, "), first.stdout
-    assert f"loadkit fetch {source} --into {into} -H 'X-Token: ***' --resume" in first.stdout
+    assert f"loadkit fetch {source} --into {into} --header 'X-Token: ***' --resume" in first.stdout
     assert f"{site.url}/gone" in first.stdout
     assert "urls.txt:5: 'nonsense' is no URL" in first.stdout
     assert "1 duplicate" in first.stdout
@@ -79,27 +81,38 @@ def test_a_finished_folder_is_nothing_to_do(site: Site, tmp_path: Path):
     assert site.hits.total() == 5
 
 
-def test_exit_codes_of_wrong_usage(site: Site, tmp_path: Path):
-    empty = tmp_path / "empty.txt"
-    empty.write_text("# nothing\n")
-    into = ("--into", str(tmp_path / "b"))
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["/no/such/file"], "cannot read the URLs in /no/such/file"),
+        (["file:///etc/passwd"], "'file:///etc/passwd' is no http or https URL"),
+        (["{list}", "--threads", "x"], "not 'x'"),
+        (["{list}", "--rate", "x"], "cannot read the rate 'x'"),
+        (["{list}", "--retries", "x"], "--retries takes a whole number"),
+        (["{list}", "--single", "--threads", "7"], "--single is one thread"),
+        (["{list}", "--failed", "x"], "--failed takes keep or drop"),
+        (["{list}", "-H", "x"], "cannot read the header 'x'"),
+        (["{list}", "--strict"], "1 line is no URL"),
+        (["{list}", "-o", "-"], "--output takes the name of a file like result.json, not '-'"),
+        (["{list}", "--append", "-"], "append takes the path of a file, not '-'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_nothing_is_sent(
+    site: Site, tmp_path: Path, call: Run, words: list[str], says: str
+):
+    source = listed(site, tmp_path, 1, "nonsense")
 
-    assert loadkit("fetch", str(empty), *into).returncode == 5
-    for arguments, says in (
-        (("/no/such/file",), "cannot read the URLs in /no/such/file"),
-        (("file:///etc/passwd",), "'file:///etc/passwd' is no http or https URL"),
-        ((listed(site, tmp_path, 1), "--threads", "x"), "not 'x'"),
-        ((listed(site, tmp_path, 1), "--rate", "x"), "cannot read the rate 'x'"),
-        ((listed(site, tmp_path, 1), "--retries", "x"), "--retries takes a whole number"),
-        ((listed(site, tmp_path, 1), "--single", "--threads", "7"), "--single is one thread"),
-        ((listed(site, tmp_path, 1), "--failed", "x"), "--failed takes keep or drop"),
-        ((listed(site, tmp_path, 1), "-H", "x"), "cannot read the header 'x'"),
-        ((listed(site, tmp_path, 1, "nonsense"), "--strict"), "1 line is no URL"),
-    ):
-        done = loadkit("fetch", *arguments, *into)
-        assert (done.returncode, done.stdout) == (4, ""), arguments
-        assert says in done.stderr
-        assert "Traceback" not in done.stderr
+    done = call("fetch", *(word.format(list=source) for word in words), "--into", str(tmp_path / "b"))
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not site.hits
+
+
+def test_an_empty_list_has_an_exit_code_of_its_own(tmp_path: Path, call: Run):
+    (tmp_path / "empty.txt").write_text("# nothing\n")
+    assert call("fetch", str(tmp_path / "empty.txt"), "--into", str(tmp_path / "b")).returncode == 5
 
 
 def test_urls_may_come_on_stdin(site: Site, tmp_path: Path):
