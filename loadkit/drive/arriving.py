@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from loadkit.drive.supply import Supply
 from loadkit.drive.user import Course, Shot, User
 from loadkit.measure.recording import FOLD, Batch
+from loadkit.plan.errors import Halt
 from loadkit.plan.units import MILLISECOND
 
 if TYPE_CHECKING:
@@ -182,7 +183,12 @@ class OpenUser(User):
             if due >= self._phase_end:
                 self._enter_phase(due)
             send, tape, ordinary, shot = turns[number % many]
-            exchange = status, sent, arrived, taken, size, note = send()
+            try:
+                exchange = status, sent, arrived, taken, size, note = send()
+            except Halt as halt:
+                # rows end when the first one is missing, however late its thread has woken up
+                self._course.halt_at(instant if halt.is_fault or halt.is_interrupt else due, halt)
+                raise
             if note is None and status in ordinary and taken < self._boundary:
                 tape.samples += (due, sent, arrived, taken, status, size)
             elif self._settle(shot, due, exchange):

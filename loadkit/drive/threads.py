@@ -401,7 +401,7 @@ class _Director:
                 barrier.abort()
             else:
                 # one that came later, for a load that grew
-                self._course.halt = self._course.halt or (self._clock.now(), halt)
+                self._course.halt_at(self._clock.now(), halt)
         except BaseException as error:  # noqa: BLE001 - a fault of ours, raised again where the run was asked for
             user.crash = error
             if barrier:

@@ -6,6 +6,7 @@ warm up and are not counted; those that are due from then until the stop are.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -52,7 +53,7 @@ Turn: TypeAlias = tuple[Sender, Tape, frozenset[int], Shot]
 class Course:
     """When a run measures and ends: written by the one who directs it, read by its threads."""
 
-    __slots__ = ("began", "cutting", "finishing", "halt", "measured_from", "phase_ends", "stop_at")
+    __slots__ = ("_halting", "began", "cutting", "finishing", "halt", "measured_from", "phase_ends", "stop_at")
 
     def __init__(self, phase_ends: tuple[int, ...] = ()) -> None:
         self.began = NEVER
@@ -65,7 +66,14 @@ class Course:
         self.finishing = False
         """The stop is for want of rows: journeys that have theirs go on to their end."""
         self.halt: tuple[int, Halt] | None = None
-        """When a thread found that the plan cannot go on, and why; written by threads, the first of them counts."""
+        """From when on the plan cannot go on, and why; the earliest of what threads found."""
+        self._halting = threading.Lock()
+
+    def halt_at(self, instant: int, halt: Halt) -> None:
+        """Note that the plan cannot go on from this instant on."""
+        with self._halting:
+            if self.halt is None or instant < self.halt[0]:
+                self.halt = instant, halt
 
 
 class User:
@@ -136,7 +144,7 @@ class User:
             self._phase_end = self._end_of_phase()
             self._measure()
         except Halt as halt:
-            self._course.halt = self._course.halt or (self._clock.now(), halt)
+            self._course.halt_at(self._clock.now(), halt)
         finally:
             self.ended = self._clock.now()
             self._give()
