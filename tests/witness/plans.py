@@ -121,7 +121,8 @@ for _shape, _plan in RATES.items():
     globals()[f"{_shape}_tasks"] = scenario(endpoints=[quick_async], **_plan)
 
 for _shape, _order in FEEDS.items():
-    for _workload, _plan in {"": {"threads": 4, "iterations": 400}, "_at_a_rate": {"rate": 400, "iterations": 400}}.items():
+    for _workload, _load in {"": {"threads": 4}, "_at_a_rate": {"rate": 400}}.items():
+        _plan = {**_load, "iterations": 400}
         _name = f"{_shape}{_workload}"
         _feed = rows(ids(), **_order)
         _endpoint, _journey = Endpoint("GET", "/rows/{id}?ms=2", feed=_feed), Journey(read, feed=_feed)
