@@ -11,6 +11,7 @@ from loadkit.judge.generator_caveats import of_generator, of_surroundings
 from loadkit.judge.load import percent
 from loadkit.judge.machine_caveats import of_machine
 from loadkit.judge.result import Caveat, Level, Soundness
+from loadkit.judge.verdict import unfinished
 from loadkit.plan.label import MAX_LABELS, OTHER
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def caveats(
             *_made(_same_process(load)),
             *of_generator(load, phases),
             *_made(_stuck(stuck)),
+            *_made(_unfinished(timings)),
             *_made((("teardown", fault) for fault in dict.fromkeys(faults)), "note"),
             *_made(_untimed(total, timings), "note"),
             *of_machine(total, environment, load.use, steps=steps, unstamped=unstamped, same_host=same_host),
@@ -150,6 +152,18 @@ def _untimed(total: Row, timings: Sequence[Timing]) -> Iterator[tuple[str, str]]
 def _stuck(stuck: Sequence[str]) -> Iterator[tuple[str, str]]:
     for place in stuck:
         yield "stuck", f"a thread did not end when it was told to; it was left behind at {place}"
+
+
+def _unfinished(timings: Sequence[Timing]) -> Iterator[tuple[str, str]]:
+    for one in unfinished(timings):
+        was = f"{one.cut:,} were" if one.cut > 1 else "1 was"
+        yield (
+            "unfinished",
+            (
+                f"{one.name} never came to its end: {was} cut when the run was over, and nothing is known of its time; "
+                "let it return after one visit, and measure for longer than a visit takes"
+            ),
+        )
 
 
 def _folded(labels: Sequence[str]) -> Iterator[tuple[str, str]]:

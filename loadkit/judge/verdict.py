@@ -80,6 +80,8 @@ def outcome(
 ) -> Outcome:
     """What a run comes to; without a good reply, or anything timed that came through, none passes.
 
+    Nor does one in which journeys were begun and none of them ever ended, whatever they requested and timed.
+
     A load was not applied when nothing was sent or begun at all, when the plan broke off (`is_fault`), in an open
     workload when fewer requests were sent, or journeys begun, than `APPLIED` of those that were due, or when the
     figures are invalid for another reason. The two are not added up: the requests that journeys make themselves would
@@ -95,7 +97,19 @@ def outcome(
     if not (sent or begun) or is_fault or (is_open and lacking) or verdict == "invalid":
         return "not-applied"
     worked = total.response_time.count or any(one.response_time.count for one in timings)
+    worked = worked and not never_finished(timings)
     return "passed" if worked and all(verdict.passed for verdict in found) else "failed"
+
+
+def never_finished(timings: Sequence[Timing]) -> bool:
+    """Journeys were begun, and none of them ended, well or not."""
+    journeys = [one for one in timings if one.kind == "journey"]
+    return bool(unfinished(timings)) and not any(one.count for one in journeys)
+
+
+def unfinished(timings: Sequence[Timing]) -> list[Timing]:
+    """The journeys that were begun, and never ended."""
+    return [one for one in timings if one.kind == "journey" and one.cut and not one.count]
 
 
 def _lacks(begun: int, unsent: int) -> bool:

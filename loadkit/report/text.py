@@ -6,6 +6,7 @@ import shutil
 from datetime import UTC, datetime
 
 from loadkit.judge.result import Result, ScenarioInfo
+from loadkit.judge.verdict import never_finished
 from loadkit.plan.units import show_rate, show_span
 from loadkit.report import figures, findings
 from loadkit.report.figures import show_time
@@ -166,6 +167,8 @@ def came_out(result: Result) -> tuple[str, str, Ink]:
 
 
 def _failed(result: Result) -> str:
+    if never_finished(result.timings):
+        return ": no journey ever came to its end"
     if not result.failures and any(one.failures for one in result.timings):
         return ": journeys failed"
     return ": requests failed" if result.total.statuses else ": not one good reply"
