@@ -16,7 +16,7 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidURL, SSLError
 from requests.utils import select_proxy
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
-from urllib3.exceptions import InsecureRequestWarning
+from urllib3.exceptions import InsecureRequestWarning, ProtocolError, ReadTimeoutError
 
 from loadkit.plan.errors import UsageError
 from loadkit.plan.shown import masked_message
@@ -300,10 +300,23 @@ class WireAdapter(HTTPAdapter):
         head = flow.reader.head
         response = Response()
         pull = Pull(head, str(request.method), flow=flow, ended=lambda: told.tell(flow.exchange))
-        built = cast(Any, self).build_response(request, raw_of(head, str(request.method), pull))
+        raw = raw_of(head, str(request.method), pull, self.patience(flow.deadline, request.url or ""))
+        built = cast(Any, self).build_response(request, raw)
         response.__dict__.update(built.__dict__)
         response._limit = self.body_limit
         return response
+
+    def patience(self, deadline: int, url: str) -> Callable[[], None]:
+        """What raises when a body is decoded beyond the deadline, or although all was aborted."""
+
+        def check() -> None:
+            if self.aborted:
+                raise ProtocolError("aborted")
+            if self.clock.now() > deadline:
+                late = TimeoutError("the body was not decoded before the deadline")
+                raise ReadTimeoutError(cast(Any, None), url, "Read timed out.") from late
+
+        return check
 
     def _failed(self, exchange: Exchange, told: _Told, request: PreparedRequest, origin: Origin) -> Exception:
         told.tell(exchange)

@@ -10,6 +10,8 @@ from loadkit.plan.units import show_size
 
 GZIP, ZLIB, RAW = 31, 15, -15
 """What zlib calls a window, which includes the format."""
+MAGIC: Final = b"\x1f\x8b\x08"
+"""How each member of a gzip body begins."""
 
 MAX_CODINGS: Final = 2
 MAX_TIMES: Final = 250
@@ -57,13 +59,23 @@ class Decoder:
     """Decodes one body through all of its codings.
 
     `step` is called before each piece that any of them makes, and may raise: a deadline, or a stop that is asked for.
-    Each layer is bounded by what was received, not by what the layer below it made of that.
+    Each layer is bounded by what was received, not by what the layer below it made of that; the last one only if
+    `is_bounded`, for whoever bounds what comes out himself. With `lenient` what is behind the end of a body and is no
+    gzip member is dropped, as browsers do.
     """
 
     def __init__(
-        self, codings: list[str], *, step: Callable[[], object] = lambda: None, free: int = FREE, times: int = MAX_TIMES
+        self,
+        codings: list[str],
+        *,
+        step: Callable[[], object] = lambda: None,
+        free: int = FREE,
+        times: int = MAX_TIMES,
+        is_bounded: bool = True,
+        lenient: bool = False,
     ) -> None:
-        self._layers = [_Layer(coding) for coding in reversed(codings)]
+        self._layers = [_Layer(coding, lenient=lenient) for coding in reversed(codings)]
+        self._is_bounded = is_bounded
         self._step = step
         self._free = free
         self._times = times
@@ -84,14 +96,14 @@ class Decoder:
         layer = self._layers[number]
         is_last = number == len(self._layers) - 1
         for piece in layer.feed(data, self._step):
-            self._check(layer)
+            self._check(layer, is_free=is_last and not self._is_bounded)
             if is_last:
                 yield piece
             elif piece:
                 yield from self._through(number + 1, piece)
 
-    def _check(self, layer: _Layer) -> None:
-        if layer.size > max(self._free, self._times * self._received):
+    def _check(self, layer: _Layer, *, is_free: bool) -> None:
+        if not is_free and layer.size > max(self._free, self._times * self._received):
             grown = f"{show_size(self._received)} became more than {show_size(layer.size)} decoded"
             raise TooMuch(f"{grown}, which looks like a bomb")
         if layer.members > FREE_MEMBERS + self._received // MEMBER:
@@ -101,13 +113,17 @@ class Decoder:
 class _Layer:
     """gzip (any number of members, zeros behind them) or deflate (zlib's format, or the raw one some servers send)."""
 
-    __slots__ = ("_begun", "_inflater", "coding", "members", "size")
+    __slots__ = ("_begun", "_inflater", "_is_over", "_lenient", "coding", "members", "size")
 
-    def __init__(self, coding: str) -> None:
+    def __init__(self, coding: str, *, lenient: bool) -> None:
+        self._lenient = lenient
+        self._is_over = False
+        """What comes now is none of it."""
         self.coding = coding
         self.size = 0
         self.members = 1
         self._begun = b""
+        """The first bytes, of deflate or of a later member, until they tell what it is."""
         self._inflater: zlib._Decompress | None = None if coding == "deflate" else zlib.decompressobj(GZIP)
 
     @property
@@ -121,7 +137,7 @@ class _Layer:
                 return
             first, second = self._begun[:2]
             is_zlib = first & 15 == 8 and (first * 256 + second) % 31 == 0
-            self._inflater, data = zlib.decompressobj(ZLIB if is_zlib else RAW), self._begun
+            self._inflater, data, self._begun = zlib.decompressobj(ZLIB if is_zlib else RAW), self._begun, b""
         # in blocks, for zlib copies what is behind the end of a member, and gzip allows any number of them
         for start in range(0, len(data), BLOCK):
             step()
@@ -130,7 +146,7 @@ class _Layer:
     def _inflated(self, data: bytes, step: Callable[[], object]) -> Iterator[bytes]:
         assert self._inflater is not None
         has_more = False
-        while data or has_more:
+        while (data or has_more) and not self._is_over:
             if self._inflater.eof:
                 data, has_more = self._next_member(data), False
                 continue
@@ -147,7 +163,13 @@ class _Layer:
 
     def _next_member(self, data: bytes) -> bytes:
         """What comes behind the end of a member: zeros, or another one."""
-        rest = data.lstrip(b"\0")
+        rest = self._begun + data if self._begun else data.lstrip(b"\0")
+        if self._lenient and not rest.startswith(MAGIC):
+            # a few bytes may be the first of another member, split
+            is_open = self.coding != "deflate" and MAGIC.startswith(rest)
+            self._begun, self._is_over = rest if is_open else b"", not is_open
+            return b""
+        self._begun = b""
         if rest and self.coding == "deflate":
             raise DecodeError("the deflate body goes on after its end")
         if rest:

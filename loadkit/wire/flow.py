@@ -46,6 +46,11 @@ class Flow:
         if reader.complete:
             self._settle()
 
+    @property
+    def deadline(self) -> int:
+        """When it has to be over."""
+        return self._attempt.deadline
+
     def more(self) -> bytes:
         """The next bytes of the body, empty at its end; raises `BrokenExchange`, and is over then."""
         reader = self.reader

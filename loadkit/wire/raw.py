@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from email.parser import Parser
 from http.client import HTTPException, HTTPMessage
 from typing import Final
@@ -12,9 +13,12 @@ import urllib3
 from urllib3.exceptions import DecodeError
 
 from loadkit.wire.base import BrokenExchange, Failure
+from loadkit.wire.decode import DecodeError as Undecodable
+from loadkit.wire.decode import Decoder, codings_of
 from loadkit.wire.flow import Flow
 
 PIECE: Final = 64 * 1024
+OURS: Final = frozenset({"gzip", "x-gzip", "deflate"})
 VERSIONS: Final = {b"HTTP/1.0": 10, b"HTTP/1.1": 11}
 
 
@@ -169,8 +173,66 @@ def _error_of(failure: Failure) -> Exception:
     return HTTPException(failure.message)
 
 
+class _Unpacker:
+    """Our decoder as urllib3 takes one: so many bytes at a time, and the rest when it asks again."""
+
+    def __init__(self, codings: list[str], step: Callable[[], object]) -> None:
+        self._decoder = Decoder(codings, step=step, is_bounded=False, lenient=True)
+        self._waiting: deque[Iterator[bytes]] = deque()
+        self._held = b""
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        if data:
+            self._waiting.append(self._decoder.feed(data))
+        pieces, size = [self._held], len(self._held)
+        while self._waiting and (max_length < 0 or size < max_length):
+            piece = self._next()
+            pieces.append(piece)
+            size += len(piece)
+        whole = b"".join(pieces)
+        cut = size if max_length < 0 else max_length
+        self._held = whole[cut:]
+        return whole[:cut]
+
+    @property
+    def has_unconsumed_tail(self) -> bool:
+        return bool(self._held or self._waiting)
+
+    def flush(self) -> bytes:
+        return b""
+
+    def finish(self) -> None:
+        """Nothing more comes; raises `DecodeError` if the body is not at its end."""
+        try:
+            self._decoder.finish()
+        except Undecodable as error:
+            raise DecodeError(str(error)) from None
+
+    def _next(self) -> bytes:
+        try:
+            return next(self._waiting[0])
+        except StopIteration:
+            self._waiting.popleft()
+            return b""
+        except Undecodable as error:
+            self._waiting.clear()
+            raise DecodeError(str(error)) from None
+
+
 class Raw(urllib3.HTTPResponse):
-    """urllib3's response, which also minds that a compressed body is whole."""
+    """urllib3's response, which also minds that a compressed body is whole, and no bomb."""
+
+    _step: Callable[[], object] = staticmethod(lambda: None)
+
+    def _init_decoder(self) -> None:
+        """gzip and deflate are decoded here; other codings, and one that is not known, are left to urllib3."""
+        codings = [coding.strip() for coding in self.headers.get("content-encoding", "").lower().split(",")]
+        if self._decoder is None and OURS.issuperset(codings):
+            try:
+                self._decoder = _Unpacker(codings_of(",".join(codings)), self._step)  # type: ignore[assignment]
+            except Undecodable as error:
+                raise DecodeError(str(error)) from None
+        super()._init_decoder()
 
     def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Generator[bytes]:
         """Piece by piece, as urllib3 does it; raises `DecodeError` if the body ends before its coding does."""
@@ -180,16 +242,22 @@ class Raw(urllib3.HTTPResponse):
             # said once; what is asked for later is empty, as with urllib3
             self._decoder = None
             raise
+        if decode_content and isinstance(self._decoder, _Unpacker):
+            self._decoder.finish()
+            return
         inner = getattr(self._decoder, "_obj", None) if decode_content else None
         # nothing at all is an empty body, whatever its coding
         if getattr(inner, "eof", True) is False and self._fp_bytes_read:
             raise DecodeError("the compressed body is cut short")
 
 
-def raw_of(head: bytes, method: str, pull: Pull | None = None) -> Raw:
-    """The response urllib3 would have made of it, its body read already if no `pull` is given."""
+def raw_of(head: bytes, method: str, pull: Pull | None = None, step: Callable[[], object] | None = None) -> Raw:
+    """The response urllib3 would have made of it, its body read already if no `pull` is given.
+
+    `step` is called with each piece that is decoded, and may raise.
+    """
     pull = pull or Pull(head, method)
-    return Raw(
+    raw = Raw(
         body=pull,  # type: ignore[arg-type]
         headers=urllib3.HTTPHeaderDict(pull.msg.items()),
         status=int(head[9:12]),
@@ -202,3 +270,6 @@ def raw_of(head: bytes, method: str, pull: Pull | None = None) -> Raw:
         # the wire sees to that, and says it better
         enforce_content_length=False,
     )
+    if step:
+        raw._step = step
+    return raw

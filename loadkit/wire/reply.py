@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from loadkit.wire.charsets import is_charset
+from loadkit.wire.decode import DecodeError, Decoder, codings_of
+
 if TYPE_CHECKING:
     from requests.structures import CaseInsensitiveDict
 
-MAX_CODINGS: Final = 4
 MAX_DECODED: Final = 64_000_000
-BLOCK: Final = 4096
-
-# what zlib calls a window: the format, too
-GZIP, ZLIB, RAW = 31, 15, -15
+"""Bytes that a body may become in each of its codings."""
 
 
 class Reply:
@@ -68,22 +66,17 @@ class Reply:
         """The body, decoded."""
         if self._truncated:
             raise AssertionError(f"the body was cut at body_limit, {len(self._body):,} bytes")
-        codings = [coding.strip().lower() for coding in self.headers.get("content-encoding", "").split(",")]
-        if len(codings) > MAX_CODINGS:
-            raise AssertionError(f"{len(codings)} content codings on one body")
-        body = self._body
-        for coding in reversed(codings):
-            body = _decode(body, coding) if body else body
-        return body
+        try:
+            return _decoded(self._body, self.headers.get("content-encoding", ""))
+        except DecodeError as error:
+            raise AssertionError(str(error)) from None
 
     @cached_property
     def text(self) -> str:
         """The body as text, in the charset of its Content-Type, else UTF-8; what is not in it is replaced."""
-        _, separator, charset = self.headers.get("content-type", "").lower().partition("charset=")
-        try:
-            return self.content.decode(charset.split(";")[0].strip(" \"'") if separator else "utf-8", "replace")
-        except LookupError:
-            return self.content.decode("utf-8", "replace")
+        _, _, rest = self.headers.get("content-type", "").lower().partition("charset=")
+        charset = rest.split(";")[0].strip(" \"'")
+        return self.content.decode(charset if is_charset(charset) else "utf-8", "replace")
 
     def json(self) -> Any:
         """The body as JSON; raises `ValueError` when it is not."""
@@ -94,52 +87,13 @@ class Reply:
         assert self.ok, f"{self.status_code} {self.reason} for {self.url}"
 
 
-def _decode(body: bytes, coding: str) -> bytes:
-    if coding in ("", "identity"):
+def _decoded(body: bytes, coding: str) -> bytes:
+    codings = codings_of(coding)
+    if not codings or not body:
         return body
-    if coding in ("gzip", "x-gzip"):
-        return _inflate(body, GZIP, coding)
-    if coding == "deflate":
-        # RFC 9110 means zlib's format; some servers send the raw one
-        return _inflate(body, ZLIB if _has_zlib_header(body) else RAW, coding)
-    raise AssertionError(f"cannot decode the content coding {coding!r}")
-
-
-def _has_zlib_header(body: bytes) -> bool:
-    return body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0
-
-
-def _inflate(body: bytes, window: int, coding: str) -> bytes:
-    content = bytearray()
-    decoder = zlib.decompressobj(window)
-    # in blocks, for zlib copies what is behind the end of a member, and gzip allows any number of them
-    for start in range(0, len(body), BLOCK):
-        block = body[start : start + BLOCK]
-        # gzip may also be padded with zeros
-        while block.strip(b"\0") if decoder.eof else block:
-            if decoder.eof:
-                decoder = _next_member(window, coding)
-            content += _decompressed(decoder, block, MAX_DECODED - len(content), coding)
-            block = decoder.unused_data
-    if not decoder.eof:
-        raise AssertionError(f"the {coding} body is cut short")
-    return bytes(content)
-
-
-def _next_member(window: int, coding: str) -> zlib._Decompress:
-    if window != GZIP:
-        raise AssertionError(f"the {coding} body goes on after its end")
-    return zlib.decompressobj(window)
-
-
-def _decompressed(decoder: zlib._Decompress, block: bytes, room: int, coding: str) -> bytes:
-    try:
-        # one byte more than is allowed tells what is too much from what just fits
-        content = decoder.decompress(block, room + 1)
-    except zlib.error as error:
-        raise AssertionError(f"the {coding} body does not decode: {error}") from None
-    if len(content) > room:
-        raise AssertionError(f"the {coding} body is more than {MAX_DECODED:,} bytes decoded")
+    decoder = Decoder(codings, free=MAX_DECODED, times=0)
+    content = b"".join(decoder.feed(body))
+    decoder.finish()
     return content
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
@@ -14,6 +15,7 @@ from requests.utils import get_encoding_from_headers
 from urllib3.exceptions import ReadTimeoutError
 
 from loadkit.plan.units import show_size
+from loadkit.wire.charsets import is_charset
 from loadkit.wire.raised import BodyTimeout, BodyTooLarge, stalled
 from loadkit.wire.raw import Raw, message_of, raw_of, reason_of
 
@@ -122,10 +124,20 @@ class Response(requests.Response):
                     pass
         return super().json(**kwargs)
 
+    @property
+    def text(self) -> str:
+        """The body as text; a charset that is none counts as UTF-8, as one that is not known does."""
+        if self.encoding is not None and not is_charset(self.encoding):
+            return str(self.content, "utf-8", "replace") if self.content else ""
+        return super().text
+
     def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:
         """The body piece by piece; a stall within it is a `BodyTimeout`."""
-        pieces = super().iter_content(chunk_size, decode_unicode)
-        return pieces if self._content_consumed else _timed(pieces, self.request)
+        is_odd = decode_unicode and self.encoding is not None and not is_charset(self.encoding)
+        pieces: Iterator[Any] = super().iter_content(chunk_size, decode_unicode and not is_odd)
+        if not self._content_consumed:
+            pieces = _timed(pieces, self.request)
+        return _as_utf_8(pieces) if is_odd else pieces
 
     def _whole(self) -> bytes:
         pieces, size = [], 0
@@ -144,6 +156,15 @@ def too_large(limit: int, request: PreparedRequest) -> BodyTooLarge:
         f"the body is more than body_limit={limit} ({show_size(limit)}); read it with stream=True, or raise the limit",
         request=request,
     )
+
+
+def _as_utf_8(pieces: Iterator[bytes]) -> Iterator[str]:
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    for piece in pieces:
+        if text := decode(piece):
+            yield text
+    if text := decode(b"", final=True):
+        yield text
 
 
 def _timed(pieces: Iterator[Any], request: PreparedRequest) -> Iterator[Any]:

@@ -376,7 +376,8 @@ class Session(requests.Session):
         head = shot.head
         if head.coded:
             method = str(shot.prepared.method)
-            response.raw = raw_of(head.raw, method, Pull(head.raw, method, body=response._content))
+            step = shot.adapter.patience(sent + shot.span, shot.url or shot.prepared.url or "")
+            response.raw = raw_of(head.raw, method, Pull(head.raw, method, body=response._content), step)
             response._content, response._content_consumed = False, False
             response._limit = shot.adapter.body_limit
         if head.cookies and shot.baked is not head:

@@ -69,7 +69,7 @@ UNREADABLE = [
     pytest.param(coded(zlib.compress(BODY) + b"more", "deflate"), "the deflate body goes on", id="deflate goes on"),
     pytest.param(coded(b"never zipped", "gzip"), "the gzip body does not decode", id="not gzip"),
     pytest.param(coded(gzip.compress(BODY)[:-8] + bytes(8), "gzip"), "does not decode", id="a wrong checksum"),
-    pytest.param(coded(BODY, "br"), "cannot decode the content coding 'br'", id="a coding nobody asked for"),
+    pytest.param(coded(BODY, "br"), "the content coding 'br' was not asked for", id="a coding nobody asked for"),
     pytest.param(coded(BODY, ", ".join(["gzip"] * 50)), "50 content codings", id="a chain of 50"),
 ]
 
@@ -104,7 +104,7 @@ def test_a_decompression_bomb_goes_off_within_bounds(serve_as: Serve, call: Call
     caller = call(serve_as(replies(coded(body, coding))), check=bool)
     caller.send()
 
-    with pytest.raises(AssertionError, match="more than 64,000,000 bytes decoded"):
+    with pytest.raises(AssertionError, match=r"became more than 6\d(\.\d)? MB decoded, which looks like a bomb"):
         _ = caller.connection.reply().content
 
 
@@ -115,10 +115,11 @@ def test_a_body_that_just_fits_is_read(serve_as: Serve, call: Call):
 
 
 def test_a_body_of_very_many_members_is_read_in_time(serve_as: Serve, call: Call):
-    caller = call(serve_as(replies(coded(gzip.compress(b"") * 50_000, "gzip"))), check=bool)
+    member = gzip.compress(bytes(range(100)))
+    caller = call(serve_as(replies(coded(member * 10_000, "gzip"))), check=bool)
     began = time.process_time()
 
-    assert caller.read() == b""
+    assert caller.read() == bytes(range(100)) * 10_000
     assert time.process_time() - began < 2
 
 

@@ -68,6 +68,15 @@ ONE_REPLY = {
     "gzip twice": reply(gzip.compress(gzip.compress(b"tea")), "Content-Encoding: gzip, gzip"),
     "gzip members": reply(gzip.compress(b"green ") + gzip.compress(b"tea"), "Content-Encoding: gzip"),
     "gzip in chunks": chunks(*[bytes([byte]) for byte in gzip.compress(b"tea")], headers="Content-Encoding: gzip\r\n"),
+    "gzip and zeros behind": reply(gzip.compress(b"tea") + bytes(600), "Content-Encoding: gzip"),
+    "gzip and a line break behind": reply(gzip.compress(b"tea") + b"\r\n", "Content-Encoding: gzip"),
+    "gzip and more behind": reply(gzip.compress(b"tea") + b"and milk, and sugar", "Content-Encoding: gzip"),
+    "gzip members and a byte behind": reply(gzip.compress(b"tea") * 2 + b"\x1f", "Content-Encoding: gzip"),
+    "gzip and more behind, in chunks": chunks(
+        *[bytes([byte]) for byte in gzip.compress(b"tea") + b"\0\0\r\n"], headers="Content-Encoding: gzip\r\n"
+    ),
+    "deflate and more behind": reply(packed(b"tea", 15) + b"and milk", "Content-Encoding: deflate"),
+    "gzip of deflate": reply(gzip.compress(packed(b"tea" * 99, 15)), "Content-Encoding: deflate, gzip"),
     "gzip that is none": reply(b"tea", "Content-Encoding: gzip"),
     "deflate": reply(packed(b"tea" * 99, 15), "Content-Encoding: deflate"),
     "deflate, raw": reply(packed(b"tea" * 99, -15), "Content-Encoding: deflate"),
