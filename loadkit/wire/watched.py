@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable
@@ -111,21 +112,23 @@ class WatchedCookies(Watched, RequestsCookieJar):  # type: ignore[misc] # as in 
 
     def extract_cookies(self, response: Any, request: Any) -> None:
         """Keep those that came with a reply, and note with whose."""
-        known = len(self._order)
-        self._site = site_of(request.get_full_url())
-        try:
-            super().extract_cookies(response, request)
-        finally:
-            self._site = None
-        if len(self._order) > known:
-            self._make_room()
+        with self._lock:
+            known = len(self._order)
+            self._site = site_of(request.get_full_url())
+            try:
+                super().extract_cookies(response, request)
+            finally:
+                self._site = None
+            if len(self._order) > known:
+                self._make_room()
 
     def set_cookie(self, cookie: Cookie, *args: Any, **options: Any) -> None:
         """Keep a cookie; the same again is no change."""
-        if self._site and not self._is_taken(cookie, self._site):
-            return
-        before = self._found(_key(cookie))
-        super().set_cookie(cookie, *args, **options)
+        with self._lock:
+            if self._site and not self._is_taken(cookie, self._site):
+                return
+            before = self._found(_key(cookie))
+            super().set_cookie(cookie, *args, **options)
         if before is None or vars(before) != vars(cookie):
             self.changed()
 
@@ -149,6 +152,11 @@ class WatchedCookies(Watched, RequestsCookieJar):  # type: ignore[misc] # as in 
         state: Any = super().__getstate__()
         state.pop("_made", None)
         return cast("dict[str, Any]", state)
+
+    @property
+    def _lock(self) -> threading.RLock:
+        """That of every jar, for threads may share one."""
+        return cast("threading.RLock", vars(self)["_cookies_lock"])
 
     def _found(self, key: Key) -> Cookie | None:
         domain, path, name = key

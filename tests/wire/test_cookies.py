@@ -154,6 +154,28 @@ def test_so_are_those_of_a_chain_of_redirects(serve_as: Serve, http: Session):
     assert [header(heard) for heard in peer.heard] == [b""] * 10
 
 
+def test_threads_that_share_a_session_share_its_cookies(serve_as: Serve, http: Session):
+    url = serve_as(replies(numbered(20))).url
+    raised: list[BaseException] = []
+
+    def ask(number: int) -> None:
+        try:
+            for k in range(8):
+                http.get(url)
+                http.cookies.set(f"mine{number}-{k}", "x")
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not raised
+    assert {f"mine{number}-{k}" for number in range(4) for k in range(8)} < names(http)
+    assert len(names(http)) == 32 + OF_A_DOMAIN
+
+
 def test_cookies_cost_no_more_than_with_requests(serve_as: Serve, http: Session):
     spent = {}
     with requests.Session() as theirs:

@@ -474,21 +474,21 @@ def test_other_urls_of_the_same_place_are_asked_for_alike(serve_as: Serve, both:
         assert ours == theirs
 
 
-def test_a_path_that_was_never_asked_for_is_not_prepared(serve_as: Serve):
-    prepared: list[str] = []
+def test_each_of_many_urls_gets_its_own_reply(serve_as: Serve):
     told: list[Any] = []
-
-    class Watching(requests.PreparedRequest):
-        def prepare(self, *args: Any, **options: Any) -> None:
-            prepared.append("once")
-            super().prepare(*args, **options)
-
     peer = serve_as(site({}))
-    with Session(observe=lambda asked, *_: told.append(asked)) as http, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(requests.sessions, "PreparedRequest", Watching)
+    with Session(observe=lambda asked, *_: told.append(asked)) as http:
         for k in range(1500):
             response = http.get(f"{peer.url}/users/{k}?full=1", name="/users/{id}")
             assert response.text.startswith(f"GET /users/{k}?full=1 HTTP/1.1\n")
-    assert len(prepared) <= 3
-    assert response.url == f"{peer.url}/users/1499?full=1"
-    assert told[-1] == ("GET", f"{peer.url}/users/1499", "/users/{id}")
+            assert response.url == f"{peer.url}/users/{k}?full=1"
+            assert told[-1] == ("GET", f"{peer.url}/users/{k}", "/users/{id}")
+    assert (len(told), peer.connections) == (1500, 1)
+
+
+def test_the_same_call_with_another_body_is_sent_alike(serve_as: Serve, both: Any):
+    url = serve_as(site({})).url + "/"
+    for k in range(5):
+        for body in ({"json": {"k": 10**k}}, {"data": {"k": k}}, {"data": b"x" * k}):
+            theirs, ours = (seen(session.post(url, **body)) for session in both)
+            assert ours == theirs
