@@ -19,6 +19,7 @@ from loadkit.cli_fetch import add_to as add_fetch_to
 from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError
 
 if TYPE_CHECKING:
+    from loadkit.jobs.partial import Partial
     from loadkit.judge.result import Identity, Result
     from loadkit.plan.phases import Phase
     from loadkit.plan.scenario import Scenario
@@ -348,6 +349,7 @@ def _check_outputs(output: Path | None, html: Path | None, files: Sequence[Path]
 
 def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, *, quiet: bool) -> int:
     from loadkit.jobs.interrupts import Interrupts
+    from loadkit.jobs.partial import Partial
     from loadkit.jobs.run import run as run_one
     from loadkit.judge.verdict import EXIT_CODES
     from loadkit.report.live import watcher
@@ -357,12 +359,13 @@ def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, 
     _check_outputs(output, html)
     results: list[Result] = []
     faults = [0]
+    partial = Partial(output) if output else None
     with Interrupts() as asked:
         for scenario in scenarios:
             with watcher(sys.stderr, quiet=quiet) as watch:
-                results.append(run_one(scenario, watch=None if quiet else watch, interrupts=asked))
+                results.append(run_one(scenario, watch=None if quiet else watch, interrupts=asked, partial=partial))
             # after each, for the next may be ended by force
-            faults.append(_store(output, results) if output else 0)
+            faults.append(_store(output, results, partial) if output else 0)
             faults.append(0 if quiet else _print(results[-1]))
             faults.append(_paint(html, results) if html else 0)
             if asked():
@@ -377,10 +380,15 @@ def _worst(codes: list[int]) -> int:
     return next((code for code in (2, 6, 1) if code in codes), 0)
 
 
-def _store(output: Path, results: list[Result]) -> int:
+def _store(output: Path, results: list[Result], partial: Partial | None = None) -> int:
     from loadkit.report.json import dump
 
-    return _write(output, dump(results))
+    fault = _write(output, dump(results))
+    if partial:
+        partial.finished = tuple(results)
+        if not fault:
+            partial.remove()
+    return fault
 
 
 def _paint(html: Path, results: list[Result]) -> int:

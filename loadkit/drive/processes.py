@@ -20,7 +20,7 @@ from loadkit.drive.feed import RowUse, ends_of, of_all
 from loadkit.drive.machine import Use, worst
 from loadkit.drive.progress import Snapshot, Watcher, level_at, stage_at
 from loadkit.drive.protocol import Cut, Done, Failed, Go, Message, News, Order, Ready, Stop, Word
-from loadkit.drive.threads import RECENT, SHOW_EVERY, TICK, Driven
+from loadkit.drive.threads import RECENT, SHOW_EVERY, TICK, Driven, Keeper
 from loadkit.drive.user import NEVER
 from loadkit.drive.workers import Worker
 from loadkit.measure.parcel import unpacked
@@ -64,13 +64,14 @@ def drive_processes(
     *,
     watch: Watcher | None = None,
     interrupts: Callable[[], int] = lambda: 0,
+    keeper: Keeper | None = None,
 ) -> Driven:
     """Run a scenario on as many worker processes as there are orders; see `drive`.
 
     A worker that dies is a sentence in `lost`, and the others go on. One that cannot begin ends the run: `UsageError`
     for the user's mistake, before anything is sent.
     """
-    crew = _Crew(scenario, orders, clock, watch, interrupts)
+    crew = _Crew(scenario, orders, clock, watch, interrupts, keeper)
     try:
         return crew.run()
     finally:
@@ -85,7 +86,9 @@ class _Crew:
         clock: Clock,
         watch: Watcher | None,
         interrupts: Callable[[], int],
+        keeper: Keeper | None,
     ) -> None:
+        self._keeper = keeper
         self._scenario = scenario
         self._workload: Closed | Open = workload(scenario)
         self._orders = orders
@@ -195,6 +198,13 @@ class _Crew:
             self._steer(now)
             self._watch_over(now)
             self._show(self._stage(now))
+            self._keep()
+
+    def _keep(self) -> None:
+        if self._keeper and self._recording.complete and self._keeper.is_due:
+            recording = self._recording.copy()
+            stopped_at = min(self._measured_from + recording.complete * SECOND, self._stop_at)
+            self._keeper.take(self._driven(recording, self._measured_from, stopped_at, []))
 
     def _forgive(self, span: int) -> None:
         """If it was us who slept (a Ctrl-Z, a suspended laptop), the workers were not silent meanwhile."""
@@ -359,10 +369,13 @@ class _Crew:
         self._count_not_begun()
         self._shown = 0
         self._show("draining")
+        return self._driven(self._recording, measured_from, stopped_at, done)
+
+    def _driven(self, recording: Recording, measured_from: int, stopped_at: int, done: list[Done]) -> Driven:
         cpu = tuple(_cpu(worker) for worker in self._workers)
         halts, uses = sorted(done, key=lambda one: (not one.is_fault, not one.halted)), self._uses()
         return Driven(
-            recording=self._recording,
+            recording=recording,
             measured_from=measured_from,
             stopped_at=stopped_at,
             interrupted=self._interrupted or any(one.interrupted for one in done),

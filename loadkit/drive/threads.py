@@ -117,6 +117,17 @@ class Relay(Protocol):
         """Take what was counted since the last time, about once a second; measuring began at `start`."""
 
 
+class Keeper(Protocol):
+    """Whoever keeps what was counted while a run is under way, for the case that it is killed."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it wants to know again."""
+
+    def take(self, driven: Driven) -> None:
+        """Take what came of the run in its complete seconds; it has to be done at once, for the run waits."""
+
+
 def drive(
     scenario: Scenario,
     requests: Sequence[Request | None],
@@ -129,6 +140,7 @@ def drive(
     part: int = 0,
     parts: int = 1,
     relay: Relay | None = None,
+    keeper: Keeper | None = None,
 ) -> Driven:
     """Run a scenario whose endpoints became `requests`, in order; its journeys, None there, are given `shared`.
 
@@ -149,6 +161,7 @@ def drive(
             part=part,
             parts=parts,
             relay=relay,
+            keeper=keeper,
         )
         return director.run()
 
@@ -168,8 +181,10 @@ class _Director:
         part: int,
         parts: int,
         relay: Relay | None,
+        keeper: Keeper | None,
     ) -> None:
         self._shared = shared
+        self._keeper = keeper
         self._lookups: Lookups | None = None
         self._scenario = scenario
         self._part, self._parts = part, parts
@@ -428,6 +443,7 @@ class _Director:
             self._read_machine()
             self._steer()
             self._show(self._stage(), every=SHOW_EVERY)
+            self._keep()
         # all may have ended since it was looked at
         self._stop_at_halt()
         self._probe.end()
@@ -572,6 +588,12 @@ class _Director:
             # threads that wait for a slow reply hand a second over late; three are kept open for them
             self._recording.close_before(second_of(self._clock.now(), self._course.measured_from) - RECENT - 1)
 
+    def _keep(self) -> None:
+        if self._keeper and self._recording.complete and self._keeper.is_due:
+            recording = self._recording.copy()
+            stopped_at = min(self._course.measured_from + recording.complete * SECOND, self._course.stop_at)
+            self._keeper.take(self._driven(recording, stopped_at, self._probe.use_so_far()))
+
     def _hand_on(self, relay: Relay) -> None:
         self._relayed = self._clock.now()
         relay.take(self._recording.drain(), self._course.measured_from)
@@ -639,23 +661,26 @@ class _Director:
         else:
             self._recording.finish()
         self._show("draining")
-        now = self._clock.now()
+        stopped_at, use = self._stopped_at(self._clock.now()), self._probe.use()
+        return self._driven(self._recording, stopped_at, use, stuck=_places(self._threads))
+
+    def _driven(self, recording: Recording, stopped_at: int, use: Use, stuck: tuple[str, ...] = ()) -> Driven:
+        measured_from = min(self._course.measured_from, self._clock.now())
         halt = self._course.halt[1] if self._course.halt and not self._course.halt[1].is_interrupt else None
-        use = self._probe.use()
         return Driven(
-            recording=self._recording,
-            measured_from=min(self._course.measured_from, now),
-            stopped_at=self._stopped_at(now),
+            recording=recording,
+            measured_from=measured_from,
+            stopped_at=stopped_at,
             interrupted=self._interrupted or bool(self._course.halt and self._course.halt[1].is_interrupt),
             unreachable=self._unreachable,
             halted=ends_of(self._feeds.uses) if isinstance(halt, Dry) else str(halt or ""),
             is_fault=bool(halt and halt.is_fault),
             unstamped=sum(connection.unstamped for user in self._users for connection in user.connections),
-            cpu_seconds=_scaled(use, self._stopped_at(now) - min(self._course.measured_from, now)),
+            cpu_seconds=_scaled(use, stopped_at - measured_from),
             threads=len(self._users),
             was_short=self._was_short,
             in_flight=self._seen_in_flight / self._looks if self._looks else None,
-            stuck=_places(self._threads),
+            stuck=stuck,
             faults=tuple(fault for user in self._users for fault in user.faults),
             use=use,
             rows=self._feeds.uses,

@@ -27,8 +27,8 @@ from loadkit.judge.caveats import caveats, soundness
 from loadkit.judge.identity import identity
 from loadkit.judge.instants import later
 from loadkit.judge.load import Load
-from loadkit.judge.result import Environment, PhasePlan, Result, Row, RunSpan, ScenarioInfo, Server, Timing
-from loadkit.judge.summary import intervals, phases, rows, timings
+from loadkit.judge.result import Environment, Interval, PhasePlan, Result, Row, RunSpan, ScenarioInfo, Server, Timing
+from loadkit.judge.summary import intervals, phases, rows, times, timings
 from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.clock import SystemClock
 from loadkit.plan.endpoint import Endpoint, bare
@@ -44,12 +44,19 @@ from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:
     from loadkit.drive.progress import Watcher
+    from loadkit.jobs.partial import Draft, Partial
 
 PROBE: Final = 2.0
 """Seconds for a handshake with a server that answered nothing."""
 
 
-def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callable[[], int] | None = None) -> Result:
+def run(
+    scenario: Scenario,
+    *,
+    watch: Watcher | None = None,
+    interrupts: Callable[[], int] | None = None,
+    partial: Partial | None = None,
+) -> Result:
     """Run a scenario and return what was found.
 
     >>> result = run(Scenario(endpoints=[Endpoint("GET", "http://127.0.0.1:8000/")], duration="5s"))
@@ -59,6 +66,7 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
         scenario: what to run.
         watch: called a few times a second with a `Snapshot`.
         interrupts: tells how often the user asked to stop; by default SIGINT and SIGTERM are counted while it runs.
+        partial: writes every few seconds what was counted so far, for the case that this process is killed.
 
     Raises `UsageError` before anything is sent for what cannot work: a host that does not resolve, a certificate
     that is not trusted, a server that does not come up, too few file descriptors.
@@ -92,11 +100,27 @@ def run(scenario: Scenario, *, watch: Watcher | None = None, interrupts: Callabl
             def ends() -> int:
                 return max(asked(), watched.is_lost())
 
-            if orders:
-                told = with_shared(orders, shared)
-                driven = drive_processes(scenario, told, clock, watch=watched.watch, interrupts=ends)
-            else:
-                driven = drive(scenario, requests, wire, clock, watch=watched.watch, interrupts=ends, shared=shared)
+            def made(driven: Driven, draft: Draft) -> Result:
+                used = watched.between(driven.measured_from, driven.stopped_at)
+                server = _Target(use=used, loss="", is_this_process=is_this_process)
+                instants = started, later(started, max(0, driven.measured_from - began) / SECOND)
+                return _result(scenario, list(origins), wire, driven, clock, instants, server, driven.faults, draft)
+
+            with partial.during(made) if partial else nullcontext() as keeper:
+                if orders:
+                    told = with_shared(orders, shared)
+                    driven = drive_processes(scenario, told, clock, watch=watched.watch, interrupts=ends, keeper=keeper)
+                else:
+                    driven = drive(
+                        scenario,
+                        requests,
+                        wire,
+                        clock,
+                        watch=watched.watch,
+                        interrupts=ends,
+                        shared=shared,
+                        keeper=keeper,
+                    )
             watched.note()
             watched.is_lost()
             server = _Target(
@@ -248,6 +272,10 @@ def _notes(scenario: Scenario, origins: list[Origin], total: Row, clock: Clock) 
             yield "https", f"{origin} speaks https, and http was sent there; write https://{origin}"
 
 
+def _unfinished(duration: float) -> Iterator[tuple[str, str]]:
+    yield "partial", f"written after {duration:g} s that were measured, and the run went on; the rest is not in it"
+
+
 def _has_proxy(origin: Origin) -> bool:
     from requests.utils import get_environ_proxies, select_proxy
 
@@ -286,13 +314,15 @@ def _result(
     instants: tuple[str, str],
     server: _Target,
     faults: tuple[str, ...],
+    draft: Draft | None = None,
 ) -> Result:
     started, measured_at = instants
-    duration = _duration(driven)
-    total, endpoints = rows(driven.recording, duration=duration, started=driven.measured_from)
-    stretches = scenario.stretches
-    by_phase = phases(driven.recording, stretches, started=driven.measured_from, stopped=driven.stopped_at)
-    timed = timings(driven.recording, duration=duration, started=driven.measured_from)
+    duration, began = _duration(driven), driven.measured_from
+    to_times = draft.to_times if draft else times
+    total, endpoints = rows(driven.recording, duration=duration, started=began, to_times=to_times)
+    by_phase = phases(driven.recording, scenario.stretches, started=began, stopped=driven.stopped_at, to_times=to_times)
+    elapsed = draft.elapsed if draft else duration
+    timed = timings(driven.recording, duration=elapsed, started=began, to_times=to_times)
     found = verdicts(scenario.limits, total, endpoints, by_phase, timed)
     info = describe(scenario)
     machine = _environment(scenario, _clock_source(wire, driven, total.response_time.count, timed), driven)
@@ -325,11 +355,11 @@ def _result(
         server_lost=server.loss,
         lost=driven.lost,
         silent=driven.silent,
-        public=[origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
+        public=[] if draft else [origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
         steps=clock.steps,
-        notes=list(_notes(scenario, origins, total, clock)),
+        notes=list(_unfinished(duration) if draft else _notes(scenario, origins, total, clock)),
     )
-    verdict, series = soundness(doubts), intervals(driven.recording.series, duration=duration)
+    verdict, series = soundness(doubts), _series(driven, duration, draft)
     finding = bound(load, series)
     return Result(
         identity=identity(scenario),
@@ -342,7 +372,7 @@ def _result(
             total,
             found,
             timed,
-            interrupted=driven.interrupted,
+            interrupted=driven.interrupted or draft is not None,
             is_open=scenario.is_open,
             is_fault=driven.is_fault or bool(driven.lost),
             is_server_lost=bool(server.loss),
@@ -360,6 +390,11 @@ def _result(
         bound=finding.sentence,
         server=server.use,
     )
+
+
+def _series(driven: Driven, duration: float, draft: Draft | None) -> list[Interval]:
+    series = driven.recording.series
+    return draft.to_intervals(series, duration) if draft else intervals(series, duration=duration)
 
 
 def _processes(scenario: Scenario, origins: list[Origin]) -> int:

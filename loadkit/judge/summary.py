@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from loadkit.judge.result import FailureExample, Interval, IntervalRow, Phase, Row, Times, Timing
 from loadkit.measure.histogram import Histogram
@@ -10,10 +10,12 @@ from loadkit.measure.recording import Counts
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from loadkit.measure.recording import Recording, Slice
     from loadkit.plan.phases import Stretch
+
+ToTimes: TypeAlias = "Callable[[Histogram], Times]"
 
 TOTAL = "total"
 
@@ -43,7 +45,7 @@ def histogram(stored: Times) -> Histogram:
     return stored.histogram
 
 
-def row(name: str, counts: Counts, *, duration: float, started: int) -> Row:
+def row(name: str, counts: Counts, *, duration: float, started: int, to_times: ToTimes = times) -> Row:
     """One label's figures over `duration` seconds; `started` is when measuring began.
 
     `throughput` is good replies that came before the stop, a second.
@@ -68,44 +70,47 @@ def row(name: str, counts: Counts, *, duration: float, started: int) -> Row:
         connect_seconds=counts.connect_time / SECOND,
         bytes_sent=counts.bytes_sent,
         bytes_received=counts.bytes_received,
-        response_time=times(counts.response_time),
-        service_time=times(counts.service_time),
-        lateness=times(counts.lateness),
-        pickup=times(counts.pickup),
-        failure_time=times(counts.failure_time),
+        response_time=to_times(counts.response_time),
+        service_time=to_times(counts.service_time),
+        lateness=to_times(counts.lateness),
+        pickup=to_times(counts.pickup),
+        failure_time=to_times(counts.failure_time),
     )
 
 
-def rows(recording: Recording, *, duration: float, started: int) -> tuple[Row, list[Row]]:
+def rows(recording: Recording, *, duration: float, started: int, to_times: ToTimes = times) -> tuple[Row, list[Row]]:
     """The total and a row for each label; the total is their sum, asserted."""
-    total = row(TOTAL, recording.total(), duration=duration, started=started)
-    each = [row(label, counts, duration=duration, started=started) for label, counts in recording.labels.items()]
+    total, each = _rows(recording.labels, duration=duration, started=started, to_times=to_times)
     assert total.requests == sum(one.requests for one in each), "every request is in one row"
     assert total.requests == sum(total.statuses.values()) + sum(total.failures.values()), "and counted once"
     return total, each
 
 
-def phases(recording: Recording, stretches: Sequence[Stretch], *, started: int, stopped: int) -> list[Phase]:
+def _rows(by_label: Mapping[str, Counts], *, duration: float, started: int, to_times: ToTimes) -> tuple[Row, list[Row]]:
+    merged, each = Counts(), []
+    for label, counts in by_label.items():
+        # one after the other: `to_times` may pause
+        merged.add(counts)
+        each.append(row(label, counts, duration=duration, started=started, to_times=to_times))
+    return row(TOTAL, merged, duration=duration, started=started, to_times=to_times), each
+
+
+def phases(
+    recording: Recording, stretches: Sequence[Stretch], *, started: int, stopped: int, to_times: ToTimes = times
+) -> list[Phase]:
     """The figures of each phase that was reached; a step, which lasts no time, has none."""
     found = []
     for stretch, by_label in zip(stretches, recording.phases, strict=True):
         length = (min(stretch.end, stopped - started) - stretch.start) / SECOND
         if length <= 0:
             continue
-        merged = Counts()
-        for counts in by_label.values():
-            merged.add(counts)
-        each = [
-            row(label, by_label[label], duration=length, started=started)
-            for label in recording.labels
-            if label in by_label
-        ]
-        total = row(TOTAL, merged, duration=length, started=started)
+        ordered = {label: by_label[label] for label in recording.labels if label in by_label}
+        total, each = _rows(ordered, duration=length, started=started, to_times=to_times)
         found.append(Phase(name=stretch.name, start=stretch.start / SECOND, length=length, total=total, endpoints=each))
     return found
 
 
-def timings(recording: Recording, *, duration: float, started: int) -> list[Timing]:
+def timings(recording: Recording, *, duration: float, started: int, to_times: ToTimes = times) -> list[Timing]:
     """Journeys, then steps, then timers, in the order in which they were first met."""
     order = ("journey", "step", "timer")
     return [
@@ -120,9 +125,9 @@ def timings(recording: Recording, *, duration: float, started: int) -> list[Timi
             drained=counts.drained,
             cut=counts.cut,
             unsent=counts.unsent,
-            response_time=times(counts.response_time),
-            service_time=times(counts.service_time),
-            failure_time=times(counts.failure_time),
+            response_time=to_times(counts.response_time),
+            service_time=to_times(counts.service_time),
+            failure_time=to_times(counts.failure_time),
         )
         for (kind, name), counts in sorted(recording.timings.items(), key=lambda item: order.index(item[0][0]))
     ]
@@ -130,21 +135,22 @@ def timings(recording: Recording, *, duration: float, started: int) -> list[Timi
 
 def intervals(series: list[Slice], *, duration: float) -> list[Interval]:
     """The series, second by second, of a run of which `duration` seconds were measured."""
-    return [_interval(piece, duration) for piece in series]
+    return [interval(piece, duration) for piece in series]
 
 
-def _interval(piece: Slice, duration: float) -> Interval:
+def interval(piece: Slice, duration: float, to_times: ToTimes = times) -> Interval:
+    """One interval of the series."""
     merged = Histogram()
     endpoints = []
     for label, (requests, failures, packed) in piece.rows.items():
         one = Histogram.unpack(packed)
         merged.add(one)
-        endpoints.append(IntervalRow(name=label, requests=requests, failures=failures, response_time=times(one)))
+        endpoints.append(IntervalRow(name=label, requests=requests, failures=failures, response_time=to_times(one)))
     total = IntervalRow(
         name=TOTAL,
         requests=sum(one.requests for one in endpoints),
         failures=sum(one.failures for one in endpoints),
-        response_time=times(merged),
+        response_time=to_times(merged),
     )
     start, length = float(piece.second), float(piece.length)
     measured = within(start, length, duration)

@@ -50,6 +50,13 @@ class Histogram:
         made.record(values)
         return made
 
+    def copy(self) -> Histogram:
+        """Another one with the same counts."""
+        made = Histogram()
+        made._counts = dict(self._settle())
+        made.count, made.sum, made.min, made.max = self.count, self.sum, self.min, self.max
+        return made
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Histogram) and self._state() == other._state()
 

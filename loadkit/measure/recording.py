@@ -106,6 +106,20 @@ class Counts:
         self.reconnects += note.reconnects
         self.connect_time += note.connect_time
 
+    def copy(self) -> Counts:
+        """The same counts, apart from what is added to these from now on."""
+        made = Counts(
+            statuses=self.statuses.copy(),
+            failures=self.failures.copy(),
+            failed_statuses=self.failed_statuses.copy(),
+            reasons=dict(self.reasons),
+        )
+        for name in TIMES:
+            setattr(made, name, getattr(self, name).copy())
+        for name in SUMS:
+            setattr(made, name, getattr(self, name))
+        return made
+
     def add(self, other: Counts) -> None:
         """Merge another one into this."""
         for name in TIMES:
@@ -238,6 +252,8 @@ class Recording:
         self.timings: dict[tuple[str, str], Counts] = {}
         """What is no request, by kind (`journey`, `step`, `timer`) and label."""
         self.series: list[Slice] = []
+        self.complete = 0
+        """So many seconds are in the totals and in the series."""
         self._open: dict[int, dict[tuple[int, str], Counts]] = {}
         self._waiting: dict[tuple[int, int, str, int], list[int]] = {}
         self._bytes = 0
@@ -280,6 +296,7 @@ class Recording:
 
     def close_before(self, second: int) -> None:
         """Seconds before this one are complete: they go into the totals and the series."""
+        self.complete = max(self.complete, second)
         self._fold_waiting()
         for done in sorted(key for key in self._open if key < second):
             self._close(done, self._open.pop(done))
@@ -288,6 +305,16 @@ class Recording:
         """All has been absorbed."""
         if self._open:
             self.close_before(max(self._open) + 1)
+
+    def copy(self) -> Recording:
+        """What the complete seconds hold, apart from what is counted from now on."""
+        made = Recording()
+        made.labels = {label: counts.copy() for label, counts in self.labels.items()}
+        made.phases = [{label: counts.copy() for label, counts in rows.items()} for rows in self.phases]
+        made.timings = {key: counts.copy() for key, counts in self.timings.items()}
+        made.series = [Slice(piece.second, piece.length, dict(piece.rows)) for piece in self.series]
+        made.complete = self.complete
+        return made
 
     def drain(self) -> list[Batch]:
         """Hand on all that was absorbed and not closed yet: it is no longer counted here."""

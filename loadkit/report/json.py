@@ -35,7 +35,18 @@ def write_text(path: Path, text: str) -> None:
         if _is_special(path):
             path.write_text(text, encoding="utf-8")
         else:
-            _replace(target, text)
+            _replace(target, text.encode())
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, without waiting for the disk; it replaces a link, and not what that points to.
+
+    Raises `OutputError` naming the path and the reason.
+    """
+    try:
+        _replace(path, content, is_lasting=False)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
 
@@ -71,13 +82,14 @@ def _is_special(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, content: bytes, *, is_lasting: bool = True) -> None:
     handle, name = _beside(path)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if is_lasting:
+                os.fsync(file.fileno())
         name.replace(path)
     except BaseException:
         name.unlink(missing_ok=True)
@@ -113,8 +125,12 @@ def check_writable(path: Path) -> None:
 
 def dump(results: Sequence[Result]) -> str:
     """A document of results, one shape however many there are."""
-    content = msgspec.json.encode(Stored(version=VERSION, results=list(results)))
-    return msgspec.json.format(content, indent=1).decode() + "\n"
+    return msgspec.json.format(encoded(results), indent=1).decode() + "\n"
+
+
+def encoded(results: Sequence[Result]) -> bytes:
+    """The same document in one line."""
+    return msgspec.json.encode(Stored(version=VERSION, results=list(results)))
 
 
 def load(path: Path) -> list[Result]:

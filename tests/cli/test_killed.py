@@ -1,0 +1,101 @@
+"""A run that is killed leaves what it had counted: a file beside its result that `loadkit report` reads."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+
+from loadkit.jobs.demo import running_demo
+from loadkit.report.json import load
+from tests.cli.conftest import Call
+
+SCENARIO = """
+from loadkit import Endpoint, Scenario
+
+def look(http):
+    http.get("/items/1")
+
+first = Scenario(base_url="{url}", endpoints=[Endpoint("GET", "/")], iterations=40)
+second = first.replace(iterations=None, duration="1h", threads=4, endpoints=[Endpoint("GET", "/items/1"), look])
+alone = second.replace(endpoints=[Endpoint("GET", "/items/1")])
+"""
+
+
+def start(*arguments: str) -> subprocess.Popen[bytes]:
+    """Start the command and go on."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([sys.executable, "-m", "loadkit", *arguments, "-q"], **quiet)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Look until it is so."""
+    until = time.monotonic() + 40
+    while not condition():
+        assert time.monotonic() < until, "it did not come to it"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--processes", "2"]], ids=["one process", "two"])
+def test_a_run_that_is_killed_leaves_what_was_counted(call: Call, tmp_path: Path, options: list[str]):
+    file, output = tmp_path / "shop.py", tmp_path / "out.json"
+    partial = tmp_path / "out.json.partial"
+    with running_demo() as demo:
+        file.write_text(SCENARIO.format(url=demo.url))
+        process = start("run", f"{file}::first", f"{file}::second", "-o", str(output), *options)
+        wait_for(partial.exists)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        counted = requests.get(f"{demo.url}/stats", timeout=5).json()["paths"]
+
+    first, second = load(partial)
+    done = call("report", str(partial))
+
+    assert [one.scenario.name for one in load(output)] == ["first"], "the one that ended has its place"
+    assert (first.outcome, first.requests) == ("passed", 40)
+    assert (second.outcome, second.scenario.duration) == ("interrupted", 3600)
+    assert 0 < second.requests <= counted["/items/{id}"]
+    assert sum(one.total.requests for one in second.intervals) == second.requests
+    assert second.duration == sum(one.measured for one in second.intervals) == second.spans[0].length
+    assert [caveat.code for caveat in second.caveats if caveat.code == "partial"] == ["partial"]
+    assert done.returncode == 2
+    assert f"INTERRUPTED after {second.duration:g} s" in done.stdout
+    assert f"written after {second.duration:g} s that were measured" in " ".join(done.stdout.split())
+
+
+@pytest.mark.slow
+def test_the_result_takes_the_place_of_what_was_kept_and_an_old_one_stays_until_then(tmp_path: Path):
+    file, output = tmp_path / "shop.py", tmp_path / "out.json"
+    partial = tmp_path / "out.json.partial"
+    output.write_text("an old one")
+    with running_demo() as demo:
+        file.write_text(SCENARIO.format(url=demo.url))
+        process = start("run", f"{file}::alone", "-o", str(output))
+        wait_for(partial.exists)
+        kept = load(partial)[0].requests
+        assert output.read_text() == "an old one"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 2
+
+    assert json.loads(output.read_text())["results"][0]["total"]["requests"] > kept
+    assert [path.name for path in sorted(tmp_path.glob("out*"))] == ["out.json"]
+
+
+@pytest.mark.slow
+def test_what_cannot_be_kept_costs_the_run_nothing(tmp_path: Path):
+    file, output = tmp_path / "shop.py", tmp_path / "out.json"
+    (tmp_path / "out.json.partial").mkdir()
+    with running_demo() as demo:
+        file.write_text(SCENARIO.format(url=demo.url))
+        process = start("run", f"{file}::alone", "-z", "8s", "-o", str(output))
+        assert process.wait(40) == 0
+
+    assert load(output)[0].outcome == "passed"
