@@ -411,7 +411,6 @@ def _write(path: Path, text: str) -> int:
 
 def _print(result: Result) -> int:
     """Print a report; the exit code is that of `_say`."""
-    import shutil
 
     from loadkit.report.paper import needs_ascii
     from loadkit.report.text import text_report
@@ -420,7 +419,6 @@ def _print(result: Result) -> int:
         return 0
     text = text_report(
         result,
-        width=min(shutil.get_terminal_size((100, 24)).columns, 140),
         color=sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
         ascii=needs_ascii(sys.stdout.encoding),
     )

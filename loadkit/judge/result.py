@@ -81,9 +81,14 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
     def interval(self, percent: float, confidence: float = CONFIDENCE) -> tuple[float | None, float | None]:
         """Between which times, in seconds, a percentile truly is, as surely as `confidence`; see `judge.quantile`.
 
-        None on the side where there are too few replies to say.
+        None on the side where there are too few replies to say. Raises `UsageError` for a percentile outside of
+        (0, 100] and for a confidence outside of (0, 1).
         """
-        low, high = interval(self.histogram, percent, confidence)
+        __tracebackhide__ = True
+        try:
+            low, high = interval(self.histogram, percent, confidence)
+        except (ValueError, TypeError) as error:
+            raise UsageError(str(error)) from None
         return _seconds(low), _seconds(high)
 
 

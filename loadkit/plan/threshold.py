@@ -25,12 +25,14 @@ _ALIASES = {"avg": "mean", "med": "p50", "rate": "error_rate", "count": "request
 _TIMES = ("min", "mean", "max")
 _COUNTED = ("throughput", "error_rate", "requests", "failures")
 _FORM = re.compile(
-    r"(?:(?P<label>.*\S)\s*:\s+)?"
     r"(?:(?P<time>response_time|service_time)[.\s]\s*)?"
     r"(?P<metric>p\(?[0-9]+(?:\.[0-9]+)?\)?|[a-z_]+)\s*"
-    r"(?P<operator><=|>=|==|<|>)\s*(?P<limit>\S.*?)\s*",
+    r"(?P<operator><=|>=|==|<|>)\s*(?P<limit>\S.*)",
     re.DOTALL,
 )
+LONGEST: Final = 2000
+"""Characters of a threshold; the label of an endpoint may be long."""
+
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _RIGHT = "write it like 'p99 < 250ms', 'throughput > 500/s' or 'GET /search: error_rate < 1%'"
 
@@ -85,7 +87,10 @@ def threshold(text: str) -> Threshold:
     Times need a unit, except in k6's spelling (`p(95)<200`, `avg<200`), which means milliseconds.
     Raises `UsageError` for text that cannot be read.
     """
-    found = _FORM.fullmatch(text.strip()) if isinstance(text, str) else None
+    if isinstance(text, str) and len(text) > LONGEST:
+        raise UsageError(f"cannot read the threshold {text[:60]!r}…, which has {len(text):,} characters; {_RIGHT}")
+    label, form = _parted(text.strip()) if isinstance(text, str) else (None, "")
+    found = _FORM.fullmatch(form)
     if not found:
         raise UsageError(f"cannot read the threshold {text!r}; {_RIGHT}")
     metric = _metric(found["metric"], text)
@@ -93,12 +98,19 @@ def threshold(text: str) -> Threshold:
         raise UsageError(f"cannot read the threshold {text!r}: {found['time']} has no {metric}; {_RIGHT}")
     return Threshold(
         text=text.strip(),
-        label=found["label"],
+        label=label,
         time=found["time"] or "response_time",
         metric=metric,
         comparison=found["operator"],
         limit=_limit(found["metric"], metric, found["limit"], text),
     )
+
+
+def _parted(text: str) -> tuple[str | None, str]:
+    """The label before the last colon that a blank follows, and the rest."""
+    head, colon, form = text.rpartition(":")
+    label = head.rstrip()
+    return (label, form.lstrip()) if colon and label and form[:1].isspace() else (None, text)
 
 
 def _metric(written: str, text: str) -> str:
@@ -115,6 +127,8 @@ def _metric(written: str, text: str) -> str:
 
 
 def _limit(written: str, metric: str, limit: str, text: str) -> float:
+    if metric == "error_rate":
+        _check_share(written, limit, text)
     try:
         if metric == "throughput":
             return per_second(limit)
@@ -127,6 +141,23 @@ def _limit(written: str, metric: str, limit: str, text: str) -> float:
         return seconds(limit)
     except (UsageError, ValueError, OverflowError):  # the last: a count beyond 10**308
         raise UsageError(f"cannot read the threshold {text!r}; {_RIGHT}") from None
+
+
+def _check_share(written: str, limit: str, text: str) -> None:
+    """Of two likely mistakes, the form that is right: `error_rate < 1` held for all but every request."""
+    number = limit.removesuffix("/s").strip()
+    if not re.fullmatch(_NUMBER, number) or (number == limit and float(number) < 1):
+        return
+    if written == "rate":
+        raise UsageError(
+            f"cannot read the threshold {text!r}: rate is the share of requests that failed, like 'rate < 1%'; "
+            "of requests a second write 'throughput > 500/s'"
+        )
+    if number == limit and float(number) <= 100:
+        raise UsageError(
+            f"cannot read the threshold {text!r}: as a share, 1 is every request; "
+            f"of percent write '{written} < {number}%'"
+        )
 
 
 def _share(limit: str) -> float:

@@ -201,6 +201,8 @@ def three_digits(number: float) -> str:
     """A number with three significant digits and no exponent."""
     if not number:
         return "0"
+    if not math.isfinite(number):
+        return str(number)
     digits = max(0, 2 - math.floor(math.log10(abs(number))))
     text = f"{number:,.{digits}f}"
     return text.rstrip("0").rstrip(".") if digits and "." in text else text

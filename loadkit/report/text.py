@@ -14,7 +14,7 @@ from loadkit.report.paper import Ink, Paper, cells
 from loadkit.report.picture import picture
 from loadkit.report.totals import totals
 
-NARROWEST, WIDEST = 60, 120
+NARROWEST, WIDEST = 60, 140
 
 _TIMES = (
     "response time: from the instant a request was due to its last byte; service time: from the sending of its first "
@@ -31,11 +31,11 @@ _CLOCKS = {
 def text_report(result: Result, *, width: int | None = None, color: bool = False, ascii: bool = False) -> str:  # noqa: A002 - what it is called everywhere
     """A result as a person reads it, without a newline at the end.
 
-    `width` is that of the terminal unless given, between 60 and 120 columns. No line is wider; no text of a server,
-    URL or name starts a line, moves the cursor or is taken for a command by a CI. `ascii` is for an encoding that
-    cannot show more.
+    `width` is that of the terminal unless given; less than 60 columns is 60, and more than 140 is 140. No line is
+    wider; no text of a server, URL or name starts a line, moves the cursor or is taken for a command by a CI. `ascii`
+    is for an encoding that cannot show more.
     """
-    paper = Paper(width=max(NARROWEST, width or _terminal()), color=color, ascii=ascii)
+    paper = Paper(width=max(NARROWEST, min(WIDEST, width or _terminal())), color=color, ascii=ascii)
     sections = (
         [*_headline(paper, result), "", *_outcome(paper, result), *_belief(paper, result)],
         totals(paper, result),
@@ -54,7 +54,7 @@ def text_report(result: Result, *, width: int | None = None, color: bool = False
 
 
 def _terminal() -> int:
-    return min(WIDEST, shutil.get_terminal_size((100, 24)).columns)
+    return shutil.get_terminal_size((100, 24)).columns
 
 
 def _headline(paper: Paper, result: Result) -> list[str]:

@@ -116,3 +116,19 @@ def test_an_endpoint_wins_over_a_phase_of_its_name():
     phase = Phase(name="b", start=0, length=1, total=GOOD.total, endpoints=[])
 
     assert by_name(GOOD.endpoints, [phase])["b"] is GOOD["b"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ((0,), "a percentile is above 0 and at most 100, not 0"),
+        ((101,), "a percentile is above 0 and at most 100, not 101"),
+        ((50, 95), "a confidence is between 0 and 1, like 0.95, not 95"),
+        ((50, 0), "a confidence is between 0 and 1, like 0.95, not 0"),
+    ],
+)
+def test_an_interval_of_what_is_none_says_what_is_right(asked: tuple[float, ...], why: str) -> None:
+    for times in (result([Shot()]).response_time, EMPTY.response_time):
+        with pytest.raises(UsageError) as caught:
+            times.interval(*asked)
+        assert str(caught.value) == why

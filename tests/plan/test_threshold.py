@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_a_limit_on_the_other_time(text: str, time: str) -> None:
         "throughput > fast",
         "throughput > 250ms",
         "error_rate < 101%",
-        "error_rate < 2",
+        "error_rate < 1/m",
         "error_rate < nan",
         "error_rate < -1%",
         "error_rate < 1%%",
@@ -216,3 +217,54 @@ def test_no_text_makes_it_fail_in_any_other_way(text: str) -> None:
 @given(st.text(min_size=1, max_size=30).map(str.strip).filter(bool))
 def test_any_label_can_be_limited(label: str) -> None:
     assert threshold(f"{label}: p99 < 1ms").label == label
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("error_rate < 1", "error_rate < 1%"),  # held for any run in which one request went well
+        ("error_rate <= 1", "error_rate < 1%"),
+        ("GET /: error_rate < 1.0", "error_rate < 1.0%"),
+        ("error_rate < 5", "error_rate < 5%"),
+        ("error_rate == 100", "error_rate < 100%"),
+    ],
+)
+def test_a_bare_share_of_one_or_more_is_refused_with_its_percent(text: str, right: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        threshold(text)
+    assert str(caught.value) == (
+        f"cannot read the threshold {text!r}: as a share, 1 is every request; of percent write {right!r}"
+    )
+
+
+@pytest.mark.parametrize("text", ["rate > 500", "rate>500/s", "GET /: rate > 1"])
+def test_who_means_requests_a_second_by_a_rate_is_told_how_to_write_them(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        threshold(text)
+    assert str(caught.value) == (
+        f"cannot read the threshold {text!r}: rate is the share of requests that failed, like 'rate < 1%'; "
+        "of requests a second write 'throughput > 500/s'"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["error_rate < 0.99", "error_rate == 0", "error_rate <= 100%", "rate<0.01", "rate < 1%"]
+)
+def test_a_share_below_one_and_any_percentage_are_taken(text: str) -> None:
+    assert threshold(text).metric == "error_rate"
+
+
+@pytest.mark.parametrize("text", ["x" * 200_000, ": " * 100_000, "p99 <" + " " * 200_000 + "x y", "a: " * 70_000])
+def test_a_text_that_is_too_long_is_refused_at_once(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(UsageError, match=r"^cannot read the threshold '.{60}'…, which has 2\d\d,\d{3} char"):
+        threshold(text)
+    assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("text", ["x" * 2000, ": " * 1000, "p99 <" + " " * 1990 + "x y", "a: " * 600, "1" * 2000])
+def test_the_longest_there_may_be_are_read_in_no_time(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(UsageError):
+        threshold(text)
+    assert time.process_time() - began < 0.5

@@ -540,3 +540,8 @@ def test_a_merge_says_of_how_many_runs_it_is():
     for count, said in ((1, ""), (3, "; merged from 3 runs")):
         line = text_report(replace(made, spans=made.spans * count), width=120).splitlines()[2]
         assert line == f"  16 threads, 30s, closed, over sockets; started 2026-05-04 10:15:03 UTC{said}"
+
+
+@pytest.mark.parametrize(("asked", "columns"), [(1, 60), (60, 60), (140, 140), (141, 140), (10_000, 140)])
+def test_a_report_is_between_60_and_140_columns_wide(asked: int, columns: int):
+    assert cells(text_report(SHOP, width=asked).splitlines()[0]) == columns
