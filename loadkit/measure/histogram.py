@@ -22,6 +22,12 @@ LOWEST = 1_000
 HIGHEST = 3_600 * 1_000_000_000
 DIGITS = 3
 
+LARGEST = 1 << 20
+"""Bytes of an encoded histogram before it is compressed: each of our 23,552 buckets takes nine at most."""
+MOST_DIGITS = 4
+"""Five take 50 MB each."""
+_HEAD = 8
+
 UNIT_SHIFT = 9
 _SUB_BUCKETS = 2048
 _HALF = 1024
@@ -170,6 +176,7 @@ class Histogram:
         from hdrh.histogram import HdrHistogram
 
         try:
+            _check_size(text)
             read = HdrHistogram.decode(text)
         except Exception as error:  # the library raises six kinds, from struct to zlib
             raise ValueError(f"not an encoded histogram: {text[:40]!r}") from error
@@ -208,6 +215,25 @@ class Histogram:
         made.count, made.sum, made.min, made.max = flat[:4]
         made._counts = dict(zip(flat[4::2], flat[5::2], strict=True))
         return made
+
+
+def _check_size(text: str) -> None:
+    """Raise `ValueError` for text that would take more memory than any histogram needs, whatever its length.
+
+    The library inflates it to any size, and then makes room for as many buckets as its head asks for.
+    """
+    import base64
+    import struct
+    import zlib
+
+    inflater = zlib.decompressobj()
+    inflated = inflater.decompress(base64.b64decode(text)[_HEAD:], LARGEST)
+    if inflater.unconsumed_tail:
+        raise ValueError(f"more than {LARGEST:,} bytes")
+    # cookie, length, offset, digits
+    (digits,) = struct.unpack_from(">12xi", inflated)
+    if digits > MOST_DIGITS:
+        raise ValueError(f"{digits} digits")
 
 
 def _untie(theirs: Any) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Final, Literal
 
 from loadkit.report.escape import visible
 
 Ink = Literal["", "bold", "dim", "red", "green", "yellow", "blue"]
+
+LONGEST: Final = 2000
+"""Characters of a foreign text that a report shows."""
 
 _SGR: Final[dict[str, str]] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34"}
 
@@ -23,8 +25,11 @@ class Paper:
     ascii: bool = False
 
     def foreign(self, text: str) -> str:
-        """A name, URL or message on one line, harmless and in the characters this paper has."""
-        shown = visible(text)
+        """A name, URL or message on one line, harmless and in the characters this paper has.
+
+        Of a text of many pages the middle is left out.
+        """
+        shown = visible(_short(text))
         return shown.encode("ascii", "backslashreplace").decode() if self.ascii else shown
 
     def paint(self, text: str, ink: Ink) -> str:
@@ -80,19 +85,30 @@ def right(text: str, room: int) -> str:
     return " " * (room - cells(text)) + text
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 :]}"
+
+
 def _pieces(text: str, room: int) -> Iterable[str]:
+    """The words of a text, those that are too long in parts that fit."""
     for word in text.split(" "):
-        rest = word
-        while cells(rest) > room:
-            head = _head(rest, room)
-            yield head
-            rest = rest[len(head) :]
-        yield rest
+        start, taken = 0, 0
+        for place, char in enumerate(word):
+            width = cells(char)
+            if taken + width > room and place > start:
+                yield word[start:place]
+                start, taken = place, 0
+            taken += width
+        yield word[start:]
 
 
 def _head(text: str, room: int) -> str:
-    widths = accumulate(map(cells, text))
-    return text[: sum(width <= room for width in widths)]
+    taken = 0
+    for place, char in enumerate(text):
+        taken += cells(char)
+        if taken > room:
+            return text[:place]
+    return text
 
 
 def _tail(text: str, room: int) -> str:

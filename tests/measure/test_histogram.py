@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import random
+import struct
+import time
 import tracemalloc
+import zlib
 from fractions import Fraction
 from itertools import pairwise
 
@@ -289,6 +293,36 @@ def test_the_means_that_hdrhistogram_publishes() -> None:
 def test_what_is_no_histogram_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="not an encoded histogram: "):
         Histogram.decode(text)
+
+
+def bomb(size: int) -> str:
+    """The text of a histogram that inflates to so many bytes of empty buckets."""
+    whole = base64.b64decode(Histogram.of([5000]).encode())
+    payload = zlib.decompress(whole[8:])
+    inflated = payload[:4] + struct.pack(">i", size) + payload[8:40] + b"\x02" * size
+    packed = zlib.compress(inflated, 9)
+    return base64.b64encode(whole[:4] + struct.pack(">i", len(packed)) + packed).decode()
+
+
+def test_a_text_that_inflates_to_more_than_any_histogram_is_refused_before_it_does() -> None:
+    text = bomb(100_000_000)
+    assert len(text) < 150_000
+    began = time.process_time()
+    with pytest.raises(ValueError, match="not an encoded histogram: "):
+        Histogram.decode(text)
+    assert time.process_time() - began < 0.5, "inflating it takes longer, and 100 MB"
+
+
+def test_a_histogram_of_more_digits_than_anybody_needs_is_refused() -> None:
+    with pytest.raises(ValueError, match="not an encoded histogram: "):
+        Histogram.decode(theirs([5000], 1, HOUR, 5).encode().decode())
+
+
+def test_a_histogram_with_every_bucket_full_is_read() -> None:
+    full = HdrHistogram(1000, HOUR, 3)
+    for index in range(2, full.counts_len):
+        full.record_value(full.get_value_from_index(index), 2**40 + index)
+    assert Histogram.decode(full.encode().decode()).count == full.total_count
 
 
 def test_memory_does_not_grow_with_different_values() -> None:
