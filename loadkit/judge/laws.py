@@ -2,36 +2,144 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING
+import math
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
 
-from loadkit.judge.summary import histogram
+import msgspec
+
+from loadkit.judge.caveats import soundness
+from loadkit.judge.instants import covered, instant, whole
+from loadkit.judge.summary import times as figures_of
 from loadkit.plan.errors import UsageError
+from loadkit.plan.threshold import threshold
+from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from loadkit.judge.result import Result, Row, Times, Timing
+    from loadkit.judge.result import Interval, Result, Row, Times, Timing, Verdict
+
+LARGEST: Final = 10**15
+"""More than anything that is counted, measured in seconds, or a rate; sums of nanoseconds are more."""
+LONGEST: Final = 10**9
+"""Seconds that a run may last: 30 years."""
+
+_FREE: Final = frozenset({"seed", "options", "sum_ns"})
+_CLOSE: Final = 1e-6
+_BUCKET: Final = 2e-3
+"""By how much a percentile may lie beside its histogram's, which has three digits."""
+_COUNTS: Final = ("requests", "drained", "cut", "unsent")
 
 
 def broken(result: Result) -> Iterator[str]:
     """What does not add up, a sentence each; nothing for what loadkit wrote."""
-    try:
-        datetime.fromisoformat(result.started_at)
-    except ValueError:
-        yield f"started_at {result.started_at!r} is no time"
+    unsound = [*_numbers(result, "the result"), *_instants(result)]
+    yield from unsound
+    if unsound:
+        # nothing can be made of such numbers
+        return
+    yield from _outcome(result)
+    for row in (result.total, *result.endpoints):
+        yield from _row(row, result.duration)
+    for one in result.timings:
+        yield from _timing(one, result.duration)
+    yield from _sums("the total", result.total, result.endpoints)
+    yield from _phases(result)
+    yield from _intervals(result)
+
+
+# -- numbers and instants
+
+
+def _numbers(value: Any, name: str) -> Iterator[str]:
+    """Numbers that are none, are less than nothing, or more than can be."""
+    if isinstance(value, bool):
+        return
+    if isinstance(value, int | float):
+        if not 0 <= value <= LARGEST:  # NaN is neither
+            yield f"{name} is {value:g}" if isinstance(value, float) else f"{name} is {str(value)[:40]}"
+    elif isinstance(value, list):
+        for one in value:
+            yield from _numbers(one, name)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from _numbers(key, name)
+            yield from _numbers(one, name)
+    elif isinstance(value, msgspec.Struct):
+        of = f" of {value.name[:60]!r}" if hasattr(value, "name") else ""
+        for field in value.__struct_fields__:
+            if field not in _FREE:
+                yield from _numbers(getattr(value, field), f"{field}{of}")
+
+
+def _instants(result: Result) -> Iterator[str]:
+    spans = [*result.spans, *(span for phase in result.phases for span in phase.spans)]
+    for what, text in [("started_at", result.started_at), *(("a span's start", span.start) for span in spans)]:
+        try:
+            instant(text)
+        except (ValueError, OverflowError):
+            yield f"{what} {text[:40]!r} is no time"
+            return
+    lengths = [result.duration, *(span.length for span in spans), *(part.start + part.length for part in result.phases)]
+    lengths += [one.start + one.length for one in result.intervals]
+    if max(lengths) > LONGEST:
+        yield f"{max(lengths):g} s are longer than any run"
+    elif not result.spans:
+        yield "it was measured at no time"
+    elif not _is_close(_covered(result), result.duration):
+        yield f"its duration is {result.duration:g} s, and its spans cover {_covered(result):g} s"
+
+
+def _covered(result: Result) -> float:
+    starts = [instant(span.start) for span in result.spans]
+    spans = zip(starts, (whole(span.length) for span in result.spans), strict=True)
+    return covered((start, start + length) for start, length in spans) / SECOND
+
+
+def _is_close(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=_CLOSE, abs_tol=_CLOSE)
+
+
+# -- what it comes to
+
+
+def _outcome(result: Result) -> Iterator[str]:
     if result.verdict == "invalid" and result.outcome in ("passed", "failed"):
         yield f"its figures are invalid, and yet it {result.outcome}"
-    for row in (result.total, *result.endpoints):
-        yield from _row(row)
-    for one in result.timings:
-        yield from _timing(one)
-    rows = sum(row.requests for row in result.endpoints)
-    if rows != result.total.requests:
-        yield f"the total has {result.total.requests:,} requests and its endpoints have {rows:,}"
+    if (found := soundness(result.caveats)) != result.verdict:
+        yield f"its figures are {result.verdict}, and by its caveats they are {found}"
+    for verdict in result.thresholds:
+        yield from _verdict(verdict)
+    missed = [verdict.threshold for verdict in result.thresholds if not verdict.passed]
+    if result.outcome == "passed" and missed:
+        yield f"it passed, and yet {missed[0][:60]!r} was missed"
+    if result.outcome == "passed" and not _has_worked(result):
+        yield "it passed, and yet nothing in it went well"
 
 
-def _row(row: Row) -> Iterator[str]:
+def _verdict(verdict: Verdict) -> Iterator[str]:
+    try:
+        passes = threshold(verdict.threshold).passes(verdict.value)
+    except UsageError:
+        # another loadkit may have had other thresholds
+        return
+    if passes != verdict.passed:
+        said = "passed" if verdict.passed else "missed"
+        yield f"the threshold {verdict.threshold[:60]!r} is said to be {said} at {verdict.shown[:40]}"
+
+
+def _has_worked(result: Result) -> bool:
+    # a fetch of which all was there already has nothing to do
+    timed = any(one.response_time.count for one in result.timings)
+    return bool(result.total.statuses or timed or not (result.total.requests or result.total.cut))
+
+
+# -- rows
+
+
+def _row(row: Row, duration: float) -> Iterator[str]:
     good, failed = sum(row.statuses.values()), sum(row.failures.values())
     if row.requests != good + failed:
         yield f"{row.name!r} has {row.requests:,} requests, but {good:,} statuses and {failed:,} failures"
@@ -40,9 +148,10 @@ def _row(row: Row) -> Iterator[str]:
             yield f"the {what} of {row.name!r} counts {times.count:,} and not {count:,}"
     for times in (row.response_time, row.service_time, row.lateness, row.pickup, row.failure_time):
         yield from _times(row.name, times)
+    yield from _rates(row, row.requests, good, failed, duration)
 
 
-def _timing(one: Timing) -> Iterator[str]:
+def _timing(one: Timing, duration: float) -> Iterator[str]:
     good, failed = one.response_time.count, sum(one.failures.values())
     if one.count != good + failed:
         yield f"{one.kind} {one.name!r} counts {one.count:,}, but {good:,} that came through and {failed:,} failures"
@@ -50,10 +159,99 @@ def _timing(one: Timing) -> Iterator[str]:
         yield f"the failure_time of {one.name!r} counts {one.failure_time.count:,} and not {failed:,}"
     for times in (one.response_time, one.service_time, one.failure_time):
         yield from _times(one.name, times)
+    yield from _rates(one, one.count, good, failed, duration)
+
+
+def _rates(row: Row | Timing, count: int, good: int, failed: int, duration: float) -> Iterator[str]:
+    share, rate = failed / count if count else 0.0, (good - row.drained) / duration if duration else 0.0
+    if row.drained > good:
+        yield f"{row.name!r} has {good:,} good replies, and {row.drained:,} of them after the stop"
+    elif not _is_close(row.error_rate, share):
+        yield f"the error_rate of {row.name!r} is {row.error_rate:g}, and {failed:,} of {count:,} failed"
+    elif not _is_close(row.throughput, rate):
+        yield f"the throughput of {row.name!r} is {row.throughput:g}/s, and from what it counts follow {rate:g}/s"
 
 
 def _times(name: str, times: Times) -> Iterator[str]:
     try:
-        histogram(times)
+        found = figures_of(times.histogram)
     except UsageError as error:
         yield f"in {name!r} {error}"
+        return
+    edges = (times.min, *(getattr(times, field) for field in _PERCENTILES), times.max)
+    if not times.count:
+        if any(edge is not None for edge in (*edges, times.mean)):
+            yield f"in {name!r} a time has figures, and counts nothing"
+        return
+    if any(edge is None for edge in (*edges, times.mean)):
+        yield f"in {name!r} a time counts {times.count:,}, and lacks a figure"
+        return
+    for field in (*_PERCENTILES, "mean"):
+        mine, theirs = getattr(times, field), getattr(found, field)
+        if not math.isclose(mine, theirs, rel_tol=_BUCKET, abs_tol=_CLOSE):
+            yield f"in {name!r} the {field} of a time is {mine:g} s, and that of its histogram {theirs:g} s"
+    if any(before > after * (1 + _BUCKET) + _CLOSE for before, after in pairwise(edges)):
+        yield f"in {name!r} the percentiles of a time do not lie between its ends, in their order"
+
+
+_PERCENTILES: Final = ("p50", "p75", "p90", "p95", "p99", "p99_9")
+
+
+def _sums(what: str, total: Row, rows: Sequence[Row]) -> Iterator[str]:
+    for name in _COUNTS:
+        count, sum_of_rows = getattr(total, name), sum(getattr(row, name) for row in rows)
+        if count != sum_of_rows:
+            yield f"{what} has {count:,} {name} and its endpoints have {sum_of_rows:,}"
+    for name in ("statuses", "failures", "failed_statuses"):
+        if getattr(total, name) != _added(getattr(row, name) for row in rows):
+            yield f"{what} has other {name} than its endpoints"
+
+
+def _added(counts: Iterable[dict[Any, int]]) -> dict[Any, int]:
+    whole: Counter[Any] = Counter()
+    for count in counts:
+        whole.update(count)
+    return dict(whole)
+
+
+# -- parts
+
+
+def _phases(result: Result) -> Iterator[str]:
+    for phase in result.phases:
+        for row in (phase.total, *phase.endpoints):
+            yield from (f"in phase {phase.name!r} {sentence}" for sentence in _row(row, phase.length))
+        yield from _sums(f"the phase {phase.name!r}", phase.total, phase.endpoints) if phase.endpoints else ()
+    requests = sum(phase.total.requests for phase in result.phases)
+    if requests > result.total.requests:
+        yield f"the total has {result.total.requests:,} requests and its phases have {requests:,}"
+
+
+def _intervals(result: Result) -> Iterator[str]:
+    for one in result.intervals:
+        yield from _interval(one)
+    if any(before.start + before.length > after.start for before, after in pairwise(result.intervals)):
+        yield "its intervals are not one behind the other"
+    requests = sum(one.total.requests for one in result.intervals)
+    if requests > result.total.requests:
+        yield f"the total has {result.total.requests:,} requests and its intervals have {requests:,}"
+    failures = sum(one.total.failures for one in result.intervals)
+    if failures > sum(result.total.failures.values()):
+        yield f"its intervals have {failures:,} failures, more than the total"
+
+
+def _interval(one: Interval) -> Iterator[str]:
+    when = f"the interval at {one.start:g} s"
+    if not one.length > 0 or one.measured > one.length + _CLOSE:
+        yield f"{when} is {one.length:g} s long, and {one.measured:g} s of it were measured"
+    for row in (one.total, *one.endpoints):
+        # its histogram is looked at when it is needed: there are thousands
+        if row.failures > row.requests or row.response_time.count != row.requests - row.failures:
+            yield (
+                f"{when} has {row.requests:,} requests of {row.name!r}, of which {row.failures:,} failed and "
+                f"{row.response_time.count:,} have a response time"
+            )
+    for name in ("requests", "failures"):
+        count, sum_of_rows = getattr(one.total, name), sum(getattr(row, name) for row in one.endpoints)
+        if one.endpoints and count != sum_of_rows:
+            yield f"{when} has {count:,} {name} and its endpoints have {sum_of_rows:,}"

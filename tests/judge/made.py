@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from loadkit.judge.caveats import of_figures
+from loadkit.judge.caveats import of_figures, soundness
 from loadkit.judge.result import Environment, Identity, Result, RunSpan, ScenarioInfo
 from loadkit.judge.summary import intervals, rows
 from loadkit.judge.verdict import outcome, verdicts
@@ -89,6 +89,8 @@ def result(
     total, endpoints = rows(recording, duration=duration, started=0)
     found = verdicts([threshold(text) for text in thresholds], total, endpoints)
     started_at = changes.get("started_at") or (BEGAN + timedelta(seconds=later)).isoformat(timespec="milliseconds")
+    limits = [threshold(text) for text in thresholds]
+    doubts = changes.get("caveats", of_figures(total, endpoints, limits=limits))
     values = {
         "identity": Identity(name="shop.py::browse", plan="0123456789abcdef"),
         "scenario": ScenarioInfo(**(_fields(SCENARIO) | (scenario or {}))),
@@ -100,7 +102,8 @@ def result(
         "total": total,
         "endpoints": endpoints,
         "thresholds": found,
-        "caveats": of_figures(total, endpoints, limits=[threshold(text) for text in thresholds]),
+        "caveats": doubts,
+        "verdict": soundness(doubts),
         "intervals": intervals(recording.series, duration=duration),
     }
     return Result(**(values | changes))

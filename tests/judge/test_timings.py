@@ -224,7 +224,7 @@ def test_figures_that_do_not_add_up_are_found(changes: dict[str, Any], sentence:
     (buy,) = of(timed({("journey", "buy"): [10, 30, WRONG]}))
 
     assert list(broken(with_timings([buy]))) == []
-    assert list(broken(with_timings([replace(buy, **changes)]))) == [sentence]
+    assert sentence in list(broken(with_timings([replace(buy, **changes)])))
 
 
 def test_a_result_is_asked_for_them_by_name():

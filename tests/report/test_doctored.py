@@ -1,0 +1,112 @@
+"""A stored result in which one value is another: refused in a line, or reported whole; never a traceback."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from loadkit.judge.merge import merge
+from loadkit.judge.result import Phase, PhasePlan, Server
+from loadkit.plan.errors import UsageError
+from loadkit.report.html import html_report
+from loadkit.report.json import dump, load
+from loadkit.report.text import text_report
+from tests.judge.made import REFUSED, Shot, result
+
+PLANS = [PhasePlan(name=name, duration=1.0, start=0.0, end=50.0) for name in ("up", "on")]
+SOUND = result(
+    [Shot(), Shot(1, label="b", status=404), Shot(1, failure=REFUSED)],
+    thresholds=("p99 < 1s", "a: failures < 9"),
+    scenario={"phases": PLANS, "rate": 50.0, "max_threads": 9, "arrivals": "constant"},
+    server=Server(cpu_seconds=0.5, peak_memory=7),
+)
+SOUND = msgspec.structs.replace(
+    SOUND, phases=[Phase(name="up", start=0.0, length=2.0, total=SOUND.total, endpoints=SOUND.endpoints)]
+)
+CONTENT = json.loads(dump([SOUND]))
+
+ODD: tuple[Any, ...] = (-1, 0, 1e-300, 1e15, 1e300, 2**63, 10**40, None, "", "x", "1e9", [], {}, True)
+LONG = "9" * 5000
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where in a document there is a value."""
+    yield path
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in pairs:
+        yield from places(one, (*path, key))
+
+
+def doctored(path: tuple[Any, ...], value: Any) -> str:
+    content = copy.deepcopy(CONTENT)
+    place = content
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return json.dumps(content)
+
+
+def mistreated(file: Path, text: str) -> str:
+    """What reading, reporting and merging it comes to: what was said, or nothing."""
+    file.write_text(text)
+    try:
+        [read] = load(file)
+        text_report(read, width=80)
+        html_report([read])
+        merge([read, SOUND])
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+def attacked(tmp_path: Path, every: int) -> None:
+    attempts = [(path, odd) for path in places(CONTENT) if path for odd in (*ODD, LONG)]
+    for path, odd in attempts[::every]:
+        said = mistreated(tmp_path / "r.json", doctored(path, odd))
+        assert "\n" not in said, (path, odd)
+        assert len(said) < 1000, (path, odd)
+
+
+def test_what_is_not_doctored_is_reported(tmp_path: Path):
+    assert mistreated(tmp_path / "r.json", json.dumps(CONTENT)) == ""
+
+
+def test_some_values_that_are_others(tmp_path: Path):
+    attacked(tmp_path, every=23)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_all_values_that_are_others(tmp_path: Path):
+    attacked(tmp_path, every=1)
+
+
+def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path):
+    text = json.dumps(CONTENT)
+    for end in range(0, len(text), len(text) // 40):
+        assert "is not a loadkit result of version" in mistreated(tmp_path / "r.json", text[:end])
+
+
+@pytest.mark.slow
+def test_a_file_of_many_intervals_is_reported_in_time(tmp_path: Path):
+    """As many as a hostile file of a few megabytes has; a run has 600 at most."""
+    content = copy.deepcopy(CONTENT)
+    [one] = content["results"]
+    first = one["intervals"][0] | {"endpoints": []}
+    none = first | {"total": first["total"] | {"requests": 0, "response_time": one["total"]["pickup"]}}
+    empty = json.loads(dump([result([])]))["results"][0]["total"]["response_time"]
+    none["total"]["response_time"] = empty
+    one["intervals"] = [none | {"start": float(k)} for k in range(10_000)]
+    began = time.process_time()
+
+    said = mistreated(tmp_path / "r.json", json.dumps(content))
+
+    assert said == ""
+    assert time.process_time() - began < 45, "it was quadratic: two minutes, and half an hour for 40,000"
