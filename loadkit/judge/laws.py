@@ -142,10 +142,10 @@ def _has_worked(result: Result) -> bool:
 def _row(row: Row, duration: float) -> Iterator[str]:
     good, failed = sum(row.statuses.values()), sum(row.failures.values())
     if row.requests != good + failed:
-        yield f"{row.name!r} has {row.requests:,} requests, but {good:,} statuses and {failed:,} failures"
+        yield f"{row.name[:60]!r} has {row.requests:,} requests, but {good:,} statuses and {failed:,} failures"
     for what, times, count in (("response_time", row.response_time, good), ("failure_time", row.failure_time, failed)):
         if times.count != count:
-            yield f"the {what} of {row.name!r} counts {times.count:,} and not {count:,}"
+            yield f"the {what} of {row.name[:60]!r} counts {times.count:,} and not {count:,}"
     for times in (row.response_time, row.service_time, row.lateness, row.pickup, row.failure_time):
         yield from _times(row.name, times)
     yield from _rates(row, row.requests, good, failed, duration)
@@ -154,9 +154,9 @@ def _row(row: Row, duration: float) -> Iterator[str]:
 def _timing(one: Timing, duration: float) -> Iterator[str]:
     good, failed = one.response_time.count, sum(one.failures.values())
     if one.count != good + failed:
-        yield f"{one.kind} {one.name!r} counts {one.count:,}, but {good:,} that came through and {failed:,} failures"
+        yield f"{one.kind} {one.name[:60]!r} counts {one.count:,}, but {good:,} that came through and {failed:,} failures"
     if one.failure_time.count != failed:
-        yield f"the failure_time of {one.name!r} counts {one.failure_time.count:,} and not {failed:,}"
+        yield f"the failure_time of {one.name[:60]!r} counts {one.failure_time.count:,} and not {failed:,}"
     for times in (one.response_time, one.service_time, one.failure_time):
         yield from _times(one.name, times)
     yield from _rates(one, one.count, good, failed, duration)
@@ -165,33 +165,33 @@ def _timing(one: Timing, duration: float) -> Iterator[str]:
 def _rates(row: Row | Timing, count: int, good: int, failed: int, duration: float) -> Iterator[str]:
     share, rate = failed / count if count else 0.0, (good - row.drained) / duration if duration else 0.0
     if row.drained > good:
-        yield f"{row.name!r} has {good:,} good replies, and {row.drained:,} of them after the stop"
+        yield f"{row.name[:60]!r} has {good:,} good replies, and {row.drained:,} of them after the stop"
     elif not _is_close(row.error_rate, share):
-        yield f"the error_rate of {row.name!r} is {row.error_rate:g}, and {failed:,} of {count:,} failed"
+        yield f"the error_rate of {row.name[:60]!r} is {row.error_rate:g}, and {failed:,} of {count:,} failed"
     elif not _is_close(row.throughput, rate):
-        yield f"the throughput of {row.name!r} is {row.throughput:g}/s, and from what it counts follow {rate:g}/s"
+        yield f"the throughput of {row.name[:60]!r} is {row.throughput:g}/s, and from what it counts follow {rate:g}/s"
 
 
 def _times(name: str, times: Times) -> Iterator[str]:
     try:
         found = figures_of(times.histogram)
     except UsageError as error:
-        yield f"in {name!r} {error}"
+        yield f"in {name[:60]!r} {error}"
         return
     edges = (times.min, *(getattr(times, field) for field in _PERCENTILES), times.max)
     if not times.count:
         if any(edge is not None for edge in (*edges, times.mean)):
-            yield f"in {name!r} a time has figures, and counts nothing"
+            yield f"in {name[:60]!r} a time has figures, and counts nothing"
         return
     if any(edge is None for edge in (*edges, times.mean)):
-        yield f"in {name!r} a time counts {times.count:,}, and lacks a figure"
+        yield f"in {name[:60]!r} a time counts {times.count:,}, and lacks a figure"
         return
     for field in (*_PERCENTILES, "mean"):
         mine, theirs = getattr(times, field), getattr(found, field)
         if not math.isclose(mine, theirs, rel_tol=_BUCKET, abs_tol=_CLOSE):
-            yield f"in {name!r} the {field} of a time is {mine:g} s, and that of its histogram {theirs:g} s"
+            yield f"in {name[:60]!r} the {field} of a time is {mine:g} s, and that of its histogram {theirs:g} s"
     if any(before > after * (1 + _BUCKET) + _CLOSE for before, after in pairwise(edges)):
-        yield f"in {name!r} the percentiles of a time do not lie between its ends, in their order"
+        yield f"in {name[:60]!r} the percentiles of a time do not lie between its ends, in their order"
 
 
 _PERCENTILES: Final = ("p50", "p75", "p90", "p95", "p99", "p99_9")
@@ -220,8 +220,8 @@ def _added(counts: Iterable[dict[Any, int]]) -> dict[Any, int]:
 def _phases(result: Result) -> Iterator[str]:
     for phase in result.phases:
         for row in (phase.total, *phase.endpoints):
-            yield from (f"in phase {phase.name!r} {sentence}" for sentence in _row(row, phase.length))
-        yield from _sums(f"the phase {phase.name!r}", phase.total, phase.endpoints) if phase.endpoints else ()
+            yield from (f"in phase {phase.name[:60]!r} {sentence}" for sentence in _row(row, phase.length))
+        yield from _sums(f"the phase {phase.name[:60]!r}", phase.total, phase.endpoints) if phase.endpoints else ()
     requests = sum(phase.total.requests for phase in result.phases)
     if requests > result.total.requests:
         yield f"the total has {result.total.requests:,} requests and its phases have {requests:,}"
@@ -248,7 +248,7 @@ def _interval(one: Interval) -> Iterator[str]:
         # its histogram is looked at when it is needed: there are thousands
         if row.failures > row.requests or row.response_time.count != row.requests - row.failures:
             yield (
-                f"{when} has {row.requests:,} requests of {row.name!r}, of which {row.failures:,} failed and "
+                f"{when} has {row.requests:,} requests of {row.name[:60]!r}, of which {row.failures:,} failed and "
                 f"{row.response_time.count:,} have a response time"
             )
     for name in ("requests", "failures"):

@@ -61,6 +61,7 @@ _SUMS = (
     "bytes_received",
 )
 _KINDS = ("journey", "step", "timer")
+_NAME: Final = 120
 _SETTINGS: Final = frozenset({"rate_limit", "per_host", "auto"})
 """Options of a fetch that were asked for; the others were counted."""
 
@@ -117,9 +118,15 @@ def merge(results: Sequence[Result]) -> Result:
 def _check_same(parts: Sequence[Result]) -> None:
     names = sorted({part.identity.name for part in parts})
     if len(names) > 1:
-        raise UsageError(f"these are results of different scenarios and cannot be one: {' and '.join(names)}")
+        raise UsageError(
+            f"these are results of different scenarios and cannot be one: {' and '.join(map(_cut, names))}"
+        )
     if len({part.identity.plan for part in parts}) > 1:
-        raise UsageError(f"these are results of different loads of {names[0]} and cannot be one")
+        raise UsageError(f"these are results of different loads of {_cut(names[0])} and cannot be one")
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _NAME else f"{name[:_NAME]}…"
 
 
 def _outcome(parts: Sequence[Result], total: Row, found: Sequence[Verdict], timings: Sequence[Timing]) -> Outcome:

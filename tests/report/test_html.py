@@ -15,6 +15,8 @@ import pytest
 from loadkit.judge.result import Caveat, Phase, PhasePlan, Result, Server, Timing, Verdict
 from loadkit.report.html import _template, html_report
 from loadkit.report.json import dump, load
+from tests.judge.made import REFUSED, Shot
+from tests.judge.made import result as made
 from tests.report.builder import example, interval, replace, result, row, skewed, times
 
 HOME = row("GET /", skewed(180, 74_000))
@@ -194,9 +196,10 @@ def test_the_verdict_stands_before_the_figures_and_the_reasons_before_the_charts
 
 
 def test_a_stored_result_makes_the_same_page_again(tmp_path: Path):
-    (tmp_path / "today.json").write_text(dump([SHOP]))
+    ran = made([Shot(), Shot(1, label="b"), Shot(2, failure=REFUSED)], thresholds=("p99 < 1s", "a: failures < 9"))
+    (tmp_path / "today.json").write_text(dump([ran]))
 
-    assert html_report(load(tmp_path / "today.json")) == html_report([SHOP])
+    assert html_report(load(tmp_path / "today.json")) == html_report([ran])
 
 
 def test_several_results_have_a_table_that_leads_to_each():
