@@ -154,7 +154,8 @@ def _row(row: Row, duration: float) -> Iterator[str]:
 def _timing(one: Timing, duration: float) -> Iterator[str]:
     good, failed = one.response_time.count, sum(one.failures.values())
     if one.count != good + failed:
-        yield f"{one.kind} {one.name[:60]!r} counts {one.count:,}, but {good:,} that came through and {failed:,} failures"
+        name = f"{one.kind} {one.name[:60]!r}"
+        yield f"{name} counts {one.count:,}, but {good:,} that came through and {failed:,} failures"
     if one.failure_time.count != failed:
         yield f"the failure_time of {one.name[:60]!r} counts {one.failure_time.count:,} and not {failed:,}"
     for times in (one.response_time, one.service_time, one.failure_time):

@@ -9,17 +9,21 @@ import secrets
 import stat
 from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from loadkit.judge.laws import broken
 from loadkit.judge.result import VERSION, Result, Stored
 from loadkit.plan.errors import OutputError, UsageError
+from loadkit.report.paper import LONGEST, Paper
 from loadkit.report.version_1 import upgraded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_PAPER: Final = Paper(width=LONGEST)
+_REASON: Final = 300
 
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
 
@@ -167,7 +171,9 @@ def _decoded(content: bytes, path: Path) -> list[Result]:
         if version == 1:
             return upgraded(msgspec.json.decode(content))
     except (msgspec.DecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is not a loadkit result of version {version}: {error}") from None
+        # which may quote a value of any length
+        why = _PAPER.cut(str(error), _REASON)
+        raise UsageError(f"{path} is not a loadkit result of version {version}: {why}") from None
     raise UsageError(_another_version(path, version))
 
 
