@@ -7,6 +7,8 @@ import contextlib
 import http.client
 import json
 import os
+import resource
+import select
 import signal
 import socket
 import ssl
@@ -335,6 +337,73 @@ def test_all_is_served_once_a_slow_reader_reads(fresh: Demo) -> None:
 
     assert got > 10_000_000
     assert _json(fresh, "/stats")[1]["paths"]["/bytes/{n}"] == 10
+
+
+@pytest.mark.parametrize("target", ["/bytes/10000000", "/chunked/10000000"])
+def test_readers_that_do_not_read_take_little_memory(fresh: Demo, target: str) -> None:
+    with contextlib.ExitStack() as stack:
+        readers = [stack.enter_context(_connected(fresh)) for _ in range(30)]
+        for reader in readers:
+            reader.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        kind = target.rpartition("/")[0] + "/{n}"
+        assert _comes_true(lambda: _json(fresh, "/stats")[1]["paths"].get(kind) == 30)
+        peak = Path(f"/proc/{fresh.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
+
+        # held for all of them it would be 300 MB
+        assert int(peak) < 150_000
+        got = [_read_to_the_end(reader) for reader in readers[:3]]
+    assert all(size > 10_000_000 for size in got)
+    assert _comes_true(lambda: _json(fresh, "/stats")[1]["abandoned"] == 27)
+
+
+def test_a_body_of_many_small_chunks_holds_up_nobody_for_long(fresh: Demo) -> None:
+    head = b"POST /orders HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    before = _cpu(fresh)
+    with _connected(fresh) as sock:
+        sock.settimeout(60)
+        for _ in range(9):
+            sock.sendall(head + b"1\r\nx\r\n" * 100_000)
+            head = b""
+        sock.sendall(b"0\r\n\r\n")
+        assert sock.recv(100).startswith(b"HTTP/1.1 400")
+    # 45 s where each chunk was copied behind those before
+    assert _cpu(fresh) - before < 8
+
+
+def _read_to_the_end(sock: socket.socket) -> int:
+    return sum(len(piece) for piece in iter(lambda: sock.recv(1 << 20), b""))
+
+
+def _cpu(demo: Demo) -> float:
+    fields = Path(f"/proc/{demo.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_clients_that_are_idle_are_left_and_no_others() -> None:
+    with _started("--port", "0", "--idle", "1") as (process, line):
+        demo = Demo(url=line.removeprefix("loadkit demo on ").strip(), pid=process.pid)
+        with _connected(demo) as idle, _connected(demo) as stuck, _connected(demo) as waiting, _connected(demo) as busy:
+            stuck.sendall(b"GET /bytes/10000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+            waiting.sendall(b"GET /delay/2.5 HTTP/1.1\r\nHost: a\r\n\r\n")
+            while not select.select([idle], [], [], 0.05)[0]:
+                busy.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert b"200 OK" in busy.recv(1000)
+            assert idle.recv(1) == b""
+            with contextlib.suppress(ConnectionError):
+                assert _read_to_the_end(stuck) < 10_000_000
+            assert b"200 OK" in waiting.recv(1000)
+
+
+def test_both_commands_may_have_many_connections() -> None:
+    for command in (["-m", "loadkit", "demo", "--port", "0"], ["-m", "loadkit.jobs.demo", "--port", "0"]):
+        few = ["bash", "-c", 'ulimit -Sn 256; exec "$@"', "-", sys.executable, *command]
+        with subprocess.Popen(few, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
+            assert process.stdout
+            assert process.stdout.readline().startswith("loadkit demo on ")
+            limits = Path(f"/proc/{process.pid}/limits").read_text()
+            process.terminate()
+        soft = limits.partition("Max open files")[2].split()[0]
+        assert soft == "unlimited" or int(soft) >= min(65_536, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
 
 
 @pytest.mark.parametrize(

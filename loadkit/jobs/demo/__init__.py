@@ -16,7 +16,8 @@ GET  /stats               what the server itself counted
 The n-th `/search` since the start takes 100 ms if 100 divides n, else 20 ms if 10 divides it, else 5 ms. So of each
 1,000 in a row 900 take 5 ms, 90 take 20 ms and 10 take 100 ms: p50 is 5 ms, p95 and p98 are 20 ms, p99.5 is 100 ms
 (p90 and p99 sit on the steps: avoid them). HEAD counts like GET. Requests pipelined on one connection are served one
-after the other, each delay beginning when the reply before it is out.
+after the other, each delay beginning when the reply before it is out. A connection on which nothing moves for 75 to
+150 seconds is closed.
 
 In `/stats`, `requests` are those begun, the asking one among them, and always
 `requests == sum(statuses) + abandoned + those in progress`; `errors` are the statuses from 400 up, and a request that

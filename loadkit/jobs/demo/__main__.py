@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import ssl
 import sys
 from typing import NoReturn
 
 from loadkit.jobs.demo.process import ANNOUNCEMENT
-from loadkit.jobs.demo.serving import serve
+from loadkit.jobs.demo.serving import IDLE, serve
 
 WRONG_USAGE = 4  # pytest's number, as everywhere in loadkit; argparse's own 2 means interrupted there
-MANY_FILES = 65_536
 
 
 class _Options(argparse.ArgumentParser):
@@ -23,7 +21,6 @@ class _Options(argparse.ArgumentParser):
 
 def main() -> int:
     options = _parsed()
-    _allow_many_connections()
     try:
         serve(
             options.host,
@@ -32,6 +29,7 @@ def main() -> int:
             tls=(options.tls_cert, options.tls_key or options.tls_cert) if options.tls_cert else None,
             unix=options.unix,
             lifeline=sys.stdin.fileno() if options.lifeline else None,
+            idle=options.idle,
         )
     except OSError as error:
         sys.stderr.write(f"loadkit demo: {_complaint(options, error)}\n")
@@ -55,6 +53,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--tls-cert", metavar="FILE", help="serve https with this certificate")
     parser.add_argument("--tls-key", metavar="FILE", help="its key (default: in the same file)")
     parser.add_argument("--lifeline", action="store_true", help="end when stdin does")
+    parser.add_argument("--idle", type=float, default=IDLE, help="seconds after which idle clients are left")
     return parser
 
 
@@ -86,13 +85,6 @@ def _place(options: argparse.Namespace) -> str:
 def _reason(error: OSError) -> str:
     """The system's own words; names that cannot be resolved have negative numbers and bring theirs."""
     return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-
-
-def _allow_many_connections() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = MANY_FILES if hard == resource.RLIM_INFINITY else min(MANY_FILES, hard)
-    if 0 <= soft < limit:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 if __name__ == "__main__":

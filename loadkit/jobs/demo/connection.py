@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import httptools
@@ -19,7 +20,8 @@ LARGEST_HEAD = 65_536
 _ONE_READ = 262_144
 LINGER = 1.0
 _VERSIONS = ("1.1", "1.0")
-Pieces = tuple[bytes | memoryview, ...]
+SMALL = 65_536
+Pieces = Iterable[bytes | memoryview]
 
 
 class Request(NamedTuple):
@@ -37,8 +39,8 @@ class Connection(asyncio.Protocol):
     """Parses requests and sends their replies, one at a time and in their order."""
 
     __slots__ = (
-        "_backlog", "_body", "_choked", "_deaf", "_hosts", "_loop", "_parser",
-        "_peers", "_state", "_target", "_timer", "_transport", "_unfinished",
+        "_backlog", "_body", "_choked", "_deaf", "_hosts", "_is_active", "_loop", "_parser",
+        "_peers", "_rest", "_state", "_target", "_timer", "_transport", "_unfinished",
     )  # fmt: skip
     _parser: httptools.HttpRequestParser
     _transport: asyncio.Transport
@@ -48,9 +50,11 @@ class Connection(asyncio.Protocol):
         self._peers = peers
         self._loop = loop
         self._target = b""
-        self._body = b""
+        self._body = bytearray()
         self._hosts = 0
         self._unfinished = -_ONE_READ
+        self._rest: tuple[Request, int, Iterator[bytes | memoryview]] | None = None
+        self._is_active = True
         self._backlog: deque[Request] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._choked = False
@@ -58,6 +62,12 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
+
+    def close_if_idle(self) -> None:
+        """Close it if nothing came and nothing could be sent since this was last called."""
+        if not self._is_active and not self._timer:
+            self._transport.abort()
+        self._is_active = False
 
     # -- asyncio calls these
 
@@ -76,12 +86,15 @@ class Connection(asyncio.Protocol):
         self._backlog.clear()
         if self._timer:
             self._timer.cancel()
+        if self._timer or self._rest:
+            self._rest = None
             self._state.counts.abandoned += 1
         del self._parser  # it refers back to us: without the cycle no garbage collection is needed
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
+        self._is_active = True
         self._unfinished += len(data)
         try:
             self._parser.feed_data(data)
@@ -101,6 +114,9 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._choked = False
+        self._is_active = True
+        if self._rest:
+            self._send(*self._rest)
         self._serve_backlog()
 
     # -- the parser calls these
@@ -129,7 +145,9 @@ class Connection(asyncio.Protocol):
             return
         request = self._request()
         self._deaf = request.connection is LEAVE
-        self._target = self._body = b""
+        self._target = b""
+        if self._body:
+            self._body = bytearray()
         self._hosts = 0
         self._unfinished = -_ONE_READ
         self._enter(request)
@@ -146,7 +164,7 @@ class Connection(asyncio.Protocol):
             return _refused(505, f"this server speaks HTTP/1.1, not {version}")
         if self._hosts != 1 and not old:
             return _refused(400, "an HTTP/1.1 request has one Host header")
-        return Request(parser.get_method(), self._target, self._body, connection, old)
+        return Request(parser.get_method(), self._target, bytes(self._body), connection, old)
 
     def _refuse_body(self) -> None:
         self._refuse(413, f"the body of a request may have {LARGEST_REQUEST} bytes")
@@ -176,8 +194,10 @@ class Connection(asyncio.Protocol):
     def _serve(self, request: Request) -> None:
         method, target, body, connection, old, fault = request
         reply = refuse(self._state, *fault) if fault else answer(self._state, method, target, body)
-        # Made before the wait: after it the caches are cold, and replies would leave 10 to 25 us later.
-        pieces = tuple(parts(reply, connection, bodiless=method == b"HEAD", old=old))
+        pieces: Pieces = parts(reply, connection, bodiless=method == b"HEAD", old=old)
+        if len(reply.body) <= SMALL:
+            # Made before the wait: after it the caches are cold, and replies would leave 10 to 25 us later.
+            pieces = tuple(pieces)
         if reply.delay:
             due = self._loop.time() + reply.delay
             self._timer = self._loop.call_at(due, self._send_late, request, reply.status, pieces)
@@ -190,11 +210,17 @@ class Connection(asyncio.Protocol):
         self._serve_backlog()
 
     def _send(self, request: Request, status: int, pieces: Pieces) -> None:
+        """Send so much of a reply as the client takes; the rest is for when it takes more."""
+        self._rest = None
         if self._transport.is_closing():
             self._state.counts.abandoned += 1
             return
-        for piece in pieces:
+        left = iter(pieces)
+        for piece in left:
             self._transport.write(piece)
+            if self._choked:
+                self._rest = request, status, left
+                return
         self._state.counts.statuses[status] += 1
         if request.fault:
             self._hang_up()

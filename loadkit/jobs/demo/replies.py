@@ -19,6 +19,7 @@ _BODILESS = {204, 304}  # RFC 9110, 6.4.1; 1xx are not final and never sent as s
 _REASONS = {status.value: status.phrase for status in http.HTTPStatus}
 _PIECES_AT_LEAST = 4
 _PIECE_AT_MOST = 16_384
+_SLICE = 262_144
 
 
 class Reply(NamedTuple):
@@ -74,12 +75,17 @@ def _head(status: int, media: bytes, framing: bytes, allow: bytes, connection: b
 
 
 def _whole(head: bytes, body: bytes | memoryview) -> Iterator[bytes | memoryview]:
-    """Small bodies leave in one segment with the head, large ones are not copied."""
+    """Small bodies leave in one segment with the head; large ones are not copied, and go out in slices."""
     if len(body) <= _PIECE_AT_MOST:
         yield head + body
-    else:
-        yield head
+        return
+    yield head
+    if len(body) <= _SLICE:
         yield body
+        return
+    view = memoryview(body)
+    for start in range(0, len(view), _SLICE):
+        yield view[start : start + _SLICE]
 
 
 def _chunks(body: memoryview) -> Iterator[bytes]:

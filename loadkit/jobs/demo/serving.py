@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -18,6 +19,8 @@ from loadkit.jobs.demo.punctual import punctual_loop
 from loadkit.jobs.demo.state import State
 
 Certificate = tuple[str | os.PathLike[str], str | os.PathLike[str]]
+IDLE = 75.0
+MANY_FILES = 65_536
 _QUEUE = 4096  # connections waiting to be accepted: a load starts with all of its threads at once
 
 
@@ -29,21 +32,37 @@ def serve(
     tls: Certificate | None = None,
     unix: str | os.PathLike[str] | None = None,
     lifeline: int | None = None,
+    idle: float = IDLE,
 ) -> None:
     """Serve until SIGINT or SIGTERM (in the main thread), or until the pipe `lifeline` reaches its end.
+
+    As many files may be open as the system allows this process. A connection on which nothing has moved for `idle`
+    seconds is closed before twice as many have passed.
 
     `ready` is called with the URL once connections are accepted; port 0 takes a free port. `tls` names a certificate
     and its key, `unix` a socket's path to use instead of host and port (`http+unix://` and the path, quoted).
     Raises OSError if it cannot listen there, or cannot read the certificate (ssl.SSLError is one too).
     """
     context = _tls_context(tls) if tls else None
+    _allow_many_connections()
     with _listening(host, port, unix) as listener, asyncio.Runner(loop_factory=punctual_loop) as runner:
         url = _url(listener, "https" if tls else "http")
-        runner.run(_serve(listener, context, lifeline, lambda: ready(url) if ready else None))
+        runner.run(_serve(listener, context, lifeline, idle, lambda: ready(url) if ready else None))
+
+
+def _allow_many_connections() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = MANY_FILES if hard == resource.RLIM_INFINITY else min(MANY_FILES, hard)
+    if 0 <= soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 async def _serve(
-    listener: socket.socket, context: ssl.SSLContext | None, lifeline: int | None, ready: Callable[[], None]
+    listener: socket.socket,
+    context: ssl.SSLContext | None,
+    lifeline: int | None,
+    idle: float,
+    ready: Callable[[], None],
 ) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -55,10 +74,17 @@ async def _serve(
     # asyncio sets TCP_NODELAY on each connection.
     listen = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
     server = await listen(lambda: Connection(state, peers, loop), sock=listener, ssl=context, backlog=_QUEUE)
+    _close_idle(loop, peers, idle)
     ready()
     await stop.wait()
     server.close()
     await _cut(peers)
+
+
+def _close_idle(loop: asyncio.AbstractEventLoop, peers: set[Connection], idle: float) -> None:
+    for peer in tuple(peers):
+        peer.close_if_idle()
+    loop.call_later(idle, _close_idle, loop, peers, idle)
 
 
 async def _cut(peers: set[Connection]) -> None:
