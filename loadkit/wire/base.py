@@ -7,7 +7,7 @@ call it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -26,11 +26,13 @@ class Failure:
     kind: Kind | str
     """Of a journey: `check`, or the type of what it raised."""
     message: str
-    late: bool = False
-    """Time ran out while connecting, for kinds that do not say so."""
-    headed: bool = False
+    late: bool = field(default=False, compare=False)
+    """Time ran out while connecting, for kinds that do not say so. This and what follows is not counted by."""
+    begun: bool = field(default=False, compare=False)
+    """Some of the reply had come."""
+    headed: bool = field(default=False, compare=False)
     """The head of the reply had come, so that it is the body that failed."""
-    surplus: bool = False
+    surplus: bool = field(default=False, compare=False)
     """Nothing is wrong with the reply but that its body is more than was asked for."""
 
 

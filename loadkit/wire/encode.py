@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from loadkit.plan.endpoint import Endpoint
     from loadkit.plan.scenario import Scenario
+
+# what a method may not have in it (RFC 9110, 5.6.2)
+_NOT_OF_A_TOKEN: Final = re.compile(r"[^-!#$%&'*+.^_`|~0-9A-Za-z]")
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -141,6 +145,8 @@ _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "
 
 def message(method: str, path: str, host: str, headers: Mapping[str, str], content: bytes) -> bytes:
     """The bytes of a request; raises `ValueError` for what would break its head."""
+    if _NOT_OF_A_TOKEN.search(method):
+        raise ValueError(f"cannot use {method!r} as a method; it is one word, like 'GET'")
     lines = [f"{method} {path} HTTP/1.1"]
     named = {_text(name).lower() for name in headers}
     if "host" not in named:

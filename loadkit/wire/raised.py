@@ -24,6 +24,10 @@ class BadReply(requests.ConnectionError, InvalidHeader):
     """A reply whose head is not HTTP; `requests` has one name or the other, by what is wrong with it."""
 
 
+class CutReply(requests.ConnectionError, ChunkedEncodingError):
+    """A reply that ended within its head; `requests` has one name or the other, by where."""
+
+
 class UnfitHeader(InvalidHeader):
     """A method or header that would break the head of a request."""
 
@@ -55,4 +59,6 @@ def _kind(failure: Failure) -> type[requests.RequestException]:
         return ReadTimeout if failure.late else SSLError
     if failure.headed and failure.kind in ("disconnect", "protocol"):
         return ChunkedEncodingError
+    if failure.begun and failure.kind == "disconnect":
+        return CutReply
     return BadReply if failure.kind == "protocol" else requests.ConnectionError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -19,12 +20,14 @@ from loadkit.wire.flow import Flow
 
 PIECE: Final = 64 * 1024
 OURS: Final = frozenset({"gzip", "x-gzip", "deflate"})
+_BLANKS: Final = re.compile(r"[ \t]+\r\n")
 VERSIONS: Final = {b"HTTP/1.0": 10, b"HTTP/1.1": 11}
 
 
 def message_of(head: bytes) -> HTTPMessage:
-    """The headers of a reply, read by the parser that `http.client` uses."""
-    return Parser(_class=HTTPMessage).parsestr(head.partition(b"\r\n")[2].decode("latin-1"))
+    """The headers of a reply, read by the parser that `http.client` uses, without blanks behind their values."""
+    lines = _BLANKS.sub("\r\n", head.partition(b"\r\n")[2].decode("latin-1"))
+    return Parser(_class=HTTPMessage).parsestr(lines)
 
 
 def reason_of(head: bytes) -> str:

@@ -184,8 +184,8 @@ class SocketConnection:
         """For those who share it: held from before an exchange until its reply was read."""
         self.fresh_until = 0
         """Until then the connection may be used without a look at it; `UNFINISHED` during an exchange."""
-        self.fresh_for = RESTED if STAMPS and not origin.unix else 0
-        """Nanoseconds from a reply on; 0 where the kernel gives no stamps, which would tell what came too early."""
+        self.fresh_for = RESTED
+        """Nanoseconds from a reply on; 0 behind one without a stamp, which would tell what came too early."""
         self.memo: tuple[bytes, int, int] | None = None
         """Head, size and status of the last reply, if the same head again means the same reply."""
         self.heads: dict[bytes, tuple[int, int, list[tuple[bytes, bytes]]]] = {}
@@ -678,7 +678,7 @@ def missing_of(data: bytes) -> int | None:
 
 def _told(broken: BrokenExchange, reader: ReplyReader) -> BrokenExchange:
     """The same with a word on how far the reply had come."""
-    return BrokenExchange(replace(broken.failure, headed=True)) if reader.head else broken
+    return BrokenExchange(replace(broken.failure, begun=bool(reader.size), headed=bool(reader.head)))
 
 
 class _PieceError(Exception):
@@ -722,6 +722,7 @@ def _plain_sender(connection: SocketConnection, request: Request) -> Callable[..
             if looks or sent > connection.fresh_until:
                 if connection.fresh_until == UNFINISHED or channel.look(0):
                     return finish(_paid(request, payload))
+                connection.fresh_for = RESTED
                 if sent > connection.fresh_until + COOLED:
                     # sending nothing warms the way through the kernel: 9 us lie between stamp and packet then, not 12
                     sock.send(b"", AT_ONCE)
@@ -794,6 +795,7 @@ def _tls_sender(connection: SocketConnection, request: Request) -> Callable[...,
                 # it may be a session ticket that has come, which is nothing; the long way looks into it
                 if connection.fresh_until == UNFINISHED or channel.look(0):
                     return finish(_paid(request, payload))
+                connection.fresh_for = RESTED
                 sent = now()
             connection.fresh_until = UNFINISHED
             try:

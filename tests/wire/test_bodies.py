@@ -219,7 +219,7 @@ def test_the_reply_of_a_server_that_refuses_an_upload_is_seen(serve: Serve, call
 
 @pytest.mark.parametrize("turn", [0, 4], ids=["first", "repeated"])
 @pytest.mark.parametrize("connection", ["close", "keep-alive"])
-def test_a_server_that_refuses_an_upload_and_closes_is_seen_or_named(
+def test_an_upload_that_a_server_refuses_and_closes_is_over_and_the_next_request_is_not(
     serve: Serve, call: Call, turn: int, connection: str
 ):
     def script(line: Line) -> None:
@@ -238,7 +238,7 @@ def test_a_server_that_refuses_an_upload_and_closes_is_seen_or_named(
     outcome = caller.send()
 
     # the reset may reach us before the reply is read, and then the kernel has thrown it away
-    assert outcome.status == 413 or outcome.kind in ("send", "disconnect")
+    assert (outcome.status, outcome.kind) in ((413, ""), (0, "send"), (0, "disconnect"))
     caller.use(caller.request)
     assert caller.send().status == 200
 

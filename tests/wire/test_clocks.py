@@ -2,60 +2,104 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from loadkit.measure.clock import SystemClock
 from loadkit.plan.units import MILLISECOND, SECOND
+from loadkit.wire.channel import SO_TIMESTAMPNS
 from tests.wire.conftest import Call, Serve
 from tests.wire.peer import OK, Line, replies, reply
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps what arrives")
 
 
-def hold_the_interpreter(span: int, clock) -> None:
-    """Let no other thread of this process run for `span` nanoseconds."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(10)
-    try:
-        end = clock.now() + span
-        while clock.now() < end:
-            pass
-    finally:
-        sys.setswitchinterval(before)
+@pytest.fixture(scope="module", autouse=True)
+def stamping() -> Iterator[None]:
+    """The kernel stamps what arrives: it begins some time after the first socket asks, and ends with the last."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        own.bind(("127.0.0.1", 0))
+        own.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        stamp: list[object] = []
+        while not stamp and sys.platform == "linux":
+            own.sendto(b"x", own.getsockname())
+            stamp = own.recvmsg(1, 64)[1]
+        yield
+
+
+class Kernel:
+    """System calls that keep the interpreter's lock, so that no other thread of this process runs meanwhile."""
+
+    def __init__(self) -> None:
+        self._calls = ctypes.PyDLL(None)
+
+    def make(self, path: Path) -> None:
+        """Make an empty file."""
+        self._calls.close(self._calls.creat(bytes(path), 0o600))
+
+    def has(self, path: Path) -> bool:
+        """Whether there is such a file."""
+        return self._calls.access(bytes(path), os.F_OK) == 0
 
 
 @linux
 @pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="no lock to hold without a GIL")
 @pytest.mark.parametrize("turn", [0, 4], ids=["first", "repeated"])
-def test_a_reply_that_waits_for_a_busy_interpreter_arrived_when_it_came(serve: Serve, call: Call, turn: int):
+def test_a_reply_that_waits_for_a_busy_interpreter_arrived_when_it_came(
+    serve: Serve, call: Call, turn: int, tmp_path: Path
+):
+    """Another process replies as soon as nothing but this thread can run here, and says when it has."""
+
     def answered_by_another_process(line: Line) -> None:
-        with subprocess.Popen(["sh", "-c", "sleep 0.1; cat"], stdin=subprocess.PIPE, stdout=line.sock) as process:
+        wait_and_say = 'while [ ! -e "$0" ]; do sleep 0.01; done; cat; : > "$1"'
+        command = ["sh", "-c", wait_and_say, str(held), str(said)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=line.sock) as process:
             process.stdin.write(line.sealed(OK))
             process.stdin.close()
             asked.set()
 
-    def send() -> None:
-        outcomes.append(caller.send())
-
-    asked, outcomes = threading.Event(), []
-    caller = call(serve(replies(*[OK] * turn, answered_by_another_process)))
+    held, said = tmp_path / "held", tmp_path / "said"
+    kernel, asked, outcomes = Kernel(), threading.Event(), []
+    caller = call(serve(replies(*[OK] * turn, answered_by_another_process)), timeout=20)
     caller.sends(turn)
-    thread = threading.Thread(target=send)
+    thread = threading.Thread(target=lambda: outcomes.append(caller.send()))
     thread.start()
     assert asked.wait(5)
 
-    hold_the_interpreter(250 * MILLISECOND, caller.clock)
+    with held_interpreter():
+        kernel.make(held)
+        late = caller.clock.now() + 10 * SECOND
+        while not kernel.has(said) and caller.clock.now() < late:
+            pass
+        end = caller.clock.now() + 50 * MILLISECOND
+        while caller.clock.now() < end:
+            pass
     thread.join()
 
     [outcome] = outcomes
     assert outcome.status == 200
     assert outcome.taken - outcome.arrived >= 50 * MILLISECOND
-    assert outcome.arrived - outcome.sent < outcome.taken - outcome.sent - 50 * MILLISECOND
     assert caller.connection.unstamped == 0
+
+
+@contextmanager
+def held_interpreter() -> Iterator[None]:
+    """No other thread runs unless this one lets it."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(100)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 @linux

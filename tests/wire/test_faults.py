@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import pytest
 
 from loadkit import UsageError
+from loadkit.wire.sockets import RESTED
 from tests.wire.conftest import Call, Caller, Serve
 from tests.wire.peer import OK, Gone, Line, Script, chunked, replies, reply, then_close, then_reset
 
@@ -22,9 +23,27 @@ turns = pytest.mark.parametrize("turn", [0, 4], ids=["first", "repeated"])
 
 
 def warmed(call: Call, serve: Serve, turn: int, *faults: Script | bytes | Sequence[bytes], **options) -> Caller:
-    """A caller that had `turn` good replies and will meet the faults next."""
-    caller = call(serve(replies(*[OK] * turn, *faults), replies(OK)), **options)
-    assert [outcome.kind for outcome in caller.sends(turn)] == [""] * turn
+    """A caller that had `turn` good replies and will meet the faults next; on a new connection all is well again.
+
+    On a busy machine a short timeout may pass while it warms up, so the server waits until it is told.
+    """
+    due = threading.Event()
+    met: list[Line] = []
+
+    def answer(line: Line) -> None:
+        fault: Script | bytes | Sequence[bytes] = OK
+        if due.is_set() and (not met or met[0] is line):
+            met.append(line)
+            fault = faults[min(len(met), len(faults)) - 1]
+        if callable(fault):
+            fault(line)
+        else:
+            line.send(*([fault] if isinstance(fault, bytes) else fault))
+
+    caller = call(serve(replies(answer)), **options)
+    while turn:
+        turn -= not caller.send().kind
+    due.set()
     return caller
 
 
@@ -281,15 +300,15 @@ def test_one_deadline_ends_whatever_a_server_does(serve: Serve, call: Call, faul
 
 def test_a_late_part_does_not_begin_the_deadline_anew(serve: Serve, call: Call):
     def late(line: Line) -> None:
-        line.pause(0.45)
+        line.pause(0.9)
         line.send(OK[:-1])
         line.stall()
 
-    caller = call(serve(replies(late)), timeout=0.5)
+    caller = call(serve(replies(late)), timeout=1)
     began = time.monotonic()
 
     assert caller.send().kind == "timeout"
-    assert time.monotonic() - began < 0.8
+    assert time.monotonic() - began < 1.7
 
 
 FAST_FLOODS = [
@@ -349,46 +368,41 @@ def test_the_deadline_is_one_for_sending_and_receiving(serve_as: Serve, call: Ca
 @turns
 def test_a_late_reply_is_never_taken_for_the_next_requests(serve: Serve, call: Call, turn: int):
     def late(line: Line) -> None:
-        line.pause(0.15)
+        line.pause(0.6)
         line.send(reply(b"late"))
 
-    peer = serve(replies(*[OK] * turn, late), replies(reply(b"fresh")))
-    caller = call(peer, timeout=0.1, check=bool)
-    caller.sends(turn)
+    caller = warmed(call, serve, turn, late, timeout=0.5, check=bool)
 
     assert caller.send().kind == "timeout"
-    assert [caller.read() for _ in range(4)] == [b"fresh"] * 4
+    assert [caller.read() for _ in range(4)] == [b"ok"] * 4
 
 
 @turns
-@pytest.mark.parametrize("rest", [0.002, 0.06], ids=["briefly", "longer"])
 @pytest.mark.parametrize(
     "surplus",
     [OK, reply(b"bad"), b"x", OK[:10], CHUNKED, b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n"],
     ids=["a reply", "another reply", "a byte", "a part", "a head", "a head with a length"],
 )
 def test_bytes_that_come_while_the_connection_rests_never_feed_the_next_request(
-    serve: Serve, call: Call, surplus: bytes, rest: float, turn: int
+    serve: Serve, call: Call, surplus: bytes, turn: int
 ):
     def answer(line: Line) -> None:
+        # the second part goes when the client has read the first
         line.send(OK, surplus)
         said.set()
 
     said = threading.Event()
     peer = serve(replies(*[OK] * turn, answer, reply(b"right")), replies(reply(b"fresh")))
-    caller = call(peer, check=bool, timeout=1)
+    caller = call(peer, check=bool)
     caller.sends(turn + 1)
     assert said.wait(5)
-    # a connection that rested for 5 ms is looked at, one that did not is not
-    time.sleep(rest)
+    rested = caller.clock.now() + RESTED
+    while caller.clock.now() < rested:
+        pass
 
     outcome = caller.send()
 
-    if outcome.kind:
-        # a timeout where the surplus and the reply were received as one and do not make a whole
-        assert outcome.kind in ("protocol", "timeout")
-    else:
-        assert (caller.connection.reply().content, outcome.connects) == (b"fresh", (1, 1))
+    assert (caller.connection.reply().content, outcome.connects) == (b"fresh", (1, 1))
     assert caller.read() == b"fresh"
 
 

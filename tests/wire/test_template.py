@@ -17,7 +17,6 @@ from requests import PreparedRequest
 from loadkit import Endpoint, Scenario, UsageError, rows
 from loadkit.measure.clock import ManualClock
 from loadkit.plan.errors import FeedError
-from loadkit.wire import template
 from loadkit.wire.encode import encode
 from loadkit.wire.fake import FakeWire
 from loadkit.wire.template import Filled, filler
@@ -196,21 +195,6 @@ def test_a_request_that_is_signed_is_signed_for_each_row() -> None:
         by_hand = Endpoint("POST", f"/{value}", json={"a": value}, auth=Signed())
         assert payload == encode(by_hand, scenario(fed)).payload
         assert signature(f"/api/{value}", b'{"a": "%b"}' % value.encode()).encode() in payload
-
-
-def test_ordinary_rows_are_not_prepared_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    prepared: list[Endpoint] = []
-
-    def counted(endpoint: Endpoint, scenario: Scenario) -> Any:
-        prepared.append(endpoint)
-        return encode(endpoint, scenario)
-
-    monkeypatch.setattr(template, "encode", counted)
-    endpoint = Endpoint("POST", "/{v}", headers={"X": "{v}"}, params={"q": "{v}"}, json={"a": "{v}"}, feed=USERS)
-    fill = filler(endpoint, scenario(endpoint), source="a.csv")
-    for number in range(100):
-        fill({"v": f"é {number}"})
-    assert len(prepared) == 1
 
 
 def test_a_filled_request_is_a_request_like_its_template() -> None:
