@@ -252,6 +252,7 @@ class _Part:
         """Tell how it went."""
         from loadkit.drive.machine import peak_memory
 
+        began = self._began
         self._voice.say(
             Done(
                 measured_from=driven.measured_from - self._began,
@@ -268,6 +269,7 @@ class _Part:
                 stuck=list(driven.stuck),
                 faults=list(driven.faults),
                 use=driven.use,
+                active=[(came - began, sent - began, taken - began) for came, sent, taken in driven.active],
                 rows=list(driven.rows),
                 peak_memory=peak_memory(),
             )

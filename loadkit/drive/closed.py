@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Final
 
-from loadkit.drive.user import Course, Shot, Turn, User
+from loadkit.drive.user import NEVER, Course, Shot, Turn, User
 from loadkit.measure.recording import FOLD, Batch
+from loadkit.plan.errors import Halt
 from loadkit.plan.units import MILLISECOND
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class ClosedUser(User):
         self._draw_pause = draw_pause
         self._pacing = pacing
         self._is_leisurely = bool(draw_pause or pacing)
+        self._came = NEVER
+        """When it began with the window it is in."""
         # one that begins later connects when it does, as a user who comes later would
         self._begins = bool(self._windows) and self._windows[0][0] == 0
 
@@ -65,9 +68,31 @@ class ClosedUser(User):
                 self._pause(opens)
             if self._clock.now() >= self._end():
                 continue
+            # one that waits for a reply from before, or of the warm-up, is on its way
+            self._come(opens if self._last_taken >= opens else self._clock.now())
             if not self.ready:
                 super().prepare()
-            self._stage(turns)
+            try:
+                self._stage(turns)
+            except Halt:
+                self._last_taken = self._clock.now()
+                raise
+            finally:
+                self._go()
+
+    def _come(self, instant: int) -> None:
+        self._came, self._first_sent, self._last_taken = instant, 0, 0
+
+    def _go(self) -> None:
+        """Note from when to when it was active in this window, if it sent anything."""
+        if self._first_sent:
+            self.active.append((self._came, self._first_sent, self._last_taken))
+        self._came = NEVER
+
+    def _abandon_activity(self, now: int) -> None:
+        if self._came < now:
+            self._first_sent, self._last_taken = self._first_sent or self._came, now
+            self._go()
 
     def _count_unsent(self) -> None:
         """Iterations that it did not come to are unsent, of whatever would have been next."""
@@ -86,9 +111,12 @@ class ClosedUser(User):
         if self._cross(due):
             return
         self._enter_phase(due)
-        while some := list(islice(turns, FOLD)):
+        # the first one alone, to see when it was sent
+        many = 1
+        while some := list(islice(turns, many)):
             # read anew after folding, for that pause is between two requests and not a part of one
             after = self._send(some, due if self._is_leisurely else self._clock.now())
+            many = FOLD
             if after is None:
                 return
             due = after
@@ -113,9 +141,11 @@ class ClosedUser(User):
                     if self._rest(due):
                         return None
             if is_leisurely:
+                self._saw(sent, taken)
                 due = self._next(began, due)
                 if self._rest(due):
                     return None
+        self._saw(sent, taken)
         return due
 
     def _next(self, began: int, free: int) -> int:

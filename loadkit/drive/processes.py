@@ -392,6 +392,11 @@ class _Crew:
             faults=tuple(fault for one in done for fault in one.faults),
             rows=tuple(uses),
             use=worst([one.use for one in done]) if done else Use(),
+            active=tuple(
+                (self._began + came, self._began + sent, self._began + taken)
+                for one in done
+                for came, sent, taken in one.active
+            ),
             lost=tuple(self._losses(done)),
             silent=tuple(self._silent),
             worker_memory=sum(one.peak_memory for one in done),

@@ -83,6 +83,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
     stuck: list[str]
     faults: list[str]
     use: Use
+    active: list[tuple[int, int, int]]
     rows: list[RowUse]
     peak_memory: int
 

@@ -49,6 +49,9 @@ class TaskUser(ClosedUser):
         with suppress(asyncio.CancelledError):
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         left = [task for task in tasks if not task.done()]
+        if left and self._first_sent:
+            # what they are in lasts until now, and nobody tells of it
+            self._last_taken = self._clock.now()
         self._visitor.is_ending = bool(left)
         for task in left:
             task.cancel()
@@ -82,6 +85,7 @@ class TaskUser(ClosedUser):
     def _ends_with(self, shot: Shot, due: int, exchange: Exchange) -> bool:
         if exchange[5] is None and exchange[3] < self._boundary:
             _, sent, arrived, taken, _, _ = exchange
+            self._saw(sent, taken)
             shot.tape.samples += (due, sent, arrived, taken, 0, 0)
             return False
         return self._settle(shot, due, exchange)

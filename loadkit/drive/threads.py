@@ -25,7 +25,7 @@ from loadkit.drive.limits import check_ports, descriptors, make_room
 from loadkit.drive.machine import Probe, Use
 from loadkit.drive.progress import Snapshot, Watcher, level_at, stage_at
 from loadkit.drive.supply import Supply
-from loadkit.drive.user import NEVER, Course, Shot, User
+from loadkit.drive.user import NEVER, Active, Course, Shot, User
 from loadkit.measure.recording import JOURNEY, NO_SECOND, REQUEST, Batch, Counts, Recording, Tape, second_of
 from loadkit.plan.errors import Halt, LoadkitError, UsageError
 from loadkit.plan.journey import Journey
@@ -95,6 +95,8 @@ class Driven:
     """Why tear-downs of journeys failed."""
     use: Use
     """What the generator used, and what its machine did, while it measured."""
+    active: tuple[Active, ...] = ()
+    """When each thread of a closed workload was active, for each time for which the plan wanted it; in no order."""
     rows: tuple[RowUse, ...] = ()
     """What was used of each feed."""
     cpu_by_process: tuple[float, ...] = ()
@@ -683,6 +685,7 @@ class _Director:
             stuck=stuck,
             faults=tuple(fault for user in self._users for fault in user.faults),
             use=use,
+            active=tuple(span for user in self._users for span in user.active),
             rows=self._feeds.uses,
         )
 

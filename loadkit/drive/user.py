@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 NEVER: Final = 1 << 62
 
+Active: TypeAlias = tuple[int, int, int]
+"""When a thread began to do its part of a load: it came, sent its first request, and had its last reply."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shot:
@@ -119,6 +122,10 @@ class User:
         """How many of its requests were refused a connection."""
         self.ended = 0
         """When its last reply was in."""
+        self.active: list[Active] = []
+        """Of each time for which the plan wanted it, by what it sent; none of an open workload."""
+        self._first_sent = self._last_taken = 0
+        """Of the time for which it is wanted now; 0 until it has sent something."""
         self.has_run = False
         """It has begun to, and closes its connections itself."""
         self.crash: BaseException | None = None
@@ -187,6 +194,7 @@ class User:
     def abandon(self) -> None:
         """Its thread does not end: count the request it is in as cut, and take what it has written."""
         if self.has_run and not self.ended:
+            self._abandon_activity(self._clock.now())
             self._tape_in_hand.counts.cut += self._in_hand
         self._give()
         self._count_unsent()
@@ -209,6 +217,14 @@ class User:
         current = {visitor.current for visitor in self._visitors}
         return next((tape for tape in self._own if tape.kind == JOURNEY and tape.label in current), self._own[0])
 
+    def _saw(self, sent: int, taken: int) -> None:
+        """Note that it was active from this sending, or before it, until this reply."""
+        self._first_sent = self._first_sent or sent or taken
+        self._last_taken = taken
+
+    def _abandon_activity(self, now: int) -> None:
+        """What it was active in lasts until now."""
+
     def _count_unsent(self) -> None:
         """It has ended: count what it was to send and did not, if its number was planned."""
 
@@ -217,7 +233,8 @@ class User:
 
         Whether it is time to stop.
         """
-        _, _, _, taken, _, note = exchange
+        _, sent, _, taken, _, note = exchange
+        self._saw(sent, taken)
         crossing = taken >= self._boundary
         over = crossing and self._cross(taken)
         failure = note.failure if note else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import ipaddress
+import math
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -22,6 +23,7 @@ from loadkit.jobs.listening import is_held_here
 from loadkit.jobs.server import Place, ServerProcess, check_free, running
 from loadkit.jobs.serving import started_servers
 from loadkit.jobs.watched import Watched
+from loadkit.judge.activity import Plan, Under, with_threads
 from loadkit.judge.bound import bound
 from loadkit.judge.caveats import caveats, soundness
 from loadkit.judge.identity import identity
@@ -33,7 +35,8 @@ from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.clock import SystemClock
 from loadkit.plan.endpoint import Endpoint, bare
 from loadkit.plan.errors import UsageError
-from loadkit.plan.pause import Thought, told
+from loadkit.plan.journey import Journey
+from loadkit.plan.pause import Thought, longest, told
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.shown import masked
 from loadkit.plan.units import SECOND
@@ -326,6 +329,7 @@ def _result(
     found = verdicts(scenario.limits, total, endpoints, by_phase, timed)
     info = describe(scenario)
     machine = _environment(scenario, _clock_source(wire, driven, total.response_time.count, timed), driven)
+    under = _under(scenario, driven, is_over=draft is None)
     load = Load(
         total=total,
         scenario=info,
@@ -336,6 +340,7 @@ def _result(
         threads=driven.threads,
         was_short=driven.was_short,
         is_kernel_timed=machine.clock != "own",
+        under=under,
         has_target_inside=server.is_this_process,
     )
     doubts = caveats(
@@ -359,7 +364,8 @@ def _result(
         steps=clock.steps,
         notes=list(_unfinished(duration) if draft else _notes(scenario, origins, total, clock)),
     )
-    verdict, series = soundness(doubts), _series(driven, duration, draft)
+    verdict = soundness(doubts)
+    series = with_threads(_series(driven, duration, draft), Plan(info, duration), under)
     finding = bound(load, series)
     return Result(
         identity=identity(scenario),
@@ -418,6 +424,22 @@ def _is_public(host: str) -> bool:
 
 def _duration(driven: Driven) -> float:
     return max(0, driven.stopped_at - driven.measured_from) / SECOND
+
+
+def _under(scenario: Scenario, driven: Driven, *, is_over: bool) -> Under:
+    """What was under way, in seconds from the start of what was measured."""
+    think, start = cast(Thought, scenario.think_time), driven.measured_from
+    tasks = [one.tasks_per_thread for one in scenario.plans if isinstance(one, Journey)]
+    return Under(
+        active=[
+            ((came - start) / SECOND, (sent - start) / SECOND, (taken - start) / SECOND)
+            for came, sent, taken in driven.active
+        ],
+        longest_pause=math.inf if callable(think) else max(longest(think) / SECOND, cast(float, scenario.pacing)),
+        tasks=max([1, *tasks]),
+        is_bare=not any(isinstance(one, Endpoint) and one.check for one in scenario.plans),
+        is_whole=is_over and not (driven.lost or driven.stuck or driven.halted),
+    )
 
 
 def describe(scenario: Scenario) -> ScenarioInfo:

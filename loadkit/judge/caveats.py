@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from loadkit.judge.activity import differs
 from loadkit.judge.figure_caveats import OF_FIGURES, of_figures
 from loadkit.judge.generator_caveats import of_generator, of_surroundings
 from loadkit.judge.load import percent
@@ -60,6 +61,7 @@ def caveats(
             *_made(_unreachable(unreachable)),
             *_made(_halted(halted), "grave" if is_fault else "note"),
             *_made(_lost(lost), "grave"),
+            *_made(_differing(load, phases), "grave"),
             *_made(_silent(silent)),
             *_made(_same_process(load)),
             *of_generator(load, phases),
@@ -129,6 +131,13 @@ def _same_process(load: Load) -> Iterator[tuple[str, str]]:
 def _lost(lost: Sequence[str]) -> Iterator[tuple[str, str]]:
     for loss in lost:
         yield "worker-lost", f"{loss}; what it had told until then is counted, the rest of its load was not applied"
+
+
+def _differing(load: Load, phases: Sequence[Phase]) -> Iterator[tuple[str, str]]:
+    if load.under:
+        found = differs(load.scenario, load.duration, load.under, load.total, phases, load.timings)
+        if found:
+            yield "load-differs", found
 
 
 def _silent(silent: Sequence[str]) -> Iterator[tuple[str, str]]:

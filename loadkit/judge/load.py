@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from loadkit.drive.machine import Use
+from loadkit.judge.activity import Under
 from loadkit.judge.result import Row, ScenarioInfo, Timing
 from loadkit.plan.units import SECOND
 
@@ -49,6 +50,8 @@ class Load:
     """An open workload had all the threads it may have, and needed more."""
     is_kernel_timed: bool = True
     """Arrivals are the kernel's: then a service time has no wait for the interpreter in it."""
+    under: Under | None = None
+    """What was under way; None where nobody recorded it."""
     has_target_inside: bool = False
     """The target is served by this process."""
 

@@ -123,6 +123,18 @@ def test_a_run_that_begins_with_no_thread_begins_to_send_when_there_is_one(file:
     assert by_phase["full"] == result.requests == len(server.seen)
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_each_second_tells_how_many_threads_were_active(processes: int, file: Path, server: CountingServer):
+    scenario = load(f"{file}::endpoint")[0].replace(base_url=server.url, phases=[ramp("2s", to=4)], processes=processes)
+
+    first, second = run(scenario).intervals[:2]
+
+    # 1 and 2 in its halves, then 3 and 4
+    assert (first.asked, second.asked) == (1.5, 3.5)
+    assert first.threads == pytest.approx(1.5, abs=0.3)
+    assert second.threads == pytest.approx(3.5, abs=0.5)
+
+
 def test_threads_go_down_and_come_up_again(file: Path, server: CountingServer):
     go(file, "endpoint", server, [hold("500ms", at=4), ramp("500ms", to=0), ramp("500ms", to=4), hold("500ms")])
 

@@ -1,0 +1,277 @@
+"""Whether a run's threads were those of its plan: what contradicts it, and what only looks so."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace as changed
+from typing import Any
+
+import pytest
+
+from loadkit.judge.activity import Plan, Under, differs, with_threads
+from loadkit.judge.caveats import caveats, soundness
+from loadkit.judge.result import Phase, PhasePlan, Row, ScenarioInfo, Timing
+from loadkit.judge.summary import intervals, times
+from loadkit.measure.histogram import Histogram
+from tests.judge.loads import asked, closed, total
+from tests.judge.made import ENVIRONMENT, Shot, recorded
+
+RAMP = [PhasePlan(name="ramp", duration=10.0, start=0, end=5)]
+STEPS = [
+    PhasePlan(name="hold 1", duration=4.0, start=2, end=2),
+    PhasePlan(name="hold 2", duration=6.0, start=4, end=4),
+]
+AWAY = [
+    PhasePlan(name="hold 1", duration=4.0, start=3, end=3),
+    PhasePlan(name="hold 2", duration=2.0, start=0, end=0),
+    PhasePlan(name="hold 3", duration=4.0, start=3, end=3),
+]
+
+
+def at(*starts: float, until: float = 10.0, late: float = 0.001) -> list[tuple[float, float, float]]:
+    """Threads that were active from these instants on."""
+    return [(start, start + late, until) for start in starts]
+
+
+def plan(phases: list[PhasePlan] | None = None, **changes: Any) -> ScenarioInfo:
+    """Of 10 s: these phases, or five threads."""
+    return asked(threads=5, phases=phases or [], **changes)
+
+
+def seen(**figures: Any) -> Row:
+    """What was counted: five threads had a request of 10 ms at any instant, unless said otherwise."""
+    return total(figures.pop("good", 5000), service=figures.pop("service", 10.0), **figures)
+
+
+def said(scenario: ScenarioInfo, under: Under, row: Row | None = None, *more: Any, duration: float = 10.0) -> str:
+    """The sentence, if there is one, of a run in which loadkit had some code between requests."""
+    return differs(scenario, duration, changed(under, is_bare=False), row or seen(good=10), *more)
+
+
+@pytest.mark.parametrize(
+    ("phases", "start", "end", "mean"),
+    [
+        ([], 0, 10, 5),
+        (RAMP, 0, 10, 3),
+        (RAMP, 0, 2, 1),
+        (RAMP, 1, 3, 1.5),
+        (STEPS, 3, 5, 3),
+        (AWAY, 0, 10, 2.4),
+        (AWAY, 4.5, 5.5, 0),
+        ([PhasePlan(name="down", duration=10.0, start=5, end=0)], 0, 10, 3),
+    ],
+    ids=["no phases", "ramp", "one", "two", "step", "away", "nobody", "down"],
+)
+def test_the_plan_has_whole_threads(phases: list[PhasePlan], start: float, end: float, mean: float) -> None:
+    assert Plan(plan(phases), 10).mean(start, end) == pytest.approx(mean)
+
+
+def test_the_plan_of_an_open_workload_has_arrivals() -> None:
+    rising = [PhasePlan(name="ramp", duration=10.0, start=0, end=50)]
+
+    assert Plan(asked(rate=25.0, phases=rising), 10).mean(0, 2) == pytest.approx(5)
+
+
+@pytest.mark.parametrize(
+    ("phases", "active"),
+    [
+        (RAMP, at(0, 0, 0, 0, 0)),
+        (RAMP, at(0, 2, 4)),
+        (RAMP, at(0)),
+        (STEPS, at(0, 0, 0, 0)),
+        (STEPS, at(0, 0)),
+        (STEPS, at(0, 0, 4, 4, 4)),
+        (AWAY, at(0, 0, 0)),
+        ([], at(0, 0, 0, 0)),
+        ([], at(0, 0, 0, 0, 0, 0)),
+        ([], [*at(0, 0, 0, 0), (0, 0.001, 5)]),
+        ([], at(0, 0, 0, 0, 3)),
+    ],
+    ids=[
+        "a ramp whose threads all begin at once",
+        "two of a ramp never begin",
+        "only the first of a ramp begins",
+        "those of the second phase begin with the first",
+        "those of the second phase never begin",
+        "one too many in the second phase",
+        "they go on where nobody is wanted",
+        "one never begins",
+        "one too many",
+        "one ends in the middle",
+        "one begins in the middle",
+    ],
+)
+def test_threads_that_contradict_the_plan_are_told(phases: list[PhasePlan], active: Any) -> None:
+    assert "was to have" in said(plan(phases), Under(active=active))
+
+
+@pytest.mark.parametrize(
+    ("phases", "under", "row"),
+    [
+        (RAMP, {"active": at(0, 2, 4, 6, 8)}, {}),
+        (RAMP, {"active": at(0, 2, 4, 6, 8, late=0.4)}, {}),
+        (RAMP, {"active": [*at(0, 2, 4), *[(k, k + 3, 10) for k in (6, 8)]]}, {}),
+        (AWAY, {"active": [*at(0, 0, 0, until=4), *at(6, 6, 6)]}, {}),
+        (AWAY, {"active": [*at(0, 0, 0, until=5.9), *at(6, 6, 6)]}, {"service": 1900.0}),
+        (AWAY, {"active": at(0, 0, 0, until=12)}, {"cut": 3}),
+        ([], {"active": at(0, 0, 0, 0, 0, until=8.5), "longest_pause": 1.5}, {}),
+        ([], {"active": [*at(0, 0, 0, 0), (1.9, 1.9, 10)], "longest_pause": 1.5}, {}),
+        ([], {"active": at(0, 0, 0, 0, 0, until=4), "longest_pause": math.inf}, {}),
+        ([], {"active": [*at(0, 0, 0, 0), (3, 3, 10)]}, {"connect_seconds": 3.0}),
+        ([], {"active": [*at(0, 0, 0, 0), (3, 3, 10)]}, {"pickup": 1500.0}),
+        ([], {"active": at(0), "is_whole": False}, {}),
+    ],
+    ids=[
+        "as planned",
+        "late by a busy machine",
+        "they came in time and took long to connect or set up",
+        "away and back",
+        "replies that outlast the phase",
+        "what never replied, until it was cut",
+        "they think at the end",
+        "they begin spread over their pause",
+        "nobody knows how long they think",
+        "connections took long",
+        "a machine on which replies wait",
+        "a process was lost, a thread stuck, the rows used up",
+    ],
+)
+def test_what_explains_a_difference_is_none(phases: list[PhasePlan], under: dict[str, Any], row: Any) -> None:
+    assert said(plan(phases), Under(**under), seen(good=10, **row)) == ""
+
+
+@pytest.mark.parametrize(
+    "changes", [{"iterations": 20}, {"iterations_per_thread": 4}], ids=["in all", "of each thread"]
+)
+def test_threads_may_end_early_by_their_iterations(changes: dict[str, int]) -> None:
+    assert said(plan(**changes), Under(active=at(0, 0, 0, 0, 0, until=3))) == ""
+    assert "was to have" in said(plan(), Under(active=at(0, 0, 0, 0, 0, until=3)))
+
+
+def test_an_interruption_ends_the_plan() -> None:
+    assert said(plan(RAMP), Under(active=at(0, 2, until=3)), duration=3.0) == ""
+
+
+# -- Little's law
+
+
+def of_phase(name: str, start: float, length: float, row: Row) -> Phase:
+    return Phase(name=name, start=start, length=length, total=row)
+
+
+def test_more_time_at_the_server_than_the_threads_had_is_told_whatever_the_threads_say() -> None:
+    active = at(0, 0, 0, 0, 0)
+
+    assert said(plan(), Under(active=active), seen(good=5000)) == ""
+    assert "6.01 had a request" in said(plan(), Under(active=active), seen(good=6000))
+
+
+def test_and_of_each_phase() -> None:
+    under = Under(active=[*at(0, 0), *at(4, 4)])
+    halves = [of_phase("hold 1", 0, 4, seen(good=1600)), of_phase("hold 2", 4, 6, seen(good=1600))]
+
+    found = said(plan(STEPS), under, seen(good=3200), halves)
+
+    assert "hold 1 was to have 2 threads in the mean, and 4 had a request" in found
+
+
+@pytest.mark.parametrize(
+    ("good", "under", "row", "is_told"),
+    [
+        (5000, {}, {}, False),
+        (2600, {}, {"pickup": 9.0}, False),
+        (1000, {}, {}, True),
+        (1000, {"is_bare": False}, {}, False),
+        (1000, {"longest_pause": 0.1}, {}, False),
+        (1000, {}, {"cut": 1}, False),
+        (1000, {}, {"requests": 1300, "failures": {"connect": 300}}, False),
+    ],
+    ids=["busy", "replies wait", "idle", "a check takes time", "users think", "cut", "resting after refusals"],
+)
+def test_threads_that_had_no_request_most_of_the_time_are_told(
+    good: int, under: dict[str, Any], row: dict[str, Any], is_told: bool
+) -> None:
+    found = differs(plan(), 10.0, Under(active=at(0, 0, 0, 0, 0), **under), seen(good=good, **row))
+
+    assert ("had a request" in found) == is_told
+
+
+@pytest.mark.parametrize(("tasks", "is_told"), [(1, True), (3, False)])
+def test_journeys_last_no_longer_than_their_threads_and_tasks(tasks: int, is_told: bool) -> None:
+    lasting = times(Histogram.of([1_000_000_000] * 120))
+    journey = Timing(
+        kind="journey",
+        name="buy",
+        count=120,
+        throughput=12.0,
+        error_rate=0.0,
+        failures={},
+        examples=[],
+        drained=0,
+        cut=0,
+        response_time=lasting,
+        service_time=lasting,
+        failure_time=times(Histogram()),
+    )
+    scenario = plan(journeys=["buy"], endpoints=[])
+
+    found = said(scenario, Under(active=at(0, 0, 0, 0, 0), tasks=tasks), None, (), [journey])
+
+    assert bool(found) == is_told
+
+
+# -- arrivals
+
+
+@pytest.mark.parametrize(
+    ("sent", "unsent", "spacing", "is_told"),
+    [
+        (250, 0, "constant", False),
+        (100, 150, "constant", False),
+        (230, 0, "constant", True),
+        (250, 30, "constant", True),
+        (230, 0, "poisson", False),
+        (100, 0, "poisson", True),
+    ],
+)
+def test_arrivals_are_as_many_as_were_planned_sent_or_unsent(
+    sent: int, unsent: int, spacing: str, is_told: bool
+) -> None:
+    scenario = asked(rate=25.0, arrivals=spacing)
+
+    found = said(scenario, Under(), seen(good=sent, unsent=unsent))
+
+    assert bool(found) == is_told
+
+
+def test_arrivals_are_those_of_each_phase() -> None:
+    rising = [
+        PhasePlan(name="ramp", duration=4.0, start=0, end=50),
+        PhasePlan(name="hold", duration=6, start=50, end=50),
+    ]
+    scenario = asked(rate=40.0, arrivals="constant", phases=rising)
+    right = [of_phase("ramp", 0, 4, seen(good=100)), of_phase("hold", 4, 6, seen(good=300))]
+    wrong = [of_phase("ramp", 0, 4, seen(good=200)), of_phase("hold", 4, 6, seen(good=200))]
+
+    assert said(scenario, Under(), seen(good=400), right) == ""
+    assert "ramp was to have 100 arrivals, and 200 came" in said(scenario, Under(), seen(good=400), wrong)
+
+
+# -- where it is told
+
+
+def test_each_second_has_the_threads_that_were_active_and_those_asked_for() -> None:
+    series = intervals(recorded([Shot(second=0), Shot(second=1), Shot(second=2)]).series, duration=2.5)
+
+    found = with_threads(series, Plan(plan(RAMP), 2.5), Under(active=[(0, 0.25, 1.5), (0, 1, 3)]))
+
+    assert [(one.threads, one.asked) for one in found] == [(0.75, 1), (1.5, 1), (1, 2)]
+
+
+def test_a_run_whose_load_was_another_is_invalid() -> None:
+    load = closed(50_000, 5, phases=RAMP, under=Under(active=at(0, 0, 0, 0, 0)))
+
+    found = caveats(load, ENVIRONMENT)
+
+    assert [caveat.level for caveat in found if caveat.code == "load-differs"] == ["grave"]
+    assert soundness(found) == "invalid"
