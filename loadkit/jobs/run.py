@@ -20,6 +20,7 @@ from loadkit.jobs.environment import environment
 from loadkit.jobs.hosts import is_here
 from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.listening import is_held_here
+from loadkit.jobs.redirects import redirects
 from loadkit.jobs.server import Place, ServerProcess, check_free, running
 from loadkit.jobs.serving import started_servers
 from loadkit.jobs.watched import Watched
@@ -362,6 +363,7 @@ def _result(
         silent=driven.silent,
         public=[] if draft else [origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
         steps=clock.steps,
+        redirects=[] if draft else list(redirects(scenario, endpoints, wire)),
         notes=list(_unfinished(duration) if draft else _notes(scenario, origins, total, clock)),
     )
     verdict = soundness(doubts)

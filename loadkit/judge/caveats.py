@@ -51,6 +51,7 @@ def caveats(
     public: Sequence[str] = (),
     same_host: bool = False,
     steps: Sequence[int] = (),
+    redirects: Sequence[str] = (),
     notes: Sequence[tuple[str, str]] = (),
 ) -> list[Caveat]:
     """What the figures themselves, and the machine, give reason to doubt; the gravest first."""
@@ -67,6 +68,7 @@ def caveats(
             *of_generator(load, phases),
             *_made(_stuck(stuck)),
             *_made(_unfinished(timings)),
+            *_made(("redirects", sentence) for sentence in redirects),
             *_made((("teardown", fault) for fault in dict.fromkeys(faults)), "note"),
             *_made(_untimed(total, timings), "note"),
             *of_machine(total, environment, load.use, steps=steps, unstamped=unstamped, same_host=same_host),
@@ -150,10 +152,10 @@ def _untimed(total: Row, timings: Sequence[Timing]) -> Iterator[tuple[str, str]]
     ran = [one.name for one in timings if one.kind == "journey" and one.count]
     if ran and not (total.requests or total.cut) and len(ran) == len([one for one in timings if one.count]):
         yield (
-            "nothing-timed",
+            "no-requests",
             (
-                f"{', '.join(ran)} made no request with the session given as http, and timed nothing: "
-                "call http.get(…), or put what another client does in a timer('…')"
+                f"{', '.join(ran)} made no request with the session given as http, so the whole of each call is timed, "
+                "its own code, too: call http.get(…), or put what another client does in a timer('…')"
             ),
         )
 

@@ -287,10 +287,11 @@ def _timings(parts: Sequence[Result], scenario: ScenarioInfo, duration: float) -
             by_name.setdefault((one.kind, one.name), []).append(moved)
     place = _place(scenario.journeys)
     order = sorted(by_name, key=lambda found: (_KINDS.index(found[0]), place(found[1])))
-    return [_timing(by_name[key], duration) for key in order]
+    return [timing(by_name[key], duration) for key in order]
 
 
-def _timing(found: list[Timing], duration: float) -> Timing:
+def timing(found: Sequence[Timing], duration: float) -> Timing:
+    """Several of a kind as one, by the name of the first, over so many seconds."""
     fields = ("response_time", "service_time", "failure_time")
     merged: dict[str, Any] = {field: _times(getattr(one, field) for one in found) for field in fields}
     count, drained = sum(one.count for one in found), sum(one.drained for one in found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
+from loadkit.judge.merge import timing
 from loadkit.judge.result import Phase, Result, Row, Times, Timing
 from loadkit.plan.units import show_rate, show_seconds, three_digits
 from loadkit.report.paper import Paper
@@ -45,6 +46,15 @@ def endpoints(paper: Paper, result: Result) -> list[str]:
     shown = [*rows, result.total] if has_total else rows
     names = [paper.foreign(row.name) for row in rows] + ["total"] * has_total
     return [*_rows(paper, "endpoint", names, shown, total=has_total), *_more(paper, len(result.endpoints) - len(rows))]
+
+
+def journeys(result: Result) -> Timing | None:
+    """All journeys as one, where none made a request of loadkit's own: then the total has no figures."""
+    found = [one for one in result.timings if one.kind == "journey"]
+    total = result.total
+    if not found or total.requests or total.unsent or total.cut:
+        return None
+    return timing(found, result.duration)
 
 
 def timings(paper: Paper, timed: Sequence[Timing]) -> list[str]:

@@ -20,7 +20,7 @@ from loadkit.judge.result import Caveat, Result
 from loadkit.report import grid
 from loadkit.report.chart import Chart
 from loadkit.report.escape import visible
-from loadkit.report.figures import show_share, show_throughput, show_time
+from loadkit.report.figures import journeys, show_share, show_throughput, show_time
 from loadkit.report.findings import margin_of, reasons, text_of, told, where
 from loadkit.report.grid import Cell, Grid
 from loadkit.report.over_time import by_endpoint, over_time
@@ -154,10 +154,13 @@ def _about(result: Result, title: str) -> list[str]:
 
 
 def _figures(result: Result, sure: Grid | None) -> list[Figure]:
-    total, times = result.total, result.response_time
-    failed = sum(total.failures.values())
+    timed = journeys(result)
+    total = timed or result.total
+    times, failed = total.response_time, sum(total.failures.values())
     shown = [
-        Figure(name="throughput", value=show_throughput(total.throughput), note="good replies"),
+        Figure(
+            name="throughput", value=show_throughput(total.throughput), note="journeys" if timed else "good replies"
+        ),
         Figure(
             name="errors",
             value=show_share(total.error_rate) if total.requests else "-",
@@ -165,7 +168,7 @@ def _figures(result: Result, sure: Grid | None) -> list[Figure]:
             tone="bad" if failed else "",
         ),
     ]
-    rows = {row[0].text: row for row in sure.rows} if sure else {}
+    rows = {row[0].text: row for row in sure.rows} if sure and not timed else {}
     for name, span in (("p50", times.p50), ("p90", times.p90), ("p99", times.p99), ("p99.9", times.p99_9)):
         note = f"95 %: {rows[name][2].text}" if name in rows else ""
         shown.append(Figure(name=f"{name} response time", value=show_time(span), note=note))
@@ -207,7 +210,8 @@ def _overview(results: Sequence[Result], names: Sequence[str]) -> Grid:
 
 def _in_short(result: Result, name: str) -> list[Cell]:
     word, _, ink = came_out(result)
-    total, times = result.total, result.response_time
+    total = journeys(result) or result.total
+    times = total.response_time
     sound = {"clean": "", "doubtful": "doubt", "invalid": "bad"}[result.verdict]
     return [
         Cell(name),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from loadkit.judge.result import Environment, Result, Row, Server
 from loadkit.plan.units import show_size
-from loadkit.report.figures import show_share, show_throughput, show_time
+from loadkit.report.figures import journeys, show_share, show_throughput, show_time
 from loadkit.report.paper import Ink, Paper
 
 _ROOM = len("connections")
@@ -27,14 +27,16 @@ def totals(paper: Paper, result: Result) -> list[str]:
 
 def facts(paper: Paper, result: Result) -> Iterator[_Line]:
     """What is told of a run as a whole: a label, a text and its colour each."""
-    total, failed = result.total, sum(result.total.failures.values())
-    if result.timings and not (total.requests or total.unsent or total.cut):
-        yield "requests", f"none of loadkit's own in {show_time(result.duration)}; what was timed is below", ""
+    total, timed = result.total, journeys(result)
+    if timed:
+        yield "journeys", f"{timed.count:,} in {show_time(result.duration)}, without a request of loadkit's own", ""
+        yield "throughput", f"{show_throughput(timed.throughput)} of journeys that came through", ""
     else:
         yield "requests", f"{total.requests:,} in {show_time(result.duration)}", ""
         yield "throughput", f"{show_throughput(total.throughput)} of good replies", ""
-    if total.requests:
-        yield "errors", f"{failed:,} ({show_share(total.error_rate)})" if failed else "0", "red" if failed else ""
+    if (shown := timed or total).requests:
+        failed = sum(shown.failures.values())
+        yield "errors", f"{failed:,} ({show_share(shown.error_rate)})" if failed else "0", "red" if failed else ""
     if total.bytes_received or total.bytes_sent:
         yield "data", _data(total, result.duration), ""
     if total.connects:

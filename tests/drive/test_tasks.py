@@ -59,7 +59,7 @@ def test_a_client_of_ones_own_is_timed_by_timers(tasks: int, demo: Demo):
         ("timer", "GET", 6, {}),
     ]
     assert (result.outcome, result.requests) == ("passed", 0)
-    assert "nothing-timed" not in codes(result)
+    assert "no-requests" not in codes(result)
 
 
 def test_tasks_of_a_thread_run_at_once_and_each_has_its_own_steps():

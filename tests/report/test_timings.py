@@ -12,6 +12,7 @@ import pytest
 from loadkit.judge.merge import merge
 from loadkit.judge.result import Result, Timing, Verdict
 from loadkit.plan.errors import UsageError
+from loadkit.report.html import html_report
 from loadkit.report.json import dump, load, schema
 from loadkit.report.paper import cells
 from loadkit.report.text import text_report
@@ -172,3 +173,14 @@ def test_figures_that_do_not_add_up_are_refused(tmp_path: Path):
 
     with pytest.raises(UsageError, match="is not a sound result: journey 'buy' counts 7, but 2,990 that came through"):
         load(path)
+
+
+def test_journeys_that_request_nothing_are_what_a_report_is_headed_by():
+    alone = replace(SHOP, endpoints=[], total=row("total", times()), timings=[replace(BUY, failures={}, count=2_990)])
+
+    text, (page, _) = text_report(alone, width=100), html_report([alone, SHOP]).split("</table>", 1)
+
+    assert "  journeys     2,990 in 30 s, without a request of loadkit's own" in text
+    assert "  throughput   " in text.partition("of journeys that came through")[0]
+    assert "0/s" not in [line.split()[-1] for line in text.splitlines() if line.strip()]
+    assert "2,990" in page
