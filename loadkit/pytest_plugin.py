@@ -106,6 +106,9 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
     """
     if config.getoption("numprocesses", None) and config.getoption("dist", "") == "no":
         config.option.dist = "loadgroup"
+    # a worker reads the command line, on which nothing of it is said
+    if getattr(config, "workerinput", {}).get("loadkit_dist") == "loadgroup":
+        config.option.loadgroup = True
     return (yield)
 
 
@@ -374,7 +377,8 @@ class _Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker where the lock is."""
+        """Tell a worker where the lock is, and how tests are distributed."""
+        node.workerinput["loadkit_dist"] = self._config.getoption("dist")
         if self._shared is None:
             self._shared = Path(tempfile.mkdtemp(prefix="loadkit-"))
         node.workerinput["loadkit_shared"] = os.fspath(self._shared)

@@ -198,6 +198,19 @@ def test_under_xdist_one_load_test_runs_at_a_time_and_the_controller_has_all_res
     assert not list((project / "tmp").glob("loadkit-*")), "nothing is left behind"
 
 
+def test_where_only_the_number_of_workers_is_said_one_has_all_load_tests(python: Path, project: Path):
+    command = [str(python), "-c", "import pytest; print(*pytest.version_tuple[:2])"]
+    version = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    if [*map(int, version)] >= [9, 2]:
+        pytest.skip("pytest-xdist 3.8 groups nothing there")
+
+    done = run(python, project, "-n", "2", "-v", "--load-duration", "100ms")
+
+    workers = re.findall(r"^\[(gw\d)\] .* (?:PASSED|FAILED) .*@load", done.stdout, re.MULTILINE)
+    assert len(workers) == 10, done.stdout
+    assert len(set(workers)) == 1
+
+
 def test_coverage_is_a_reason_to_doubt(python: Path, project: Path):
     done = run(python, project, "--cov=test_all", "-k", "in_class", "-v")
 
