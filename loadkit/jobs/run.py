@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import ipaddress
 import math
+import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -22,7 +23,7 @@ from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.listening import is_held_here
 from loadkit.jobs.redirects import redirects
 from loadkit.jobs.server import Place, ServerProcess, check_free, running
-from loadkit.jobs.serving import started_servers
+from loadkit.jobs.serving import filled, free_port, started_servers
 from loadkit.jobs.watched import Watched
 from loadkit.judge.activity import Plan, Under, with_threads
 from loadkit.judge.bound import bound
@@ -38,7 +39,7 @@ from loadkit.plan.endpoint import Endpoint, bare
 from loadkit.plan.errors import UsageError
 from loadkit.plan.journey import Journey
 from loadkit.plan.pause import Thought, longest, told
-from loadkit.plan.scenario import Scenario
+from loadkit.plan.scenario import FREE_PORT, Scenario
 from loadkit.plan.shown import masked
 from loadkit.plan.units import SECOND
 from loadkit.plan.workload import Open, workload
@@ -76,6 +77,7 @@ def run(
     that is not trusted, a server that does not come up, too few file descriptors.
     """
     clock = SystemClock()
+    scenario = _placed(scenario)
     requests = [encode(one, scenario) if isinstance(one, Endpoint) else None for one in scenario.plans]
     wire = open_wire(scenario, clock)
     origins = dict.fromkeys(request.origin for request in requests if request)
@@ -224,9 +226,27 @@ def _server(scenario: Scenario, wire: Wire) -> AbstractContextManager[ServerProc
     probe = encode(Endpoint("GET", scenario.ready, timeout=1), scenario)
     wire.resolve(probe.origin)
     place = _place(probe.origin)
+    if _is_aimed_elsewhere(scenario) and place.answers():
+        return nullcontext()
     check_free(place)
     within = cast(float, scenario.ready_timeout)
     return running(scenario.server, trouble=lambda: _trouble(wire, probe, place), within=within, place=place)
+
+
+def _placed(scenario: Scenario) -> Scenario:
+    """The scenario with the port of its server filled in, a free one where it may choose."""
+    if not scenario.server or not scenario.base_url:
+        return scenario
+    port = origin_of(scenario.base_url)[0].port
+    if not port:
+        port = free_port()
+        scenario = scenario.replace(base_url=re.sub(r":0(?=/|$)", f":{port}", scenario.base_url, count=1))
+    return scenario.replace(server=filled(scenario.server or (), port))
+
+
+def _is_aimed_elsewhere(scenario: Scenario) -> bool:
+    """The base URL is not that of its file: what answers there is meant, and not the server of the file."""
+    return scenario.source is not None and scenario.source.scenario.base_url not in (scenario.base_url, FREE_PORT)
 
 
 def _place(origin: Origin) -> Place:

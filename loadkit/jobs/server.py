@@ -216,7 +216,7 @@ def check_free(place: Place) -> None:
     pids = holders(place.listeners())
     raise UsageError(
         f"something already listens on {place}{f', {_named(pids[0])}' if pids else ''}: it would be measured in place "
-        "of the server; stop it, or give the server another port"
+        "of the server; stop it, give the server another port, or leave out server= to load what is there"
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast, overload
+from typing import Any, Final, Literal, TypeAlias, cast, overload
 
 from loadkit.plan.arrivals import SPACINGS, Spacing
 from loadkit.plan.endpoint import Endpoint, full_url, headers, label, positive_seconds, replace, target, whole
@@ -22,6 +22,9 @@ from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import Duration, Rate, Size, per_second, seconds, size
 
 Transport: TypeAlias = Literal["sockets", "requests"]
+FREE_PORT: Final = "http://127.0.0.1:0"
+"""Where a server is to listen that may choose its port."""
+
 TRANSPORTS = ("sockets", "requests")
 Processes: TypeAlias = int | Literal["auto"]
 
@@ -81,7 +84,9 @@ class Scenario:
         transport: `"sockets"`, or `"requests"` as the slow reference.
         setup, teardown: called once before and once after the run, in no figure, with a `Session`; what `setup` returns
             is given to journeys as `shared`. It may be a generator: what stands behind its `yield` tears down.
-        server, ready: a command to start before and stop after, and the path that answers when it is up.
+        server, ready: a command to start before and stop after, and the path that answers when it is up. `{port}` in it
+            is the port of base_url; without one, or where that is 0, a free one. `python` as its first word is the
+            interpreter that runs now.
         keep_going: go on although the target cannot be reached at all.
         name: how reports call it; the variable's name in a scenario file.
         source: where the loader found it; nobody else sets it.
@@ -126,6 +131,10 @@ class Scenario:
 
     def __post_init__(self) -> None:
         keep = object.__setattr__
+        if self.server is not None:
+            keep(self, "server", _texts(self.server, what="server", like=["python", "app.py"]))
+            if self.base_url is None and any("{port}" in word for word in self.server):
+                keep(self, "base_url", FREE_PORT)
         _check_base(self.base_url)
         keep(self, "endpoints", _endpoints(self.endpoints, self.base_url))
         whole(self.threads, what="threads")
@@ -147,8 +156,6 @@ class Scenario:
         keep(self, "headers", headers(self.headers))
         keep(self, "body_limit", size(self.body_limit, what="body_limit"))
         keep(self, "thresholds", _texts(self.thresholds, what="thresholds", like=["p99 < 250ms"]))
-        if self.server is not None:
-            keep(self, "server", _texts(self.server, what="server", like=["python", "app.py"]))
         _check_hooks(self)
         _check_workload(self)
         _check_phases(self)

@@ -19,7 +19,9 @@ import pytest
 import requests
 
 from loadkit import Endpoint, Scenario, UsageError, run, serving
+from loadkit.jobs.demo import Demo
 from loadkit.judge.result import Result
+from loadkit.loader import load
 from loadkit.report.text import text_report
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -243,6 +245,36 @@ def test_one_that_takes_the_port_of_a_server_in_time_is_not_measured_in_its_plac
     finally:
         is_over.set()
         thread.join()
+
+
+def test_a_file_that_is_aimed_elsewhere_loads_what_answers_there(tmp_path: Path, demo: Demo):
+    (tmp_path / "shop.py").write_text(
+        "from loadkit import Endpoint, Scenario\n"
+        "shop = Scenario(base_url='http://127.0.0.1:1', endpoints=[Endpoint('GET', '/')], server=['no-such-program'])\n"
+    )
+    (scenario,) = load(str(tmp_path / "shop.py"))
+
+    result = run(scenario.replace(base_url=demo.url, iterations=4))
+
+    assert (result.outcome, result.requests) == ("passed", 4)
+
+
+@pytest.mark.parametrize("base_url", [None, "http://127.0.0.1:0", "http://127.0.0.1:{free}"])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_port_of_a_server_is_filled_in(tmp_path: Path, free_port: int, base_url: str | None, processes: int):
+    url = base_url and base_url.replace("{free}", str(free_port))
+    (tmp_path / "shop.py").write_text(
+        "from loadkit import Endpoint, Scenario\n"
+        f"shop = Scenario(base_url={url!r}, endpoints=[Endpoint('GET', '/')], iterations=20, threads=2,\n"
+        f"    server=['python', '-c', {MORTAL!r}, '{{port}}', '999'])\n"
+    )
+    (scenario,) = load(str(tmp_path / "shop.py"))
+
+    result = run(scenario.replace(processes=processes))
+
+    assert (result.outcome, result.requests) == ("passed", 20)
+    assert urlsplit(result.scenario.base_url).port
+    assert not base_url or "free" not in base_url or urlsplit(result.scenario.base_url).port == free_port
 
 
 # -- it does not come up
