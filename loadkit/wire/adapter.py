@@ -85,6 +85,8 @@ class Call:
     """An instant of the monotonic clock."""
     begun: bool = False
     """A session's call is under way, in this thread."""
+    follows: bool = False
+    """It follows redirects."""
 
 
 class WireAdapter(HTTPAdapter):
@@ -141,7 +143,7 @@ class WireAdapter(HTTPAdapter):
         """Send a request over the wire and read the head of the reply; raises `requests.RequestException`."""
         if not self.takes(request, proxies):
             return self._send_elsewhere(request, stream, timeout, verify, cert, proxies)
-        ready = self.ready(request, timeout)
+        ready = self.ready(request, timeout, follows=self.call.follows)
         self.over_the_wire += 1
         asked = Asked(ready.method, ready.url, self.call.name)
         told = _Told(self, asked, len(ready.payload))
@@ -161,7 +163,13 @@ class WireAdapter(HTTPAdapter):
         return scheme == "http+unix" or not (self.heeds_replacements and is_replaced())
 
     def ready(
-        self, request: PreparedRequest, timeout: Any, *, keep: int | None = None, span: int | None = None
+        self,
+        request: PreparedRequest,
+        timeout: Any,
+        *,
+        keep: int | None = None,
+        span: int | None = None,
+        follows: bool = False,
     ) -> Request:
         """The request as bytes, with its deadlines; of a body that is not text or bytes only the head."""
         connecting, patience = patience_of(timeout)
@@ -177,6 +185,7 @@ class WireAdapter(HTTPAdapter):
             forgiving=True,
             patience=STILL if patience is None else patience,
             connecting=connecting,
+            follows=follows,
         )
 
     def _claimed(

@@ -132,6 +132,9 @@ class Request:
     """As browsers are: what comes behind a reply is dropped, and the connection with it. A body of more bytes than are
     kept is a failure, and read no further."""
 
+    follows: bool = False
+    """A redirect is followed, so that its body is read only if that is short."""
+
     @property
     def span(self) -> int:
         """How long one call to the kernel may wait, in nanoseconds."""

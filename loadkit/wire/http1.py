@@ -23,7 +23,10 @@ MAX_HEADERS: Final = 500
 MAX_INTERIM: Final = 50
 MAX_OVERHEAD: Final = 64 * 1024
 """Bytes of chunk sizes, extensions and trailers between two pieces of a body."""
+MAX_PASSED_OVER: Final = 64 * 1024
+"""Bytes of the body of a redirect that is followed. A longer one is dropped, and the connection with it."""
 
+_REDIRECTS: Final = (301, 302, 303, 307, 308)
 _LENGTH, _CHUNKED, _UNTIL_CLOSE = "length", "chunked", "until close"
 
 
@@ -34,8 +37,10 @@ class ReplyReader:
     """
 
     __slots__ = (
+        "_aside",
         "_buffer",
         "_fault",
+        "_follows",
         "_forgiving",
         "_framing",
         "_interim",
@@ -59,7 +64,15 @@ class ReplyReader:
         "truncated",
     )
 
-    def __init__(self, *, method: str, keep: int | None, sink: Sink | None = None, forgiving: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        method: str,
+        keep: int | None,
+        sink: Sink | None = None,
+        forgiving: bool = False,
+        follows: bool = False,
+    ) -> None:
         self.status = 0
         self.size = 0
         self.head = b""
@@ -75,6 +88,9 @@ class ReplyReader:
         self._keeps = keep is not None or sink is not None
         self._room = keep or 0
         self._forgiving = forgiving
+        self._follows = follows
+        self._aside: bytearray | None = None
+        """The body of a redirect that is followed, until it is whole."""
         self._wants_body = method != "HEAD"
         self._buffer = b""
         self._fault: BrokenExchange | None = None
@@ -91,6 +107,8 @@ class ReplyReader:
             self._take_body(data)
         else:
             self._take_head(self._buffer + data)
+        if self.complete and self._aside:
+            self._take_aside()
         return self.complete
 
     @property
@@ -105,6 +123,7 @@ class ReplyReader:
         """
         if self.head and self._framing == _UNTIL_CLOSE and not ragged:
             self.complete = True
+            self._take_aside()
             return
         raise BrokenExchange(Failure("disconnect", self._how_far()))
 
@@ -138,6 +157,11 @@ class ReplyReader:
         self._decide_framing()
         if self._sink is not None:
             self._sink.begin(self.status, self.headers)
+        if self._follows and self._leads_elsewhere():
+            self._aside = bytearray()
+            if self._framing == _LENGTH and self._remaining > MAX_PASSED_OVER:
+                self._pass_over()
+                return
         self._take_body(rest)
 
     def _parse(self, head: bytes) -> None:
@@ -186,6 +210,18 @@ class ReplyReader:
         self.keep_alive = self.keep_alive and self._framing != _UNTIL_CLOSE
         self.memorable = self.keep_alive and self._framing == _LENGTH
 
+    def _leads_elsewhere(self) -> bool:
+        return self.status in _REDIRECTS and any(self._all(b"location"))
+
+    def _pass_over(self) -> None:
+        """Read no more of the body, and have none of it."""
+        self._aside, self._keeps = None, False
+        self.complete, self.keep_alive = True, False
+
+    def _take_aside(self) -> None:
+        self.kept += self._aside or b""
+        self._aside = None
+
     def _all(self, name: bytes) -> list[bytes]:
         return [value for key, value in self.headers if key == name]
 
@@ -228,6 +264,11 @@ class ReplyReader:
             return
         if self._sink is not None:
             self.granted += self._sink.write(data)
+            return
+        if self._aside is not None:
+            self._aside += data
+            if len(self._aside) > MAX_PASSED_OVER:
+                self._pass_over()
             return
         if len(data) > self._room:
             if self._forgiving:
@@ -299,8 +340,8 @@ class PulledReader(ReplyReader):
 
     __slots__ = ("_taken", "marks")
 
-    def __init__(self, *, method: str, forgiving: bool = False) -> None:
-        super().__init__(method=method, keep=sys.maxsize, forgiving=forgiving)
+    def __init__(self, *, method: str, forgiving: bool = False, follows: bool = False) -> None:
+        super().__init__(method=method, keep=sys.maxsize, forgiving=forgiving, follows=follows)
         self.marks: list[int] = []
         """Where chunks end in the body, those that are not over yet."""
         self._taken = 0

@@ -225,7 +225,7 @@ class Session(requests.Session):
                     response = self._fire(shot, payload, body)
                     if response is not None:
                         return response
-        with self._call(name, deadline):
+        with self._call(name, deadline, follows=allow_redirects):
             return super().request(
                 *(method, self._joined(url), params, data, headers, cookies, files, auth, timeout, allow_redirects),
                 *(proxies, hooks, stream, verify, cert, json),
@@ -236,7 +236,7 @@ class Session(requests.Session):
         name, deadline = options.pop("name", None), options.pop("deadline", None)
         if self._wire.call.begun and name is None and deadline is None:
             return super().send(request, **options)
-        with self._call(name, deadline):
+        with self._call(name, deadline, follows=options.get("allow_redirects", True)):
             return super().send(request, **options)
 
     def get_adapter(self, url: Any) -> Any:
@@ -386,7 +386,7 @@ class Session(requests.Session):
             shot.baked = None if head.dated else head
         if response.status_code in REDIRECT_STATI and response.is_redirect:
             deadline = None if shot.span == FOREVER else sent + shot.span
-            return self._redirected(shot, response, Call(None, deadline))
+            return self._redirected(shot, response, Call(None, deadline, follows=shot.follow))
         response.content  # noqa: B018 - decoded now, so that what is wrong with it is raised now
         return response
 
@@ -428,11 +428,12 @@ class Session(requests.Session):
         return FOREVER if chosen is None else nanoseconds(cast(float, chosen))
 
     @contextmanager
-    def _call(self, name: str | None, deadline: Duration | None) -> Iterator[None]:
+    def _call(self, name: str | None, deadline: Duration | None, *, follows: bool) -> Iterator[None]:
         if self._halt is not None:
             raise self._halt
         span = self._span_of(deadline)
-        with self._as(Call(name, None if span == FOREVER else self._wire.clock.now() + span)):
+        until = None if span == FOREVER else self._wire.clock.now() + span
+        with self._as(Call(name, until, follows=follows)):
             yield
 
     @contextmanager

@@ -157,7 +157,7 @@ def prepare_shot(
         or not adapter.takes(prepared, settings["proxies"])
     ):
         return None
-    found = adapter.ready(prepared, timeout, keep=adapter.body_limit, span=span)
+    found = adapter.ready(prepared, timeout, keep=adapter.body_limit, span=span, follows=follow)
     connection = adapter.connection(
         prepared, found.origin, settings["verify"], settings["cert"], Asked(found.method, found.url, name)
     )

@@ -528,8 +528,14 @@ class _Attempt:
     def _reader(self) -> ReplyReader:
         asked = self._request
         if self._halts:
-            return PulledReader(method=asked.method, forgiving=asked.forgiving)
-        return ReplyReader(method=asked.method, keep=asked.keep, sink=asked.sink, forgiving=asked.forgiving)
+            return PulledReader(method=asked.method, forgiving=asked.forgiving, follows=asked.follows)
+        return ReplyReader(
+            method=asked.method,
+            keep=asked.keep,
+            sink=asked.sink,
+            forgiving=asked.forgiving,
+            follows=asked.follows,
+        )
 
     def _ready(self) -> bool:
         """Have an open connection; whether it was used before."""
