@@ -267,6 +267,8 @@ def _endpoints(given: object, base_url: object) -> tuple[Endpoint | Journey, ...
         raise UsageError(
             f"there are two journeys called {twice!r}; give one of them a name, like Journey({twice}, name='b')"
         )
+    if shared := next((one.label for one in plans if isinstance(one, Endpoint) and one.label in names), None):
+        raise UsageError(f"an endpoint and a journey are both called {shared!r}; give one of them another name")
     return plans
 
 

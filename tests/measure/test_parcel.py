@@ -18,6 +18,7 @@ PHASES = 2
 FAILURES = (
     Failure("connect", "connection refused h:1"),
     Failure("timeout", "no whole reply within 1 s"),
+    Failure("timeout", "no whole reply within 1 s", headed=True),
     Failure("check", "status 503, expected 200-399"),
 )
 OURS = 7_000_000_000

@@ -160,6 +160,10 @@ async def set_up_later(http: Any) -> None: ...
         ),
         ({"endpoints": [buy, Journey(buy)]}, "there are two journeys called 'buy'; give one of them a name, like"),
         (
+            {"endpoints": [buy, Endpoint("GET", "http://h/", name="buy")]},
+            "an endpoint and a journey are both called 'buy'; give one of them another name",
+        ),
+        (
             {"endpoints": [Journey(browse, tasks_per_thread=2), buy]},
             "browse has tasks_per_thread beside other endpoints; give it threads of its own",
         ),
