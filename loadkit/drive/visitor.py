@@ -23,6 +23,7 @@ from loadkit.plan.endpoint import GOOD, Expect, bare, statuses
 from loadkit.plan.errors import Halt, SetupError
 from loadkit.plan.journey import Journey, begun, call, ended
 from loadkit.plan.label import MAX_LABELS, OTHER, pattern
+from loadkit.plan.places import plain_headers
 from loadkit.plan.shown import masked_message
 from loadkit.plan.units import MILLISECOND, SECOND, Duration, nanoseconds, seconds
 from loadkit.wire.base import Exchange, Failure, Note, Sender
@@ -167,7 +168,7 @@ class AsyncVisit:
 def settle(session: Session, scenario: Scenario) -> None:
     """Give a session what a scenario says of all requests, and nothing that the environment says."""
     session.trust_env = False
-    session.headers.update(scenario.headers)
+    session.headers.update(plain_headers(scenario.headers))
     session.verify = str(scenario.ca) if scenario.ca is not None and scenario.verify else scenario.verify
     cert = scenario.cert
     if cert is not None:
@@ -182,7 +183,7 @@ class Visitor:
         self.http.observe = self.observe
         self._muted_unstamped = 0
         self.good = GOOD
-        self._visit = AsyncVisit(self, scenario.base_url or "", dict(scenario.headers))
+        self._visit = AsyncVisit(self, scenario.base_url or "", plain_headers(scenario.headers))
         self._loop: asyncio.AbstractEventLoop | None = None
         self.refused = False
         """The last request did not get a connection."""

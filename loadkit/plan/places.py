@@ -67,6 +67,77 @@ def columns(endpoint: Any) -> frozenset[str]:
     return frozenset(found)
 
 
+def check_unfed(endpoint: Any) -> None:
+    """Refuse a placeholder that no feed fills, where it cannot be meant as it is; `UsageError`.
+
+    In the text of bodies braces are common: templates and queries have them, and they stay as they are.
+    """
+    found: list[str] = []
+
+    def note(column: str, place: Place) -> str:
+        if place not in (Place.TEXT, Place.JSON):
+            found.append(column)
+        return ""
+
+    put_in(endpoint, note)
+    if found:
+        raise UsageError(
+            f"{endpoint.label} has no feed to fill {{{found[0]}}}; give it one, like feed=rows('users.csv'), "
+            f"or write {{{{{found[0]}}}}} for the text"
+        )
+
+
+def check_plain_headers(headers: Mapping[str, str], *, whose: str) -> None:
+    """Refuse a placeholder in headers that no row fills; `UsageError`."""
+    for name, value in headers.items():
+        if (found := _PLACEHOLDER.search(value)) and (column := found["column"]):
+            raise UsageError(
+                f"nothing fills {{{column}}} in the header {name} of {whose}; "
+                f"give the header to an endpoint with a feed, or write {{{{{column}}}}} for the text"
+            )
+
+
+def plain_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers that no row fills, `{{name}}` as the text that it stands for."""
+    return {name: _text(value, Place.HEADER, _unfilled) for name, value in headers.items()}
+
+
+def plain(endpoint: Any) -> dict[str, Any]:
+    """The fields of an endpoint without a feed in which `{{name}}` stands for text, with that text."""
+    fields: dict[str, Any] = {
+        "path": _text(endpoint.path, Place.URL, _unfilled),
+        "headers": plain_headers(endpoint.headers),
+    }
+    if _has_literals(endpoint.params):
+        fields["params"] = _values(endpoint.params, Place.URL, Place.PARAMETER, _unfilled)
+    if _has_literals(endpoint.json):
+        fields["json"] = _plain_json(endpoint.json)
+    if not isinstance(endpoint.data, str) and endpoint.files is None and _has_literals(endpoint.data):
+        fields["data"] = _values(endpoint.data, Place.TEXT, Place.PARAMETER, _unfilled)
+    return fields
+
+
+def _unfilled(column: str, _: Place) -> str:
+    return f"{{{column}}}"
+
+
+def _has_literals(value: Any) -> bool:
+    if isinstance(value, str):
+        return "{{" in value
+    if isinstance(value, Mapping):
+        return any(map(_has_literals, value.values()))
+    return isinstance(value, list | tuple) and any(map(_has_literals, value))
+
+
+def _plain_json(value: Any) -> Any:
+    if isinstance(value, str):
+        whole = _PLACEHOLDER.fullmatch(value)
+        return f"{{{whole['literal']}}}" if whole and whole["literal"] else value
+    if isinstance(value, dict):
+        return {name: _plain_json(one) for name, one in value.items()}
+    return [_plain_json(one) for one in value] if isinstance(value, list | tuple) else value
+
+
 def check_fed(endpoint: Any) -> None:
     """Say what of an endpoint with a feed cannot be filled; `UsageError`."""
     if not endpoint.path.startswith("/") and _PLACEHOLDER.search(urlsplit(endpoint.path).netloc):

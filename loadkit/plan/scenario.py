@@ -17,6 +17,7 @@ from loadkit.plan.journey import Journey, called, check_plain, parameters
 from loadkit.plan.label import MAX_LABELS, pattern
 from loadkit.plan.pause import ThinkTime, think_time
 from loadkit.plan.phases import Phase, Stretch, lasting, says_rate, stretches
+from loadkit.plan.places import check_plain_headers, check_unfed
 from loadkit.plan.shown import told
 from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import Duration, Rate, Size, per_second, seconds, size
@@ -154,6 +155,7 @@ class Scenario:
         if self.phases:
             keep(self, "duration", None)
         keep(self, "headers", headers(self.headers))
+        check_plain_headers(self.headers, whose="the scenario")
         keep(self, "body_limit", size(self.body_limit, what="body_limit"))
         keep(self, "thresholds", _texts(self.thresholds, what="thresholds", like=["p99 < 250ms"]))
         _check_hooks(self)
@@ -262,6 +264,8 @@ def _endpoints(given: object, base_url: object) -> tuple[Endpoint | Journey, ...
     for one in plans:
         if isinstance(one, Endpoint) and one.path.startswith("/") and base_url is None:
             raise UsageError(f"{one.label} is relative; give the scenario a base_url like 'http://127.0.0.1:8000'")
+        if isinstance(one, Endpoint) and one.feed is None:
+            check_unfed(one)
     names = [one.label for one in plans if isinstance(one, Journey)]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(

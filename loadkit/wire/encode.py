@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import loadkit
 from loadkit.plan.endpoint import bare
 from loadkit.plan.errors import UsageError, raised
+from loadkit.plan.places import plain, plain_headers
 from loadkit.plan.shown import masked_message
 from loadkit.plan.units import nanoseconds
 from loadkit.wire.base import Origin, Request
@@ -27,11 +28,14 @@ _NOT_OF_A_TOKEN: Final = re.compile(r"[^-!#$%&'*+.^_`|~0-9A-Za-z]")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def encode(endpoint: Endpoint, scenario: Scenario) -> Request:
+def encode(endpoint: Endpoint, scenario: Scenario, *, is_filled: bool = False) -> Request:
     """Make the request an endpoint describes, ready to be sent.
 
-    Raises `UsageError` for what `requests` cannot prepare.
+    `is_filled` says that a row was put in, and that braces are text now. Raises `UsageError` for what `requests` cannot
+    prepare.
     """
+    if endpoint.feed is None and not is_filled:
+        endpoint = endpoint.replace(**plain(endpoint))
     url = _joined(scenario.base_url, endpoint.path)
     origin, address = origin_of(url)
     prepared = _prepare(endpoint, scenario, address)
@@ -93,7 +97,7 @@ def _prepare(endpoint: Endpoint, scenario: Scenario, url: str) -> PreparedReques
         return requests.Request(
             endpoint.method,
             url,
-            headers=_merged(defaults, scenario.headers, dict(endpoint.headers)),
+            headers=_merged(defaults, plain_headers(scenario.headers), dict(endpoint.headers)),
             params=endpoint.params,
             json=endpoint.json,
             data=endpoint.data,

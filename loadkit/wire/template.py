@@ -104,7 +104,7 @@ def filler(endpoint: Endpoint, scenario: Scenario, *, source: str) -> Fill:
 def _slowly(endpoint: Endpoint, scenario: Scenario, source: str) -> Fill:
     def fill(row: Row) -> Request:
         try:
-            return encode(endpoint.replace(**put_in(endpoint, in_place(row)), feed=None), scenario)
+            return encode(endpoint.replace(**put_in(endpoint, in_place(row)), feed=None), scenario, is_filled=True)
         except (UsageError, ValueError, TypeError) as error:
             raise FeedError(f"{source}: cannot fill {endpoint.label} with {_used(row, endpoint)}: {error}") from None
         except (Exception, SystemExit) as error:
@@ -181,7 +181,7 @@ def _cut(endpoint: Endpoint, scenario: Scenario) -> Cut:
         found.append((column, place))
         return f"{stem}{len(found) - 1:06}z"
 
-    like = encode(endpoint.replace(**put_in(endpoint, mark), feed=None), scenario)
+    like = encode(endpoint.replace(**put_in(endpoint, mark), feed=None), scenario, is_filled=True)
     payload = like.payload
     for number, (_, place) in enumerate(found):
         if place is Place.WHOLE_JSON:

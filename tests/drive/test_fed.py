@@ -124,8 +124,33 @@ def test_endpoints_share_the_rows_they_were_both_given(users: Path) -> None:
 
 
 def test_fed_and_other_endpoints_go_side_by_side(users: Path) -> None:
-    endpoints = [Endpoint("GET", "http://fake/{id}", feed=rows(users)), Endpoint("GET", "http://fake/{id}", name="raw")]
+    endpoints = [
+        Endpoint("GET", "http://fake/{id}", feed=rows(users)),
+        Endpoint("GET", "http://fake/{{id}}", name="raw"),
+    ]
     assert targets(Scenario(endpoints=endpoints, threads=1, iterations=4)) == ["1", "{id}", "2", "{id}"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "target", "body"),
+    [
+        ({"path": "/a/{{id}}"}, "/a/%7Bid%7D", b""),
+        ({"params": {"q": "{{id}}"}}, "/?q=%7Bid%7D", b""),
+        ({"path": "/{}/{1}/{a:b}"}, "/%7B%7D/%7B1%7D/%7Ba:b%7D", b""),
+        ({"json": {"a": "{{id}}"}}, "/", b'{"a": "{id}"}'),
+        # these are as often queries and templates of somebody else's
+        ({"json": {"query": "{me{name}} {{x}}"}}, "/", b'{"query": "{me{name}} {{x}}"}'),
+        ({"data": '{"a": {id}, "b": "{{x}}"}'}, "/", b'{"a": {id}, "b": "{{x}}"}'),
+        ({"data": b"{id} {{x}}"}, "/", b"{id} {{x}}"),
+        ({"data": {"a": "{{id}}"}}, "/", b"a=%7Bid%7D"),
+    ],
+    ids=str,
+)
+def test_braces_of_an_endpoint_without_a_feed_are_text(fields: dict[str, Any], target: str, body: bytes) -> None:
+    plain = Endpoint("POST", **{"path": "/"} | fields, name="plain")
+    with server() as (url, heard):
+        run(Scenario(base_url=url, endpoints=[plain], threads=1, iterations=1))
+    assert [(path, content) for path, content, _ in heard] == [(target, body)]
 
 
 @pytest.mark.parametrize(

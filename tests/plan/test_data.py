@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from loadkit import Endpoint, UsageError, rows
+from loadkit import Endpoint, Scenario, UsageError, rows
 from loadkit.plan.places import columns, in_place, in_words, put_in
 
 RIGHT = "a path like 'users.csv' (.csv, .jsonl, .ndjson or .json) or an iterable of mappings"
@@ -115,6 +115,40 @@ def test_an_open_file_is_not_sent_with_a_feed(tmp_path: Path) -> None:
 def test_the_label_is_the_template_and_without_a_feed_braces_are_what_they_were() -> None:
     assert Endpoint("GET", "/users/{id}?x={y}", feed=USERS).label == "GET /users/{id}"
     assert Endpoint("GET", "/100%/{id}").path == "/100%/{id}"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"path": "/u/{id}"},
+        {"path": "/u?q={id}"},
+        {"params": {"q": ["a", "x{id}"]}},
+        {"params": "q={id}"},
+        {"headers": {"Authorization": "Bearer {id}"}},
+        {"json": {"a": ["{id}"]}},
+        {"data": {"a": "{id}"}},
+    ],
+    ids=str,
+)
+def test_a_placeholder_without_a_feed_is_refused(fields: dict[str, Any]) -> None:
+    plain = Endpoint("POST", **{"path": "/u"} | fields, name="plain")
+    with pytest.raises(UsageError) as caught:
+        Scenario(base_url="http://h", endpoints=[plain])
+    assert str(caught.value) == (
+        "plain has no feed to fill {id}; give it one, like feed=rows('users.csv'), or write {{id}} for the text"
+    )
+    Scenario(base_url="http://h", endpoints=[plain.replace(feed=rows("users.csv"))])
+
+
+def test_headers_of_a_scenario_are_filled_by_nothing() -> None:
+    fields: dict[str, Any] = {"base_url": "http://h", "endpoints": [Endpoint("GET", "/")]}
+    with pytest.raises(UsageError) as caught:
+        Scenario(**fields, headers={"Authorization": "Bearer {token}"})
+    assert str(caught.value) == (
+        "nothing fills {token} in the header Authorization of the scenario; "
+        "give the header to an endpoint with a feed, or write {{token}} for the text"
+    )
+    Scenario(**fields, headers={"X-Json": '{"a": 1}', "X-Text": "{{token}}"})
 
 
 def test_placeholders_are_found_wherever_they_may_stand() -> None:

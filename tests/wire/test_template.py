@@ -33,7 +33,7 @@ NASTY = (
 
 def scenario(endpoint: Endpoint) -> Scenario:
     """Somewhere to send it."""
-    return Scenario(base_url="http://127.0.0.1:8000/api", headers={"X-Run": "{v}"}, endpoints=[endpoint])
+    return Scenario(base_url="http://127.0.0.1:8000/api", headers={"X-Run": "{{v}}"}, endpoints=[endpoint])
 
 
 def filled(endpoint: Endpoint, value: object) -> bytes:
@@ -43,8 +43,9 @@ def filled(endpoint: Endpoint, value: object) -> bytes:
 
 
 def by_hand(endpoint: Endpoint) -> bytes:
-    """What is sent of an endpoint without a feed."""
-    return BOUNDARY.sub(b"boundary", encode(endpoint, scenario(endpoint)).payload)
+    """What is sent of an endpoint without a feed, whose braces are text."""
+    anywhere = scenario(Endpoint("GET", "/"))
+    return BOUNDARY.sub(b"boundary", encode(endpoint, anywhere, is_filled=True).payload)
 
 
 def in_url(value: str) -> str:
