@@ -33,6 +33,8 @@ class Expected:
 
     threads: tuple[float, ...] = ()
     """Requests under way in the mean of each second, where each thread has one under way all the time."""
+    active: tuple[float, ...] = ()
+    """Threads in the mean of each second, where that is another number: they pause between requests."""
     arrivals: tuple[float, ...] = ()
     """Requests received in each second."""
     total: int | None = None
@@ -40,7 +42,6 @@ class Expected:
 
 
 # a thread has a request of 200 ms under way all the time; one with a pause has it for a part of the time
-HALF = 0.5
 SHAPES = {
     "constant_threads": Expected(threads=(4, 4)),
     "iterations": Expected(total=30),
@@ -57,12 +58,12 @@ SHAPES = {
     "steps": Expected(threads=(1, 4, 2)),
     "down_and_up_again": Expected(threads=(4, 1, 4)),
     # 200 ms of 400 ms
-    "ramp_with_think_time": Expected(threads=tuple(HALF * level for level in (1.5, 3.5, 5.5))),
-    "ramp_with_pacing": Expected(threads=tuple(HALF * level for level in (1.5, 3.5, 5.5))),
+    "ramp_with_think_time": Expected(threads=(0.75, 1.75, 2.75), active=(1.5, 3.5, 5.5)),
+    "ramp_with_pacing": Expected(threads=(0.75, 1.75, 2.75), active=(1.5, 3.5, 5.5)),
     # 200 ms of 500 ms, in the first second spread over the first pause
-    "think_time": Expected(threads=(1.6, 1.6, 1.6)),
-    "think_time_in_a_range": Expected(threads=(1.6, 1.6, 1.6)),
-    "pacing": Expected(threads=(1.6, 1.6, 1.6)),
+    "think_time": Expected(threads=(1.6, 1.6, 1.6), active=(4, 4, 4)),
+    "think_time_in_a_range": Expected(threads=(1.6, 1.6, 1.6), active=(4, 4, 4)),
+    "pacing": Expected(threads=(1.6, 1.6, 1.6), active=(4, 4, 4)),
     "warm_up": Expected(threads=(4, 4)),
 }
 RATES = {
@@ -152,6 +153,16 @@ def assert_seconds_alike(result: Result, log: Log, kind: str, seconds: int) -> N
         assert abs(reported_then.get(second, 0) - replies) <= slack, (second, seen, reported_then)
 
 
+def assert_threads_reported(result: Result, levels: tuple[float, ...]) -> None:
+    """The report says for each second how many threads the plan had, and that so many were seen."""
+    intervals = {int(interval.start): interval for interval in result.intervals}
+    for second, level in enumerate(levels):
+        if level:  # seconds in which nothing happened are not kept
+            assert intervals[second].asked == pytest.approx(level, abs=0.02)
+            # the first request of a thread may be late on a busy machine, and its last reply is in before its end
+            assert 0.7 * level - 0.5 <= (intervals[second].threads or 0) <= level + 0.5
+
+
 @pytest.mark.parametrize(("shape", "kind", "processes"), cases(list(SHAPES)))
 def test_threads_are_those_of_the_plan(witness: Witness, shape: str, kind: str, processes: int):
     asked = SHAPES[shape]
@@ -161,6 +172,8 @@ def test_threads_are_those_of_the_plan(witness: Witness, shape: str, kind: str, 
 
     assert_counted_alike(result, log, kind, warm_up=shape == "warm_up")
     assert_seconds_alike(result, log, kind, len(asked.threads))
+    if kind != "tasks":  # what is no request is in no interval
+        assert_threads_reported(result, asked.active or asked.threads)
     if asked.total is not None and kind != "tasks":
         assert reported(result, kind) == len(log) == asked.total
     seen = log.under_way_by_second(start_of(result), len(asked.threads))
