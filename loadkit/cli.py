@@ -56,7 +56,10 @@ def _exit_code(words: list[str]) -> int:
             _print_traceback(error.__cause__)
         return error.exit_code
     except _WrongUsage as error:
-        _complain(UsageError(f"{_said(error)} (loadkit --help tells more)"))
+        said, hint = _said(error), _hint(words)
+        # what it has that is spelt alike is not what was meant
+        said = said.partition(" (Possible")[0] if hint else said
+        _complain(UsageError(f"{said}{hint} (loadkit --help tells more)"))
         return UsageError.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return 2
@@ -103,6 +106,36 @@ def _said(error: Exception) -> str:
     return str(message).strip().rstrip(".").replace("\n", " ")
 
 
+# how others call what loadkit has by another name
+_ELSEWHERE = {
+    "--host": "--base-url",
+    "--users": "--threads",
+    "--vus": "--threads",
+    "--concurrency": "--threads",
+    "--connections": "--threads",
+    "--stage": "--phase",
+    "--stages": "--phase",
+    "--run-time": "--duration",
+    "--requests": "--iterations",
+    "--qps": "--rate",
+}
+_IN_A_FILE = ("-X", "--request", "--method", "-m", "--data", "-d", "--body")
+
+
+def _hint(words: list[str]) -> str:
+    """What is to be written instead of what there is not."""
+    if words[0].endswith(".py") or "::" in words[0] or "://" in words[0]:
+        return f"; write loadkit run {words[0]}"
+    if words[0] != "run":
+        return ""
+    named = [word.partition("=")[0] for word in words]
+    if option := next((word for word in named if word in _ELSEWHERE), None):
+        return f"; loadkit's word for {option} is {_ELSEWHERE[option]}"
+    if option := next((word for word in named if word in _IN_A_FILE), None):
+        return "; methods and bodies are a scenario's, in a file: Endpoint('POST', '/orders', json={…})"
+    return ""
+
+
 def _complain(error: LoadkitError) -> None:
     from loadkit.plan.shown import masked_message
     from loadkit.report.escape import visible
@@ -133,7 +166,11 @@ def run(
     arrivals: Annotated[str | None, typer.Option(help="constant or poisson, with a rate.")] = None,
     max_threads: Annotated[str | None, typer.Option(help="How many threads a rate may grow to.")] = None,
     phase: Annotated[
-        list[str] | None, typer.Option("--phase", help="ramp:30s:50, ramp:30s:200/s, hold:2m; in the order given.")
+        list[str] | None,
+        typer.Option(
+            "--phase",
+            help="ramp:30s:50, ramp:30s:200/s, hold:2m; in the order given; --duration stretches them.",
+        ),
     ] = None,
     warmup: Annotated[str | None, typer.Option(help="Send before measuring, not counted: 5s.")] = None,
     think_time: Annotated[
@@ -152,7 +189,9 @@ def run(
     threshold: Annotated[
         list[str] | None, typer.Option("--threshold", "-t", help="A limit such as 'p99 < 250ms'; adds to the file's.")
     ] = None,
-    header: Annotated[list[str] | None, typer.Option("--header", "-H", help="'Name: value', sent each time.")] = None,
+    header: Annotated[
+        list[str] | None, typer.Option("--header", "-H", help="'Name: value'; ${NAME} is taken from the environment.")
+    ] = None,
     base_url: Annotated[str | None, typer.Option(help="Aim the scenario at another server.")] = None,
     transport: Annotated[str | None, typer.Option(help="sockets, or requests as the slow reference.")] = None,
     ca: Annotated[str | None, typer.Option(help="A file of authorities to trust, not the system's.")] = None,
@@ -195,6 +234,8 @@ def run(
         verify=False if insecure else None,
         keep_going=keep_going or None,
     )
+    if once:
+        _check_once(changes, threshold)
     with ExitStack() as stack:
         if demo_server:
             from loadkit.jobs.demo import running_demo
@@ -282,6 +323,30 @@ def demo(
         raise UsageError(f"cannot listen on {host} port {port}: {reason}") from None
 
 
+# what `--once` decides itself
+_LOAD = {
+    "threads",
+    "duration",
+    "iterations",
+    "iterations_per_thread",
+    "rate",
+    "arrivals",
+    "max_threads",
+    "phases",
+    "warmup",
+    "think_time",
+    "pacing",
+    "processes",
+}
+
+
+def _check_once(changes: dict[str, Any], thresholds: list[str] | None) -> None:
+    others = [name for name in changes if name in _LOAD] + (["threshold"] if thresholds else [])
+    if others:
+        option = {"phases": "phase"}.get(others[0], others[0]).replace("_", "-")
+        raise UsageError(f"--once sends each endpoint once and judges failures alone; leave --{option} out")
+
+
 def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
@@ -315,6 +380,11 @@ def _think_time(text: str | None) -> str | tuple[str, str] | None:
 def _scenarios(targets: list[str]) -> list[Scenario]:
     from loadkit.loader import load
 
+    for target in targets:
+        if target.isdecimal() and not Path(target).exists():
+            # as others take -q and -d
+            hint = "-q is --quiet and takes no value, a rate is --rate 10/s, a duration --duration 10s"
+            raise UsageError(f"there is no file or folder {target!r}; {hint}")
     return [scenario for target in targets for scenario in load(target)]
 
 
@@ -332,9 +402,18 @@ def _changed(
         more |= {"iterations": None, "iterations_per_thread": None}
     more = {name: value for name, value in more.items() if name not in changes}
     if headers:
-        more["headers"] = scenario.headers | dict(map(read_header, headers))
+        more["headers"] = scenario.headers | dict(map(_header, headers))
     changed = scenario.replace(**changes, **more)
     return changed.replace(thresholds=[*changed.thresholds, *thresholds]) if thresholds else changed
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, value = read_header(text)
+    if "${" in value:
+        from loadkit.jobs.fetch.plan import from_environment
+
+        value = from_environment(value)
+    return name, value
 
 
 def _check_outputs(output: Path | None, html: Path | None, files: Sequence[Path] = ()) -> None:
@@ -352,11 +431,14 @@ def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, 
     from loadkit.jobs.partial import Partial
     from loadkit.jobs.run import run as run_one
     from loadkit.judge.verdict import EXIT_CODES
+    from loadkit.plan.scenario import check_addresses
     from loadkit.report.live import watcher
 
     if not scenarios:
         raise NothingToRun("there is nothing to run")
     _check_outputs(output, html)
+    for scenario in scenarios:
+        check_addresses(scenario)
     results: list[Result] = []
     faults = [0]
     partial = Partial(output) if output else None

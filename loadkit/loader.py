@@ -64,9 +64,17 @@ def _in_path(path: Path, target: str) -> Iterator[Scenario]:
             raise UsageError(f"{path} is not a .py file; a scenario file is Python")
         yield from _in_file(path)
     else:
-        like_a_host = ":" in target or ("." in path.name and path.suffix != ".py")
-        hint = f"; a URL has a scheme: {masked_url('http://' + target)!r}" if like_a_host else ""
-        raise UsageError(f"there is no file or folder {masked_url(str(path))!r}{hint}")
+        raise UsageError(f"there is no file or folder {masked_url(str(path))!r}{_hint(path, target)}")
+
+
+def _hint(path: Path, target: str) -> str:
+    """What may have been meant by what is no file."""
+    file, colon, name = target.partition(":")
+    if colon and file.endswith(".py") and name.isidentifier():
+        return f"; a scenario in a file is '{file}::{name}'"
+    if ":" in target or ("." in path.parts[0].strip(".") and path.suffix != ".py"):
+        return f"; a URL has a scheme: {masked_url('http://' + target)!r}"
+    return ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,13 +200,22 @@ def _misspelt(error: BaseException) -> str:
     return unknown(found[1], found[2], [field.name for field in dataclasses.fields(kind) if field.name != "_"])
 
 
+def _is_near(file: str, path: Path) -> bool:
+    folder = path.resolve().parent
+    return file != str(path) and Path(file).is_relative_to(folder) and "site-packages" not in file
+
+
 def _told(path: Path, error: BaseException) -> str:
     """An error of the file's own: where in it, on which line, and why."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    way = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in way if frame.filename == str(path)]
     place = f"{path}:{frames[-1].lineno}" if frames else str(path)
     if isinstance(error, UsageError):
         return f"{place}: {error}"
     if field := _misspelt(error):
         return f"{place}: {field}"
     line = f" at {frames[-1].line}" if frames and frames[-1].line else ""
+    # a module beside it that it imports
+    if near := [frame for frame in way if _is_near(frame.filename, path)]:
+        line = f" at {Path(near[-1].filename).name}:{near[-1].lineno}: {near[-1].line}"
     return f"{place}: {type(error).__name__}: {masked_message(str(error))}{line}"

@@ -61,7 +61,7 @@ def main() -> None:
     try:
         _work(ear, voice)
     except LoadkitError as error:
-        voice.say(Failed(message=str(error), is_usage=isinstance(error, UsageError)))
+        voice.say(Failed(message=str(error), is_usage=isinstance(error, UsageError), exit_code=error.exit_code))
         sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001 - a fault of ours, told to the one who started us
         traceback.print_exc()

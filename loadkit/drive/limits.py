@@ -8,7 +8,9 @@ from typing import Final
 from loadkit.plan.errors import UsageError
 
 SPARE: Final = 64
-"""Descriptors for everything that is not a connection."""
+"""Descriptors for everything that is not a connection, where there are as many."""
+LEAST: Final = 12
+"""Beside those that are open: the result, what is read of the machine, what a library opens for a moment."""
 
 UNLIMITED: Final = 1 << 30
 
@@ -20,7 +22,7 @@ def descriptors() -> int:
     except ImportError:  # not a POSIX system
         return UNLIMITED
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return UNLIMITED if hard == resource.RLIM_INFINITY else max(1, hard - SPARE)
+    return UNLIMITED if hard == resource.RLIM_INFINITY else max(1, hard - min(SPARE, _others()))
 
 
 def make_room(connections: int) -> None:
@@ -32,16 +34,26 @@ def make_room(connections: int) -> None:
         import resource
     except ImportError:  # not a POSIX system
         return
-    needed = connections + SPARE
+    wanted = connections + SPARE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
-    if hard != resource.RLIM_INFINITY and hard < needed:
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    needed = connections + min(SPARE, _others())
+    if most < needed:
         raise UsageError(
             f"{connections:,} connections need {needed:,} file descriptors and the limit is {hard:,}; "
             f"use fewer threads, or raise it (ulimit -Hn {needed})"
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _others() -> int:
+    """Descriptors that are needed beside connections, as far as the system tells which are open."""
+    try:
+        return len(list(Path("/proc/self/fd").iterdir())) + LEAST
+    except OSError:
+        return SPARE
 
 
 def check_ports(connections: int) -> None:

@@ -160,7 +160,9 @@ class _Crew:
 
     def _check_start(self, worker: Worker) -> None:
         if worker.failed and worker.failed.is_usage:
-            raise UsageError(worker.failed.message)
+            error = UsageError(worker.failed.message)
+            error.exit_code = worker.failed.exit_code
+            raise error
         if worker.failed or worker.lost:
             raise LoadkitError(f"{worker} {worker.lost or worker.ending()}, before it was ready")
 

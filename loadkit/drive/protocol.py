@@ -93,6 +93,8 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
 
     message: str
     is_usage: bool
+    exit_code: int = 4
+    """Of the user's mistake."""
 
 
 Message: TypeAlias = Ready | News | Done | Failed

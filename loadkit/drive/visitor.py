@@ -381,7 +381,7 @@ class Visitor:
             if journey.setup is not None:
                 self._own[journey.label] = self._made(journey.setup)
         except BaseException as error:
-            raise SetupError(f"the setup of {journey.label} failed: {failure_of(error).message}") from error
+            raise SetupError(f"the setup of {journey.label} failed: {failure_of(error).message}", error) from error
         if journey.teardown is not None:
             own = self._own.get(journey.label)
             self._ends.callback(self._call, journey.teardown, {"shared": self._shared, "own": own})

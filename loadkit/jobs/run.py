@@ -36,10 +36,10 @@ from loadkit.judge.summary import intervals, phases, rows, times, timings
 from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.clock import SystemClock
 from loadkit.plan.endpoint import Endpoint, bare
-from loadkit.plan.errors import UsageError
+from loadkit.plan.errors import SetupError, UsageError
 from loadkit.plan.journey import Journey
 from loadkit.plan.pause import Thought, longest, told
-from loadkit.plan.scenario import FREE_PORT, Scenario
+from loadkit.plan.scenario import FREE_PORT, Scenario, check_addresses
 from loadkit.plan.shown import masked
 from loadkit.plan.units import SECOND
 from loadkit.plan.workload import Open, workload
@@ -76,6 +76,7 @@ def run(
     Raises `UsageError` before anything is sent for what cannot work: a host that does not resolve, a certificate
     that is not trusted, a server that does not come up, too few file descriptors.
     """
+    check_addresses(scenario)
     clock = SystemClock()
     scenario = _placed(scenario)
     requests = [encode(one, scenario) if isinstance(one, Endpoint) else None for one in scenario.plans]
@@ -177,7 +178,7 @@ def _alone(plan: object) -> dict[str, int]:
 def shared_by(scenario: Scenario, faults: list[str]) -> Iterator[object]:
     """What the scenario's `setup` returns; `teardown` is called at the end. Their requests are in no figure.
 
-    Raises `UsageError` when the set-up fails; why a tear-down failed is added to `faults`, for the figures stand.
+    Raises `SetupError` when the set-up fails; why a tear-down failed is added to `faults`, for the figures stand.
     """
     if scenario.setup is None and scenario.teardown is None:
         yield None
@@ -199,7 +200,7 @@ def shared_by(scenario: Scenario, faults: list[str]) -> Iterator[object]:
                     shared = begun(cast("Iterator[object]", made))
                     ends.callback(ended, made)
         except (Exception, SystemExit) as error:
-            raise UsageError(f"the setup of the scenario failed: {failure_of(error).message}") from error
+            raise SetupError(f"the setup of the scenario failed: {failure_of(error).message}", error) from error
         if scenario.teardown:
             ends.callback(call, scenario.teardown, {"shared": shared}, http=http)
         try:

@@ -4,7 +4,7 @@
     +-- UsageError        the user's: one line, no traceback, exit code 4
     |   +-- NothingToRun  no scenario where one was looked for, exit code 5
     |   +-- FeedError     a row of data that cannot be used, before the start or in the middle of a run
-    |   +-- SetupError    what sets up a thread's journey failed, likewise
+    |   +-- SetupError    what sets a scenario or a journey up failed: 4, or 6
     +-- OutputError       the machine's: a report could not be saved, exit code 3
 
 `Halt`, which `FeedError` and `SetupError` are too, ends a run that is under way; what was measured stays.
@@ -94,7 +94,16 @@ class FeedError(UsageError, Halt):
 
 
 class SetupError(UsageError, Halt):
-    """The set-up of a journey raised something; the message says what, and where."""
+    """What sets a scenario or a journey up raised something; the message says what, and where.
+
+    The exit code is 4 where the file names what there is not; else 6, for the load was not applied:
+    the server said no, or did not answer.
+    """
+
+    def __init__(self, message: str, cause: BaseException) -> None:
+        super().__init__(message)
+        if not isinstance(cause, NameError | ImportError | SyntaxError | UsageError):
+            self.exit_code = 6
 
 
 class OutputError(LoadkitError):

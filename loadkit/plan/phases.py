@@ -108,6 +108,14 @@ def says_rate(phases: Sequence[Phase]) -> bool:
     return any(isinstance(level, str) and "/" in level for level in levels)
 
 
+def threads_beside_rates(phases: Sequence[Phase]) -> float | None:
+    """A level that is a number of threads where others are written as rates; None where all are of one kind."""
+    levels = [level for one in phases for level in (one.start, one.to) if level is not None]
+    plain = [per_second(level) for level in levels if not (isinstance(level, str) and "/" in level)]
+    # nothing is nothing, of threads and of arrivals
+    return next(filter(None, plain), None) if says_rate(phases) else None
+
+
 def lasting(phases: Sequence[Phase], span: float) -> tuple[Phase, ...]:
     """The same phases, all longer or shorter in proportion, so that they last `span` seconds in all."""
     total = sum(one.duration for one in phases)

@@ -16,7 +16,7 @@ from loadkit.plan.errors import UsageError
 from loadkit.plan.journey import Journey, called, check_plain, parameters
 from loadkit.plan.label import MAX_LABELS, pattern
 from loadkit.plan.pause import ThinkTime, think_time
-from loadkit.plan.phases import Phase, Stretch, lasting, says_rate, stretches
+from loadkit.plan.phases import Phase, Stretch, lasting, says_rate, stretches, threads_beside_rates
 from loadkit.plan.places import check_plain_headers, check_unfed
 from loadkit.plan.shown import told
 from loadkit.plan.threshold import Threshold, threshold
@@ -137,7 +137,7 @@ class Scenario:
             if self.base_url is None and any("{port}" in word for word in self.server):
                 keep(self, "base_url", FREE_PORT)
         _check_base(self.base_url)
-        keep(self, "endpoints", _endpoints(self.endpoints, self.base_url))
+        keep(self, "endpoints", _endpoints(self.endpoints))
         whole(self.threads, what="threads")
         for what in ("iterations", "iterations_per_thread", "max_threads"):
             if getattr(self, what) is not None:
@@ -255,15 +255,25 @@ def _check_base(base_url: object) -> None:
         raise UsageError("base_url ends with a query or fragment, and paths are joined to it; give it to the endpoints")
 
 
-def _endpoints(given: object, base_url: object) -> tuple[Endpoint | Journey, ...]:
+def check_addresses(scenario: Scenario) -> None:
+    """See that it is known where its requests go, which may be said late; `UsageError` if not."""
+    relative = [one.label for one in scenario.plans if isinstance(one, Endpoint) and one.path.startswith("/")]
+    if scenario.server is not None and scenario.ready.startswith("/"):
+        relative.append(f"ready {scenario.ready!r}")
+    if relative and scenario.base_url is None:
+        whose = scenario.name or "the scenario"
+        raise UsageError(
+            f"{relative[0]} is relative; give {whose} a base_url like 'http://127.0.0.1:8000', or --base-url"
+        )
+
+
+def _endpoints(given: object) -> tuple[Endpoint | Journey, ...]:
     if isinstance(given, Endpoint | Journey) or (callable(given) and not isinstance(given, type)):
         given = (given,)
     if not isinstance(given, Sequence) or isinstance(given, str) or not given:
         raise UsageError(f"endpoints takes a list like [Endpoint('GET', '/')], not {given!r}")
     plans = tuple(map(_plan, given))
     for one in plans:
-        if isinstance(one, Endpoint) and one.path.startswith("/") and base_url is None:
-            raise UsageError(f"{one.label} is relative; give the scenario a base_url like 'http://127.0.0.1:8000'")
         if isinstance(one, Endpoint) and one.feed is None:
             check_unfed(one)
     names = [one.label for one in plans if isinstance(one, Journey)]
@@ -295,7 +305,7 @@ def _texts(given: object, *, what: str, like: list[str]) -> tuple[str, ...]:
 def _rate(rate: Rate) -> float:
     value = per_second(rate)
     if not value:
-        raise UsageError(f"rate must be more than 0, not {rate!r}; None is a closed workload")
+        raise UsageError(f"rate must be more than 0, not {rate!r}; leave it out for a closed workload")
     return value
 
 
@@ -362,6 +372,11 @@ def _check_open(scenario: Scenario) -> None:
 def _check_phases(scenario: Scenario) -> None:
     if not scenario.phases:
         return
+    mixed = threads_beside_rates(scenario.phases) if scenario.rate is None else None
+    if mixed is not None:
+        raise UsageError(
+            f"the phases have {mixed:g} threads beside a rate; write all of them like '{mixed:g}/s', or none"
+        )
     laid, what = scenario.stretches, "rate" if scenario.is_open else "threads"
     if not any(one.first or one.last for one in laid):
         raise UsageError(f"the phases never have any {what}; say how many, like ramp('30s', to=50)")
@@ -401,8 +416,6 @@ def _check_server(scenario: Scenario) -> None:
         return
     if not scenario.server:
         raise UsageError("server takes a command like ['python', 'app.py'], not nothing")
-    if scenario.base_url is None and scenario.ready.startswith("/"):
-        raise UsageError(f"ready {scenario.ready!r} is relative; give the scenario a base_url, or ready a full URL")
 
 
 def _check_transport(scenario: Scenario) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from loadkit.plan.errors import UsageError
-from loadkit.plan.phases import Phase, hold, lasting, phase, ramp, says_rate, stretches
+from loadkit.plan.phases import Phase, hold, lasting, phase, ramp, says_rate, stretches, threads_beside_rates
 from loadkit.plan.units import SECOND
 
 
@@ -99,3 +99,18 @@ def test_a_level_with_a_unit_of_time_is_a_rate() -> None:
 def test_a_phase_is_shown_as_it_is_written() -> None:
     assert repr(ramp("1m", to="3/s", start=1)) == "ramp(60, start=1, to='3/s')"
     assert repr(hold("1m", name="peak")) == "hold(60, name='peak')"
+
+
+@pytest.mark.parametrize(
+    ("phases", "found"),
+    [
+        ([ramp("1s", to=50), hold("1s", at="50/s")], 50),
+        ([hold("1s", at="50/s"), ramp("1s", to="7")], 7),
+        # nothing is as little of threads as of arrivals
+        ([ramp("1s", to="50/s", start=0), ramp("1s", to=0)], None),
+        ([ramp("1s", to="50/s"), hold("1s"), ramp("1s", to="90/m")], None),
+        ([ramp("1s", to=50), hold("1s", at=3)], None),
+    ],
+)
+def test_threads_beside_rates_are_found(phases: list[Phase], found: float | None) -> None:
+    assert threads_beside_rates(phases) == found

@@ -14,7 +14,7 @@ import pytest
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError
 from loadkit.plan.phases import hold, ramp
-from loadkit.plan.scenario import Scenario
+from loadkit.plan.scenario import Scenario, check_addresses
 
 HOME = Endpoint("GET", "/")
 SPAN = "write it like '30s', '250ms' or '1m30s'"
@@ -65,7 +65,6 @@ def test_others_may_be_nothing(what: str) -> None:
             {"endpoints": ["/"]},
             "endpoints takes values like Endpoint('GET', '/') and functions like def buy(http): ..., not '/'",
         ),
-        ({"base_url": None}, "GET / is relative; give the scenario a base_url like 'http://127.0.0.1:8000'"),
         ({"base_url": ""}, "base_url takes a URL like 'http://127.0.0.1:8000', not ''"),
         ({"base_url": 8000}, "base_url takes a URL like 'http://127.0.0.1:8000', not 8000"),
         (
@@ -108,10 +107,6 @@ def test_others_may_be_nothing(what: str) -> None:
         ({"server": "python app.py"}, "server takes a list of strings like ['python', 'app.py'], not 'python app.py'"),
         ({"server": []}, "server takes a command like ['python', 'app.py'], not nothing"),
         ({"ready": "up"}, "ready 'up' is neither a path like '/up' nor a URL like 'http://up'"),
-        (
-            {"server": ["x"], "base_url": None, "endpoints": [Endpoint("GET", "http://h/")]},
-            "ready '/' is relative; give the scenario a base_url, or ready a full URL",
-        ),
         ({"name": ""}, "name takes text like 'search', not ''"),
         ({"name": 5}, "name takes text like 'search', not 5"),
         # null in a stored result, which could not be read again
@@ -120,6 +115,23 @@ def test_others_may_be_nothing(what: str) -> None:
 )
 def test_what_cannot_be_used_is_said_in_one_line(fields: dict[str, Any], said: str) -> None:
     assert complaint(**fields) == said
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "GET / is relative; give shop a base_url like 'http://127.0.0.1:8000', or --base-url"),
+        ({"endpoints": [Endpoint("GET", "http://h/")], "server": ["x"]}, "ready '/' is relative; give shop a base_url"),
+    ],
+)
+def test_where_requests_go_may_be_said_late_and_must_be_said_in_the_end(fields: dict[str, Any], message: str) -> None:
+    nowhere = Scenario(**{"name": "shop", "endpoints": [Endpoint("GET", "/")]} | fields)
+
+    with pytest.raises(UsageError) as caught:
+        check_addresses(nowhere)
+
+    assert str(caught.value).startswith(message)
+    check_addresses(nowhere.replace(base_url="http://h"))
 
 
 def test_a_complaint_of_a_base_url_does_not_tell_its_password() -> None:
@@ -214,7 +226,7 @@ def test_errors_are_split_by_whose_mistake_it_is(error: type[LoadkitError], pare
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"rate": 0}, "rate must be more than 0, not 0; None is a closed workload"),
+        ({"rate": 0}, "rate must be more than 0, not 0; leave it out for a closed workload"),
         ({"rate": "fast"}, "cannot read the rate 'fast'; write it like '200/s' or '90/m'"),
         ({"rate": -5}, "cannot read the rate -5; write it like '200/s' or '90/m'"),
         ({"rate": 5, "arrivals": "random"}, "there are no arrivals 'random'; use one of constant, poisson"),

@@ -1,0 +1,197 @@
+"""What the command line makes of options: those of other tools, those that exclude each other, those that are sent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+import loadkit
+from loadkit.jobs.demo import Demo
+from tests.cli.conftest import Call
+from tests.witness.witness import Witness, watching
+
+RELATIVE = """
+from loadkit import Endpoint, Scenario
+
+shop = Scenario(endpoints=[Endpoint("GET", "/products")], threads=2)
+"""
+
+
+@pytest.fixture(scope="module")
+def witness() -> Iterator[Witness]:
+    """A server that counts."""
+    with watching() as running:
+        yield running
+
+
+def test_a_header_is_filled_from_the_environment_and_is_not_in_the_command(
+    call: Call, witness: Witness, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TOK", "s3cret")
+
+    done = call("run", witness.url, "-n", "3", "-q", "-H", "Authorization: Bearer ${TOK}", "-H", "X-Other: $TOK")
+
+    assert done.returncode == 0, done.stderr
+    sent = [(one.headers["authorization"], one.headers["x-other"]) for one in witness.log().requests[-3:]]
+    assert sent == [("Bearer s3cret", "$TOK")] * 3
+
+
+def test_a_file_without_base_url_is_aimed_from_outside(call: Call, witness: Witness, tmp_path: Path):
+    file = tmp_path / "nobase.py"
+    file.write_text(RELATIVE)
+
+    aimed = call("run", str(file), "--base-url", witness.url, "-n", "5", "-q")
+    listed = call("list", str(file))
+    lost = call("run", str(file), "-n", "5")
+
+    assert aimed.returncode == 0, aimed.stderr
+    assert len(witness.log().of("/products")) == 5
+    assert listed.returncode == 0
+    right = "give shop a base_url like 'http://127.0.0.1:8000', or --base-url"
+    assert (lost.returncode, lost.stderr) == (4, f"loadkit: GET /products is relative; {right}\n")
+
+
+def test_what_the_last_of_several_scenarios_lacks_is_said_before_the_first_is_run(
+    call: Call, witness: Witness, tmp_path: Path
+):
+    file = tmp_path / "some.py"
+    file.write_text(f"{RELATIVE}\naimed = shop.replace(base_url={witness.url + '/'!r}, iterations=1)\n")
+    before = len(witness.log())
+
+    done = call("run", f"{file}::aimed", f"{file}::shop")
+
+    assert (done.returncode, len(witness.log())) == (4, before)
+
+
+SAID: list[tuple[Sequence[str], str]] = [
+    (["run", "http://h/", "--host", "http://h"], "No such option: --host; loadkit's word for --host is --base-url"),
+    (["run", "http://h/", "--users=10"], "No such option: --users; loadkit's word for --users is --threads"),
+    (["run", "http://h/", "--vus", "10"], "No such option: --vus; loadkit's word for --vus is --threads"),
+    (["run", "http://h/", "--stage", "1s:5"], "No such option: --stage; loadkit's word for --stage is --phase"),
+    (["run", "http://h/", "-X", "POST"], "No such option: -X; methods and bodies are a scenario's, in a file: "),
+    (["run", "http://h/", "--durration", "1s"], "No such option: --durration (Possible options: --duration, "),
+    (["run", "http://h/", "-q", "10"], "there is no file or folder '10'; -q is --quiet and takes no value, a rate is"),
+    (["run", "shop.py:ok"], "there is no file or folder 'shop.py:ok'; a scenario in a file is 'shop.py::ok'"),
+    (["run", "h.test/a"], "there is no file or folder 'h.test/a'; a URL has a scheme: 'http://h.test/a'"),
+    (["shop.py"], "No such command 'shop.py'; write loadkit run shop.py"),
+    (["http://h/"], "No such command 'http://h/'; write loadkit run http://h/"),
+    (
+        ["run", "http://h/", "--once", "-n", "5"],
+        "--once sends each endpoint once and judges failures alone; leave --it",
+    ),
+    (["run", "http://h/", "--once", "--rate", "5/s"], "--once sends each endpoint once and judges failures alone; lea"),
+    (["run", "http://h/", "--once", "-t", "p99 < 1s"], "--once sends each endpoint once and judges failures alone; le"),
+    (["run", "http://h/", "--once", "--phase", "hold:1s:5"], "--once sends each endpoint once and judges failures alo"),
+    (
+        ["run", "http://h/", "--phase", "ramp:1s:50", "--phase", "hold:1s:50/s"],
+        "the phases have 50 threads beside a rate; write all of them like '50/s', or none",
+    ),
+    (["run", "http://h/", "--rate", "0"], "rate must be more than 0, not '0'; leave it out for a closed workload"),
+    (["run", "http://h/", "-H", "A: ${NO_SUCH}"], "a header wants the environment variable NO_SUCH, which is not set"),
+    (["run", "http://h/?q=a b"], "target 'http://h/?q=a b' holds a space or control character; percent-encode it"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), SAID, ids=[" ".join(row[0]) for row in SAID])
+def test_what_means_something_else_is_refused_with_the_right_word(call: Call, arguments: Sequence[str], message: str):
+    done = call(*arguments)
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith(f"loadkit: {message}")
+    assert done.stderr.count("\n") == 1
+
+
+SETUPS = [
+    ("http.get('/status/401').raise_for_status()", 6, "HTTPError: 401 Client Error"),
+    ("http.get('http://127.0.0.1:1/')", 6, "ConnectionError: "),
+    ("assert http.get('/').json()['open']", 6, "KeyError: 'open'"),
+    ("htpp.get('/')", 4, "NameError: name 'htpp' is not defined"),
+    ("import nowhere_to_be_found", 4, "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+]
+
+
+@pytest.mark.parametrize(("code", "exit_code", "message"), SETUPS, ids=[row[0] for row in SETUPS])
+@pytest.mark.parametrize("whose", ["scenario", "journey"])
+def test_a_set_up_that_the_server_fails_is_no_wrong_usage(
+    call: Call, demo: Demo, tmp_path: Path, code: str, exit_code: int, message: str, whose: str
+):
+    file = tmp_path / "shop.py"
+    made = {
+        "scenario": "Scenario(base_url=URL, endpoints=[visit], setup=login)",
+        "journey": "Scenario(base_url=URL, endpoints=[Journey(visit, setup=login)])",
+    }
+    file.write_text(f"""
+from loadkit import Journey, Scenario
+
+URL = {demo.url!r}
+
+def login(http):
+    {code}
+
+def visit(http):
+    http.get("/")
+
+shop = {made[whose]}
+""")
+
+    done = call("run", str(file), "-n", "4")
+
+    assert done.returncode == exit_code, done.stderr
+    assert f"failed: {message}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_set_up_that_fails_in_one_of_several_processes_ends_alike(call: Call, demo: Demo, tmp_path: Path):
+    file = tmp_path / "shop.py"
+    file.write_text(f"""
+from loadkit import Journey, Scenario
+
+def login(http):
+    http.get("/status/401").raise_for_status()
+
+def visit(http):
+    http.get("/")
+
+shop = Scenario(base_url={demo.url!r}, endpoints=[Journey(visit, setup=login)], threads=2, processes=2)
+""")
+
+    done = call("run", str(file), "-n", "4")
+
+    assert done.returncode == 6, done.stderr
+    assert "401 Client Error" in done.stderr
+
+
+def test_few_file_descriptors_are_enough_for_few_connections(witness: Witness):
+    def limited(descriptors: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = (
+            f"ulimit -n {descriptors}; exec {sys.executable} -m loadkit run {witness.url} -q {' '.join(arguments)}"
+        )
+        return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=50, check=False)
+
+    done = limited(40, "-c", "4", "-n", "40")
+    refused = limited(40, "-c", "100", "-n", "400")
+
+    assert done.returncode == 0, done.stderr
+    assert refused.returncode == 4
+    assert refused.stderr.startswith("loadkit: 100 connections need 1")
+    needed = int(refused.stderr.partition(" need ")[2].partition(" ")[0])
+    assert limited(needed, "-c", "100", "-n", "400").returncode == 0, "it needs no more than it says"
+
+
+def test_where_a_module_that_is_imported_raises_is_told(call: Call, tmp_path: Path):
+    (tmp_path / "settings_of_shop.py").write_text('import os\n\nTOKEN = os.environ["NO_SUCH"]\n')
+    file = tmp_path / "shop.py"
+    file.write_text("# loadkit\nimport settings_of_shop\n")
+
+    done = call("run", str(file))
+
+    told = "KeyError: 'NO_SUCH' at settings_of_shop.py:3: TOKEN = os.environ[\"NO_SUCH\"]"
+    assert (done.returncode, done.stderr) == (4, f"loadkit: {file}:2: {told}\n")
+
+
+def test_the_public_names_are_those_that_dir_lists():
+    assert dir(loadkit) == sorted(loadkit.__all__)
