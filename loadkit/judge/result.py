@@ -536,14 +536,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         if not limits:
             raise UsageError("check takes limits like check('p99 < 250ms', 'throughput > 500/s')")
         try:
-            asked = [threshold(limit) for limit in limits]
+            asked = held([threshold(limit) for limit in limits], self.total, self.timings)
             found = [self._verdict(limit) for limit in [*asked, *of_journeys(asked, self.timings)]]
         except UsageError as error:
             # from here, so that pytest shows the line of the test and not ours
             raise UsageError(str(error)) from None
         if missed := [verdict for verdict in found if not verdict.passed]:
-            head = f"{self.scenario.name}: {len(missed)} of {len(found)} limits missed"
-            raise AssertionError("\n".join([head, *_listed(found)]))
+            tail = f"({self.scenario.name}: {len(missed)} of {len(found)} limits missed)"
+            raise AssertionError("\n".join(map(_printable, [*_listed(found), tail])))
         return found
 
     def _verdict(self, limit: Threshold) -> Verdict:
@@ -580,6 +580,22 @@ def by_name(
     return named | {row.name: row for row in endpoints}
 
 
+def held(limits: Sequence[Threshold], total: Row, timings: Sequence[Timing]) -> list[Threshold]:
+    """The limits, where those on the errors of everything are of each journey if nothing else was requested."""
+    journeys = [one.name for one in timings if one.kind == "journey"]
+    if total.requests or not journeys:
+        return list(limits)
+    return [
+        one
+        for limit in limits
+        for one in (_of_each(limit, journeys) if limit.limits_errors and limit.label is None else [limit])
+    ]
+
+
+def _of_each(limit: Threshold, names: Sequence[str]) -> list[Threshold]:
+    return [replace(limit, label=name, text=f"{name}: {limit.text}") for name in names]
+
+
 def of_journeys(limits: Sequence[Threshold], timings: Sequence[Timing]) -> list[Threshold]:
     """What limits on the errors of everything, which count requests, mean for the journeys that failed.
 
@@ -587,12 +603,8 @@ def of_journeys(limits: Sequence[Threshold], timings: Sequence[Timing]) -> list[
     """
     own = {limit.label for limit in limits if limit.limits_errors}
     failed = [one.name for one in timings if one.kind == "journey" and one.failures and one.name not in own]
-    return [
-        replace(limit, label=name, text=f"{name}: {limit.text}")
-        for limit in limits
-        if limit.limits_errors and limit.label is None
-        for name in failed
-    ]
+    everything = [limit for limit in limits if limit.limits_errors and limit.label is None]
+    return [one for limit in everything for one in _of_each(limit, failed)]
 
 
 def _figure(row: Row | Timing, limit: Threshold) -> float | None:
@@ -613,11 +625,17 @@ def _figure(row: Row | Timing, limit: Threshold) -> float | None:
 
 
 def _listed(found: list[Verdict]) -> list[str]:
+    """A line each; those that were missed come first, for of a long message only the first line may be shown."""
     room = max(len(verdict.threshold) for verdict in found)
     return [
-        f"  {'met   ' if verdict.passed else 'MISSED'}  {verdict.threshold:{room}}  {verdict.shown}"
-        for verdict in found
+        f"{'met   ' if verdict.passed else 'MISSED'}  {verdict.threshold:{room}}  {verdict.shown}"
+        for verdict in sorted(found, key=lambda verdict: verdict.passed)
     ]
+
+
+def _printable(line: str) -> str:
+    """A name is the user's own, and an assertion puts it on a terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
 
 
 def _number(figure: float | None) -> float:

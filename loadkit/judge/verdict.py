@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from loadkit.judge.result import Outcome, Phase, Row, Soundness, Timing, Verdict, by_name, of_journeys
+from loadkit.judge.result import Outcome, Phase, Row, Soundness, Timing, Verdict, by_name, held, of_journeys
 from loadkit.plan.threshold import Threshold, threshold
 
 if TYPE_CHECKING:
@@ -31,12 +31,11 @@ def verdicts(
     """
     named = by_name(endpoints, phases, timings)
     journeys = [one for one in timings if one.kind == "journey"]
-    held = [(limit, False) for limit in limits] + [
-        (limit, True) for limit in _unsaid(limits, total, endpoints, journeys)
-    ]
+    said = held(limits, total, timings)
+    asked = [(limit, False) for limit in said] + [(limit, True) for limit in _unsaid(said, total, endpoints, journeys)]
     return [
         _verdict(limit, total if limit.label is None else named.get(limit.label), implied=implied)
-        for limit, implied in held
+        for limit, implied in asked
     ]
 
 

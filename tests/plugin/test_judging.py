@@ -195,15 +195,22 @@ def test_what_a_server_said_in_a_set_up_commands_no_terminal_and_no_ci(run: Run,
         assert "##vso[" not in text
 
 
-@pytest.mark.parametrize("assertion", ["result.p99 < 0", "result.throughput > 1e9"])
-def test_a_scenario_s_own_name_commands_no_terminal(run: Run, assertion: str):
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("assert result.p99 < 0", "of \\x1b[31mred: "),
+        ("assert result.throughput > 1e9", "of \\x1b[31mred: "),
+        ("result.check('p99 < 1ns')", "(\\x1b[31mred: 1 of 1 limits missed)"),
+    ],
+)
+def test_a_scenario_s_own_name_commands_no_terminal(run: Run, statement: str, said: str):
     done = run(rf"""
         def test(load):
             result = load(URL, iterations=5, name="\x1b[31mred")
-            assert {assertion}
+            {statement}
     """)
 
-    assert "of \\x1b[31mred: " in done.stdout.str()
+    assert said in done.stdout.str()
     assert "\x1b" not in done.stdout.str()
 
 
@@ -234,6 +241,27 @@ def test_figures_of_journeys_are_explained(run: Run):
         "test_not_requested: nothing was requested with the session given as http; write result.timing('plain') for "
         "what was timed"
     ) in errors(done)
+
+
+def test_a_limit_on_the_errors_of_everything_is_of_the_journeys_where_nothing_is_requested(run: Run):
+    done = run("""
+        def sometimes(http, calls=[]):
+            calls.append(1)
+            assert len(calls) % 2
+
+        def test_check(load):
+            load(plain, threads=2, iterations=50).check("error_rate < 1%")
+
+        @pytest.mark.load(thresholds=["error_rate < 1%"])
+        def test_mark(load):
+            load(plain, threads=2, iterations=50)
+
+        def test_missed(load):
+            load(sometimes, threads=1, iterations=50).check("error_rate < 1%")
+    """)
+
+    done.assert_outcomes(passed=2, failed=1)
+    assert errors(done)[0].split() == ["AssertionError:", "MISSED", "sometimes:", "error_rate", "<", "1%", "50", "%"]
 
 
 def test_table_and_junit_have_the_figures_of_journeys(run: Run, pytester: pytest.Pytester):
