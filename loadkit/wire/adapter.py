@@ -34,6 +34,8 @@ from loadkit.wire.sockets import SocketConnection
 if TYPE_CHECKING:
     from requests import PreparedRequest
 
+    from loadkit.wire.redirects import Chain
+
 FOREVER: Final = 10 * 365 * 24 * 3600 * SECOND
 STILL: Final = FOREVER // 10
 """How long nothing may come if nobody says; less than for ever, so that the socket is armed once."""
@@ -87,6 +89,8 @@ class Call:
     """A session's call is under way, in this thread."""
     follows: bool = False
     """It follows redirects."""
+    chain: Chain | None = None
+    """Those that it has followed."""
 
 
 class WireAdapter(HTTPAdapter):

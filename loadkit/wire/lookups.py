@@ -7,6 +7,7 @@ import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import certifi
 from requests.adapters import HTTPAdapter
 
 from loadkit.wire.base import BrokenExchange, Failure, Origin
@@ -72,7 +73,8 @@ class Lookups:
         if is_verified and self._system and verify is True:
             trust_system(context)
         elif is_verified:
-            trust(context, _text(files.ca_certs or files.ca_cert_dir) or "")
+            # some versions of requests name no file for True
+            trust(context, _text(files.ca_certs or files.ca_cert_dir) or certifi.where())
         if files.cert_file:
             context.load_cert_chain(_text(files.cert_file) or "", _text(files.key_file))
         return context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from http.cookiejar import Cookie
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
@@ -16,7 +17,7 @@ from loadkit.wire.base import HARMLESS
 from loadkit.wire.hosts import ascii_host
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest, Response
+    from requests import PreparedRequest
 
 OF_BODY: Final = frozenset({"content-encoding", "content-language", "content-length", "content-type"})
 """Headers that tell of a body, where it goes along (RFC 9110, 15.4)."""
@@ -93,17 +94,26 @@ def _shown(location: str) -> str:
     return repr(str(masked(location[:_LONGEST])))
 
 
-def leave_behind(request: PreparedRequest, response: Response, kept: RequestsCookieJar) -> None:
+@dataclass(slots=True)
+class Chain:
+    """The redirects that one call follows."""
+
+    first: PreparedRequest
+    """What the caller asked for."""
+    was_away: bool = False
+    """It has led to another host, port or scheme, and what was left behind then stays there."""
+
+
+def leave_behind(request: PreparedRequest, chain: Chain, kept: RequestsCookieJar) -> None:
     """Take from the next request of a chain what may not go along, and what no jar has kept.
 
     `kept` are the cookies of the session.
     """
-    chain: list[Any] = [*(each.request for each in response.history), response.request]
-    home, there = _site(chain[0]), _site(request)
-    was_away = any(_site(each) != home for each in (*chain, request))
-    if was_away:
+    home, there = _site(chain.first), _site(request)
+    chain.was_away = chain.was_away or there is None or there != home
+    if chain.was_away:
         _take_headers(request)
-    _take_cookies(request, chain[0], kept, home if was_away else None, there)
+    _take_cookies(request, chain.first, kept, home if chain.was_away else None, there)
 
 
 def _site(request: PreparedRequest) -> Site | None:

@@ -29,7 +29,7 @@ from loadkit.wire.clock import SystemClock
 from loadkit.wire.lookups import Lookups
 from loadkit.wire.raised import exception_of
 from loadkit.wire.raw import Pull, raw_of
-from loadkit.wire.redirects import leave_behind, redirect_target
+from loadkit.wire.redirects import Chain, leave_behind, redirect_target
 from loadkit.wire.response import Head, Response
 from loadkit.wire.shot import NOTHING, Shot, body_of, frozen, loose_copy, prepare_shot, simple
 from loadkit.wire.watched import Forgetful, Watched, WatchedCookies, WatchedDict, WatchedHeaders, is_as_it_was
@@ -266,14 +266,23 @@ class Session(requests.Session):
             return None
         return redirect_target(resp.url, resp.headers["location"], resp.request)
 
-    def resolve_redirects(self, *args: Any, yield_requests: bool = False, **options: Any) -> Any:
+    def resolve_redirects(
+        self, resp: requests.Response, req: requests.PreparedRequest, *args: Any, **options: Any
+    ) -> Iterator[Any]:
         """The replies that a redirect leads to; or with `yield_requests` the next request, if it can be made."""
-        hops = cast(Any, super()).resolve_redirects(*args, yield_requests=yield_requests, **options)
-        return _if_possible(hops) if yield_requests else hops
+        hops = cast(Any, super()).resolve_redirects(resp, req, *args, **options)
+        call = self._wire.call
+        before, call.chain = call.chain, call.chain or Chain(req)
+        try:
+            # whoever does not follow is not troubled with where it leads
+            with suppress(*(_UNFIT if options.get("yield_requests") else ())):
+                yield from hops
+        finally:
+            call.chain = before
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Let nothing that may be a credential go along to another host, port or scheme."""
-        leave_behind(prepared_request, response, self.cookies)
+        leave_behind(prepared_request, self._wire.call.chain or Chain(response.request), self.cookies)
         cast(Any, super()).rebuild_auth(prepared_request, response)
 
     # -- the fast path
@@ -461,11 +470,7 @@ class _Timed:
         return self._wire.time(request, lambda: self._adapter.send(request, **options))
 
 
-def _if_possible(hops: Iterator[Any]) -> Iterator[Any]:
-    with suppress(InvalidURL, InvalidSchema):
-        yield from hops
-
-
+_UNFIT: Final = (InvalidURL, InvalidSchema)
 # no method is called so, nor can be
 _FAMILY: Final = " family"
 _LATEST: Final = (" latest",)
