@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.cookiejar import Cookie, CookieJar
 from typing import Any, Final, TypeAlias, cast
 
@@ -23,6 +23,8 @@ MAX_BYTES: Final = 64_000
 """Of the cookies of one domain and its subdomains, names and values: more goes into no head that is accepted."""
 MAX_COOKIE: Final = 4096
 """Bytes of a cookie, name and value, as in browsers; a longer one is not kept."""
+MAX_ATTRIBUTES: Final = 1024
+"""Bytes of all else that it has, domain and path among them."""
 LATEST: Final = 253_402_300_799
 """The end of the year 9999, in seconds of the wall clock: no cookie lasts longer."""
 
@@ -166,7 +168,7 @@ class WatchedCookies(Watched, RequestsCookieJar):  # type: ignore[misc] # as in 
 
     def _is_taken(self, cookie: Cookie, site: Site) -> bool:
         size = len(cookie.name) + len(cookie.value or "")
-        if size > MAX_COOKIE:
+        if size > MAX_COOKIE or _length(vars(cookie).values()) - size > MAX_ATTRIBUTES:
             return False
         set_by(cookie, site)
         if cookie.expires is not None:
@@ -197,6 +199,13 @@ class WatchedCookies(Watched, RequestsCookieJar):  # type: ignore[misc] # as in 
 
 def _key(cookie: Cookie) -> Key:
     return cookie.domain, cookie.path, cookie.name
+
+
+def _length(values: Iterable[Any]) -> int:
+    """Characters of all the text in them, and in mappings among them."""
+    texts = [value for value in values if isinstance(value, str)]
+    inner = [value for value in values if isinstance(value, dict)]
+    return sum(map(len, texts)) + sum(_length([*one, *one.values()]) for one in inner)
 
 
 def _group(domain: str) -> str:

@@ -116,6 +116,14 @@ def test_a_cookie_of_more_than_4096_bytes_is_not_kept(serve_as: Serve, http: Ses
     assert len(response.cookies["id"]) == size
 
 
+@pytest.mark.parametrize("attribute", ["Path=/{}", "X={}", "{}=1", "Comment={}"])
+def test_nor_is_one_whose_attributes_are_longer_than_1024(serve_as: Serve, http: Session, attribute: str):
+    kept = "; ".join(["id=1", attribute.format("x" * 900)])
+    dropped = "; ".join(["no=1", attribute.format("x" * 1100)])
+    http.get(serve_as(replies(sets(kept, dropped))).url)
+    assert names(http) == {"id"}
+
+
 def test_the_cookies_of_a_request_are_bounded_in_bytes(serve_as: Serve, http: Session):
     peer = serve_as(replies(numbered(15, size=4000)))
     for _ in range(8):
