@@ -57,6 +57,8 @@ def fetch(
         method, headers, user_agent: what is asked; `${NAME}` in a header is taken from the environment.
         timeout: seconds to connect, for the reply to begin, and between its parts.
         retries, max_wait: how often a URL is asked for again, and how long a server may ask us to wait.
+        back_off: seconds to wait at most before the second try of a URL; each further one may wait twice as long.
+        host_pause: seconds that a host which does not answer is left alone at first; each further time twice as long.
         rate, per_host: requests a second, and requests at once to one host, at most.
         max_size, raw: the most a body may have, decoded; save it as it comes, not decoded.
         redirects: how many are followed.

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from loadkit.jobs.fetch.item import Item
     from loadkit.wire.base import Failure
 
-BASE: Final = SECOND // 2
 LONGEST: Final = 30 * SECOND
 AGAIN: Final = frozenset({429, 502, 503, 504})
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -23,12 +22,12 @@ PATIENT: Final = 10
 PASSING: Final = frozenset({"dns", "connect", "tls", "send", "timeout", "disconnect"})
 
 
-def back_off(tries: int) -> int:
-    """Nanoseconds to wait after so many tries: exponential with full jitter.
+def back_off(tries: int, first: int) -> int:
+    """Nanoseconds to wait after so many tries, `first` at most after none: exponential with full jitter.
 
     That spreads those who were turned away together best (M. Brooker, AWS Architecture Blog, 2015).
     """
-    return random.randint(0, min(LONGEST, BASE << min(max(tries, 0), 20)))
+    return random.randint(0, min(LONGEST, first << min(max(tries, 0), 20)))
 
 
 def retry_after(value: bytes | None, now: float) -> int | None:

@@ -44,6 +44,8 @@ class Plan:
     timeout: Duration = 30.0
     retries: int = 4
     max_wait: Duration = 300.0
+    back_off: Duration = 0.5
+    host_pause: Duration = 1.0
     rate: Rate | None = None
     per_host: int | None = None
     max_size: Size = 16_000_000_000
@@ -59,6 +61,8 @@ class Plan:
         keep(self, "threads", _threads(self.threads))
         keep(self, "timeout", positive_seconds(self.timeout, what="timeout"))
         keep(self, "max_wait", positive_seconds(self.max_wait, what="max_wait"))
+        keep(self, "back_off", positive_seconds(self.back_off, what="back_off"))
+        keep(self, "host_pause", positive_seconds(self.host_pause, what="host_pause"))
         keep(self, "max_size", size(self.max_size, what="max_size"))
         keep(
             self, "headers", sendable({name: from_environment(value) for name, value in headers(self.headers).items()})
@@ -98,6 +102,16 @@ class Plan:
     def longest_wait(self) -> int:
         """Nanoseconds a server may ask us to wait."""
         return round(cast(float, self.max_wait) * SECOND)
+
+    @property
+    def first_wait(self) -> int:
+        """Nanoseconds to wait at most before something is asked for a second time."""
+        return round(cast(float, self.back_off) * SECOND)
+
+    @property
+    def first_pause(self) -> int:
+        """Nanoseconds that a host that does not answer is left alone at first."""
+        return round(cast(float, self.host_pause) * SECOND)
 
     @property
     def bound(self) -> int:

@@ -61,12 +61,28 @@ class Rider(Protocol):
         """The thread is to go on by itself; `late`: for the reply did not come in time."""
 
 
+class Poll(Protocol):
+    """What is used of `select.epoll`."""
+
+    def register(self, fd: int, eventmask: int, /) -> None:
+        """Look at it, too."""
+
+    def unregister(self, fd: int, /) -> None:
+        """Look at it no more."""
+
+    def poll(self, timeout: float, /) -> list[tuple[int, int]]:
+        """Wait so many seconds for something to come; where it did."""
+
+    def close(self) -> None:
+        """Close."""
+
+
 class Pump:
     """See the module. `carry` is called by the threads, `run` by one of its own, `end` by whoever ends it."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, poll: Poll | None = None) -> None:
         self._clock = clock
-        self._poll = select.epoll()
+        self._poll = poll or select.epoll()
         self._end, self._say_end = os.pipe()
         self._poll.register(self._end, select.EPOLLIN)
         # one for all, and always the same: a buffer of its own for each reply took as long as everything else
@@ -112,14 +128,20 @@ class Pump:
         """Until the end."""
         try:
             while not self._is_over:
-                self._wait()
+                self.wait()
         finally:
             self._is_over, self.is_open = True, False
             self._look_around(self._clock.now())
             self._poll.close()
             os.close(self._end)
 
-    def _wait(self) -> None:
+    @property
+    def carried(self) -> int:
+        """Riders whose replies are waited for."""
+        return len(self._riders)
+
+    def wait(self) -> None:
+        """Wait once for what comes, and do what there is to be done."""
         now, riders = self._clock.now, self._riders
         asked = now()
         events = self._poll.poll(TICK / SECOND)

@@ -101,7 +101,13 @@ class Fetching:
         self._network = Network(self._clock, plan.scenario())
         if plan.ca is not None or plan.cert is not None:
             self._network.prepare_tls()
-        self._schedule = Schedule(self._clock, per_host=plan.per_host, rate=plan.rate_a_second)
+        self._schedule = Schedule(
+            self._clock,
+            per_host=plan.per_host,
+            rate=plan.rate_a_second,
+            first_wait=plan.first_wait,
+            first_pause=plan.first_pause,
+        )
         self._recording = Recording()
         self._handed: deque[Batch] = deque()
         self._workers: list[Worker] = []

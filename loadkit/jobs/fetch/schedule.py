@@ -30,7 +30,6 @@ NAP: Final = 0.5
 
 TRIP: Final = 10
 """Failures of a host in a row, with no reply between, that open its circuit."""
-OPENED: Final = SECOND
 CHANCES: Final = 4
 """Probes that may fail before a host is given up."""
 GIVEN_UP: Final = 60 * SECOND
@@ -84,8 +83,12 @@ Due: TypeAlias = "Item | Host"
 class Schedule:
     """Hands out items; see the module. All methods may be called by any thread."""
 
-    def __init__(self, clock: Clock, *, per_host: int | None, rate: float | None) -> None:
+    def __init__(
+        self, clock: Clock, *, per_host: int | None, rate: float | None, first_wait: int, first_pause: int
+    ) -> None:
         self._clock = clock
+        self._first_wait = first_wait
+        self._first_pause = first_pause
         self._per_host = per_host
         self._interval = round(SECOND / rate) if rate else 0
         self._slot = 0
@@ -117,6 +120,11 @@ class Schedule:
     def is_stopped(self) -> bool:
         """Whether nothing is handed out any more."""
         return self._is_stopped
+
+    @property
+    def hosts(self) -> int:
+        """How many of them something is remembered of."""
+        return len(self._hosts)
 
     # -- the reader
 
@@ -256,7 +264,7 @@ class Schedule:
                 host.cap = max(1, host.active // 2)
                 host.good = 0
                 host.throttles += 1
-            wait = span if span is not None else back_off(host.throttles - 1)
+            wait = span if span is not None else back_off(host.throttles - 1, self._first_wait)
             host.paused_until = max(host.paused_until, now + wait)
             self._wake_host_at(host, host.paused_until)
             self._release(site, host)
@@ -277,7 +285,7 @@ class Schedule:
                     # the next one to it is a probe again
                     host.failures = TRIP
                 else:
-                    host.paused_until = now + (OPENED << (host.opens - 1))
+                    host.paused_until = now + (self._first_pause << (host.opens - 1))
                     self._wake_host_at(host, host.paused_until)
             self._release(site, host)
 

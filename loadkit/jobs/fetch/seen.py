@@ -26,6 +26,11 @@ class Digests:
     def __contains__(self, digest: int) -> bool:
         return bool(self._slots[self._place(digest or 1)])
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+        return self._slots.itemsize * len(self._slots)
+
     def __len__(self) -> int:
         return self.count
 

@@ -452,7 +452,7 @@ class Worker:
         else:
             self._schedule.went_well(item.address.site)
         if is_passing_ and self._may_ask_again(item, failure, {}, sent=sent):
-            self._again(item, failure.kind, now + back_off(item.attempts - item.throttled - 1), size)
+            self._again(item, failure.kind, now + self._back_off(item), size)
         else:
             self._fail(item, failure, now, size=size)
 
@@ -473,7 +473,7 @@ class Worker:
             when = self._schedule.throttled(item.address.site, span)
         else:
             self._went_well(item)
-            when = now + max(span or 0, back_off(item.attempts - item.throttled - 1))
+            when = now + max(span or 0, self._back_off(item))
         self._again(item, str(item.status), when, size)
 
     def _again(self, item: Item, reason: str, when: int, size: int) -> None:
@@ -481,6 +481,9 @@ class Worker:
         self._extra(item, size)
         item.start_over()
         self._schedule.later(item, when)
+
+    def _back_off(self, item: Item) -> int:
+        return back_off(item.attempts - item.throttled - 1, self._plan.first_wait)
 
     def _extra(self, item: Item, size: int) -> None:
         """Bytes of replies that did not settle anything."""
@@ -543,7 +546,7 @@ class Worker:
             self._went_well(item)
             failure = broken.failure
             if is_passing(failure) and self._may_ask_again(item, failure, {}):
-                self._again(item, failure.kind, taken + back_off(item.attempts - item.throttled - 1), size)
+                self._again(item, failure.kind, taken + self._back_off(item), size)
             else:
                 self._fail(item, failure, taken, size=size)
             return

@@ -17,15 +17,18 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from loadkit import OutputError, UsageError, fetch
-from loadkit.jobs.fetch import manners
-from loadkit.plan.units import MILLISECOND
+import loadkit
+from loadkit import OutputError, UsageError
 from tests.jobs.fetch.conftest import Call, Page, Site, body_of, contents, manifest
+
+# retries wait for milliseconds and not for seconds
+fetch = partial(loadkit.fetch, back_off="1ms")
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
@@ -33,12 +36,6 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 @pytest.fixture
 def into(tmp_path: Path) -> Path:
     return tmp_path / "bodies"
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries wait for milliseconds and not for seconds."""
-    monkeypatch.setattr(manners, "BASE", MILLISECOND)
 
 
 def only(into: Path) -> dict[str, Any]:
@@ -175,10 +172,8 @@ def test_a_wait_that_is_too_long_fails_and_the_host_is_left_alone(site: Site, in
     assert all("asked to wait 24h, which is more than 1m" in line["error"] for line in manifest(into))
 
 
-def test_a_waiting_url_does_not_hold_the_thread(site: Site, into: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(manners, "back_off", lambda tries: 0)
-    monkeypatch.setattr("loadkit.jobs.fetch.work.back_off", lambda tries: 500 * MILLISECOND)
-    url = site.at("/later", then_well(status(502)))
+def test_a_waiting_url_does_not_hold_the_thread(site: Site, into: Path):
+    url = site.at("/later", then_well(status(502, Retry_After="1")))
 
     fetch([url, *site.urls(20)], threads=1, into=into).wait()
 
@@ -372,13 +367,10 @@ def test_a_bomb_is_not_unpacked_and_holds_up_nobody(site: Site, into: Path, bomb
     assert len(contents(into)) == 20
 
 
-def test_a_host_that_is_down_is_tried_a_few_times_and_then_left_alone(
-    into: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("loadkit.jobs.fetch.schedule.OPENED", MILLISECOND)
+def test_a_host_that_is_down_is_tried_a_few_times_and_then_left_alone(into: Path, free_port: int):
     urls = [f"http://127.0.0.1:{free_port}/{number}" for number in range(300)]
 
-    fetched = fetch(urls, threads=4, into=into, retries=1).wait()
+    fetched = fetch(urls, threads=4, into=into, retries=1, host_pause="1ms").wait()
 
     assert fetched.failed == 300
     assert {line["kind"] for line in manifest(into)} == {"connect"}

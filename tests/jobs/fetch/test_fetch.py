@@ -365,14 +365,21 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path):
         fetch("example.com/x", into=tmp_path / "b")
 
 
-def test_a_url_of_100_kilobytes_is_asked_for_or_fails_and_has_a_name(site: Site, into: Path):
-    url = f"{site.url}/{'x' * 60_000}/last"
+@pytest.mark.parametrize(("length", "status"), [(60_000, 200), (70_000, 414)])
+def test_a_long_url_is_asked_for_and_its_file_has_a_short_name(site: Site, into: Path, length: int, status: int):
+    # the server takes 65,536 bytes
+    path = f"/{'x' * length}/last"
 
-    fetch([url, f"{site.url}/after"], into=into).wait()
+    fetch([f"{site.url}{path}", f"{site.url}/after"], into=into).wait()
 
-    lines = manifest(into)
-    assert {line["url"] for line in lines} == {url, f"{site.url}/after"}
-    assert all(len(Path(line["file"]).name) < 255 for line in lines if line.get("file"))
+    line, after = sorted(manifest(into), key=lambda line: line["position"])
+    assert line["url"] == f"{site.url}{path}"
+    assert (line["status"], after["status"]) == (status, 200)
+    assert len(Path(line["file"]).name) < 255
+    if status == 200:
+        assert (into / line["file"]).read_bytes() == body_of(path)
+    else:
+        assert line["error"].startswith("status 414")
 
 
 def test_nobody_is_left_behind(site: Site, into: Path):

@@ -26,5 +26,5 @@ def test_it_grows_and_forgets_nothing():
 
     assert all(mine.add(key) for key in keys)
     assert not any(mine.add(key) for key in keys)
-    assert mine._slots.itemsize * len(mine._slots) <= 22 * len(keys)
+    assert mine.nbytes <= 22 * len(keys)
     assert digest_of("http://h/x") not in mine
