@@ -388,7 +388,7 @@ def _result(
         notes=list(_unfinished(duration) if draft else _notes(scenario, origins, total, clock)),
     )
     verdict = soundness(doubts)
-    series = with_threads(_series(driven, duration, draft), Plan(info, duration), under)
+    series, by_phase = with_threads(_series(driven, duration, draft), by_phase, Plan(info, duration), under)
     finding = bound(load, series)
     return Result(
         identity=identity(scenario),

@@ -117,25 +117,24 @@ def _steps(level: float) -> float:
 # -- for the series
 
 
-def with_threads(series: Sequence[Interval], plan: Plan, under: Under) -> list[Interval]:
-    """The intervals, each with the mean of the threads that were active in it, and of what was asked for."""
+def with_threads(
+    series: Sequence[Interval], phases: Sequence[Phase], plan: Plan, under: Under
+) -> tuple[list[Interval], list[Phase]]:
+    """The intervals and phases, each with the mean of the threads that were active in it, and of what was asked for."""
     begun, ended = _Before(sent for _, sent, _ in under.active), _Before(taken for _, _, taken in under.active)
 
-    def seen(start: float, end: float) -> float | None:
-        if plan.is_open or not under.is_whole:
-            return None
-        return round((begun.time(start, end) - ended.time(start, end)) / (end - start), 6)
+    def means(start: float, length: float) -> dict[str, float | None]:
+        if length <= 0:
+            return {}
+        end, seen = start + length, None
+        if under.is_whole and not plan.is_open:
+            seen = round((begun.time(start, end) - ended.time(start, end)) / length, 6)
+        return {"threads": seen, "asked": round(plan.mean(start, end), 6)}
 
-    return [
-        msgspec.structs.replace(
-            one,
-            threads=seen(one.start, one.start + one.measured),
-            asked=round(plan.mean(one.start, one.start + one.measured), 6),
-        )
-        if one.measured > 0
-        else one
-        for one in series
-    ]
+    return (
+        [msgspec.structs.replace(one, **means(one.start, one.measured)) for one in series],
+        [msgspec.structs.replace(one, **means(one.start, one.length)) for one in phases],
+    )
 
 
 class _Before:

@@ -269,6 +269,8 @@ def _phase(found: Sequence[tuple[Result, Phase]], parts: Sequence[Result], scena
         name=found[0][1].name,
         start=(instant(spans[0].start) - _start(parts[0])) / SECOND,
         length=length,
+        threads=_mean([(phase.threads, phase.length) for _, phase in found], length),
+        asked=_mean([(phase.asked, phase.length) for _, phase in found], length),
         spans=spans,
         total=_row(TOTAL, [_moved(phase.total, _shift(part, parts)) for part, phase in found], length),
         endpoints=_rows(moved, scenario, length),

@@ -296,6 +296,10 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds from the start of what is measured."""
     length: float
     """Seconds that were measured."""
+    threads: float | None = None
+    """Threads that were active, the mean; None in an open workload and where it is not known."""
+    asked: float | None = None
+    """Threads that the plan had, the mean, or arrivals a second in an open workload; None where it is not known."""
     total: Row
     endpoints: list[Row] = []
     spans: list[Span] = []

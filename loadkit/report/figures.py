@@ -79,11 +79,36 @@ def _left_out(paper: Paper, one: Timing) -> list[str]:
     return [paper.paint(line, "yellow") for line in paper.wrap(note, first="  ", margin="  ")] if parts else []
 
 
-def phases(paper: Paper, parts: Sequence[Phase]) -> list[str]:
-    """A row a phase, where there is more than one."""
+def phases(paper: Paper, result: Result) -> list[str]:
+    """A row a phase, where there is more than one, with the load asked for and the threads seen."""
+    parts = result.phases
     if len(parts) < 2:
         return []
-    return _rows(paper, "phase", [paper.foreign(part.name) for part in parts], [part.total for part in parts])
+    names = [paper.foreign(part.name) for part in parts]
+    return _rows(
+        paper,
+        "phase",
+        names,
+        [part.total for part in parts],
+        more=_levels(parts, is_open=result.scenario.rate is not None),
+    )
+
+
+def _levels(parts: Sequence[Phase], *, is_open: bool) -> list[Column]:
+    """The load of each phase, asked for and seen, as far as it is known."""
+    found = [
+        Column(title="asked", cells=[show_level(part.asked, is_rate=is_open) for part in parts], spare=2),
+        Column(title="threads", cells=[show_level(part.threads) for part in parts], spare=2),
+    ]
+    is_known = [any(part.asked is not None for part in parts), any(part.threads is not None for part in parts)]
+    return [column for column, known in zip(found, is_known, strict=True) if known]
+
+
+def show_level(level: float | None, *, is_rate: bool = False) -> str:
+    """Threads, or arrivals a second: `12`, `3.5`, `200/s`; a dash where it is not known."""
+    if level is None or not math.isfinite(level):
+        return "-"
+    return show_rate(level) if is_rate else three_digits(level)
 
 
 def times(paper: Paper, total: Row) -> list[str]:
@@ -129,10 +154,12 @@ def _rows(
     *,
     total: bool = False,
     counted: str = "requests",
+    more: Sequence[Column] = (),
 ) -> list[str]:
     failures = [sum(row.failures.values()) for row in rows]
     percents = [Column(title="%", cells=[error_percent(row) for row in rows], spare=5, alarm="red")]
     columns = [
+        *more,
         Column(title=counted, cells=[f"{row.requests:,}" for row in rows]),
         Column(title="throughput", cells=[show_throughput(row.throughput) for row in rows], spare=4),
         Column(title="errors", cells=[f"{count:,}" for count in failures], alarm="red"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from loadkit.judge.quantile import interval
@@ -16,6 +16,7 @@ from loadkit.report.figures import (
     OF_TIMES,
     error_percent,
     measured_times,
+    show_level,
     show_throughput,
     show_time,
 )
@@ -59,11 +60,23 @@ def endpoints(result: Result) -> Grid | None:
     return _of_rows("Endpoints", "endpoint", [(row.name, row) for row in result.endpoints], total=total)
 
 
-def phases(parts: Sequence[Phase]) -> Grid | None:
-    """A row a phase, where there is more than one."""
+def phases(result: Result) -> Grid | None:
+    """A row a phase, where there is more than one, with the load asked for and the threads seen."""
+    parts, is_open = result.phases, result.scenario.rate is not None
     if len(parts) < 2:
         return None
-    return _of_rows("Phases", "phase", [(part.name, part.total) for part in parts])
+    made = _of_rows("Phases", "phase", [(part.name, part.total) for part in parts])
+    if all(part.asked is None for part in parts):
+        return made
+    head = "asked" if is_open else "threads"
+    rows = [[row[0], _level(part, is_open=is_open), *row[1:]] for row, part in zip(made.rows, parts, strict=False)]
+    return replace(made, heads=[made.heads[0], head, *made.heads[1:]], rows=rows)
+
+
+def _level(part: Phase, *, is_open: bool) -> Cell:
+    """Arrivals a second, or the threads that were active of those asked for."""
+    asked, seen = show_level(part.asked, is_rate=is_open), show_level(part.threads)
+    return Cell(asked if is_open else f"{seen} of {asked}", part.asked or 0.0)
 
 
 def timings(timed: Sequence[Timing]) -> list[Grid]:

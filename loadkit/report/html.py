@@ -113,7 +113,7 @@ def _view(result: Result, title: str) -> View:
     tables = (
         grid.endpoints(result),
         *grid.timings(result.timings),
-        grid.phases(result.phases),
+        grid.phases(result),
         sure,
         grid.times(result.total),
         grid.statuses(result.total),

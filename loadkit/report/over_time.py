@@ -11,7 +11,7 @@ from loadkit.judge.instants import instant, united, whole
 from loadkit.judge.result import Interval, Result
 from loadkit.plan.units import SECOND, show_span
 from loadkit.report.chart import Band, Chart, Curve, Ink, Piece, Scale, even, filled, logarithmic, spans, steps, ticks
-from loadkit.report.figures import show_throughput, show_time
+from loadkit.report.figures import show_level, show_throughput, show_time
 
 _WHOLE: Final = 0.25
 """The share of an interval that must have been measured for a rate to be taken from it."""
@@ -22,6 +22,9 @@ _FAR: Final = 30.0
 _INKS: Final[tuple[Ink, ...]] = ("third", "second", "first", "fourth", "fifth")
 
 _NAME: Final = 40
+
+_NEAR: Final = 0.05
+"""The share of the threads asked for that may be inactive without a chart of them."""
 
 _HEADROOM: Final = 1.08
 """The names of phases stand above the curves."""
@@ -34,12 +37,16 @@ _PERCENTILES: Final[dict[str, tuple[str, Ink]]] = {
 
 
 def over_time(result: Result) -> list[Chart]:
-    """Requests a second, good and failed, and the percentiles of the response time; nothing without a series."""
+    """Requests a second, good and failed, threads where they were to change, and the percentiles of the response time.
+
+    Nothing without a series.
+    """
     series = _series(result)
     if not series:
         return []
     across = _across(series)
-    return [chart for chart in (_rates(result, series, across), _times(result, series, across)) if chart]
+    charts = (_rates(result, series, across), _threads(series, result, across), _times(result, series, across))
+    return [chart for chart in charts if chart]
 
 
 def _series(result: Result) -> list[Interval]:
@@ -88,6 +95,39 @@ def _rates(result: Result, series: Sequence[Interval], across: Scale) -> Chart:
         spots=_spots([_shown(one) for one in series], series, across),
         note=_length(series),
     )
+
+
+def _threads(series: Sequence[Interval], result: Result, across: Scale) -> Chart | None:
+    """Threads that were active beside those asked for, where these change or the two differ."""
+    seen, asked = [_finite(one.threads) for one in series], [_finite(one.asked) for one in series]
+    pairs = [(one, other) for one, other in zip(seen, asked, strict=True) if one is not None and other is not None]
+    if len(pairs) < len(series):
+        return None
+    if len({level for _, level in pairs}) == 1 and all(_is_near(*pair) for pair in pairs):
+        return None
+    up, marks = even(_HEADROOM * max([*(level for pair in pairs for level in pair), 1.0]))
+    return Chart(
+        title="Threads",
+        told=_told("Threads that were active", [level for level, _ in pairs], show_level),
+        across="time since the start",
+        x_ticks=ticks(across, spans(across.high), show_span),
+        y_ticks=ticks(up, marks, show_level),
+        curves=[
+            Curve(name="active", ink="first", outline=steps(_pieces(series, seen, across, up))),
+            Curve(name="asked", ink="asked", outline=steps(_pieces(series, asked, across, up)), is_dashed=True),
+        ],
+        phases=_phases(result, across),
+        spots=_spots(
+            [f"{between(one)}: {show_level(one.threads)} active, {show_level(one.asked)} asked" for one in series],
+            series,
+            across,
+        ),
+        note=_length(series),
+    )
+
+
+def _is_near(seen: float, asked: float) -> bool:
+    return abs(seen - asked) <= max(0.5, _NEAR * asked)
 
 
 def _times(result: Result, series: Sequence[Interval], across: Scale) -> Chart | None:

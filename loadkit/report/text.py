@@ -41,7 +41,7 @@ def text_report(result: Result, *, width: int | None = None, color: bool = False
         totals(paper, result),
         figures.endpoints(paper, result),
         figures.timings(paper, result.timings),
-        figures.phases(paper, result.phases),
+        figures.phases(paper, result),
         figures.times(paper, result.total),
         picture(paper, result.total.response_time),
         findings.statuses(paper, result.total),

@@ -263,9 +263,23 @@ def test_arrivals_are_those_of_each_phase() -> None:
 def test_each_second_has_the_threads_that_were_active_and_those_asked_for() -> None:
     series = intervals(recorded([Shot(second=0), Shot(second=1), Shot(second=2)]).series, duration=2.5)
 
-    found = with_threads(series, Plan(plan(RAMP), 2.5), Under(active=[(0, 0.25, 1.5), (0, 1, 3)]))
+    ramp = [of_phase("ramp", 0, 2.5, seen())]
+    active = [(0, 0.25, 1.5), (0, 1, 3)]
+
+    found, (phase,) = with_threads(series, ramp, Plan(plan(RAMP), 2.5), Under(active=active))
 
     assert [(one.threads, one.asked) for one in found] == [(0.75, 1), (1.5, 1), (1, 2)]
+    assert (phase.threads, phase.asked) == (1.1, 1.2)
+
+
+def test_an_open_workload_has_arrivals_and_a_run_of_which_not_all_is_known_no_threads() -> None:
+    series = intervals(recorded([Shot()]).series, duration=1.0)
+
+    ((of_open,), _) = with_threads(series, [], Plan(asked(rate=25.0), 1.0), Under())
+    ((unknown,), _) = with_threads(series, [], Plan(plan(), 1.0), Under(is_whole=False))
+
+    assert (of_open.threads, of_open.asked) == (None, 25)
+    assert (unknown.threads, unknown.asked) == (None, 5)
 
 
 def test_a_run_whose_load_was_another_is_invalid() -> None:

@@ -143,6 +143,42 @@ def test_phases_of_threads_ask_for_no_rate():
     assert len(chart.phases) == 2
 
 
+def of_threads(*levels: tuple[float | None, float | None]) -> list[Interval]:
+    """A second for each number of threads, seen and asked for."""
+    return [replace(interval(k, FAST), threads=seen, asked=asked) for k, (seen, asked) in enumerate(levels)]
+
+
+def test_threads_that_change_are_drawn_beside_those_asked_for():
+    _, chart, _ = over_time(ran(of_threads((1, 1), (3, 4), (8, 8)), 3))
+
+    assert chart.title == "Threads"
+    # to 10: where one is above, and where both are, and a step between
+    assert [(curve.name, curve.is_dashed) for curve in chart.curves] == [("active", False), ("asked", True)]
+    assert chart.curves[0].outline != chart.curves[1].outline
+    assert [spot.text for spot in chart.spots] == [
+        "0s - 1s: 1 active, 1 asked",
+        "1s - 2s: 3 active, 4 asked",
+        "2s - 3s: 8 active, 8 asked",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("levels", "is_drawn"),
+    [
+        ([(4, 4), (3.9, 4)], False),
+        ([(4, 4), (2, 4)], True),
+        ([(None, 40), (None, 50)], False),
+        ([(4, None), (2, None)], False),
+        ([(float("nan"), 4), (2, 5)], False),
+    ],
+    ids=["the same all the time", "some were missing", "arrivals", "nobody knows", "no number"],
+)
+def test_threads_have_a_chart_only_where_it_tells_something(levels: Any, is_drawn: bool):
+    titles = [chart.title for chart in over_time(ran(of_threads(*levels), 2))]
+
+    assert ("Threads" in titles) == is_drawn
+
+
 def test_without_a_series_there_is_nothing_to_draw():
     assert over_time(ran([], 3)) == []
 

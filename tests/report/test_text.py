@@ -331,6 +331,33 @@ def test_one_endpoint_needs_no_total() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("rate", "levels", "shown"),
+    [
+        (
+            None,
+            [(2.46, 2.5), (4, 4)],
+            ["phase asked threads requests", "up 2.5 2.46 74,001", "stay 4 4 74,001"],
+        ),
+        (90.0, [(None, 80), (None, 100)], ["phase asked requests", "up 80/s 74,001", "stay 100/s 74,001"]),
+        (None, [(None, None), (None, None)], ["phase requests", "up 74,001", "stay 74,001"]),
+    ],
+    ids=["threads", "arrivals", "not known"],
+)
+def test_phases_say_what_was_asked_for_and_seen(
+    rate: float | None, levels: list[tuple[float | None, float | None]], shown: list[str]
+) -> None:
+    parts = [
+        Phase(name=name, start=0.0, length=1.0, threads=seen, asked=asked, total=HOME)
+        for name, (seen, asked) in zip(("up", "stay"), levels, strict=True)
+    ]
+
+    lines = section(report(result([HOME], phases=parts, scenario={"rate": rate}), width=120), "phase").splitlines()
+
+    columns = len(shown[0].split())
+    assert [" ".join(line.split()[:columns]) for line in lines] == shown
+
+
 def test_phases_have_a_row_each() -> None:
     parts = [
         Phase(name="ramp up", start=0.0, length=10.0, total=HOME),
