@@ -385,7 +385,8 @@ def _scenarios(targets: list[str]) -> list[Scenario]:
             # as others take -q and -d
             hint = "-q is --quiet and takes no value, a rate is --rate 10/s, a duration --duration 10s"
             raise UsageError(f"there is no file or folder {target!r}; {hint}")
-    return [scenario for target in targets for scenario in load(target)]
+    with contextlib.redirect_stdout(sys.stderr):
+        return [scenario for target in targets for scenario in load(target)]
 
 
 def _changed(
@@ -444,7 +445,8 @@ def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, 
     partial = Partial(output) if output else None
     with Interrupts() as asked:
         for scenario in scenarios:
-            with watcher(sys.stderr, quiet=quiet) as watch:
+            # stdout is the report's: what the user's code prints goes where that of worker processes goes
+            with watcher(sys.stderr, quiet=quiet) as watch, contextlib.redirect_stdout(sys.stderr):
                 results.append(run_one(scenario, watch=None if quiet else watch, interrupts=asked, partial=partial))
             # after each, for the next may be ended by force
             faults.append(_store(output, results, partial) if output else 0)

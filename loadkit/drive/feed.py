@@ -204,9 +204,9 @@ class Feed:
             return f"{self.name} ended after {_many(self._lap)}"
         return f"{self.name} has {_many(self._lap)} and each was used once"
 
-    def close(self) -> None:
-        """Close the source; who still takes is told that it is dry."""
-        if not self._lock.acquire(timeout=PATIENCE):
+    def close(self, *, patience: float = PATIENCE) -> None:
+        """Close the source; who still takes is told that it is dry. Waits for `patience` seconds for who is taking."""
+        if not self._lock.acquire(timeout=patience):
             # a generator of the user's does not return; the run ends all the same
             return
         try:

@@ -143,6 +143,7 @@ def drive(
     parts: int = 1,
     relay: Relay | None = None,
     keeper: Keeper | None = None,
+    probe: Probe | None = None,
 ) -> Driven:
     """Run a scenario whose endpoints became `requests`, in order; its journeys, None there, are given `shared`.
 
@@ -164,6 +165,7 @@ def drive(
             parts=parts,
             relay=relay,
             keeper=keeper,
+            probe=probe or Probe(),
         )
         return director.run()
 
@@ -184,6 +186,7 @@ class _Director:
         parts: int,
         relay: Relay | None,
         keeper: Keeper | None,
+        probe: Probe,
     ) -> None:
         self._shared = shared
         self._keeper = keeper
@@ -220,7 +223,7 @@ class _Director:
         self._ended = 0
         self._cut_at = NEVER
         self._told = False
-        self._probe = Probe()
+        self._probe = probe
         self._unreachable = False
         self._has_connected = False
         self._down_since = 0

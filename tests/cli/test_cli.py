@@ -174,6 +174,19 @@ def test_list_names_scenarios_and_endpoints(call: Call, file: Path):
     assert [asked, *endpoints] == ["10 threads, 400ms, closed", "  GET /", "  GET /items/3"]
 
 
+def test_what_the_code_of_a_scenario_prints_is_not_in_the_report(call: Call, file: Path):
+    file.write_text(
+        f"print('at import')\n{file.read_text()}".replace("assert reply", "print('of a check'); assert reply")
+    )
+
+    done = call("run", f"{file}::checked", "-n", "5")
+    listed = call("list", str(file))
+
+    assert "at import" in done.stderr
+    assert "of a check" in done.stderr
+    assert not {"at import", "of a check"} & {*done.stdout.splitlines(), *listed.stdout.splitlines()}
+
+
 def test_the_transport_through_requests_does_the_same_job(call: Call, file: Path):
     done = call("run", f"{file}::sound", "--transport", "requests", "-n", "40")
 

@@ -300,8 +300,7 @@ def test_a_closed_feed_is_dry(tmp_path: Path) -> None:
         feed.take()
 
 
-def test_a_generator_that_does_not_return_holds_nobody_who_closes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadkit.drive.feed.PATIENCE", 0.01)
+def test_a_generator_that_does_not_return_holds_nobody_who_closes() -> None:
     asked, told = threading.Event(), threading.Event()
 
     def source() -> Iterator[dict[str, int]]:
@@ -314,7 +313,7 @@ def test_a_generator_that_does_not_return_holds_nobody_who_closes(monkeypatch: p
     thread = threading.Thread(target=lambda: [feed.take(), feed.take()])
     thread.start()
     asked.wait()
-    feed.close()
+    feed.close(patience=0.01)
     told.set()
     thread.join()
 

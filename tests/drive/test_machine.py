@@ -250,9 +250,9 @@ def test_a_run_that_is_over_at_once_is_read_all_the_same(demo: Demo) -> None:
     assert 0 < done.cpu_seconds <= done.use.cpu_seconds
 
 
-def test_a_machine_that_sleeps_in_mid_run_is_noticed(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_sleeps_in_mid_run_is_noticed(demo: Demo) -> None:
     # as if it slept for 90 s after the first reading: no test can put this machine to sleep
     boot = chain([0], repeat(90 * SECOND))
-    monkeypatch.setattr("loadkit.drive.threads.Probe", lambda: Probe(slept=boot.__next__))
-    done = driven(Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=1, duration=0.3))
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=1, duration=0.3)
+    done = driven(scenario, probe=Probe(slept=boot.__next__))
     assert done.use.suspended == 90.0
