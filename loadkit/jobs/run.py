@@ -23,7 +23,13 @@ from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.listening import is_held_here
 from loadkit.jobs.redirects import redirects
 from loadkit.jobs.server import Place, ServerProcess, check_free, running
-from loadkit.jobs.serving import filled, free_port, started_servers
+from loadkit.jobs.serving import (
+    application_command,
+    application_environment,
+    filled,
+    free_port,
+    started_servers,
+)
 from loadkit.jobs.watched import Watched
 from loadkit.judge.activity import Plan, Under, with_threads
 from loadkit.judge.bound import bound
@@ -39,7 +45,7 @@ from loadkit.plan.endpoint import Endpoint, bare
 from loadkit.plan.errors import SetupError, UsageError
 from loadkit.plan.journey import Journey
 from loadkit.plan.pause import Thought, longest, told
-from loadkit.plan.scenario import FREE_PORT, Scenario, check_addresses
+from loadkit.plan.scenario import FREE_PORT, Scenario, check_addresses, is_application
 from loadkit.plan.shown import masked
 from loadkit.plan.units import SECOND
 from loadkit.plan.workload import Open, workload
@@ -230,8 +236,17 @@ def _server(scenario: Scenario, wire: Wire) -> AbstractContextManager[ServerProc
     if _is_aimed_elsewhere(scenario) and place.answers():
         return nullcontext()
     check_free(place)
-    within = cast(float, scenario.ready_timeout)
-    return running(scenario.server, trouble=lambda: _trouble(wire, probe, place), within=within, place=place)
+    is_app = is_application(scenario.server)
+    if is_app and (place.unix or not place.is_here):
+        raise UsageError(f"an application is served by this machine on a port, and not at {place}")
+    return running(
+        application_command(scenario.server[0], f"{place.host}:{place.port}") if is_app else scenario.server,
+        trouble=lambda: _trouble(wire, probe, place),
+        within=cast(float, scenario.ready_timeout),
+        place=place,
+        environment=application_environment() if is_app else None,
+        called=scenario.server[0] if is_app else None,
+    )
 
 
 def _placed(scenario: Scenario) -> Scenario:

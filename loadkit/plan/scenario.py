@@ -85,9 +85,9 @@ class Scenario:
         transport: `"sockets"`, or `"requests"` as the slow reference.
         setup, teardown: called once before and once after the run, in no figure, with a `Session`; what `setup` returns
             is given to journeys as `shared`. It may be a generator: what stands behind its `yield` tears down.
-        server, ready: a command to start before and stop after, and the path that answers when it is up. `{port}` in it
-            is the port of base_url; without one, or where that is 0, a free one. `python` as its first word is the
-            interpreter that runs now.
+        server, ready: a command to start before and stop after, or an application by name (`"shop.app:app"`), and the
+            path that answers when it is up. `{port}` in a command is the port of base_url; without one, or where that
+            is 0, a free one. `python` as its first word is the interpreter that runs now.
         keep_going: go on although the target cannot be reached at all.
         name: how reports call it; the variable's name in a scenario file.
         source: where the loader found it; nobody else sets it.
@@ -122,7 +122,7 @@ class Scenario:
     transport: Transport = "sockets"
     setup: Callable[..., Any] | None = None
     teardown: Callable[..., Any] | None = None
-    server: Sequence[str] | None = None
+    server: Sequence[str] | str | None = None
     ready: str = "/"
     ready_timeout: Duration = 30.0
     keep_going: bool = False
@@ -133,8 +133,8 @@ class Scenario:
     def __post_init__(self) -> None:
         keep = object.__setattr__
         if self.server is not None:
-            keep(self, "server", _texts(self.server, what="server", like=["python", "app.py"]))
-            if self.base_url is None and any("{port}" in word for word in self.server):
+            keep(self, "server", _server(self.server))
+            if self.base_url is None and (is_application(self.server) or any("{port}" in word for word in self.server)):
                 keep(self, "base_url", FREE_PORT)
         _check_base(self.base_url)
         keep(self, "endpoints", _endpoints(self.endpoints))
@@ -408,6 +408,17 @@ def _check_processes(scenario: Scenario) -> None:
             f"{processes:,} processes cannot share {scenario.total_threads:,} {threads}; "
             "give each one at least, or use fewer processes"
         )
+
+
+def is_application(server: Sequence[str]) -> bool:
+    """True for the name of an application, in the place of a command."""
+    return len(server) == 1 and bool(re.fullmatch(r"[^\s:]+:[A-Za-z_][\w.]*(\(\))?", server[0]))
+
+
+def _server(given: object) -> tuple[str, ...]:
+    if isinstance(given, str) and is_application((given,)):
+        return (given,)
+    return _texts(given, what="server", like=["python", "app.py"])
 
 
 def _check_server(scenario: Scenario) -> None:

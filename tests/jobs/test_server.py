@@ -277,6 +277,18 @@ def test_the_port_of_a_server_is_filled_in(tmp_path: Path, free_port: int, base_
     assert not base_url or "free" not in base_url or urlsplit(result.scenario.base_url).port == free_port
 
 
+@pytest.mark.parametrize("form", ["{file}:app", ["{file}:app"]])
+def test_a_scenario_may_name_an_application(tmp_path: Path, form: str | list[str]):
+    (tmp_path / "mortal.py").write_text(MORTAL_APP)
+    named = f"{tmp_path}/mortal.py:app"
+    scenario = Scenario(endpoints=[Endpoint("GET", "/")], server=named if isinstance(form, str) else [named])
+
+    result = run(scenario.replace(threads=2, iterations=20))
+
+    assert (result.outcome, result.requests) == ("passed", 20)
+    assert urlsplit(result.scenario.base_url).port
+
+
 # -- it does not come up
 
 

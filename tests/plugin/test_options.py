@@ -364,6 +364,19 @@ def test_a_setting_that_cannot_be_followed_is_told_at_the_start(
     done.stderr.fnmatch_lines([f"ERROR: {message.replace('[', '[[]')}*"])
 
 
+def test_another_host_name_is_no_other_machine(run: Run, pytester: pytest.Pytester):
+    run("--load-save", "main")
+    file = pytester.path / ".loadkit" / "main.json"
+    content = json.loads(file.read_text())
+    content["results"][0]["environment"]["host"] = "runner-7f3c"
+    file.write_text(json.dumps(content))
+
+    done = run("--load-compare", "main")
+
+    assert "another machine" not in done.stdout.str()
+    done.stdout.fnmatch_lines(["beside the baseline main:", "    p99 *"])
+
+
 @pytest.mark.parametrize("content", ["", "{}x", '{"version": 2}', '{"version": 1, "tests": 5}', '{"version": 3}'])
 def test_a_file_that_is_no_baseline_is_told_and_not_overwritten(run: Run, pytester: pytest.Pytester, content: str):
     folder = pytester.mkdir(".loadkit")

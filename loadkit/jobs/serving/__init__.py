@@ -119,7 +119,6 @@ def free_port() -> int:
 def _application(
     app: str | Callable[..., Any], ready: str, within: float, cwd: str | os.PathLike[str] | None
 ) -> Iterator[tuple[int, ServerProcess]]:
-    name = reference(app)
     with socket.create_server((HOST, 0), backlog=1024) as listener:
         port = int(listener.getsockname()[1])
 
@@ -129,20 +128,25 @@ def _application(
             return _trouble(port, ready)
 
         up = running(
-            [sys.executable, "-P", "-m", "loadkit.jobs.serving.child", name, str(listener.fileno())],
+            application_command(app, str(listener.fileno())),
             trouble=trouble,
             within=within,
             place=Place(host=HOST, port=port),
-            environment=_environment(),
+            environment=application_environment(),
             descriptors=(listener.fileno(),),
-            called=name,
+            called=reference(app),
             cwd=cwd,
         )
         with up as server:
             yield port, server
 
 
-def _environment() -> dict[str, str]:
+def application_command(app: str | Callable[..., Any], where: str) -> list[str]:
+    """The command that serves an application: on the descriptor of a socket that listens, or at `host:port`."""
+    return [sys.executable, "-P", "-m", "loadkit.jobs.serving.child", reference(app), where]
+
+
+def application_environment() -> dict[str, str]:
     """Ours, with the folders that we import from: the application is to be found where it is found here."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path)}  # noqa: PTH109
 

@@ -1,4 +1,7 @@
-"""The other process: `python -m loadkit.jobs.serving.child REFERENCE SOCKET` serves an application."""
+"""The other process: `python -m loadkit.jobs.serving.child REFERENCE WHERE` serves an application.
+
+`WHERE` is the descriptor of a socket that listens, or `host:port`.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,20 @@ _App = Callable[..., Any]
 
 def main() -> None:
     """Serve until SIGTERM."""
-    name, listener = sys.argv[1], int(sys.argv[2])
-    with socket.socket(fileno=listener) as held:
+    name, where = sys.argv[1], sys.argv[2]
+    with _listener(where) as held:
         serve(_application(name), held)
+
+
+def _listener(where: str) -> socket.socket:
+    if where.isdigit():
+        return socket.socket(fileno=int(where))
+    host, _, port = where.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, int(port)), family=family, backlog=1024)
+    except OSError as error:
+        sys.exit(f"cannot listen on {where}: {error.strerror}")
 
 
 def _application(name: str) -> _App:
