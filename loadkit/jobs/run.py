@@ -54,6 +54,8 @@ from loadkit.wire.encode import encode, origin_of
 from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from loadkit.drive.progress import Watcher
     from loadkit.jobs.partial import Draft, Partial
 
@@ -101,7 +103,7 @@ def run(
         check_ports(scenario.total_threads)
     with Interrupts() if interrupts is None else nullcontext(interrupts) as asked, _server(scenario, wire) as own:
         for origin in origins:
-            _check_trust(wire, origin)
+            _check_trust(scenario, wire, origin)
         faults: list[str] = []
         servers = started_servers([(origin.host, origin.port) for origin in origins])
         watched = Watched([*servers, *([own] if own else [])], clock.now, watch)
@@ -282,7 +284,7 @@ def _trouble(wire: Wire, probe: Request, place: Place) -> str:
     return note.failure.message if note and note.failure else f"no reply from {place}"
 
 
-def _check_trust(wire: Wire, origin: Origin) -> None:
+def _check_trust(scenario: Scenario, wire: Wire, origin: Origin) -> None:
     """A certificate that is not trusted will not be for any thread: say it once, before the start."""
     if not origin.tls:
         return
@@ -290,14 +292,16 @@ def _check_trust(wire: Wire, origin: Origin) -> None:
     failure = connection.open().failure
     connection.close()
     if failure and failure.kind == "tls":
-        raise UsageError(f"{failure.message}; {_advice(failure.message)}")
+        raise UsageError(f"{failure.message}; {_advice(failure.message, scenario.ca)}")
 
 
-def _advice(reason: str) -> str:
+def _advice(reason: str, ca: str | Path | None) -> str:
     if "mismatch" in reason:
         return "use a name that the certificate is for, or accept any with --insecure"
     if "expired" in reason or "not yet valid" in reason:
         return "the server needs another, or accept any with --insecure"
+    if "certificate" in reason and ca is not None:
+        return f"no authority in ca={str(ca)!r}, which stands for the system's, has signed it; name the right file"
     if "certificate" in reason:
         return "trust its authority with --ca FILE, or accept any with --insecure"
     return "is it https that is spoken there?"

@@ -313,13 +313,13 @@ class WireAdapter(HTTPAdapter):
         head = flow.reader.head
         response = Response()
         pull = Pull(head, str(request.method), flow=flow, ended=lambda: told.tell(flow.exchange))
-        raw = raw_of(head, str(request.method), pull, self.patience(flow.deadline, request.url or ""))
+        raw = raw_of(head, str(request.method), pull, self.deadline_check(flow.deadline, request.url or ""))
         built = cast(Any, self).build_response(request, raw)
         response.__dict__.update(built.__dict__)
         response._limit = self.body_limit
         return response
 
-    def patience(self, deadline: int, url: str) -> Callable[[], None]:
+    def deadline_check(self, deadline: int, url: str) -> Callable[[], None]:
         """What raises when a body is decoded beyond the deadline, or although all was aborted."""
 
         def check() -> None:

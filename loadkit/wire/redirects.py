@@ -25,7 +25,7 @@ OF_BODY: Final = frozenset({"content-encoding", "content-language", "content-len
 _PORTS: Final = {"http": 80, "https": 443}
 _LONGEST: Final = 200
 # what requests has made for this very request: for the proxy, from the jar, for a body
-_ANEW: Final = frozenset({"proxy-authorization", "cookie", "transfer-encoding"})
+_REBUILT: Final = frozenset({"proxy-authorization", "cookie", "transfer-encoding"})
 
 
 class Site(NamedTuple):
@@ -58,13 +58,33 @@ def redirect_target(here: str, location: str, request: Any) -> str:
             raise ValueError("it names no host")  # noqa: TRY301 - one sentence for all
         text = _with_ascii_host(text, there)
     except ValueError as error:
-        raise InvalidURL(f"a redirect leads to {_shown(location)}, which is no URL: {error}", request=request) from None
-    scheme = there.scheme or urlsplit(here).scheme
-    if scheme in _PORTS:
+        raise _no_url(location, error, request) from None
+    if (there.scheme or urlsplit(here).scheme) != "http+unix":
         return text
-    if there.netloc and (scheme, unquote(there.netloc)) != site_of(here)[:2]:
-        raise InvalidSchema(f"a redirect leads to {_shown(location)}; http and https are followed", request=request)
-    return _joined_as_http(here, text) if scheme == "http+unix" else text
+    if there.scheme and not there.netloc:
+        raise _unfollowed(location, request)
+    return _joined_as_http(here, text)
+
+
+def check_scheme(url: str, here: str, request: Any) -> None:
+    """Raise `InvalidSchema` for what is neither http nor https nor at the place that leads there.
+
+    It is the URL as it will be asked that is looked at: `requests` decodes and joins what a server says.
+    """
+    try:
+        is_followed = urlsplit(url).scheme in _PORTS or site_of(url) == site_of(here)
+    except ValueError as error:
+        raise _no_url(url, error, request) from None
+    if not is_followed:
+        raise _unfollowed(url, request)
+
+
+def _no_url(location: str, why: ValueError, request: Any) -> InvalidURL:
+    return InvalidURL(f"a redirect leads to {_shown(location)}, which is no URL: {why}", request=request)
+
+
+def _unfollowed(location: str, request: Any) -> InvalidSchema:
+    return InvalidSchema(f"a redirect leads to {_shown(location)}; http and https are followed", request=request)
 
 
 def _readable(location: str) -> str:
@@ -104,7 +124,7 @@ class Chain:
     """It has led to another host, port or scheme, and what was left behind then stays there."""
 
 
-def leave_behind(request: PreparedRequest, chain: Chain, kept: RequestsCookieJar) -> None:
+def strip_credentials(request: PreparedRequest, chain: Chain, kept: RequestsCookieJar) -> None:
     """Take from the next request of a chain what may not go along, and what no jar has kept.
 
     `kept` are the cookies of the session.
@@ -124,7 +144,7 @@ def _site(request: PreparedRequest) -> Site | None:
 
 
 def _take_headers(request: PreparedRequest) -> None:
-    along = HARMLESS | _ANEW | (OF_BODY if request.body is not None else frozenset())
+    along = HARMLESS | _REBUILT | (OF_BODY if request.body is not None else frozenset())
     for name in [name for name in request.headers if _lower(name) not in along]:
         del request.headers[name]
     # a digest of the password would be told to whoever asks for it

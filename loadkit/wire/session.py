@@ -29,10 +29,10 @@ from loadkit.wire.clock import SystemClock
 from loadkit.wire.lookups import Lookups
 from loadkit.wire.raised import exception_of
 from loadkit.wire.raw import Pull, raw_of
-from loadkit.wire.redirects import Chain, leave_behind, redirect_target
+from loadkit.wire.redirects import Chain, check_scheme, redirect_target, strip_credentials
 from loadkit.wire.response import Head, Response
 from loadkit.wire.shot import NOTHING, Shot, body_of, frozen, loose_copy, prepare_shot, simple
-from loadkit.wire.watched import Forgetful, Watched, WatchedCookies, WatchedDict, WatchedHeaders, is_as_it_was
+from loadkit.wire.watched import CallCache, Watched, WatchedCookies, WatchedDict, WatchedHeaders, is_as_it_was
 
 BODY_LIMIT: Final = 256_000_000
 MAX_SHOTS: Final = 1024
@@ -69,7 +69,7 @@ class Session(requests.Session):
     """
 
     __attrs__ = (*requests.Session.__attrs__, "base_url", "deadline")
-    _shots: Forgetful
+    _shots: CallCache
     _forget: Callable[[], None]
 
     def __init__(
@@ -100,7 +100,7 @@ class Session(requests.Session):
         return f"<Session {bare(self.base_url)}>" if self.base_url else "<Session>"
 
     def _begin(self) -> None:
-        shots = Forgetful()
+        shots = CallCache()
         vars(self)["_shots"] = shots
         vars(self)["_forget"] = shots.clear
         self._loose: tuple[tuple[Any, Any], ...] = ()
@@ -242,6 +242,9 @@ class Session(requests.Session):
     def get_adapter(self, url: Any) -> Any:
         """The adapter for a URL; one that is not ours is timed while somebody observes."""
         if str(url).lower().startswith("http+unix://"):
+            if chain := self._wire.call.chain:
+                # once more where it cannot be replaced: on the way only what the caller named is spoken to
+                check_scheme(str(url), chain.first.url or "", chain.first)
             return self._wire
         adapter = cast(Any, super()).get_adapter(url)
         if self.observe is None or not self._wire.call.begun or isinstance(adapter, WireAdapter):
@@ -281,8 +284,9 @@ class Session(requests.Session):
             call.chain = before
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Let nothing that may be a credential go along to another host, port or scheme."""
-        leave_behind(prepared_request, self._wire.call.chain or Chain(response.request), self.cookies)
+        """Lead to http and https only, and let nothing that may be a credential go to another host, port or scheme."""
+        check_scheme(prepared_request.url or "", response.url, response.request)
+        strip_credentials(prepared_request, self._wire.call.chain or Chain(response.request), self.cookies)
         cast(Any, super()).rebuild_auth(prepared_request, response)
 
     # -- the fast path
@@ -385,7 +389,7 @@ class Session(requests.Session):
         head = shot.head
         if head.coded:
             method = str(shot.prepared.method)
-            step = shot.adapter.patience(sent + shot.span, shot.url or shot.prepared.url or "")
+            step = shot.adapter.deadline_check(sent + shot.span, shot.url or shot.prepared.url or "")
             response.raw = raw_of(head.raw, method, Pull(head.raw, method, body=response._content), step)
             response._content, response._content_consumed = False, False
             response._limit = shot.adapter.body_limit

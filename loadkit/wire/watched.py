@@ -29,8 +29,8 @@ LATEST: Final = 253_402_300_799
 """The end of the year 9999, in seconds of the wall clock: no cookie lasts longer."""
 
 
-class Forgetful(dict[Any, Any]):
-    """A dictionary that is cleared when something that it was made of changes."""
+class CallCache(dict[Any, Any]):
+    """Prepared calls of a session, which are cleared when something that they were prepared from changes."""
 
     __slots__ = ("__weakref__",)
 
@@ -41,9 +41,9 @@ Key: TypeAlias = tuple[str, str, str]
 class Watched:
     """What all of them can: clear what was made of them when they change, of several sessions if those share it."""
 
-    _made: tuple[weakref.ref[Forgetful], ...] = ()
+    _made: tuple[weakref.ref[CallCache], ...] = ()
 
-    def bind(self, made: Forgetful) -> None:
+    def bind(self, made: CallCache) -> None:
         """Clear `made` with each change from now on, for as long as there is such a thing."""
         others = (one for one in self._made if one() is not None and one() is not made)
         self._made = (*others, weakref.ref(made))

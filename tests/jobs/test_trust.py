@@ -63,7 +63,7 @@ def visit(http: Any) -> None:
         ),
         pytest.param(
             lambda _: trustme.CA().issue_cert("127.0.0.1"),
-            "; trust its authority with --ca FILE, or accept any with --insecure$",
+            "; no authority in ca='.*ca.pem', which stands for the system's, has signed it; name the right file$",
             id="another authority",
         ),
     ],
@@ -75,6 +75,12 @@ def test_what_is_wrong_with_a_certificate_is_what_is_advised_on(
     with pytest.raises(UsageError, match=advice):
         run(Scenario(base_url=peer.url, endpoints=[visit], ca=tmp_path / "ca.pem", iterations=1))
     assert peer.heard == []
+
+
+def test_an_authority_that_is_not_known_may_be_trusted(serve: Any, authority: trustme.CA):
+    peer = serve(replies(OK), certificate=authority.issue_cert("127.0.0.1"))
+    with pytest.raises(UsageError, match=r"; trust its authority with --ca FILE, or accept any with --insecure$"):
+        run(Scenario(base_url=peer.url, endpoints=[visit], iterations=1))
 
 
 @pytest.mark.parametrize("what", [Endpoint("GET", "/"), visit], ids=["endpoint", "journey"])

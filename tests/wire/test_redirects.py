@@ -68,6 +68,46 @@ def test_nobody_is_led_to_a_unix_socket(serve_as: Serve, http: Session, local: P
     assert local.connections == 0
 
 
+DISGUISED = [
+    # requests decodes what need not be encoded, and reads the URL again
+    "htt%70+unix://{}/build",
+    "%68ttp+unix://{}/build",
+    "http+uni%78://{}/build",
+    "http%2Bunix://{}/build",
+    "\t http+unix://{}/build",
+    "http+unix:{}/build",
+    "http+unix:///{}/build",
+    "http+unix://user@{}/build",
+    "http+unix://{}:80/build",
+    "/\\http+unix://{}/build",
+    "http:http+unix://{}/build",
+]
+
+
+@pytest.mark.parametrize("place", DISGUISED)
+def test_nor_under_another_name(serve_as: Serve, http: Session, local: Peer, tmp_path: Path, place: str):
+    place = place.format(str(tmp_path / "local.sock").replace("/", "%2F"))
+    here = serve_as(always_to(place))
+    http.max_redirects = 2
+    for options in ({}, {}, {"stream": True}):
+        with pytest.raises(requests.RequestException):
+            http.get(here.url, **options)
+        followed = http.get(here.url, allow_redirects=False, **options).next
+        assert followed is None or followed.url.startswith(here.url)
+    assert local.connections == 0
+
+
+def test_nor_by_a_session_that_keeps_its_credentials(serve_as: Serve, local: Peer, tmp_path: Path):
+    class Trusting(Session):
+        def rebuild_auth(self, *_: Any) -> None:
+            """As some do to keep their credentials."""
+
+    place = "htt%70+unix://" + str(tmp_path / "local.sock").replace("/", "%2F")
+    with Trusting() as http, pytest.raises(exceptions.InvalidSchema):
+        http.get(serve_as(always_to(place)).url)
+    assert local.connections == 0
+
+
 def test_nor_is_a_user_who_asks_what_comes_next(serve_as: Serve, http: Session, local: Peer):
     here = serve_as(always_to(local.url + "/build"))
     for options in ({}, {"stream": True}) * 2:
