@@ -6,10 +6,12 @@ What can be told, and from what:
   threads mostly pause as they were told to is bound by its plan, too.
 - Where the **generator** used nearly all the CPU that one interpreter can use, or its threads spent more of their time
   in loadkit than at the server, more of it would have sent more.
-- An open workload that could not send what was due, because all the threads it may have waited for replies, is bound
-  by its **connections**. Whether the server would have answered more of them, it cannot say.
-- An open workload that sent what was due and got fewer replies than it sent, later with each second, is bound by the
-  **server**: requests queue there.
+- An open workload whose replies came later with each second, while no more of them came, is bound by the **server**:
+  requests queue there, whether all that was due could be sent or not.
+- An open workload that could not send what was due, because all the threads it may have waited for replies, began with
+  few of them under way. Replies that were fast then and have been slow since queue at the **server**; replies that took
+  no less then are waited for, and more **connections** would get more. Where some are fast at any time, as of a server
+  with fast and slow ones, one run does not tell.
 - A closed workload has a request under way on each thread, whatever bounds it: its throughput is threads / service
   time by construction, and one number of threads does not tell whether more would get more. Phases with fewer and
   with more threads do: throughput that grows with them is bound by the **connections**, throughput that does not by
@@ -20,17 +22,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from statistics import fmean
 from typing import Final, NamedTuple
 
 from loadkit.judge.load import MOSTLY, Load, percent
 from loadkit.judge.result import Bound, Interval, PhasePlan
-from loadkit.plan.units import show_rate, show_seconds, three_digits
+from loadkit.plan.units import SECOND, show_rate, show_seconds, three_digits
 
 APPLIED: Final = 0.99
 """The share of what was due that must have been sent for the rate to be what bound the run."""
 
-BEHIND: Final = 0.9
+BEHIND: Final = 0.98
 """With fewer replies than this share of what was sent in the same time, requests pile up somewhere."""
+
+LONGER: Final = 3.0
+"""How many times as long as in the beginning replies must take in the end for them to have come ever later."""
+
+PUNCTUAL: Final = 0.2
+"""The share of the response time that requests may have waited for a thread for it to be the server's."""
+
+FAST: Final = 0.5
+"""The share of the median service time below which a reply was a fast one."""
+
+SAME: Final = 0.8
+"""The share of the median service time above which a reply took no less than the others."""
+
+QUEUED: Final = 3.0
+"""How many times as many fast replies as a queue that fills once leaves there may be for it to have been one."""
+
+SETTLED: Final = 4
+"""A run must have had so many times as many replies as came while its queue filled."""
 
 FULL: Final = 0.9
 """Share of CPU above which the generator cannot send more, although its threads mostly wait for the server."""
@@ -41,11 +62,20 @@ BAD: Final = 0.5
 FEW, MANY = 0.5, 0.9
 """Threads, as shares of the most there were, that count as few and as many; fewer than a tenth say nothing."""
 
+LEAST: Final = 2
+"""Threads of an open run: one alone has never more than one under way."""
+
 ENOUGH: Final = 3
 """Intervals needed with few and with many threads."""
 
 GROWN, FLAT = 0.75, 0.25
 """The share of its threads' growth by which throughput grows at least to be bound by them, or at most to be not."""
+
+NEAR_THE_TOP: Final = (0.6, 0.4)
+"""Threads, as shares of the most there were, from which on throughput is looked at where few and many do not tell."""
+
+RISING, STANDING = 0.6, 0.3
+"""The same as `GROWN` and `FLAT`, of the line through all intervals there."""
 
 DUE_TO: Final[dict[Bound, str]] = {
     "rate": "the asked rate",
@@ -99,15 +129,7 @@ def _of_open(load: Load, intervals: Sequence[Interval]) -> Finding:
     if load.is_generator_slow or load.cpu_share > FULL:
         return _generator(load)
     if load.was_short:
-        return Finding(
-            "connections",
-            (
-                f"Bound by the connections: all {load.most_threads:,} threads (max_threads) waited for replies, "
-                f"{show_seconds(load.total.service_time.p50)} in the median; {show_rate(load.sent_rate)} of the "
-                f"{show_rate(load.asked_rate)} asked were sent. Run again with twice max_threads: if no more are "
-                "answered, it is the server."
-            ),
-        )
+        return _queueing(load, intervals) or _of_all_threads(load)
     return Finding(
         None,
         (
@@ -137,25 +159,84 @@ def _hands(load: Load) -> str:
 
 
 def _queueing(load: Load, intervals: Sequence[Interval]) -> Finding | None:
-    """Whether replies fell behind, and came later and later."""
+    """Whether replies fell behind, and came later and later, and not for want of a thread to send them."""
     total = load.total
     answered = total.requests - total.drained
-    if load.scenario.phases or answered >= BEHIND * load.sent or not _grows(intervals):
+    late, whole = total.lateness.p50 or 0.0, total.response_time.p50 or 0.0
+    if answered >= BEHIND * load.sent or late > PUNCTUAL * whole or not _grows(load, intervals):
         return None
+    sent = f"{show_rate(load.sent_rate)} were sent"
+    sent += " as asked" if load.sent >= APPLIED * load.due else f" of the {show_rate(load.asked_rate)} asked"
     return Finding(
         "server",
         (
-            f"Bound by the server: {show_rate(load.sent_rate)} were sent as asked, "
-            f"{show_rate(answered / load.duration)} were answered, and replies took longer with each second: requests "
-            "queue there."
+            f"Bound by the server: {sent}, {show_rate(answered / load.duration)} were answered, and replies took "
+            "longer with each second: requests queue there."
         ),
     )
 
 
-def _grows(intervals: Sequence[Interval]) -> bool:
-    medians = [one.total.response_time.p50 for one in intervals]
-    known = [median for median in medians if median is not None]
-    return len(known) >= ENOUGH and all(before < after for before, after in pairwise(known))
+def _grows(load: Load, intervals: Sequence[Interval]) -> bool:
+    """Replies took ever longer; where the load changed with phases, in the second half."""
+    known = [
+        median
+        for one in intervals
+        if one.measured >= one.length / 2 and (median := one.total.response_time.p50) is not None
+    ]
+    tail = known[len(known) // 2 :] if load.scenario.phases else known
+    if len(tail) < ENOUGH or tail[-1] < LONGER * min(known):
+        return False
+    return all(after > 0.9 * before for before, after in pairwise(tail)) and tail[-1] > tail[0]
+
+
+def _of_all_threads(load: Load) -> Finding:
+    """All threads waited for replies: whether more of them would have got more."""
+    median = load.total.service_time.p50
+    waited = f"all {load.most_threads:,} threads (max_threads) waited for replies, {show_seconds(median)} in the median"
+    sent = f"{show_rate(load.sent_rate)} of the {show_rate(load.asked_rate)} asked were sent"
+    by = _by_fast_ones(load)
+    if by == "server":
+        least = show_seconds(load.total.service_time.min)
+        return Finding(
+            "server",
+            (
+                f"Bound by the server: {waited}, and {least} when few were under way; {sent}, and no more are answered "
+                "for more that wait: requests queue there."
+            ),
+        )
+    if by == "connections":
+        return Finding(
+            "connections",
+            f"Bound by the connections: {waited}, and no less when few were under way; {sent}. With more max_threads "
+            "more would be sent.",
+        )
+    return Finding(
+        None,
+        f"Bound by the connections or by the server, which one run cannot tell: {waited}; {sent}. Run again with twice "
+        "max_threads: if no more are answered, it is the server.",
+    )
+
+
+def _by_fast_ones(load: Load) -> Bound | None:
+    """What the replies tell that came while the threads filled up, from few requests under way to one on each.
+
+    They come at the rate at which the server answers while requests come at the rate that is asked; up to half of the
+    threads a queue leaves replies that are faster than half of those of the full one, and half of these in half of
+    that time. Without a queue there are none, unless replies are now fast and now slow.
+    """
+    times, threads = load.total.service_time, load.most_threads
+    if load.scenario.warmup or load.scenario.phases or load.scenario.journeys or not times.p50 or threads < LEAST:
+        # it filled up before it was looked at, or otherwise, or each request is another
+        return None
+    counted = times.histogram
+    fast = counted.below(round(times.p50 * FAST * SECOND))
+    if counted.below(round(times.p50 * SAME * SECOND)) <= threads / 16:
+        return "connections"
+    filling = threads * FAST * load.asked_rate / max(load.asked_rate - load.sent_rate, 1e-9)
+    is_queue = threads * FAST / QUEUED <= fast <= QUEUED * filling and times.count >= SETTLED * filling
+    # of two kinds of replies all fast ones may be of one kind
+    half = counted.below(round(times.p50 * FAST * FAST * SECOND))
+    return "server" if is_queue and fast / 8 <= half <= 0.8 * fast else None
 
 
 # -- closed
@@ -224,19 +305,57 @@ class _Level(NamedTuple):
 def _by_threads(load: Load, intervals: Sequence[Interval]) -> Finding | None:
     """What phases of fewer and of more threads say."""
     levels = [level for one in intervals if (level := _level(one, load.scenario.phases))]
-    top = max((level.threads for level in levels), default=0.0)
-    few = _mean([level for level in levels if top / 10 <= level.threads <= FEW * top])
-    many = _mean([level for level in levels if level.threads >= MANY * top])
-    if load.rests or not few or not many or not few.rate:
+    if load.rests or not levels:
         return None
-    gained = (many.rate / few.rate - 1) / (many.threads / few.threads - 1)
+    few, many = _few_and_many(levels)
+    near, gained_near = _near_the_top(levels)
+    if few and many and few.rate:
+        gained = (many.rate / few.rate - 1) / (many.threads / few.threads - 1)
+        # it may have grown at first and stand still where there are most threads
+        is_more = gained >= GROWN and not (near and gained_near < RISING)
+        if found := _of_levels(few, many, is_more=is_more, is_same=gained <= FLAT):
+            return found
+    if not near:
+        return None
+    third = len(near) // 3
+    return _of_levels(
+        _mean(near[:third]), _mean(near[-third:]), is_more=gained_near >= RISING, is_same=gained_near <= STANDING
+    )
+
+
+def _few_and_many(levels: Sequence[_Level]) -> tuple[_Level | None, _Level | None]:
+    top = max(level.threads for level in levels)
+    few = [level for level in levels if top / 10 <= level.threads <= FEW * top]
+    many = [level for level in levels if level.threads >= MANY * top]
+    return (_mean(few), _mean(many)) if min(len(few), len(many)) >= ENOUGH else (None, None)
+
+
+def _near_the_top(levels: Sequence[_Level]) -> tuple[list[_Level], float]:
+    """The intervals with the most threads, as few of them as tell, and by which share throughput grew there."""
+    top = max(level.threads for level in levels)
+    for share in NEAR_THE_TOP:
+        near = sorted(level for level in levels if level.threads >= share * top)
+        if len(near) > ENOUGH and near[-1].threads >= 1.25 * near[0].threads:
+            return near, _gained(near)
+    return [], 0.0
+
+
+def _gained(levels: Sequence[_Level]) -> float:
+    """By which share of their growth throughput grows with threads: the slope of the line of least squares."""
+    threads, rate = fmean(level.threads for level in levels), fmean(level.rate for level in levels)
+    spread = sum((level.threads - threads) ** 2 for level in levels)
+    slope = sum((level.threads - threads) * (level.rate - rate) for level in levels) / spread
+    return slope * threads / rate if rate else 0.0
+
+
+def _of_levels(few: _Level, many: _Level, *, is_more: bool, is_same: bool) -> Finding | None:
     figures = (
         f"{three_digits(few.threads)} threads got {show_rate(few.rate)}, "
         f"{three_digits(many.threads)} threads {show_rate(many.rate)}"
     )
-    if gained >= GROWN:
+    if is_more:
         return Finding("connections", f"Bound by the connections: {figures}; more threads would get more.")
-    if gained <= FLAT:
+    if is_same:
         return Finding("server", f"Bound by the server: {figures}; more threads only wait longer.")
     return None
 
@@ -248,14 +367,12 @@ def _level(interval: Interval, phases: Sequence[PhasePlan]) -> _Level | None:
         ends = begins + phase.duration
         if begins <= interval.start and interval.start + interval.length <= ends and phase.duration:
             middle = (interval.start + interval.length / 2 - begins) / phase.duration
-            threads = phase.start + (phase.end - phase.start) * middle
+            planned = phase.start + (phase.end - phase.start) * middle
+            threads = planned if interval.threads is None else interval.threads
             return _Level(threads, interval.total.requests / interval.length)
         begins = ends
     return None
 
 
-def _mean(levels: Sequence[_Level]) -> _Level | None:
-    if len(levels) < ENOUGH:
-        return None
-    many = len(levels)
-    return _Level(sum(one.threads for one in levels) / many, sum(one.rate for one in levels) / many)
+def _mean(levels: Sequence[_Level]) -> _Level:
+    return _Level(fmean(one.threads for one in levels), fmean(one.rate for one in levels))

@@ -146,6 +146,11 @@ class Histogram:
         over, under = _ratio(percent)
         return -(-over * self.count // under)
 
+    def below(self, value: int) -> int:
+        """How many values lie in buckets that begin below one, nanoseconds."""
+        counts = self._settle()
+        return sum(count for bucket, count in counts.items() if _span(bucket)[0] < value)
+
     def buckets(self) -> list[tuple[int, int, int]]:
         """`(lowest, highest, count)` of the buckets in use, in order; nanoseconds, both ends included."""
         return [(*_span(bucket), count) for bucket, count in sorted(self._settle().items())]

@@ -72,10 +72,60 @@ def test_threads_that_all_wait_for_replies_bound_an_open_run() -> None:
     assert bound(load) == (
         "connections",
         (
-            "Bound by the connections: all 100 threads (max_threads) waited for replies, 50 ms in the median; 2,000/s "
-            "of the 4,000/s asked were sent. Run again with twice max_threads: if no more are answered, it is the "
-            "server."
+            "Bound by the connections: all 100 threads (max_threads) waited for replies, 50 ms in the median, and no "
+            "less when few were under way; 2,000/s of the 4,000/s asked were sent. With more max_threads more would be "
+            "sent."
         ),
+    )
+
+
+def short(*parts: tuple[float, int], asked: float = 4_000, scenario: dict[str, object] | None = None) -> Finding:
+    """What is found of an open run that had all its 100 threads for 10 s, with these service times."""
+    service = spans(*parts)
+    row = replace(opened(service.count).total, service_time=service, unsent=round(asked * 10) - service.count)
+    load = opened(total=row, in_flight=service.sum_ns / 1e10, was_short=True)
+    plan = replace(load.scenario, rate=asked, **(scenario or {}))
+    return bound(dataclasses.replace(load, scenario=plan))
+
+
+FILLING = [(4.0 * k, 1) for k in range(1, 25)]
+"""Replies of a server that answers 500/s while 100 threads fill up: each came behind one more."""
+
+
+@pytest.mark.parametrize(
+    ("parts", "asked", "by"),
+    [
+        ([*FILLING, (50.0, 30), (100.0, 100), (200.0, 4_850)], 1_000, "server"),
+        ([(200.0, 5_000)], 1_000, "connections"),
+        ([(150.0, 2_500), (250.0, 2_500)], 1_000, "connections"),  # none took less than the median
+        ([(100.0, 60), (150.0, 4_940)], 1_000, None),  # 60 workers of a server, or 60 fast replies
+        ([(10.0, 30), (200.0, 4_970)], 1_000, None),  # as many fast ones, but of one kind, and at any time
+        ([(float(k), 25) for k in range(1, 200)], 1_000, None),  # so many fast ones are there at any time
+        ([*FILLING, (200.0, 4_976)], 1_000, "server"),
+        ([*FILLING, (200.0, 200)], 30, None),  # hardly more than what came while they filled up
+        ([(5.0, 2), (200.0, 4_998)], 1_000, "connections"),  # a queue of 100 would leave more
+    ],
+)
+def test_replies_that_were_fast_when_few_were_under_way_queue_at_the_server(
+    parts: list[tuple[float, int]], asked: float, by: str | None
+) -> None:
+    assert short(*parts, asked=asked).by == by
+
+
+def test_such_a_queue_is_told_with_both_times() -> None:
+    assert short(*FILLING, (200.0, 4_976), asked=1_000).sentence == (
+        "Bound by the server: all 100 threads (max_threads) waited for replies, 200 ms in the median, and 4 ms when "
+        "few were under way; 500/s of the 1,000/s asked were sent, and no more are answered for more that wait: "
+        "requests queue there."
+    )
+
+
+@pytest.mark.parametrize("plan", [{"warmup": 1.0}, {"max_threads": 1}, {"journeys": ["buy"]}])
+def test_where_nobody_saw_the_threads_fill_up_one_run_does_not_tell(plan: dict[str, object]) -> None:
+    found = short((200.0, 5_000), asked=1_000, scenario=plan)
+    assert found.by is None
+    assert found.sentence.endswith(
+        "asked were sent. Run again with twice max_threads: if no more are answered, it is the server."
     )
 
 
@@ -98,7 +148,8 @@ GROWING = intervals((500, 100.0), (500, 600.0), (500, 1100.0))
     ("drained", "series", "by"),
     [
         (8_000, GROWING, "server"),
-        (2_000, GROWING, "rate"),  # all but a tenth were answered in time
+        (500, GROWING, "server"),
+        (300, GROWING, "rate"),  # all but one in 66 were answered in time
         (8_000, intervals((500, 900.0), (500, 950.0), (500, 930.0)), "rate"),  # slow, and no slower for it
         (8_000, GROWING[:2], "rate"),  # too few to call it growing
     ],
@@ -240,6 +291,20 @@ def test_what_phases_tell_is_told_with_its_figures() -> None:
     assert ramped(1500, 0).sentence == (
         "Bound by the server: 17.5 threads got 1,500/s, 59.5 threads 1,500/s; more threads only wait longer."
     )
+
+
+@pytest.mark.parametrize(("knee", "by"), [(35, "server"), (50, None), (60, "connections")])
+def test_what_counts_is_whether_throughput_still_grows_where_there_are_most_threads(knee: int, by: str | None) -> None:
+    """Up to the knee each thread gets 100/s; from 17.5 to 60 threads on the whole it grew in all of these."""
+    threads = [5 * second + 2.5 for second in range(12)] + [60.0] * 4
+    series = intervals(*((round(100 * min(many, knee)), 1.0) for many in threads))
+    assert bound(closed(160_000, threads=60, in_flight=16.0, phases=RAMP), series).by == by
+
+
+def test_threads_that_were_seen_count_and_not_those_of_the_plan() -> None:
+    load, series = closed(160_000, threads=60, in_flight=16.0, phases=RAMP), intervals(*[(1000, 1.0)] * 16)
+    assert bound(load, series).by == "server"
+    assert bound(load, [replace(one, threads=10.0) for one in series]).by is None
 
 
 def test_too_few_seconds_with_few_threads_tell_nothing() -> None:

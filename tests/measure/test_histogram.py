@@ -295,6 +295,12 @@ def test_what_is_no_histogram_is_a_value_error(text: str) -> None:
         Histogram.decode(text)
 
 
+def test_how_many_values_lie_below_one() -> None:
+    made = Histogram.of([10 * MICROSECOND] * 3 + [20 * MICROSECOND] * 2 + [SECOND])
+    found = [made.below(value) for value in (0, 5 * MICROSECOND, 15 * MICROSECOND, SECOND // 2, HOUR)]
+    assert found == [0, 0, 3, 5, 6]
+
+
 def bomb(size: int) -> str:
     """The text of a histogram that inflates to so many bytes of empty buckets."""
     whole = base64.b64decode(Histogram.of([5000]).encode())
