@@ -378,6 +378,7 @@ def _think_time(text: str | None) -> str | tuple[str, str] | None:
 
 
 def _scenarios(targets: list[str]) -> list[Scenario]:
+    from loadkit.jobs.printing import printing_on_stderr
     from loadkit.loader import load
 
     for target in targets:
@@ -385,7 +386,7 @@ def _scenarios(targets: list[str]) -> list[Scenario]:
             # as others take -q and -d
             hint = "-q is --quiet and takes no value, a rate is --rate 10/s, a duration --duration 10s"
             raise UsageError(f"there is no file or folder {target!r}; {hint}")
-    with contextlib.redirect_stdout(sys.stderr):
+    with printing_on_stderr():
         return [scenario for target in targets for scenario in load(target)]
 
 
@@ -430,6 +431,7 @@ def _check_outputs(output: Path | None, html: Path | None, files: Sequence[Path]
 def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, *, quiet: bool) -> int:
     from loadkit.jobs.interrupts import Interrupts
     from loadkit.jobs.partial import Partial
+    from loadkit.jobs.printing import printing_on_stderr
     from loadkit.jobs.run import run as run_one
     from loadkit.judge.verdict import EXIT_CODES
     from loadkit.plan.scenario import check_addresses
@@ -446,7 +448,7 @@ def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, 
     with Interrupts() as asked:
         for scenario in scenarios:
             # stdout is the report's: what the user's code prints goes where that of worker processes goes
-            with watcher(sys.stderr, quiet=quiet) as watch, contextlib.redirect_stdout(sys.stderr):
+            with watcher(sys.stderr, quiet=quiet) as watch, printing_on_stderr():
                 results.append(run_one(scenario, watch=None if quiet else watch, interrupts=asked, partial=partial))
             # after each, for the next may be ended by force
             faults.append(_store(output, results, partial) if output else 0)
