@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
+from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -250,11 +251,12 @@ class Csv:
         line, self._columns = next(self._all(file, sizes.append), (1, []))
         if not self._columns:
             raise FeedError(f"{self._name} is empty; its first line names the columns, like id,name")
+        counts = Counter(self._columns)
         for position, column in enumerate(self._columns, 1):
             if not column.strip():
                 raise FeedError(f"{self._name}:{line} gives column {position} no name")
-            if self._columns.count(column) > 1:
-                raise FeedError(f"{self._name}:{line} names the column {column!r} {self._columns.count(column)} times")
+            if counts[column] > 1:
+                raise FeedError(f"{self._name}:{line} names the column {column!r} {counts[column]} times")
         _check_columns(self._columns, self._wanted, f"{self._name}:{line}")
         return sum(sizes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import tracemalloc
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -141,6 +142,17 @@ def test_what_is_broken_is_said_with_its_place_before_the_start(
     with pytest.raises(FeedError) as caught:
         all_of(Feed(rows(path, order=order)))
     assert str(caught.value) == said.format(path)
+
+
+def test_as_many_columns_as_anybody_has_are_read(tmp_path: Path) -> None:
+    names = [f"c{number}" for number in range(60_000)]
+    path = written(tmp_path, "a.csv", f"{','.join(names)}\n{','.join(names)}\n")
+    before = time.process_time()
+
+    assert all_of(Feed(rows(path, at_end="stop"))) == [dict(zip(names, names, strict=True))]
+
+    # a minute where each name was looked for among all
+    assert time.process_time() - before < 10
 
 
 @pytest.mark.parametrize("order", ORDERS)
