@@ -104,6 +104,23 @@ def test_once_sends_each_endpoint_once(call: Call, file: Path, tmp_path: Path):
     assert [row["requests"] for row in json.loads(output.read_text())["results"][0]["endpoints"]] == [1, 1]
 
 
+def test_once_ends_although_a_journey_does_not(call: Call, tmp_path: Path):
+    file = tmp_path / "endless.py"
+    file.write_text(
+        "from loadkit import Scenario\n"
+        "def endless(http):\n"
+        "    while True:\n"
+        "        http.pause('10ms')\n"
+        "endless_loop = Scenario(base_url='http://127.0.0.1:1', endpoints=[endless], timeout=0.1)\n"
+    )
+
+    done = call("run", str(file), "--once")
+
+    assert done.returncode == 1, "nothing came to its end"
+    assert "1 iteration, 600ms" in done.stdout
+    assert "endless: 1 cut off when the run ended" in done.stdout
+
+
 def test_results_are_reported_again_and_merged(call: Call, demo: Demo, tmp_path: Path):
     parts = [str(tmp_path / f"part{k}.json") for k in range(2)]
     for part in parts:

@@ -542,14 +542,20 @@ def test_phases_end_no_journey_and_have_the_requests_that_were_due_in_them(demo:
 
 
 def test_a_journey_that_lasts_over_phases_has_its_requests_in_each(demo: Demo):
+    due: list[float] = []
+
     def endless(http: Session) -> None:
         while True:
+            due.append(time.monotonic())
             http.get("/items/1")
 
-    first, second = run(of(endless, demo, phases=[hold("200ms", at=1), hold("200ms")])).phases
+    result = run(of(endless, demo, phases=[hold("300ms", at=1), hold("300ms")]))
 
-    assert first.total.requests > 10
-    assert second.total.requests > first.total.requests / 5
+    first, second = result.phases
+    # by the journey's own clock: those that it asked for in the first half
+    halves = sum(instant < due[0] + 0.3 for instant in due)
+    assert first.total.requests == pytest.approx(halves, abs=0.1 * len(due) + 2)
+    assert first.total.requests + second.total.requests == result.requests > 10
 
 
 def test_a_server_that_dies_in_the_middle_is_met_by_requests_and_journeys_alike():
@@ -1007,9 +1013,9 @@ def test_an_open_workload_of_journeys_is_applied_when_all_began(demo: Demo):
         http.get("/items/1")
         http.get("/items/2")
 
-    result = run(of([Endpoint("GET", "/"), buy], demo, rate="100/s", duration="500ms", max_threads=20))
+    result = run(of([Endpoint("GET", "/"), buy], demo, rate="40/s", duration="1s", max_threads=20))
 
     journey = result.timing("buy")
-    assert journey.count + journey.unsent + journey.cut == 25
-    assert result["GET /"].requests + result["GET /"].unsent == 25
-    assert result.outcome == ("passed" if journey.unsent <= 1 and result["GET /"].unsent <= 1 else "not-applied")
+    assert journey.count + journey.unsent + journey.cut == 20
+    assert result["GET /"].requests + result["GET /"].unsent == 20
+    assert result.outcome == "passed"

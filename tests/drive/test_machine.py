@@ -231,10 +231,9 @@ def test_the_cpu_is_that_of_the_measured_time_and_not_of_the_warm_up(demo: Demo)
     began = time.process_time()
     done = driven(scenario)
     spent = time.process_time() - began
-    # of 1.2 s of the same load a third was measured; read a tick late at most at both ends
-    assert 0 < done.cpu_seconds < spent
-    assert 0.25 < done.use.seconds < 1.0
-    assert done.cpu_seconds <= done.use.cpu_seconds
+    # of 1.2 s of the same load a third was measured: what is told is not of the warm-up, which is twice as long
+    assert 0 < done.cpu_seconds <= done.use.cpu_seconds
+    assert done.cpu_seconds < 0.7 * spent
 
 
 def test_what_comes_after_the_stop_is_not_measured(demo: Demo) -> None:

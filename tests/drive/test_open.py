@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -371,10 +372,22 @@ def test_a_think_time_that_fails_in_mid_run_costs_nothing_that_was_measured(demo
     assert done.stopped_at - done.measured_from < 60 * SECOND
 
 
+def _open_files() -> set[int]:
+    """The file descriptors of this process, of the first thousand."""
+    found = set()
+    for handle in range(1000):
+        with contextlib.suppress(OSError):
+            os.fstat(handle)
+            found.add(handle)
+    return found
+
+
 def test_the_pipe_of_those_who_stand_by_is_closed_by_the_last_who_knows_of_it() -> None:
     supply: Supply[tuple[int, int]] = Supply(iter([]))
+    before = _open_files()
     pool = Pool(arrivals=supply, warming=supply, turns=(0,), tell=lambda: None, threads=1)
-    pipe = pool._stand, pool._call
+    pipe = _open_files() - before
+    assert len(pipe) == 2
     held_up, may_go = threading.Event(), threading.Event()
 
     def outlive(pool: Pool) -> None:

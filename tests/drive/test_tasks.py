@@ -414,13 +414,14 @@ def test_warm_up_and_phases_end_no_journey():
         await http.pause("30ms")
 
     warmed = run(of(Journey(steady, tasks_per_thread=3), warmup="100ms", duration="200ms")).timing("steady")
-    phases = [hold("100ms", at=1), ramp(0, to=2), hold("100ms"), ramp(0, to=1), hold("100ms")]
+    phases = [hold("200ms", at=1), ramp(0, to=2), hold("200ms"), ramp(0, to=1), hold("200ms")]
     phased = run(of(Journey(steady, tasks_per_thread=3), phases=phases)).timing("steady")
 
-    assert warmed.count >= 6
-    assert phased.count >= 6
-    assert (warmed.failures, phased.failures) == ({}, {})
-    assert (warmed.cut <= 3, phased.cut <= 6) == (True, True)
+    for timing, most_cut in ((warmed, 3), (phased, 3)):
+        assert timing.failures == {}
+        # only those that are under way at the stop are cut
+        assert timing.cut <= most_cut
+        assert timing.count > timing.cut
 
 
 def test_a_task_that_a_journey_forgot_ends_with_its_thread():
