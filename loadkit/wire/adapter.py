@@ -152,8 +152,7 @@ class WireAdapter(HTTPAdapter):
         asked = Asked(ready.method, ready.url, self.call.name)
         told = _Told(self, asked, len(ready.payload))
         self.call.name = None
-        connection = self._claimed(request, ready.origin, verify, cert, asked)
-        begun = connection.begin(ready, _pieces(request, told))
+        begun = self._begun(request, ready, verify, cert, told)
         if not isinstance(begun, Flow):
             raise self._failed(begun, told, request, ready.origin)
         return self._response(request, begun, told)
@@ -192,14 +191,15 @@ class WireAdapter(HTTPAdapter):
             follows=follows,
         )
 
-    def _claimed(
-        self, request: PreparedRequest, origin: Origin, verify: Verify, cert: Cert, asked: Asked
-    ) -> SocketConnection:
-        """A connection whose lock is ours: the session's, or another one while that is in use."""
+    def _begun(
+        self, request: PreparedRequest, ready: Request, verify: Verify, cert: Cert, told: _Told
+    ) -> Flow | Exchange:
+        """Send it on the session's connection, or on another one while that is in use."""
         for number in count():
-            found = self.connection(request, origin, verify, cert, asked, number)
-            if found.lock.acquire(blocking=False):
-                return found
+            connection = self.connection(request, ready.origin, verify, cert, told.asked, number)
+            begun = connection.begin(ready, _pieces(request, told))
+            if begun is not None:
+                return begun
         raise AssertionError("there is always another")
 
     def connection(
@@ -243,8 +243,9 @@ class WireAdapter(HTTPAdapter):
         for place, first in list(self.connections.items()):
             if len(self.connections) < MAX_PLACES:
                 return
-            # its lock is never given back: whoever knows it still may not use it
-            if first.lock.acquire(blocking=False) and self.connections.pop(place, None) is not None:
+            if not first.in_use and self.connections.pop(place, None) is not None:
+                # it is never given back: whoever knows it still may not use it
+                first.in_use = True
                 self._unstamped += first.unstamped
                 first.close()
                 self.forget()

@@ -175,7 +175,7 @@ class ReplyReader:
         except httptools.HttpParserUpgrade:
             raise _broken("101 Switching Protocols, which nobody asked for") from None
         except httptools.HttpParserError as error:
-            raise self._ours(f"not HTTP: {error}") from None
+            raise self._cause(error, f"not HTTP: {error}") from None
         self.status = self._parser.get_status_code()
         if self.status < 100:
             raise _broken(f"status {self.status:03}")
@@ -251,7 +251,7 @@ class ReplyReader:
                 self.keep_alive = False
                 return
             message = "bytes after the last chunk" if self.complete else f"chunked body: {error}"
-            raise self._ours(message) from None
+            raise self._cause(error, message) from None
         if self._overhead > MAX_OVERHEAD + len(data):
             raise _broken(f"more than {MAX_OVERHEAD:,} bytes of chunk headers or trailers")
         self._tail = (self._tail + data[-6:])[-6:]
@@ -279,9 +279,10 @@ class ReplyReader:
         self.kept += data[: self._room]
         self._room = max(self._room - len(data), 0)
 
-    def _ours(self, message: str) -> BrokenExchange:
-        """What a callback of ours raised inside the parser, or a failure that says what the parser found."""
-        return self._fault or _broken(message)
+    def _cause(self, error: httptools.HttpParserError, message: str) -> BaseException:
+        """What a callback of ours raised, or a signal within it, or else a failure that says what the parser found."""
+        within = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
+        return self._fault or within or _broken(message)
 
     # what httptools calls
 

@@ -32,6 +32,7 @@ from loadkit.wire.raw import Pull, raw_of
 from loadkit.wire.redirects import Chain, check_scheme, redirect_target, strip_credentials
 from loadkit.wire.response import Head, Response
 from loadkit.wire.shot import NOTHING, Shot, body_of, frozen, loose_copy, prepare_shot, simple
+from loadkit.wire.sockets import NO_GIL
 from loadkit.wire.watched import CallCache, Watched, WatchedCookies, WatchedDict, WatchedHeaders, is_as_it_was
 
 BODY_LIMIT: Final = 256_000_000
@@ -360,14 +361,17 @@ class Session(requests.Session):
             self._forget()
             return None
         connection = shot.connection
-        if not connection.lock.acquire(False):
-            # another thread, or a call around this one, is using it: the long way takes another connection
+        if connection.in_use or (NO_GIL and not connection.lock.acquire(False)):
+            # another thread, or a call around this one, has it: the long way takes another connection
             return None
+        connection.in_use = True
         try:
             exchange = shot.send(payload)
             _, raw_head, content, _ = connection.last
         finally:
-            connection.lock.release()
+            connection.in_use = False
+            if NO_GIL:
+                connection.lock.release()
         observe = shot.adapter.observe
         if observe is not None:
             observe(shot.asked, exchange, len(payload))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -55,6 +56,8 @@ COOLED: Final = 5 * MILLISECOND
 UNFINISHED: Final = -1
 # how much earlier than the request a reply may seem to arrive, for the two clocks are read one after the other
 JITTER: Final = 20_000
+# whether threads run at once, so that a flag can change between asking for it and setting it
+NO_GIL: Final = not getattr(sys, "_is_gil_enabled", lambda: True)()
 # heads of replies whose meaning is kept; a server's differ in their dates and lengths
 HEADS: Final = 16
 # and how long they may be
@@ -154,6 +157,7 @@ class SocketConnection:
         "fresh_for",
         "fresh_until",
         "heads",
+        "in_use",
         "last",
         "lock",
         "memo",
@@ -180,8 +184,11 @@ class SocketConnection:
         self.flows: WeakValueDictionary[int, Flow] = WeakValueDictionary()
         """Replies whose bodies are still being pulled, by their ids, each on a channel that it took from here."""
         self.channel: Channel | None = None
+        self.in_use = False
+        """For those who share it: from before an exchange until its reply was read. Between asking for it
+        and setting it nothing may be called, for there signals and other threads come in."""
         self.lock = Lock()
-        """For those who share it: held from before an exchange until its reply was read."""
+        """The same where threads run at once."""
         self.fresh_until = 0
         """Until then the connection may be used without a look at it; `UNFINISHED` during an exchange."""
         self.fresh_for = RESTED
@@ -349,15 +356,18 @@ class SocketConnection:
         self.fresh_until = taken + self.fresh_for
         return status, sent, arrived, taken, size, None
 
-    def begin(self, request: Request, pieces: Iterable[bytes] | None = None) -> Flow | Exchange:
+    def begin(self, request: Request, pieces: Iterable[bytes] | None = None) -> Flow | Exchange | None:
         """Send the request, and `pieces` behind its payload; the reply up to its head, or how that failed.
 
         The body is pulled from the `Flow`, which has the channel for itself until then: another request on this
-        connection opens a new one. The caller holds `lock`, which is given back.
+        connection opens a new one. None if the connection is in use.
         """
-        attempt = _Attempt(self, request, 0, pieces, halts=True)
-        self.memo = None
+        if self.in_use or (NO_GIL and not self.lock.acquire(blocking=False)):
+            return None
+        self.in_use = True
         try:
+            attempt = _Attempt(self, request, 0, pieces, halts=True)
+            self.memo = None
             reader = attempt.run(0, None, None)
             channel, self.channel = cast(Channel, self.channel), None
             self.fresh_until = 0
@@ -370,7 +380,9 @@ class SocketConnection:
             self.close()
             raise
         finally:
-            self.lock.release()
+            self.in_use = False
+            if NO_GIL:
+                self.lock.release()
         flow = Flow(self, channel, attempt, cast(PulledReader, reader))
         if self._opening.is_aborted:
             # perhaps while the channel was neither ours nor the flow's
@@ -379,13 +391,16 @@ class SocketConnection:
 
     def take_back(self, channel: Channel) -> None:
         """Go on with a channel that a flow is done with, if none was opened in the meantime."""
-        if not self.lock.acquire(blocking=False):
+        if self.in_use or (NO_GIL and not self.lock.acquire(blocking=False)):
             channel.close()
             return
+        self.in_use = True
         try:
             self._take_back(channel)
         finally:
-            self.lock.release()
+            self.in_use = False
+            if NO_GIL:
+                self.lock.release()
 
     def _take_back(self, channel: Channel) -> None:
         if self.channel or self._opening.is_aborted:

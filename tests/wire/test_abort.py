@@ -109,7 +109,8 @@ def test_a_blocked_handshake_ends(serve_as: Serve, call: Call):
         assert accepted.wait(5)
         caller.connection.abort()
 
-    assert outcomes[0].kind in ("tls", "connect")
+    # the server may have accepted before we know that we are connected
+    assert outcomes[0].kind in ("tls", "connect", "disconnect")
 
 
 def test_nothing_is_sent_on_a_connection_that_was_aborted(serve: Serve, call: Call):

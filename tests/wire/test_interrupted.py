@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,11 +14,12 @@ import pytest
 
 from loadkit import Session
 from tests.wire.conftest import Call, Caller, Serve
-from tests.wire.peer import Line, Peer, reply
+from tests.wire.peer import Line, Peer, chunked, reply
 from tests.wire.test_sinks import Basin
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals for one thread")
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 LARGE = b"x" * 40_000
 """More than comes in one receive."""
 
@@ -179,3 +181,53 @@ def test_a_stream_that_is_interrupted_is_over(serve_as: Serve, ca_file: Path, tl
     assert closed.wait(10)
     assert list(pieces) == []
     session.close()
+
+
+class Profile:
+    """Raises at the nth call or return of any function, also of those in C."""
+
+    def __init__(self, nth: int) -> None:
+        self._left = nth
+
+    def __call__(self, *_: object) -> None:
+        self._left -= 1
+        if not self._left:
+            raise Interruption
+
+    @property
+    def has_raised(self) -> bool:
+        return self._left <= 0
+
+
+# raised where an object is being collected it goes nowhere, and a socket that was not handed on yet is closed by that
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+@pytest.mark.parametrize(
+    ("way", "step"),
+    [(session_get, 1), (session_post, 1), (session_send, 13), (stream, 13), (endpoint, 1), (sink, 1)],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+@pytest.mark.parametrize("body", ["length", "chunks"])
+def test_there_is_no_instant_at_which_an_interruption_does_harm(
+    serve_as: Serve, call: Call, ca_file: Path, body: str, way, step: int
+):
+    def answer(line: Line) -> None:
+        while True:
+            target = line.request().split()[1]
+            line.send(reply(target) if body == "length" else CHUNKED + chunked(target[:1], target[1:]))
+
+    send = way(serve_as(answer).url, call, ca_file)
+    for k in range(3):
+        send(f"/before{k}")
+    nth, has_raised = 1, True
+    while has_raised:
+        profile = Profile(nth)
+        with suppress(Interruption):
+            sys.setprofile(profile)
+            try:
+                assert send("/interrupted") == b"/interrupted"
+            finally:
+                sys.setprofile(None)
+        has_raised = profile.has_raised
+        assert [send(f"/{nth}/{k}") for k in range(2)] == [b"/%d/0" % nth, b"/%d/1" % nth]
+        nth += step
+    assert nth > 20
