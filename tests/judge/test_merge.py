@@ -333,6 +333,51 @@ def test_all_processes_of_several_runs_are_named() -> None:
     assert merge(parts).environment.cpu_by_process == [3.0, 2.0, 1.0]
 
 
+OPEN = {"rate": 100.0, "max_threads": 50, "arrivals": "constant", "processes": 2}
+
+
+@pytest.mark.parametrize(
+    ("later", "asked"),
+    [
+        (1.0, (200.0, 100, 4, 4)),  # side by side: both were asked for at once
+        (60.0, (100.0, 50, 2, 2)),  # one after the other
+    ],
+)
+def test_what_was_asked_of_runs_side_by_side_adds_up(later: float, asked: tuple[float, int, int, int]) -> None:
+    parts = [result([Shot()], later=start, scenario=OPEN) for start in (0.0, later)]
+    found = merge(parts).scenario
+    assert (found.rate, found.max_threads, found.threads, found.processes) == asked
+
+
+def test_the_memory_of_runs_side_by_side_adds_up_and_that_of_others_does_not() -> None:
+    server = Server(cpu_seconds=0.5, peak_memory=7)
+    parts = [
+        result([Shot()], later=later, server=server, environment=replace(ENVIRONMENT, peak_memory=5))
+        for later in (0.0, 1.0, 9.0)
+    ]
+    whole = merge(parts)
+    assert (whole.environment.peak_memory, whole.server) == (10, Server(cpu_seconds=1.5, peak_memory=14))
+
+
+def test_what_fetches_counted_adds_up_and_what_they_were_told_stays() -> None:
+    counted = {"files": 3, "bytes": 70, "retries": {"503": 1}, "network_seconds": 0.1, "rate_limit": 5.0, "auto": None}
+    others = {"files": 4, "bytes": 1, "retries": {"503": 2, "connect": 1}, "network_seconds": 0.2, "rate_limit": 5.0}
+    parts = [result([Shot()], scenario={"options": options}) for options in (counted, others | {"auto": "said"})]
+    assert merge(parts).scenario.options == {
+        "files": 7,
+        "bytes": 71,
+        "retries": {"503": 3, "connect": 1},
+        "network_seconds": 0.3,
+        "rate_limit": 5.0,
+        "auto": None,
+    }
+
+
+def test_runs_against_several_servers_name_them_all() -> None:
+    parts = [result([Shot()], scenario={"base_url": url}) for url in ("http://b/", "http://a/", "http://b/")]
+    assert merge(parts).scenario.base_url == "http://a/, http://b/"
+
+
 def test_intervals_lie_on_one_time_line() -> None:
     parts = [result([Shot(0), Shot(1)]), result([Shot(0), Shot(1), Shot(1)], later=1.1)]
     assert [(one.start, one.total.requests) for one in merge(parts).intervals] == [(0.0, 1), (1.0, 2), (2.0, 2)]
