@@ -694,7 +694,8 @@ class _Director:
 
     def _stopped_at(self, now: int) -> int:
         """The planned end, even where the last arrival before it has been answered and nobody waits for it."""
-        by_the_clock = bool(self._pool or self._workload.stretches)
+        is_cut_short = isinstance(self._workload, Open) and self._workload.arrivals.is_cut_short
+        by_the_clock = bool(self._pool or self._workload.stretches) and not is_cut_short
         if by_the_clock and self._course.stop_at < NEVER:
             return self._course.stop_at
         return min(self._course.stop_at, self._ended or now)

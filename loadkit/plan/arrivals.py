@@ -57,6 +57,17 @@ class Arrivals:
                 number, amount = next(amounts, (0, None))
             before = after
 
+    @property
+    def is_cut_short(self) -> bool:
+        """The number of iterations ends it, and not the time."""
+        if self.iterations is None:
+            return False
+        area = sum((stretch.amount() for stretch in self.stretches), Fraction(0))
+        if self.spacing == "constant":
+            return self.iterations < area
+        draw = Random(f"arrivals:{self.seed}")
+        return sum(draw.expovariate(1.0) for _ in range(self.iterations + 1)) < area
+
     def _amounts(self) -> Iterator[tuple[int, int | float]]:
         """The number of each arrival of this part, and the area at which it is due."""
         if self.spacing == "constant":

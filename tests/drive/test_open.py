@@ -163,6 +163,19 @@ def test_the_warm_up_is_sent_at_the_same_rate_and_not_counted():
     assert (len(sent), total.requests) == (50, 30)
 
 
+@pytest.mark.parametrize("arrivals", ["constant", "poisson"])
+@pytest.mark.parametrize(("iterations", "ends"), [(20, True), (1000, False)])
+def test_an_open_run_lasts_until_its_iterations_or_its_time_are_over_whichever_is_first(
+    arrivals: str, iterations: int, ends: bool
+):
+    plan = {"rate": "100/s", "arrivals": arrivals, "iterations": iterations, "duration": "2s"}
+    done = by_hand(FakeReply(after=MILLISECOND), **plan)
+
+    lasted = (done.stopped_at - done.measured_from) / SECOND
+    assert (lasted < 1) == ends
+    assert ends or lasted == 2
+
+
 def test_a_number_of_iterations_ends_an_open_run():
     done = by_hand(FakeReply(after=MILLISECOND), rate="10/s", iterations=25)
 
