@@ -120,9 +120,18 @@ class Response(requests.Response):
             if encoding == "utf-8" and mine["_content"]:
                 try:
                     return complexjson.loads(str(mine["_content"], "utf-8", "replace"))
-                except ValueError:
+                except (ValueError, RecursionError):
                     pass
-        return super().json(**kwargs)
+        try:
+            return super().json(**kwargs)
+        except requests.JSONDecodeError:
+            raise
+        except (ValueError, RecursionError) as error:
+            if kwargs:
+                # it may be what the user's own functions raise
+                raise
+            # a number of too many digits, or nested too deeply
+            raise requests.JSONDecodeError(str(error), self.text, 0) from None
 
     @property
     def text(self) -> str:

@@ -98,6 +98,18 @@ def test_the_deadline_covers_decoding(serve_as: Serve, http: Session, stream: bo
         assert time.monotonic() - began < 6
 
 
+@pytest.mark.parametrize(
+    "body", [b"[" * 200_000, b'{"a":' * 200_000, b"9" * 5000, b"[1e400, " + b"9" * 5000 + b"]", b"\xff" * 9]
+)
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "text/plain"])
+def test_json_that_no_parser_takes_is_an_exception_of_requests(serve_as: Serve, http: Session, body: bytes, kind: str):
+    url = serve_as(replies(reply(body, f"Content-Type: {kind}"))).url
+    for options in ({}, {}, {"stream": True}):
+        response = http.get(url, **options)
+        with pytest.raises(exceptions.JSONDecodeError):
+            response.json()
+
+
 # -- charsets
 
 NOT_TEXT = [
