@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from loadkit.plan.units import SECOND
+from loadkit.plan.units import SECOND, show_span, three_digits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +22,13 @@ LOOKS: Final = 2000
 
 PUNCTUAL: Final = 0.5
 """Seconds by which a thread may begin late on a busy machine, and a thousandth for each thread there is."""
+
+PARTS: Final = 20
+PART: Final = 5.0
+"""A long run is looked at in so many parts, of so many seconds at least."""
+
+MISSING: Final = 0.005
+"""The share of its threads that a run may lack for no known reason, and a tenth of a thread at least."""
 
 BACK_OFF: Final = 0.1
 """Seconds that a thread rests after it was refused a connection."""
@@ -196,7 +203,7 @@ def _wrong_threads(
             continue
         there = [bisect_right(came, at) - bisect_right(gone, at) for at in instants]
         under_it = [max(0, plan.least(at - late, at + 0.002) - n) for n, at in zip(there, instants, strict=True)]
-        if sum(under_it) > max(0.1, 0.02 * plan.mean(begin, end)) * len(instants):
+        if sum(under_it) > max(0.1, MISSING * plan.mean(begin, end)) * len(instants):
             yield _sentence(name, "were active", plan.mean(begin, end), sum(seen) / len(seen), "threads in the mean")
 
 
@@ -225,6 +232,11 @@ def _stages(scenario: ScenarioInfo, duration: float) -> Iterator[tuple[float, fl
     ):
         if begin < duration:
             yield begin, min(duration, begin + length), phase.name
+    # of a long run the whole says little of a few seconds
+    many = min(PARTS, int(duration / PART))
+    for k in range(many if many > 1 else 0):
+        start, end = duration * k / many, duration * (k + 1) / many
+        yield start, end, f"the run from {show_span(round(start, 1))} to {show_span(round(end, 1))}"
 
 
 def _instants(begin: float, end: float, many: int) -> Iterator[float]:
@@ -313,7 +325,8 @@ def _wrong_arrivals(
 
 
 def _sentence(name: str, what: str, wanted: float, seen: float, of: str) -> str:
+    found = f"{name} was to have {three_digits(wanted)} {of}, and {three_digits(seen)} {what}"
     return (
-        f"the load was not that of the plan, by a fault of loadkit's own: {name} was to have {wanted:,.3g} {of}, and "
-        f"{seen:,.3g} {what}; believe none of the figures, and report it with the scenario"
+        f"the load was not that of the plan, by a fault of loadkit's own: {found}; "
+        "believe none of the figures, and report it with the scenario"
     )

@@ -13,7 +13,7 @@ from loadkit.judge.caveats import caveats, soundness
 from loadkit.judge.result import Phase, PhasePlan, Row, ScenarioInfo, Timing
 from loadkit.judge.summary import intervals, times
 from loadkit.measure.histogram import Histogram
-from tests.judge.loads import asked, closed, total
+from tests.judge.loads import asked, closed, replace, total
 from tests.judge.made import ENVIRONMENT, Shot, recorded
 
 RAMP = [PhasePlan(name="ramp", duration=10.0, start=0, end=5)]
@@ -86,6 +86,7 @@ def test_the_plan_of_an_open_workload_has_arrivals() -> None:
         ([], at(0, 0, 0, 0, 0, 0)),
         ([], [*at(0, 0, 0, 0), (0, 0.001, 5)]),
         ([], at(0, 0, 0, 0, 3)),
+        ([], [*at(0, 0, 0, 0), (0, 0.001, 6), (7.2, 7.2, 10)]),
     ],
     ids=[
         "a ramp whose threads all begin at once",
@@ -99,6 +100,7 @@ def test_the_plan_of_an_open_workload_has_arrivals() -> None:
         "one too many",
         "one ends in the middle",
         "one begins in the middle",
+        "one is away for a while",
     ],
 )
 def test_threads_that_contradict_the_plan_are_told(phases: list[PhasePlan], active: Any) -> None:
@@ -150,6 +152,16 @@ def test_threads_may_end_early_by_their_iterations(changes: dict[str, int]) -> N
 
 def test_an_interruption_ends_the_plan() -> None:
     assert said(plan(RAMP), Under(active=at(0, 2, until=3)), duration=3.0) == ""
+
+
+def test_a_long_run_is_looked_at_in_parts() -> None:
+    scenario = replace(plan(), threads=200, duration=600.0)
+    # two of 200 are away for 40 s: a thousandth of the whole
+    active = [(0.0, 0.0, 600.0)] * 198 + [(0.0, 0.0, 300.0), (340.0, 340.0, 600.0)] * 2
+
+    found = said(scenario, Under(active=active), duration=600.0)
+
+    assert "the run from 5m to 5m30s was to have 200 threads in the mean, and 198 were active" in found
 
 
 # -- Little's law
