@@ -38,7 +38,7 @@ from loadkit.judge.identity import identity
 from loadkit.judge.instants import later
 from loadkit.judge.load import Load
 from loadkit.judge.result import Environment, Interval, PhasePlan, Result, Row, RunSpan, ScenarioInfo, Server, Timing
-from loadkit.judge.summary import intervals, phases, rows, times, timings
+from loadkit.judge.summary import intervals, phases, rows, times, timings, without_gaps
 from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.clock import SystemClock
 from loadkit.plan.endpoint import Endpoint, bare
@@ -449,7 +449,9 @@ def _result(
 
 def _series(driven: Driven, duration: float, draft: Draft | None) -> list[Interval]:
     series = driven.recording.series
-    return draft.to_intervals(series, duration) if draft else intervals(series, duration=duration)
+    return (
+        draft.to_intervals(without_gaps(series, duration), duration) if draft else intervals(series, duration=duration)
+    )
 
 
 def _processes(scenario: Scenario, origins: list[Origin]) -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, TypeAlias
 
 from loadkit.judge.result import FailureExample, Interval, IntervalRow, Phase, Row, Times, Timing
 from loadkit.measure.histogram import Histogram
-from loadkit.measure.recording import Counts
+from loadkit.measure.recording import MAX_INTERVALS, Counts, Slice
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from loadkit.measure.recording import Recording, Slice
+    from loadkit.measure.recording import Recording
     from loadkit.plan.phases import Stretch
 
 ToTimes: TypeAlias = "Callable[[Histogram], Times]"
@@ -135,7 +136,19 @@ def timings(recording: Recording, *, duration: float, started: int, to_times: To
 
 def intervals(series: list[Slice], *, duration: float) -> list[Interval]:
     """The series, second by second, of a run of which `duration` seconds were measured."""
-    return [interval(piece, duration) for piece in series]
+    return [interval(piece, duration) for piece in without_gaps(series, duration)]
+
+
+def without_gaps(series: list[Slice], duration: float) -> list[Slice]:
+    """The same with an interval where no request ended, and none is kept: it was measured all the same."""
+    # all have the same length; a run of journeys that send no requests of ours has none at all
+    length = series[0].length if series else 1
+    while not series and duration / length > MAX_INTERVALS:
+        length *= 2
+    found = {piece.second: piece for piece in series}
+    for second in range(0, ceil(duration), length):
+        found.setdefault(second, Slice(second, length, {}))
+    return [piece for _, piece in sorted(found.items())]
 
 
 def interval(piece: Slice, duration: float, to_times: ToTimes = times) -> Interval:

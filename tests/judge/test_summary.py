@@ -105,7 +105,17 @@ def test_intervals_are_the_series_and_their_total_is_the_sum() -> None:
     found = intervals(recorded(shots).series, duration=2.25)
     assert [(one.start, one.length, one.measured, one.total.requests, one.total.failures) for one in found] == [
         (0.0, 1.0, 1.0, 2, 1),
+        (1.0, 1.0, 1.0, 0, 0),  # nothing ended in it, and it was measured all the same
         (2.0, 1.0, 0.25, 1, 0),
     ]
     assert [(one.name, one.requests) for one in found[0].endpoints] == [("a", 1), ("b", 1)]
-    assert found[1].total.response_time.max == 0.007
+    assert found[2].total.response_time.max == 0.007
+
+
+def test_a_run_without_requests_of_ours_has_intervals_for_its_threads() -> None:
+    assert [(one.start, one.length, one.measured) for one in intervals([], duration=2.25)] == [
+        (0.0, 1.0, 1.0),
+        (1.0, 1.0, 1.0),
+        (2.0, 1.0, 0.25),
+    ]
+    assert len(intervals([], duration=7200)) <= 600
