@@ -23,7 +23,7 @@ from loadkit.measure.recording import Tape
 from loadkit.plan.data import Order, Rows
 from loadkit.plan.errors import FeedError
 from loadkit.plan.units import MILLISECOND
-from loadkit.wire.base import Exchange, Failure, Note, Request
+from loadkit.wire.base import Failure
 from loadkit.wire.encode import encode
 from loadkit.wire.fake import FakeReply, FakeWire
 from loadkit.wire.reply import Reply
@@ -273,18 +273,6 @@ def test_an_auth_that_raises_at_once_is_the_user_s_mistake_before_anything_is_se
         assert heard == []
 
 
-def test_a_sender_says_when_the_rows_are_used_up() -> None:
-    fed = Endpoint("GET", "http://fake/{n}", feed=rows([{"n": 1}, {"n": 2}], at_end="stop"))
-    scenario = Scenario(endpoints=[fed])
-    request, wire = encode(fed, scenario), FakeWire(ManualClock())
-    with Feeds(scenario, seed=0) as feeds:
-        send = feeds.sender(0, request, wire.connect(request.origin), Tape("", 0), Course()).send
-        assert [send()[0], send()[0]] == [200, 200]
-        with pytest.raises(Dry, match=r"^the list of rows has 2 rows and each was used once$"):
-            send()
-    assert len(wire.sent) == 2
-
-
 def open_run(feed: Rows, clock: ManualClock, wire: FakeWire, **fields: Any) -> Driven:
     """Ten requests a second, of one thread."""
     fed = Endpoint("GET", "http://fake/{n}", feed=feed)
@@ -349,43 +337,31 @@ def test_rows_of_an_open_workload_belong_to_its_arrivals_in_turn(demo: Demo, ord
     assert sorted(sent) == sorted(row["s"] for row in seconds)
 
 
-@pytest.mark.parametrize(
-    ("failure", "cutting", "counted"),
-    [
-        (None, False, True),
-        (Failure("timeout", "no whole reply within 10 s"), False, True),
-        # cut off at the end: its own row, and not among the bytes
-        (Failure("disconnect", "aborted"), True, False),
-    ],
-)
-def test_bytes_are_counted_as_they_are_of_other_requests(failure: Failure | None, cutting: bool, counted: bool) -> None:
+@pytest.mark.parametrize("failure", [None, Failure("timeout", "no whole reply within 10 s")])
+def test_bytes_are_counted_as_they_are_of_other_requests(failure: Failure | None) -> None:
     fed = Endpoint("POST", "http://fake/", data="{text}", feed=rows([{"text": "x" * 10}, {"text": "y" * 1000}]))
-    scenario = Scenario(endpoints=[fed])
-    request, wire = encode(fed, scenario), FakeWire(ManualClock(1), FakeReply(failure=failure))
-    tape, course = Tape("", len(request.payload)), Course()
-    course.cutting = cutting
-    with Feeds(scenario, seed=0) as feeds:
-        send = feeds.sender(0, request, wire.connect(request.origin), tape, course).send
-        send()
-        send()
+    scenario = Scenario(endpoints=[fed], threads=1, iterations=2)
+    clock = ManualClock(1)
+    wire = FakeWire(clock, FakeReply(failure=failure))
+
+    done = drive(scenario, [encode(fed, scenario)], wire, clock)
+
     lengths = [len(sent.payload) for sent in wire.sent]
     assert lengths[1] - lengths[0] == 990 + len("1000") - len("10")
-    assert (tape.request_size, tape.bytes_sent) == (0, sum(lengths) if counted else 0)
+    assert done.recording.total().bytes_sent == sum(lengths)
 
 
-def test_what_was_never_sent_has_no_bytes() -> None:
-    class Refused:
-        def carrier(self, request: Request) -> Any:
-            def carry(_: Request) -> Exchange:
-                return 0, 0, 5, 5, 0, Note(Failure("connect", "connection refused"))
+def test_what_was_never_sent_has_no_bytes(free_port: int) -> None:
+    fed = Endpoint("GET", "/{n}", feed=rows([{"n": 1}]))
+    result = run(Scenario(base_url=f"http://127.0.0.1:{free_port}", endpoints=[fed], threads=1, iterations=2))
+    assert (result.failures, result.total.bytes_sent) == ({"connect": 2}, 0)
 
-            return carry
 
-    fed = Endpoint("GET", "http://fake/{n}", feed=rows([{"n": 1}]))
-    tape = Tape("", 0)
-    with Feeds(Scenario(endpoints=[fed]), seed=0) as feeds:
-        feeds.sender(0, encode(fed, Scenario(endpoints=[fed])), Refused(), tape, Course()).send()  # type: ignore[arg-type]
-    assert tape.bytes_sent == 0
+def test_what_is_cut_at_the_end_has_no_bytes(demo: Demo) -> None:
+    fed = Endpoint("GET", "/delay/{n}", feed=rows([{"n": 30}]))
+    ends = {"duration": "200ms", "graceful_stop": "100ms"}
+    result = run(Scenario(base_url=demo.url, endpoints=[fed], threads=1, **ends))
+    assert (result.total.cut, result.requests, result.total.bytes_sent) == (1, 0, 0)
 
 
 def test_parts_of_a_scenario_take_each_row_once() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import socket
 import sys
@@ -19,7 +18,6 @@ import requests
 
 from loadkit import Endpoint, Journey, Result, Scenario, Session, UsageError, hold, ramp, rows, run, timed, timer
 from loadkit.jobs.demo import Demo
-from loadkit.measure.recording import Tape
 from loadkit.plan.label import MAX_LABELS, OTHER
 
 
@@ -223,9 +221,8 @@ def test_rows_of_endless_many_names_are_folded(demo: Demo):
             number = next(numbers)
             with timer(f"timer {number}"):
                 http.get("/", name=f"page {number}")
-        tapes.append(sum(isinstance(one, Tape) for one in gc.get_objects()))
 
-    numbers, tapes = itertools.count(), list[int]()
+    numbers = itertools.count()
 
     result = run(of(wander, demo, threads=1, iterations=50))
 
@@ -234,7 +231,6 @@ def test_rows_of_endless_many_names_are_folded(demo: Demo):
     assert result.timing(OTHER).count == 1000 - (len(timers) - 1)
     assert len(result.endpoints) == MAX_LABELS + 1
     assert (result[OTHER].requests, result.requests) == (1000 - MAX_LABELS, 1000)
-    assert tapes[-1] <= 2 * (MAX_LABELS + 1) + 1
 
 
 def test_think_time_and_pause_are_in_no_request_and_think_time_in_no_journey(demo: Demo):

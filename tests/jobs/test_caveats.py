@@ -16,29 +16,11 @@ from loadkit.drive.progress import Snapshot
 from loadkit.jobs import run as running
 from loadkit.jobs.demo import Demo
 from loadkit.jobs.hosts import is_here
-from loadkit.judge.result import Result
 from loadkit.measure.clock import SystemClock
 from loadkit.plan.units import SECOND
+from tests.noise import codes
 
 pytestmark = pytest.mark.alone
-
-OF_A_NOISY_MACHINE = {
-    "steal",
-    "throttled",
-    "swapping",
-    "clock-step",
-    "generator-busy",
-    "pickup",
-    "late",
-    "traced",
-    "ports",
-}
-"""What a test machine with other things to do may add to any run."""
-
-
-def codes(result: Result) -> list[str]:
-    """The caveats that are about this run."""
-    return [caveat.code for caveat in result.caveats if caveat.code not in OF_A_NOISY_MACHINE]
 
 
 def test_an_ordinary_run_has_nothing_to_doubt_and_one_note(demo: Demo) -> None:

@@ -280,14 +280,16 @@ def test_messages_merged_are_bounded_and_all_counted(messages: list[str], cut: i
 # -- tapes
 
 
-def test_a_tape_folds_when_there_is_enough_to_be_worth_it() -> None:
-    tape = Tape("a", 40)
-    tape.samples += [0, 0, 5000, 5000, 200, 1] * (FOLD // 4 - 1)
-    tape.fold()
-    assert len(tape.samples) == (FOLD // 4 - 1) * STRIDE
-    tape.samples += [0, 0, 5000, 5000, 200, 1]
-    tape.fold()
-    assert (tape.samples, tape.counts.good) == ([], FOLD // 4)
+def test_a_tape_that_was_folded_counts_what_one_that_was_not_does() -> None:
+    folded, plain = Tape("a", 40), Tape("a", 40)
+    for number in range(2 * FOLD):
+        for tape in (folded, plain):
+            write(tape, Shot(0, "a", 5000 + number, REFUSED if number % 7 == 0 else None))
+        folded.fold()
+
+    (one, other) = (recorded([batch]).total() for tape in (folded, plain) if (batch := tape.hand_over(0)))
+    assert one.requests == other.requests == 2 * FOLD
+    assert one == other
 
 
 def test_a_tape_handed_over_is_empty_and_what_it_held_is_another_s() -> None:
