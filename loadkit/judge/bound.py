@@ -142,8 +142,6 @@ def _of_open(load: Load, intervals: Sequence[Interval]) -> Finding:
 
 def _rate(load: Load) -> Finding:
     total = load.total
-    if sentence := _of_iterations(load):
-        return Finding("rate", sentence)
     if load.scenario.journeys:
         asked = show_rate(load.scenario.rate or 0)
         return Finding("rate", f"Bound by the asked rate: all of {asked} began{_hands(load)}.")
@@ -151,19 +149,6 @@ def _rate(load: Load) -> Finding:
     failed = sum(total.failures.values()) + total.cut
     done = f"the server answered all of {asked}" if not failed else f"all of {asked} was sent"
     return Finding("rate", f"Bound by the asked rate: {done}{_hands(load)}.")
-
-
-def _of_iterations(load: Load) -> str:
-    """What is said where the iterations were done before the time was up; nothing where they were not."""
-    many, rate = load.scenario.iterations, load.scenario.rate
-    due = load.begun + load.not_begun if load.scenario.journeys else load.due
-    if many is None or not rate or due < many or many >= APPLIED * rate * load.duration:
-        return ""
-    if load.scenario.journeys:
-        done = "began"
-    else:
-        done = "were sent" if load.total.failures or load.total.cut else "were answered"
-    return f"Bound by the asked iterations: all {many:,} {done}, due at {show_rate(rate)}, before the time was up."
 
 
 def _hands(load: Load) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -155,6 +156,22 @@ def test_load_json_stores_each_run_where_loadkit_report_reads_it(run: Run, pytes
     assert found["test_it.py-test_load.json"] == 20
     # [1] is no part of a file name: its hash tells the parameters apart
     assert [name[:22] for name in found if found[name] == 7] == ["test_it.py-test_two-1-"]
+
+
+def test_what_other_tests_measured_of_one_endpoint_is_reported_apart(run: Run, pytester: pytest.Pytester):
+    add(
+        pytester,
+        "\n@pytest.mark.parametrize('k', [1, 4])\ndef test_more(load, k):\n    load(shop, threads=k)\n    load(shop)\n",
+    )
+    run("--load-json", "out").assert_outcomes(passed=4)
+
+    files = sorted(map(str, (pytester.path / "out").iterdir()))
+    done = pytester.run(sys.executable, "-m", "loadkit", "report", *files)
+
+    heads = sorted(line.split(" ━")[0].removeprefix("━━ ") for line in done.outlines if line.startswith("━━"))
+    tests = [f"test_it.py::test_more[{k}]{number}" for k in (1, 4) for number in ("", " #2")]
+    assert heads == ["test_it.py::test_load", *tests]
+    assert "merged from" not in done.stdout.str()
 
 
 def test_a_result_that_cannot_be_written_is_told_and_fails_the_session(run: Run, pytester: pytest.Pytester):
