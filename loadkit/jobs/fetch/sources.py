@@ -203,10 +203,12 @@ def _jsonl(file: IO[bytes], name: str, column: str) -> Iterator[Entry]:
 def _csv(file: IO[bytes], name: str, column: str, delimiter: str) -> Iterator[Entry]:
     csv.field_size_limit(LONGEST_LINE)
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    lines = _CsvLines(text)
+    lines = _CsvLines(text, delimiter)
     try:
         rows = csv.DictReader(lines, delimiter=delimiter)
         _check_columns(rows, name, column)
+        if lines.is_cut:
+            yield _too_long(f"{name}:1")
         while True:
             try:
                 row = next(rows)
@@ -232,11 +234,16 @@ def _check_columns(rows: csv.DictReader[str], name: str, column: str) -> None:
 
 
 class _CsvLines:
-    """The lines of a file, for a reader of CSV, which asks on after one that raised `csv.Error`: it is too long."""
+    """The lines of a file, for a reader of CSV, which asks on after one that raised `csv.Error`: it is too long.
 
-    def __init__(self, text: io.TextIOWrapper) -> None:
+    Of a first line that is too long the columns are read that are whole, for the other lines may be sound.
+    """
+
+    def __init__(self, text: io.TextIOWrapper, delimiter: str) -> None:
         self._text = text
+        self._delimiter = delimiter
         self.number = 0
+        self.is_cut = False
 
     def __iter__(self) -> Self:
         return self
@@ -246,11 +253,15 @@ class _CsvLines:
         if not line:
             raise StopIteration
         self.number += 1
-        if len(line) == LONGEST_LINE and not line.endswith(("\n", "\r")):
-            while (rest := self._text.readline(LONGEST_LINE)) and not rest.endswith(("\n", "\r")):
-                pass
-            raise csv.Error(f"a line of more than {LONGEST_LINE:,} characters")
-        return line
+        if len(line) < LONGEST_LINE or line.endswith(("\n", "\r")):
+            return line
+        while (rest := self._text.readline(LONGEST_LINE)) and not rest.endswith(("\n", "\r")):
+            pass
+        whole = line[: line.rfind(self._delimiter) + 1]
+        if self.number == 1 and '"' not in whole:
+            self.is_cut = True
+            return whole
+        raise csv.Error(f"a line of more than {LONGEST_LINE:,} characters")
 
 
 def _row(where: str, row: Mapping[str, Any], column: str) -> Entry:

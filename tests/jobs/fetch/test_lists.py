@@ -104,6 +104,13 @@ def test_an_odd_row_of_csv_is_refused_and_the_rest_is_fetched(site: Site, tmp_pa
     check(listed(tmp_path, site, [b"url,headers", FIRST, row, LAST], "list.csv"), tmp_path / "b", 3, says)
 
 
+@pytest.mark.parametrize("more", [b"a" * 5_000_000, b"a," * 2_500_000])
+def test_a_first_line_of_csv_that_is_too_long_is_refused_and_the_rest_is_fetched(
+    site: Site, tmp_path: Path, more: bytes
+):
+    check(listed(tmp_path, site, [b"url," + more, FIRST, LAST], "list.csv"), tmp_path / "b", 1, "a line of more than")
+
+
 @pytest.mark.parametrize("name", ["list.txt", "list.csv", "list.jsonl"])
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(st.binary(max_size=60), st.text(max_size=30).map(str.encode)), max_size=30))
@@ -141,11 +148,8 @@ def test_of_a_list_of_any_bytes_strict_says_what_is_wrong(name: str, content: by
     ("name", "content", "says"),
     [
         ("l.txt", b"\xff\xfe no url\n", r"l.txt:1: '\xff\xfe no url' is no URL"),
-        (
-            "l.csv",
-            b"url," + b"a" * 5_000_000 + b"\n",
-            "cannot read the columns of l.csv: a line of more than",
-        ),
+        ("l.csv", b'"a",url,' + b"a" * 5_000_000 + b"\n", "cannot read the columns of l.csv: a line of more"),
+        ("l.csv", b"url," + b"a" * 5_000_000 + b"\n", "l.csv:1: a line of more than"),
         ("l.csv", b"x\n", "l.csv has no column 'url'; it has 'x': name one with --column"),
         ("l.jsonl", DEEP + b"\n", "l.jsonl:1: not a line of JSON"),
     ],
