@@ -106,6 +106,18 @@ def test_a_file_in_a_package_is_imported_as_the_module_it_is_there(tmp_path: Pat
         assert requests.get(url, timeout=10).status_code == 200
 
 
+def test_a_folder_with_a_module_called_like_one_of_python_s_own_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "numbers.py").write_text("raise SystemExit('this is not the standard library')")
+    (tmp_path / "shop_of_another_test.py").write_text("import its_neighbour\n" + APP)
+    (tmp_path / "its_neighbour.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with serving("shop_of_another_test:app") as url:
+        assert requests.get(f"{url}/x", timeout=10).status_code == 200
+
+
 def test_a_command_runs_where_it_is_told_with_the_interpreter_that_runs_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

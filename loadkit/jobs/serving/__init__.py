@@ -14,6 +14,7 @@ import contextlib
 import os
 import socket
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -33,6 +34,9 @@ PORT: Final = "{port}"
 PYTHON: Final = ("python", "python3")
 """What PATH leads to under these names is often not the interpreter of the environment that is used."""
 _NO_PORT: Final = f", and the command does not say {PORT}, which stands for that port"
+PATH: Final = "LOADKIT_SERVING_PATH"
+"""The environment variable that tells the other process where an application is looked for."""
+
 _RIGHT: Final = "like 'shop.app:app', or a command like ['python', 'app.py', '--port', '{port}']"
 
 # the servers that run now, by where they listen: a run that aims at one tells what it used, and whether it ended
@@ -147,8 +151,18 @@ def application_command(app: str | Callable[..., Any], where: str) -> list[str]:
 
 
 def application_environment() -> dict[str, str]:
-    """Ours, with the folders that we import from: the application is to be found where it is found here."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path)}  # noqa: PTH109
+    """Ours, with the folders that we import from: the application is to be found where it is found here.
+
+    Until the other process looks for it, the standard library comes first: a folder of the user's may have a module
+    called like one of its.
+    """
+    path = [folder or os.getcwd() for folder in sys.path]  # noqa: PTH109
+    standard_first = sorted(path, key=lambda folder: not _is_standard(folder))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(standard_first), PATH: os.pathsep.join(path)}
+
+
+def _is_standard(folder: str) -> bool:
+    return folder.startswith(sysconfig.get_path("stdlib")) and not folder.endswith("-packages")
 
 
 def _trouble(port: int, path: str, hint: str = "") -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -16,12 +17,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from loadkit.jobs.serving import PATH
+
 _App = Callable[..., Any]
 
 
 def main() -> None:
     """Serve until SIGTERM."""
     name, where = sys.argv[1], sys.argv[2]
+    if path := os.environ.pop(PATH, ""):
+        sys.path[:] = path.split(os.pathsep)
+        os.environ["PYTHONPATH"] = path
     with _listener(where) as held:
         serve(_application(name), held)
 
