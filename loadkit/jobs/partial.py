@@ -34,8 +34,6 @@ SHARE: Final = 0.01
 class Draft:
     """How the result of a run that is under way is made: bit by bit."""
 
-    elapsed: float
-    """Seconds since measuring began; those that are complete are fewer."""
     to_times: ToTimes
     to_intervals: Callable[[list[Slice], float], list[Interval]]
 
@@ -110,8 +108,7 @@ class Partial:
 
         assert self._make
         self._spent = time.thread_time()
-        elapsed = max(0, self._taken - driven.measured_from) / 1e9
-        draft = Draft(elapsed=elapsed, to_times=self._to_times, to_intervals=self._to_intervals)
+        draft = Draft(to_times=self._to_times, to_intervals=self._to_intervals)
         try:
             result = self._make(driven, draft)
             packed: Any = [raw for _, _, raw in self._known.values()]

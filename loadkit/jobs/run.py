@@ -372,8 +372,7 @@ def _result(
     to_times = draft.to_times if draft else times
     total, endpoints = rows(driven.recording, duration=duration, started=began, to_times=to_times)
     by_phase = phases(driven.recording, scenario.stretches, started=began, stopped=driven.stopped_at, to_times=to_times)
-    elapsed = draft.elapsed if draft else duration
-    timed = timings(driven.recording, duration=elapsed, started=began, to_times=to_times)
+    timed = timings(driven.recording, duration=duration, started=began, to_times=to_times)
     found = verdicts(scenario.limits, total, endpoints, by_phase, timed)
     info = describe(scenario)
     machine = _environment(scenario, _clock_source(wire, driven, total.response_time.count, timed), driven)

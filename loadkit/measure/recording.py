@@ -255,6 +255,7 @@ class Recording:
         self.complete = 0
         """So many seconds are in the totals and in the series."""
         self._open: dict[int, dict[tuple[int, str], Counts]] = {}
+        self._open_timings: dict[int, dict[tuple[str, str], Counts]] = {}
         self._waiting: dict[tuple[int, int, str, int], list[int]] = {}
         self._bytes = 0
         self._most_bytes = series_bytes
@@ -278,16 +279,18 @@ class Recording:
                 self._fold_waiting()
 
     def _absorb_timing(self, batch: Batch) -> None:
-        counts = self._timing(batch.kind, batch.label)
+        key = self._timing_key(batch.kind, batch.label)
+        counts = self.timings.setdefault(key, Counts())
+        if batch.second >= self.complete:
+            counts = self._open_timings.setdefault(batch.second, {}).setdefault(key, Counts())
         if batch.counts:
             counts.add(batch.counts)
         if batch.samples:
             counts.take(batch.samples, 0)
 
-    def _timing(self, kind: str, label: str) -> Counts:
-        if (kind, label) not in self.timings and len(self.timings) >= MAX_LABELS:
-            label = OTHER
-        return self.timings.setdefault((kind, label), Counts())
+    def _timing_key(self, kind: str, label: str) -> tuple[str, str]:
+        is_known = (kind, label) in self.timings or len(self.timings) < MAX_LABELS
+        return kind, label if is_known else OTHER
 
     def _fold_waiting(self) -> None:
         for (second, phase, label, request_size), samples in self._waiting.items():
@@ -300,11 +303,14 @@ class Recording:
         self._fold_waiting()
         for done in sorted(key for key in self._open if key < second):
             self._close(done, self._open.pop(done))
+        for done in [key for key in self._open_timings if key < second]:
+            for key, counts in self._open_timings.pop(done).items():
+                self.timings.setdefault(key, Counts()).add(counts)
 
     def finish(self) -> None:
         """All has been absorbed."""
-        if self._open:
-            self.close_before(max(self._open) + 1)
+        if seconds := (*self._open, *self._open_timings):
+            self.close_before(max(seconds) + 1)
 
     def copy(self) -> Recording:
         """What the complete seconds hold, apart from what is counted from now on."""
@@ -324,10 +330,15 @@ class Recording:
             for second, rows in sorted(self._open.items())
             for (phase, label), counts in rows.items()
         ]
+        opened = [(second, *one) for second, rows in sorted(self._open_timings.items()) for one in rows.items()]
+        known = {key for _, key, _ in opened}
+        # one that has nothing is a row that was announced
+        counted = [(NO_SECOND, *one) for one in self.timings.items() if one[0] not in known or one[1] != Counts()]
         drained += [
-            Batch(NO_SECOND, 0, label, [], 0, counts, kind=kind) for (kind, label), counts in self.timings.items()
+            Batch(second, 0, label, [], 0, counts, kind=kind) for second, (kind, label), counts in (*counted, *opened)
         ]
         self._open.clear()
+        self._open_timings.clear()
         self.timings.clear()
         return drained
 
@@ -347,7 +358,8 @@ class Recording:
 
     def journeys(self) -> int:
         """How many ended so far."""
-        return sum(counts.requests for (kind, _), counts in self.timings.items() if kind == JOURNEY)
+        timings = [*self.timings.items(), *(one for rows in self._open_timings.values() for one in rows.items())]
+        return sum(counts.requests for (kind, _), counts in timings if kind == JOURNEY)
 
     def _all(self) -> Iterator[Counts]:
         yield from self.labels.values()
@@ -364,7 +376,7 @@ class Recording:
     def unsent(self, label: str, phase: int, count: int = 1, *, kind: str = REQUEST) -> None:
         """Count what was due and nobody sent, or began."""
         if kind != REQUEST:
-            self._timing(kind, label).unsent += count
+            self.timings.setdefault(self._timing_key(kind, label), Counts()).unsent += count
             return
         self._labelled(label).unsent += count
         if self.phases:

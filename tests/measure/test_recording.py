@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadkit.measure.histogram import Histogram
-from loadkit.measure.recording import FOLD, MAX_INTERVALS, MAX_REASONS, Batch, Counts, Recording, Tape, second_of
+from loadkit.measure.recording import (
+    FOLD,
+    JOURNEY,
+    MAX_INTERVALS,
+    MAX_REASONS,
+    Batch,
+    Counts,
+    Recording,
+    Tape,
+    second_of,
+)
 from loadkit.measure.sample import STRIDE, columns
 from loadkit.plan.label import MAX_LABELS, OTHER
 from loadkit.plan.units import SECOND
@@ -347,3 +357,37 @@ def test_a_recording_of_nothing_is_one() -> None:
 )
 def test_a_second_begins_with_its_first_nanosecond(instant: int, second: int) -> None:
     assert second_of(instant, 100) == second
+
+
+def journey_of(second: int, *spans: int) -> Batch:
+    """Journeys that ended in a second."""
+    return Batch(second, 0, "buy", [one for span in spans for one in (0, 0, span, span, 0, 0)], 0, None, kind=JOURNEY)
+
+
+def test_a_copy_holds_what_the_complete_seconds_hold_and_changes_no_more() -> None:
+    recording = Recording(("GET /",))
+    for second in range(4):
+        recording.absorb(Batch(second, 0, "GET /", [0, 0, 5, 5, 200, 10] * (second + 1), 1, None))
+        recording.absorb(journey_of(second, *range(second + 1)))
+    recording.close_before(2)
+
+    copy = recording.copy()
+    recording.finish()
+
+    assert copy.complete == 2
+    assert copy.total().requests == copy.timings[JOURNEY, "buy"].requests == 1 + 2
+    assert recording.total().requests == recording.timings[JOURNEY, "buy"].requests == recording.journeys() == 10
+    assert [piece.second for piece in copy.series] == [0, 1]
+
+
+def test_journeys_that_are_handed_on_are_handed_on_once_and_come_late_without_loss() -> None:
+    part, whole = Recording(), Recording()
+    for second in (0, 1, 0):
+        part.absorb(journey_of(second, 7, 8))
+        assert part.journeys() == 2
+        for batch in part.drain():
+            whole.absorb(batch)
+        whole.close_before(1)
+    whole.finish()
+
+    assert whole.journeys() == whole.timings[JOURNEY, "buy"].requests == 6
