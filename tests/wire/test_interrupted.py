@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
 from loadkit import Session
 from tests.wire.conftest import Call, Caller, Serve
-from tests.wire.peer import Line, Peer, chunked, reply
+from tests.wire.peer import Line, Peer, chunked, replies, reply
 from tests.wire.test_sinks import Basin
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals for one thread")
@@ -231,3 +232,22 @@ def test_there_is_no_instant_at_which_an_interruption_does_harm(
         assert [send(f"/{nth}/{k}") for k in range(2)] == [b"/%d/0" % nth, b"/%d/1" % nth]
         nth += step
     assert nth > 20
+
+
+@pytest.mark.parametrize("callback", ["on_message_begin", "on_header", "on_body", "on_message_complete"])
+def test_an_interruption_within_the_parser_is_no_fault_of_the_reply(serve_as: Serve, ca_file: Path, callback: str):
+    def interrupt(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_name == callback:
+            raise Interruption
+
+    peer = serve_as(replies(CHUNKED + chunked(b"tea")))
+    session = _session(peer.url, ca_file)
+    sys.setprofile(interrupt)
+    try:
+        with pytest.raises(Interruption):
+            session.get("/")
+    finally:
+        sys.setprofile(None)
+
+    assert session.get("/").content == b"tea"
+    assert peer.connections == 2
