@@ -162,7 +162,7 @@ def _untimed(total: Row, timings: Sequence[Timing]) -> Iterator[tuple[str, str]]
 
 def _stuck(stuck: Sequence[str]) -> Iterator[tuple[str, str]]:
     for place in stuck:
-        yield "stuck", f"a thread did not end when it was told to; it was left behind at {place}"
+        yield "stuck", f"a thread did not end within 2 s of being cut off, and was left behind at {place}"
 
 
 def _unfinished(timings: Sequence[Timing]) -> Iterator[tuple[str, str]]:

@@ -41,7 +41,11 @@ def test_a_sound_run_gives_no_reason_to_doubt() -> None:
     [
         (
             {"stuck": ["shop.py:7 in buy"]},
-            ("stuck", "a thread did not end when it was told to; it was left behind at shop.py:7 in buy", "doubt"),
+            (
+                "stuck",
+                "a thread did not end within 2 s of being cut off, and was left behind at shop.py:7 in buy",
+                "doubt",
+            ),
         ),
         (
             {"unreachable": True},
