@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loadkit import UsageError, fetch
-from tests.jobs.fetch.conftest import Site, contents, manifest
+from tests.jobs.fetch.conftest import Run, Site, contents, manifest
 
 FIRST, LAST = b"{url}/first", b"{url}/last"
 
@@ -154,10 +154,9 @@ def test_of_a_list_of_any_bytes_strict_says_what_is_wrong(name: str, content: by
         ("l.jsonl", DEEP + b"\n", "l.jsonl:1: not a line of JSON"),
     ],
 )
-def test_strict_says_what_is_wrong_on_the_command_line(tmp_path: Path, name: str, content: bytes, says: str):
+def test_strict_says_what_is_wrong_on_the_command_line(tmp_path: Path, call: Run, name: str, content: bytes, says: str):
     (tmp_path / name).write_bytes(content)
-    words = [sys.executable, "-m", "loadkit", "fetch", name, "--strict"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    done = call("fetch", str(tmp_path / name), "--strict", "--into", str(tmp_path / "bodies"))
     assert done.returncode == 4
     assert says in done.stderr
     assert "Traceback" not in done.stderr
