@@ -65,6 +65,7 @@ def test_codings_that_are_refused(value: str, message: str):
         (gzip.compress(b"tea") + b"tea", "gzip", DecodeError),
         (zlib.compress(b"tea") + b"tea", "deflate", DecodeError),
     ],
+    ids=["gzip cut short", "deflate cut short", "no gzip", "behind gzip", "behind deflate"],
 )
 def test_what_is_not_sound_is_refused(data: bytes, coding: str, error: type[DecodeError]):
     with pytest.raises(error):
