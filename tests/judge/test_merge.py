@@ -310,6 +310,17 @@ def test_the_gravest_caveat_of_all_parts_comes_first_and_a_note_once_for_each_co
         assert (whole.verdict, whole.outcome) == ("invalid", "not-applied")
 
 
+def test_which_note_is_kept_does_not_depend_on_what_was_merged_first() -> None:
+    notes = [Caveat(code="same-host", message=f"{busy}% busy", level="note") for busy in (20, 30)]
+    first, second, third = (
+        result([Shot()] * 2, caveats=caveats, later=later)
+        for later, caveats in ((0.0, []), (5.0, [notes[1]]), (9.0, [notes[0]]))
+    )
+    in_steps = merge([merge([first, third]), second])
+    assert notes[0] in in_steps.caveats
+    assert in_steps.caveats == merge([first, second, third]).caveats == merge([merge([first, second]), third]).caveats
+
+
 def test_what_bound_each_part_bound_the_whole() -> None:
     parts = [result([Shot()], later=start, bound_by=by, bound=by) for start, by in ((0, "rate"), (5, "generator"))]
     assert (merge(parts).bound_by, merge([parts[0]] * 2).bound_by) == (None, "rate")
