@@ -131,7 +131,7 @@ def test_a_set_up_that_fails_in_one_thread_sends_nothing_and_the_others_are_torn
     with command(tmp_path, url, "fails", processes) as run:
         stdout, stderr = run.communicate(timeout=60)
 
-    assert (run.returncode, stdout, asked) == (4, "", [])
+    assert (run.returncode, stdout, asked) == (6, "", [])
     assert "the setup of buy failed: ValueError: no such user" in stderr
     assert "Traceback" not in stderr
     found = words(tmp_path)
