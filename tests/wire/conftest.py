@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import trustme
 from loadkit import Endpoint, Scenario
 from loadkit.measure.clock import SystemClock
 from loadkit.wire.base import Connection, Note, Request, Sender
+from loadkit.wire.channel import SO_TIMESTAMPNS
 from loadkit.wire.encode import encode
 from loadkit.wire.requests import RequestsWire
 from loadkit.wire.sockets import SocketWire
@@ -123,6 +126,19 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
 def context(request: pytest.FixtureRequest, tls: ssl.SSLContext) -> ssl.SSLContext | None:
     """Each test that serves runs without TLS and with it."""
     return tls if request.param == "tls" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stamping() -> Iterator[None]:
+    """The kernel stamps what arrives: it begins some time after the first socket asks, and ends with the last."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        own.bind(("127.0.0.1", 0))
+        own.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        stamp: list[object] = []
+        while not stamp and sys.platform == "linux":
+            own.sendto(b"x", own.getsockname())
+            stamp = own.recvmsg(1, 64)[1]
+        yield
 
 
 @pytest.fixture

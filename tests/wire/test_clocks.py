@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -16,24 +15,10 @@ import pytest
 
 from loadkit.measure.clock import SystemClock
 from loadkit.plan.units import MILLISECOND, SECOND
-from loadkit.wire.channel import SO_TIMESTAMPNS
 from tests.wire.conftest import Call, Serve
 from tests.wire.peer import OK, Line, replies, reply
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps what arrives")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def stamping() -> Iterator[None]:
-    """The kernel stamps what arrives: it begins some time after the first socket asks, and ends with the last."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
-        own.bind(("127.0.0.1", 0))
-        own.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        stamp: list[object] = []
-        while not stamp and sys.platform == "linux":
-            own.sendto(b"x", own.getsockname())
-            stamp = own.recvmsg(1, 64)[1]
-        yield
 
 
 class Kernel:
