@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from loadkit.wire.charsets import is_charset
 from loadkit.wire.decode import DecodeError, Decoder, codings_of
 
 if TYPE_CHECKING:
+    from functools import cached_property
+
     from requests.structures import CaseInsensitiveDict
+else:
+
+    class cached_property:  # noqa: N801 - what is in its place for a type checker
+        """As that of `functools` since Python 3.12: without the one lock for all instances.
+
+        With it the threads of a run would decode one after the other, and a signal that comes as the lock is given back
+        would leave it held for good.
+        """
+
+        def __init__(self, make: Callable[[Any], Any]) -> None:
+            self._make = make
+            self.__doc__ = make.__doc__
+
+        def __get__(self, instance: Any, _: type) -> Any:
+            if instance is None:
+                return self
+            return instance.__dict__.setdefault(self._make.__name__, self._make(instance))
+
 
 MAX_DECODED: Final = 64_000_000
 """Bytes that a body may become in each of its codings."""

@@ -200,8 +200,8 @@ EMPTY_WORDS = re.compile(
 """What STYLE.md and DESIGN.md section 7 have no use for: a name that says nothing of the thing."""
 
 
-NOT_OURS = {"get", "get_adapter", "get_redirect_target"}
-"""What requests calls the methods that our session does in its own way."""
+NOT_OURS = {"__get__", "get", "get_adapter", "get_redirect_target"}
+"""What Python and requests call the methods of descriptors and of sessions."""
 
 
 @pytest.mark.parametrize("path", FILES, ids=dotted)

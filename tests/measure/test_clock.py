@@ -36,11 +36,15 @@ def test_a_step_of_the_wall_clock_is_noticed_told_and_followed(step: int) -> Non
     assert clock.wall_offset == pytest.approx(true, abs=MILLISECOND)
 
 
-def test_a_difference_too_small_to_be_measured_is_no_step() -> None:
+def test_a_small_difference_is_corrected_and_is_no_step() -> None:
     clock = SystemClock()
+    true = clock.wall_offset
     clock.wall_offset -= 1000
-    anchored = clock.wall_offset
-    assert (clock.reanchor(), clock.steps, clock.wall_offset) == (0, [], anchored)
+    moved = clock.reanchor()
+    # 0 where reading the clocks is less exact than that
+    assert abs(moved) < 100_000
+    assert clock.steps == []
+    assert clock.wall_offset == pytest.approx(true, abs=100_000)
 
 
 def never() -> bool:

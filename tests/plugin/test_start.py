@@ -8,6 +8,9 @@ import pytest
 
 pytest_plugins = "pytester"
 
+OTHERS = ("hypothesispytest", "requests_mock", "time_machine")
+"""Plugins of this environment that import heavy modules themselves."""
+
 TOLD = """
 import json, sys, threading
 
@@ -22,7 +25,8 @@ def pytest_sessionfinish(session):
 def told(pytester: pytest.Pytester, *arguments: str) -> dict[str, object]:
     """What a pytest in a process of its own has imported at its end."""
     pytester.makeconftest(TOLD)
-    pytester.runpytest_subprocess("-p", "no:hypothesispytest", *arguments).assert_outcomes(passed=1)
+    others = [word for name in OTHERS for word in ("-p", f"no:{name}")]
+    pytester.runpytest_subprocess(*others, *arguments).assert_outcomes(passed=1)
     found: dict[str, object] = json.loads((pytester.path / "told.json").read_text())
     return found
 
