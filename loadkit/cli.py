@@ -158,8 +158,10 @@ def run(
     targets: Targets,
     threads: Annotated[str | None, typer.Option("--threads", "-c", help="Virtual users.")] = None,
     duration: Annotated[str | None, typer.Option("--duration", "-z", help="How long to measure: 30s, 1m30s.")] = None,
-    iterations: Annotated[str | None, typer.Option("--iterations", "-n", help="Requests in all.")] = None,
-    per_thread: Annotated[str | None, typer.Option("--iterations-per-thread", help="Requests of each thread.")] = None,
+    iterations: Annotated[str | None, typer.Option("--iterations", "-n", help="Requests and journeys in all.")] = None,
+    per_thread: Annotated[
+        str | None, typer.Option("--iterations-per-thread", help="Requests and journeys of each thread.")
+    ] = None,
     rate: Annotated[
         str | None, typer.Option("--rate", "-r", help="Arrivals by the clock (open workload): 200/s.")
     ] = None,
@@ -183,7 +185,9 @@ def run(
             help="Worker processes sharing the load: a number, or auto: one a CPU, less one if the target is here."
         ),
     ] = None,
-    seed: Annotated[str | None, typer.Option(help="Of what is drawn by lot; the same seed, the same run.")] = None,
+    seed: Annotated[
+        str | None, typer.Option(help="For arrivals, think times and orders of rows; the same seed, the same run.")
+    ] = None,
     timeout: Annotated[str | None, typer.Option(help="Deadline of one request: 10s.")] = None,
     graceful_stop: Annotated[str | None, typer.Option(help="What requests in flight get at the end: 5s.")] = None,
     threshold: Annotated[
@@ -194,20 +198,22 @@ def run(
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="Aim the scenario at another server.")] = None,
     transport: Annotated[str | None, typer.Option(help="sockets, or requests as the slow reference.")] = None,
-    ca: Annotated[str | None, typer.Option(help="A file of authorities to trust, not the system's.")] = None,
+    ca: Annotated[str | None, typer.Option(help="Authorities to trust, not the system's: a file or folder.")] = None,
     cert: Annotated[str | None, typer.Option(help="A client's certificate (and key) file.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", "-k", help="Do not verify certificates.")] = False,
     demo_server: Annotated[bool, typer.Option("--demo", help="Start the demo server and aim at it.")] = False,
     keep_going: Annotated[bool, typer.Option(help="Go on although the target cannot be reached.")] = False,
-    once: Annotated[bool, typer.Option("--once", help="Each endpoint once: are the scenarios sound?")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Store the result as JSON.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Each endpoint and journey once: are they sound?")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Store the result as JSON; while it runs, OUT.partial.")
+    ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the report as a page, in one file.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no report; the exit code tells.")] = False,
 ) -> None:
     """Run scenarios and report what was found.
 
-    Exit code: 0 passed, 1 a threshold failed, 2 interrupted, 3 a fault of ours, 4 wrong usage, 5 nothing to run,
-    6 the load was not applied.
+    Exit code: 0 passed, 1 a threshold or a request failed or the server that loadkit started ended, 2 interrupted,
+    3 a fault of ours, 4 wrong usage, 5 nothing to run, 6 the load was not applied or the set-up failed.
     """
     from loadkit.jobs.run import once as each_once
 
@@ -286,7 +292,7 @@ def report(
     """Make the report of stored results anew, merging what several files have of the same load.
 
     The same load is the same scenario of the same file, or the same test, with the same endpoints, workload and
-    thresholds. Anything else, and all that is in one file, is reported apart.
+    thresholds. Anything else, and all that is in one file, is reported apart. The exit code is that of the results.
     """
     from loadkit.judge.merge import merge
     from loadkit.judge.verdict import EXIT_CODES

@@ -67,7 +67,7 @@ def add_to(app: typer.Typer, voice: Voice) -> None:
             list[str] | None,
             typer.Option("--header", "-H", help="'Name: value'; ${NAME} is taken from the environment."),
         ] = None,
-        user_agent: Annotated[str | None, typer.Option("--user-agent", "-A", help="Who asks.")] = None,
+        user_agent: Annotated[str | None, typer.Option("--user-agent", "-A", help="The header User-Agent.")] = None,
         timeout: Annotated[
             str | None, typer.Option(help="To connect, until the reply begins, and between its parts: 30s.")
         ] = None,
@@ -79,7 +79,9 @@ def add_to(app: typer.Typer, voice: Voice) -> None:
         redirects: Annotated[str | None, typer.Option(help="How many are followed: 10.")] = None,
         failed: Annotated[str, typer.Option(help="Bodies of failed statuses: keep (in failed/) or drop.")] = "keep",
         raw: Annotated[bool, typer.Option("--raw", help="Save bodies as they come, not decoded.")] = False,
-        ca: Annotated[str | None, typer.Option(help="A file of authorities to trust, not the system's.")] = None,
+        ca: Annotated[
+            str | None, typer.Option(help="Authorities to trust, not the system's: a file or folder.")
+        ] = None,
         cert: Annotated[str | None, typer.Option(help="A client's certificate (and key) file.")] = None,
         insecure: Annotated[bool, typer.Option("--insecure", "-k", help="Do not verify certificates.")] = False,
         output: Annotated[Path | None, typer.Option("--output", "-o", help="Store the result as JSON.")] = None,
@@ -87,8 +89,8 @@ def add_to(app: typer.Typer, voice: Voice) -> None:
     ) -> None:
         """Fetch URLs into a folder: each body in a file of its own, none lost, every URL accounted for.
 
-        Exit code: 0 all is there, 1 something failed for good, 2 interrupted, 3 the disk took no more, 4 wrong usage,
-        5 the list is empty.
+        Exit code: 0 all is there, 1 something failed for good, 2 interrupted, 3 the disk took no more or a fault of
+        ours, 4 wrong usage, 5 the list is empty.
         """
         options = {
             "threads": _threads(threads, single=single),

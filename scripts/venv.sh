@@ -32,6 +32,7 @@ need() {
     local stamp
     stamp=".venv/.installed-$(printf '%s ' "$@" | cat - pyproject.toml | cksum | cut -d' ' -f1)"
     [ -e "$stamp" ] && return
+    echo "installing loadkit and what it needs into .venv; the first time takes a minute or two" >&2
     fill_venv .venv "$@"
     touch "$stamp"
 }

@@ -32,7 +32,7 @@ from loadkit.jobs.serving import (
 )
 from loadkit.jobs.watched import Watched
 from loadkit.judge.activity import Plan, Under, with_threads
-from loadkit.judge.bound import bound
+from loadkit.judge.bound import NOTHING, bound
 from loadkit.judge.caveats import caveats, soundness
 from loadkit.judge.identity import identity
 from loadkit.judge.instants import later
@@ -82,7 +82,8 @@ def run(
         partial: writes every few seconds what was counted so far, for the case that this process is killed.
 
     Raises `UsageError` before anything is sent for what cannot work: a host that does not resolve, a certificate
-    that is not trusted, a server that does not come up, too few file descriptors.
+    that is not trusted, a server that does not come up or whose port is in use, too few file descriptors; and
+    `SetupError`, which is one, where a set-up fails.
     """
     check_addresses(scenario)
     clock = SystemClock()
@@ -414,7 +415,7 @@ def _result(
     )
     verdict = soundness(doubts)
     series, by_phase = with_threads(_series(driven, duration, draft), by_phase, Plan(info, duration), under)
-    finding = bound(load, series)
+    finding = NOTHING if server.loss else bound(load, series)
     return Result(
         identity=identity(scenario),
         scenario=info,

@@ -98,7 +98,7 @@ class ServerProcess:
     def _ended(self) -> str:
         code = self._process.poll()
         if code is None or code >= 0:
-            return f"ended with {code}"
+            return f"ended with exit code {code}"
         with contextlib.suppress(ValueError):
             return f"was ended by {signal.Signals(-code).name}"
         return f"was ended by signal {-code}"

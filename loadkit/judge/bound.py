@@ -272,6 +272,8 @@ def _under_way(load: Load) -> str:
         return f"{three_digits(load.in_flight)} of {threads} had a request under way in the mean"
     if load.scenario.journeys:
         return f"{threads} waited for replies {percent(load.at_server / many)} of the time"
+    if load.scenario.phases:
+        return f"the threads of the plan, up to {many:,}, always had a request under way"
     return f"{threads} always had a request under way"
 
 

@@ -90,9 +90,10 @@ def ranked(found: Iterable[Caveat]) -> list[Caveat]:
 def soundness(found: Sequence[Caveat]) -> Soundness:
     """How far to believe figures with these caveats.
 
-    `invalid`: less than 95 % of what was due was sent, or nothing at all, or the plan broke off. `doubtful`: there is a
-    reason to think that some figure is wrong. `clean`: none, though there may be notes: where the target runs, what
-    was switched off, a percentile that is shown and not limited and rests on few replies.
+    `invalid`: less than 95 % of what was due was sent, or nothing at all, the plan broke off, the load was not that of
+    the plan, or the server ended. `doubtful`: there is a reason to think that some figure is wrong. `clean`: none,
+    though there may be notes: where the target runs, what was switched off, a percentile that is shown and not limited
+    and rests on few replies.
     """
     gravest: Level = min((one.level for one in found), key=_RANKS.__getitem__, default="note")
     return _COMES_TO[gravest]

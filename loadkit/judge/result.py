@@ -418,7 +418,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     bound_by: Bound | None = None
     """What kept the run from doing more; None where one run cannot tell."""
     bound: str = ""
-    """The same as a sentence, with the figures it rests on, or with what would tell; empty of runs under a second."""
+    """The same as a sentence, with its figures or what would tell; empty of short runs and where the server ended."""
     server: Server | None = None
 
     @property
@@ -449,7 +449,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """Whether the load was applied and every threshold held."""
+        """True if the load was applied, something came through, and every threshold held."""
         return self.outcome == "passed"
 
     @property

@@ -85,9 +85,11 @@ class Scenario:
         transport: `"sockets"`, or `"requests"` as the slow reference.
         setup, teardown: called once before and once after the run, in no figure, with a `Session`; what `setup` returns
             is given to journeys as `shared`. It may be a generator: what stands behind its `yield` tears down.
-        server, ready: a command to start before and stop after, or an application by name (`"shop.app:app"`), and the
-            path that answers when it is up. `{port}` in a command is the port of base_url; without one, or where that
-            is 0, a free one. `python` as its first word is the interpreter that runs now.
+        server, ready, ready_timeout: a command to start before and stop after, or an application by name
+            (`"shop.app:app"`), the path that answers when it is up, and how long that may take. `{port}` in a command
+            is the port of base_url; without one, or where that is 0, a free one. `python` as its first word is the
+            interpreter that runs now. A port in use is refused; where another base_url than the file's is given and
+            something answers there, no server is started.
         keep_going: go on although the target cannot be reached at all.
         name: how reports call it; the variable's name in a scenario file.
         source: where the loader found it; nobody else sets it.

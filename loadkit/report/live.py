@@ -102,5 +102,6 @@ def _speed(snapshot: Snapshot) -> list[str]:
         of_asked = f"of {show_rate(snapshot.asked_rate)}"
         rate = [" ".join([*(rate or ["-"]), of_asked]), f"{snapshot.in_flight:,} under way"]
     if snapshot.asked_threads is not None:
-        rate.append(f"{snapshot.asked_threads:.0f} threads")
+        threads = round(snapshot.asked_threads)
+        rate.append(f"{threads:,} thread{'s' * (threads != 1)}")
     return rate

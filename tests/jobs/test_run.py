@@ -173,7 +173,7 @@ def test_a_scenario_can_start_its_own_server(free_port: int):
 @pytest.mark.parametrize(
     ("program", "message"),
     [
-        ("print('no config'); raise SystemExit(3)", "ended with 3; its output:\n  | no config"),
+        ("print('no config'); raise SystemExit(3)", "ended with exit code 3; its output:\n  | no config"),
         ("import time; time.sleep(60)", "; it printed nothing"),
     ],
 )

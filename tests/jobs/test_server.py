@@ -120,9 +120,10 @@ def test_a_run_whose_server_dies_ends_and_says_how_it_died(
 
     assert result.outcome == "server-lost"
     assert (result.passed, result.verdict) == (False, "invalid")
+    assert (result.bound_by, result.bound) == (None, ""), "more threads would tell nothing of it"
     assert result.duration < 35, "it did not go on for the 40 s that were asked for"
     assert 90 <= result.statuses[200] <= 102, "what was measured stays"
-    assert " ended with 9 at " in told(result)
+    assert " ended with exit code 9 at " in told(result)
     assert "FATAL" in told(result)
     report = text_report(result, width=120)
     assert "SERVER LOST" in report
@@ -156,7 +157,7 @@ def test_one_that_died_between_two_runs_is_told_at_once():
 
     assert (result.outcome, result.statuses) == ("server-lost", {})
     assert result.duration < 35
-    assert " ended with 9 before the run; its output: starting | FATAL" in told(result)
+    assert " ended with exit code 9 before the run; its output: starting | FATAL" in told(result)
 
 
 def test_one_that_was_killed_names_the_signal():
@@ -213,7 +214,7 @@ def test_a_port_that_somebody_listens_on_is_refused_before_anything_is_started()
 @pytest.mark.parametrize(
     ("then", "message"),
     [
-        ("exit 3", r"ended with 3"),
+        ("exit 3", r"ended with exit code 3"),
         ("sleep 60", r"was not ready within 2 s: what answers at 127.0.0.1:\d+ is process \d+ "),
     ],
 )
@@ -310,7 +311,9 @@ def test_a_command_without_its_port_is_told_the_port_that_nobody_listens_on():
 
 def test_a_server_that_leaves_for_the_background_is_told_to_stay():
     with (
-        pytest.raises(UsageError, match=r"'true' ended with 0, where it should stay in the foreground; it printed"),
+        pytest.raises(
+            UsageError, match=r"'true' ended with exit code 0, where it should stay in the foreground; it printed"
+        ),
         serving(["true"]),
     ):
         pass

@@ -215,14 +215,20 @@ def test_what_is_no_server_is_told(app: Any, message: str):
     [
         (
             "nowhere_at_all:app",
-            r"the server 'nowhere_at_all:app' ended with 1; its output:(.|\n)*No module named 'nowhere_at_all'",
+            r"the server 'nowhere_at_all:app' ended with exit code 1; (.|\n)*No module named 'nowhere_at_all'",
         ),
         (
             "tests/nowhere.py:app",
-            r"the server 'tests/nowhere.py:app' ended with 1(.|\n)*there is no file tests/nowhere.py",
+            r"the server 'tests/nowhere.py:app' ended with exit code 1(.|\n)*there is no file tests/nowhere.py",
         ),
-        ("json:nothing", r"the server 'json:nothing' ended with 1; its output:\n  \| there is no 'nothing' in json"),
-        ("json:__name__", r"the server 'json:__name__' ended with 1(.|\n)*is no application: 'json' cannot be called"),
+        (
+            "json:nothing",
+            r"the server 'json:nothing' ended with exit code 1; its output:\n  \| there is no 'nothing' in json",
+        ),
+        (
+            "json:__name__",
+            r"the server 'json:__name__' ended with exit code 1(.|\n)*is no application: 'json' cannot be called",
+        ),
     ],
 )
 def test_an_application_that_is_not_there_is_told_with_the_output(name: str, message: str):

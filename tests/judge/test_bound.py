@@ -310,7 +310,9 @@ def test_threads_that_were_seen_count_and_not_those_of_the_plan() -> None:
 def test_too_few_seconds_with_few_threads_tell_nothing() -> None:
     series = intervals((500, 1.0), *[(6000, 1.0)] * 9)
     short = [PhasePlan(name="step", duration=1.0, start=6.0, end=6.0), replace(RAMP[1], duration=9.0)]
-    assert bound(closed(160_000, threads=60, in_flight=16.0, phases=short), series).by is None
+    found = bound(closed(160_000, threads=60, in_flight=16.0, phases=short), series)
+    assert found.by is None
+    assert ": the threads of the plan, up to 60, always had a request under way, and " in found.sentence
 
 
 # -- none at all

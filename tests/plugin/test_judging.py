@@ -134,8 +134,10 @@ def test_a_server_that_dies_fails_the_test_it_dies_in_and_those_after_it(run: Ru
 
     done.assert_outcomes(failed=2)
     first, second = (line for line in errors(done) if line.startswith("AssertionError"))
-    assert re.match(r"AssertionError: the server 'mortal:app' ended with 9 at [\d.]+ m?s; its output: .*FATAL", first)
-    assert "the server 'mortal:app' ended with 9 before the run; its output: " in second
+    assert re.match(
+        r"AssertionError: the server 'mortal:app' ended with exit code 9 at [\d.]+ m?s; its output: .*FATAL", first
+    )
+    assert "the server 'mortal:app' ended with exit code 9 before the run; its output: " in second
     assert "\x1b" not in done.stdout.str()
     done.stdout.fnmatch_lines(["  test_it.py::test_dies * server lost", "  test_it.py::test_after * server lost"])
 

@@ -238,3 +238,4 @@ def test_what_the_plan_asks_for_stands_beside_what_is_done():
     assert log_line(opened).endswith("7,000 requests, 0 failed, 1,002/s of 1,250/s, 31 under way, p99 12.3 ms")
     assert log_line(ramping).startswith("[7.0 s of 30s] browse, ramp 1: ")
     assert log_line(ramping).endswith("0 failed, 1,002/s, 12 threads, p99 12.3 ms")
+    assert ", 1 thread, " in log_line(dataclasses.replace(ramping, asked_threads=1.3))
