@@ -8,15 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-import loadkit.drive.visitor
-import loadkit.jobs.testing.reporting
 from loadkit.jobs.demo import Demo
 
 pytest_plugins = "pytester"
-
-assert loadkit.jobs.testing.reporting, "imported here, or each run within this process would import it anew"
-# half of it, too: http.cookiejar would be there twice, and requests would not know its own cookies
-assert loadkit.drive.visitor
 
 HEAD = """
 import pytest

@@ -1,0 +1,15 @@
+"""Imports beforehand what a run within this process would import anew, and pytester takes out of `sys.modules` again.
+
+Then a later test would have two of each: the package `http` keeps its `cookiejar`, so that `requests` gets the first
+one and `loadkit` a new one, and neither knows the cookies of the other.
+"""
+
+from __future__ import annotations
+
+import loadkit.drive.visitor
+import loadkit.jobs.testing.reporting
+import loadkit.loader
+
+assert loadkit.drive.visitor
+assert loadkit.jobs.testing.reporting
+assert loadkit.loader
