@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import cycle, islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from loadkit.drive.user import NEVER, Course, Shot, Turn, User
 from loadkit.measure.recording import FOLD, Batch
 from loadkit.plan.errors import Halt
-from loadkit.plan.units import MILLISECOND
+from loadkit.plan.pause import BACK_OFF
 
 if TYPE_CHECKING:
     from loadkit.plan.workload import Seat
     from loadkit.wire.base import Clock
-
-# after a connection was refused: not to hammer a server that is coming up, and to notice soon that it is
-BACK_OFF: Final = 100 * MILLISECOND
 
 
 class ClosedUser(User):

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from loadkit.jobs.processes import PROC, alive
+from loadkit.drive.machine import PROC
+from loadkit.jobs.processes import alive
 
 _LISTEN: Final = "0A"
 

@@ -7,10 +7,10 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-PROC: Final = Path("/proc")
+from loadkit.drive.machine import PROC
+
 _SCHED: Final = 2
 
 

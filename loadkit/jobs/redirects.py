@@ -9,16 +9,14 @@ from loadkit.judge.result import Row
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.shown import masked_url
-from loadkit.wire.base import Wire
+from loadkit.wire.base import REDIRECTS, Wire
 from loadkit.wire.encode import encode
 
 NEARLY_ALL: Final = 0.95
-"""The share of replies that must be redirects to be told: a few, such as of those not logged in, may be meant."""
+"""The share of replies that must be redirects for a caveat: a few, such as of those not logged in, may be meant."""
 
 PROBE: Final = 1.0
 """Seconds that are waited for where a redirect leads."""
-
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
 def redirects(scenario: Scenario, rows: Sequence[Row], wire: Wire) -> Iterator[str]:
@@ -30,16 +28,17 @@ def redirects(scenario: Scenario, rows: Sequence[Row], wire: Wire) -> Iterator[s
     plans = {row: one for row, one in zip(scenario.rows, scenario.plans, strict=True) if isinstance(one, Endpoint)}
     for row in rows:
         endpoint = plans.get(row.name)
-        if endpoint is not None and endpoint.expect is None and (told := _told(row)):
+        if endpoint is not None and endpoint.expect is None and (share := _share_of_redirects(row)):
             place = _leads_to(endpoint, scenario, wire)
             yield (
-                f"{told} of {row.name} were redirects{f' to {masked_url(place)}' if place else ''}, "
+                f"{share} of {row.name} were redirects{f' to {masked_url(place)}' if place else ''}, "
                 "which are not followed; request where they lead, or give the endpoint the status it expects"
             )
 
 
-def _told(row: Row) -> str:
-    found = {status: count for status, count in row.statuses.items() if status in _REDIRECTS}
+def _share_of_redirects(row: Row) -> str:
+    """How many of the good replies were redirects, in words; nothing where they were not nearly all."""
+    found = {status: count for status, count in row.statuses.items() if status in REDIRECTS}
     count, good = sum(found.values()), sum(row.statuses.values())
     if not count or count < NEARLY_ALL * good:
         return ""
@@ -55,6 +54,6 @@ def _leads_to(endpoint: Endpoint, scenario: Scenario, wire: Wire) -> str:
     connection = wire.connect(probe.origin)
     try:
         status, *_ = connection.sender(probe)()
-        return str(connection.reply().headers.get("Location", "")) if status in _REDIRECTS else ""
+        return str(connection.reply().headers.get("Location", "")) if status in REDIRECTS else ""
     finally:
         connection.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from loadkit.plan.pause import BACK_OFF
 from loadkit.plan.units import SECOND, show_span, three_digits
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ PART: Final = 5.0
 
 MISSING: Final = 0.005
 """The share of its threads that a run may lack for no known reason, and a tenth of a thread at least."""
-
-BACK_OFF: Final = 0.1
-"""Seconds that a thread rests after it was refused a connection."""
 
 IDLE: Final = 0.5
 """The share of their threads' time that requests which follow each other at once must at least have lasted."""
@@ -189,8 +187,7 @@ def _wrong_threads(
     """By instants: a thread that is not wanted any more may wait for its reply, one that is wanted may be late."""
     straggling = _straggling(total, journeys)
     late = _late(scenario, under, total)
-    resting = under.longest_pause + BACK_OFF * bool(total.failures)
-    has_quota = scenario.iterations is not None or scenario.iterations_per_thread is not None
+    resting = under.longest_pause + BACK_OFF / SECOND * bool(total.failures)
     sent, taken = sorted(one[1] for one in under.active), sorted(one[2] for one in under.active)
     came, gone = sorted(one[0] for one in under.active), sorted(one[2] + resting for one in under.active)
     for begin, end, name in _stages(scenario, plan.duration):
@@ -199,7 +196,7 @@ def _wrong_threads(
         over = sum(max(0, n - plan.most(at - straggling, at + 0.002)) for n, at in zip(seen, instants, strict=True))
         if over > 0.05 * len(instants):
             yield _sentence(name, "were active", plan.mean(begin, end), sum(seen) / len(seen), "threads in the mean")
-        if has_quota or not math.isfinite(late):
+        if _has_quota(scenario) or not math.isfinite(late):
             continue
         there = [bisect_right(came, at) - bisect_right(gone, at) for at in instants]
         under_it = [max(0, plan.least(at - late, at + 0.002) - n) for n, at in zip(there, instants, strict=True)]
@@ -269,7 +266,7 @@ def _wrong_time(
         yield from _too_much(name, spent, plan, under, (begin, end), _longest(row), times if row is total else 1)
         if end - begin >= 1 and _is_steady(scenario, under, total):
             least = IDLE * plan.mean(begin, end) * (end - begin) - _unknown(scenario, plan, under, total, begin)
-            known = spent + _spent(row.pickup) + BACK_OFF * sum(row.failures.values())
+            known = spent + _spent(row.pickup) + BACK_OFF / SECOND * sum(row.failures.values())
             if known < least:
                 yield _sentence(
                     name, "had a request", plan.mean(begin, end), known / (end - begin), "threads in the mean"
@@ -289,8 +286,12 @@ def _too_much(
 
 def _is_steady(scenario: ScenarioInfo, under: Under, total: Row) -> bool:
     """Each request follows the one before at once, and all are counted."""
-    has_quota = scenario.iterations is not None or scenario.iterations_per_thread is not None
-    return under.is_bare and not (under.longest_pause or has_quota or total.cut)
+    return under.is_bare and not (under.longest_pause or _has_quota(scenario) or total.cut)
+
+
+def _has_quota(scenario: ScenarioInfo) -> bool:
+    """Threads end when they have sent so many requests, and not with the time."""
+    return scenario.iterations is not None or scenario.iterations_per_thread is not None
 
 
 def _unknown(scenario: ScenarioInfo, plan: Plan, under: Under, total: Row, begin: float) -> float:

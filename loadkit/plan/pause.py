@@ -6,10 +6,14 @@ import inspect
 import math
 from collections.abc import Callable
 from random import Random
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from loadkit.plan.errors import Halt, UsageError, raised
-from loadkit.plan.units import Duration, nanoseconds, seconds, show_span
+from loadkit.plan.units import MILLISECOND, Duration, nanoseconds, seconds, show_span
+
+# not to hammer a server that is coming up, and to notice soon that it is
+BACK_OFF: Final = 100 * MILLISECOND
+"""Nanoseconds that a thread rests after it was refused a connection."""
 
 ThinkTime: TypeAlias = Duration | tuple[Duration, Duration] | Callable[[Random], float]
 """`"500ms"`, `("1s", "3s")` for anything between, or a function that draws seconds from a seeded `random.Random`."""

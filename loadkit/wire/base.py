@@ -60,6 +60,11 @@ Carrier: TypeAlias = "Callable[[Request], Exchange]"
 """Sends requests that are alike but for their bytes: same origin, method, deadline and `keep`."""
 
 
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+"""Statuses of replies whose Location header names another URL to request."""
+
 HARMLESS: Final = frozenset({"accept", "accept-encoding", "accept-language", "connection", "range", "user-agent"})
 """Headers that go along when a redirect changes host, port or scheme; each other one may be a credential."""
 

@@ -13,7 +13,7 @@ from loadkit.plan.errors import UsageError, raised
 from loadkit.plan.places import plain, plain_headers
 from loadkit.plan.shown import masked_message
 from loadkit.plan.units import nanoseconds
-from loadkit.wire.base import Origin, Request
+from loadkit.wire.base import DEFAULT_PORTS, Origin, Request
 from loadkit.wire.hosts import ascii_host
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 # what a method may not have in it (RFC 9110, 5.6.2)
 _NOT_OF_A_TOKEN: Final = re.compile(r"[^-!#$%&'*+.^_`|~0-9A-Za-z]")
-
-DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def encode(endpoint: Endpoint, scenario: Scenario, *, is_filled: bool = False) -> Request:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import httptools
 
-from loadkit.wire.base import BrokenExchange, Failure
+from loadkit.wire.base import REDIRECTS, BrokenExchange, Failure
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Sink
@@ -26,7 +26,6 @@ MAX_OVERHEAD: Final = 64 * 1024
 MAX_PASSED_OVER: Final = 64 * 1024
 """Bytes of the body of a redirect that is followed. A longer one is dropped, and the connection with it."""
 
-_REDIRECTS: Final = (301, 302, 303, 307, 308)
 _LENGTH, _CHUNKED, _UNTIL_CLOSE = "length", "chunked", "until close"
 
 
@@ -211,7 +210,7 @@ class ReplyReader:
         self.memorable = self.keep_alive and self._framing == _LENGTH
 
     def _leads_elsewhere(self) -> bool:
-        return self.status in _REDIRECTS and any(self._all(b"location"))
+        return self.status in REDIRECTS and any(self._all(b"location"))
 
     def _pass_over(self) -> None:
         """Read no more of the body, and have none of it."""

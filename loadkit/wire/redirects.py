@@ -13,7 +13,7 @@ from requests.cookies import RequestsCookieJar
 from requests.exceptions import InvalidSchema, InvalidURL
 
 from loadkit.plan.shown import masked
-from loadkit.wire.base import HARMLESS
+from loadkit.wire.base import DEFAULT_PORTS, HARMLESS
 from loadkit.wire.hosts import ascii_host
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 OF_BODY: Final = frozenset({"content-encoding", "content-language", "content-length", "content-type"})
 """Headers that tell of a body, where it goes along (RFC 9110, 15.4)."""
 
-_PORTS: Final = {"http": 80, "https": 443}
 _LONGEST: Final = 200
 # what requests has made for this very request: for the proxy, from the jar, for a body
 _REBUILT: Final = frozenset({"proxy-authorization", "cookie", "transfer-encoding"})
@@ -42,7 +41,7 @@ def site_of(url: str) -> Site:
     if parts.scheme == "http+unix":
         return Site(parts.scheme, unquote(parts.netloc), 0)
     port = parts.port
-    return Site(parts.scheme, parts.hostname or "", _PORTS.get(parts.scheme, 0) if port is None else port)
+    return Site(parts.scheme, parts.hostname or "", DEFAULT_PORTS.get(parts.scheme, 0) if port is None else port)
 
 
 def redirect_target(here: str, location: str, request: Any) -> str:
@@ -72,7 +71,7 @@ def check_scheme(url: str, here: str, request: Any) -> None:
     It is the URL as it will be asked that is looked at: `requests` decodes and joins what a server says.
     """
     try:
-        is_followed = urlsplit(url).scheme in _PORTS or site_of(url) == site_of(here)
+        is_followed = urlsplit(url).scheme in DEFAULT_PORTS or site_of(url) == site_of(here)
     except ValueError as error:
         raise _no_url(url, error, request) from None
     if not is_followed:
@@ -159,10 +158,10 @@ def _lower(name: str | bytes) -> str:
 
 def _take_cookies(request: Any, first: Any, kept: RequestsCookieJar, home: Site | None, there: Site | None) -> None:
     jar: Any = request._cookies
-    known = {_key(cookie) for those in (first._cookies, kept) for cookie in those or ()}
+    known = {key_of(cookie) for those in (first._cookies, kept) for cookie in those or ()}
     left = RequestsCookieJar()
     for cookie in jar:
-        if _key(cookie) in known and (home is None or (there is not None and _goes_along(cookie, home, there))):
+        if key_of(cookie) in known and (home is None or (there is not None and _goes_along(cookie, home, there))):
             left.set_cookie(cookie)
     if len(left) < len(jar):
         request._cookies = left
@@ -170,7 +169,8 @@ def _take_cookies(request: Any, first: Any, kept: RequestsCookieJar, home: Site 
         request.prepare_cookies(left)
 
 
-def _key(cookie: Cookie) -> tuple[str, str, str]:
+def key_of(cookie: Cookie) -> tuple[str, str, str]:
+    """What a jar knows a cookie by: domain, path and name."""
     return cookie.domain, cookie.path, cookie.name
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, cast
 from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
-from loadkit.wire.redirects import Site, set_by, site_of
+from loadkit.wire.redirects import Site, key_of, set_by, site_of
 
 MAX_COOKIES: Final = 3000
 """What browsers keep at least (RFC 6265, 6.1), and we at most: a server may set one more with each reply."""
@@ -129,7 +129,7 @@ class WatchedCookies(Watched, RequestsCookieJar):  # type: ignore[misc] # as in 
         with self._lock:
             if self._site and not self._is_taken(cookie, self._site):
                 return
-            before = self._found(_key(cookie))
+            before = self._found(key_of(cookie))
             super().set_cookie(cookie, *args, **options)
         if before is None or vars(before) != vars(cookie):
             self.changed()
@@ -173,7 +173,7 @@ class WatchedCookies(Watched, RequestsCookieJar):  # type: ignore[misc] # as in 
         set_by(cookie, site)
         if cookie.expires is not None:
             cookie.expires = min(cookie.expires, LATEST)
-        key = _key(cookie)
+        key = key_of(cookie)
         # behind all others
         self._order.pop(key, None)
         self._order[key] = size
@@ -195,10 +195,6 @@ class WatchedCookies(Watched, RequestsCookieJar):  # type: ignore[misc] # as in 
             else:
                 self.clear(*key)
         self._order = dict(reversed(kept.items()))
-
-
-def _key(cookie: Cookie) -> Key:
-    return cookie.domain, cookie.path, cookie.name
 
 
 def _length(values: Iterable[Any]) -> int:

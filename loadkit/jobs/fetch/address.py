@@ -9,11 +9,10 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, unquote, urljoin
 
 from loadkit.plan.shown import masked_url
-from loadkit.wire.base import Origin
+from loadkit.wire.base import DEFAULT_PORTS, Origin
 from loadkit.wire.hosts import ascii_host
 
 MOST_SHOWN: Final = 20_000
-PORTS: Final = {"http": 80, "https": 443}
 LONGEST: Final = 1_000_000
 LONGEST_HOST: Final = 1_000
 """Characters; more than any name has, and few enough for its encoding, which is slow."""
@@ -122,12 +121,12 @@ def _as_escape(found: re.Match[str]) -> str:
 @lru_cache(maxsize=4096)
 def _origin(scheme: str, name: str, port: str | None) -> tuple[Origin, str, str]:
     scheme = scheme.lower()
-    if scheme not in PORTS:
+    if scheme not in DEFAULT_PORTS:
         raise NotAUrl(f"the scheme {quoted(scheme)} is not fetched; http and https are")
     host = _host(name)
-    number = _port(port) if port else PORTS[scheme]
+    number = _port(port) if port else DEFAULT_PORTS[scheme]
     bare = f"[{host}]" if ":" in host else host
-    shown_host = bare if number == PORTS[scheme] else f"{bare}:{number}"
+    shown_host = bare if number == DEFAULT_PORTS[scheme] else f"{bare}:{number}"
     return Origin(scheme, host, number), shown_host, f"{scheme}://{shown_host}"
 
 

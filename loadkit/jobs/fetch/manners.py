@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 30 * SECOND
 AGAIN: Final = frozenset({429, 502, 503, 504})
-REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 PATIENT: Final = 10
 """How many more times a request is sent that a living server only asked to wait."""
 PASSING: Final = frozenset({"dns", "connect", "tls", "send", "timeout", "disconnect"})

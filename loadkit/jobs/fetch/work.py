@@ -21,7 +21,7 @@ from loadkit.jobs.fetch.item import Item, message, written
 from loadkit.jobs.fetch.labels import label
 from loadkit.jobs.fetch.lines import Appended, compact
 from loadkit.jobs.fetch.manifest import Before, Line, Manifest, may_be_removed, place_of
-from loadkit.jobs.fetch.manners import AGAIN, PATIENT, REDIRECTS, back_off, is_passing, may_send_again, retry_after
+from loadkit.jobs.fetch.manners import AGAIN, PATIENT, back_off, is_passing, may_send_again, retry_after
 from loadkit.jobs.fetch.names import Names, Place
 from loadkit.jobs.fetch.network import Connections, Network
 from loadkit.jobs.fetch.plan import Plan
@@ -30,7 +30,7 @@ from loadkit.jobs.fetch.schedule import GIVEN_UP, Schedule
 from loadkit.jobs.fetch.seen import digest_of
 from loadkit.measure.recording import Batch, Tape, second_of
 from loadkit.plan.units import SECOND, nanoseconds, show_span
-from loadkit.wire.base import BrokenExchange, Clock, Failure, Note, Request
+from loadkit.wire.base import REDIRECTS, BrokenExchange, Clock, Failure, Note, Request
 from loadkit.wire.sockets import missing_of
 
 if TYPE_CHECKING:
