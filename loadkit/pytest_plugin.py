@@ -297,7 +297,7 @@ def load_server(pytestconfig: pytest.Config) -> Iterator[str]:
             "[tool.pytest], or write a fixture load_server with loadkit.serving(...)",
             pytrace=False,
         )
-    from loadkit.report.escape import visible_lines
+    from loadkit.report.escape import visible_text
 
     is_app = len(words) == 1 and ":" in words[0]
     with pytest.MonkeyPatch.context() as patch:
@@ -312,7 +312,7 @@ def load_server(pytestconfig: pytest.Config) -> Iterator[str]:
         try:
             url = up.__enter__()
         except UsageError as error:
-            trouble = "\n".join(visible_lines(str(error)))
+            trouble = visible_text(str(error))
     if trouble:
         # not above, where pytest would show one error for the other
         hint = "; an application is named like 'shop.app:app'" if len(words) == 1 and not is_app else ""

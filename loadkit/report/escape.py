@@ -38,6 +38,11 @@ def visible_block(text: str, *, margin: str = "    ") -> str:
     return "\n".join((margin + line).rstrip() for line in visible_lines(text))
 
 
+def visible_text(text: str) -> str:
+    """Foreign text of several lines, each made visible; tabs become blanks."""
+    return "\n".join(visible_lines(text))
+
+
 def visible_lines(text: str) -> list[str]:
     """The lines of foreign text, each made visible; tabs become blanks."""
     return [visible(line.expandtabs(4)) for line in text.replace("\r\n", "\n").split("\n")]

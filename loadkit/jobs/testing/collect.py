@@ -51,9 +51,9 @@ class ScenarioFile(pytest.Module):
             try:
                 self._found = self._read(_short(self.path, self.config.invocation_params.dir))
             except UsageError as error:
-                from loadkit.report.escape import visible_lines
+                from loadkit.report.escape import visible_text
 
-                raise self.CollectError("\n".join(visible_lines(str(error)))) from None
+                raise self.CollectError(visible_text(str(error))) from None
         return self._found
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
@@ -98,9 +98,9 @@ class ScenarioItem(pytest.Item):
         """What was missed or wrong, without a traceback of ours."""
         if not isinstance(excinfo.value, _Missed | UsageError | pytest.fail.Exception):
             return super().repr_failure(excinfo, style)
-        from loadkit.jobs.testing.fixture import harmless
+        from loadkit.report.escape import visible_text
 
-        path, text = os.fspath(_short(self.path, self.config.invocation_params.dir)), harmless(str(excinfo.value))
+        path, text = os.fspath(_short(self.path, self.config.invocation_params.dir)), visible_text(str(excinfo.value))
         shown = [f"E   {line}\n" for line in text.split("\n")]
         return ReprExceptionInfo(
             reprtraceback=ReprTraceback(

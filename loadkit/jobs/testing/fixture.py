@@ -15,7 +15,7 @@ from loadkit.jobs.testing.target import Loader, Target, resolved
 from loadkit.judge.result import Outcome, Result, Row, Timing
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario
-from loadkit.report.escape import visible_lines
+from loadkit.report.escape import visible_text
 
 _HOW: Final[dict[Outcome, str]] = {
     "not-applied": "the load asked for was not applied",
@@ -86,7 +86,7 @@ class Load:
                 result, thrown = measured(scenario)
         except UsageError as error:
             # from here, so that pytest shows the line of the test and not ours
-            raise UsageError(harmless(str(error))) from None
+            raise UsageError(visible_text(str(error))) from None
         result = self.keep(result)
         if thrown is not None:
             raise thrown
@@ -114,18 +114,13 @@ def _misses(result: Result) -> bool:
     return any(not verdict.passed and not verdict.implied for verdict in result.thresholds)
 
 
-def harmless(text: str) -> str:
-    """Text that a server, a name or a URL may have a part in, as an exception may carry it to terminals and files."""
-    return "\n".join(visible_lines(text))
-
-
 def unsound(result: Result) -> str:
     """Why the figures can be no result of a test; nothing where they can."""
     if result.verdict != "invalid" or not (result.requests or result.timings or result.outcome == "server-lost"):
         return ""
     graves = [caveat.message for caveat in result.caveats if caveat.level == "grave"]
     reason = "; ".join(graves) or "the load asked for was not applied"
-    return harmless(f"{reason} ({result.scenario.name}; with judge=False it is the test that judges)")
+    return visible_text(f"{reason} ({result.scenario.name}; with judge=False it is the test that judges)")
 
 
 def nothing_good(result: Result) -> str:
@@ -136,7 +131,7 @@ def nothing_good(result: Result) -> str:
         return ""
     what = "not one journey came through" if journeys else "not one good reply"
     reasons = ", ".join(_reason(row) for row in rows if row.examples)
-    return harmless(
+    return visible_text(
         f"{what}{reasons and f': {reasons}'} ({result.scenario.name}; with judge=False it is the test that judges)"
     )
 
@@ -147,9 +142,11 @@ def check_applied(result: Result, scenario: Scenario) -> None:
     total = result.total
     was_reached = total.statuses or total.failed_statuses or not _UNREACHED.issuperset(total.failures)
     if result.requests and not was_reached and not scenario.keep_going:
-        raise TargetDown(harmless(f"{_reason(result.total)}; is the server up? ({result.scenario.name})"))
+        raise TargetDown(visible_text(f"{_reason(result.total)}; is the server up? ({result.scenario.name})"))
     if not result.requests and not result.timings:
-        raise TargetDown(harmless(f"not one request ended within the run; give it more time ({result.scenario.name})"))
+        raise TargetDown(
+            visible_text(f"not one request ended within the run; give it more time ({result.scenario.name})")
+        )
 
 
 def missed(result: Result) -> str:
@@ -159,7 +156,7 @@ def missed(result: Result) -> str:
     asked = [verdict for verdict in result.thresholds if not verdict.implied]
     own = sum(not verdict.passed for verdict in asked)
     how = _HOW.get(result.outcome) or (f"{own} of {len(asked)} thresholds missed" if own else "not all went well")
-    return harmless("\n".join([*lines, f"({result.scenario.name}: {how})"]))
+    return visible_text("\n".join([*lines, f"({result.scenario.name}: {how})"]))
 
 
 def _reason(row: Row | Timing) -> str:
