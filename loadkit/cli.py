@@ -16,7 +16,7 @@ import typer
 import loadkit
 from loadkit.cli_fetch import Voice, check_file, read_header
 from loadkit.cli_fetch import add_to as add_fetch_to
-from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError
+from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError, reason_of
 
 if TYPE_CHECKING:
     from loadkit.jobs.partial import Partial
@@ -531,7 +531,7 @@ def _say(text: str) -> int:
         if isinstance(error, BrokenPipeError):
             # whoever read our output has seen enough, as `| head` does
             return 0
-        _complain(OutputError(f"cannot print the report: {(error.strerror or str(error)).lower()}"))
+        _complain(OutputError(f"cannot print the report: {reason_of(error)}"))
         return OutputError.exit_code
     return 0
 

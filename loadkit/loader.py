@@ -17,7 +17,7 @@ from types import CodeType, ModuleType
 from urllib.parse import urlsplit
 
 from loadkit.plan.endpoint import Endpoint, bare, full_url
-from loadkit.plan.errors import NothingToRun, UsageError, unknown
+from loadkit.plan.errors import NothingToRun, UsageError, reason_of, unknown
 from loadkit.plan.journey import Journey
 from loadkit.plan.scenario import Scenario, Source
 from loadkit.plan.shown import masked_message, masked_url
@@ -149,7 +149,7 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"cannot read {path}: {reason_of(error)}") from None
 
 
 def _imported(tree: ast.Module) -> set[str]:

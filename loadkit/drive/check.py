@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from loadkit.plan.shown import masked_message
+from loadkit.plan.errors import message_of
 from loadkit.wire.base import Connection, Failure
 
 if TYPE_CHECKING:
@@ -49,11 +49,10 @@ def verify(check: Callable[[Reply], object], connection: Connection) -> Failure 
     try:
         verdict = check(connection.reply())
     except AssertionError as error:
-        said = masked_message(str(error), is_own=True)
-        return Failure("check", _shortened(said or f"assertion failed at {_place(error)}"))
+        message = message_of(error, is_own=True)
+        return Failure("check", _shortened(message or f"assertion failed at {_place(error)}"))
     except BaseException as error:  # noqa: BLE001 - a sys.exit in a check ends one request, not the thread
-        said = masked_message(str(error))
-        return Failure("check", _shortened(f"{type(error).__name__}: {said} at {_place(error)}"))
+        return Failure("check", _shortened(f"{type(error).__name__}: {message_of(error)} at {_place(error)}"))
     if verdict is False:
         return Failure("check", f"{getattr(check, '__name__', 'the check')} returned False")
     return None

@@ -20,11 +20,10 @@ from loadkit.drive.check import CUT, is_refusal, unexpected
 from loadkit.measure.recording import REQUEST, Tape
 from loadkit.measure.timer import KEEPER, step
 from loadkit.plan.endpoint import GOOD, Expect, bare, statuses
-from loadkit.plan.errors import Halt, SetupError
+from loadkit.plan.errors import Halt, SetupError, message_of
 from loadkit.plan.journey import Journey, begun, call, ended
 from loadkit.plan.label import MAX_LABELS, OTHER, pattern
 from loadkit.plan.places import plain_headers
-from loadkit.plan.shown import masked_message
 from loadkit.plan.units import MILLISECOND, SECOND, Duration, nanoseconds, seconds
 from loadkit.wire.base import Exchange, Failure, Note, Sender
 from loadkit.wire.session import Session
@@ -552,20 +551,17 @@ def failure_of(error: BaseException) -> Failure:
     error = _only(error)
     places = _places(error)
     if isinstance(error, AssertionError):
-        said = _said(error, is_own=True) or "assertion failed"
-        return Failure("check", "\n".join([said, *places[-1:]]))
+        message = _message(error, is_own=True) or "assertion failed"
+        return Failure("check", "\n".join([message, *places[-1:]]))
     name = type(error).__name__
-    said = _said(error)
-    lines = [f"{name}: {said}" if said else name, *places]
+    message = _message(error)
+    lines = [f"{name}: {message}" if message else name, *places]
     return Failure(name, "\n".join(lines))
 
 
-def _said(error: BaseException, *, is_own: bool = False) -> str:
-    """The message of an exception, without secrets; `is_own` tells the user's own assert."""
-    try:
-        text = masked_message(str(error), is_own=is_own)
-    except Exception as worse:  # noqa: BLE001 - it is the user's
-        return f"(its message cannot be shown: {type(worse).__name__})"
+def _message(error: BaseException, *, is_own: bool = False) -> str:
+    """The message of an exception, cut if it is long."""
+    text = message_of(error, is_own=is_own)
     return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]} … ({len(text):,} characters)"
 
 

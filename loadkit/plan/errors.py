@@ -50,14 +50,23 @@ def raised(error: BaseException) -> str:
     >>> raised(error)
     "KeyError: 'token' at shop.py:12: return tokens['token']"
     """
+    name, message = type(error).__name__, message_of(error)
+    return " at ".join(filter(None, [f"{name}: {message}" if message else name, _place(error)]))
+
+
+def message_of(error: BaseException, *, is_own: bool = False) -> str:
+    """The message of an exception of the user's, without secrets; `is_own` says that it is of the user's own assert."""
     from loadkit.plan.shown import masked_message
 
-    name = type(error).__name__
     try:
-        said = masked_message(str(error))
+        return masked_message(str(error), is_own=is_own)
     except Exception as worse:  # noqa: BLE001 - it is the user's
-        said = f"(its message cannot be shown: {type(worse).__name__})"
-    return " at ".join(filter(None, [f"{name}: {said}" if said else name, _place(error)]))
+        return f"(its message cannot be shown: {type(worse).__name__})"
+
+
+def reason_of(error: OSError) -> str:
+    """Why the system refused something, as the end of a sentence: `no such file or directory`."""
+    return (error.strerror or str(error)).lower()
 
 
 def _place(error: BaseException) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from loadkit.judge.laws import broken
 from loadkit.judge.result import VERSION, Result, Stored
-from loadkit.plan.errors import OutputError, UsageError
+from loadkit.plan.errors import OutputError, UsageError, reason_of
 from loadkit.report.paper import LONGEST, Paper
 from loadkit.report.version_1 import upgraded
 
@@ -41,7 +41,7 @@ def write_text(path: Path, text: str) -> None:
         else:
             _replace(target, text.encode())
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -52,7 +52,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     try:
         _replace(path, content, is_lasting=False)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 def _resolved(path: Path) -> Path:
@@ -124,7 +124,7 @@ def check_writable(path: Path) -> None:
         os.close(handle)
         name.unlink()
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"cannot write {path}: {reason_of(error)}") from None
 
 
 def dump(results: Sequence[Result]) -> str:
@@ -147,7 +147,7 @@ def load(path: Path) -> list[Result]:
     except IsADirectoryError:
         raise UsageError(f"{path} is a folder; name its files, like {path / '*.json'}") from None
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"cannot read {path}: {reason_of(error)}") from None
     results = _decoded(content, path)
     if not results:
         raise UsageError(f"{path} holds no result")

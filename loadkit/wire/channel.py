@@ -16,6 +16,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from loadkit.plan.errors import reason_of
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.wire.base import NO_PORT, BrokenExchange, Failure
 
@@ -396,7 +397,7 @@ def tls_reason(error: OSError) -> str:
 def _reason(error: OSError) -> str:
     if isinstance(error, TimeoutError | BlockingIOError):
         return "timed out connecting to"
-    return (error.strerror or str(error)).lower()
+    return reason_of(error)
 
 
 def _hint(error: OSError) -> str:

@@ -19,7 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from weakref import WeakValueDictionary
 
-from loadkit.plan.errors import UsageError
+from loadkit.plan.errors import UsageError, reason_of
 from loadkit.plan.units import MICROSECOND, MILLISECOND, SECOND
 from loadkit.wire.base import BrokenExchange, Carrier, Clock, Exchange, Failure, Note, Origin, Request, Sink
 from loadkit.wire.channel import (
@@ -711,7 +711,7 @@ class _PieceError(Exception):
 def _lost(error: OSError, size: int, *, sending: bool) -> Failure:
     if isinstance(error, ssl.SSLError):
         return Failure("tls", f"TLS failed: {(error.reason or str(error)).lower().replace('_', ' ')}")
-    reason = (error.strerror or str(error)).lower()
+    reason = reason_of(error)
     if sending:
         return Failure("send", f"{reason} while sending")
     return Failure(

@@ -124,6 +124,17 @@ def test_an_unexpected_status_fails_the_request_and_is_kept_beside_it():
     assert [failure.message for failure in total.reasons] == ["status 404, expected 200-399"]
 
 
+class Silent(Exception):
+    """Its message cannot be made."""
+
+    def __str__(self) -> str:
+        return str(1 // 0)
+
+
+def raises_without_a_message(reply: object) -> None:
+    raise Silent
+
+
 @pytest.mark.parametrize(
     ("check", "message"),
     [
@@ -131,8 +142,15 @@ def test_an_unexpected_status_fails_the_request_and_is_kept_beside_it():
         (lambda reply: "nothing" in reply.text, "<lambda> returned False"),
         (lambda reply: reply.json()["missing"], "KeyError: 'missing' at test_user.py"),
         (lambda reply: sys.exit(3), "SystemExit: 3 at"),
+        (raises_without_a_message, "Silent: (its message cannot be shown: ZeroDivisionError) at test_user.py"),
     ],
-    ids=["a value that is not False passes", "False fails", "an exception fails", "sys.exit ends one request only"],
+    ids=[
+        "a value that is not False passes",
+        "False fails",
+        "an exception fails",
+        "sys.exit ends one request only",
+        "an exception that cannot be shown fails one request only",
+    ],
 )
 def test_a_check_decides_over_each_reply(check: Callable[[object], object], message: str | None):
     scenario = one_thread(endpoints=[Endpoint("GET", URL, check=check)], iterations=5)

@@ -12,7 +12,7 @@ import msgspec
 
 from loadkit.jobs.fetch.folder import write_all
 from loadkit.jobs.fetch.manifest import opened
-from loadkit.plan.errors import UsageError
+from loadkit.plan.errors import UsageError, reason_of
 from loadkit.wire.base import BrokenExchange, Failure
 
 BLOCK: Final = 1 << 20
@@ -31,7 +31,7 @@ class Appended:
             os.lseek(self._handle, size, os.SEEK_SET)
         except OSError as error:
             os.close(self._handle)
-            raise UsageError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
+            raise UsageError(f"cannot write {path}: {reason_of(error)}") from None
         except UsageError:
             os.close(self._handle)
             raise

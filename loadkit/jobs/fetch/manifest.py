@@ -23,7 +23,7 @@ import msgspec
 from loadkit.jobs.fetch.folder import Shelf, write_all
 from loadkit.jobs.fetch.names import FAILED, OURS, Place
 from loadkit.jobs.fetch.seen import Digests, digest_of
-from loadkit.plan.errors import UsageError
+from loadkit.plan.errors import UsageError, reason_of
 
 FILE: Final = "manifest.jsonl"
 LOCK: Final = "manifest.lock"
@@ -150,7 +150,7 @@ def opened(path: Path, flags: int, mode: int = 0o666) -> int:
     try:
         handle = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"cannot write {path}: {reason_of(error)}") from None
     found = os.fstat(handle)
     if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
         return handle

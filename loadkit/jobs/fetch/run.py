@@ -36,7 +36,7 @@ from loadkit.judge.summary import intervals, rows
 from loadkit.judge.verdict import verdicts
 from loadkit.measure.clock import SystemClock
 from loadkit.measure.recording import Batch, Recording, second_of
-from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError
+from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError, reason_of
 from loadkit.plan.units import MILLISECOND, SECOND
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Fetching:
         try:
             plan.into.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"cannot make the folder {plan.into}: {(error.strerror or str(error)).lower()}") from None
+            raise UsageError(f"cannot make the folder {plan.into}: {reason_of(error)}") from None
         self._manifest = Manifest(plan.into)
         self.manifest_path = self._manifest.path
         try:

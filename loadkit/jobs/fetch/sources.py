@@ -15,7 +15,7 @@ from typing import IO, Any, Final, Self, TypeAlias
 import msgspec
 
 from loadkit.jobs.fetch.address import quoted, shown
-from loadkit.plan.errors import UsageError
+from loadkit.plan.errors import UsageError, reason_of
 from loadkit.plan.shown import masked_url
 
 LONGEST_LINE: Final = 4_000_000
@@ -77,7 +77,7 @@ def check(sources: Sources) -> None:
             with Path(source).open("rb"):
                 pass
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = reason_of(error)
             named = shown_source(source)
             hint = f"; a URL is written like 'http://{named}'" if isinstance(error, FileNotFoundError) else ""
             raise UsageError(f"cannot read the URLs in {named}: {reason}{hint}") from None

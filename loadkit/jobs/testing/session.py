@@ -18,7 +18,7 @@ from loadkit.jobs.testing.runs import Run, file_name, packed, properties, unpack
 from loadkit.judge.caveats import doubted
 from loadkit.judge.result import Caveat, Result
 from loadkit.plan.endpoint import positive_seconds
-from loadkit.plan.errors import OutputError, UsageError
+from loadkit.plan.errors import OutputError, UsageError, reason_of
 from loadkit.report.json import check_writable, dump, write_text
 
 LEFT = ".interrupted.json"
@@ -223,7 +223,7 @@ class LoadSession:
         except OutputError as error:
             self.faults.append(str(error))
         except OSError as error:
-            self.faults.append(f"cannot write {path}: {(error.strerror or str(error)).lower()}")
+            self.faults.append(f"cannot write {path}: {reason_of(error)}")
 
 
 def _make(folder: Path, file: str) -> None:
@@ -231,7 +231,7 @@ def _make(folder: Path, file: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"cannot make the folder {folder}: {(error.strerror or str(error)).lower()}") from None
+        raise UsageError(f"cannot make the folder {folder}: {reason_of(error)}") from None
     check_writable(folder / file)
 
 
