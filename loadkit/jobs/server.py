@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from typing import IO, Final
 
 from loadkit.jobs.listening import Listener, answers, answers_at, holders, listeners, unix_listeners
 from loadkit.jobs.processes import began, members, name_of, tree
+from loadkit.measure.clock import SystemClock
 from loadkit.plan.errors import UsageError
+from loadkit.plan.units import MILLISECOND, SECOND, nanoseconds
 
 GRACE: Final = 5.0
 SHOWN_LINES: Final = 20
@@ -24,8 +25,8 @@ LAST_LINES: Final = 5
 LONGEST_LINE: Final = 300
 KEPT_BYTES: Final = 1 << 16
 
-_LOOK_EVERY: Final = 0.5
-"""Seconds between two searches of /proc for those who serve on after the process that was started has ended."""
+_LOOK_EVERY: Final = SECOND // 2
+"""Nanoseconds between two searches of /proc for those who serve on after the process that was started has ended."""
 
 # reads until we are gone, however that happens; SIGKILL leaves nobody else who could stop what we have started
 _GUARD: Final = """
@@ -69,7 +70,9 @@ class ServerProcess:
         self._called = called
         self._place = place
         self._output = output
-        self._serves_until = 0.0
+        # not that of `time`, which a test may have stopped
+        self._clock = SystemClock()
+        self._serves_until = 0
         self._is_over = False
 
     @property
@@ -81,7 +84,7 @@ class ServerProcess:
         """True once its process has ended, unless others that it started still listen in its place."""
         if self._is_over or self._process.poll() is None:
             return self._is_over
-        if (now := time.monotonic()) > self._serves_until:
+        if (now := self._clock.now()) > self._serves_until:
             self._is_over = not self._is_served()
             self._serves_until = now + _LOOK_EVERY
         return self._is_over
@@ -92,8 +95,8 @@ class ServerProcess:
     def ending(self, when: str = "") -> str:
         """How it ended, and the last lines of its output, on one line."""
         lines = self._last_lines(LAST_LINES)
-        said = f"its output: {' | '.join(lines)}" if lines else "it printed nothing"
-        return f"the server {self._called!r} {self._ended()}{when and f' {when}'}; {said}"
+        output = f"its output: {' | '.join(lines)}" if lines else "it printed nothing"
+        return f"the server {self._called!r} {self._ended()}{when and f' {when}'}; {output}"
 
     def _ended(self) -> str:
         code = self._process.poll()
@@ -108,15 +111,15 @@ class ServerProcess:
 
         Raises `UsageError` with the end of its output when it ends or is not ready `within` seconds.
         """
-        until = time.monotonic() + within
+        until = self._clock.now() + nanoseconds(within)
         while reason := trouble() or self._displaced():
             if self._process.poll() is not None and not members(self.pid):
                 raise UsageError(f"the server {self._called!r} {self._ended()}{self._foreground()}{self._tail()}")
-            if time.monotonic() > until:
+            if self._clock.now() > until:
                 raise UsageError(
                     f"the server {self._called!r} was not ready within {within:g} s: {reason}{self._tail()}"
                 )
-            time.sleep(0.05)
+            self._wait(50 * MILLISECOND)
 
     def _displaced(self) -> str:
         """Who answers instead of it; nothing if it does itself, or nobody can tell."""
@@ -145,19 +148,21 @@ class ServerProcess:
         size = self._output.seek(0, os.SEEK_END)
         self._output.seek(max(0, size - KEPT_BYTES))
         lines = self._output.read().decode("utf-8", "replace").splitlines()
-        told = [line for line in lines if line.strip()][-many:]
-        return [line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + "…" for line in told]
+        return [_shortened(line) for line in [line for line in lines if line.strip()][-many:]]
 
     def stop(self) -> None:
         """End it and all that it has started: asked first, forced after a while."""
         self._signal(signal.SIGTERM)
-        until = time.monotonic() + GRACE
+        until = self._clock.now() + nanoseconds(GRACE)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(GRACE)
-        while members(self.pid) and time.monotonic() < until:
-            time.sleep(0.01)
+        while members(self.pid) and self._clock.now() < until:
+            self._wait(10 * MILLISECOND)
         self._signal(signal.SIGKILL)
         self._process.wait()
+
+    def _wait(self, span: int) -> None:
+        self._clock.pause(span, lambda: False)
 
     def _signal(self, number: signal.Signals) -> None:
         # a process that has been waited for may have left its number to somebody else
@@ -167,7 +172,10 @@ class ServerProcess:
 
 
 def _shown(command: Sequence[str]) -> str:
-    text = shlex.join(command)
+    return _shortened(shlex.join(command))
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= LONGEST_LINE else text[:LONGEST_LINE] + "…"
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import freezegun
 import pytest
 import requests
 
@@ -260,6 +261,15 @@ http.server.HTTPServer(("", int(sys.argv[1])), Broken).serve_forever()
             UsageError, match=r"was not ready within 1 s: the last answer of 127.0.0.1:\d+ to / was 500; its output:"
         ),
         serving([sys.executable, "-c", program, "{port}"], within="1s"),
+    ):
+        pass
+
+
+def test_a_server_is_waited_for_by_the_time_that_passes_also_where_a_test_has_stopped_it():
+    with (
+        freezegun.freeze_time("2026-01-01"),
+        pytest.raises(UsageError, match=r"was not ready within 0.5 s: "),
+        serving([sys.executable, "-c", "import time; time.sleep(60)"], within="500ms"),
     ):
         pass
 
