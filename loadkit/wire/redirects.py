@@ -12,7 +12,7 @@ from requests.auth import AuthBase
 from requests.cookies import RequestsCookieJar
 from requests.exceptions import InvalidSchema, InvalidURL
 
-from loadkit.plan.shown import masked
+from loadkit.plan.shown import masked_url
 from loadkit.wire.base import DEFAULT_PORTS, HARMLESS
 from loadkit.wire.hosts import ascii_host
 
@@ -23,6 +23,8 @@ OF_BODY: Final = frozenset({"content-encoding", "content-language", "content-len
 """Headers that tell of a body, where it goes along (RFC 9110, 15.4)."""
 
 _LONGEST: Final = 200
+_MASKED: Final = 20_000
+"""Characters of a Location header that are looked at for a message."""
 # what requests has made for this very request: for the proxy, from the jar, for a body
 _REBUILT: Final = frozenset({"proxy-authorization", "cookie", "transfer-encoding"})
 
@@ -110,7 +112,8 @@ def _joined_as_http(here: str, text: str) -> str:
 
 
 def _shown(location: str) -> str:
-    return repr(str(masked(location[:_LONGEST])))
+    # cut behind the masking, for what says that a part is secret may stand behind it
+    return repr(masked_url(location[:_MASKED])[:_LONGEST])
 
 
 @dataclass(slots=True)

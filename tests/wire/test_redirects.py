@@ -420,3 +420,12 @@ def test_a_host_beyond_ascii_is_followed(serve_as: Serve, http: Session, monkeyp
     place = f"http://straße.test:{there.port}/x".encode().decode("latin-1")
     assert http.get(serve_as(always_to(place)).url).text == "ok"
     assert f"Host: xn--strae-oqa.test:{there.port}\r\n".encode() in there.heard[0]
+
+
+def test_a_message_about_where_a_redirect_leads_shows_no_part_of_a_long_password(serve_as: Serve, http: Session):
+    here = serve_as(always_to(f"ftp://me:{'secret' * 50}@127.0.0.1/x"))
+
+    with pytest.raises(exceptions.InvalidSchema, match="http and https are followed") as raised:
+        http.get(here.url)
+
+    assert "secret" not in str(raised.value)
