@@ -430,7 +430,7 @@ def test_the_table_fits_the_terminal(run: Run, monkeypatch: pytest.MonkeyPatch, 
     assert lines[start + 1].split()[-1] == ("figures" if columns > 60 else "p99"), "what can be spared goes first"
     assert max(map(len, lines[start : start + 4])) <= columns
     assert re.match(r"  test_it\.py(::|…)test_load ", lines[start + 2]), "the name gives way to the figures"
-    assert any(line.startswith("  ! few-samples") for line in lines[start:]), "-v tells the doubts"
+    assert any(line.startswith("  - few-samples") for line in lines[start:]), "-v tells the caveats, a note as one"
 
 
 @pytest.mark.parametrize("arguments", [["-q"], ["--durations=3"], ["-s"], ["--tb=no"], ["-p", "no:terminalreporter-x"]])

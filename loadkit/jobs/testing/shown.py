@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from loadkit.jobs.testing.baseline import Baseline, difference, other_load
 from loadkit.jobs.testing.runs import Run
-from loadkit.judge.result import Outcome, Result, Row, Times, Timing
+from loadkit.judge.result import Caveat, Outcome, Result, Row, Times, Timing
 from loadkit.plan.units import show_rate, show_seconds, three_digits
 from loadkit.report.figures import show_share, show_throughput, show_time
 from loadkit.report.paper import Paper
@@ -80,15 +80,16 @@ def _figures() -> dict[str, Callable[[Times], float | None]]:
 
 
 def doubts(paper: Paper, runs: Sequence[Run]) -> list[str]:
-    """Each caveat once, with how many runs have it."""
-    found: dict[str, list[str]] = {}
+    """Each caveat once, with how many runs have it; marked as in a report, `-` where it is a note in all of them."""
+    found: dict[str, list[Caveat]] = {}
     for run in runs:
         for caveat in run.result.caveats:
-            found.setdefault(caveat.code, []).append(caveat.message)
+            found.setdefault(caveat.code, []).append(caveat)
     lines: list[str] = []
-    for code, messages in found.items():
-        often = f" ({len(messages)} runs; the first:)" if len(messages) > 1 else ""
-        lines += paper.wrap(paper.foreign(f"{messages[0]}"), first=f"  ! {code}{often}: ", margin="    ")
+    for code, alike in found.items():
+        sign = "-" if all(caveat.level == "note" for caveat in alike) else "!"
+        often = f" ({len(alike)} runs; the first:)" if len(alike) > 1 else ""
+        lines += paper.wrap(paper.foreign(alike[0].message), first=f"  {sign} {code}{often}: ", margin="    ")
     return lines
 
 
