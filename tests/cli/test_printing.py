@@ -21,7 +21,7 @@ log = logging.getLogger("shop")
 log.addHandler(logging.StreamHandler(sys.stdout))
 
 def speak(where):
-    print("printed in", where)
+    print(f"printed in {{where}}")  # in one piece: two threads print at once
     os.write(1, f"written in {{where}}\\n".encode())
     log.error("logged in %s", where)
     subprocess.run(["echo", "echoed in", where])
