@@ -993,12 +993,12 @@ def test_a_journey_of_an_open_workload_is_due_by_the_clock(demo: Demo):
     def slow(http: Session) -> None:
         http.get("/delay/0.2")
 
-    result = run(of(slow, demo, rate="20/s", duration="500ms", max_threads=1, threads=1, graceful_stop="5s"))
+    result = run(of(slow, demo, rate="20/s", duration="1s", max_threads=1, threads=1, graceful_stop="5s"))
 
     journey = result.timing("slow")
-    assert journey.count < 10
-    assert journey.unsent == 10 - journey.count
-    # the third was due at 100 ms and began when the second had ended, at 400 ms
+    assert journey.count < 20
+    assert journey.unsent == 20 - journey.count
+    # each takes 200 ms and the next one is due 50 ms later: the last to begin in the second has waited for 600 ms
     assert journey.response_time.max > journey.service_time.max + 0.2
     assert result.total.unsent == 0
     assert result.outcome == "not-applied"

@@ -87,7 +87,7 @@ def test_each_task_under_way_is_in_flight_and_those_that_pause_are_not():
         if snapshot.stage == "running":
             seen.append(snapshot.in_flight)
 
-    result = run(of(Journey(go, tasks_per_thread=50), duration="1s"), watch=look)
+    result = run(of(Journey(go, tasks_per_thread=50), duration="1.4s"), watch=look)
 
     assert max(seen) == 50
     assert min(seen) == 0
