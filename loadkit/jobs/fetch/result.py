@@ -24,14 +24,15 @@ class FetchResult:
 
     It works in the background from the start. Iterating gives the replies of this run as they complete, as often as one
     likes; they are read from the manifest, so none is kept in memory. A loop that is left before its end, by `break`,
-    an exception or Ctrl-C, stops the fetch; so does the end of the program. Whatever else is asked of it waits for the
-    end. As a context manager it is waited for, and stopped when the block raises.
+    an exception or Ctrl-C, stops the fetch; so does an exception that ends the program, which otherwise waits for it as
+    for any thread. Whatever else is asked of it waits for the end. As a context manager it is waited for, and stopped
+    when the block raises.
     """
 
     def __init__(self, fetching: Fetching) -> None:
         self.fetching = fetching
         """What does the work; for the command line."""
-        # a daemon, for the interpreter would wait for it before it asks anybody to stop; `running` does both
+        # a daemon, for the interpreter would wait for it before it asks whether it is to stop; `running` does both
         self._thread = threading.Thread(target=_run, args=(fetching,), name="loadkit-fetch", daemon=True)
         started(fetching)
         try:

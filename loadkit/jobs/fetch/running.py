@@ -1,9 +1,8 @@
-"""The fetches that are under way in this process; what is left of them when the program ends is stopped."""
+"""The fetches that are under way in this process, which does not end before they do."""
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ _running: set[Fetching] = set()
 
 
 def started(fetching: Fetching) -> None:
-    """Have it stopped when the program ends before it does."""
+    """Have the program not end before it does."""
     if not _running:
         atexit.unregister(_end_all)
         atexit.register(_end_all)
@@ -44,22 +43,22 @@ def wait_to_the_end(fetching: Fetching) -> None:
 
 
 def _end_all() -> None:
+    """As the program ends: finish what nobody left, unless an exception ended the program."""
+    has_failed = hasattr(sys, "last_value")
     for fetching in (unfinished := list(_running)):
-        if not fetching.is_stopping:
-            _say(
-                f"loadkit: the program ended before its fetch into {fetching.plan.into} did; resume=True does the rest"
-            )
-        fetching.stop()
+        if has_failed:
+            fetching.stop()
     for fetching in unfinished:
+        _wait_or_stop(fetching)
+
+
+def _wait_or_stop(fetching: Fetching) -> None:
+    """Wait for a fetch; a first Ctrl-C meanwhile stops it, a second one cuts what is under way."""
+    try:
+        fetching.wait()
+    except KeyboardInterrupt:
+        fetching.stop()
         wait_to_the_end(fetching)
-
-
-def _say(line: str) -> None:
-    from loadkit.report.escape import visible
-
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # it is closed, or there is none
-        sys.stderr.write(f"{visible(line)}\n")
-        sys.stderr.flush()
 
 
 def _is_same(one: Path, other: Path) -> bool:

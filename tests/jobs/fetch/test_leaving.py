@@ -37,8 +37,10 @@ LEFT = {
 replies = iter(fetch(urls, threads=2, into=into))
 show(next(replies))
 del replies""",
-    "the end of the program": "fetched = fetch(urls, threads=2, into=into)\nshow(next(replies := iter(fetched)))",
-    "the end of a program that never looked": "import time\nfetch(urls, threads=2, into=into)\ntime.sleep(0.3)",
+    "an exception elsewhere": """
+fetched = fetch(urls, threads=2, into=into)
+show(next(replies := iter(fetched)))
+1 / 0""",
     "the end of a block that raises": "with fetch(urls, threads=2, into=into) as fetched:\n    raise ValueError",
     "a return": """
 def first():
@@ -100,20 +102,28 @@ def test_ctrl_c_in_a_loop_ends_the_fetch_soon_and_the_program_as_ever(slow: Site
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    "code",
     [
-        (LEFT["the end of the program"], True),
-        (LEFT["the end of a program that never looked"], True),
-        # whoever left the loop knows
-        (LEFT["a break"], False),
+        "fetch(urls, threads=20, into=into)",
+        "fetched = fetch(urls, threads=20, into=into)\nshow(next(replies := iter(fetched)))",
+        "fetch(urls, threads=20, into=into)\nsys.exit()",
     ],
 )
-def test_a_program_that_forgets_to_wait_is_told(slow: Site, tmp_path: Path, code: str, said: bool):
+def test_a_program_that_ends_well_loses_nothing_of_its_fetch(slow: Site, tmp_path: Path, code: str):
     process = program(code, slow, tmp_path / "b")
     _, errors = process.communicate(timeout=40)
-    line = f"loadkit: the program ended before its fetch into {tmp_path / 'b'} did; resume=True does the rest\n"
-    assert errors == (line if said else "")
-    assert process.returncode == 0
+    assert (process.returncode, errors) == (0, "")
+    assert len(contents(tmp_path / "b")) == COUNT
+
+
+def test_ctrl_c_while_a_program_waits_for_its_fetch_stops_it(slow: Site, tmp_path: Path):
+    code = "fetched = fetch(urls, threads=2, into=into)\nshow(next(replies := iter(fetched)))"
+    process = program(code, slow, tmp_path / "b")
+    assert process.stdout
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=40)
+    the_rest_can_be_fetched(slow, tmp_path / "b")
 
 
 @pytest.mark.alone
