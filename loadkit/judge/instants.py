@@ -15,11 +15,11 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 def instant(text: str) -> int:
     """Nanoseconds since the epoch of a time in ISO 8601, which is UTC unless it says otherwise; to the microsecond.
 
-    Raises `ValueError` for what is no time.
+    Raises `ValueError` for what is no time, and `OverflowError` for one that is in no year from 1 to 9999 of UTC.
     """
     at = datetime.fromisoformat(text)
-    zoned = at.replace(tzinfo=UTC) if at.tzinfo is None else at
-    return (zoned - _EPOCH) // _MICROSECOND * 1000
+    utc = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    return (utc - _EPOCH) // _MICROSECOND * 1000
 
 
 def iso(nanoseconds: int) -> str:

@@ -88,6 +88,20 @@ def test_all_values_that_are_others(tmp_path: Path):
     attacked(tmp_path, every=1)
 
 
+@pytest.mark.parametrize("where", ["started_at", "span"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0001-01-01T00:00:00+14:00",  # in UTC the year 0, which there is not
+        "9999-12-31T23:59:59-14:00",
+        "2026-02-30T00:00:00",
+    ],
+)
+def test_an_instant_that_there_is_not_is_refused(tmp_path: Path, where: str, text: str):
+    path = ("results", 0, "started_at") if where == "started_at" else ("results", 0, "spans", 0, "start")
+    assert "is no time" in mistreated(tmp_path / "r.json", doctored(path, text))
+
+
 def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path):
     text = json.dumps(CONTENT)
     for end in range(0, len(text), len(text) // 40):
