@@ -105,11 +105,14 @@ def bound(load: Load, intervals: Sequence[Interval] = ()) -> Finding:
     return _of_open(load, intervals) if load.is_open else _of_closed(load, intervals)
 
 
-def together(found: Sequence[Finding]) -> Finding:
-    """What bound several runs: what bound each of them, or how many were bound by what."""
+def together(found: Sequence[Finding], *, is_load_of_each: bool = True) -> Finding:
+    """What bound several runs: what bound each of them, or how many were bound by what.
+
+    What a run says of its own threads and rate holds for the whole only where that has no more of them.
+    """
     kinds = {one.by for one in found}
     by = kinds.pop() if len(kinds) == 1 else None
-    if len({one.sentence for one in found}) == 1:
+    if is_load_of_each and len({one.sentence for one in found}) == 1:
         return Finding(by, found[0].sentence)
     counted = [(kind, sum(one.by == kind for one in found)) for kind in DUE_TO]
     parts = [f"{count:,} by {DUE_TO[kind]}" for kind, count in counted if count]

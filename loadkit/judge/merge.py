@@ -92,7 +92,7 @@ def merge(results: Sequence[Result]) -> Result:
     found = verdicts(limits, total, endpoints, phases, timings)
     # those of the parts; what rests on the figures alone is asked again of the whole
     doubts = ranked([*_lasting(parts), *of_figures(total, endpoints, phases, timings, limits=limits)])
-    bound = together([Finding(span.bound_by, span.bound or "") for span in spans])
+    bound = _bound(spans, scenario)
     return msgspec.structs.replace(
         parts[0],
         scenario=scenario,
@@ -359,6 +359,13 @@ def _scenario(parts: Sequence[Result], spans: Sequence[RunSpan]) -> ScenarioInfo
         "options": _options([part.scenario.options for part in parts]),
     }
     return _first([(_start(part), msgspec.structs.replace(part.scenario, **of_all)) for part in parts])
+
+
+def _bound(spans: Sequence[RunSpan], scenario: ScenarioInfo) -> Finding:
+    load = (scenario.threads, scenario.max_threads, scenario.rate)
+    is_load_of_each = all((span.threads, span.max_threads, span.rate) == load for span in spans)
+    found = [Finding(span.bound_by, span.bound or "") for span in spans]
+    return together(found, is_load_of_each=is_load_of_each)
 
 
 def _first(found: Sequence[tuple[int, Value]]) -> Value:

@@ -327,6 +327,21 @@ def test_what_bound_each_part_bound_the_whole() -> None:
     assert merge(parts).bound == "Of 2 runs, bound: 1 by the asked rate, 1 by the generator."
 
 
+@pytest.mark.parametrize(
+    ("later", "said"),
+    [
+        (1.0, "Of 2 runs, bound: 2 by the asked rate."),  # what each says of its 100/s is not true of 200/s
+        (60.0, "the server answered all of 100/s"),
+    ],
+)
+def test_what_a_run_says_of_its_own_rate_is_not_said_of_several_side_by_side(later: float, said: str) -> None:
+    parts = [
+        result([Shot()], later=start, scenario=OPEN, bound_by="rate", bound="the server answered all of 100/s")
+        for start in (0.0, later)
+    ]
+    assert (merge(parts).bound_by, merge(parts).bound) == ("rate", said)
+
+
 def test_the_machine_of_several_is_the_first_with_what_all_used() -> None:
     parts = [
         result([Shot()], environment=replace(ENVIRONMENT, clock=clock, cpu_seconds=seconds, peak_memory=memory))
