@@ -5,12 +5,14 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 
 from loadkit.plan.errors import UsageError
 from loadkit.plan.shown import masked_message
@@ -68,7 +70,13 @@ class _Connection:
         self._clock = clock
         self._last: Reply | None = None
         self._aborted = False
+        self._made: http.client.HTTPConnection | None = None
         self.unstamped = 0
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _Adapter(self._keep))
+
+    def _keep(self, made: http.client.HTTPConnection) -> None:
+        self._made = made
 
     def open(self) -> Note:
         """`requests` connects when it sends."""
@@ -139,13 +147,40 @@ class _Connection:
         return self._last
 
     def abort(self) -> None:
-        """Closing its pools is all that `requests` offers; a read under way ends by its timeout."""
+        """End what is under way; what is being connected ends by its timeout."""
         self._aborted = True
         self._session.close()
+        sock = self._made.sock if self._made else None
+        if sock is not None:
+            with suppress(OSError):
+                # not that of ssl, which would take the state of TLS from the thread that reads
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close all connections."""
         self._session.close()
+
+
+class _Adapter(HTTPAdapter):
+    """Tells of each connection that it makes: `requests` has no other way to end an exchange of another thread."""
+
+    def __init__(self, keep: Callable[[http.client.HTTPConnection], None]) -> None:
+        self._keep = keep
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Have pools that tell."""
+        super().init_poolmanager(*args, **options)
+        kinds = self.poolmanager.pool_classes_by_scheme
+        self.poolmanager.pool_classes_by_scheme = {scheme: self._telling(pool) for scheme, pool in kinds.items()}
+
+    def _telling(self, pool: Any) -> Any:
+        def make(*args: Any, **options: Any) -> Any:
+            made = pool.ConnectionCls(*args, **options)
+            self._keep(made)
+            return made
+
+        return type(pool.__name__, (pool,), {"ConnectionCls": staticmethod(make)})
 
 
 def _head(response: requests.Response) -> bytes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import ssl
+from pathlib import Path
 
 import pytest
 
-from loadkit import UsageError
+from loadkit import Endpoint, Scenario, UsageError, run
 from tests.wire.conftest import Call, Serve
 from tests.wire.peer import OK, Line, chunked, replies, reply, then_close, then_reset
 
@@ -122,3 +123,24 @@ def test_a_body_is_cut_at_its_limit(serve: Serve, call: Call, transport: str):
 def test_requests_does_not_speak_over_unix_sockets(call: Call):
     with pytest.raises(UsageError, match="does not speak http\\+unix"):
         call("http+unix://%2Ftmp%2Fa.sock", transport="requests")
+
+
+@transports
+@pytest.mark.parametrize("sent", [b"", reply(b"x" * 1000)[:-500]], ids=["no reply", "half a reply"])
+def test_what_is_under_way_is_cut(serve: Serve, ca_file: Path, transport: str, sent: bytes):
+    peer = serve(lambda line: (line.send(sent), line.stall()))
+    scenario = Scenario(
+        base_url=peer.url,
+        endpoints=[Endpoint("GET", "/")],
+        threads=1,
+        duration="200ms",
+        graceful_stop="100ms",
+        timeout="1m",
+        ca=ca_file,
+        transport=transport,
+    )
+
+    result = run(scenario)
+
+    assert (result.total.cut, result.total.requests) == (1, 0)
+    assert "stuck" not in {caveat.code for caveat in result.caveats}
