@@ -45,7 +45,8 @@ def endpoints(paper: Paper, result: Result) -> list[str]:
     has_total = [row.requests for row in result.endpoints] != [result.total.requests]
     shown = [*rows, result.total] if has_total else rows
     names = [paper.foreign(row.name) for row in rows] + ["total"] * has_total
-    return [*_rows(paper, "endpoint", names, shown, total=has_total), *_more(paper, len(result.endpoints) - len(rows))]
+    table_of_all = _rows(paper, "endpoint", names, shown, total=has_total, limited=limited(result))
+    return [*table_of_all, *_more(paper, len(result.endpoints) - len(rows))]
 
 
 def journeys(result: Result) -> Timing | None:
@@ -57,14 +58,20 @@ def journeys(result: Result) -> Timing | None:
     return timing(found, result.duration)
 
 
-def timings(paper: Paper, timed: Sequence[Timing]) -> list[str]:
+def limited(result: Result) -> frozenset[str]:
+    """The percentiles that thresholds limit, by the titles of their columns."""
+    words = {word for one in result.thresholds for word in one.threshold.rpartition(": ")[2].split()}
+    return frozenset(title for title, _, _ in OF_TIMES if title in words and title.startswith("p"))
+
+
+def timings(paper: Paper, timed: Sequence[Timing], limited: frozenset[str] = frozenset()) -> list[str]:
     """A table of journeys, one of their steps and one of timers, as far as there are any."""
     lines: list[str] = []
     for kind in ("journey", "step", "timer"):
         found = [one for one in timed if one.kind == kind]
         if found:
             names = [paper.foreign(one.name) for one in found]
-            lines += [*([""] if lines else []), *_rows(paper, kind, names, found, counted="times")]
+            lines += [*([""] if lines else []), *_rows(paper, kind, names, found, counted="times", limited=limited)]
             lines += [line for one in found for line in _left_out(paper, one)]
     return lines
 
@@ -91,6 +98,7 @@ def phases(paper: Paper, result: Result) -> list[str]:
         names,
         [part.total for part in parts],
         more=_levels(parts, is_open=result.scenario.rate is not None),
+        limited=limited(result),
     )
 
 
@@ -111,12 +119,12 @@ def show_level(level: float | None, *, is_rate: bool = False) -> str:
     return show_rate(level) if is_rate else three_digits(level)
 
 
-def times(paper: Paper, total: Row) -> list[str]:
+def times(paper: Paper, result: Result) -> list[str]:
     """A row a kind of time: response and service time, then what is the generator's own."""
-    measured = measured_times(total)
+    measured = measured_times(result.total)
     if not measured:
         return []
-    return table(paper, "time", list(measured), _columns(OF_TIMES, list(measured.values())))
+    return table(paper, "time", list(measured), _columns(_kept(OF_TIMES, limited(result)), list(measured.values())))
 
 
 def measured_times(total: Row) -> dict[str, Times]:
@@ -155,6 +163,7 @@ def _rows(
     total: bool = False,
     counted: str = "requests",
     more: Sequence[Column] = (),
+    limited: frozenset[str] = frozenset(),
 ) -> list[str]:
     failures = [sum(row.failures.values()) for row in rows]
     percents = [Column(title="%", cells=[error_percent(row) for row in rows], spare=5, alarm="red")]
@@ -164,9 +173,23 @@ def _rows(
         Column(title="throughput", cells=[show_throughput(row.throughput) for row in rows], spare=4),
         Column(title="errors", cells=[f"{count:,}" for count in failures], alarm="red"),
         *(percents if any(failures) else ()),
-        *_columns(OF_ROWS, [row.response_time for row in rows]),
+        *_columns(_of_rows(limited), [row.response_time for row in rows]),
     ]
     return table(paper, title, names, columns, total=total)
+
+
+def _of_rows(limited: frozenset[str]) -> list[_Figure]:
+    """The columns of a row, with those of all percentiles that thresholds limit."""
+    usual = {title: spare for title, _, spare in OF_ROWS}
+    found = [(title, figure, usual.get(title, spare)) for title, figure, spare in OF_TIMES]
+    return _kept([one for one in found if one[0] in usual or one[0] in limited], limited)
+
+
+def _kept(figures: Iterable[_Figure], limited: frozenset[str]) -> list[_Figure]:
+    """The same, of which those that a threshold limits go the last."""
+    return [
+        (title, figure, spare and (1 if title in limited else spare + len(limited))) for title, figure, spare in figures
+    ]
 
 
 def _columns(figures: Iterable[_Figure], rows: Sequence[Times]) -> list[Column]:

@@ -239,6 +239,18 @@ def test_a_report_on_a_terminal_of_80_columns() -> None:
     assert report(SHOP) == AT_80
 
 
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_percentile_that_a_threshold_limits_is_the_last_to_go_on_narrow_paper(width: int):
+    limit = Verdict(threshold="buy p75 items: p95 < 250ms", passed=True, value=0.0024, shown="2.4 ms")
+    text = report(replace(SHOP, thresholds=[limit]), width=width)
+    of_rows, of_times = [line.split() for line in text.splitlines() if line.startswith(("endpoint ", "time "))]
+
+    assert "p95" in of_rows
+    assert "p95" in of_times
+    assert "p75" not in of_rows, "it is part of a name"
+    assert max(map(len, text.splitlines())) <= width
+
+
 def test_wider_paper_has_more_columns() -> None:
     assert TABLES_AT_120.rstrip("\n") in report(SHOP, width=120)
 
