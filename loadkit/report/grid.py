@@ -15,6 +15,7 @@ from loadkit.report.figures import (
     OF_ROWS,
     OF_TIMES,
     error_percent,
+    journeys,
     measured_times,
     show_level,
     show_throughput,
@@ -192,8 +193,8 @@ def _failed(count: int) -> Cell:
 
 
 def intervals(result: Result) -> Grid | None:
-    """A row an interval: what the charts over time are drawn from."""
-    if not result.intervals:
+    """A row an interval: what the charts over time are drawn from; nothing where they have no requests."""
+    if not result.intervals or journeys(result):
         return None
     heads = ["interval", "requests", "good", "failed", "p50", "p90", "p99", "max"]
     return Grid(caption="Each interval", heads=heads, rows=[_interval(one) for one in result.intervals])

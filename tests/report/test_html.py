@@ -269,6 +269,16 @@ def test_every_result_has_a_page(made: Result, words: list[str], charts: int):
     assert not {"nan", "inf", "None"} & set(re.findall(r"\w+", found.text("main")))
 
 
+def test_of_journeys_alone_there_is_no_chart_of_requests_and_no_table_of_intervals_without_any():
+    series = [interval(k, times()) for k in range(3)]
+
+    text = page(result([], row("total", times()), timings=SHOP.timings[:1], intervals=series)).text("main")
+
+    assert "Journeys journey times" in text
+    assert "Requests a second" not in text
+    assert "The figures of each interval" not in text
+
+
 def test_a_long_run_of_many_endpoints_has_a_page_of_bounded_size():
     rows = [row(f"GET /api/{k}", skewed(200 + k, 400, steps=40)) for k in range(200)]
     series = [interval(4 * k, skewed(300 + k % 90, 400, steps=20), failures=k % 3, length=4.0) for k in range(600)]
