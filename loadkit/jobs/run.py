@@ -31,7 +31,7 @@ from loadkit.jobs.serving import (
     started_servers,
 )
 from loadkit.jobs.watched import Watched
-from loadkit.judge.activity import Plan, Under, with_threads
+from loadkit.judge.activity import Activity, Plan, with_threads
 from loadkit.judge.bound import NOTHING, bound
 from loadkit.judge.caveats import caveats, soundness
 from loadkit.judge.identity import identity
@@ -116,16 +116,19 @@ def run(
             def ends() -> int:
                 return max(asked(), watched.is_lost())
 
-            def made(driven: Driven, draft: Draft) -> Result:
+            def made(driven: Driven, draft: Draft | None = None, loss: str = "") -> Result:
                 used = watched.between(driven.measured_from, driven.stopped_at)
-                server = _Target(use=used, loss="", is_this_process=is_this_process)
+                server = _Target(use=used, loss=loss, is_this_process=is_this_process)
                 instants = started, later(started, max(0, driven.measured_from - began) / SECOND)
-                return _result(scenario, list(origins), wire, driven, clock, instants, server, driven.faults, draft)
+                reasons = (*driven.faults, *faults)
+                return _result(scenario, list(origins), wire, driven, clock, instants, server, reasons, draft)
 
             with partial.during(made) if partial else nullcontext() as keeper:
                 if orders:
-                    told = with_shared(orders, shared)
-                    driven = drive_processes(scenario, told, clock, watch=watched.watch, interrupts=ends, keeper=keeper)
+                    orders = with_shared(orders, shared)
+                    driven = drive_processes(
+                        scenario, orders, clock, watch=watched.watch, interrupts=ends, keeper=keeper
+                    )
                 else:
                     driven = drive(
                         scenario,
@@ -139,13 +142,8 @@ def run(
                     )
             watched.note()
             watched.is_lost()
-            server = _Target(
-                use=watched.between(driven.measured_from, driven.stopped_at),
-                loss=watched.loss(driven.measured_from),
-                is_this_process=is_this_process,
-            )
-    instants = started, later(started, max(0, driven.measured_from - began) / SECOND)
-    return _result(scenario, list(origins), wire, driven, clock, instants, server, (*driven.faults, *faults))
+            loss = watched.loss(driven.measured_from)
+    return made(driven, loss=loss)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,7 +375,7 @@ def _result(
     found = verdicts(scenario.limits, total, endpoints, by_phase, timed)
     info = describe(scenario)
     machine = _environment(scenario, _clock_source(wire, driven, total.response_time.count, timed), driven)
-    under = _under(scenario, driven, is_over=draft is None)
+    activity = _activity(scenario, driven, is_over=draft is None)
     load = Load(
         total=total,
         scenario=info,
@@ -388,7 +386,7 @@ def _result(
         threads=driven.threads,
         was_short=driven.was_short,
         is_kernel_timed=machine.clock != "own",
-        under=under,
+        activity=activity,
         has_target_inside=server.is_this_process,
     )
     doubts = caveats(
@@ -414,7 +412,7 @@ def _result(
         notes=list(_unfinished(duration) if draft else _notes(scenario, origins, total, clock)),
     )
     verdict = soundness(doubts)
-    series, by_phase = with_threads(_series(driven, duration, draft), by_phase, Plan(info, duration), under)
+    series, by_phase = with_threads(_series(driven, duration, draft), by_phase, Plan(info, duration), activity)
     finding = NOTHING if server.loss else bound(load, series)
     return Result(
         identity=identity(scenario),
@@ -477,11 +475,11 @@ def _duration(driven: Driven) -> float:
     return max(0, driven.stopped_at - driven.measured_from) / SECOND
 
 
-def _under(scenario: Scenario, driven: Driven, *, is_over: bool) -> Under:
-    """What was under way, in seconds from the start of what was measured."""
+def _activity(scenario: Scenario, driven: Driven, *, is_over: bool) -> Activity:
+    """What its threads did, in seconds from the start of what was measured."""
     think, start = cast(Thought, scenario.think_time), driven.measured_from
     tasks = [one.tasks_per_thread for one in scenario.plans if isinstance(one, Journey)]
-    return Under(
+    return Activity(
         active=[
             ((came - start) / SECOND, (sent - start) / SECOND, (taken - start) / SECOND)
             for came, sent, taken in driven.active

@@ -1,4 +1,4 @@
-"""Whether the load that was under way was the one of the plan: threads that were active, and those that were to be."""
+"""Whether the load that was applied was the one of the plan: threads that were active, and those that were to be."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from loadkit.judge.result import journeys_among
 from loadkit.plan.pause import BACK_OFF
 from loadkit.plan.units import SECOND, show_span, three_digits
 
@@ -40,8 +41,8 @@ SPREAD: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Under:
-    """What was under way in a run, as far as it is known; seconds from the start of what was measured."""
+class Activity:
+    """What the threads of a run did, as far as it is known; seconds from the start of what was measured."""
 
     active: Sequence[tuple[float, float, float]] = ()
     """When each thread came, sent its first request and had its last reply, for each time that it was wanted."""
@@ -123,16 +124,16 @@ def _steps(level: float) -> float:
 
 
 def with_threads(
-    series: Sequence[Interval], phases: Sequence[Phase], plan: Plan, under: Under
+    series: Sequence[Interval], phases: Sequence[Phase], plan: Plan, activity: Activity
 ) -> tuple[list[Interval], list[Phase]]:
     """The intervals and phases, each with the mean of the threads that were active in it, and of what was asked for."""
-    begun, ended = _Before(sent for _, sent, _ in under.active), _Before(taken for _, _, taken in under.active)
+    begun, ended = _Before(sent for _, sent, _ in activity.active), _Before(taken for _, _, taken in activity.active)
 
     def means(start: float, length: float) -> dict[str, float | None]:
         if length <= 0:
             return {}
         end, seen = start + length, None
-        if under.is_whole and not plan.is_open:
+        if activity.is_whole and not plan.is_open:
             seen = round((begun.time(start, end) - ended.time(start, end)) / length, 6)
         return {"threads": seen, "asked": round(plan.mean(start, end), 6)}
 
@@ -164,43 +165,43 @@ class _Before:
 def differs(
     scenario: ScenarioInfo,
     duration: float,
-    under: Under,
+    activity: Activity,
     total: Row,
     phases: Sequence[Phase] = (),
     timings: Sequence[Timing] = (),
 ) -> str:
     """A sentence if what was under way contradicts the plan, beyond what replies, pauses and the machine explain."""
-    if not under.is_whole or duration <= 0 or not (total.requests or timings):
+    if not activity.is_whole or duration <= 0 or not (total.requests or timings):
         return ""
     plan = Plan(scenario, duration)
-    journeys = [one for one in timings if one.kind == "journey"]
+    journeys = journeys_among(timings)
     if plan.is_open:
         return next(_wrong_arrivals(scenario, plan, total, phases, journeys), "")
-    return next(_wrong_threads(scenario, plan, under, total, journeys), "") or next(
-        _wrong_time(scenario, plan, under, total, phases, journeys), ""
+    return next(_wrong_threads(scenario, plan, activity, total, journeys), "") or next(
+        _wrong_time(scenario, plan, activity, total, phases, journeys), ""
     )
 
 
 def _wrong_threads(
-    scenario: ScenarioInfo, plan: Plan, under: Under, total: Row, journeys: Sequence[Timing]
+    scenario: ScenarioInfo, plan: Plan, activity: Activity, total: Row, journeys: Sequence[Timing]
 ) -> Iterator[str]:
     """By instants: a thread that is not wanted any more may wait for its reply, one that is wanted may be late."""
     straggling = _straggling(total, journeys)
-    late = _late(scenario, under, total)
-    resting = under.longest_pause + BACK_OFF / SECOND * bool(total.failures)
-    sent, taken = sorted(one[1] for one in under.active), sorted(one[2] for one in under.active)
-    came, gone = sorted(one[0] for one in under.active), sorted(one[2] + resting for one in under.active)
+    late = _late(scenario, activity, total)
+    resting = activity.longest_pause + BACK_OFF / SECOND * bool(total.failures)
+    sent, taken = sorted(one[1] for one in activity.active), sorted(one[2] for one in activity.active)
+    came, gone = sorted(one[0] for one in activity.active), sorted(one[2] + resting for one in activity.active)
     for begin, end, name in _stages(scenario, plan.duration):
         instants = list(_instants(begin, end, max(20, round(LOOKS * (end - begin) / plan.duration))))
         seen = [bisect_right(sent, at) - bisect_right(taken, at) for at in instants]
-        over = sum(max(0, n - plan.most(at - straggling, at + 0.002)) for n, at in zip(seen, instants, strict=True))
-        if over > 0.05 * len(instants):
+        surplus = sum(max(0, n - plan.most(at - straggling, at + 0.002)) for n, at in zip(seen, instants, strict=True))
+        if surplus > 0.05 * len(instants):
             yield _sentence(name, "were active", plan.mean(begin, end), sum(seen) / len(seen), "threads in the mean")
         if _has_quota(scenario) or not math.isfinite(late):
             continue
         there = [bisect_right(came, at) - bisect_right(gone, at) for at in instants]
-        under_it = [max(0, plan.least(at - late, at + 0.002) - n) for n, at in zip(there, instants, strict=True)]
-        if sum(under_it) > max(0.1, MISSING * plan.mean(begin, end)) * len(instants):
+        missing = [max(0, plan.least(at - late, at + 0.002) - n) for n, at in zip(there, instants, strict=True)]
+        if sum(missing) > max(0.1, MISSING * plan.mean(begin, end)) * len(instants):
             yield _sentence(name, "were active", plan.mean(begin, end), sum(seen) / len(seen), "threads in the mean")
 
 
@@ -215,10 +216,10 @@ def _longest(one: Row | Timing) -> float:
     return max(one.response_time.max or 0.0, one.failure_time.max or 0.0)
 
 
-def _late(scenario: ScenarioInfo, under: Under, total: Row) -> float:
+def _late(scenario: ScenarioInfo, activity: Activity, total: Row) -> float:
     """By how much a thread may begin late: its turn in a pause, its connection, the machine."""
     machine = PUNCTUAL + scenario.threads / 1000 + 2 * ((total.pickup.max or 0.0) + (total.lateness.max or 0.0))
-    return machine + under.longest_pause + total.connect_seconds
+    return machine + activity.longest_pause + total.connect_seconds
 
 
 def _stages(scenario: ScenarioInfo, duration: float) -> Iterator[tuple[float, float, str]]:
@@ -244,7 +245,7 @@ def _instants(begin: float, end: float, many: int) -> Iterator[float]:
 def _wrong_time(
     scenario: ScenarioInfo,
     plan: Plan,
-    under: Under,
+    activity: Activity,
     total: Row,
     phases: Sequence[Phase],
     journeys: Sequence[Timing],
@@ -257,15 +258,15 @@ def _wrong_time(
                 sum(_spent(one.response_time, one.failure_time) for one in journeys),
                 max(map(_longest, journeys)),
             )
-            yield from _too_much("the run", spent, plan, under, (0.0, plan.duration), most, times)
+            yield from _too_much("the run", spent, plan, activity, (0.0, plan.duration), most, times)
         return
     stages = [(0.0, plan.duration, "the run", total)]
     stages += [(one.start, one.start + one.length, one.name, one.total) for one in phases]
     for begin, end, name, row in stages:
         spent = _spent(row.response_time, row.failure_time)
-        yield from _too_much(name, spent, plan, under, (begin, end), _longest(row), times if row is total else 1)
-        if end - begin >= 1 and _is_steady(scenario, under, total):
-            least = IDLE * plan.mean(begin, end) * (end - begin) - _unknown(scenario, plan, under, total, begin)
+        yield from _too_much(name, spent, plan, activity, (begin, end), _longest(row), times if row is total else 1)
+        if end - begin >= 1 and _is_steady(scenario, activity, total):
+            least = IDLE * plan.mean(begin, end) * (end - begin) - _unknown(scenario, plan, activity, total, begin)
             known = spent + _spent(row.pickup) + BACK_OFF / SECOND * sum(row.failures.values())
             if known < least:
                 yield _sentence(
@@ -274,19 +275,19 @@ def _wrong_time(
 
 
 def _too_much(
-    name: str, spent: float, plan: Plan, under: Under, span: tuple[float, float], longest: float, times: int = 1
+    name: str, spent: float, plan: Plan, activity: Activity, span: tuple[float, float], longest: float, times: int = 1
 ) -> Iterator[str]:
     begin, end = span
     mean = plan.mean(begin, end)
     # each thread may have one that lasts beyond the end, or beyond the instant from which it was not wanted
     beyond = longest * plan.most(begin, end) * times
-    if spent > under.tasks * (1.02 * mean * (end - begin) + beyond) + 0.05:
-        yield _sentence(name, "had a request", mean, spent / (end - begin) / under.tasks, "threads in the mean")
+    if spent > activity.tasks * (1.02 * mean * (end - begin) + beyond) + 0.05:
+        yield _sentence(name, "had a request", mean, spent / (end - begin) / activity.tasks, "threads in the mean")
 
 
-def _is_steady(scenario: ScenarioInfo, under: Under, total: Row) -> bool:
+def _is_steady(scenario: ScenarioInfo, activity: Activity, total: Row) -> bool:
     """Each request follows the one before at once, and all are counted."""
-    return under.is_bare and not (under.longest_pause or _has_quota(scenario) or total.cut)
+    return activity.is_bare and not (activity.longest_pause or _has_quota(scenario) or total.cut)
 
 
 def _has_quota(scenario: ScenarioInfo) -> bool:
@@ -294,9 +295,9 @@ def _has_quota(scenario: ScenarioInfo) -> bool:
     return scenario.iterations is not None or scenario.iterations_per_thread is not None
 
 
-def _unknown(scenario: ScenarioInfo, plan: Plan, under: Under, total: Row, begin: float) -> float:
+def _unknown(scenario: ScenarioInfo, plan: Plan, activity: Activity, total: Row, begin: float) -> float:
     """Thread-seconds of a stage that may have gone by otherwise: in a reply from before, connecting, coming late."""
-    return plan.most(begin, plan.duration) * (_late(scenario, under, total) + _longest(total))
+    return plan.most(begin, plan.duration) * (_late(scenario, activity, total) + _longest(total))
 
 
 def _spent(*times: Times) -> float:

@@ -11,7 +11,7 @@ from loadkit.judge.figure_caveats import OF_FIGURES, of_figures
 from loadkit.judge.generator_caveats import of_generator, of_surroundings
 from loadkit.judge.load import percent
 from loadkit.judge.machine_caveats import of_machine
-from loadkit.judge.result import Caveat, Level, Soundness
+from loadkit.judge.result import Caveat, Level, Soundness, journeys_among
 from loadkit.judge.verdict import unfinished
 from loadkit.plan.label import MAX_LABELS, OTHER
 
@@ -137,8 +137,8 @@ def _lost(lost: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _differing(load: Load, phases: Sequence[Phase]) -> Iterator[tuple[str, str]]:
-    if load.under:
-        found = differs(load.scenario, load.duration, load.under, load.total, phases, load.timings)
+    if load.activity:
+        found = differs(load.scenario, load.duration, load.activity, load.total, phases, load.timings)
         if found:
             yield "load-differs", found
 
@@ -150,7 +150,7 @@ def _silent(silent: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _untimed(total: Row, timings: Sequence[Timing]) -> Iterator[tuple[str, str]]:
     """Journeys that use another client than the one they are given, and do not say when."""
-    ran = [one.name for one in timings if one.kind == "journey" and one.count]
+    ran = [one.name for one in journeys_among(timings) if one.count]
     if ran and not (total.requests or total.cut) and len(ran) == len([one for one in timings if one.count]):
         yield (
             "no-requests",

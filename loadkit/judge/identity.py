@@ -86,13 +86,13 @@ def _plan(scenario: Scenario) -> dict[str, Any]:
 
 def _endpoint(endpoint: Endpoint, hosts: dict[str, int]) -> Any:
     """An endpoint without the host in its URL: which of the scenario's hosts it is, in their order, is enough."""
-    said = plain(endpoint) | {"headers": sorted(endpoint.headers)}
+    fields = plain(endpoint) | {"headers": sorted(endpoint.headers)}
     parts = urlsplit(endpoint.path)
     if endpoint.path.startswith("/") or not parts.netloc:
-        return said
+        return fields
     host = hosts.setdefault(f"{parts.scheme}://{parts.netloc}", len(hosts))
     path = parts._replace(scheme="", netloc="", path=parts.path or "/").geturl()
-    return said | {"path": masked(path), "host": host}
+    return fields | {"path": masked(path), "host": host}
 
 
 def _is_drawn(scenario: Scenario) -> bool:
@@ -103,7 +103,7 @@ def _is_drawn(scenario: Scenario) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """What a value says, without secrets and without what is another on each machine."""
+    """A value as lists, dicts, text and numbers, without secrets and without what is another on each machine."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):

@@ -126,8 +126,8 @@ def _verdict(verdict: Verdict) -> Iterator[str]:
         # another loadkit may have had other thresholds
         return
     if passes != verdict.passed:
-        said = "passed" if verdict.passed else "missed"
-        yield f"the threshold {verdict.threshold[:60]!r} is said to be {said} at {verdict.shown[:40]}"
+        state = "passed" if verdict.passed else "missed"
+        yield f"the threshold {verdict.threshold[:60]!r} is said to be {state} at {verdict.shown[:40]}"
 
 
 def _has_worked(result: Result) -> bool:

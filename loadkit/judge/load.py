@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from loadkit.drive.machine import Use
-from loadkit.judge.activity import Under
-from loadkit.judge.result import Row, ScenarioInfo, Timing
+from loadkit.judge.activity import Activity
+from loadkit.judge.result import Row, ScenarioInfo, Timing, journeys_among
 from loadkit.plan.units import SECOND
 
 BUSY = 0.8
@@ -50,8 +50,8 @@ class Load:
     """An open workload had all the threads it may have, and needed more."""
     is_kernel_timed: bool = True
     """Arrivals are the kernel's: then a service time has no wait for the interpreter in it."""
-    under: Under | None = None
-    """What was under way; None where nobody recorded it."""
+    activity: Activity | None = None
+    """What its threads did; None where nobody recorded it."""
     has_target_inside: bool = False
     """The target is served by this process."""
 
@@ -103,7 +103,7 @@ class Load:
     @property
     def begun(self) -> int:
         """Journeys that began, whatever came of them."""
-        return sum(one.count + one.cut for one in self.timings if one.kind == "journey")
+        return sum(one.count + one.cut for one in journeys_among(self.timings))
 
     @property
     def not_begun(self) -> int:

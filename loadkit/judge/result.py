@@ -540,7 +540,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         if not limits:
             raise UsageError("check takes limits like check('p99 < 250ms', 'throughput > 500/s')")
         try:
-            asked = held([threshold(limit) for limit in limits], self.total, self.timings)
+            asked = expanded([threshold(limit) for limit in limits], self.total, self.timings)
             found = [self._verdict(limit) for limit in [*asked, *of_journeys(asked, self.timings)]]
         except UsageError as error:
             # from here, so that pytest shows the line of the test and not ours
@@ -584,9 +584,14 @@ def by_name(
     return named | {row.name: row for row in endpoints}
 
 
-def held(limits: Sequence[Threshold], total: Row, timings: Sequence[Timing]) -> list[Threshold]:
-    """The limits, where those on the errors of everything are of each journey if nothing else was requested."""
-    journeys = [one.name for one in timings if one.kind == "journey"]
+def journeys_among(timings: Sequence[Timing]) -> list[Timing]:
+    """Those of journeys, without the steps and timers."""
+    return [one for one in timings if one.kind == "journey"]
+
+
+def expanded(limits: Sequence[Threshold], total: Row, timings: Sequence[Timing]) -> list[Threshold]:
+    """The limits; where nothing but journeys was requested, each on the errors of everything becomes one a journey."""
+    journeys = [one.name for one in journeys_among(timings)]
     if total.requests or not journeys:
         return list(limits)
     return [
@@ -606,7 +611,7 @@ def of_journeys(limits: Sequence[Threshold], timings: Sequence[Timing]) -> list[
     A journey may fail although all its requests were answered well; one with a limit of its own is left to that.
     """
     own = {limit.label for limit in limits if limit.limits_errors}
-    failed = [one.name for one in timings if one.kind == "journey" and one.failures and one.name not in own]
+    failed = [one.name for one in journeys_among(timings) if one.failures and one.name not in own]
     everything = [limit for limit in limits if limit.limits_errors and limit.label is None]
     return [one for limit in everything for one in _of_each(limit, failed)]
 

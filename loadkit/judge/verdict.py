@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from loadkit.judge.result import Outcome, Phase, Row, Soundness, Timing, Verdict, by_name, held, of_journeys
+from loadkit.judge.result import (
+    Outcome,
+    Phase,
+    Row,
+    Soundness,
+    Timing,
+    Verdict,
+    by_name,
+    expanded,
+    journeys_among,
+    of_journeys,
+)
 from loadkit.plan.threshold import Threshold, threshold
 
 if TYPE_CHECKING:
@@ -30,9 +41,9 @@ def verdicts(
     (`hold: GET /search: p99 < 100ms`).
     """
     named = by_name(endpoints, phases, timings)
-    journeys = [one for one in timings if one.kind == "journey"]
-    said = held(limits, total, timings)
-    asked = [(limit, False) for limit in said] + [(limit, True) for limit in _unsaid(said, total, endpoints, journeys)]
+    journeys = journeys_among(timings)
+    own = expanded(limits, total, timings)
+    asked = [(limit, False) for limit in own] + [(limit, True) for limit in _unsaid(own, total, endpoints, journeys)]
     return [
         _verdict(limit, total if limit.label is None else named.get(limit.label), implied=implied)
         for limit, implied in asked
@@ -90,7 +101,7 @@ def outcome(
         return "server-lost"
     if interrupted:
         return "interrupted"
-    journeys = [one for one in timings if one.kind == "journey"]
+    journeys = journeys_among(timings)
     sent, begun = total.requests + total.cut, sum(one.count + one.cut for one in journeys)
     lacking = _lacks(sent, total.unsent) or _lacks(begun, sum(one.unsent for one in journeys))
     if not (sent or begun) or is_fault or (is_open and lacking) or verdict == "invalid":
@@ -102,13 +113,12 @@ def outcome(
 
 def never_finished(timings: Sequence[Timing]) -> bool:
     """Journeys were begun, and none of them ended, well or not."""
-    journeys = [one for one in timings if one.kind == "journey"]
-    return bool(unfinished(timings)) and not any(one.count for one in journeys)
+    return bool(unfinished(timings)) and not any(one.count for one in journeys_among(timings))
 
 
 def unfinished(timings: Sequence[Timing]) -> list[Timing]:
     """The journeys that were begun, and never ended."""
-    return [one for one in timings if one.kind == "journey" and one.cut and not one.count]
+    return [one for one in journeys_among(timings) if one.cut and not one.count]
 
 
 def _lacks(begun: int, unsent: int) -> bool:

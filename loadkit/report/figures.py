@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from loadkit.judge.merge import timing
-from loadkit.judge.result import Phase, Result, Row, Times, Timing
+from loadkit.judge.result import Phase, Result, Row, Times, Timing, journeys_among
 from loadkit.plan.units import show_rate, show_seconds, three_digits
 from loadkit.report.paper import Paper
 from loadkit.report.table import Column, table
@@ -49,9 +49,9 @@ def endpoints(paper: Paper, result: Result) -> list[str]:
     return [*table_of_all, *_more(paper, len(result.endpoints) - len(rows))]
 
 
-def journeys(result: Result) -> Timing | None:
+def all_journeys(result: Result) -> Timing | None:
     """All journeys as one, where none made a request of loadkit's own: then the total has no figures."""
-    found = [one for one in result.timings if one.kind == "journey"]
+    found = journeys_among(result.timings)
     total = result.total
     if not found or total.requests or total.unsent or total.cut:
         return None

@@ -20,7 +20,7 @@ from loadkit.judge.result import Caveat, Result
 from loadkit.report import grid
 from loadkit.report.chart import Chart
 from loadkit.report.escape import visible
-from loadkit.report.figures import journeys, show_share, show_throughput, show_time
+from loadkit.report.figures import all_journeys, show_share, show_throughput, show_time
 from loadkit.report.findings import margin_of, reasons, text_of, told, where
 from loadkit.report.grid import Cell, Grid
 from loadkit.report.over_time import by_endpoint, over_time
@@ -154,7 +154,7 @@ def _about(result: Result, title: str) -> list[str]:
 
 
 def _figures(result: Result, sure: Grid | None) -> list[Figure]:
-    timed = journeys(result)
+    timed = all_journeys(result)
     total = timed or result.total
     times, failed = total.response_time, sum(total.failures.values())
     shown = [
@@ -210,7 +210,7 @@ def _overview(results: Sequence[Result], names: Sequence[str]) -> Grid:
 
 def _in_short(result: Result, name: str) -> list[Cell]:
     word, _, ink = came_out(result)
-    total = journeys(result) or result.total
+    total = all_journeys(result) or result.total
     times = total.response_time
     sound = {"clean": "", "doubtful": "doubt", "invalid": "bad"}[result.verdict]
     return [

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from loadkit.judge.result import Environment, Result, Row, Server
 from loadkit.plan.units import show_size
-from loadkit.report.figures import journeys, show_share, show_throughput, show_time
+from loadkit.report.figures import all_journeys, show_share, show_throughput, show_time
 from loadkit.report.paper import Ink, Paper
 
 _ROOM = len("connections")
@@ -27,7 +27,7 @@ def totals(paper: Paper, result: Result) -> list[str]:
 
 def facts(paper: Paper, result: Result) -> Iterator[_Line]:
     """What is told of a run as a whole: a label, a text and its colour each."""
-    total, timed = result.total, journeys(result)
+    total, timed = result.total, all_journeys(result)
     if timed:
         yield "journeys", f"{timed.count:,} in {show_time(result.duration)}, without a request of loadkit's own", ""
         yield "throughput", f"{show_throughput(timed.throughput)} of journeys that came through", ""

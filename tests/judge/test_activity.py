@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadkit.judge.activity import Plan, Under, differs, with_threads
+from loadkit.judge.activity import Activity, Plan, differs, with_threads
 from loadkit.judge.caveats import caveats, soundness
 from loadkit.judge.result import Phase, PhasePlan, Row, ScenarioInfo, Timing
 from loadkit.judge.summary import intervals, times
@@ -43,9 +43,9 @@ def seen(**figures: Any) -> Row:
     return total(figures.pop("good", 5000), service=figures.pop("service", 10.0), **figures)
 
 
-def said(scenario: ScenarioInfo, under: Under, row: Row | None = None, *more: Any, duration: float = 10.0) -> str:
+def said(scenario: ScenarioInfo, activity: Activity, row: Row | None = None, *more: Any, duration: float = 10.0) -> str:
     """The sentence, if there is one, of a run in which loadkit had some code between requests."""
-    return differs(scenario, duration, changed(under, is_bare=False), row or seen(good=10), *more)
+    return differs(scenario, duration, changed(activity, is_bare=False), row or seen(good=10), *more)
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def test_the_plan_of_an_open_workload_has_arrivals() -> None:
     ],
 )
 def test_threads_that_contradict_the_plan_are_told(phases: list[PhasePlan], active: Any) -> None:
-    assert "was to have" in said(plan(phases), Under(active=active))
+    assert "was to have" in said(plan(phases), Activity(active=active))
 
 
 @pytest.mark.parametrize(
-    ("phases", "under", "row"),
+    ("phases", "activity", "row"),
     [
         (RAMP, {"active": at(0, 2, 4, 6, 8)}, {}),
         (RAMP, {"active": at(0, 2, 4, 6, 8, late=0.4)}, {}),
@@ -138,20 +138,20 @@ def test_threads_that_contradict_the_plan_are_told(phases: list[PhasePlan], acti
         "a process was lost, a thread stuck, the rows used up",
     ],
 )
-def test_what_explains_a_difference_is_none(phases: list[PhasePlan], under: dict[str, Any], row: Any) -> None:
-    assert said(plan(phases), Under(**under), seen(good=10, **row)) == ""
+def test_what_explains_a_difference_is_none(phases: list[PhasePlan], activity: dict[str, Any], row: Any) -> None:
+    assert said(plan(phases), Activity(**activity), seen(good=10, **row)) == ""
 
 
 @pytest.mark.parametrize(
     "changes", [{"iterations": 20}, {"iterations_per_thread": 4}], ids=["in all", "of each thread"]
 )
 def test_threads_may_end_early_by_their_iterations(changes: dict[str, int]) -> None:
-    assert said(plan(**changes), Under(active=at(0, 0, 0, 0, 0, until=3))) == ""
-    assert "was to have" in said(plan(), Under(active=at(0, 0, 0, 0, 0, until=3)))
+    assert said(plan(**changes), Activity(active=at(0, 0, 0, 0, 0, until=3))) == ""
+    assert "was to have" in said(plan(), Activity(active=at(0, 0, 0, 0, 0, until=3)))
 
 
 def test_an_interruption_ends_the_plan() -> None:
-    assert said(plan(RAMP), Under(active=at(0, 2, until=3)), duration=3.0) == ""
+    assert said(plan(RAMP), Activity(active=at(0, 2, until=3)), duration=3.0) == ""
 
 
 def test_a_long_run_is_looked_at_in_parts() -> None:
@@ -159,7 +159,7 @@ def test_a_long_run_is_looked_at_in_parts() -> None:
     # two of 200 are away for 40 s: a thousandth of the whole
     active = [(0.0, 0.0, 600.0)] * 198 + [(0.0, 0.0, 300.0), (340.0, 340.0, 600.0)] * 2
 
-    found = said(scenario, Under(active=active), duration=600.0)
+    found = said(scenario, Activity(active=active), duration=600.0)
 
     assert "the run from 5m to 5m30s was to have 200 threads in the mean, and 198 were active" in found
 
@@ -174,21 +174,21 @@ def of_phase(name: str, start: float, length: float, row: Row) -> Phase:
 def test_more_time_at_the_server_than_the_threads_had_is_told_whatever_the_threads_say() -> None:
     active = at(0, 0, 0, 0, 0)
 
-    assert said(plan(), Under(active=active), seen(good=5000)) == ""
-    assert "6.01 had a request" in said(plan(), Under(active=active), seen(good=6000))
+    assert said(plan(), Activity(active=active), seen(good=5000)) == ""
+    assert "6.01 had a request" in said(plan(), Activity(active=active), seen(good=6000))
 
 
 def test_and_of_each_phase() -> None:
-    under = Under(active=[*at(0, 0), *at(4, 4)])
+    activity = Activity(active=[*at(0, 0), *at(4, 4)])
     halves = [of_phase("hold 1", 0, 4, seen(good=1600)), of_phase("hold 2", 4, 6, seen(good=1600))]
 
-    found = said(plan(STEPS), under, seen(good=3200), halves)
+    found = said(plan(STEPS), activity, seen(good=3200), halves)
 
     assert "hold 1 was to have 2 threads in the mean, and 4 had a request" in found
 
 
 @pytest.mark.parametrize(
-    ("good", "under", "row", "is_told"),
+    ("good", "activity", "row", "is_told"),
     [
         (5000, {}, {}, False),
         (2600, {}, {"pickup": 9.0}, False),
@@ -201,9 +201,9 @@ def test_and_of_each_phase() -> None:
     ids=["busy", "replies wait", "idle", "a check takes time", "users think", "cut", "resting after refusals"],
 )
 def test_threads_that_had_no_request_most_of_the_time_are_told(
-    good: int, under: dict[str, Any], row: dict[str, Any], is_told: bool
+    good: int, activity: dict[str, Any], row: dict[str, Any], is_told: bool
 ) -> None:
-    found = differs(plan(), 10.0, Under(active=at(0, 0, 0, 0, 0), **under), seen(good=good, **row))
+    found = differs(plan(), 10.0, Activity(active=at(0, 0, 0, 0, 0), **activity), seen(good=good, **row))
 
     assert ("had a request" in found) == is_told
 
@@ -227,7 +227,7 @@ def test_journeys_last_no_longer_than_their_threads_and_tasks(tasks: int, is_tol
     )
     scenario = plan(journeys=["buy"], endpoints=[])
 
-    found = said(scenario, Under(active=at(0, 0, 0, 0, 0), tasks=tasks), None, (), [journey])
+    found = said(scenario, Activity(active=at(0, 0, 0, 0, 0), tasks=tasks), None, (), [journey])
 
     assert bool(found) == is_told
 
@@ -251,7 +251,7 @@ def test_arrivals_are_as_many_as_were_planned_sent_or_unsent(
 ) -> None:
     scenario = asked(rate=25.0, arrivals=spacing)
 
-    found = said(scenario, Under(), seen(good=sent, unsent=unsent))
+    found = said(scenario, Activity(), seen(good=sent, unsent=unsent))
 
     assert bool(found) == is_told
 
@@ -265,8 +265,8 @@ def test_arrivals_are_those_of_each_phase() -> None:
     right = [of_phase("ramp", 0, 4, seen(good=100)), of_phase("hold", 4, 6, seen(good=300))]
     wrong = [of_phase("ramp", 0, 4, seen(good=200)), of_phase("hold", 4, 6, seen(good=200))]
 
-    assert said(scenario, Under(), seen(good=400), right) == ""
-    assert "ramp was to have 100 arrivals, and 200 came" in said(scenario, Under(), seen(good=400), wrong)
+    assert said(scenario, Activity(), seen(good=400), right) == ""
+    assert "ramp was to have 100 arrivals, and 200 came" in said(scenario, Activity(), seen(good=400), wrong)
 
 
 # -- where it is told
@@ -278,7 +278,7 @@ def test_each_second_has_the_threads_that_were_active_and_those_asked_for() -> N
     ramp = [of_phase("ramp", 0, 2.5, seen())]
     active = [(0, 0.25, 1.5), (0, 1, 3)]
 
-    found, (phase,) = with_threads(series, ramp, Plan(plan(RAMP), 2.5), Under(active=active))
+    found, (phase,) = with_threads(series, ramp, Plan(plan(RAMP), 2.5), Activity(active=active))
 
     assert [(one.threads, one.asked) for one in found] == [(0.75, 1), (1.5, 1), (1, 2)]
     assert (phase.threads, phase.asked) == (1.1, 1.2)
@@ -287,15 +287,15 @@ def test_each_second_has_the_threads_that_were_active_and_those_asked_for() -> N
 def test_an_open_workload_has_arrivals_and_a_run_of_which_not_all_is_known_no_threads() -> None:
     series = intervals(recorded([Shot()]).series, duration=1.0)
 
-    ((of_open,), _) = with_threads(series, [], Plan(asked(rate=25.0), 1.0), Under())
-    ((unknown,), _) = with_threads(series, [], Plan(plan(), 1.0), Under(is_whole=False))
+    ((of_open,), _) = with_threads(series, [], Plan(asked(rate=25.0), 1.0), Activity())
+    ((unknown,), _) = with_threads(series, [], Plan(plan(), 1.0), Activity(is_whole=False))
 
     assert (of_open.threads, of_open.asked) == (None, 25)
     assert (unknown.threads, unknown.asked) == (None, 5)
 
 
 def test_a_run_whose_load_was_another_is_invalid() -> None:
-    load = closed(50_000, 5, phases=RAMP, under=Under(active=at(0, 0, 0, 0, 0)))
+    load = closed(50_000, 5, phases=RAMP, activity=Activity(active=at(0, 0, 0, 0, 0)))
 
     found = caveats(load, ENVIRONMENT)
 

@@ -12,7 +12,7 @@ from _pytest.outcomes import Failed
 from loadkit.jobs.testing.lock import alone
 from loadkit.jobs.testing.measure import measured, shortened
 from loadkit.jobs.testing.target import Loader, Target, resolved
-from loadkit.judge.result import Outcome, Result, Row, Timing
+from loadkit.judge.result import Outcome, Result, Row, Timing, journeys_among
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario
 from loadkit.report.escape import visible_text
@@ -125,7 +125,7 @@ def unsound(result: Result) -> str:
 
 def nothing_good(result: Result) -> str:
     """That no reply was good or no journey came through, and the most frequent reason; nothing where some did."""
-    journeys = [one for one in result.timings if one.kind == "journey"]
+    journeys = journeys_among(result.timings)
     rows: list[Row | Timing] = [*journeys] or [result.total]
     if any(one.response_time.count for one in rows):
         return ""

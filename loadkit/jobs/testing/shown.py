@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from loadkit.jobs.testing.baseline import Baseline, difference, other_load
 from loadkit.jobs.testing.runs import Run
-from loadkit.judge.result import Caveat, Outcome, Result, Row, Times, Timing
+from loadkit.judge.result import Caveat, Outcome, Result, Row, Times, Timing, journeys_among
 from loadkit.plan.units import show_rate, show_seconds, three_digits
 from loadkit.report.figures import show_share, show_throughput, show_time
 from loadkit.report.paper import Paper
@@ -55,7 +55,7 @@ class _Line(NamedTuple):
 def _rows(paper: Paper, run: Run) -> list[_Line]:
     """The requests of a run, and its journeys; of one journey without requests of its own there is but one row."""
     result = run.result
-    journeys = [one for one in result.timings if one.kind == "journey"]
+    journeys = journeys_among(result.timings)
     head: Row | Timing = result.total
     if not result.requests and len(journeys) == 1:
         head, journeys = journeys[0], []
@@ -211,8 +211,8 @@ def comparison(paper: Paper, runs: Sequence[Run], baseline: Baseline) -> list[st
         lines += paper.wrap(paper.foreign(f"not in the baseline: {', '.join(missing)}"), first="  ", margin="  ")
     machines = {machine for run, then in same if (machine := difference(run.result.environment, then.environment))}
     for machine in sorted(machines):
-        said = paper.foreign(f"measured on another machine, so hardly comparable: {machine}")
-        lines += paper.wrap(said, first="  ! ", margin="    ")
+        text = paper.foreign(f"measured on another machine, so hardly comparable: {machine}")
+        lines += paper.wrap(text, first="  ! ", margin="    ")
     return lines
 
 
