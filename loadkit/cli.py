@@ -56,16 +56,16 @@ def _exit_code(words: list[str]) -> int:
             _print_traceback(error.__cause__)
         return error.exit_code
     except _WrongUsage as error:
-        said, hint = _said(error), _hint(words)
-        # what it has that is spelt alike is not what was meant
-        said = said.partition(" (Possible")[0] if hint else said
-        _complain(UsageError(f"{said}{hint} (loadkit --help tells more)"))
+        message, hint = _message(error), _hint(words)
+        # typer suggests what is spelt alike, which is not what was meant where there is a hint
+        message = message.partition(" (Possible")[0] if hint else message
+        _complain(UsageError(f"{message}{hint} (loadkit --help tells more)"))
         return UsageError.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return 2
     except SystemExit as error:
         # how typer and rich end where nobody reads what they print
-        return 0 if _is_of_printing(error.__context__) else _fault(error)
+        return 0 if _is_broken_output(error.__context__) else _fault(error)
     except Exception as error:  # noqa: BLE001 - Python's own exit code for it is 1, that of a missed threshold
         return _fault(error)
     # typer's code for a Ctrl-C before anything ran
@@ -89,7 +89,7 @@ def _print_traceback(error: BaseException) -> None:
         typer.echo("\n".join(map(visible, lines)), err=True)
 
 
-def _is_of_printing(error: BaseException | None) -> bool:
+def _is_broken_output(error: BaseException | None) -> bool:
     """Whether a pipe broke at the command line itself, and not within a job."""
     import traceback
 
@@ -101,7 +101,7 @@ def _is_of_printing(error: BaseException | None) -> bool:
     )
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     message = error.format_message() if hasattr(error, "format_message") else str(error)
     return str(message).strip().rstrip(".").replace("\n", " ")
 
@@ -123,7 +123,7 @@ _IN_A_FILE = ("-X", "--request", "--method", "-m", "--data", "-d", "--body")
 
 
 def _hint(words: list[str]) -> str:
-    """What is to be written instead of what there is not."""
+    """What to write in place of an option or command that there is not; empty where that is not known."""
     if words[0].endswith(".py") or "::" in words[0] or "://" in words[0]:
         return f"; write loadkit run {words[0]}"
     if words[0] != "run":

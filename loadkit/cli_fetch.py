@@ -17,7 +17,7 @@ from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.shown import HIDDEN
 
 _LITERAL = re.compile(r"\$\{\w+\}|\b(?:Bearer|Basic|Token)\b|\s", re.IGNORECASE)
-"""What says nothing in the value of a header: variables of the environment, and the scheme before one."""
+"""What is no secret in the value of a header: variables of the environment, and the scheme before one."""
 
 if TYPE_CHECKING:
     from loadkit.jobs.fetch import FetchResult
@@ -192,11 +192,11 @@ def _again(context: typer.Context) -> list[str]:
         name = parameter.name or ""
         source = context.get_parameter_source(name)
         if source and source.name == "COMMANDLINE" and name != "resume":
-            words += _said(parameter, context.params[name])
+            words += _words(parameter, context.params[name])
     return ["loadkit", "fetch", *words, "--resume"]
 
 
-def _said(parameter: Any, value: Any) -> list[str]:
+def _words(parameter: Any, value: Any) -> list[str]:
     from loadkit.jobs.fetch.sources import shown_source
 
     if parameter.param_type_name == "argument":

@@ -120,11 +120,11 @@ class Relay(Protocol):
 
 
 class Keeper(Protocol):
-    """Whoever keeps what was counted while a run is under way, for the case that it is killed."""
+    """Keeps what was counted while a run is under way, for the case that it is killed."""
 
     @property
     def is_due(self) -> bool:
-        """Whether it wants to know again."""
+        """True if what was counted so far is to be taken now."""
 
     def take(self, driven: Driven) -> None:
         """Take what came of the run in its complete seconds; it has to be done at once, for the run waits."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NEVER: Final = 1 << 62
 
 Active: TypeAlias = tuple[int, int, int]
-"""When a thread began to do its part of a load: it came, sent its first request, and had its last reply."""
+"""Instants of a thread in one of its windows: it came, sent its first request, and received its last reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ class User:
 
     @property
     def _tape_in_hand(self) -> Tape:
-        """That of what its thread has under way, as far as code of the user's can hold it up."""
+        """The tape of the check or journey that its thread is in."""
         if self._checked:
             return self._checked
         current = {visitor.current for visitor in self._visitors}
@@ -223,7 +223,7 @@ class User:
         self._last_taken = taken
 
     def _abandon_activity(self, now: int) -> None:
-        """What it was active in lasts until now."""
+        """Note that it was active until now."""
 
     def _count_unsent(self) -> None:
         """It has ended: count what it was to send and did not, if its number was planned."""

@@ -42,7 +42,7 @@ Make: TypeAlias = "Callable[[Driven, Draft], Result]"
 
 
 class _Ended(Exception):
-    """The run has ended, and nobody wants a draft of its result."""
+    """The run has ended, and no draft of its result is needed."""
 
 
 class Partial:
@@ -87,13 +87,13 @@ class Partial:
             self._thread = None
 
     def remove(self) -> None:
-        """The result is there: nobody needs it any more."""
+        """Delete the file, once the result itself is written."""
         with contextlib.suppress(OSError):
             self.path.unlink()
 
     @property
     def is_due(self) -> bool:
-        """The last one is long enough ago, and done with."""
+        """True if the last one was written, and long enough ago."""
         is_busy = self._thread is not None and self._thread.is_alive()
         return self._is_wanted and not is_busy and self._now() - self._taken >= self._every * 1e9
 
@@ -116,7 +116,7 @@ class Partial:
             self._pause()
             write_bytes(self.path, content)
         except (_Ended, OutputError):
-            # a disk that is full costs the result that is still to come nothing
+            # a disk that is full now may have room for the result
             return
 
     def _to_times(self, histogram: Histogram) -> Times:

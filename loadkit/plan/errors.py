@@ -106,7 +106,7 @@ class SetupError(UsageError, Halt):
     """What sets a scenario or a journey up raised something; the message says what, and where.
 
     The exit code is 4 where the file names what there is not; else 6, for the load was not applied:
-    the server said no, or did not answer.
+    the server refused it, or did not answer.
     """
 
     def __init__(self, message: str, cause: BaseException) -> None:

@@ -258,7 +258,7 @@ def _check_base(base_url: object) -> None:
 
 
 def check_addresses(scenario: Scenario) -> None:
-    """See that it is known where its requests go, which may be said late; `UsageError` if not."""
+    """Check that each request has a host, which `base_url` may give late; raises `UsageError`."""
     relative = [one.label for one in scenario.plans if isinstance(one, Endpoint) and one.path.startswith("/")]
     if scenario.server is not None and scenario.ready.startswith("/"):
         relative.append(f"ready {scenario.ready!r}")

@@ -56,7 +56,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def _resolved(path: Path) -> Path:
-    """Where a path leads; `OSError` for one that somebody else may have laid for us.
+    """Where a path leads; `OSError` where another user may have put a link for us to follow.
 
     The rule of `fs.protected_symlinks` in Linux, which knows of the links only that the kernel follows.
     """
@@ -71,12 +71,12 @@ def _resolved(path: Path) -> Path:
 def _check_links(path: Path) -> None:
     for part in (*reversed(path.parents), path):
         if part.is_symlink():
-            if _is_laid(part.lstat(), part.parent.stat()):
+            if _is_unsafe(part.lstat(), part.parent.stat()):
                 raise PermissionError(errno.EACCES, f"{part} is a link of another user in a folder for all")
             _check_links(part.parent.resolve() / part.readlink())
 
 
-def _is_laid(link: os.stat_result, folder: os.stat_result) -> bool:
+def _is_unsafe(link: os.stat_result, folder: os.stat_result) -> bool:
     is_for_all = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
     return bool(is_for_all) and link.st_uid not in (os.geteuid(), folder.st_uid)
 

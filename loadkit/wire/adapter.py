@@ -103,7 +103,7 @@ class WireAdapter(HTTPAdapter):
         self.body_limit = body_limit
         self.observe: Observer | None = None
         self.heeds_replacements = True
-        """Send what `is_replaced` tells of through `requests` and urllib3."""
+        """While `is_replaced`, send through `requests` and urllib3."""
         self.aborted = False
         self._threads = threading.local()
         self.over_the_wire = 0
@@ -395,14 +395,14 @@ class _Told:
 
 def failure_of(error: BaseException) -> Failure:
     """What kind of failure an exception of `requests` tells of."""
-    said = masked_message(str(error))
+    message = masked_message(str(error))
     if isinstance(error, SSLError):
-        return Failure("tls", said)
+        return Failure("tls", message)
     if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
-        return Failure("connect", said)
+        return Failure("connect", message)
     if isinstance(error, requests.Timeout):
-        return Failure("timeout", said)
-    return Failure("disconnect", said)
+        return Failure("timeout", message)
+    return Failure("disconnect", message)
 
 
 def patience_of(timeout: Any) -> tuple[int | None, int | None]:

@@ -12,8 +12,8 @@ from loadkit.plan.units import MILLISECOND, SECOND
 
 NAP: Final = 1000 * MILLISECOND
 """How long a pause may sleep before it asks whether it is still wanted."""
-WORTH_TELLING: Final = 100_000
-"""A step of the wall clock by less, in nanoseconds, is corrected and not told of."""
+REPORTED_STEP: Final = 100_000
+"""A step of the wall clock by less, in nanoseconds, is corrected and not reported."""
 
 
 class SystemClock:
@@ -51,7 +51,7 @@ class SystemClock:
                 self.wall_offset, self._error = offset, error
             return 0
         self.wall_offset, self._error = offset, error
-        if abs(moved) > WORTH_TELLING:
+        if abs(moved) > REPORTED_STEP:
             self.steps.append(moved)
         return moved
 

@@ -178,7 +178,7 @@ def key_of(cookie: Cookie) -> tuple[str, str, str]:
 
 
 def _goes_along(cookie: Cookie, home: Site, there: Site) -> bool:
-    """Whether it is there by the word of whoever is there, or by that of a whole domain."""
+    """True if a cookie may be sent to `there`: that site set it, or another host did for the domain of both."""
     setter = setter_of(cookie)
     if setter is None:
         return there == home or (bool(cookie.domain) and there.host != home.host)
@@ -186,11 +186,11 @@ def _goes_along(cookie: Cookie, home: Site, there: Site) -> bool:
 
 
 def set_by(cookie: Cookie, site: Site) -> None:
-    """Note whose reply a cookie came with: it knows neither port nor scheme itself."""
+    """Store the site whose reply set a cookie, which has neither port nor scheme itself."""
     vars(cookie)["_setter"] = site
 
 
 def setter_of(cookie: Cookie) -> Site | None:
-    """Whose reply it came with, None if the user set it."""
+    """The site whose reply set a cookie, None if the user did."""
     setter: Site | None = vars(cookie).get("_setter")
     return setter

@@ -620,15 +620,15 @@ class _Attempt:
                 raise met
             self._read_on(reader, data)
         except (TimeoutError, BlockingIOError):
-            raise _told(self.timed_out(reader.size), reader) from None
+            raise _with_progress(self.timed_out(reader.size), reader) from None
         except OSError as error:
             # what TLS has to say about it is the reason why sending failed
             cause = error if isinstance(error, ssl.SSLError) else met or error
-            raise _told(BrokenExchange(_lost(cause, reader.size, sending=sending)), reader) from None
+            raise _with_progress(BrokenExchange(_lost(cause, reader.size, sending=sending)), reader) from None
         except BrokenExchange as broken:
             if met and not reader.size and broken.failure.kind == "disconnect":
                 raise BrokenExchange(_lost(met, 0, sending=True)) from None
-            raise _told(broken, reader) from None
+            raise _with_progress(broken, reader) from None
         finally:
             self.size += reader.size
         # a server that stopped reading our request is not asked again
@@ -697,7 +697,7 @@ def missing_of(data: bytes) -> int | None:
     return end + int(length[1]) - len(data)
 
 
-def _told(broken: BrokenExchange, reader: ReplyReader) -> BrokenExchange:
+def _with_progress(broken: BrokenExchange, reader: ReplyReader) -> BrokenExchange:
     """The same with a word on how far the reply had come."""
     return BrokenExchange(replace(broken.failure, begun=bool(reader.size), headed=bool(reader.head)))
 

@@ -108,8 +108,8 @@ def _slowly(endpoint: Endpoint, scenario: Scenario, source: str) -> Fill:
         except (UsageError, ValueError, TypeError) as error:
             raise FeedError(f"{source}: cannot fill {endpoint.label} with {_used(row, endpoint)}: {error}") from None
         except (Exception, SystemExit) as error:
-            said = raised(error)
-            raise FeedError(f"{source}: cannot fill {endpoint.label} with {_used(row, endpoint)}: {said}") from error
+            reason = raised(error)
+            raise FeedError(f"{source}: cannot fill {endpoint.label} with {_used(row, endpoint)}: {reason}") from error
 
     return fill
 

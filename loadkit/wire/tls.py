@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def client_context(*, verify: bool) -> ssl.SSLContext:
-    """A context that trusts nobody yet, or does not ask; a certificate's name is in its SAN, never in its CN."""
+    """A context that trusts no authority yet, or verifies nothing; a certificate is for names in its SAN, not the CN."""
     from urllib3.util.ssl_ import create_urllib3_context
 
     context = create_urllib3_context()
@@ -22,7 +22,7 @@ def client_context(*, verify: bool) -> ssl.SSLContext:
 
 
 def trust_system(context: ssl.SSLContext) -> None:
-    """Trust the authorities of the system, or those of certifi where Python was not told of any."""
+    """Trust the authorities of the system, or those of certifi where Python finds none."""
     context.load_default_certs()
     if not context.cert_store_stats()["x509_ca"]:
         import certifi

@@ -39,17 +39,17 @@ Key: TypeAlias = tuple[str, str, str]
 
 
 class Watched:
-    """What all of them can: clear what was made of them when they change, of several sessions if those share it."""
+    """A container whose changes clear the calls that were prepared with it, of all sessions that share it."""
 
     _made: tuple[weakref.ref[CallCache], ...] = ()
 
     def bind(self, made: CallCache) -> None:
-        """Clear `made` with each change from now on, for as long as there is such a thing."""
+        """Clear `made` with each change from now on, for as long as that exists."""
         others = (one for one in self._made if one() is not None and one() is not made)
         self._made = (*others, weakref.ref(made))
 
     def changed(self) -> None:
-        """Clear what was made of it."""
+        """Clear the calls that were prepared with it."""
         for one in self._made:
             made = one()
             if made is not None:

@@ -52,18 +52,18 @@ def other_load(then: Result, now: Result) -> str:
         return ""
     pairs = {name: (getattr(then.scenario, name), getattr(now.scenario, name)) for name in _LOAD}
     differences = [
-        f"{name.replace('_', ' ')} {_said(old)} -> {_said(new)}" for name, (old, new) in pairs.items() if old != new
+        f"{name.replace('_', ' ')} {_shown(old)} -> {_shown(new)}" for name, (old, new) in pairs.items() if old != new
     ]
     return ", ".join(differences) or "something else of what is sent, checked or limited"
 
 
-def _said(value: object) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, float):
         return three_digits(value)
     if isinstance(value, list):
-        return f"[{', '.join(map(_said, value))}]"
+        return f"[{', '.join(map(_shown, value))}]"
     if isinstance(value, PhasePlan):
-        return f"{value.name} {_said(value.start)} to {_said(value.end)} in {_said(value.duration)} s"
+        return f"{value.name} {_shown(value.start)} to {_shown(value.end)} in {_shown(value.duration)} s"
     return "none" if value is None else str(value)
 
 

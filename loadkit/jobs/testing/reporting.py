@@ -19,16 +19,16 @@ CARRIED = "loadkit"
 """The attribute of a report that carries runs from a worker of pytest-xdist."""
 
 OF_TEST = "loadkit_test"
-"""That which says of which test it is, without the group that is written behind its node id."""
+"""The attribute of a report that holds the id of its test, without the group that pytest-xdist writes behind it."""
 
 
 def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Put the little report of each run below what failed, and hand results on from a worker."""
     runs = item.stash.get(RUNS, [])
     session.untold.clear()
-    told = item.stash.get(HANDED_ON, 0)
-    if session.is_worker and len(runs) > told:
-        setattr(report, CARRIED, packed(runs[told:]))
+    reported = item.stash.get(HANDED_ON, 0)
+    if session.is_worker and len(runs) > reported:
+        setattr(report, CARRIED, packed(runs[reported:]))
         item.stash[HANDED_ON] = len(runs)
     if runs:
         test = node_id(item)
@@ -58,8 +58,8 @@ def compared(session: LoadSession, op: str, left: object, right: object) -> list
     """Say which figures of the current test two compared numbers are, and how sure they are; None for others."""
     if not all(isinstance(one, int | float) for one in (left, right)):
         return None
-    told = [visible(line) for value in (left, right) for line in explained(value, session.current)]
-    return [f"{left!r} {op} {right!r}", *told] if told else None
+    lines = [visible(line) for value in (left, right) for line in explained(value, session.current)]
+    return [f"{left!r} {op} {right!r}", *lines] if lines else None
 
 
 def summary(session: LoadSession, reporter: pytest.TerminalReporter) -> None:
