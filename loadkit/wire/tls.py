@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def client_context(*, verify: bool) -> ssl.SSLContext:
-    """A context that trusts no authority yet, or verifies nothing; a certificate is for names in its SAN, not the CN."""
+    """A context that trusts no authority yet, or verifies nothing. A certificate is for the names in its SAN alone."""
     from urllib3.util.ssl_ import create_urllib3_context
 
     context = create_urllib3_context()
