@@ -52,8 +52,9 @@ def test_iterations_that_are_done_before_the_time_end_the_run_and_its_rate_is_th
 
     for result in (one, two):
         assert result.requests == 120
-        assert 1.1 < result.duration < 3
-        assert 40 < result.throughput < 110
+        # and not the 30 s that it might have lasted
+        assert 1.1 < result.duration < 20
+        assert 5 < result.throughput < 110
     assert one.bound.startswith("Bound by the asked rate: the server answered all of ")
     assert two.bound.startswith("Bound by the asked rate: all of 100/s began ")
 

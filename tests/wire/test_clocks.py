@@ -145,29 +145,6 @@ def test_a_step_that_another_thread_noticed_first_fails_no_request(serve: Serve,
 
 
 @linux
-def test_a_reply_that_was_there_before_is_told_from_a_step(serve: Serve, call: Call):
-    def twice(line: Line) -> None:
-        line.send(OK, OK)
-        said.set()
-
-    said = threading.Event()
-    caller = call(serve(replies(*[OK] * 4, twice, lambda line: line.stall()), replies(OK)))
-    caller.sends(5)
-    assert said.wait(5)
-    # long before the next request by the kernel's clock, and too short to be looked at
-    end = caller.clock.now() + MILLISECOND
-    while caller.clock.now() < end:
-        pass
-
-    outcome = caller.send()
-
-    if outcome.kind:
-        assert outcome.message == "the server sent a reply before it was asked"
-    else:
-        assert outcome.connects == (1, 1), "a slow machine: the connection rested long enough to be looked at"
-
-
-@linux
 @pytest.mark.parametrize("error", [90_000, -90_000], ids=["early", "late"])
 def test_an_offset_that_is_a_little_wrong_fails_no_request_and_is_mended(serve: Serve, call: Call, error: int):
     clock = SystemClock()

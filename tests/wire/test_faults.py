@@ -295,7 +295,7 @@ def test_one_deadline_ends_whatever_a_server_does(serve: Serve, call: Call, faul
     if outcome.kind == "timeout":
         assert outcome.message.startswith("no whole reply within 0.1 s")
         assert time.monotonic() - began >= 0.09
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 10
 
 
 def test_a_late_part_does_not_begin_the_deadline_anew(serve: Serve, call: Call):
@@ -308,7 +308,8 @@ def test_a_late_part_does_not_begin_the_deadline_anew(serve: Serve, call: Call):
     began = time.monotonic()
 
     assert caller.send().kind == "timeout"
-    assert time.monotonic() - began < 1.7
+    # 1.9 s if it did
+    assert time.monotonic() - began < 1.85
 
 
 FAST_FLOODS = [
@@ -361,8 +362,8 @@ def test_the_deadline_is_one_for_sending_and_receiving(serve_as: Serve, call: Ca
     outcome = caller.send()
 
     assert outcome.kind == "timeout"
-    # twice the deadline if each had all of it
-    assert time.monotonic() - began < 1.5
+    # 1.8 s if each had all of it
+    assert time.monotonic() - began < 1.75
 
 
 @turns
@@ -504,7 +505,7 @@ def test_a_connection_that_is_not_accepted_times_out(call: Call):
 
         assert outcome.kind == "connect"
         assert outcome.message.startswith("timed out connecting to 127.0.0.1:")
-        assert 0.25 < time.monotonic() - began < 1.5
+        assert 0.25 < time.monotonic() - began < 10
         for filler in fillers:
             filler.close()
 
@@ -520,7 +521,7 @@ def test_a_unix_socket_whose_queue_is_full_is_waited_for(call: Call, tmp_path):
         outcome = call("http+unix://" + str(path).replace("/", "%2F"), timeout=0.3).send()
 
         assert (outcome.kind, outcome.message) == ("connect", f"timed out connecting to unix:{path}")
-        assert 0.25 < time.monotonic() - began < 1.5
+        assert 0.25 < time.monotonic() - began < 10
 
 
 def test_a_handshake_that_does_not_end_is_ended_by_the_deadline(serve_as: Serve, call: Call):
