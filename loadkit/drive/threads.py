@@ -192,7 +192,6 @@ class _Director:
         self._keeper = keeper
         self._lookups: Lookups | None = None
         self._scenario = scenario
-        self._part, self._parts = part, parts
         self._workload: Closed | Open = workload(scenario, part, parts)
         self._relay = relay
         self._relayed = 0
@@ -222,7 +221,7 @@ class _Director:
         self._shown = 0
         self._ended = 0
         self._cut_at = NEVER
-        self._told = False
+        self._has_stopped = False
         self._probe = probe
         self._unreachable = False
         self._has_connected = False
@@ -524,9 +523,9 @@ class _Director:
         if not self._scenario.keep_going and self._is_down(now):
             self._unreachable = True
             self._stop(now)
-        if now >= self._course.stop_at and not self._told and not self._course.finishing:
+        if now >= self._course.stop_at and not self._has_stopped and not self._course.finishing:
             # those in the middle of a journey may be long in code of their own
-            self._told = True
+            self._has_stopped = True
             if self._pool:
                 self._pool.end()
             for user in self._users:

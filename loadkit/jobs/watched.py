@@ -19,7 +19,6 @@ class Watched:
 
     def __init__(self, servers: Sequence[ServerProcess], now: Callable[[], int], watch: Watcher | None) -> None:
         self._servers = servers
-        self._pids = [server.pid for server in servers]
         self._now = now
         self._watch = watch
         self._noted: list[tuple[int, Used]] = []
@@ -46,11 +45,11 @@ class Watched:
     @property
     def watch(self) -> Watcher | None:
         """What a run should call: ours where there is a server of ours, else the one that was given."""
-        return self._take if self._pids else self._watch
+        return self._take if self._servers else self._watch
 
     def note(self) -> None:
         """Note what is used now."""
-        if self._pids and (found := used(self._pids)):
+        if self._servers and (found := used([server.pid for server in self._servers])):
             self._noted.append((self._now(), found))
 
     def _take(self, snapshot: Snapshot) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from loadkit.jobs.fetch.reply import FetchReply
 from loadkit.jobs.fetch.running import ended, started, wait_to_the_end
@@ -153,6 +153,3 @@ def _run(fetching: Fetching) -> None:
         fetching.run()
     finally:
         ended(fetching)
-
-
-OnReply = Callable[[FetchReply], Any]
