@@ -143,7 +143,8 @@ def run(
             watched.note()
             watched.is_lost()
             loss = watched.loss(driven.measured_from)
-    return made(driven, loss=loss)
+        # while the server is up, for it may be asked where its redirects lead
+        return made(driven, loss=loss)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

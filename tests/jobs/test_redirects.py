@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -108,3 +109,24 @@ def test_who_expects_redirects_and_who_follows_them_is_not_told(site: Site):
 
     assert said(result) == []
     assert result.verdict in ("clean", "doubtful")
+
+
+MOVED = """
+import http.server, sys
+class Moved(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/" else 302)
+        self.send_header("Location", "/elsewhere")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Moved).serve_forever()
+"""
+
+
+def test_where_redirects_lead_is_asked_while_a_server_that_was_started_for_the_run_is_up():
+    command = [sys.executable, "-c", MOVED, "{port}"]
+
+    result = run(Scenario(server=command, endpoints=[Endpoint("GET", "/old")], threads=1, iterations=10))
+
+    (sentence,) = said(result)
+    assert "were redirects to /elsewhere, which are not followed" in sentence
