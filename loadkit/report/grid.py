@@ -14,8 +14,8 @@ from loadkit.plan.units import SECOND, show_seconds, show_size, show_span
 from loadkit.report.figures import (
     OF_ROWS,
     OF_TIMES,
+    all_journeys,
     error_percent,
-    journeys,
     measured_times,
     show_level,
     show_throughput,
@@ -194,7 +194,7 @@ def _failed(count: int) -> Cell:
 
 def intervals(result: Result) -> Grid | None:
     """A row an interval: what the charts over time are drawn from; nothing where they have no requests."""
-    if not result.intervals or journeys(result):
+    if not result.intervals or all_journeys(result):
         return None
     heads = ["interval", "requests", "good", "failed", "p50", "p90", "p99", "max"]
     return Grid(caption="Each interval", heads=heads, rows=[_interval(one) for one in result.intervals])

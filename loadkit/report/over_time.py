@@ -11,7 +11,7 @@ from loadkit.judge.instants import instant, united, whole
 from loadkit.judge.result import Interval, Result
 from loadkit.plan.units import SECOND, show_span
 from loadkit.report.chart import Band, Chart, Curve, Ink, Piece, Scale, even, filled, logarithmic, spans, steps, ticks
-from loadkit.report.figures import journeys, show_level, show_throughput, show_time
+from loadkit.report.figures import all_journeys, show_level, show_throughput, show_time
 
 _WHOLE: Final = 0.25
 """The share of an interval that must have been measured for a rate to be taken from it."""
@@ -73,7 +73,7 @@ def rates(interval: Interval) -> tuple[float, float] | None:
 
 def _rates(result: Result, series: Sequence[Interval], across: Scale) -> Chart | None:
     """Nothing of journeys without requests of their own: their rates are in no interval."""
-    if journeys(result):
+    if all_journeys(result):
         return None
     found = [rates(one) for one in series]
     asked = list(_asked(result, series))
