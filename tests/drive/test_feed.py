@@ -393,6 +393,7 @@ def peak_of_taking(path: Path, order: Order, many: int) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ORDERS)
 def test_memory_is_that_of_a_chunk_and_not_of_the_file(tmp_path: Path, order: Order) -> None:
     path = numbered(tmp_path, 50_000)

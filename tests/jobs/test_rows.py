@@ -164,6 +164,7 @@ def test_of_more_processes_than_rows_those_without_a_row_end_too(witness: Witnes
     assert halted(result).endswith("few.csv has 1 row and each was used once")
 
 
+@pytest.mark.slow
 def test_rows_that_a_lost_process_had_are_not_said_to_have_been_used(witness: Witness, tmp_path: Path) -> None:
     def kill_one(snapshot: Snapshot) -> None:
         if snapshot.requests and len(pids := workers()) == 2:

@@ -156,6 +156,7 @@ def test_an_interrupt_while_threads_are_set_up_tears_down_what_was_set_up(
     assert words(tmp_path) == ["open", *["in"] * processes, *["out"] * processes, "closed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_second_interrupt_does_not_wait_for_a_set_up_that_never_returns(
     witness: tuple[str, list[str]], tmp_path: Path, processes: int

@@ -137,6 +137,7 @@ closing = shopping.replace(endpoints=[Journey(lambda http: http.get("/items"), n
 # -- good days
 
 
+@pytest.mark.slow
 def test_iterations_of_a_closed_workload_are_exact_and_the_server_agrees(demo: Demo, shop: Path):
     before = served(demo, "/items/{id}")
 
@@ -151,6 +152,7 @@ def test_iterations_of_a_closed_workload_are_exact_and_the_server_agrees(demo: D
     assert workers() == []
 
 
+@pytest.mark.slow
 def test_an_open_workload_is_striped_over_processes_without_a_request_more_or_less(demo: Demo, shop: Path):
     before = served(demo, "/items") + served(demo, "/items/{id}")
 
@@ -166,6 +168,7 @@ def test_an_open_workload_is_striped_over_processes_without_a_request_more_or_le
     assert result.environment.cpu_seconds > sum(result.environment.cpu_by_process) > 0
 
 
+@pytest.mark.slow
 def test_phases_and_what_is_due_in_them_are_the_same_on_two_processes(shop: Path):
     from loadkit import hold, ramp
 
@@ -178,6 +181,7 @@ def test_phases_and_what_is_due_in_them_are_the_same_on_two_processes(shop: Path
     assert [phase.name for phase in result.phases] == ["ramp", "hold", "calm"]
 
 
+@pytest.mark.slow
 def test_the_same_failure_in_two_processes_is_one_cause_with_one_count(shop: Path):
     result = run(scenario(shop, "wrong", iterations=50))
 
@@ -197,6 +201,7 @@ def test_what_the_user_s_code_prints_goes_to_stderr_and_breaks_nothing(shop: Pat
     assert said.out == ""
 
 
+@pytest.mark.slow
 def test_the_server_under_test_is_started_once_and_the_warm_up_is_not_counted(
     shop: Path, tmp_path: Path, free_port: int
 ):
@@ -265,6 +270,7 @@ def test_a_journey_that_interrupts_ends_all_processes(demo: Demo, tmp_path: Path
     assert result.duration < 15
 
 
+@pytest.mark.slow
 def test_why_a_teardown_failed_in_a_process_is_told(demo: Demo, tmp_path: Path):
     shop = written(tmp_path, demo.url, JOURNEYS.replace("{url}", demo.url))
 
@@ -348,6 +354,7 @@ def test_a_worker_that_is_stopped_and_continued_is_noted_and_its_figures_count(s
     assert result.outcome == "passed"
 
 
+@pytest.mark.slow
 def test_a_worker_that_stays_stopped_is_waited_for_and_then_killed(shop: Path):
     stopped: list[int] = []
 
@@ -418,6 +425,7 @@ def test_no_worker_outlives_a_parent_that_is_killed(demo: Demo, shop: Path, one_
         parent.communicate()
 
 
+@pytest.mark.slow
 def test_no_worker_outlives_a_parent_that_crashes(shop: Path):
     pids: list[int] = []
 
@@ -451,6 +459,7 @@ def test_ctrl_c_in_a_terminal_drains_all_workers_and_reports(demo: Demo, shop: P
     assert "worker-lost" not in [caveat["code"] for caveat in stored["caveats"]]
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_cuts_and_still_reports(demo: Demo, shop: Path):
     before = served(demo, SLOW)
     with command(shop, "stuck") as parent:
@@ -517,6 +526,7 @@ def test_a_worker_that_cannot_begin_ends_the_run_before_anything_is_sent(
     assert workers() == []
 
 
+@pytest.mark.slow
 def test_more_processes_than_the_system_allows_are_refused_and_none_is_left(shop: Path):
     few = f"""
 import resource, sys

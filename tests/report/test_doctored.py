@@ -78,6 +78,7 @@ def test_what_is_not_doctored_is_reported(tmp_path: Path):
     assert mistreated(tmp_path / "r.json", json.dumps(CONTENT)) == ""
 
 
+@pytest.mark.slow
 def test_some_values_that_are_others(tmp_path: Path):
     attacked(tmp_path, every=23)
 
