@@ -23,7 +23,7 @@ MAX_HEADERS: Final = 500
 MAX_INTERIM: Final = 50
 MAX_OVERHEAD: Final = 64 * 1024
 """Bytes of chunk sizes, extensions and trailers between two pieces of a body."""
-MAX_PASSED_OVER: Final = 64 * 1024
+MAX_REDIRECT_BODY: Final = 64 * 1024
 """Bytes of the body of a redirect that is followed. A longer one is dropped, and the connection with it."""
 
 _LENGTH, _CHUNKED, _UNTIL_CLOSE = "length", "chunked", "until close"
@@ -36,7 +36,6 @@ class ReplyReader:
     """
 
     __slots__ = (
-        "_aside",
         "_buffer",
         "_fault",
         "_follows",
@@ -46,6 +45,7 @@ class ReplyReader:
         "_keeps",
         "_overhead",
         "_parser",
+        "_redirect_body",
         "_remaining",
         "_room",
         "_sink",
@@ -88,7 +88,7 @@ class ReplyReader:
         self._room = keep or 0
         self._forgiving = forgiving
         self._follows = follows
-        self._aside: bytearray | None = None
+        self._redirect_body: bytearray | None = None
         """The body of a redirect that is followed, until it is whole."""
         self._wants_body = method != "HEAD"
         self._buffer = b""
@@ -106,8 +106,8 @@ class ReplyReader:
             self._take_body(data)
         else:
             self._take_head(self._buffer + data)
-        if self.complete and self._aside:
-            self._take_aside()
+        if self.complete and self._redirect_body:
+            self._keep_redirect_body()
         return self.complete
 
     @property
@@ -122,7 +122,7 @@ class ReplyReader:
         """
         if self.head and self._framing == _UNTIL_CLOSE and not ragged:
             self.complete = True
-            self._take_aside()
+            self._keep_redirect_body()
             return
         raise BrokenExchange(Failure("disconnect", self._how_far()))
 
@@ -157,9 +157,9 @@ class ReplyReader:
         if self._sink is not None:
             self._sink.begin(self.status, self.headers)
         if self._follows and self._leads_elsewhere():
-            self._aside = bytearray()
-            if self._framing == _LENGTH and self._remaining > MAX_PASSED_OVER:
-                self._pass_over()
+            self._redirect_body = bytearray()
+            if self._framing == _LENGTH and self._remaining > MAX_REDIRECT_BODY:
+                self._skip_body()
                 return
         self._take_body(rest)
 
@@ -212,14 +212,14 @@ class ReplyReader:
     def _leads_elsewhere(self) -> bool:
         return self.status in REDIRECTS and any(self._all(b"location"))
 
-    def _pass_over(self) -> None:
+    def _skip_body(self) -> None:
         """Read no more of the body, and have none of it."""
-        self._aside, self._keeps = None, False
+        self._redirect_body, self._keeps = None, False
         self.complete, self.keep_alive = True, False
 
-    def _take_aside(self) -> None:
-        self.kept += self._aside or b""
-        self._aside = None
+    def _keep_redirect_body(self) -> None:
+        self.kept += self._redirect_body or b""
+        self._redirect_body = None
 
     def _all(self, name: bytes) -> list[bytes]:
         return [value for key, value in self.headers if key == name]
@@ -264,10 +264,10 @@ class ReplyReader:
         if self._sink is not None:
             self.granted += self._sink.write(data)
             return
-        if self._aside is not None:
-            self._aside += data
-            if len(self._aside) > MAX_PASSED_OVER:
-                self._pass_over()
+        if self._redirect_body is not None:
+            self._redirect_body += data
+            if len(self._redirect_body) > MAX_REDIRECT_BODY:
+                self._skip_body()
             return
         if len(data) > self._room:
             if self._forgiving:

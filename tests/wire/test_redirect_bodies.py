@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loadkit import Session
-from loadkit.wire.http1 import MAX_PASSED_OVER
+from loadkit.wire.http1 import MAX_REDIRECT_BODY
 from tests.wire.conftest import Serve
 from tests.wire.peer import Line, Peer, Script, chunked, replies, reply
 
@@ -89,7 +89,7 @@ def test_a_long_body_of_a_redirect_is_dropped_and_the_redirect_followed(
         assert [hop.content for hop in response.history] == [b""]
 
 
-SHORT = b"moved" * (MAX_PASSED_OVER // 5)
+SHORT = b"moved" * (MAX_REDIRECT_BODY // 5)
 
 
 @pytest.mark.parametrize("options", WAYS, ids=["at once", "streamed", "the long way"])
@@ -119,7 +119,7 @@ def test_a_short_body_of_a_redirect_is_there_and_the_connection_kept(
 def test_a_long_body_of_a_redirect_that_is_the_reply_is_whole(
     serve_as: Serve, session: Callable[[Peer], Session], options: dict[str, Any], location: str
 ):
-    body = b"x" * 10 * MAX_PASSED_OVER
+    body = b"x" * 10 * MAX_REDIRECT_BODY
     peer = serve_as(replies(reply(body, f"Location: {location}", status="302 Found")))
     http = session(peer)
     for _ in range(2):
