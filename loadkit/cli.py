@@ -64,7 +64,7 @@ def _exit_code(words: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return 2
     except SystemExit as error:
-        # how typer and rich end where nobody reads what they print
+        # typer and rich exit so where the pipe they print to is closed
         return 0 if _is_broken_output(error.__context__) else _fault(error)
     except Exception as error:  # noqa: BLE001 - Python's own exit code for it is 1, that of a missed threshold
         return _fault(error)
@@ -305,7 +305,7 @@ def report(
             raise UsageError(f"{file} is named more than once, and would be counted as often")
         seen: Counter[Identity] = Counter()
         for result in load(file):
-            # whoever stored two results of one load in one file ran it twice, to see both
+            # two results of one load in one file are two runs of it, to be compared
             seen[result.identity] += 1
             of_same.setdefault((result.identity, seen[result.identity]), []).append(result)
     merged = [merge(results) for results in of_same.values()]

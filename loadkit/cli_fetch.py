@@ -252,7 +252,7 @@ def read_header(text: str) -> tuple[str, str]:
     """`Name: value` as it is given on the command line; `UsageError` for what is not."""
     name, separator, value = text.partition(":")
     if not separator:
-        # whoever forgot the name of a header gave its value alone
+        # without a name the text may be the value alone, which may be a secret
         shown = name if re.fullmatch("[A-Za-z-]{1,30}", name) else HIDDEN
         raise UsageError(f"cannot read the header {shown!r}; write it like 'Accept: text/html'")
     return name.strip(), value.strip()

@@ -100,7 +100,7 @@ def read(path: Path) -> Found:
 
 
 def _check_names(path: Path, scenarios: Iterable[tuple[Scenario, int]]) -> None:
-    """A name says which of a file's scenarios is to run, and whose a result is."""
+    """Refuse two scenarios of one name, which selects what is run and identifies results; `UsageError`."""
     known: dict[str | None, int] = {}
     for scenario, line in scenarios:
         if scenario.name in known:

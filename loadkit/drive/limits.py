@@ -49,7 +49,7 @@ def make_room(connections: int) -> None:
 
 
 def _others() -> int:
-    """Descriptors that are needed beside connections, as far as the system tells which are open."""
+    """Descriptors that are needed beside connections, where the system lists those that are open."""
     try:
         return len(list(Path("/proc/self/fd").iterdir())) + LEAST
     except OSError:

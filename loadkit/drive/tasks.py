@@ -50,7 +50,7 @@ class TaskUser(ClosedUser):
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         left = [task for task in tasks if not task.done()]
         if left and self._first_sent:
-            # what they are in lasts until now, and nobody tells of it
+            # what they are in lasts until now, and no reply notes it
             self._last_taken = self._clock.now()
         self._visitor.is_ending = bool(left)
         for task in left:

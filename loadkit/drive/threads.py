@@ -375,7 +375,7 @@ class _Director:
             self._show("starting", every=SHOW_EVERY)
             time.sleep(0.002)
         if not barrier.broken:
-            # of several processes all hear that this one is ready, and none begins if one is not
+            # the parent of several processes waits until each is ready, and starts none if one is not
             time.sleep(SETTLE)
             self._await_beginning()
         try:
@@ -397,7 +397,7 @@ class _Director:
     def _begin(self) -> None:
         """All are ready: set the course. Called by one thread while the others wait."""
         self._began = self._course.began = self._began or self._clock.now()
-        # one of several processes may have waited long for the word to begin
+        # one of several processes may have waited long for the order to begin
         self._interrupted = self._interrupted or bool(self._interrupts())
         if self._interrupted:
             self._course.stop_at = self._course.measured_from = self._began
@@ -535,13 +535,13 @@ class _Director:
             self._cut()
 
     def _is_down(self, now: int) -> bool:
-        """Whether nobody ever answered, and all threads that have begun were turned away, for long enough."""
+        """True if no connection was ever made, and all threads that have begun were refused one, for long enough."""
         self._has_connected = self._has_connected or any(user.has_connected for user in self._users)
         if self._has_connected:
             return False
         refusals = sum(user.refusals for user in self._users)
         turned_away = sum(user.is_turned_away for user in self._users)
-        # one that rests and has met nobody had no request yet; others are in their first
+        # one that rests and was neither connected nor refused had no request yet; others are in their first
         is_first = any(user.ready and not (user.resting or user.is_turned_away) for user in self._users)
         if not refusals or is_first:
             self._down_since = now

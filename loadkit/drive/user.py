@@ -115,7 +115,7 @@ class User:
         self.ready = False
         """It has connected, or has tried to."""
         self.has_connected = False
-        """Somebody answered it, once at least."""
+        """It has had a connection, or a reply."""
         self.is_turned_away = False
         """It was refused a connection, by its first request or before that was due."""
         self.refusals = 0
@@ -252,7 +252,7 @@ class User:
         return over
 
     def _met(self, failure: Failure | None) -> None:
-        """Note whether a request found somebody to connect to."""
+        """Note whether a request got a connection."""
         if is_refusal(failure):
             self.refusals += 1
             self.is_turned_away = True
@@ -361,7 +361,7 @@ class User:
         """Look up at this instant again, or at the end of the stage, which is returned."""
         end = self._end()
         self._boundary = min(following, end)
-        # whoever stops us sets the flag, then the boundary, which we may have overwritten: so we look at the flag
+        # `stop` sets the flag, then the boundary, which may be overwritten here: so the flag is read last
         if self._is_stopped:
             self._boundary = 0
         return end

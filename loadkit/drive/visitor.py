@@ -165,7 +165,7 @@ class AsyncVisit:
 
 
 def settle(session: Session, scenario: Scenario) -> None:
-    """Give a session what a scenario says of all requests, and nothing that the environment says."""
+    """Set up a session with what a scenario has for all requests, and with nothing from the environment."""
     session.trust_env = False
     session.headers.update(plain_headers(scenario.headers))
     session.verify = str(scenario.ca) if scenario.ca is not None and scenario.verify else scenario.verify

@@ -6,10 +6,9 @@ import os
 import platform
 import re
 from functools import cache
-from pathlib import Path
 
 import loadkit
-from loadkit.drive.machine import allowed_cpus
+from loadkit.drive.machine import PROC, allowed_cpus
 from loadkit.judge.result import Environment
 
 
@@ -38,7 +37,7 @@ def environment(
 @cache
 def _processor() -> str:
     try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+        found = re.search(r"^model name\s*:\s*(.+)$", (PROC / "cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:
         found = None
     return found[1] if found else platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""Who listens at a port of this machine, as Linux tells in /proc; elsewhere nothing is known."""
+"""Which processes listen at a port of this machine, from /proc of Linux; on other systems nothing is known."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def listeners(port: int) -> list[Listener]:
 
 
 def unix_listeners(path: str) -> list[Listener]:
-    """The unix sockets that listen at a path; the user is not told, and -1."""
+    """The unix sockets that listen at a path; their user is not in /proc, and -1 here."""
     # Num RefCount Protocol Flags Type St Inode Path; flag 0x10000 is __SO_ACCEPTCON
     lines = [line.split(maxsplit=7) for line in _lines(PROC / "net" / "unix")]
     return [

@@ -51,18 +51,18 @@ def alive() -> list[int]:
 
 
 def members(session: int) -> list[int]:
-    """The processes of a session that have not ended: whoever leads it is its namesake and may have."""
+    """The processes of a session that have not ended; its leader, whose id it has, may be among those that have."""
     return [pid for pid in alive() if (fields := _stat(pid)) and int(fields[3]) == session and fields[0] not in "ZX"]
 
 
 def began(pid: int) -> int | None:
-    """When a process began, in ticks of the system's clock since it came up; None where that is not told."""
+    """When a process began, in ticks of the system's clock since it came up; None where the system does not say."""
     fields = _stat(pid)
     return int(fields[19]) if fields else None
 
 
 def name_of(pid: int) -> str:
-    """What a process is called; nothing where that is not told."""
+    """What a process is called; nothing where the system does not say."""
     try:
         return (PROC / str(pid) / "comm").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

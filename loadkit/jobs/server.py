@@ -28,7 +28,7 @@ KEPT_BYTES: Final = 1 << 16
 _LOOK_EVERY: Final = SECOND // 2
 """Nanoseconds between two searches of /proc for those who serve on after the process that was started has ended."""
 
-# reads until we are gone, however that happens; SIGKILL leaves nobody else who could stop what we have started
+# reads until this process ends: after a SIGKILL nothing else could stop what it has started
 _GUARD: Final = """
 read -r _
 kill -s TERM -- "-$1"
@@ -56,7 +56,7 @@ class Place:
         return answers_at(self.unix) if self.unix else answers(self.host, self.port)
 
     def listeners(self) -> list[Listener]:
-        """The sockets that listen there, as far as this system tells."""
+        """The sockets that listen there, as far as this system lists them."""
         if not self.is_here:
             return []
         return unix_listeners(self.unix) if self.unix else listeners(self.port)
@@ -122,7 +122,7 @@ class ServerProcess:
             self._wait(50 * MILLISECOND)
 
     def _displaced(self) -> str:
-        """Who answers instead of it; nothing if it does itself, or nobody can tell."""
+        """That another process answers instead of it; nothing if it does itself, or if that is not known."""
         found = self._place.listeners()
         if found and holders(found, {*members(self.pid), *tree([self.pid])}):
             return ""
@@ -131,7 +131,7 @@ class ServerProcess:
         return self._foreign(found)
 
     def _foreign(self, found: Sequence[Listener]) -> str:
-        """Whose it is, if somebody else's or older than the server; what it has others start (a container) is not."""
+        """That sockets are of another user, or of a process older than the server; those of a container are neither."""
         if uid := next((one.uid for one in found if one.uid not in (-1, 0, os.geteuid())), None):
             return f"what answers at {self._place} belongs to another user (uid {uid})"
         older = [pid for pid in holders(found) if (began(pid) or 0) < (began(self.pid) or 0)]
@@ -165,7 +165,7 @@ class ServerProcess:
         self._clock.pause(span, lambda: False)
 
     def _signal(self, number: signal.Signals) -> None:
-        # a process that has been waited for may have left its number to somebody else
+        # the id of a process that has been waited for may be that of another by now
         if self._process.poll() is None or members(self.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)

@@ -1,4 +1,4 @@
-"""The server under test, watched while it is under load: its CPU and memory a few times a second, and that it lives."""
+"""The server under test, watched while it is under load: its CPU and memory a few times a second, and its end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Watched:
         return self._lost is not None
 
     def loss(self, started: int) -> str:
-        """How a server ended, and when, counted from the start of what was measured; nothing while all live."""
+        """How a server ended, and when, counted from the start of what was measured; nothing while all run."""
         if self._lost is None:
             return ""
         server, at = self._lost

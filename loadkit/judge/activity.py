@@ -47,7 +47,7 @@ class Activity:
     active: Sequence[tuple[float, float, float]] = ()
     """When each thread came, sent its first request and had its last reply, for each time that it was wanted."""
     longest_pause: float = 0.0
-    """What a thread may pause of its own, infinite where nobody knows."""
+    """Seconds that a thread may pause between requests; infinite where that is not known."""
     tasks: int = 1
     """How many journeys a thread has under way at once."""
     is_bare: bool = True

@@ -75,7 +75,7 @@ class Channel:
         self.sock = sock
         self._clock = clock
         self.look = _looker(sock)
-        """Called with 0 it says whether anything has come, be it the end or an error."""
+        """Called with 0: true if anything has come, be it the end or an error."""
         self.opened = clock.now()
         """When it was, or earlier."""
         self.armed = 0
@@ -346,7 +346,7 @@ def _is_decided(sock: socket.socket, span: int) -> bool:
 
 
 def _reach_unix(sock: socket.socket, address: str, span: int, opening: Opening) -> None:
-    """Connect to a unix socket; a full queue is waited for only by a blocking one, which nobody can shut down."""
+    """Connect to a unix socket; only a blocking one waits for a full queue, and that cannot be shut down."""
     while True:
         piece = min(span, _UNIX_SLICE)
         # Linux takes the time from SO_SNDTIMEO

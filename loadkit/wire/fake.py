@@ -78,7 +78,7 @@ class FakeConnection:
         self.closed = False
 
     def open(self) -> Note:
-        """It is open, unless nobody is there."""
+        """It is open, unless the wire refuses connections."""
         return self._wire.opening
 
     def sender(self, request: Request) -> Sender:

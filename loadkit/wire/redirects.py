@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
 
 OF_BODY: Final = frozenset({"content-encoding", "content-language", "content-length", "content-type"})
-"""Headers that tell of a body, where it goes along (RFC 9110, 15.4)."""
+"""Headers about a body, which go along only with it (RFC 9110, 15.4)."""
 
 _LONGEST: Final = 200
 _MASKED: Final = 20_000
@@ -106,7 +106,7 @@ def _with_ascii_host(text: str, parts: SplitResult) -> str:
 
 
 def _joined_as_http(here: str, text: str) -> str:
-    """`urljoin` knows nothing of the scheme of unix sockets."""
+    """Join as `urljoin` does, which does not know the scheme of unix sockets."""
     base = here[here.index(":") :]
     return "http+unix" + urljoin(f"http{base}", re.sub(r"(?i)^http\+unix:", "http:", text))[4:]
 
@@ -149,7 +149,7 @@ def _take_headers(request: PreparedRequest) -> None:
     along = HARMLESS | _REBUILT | (OF_BODY if request.body is not None else frozenset())
     for name in [name for name in request.headers if _lower(name) not in along]:
         del request.headers[name]
-    # a digest of the password would be told to whoever asks for it
+    # a digest of the password would be sent to any host that asks for one
     hooks: Any = request.hooks.get("response", [])
     left = [hook for hook in hooks if not isinstance(getattr(hook, "__self__", None), AuthBase)]
     request.hooks = {**request.hooks, "response": left}

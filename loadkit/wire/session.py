@@ -265,7 +265,7 @@ class Session(requests.Session):
     # -- redirects
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Where a reply leads, None if nowhere; raises `InvalidURL` and `InvalidSchema` for where nobody may be led."""
+        """Where a reply leads, None if nowhere; raises `InvalidURL` and `InvalidSchema` for what is not followed."""
         if not resp.is_redirect:
             return None
         return redirect_target(resp.url, resp.headers["location"], resp.request)
@@ -278,7 +278,7 @@ class Session(requests.Session):
         call = self._wire.call
         before, call.chain = call.chain, call.chain or Chain(req)
         try:
-            # whoever does not follow is not troubled with where it leads
+            # a call that does not follow raises nothing for where it leads
             with suppress(*(_UNFIT if options.get("yield_requests") else ())):
                 yield from hops
         finally:

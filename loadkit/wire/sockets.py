@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 RESTED: Final = 50 * MICROSECOND
 # and one that rested so long is warmed up
 COOLED: Final = 5 * MILLISECOND
-# what `fresh_until` is while an exchange is under way: whoever finds it there finds one that was interrupted
+# what `fresh_until` is during an exchange: one that begins with it comes after one that was interrupted
 UNFINISHED: Final = -1
 # how much earlier than the request a reply may seem to arrive, for the two clocks are read one after the other
 JITTER: Final = 20_000
@@ -279,7 +279,7 @@ class SocketConnection:
             now = self._clock.now()
             return 0, attempt.sent, now, now, attempt.size, attempt.note(broken.failure)
         except BaseException:
-            # the reply may still come, and belongs to nobody
+            # the reply may still come, and is of no later request
             self.close()
             raise
         channel = cast(Channel, self.channel)
@@ -776,7 +776,7 @@ def _plain_sender(connection: SocketConnection, request: Request) -> Callable[..
             if connection.memo:
                 head, size, status = connection.memo
         except BaseException:
-            # a signal, say: the reply may still come, and belongs to nobody
+            # a signal, say: the reply may still come, and is of no later request
             connection.close()
             raise
         return exchange

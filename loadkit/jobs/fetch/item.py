@@ -71,7 +71,7 @@ class Item:
         self.is_rewritten = False
         """A redirect has made a GET without a body of it."""
         self.was_away = False
-        """A redirect has led to another host, port or scheme, which also says where it goes from there."""
+        """A redirect has led to another host, port or scheme, which decides on all that follow."""
 
     def start_over(self) -> None:
         """The next attempt begins where the list says."""

@@ -60,7 +60,7 @@ class Appended:
 
 
 def _check_rest(path: Path, handle: int, size: int) -> None:
-    """A kill leaves a line or the begin of one that the manifest does not tell of; more than that is not cut off."""
+    """A kill leaves a line or the beginning of one that is not in the manifest; more than that is not cut off."""
     end = os.fstat(handle).st_size
     blocks = (os.pread(handle, BLOCK, start) for start in range(size, end, BLOCK))
     if sum(block.count(b"\n") for block in blocks) > 1:

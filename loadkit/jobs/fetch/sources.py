@@ -234,7 +234,7 @@ def _check_columns(rows: csv.DictReader[str], name: str, column: str) -> None:
 
 
 class _CsvLines:
-    """The lines of a file, for a reader of CSV, which asks on after one that raised `csv.Error`: it is too long.
+    """The lines of a file for `csv.reader`, which goes on after a line that is too long and raised `csv.Error`.
 
     Of a first line that is too long the columns are read that are whole, for the other lines may be sound.
     """

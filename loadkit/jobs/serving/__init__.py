@@ -35,11 +35,11 @@ PYTHON: Final = ("python", "python3")
 """What PATH leads to under these names is often not the interpreter of the environment that is used."""
 _NO_PORT: Final = f", and the command does not say {PORT}, which stands for that port"
 PATH: Final = "LOADKIT_SERVING_PATH"
-"""The environment variable that tells the other process where an application is looked for."""
+"""The environment variable with the folders in which the other process looks for an application."""
 
 _RIGHT: Final = "like 'shop.app:app', or a command like ['python', 'app.py', '--port', '{port}']"
 
-# the servers that run now, by where they listen: a run that aims at one tells what it used, and whether it ended
+# the servers that run now, by where they listen: a run that aims at one reports what it used, and whether it ended
 _started: dict[tuple[str, int], ServerProcess] = {}
 
 

@@ -149,7 +149,7 @@ class LoadSession:
             )
 
     def keep(self, run: Run) -> None:
-        """Keep a run of this process or of a worker; store it unless somebody else does.
+        """Keep a run of this process or of a worker; store it unless a worker does.
 
         The first run of a test takes the place of what an earlier attempt at it has measured.
         """
