@@ -298,7 +298,9 @@ def test_another_load_is_not_compared(run: Run, pytester: pytest.Pytester):
     done = run("--load-compare", "main")
 
     text = " ".join(done.stdout.str().split())
-    assert "test_it.py::test_load is not compared, for its load is another: threads 2 -> 3, think time" in text
+    assert (
+        "test_it.py::test_load is not compared, for its load is another: threads 2 -> 3, think time none -> 1ms" in text
+    )
     assert not [line for line in done.outlines if line.split()[:1] == ["p99"]]
 
 

@@ -64,7 +64,7 @@ def _shown(value: object) -> str:
         return f"[{', '.join(map(_shown, value))}]"
     if isinstance(value, PhasePlan):
         return f"{value.name} {_shown(value.start)} to {_shown(value.end)} in {_shown(value.duration)} s"
-    return "none" if value is None else str(value)
+    return "none" if value in (None, "") else str(value)
 
 
 class Baseline(dict[str, Result]):

@@ -206,7 +206,9 @@ def comparison(paper: Paper, runs: Sequence[Run], baseline: Baseline) -> list[st
     same = [(run, then) for run, then in found if run.title not in others]
     lines = _beside(paper, same) if same else []
     for title, other in others.items():
-        lines += paper.wrap(paper.foreign(f"{title} is not compared, for its load is another: {other}"), margin="    ")
+        lines += paper.wrap(
+            paper.foreign(f"{title} is not compared, for its load is another: {other}"), first="  ", margin="    "
+        )
     if missing := [run.title for run in runs if run.title not in baseline]:
         lines += paper.wrap(paper.foreign(f"not in the baseline: {', '.join(missing)}"), first="  ", margin="  ")
     machines = {machine for run, then in same if (machine := difference(run.result.environment, then.environment))}
