@@ -179,4 +179,4 @@ def test_of_many_hosts_only_those_with_a_history_are_remembered():
         else:
             made.went_down(f"http://h{number}", REFUSED)
 
-    assert made.hosts <= HOSTS
+    assert HOSTS * 2 // 3 <= made.hosts <= HOSTS
