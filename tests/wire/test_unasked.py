@@ -163,8 +163,12 @@ def test_a_reply_that_could_be_read_before_the_request_was_sent_is_never_the_req
     assert found <= {b"/bank"} | (failed if start.__name__ == "endpoint GET" else set())
 
 
-def test_nor_is_one_that_the_request_follows_too_soon_for_a_look(serve_as: Serve, call: Call):
-    caller = call(serve_as(Volunteer(reply(FOREIGN))), check=bool)
+@pytest.mark.parametrize("over", ["tcp", "unix"])
+def test_nor_is_one_that_the_request_follows_too_soon_for_a_look(
+    serve_as: Serve, call: Call, tmp_path: Path, over: str
+):
+    options = {"unix": tmp_path / "s"} if over == "unix" else {}
+    caller = call(serve_as(Volunteer(reply(FOREIGN)), **options), check=bool)
     like, connection = caller.request, caller.connection
     evil, bank = (
         connection.sender(replace(like, payload=like.payload.replace(b"GET / ", b"GET %b " % path)))
@@ -175,7 +179,7 @@ def test_nor_is_one_that_the_request_follows_too_soon_for_a_look(serve_as: Serve
     while tried < 50 and time.monotonic() < end:
         evil()
         channel = connection.channel
-        # within the 50 us in which a connection that just had its reply is not looked at
+        # within the 50 us in which a connection with stamps that just had its reply is not looked at
         if channel and any(select.select([channel.sock], [], [], 0)[0] for _ in range(10)):
             tried += 1
             note = bank()[-1]
