@@ -128,7 +128,7 @@ def test_requests_does_not_speak_over_unix_sockets(call: Call):
 @transports
 @pytest.mark.parametrize("sent", [b"", reply(b"x" * 1000)[:-500]], ids=["no reply", "half a reply"])
 def test_what_is_under_way_is_cut(serve: Serve, ca_file: Path, transport: str, sent: bytes):
-    peer = serve(lambda line: (line.send(sent), line.stall()))
+    peer = serve(lambda line: (line.request(), line.send(sent), line.stall()))
     scenario = Scenario(
         base_url=peer.url,
         endpoints=[Endpoint("GET", "/")],
