@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from loadkit import UsageError, fetch
@@ -113,6 +113,7 @@ def test_a_first_line_of_csv_that_is_too_long_is_refused_and_the_rest_is_fetched
 
 @pytest.mark.parametrize("name", ["list.txt", "list.csv", "list.jsonl"])
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(ends=[b',"'])
 @given(st.lists(st.one_of(st.binary(max_size=60), st.text(max_size=30).map(str.encode)), max_size=30))
 def test_every_line_of_any_bytes_is_fetched_or_refused(site: Site, name: str, ends: list[bytes]):
     # all in one place, for nobody is to be looked up
@@ -129,7 +130,8 @@ def test_every_line_of_any_bytes_is_fetched_or_refused(site: Site, name: str, en
         assert len(contents(into)) == fetched.files
         if name != "list.csv":  # where a quote makes one row of several lines
             assert len(manifest(into)) + fetched.duplicates == len(lines) + 1
-        assert "last" in [line["url"].rpartition("/")[2] for line in manifest(into) if "error" not in line]
+        if name != "list.csv" or b'"' not in b"".join(ends):  # a quote that is left open takes the rest into its field
+            assert "last" in [line["url"].rpartition("/")[2] for line in manifest(into) if "error" not in line]
 
 
 @pytest.mark.parametrize("name", ["list.txt", "list.csv", "list.jsonl"])
