@@ -16,7 +16,8 @@ _NAME = 24
 class Column:
     """A column: its cells from top to bottom, and when it goes.
 
-    Of the columns that do not fit those with the highest `spare` go first; those with 0 never do.
+    Of the columns that do not fit those with the highest `spare` go first; those with 1 only where names would be left
+    fewer than 24 cells, and those with 0 never.
     `alarm` is the ink of the cells that are neither nothing nor zero.
     """
 
@@ -45,7 +46,9 @@ def table(
     Names of up to `names_first` cells are shown whole, and columns that can be spared go for them.
     """
     longest = max(map(cells, (title, *names)))
-    chosen = _fitting(columns, paper.width - len(INDENT) - min(longest, names_first))
+    width = paper.width - len(INDENT)
+    chosen = _fitting(columns, width - min(longest, names_first), least=2)
+    chosen = _fitting(chosen, width - min(longest, _NAME), least=1)
     room = min(longest, max(8, paper.width - len(INDENT) - _taken(chosen)))
     lines = [paper.paint(_line([left(title, room + len(INDENT)), *_titles(chosen)]), "bold")]
     for k, name in enumerate(names):
@@ -56,9 +59,9 @@ def table(
     return lines
 
 
-def _fitting(columns: Sequence[Column], room: int) -> list[Column]:
+def _fitting(columns: Sequence[Column], room: int, *, least: int) -> list[Column]:
     chosen = list(columns)
-    while _taken(chosen) > room and any(column.spare for column in chosen):
+    while _taken(chosen) > room and any(column.spare >= least for column in chosen):
         chosen.remove(max(chosen, key=lambda column: column.spare))
     return chosen
 

@@ -429,10 +429,38 @@ def test_the_table_fits_the_terminal(run: Run, monkeypatch: pytest.MonkeyPatch, 
 
     start = next(k for k, line in enumerate(lines) if " load tests " in line)
     assert lines[start + 1].split()[0] == "test"
-    assert lines[start + 1].split()[-1] == ("figures" if columns > 60 else "p99"), "what can be spared goes first"
+    assert lines[start + 1].split()[-1] == "figures", "what can be spared goes first"
     assert max(map(len, lines[start : start + 4])) <= columns
     assert re.match(r"  test_it\.py(::|…)test_load ", lines[start + 2]), "the name gives way to the figures"
     assert any(line.startswith("  - few-samples") for line in lines[start:]), "-v tells the caveats, a note as one"
+
+
+@pytest.mark.parametrize(
+    ("columns", "titles"),
+    [
+        # CI; the throughput stays while 24 cells are left for names
+        ("80", ["throughput", "errors", "p50", "p99", "figures"]),
+        ("60", ["errors", "p50", "p99", "figures"]),
+    ],
+)
+def test_how_far_to_believe_a_run_is_the_last_thing_to_go(
+    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, demo: Demo, columns: str, titles: list[str]
+):
+    monkeypatch.setenv("COLUMNS", columns)
+    pytester.makepyfile(
+        test_long=f"""
+        def test_with_a_name_that_says_all_that_there_is_to_say(load):
+            load("{demo.url}/delay/0.2", rate="100/s", max_threads=1, duration="400ms", judge=False)
+        """
+    )
+
+    done = run()
+
+    done.assert_outcomes(passed=3)
+    head, row = (line for line in done.outlines if line.startswith(("test  ", "  test_long")))
+    assert head.split() == ["test", *titles]
+    assert row.endswith("  not applied")
+    assert len(row) <= int(columns)
 
 
 @pytest.mark.parametrize("arguments", [["-q"], ["--durations=3"], ["-s"], ["--tb=no"], ["-p", "no:terminalreporter-x"]])

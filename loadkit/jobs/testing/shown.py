@@ -31,7 +31,7 @@ def overview(paper: Paper, runs: Sequence[Run]) -> list[str]:
     lines = [line for run in runs for line in _rows(paper, run)]
     columns = [
         Column(title="requests", cells=[f"{one.row.requests:,}" for one in lines], spare=6),
-        Column(title="throughput", cells=[show_throughput(one.row.throughput) for one in lines]),
+        Column(title="throughput", cells=[show_throughput(one.row.throughput) for one in lines], spare=1),
         Column(title="errors", cells=[f"{sum(one.row.failures.values()):,}" for one in lines], alarm="red"),
         *(
             Column(
@@ -40,7 +40,7 @@ def overview(paper: Paper, runs: Sequence[Run]) -> list[str]:
             for name, figure in _figures().items()
         ),
         Column(title="caveats", cells=[one.caveats for one in lines], spare=4, alarm="yellow"),
-        Column(title="figures", cells=[one.word for one in lines], spare=1),
+        Column(title="figures", cells=[one.word for one in lines]),
     ]
     return table(paper, "test", [one.name for one in lines], columns, names_first=_NAME)
 
