@@ -219,11 +219,19 @@ def test_a_scenario_s_own_name_commands_no_terminal(run: Run, statement: str, sa
 # -- what is said
 
 
-def test_below_a_test_that_failed_nothing_says_that_it_passed(run: Run):
-    done = run("def test(load):\n    assert load(URL, iterations=5).p99 < 0")
+@pytest.mark.parametrize(
+    ("options", "of_the_run"),
+    [
+        ("", ": no request failed"),
+        (", thresholds=['p99 < 60s']", " its only threshold"),
+        (", thresholds=['p99 < 60s', 'error_rate < 1%']", " all 2 thresholds"),
+    ],
+)
+def test_below_a_test_that_failed_only_the_run_is_said_to_have_passed(run: Run, options: str, of_the_run: str):
+    done = run(f"def test(load):\n    assert load(URL, iterations=5{options}).p99 < 0")
 
     assert "PASSED" not in done.stdout.str()
-    done.stdout.fnmatch_lines(["The test failed; of the run: no request failed"])
+    done.stdout.fnmatch_lines([f"The test failed; the run by itself passed{of_the_run}"])
 
 
 def test_figures_of_journeys_are_explained(run: Run):

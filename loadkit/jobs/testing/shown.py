@@ -102,13 +102,13 @@ def little_report(
 ) -> str:
     """The report of a run as below a test: without colour, and with how sure its percentiles are.
 
-    Where the test failed, nothing says that the run passed: it may have been about just that.
+    Where the test failed, PASSED would be read as said of the test: a sentence tells them apart.
     """
     paper = Paper(width=width, ascii=ascii)
     report = text_report(result, width=width, ascii=ascii)
     if is_of_failure and result.passed:
         word, text, _ = came_out(result)
-        report = report.replace(f"{word}{text}", f"The test failed; of the run:{text.lstrip(':')}", 1)
+        report = report.replace(f"{word}{text}", f"The test failed; the run by itself passed{text}", 1)
     return "\n\n".join([report, *("\n".join(lines) for lines in [_intervals(paper, result.total)] if lines)])
 
 
