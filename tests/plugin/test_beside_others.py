@@ -203,7 +203,7 @@ def test_where_only_the_number_of_workers_is_said_one_has_all_load_tests(python:
     command = [str(python), "-c", "import pytest; print(*pytest.version_tuple[:2])"]
     version = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
     if [*map(int, version)] >= [9, 2]:
-        pytest.skip("pytest-xdist 3.8 groups nothing there")
+        pytest.skip("pytest-xdist 3.8 groups nothing there (its issue 1386)")
 
     done = run(python, project, "-n", "2", "-v", "--load-duration", "100ms")
 
