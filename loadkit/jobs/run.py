@@ -22,7 +22,7 @@ from loadkit.jobs.hosts import is_here
 from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.listening import is_held_here
 from loadkit.jobs.redirects import redirects
-from loadkit.jobs.server import Place, ServerProcess, check_free, running
+from loadkit.jobs.server import Place, ServerProcess, check_free, place_of, running
 from loadkit.jobs.serving import (
     application_command,
     application_environment,
@@ -108,7 +108,7 @@ def run(
         faults: list[str] = []
         servers = started_servers([(origin.host, origin.port) for origin in origins])
         watched = Watched([*servers, *([own] if own else [])], clock.now, watch)
-        is_this_process = any(is_held_here(_place(origin).listeners()) for origin in origins)
+        is_this_process = any(is_held_here(place_of(origin).listeners()) for origin in origins)
         with shared_by(scenario, faults) as shared:
             started, began = datetime.now(UTC).isoformat(timespec="milliseconds"), clock.now()
             watched.note()
@@ -241,7 +241,7 @@ def _server(scenario: Scenario, wire: Wire) -> AbstractContextManager[ServerProc
         return nullcontext()
     probe = encode(Endpoint("GET", scenario.ready, timeout=1), scenario)
     wire.resolve(probe.origin)
-    place = _place(probe.origin)
+    place = place_of(probe.origin)
     if _is_aimed_elsewhere(scenario) and place.answers():
         return nullcontext()
     check_free(place)
@@ -272,11 +272,6 @@ def _placed(scenario: Scenario) -> Scenario:
 def _is_aimed_elsewhere(scenario: Scenario) -> bool:
     """The base URL is not that of its file: what answers there is meant, and not the server of the file."""
     return scenario.source is not None and scenario.source.scenario.base_url not in (scenario.base_url, FREE_PORT)
-
-
-def _place(origin: Origin) -> Place:
-    is_local = bool(origin.unix) or is_here(origin.host)
-    return Place(host=origin.host, port=origin.port, unix=origin.unix, is_here=is_local)
 
 
 def _trouble(wire: Wire, probe: Request, place: Place) -> str:

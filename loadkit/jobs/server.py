@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Final
 
+from loadkit.jobs.hosts import is_here
 from loadkit.jobs.listening import Listener, answers, answers_at, holders, listeners, unix_listeners
 from loadkit.jobs.processes import began, members, name_of, tree
 from loadkit.measure.clock import SystemClock
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import MILLISECOND, SECOND, nanoseconds
+from loadkit.wire.base import Origin
 
 GRACE: Final = 5.0
 SHOWN_LINES: Final = 20
@@ -60,6 +62,12 @@ class Place:
         if not self.is_here:
             return []
         return unix_listeners(self.unix) if self.unix else listeners(self.port)
+
+
+def place_of(origin: Origin) -> Place:
+    """Where the server of an origin listens."""
+    is_local = bool(origin.unix) or is_here(origin.host)
+    return Place(host=origin.host, port=origin.port, unix=origin.unix, is_here=is_local)
 
 
 class ServerProcess:
