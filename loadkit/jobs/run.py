@@ -21,6 +21,7 @@ from loadkit.jobs.environment import environment
 from loadkit.jobs.hosts import is_here
 from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.listening import is_held_here
+from loadkit.jobs.loop import check_loop
 from loadkit.jobs.redirects import redirects
 from loadkit.jobs.server import Place, ServerProcess, check_free, place_of, running
 from loadkit.jobs.serving import (
@@ -82,10 +83,11 @@ def run(
         partial: writes every few seconds what was counted so far, for the case that this process is killed.
 
     Raises `UsageError` before anything is sent for what cannot work: a host that does not resolve, a certificate
-    that is not trusted, a server that does not come up or whose port is in use, too few file descriptors; and
-    `SetupError`, which is one, where a set-up fails.
+    that is not trusted, a server that does not come up or whose port is in use, one in the event loop that this call
+    would block, too few file descriptors; and `SetupError`, which is one, where a set-up fails.
     """
     check_addresses(scenario)
+    check_loop(scenario, call="run")
     clock = SystemClock()
     scenario = _placed(scenario)
     requests = [encode(one, scenario) if isinstance(one, Endpoint) else None for one in scenario.plans]

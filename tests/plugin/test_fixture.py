@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
 from collections.abc import Callable
 
@@ -390,6 +391,84 @@ def test_it_works_in_a_class_in_a_running_loop_in_a_fixture_and_in_a_doctest(run
     # the report of what ran in the set-up is below the failed call
     done.stdout.fnmatch_lines(["*- load: test_of_a_fixture -*"])
     assert len([line for line in done.outlines if line.startswith("  test_it.py::")]) == 4
+
+
+IN_LOOP = """
+import asyncio, contextlib, socket
+
+async def answer(reader, writer):
+    with contextlib.closing(writer):
+        while await reader.readline():
+            while (await reader.readline()).strip():
+                pass
+            writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+
+def url_of(sock):
+    return "http://127.0.0.1:%d/" % sock.getsockname()[1]
+
+async def served_unseen(sock):
+    while True:
+        try:
+            await asyncio.open_connection(sock=sock.accept()[0])
+        except BlockingIOError:
+            await asyncio.sleep(0.01)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_server_in_the_loop_of_the_test_is_refused_with_the_way_to_load_it(run: Run):
+    done = run(
+        IN_LOOP
+        + """
+def test_blocks(load):
+    async def main():
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            load(url_of(server.sockets[0]), iterations=3)
+    asyncio.run(main())
+
+def test_does_not(load):
+    async def main():
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            return await asyncio.to_thread(load, url_of(server.sockets[0]), iterations=3)
+    assert asyncio.run(main()).statuses == {200: 3}
+"""
+    )
+
+    done.assert_outcomes(passed=1, failed=1)
+    (message,) = [line for line in errors(done) if "event loop" in line]
+    assert re.fullmatch(
+        r"loadkit\.plan\.errors\.UsageError: the server at 127\.0\.0\.1:\d+ is in the event loop that this call would "
+        r"block; write await asyncio\.to_thread\(load, …\)",
+        message,
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_where_it_is_seen_only_afterwards_that_the_server_may_have_waited_for_the_test_the_failure_says_so(run: Run):
+    done = run(
+        IN_LOOP
+        + """
+def test(load):
+    async def main():
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            sock.setblocking(False)
+            serving = asyncio.create_task(served_unseen(sock))
+            await asyncio.sleep(0)
+            try:
+                load(url_of(sock), iterations=1, timeout="300ms")
+            finally:
+                serving.cancel()
+    asyncio.run(main())
+"""
+    )
+
+    done.assert_outcomes(failed=1)
+    (message,) = [line for line in errors(done) if "event loop" in line]
+    assert message.startswith("AssertionError: not one good reply: ")
+    assert message.endswith(
+        "; load blocked the event loop of this test, and the target is in this process: "
+        "write await asyncio.to_thread(load, …)"
+    )
 
 
 def test_an_exception_thrown_into_a_run_cuts_it_and_keeps_what_was_measured(run: Run):

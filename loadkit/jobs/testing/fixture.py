@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from _pytest.outcomes import Failed
 
+from loadkit.jobs.loop import check_loop, running_loop
 from loadkit.jobs.testing.lock import alone
 from loadkit.jobs.testing.measure import measured, shortened
 from loadkit.jobs.testing.target import Loader, Target, resolved
@@ -82,6 +83,7 @@ class Load:
         try:
             judge = _judge(fields.pop("judge", True))
             scenario = self._scenario(target, fields)
+            check_loop(scenario, call="load")
             with alone(self.lock()):
                 result, thrown = measured(scenario)
         except UsageError as error:
@@ -94,7 +96,7 @@ class Load:
             raise AssertionError(reason)
         check_applied(result, scenario)
         if reason := nothing_good(result) if judge else "":
-            raise AssertionError(reason)
+            raise AssertionError(f"{reason}{_hint(result)}")
         if "thresholds" in self.defaults and (not result.passed if judge else _misses(result)):
             raise AssertionError(missed(result))
         return result
@@ -133,6 +135,16 @@ def nothing_good(result: Result) -> str:
     reasons = ", ".join(_reason(row) for row in rows if row.examples)
     return visible_text(
         f"{what}{reasons and f': {reasons}'} ({result.scenario.name}; with judge=False it is the test that judges)"
+    )
+
+
+def _hint(result: Result) -> str:
+    """That the target may have waited for the test, where the loop does not show what it serves."""
+    if not running_loop() or not any(caveat.code == "same-process" for caveat in result.caveats):
+        return ""
+    return (
+        "; load blocked the event loop of this test, and the target is in this process: "
+        "write await asyncio.to_thread(load, …)"
     )
 
 
