@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import ipaddress
 import math
 import re
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from loadkit.drive.machine import allowed_cpus, peak_memory
 from loadkit.drive.processes import drive_processes, orders_for, with_shared
 from loadkit.drive.threads import Driven, drive
 from loadkit.jobs.environment import environment
-from loadkit.jobs.hosts import is_here
+from loadkit.jobs.hosts import is_here, is_public
 from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.listening import is_held_here
 from loadkit.jobs.loop import check_loop
@@ -70,6 +68,7 @@ def run(
     watch: Watcher | None = None,
     interrupts: Callable[[], int] | None = None,
     partial: Partial | None = None,
+    clock: SystemClock | None = None,
 ) -> Result:
     """Run a scenario and return what was found.
 
@@ -81,6 +80,7 @@ def run(
         watch: called a few times a second with a `Snapshot`.
         interrupts: tells how often the user asked to stop; by default SIGINT and SIGTERM are counted while it runs.
         partial: writes every few seconds what was counted so far, for the case that this process is killed.
+        clock: what times it; by default the clock of the system.
 
     Raises `UsageError` before anything is sent for what cannot work: a host that does not resolve, a certificate
     that is not trusted, a server that does not come up or whose port is in use, one in the event loop that this call
@@ -88,7 +88,7 @@ def run(
     """
     check_addresses(scenario)
     check_loop(scenario, call="run")
-    clock = SystemClock()
+    clock = clock or SystemClock()
     scenario = _placed(scenario)
     requests = [encode(one, scenario) if isinstance(one, Endpoint) else None for one in scenario.plans]
     wire = open_wire(scenario, clock)
@@ -97,7 +97,7 @@ def run(
         origins |= {origin_of(scenario.base_url)[0]: None}
     for origin in origins:
         wire.resolve(origin)
-    processes = _processes(scenario, list(origins))
+    processes = process_count(scenario, list(origins))
     scenario = scenario.replace(processes=processes)
     # what cannot be told to other processes is said before a server is started
     orders = orders_for(scenario, processes) if processes > 1 else []
@@ -404,7 +404,7 @@ def _result(
         server_lost=server.loss,
         lost=driven.lost,
         silent=driven.silent,
-        public=[] if draft else [origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
+        public=[] if draft else [origin.host for origin in origins if not origin.unix and is_public(origin.host)],
         steps=clock.steps,
         redirects=[] if draft else list(redirects(scenario, endpoints, wire)),
         notes=list(_unfinished(duration) if draft else _notes(scenario, origins, total, clock)),
@@ -450,7 +450,7 @@ def _series(driven: Driven, duration: float, draft: Draft | None) -> list[Interv
     )
 
 
-def _processes(scenario: Scenario, origins: list[Origin]) -> int:
+def process_count(scenario: Scenario, origins: list[Origin]) -> int:
     """How many processes run a scenario; `auto` leaves a CPU to a target on this machine."""
     if scenario.processes != "auto":
         return scenario.processes
@@ -458,15 +458,6 @@ def _processes(scenario: Scenario, origins: list[Origin]) -> int:
         return 1
     spared = any(origin.unix or is_here(origin.host) for origin in origins)
     return max(1, min(allowed_cpus() - spared, scenario.total_threads))
-
-
-def _is_public(host: str) -> bool:
-    """Whether a host is somebody's on the internet, neither this machine nor a private network."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return False
-    return any(ipaddress.ip_address(address[4][0]).is_global for address in found)
 
 
 def _duration(driven: Driven) -> float:

@@ -13,7 +13,6 @@ import pytest
 
 from loadkit import Endpoint, Scenario, run
 from loadkit.drive.progress import Snapshot
-from loadkit.jobs import run as running
 from loadkit.jobs.demo import Demo
 from loadkit.jobs.hosts import is_here
 from loadkit.measure.clock import SystemClock
@@ -129,11 +128,8 @@ class Interfered(SystemClock):
         self.wall_offset -= by
 
 
-def test_a_wall_clock_set_back_one_hour_in_mid_run_is_told_and_spoils_no_figure(
-    demo: Demo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wall_clock_set_back_one_hour_in_mid_run_is_told_and_spoils_no_figure(demo: Demo) -> None:
     clock, seen = Interfered(), list[Snapshot]()
-    monkeypatch.setattr(running, "SystemClock", lambda: clock)
 
     def interfere(snapshot: Snapshot) -> None:
         if snapshot.stage == "running" and not seen:
@@ -141,7 +137,7 @@ def test_a_wall_clock_set_back_one_hour_in_mid_run_is_told_and_spoils_no_figure(
             clock.set_wall(by=-3600 * SECOND)
 
     scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=4, duration=1)
-    result = run(scenario, watch=interfere)
+    result = run(scenario, watch=interfere, clock=clock)
 
     assert seen
     assert result.duration == 1.0
