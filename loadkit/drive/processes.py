@@ -203,10 +203,14 @@ class _Crew:
             self._keep()
 
     def _keep(self) -> None:
-        if self._keeper and self._recording.complete and self._keeper.is_due:
-            recording = self._recording.copy()
-            stopped_at = min(self._measured_from + recording.complete * SECOND, self._stop_at)
-            self._keeper.take(self._driven(recording, self._measured_from, stopped_at, []))
+        before = second_of(self._clock.now(), self._measured_from) - LAG + 1
+        if self._keeper and before > 0 and self._keeper.is_due:
+            self._keeper.take(lambda: self._so_far(before))
+
+    def _so_far(self, before: int) -> Driven:
+        recording = self._recording.so_far(before)
+        stopped_at = min(self._measured_from + recording.complete * SECOND, self._stop_at)
+        return self._driven(recording, self._measured_from, stopped_at, [])
 
     def _forgive(self, span: int) -> None:
         """If it was us who slept (a Ctrl-Z, a suspended laptop), the workers were not silent meanwhile."""

@@ -53,6 +53,9 @@ SHOW_EVERY: Final = 250 * MILLISECOND
 READ_BEFORE: Final = 2 * MILLISECOND
 """Before the beginning of a run of several processes the machine is read, which takes a quarter of that."""
 
+LATE: Final = 250 * MILLISECOND
+"""After a second of which what was counted so far is taken: a thread hands it over with its next reply."""
+
 PATIENCE: Final = 2 * SECOND
 """With threads that were told to end at once and are held by code of others."""
 
@@ -126,8 +129,8 @@ class Keeper(Protocol):
     def is_due(self) -> bool:
         """True if what was counted so far is to be taken now."""
 
-    def take(self, driven: Driven) -> None:
-        """Take what came of the run in its complete seconds; it has to be done at once, for the run waits."""
+    def take(self, so_far: Callable[[], Driven]) -> None:
+        """Take what came of the run so far, which is made by a call at once; the run waits until this returns."""
 
 
 def drive(
@@ -593,10 +596,14 @@ class _Director:
             self._recording.close_before(second_of(self._clock.now(), self._course.measured_from) - RECENT - 1)
 
     def _keep(self) -> None:
-        if self._keeper and self._recording.complete and self._keeper.is_due:
-            recording = self._recording.copy()
-            stopped_at = min(self._course.measured_from + recording.complete * SECOND, self._course.stop_at)
-            self._keeper.take(self._driven(recording, stopped_at, self._probe.use_so_far()))
+        before = second_of(self._clock.now() - LATE, self._course.measured_from)
+        if self._keeper and before > 0 and self._keeper.is_due:
+            self._keeper.take(lambda: self._so_far(before))
+
+    def _so_far(self, before: int) -> Driven:
+        recording = self._recording.so_far(before)
+        stopped_at = min(self._course.measured_from + recording.complete * SECOND, self._course.stop_at)
+        return self._driven(recording, stopped_at, self._probe.use_so_far())
 
     def _hand_on(self, relay: Relay) -> None:
         self._relayed = self._clock.now()

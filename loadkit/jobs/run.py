@@ -79,7 +79,7 @@ def run(
         scenario: what to run.
         watch: called a few times a second with a `Snapshot`.
         interrupts: tells how often the user asked to stop; by default SIGINT and SIGTERM are counted while it runs.
-        partial: writes every few seconds what was counted so far, for the case that this process is killed.
+        partial: writes every second or few what was counted so far, for the case that this process is killed.
         clock: what times it; by default the clock of the system.
 
     Raises `UsageError` before anything is sent for what cannot work: a host that does not resolve, a certificate
@@ -321,7 +321,11 @@ def _notes(scenario: Scenario, origins: list[Origin], total: Row, clock: Clock) 
 
 
 def _unfinished(duration: float) -> Iterator[tuple[str, str]]:
-    yield "partial", f"written after {duration:g} s that were measured, and the run went on; the rest is not in it"
+    message = (
+        f"written after {duration:g} s that were measured, and the run went on; the rest is not in it, nor the last "
+        "replies of threads that then waited for another or paused"
+    )
+    yield "partial", message
 
 
 def _has_proxy(origin: Origin) -> bool:

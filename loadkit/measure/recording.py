@@ -12,12 +12,15 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import TypeVar
 
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.sample import STRIDE, columns
 from loadkit.plan.label import MAX_LABELS, OTHER
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Failure, Note
+
+_Key = TypeVar("_Key")
 
 REQUEST = "request"
 """The kind of what is counted as a request; journeys, steps and timers are kept apart."""
@@ -307,19 +310,32 @@ class Recording:
             for key, counts in self._open_timings.pop(done).items():
                 self.timings.setdefault(key, Counts()).add(counts)
 
+    def close_next(self) -> bool:
+        """Close the first of the seconds that are open; False if there is none."""
+        seconds = (*self._open, *self._open_timings)
+        if seconds:
+            self.close_before(min(seconds) + 1)
+        return bool(seconds)
+
     def finish(self) -> None:
         """All has been absorbed."""
         if seconds := (*self._open, *self._open_timings):
             self.close_before(max(seconds) + 1)
 
-    def copy(self) -> Recording:
-        """What the complete seconds hold, apart from what is counted from now on."""
-        made = Recording()
+    def so_far(self, before: int) -> Recording:
+        """What the seconds before one hold, and all that are complete, apart from what is counted from now on.
+
+        Those that are open here are still to be closed there, by `close_next`.
+        """
+        self._fold_waiting()
+        made = Recording(series_bytes=self._most_bytes)
         made.labels = {label: counts.copy() for label, counts in self.labels.items()}
         made.phases = [{label: counts.copy() for label, counts in rows.items()} for rows in self.phases]
         made.timings = {key: counts.copy() for key, counts in self.timings.items()}
         made.series = [Slice(piece.second, piece.length, dict(piece.rows)) for piece in self.series]
-        made.complete = self.complete
+        made.complete, made._bytes, made._length = max(self.complete, before), self._bytes, self._length
+        made._open = _copied(self._open, before)
+        made._open_timings = _copied(self._open_timings, before)
         return made
 
     def drain(self) -> list[Batch]:
@@ -432,6 +448,14 @@ class Recording:
         pieces, self.series, self._bytes = self.series, [], 0
         for piece in pieces:
             self._place(piece)
+
+
+def _copied(seconds: dict[int, dict[_Key, Counts]], before: int) -> dict[int, dict[_Key, Counts]]:
+    return {
+        second: {key: counts.copy() for key, counts in rows.items()}
+        for second, rows in seconds.items()
+        if second < before
+    }
 
 
 def second_of(instant: int, start: int) -> int:

@@ -71,6 +71,37 @@ def test_a_run_that_is_killed_leaves_what_was_counted(call: Call, tmp_path: Path
     assert f"written after {second.duration:g} s that were measured" in " ".join(done.stdout.split())
 
 
+RATE = 50
+STEADY = """
+from loadkit import Endpoint, Scenario
+
+shop = Scenario(base_url="{url}", endpoints=[Endpoint("GET", "/items/1")], rate={rate}, max_threads=4, duration="1h")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--processes", "2"]], ids=["one process", "two"])
+@pytest.mark.parametrize("wanted", [1, 4], ids=["the first that was left", "a later one"])
+def test_what_is_left_is_of_all_but_the_last_seconds(tmp_path: Path, options: list[str], wanted: int):
+    file, partial = tmp_path / "shop.py", tmp_path / "out.json.partial"
+
+    def is_of_seconds() -> bool:
+        return partial.exists() and load(partial)[0].duration >= wanted
+
+    with running_demo() as demo:
+        file.write_text(STEADY.format(url=demo.url, rate=RATE))
+        process = start("run", str(file), "-o", str(tmp_path / "out.json"), *options)
+        wait_for(is_of_seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        counted = requests.get(f"{demo.url}/stats", timeout=5).json()["paths"]["/items/{id}"]
+
+    (left,) = load(partial)
+    assert left.requests == pytest.approx(RATE * left.duration, abs=3)
+    # 1.3 s with one process and 2.1 s with two where nobody holds it up
+    assert counted - left.requests < 3.5 * RATE
+
+
 @pytest.mark.slow
 def test_the_result_takes_the_place_of_what_was_kept_and_an_old_one_stays_until_then(tmp_path: Path):
     file, output = tmp_path / "shop.py", tmp_path / "out.json"

@@ -364,20 +364,37 @@ def journey_of(second: int, *spans: int) -> Batch:
     return Batch(second, 0, "buy", [one for span in spans for one in (0, 0, span, span, 0, 0)], 0, None, kind=JOURNEY)
 
 
-def test_a_copy_holds_what_the_complete_seconds_hold_and_changes_no_more() -> None:
-    recording = Recording(("GET /",))
+@pytest.mark.parametrize("complete", [0, 1, 2])
+@pytest.mark.parametrize("phases", [0, 1])
+def test_a_copy_holds_what_the_seconds_before_one_hold_and_changes_no_more(complete: int, phases: int) -> None:
+    recording = Recording(("GET /",), phases=phases)
     for second in range(4):
         recording.absorb(Batch(second, 0, "GET /", [0, 0, 5, 5, 200, 10] * (second + 1), 1, None))
         recording.absorb(journey_of(second, *range(second + 1)))
-    recording.close_before(2)
+    recording.close_before(complete)
 
-    copy = recording.copy()
+    copy = recording.so_far(2)
     recording.finish()
+    while copy.close_next():
+        pass
 
     assert copy.complete == 2
     assert copy.total().requests == copy.timings[JOURNEY, "buy"].requests == 1 + 2
     assert recording.total().requests == recording.timings[JOURNEY, "buy"].requests == recording.journeys() == 10
     assert [piece.second for piece in copy.series] == [0, 1]
+    assert [rows["GET /"].requests for rows in copy.phases] == [3] * phases
+    assert [piece.second for piece in recording.series] == [0, 1, 2, 3]
+
+
+def test_a_copy_is_of_no_fewer_seconds_than_are_complete() -> None:
+    recording = Recording(("GET /",))
+    recording.absorb(Batch(1, 0, "GET /", [0, 0, 5, 5, 200, 10], 1, None))
+    recording.close_before(3)
+
+    copy = recording.so_far(1)
+
+    assert not copy.close_next()
+    assert (copy.complete, copy.total().requests) == (3, 1)
 
 
 def test_journeys_that_are_handed_on_are_handed_on_once_and_come_late_without_loss() -> None:
