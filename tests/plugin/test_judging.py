@@ -234,6 +234,22 @@ def test_below_a_test_that_failed_only_the_run_is_said_to_have_passed(run: Run, 
     done.stdout.fnmatch_lines([f"The test failed; the run by itself passed{of_the_run}"])
 
 
+def test_the_report_of_a_run_is_shown_once_however_many_subtests_fail(run: Run):
+    done = run("""
+        def test(load, subtests):
+            first = load(URL, iterations=5)
+            with subtests.test("a"):
+                assert first.p99 < 0
+            second = load(URL, iterations=7)
+            with subtests.test("b"):
+                assert second.p99 < 0
+            assert first.p50 < 0
+    """)
+
+    shown = [line for line in done.outlines if line.startswith("  requests ")]
+    assert [line.split()[1] for line in shown] == ["5", "7"]
+
+
 def test_figures_of_journeys_are_explained(run: Run):
     done = run("""
         def test_timed(load):

@@ -9,8 +9,8 @@ import pytest
 
 from loadkit.jobs.testing.baseline import no_baseline
 from loadkit.jobs.testing.fixture import TargetDown
-from loadkit.jobs.testing.runs import packed
-from loadkit.jobs.testing.session import HANDED_ON, RUNS, LoadSession, node_id
+from loadkit.jobs.testing.runs import Run, packed
+from loadkit.jobs.testing.session import HANDED_ON, RUNS, SHOWN, LoadSession, node_id
 from loadkit.jobs.testing.shown import comparison, doubts, explained, little_report, overview
 from loadkit.report.escape import visible
 from loadkit.report.paper import Paper, needs_ascii
@@ -37,7 +37,7 @@ def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None
     if call.excinfo and isinstance(call.excinfo.value, TargetDown):
         return
     paper = paper_of(session.config)
-    for run in runs if report.failed or (report.passed and report.when == "call") else ():
+    for run in _to_show(item, runs, report):
         number = f" {run.number}" if len(runs) > 1 else ""
         title = paper.foreign(f"load{number}: {run.result.scenario.name}")
         text = little_report(run.result, width=paper.width, ascii=paper.ascii, is_of_failure=report.failed)
@@ -47,6 +47,14 @@ def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None
         else:
             # of what passed, -rP shows it
             report.sections.append((title, text))
+
+
+def _to_show(item: pytest.Item, runs: list[Run], report: pytest.TestReport) -> list[Run]:
+    """Each run once below what failed, though subtests and a tear-down may fail beside their test."""
+    if report.failed:
+        shown, item.stash[SHOWN] = item.stash.get(SHOWN, 0), len(runs)
+        return runs[shown:]
+    return runs if report.passed and report.when == "call" else []
 
 
 def is_failure(report: pytest.TestReport) -> bool:

@@ -30,6 +30,9 @@ RUNS = pytest.StashKey[list[Run]]()
 HANDED_ON = pytest.StashKey[int]()
 """Of a test: how many of its runs are in a report already."""
 
+SHOWN = pytest.StashKey[int]()
+"""Of a test: how many of its runs were shown below a failure already."""
+
 
 class LoadSession:
     """What was asked of this session on the command line and in its settings, and what it has measured.
@@ -130,7 +133,7 @@ class LoadSession:
         """A test that runs again begins anew: its last attempt is what counts."""
         if item.stash.get(RUNS, None):
             item.stash[RUNS] = []
-            item.stash[HANDED_ON] = 0
+            item.stash[HANDED_ON] = item.stash[SHOWN] = 0
             item.user_properties[:] = [one for one in item.user_properties if not str(one[0]).startswith("load.")]
 
     def ended(self, test: str, *, failed: bool) -> None:
