@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from loadkit.jobs.demo import Demo, running_demo
-from tests.cli.conftest import Call
+from tests.conftest import Call
 
 SCENARIO = """
 from loadkit import Endpoint, Scenario

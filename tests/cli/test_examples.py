@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from loadkit import run
 from loadkit.jobs.demo import Demo
 from loadkit.jobs.run import once
 from loadkit.loader import load
+from tests.conftest import Call
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,25 +58,8 @@ def test_the_scenarios_of_the_repository_are_sound(demo: Demo):
         assert run(once(one.replace(base_url=demo.url))).outcome == "passed"
 
 
-def test_the_example_of_journeys_runs_with_nothing_failed(demo: Demo):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "loadkit",
-            "run",
-            "scenarios/journeys.py::shopping",
-            "--base-url",
-            demo.url,
-            "-n",
-            "80",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-        cwd=ROOT,
-    )
+def test_the_example_of_journeys_runs_with_nothing_failed(call: Call, demo: Demo):
+    done = call("run", f"{ROOT / 'scenarios' / 'journeys.py'}::shopping", "--base-url", demo.url, "-n", "80")
 
     missed = re.findall(r"✗ (.+?)  ", done.stdout)
     # nobody promises how fast this machine is

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from loadkit.jobs.demo import Demo
-from tests.cli.conftest import Call
+from tests.conftest import Call
 
 SCENARIO = """
 from loadkit import Endpoint, Scenario

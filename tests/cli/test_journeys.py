@@ -13,6 +13,7 @@ from loadkit import UsageError, run
 from loadkit import loader as scenarios
 from loadkit.jobs.demo import Demo
 from loadkit.report.json import load
+from tests.conftest import Call
 
 FILE = '''
 """Shoppers who buy."""
@@ -53,12 +54,6 @@ def anywhere(http):
 '''
 
 
-def loadkit(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command and wait for it."""
-    command = [sys.executable, "-m", "loadkit", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
-
-
 @pytest.fixture
 def file(demo: Demo, tmp_path: Path) -> Path:
     """A scenario file aimed at the demo server."""
@@ -67,14 +62,14 @@ def file(demo: Demo, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_run_reports_journeys_steps_and_timers_and_its_parts_merge(file: Path, tmp_path: Path):
+def test_a_run_reports_journeys_steps_and_timers_and_its_parts_merge(call: Call, file: Path, tmp_path: Path):
     parts = [tmp_path / "a.json", tmp_path / "b.json"]
     for part in parts:
-        done = loadkit("run", f"{file}::shop", "-o", str(part))
+        done = call("run", f"{file}::shop", "-o", str(part))
         assert done.returncode == 0, done.stdout + done.stderr
         for line in ("\njourney", "\n  buy ", "\n  watch", "\nstep", "\n  checkout", "\ntimer", "\n  nothing"):
             assert line in done.stdout
-    merged = loadkit("report", *map(str, parts), "-o", str(tmp_path / "both.json"))
+    merged = call("report", *map(str, parts), "-o", str(tmp_path / "both.json"))
 
     assert merged.returncode == 0, merged.stdout + merged.stderr
     (first,), (second,), (both,) = (load(path) for path in (*parts, tmp_path / "both.json"))
@@ -84,8 +79,8 @@ def test_a_run_reports_journeys_steps_and_timers_and_its_parts_merge(file: Path,
     assert both.scenario.journeys == ["buy", "watch"]
 
 
-def test_once_runs_each_once(file: Path, tmp_path: Path):
-    done = loadkit("run", f"{file}::shop", "--once", "-q", "-o", str(tmp_path / "once.json"))
+def test_once_runs_each_once(call: Call, file: Path, tmp_path: Path):
+    done = call("run", f"{file}::shop", "--once", "-q", "-o", str(tmp_path / "once.json"))
 
     assert done.returncode == 0, done.stdout + done.stderr
     (result,) = load(tmp_path / "once.json")
@@ -93,8 +88,8 @@ def test_once_runs_each_once(file: Path, tmp_path: Path):
     assert result["GET /"].requests == 1
 
 
-def test_a_failed_assertion_shows_its_values_its_place_and_fails_the_run(file: Path):
-    done = loadkit("run", f"{file}::wrong")
+def test_a_failed_assertion_shows_its_values_its_place_and_fails_the_run(call: Call, file: Path):
+    done = call("run", f"{file}::wrong")
 
     assert done.returncode == 1
     shown = " ".join(done.stdout.split())
@@ -105,15 +100,15 @@ def test_a_failed_assertion_shows_its_values_its_place_and_fails_the_run(file: P
     assert done.stderr == "" or "Traceback" not in done.stderr
 
 
-def test_a_decorated_function_is_aimed_from_outside(file: Path, demo: Demo):
-    done = loadkit("run", f"{file}::anywhere", "--base-url", demo.url, "-n", "5", "-c", "1")
+def test_a_decorated_function_is_aimed_from_outside(call: Call, file: Path, demo: Demo):
+    done = call("run", f"{file}::anywhere", "--base-url", demo.url, "-n", "5", "-c", "1")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "GET /items/{id}" in done.stdout
 
 
-def test_list_names_journeys(file: Path):
-    done = loadkit("list", str(file))
+def test_list_names_journeys(call: Call, file: Path):
+    done = call("list", str(file))
 
     assert done.returncode == 0
     lines = [

@@ -15,7 +15,7 @@ import requests
 
 from loadkit.jobs.demo import running_demo
 from loadkit.report.json import load
-from tests.cli.conftest import Call
+from tests.conftest import Call
 
 SCENARIO = """
 from loadkit import Endpoint, Scenario

@@ -11,7 +11,7 @@ import pytest
 
 import loadkit
 from loadkit.jobs.demo import Demo
-from tests.cli.conftest import Call
+from tests.conftest import Call
 from tests.witness.witness import Witness, watching
 
 RELATIVE = """

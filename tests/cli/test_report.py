@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadkit.jobs.demo import Demo
-from tests.cli.conftest import Call
+from tests.conftest import Call
 
 SHOP = """
 from loadkit import Endpoint, Scenario

@@ -23,6 +23,7 @@ from loadkit.jobs.demo import Demo
 from loadkit.judge.result import Result
 from loadkit.loader import load
 from loadkit.report.text import text_report
+from tests.conftest import Call
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -132,7 +133,7 @@ def test_a_run_whose_server_dies_ends_and_says_how_it_died(
 
 @pytest.mark.parametrize("thresholds", [[], ["error_rate < 90%"]])
 def test_on_the_command_line_it_is_exit_code_1_with_several_processes_too(
-    tmp_path: Path, free_port: int, thresholds: list[str]
+    call: Call, tmp_path: Path, free_port: int, thresholds: list[str]
 ):
     server = [sys.executable, "-c", MORTAL, str(free_port), "100"]
     (tmp_path / "shop.py").write_text(
@@ -140,9 +141,7 @@ def test_on_the_command_line_it_is_exit_code_1_with_several_processes_too(
         f"shop = Scenario(base_url='http://127.0.0.1:{free_port}', endpoints=[Endpoint('GET', '/')], threads=2,\n"
         f"    duration='40s', thresholds={thresholds}, server={server})\n"
     )
-    command = [sys.executable, "-m", "loadkit", "run", "shop.py", *(["--processes", "2"] if thresholds else [])]
-
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50)
+    done = call("run", str(tmp_path / "shop.py"), *(["--processes", "2"] if thresholds else []))
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert "SERVER LOST: the server that loadkit started ended" in done.stdout

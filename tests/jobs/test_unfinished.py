@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +15,7 @@ import pytest
 from loadkit import Endpoint, Journey, Scenario, run, timer
 from loadkit.jobs.demo import Demo
 from loadkit.judge.result import Result
+from tests.conftest import Call
 
 END = threading.Event()
 """Lets those end that a run leaves behind."""
@@ -144,16 +143,16 @@ def test_a_run_that_owed_no_journey_has_not_failed(
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_the_command_exits_with_1_and_its_first_line_says_why(demo: Demo, tmp_path: Path, processes: int) -> None:
+def test_the_command_exits_with_1_and_its_first_line_says_why(
+    call: Call, demo: Demo, tmp_path: Path, processes: int
+) -> None:
     file, output = tmp_path / "shop.py", tmp_path / "result.json"
     file.write_text(
         "from loadkit import Scenario\n"
         "def thinks(http):\n    http.get('/items/1')\n    http.pause('1h')\n"
         f"shop = Scenario(base_url={demo.url!r}, endpoints=[thinks], threads=2, duration='400ms', graceful_stop=0.1)\n"
     )
-    words = ["run", str(file), "--processes", str(processes), "-o", str(output)]
-    command = [sys.executable, "-m", "loadkit", *words]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = call("run", str(file), "--processes", str(processes), "-o", str(output))
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAILED: no journey ever came to its end" in done.stdout

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -12,6 +10,7 @@ import pytest
 
 import loadkit.jobs.testing.reporting
 from loadkit.jobs.demo import Demo
+from tests.conftest import Call
 
 pytest_plugins = "pytester"
 
@@ -142,10 +141,10 @@ def test_junit_xml_carries_the_figures(file: Make, pytester: pytest.Pytester):
         ('home.replace(base_url="http://127.0.0.1:1", duration=0.1)', 1),
     ],
 )
-def test_loadkit_run_and_pytest_agree(file: Make, pytester: pytest.Pytester, scenario: str, code: int):
+def test_loadkit_run_and_pytest_agree(file: Make, call: Call, pytester: pytest.Pytester, scenario: str, code: int):
     path = file("scenario_it.py", f"{FILE}\nhome = {scenario}\ndel strict\n")
 
-    by_run = subprocess.run([sys.executable, "-m", "loadkit", "run", str(path), "--quiet"], check=False, timeout=50)
+    by_run = call("run", str(path), "--quiet")
 
     assert (by_run.returncode, pytester.runpytest_inprocess().ret) == (code, code)
 

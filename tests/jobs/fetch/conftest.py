@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
-
-from loadkit.cli import main
 
 
 class Call(BaseHTTPRequestHandler):
@@ -111,23 +107,6 @@ def site() -> Iterator[Site]:
     made = Site()
     yield made
     made.end()
-
-
-Run: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command in this process, which is 20 times as fast as one in its own; how it ended."""
-
-    def call(*words: str) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["loadkit", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return subprocess.CompletedProcess(words, int(ended.value.code or 0), said.out, said.err)
-
-    return call
 
 
 def manifest(folder: Path) -> list[dict[str, Any]]:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.fetch.conftest import Call, Run, Site, body_of, contents, manifest
+from tests.conftest import Call as Run
+from tests.jobs.fetch.conftest import Call, Site, body_of, contents, manifest
 
 
 def loadkit(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -51,13 +52,13 @@ def test_a_list_is_fetched_and_reported(site: Site, tmp_path: Path):
     assert json.loads(output.read_text())["results"][0]["total"]["requests"] == 30
 
 
-def test_what_failed_is_named_with_the_command_that_does_the_rest(site: Site, tmp_path: Path):
+def test_what_failed_is_named_with_the_command_that_does_the_rest(site: Site, tmp_path: Path, call: Run):
     into = str(tmp_path / "b")
     site.at("/gone", lambda call, _: call.reply(b"", 404))
     source = listed(site, tmp_path, 3, f"{site.url}/gone", "nonsense", f"{site.url}/posts/1")
 
-    first = loadkit("fetch", source, "--into", into, "-H", "X-Token: hunter2")
-    again = loadkit("fetch", source, "--into", into, "--resume")
+    first = call("fetch", source, "--into", into, "-H", "X-Token: hunter2")
+    again = call("fetch", source, "--into", into, "--resume")
 
     assert first.returncode == 1
     assert first.stdout.startswith("3 URLs fetched, "), first.stdout
@@ -70,11 +71,11 @@ def test_what_failed_is_named_with_the_command_that_does_the_rest(site: Site, tm
     assert "3 URLs fetched by an earlier run" in again.stdout
 
 
-def test_a_finished_folder_is_nothing_to_do(site: Site, tmp_path: Path):
+def test_a_finished_folder_is_nothing_to_do(site: Site, tmp_path: Path, call: Run):
     source = listed(site, tmp_path, 5)
-    loadkit("fetch", source, "--into", str(tmp_path / "b"), "-q")
+    call("fetch", source, "--into", str(tmp_path / "b"), "-q")
 
-    again = loadkit("fetch", source, "--into", str(tmp_path / "b"), "--resume")
+    again = call("fetch", source, "--into", str(tmp_path / "b"), "--resume")
 
     assert again.returncode == 0, again.stderr
     assert again.stdout.startswith("nothing to do: all 5 URLs fetched already")

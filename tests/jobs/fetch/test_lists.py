@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from loadkit import UsageError, fetch
-from tests.jobs.fetch.conftest import Run, Site, contents, manifest
+from tests.conftest import Call as Run
+from tests.jobs.fetch.conftest import Site, contents, manifest
 
 FIRST, LAST = b"{url}/first", b"{url}/last"
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from loadkit import UsageError, fetch
-from tests.jobs.fetch.conftest import Run, Site, contents, manifest
+from tests.conftest import Call as Run
+from tests.jobs.fetch.conftest import Site, contents, manifest
 
 SECRET = "S3CR3T"
 
