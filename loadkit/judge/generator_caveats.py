@@ -11,7 +11,6 @@ from typing import Final
 
 from loadkit.judge.load import LATE, Load, percent
 from loadkit.judge.result import Caveat, Phase
-from loadkit.judge.summary import histogram
 from loadkit.judge.verdict import APPLIED
 from loadkit.plan.units import SECOND, show_rate, show_seconds, three_digits
 
@@ -158,7 +157,7 @@ def _share_above(load: Load, span: float) -> float:
     late = load.total.lateness
     if not late.count:
         return 0.0
-    return sum(count for lowest, _, count in histogram(late).buckets() if lowest > span * SECOND) / late.count
+    return sum(count for lowest, _, count in late.histogram.buckets() if lowest > span * SECOND) / late.count
 
 
 def _pickup(load: Load) -> Iterator[Caveat]:

@@ -11,6 +11,7 @@ import msgspec
 
 from loadkit.judge.caveats import soundness
 from loadkit.judge.instants import covered, instant, whole
+from loadkit.judge.percentiles import PERCENTILES
 from loadkit.judge.summary import times as figures_of
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold
@@ -179,23 +180,21 @@ def _times(name: str, times: Times) -> Iterator[str]:
     except UsageError as error:
         yield f"in {name[:60]!r} {error}"
         return
-    edges = (times.min, *(getattr(times, field) for field in _PERCENTILES), times.max)
+    percentiles = [one.of(times) for one in PERCENTILES]
+    known = [figure for figure in (times.min, *percentiles, times.max) if figure is not None]
     if not times.count:
-        if any(edge is not None for edge in (*edges, times.mean)):
+        if known or times.mean is not None:
             yield f"in {name[:60]!r} a time has figures, and counts nothing"
         return
-    if any(edge is None for edge in (*edges, times.mean)):
+    if len(known) < len(percentiles) + 2 or times.mean is None:
         yield f"in {name[:60]!r} a time counts {times.count:,}, and lacks a figure"
         return
-    for field in (*_PERCENTILES, "mean"):
+    for field in (*(one.field for one in PERCENTILES), "mean"):
         mine, theirs = getattr(times, field), getattr(found, field)
         if not math.isclose(mine, theirs, rel_tol=_BUCKET, abs_tol=_CLOSE):
             yield f"in {name[:60]!r} the {field} of a time is {mine:g} s, and that of its histogram {theirs:g} s"
-    if any(before > after * (1 + _BUCKET) + _CLOSE for before, after in pairwise(edges)):
+    if any(before > after * (1 + _BUCKET) + _CLOSE for before, after in pairwise(known)):
         yield f"in {name[:60]!r} the percentiles of a time do not lie between its ends, in their order"
-
-
-_PERCENTILES: Final = ("p50", "p75", "p90", "p95", "p99", "p99_9")
 
 
 def _sums(what: str, total: Row, rows: Sequence[Row]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from loadkit.judge.bound import Finding, together
 from loadkit.judge.caveats import OF_FIGURES, of_figures, ranked, soundness
 from loadkit.judge.instants import covered, instant, later, united, whole
 from loadkit.judge.result import (
+    KINDS,
     Caveat,
     Environment,
     FailureExample,
@@ -36,7 +37,7 @@ from loadkit.judge.result import (
     Timing,
     Verdict,
 )
-from loadkit.judge.summary import TOTAL, histogram, most_first, times
+from loadkit.judge.summary import TOTAL, most_first, times
 from loadkit.judge.verdict import outcome, verdicts
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
@@ -60,7 +61,6 @@ _SUMS = (
     "bytes_sent",
     "bytes_received",
 )
-_KINDS = ("journey", "step", "timer")
 _NAME: Final = 120
 _SETTINGS: Final = frozenset({"rate_limit", "per_host", "auto"})
 """Options of a fetch that were asked for; the others were counted."""
@@ -288,7 +288,7 @@ def _timings(parts: Sequence[Result], scenario: ScenarioInfo, duration: float) -
             moved = msgspec.structs.replace(one, examples=_dated(one.examples, _shift(part, parts)))
             by_name.setdefault((one.kind, one.name), []).append(moved)
     place = _place(scenario.journeys)
-    order = sorted(by_name, key=lambda found: (_KINDS.index(found[0]), place(found[1])))
+    order = sorted(by_name, key=lambda found: (KINDS.index(found[0]), place(found[1])))
     return [timing(by_name[key], duration) for key in order]
 
 
@@ -315,7 +315,7 @@ def timing(found: Sequence[Timing], duration: float) -> Timing:
 def _times(parts: Iterable[Times]) -> Times:
     whole = Histogram()
     for part in parts:
-        whole.add(histogram(part))
+        whole.add(part.histogram)
     return times(whole)
 
 

@@ -17,7 +17,9 @@ from loadkit.plan.units import SECOND, show_seconds
 
 VERSION: Final = 2
 
-PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
+Kind = Literal["journey", "step", "timer"]
+KINDS: Final[tuple[Kind, ...]] = ("journey", "step", "timer")
+"""What is timed beside requests, in the order of reports."""
 
 Outcome = Literal["passed", "failed", "interrupted", "not-applied", "server-lost"]
 """`failed`: a threshold was missed. `not-applied`: the load asked for was not put on the target. `server-lost`: the
@@ -74,7 +76,7 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
         """Any percentile in seconds, None where nothing was measured; `UsageError` outside of (0, 100]."""
         __tracebackhide__ = True
         try:
-            return _seconds(self.histogram.percentile(percent))
+            return seconds(self.histogram.percentile(percent))
         except (ValueError, TypeError):
             raise UsageError(f"a percentile is above 0 and at most 100, like 99.9, not {percent!r}") from None
 
@@ -89,7 +91,7 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
             low, high = interval(self.histogram, percent, confidence)
         except (ValueError, TypeError) as error:
             raise UsageError(str(error)) from None
-        return _seconds(low), _seconds(high)
+        return seconds(low), seconds(high)
 
 
 class FailureExample(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,7 +192,7 @@ class Timing(_Figures, frozen=True, kw_only=True):
     `unsent` were due and never began: they are in no other figure.
     """
 
-    kind: Literal["journey", "step", "timer"]
+    kind: Kind
     name: str
     count: int
     throughput: float
@@ -651,7 +653,8 @@ def _number(figure: float | None) -> float:
     return math.nan if figure is None else figure
 
 
-def _seconds(nanoseconds: int | None) -> float | None:
+def seconds(nanoseconds: int | None) -> float | None:
+    """Nanoseconds as seconds; None stays None."""
     return None if nanoseconds is None else nanoseconds / SECOND
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, TypeAlias
 
-from loadkit.judge.result import FailureExample, Interval, IntervalRow, Phase, Row, Times, Timing
+from loadkit.judge.percentiles import PERCENTILES
+from loadkit.judge.result import KINDS, FailureExample, Interval, IntervalRow, Phase, Row, Times, Timing, seconds
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.recording import MAX_INTERVALS, Counts, Slice
 from loadkit.plan.units import SECOND
@@ -23,27 +24,18 @@ TOTAL = "total"
 
 def times(histogram: Histogram) -> Times:
     """A histogram's figures in seconds."""
-    p50, p75, p90, p95, p99, p99_9 = histogram.percentiles([50, 75, 90, 95, 99, 99.9])
+    values = histogram.percentiles([one.percent for one in PERCENTILES])
+    percentiles = {one.field: seconds(value) for one, value in zip(PERCENTILES, values, strict=True)}
     empty = not histogram.count
     return Times(
         count=histogram.count,
         sum_ns=histogram.sum,
         min=None if empty else histogram.min / SECOND,
         mean=None if histogram.mean is None else histogram.mean / SECOND,
-        p50=_seconds(p50),
-        p75=_seconds(p75),
-        p90=_seconds(p90),
-        p95=_seconds(p95),
-        p99=_seconds(p99),
-        p99_9=_seconds(p99_9),
+        **percentiles,
         max=None if empty else histogram.max / SECOND,
         hdr=histogram.encode(),
     )
-
-
-def histogram(stored: Times) -> Histogram:
-    """The histogram behind stored figures; `UsageError` when the file they come from holds another or none."""
-    return stored.histogram
 
 
 def row(name: str, counts: Counts, *, duration: float, started: int, to_times: ToTimes = times) -> Row:
@@ -113,7 +105,6 @@ def phases(
 
 def timings(recording: Recording, *, duration: float, started: int, to_times: ToTimes = times) -> list[Timing]:
     """Journeys, then steps, then timers, in the order in which they were first met."""
-    order = ("journey", "step", "timer")
     return [
         Timing(
             kind=kind,  # type: ignore[arg-type]  # one of the three
@@ -130,7 +121,7 @@ def timings(recording: Recording, *, duration: float, started: int, to_times: To
             service_time=to_times(counts.service_time),
             failure_time=to_times(counts.failure_time),
         )
-        for (kind, name), counts in sorted(recording.timings.items(), key=lambda item: order.index(item[0][0]))
+        for (kind, name), counts in sorted(recording.timings.items(), key=lambda item: KINDS.index(item[0][0]))
     ]
 
 
@@ -188,7 +179,3 @@ def _examples(counts: Counts, started: int) -> list[FailureExample]:
         )
         for failure, (count, first) in ordered
     ]
-
-
-def _seconds(nanoseconds: int | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / SECOND

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from loadkit.judge.merge import merge
 from loadkit.judge.result import Caveat, Interval, Phase, Result, Server, Stored
-from loadkit.judge.summary import histogram, times
+from loadkit.judge.summary import times
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.recording import MAX_REASONS
 from loadkit.plan.errors import UsageError
@@ -427,7 +427,7 @@ def test_a_histogram_that_cannot_be_read_is_said_in_one_line() -> None:
 
 def test_times_of_hours_are_merged_exactly() -> None:
     values = [3_599_999_999_999, 1, 3_600_000_000_000]
-    stored = [histogram(times(Histogram.of([value]))) for value in values]
+    stored = [times(Histogram.of([value])).histogram for value in values]
     whole = Histogram()
     for one in stored:
         whole.add(one)

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from loadkit.judge.percentiles import SHOWN
 from loadkit.judge.result import Result, Row, Timing
 from loadkit.report.escape import visible
 
@@ -57,11 +58,7 @@ def _figures(head: str, row: Row | Timing) -> Iterator[tuple[str, int | float]]:
         "throughput": row.throughput,
         "error_rate": row.error_rate,
         "mean": times.mean,
-        "p50": times.p50,
-        "p90": times.p90,
-        "p95": times.p95,
-        "p99": times.p99,
-        "p99_9": times.p99_9,
+        **{one.field: one.of(times) for one in SHOWN},
         "max": times.max,
     }
     yield from ((f"{head}.{name}", value) for name, value in figures.items() if value is not None)

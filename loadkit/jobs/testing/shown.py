@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from loadkit.jobs.testing.baseline import Baseline, difference, other_load
 from loadkit.jobs.testing.runs import Run
+from loadkit.judge.percentiles import SHOWN
 from loadkit.judge.result import Caveat, Outcome, Result, Row, Times, Timing, journeys_among
 from loadkit.plan.units import show_rate, show_seconds, three_digits
 from loadkit.report.figures import show_share, show_throughput, show_time
@@ -16,7 +17,6 @@ from loadkit.report.paper import Paper
 from loadkit.report.table import Column, table
 from loadkit.report.text import came_out, text_report
 
-_PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9}
 _NAME: Final = 48
 _SPARE: Final = {"p90": 3, "p95": 5, "p99.9": 2}
 _WORDS: Final[dict[Outcome, str]] = {
@@ -35,9 +35,11 @@ def overview(paper: Paper, runs: Sequence[Run]) -> list[str]:
         Column(title="errors", cells=[f"{sum(one.row.failures.values()):,}" for one in lines], alarm="red"),
         *(
             Column(
-                title=name, cells=[show_time(figure(one.row.response_time)) for one in lines], spare=_SPARE.get(name, 0)
+                title=one.name,
+                cells=[show_time(one.of(line.row.response_time)) for line in lines],
+                spare=_SPARE.get(one.name, 0),
             )
-            for name, figure in _figures().items()
+            for one in SHOWN
         ),
         Column(title="caveats", cells=[one.caveats for one in lines], spare=4, alarm="yellow"),
         Column(title="figures", cells=[one.word for one in lines]),
@@ -67,16 +69,6 @@ def _word(result: Result) -> str:
     """How far to believe the figures; whether the test passed is pytest's to say."""
     worked = result.total.response_time.count or any(one.response_time.count for one in result.timings)
     return _WORDS.get(result.outcome, result.verdict if worked else "none")
-
-
-def _figures() -> dict[str, Callable[[Times], float | None]]:
-    return {
-        "p50": lambda times: times.p50,
-        "p90": lambda times: times.p90,
-        "p95": lambda times: times.p95,
-        "p99": lambda times: times.p99,
-        "p99.9": lambda times: times.p99_9,
-    }
 
 
 def doubts(paper: Paper, runs: Sequence[Run]) -> list[str]:
@@ -116,7 +108,7 @@ def _intervals(paper: Paper, total: Row) -> list[str]:
     times = total.response_time
     if not times.count:
         return []
-    found = {name: times.interval(percent) for name, percent in _PERCENTILES.items()}
+    found = {one.name: times.interval(one.percent) for one in SHOWN}
     columns = [
         Column(
             title=name,
@@ -162,8 +154,8 @@ def _nothing(run: Run) -> str:
 
 def _named(value: float, run: Run, row: Row | Timing, is_same: Callable[[object, object], bool]) -> list[str]:
     times, of = row.response_time, _of(run, row)
-    if names := [name for name, figure in _figures().items() if is_same(figure(times), value)]:
-        return [_sure(f"{name} of {of}", times, _PERCENTILES[name]) for name in names]
+    if alike := [one for one in SHOWN if is_same(one.of(times), value)]:
+        return [_sure(f"{one.name} of {of}", times, one.percent) for one in alike]
     others = {"mean": times.mean, "fastest": times.min, "slowest": times.max}
     if found := next((name for name, figure in others.items() if is_same(figure, value)), None):
         return [f"{found} of {of}: {show_seconds(value)}"]
@@ -246,10 +238,10 @@ def _changes(then: Result, now: Result) -> dict[str, tuple[str, str, str]]:
 def _of_rows(then: Row | Timing, now: Row | Timing) -> dict[str, tuple[str, str, str]]:
     changes = {"throughput": (show_throughput(then.throughput), show_throughput(now.throughput))}
     shares = {"throughput": _change(then.throughput, now.throughput)}
-    for name, figure in _figures().items():
-        old, new = figure(then.response_time), figure(now.response_time)
-        changes[name] = (show_time(old), show_time(new))
-        shares[name] = _change(old, new)
+    for one in SHOWN:
+        old, new = one.of(then.response_time), one.of(now.response_time)
+        changes[one.name] = (show_time(old), show_time(new))
+        shares[one.name] = _change(old, new)
     changes["errors"] = (show_share(then.error_rate), show_share(now.error_rate))
     return {name: (*pair, shares.get(name, "")) for name, pair in changes.items()}
 
