@@ -11,11 +11,12 @@ Bucket k holds the values v with k = units(v) below 2048, and above it the top e
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import cache
-from itertools import compress
+from itertools import accumulate, compress
 from typing import Any
 
 LOWEST = 1_000
@@ -131,14 +132,11 @@ class Histogram:
         ranks = [self._rank(percent) for percent in percents]
         if not self.count:
             return [None] * len(ranks)
-        found: dict[int, int] = {}
-        wanted = sorted(set(ranks), reverse=True)
-        seen = 0
-        for bucket, count in sorted(self._settle().items()):
-            seen += count
-            while wanted and seen >= wanted[-1]:
-                found[wanted.pop()] = min(max(_span(bucket)[1], self.min), self.max)
-        return [found[rank] for rank in ranks]
+        counts = self._settle()
+        buckets = sorted(counts)
+        reached = [*accumulate(map(counts.__getitem__, buckets))]
+        tops = [_span(buckets[bisect_left(reached, rank)])[1] for rank in ranks]
+        return [min(max(top, self.min), self.max) for top in tops]
 
     def _rank(self, percent: float) -> int:
         if not 0 < percent <= 100:
