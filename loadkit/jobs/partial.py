@@ -29,7 +29,7 @@ EVERY: Final = 1.0
 SHARE: Final = 0.01
 """Of the time, in which the threads that send wait for the interpreter.
 
-One takes 15 to 30 ms with 1 endpoint, and 50 to 150 ms with 10.
+One takes 12 to 30 ms with 1 endpoint, and 50 to 80 ms with 10.
 """
 
 SHARE_AT_WORK: Final = 0.1
