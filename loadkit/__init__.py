@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from loadkit._version import __version__
 
 if TYPE_CHECKING:
-    from loadkit.jobs.fetch import FetchReply, FetchResult, fetch
+    from loadkit.fetcher import FetchReply, FetchResult, fetch
     from loadkit.jobs.run import run
-    from loadkit.jobs.serving import serving
     from loadkit.judge.result import Result
     from loadkit.measure.timer import timed, timer
     from loadkit.plan.data import rows
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
     from loadkit.plan.journey import Journey
     from loadkit.plan.phases import hold, ramp
     from loadkit.plan.scenario import Scenario, scenario
-    from loadkit.wire.session import Session
+    from loadkit.server.serving import serving
+    from loadkit.wire.session.session import Session
 
 __all__ = [
     "Endpoint",
@@ -52,23 +52,23 @@ __all__ = [
 # plan takes 20 ms, the rest 110
 _LATE = {
     "Endpoint": "loadkit.plan.endpoint",
-    "FetchReply": "loadkit.jobs.fetch",
-    "FetchResult": "loadkit.jobs.fetch",
+    "FetchReply": "loadkit.fetcher",
+    "FetchResult": "loadkit.fetcher",
     "Journey": "loadkit.plan.journey",
     "LoadkitError": "loadkit.plan.errors",
     "NothingToRun": "loadkit.plan.errors",
     "OutputError": "loadkit.plan.errors",
     "Result": "loadkit.judge.result",
     "Scenario": "loadkit.plan.scenario",
-    "Session": "loadkit.wire.session",
+    "Session": "loadkit.wire.session.session",
     "UsageError": "loadkit.plan.errors",
-    "fetch": "loadkit.jobs.fetch",
+    "fetch": "loadkit.fetcher",
     "hold": "loadkit.plan.phases",
     "ramp": "loadkit.plan.phases",
     "rows": "loadkit.plan.data",
     "run": "loadkit.jobs.run",
     "scenario": "loadkit.plan.scenario",
-    "serving": "loadkit.jobs.serving",
+    "serving": "loadkit.server.serving",
     "timed": "loadkit.measure.timer",
     "timer": "loadkit.measure.timer",
 }

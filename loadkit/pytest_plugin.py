@@ -135,7 +135,7 @@ def _scenario_file(path: Path, parent: pytest.Collector, *, has_tests: bool) -> 
     from loadkit.jobs.testing.collect import ScenarioFile
 
     def read(path: Path) -> FileRead:
-        from loadkit.loader import read
+        from loadkit.plan.loader import read
 
         return read(path)
 
@@ -257,7 +257,7 @@ def load(request: pytest.FixtureRequest) -> Iterator[Load]:
         pytest.skip("--no-load")
     from loadkit.jobs.testing.fixture import Load
     from loadkit.jobs.testing.session import RUNS
-    from loadkit.loader import load as loader
+    from loadkit.plan.loader import load as loader
 
     node = request.node
     session = _session_of_test(request.config)
@@ -287,8 +287,8 @@ def _defaults(node: pytest.Item) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def load_server(pytestconfig: pytest.Config) -> Iterator[str]:
     """The base URL of the server that the setting load_server names: a command with {port}, or package.module:app."""
-    from loadkit.jobs.serving import serving
     from loadkit.plan.errors import UsageError
+    from loadkit.server.serving import serving
 
     words = pytestconfig.getini("load_server")
     if not words:

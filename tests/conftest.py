@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from loadkit.cli import main
-from loadkit.jobs.demo import Demo, running_demo
+from loadkit.server.demo import Demo, running_demo
 
 # a deadline for each example would measure the machine, not the code
 settings.register_profile("without a deadline", deadline=None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from loadkit.drive.user import NEVER, Course, Shot, Turn, User
 from loadkit.measure.recording import FOLD, Batch
 from loadkit.plan.errors import Halt
-from loadkit.plan.pause import BACK_OFF
+from loadkit.plan.think_time import BACK_OFF
 
 if TYPE_CHECKING:
     from loadkit.plan.workload import Seat

@@ -18,7 +18,7 @@ from loadkit.plan.units import SECOND
 from loadkit.wire.base import Clock, Connection, Exchange, Failure, Sender
 
 if TYPE_CHECKING:
-    from loadkit.drive.visitor import Visitor
+    from loadkit.drive.journeys.runner import Visitor
     from loadkit.wire.reply import Reply
 
 NEVER: Final = 1 << 62

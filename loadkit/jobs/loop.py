@@ -8,11 +8,11 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from loadkit.jobs.listening import Listener
-from loadkit.jobs.server import place_of
+from loadkit.host.listening import Listener
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario, check_addresses
+from loadkit.server.start import place_of
 from loadkit.wire.encode import encode, origin_of
 
 if TYPE_CHECKING:

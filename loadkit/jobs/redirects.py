@@ -7,8 +7,8 @@ from typing import Final
 
 from loadkit.judge.result import Row
 from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.redact import masked_url
 from loadkit.plan.scenario import Scenario
-from loadkit.plan.shown import masked_url
 from loadkit.wire.base import REDIRECTS, Wire
 from loadkit.wire.encode import encode
 

@@ -3,53 +3,56 @@
 from __future__ import annotations
 
 import inspect
+import ipaddress
 import math
 import re
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 
-from loadkit.drive.limits import check_ports
-from loadkit.drive.machine import allowed_cpus, peak_memory
-from loadkit.drive.processes import drive_processes, orders_for, with_shared
-from loadkit.drive.threads import Driven, drive
-from loadkit.jobs.environment import environment
-from loadkit.jobs.hosts import is_here, is_public
+from loadkit.clock import SystemClock
+from loadkit.drive.director import Driven, drive
+from loadkit.drive.processes.director import drive_processes, orders_for, with_shared
+from loadkit.host.limits import check_ports
+from loadkit.host.listening import is_held_here
+from loadkit.host.locality import is_here
+from loadkit.host.machine import allowed_cpus, peak_memory
 from loadkit.jobs.interrupts import Interrupts
-from loadkit.jobs.listening import is_held_here
 from loadkit.jobs.loop import check_loop
 from loadkit.jobs.redirects import redirects
-from loadkit.jobs.server import Place, ServerProcess, check_free, place_of, running
-from loadkit.jobs.serving import (
+from loadkit.judge.activity import Activity, Plan, with_threads
+from loadkit.judge.bottleneck import NOTHING, bound
+from loadkit.judge.caveats import caveats, soundness
+from loadkit.judge.environment import environment
+from loadkit.judge.evidence import Load
+from loadkit.judge.identity import identity
+from loadkit.judge.instants import later
+from loadkit.judge.result import Environment, Interval, PhasePlan, Result, Row, RunSpan, ScenarioInfo, Server, Timing
+from loadkit.judge.summary import intervals, phases, rows, times, timings, without_gaps
+from loadkit.judge.thresholds import outcome, verdicts
+from loadkit.plan.endpoint import Endpoint, bare
+from loadkit.plan.errors import SetupError, UsageError
+from loadkit.plan.journey import Journey
+from loadkit.plan.redact import masked
+from loadkit.plan.scenario import FREE_PORT, Scenario, check_addresses, is_application
+from loadkit.plan.think_time import Thought, longest, told
+from loadkit.plan.units import SECOND
+from loadkit.plan.workload import Open, workload
+from loadkit.server.serving import (
     application_command,
     application_environment,
     filled,
     free_port,
     started_servers,
 )
-from loadkit.jobs.watched import Watched
-from loadkit.judge.activity import Activity, Plan, with_threads
-from loadkit.judge.bound import NOTHING, bound
-from loadkit.judge.caveats import caveats, soundness
-from loadkit.judge.identity import identity
-from loadkit.judge.instants import later
-from loadkit.judge.load import Load
-from loadkit.judge.result import Environment, Interval, PhasePlan, Result, Row, RunSpan, ScenarioInfo, Server, Timing
-from loadkit.judge.summary import intervals, phases, rows, times, timings, without_gaps
-from loadkit.judge.verdict import outcome, verdicts
-from loadkit.measure.clock import SystemClock
-from loadkit.plan.endpoint import Endpoint, bare
-from loadkit.plan.errors import SetupError, UsageError
-from loadkit.plan.journey import Journey
-from loadkit.plan.pause import Thought, longest, told
-from loadkit.plan.scenario import FREE_PORT, Scenario, check_addresses, is_application
-from loadkit.plan.shown import masked
-from loadkit.plan.units import SECOND
-from loadkit.plan.workload import Open, workload
+from loadkit.server.start import Place, ServerProcess, check_free, place_of, running
+from loadkit.server.usage import Watched
 from loadkit.wire.base import Clock, Origin, Request, Wire
 from loadkit.wire.encode import encode, origin_of
+from loadkit.wire.open import open_wire
 from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:
@@ -68,7 +71,6 @@ def run(
     watch: Watcher | None = None,
     interrupts: Callable[[], int] | None = None,
     partial: Partial | None = None,
-    clock: SystemClock | None = None,
 ) -> Result:
     """Run a scenario and return what was found.
 
@@ -88,7 +90,7 @@ def run(
     """
     check_addresses(scenario)
     check_loop(scenario, call="run")
-    clock = clock or SystemClock()
+    clock = SystemClock()
     scenario = _placed(scenario)
     requests = [encode(one, scenario) if isinstance(one, Endpoint) else None for one in scenario.plans]
     wire = open_wire(scenario, clock)
@@ -97,7 +99,7 @@ def run(
         origins |= {origin_of(scenario.base_url)[0]: None}
     for origin in origins:
         wire.resolve(origin)
-    processes = process_count(scenario, list(origins))
+    processes = _processes(scenario, list(origins))
     scenario = scenario.replace(processes=processes)
     # what cannot be told to other processes is said before a server is started
     orders = orders_for(scenario, processes) if processes > 1 else []
@@ -200,10 +202,10 @@ def shared_by(scenario: Scenario, faults: list[str]) -> Iterator[object]:
     if scenario.setup is None and scenario.teardown is None:
         yield None
         return
-    from loadkit.drive.visitor import failure_of, settle
+    from loadkit.drive.journeys.runner import failure_of, settle
     from loadkit.plan.journey import begun, call, ended
-    from loadkit.wire.lookups import Lookups
-    from loadkit.wire.session import Session
+    from loadkit.wire.session.lookups import Lookups
+    from loadkit.wire.session.session import Session
 
     lookups = Lookups(system=True)
     deadline = cast(float, scenario.timeout)
@@ -227,15 +229,6 @@ def shared_by(scenario: Scenario, faults: list[str]) -> Iterator[object]:
                 ends.close()
             except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the user's
                 faults.append(f"the teardown of the scenario failed: {failure_of(error).message}")
-
-
-def open_wire(scenario: Scenario, clock: Clock) -> Wire:
-    """The client a scenario asks for."""
-    if scenario.transport == "requests":
-        from loadkit.wire.requests import RequestsWire
-
-        return RequestsWire(clock, scenario)
-    return SocketWire(clock, scenario)
 
 
 def _server(scenario: Scenario, wire: Wire) -> AbstractContextManager[ServerProcess | None]:
@@ -408,7 +401,7 @@ def _result(
         server_lost=server.loss,
         lost=driven.lost,
         silent=driven.silent,
-        public=[] if draft else [origin.host for origin in origins if not origin.unix and is_public(origin.host)],
+        public=[] if draft else [origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
         steps=clock.steps,
         redirects=[] if draft else list(redirects(scenario, endpoints, wire)),
         notes=list(_unfinished(duration) if draft else _notes(scenario, origins, total, clock)),
@@ -454,7 +447,7 @@ def _series(driven: Driven, duration: float, draft: Draft | None) -> list[Interv
     )
 
 
-def process_count(scenario: Scenario, origins: list[Origin]) -> int:
+def _processes(scenario: Scenario, origins: list[Origin]) -> int:
     """How many processes run a scenario; `auto` leaves a CPU to a target on this machine."""
     if scenario.processes != "auto":
         return scenario.processes
@@ -462,6 +455,15 @@ def process_count(scenario: Scenario, origins: list[Origin]) -> int:
         return 1
     spared = any(origin.unix or is_here(origin.host) for origin in origins)
     return max(1, min(allowed_cpus() - spared, scenario.total_threads))
+
+
+def _is_public(host: str) -> bool:
+    """Whether a host is somebody's on the internet, neither this machine nor a private network."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return any(ipaddress.ip_address(address[4][0]).is_global for address in found)
 
 
 def _duration(driven: Driven) -> float:

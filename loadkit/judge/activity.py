@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from loadkit.judge.result import journeys_among
-from loadkit.plan.pause import BACK_OFF
+from loadkit.plan.think_time import BACK_OFF
 from loadkit.plan.units import SECOND, show_span, three_digits
 
 if TYPE_CHECKING:

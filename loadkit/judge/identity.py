@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from loadkit.judge.result import Identity
 from loadkit.plan.data import Rows
 from loadkit.plan.endpoint import Endpoint
-from loadkit.plan.shown import masked
+from loadkit.plan.redact import masked
 
 if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from loadkit.judge.bound import Finding, together
+from loadkit.judge.bottleneck import Finding, together
 from loadkit.judge.caveats import OF_FIGURES, of_figures, ranked, soundness
 from loadkit.judge.instants import covered, instant, later, united, whole
 from loadkit.judge.result import (
@@ -38,7 +38,7 @@ from loadkit.judge.result import (
     Verdict,
 )
 from loadkit.judge.summary import TOTAL, most_first, times
-from loadkit.judge.verdict import outcome, verdicts
+from loadkit.judge.thresholds import outcome, verdicts
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from loadkit.judge.quantile import CONFIDENCE, interval
+from loadkit.judge.confidence import CONFIDENCE, interval
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import Threshold, threshold

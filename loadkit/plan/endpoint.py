@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from loadkit.plan.data import Rows
 from loadkit.plan.errors import UsageError, unknown
-from loadkit.plan.places import check_fed
-from loadkit.plan.shown import masked_url, told
+from loadkit.plan.placeholders import check_fed
+from loadkit.plan.redact import masked_url, told
 from loadkit.plan.units import Duration, seconds
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"})

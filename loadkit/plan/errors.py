@@ -56,7 +56,7 @@ def raised(error: BaseException) -> str:
 
 def message_of(error: BaseException, *, is_own: bool = False) -> str:
     """The message of an exception of the user's, without secrets; `is_own` says that it is of the user's own assert."""
-    from loadkit.plan.shown import masked_message
+    from loadkit.plan.redact import masked_message
 
     try:
         return masked_message(str(error), is_own=is_own)

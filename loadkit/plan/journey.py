@@ -12,7 +12,7 @@ from typing import Any, Final
 from loadkit.plan.data import Rows
 from loadkit.plan.endpoint import check_share, label, replace, whole
 from loadkit.plan.errors import UsageError
-from loadkit.plan.shown import told
+from loadkit.plan.redact import told
 
 GIVEN: Final = ("http", "row", "shared", "own")
 """What a journey may have as parameters: its session, the next row of its feed, what the scenario's `setup` returned,

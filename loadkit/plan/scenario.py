@@ -15,10 +15,10 @@ from loadkit.plan.endpoint import Endpoint, full_url, headers, label, positive_s
 from loadkit.plan.errors import UsageError
 from loadkit.plan.journey import Journey, called, check_plain, parameters
 from loadkit.plan.label import MAX_LABELS, pattern
-from loadkit.plan.pause import ThinkTime, think_time
 from loadkit.plan.phases import Phase, Stretch, lasting, says_rate, stretches, threads_beside_rates
-from loadkit.plan.places import check_plain_headers, check_unfed
-from loadkit.plan.shown import told
+from loadkit.plan.placeholders import check_plain_headers, check_unfed
+from loadkit.plan.redact import told
+from loadkit.plan.think_time import ThinkTime, think_time
 from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import Duration, Rate, Size, per_second, seconds, size
 

@@ -16,9 +16,9 @@ from loadkit.plan.arrivals import Arrivals
 from loadkit.plan.data import Rows
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.journey import Journey
-from loadkit.plan.pause import Thought, longest
 from loadkit.plan.phases import Stretch
 from loadkit.plan.scenario import DEFAULT_DURATION, Scenario
+from loadkit.plan.think_time import Thought, longest
 from loadkit.plan.units import nanoseconds
 
 MAX_TURNS = 1000

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from loadkit.judge.merge import timing
 from loadkit.judge.result import Phase, Result, Row, Times, Timing, journeys_among
 from loadkit.plan.units import show_rate, show_seconds, three_digits
-from loadkit.report.paper import Paper
+from loadkit.report.layout import Paper
 from loadkit.report.table import Column, table
 
 MAX_ROWS = 40

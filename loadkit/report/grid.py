@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from loadkit.judge.quantile import interval
+from loadkit.judge.confidence import interval
 from loadkit.judge.result import Environment, Interval, Phase, Result, Row, ScenarioInfo, Times, Timing
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import SECOND, show_seconds, show_size, show_span
+from loadkit.report.charts.distribution import histogram_of
+from loadkit.report.charts.timeline import between, rates
 from loadkit.report.figures import (
     OF_ROWS,
     OF_TIMES,
@@ -21,8 +23,6 @@ from loadkit.report.figures import (
     show_throughput,
     show_time,
 )
-from loadkit.report.over_time import between, rates
-from loadkit.report.spread import histogram_of
 
 Tone = Literal["", "good", "bad", "doubt"]
 

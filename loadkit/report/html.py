@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadkit.judge.result import Caveat, Result
 from loadkit.report import grid
-from loadkit.report.chart import Chart
+from loadkit.report.charts.distribution import spread
+from loadkit.report.charts.svg import Chart
+from loadkit.report.charts.timeline import by_endpoint, over_time
 from loadkit.report.escape import visible
 from loadkit.report.figures import all_journeys, show_share, show_throughput, show_time
-from loadkit.report.findings import margin_of, reasons, text_of, told, where
 from loadkit.report.grid import Cell, Grid
-from loadkit.report.over_time import by_endpoint, over_time
-from loadkit.report.paper import Ink, Paper
-from loadkit.report.spread import spread
+from loadkit.report.layout import Ink, Paper
+from loadkit.report.overview import facts
+from loadkit.report.sections import margin_of, reasons, text_of, told, where
 from loadkit.report.text import came_out, definition, is_believable, run_as, target
-from loadkit.report.totals import facts
 
 if TYPE_CHECKING:
     import jinja2
@@ -102,10 +102,8 @@ def html_report(results: Sequence[Result], titles: Sequence[str] | None = None) 
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    return (
-        page_environment()
-        .get_template("page.html")
-        .render(views=views, overview=_overview(results, names), policy=policy, style=style, script=script)
+    return _template().render(
+        views=views, overview=_overview(results, names), policy=policy, style=style, script=script
     )
 
 
@@ -230,8 +228,7 @@ def _in_short(result: Result, name: str) -> list[Cell]:
 
 
 @cache
-def page_environment() -> jinja2.Environment:
-    """The environment of the page's templates: what they write is escaped, and made visible."""
+def _template() -> jinja2.Template:
     import jinja2
 
     environment = jinja2.Environment(
@@ -245,7 +242,7 @@ def page_environment() -> jinja2.Environment:
     environment.filters["name"] = lambda text: _PAPER.cut(visible(text), LONGEST_NAME)
     environment.filters["line"] = lambda text: _PAPER.cut(visible(text), LONGEST_LINE)
     environment.filters["place"] = lambda number: f"{number:.5g}"
-    return environment
+    return environment.get_template("page.html")
 
 
 def _harmless(value: Any) -> Any:

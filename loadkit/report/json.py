@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from loadkit.judge.laws import broken
 from loadkit.judge.result import VERSION, Result, Stored
+from loadkit.judge.validate import broken
 from loadkit.plan.errors import OutputError, UsageError, reason_of
-from loadkit.report.paper import LONGEST, Paper
+from loadkit.report.layout import LONGEST, Paper
 from loadkit.report.version_1 import upgraded
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol, TextIO, TypeVar, cast
 
 from loadkit.report.escape import visible
-from loadkit.report.paper import Paper, cells
+from loadkit.report.layout import Paper, cells
 from loadkit.report.stream import Unbreakable
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadkit.report.paper import Ink, Paper, cells, left, right
+from loadkit.report.layout import Ink, Paper, cells, left, right
 
 INDENT = "  "
 _GAP = 2

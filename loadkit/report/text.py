@@ -6,13 +6,13 @@ import shutil
 from datetime import UTC, datetime
 
 from loadkit.judge.result import Result, ScenarioInfo
-from loadkit.judge.verdict import never_finished
+from loadkit.judge.thresholds import never_finished
 from loadkit.plan.units import show_rate, show_span
-from loadkit.report import figures, findings
+from loadkit.report import figures, sections
 from loadkit.report.figures import show_time
-from loadkit.report.paper import Ink, Paper, cells
-from loadkit.report.picture import picture
-from loadkit.report.totals import totals
+from loadkit.report.layout import Ink, Paper, cells
+from loadkit.report.overview import totals
+from loadkit.report.text_histogram import picture
 
 NARROWEST, WIDEST = 60, 140
 
@@ -36,7 +36,7 @@ def text_report(result: Result, *, width: int | None = None, color: bool = False
     is for an encoding that cannot show more.
     """
     paper = Paper(width=max(NARROWEST, min(WIDEST, width or _terminal())), color=color, ascii=ascii)
-    sections = (
+    parts = (
         [*_headline(paper, result), "", *_outcome(paper, result), *_belief(paper, result)],
         totals(paper, result),
         figures.endpoints(paper, result),
@@ -44,13 +44,13 @@ def text_report(result: Result, *, width: int | None = None, color: bool = False
         figures.phases(paper, result),
         figures.times(paper, result),
         picture(paper, result.total.response_time),
-        findings.statuses(paper, result.total),
-        findings.failures(paper, result),
-        findings.thresholds(paper, result.thresholds),
-        findings.caveats(paper, result.caveats),
+        sections.statuses(paper, result.total),
+        sections.failures(paper, result),
+        sections.thresholds(paper, result.thresholds),
+        sections.caveats(paper, result.caveats),
         _definition(paper, result),
     )
-    return "\n\n".join("\n".join(lines) for lines in sections if lines)
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
 def _terminal() -> int:
@@ -175,7 +175,7 @@ def _failed(result: Result) -> str:
 
 
 def _belief(paper: Paper, result: Result) -> list[str]:
-    return findings.verdict(paper, result) if is_believable(result) else []
+    return sections.verdict(paper, result) if is_believable(result) else []
 
 
 def is_believable(result: Result) -> bool:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-import loadkit
+from loadkit._version import __version__
 from loadkit.plan.endpoint import bare
 from loadkit.plan.errors import UsageError, raised
-from loadkit.plan.places import plain, plain_headers
-from loadkit.plan.shown import masked_message
+from loadkit.plan.placeholders import plain, plain_headers
+from loadkit.plan.redact import masked_message
 from loadkit.plan.units import nanoseconds
 from loadkit.wire.base import DEFAULT_PORTS, Origin, Request
 from loadkit.wire.hosts import ascii_host
@@ -87,7 +87,7 @@ def _prepare(endpoint: Endpoint, scenario: Scenario, url: str) -> PreparedReques
     import requests
 
     defaults = {
-        "User-Agent": f"loadkit/{loadkit.__version__}",
+        "User-Agent": f"loadkit/{__version__}",
         "Accept": "*/*",
         "Accept-Encoding": "gzip, deflate",
     }

@@ -15,7 +15,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from loadkit.plan.errors import UsageError
-from loadkit.plan.shown import masked_message
+from loadkit.plan.redact import masked_message
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Carrier, Clock, Exchange, Failure, Note, Origin, Request, Sender
 from loadkit.wire.channel import tls_reason

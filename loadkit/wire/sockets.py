@@ -35,9 +35,9 @@ from loadkit.wire.channel import (
     stamp_of,
     timespec,
 )
-from loadkit.wire.flow import Flow
 from loadkit.wire.http1 import PulledReader, ReplyReader
 from loadkit.wire.reply import Reply
+from loadkit.wire.session.flow import Flow
 from loadkit.wire.tls import client_context, trust, trust_system
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 from loadkit.plan.endpoint import bare
 from loadkit.plan.errors import FeedError, UsageError, raised
-from loadkit.plan.places import Place, as_json, columns, in_place, in_words, put_in
-from loadkit.plan.shown import HIDDEN, masked
+from loadkit.plan.placeholders import Place, as_json, columns, in_place, in_words, put_in
+from loadkit.plan.redact import HIDDEN, masked
 from loadkit.wire.base import Request
 from loadkit.wire.encode import encode
 

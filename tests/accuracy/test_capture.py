@@ -12,7 +12,7 @@ import pytest
 from benchmarks.truth.capture import capturing, read
 from benchmarks.truth.exact import service_times
 from loadkit import Endpoint, Scenario, run
-from loadkit.jobs.demo import running_demo
+from loadkit.server.demo import running_demo
 
 pytestmark = [
     pytest.mark.slow,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from loadkit.jobs.demo import Demo, running_demo
+from loadkit.server.demo import Demo, running_demo
 from tests.conftest import Call
 
 SCENARIO = """

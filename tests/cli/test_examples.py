@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from loadkit import run
-from loadkit.jobs.demo import Demo
 from loadkit.jobs.run import once
-from loadkit.loader import load
+from loadkit.plan.loader import load
+from loadkit.server.demo import Demo
 from tests.conftest import Call
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from loadkit.jobs.demo import Demo
+from loadkit.server.demo import Demo
 from tests.conftest import Call
 
 SCENARIO = """
@@ -32,8 +32,8 @@ BROKEN: list[tuple[Sequence[str], str]] = [
     (["run", "{file}", "-q", "-o", "{output}"], "loadkit.report.json"),
     (["list", "{file}"], "loadkit.report.text"),
     (["report", "{stored}"], "loadkit.judge.merge"),
-    (["fetch", "{url}/items/1", "--into", "{into}"], "loadkit.jobs.fetch.text"),
-    (["demo"], "loadkit.jobs.demo"),
+    (["fetch", "{url}/items/1", "--into", "{into}"], "loadkit.fetcher.text"),
+    (["demo"], "loadkit.server.demo"),
 ]
 
 

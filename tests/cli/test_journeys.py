@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from loadkit import UsageError, run
-from loadkit import loader as scenarios
-from loadkit.jobs.demo import Demo
+from loadkit.plan import loader as scenarios
 from loadkit.report.json import load
+from loadkit.server.demo import Demo
 from tests.conftest import Call
 
 FILE = '''

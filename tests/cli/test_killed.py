@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from loadkit.jobs.demo import running_demo
 from loadkit.report.json import load
+from loadkit.server.demo import running_demo
 from tests.conftest import Call
 
 SCENARIO = """

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import loadkit
-from loadkit.jobs.demo import Demo
+from loadkit.server.demo import Demo
 from tests.conftest import Call
 from tests.witness.witness import Witness, watching
 

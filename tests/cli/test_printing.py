@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadkit.jobs.demo import Demo
+from loadkit.server.demo import Demo
 
 FILE = """
 import logging

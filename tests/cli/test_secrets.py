@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from loadkit.jobs.demo import Demo
+from loadkit.server.demo import Demo
 from tests.conftest import Call
 
 MARK = "S3CR-3T"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loadkit import hold, ramp, run
-from loadkit.loader import load
+from loadkit.plan.loader import load
 from loadkit.plan.phases import Phase
 from tests.drive.counting import CountingServer, counting
 

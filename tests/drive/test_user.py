@@ -8,14 +8,14 @@ from collections.abc import Callable
 import pytest
 
 from loadkit import Endpoint, Scenario, hold, ramp, run
+from loadkit.clock import ManualClock
 from loadkit.drive.closed import ClosedUser
-from loadkit.drive.threads import Driven, drive
+from loadkit.drive.director import Driven, drive
 from loadkit.drive.user import NEVER, Course, Shot
-from loadkit.jobs.demo import Demo
-from loadkit.measure.clock import ManualClock
 from loadkit.measure.recording import Tape
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.plan.workload import Seat
+from loadkit.server.demo import Demo
 from loadkit.wire.base import Failure, Request
 from loadkit.wire.encode import encode
 from loadkit.wire.fake import FakeReply, FakeWire

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from loadkit import Endpoint, Scenario, run
+from loadkit.clock import SystemClock
 from loadkit.drive.progress import Snapshot
-from loadkit.jobs.demo import Demo
-from loadkit.jobs.hosts import is_here
-from loadkit.measure.clock import SystemClock
+from loadkit.host.locality import is_here
+from loadkit.jobs import run as running
 from loadkit.plan.units import SECOND
+from loadkit.server.demo import Demo
 from tests.noise import codes
 
 pytestmark = pytest.mark.alone
@@ -128,8 +129,11 @@ class Interfered(SystemClock):
         self.wall_offset -= by
 
 
-def test_a_wall_clock_set_back_one_hour_in_mid_run_is_told_and_spoils_no_figure(demo: Demo) -> None:
+def test_a_wall_clock_set_back_one_hour_in_mid_run_is_told_and_spoils_no_figure(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock, seen = Interfered(), list[Snapshot]()
+    monkeypatch.setattr(running, "SystemClock", lambda: clock)
 
     def interfere(snapshot: Snapshot) -> None:
         if snapshot.stage == "running" and not seen:
@@ -137,7 +141,7 @@ def test_a_wall_clock_set_back_one_hour_in_mid_run_is_told_and_spoils_no_figure(
             clock.set_wall(by=-3600 * SECOND)
 
     scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=4, duration=1)
-    result = run(scenario, watch=interfere, clock=clock)
+    result = run(scenario, watch=interfere)
 
     assert seen
     assert result.duration == 1.0

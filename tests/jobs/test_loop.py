@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from loadkit import Endpoint, Scenario, run
-from loadkit.jobs.demo import Demo
 from loadkit.judge.result import Result
 from loadkit.plan.errors import UsageError
+from loadkit.server.demo import Demo
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 from loadkit import Scenario, run
+from loadkit.drive.processes.child import MODULE
 from loadkit.drive.progress import Snapshot
 from loadkit.judge.result import Result
-from loadkit.loader import load
+from loadkit.plan.loader import load
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
@@ -127,7 +128,7 @@ def scenario(witness: Witness, folder: Path, name: str, **changes: Any) -> Scena
 def workers() -> list[int]:
     """The worker processes of this one, in the order in which they were started."""
     children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
-    return [int(pid) for pid in children if b"loadkit.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [int(pid) for pid in children if MODULE.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def halted(result: Result) -> str:

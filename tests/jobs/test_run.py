@@ -11,9 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from loadkit import Endpoint, Scenario, UsageError, run
-from loadkit.jobs.demo import Demo
-from loadkit.jobs.hosts import is_public
-from loadkit.jobs.run import once
+from loadkit.jobs.run import _is_public, once
+from loadkit.server.demo import Demo
 
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -103,12 +102,12 @@ def test_many_raw_paths_fold_to_patterns_and_then_to_one_row(demo: Demo):
 
 
 @pytest.mark.parametrize(
-    ("host", "expected"),
+    ("host", "is_public"),
     [("127.0.0.1", False), ("::1", False), ("10.1.2.3", False), ("192.168.0.9", False), ("8.8.8.8", True)],
 )
-def test_hosts_of_other_people_are_known(host: str, expected: bool):
+def test_hosts_of_other_people_are_known(host: str, is_public: bool):
     # an address is not looked up, and nothing is sent to it
-    assert is_public(host) == expected
+    assert _is_public(host) == is_public
 
 
 @contextmanager
@@ -156,7 +155,7 @@ def test_a_server_that_dies_in_the_middle_costs_nothing_that_was_measured(last_w
 
 
 def test_a_scenario_can_start_its_own_server(free_port: int):
-    command = [sys.executable, "-m", "loadkit.jobs.demo", "--port", str(free_port)]
+    command = [sys.executable, "-m", "loadkit.server.demo", "--port", str(free_port)]
     scenario = Scenario(
         base_url=f"http://127.0.0.1:{free_port}",
         endpoints=[Endpoint("GET", "/items")],

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from loadkit import Endpoint, Scenario, run
-from loadkit.jobs.demo import Demo
-from loadkit.loader import load
+from loadkit.plan.loader import load
 from loadkit.report.text import text_report
+from loadkit.server.demo import Demo
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

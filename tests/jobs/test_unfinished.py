@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from loadkit import Endpoint, Journey, Scenario, run, timer
-from loadkit.jobs.demo import Demo
 from loadkit.judge.result import Result
+from loadkit.server.demo import Demo
 from tests.conftest import Call
 
 END = threading.Event()

@@ -16,11 +16,12 @@ import pytest
 import requests
 
 from loadkit import LoadkitError, Scenario, UsageError, run
+from loadkit.drive.processes.child import MODULE
 from loadkit.drive.progress import Snapshot
-from loadkit.jobs.demo import Demo
-from loadkit.jobs.run import process_count
-from loadkit.loader import load
+from loadkit.jobs.run import _processes
 from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.loader import load
+from loadkit.server.demo import Demo
 from loadkit.wire.encode import origin_of
 from tests.noise import OF_A_SHORT_RUN, codes
 
@@ -91,7 +92,7 @@ def workers(parent: int | None = None) -> list[int]:
     """The worker processes that a process has, in the order in which they were started."""
     tasks = Path(f"/proc/{parent or os.getpid()}/task")
     children = [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
-    return sorted(pid for pid in children if b"loadkit.worker" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return sorted(pid for pid in children if MODULE.encode() in Path(f"/proc/{pid}/cmdline").read_bytes())
 
 
 def served(demo: Demo, path: str) -> int:
@@ -206,7 +207,7 @@ def test_the_server_under_test_is_started_once_and_the_warm_up_is_not_counted(
     shop: Path, tmp_path: Path, free_port: int
 ):
     log = tmp_path / "started"
-    serve = f"exec {sys.executable} -m loadkit.jobs.demo --port {free_port}"
+    serve = f"exec {sys.executable} -m loadkit.server.demo --port {free_port}"
     server = ["sh", "-c", f"echo once >> {log}; {serve}"]
 
     result = run(
@@ -531,7 +532,7 @@ def test_more_processes_than_the_system_allows_are_refused_and_none_is_left(shop
     few = f"""
 import resource, sys
 from loadkit import UsageError, run
-from loadkit.loader import load
+from loadkit.plan.loader import load
 scenario = load({f"{shop}::items"!r})[0].replace(processes=30, threads=30)
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard))
@@ -575,7 +576,7 @@ def test_auto_takes_the_cpus_there_are_and_leaves_one_to_a_target_on_this_machin
     here, elsewhere = origin_of("http://127.0.0.1:1/")[0], origin_of("http://192.0.2.1/")[0]
     items = scenario(shop, "items", processes="auto", threads=5000)
 
-    assert process_count(items, [elsewhere]) == cpus
-    assert process_count(items, [here, elsewhere]) == max(1, cpus - 1)
-    assert process_count(items.replace(threads=1), [elsewhere]) == 1
-    assert process_count(items.replace(source=None), [elsewhere]) == 1
+    assert _processes(items, [elsewhere]) == cpus
+    assert _processes(items, [here, elsewhere]) == max(1, cpus - 1)
+    assert _processes(items.replace(threads=1), [elsewhere]) == 1
+    assert _processes(items.replace(source=None), [elsewhere]) == 1

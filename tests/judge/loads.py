@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from loadkit.drive.machine import Use
-from loadkit.judge.load import Load
+from loadkit.host.machine import Use
+from loadkit.judge.evidence import Load
 from loadkit.judge.result import Row, ScenarioInfo, Times
 from loadkit.judge.summary import rows, times
 from loadkit.measure.histogram import Histogram

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from loadkit.judge.caveats import of_figures, soundness
 from loadkit.judge.result import Environment, Identity, Result, RunSpan, ScenarioInfo
 from loadkit.judge.summary import intervals, rows
-from loadkit.judge.verdict import outcome, verdicts
+from loadkit.judge.thresholds import outcome, verdicts
 from loadkit.measure.recording import Batch, Counts, Recording
 from loadkit.plan.threshold import threshold
 from loadkit.plan.units import SECOND

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from loadkit.judge.caveats import caveats, ranked, soundness
-from loadkit.judge.load import Load
+from loadkit.judge.evidence import Load
 from loadkit.judge.result import Caveat, Level, Soundness
 from loadkit.plan.label import OTHER
 from loadkit.plan.threshold import threshold

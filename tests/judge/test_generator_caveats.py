@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from loadkit.judge.generator_caveats import of_generator, of_surroundings, tracing
-from loadkit.judge.load import Load
+from loadkit.judge.caveats.generator import of_generator, of_surroundings, tracing
+from loadkit.judge.evidence import Load
 from loadkit.judge.result import Phase
 from tests.judge.loads import DURATION, closed, opened, replace, spans, total, using
 

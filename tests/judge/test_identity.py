@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from loadkit.judge.identity import ROOTS, identity
-from loadkit.loader import load
 from loadkit.plan.data import rows
 from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.loader import load
 from loadkit.plan.phases import hold, ramp
 from loadkit.plan.scenario import Scenario
 

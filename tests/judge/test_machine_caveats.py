@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from loadkit.drive.machine import Use
-from loadkit.judge.machine_caveats import of_machine
+from loadkit.host.machine import Use
+from loadkit.judge.caveats.machine import of_machine
 from loadkit.judge.result import Row
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.wire.base import NO_PORT, Failure

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from loadkit.judge.laws import broken
 from loadkit.judge.merge import merge
 from loadkit.judge.result import Result, Timing
 from loadkit.judge.summary import rows, timings
-from loadkit.judge.verdict import outcome, verdicts
+from loadkit.judge.thresholds import outcome, verdicts
+from loadkit.judge.validate import broken
 from loadkit.measure.recording import Batch, Counts, Recording
 from loadkit.plan.label import MAX_LABELS, OTHER
 from loadkit.plan.threshold import threshold

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loadkit import Endpoint, Scenario, UsageError, rows
-from loadkit.plan.places import columns, in_place, in_words, put_in
+from loadkit.plan.placeholders import columns, in_place, in_words, put_in
 
 RIGHT = "a path like 'users.csv' (.csv, .jsonl, .ndjson or .json) or an iterable of mappings"
 

@@ -6,10 +6,10 @@ one and `loadkit` a new one, and neither knows the cookies of the other.
 
 from __future__ import annotations
 
-import loadkit.drive.visitor
+import loadkit.drive.journeys.runner
 import loadkit.jobs.testing.reporting
-import loadkit.loader
+import loadkit.plan.loader
 
-assert loadkit.drive.visitor
+assert loadkit.drive.journeys.runner
 assert loadkit.jobs.testing.reporting
-assert loadkit.loader
+assert loadkit.plan.loader

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from loadkit.jobs.demo import Demo
 from loadkit.report.json import load
+from loadkit.server.demo import Demo
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ["pytest-xdist", "pytest-timeout", "pytest-randomly", "pytest-asyncio", "pytest-django", "pytest-cov"]

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from loadkit.jobs.demo import Demo
+from loadkit.server.demo import Demo
 
 pytest_plugins = "pytester"
 

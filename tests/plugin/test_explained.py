@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loadkit.jobs.testing.runs import Run
-from loadkit.jobs.testing.shown import explained
+from loadkit.jobs.testing.terminal import explained
 from tests.judge.made import Shot, result
 
 RESULT = result([Shot(k % 2) for k in range(50)])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from loadkit.jobs.demo import Demo
+from loadkit.server.demo import Demo
 
 pytest_plugins = "pytester"
 

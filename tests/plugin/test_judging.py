@@ -9,15 +9,15 @@ from collections.abc import Callable
 
 import pytest
 
-import loadkit.drive.visitor
+import loadkit.drive.journeys.runner
 import loadkit.jobs.testing.reporting
-from loadkit.jobs.demo import Demo
+from loadkit.server.demo import Demo
 
 pytest_plugins = "pytester"
 
 # imported here, or each run within this process would import it anew, and the half of requests with it
 assert loadkit.jobs.testing.reporting
-assert loadkit.drive.visitor
+assert loadkit.drive.journeys.runner
 
 Run = Callable[..., pytest.RunResult]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import loadkit.jobs.testing.reporting
-from loadkit.jobs.demo import Demo
 from loadkit.report.json import load
+from loadkit.server.demo import Demo
 
 pytest_plugins = "pytester"
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import loadkit.jobs.testing.reporting
-from loadkit.jobs.demo import Demo
+from loadkit.server.demo import Demo
 from tests.conftest import Call
 
 pytest_plugins = "pytester"

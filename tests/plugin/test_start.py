@@ -34,7 +34,8 @@ def told(pytester: pytest.Pytester, *arguments: str) -> dict[str, object]:
 def test_a_session_that_loads_nothing_imports_nothing_of_loadkit_but_the_plugin(pytester: pytest.Pytester):
     pytester.makepyfile("def test_it():\n    assert 1 < 2\n")
 
-    assert told(pytester) == {"loaded": ["loadkit", "loadkit.pytest_plugin"], "heavy": [], "threads": 1}
+    loaded = ["loadkit", "loadkit._version", "loadkit.pytest_plugin"]
+    assert told(pytester) == {"loaded": loaded, "heavy": [], "threads": 1}
 
 
 def test_a_scenario_file_beside_the_test_is_met_and_costs_little(pytester: pytest.Pytester):
@@ -54,4 +55,4 @@ def test_the_same_where_another_comparison_fails(pytester: pytest.Pytester):
         "import pytest\n\ndef test_it():\n    with pytest.raises(AssertionError):\n        assert 0.5 < 0.25\n"
     )
 
-    assert told(pytester)["loaded"] == ["loadkit", "loadkit.pytest_plugin"]
+    assert told(pytester)["loaded"] == ["loadkit", "loadkit._version", "loadkit.pytest_plugin"]

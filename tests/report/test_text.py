@@ -7,7 +7,7 @@ import re
 import pytest
 
 from loadkit.judge.result import Caveat, Phase, PhasePlan, Result, Verdict
-from loadkit.report.paper import cells, needs_ascii
+from loadkit.report.layout import cells, needs_ascii
 from loadkit.report.text import text_report
 from tests.report.builder import example, replace, result, row, skewed, times
 

@@ -14,7 +14,7 @@ from loadkit.judge.result import Result, Timing, Verdict
 from loadkit.plan.errors import UsageError
 from loadkit.report.html import html_report
 from loadkit.report.json import dump, load, schema
-from loadkit.report.paper import cells
+from loadkit.report.layout import cells
 from loadkit.report.text import text_report
 from tests.report.builder import example, replace, result, row, times
 

@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from loadkit import Endpoint, Scenario
-from loadkit.measure.clock import SystemClock
+from loadkit.clock import SystemClock
 from loadkit.wire.base import Connection, Note, Request, Sender
 from loadkit.wire.channel import SO_TIMESTAMPNS
 from loadkit.wire.encode import encode

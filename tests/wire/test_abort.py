@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from loadkit import Session
+from loadkit.clock import SystemClock
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Origin
-from loadkit.wire.clock import SystemClock
 from loadkit.wire.sockets import SocketConnection
 from tests.wire.conftest import Call, Caller, Outcome, Serve
 from tests.wire.peer import OK, Line, replies

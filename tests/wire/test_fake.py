@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loadkit import Endpoint, Scenario
-from loadkit.measure.clock import ManualClock
+from loadkit.clock import ManualClock
 from loadkit.plan.units import MILLISECOND
 from loadkit.wire.base import Connection, Failure, Request, Wire
 from loadkit.wire.encode import encode

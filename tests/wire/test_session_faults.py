@@ -20,8 +20,8 @@ from requests.adapters import BaseAdapter
 
 from loadkit import Session, UsageError
 from loadkit.wire.base import Exchange
-from loadkit.wire.lookups import Lookups
-from loadkit.wire.raised import BodyTimeout, BodyTooLarge
+from loadkit.wire.session.exceptions import BodyTimeout, BodyTooLarge
+from loadkit.wire.session.lookups import Lookups
 from tests.wire.conftest import Serve
 from tests.wire.peer import OK, Gone, Line, Peer, chunked, replies, reply, then_close, then_reset
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from loadkit import Session
-from loadkit.measure.clock import ManualClock
+from loadkit.clock import ManualClock
 from loadkit.plan.units import SECOND
-from loadkit.wire.adapter import MAX_PLACES
+from loadkit.wire.session.adapter import MAX_PLACES
 from tests.wire.conftest import Serve
 from tests.wire.peer import Line, Peer, reply
 

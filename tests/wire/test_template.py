@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from requests import PreparedRequest
 
 from loadkit import Endpoint, Scenario, UsageError, rows
-from loadkit.measure.clock import ManualClock
+from loadkit.clock import ManualClock
 from loadkit.plan.errors import FeedError
 from loadkit.wire.encode import encode
 from loadkit.wire.fake import FakeWire

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class FileRead(Protocol):
-    """What reading a scenario file gives: `loadkit.loader.Found`."""
+    """What reading a scenario file gives: `loadkit.plan.loader.Found`."""
 
     @property
     def module(self) -> ModuleType:

@@ -11,9 +11,9 @@ from loadkit.jobs.testing.baseline import no_baseline
 from loadkit.jobs.testing.fixture import TargetDown
 from loadkit.jobs.testing.runs import Run, packed
 from loadkit.jobs.testing.session import HANDED_ON, RUNS, SHOWN, LoadSession, node_id
-from loadkit.jobs.testing.shown import comparison, doubts, explained, little_report, overview
+from loadkit.jobs.testing.terminal import comparison, doubts, explained, little_report, overview
 from loadkit.report.escape import visible
-from loadkit.report.paper import Paper, needs_ascii
+from loadkit.report.layout import Paper, needs_ascii
 
 CARRIED = "loadkit"
 """The attribute of a report that carries runs from a worker of pytest-xdist."""

@@ -14,7 +14,7 @@ from loadkit.plan.scenario import Scenario
 
 Target: TypeAlias = Scenario | Endpoint | Journey | Callable[..., Any] | str | os.PathLike[str]
 Loader: TypeAlias = Callable[[str], list[Scenario]]
-"""Reads the scenarios that text names: `loadkit.loader.load`."""
+"""Reads the scenarios that text names: `loadkit.plan.loader.load`."""
 
 _RIGHT = "load takes a Scenario, an Endpoint, a journey like def buy(http): ..., a URL or 'file.py::name'"
 

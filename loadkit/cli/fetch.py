@@ -1,0 +1,258 @@
+"""`loadkit fetch` on the command line."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from loadkit.plan.errors import LoadkitError, UsageError
+from loadkit.plan.redact import HIDDEN
+
+_LITERAL = re.compile(r"\$\{\w+\}|\b(?:Bearer|Basic|Token)\b|\s", re.IGNORECASE)
+"""What is no secret in the value of a header: variables of the environment, and the scheme before one."""
+
+if TYPE_CHECKING:
+    from loadkit.fetcher import FetchResult
+    from loadkit.fetcher.job import Fetching
+    from loadkit.judge.result import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How the command line speaks: each gives an exit code, 0 when all was well."""
+
+    store: Callable[[Path, list[Result]], int]
+    show: Callable[[Result], int]
+    say: Callable[[str], int]
+    complain: Callable[[LoadkitError], None]
+
+
+def add_to(app: typer.Typer, voice: Voice) -> None:
+    """Make `fetch` a command."""
+
+    @app.command("fetch")
+    def fetch(
+        context: typer.Context,
+        sources: Annotated[
+            list[str],
+            typer.Argument(help="Files of URLs (lines, .csv, .jsonl), - for stdin, or URLs.", show_default=False),
+        ],
+        threads: Annotated[str, typer.Option("--threads", "-c", help="How many, or auto to find out.")] = "20",
+        single: Annotated[bool, typer.Option("--single", help="One thread.")] = False,
+        into: Annotated[Path | None, typer.Option("--into", "-d", help="The folder for the bodies: bodies.")] = None,
+        append: Annotated[Path | None, typer.Option(help="Write JSON replies as lines into this file instead.")] = None,
+        name: Annotated[
+            str | None,
+            typer.Option(help="A template such as '{host}/{position:06}-{slug}.{ext}'; also {path} {last} {hash}."),
+        ] = None,
+        flat: Annotated[bool, typer.Option("--flat", help="No subfolders beyond 10,000 files.")] = False,
+        resume: Annotated[bool, typer.Option("--resume", help="Skip what the manifest proves, do the rest.")] = False,
+        verify: Annotated[bool, typer.Option("--verify", help="With --resume: by the content of the files.")] = False,
+        strict: Annotated[bool, typer.Option("--strict", help="Refuse a list with a line that is no URL.")] = False,
+        duplicates: Annotated[
+            bool, typer.Option("--duplicates", help="Fetch a URL as often as it is in the list.")
+        ] = False,
+        column: Annotated[str | None, typer.Option(help="The column or key of the URL: url.")] = None,
+        form: Annotated[str | None, typer.Option("--format", help="lines, csv or jsonl.")] = None,
+        method: Annotated[str | None, typer.Option("--method", "-X", help="GET unless the row says another.")] = None,
+        header: Annotated[
+            list[str] | None,
+            typer.Option("--header", "-H", help="'Name: value'; ${NAME} is taken from the environment."),
+        ] = None,
+        user_agent: Annotated[str | None, typer.Option("--user-agent", "-A", help="The header User-Agent.")] = None,
+        timeout: Annotated[
+            str | None, typer.Option(help="To connect, until the reply begins, and between its parts: 30s.")
+        ] = None,
+        retries: Annotated[str | None, typer.Option(help="How often a URL is asked for again: 4.")] = None,
+        max_wait: Annotated[str | None, typer.Option(help="How long a server may ask us to wait: 5m.")] = None,
+        rate: Annotated[str | None, typer.Option(help="At most so many requests: 100/s.")] = None,
+        per_host: Annotated[str | None, typer.Option(help="Requests at once to one host, at most.")] = None,
+        max_size: Annotated[str | None, typer.Option(help="The most a body may have: 16GB.")] = None,
+        redirects: Annotated[str | None, typer.Option(help="How many are followed: 10.")] = None,
+        failed: Annotated[str, typer.Option(help="Bodies of failed statuses: keep (in failed/) or drop.")] = "keep",
+        raw: Annotated[bool, typer.Option("--raw", help="Save bodies as they come, not decoded.")] = False,
+        ca: Annotated[
+            str | None, typer.Option(help="Authorities to trust, not the system's: a file or folder.")
+        ] = None,
+        cert: Annotated[str | None, typer.Option(help="A client's certificate (and key) file.")] = None,
+        insecure: Annotated[bool, typer.Option("--insecure", "-k", help="Do not verify certificates.")] = False,
+        output: Annotated[Path | None, typer.Option("--output", "-o", help="Store the result as JSON.")] = None,
+        quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no report.")] = False,
+    ) -> None:
+        """Fetch URLs into a folder: each body in a file of its own, none lost, every URL accounted for.
+
+        Exit code: 0 all is there, 1 something failed for good, 2 interrupted, 3 the disk took no more or a fault of
+        ours, 4 wrong usage, 5 the list is empty.
+        """
+        options = {
+            "threads": _threads(threads, single=single),
+            "into": into,
+            "append": append,
+            "name": name,
+            "flat": flat,
+            "resume": resume,
+            "verify": verify,
+            "strict": strict,
+            "duplicates": duplicates,
+            "column": column,
+            "format": form,
+            "method": method,
+            "headers": dict(map(read_header, header)) if header else None,
+            "user_agent": user_agent,
+            "timeout": timeout,
+            "retries": _whole("--retries", retries),
+            "max_wait": max_wait,
+            "rate": rate,
+            "per_host": _whole("--per-host", per_host),
+            "max_size": max_size,
+            "redirects": _whole("--redirects", redirects),
+            "keep_failed": _kept(failed),
+            "raw": raw,
+            "ca": ca,
+            "cert": cert,
+            "insecure": insecure,
+        }
+        raise typer.Exit(_run(sources, options, output, voice, again=_again(context), quiet=quiet))
+
+
+def _run(
+    sources: list[str], options: dict[str, Any], output: Path | None, voice: Voice, *, again: list[str], quiet: bool
+) -> int:
+    from loadkit.fetcher import fetch
+    from loadkit.fetcher.progress import watcher
+    from loadkit.fetcher.sources import Sources
+    from loadkit.jobs.interrupts import Interrupts
+
+    check_file("--output", output)
+    fault: LoadkitError | None = None
+    with Interrupts() as asked, watcher(sys.stderr, quiet=quiet) as watch:
+        fetched = fetch(Sources(sources), watch=None if quiet else watch, interrupts=asked, **options)
+        try:
+            fetched.wait()
+        except UsageError:
+            raise
+        except LoadkitError as error:
+            fault = error
+    return _report(fetched, fault, output, voice, again=again, quiet=quiet)
+
+
+def _report(
+    fetched: FetchResult,
+    fault: LoadkitError | None,
+    output: Path | None,
+    voice: Voice,
+    *,
+    again: list[str],
+    quiet: bool,
+) -> int:
+    """Say what was found, whatever ended it."""
+    fetching = fetched.fetching
+    result = fetching.result()
+    codes = [fetched.exit_code]
+    if output:
+        codes.append(voice.store(output, [result]))
+    if not quiet:
+        codes.append(voice.say(_summary(fetching, again)))
+        if result.requests:
+            codes.append(voice.say(""))
+            codes.append(voice.show(result))
+    if fault:
+        voice.complain(fault)
+        codes.append(fault.exit_code)
+    return 3 if 3 in codes else codes[0]
+
+
+def _summary(fetching: Fetching, again: list[str]) -> str:
+    from loadkit.fetcher.text import summary
+    from loadkit.report.layout import Paper, needs_ascii
+
+    encoding = (sys.stdout and sys.stdout.encoding) or "ascii"
+    is_terminal = bool(sys.stdout) and sys.stdout.isatty()
+    paper = Paper(
+        width=max(60, min(shutil.get_terminal_size((100, 24)).columns, 140)),
+        color=is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+        ascii=needs_ascii(encoding),
+    )
+    text = summary(paper, fetching, again)
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _again(context: typer.Context) -> list[str]:
+    """The command that does the rest: the same one as it was understood, with --resume and without secrets."""
+    words: list[str] = []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source and source.name == "COMMANDLINE" and name != "resume":
+            words += _words(parameter, context.params[name])
+    return ["loadkit", "fetch", *words, "--resume"]
+
+
+def _words(parameter: Any, value: Any) -> list[str]:
+    from loadkit.fetcher.sources import shown_source
+
+    if parameter.param_type_name == "argument":
+        return [shown_source(source) for source in value]
+    option = max(parameter.opts, key=len)
+    if isinstance(value, bool):
+        return [option]
+    if parameter.name == "header":
+        return [word for header in value for word in (option, _shown_header(header))]
+    return [option, str(value)]
+
+
+def _shown_header(header: str) -> str:
+    """A header without its value, unless that is harmless or comes from the environment."""
+    from loadkit.wire.base import HARMLESS
+
+    name, value = read_header(header)
+    is_shown = name.lower() in HARMLESS or not _LITERAL.sub("", value)
+    return f"{name}: {value if is_shown else HIDDEN}"
+
+
+def _threads(given: str, *, single: bool) -> str:
+    if single and given not in ("20", "1"):
+        raise UsageError(f"--single is one thread, and --threads {given} is not; give one of them")
+    return "1" if single else given
+
+
+def _kept(failed: str) -> bool:
+    if failed not in ("keep", "drop"):
+        raise UsageError(f"--failed takes keep or drop, not {failed!r}")
+    return failed == "keep"
+
+
+def check_file(option: str, path: Path | None) -> None:
+    """See that a file can be written where an option names one; `UsageError` if not."""
+    from loadkit.report.json import check_writable
+
+    if path is None:
+        return
+    if str(path) == "-":
+        raise UsageError(f"{option} takes the name of a file like result.json, not '-'")
+    check_writable(path)
+
+
+def _whole(option: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        raise UsageError(f"{option} takes a whole number like 4, not {text!r}") from None
+
+
+def read_header(text: str) -> tuple[str, str]:
+    """`Name: value` as it is given on the command line; `UsageError` for what is not."""
+    name, separator, value = text.partition(":")
+    if not separator:
+        # without a name the text may be the value alone, which may be a secret
+        shown = name if re.fullmatch("[A-Za-z-]{1,30}", name) else HIDDEN
+        raise UsageError(f"cannot read the header {shown!r}; write it like 'Accept: text/html'")
+    return name.strip(), value.strip()

@@ -1,0 +1,184 @@
+"""A worker process as the one sees it who started it: orders in, news out, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+import loadkit
+from loadkit.drive.processes.protocol import Done, Failed, Message, News, Word, line, take_frames
+from loadkit.measure.recording import JOURNEY, REQUEST
+from loadkit.plan.errors import UsageError
+
+if TYPE_CHECKING:
+    from loadkit.measure.recording import Batch
+
+MODULE: Final = "loadkit.drive.processes.worker"
+GRACE: Final = 2.0
+"""Seconds in which a process ends that has nothing more to do."""
+
+_AT_ONCE: Final = 1 << 18
+_LONGEST_LINE: Final = 1 << 16
+
+
+class Worker:
+    """One worker process. Its pipes are read when they have something; see `news` and `said`."""
+
+    def __init__(self, part: int, parts: int) -> None:
+        self.part = part
+        self.name = f"process {part + 1} of {parts}"
+        self.is_ready = False
+        self.heard = 0
+        """When it last said something, nanoseconds of the monotonic clock."""
+        self.quiet_since = 0
+        """The same, where it has been silent for too long; else 0."""
+        self.latest: News | None = None
+        self.done: Done | None = None
+        self.failed: Failed | None = None
+        self.lost = ""
+        """How it was lost."""
+        self.reported: Counter[tuple[str, str, int]] = Counter()
+        """What it has accounted for, by label and phase: requests, and what was cut or unsent."""
+        self._process = _start(self.name)
+        self._buffer = bytearray()
+        self._said = bytearray()
+        self._last_line = ""
+        os.set_blocking(self.pipes[1], False)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """It has more to tell."""
+        return not (self.done or self.lost)
+
+    @property
+    def pipes(self) -> tuple[int, int]:
+        """The file descriptors of its news, and of what its code prints."""
+        assert self._process.stdout
+        assert self._process.stderr
+        return self._process.stdout.fileno(), self._process.stderr.fileno()
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})"
+
+    def tell(self, word: Word) -> None:
+        """Write an order; to one that has died it makes no difference."""
+        assert self._process.stdin
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(line(word))
+            self._process.stdin.flush()
+
+    def news(self) -> list[Message] | None:
+        """What has come in; None at the end of it, or where it is no news."""
+        data = os.read(self.pipes[0], _AT_ONCE)
+        self._buffer += data
+        try:
+            return take_frames(self._buffer) if data else None
+        except msgspec.DecodeError:
+            self.kill()
+            return None
+
+    def said(self) -> tuple[str, bool]:
+        """What its code has printed, in whole lines, for others print, too; and whether this was the end of it."""
+        try:
+            data = os.read(self.pipes[1], _AT_ONCE)
+        except BlockingIOError:
+            return "", False
+        self._said += data
+        whole = len(self._said) if not data or len(self._said) > _LONGEST_LINE else self._said.rfind(b"\n") + 1
+        text = self._said[:whole].decode("utf-8", "backslashreplace")
+        del self._said[:whole]
+        self._last_line = next((line.strip() for line in reversed(text.split("\n")) if line.strip()), self._last_line)
+        return text, not data
+
+    def account(self, batch: Batch) -> None:
+        """Remember what it has accounted for."""
+        if batch.counts and batch.kind in (REQUEST, JOURNEY):
+            known = batch.counts.requests + batch.counts.cut + batch.counts.unsent
+            self.reported[batch.kind, batch.label, batch.phase] += known
+
+    def ending(self) -> str:
+        """How it has ended, or ends now: `was killed by SIGKILL`, `ended with exit code 3`."""
+        try:
+            code = self._process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return "closed its pipe and went on, and was killed"
+        if self.failed:
+            return f"failed: {self.failed.message}"
+        if code >= 0:
+            return f"ended with exit code {code}{f' ({self._last_line})' if self._last_line else ''}"
+        return f"was killed by {_signal_name(-code)}"
+
+    def dismiss(self) -> None:
+        """It has told all: let it end."""
+        try:
+            self._process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it, if it is still there."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def close(self) -> None:
+        """End it and let go of its pipes."""
+        self.kill()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            assert pipe
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+def _start(name: str) -> subprocess.Popen[bytes]:
+    # -P: the folder we are in is on the path only if it is on ours, which the order tells
+    command = [sys.executable, "-P", "-m", MODULE]
+    try:
+        with _signals_held_back():
+            return subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()
+            )
+    except OSError as error:  # too many processes or open files, too little memory
+        raise UsageError(f"cannot start {name}: {error.strerror}; use fewer processes") from None
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """A child begins with the signals blocked that its parent has blocked.
+
+    A Ctrl-C in the terminal is for the whole group of processes: a worker that it meets before it can ignore it would
+    die of it. For us it is only put off.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the folder this loadkit was imported from: a checkout need not be on the child's path."""
+    folders = [str(Path(loadkit.__path__[0]).parent), os.environ.get("PYTHONPATH")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal has none
+        return f"signal {number}"

@@ -1,0 +1,129 @@
+"""What a worker process and the one who started it say to each other.
+
+Orders go in on its stdin, a line of JSON each; news come out on its stdout, each a MessagePack value after its length.
+A worker needs nothing else of the one who started it: no memory in common, no code sent along.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from loadkit.drive.rows.feed import RowUse
+from loadkit.host.machine import Use
+from loadkit.measure.packed import Parcel
+
+VERSION: Final = 1
+"""Of the protocol: a worker refuses an order of another one."""
+
+_LENGTH: Final = 4
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
+    """The first line: load this scenario, connect, and say that you are ready."""
+
+    version: int = VERSION
+    source: str
+    """`file.py::name`, or a URL."""
+    changes: dict[str, Any]
+    part: int
+    parts: int
+    path: list[str]
+    """Where Python looks for modules."""
+    shared: Any = None
+    """What the scenario's `setup` returned, for its journeys."""
+
+
+class Go(msgspec.Struct, frozen=True, kw_only=True, tag="go"):
+    """All are ready: begin at this instant, nanoseconds of the wall clock, which processes have in common."""
+
+    at: int
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """Start no more requests, wait for what is under way, and be done."""
+
+
+class Cut(msgspec.Struct, frozen=True, tag="cut"):
+    """Be done at once."""
+
+
+Word: TypeAlias = Order | Go | Stop | Cut
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
+    """The scenario is loaded, all threads have connected or tried to."""
+
+
+class News(msgspec.Struct, frozen=True, kw_only=True, tag="news"):
+    """Once a second: what was counted since the last time, and how it goes."""
+
+    parcels: list[Parcel]
+    threads: int
+    in_flight: int
+    cpu_seconds: float
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
+    """It is over; the fields are those of `Driven`, times nanoseconds from the instant at which it began."""
+
+    measured_from: int
+    stopped_at: int
+    interrupted: bool
+    """One of its journeys asked to stop, as Ctrl-C does."""
+    unreachable: bool
+    halted: str
+    is_fault: bool
+    unstamped: int
+    cpu_seconds: float
+    threads: int
+    was_short: bool
+    in_flight: float | None
+    stuck: list[str]
+    faults: list[str]
+    use: Use
+    active: list[tuple[int, int, int]]
+    rows: list[RowUse]
+    peak_memory: int
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+    """It cannot go on: whose mistake it is, and which."""
+
+    message: str
+    is_usage: bool
+    exit_code: int = 4
+    """Of the user's mistake."""
+
+
+Message: TypeAlias = Ready | News | Done | Failed
+
+
+def line(word: Word) -> bytes:
+    """An order as it is written."""
+    return msgspec.json.encode(word) + b"\n"
+
+
+def frame(message: Message) -> bytes:
+    """News as they are written."""
+    body = msgspec.msgpack.encode(message)
+    return len(body).to_bytes(_LENGTH, "big") + body
+
+
+def read_word(text: bytes) -> Word:
+    """An order that was written on a line; `msgspec.DecodeError` if it is none."""
+    word: Word = msgspec.json.decode(text, type=Word)
+    return word
+
+
+def take_frames(buffer: bytearray) -> list[Message]:
+    """The whole news in a buffer, which are taken out of it; `msgspec.DecodeError` for what are none."""
+    found: list[Message] = []
+    while len(buffer) >= _LENGTH:
+        end = _LENGTH + int.from_bytes(buffer[:_LENGTH], "big")
+        if len(buffer) < end:
+            break
+        found.append(msgspec.msgpack.decode(bytes(buffer[_LENGTH:end]), type=Message))
+        del buffer[:end]
+    return found

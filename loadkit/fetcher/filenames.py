@@ -1,0 +1,217 @@
+"""What a file is called: unique by its position, readable by its path, and never anywhere but in the folder."""
+
+from __future__ import annotations
+
+import re
+import string
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote
+
+from loadkit.plan.errors import UsageError
+from loadkit.plan.redact import is_harmless
+
+if TYPE_CHECKING:
+    from loadkit.fetcher.url import Address
+
+A_FOLDER: Final = 10_000
+SLUG: Final = 80
+MOST_QUERY: Final = 1000
+SHORTEST_SECRET: Final = 6
+"""Characters of a query that is no name and value."""
+LONGEST: Final = 200
+"""Characters of one part of a name: 255 bytes are allowed almost everywhere, and `.part` comes behind it."""
+FAILED: Final = "failed"
+RESERVED: Final = ("manifest.jsonl", "manifest.lock", FAILED)
+
+OURS = re.compile(r"\d{6,}-[a-z0-9._-]*[0-9a-f]{8}\.[a-z0-9]{1,8}")
+"""The names of this scheme, to tell what we wrote from what we did not."""
+
+EXTENSIONS: Final = {
+    "application/json": "json",
+    "application/ld+json": "jsonld",
+    "application/x-ndjson": "jsonl",
+    "application/xml": "xml",
+    "application/pdf": "pdf",
+    "application/zip": "zip",
+    "application/gzip": "gz",
+    "application/javascript": "js",
+    "application/wasm": "wasm",
+    "application/xhtml+xml": "html",
+    "text/html": "html",
+    "text/css": "css",
+    "text/csv": "csv",
+    "text/xml": "xml",
+    "text/javascript": "js",
+    "text/markdown": "md",
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/gif": "gif",
+    "image/webp": "webp",
+    "image/svg+xml": "svg",
+    "image/x-icon": "ico",
+    "audio/mpeg": "mp3",
+    "video/mp4": "mp4",
+    "font/woff2": "woff2",
+}
+# what servers say when they do not know
+VAGUE: Final = {"": "bin", "application/octet-stream": "bin", "text/plain": "txt", "binary/octet-stream": "bin"}
+
+_NOT_SLUG = re.compile(r"[^a-z0-9]+")
+_EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,8})$")
+_UNSAFE = re.compile(r"[^A-Za-z0-9 ._,=+@~-]+")
+_DEVICES = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+
+
+class Place(NamedTuple):
+    """Where a file goes: a folder within the folder (empty for itself) and a name."""
+
+    folder: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.folder}/{self.name}" if self.folder else self.name
+
+
+def extension(path: str, content_type: str) -> str:
+    """Of the Content-Type; where that says nothing, of the path."""
+    kind = _kind(content_type)
+    if kind in EXTENSIONS:
+        return EXTENSIONS[kind]
+    if found := _EXTENSION.search(path):
+        return found[1].lower()
+    if kind in VAGUE:
+        return VAGUE[kind]
+    if kind.endswith(("+json", "+xml")):
+        return kind.rpartition("+")[2]
+    return "txt" if kind.startswith("text/") else "bin"
+
+
+@lru_cache(maxsize=64)
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def slug(target: str) -> str:
+    """A path (and query) in a few plain letters: `/posts/1?lang=en` is `posts-1-lang-en`.
+
+    A value of a query that may be a secret is there as eight digits of its hash.
+    """
+    path, _, query = target.partition("?")
+    values = "-".join(_letters(_harmless(part)) for part in query[:MOST_QUERY].split("&"))
+    return "-".join(filter(None, (slug_of(path), values)))[-SLUG:].strip("-")
+
+
+def _harmless(part: str) -> str:
+    name, separator, value = part.partition("=")
+    if not separator:
+        return part if len(part) < SHORTEST_SECRET else _digits(part)
+    return part if is_harmless(unquote(name)) or not value else f"{name}={_digits(value)}"
+
+
+def _digits(secret: str) -> str:
+    return blake2b(secret.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+
+
+def slug_of(path: str) -> str:
+    """The same of a path alone: the folders, which many URLs share, and what follows them."""
+    folders, _, last = _EXTENSION.sub("", path)[-400:].rpartition("/")
+    if not (last.isascii() and last.isalnum()):
+        last = _letters(last)
+    found = f"{_folder_letters(folders)}-{last.lower()}" if last else _folder_letters(folders)
+    return found[-SLUG:].strip("-")
+
+
+def _letters(text: str) -> str:
+    return _NOT_SLUG.sub("-", (unquote(text) if "%" in text else text).lower()).strip("-")
+
+
+_folder_letters = lru_cache(maxsize=1024)(_letters)
+
+
+def stem(position: int, path: str, key: int) -> str:
+    """A name without its extension: position, slug, eight digits of the hash of the URL."""
+    readable = slug_of(path)
+    return f"{position:06}-{readable}-{key >> 32:08x}" if readable else f"{position:06}-{key >> 32:08x}"
+
+
+class Names:
+    """The names of one run: our own scheme, or a template of the user's."""
+
+    def __init__(self, template: str | None = None, *, flat: bool = False) -> None:
+        self.template = template
+        self._flat = flat
+        if template is not None:
+            _check(template)
+
+    def place(self, position: int, address: Address, key: int, content_type: str) -> Place:
+        """Where the body of a good reply goes; `ValueError` when a template gives no name for it."""
+        path = address.target.partition("?")[0]
+        kind = extension(path, content_type)
+        if self.template is None:
+            # what is a secret in a query does not belong into a file name, and nobody reads it there
+            return Place(self._folder(position), f"{stem(position, path, key)}.{kind}")
+        fields = _fields(position, address, key, kind)
+        return _parts(self.template.format_map(fields))
+
+    def failed(self, position: int, address: Address, key: int, content_type: str) -> Place:
+        """Where the body of a failed status goes."""
+        path = address.target.partition("?")[0]
+        kind = extension(path, content_type)
+        folder = self._folder(position)
+        return Place(f"{FAILED}/{folder}" if folder else FAILED, f"{stem(position, path, key)}.{kind}")
+
+    def _folder(self, position: int) -> str:
+        number = 0 if self._flat else (position - 1) // A_FOLDER
+        return f"{number:04}" if number > 0 else ""
+
+
+def _fields(position: int, address: Address, key: int, kind: str) -> dict[str, object]:
+    path = address.target.partition("?")[0]
+    parts = [component(unquote(part)) for part in path.split("/") if part]
+    last = parts[-1] if parts else "index"
+    return {
+        "position": position,
+        "host": component(address.host.replace(":", "_")),
+        "path": "/".join(parts) or "index",
+        "last": last,
+        "slug": slug(address.target) or "index",
+        "hash": f"{key:016x}",
+        "ext": kind,
+    }
+
+
+def _check(template: str) -> None:
+    sample = dict.fromkeys(("host", "path", "last", "slug", "hash", "ext"), "x") | {"position": 1}
+    try:
+        used = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        if unknown := [name for name in used if name not in sample]:
+            known = ", ".join(f"{{{name}}}" for name in sample)
+            raise UsageError(f"the name {template!r} uses {{{unknown[0]}}}, which there is not; there are {known}")
+        _parts(template.format_map(sample))
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        form = "write it like '{position:06}-{slug}.{ext}'"
+        raise UsageError(f"cannot use the name {template!r}: {error}; {form}") from None
+    if not used:
+        raise UsageError(f"the name {template!r} is the same for every URL; write it like '{{position:06}}.{{ext}}'")
+
+
+def component(text: str) -> str:
+    """One part of a path made safe: no separators, no dots alone, no device, no hidden file, not too long."""
+    clean = _UNSAFE.sub("_", text).strip(" .") or "_"
+    clean = f"_{clean}" if _DEVICES.fullmatch(clean) or clean[0] == "-" else clean
+    if len(clean) <= LONGEST:
+        return clean
+    return clean[: LONGEST - 60] + "~" + clean[-59:]
+
+
+def _parts(name: str) -> Place:
+    parts = [component(part) for part in name.split("/") if part not in ("", ".")]
+    if not parts or ".." in name.split("/") or name.startswith("/") or name.endswith("/"):
+        raise ValueError(f"{name[:80]!r} is no name of a file in the folder")
+    if len("/".join(parts)) > 1000 or len(parts) > 20:
+        raise ValueError("a name of more than 1,000 characters or 20 folders")
+    if parts[0].casefold() in RESERVED:
+        raise ValueError(f"{parts[0]!r} is a name that is used already")
+    return Place("/".join(parts[:-1]), parts[-1])

@@ -1,0 +1,301 @@
+"""Where URLs come from: files of lines, CSV and JSON lines, stdin, or anything that can be iterated. Read lazily."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, Final, Self, TypeAlias
+
+import msgspec
+
+from loadkit.fetcher.url import quoted, shown
+from loadkit.plan.errors import UsageError, reason_of
+from loadkit.plan.redact import masked_url
+
+LONGEST_LINE: Final = 4_000_000
+COUNTED: Final = 1_000_000_000
+"""Bytes of a file whose lines are counted beforehand: half a second."""
+MOST_COLUMNS: Final = 20
+"""Columns that are named in a message."""
+STDIN: Final = "-"
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_USER: Final = re.compile(r"(?:://|:).*@", re.DOTALL)
+_BY_SUFFIX: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+
+
+class Wanted(msgspec.Struct):
+    """One URL of a source, with what its row says beside it. `where` is such as `urls.txt:7`."""
+
+    where: str
+    url: str
+    method: str | None = None
+    headers: dict[str, str] | None = None
+    body: bytes | None = None
+    is_json: bool = False
+
+
+class Refused(msgspec.Struct):
+    """A line that names no URL."""
+
+    where: str
+    text: str
+    reason: str
+
+
+Entry: TypeAlias = Wanted | Refused
+Urls: TypeAlias = str | Path | Iterable[str | Mapping[str, Any]]
+
+
+class Sources(list[str]):
+    """Names of files, `-` and URLs, as on a command line; a plain list is of URLs."""
+
+
+def is_url(text: str) -> bool:
+    """Whether an argument is a URL itself and not the name of a file of them."""
+    return text.lower().startswith(("http://", "https://"))
+
+
+def shown_source(source: str) -> str:
+    """A URL, or the name of a file that may be meant as one, without secrets."""
+    return masked_url(source) if _USER.search(source) or "?" in source else source
+
+
+def check(sources: Sources) -> None:
+    """See that the files are there; `UsageError` naming the one that is not."""
+    for source in sources:
+        if source == STDIN or is_url(source):
+            continue
+        if _SCHEME.match(source):
+            raise UsageError(f"{shown_source(source)!r} is no http or https URL, and nothing else is fetched")
+        try:
+            with Path(source).open("rb"):
+                pass
+        except OSError as error:
+            reason = reason_of(error)
+            named = shown_source(source)
+            hint = f"; a URL is written like 'http://{named}'" if isinstance(error, FileNotFoundError) else ""
+            raise UsageError(f"cannot read the URLs in {named}: {reason}{hint}") from None
+
+
+def read(sources: Sources, *, column: str, form: str | None, stdin: IO[bytes] | None = None) -> Iterator[Entry]:
+    """The entries of files, stdin (`-`, or what was `kept` of it) and URLs, one source after the other."""
+    for source in sources:
+        if is_url(source):
+            yield Wanted("the command line", source)
+        elif source == STDIN:
+            if stdin:
+                stdin.seek(0)
+            yield from _entries(stdin or sys.stdin.buffer, "stdin", form or "lines", column)
+        else:
+            path = Path(source)
+            with path.open("rb") as file:
+                chosen = form or _BY_SUFFIX.get(path.suffix.lower(), "lines")
+                yield from _entries(file, path.name, chosen, column, tabs=path.suffix.lower() == ".tsv")
+
+
+def iterate(urls: Iterable[Any]) -> Iterator[Entry]:
+    """The entries of an iterable of URLs, or of mappings with `url` and perhaps `method`, `headers`, `body`, `json`."""
+    for number, item in enumerate(urls, start=1):
+        where = f"item {number}"
+        if isinstance(item, str):
+            yield Wanted(where, item)
+        elif isinstance(item, Mapping):
+            yield _row(where, item, "url")
+        else:
+            yield Refused(where, repr(item)[:200], f"a URL is a string, not {type(item).__name__}")
+
+
+def kept() -> IO[bytes]:
+    """What comes on stdin, in a file without a name that can be read twice."""
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - it is gone when it is read no more
+    while block := sys.stdin.buffer.read(1 << 20):
+        copy.write(block)
+    return copy
+
+
+def named(sources: Sources) -> str:
+    """How a report calls them."""
+    names = [
+        "stdin" if source == STDIN else shown(source) if is_url(source) else Path(source).name for source in sources
+    ]
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
+
+
+def count(sources: Sources) -> int | None:
+    """About how many entries they have, for showing how far a fetch has come; None where it cannot be known."""
+    total = 0
+    for source in sources:
+        if is_url(source):
+            total += 1
+            continue
+        path = Path(source)
+        if source == STDIN or not path.is_file() or path.stat().st_size > COUNTED:
+            return None
+        with path.open("rb") as file:
+            last = b""
+            while block := file.read(1 << 20):
+                total += block.count(b"\n")
+                last = block
+            total += bool(last) and not last.endswith(b"\n")
+        total -= path.suffix.lower() in (".csv", ".tsv")
+    return total
+
+
+def _entries(file: IO[bytes], name: str, form: str, column: str, *, tabs: bool = False) -> Iterator[Entry]:
+    if form == "csv":
+        return _csv(file, name, column, "\t" if tabs else ",")
+    return (_jsonl if form == "jsonl" else _lines)(file, name, column)
+
+
+def _numbered(file: IO[bytes]) -> Iterator[tuple[int, str | None]]:
+    """Lines that are not blank, with their numbers; None for one that is too long."""
+    number = 0
+    while data := file.readline(LONGEST_LINE):
+        number += 1
+        if len(data) == LONGEST_LINE and not data.endswith(b"\n"):
+            while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                pass
+            yield number, None
+            continue
+        text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff" if number == 1 else "").strip()
+        if text:
+            yield number, text
+
+
+def _lines(file: IO[bytes], name: str, _: str) -> Iterator[Entry]:
+    for number, text in _numbered(file):
+        where = f"{name}:{number}"
+        if text is None:
+            yield _too_long(where)
+        elif not text.startswith("#"):
+            yield Wanted(where, text)
+
+
+def _too_long(where: str) -> Refused:
+    return Refused(where, "", f"a line of more than {LONGEST_LINE:,} bytes")
+
+
+def _jsonl(file: IO[bytes], name: str, column: str) -> Iterator[Entry]:
+    for number, text in _numbered(file):
+        where = f"{name}:{number}"
+        if text is None:
+            yield _too_long(where)
+            continue
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError):
+            yield Refused(where, text[:200], "not a line of JSON")
+            continue
+        if isinstance(row, str):
+            yield Wanted(where, row)
+        elif isinstance(row, dict):
+            yield _row(where, row, column)
+        else:
+            yield Refused(where, text[:200], f'neither a URL nor an object like {{"{column}": "http://..."}}')
+
+
+def _csv(file: IO[bytes], name: str, column: str, delimiter: str) -> Iterator[Entry]:
+    csv.field_size_limit(LONGEST_LINE)
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    lines = _CsvLines(text, delimiter)
+    try:
+        rows = csv.DictReader(lines, delimiter=delimiter)
+        _check_columns(rows, name, column)
+        if lines.is_cut:
+            yield _too_long(f"{name}:1")
+        while True:
+            try:
+                row = next(rows)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield Refused(f"{name}:{lines.number}", "", f"not a row of CSV: {error}")
+                continue
+            yield _row(f"{name}:{lines.number}", {key: value for key, value in row.items() if key and value}, column)
+    finally:
+        text.detach()
+
+
+def _check_columns(rows: csv.DictReader[str], name: str, column: str) -> None:
+    try:
+        found = rows.fieldnames or ()
+    except csv.Error as error:
+        raise UsageError(f"cannot read the columns of {name}: {error}") from None
+    if column not in found:
+        columns = ", ".join(map(quoted, found[:MOST_COLUMNS])) or "none"
+        more = f" and {len(found) - MOST_COLUMNS:,} more" if len(found) > MOST_COLUMNS else ""
+        raise UsageError(f"{name} has no column {column!r}; it has {columns}{more}: name one with --column")
+
+
+class _CsvLines:
+    """The lines of a file for `csv.reader`, which goes on after a line that is too long and raised `csv.Error`.
+
+    Of a first line that is too long the columns are read that are whole, for the other lines may be sound.
+    """
+
+    def __init__(self, text: io.TextIOWrapper, delimiter: str) -> None:
+        self._text = text
+        self._delimiter = delimiter
+        self.number = 0
+        self.is_cut = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(LONGEST_LINE)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        if len(line) < LONGEST_LINE or line.endswith(("\n", "\r")):
+            return line
+        while (rest := self._text.readline(LONGEST_LINE)) and not rest.endswith(("\n", "\r")):
+            pass
+        whole = line[: line.rfind(self._delimiter) + 1]
+        if self.number == 1 and '"' not in whole:
+            self.is_cut = True
+            return whole
+        raise csv.Error(f"a line of more than {LONGEST_LINE:,} characters")
+
+
+def _row(where: str, row: Mapping[str, Any], column: str) -> Entry:
+    url = row.get(column)
+    if not isinstance(url, str) or not url.strip():
+        return Refused(where, "", f"no {column!r} in it")
+    try:
+        return Wanted(where, url.strip(), row.get("method") or None, _headers(row.get("headers")), *_body(row))
+    except RecursionError:
+        return Refused(where, url, "nested too deep")
+    except (ValueError, TypeError) as error:
+        return Refused(where, url, str(error))
+
+
+def _headers(given: object) -> dict[str, str] | None:
+    if not given:
+        return None
+    found = given
+    if isinstance(given, str):
+        try:
+            found = json.loads(given)
+        except (ValueError, RecursionError):
+            found = None
+    if isinstance(found, Mapping):
+        return {str(name): str(value) for name, value in found.items()}
+    raise ValueError('headers are an object like {"Accept": "text/html"}')
+
+
+def _body(row: Mapping[str, Any]) -> tuple[bytes | None, bool]:
+    if row.get("json") is not None:
+        return json.dumps(row["json"]).encode(), True
+    given = row.get("body")
+    if given is None or isinstance(given, bytes):
+        return given, False
+    if isinstance(given, str):
+        return given.encode("utf-8", "surrogateescape"), False
+    return json.dumps(given).encode(), True

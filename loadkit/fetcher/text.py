@@ -1,0 +1,102 @@
+"""What a fetch says at its end, above the tables of a load run: what is there, what is not, and what to do about it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from loadkit.plan.units import SECOND, show_seconds, show_size
+from loadkit.report.layout import Ink, Paper
+
+if TYPE_CHECKING:
+    from loadkit.fetcher.job import Fetching
+
+_ROOM = len("not URLs")
+MAX_REASONS = 10
+
+
+def summary(paper: Paper, fetching: Fetching, retry: list[str]) -> str:
+    """The lines; `retry` is the command that does the rest."""
+    lines: list[str] = []
+    for label, text, ink in _lines(fetching):
+        wrapped = paper.wrap(paper.foreign(text), first=f"  {label:{_ROOM}}  ", margin=" " * (_ROOM + 4))
+        lines += [paper.paint(line, ink) for line in wrapped]
+    lines += _refusals(paper, fetching)
+    lines += _failures(paper, fetching)
+    if fetching.failed > fetching.intake.refused or fetching.left > 0:
+        lines += ["", f"  the rest:  {paper.foreign(shlex.join(retry))}"]
+    return "\n".join([paper.paint(_headline(fetching), "bold"), *lines])
+
+
+def _headline(fetching: Fetching) -> str:
+    tally, intake = fetching.tally, fetching.intake
+    if intake.complete and not intake.given and not fetching.failed:
+        return f"nothing to do: all {_count(intake.complete, 'URL')} fetched already"
+    parts = [f"{_count(tally.files, 'URL')} fetched, {show_size(tally.bytes)}"]
+    if fetching.failed:
+        parts.append(f"{fetching.failed:,} failed")
+    if fetching.left > 0:
+        parts.append(f"{fetching.left:,} not settled")
+    return ", ".join(parts)
+
+
+def _lines(fetching: Fetching) -> Iterator[tuple[str, str, Ink]]:
+    tally, intake, plan = fetching.tally, fetching.intake, fetching.plan
+    yield "into", f"{plan.append or plan.into} (every URL is accounted for in {fetching.manifest_path})", ""
+    if intake.complete:
+        yield "before", f"{_count(intake.complete, 'URL')} fetched by an earlier run, and not again", ""
+    if intake.duplicates:
+        yield (
+            "twice",
+            f"{_count(intake.duplicates, 'duplicate')} in the list, fetched once (--duplicates: each time)",
+            "",
+        )
+    if intake.refused:
+        yield "not URLs", f"{_count(intake.refused, 'line')} of the list", "yellow"
+    if tally.retries:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(tally.retries.items()))
+        yield "retries", f"{sum(tally.retries.values()):,} ({reasons})", ""
+    if tally.redirects:
+        yield "redirects", f"{tally.redirects:,} followed", ""
+    if fetching.circuits:
+        yield "circuits", f"a host that did not answer was left alone {_count(fetching.circuits, 'time')}", "yellow"
+    if tally.network or tally.disk:
+        yield (
+            "time",
+            (
+                f"{show_seconds(tally.network / SECOND)} of the threads' time on the network, "
+                f"{show_seconds(tally.disk / SECOND)} on the disk"
+            ),
+            "",
+        )
+    if fetching.auto:
+        yield "threads", fetching.auto.said, ""
+
+
+def _refusals(paper: Paper, fetching: Fetching) -> list[str]:
+    intake = fetching.intake
+    if not intake.refusals:
+        return []
+    lines = ["", paper.paint("lines that are no URLs", "bold")]
+    for refusal in intake.refusals:
+        lines += paper.wrap(paper.foreign(refusal), first="  ", margin="    ")
+    more = intake.refused - len(intake.refusals)
+    return [*lines, f"  {more:,} more in the manifest"] if more else lines
+
+
+def _failures(paper: Paper, fetching: Fetching) -> list[str]:
+    if not fetching.reasons:
+        return []
+    lines = ["", paper.paint("what failed, for example", "bold")]
+    shown = list(fetching.reasons.items())[:MAX_REASONS]
+    for failure, urls in shown:
+        lines += paper.wrap(paper.foreign(f"{failure.kind}: {failure.message}"), first="  ", margin="    ")
+        for url in urls:
+            lines.append(f"      {paper.cut(paper.foreign(url), paper.width - 8)}")
+    more = len(fetching.reasons) - len(shown)
+    return [*lines, f"  {more:,} more reasons in the manifest"] if more else lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -1,0 +1,23 @@
+"""Where a target is, as far as names and addresses tell; nothing is sent to find out."""
+
+from __future__ import annotations
+
+import socket
+
+
+def is_here(host: str) -> bool:
+    """Whether a host is this machine: only its own addresses, loopback among them, can be bound to."""
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):
+        return False
+    return any(_can_be_bound(family, address) for family, _, _, _, address in found)
+
+
+def _can_be_bound(family: int, address: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind(address)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,252 @@
+"""What a terminal shows of load tests: a table of all, the little report of one, a figure explained, a comparison."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from loadkit.jobs.testing.baseline import Baseline, difference, other_load
+from loadkit.jobs.testing.runs import Run
+from loadkit.judge.percentiles import SHOWN
+from loadkit.judge.result import Caveat, Outcome, Result, Row, Times, Timing, journeys_among
+from loadkit.plan.units import show_rate, show_seconds, three_digits
+from loadkit.report.figures import show_share, show_throughput, show_time
+from loadkit.report.layout import Paper
+from loadkit.report.table import Column, table
+from loadkit.report.text import came_out, text_report
+
+_NAME: Final = 48
+_SPARE: Final = {"p90": 3, "p95": 5, "p99.9": 2}
+_WORDS: Final[dict[Outcome, str]] = {
+    "interrupted": "interrupted",
+    "not-applied": "not applied",
+    "server-lost": "server lost",
+}
+
+
+def overview(paper: Paper, runs: Sequence[Run]) -> list[str]:
+    """A row a run, one below it for each of its journeys, and how often there is reason to doubt."""
+    lines = [line for run in runs for line in _rows(paper, run)]
+    columns = [
+        Column(title="requests", cells=[f"{one.row.requests:,}" for one in lines], spare=6),
+        Column(title="throughput", cells=[show_throughput(one.row.throughput) for one in lines], spare=1),
+        Column(title="errors", cells=[f"{sum(one.row.failures.values()):,}" for one in lines], alarm="red"),
+        *(
+            Column(
+                title=one.name,
+                cells=[show_time(one.of(line.row.response_time)) for line in lines],
+                spare=_SPARE.get(one.name, 0),
+            )
+            for one in SHOWN
+        ),
+        Column(title="caveats", cells=[one.caveats for one in lines], spare=4, alarm="yellow"),
+        Column(title="figures", cells=[one.word for one in lines]),
+    ]
+    return table(paper, "test", [one.name for one in lines], columns, names_first=_NAME)
+
+
+class _Line(NamedTuple):
+    name: str
+    row: Row | Timing
+    caveats: str = ""
+    word: str = ""
+
+
+def _rows(paper: Paper, run: Run) -> list[_Line]:
+    """The requests of a run, and its journeys; of one journey without requests of its own there is but one row."""
+    result = run.result
+    journeys = journeys_among(result.timings)
+    head: Row | Timing = result.total
+    if not result.requests and len(journeys) == 1:
+        head, journeys = journeys[0], []
+    first = _Line(paper.foreign(run.title), head, str(len(result.caveats) or ""), _word(result))
+    return [first, *(_Line(f"  {paper.foreign(one.name)}", one) for one in journeys)]
+
+
+def _word(result: Result) -> str:
+    """How far to believe the figures; whether the test passed is pytest's to say."""
+    worked = result.total.response_time.count or any(one.response_time.count for one in result.timings)
+    return _WORDS.get(result.outcome, result.verdict if worked else "none")
+
+
+def doubts(paper: Paper, runs: Sequence[Run]) -> list[str]:
+    """Each caveat once, with how many runs have it; marked as in a report, `-` where it is a note in all of them."""
+    found: dict[str, list[Caveat]] = {}
+    for run in runs:
+        for caveat in run.result.caveats:
+            found.setdefault(caveat.code, []).append(caveat)
+    lines: list[str] = []
+    for code, alike in found.items():
+        sign = "-" if all(caveat.level == "note" for caveat in alike) else "!"
+        often = f" ({len(alike)} runs; the first:)" if len(alike) > 1 else ""
+        lines += paper.wrap(paper.foreign(alike[0].message), first=f"  {sign} {code}{often}: ", margin="    ")
+    return lines
+
+
+def little_report(
+    result: Result,
+    *,
+    width: int,
+    ascii: bool = False,  # noqa: A002 - as in text_report
+    is_of_failure: bool = False,
+) -> str:
+    """The report of a run as below a test: without colour, and with how sure its percentiles are.
+
+    Where the test failed, PASSED would be read as said of the test: a sentence tells them apart.
+    """
+    paper = Paper(width=width, ascii=ascii)
+    report = text_report(result, width=width, ascii=ascii)
+    if is_of_failure and result.passed:
+        word, text, _ = came_out(result)
+        report = report.replace(f"{word}{text}", f"The test failed; the run by itself passed{text}", 1)
+    return "\n\n".join([report, *("\n".join(lines) for lines in [_intervals(paper, result.total)] if lines)])
+
+
+def _intervals(paper: Paper, total: Row) -> list[str]:
+    times = total.response_time
+    if not times.count:
+        return []
+    found = {one.name: times.interval(one.percent) for one in SHOWN}
+    columns = [
+        Column(
+            title=name,
+            cells=["?" if low is None else show_time(low), "?" if high is None else show_time(high)],
+            spare=_SPARE.get(name, 0),
+        )
+        for name, (low, high) in found.items()
+    ]
+    return table(paper, "95 % confidence", ["at least", "at most"], columns)
+
+
+def explained(value: object, runs: Sequence[Run]) -> list[str]:
+    """What a number that a test compared is, if it is a figure of its runs: in words, the last run's first.
+
+    A figure is a plain float and says nothing of where it comes from. But a result keeps its floats, and what a test
+    reads of it is the same object. `percentile` makes a new one each time: that is looked for by its value, which to
+    the nanosecond is hardly ever that of another figure.
+    """
+    if not isinstance(value, float) or not runs:
+        return []
+    if math.isnan(value):
+        return [_nothing(runs[-1])]
+    for is_same in (operator.is_, operator.eq):
+        for run in reversed(runs):
+            rows: list[Row | Timing] = [run.result.total, *run.result.endpoints, *run.result.timings]
+            for row in rows:
+                if lines := _named(value, run, row, is_same):
+                    return lines
+    return []
+
+
+def _nothing(run: Run) -> str:
+    """Why a figure is no number."""
+    result = run.result
+    timed = next((one.name for one in result.timings if one.response_time.count), None)
+    if result.requests or timed is None:
+        return f"{_of(run, result.total)}: nothing was measured, for there was no good reply"
+    return (
+        f"{_of(run, result.total)}: nothing was requested with the session given as http; "
+        f"write result.timing({timed!r}) for what was timed"
+    )
+
+
+def _named(value: float, run: Run, row: Row | Timing, is_same: Callable[[object, object], bool]) -> list[str]:
+    times, of = row.response_time, _of(run, row)
+    if alike := [one for one in SHOWN if is_same(one.of(times), value)]:
+        return [_sure(f"{one.name} of {of}", times, one.percent) for one in alike]
+    others = {"mean": times.mean, "fastest": times.min, "slowest": times.max}
+    if found := next((name for name, figure in others.items() if is_same(figure, value)), None):
+        return [f"{found} of {of}: {show_seconds(value)}"]
+    if value and is_same(row.throughput, value):
+        return [f"throughput of {of}: {show_rate(value)}, {row.requests:,} {_unit(row)}"]
+    if value and is_same(row.error_rate, value):
+        failed = sum(row.failures.values())
+        return [f"error rate of {of}: {three_digits(value * 100)} %, {failed:,} of {row.requests:,} {_unit(row)}"]
+    return []
+
+
+def _unit(row: Row | Timing) -> str:
+    return "requests" if isinstance(row, Row) else "times"
+
+
+def _of(run: Run, row: Row | Timing) -> str:
+    return (
+        run.result.scenario.name if row.name == run.result.total.name else f"{row.name} in {run.result.scenario.name}"
+    )
+
+
+def _sure(name: str, times: Times, percent: float) -> str:
+    low, high = times.interval(percent)
+    value = times.percentile(percent)
+    if low is None and high is None:
+        between = "too few replies to say how sure that is"
+    elif high is None:
+        between = f"at least {show_time(low)} with 95 % confidence, too few replies to say at most"
+    elif low is None:
+        between = f"at most {show_time(high)} with 95 % confidence, too few replies to say at least"
+    else:
+        between = f"{show_time(low)} to {show_time(high)} with 95 % confidence"
+    return f"{name}: {show_time(value)} ({between})"
+
+
+def comparison(paper: Paper, runs: Sequence[Run], baseline: Baseline) -> list[str]:
+    """Each run beside the one of the baseline, if that is of the same load: then, now, and the change."""
+    found = [(run, baseline[run.title]) for run in runs if run.title in baseline]
+    others = {run.title: other for run, then in found if (other := other_load(then, run.result))}
+    same = [(run, then) for run, then in found if run.title not in others]
+    lines = _beside(paper, same) if same else []
+    for title, other in others.items():
+        lines += paper.wrap(
+            paper.foreign(f"{title} is not compared, for its load is another: {other}"), first="  ", margin="    "
+        )
+    if missing := [run.title for run in runs if run.title not in baseline]:
+        lines += paper.wrap(paper.foreign(f"not in the baseline: {', '.join(missing)}"), first="  ", margin="  ")
+    machines = {machine for run, then in same if (machine := difference(run.result.environment, then.environment))}
+    for machine in sorted(machines):
+        text = paper.foreign(f"measured on another machine, so hardly comparable: {machine}")
+        lines += paper.wrap(text, first="  ! ", margin="    ")
+    return lines
+
+
+def _beside(paper: Paper, pairs: Sequence[tuple[Run, Result]]) -> list[str]:
+    names: list[str] = []
+    cells: list[tuple[str, str, str]] = []
+    for run, then in pairs:
+        names.append(paper.foreign(run.title))
+        cells.append(("", "", ""))
+        for name, change in _changes(then, run.result).items():
+            names.append(f"  {paper.foreign(name)}")
+            cells.append(change)
+    columns = [
+        Column(title=title, cells=[row[k] for row in cells]) for k, title in enumerate(("then", "now", "change"))
+    ]
+    return table(paper, "test", names, columns)
+
+
+def _changes(then: Result, now: Result) -> dict[str, tuple[str, str, str]]:
+    """Of each figure, and of those of journeys, steps and timers: as it was, as it is, and by how much it changed."""
+    changes = _of_rows(then.total, now.total) if then.requests or now.requests else {}
+    before = {(one.kind, one.name): one for one in then.timings}
+    for one in now.timings:
+        if old := before.get((one.kind, one.name)):
+            changes |= {f"{one.name}: {name}": change for name, change in _of_rows(old, one).items()}
+    return changes
+
+
+def _of_rows(then: Row | Timing, now: Row | Timing) -> dict[str, tuple[str, str, str]]:
+    changes = {"throughput": (show_throughput(then.throughput), show_throughput(now.throughput))}
+    shares = {"throughput": _change(then.throughput, now.throughput)}
+    for one in SHOWN:
+        old, new = one.of(then.response_time), one.of(now.response_time)
+        changes[one.name] = (show_time(old), show_time(new))
+        shares[one.name] = _change(old, new)
+    changes["errors"] = (show_share(then.error_rate), show_share(now.error_rate))
+    return {name: (*pair, shares.get(name, "")) for name, pair in changes.items()}
+
+
+def _change(old: float | None, new: float | None) -> str:
+    if not old or new is None:
+        return "-"
+    return f"{(new / old - 1) * 100:+.1f} %"

@@ -1,0 +1,383 @@
+"""Is it me or the server: what kept a run from doing more, as far as one run can tell.
+
+What can be told, and from what:
+
+- An open workload that sent what was due did all it was asked to: it is bound by its **rate**. A closed one whose
+  threads mostly pause as they were told to is bound by its plan, too.
+- Where the **generator** used nearly all the CPU that one interpreter can use, or its threads spent more of their time
+  in loadkit than at the server, more of it would have sent more.
+- An open workload whose replies came later with each second, while no more of them came, is bound by the **server**:
+  requests queue there, whether all that was due could be sent or not.
+- An open workload that could not send what was due, because all the threads it may have waited for replies, began with
+  few of them under way. Replies that were fast then and have been slow since queue at the **server**; replies that took
+  no less then are waited for, and more **connections** would get more. Where some are fast at any time, as of a server
+  with fast and slow ones, one run does not tell.
+- A closed workload has a request under way on each thread, whatever bounds it: its throughput is threads / service
+  time by construction, and one number of threads does not tell whether more would get more. Phases with fewer and
+  with more threads do: throughput that grows with them is bound by the **connections**, throughput that does not by
+  the **server**.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import fmean
+from typing import Final, NamedTuple
+
+from loadkit.judge.evidence import MOSTLY, Load, percent
+from loadkit.judge.result import Bound, Interval, PhasePlan
+from loadkit.plan.units import SECOND, show_rate, show_seconds, three_digits
+
+APPLIED: Final = 0.99
+"""The share of what was due that must have been sent for the rate to be what bound the run."""
+
+BEHIND: Final = 0.98
+"""With fewer replies than this share of what was sent in the same time, requests pile up somewhere."""
+
+LONGER: Final = 3.0
+"""How many times as long as in the beginning replies must take in the end for them to have come ever later."""
+
+PUNCTUAL: Final = 0.2
+"""The share of the response time that requests may have waited for a thread for it to be the server's."""
+
+FAST: Final = 0.5
+"""The share of the median service time below which a reply was a fast one."""
+
+SAME: Final = 0.8
+"""The share of the median service time above which a reply took no less than the others."""
+
+QUEUED: Final = 3.0
+"""How many times as many fast replies as a queue that fills once leaves there may be for it to have been one."""
+
+SETTLED: Final = 4
+"""A run must have had so many times as many replies as came while its queue filled."""
+
+FULL: Final = 0.9
+"""Share of CPU above which the generator cannot send more, although its threads mostly wait for the server."""
+
+BAD: Final = 0.5
+"""With more failures than this there is no load to speak of."""
+
+FEW, MANY = 0.5, 0.9
+"""Threads, as shares of the most there were, that count as few and as many; fewer than a tenth say nothing."""
+
+LEAST: Final = 2
+"""Threads of an open run: one alone has never more than one under way."""
+
+ENOUGH: Final = 3
+"""Intervals needed with few and with many threads."""
+
+GROWN, FLAT = 0.75, 0.25
+"""The share of its threads' growth by which throughput grows at least to be bound by them, or at most to be not."""
+
+NEAR_THE_TOP: Final = (0.6, 0.4)
+"""Threads, as shares of the most there were, from which on throughput is looked at where few and many do not tell."""
+
+RISING, STANDING = 0.6, 0.3
+"""The same as `GROWN` and `FLAT`, of the line through all intervals there."""
+
+DUE_TO: Final[dict[Bound, str]] = {
+    "rate": "the asked rate",
+    "generator": "the generator",
+    "server": "the server",
+    "connections": "the connections",
+}
+
+
+class Finding(NamedTuple):
+    """What bound a run, and the sentence that says so; neither of a run too short or too broken to tell."""
+
+    by: Bound | None
+    sentence: str
+
+
+NOTHING = Finding(None, "")
+
+
+def bound(load: Load, intervals: Sequence[Interval] = ()) -> Finding:
+    """What kept the run from doing more."""
+    total = load.total
+    if not load.is_long_enough or not total.response_time.count or total.error_rate > BAD:
+        return NOTHING
+    if load.shares_interpreter:
+        return Finding(None, "Server and generator are one process, so nothing tells which of them bound the run.")
+    return _of_open(load, intervals) if load.is_open else _of_closed(load, intervals)
+
+
+def together(found: Sequence[Finding], *, is_load_of_each: bool = True) -> Finding:
+    """What bound several runs: what bound each of them, or how many were bound by what.
+
+    What a run says of its own threads and rate holds for the whole only where that has no more of them.
+    """
+    kinds = {one.by for one in found}
+    by = kinds.pop() if len(kinds) == 1 else None
+    if is_load_of_each and len({one.sentence for one in found}) == 1:
+        return Finding(by, found[0].sentence)
+    counted = [(kind, sum(one.by == kind for one in found)) for kind in DUE_TO]
+    parts = [f"{count:,} by {DUE_TO[kind]}" for kind, count in counted if count]
+    left = sum(one.by is None for one in found)
+    if left == len(found):
+        return Finding(None, f"None of the {left:,} runs can tell by itself what bound it.")
+    parts += [f"{left:,} by what one run cannot tell"] if left else []
+    return Finding(by, f"Of {len(found):,} runs, bound: {', '.join(parts)}.")
+
+
+# -- open
+
+
+def _of_open(load: Load, intervals: Sequence[Interval]) -> Finding:
+    if load.sent >= APPLIED * load.due:
+        return _queueing(load, intervals) or _rate(load)
+    if load.is_generator_slow or load.cpu_share > FULL:
+        return _generator(load)
+    if load.was_short:
+        return _queueing(load, intervals) or _of_all_threads(load)
+    return Finding(
+        None,
+        (
+            f"Bound by the generator or by the server, which one run cannot tell: {_cpu(load)}, and not all "
+            f"{load.most_threads:,} threads were in use. Run again with {load.more_processes}: "
+            "if more are sent, it was loadkit."
+        ),
+    )
+
+
+def _rate(load: Load) -> Finding:
+    total = load.total
+    if load.scenario.journeys:
+        asked = show_rate(load.scenario.rate or 0)
+        return Finding("rate", f"Bound by the asked rate: all of {asked} began{_hands(load)}.")
+    asked = show_rate(load.asked_rate)
+    failed = sum(total.failures.values()) + total.cut
+    done = f"the server answered all of {asked}" if not failed else f"all of {asked} was sent"
+    return Finding("rate", f"Bound by the asked rate: {done}{_hands(load)}.")
+
+
+def _hands(load: Load) -> str:
+    if load.in_flight is None:
+        return ""
+    busy = three_digits(load.in_flight) if load.in_flight >= 1 else "less than one"
+    return f" with {busy} of up to {load.most_threads:,} threads busy in the mean"
+
+
+def _queueing(load: Load, intervals: Sequence[Interval]) -> Finding | None:
+    """Whether replies fell behind, and came later and later, and not for want of a thread to send them."""
+    total = load.total
+    answered = total.requests - total.drained
+    late, whole = total.lateness.p50 or 0.0, total.response_time.p50 or 0.0
+    if answered >= BEHIND * load.sent or late > PUNCTUAL * whole or not _grows(load, intervals):
+        return None
+    sent = f"{show_rate(load.sent_rate)} were sent"
+    sent += " as asked" if load.sent >= APPLIED * load.due else f" of the {show_rate(load.asked_rate)} asked"
+    return Finding(
+        "server",
+        (
+            f"Bound by the server: {sent}, {show_rate(answered / load.duration)} were answered, and replies took "
+            "longer with each second: requests queue there."
+        ),
+    )
+
+
+def _grows(load: Load, intervals: Sequence[Interval]) -> bool:
+    """Replies took ever longer; where the load changed with phases, in the second half."""
+    known = [
+        median
+        for one in intervals
+        if one.measured >= one.length / 2 and (median := one.total.response_time.p50) is not None
+    ]
+    tail = known[len(known) // 2 :] if load.scenario.phases else known
+    if len(tail) < ENOUGH or tail[-1] < LONGER * min(known):
+        return False
+    return all(after > 0.9 * before for before, after in pairwise(tail)) and tail[-1] > tail[0]
+
+
+def _of_all_threads(load: Load) -> Finding:
+    """All threads waited for replies: whether more of them would have got more."""
+    median = load.total.service_time.p50
+    waited = f"all {load.most_threads:,} threads (max_threads) waited for replies, {show_seconds(median)} in the median"
+    sent = f"{show_rate(load.sent_rate)} of the {show_rate(load.asked_rate)} asked were sent"
+    by = _by_fast_ones(load)
+    if by == "server":
+        least = show_seconds(load.total.service_time.min)
+        return Finding(
+            "server",
+            (
+                f"Bound by the server: {waited}, and {least} when few were under way; {sent}, and no more are answered "
+                "for more that wait: requests queue there."
+            ),
+        )
+    if by == "connections":
+        return Finding(
+            "connections",
+            f"Bound by the connections: {waited}, and no less when few were under way; {sent}. With more max_threads "
+            "more would be sent.",
+        )
+    return Finding(
+        None,
+        f"Bound by the connections or by the server, which one run cannot tell: {waited}; {sent}. Run again with twice "
+        "max_threads: if no more are answered, it is the server.",
+    )
+
+
+def _by_fast_ones(load: Load) -> Bound | None:
+    """What the replies tell that came while the threads filled up, from few requests under way to one on each.
+
+    They come at the rate at which the server answers while requests come at the rate that is asked; up to half of the
+    threads a queue leaves replies that are faster than half of those of the full one, and half of these in half of
+    that time. Without a queue there are none, unless replies are now fast and now slow.
+    """
+    times, threads = load.total.service_time, load.most_threads
+    if load.scenario.warmup or load.scenario.phases or load.scenario.journeys or not times.p50 or threads < LEAST:
+        # it filled up before it was looked at, or otherwise, or each request is another
+        return None
+    counted = times.histogram
+    fast = counted.below(round(times.p50 * FAST * SECOND))
+    if counted.below(round(times.p50 * SAME * SECOND)) <= threads / 16:
+        return "connections"
+    filling = threads * FAST * load.asked_rate / max(load.asked_rate - load.sent_rate, 1e-9)
+    is_queue = threads * FAST / QUEUED <= fast <= QUEUED * filling and times.count >= SETTLED * filling
+    # of two kinds of replies all fast ones may be of one kind
+    half = counted.below(round(times.p50 * FAST * FAST * SECOND))
+    return "server" if is_queue and fast / 8 <= half <= 0.8 * fast else None
+
+
+# -- closed
+
+
+def _of_closed(load: Load, intervals: Sequence[Interval]) -> Finding:
+    many = load.most_threads
+    if load.rests and load.in_flight is not None and load.in_flight < many / 2:
+        share = 1 - load.in_flight / many
+        return Finding("rate", f"Bound by the pauses of the plan: its threads rested {percent(share)} of the time.")
+    if load.is_generator_slow or load.cpu_share > FULL:
+        return _generator(load)
+    waited = load.at_server / many
+    if load.scenario.journeys and waited < MOSTLY:
+        return Finding(
+            None,
+            f"Its threads waited for replies {percent(waited)} of the time; the rest went by in the journeys' own "
+            f"pauses, code and other clients, and {_cpu(load)}.",
+        )
+    return _by_threads(load, intervals) or Finding(
+        None,
+        (
+            f"Bound by the server or by the connections, which one run cannot tell: {_under_way(load)}, and "
+            f"{_cpu(load)}. Run again with {2 * many:,} threads: if the throughput stays the same, it is the server."
+        ),
+    )
+
+
+def _under_way(load: Load) -> str:
+    many = load.most_threads
+    threads = f"{many:,} thread{'s' * (many != 1)}"
+    if load.rests and load.in_flight is not None:
+        return f"{three_digits(load.in_flight)} of {threads} had a request under way in the mean"
+    if load.scenario.journeys:
+        return f"{threads} waited for replies {percent(load.at_server / many)} of the time"
+    if load.scenario.phases:
+        return f"the threads of the plan, up to {many:,}, always had a request under way"
+    return f"{threads} always had a request under way"
+
+
+def _cpu(load: Load) -> str:
+    if not load.use.seconds:
+        return "it is not known how much CPU loadkit used"
+    return f"loadkit used {percent(load.cpu_share)} of the CPU that one interpreter can use"
+
+
+def _generator(load: Load) -> Finding:
+    return Finding(
+        "generator", f"Bound by the generator: {_cpu(load)}{_elsewhere(load)}; it sent {show_rate(load.sent_rate)}."
+    )
+
+
+def _elsewhere(load: Load) -> str:
+    """Where its threads spent their time."""
+    share = load.server_share
+    if share is None:
+        return ""
+    if load.is_generator_slow:
+        return f", and {percent(1 - share)} of its threads' time went by outside the server"
+    return f" (its threads waited for the server {percent(share)} of the time, so that may be near its limit, too)"
+
+
+class _Level(NamedTuple):
+    threads: float
+    rate: float
+
+
+def _by_threads(load: Load, intervals: Sequence[Interval]) -> Finding | None:
+    """What phases of fewer and of more threads say."""
+    levels = [level for one in intervals if (level := _level(one, load.scenario.phases))]
+    if load.rests or not levels:
+        return None
+    few, many = _few_and_many(levels)
+    near, gained_near = _near_the_top(levels)
+    if few and many and few.rate:
+        gained = (many.rate / few.rate - 1) / (many.threads / few.threads - 1)
+        # it may have grown at first and stand still where there are most threads
+        is_more = gained >= GROWN and not (near and gained_near < RISING)
+        if found := _of_levels(few, many, is_more=is_more, is_same=gained <= FLAT):
+            return found
+    if not near:
+        return None
+    third = len(near) // 3
+    return _of_levels(
+        _mean(near[:third]), _mean(near[-third:]), is_more=gained_near >= RISING, is_same=gained_near <= STANDING
+    )
+
+
+def _few_and_many(levels: Sequence[_Level]) -> tuple[_Level | None, _Level | None]:
+    top = max(level.threads for level in levels)
+    few = [level for level in levels if top / 10 <= level.threads <= FEW * top]
+    many = [level for level in levels if level.threads >= MANY * top]
+    return (_mean(few), _mean(many)) if min(len(few), len(many)) >= ENOUGH else (None, None)
+
+
+def _near_the_top(levels: Sequence[_Level]) -> tuple[list[_Level], float]:
+    """The intervals with the most threads, as few of them as tell, and by which share throughput grew there."""
+    top = max(level.threads for level in levels)
+    for share in NEAR_THE_TOP:
+        near = sorted(level for level in levels if level.threads >= share * top)
+        if len(near) > ENOUGH and near[-1].threads >= 1.25 * near[0].threads:
+            return near, _gained(near)
+    return [], 0.0
+
+
+def _gained(levels: Sequence[_Level]) -> float:
+    """By which share of their growth throughput grows with threads: the slope of the line of least squares."""
+    threads, rate = fmean(level.threads for level in levels), fmean(level.rate for level in levels)
+    spread = sum((level.threads - threads) ** 2 for level in levels)
+    slope = sum((level.threads - threads) * (level.rate - rate) for level in levels) / spread
+    return slope * threads / rate if rate else 0.0
+
+
+def _of_levels(few: _Level, many: _Level, *, is_more: bool, is_same: bool) -> Finding | None:
+    figures = (
+        f"{three_digits(few.threads)} threads got {show_rate(few.rate)}, "
+        f"{three_digits(many.threads)} threads {show_rate(many.rate)}"
+    )
+    if is_more:
+        return Finding("connections", f"Bound by the connections: {figures}; more threads would get more.")
+    if is_same:
+        return Finding("server", f"Bound by the server: {figures}; more threads only wait longer.")
+    return None
+
+
+def _level(interval: Interval, phases: Sequence[PhasePlan]) -> _Level | None:
+    """Threads and requests a second in an interval that lies wholly within a phase."""
+    begins = 0.0
+    for phase in phases:
+        ends = begins + phase.duration
+        if begins <= interval.start and interval.start + interval.length <= ends and phase.duration:
+            middle = (interval.start + interval.length / 2 - begins) / phase.duration
+            planned = phase.start + (phase.end - phase.start) * middle
+            threads = planned if interval.threads is None else interval.threads
+            return _Level(threads, interval.total.requests / interval.length)
+        begins = ends
+    return None
+
+
+def _mean(levels: Sequence[_Level]) -> _Level:
+    return _Level(fmean(one.threads for one in levels), fmean(one.rate for one in levels))

@@ -1,0 +1,202 @@
+"""Reasons to doubt a result, each with its figure and what to do about it, and what they come to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from loadkit.judge.activity import differs
+from loadkit.judge.caveats.figures import OF_FIGURES, of_figures
+from loadkit.judge.caveats.generator import of_generator, of_surroundings
+from loadkit.judge.caveats.machine import of_machine
+from loadkit.judge.evidence import percent
+from loadkit.judge.result import Caveat, Level, Soundness, journeys_among
+from loadkit.judge.thresholds import unfinished
+from loadkit.plan.label import MAX_LABELS, OTHER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from loadkit.judge.evidence import Load
+    from loadkit.judge.result import Environment, Phase, Result, Row, ScenarioInfo, Timing
+    from loadkit.plan.threshold import Threshold
+
+__all__ = ["OF_FIGURES", "caveats", "of_figures", "ranked", "soundness"]
+
+POLITE = 50.0
+"""Replies a second that a public server may be asked for without a word."""
+
+_RANKS: dict[Level, int] = {"grave": 0, "doubt": 1, "note": 2}
+_COMES_TO: dict[Level, Soundness] = {"grave": "invalid", "doubt": "doubtful", "note": "clean"}
+
+
+def caveats(
+    load: Load,
+    environment: Environment,
+    *,
+    endpoints: Sequence[Row] = (),
+    phases: Sequence[Phase] = (),
+    timings: Sequence[Timing] = (),
+    limits: Sequence[Threshold] = (),
+    stuck: Sequence[str] = (),
+    unreachable: bool = False,
+    halted: str = "",
+    faults: Sequence[str] = (),
+    is_fault: bool = False,
+    unstamped: int = 0,
+    server_lost: str = "",
+    lost: Sequence[str] = (),
+    silent: Sequence[str] = (),
+    public: Sequence[str] = (),
+    same_host: bool = False,
+    steps: Sequence[int] = (),
+    redirects: Sequence[str] = (),
+    notes: Sequence[tuple[str, str]] = (),
+) -> list[Caveat]:
+    """What the figures themselves, and the machine, give reason to doubt; the gravest first."""
+    total, scenario = load.total, load.scenario
+    return ranked(
+        [
+            *_made((("server-lost", loss) for loss in [server_lost] if loss), "grave"),
+            *_made(_unreachable(unreachable)),
+            *_made(_halted(halted), "grave" if is_fault else "note"),
+            *_made(_lost(lost), "grave"),
+            *_made(_differing(load, phases), "grave"),
+            *_made(_silent(silent)),
+            *_made(_same_process(load)),
+            *of_generator(load, phases),
+            *_made(_stuck(stuck)),
+            *_made(_unfinished(timings)),
+            *_made(("redirects", sentence) for sentence in redirects),
+            *_made((("teardown", fault) for fault in dict.fromkeys(faults)), "note"),
+            *_made(_untimed(total, timings), "note"),
+            *of_machine(total, environment, load.use, steps=steps, unstamped=unstamped, same_host=same_host),
+            *of_figures(total, endpoints, phases, timings, limits=limits),
+            *of_surroundings(scenario.transport),
+            *_made(_folded([row.name for row in endpoints]), "note"),
+            *_made(_security(scenario), "note"),
+            *_made(_public(public, total), "note"),
+            *_made(notes, "note"),
+        ]
+    )
+
+
+def ranked(found: Iterable[Caveat]) -> list[Caveat]:
+    """The gravest first, each once."""
+    return sorted({(one.code, one.message): one for one in found}.values(), key=lambda one: _RANKS[one.level])
+
+
+def soundness(found: Sequence[Caveat]) -> Soundness:
+    """How far to believe figures with these caveats.
+
+    `invalid`: less than 95 % of what was due was sent, or nothing at all, the plan broke off, the load was not that of
+    the plan, or the server ended. `doubtful`: there is a reason to think that some figure is wrong. `clean`: none,
+    though there may be notes: where the target runs, what was switched off, a percentile that is shown and not limited
+    and rests on few replies.
+    """
+    gravest: Level = min((one.level for one in found), key=_RANKS.__getitem__, default="note")
+    return _COMES_TO[gravest]
+
+
+def doubted(result: Result, more: Iterable[Caveat]) -> Result:
+    """A result with what somebody else has found to doubt in it."""
+    found = ranked([*result.caveats, *more])
+    return msgspec.structs.replace(result, caveats=found, verdict=soundness(found))
+
+
+def _made(found: Iterable[tuple[str, str]], level: Level = "doubt") -> list[Caveat]:
+    return [Caveat(code=code, message=message, level=level) for code, message in found]
+
+
+def _unreachable(unreachable: bool) -> Iterator[tuple[str, str]]:
+    if unreachable:
+        yield "unreachable", "stopped early, for no thread ever got a connection; --keep-going goes on trying"
+
+
+def _halted(reason: str) -> Iterator[tuple[str, str]]:
+    if reason:
+        yield "halted", f"the run ended before its time: {reason}"
+
+
+def _same_process(load: Load) -> Iterator[tuple[str, str]]:
+    if not load.has_target_inside:
+        return
+    if load.processes > 1:
+        shared = "by the process that directs the workers and merges what they count, so each slows the other down"
+    else:
+        share = f" (together they used {percent(load.use.cpu_share)} of it)" if load.use.seconds else ""
+        shared = f"by loadkit's own process, so both share one interpreter{share} and every figure is of both"
+    advice = "Serve it in a process of its own: the setting load_server, or loadkit.serving(…)"
+    yield "same-process", f"the target is served {shared}. {advice}"
+
+
+def _lost(lost: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for loss in lost:
+        yield "worker-lost", f"{loss}; what it had told until then is counted, the rest of its load was not applied"
+
+
+def _differing(load: Load, phases: Sequence[Phase]) -> Iterator[tuple[str, str]]:
+    if load.activity:
+        found = differs(load.scenario, load.duration, load.activity, load.total, phases, load.timings)
+        if found:
+            yield "load-differs", found
+
+
+def _silent(silent: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for silence in silent:
+        yield "worker-silent", f"{silence}, stopped or starved of CPU; what it sent was late or missing meanwhile"
+
+
+def _untimed(total: Row, timings: Sequence[Timing]) -> Iterator[tuple[str, str]]:
+    """Journeys that use another client than the one they are given, and do not say when."""
+    ran = [one.name for one in journeys_among(timings) if one.count]
+    if ran and not (total.requests or total.cut) and len(ran) == len([one for one in timings if one.count]):
+        yield (
+            "no-requests",
+            (
+                f"{', '.join(ran)} made no request with the session given as http, so the whole of each call is timed, "
+                "its own code, too: call http.get(…), or put what another client does in a timer('…')"
+            ),
+        )
+
+
+def _stuck(stuck: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for place in stuck:
+        yield "stuck", f"a thread did not end within 2 s of being cut off, and was left behind at {place}"
+
+
+def _unfinished(timings: Sequence[Timing]) -> Iterator[tuple[str, str]]:
+    for one in unfinished(timings):
+        was = f"{one.cut:,} were" if one.cut > 1 else "1 was"
+        yield (
+            "unfinished",
+            (
+                f"{one.name} never came to its end: {was} cut when the run was over, and nothing is known of its time; "
+                "let it return after one visit, and measure for longer than a visit takes"
+            ),
+        )
+
+
+def _folded(labels: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if OTHER in labels:
+        yield (
+            "labels-folded",
+            (
+                f"there were more than {MAX_LABELS} different endpoints; the rest is counted as {OTHER}: "
+                "give those that belong together the same name"
+            ),
+        )
+
+
+def _security(scenario: ScenarioInfo) -> Iterator[tuple[str, str]]:
+    if not scenario.verify:
+        yield "insecure", "certificates were not verified (verify=False)"
+
+
+def _public(hosts: Sequence[str], total: Row) -> Iterator[tuple[str, str]]:
+    if hosts and total.throughput > POLITE:
+        yield (
+            "public-target",
+            f"{', '.join(dict.fromkeys(hosts))} is on the public internet: load it only if its owner has agreed",
+        )

@@ -1,0 +1,240 @@
+"""Caveats of the generator: did loadkit do what it was asked to, and was it fast enough not to be what was measured?"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from loadkit.judge.evidence import LATE, Load, percent
+from loadkit.judge.result import Caveat, Phase
+from loadkit.judge.thresholds import APPLIED
+from loadkit.plan.units import SECOND, show_rate, show_seconds, three_digits
+
+MATTERS: Final = 0.1
+"""Share of the median service time that the generator may add at p99 before it changes what is measured."""
+
+BUNCHED: Final = 0.05
+"""Share of the requests that may be sent after the next one was due before arrivals are no longer spaced as planned."""
+
+SLOW_PICKUP: Final = 0.5
+"""Share of the median service time, and seconds, that a reply may wait in the median to be read."""
+LONG_PICKUP: Final = 0.0001
+
+SLACK: Final = 0.2
+"""Share by which requests in flight may differ from Little's law, beside 1 and four times the chance of the looks."""
+LOOKS: Final = 10.0
+"""A second."""
+
+STEADY: Final = 20
+"""Service times that a run must be long for those at its edges not to count."""
+
+
+def of_generator(load: Load, phases: Sequence[Phase] = ()) -> Iterator[Caveat]:
+    """What loadkit did to its own figures."""
+    yield from _asked(load)
+    yield from _behind(load, phases)
+    yield from _short(load)
+    yield from _busy(load)
+    yield from _late(load)
+    yield from _pickup(load)
+    yield from _little(load)
+
+
+def _asked(load: Load) -> Iterator[Caveat]:
+    if not load.sent and not load.begun:
+        yield Caveat(code="nothing-sent", message="not one request was sent, so nothing was measured", level="grave")
+    elif load.is_open and load.sent < APPLIED * load.due:
+        message = f"asked {show_rate(load.asked_rate)}, sent {show_rate(load.sent_rate)}"
+        yield Caveat(code="asked-rate", message=f"{message}{_why(load)}", level="grave")
+    elif load.is_open and load.begun < APPLIED * (load.begun + load.not_begun):
+        message = f"{load.begun:,} of {load.begun + load.not_begun:,} journeys that were due began"
+        yield Caveat(code="asked-rate", message=f"{message}{_why(load)}", level="grave")
+
+
+def _behind(load: Load, phases: Sequence[Phase]) -> Iterator[Caveat]:
+    """Phases whose own load was not applied, although that of the whole was."""
+    if not load.is_open or load.sent < APPLIED * load.due:
+        return
+    for phase in phases:
+        sent = phase.total.requests + phase.total.cut
+        due = sent + phase.total.unsent
+        if sent < APPLIED * due:
+            yield Caveat(
+                code="asked-rate",
+                message=(
+                    f"in the phase {phase.name!r} {sent:,} of {due:,} requests that were due were sent: its figures "
+                    "are of another load than was asked for"
+                ),
+            )
+
+
+def _why(load: Load) -> str:
+    if load.is_generator_busy or load.is_generator_slow:
+        return _ceiling(load)
+    if load.was_short:
+        return f": all {load.most_threads:,} threads waited for replies; raise max_threads, or ask for less"
+    share = (load.sent + load.begun) / (load.due + load.begun + load.not_begun)
+    return f", {percent(share)} of what was due: the figures are of another load than was asked for"
+
+
+def _ceiling(load: Load) -> str:
+    """What one process could send; with many threads that wait for a slow server it is less than with a few."""
+    cpu = f" at {percent(load.cpu_share)} of an interpreter" if load.cpu_share else ""
+    threads = f" on {load.threads:,} threads" if load.threads else ""
+    crowd = load.use.cpus_busy
+    others = f" (the machine's CPUs were {percent(crowd)} busy)" if crowd and not load.is_generator_busy else ""
+    advice = f"use {load.more_processes}, or ask for less"
+    if not load.is_generator_slow and load.server_share is not None:
+        advice = (
+            f"use {load.more_processes}, a smaller max_threads (most of them waited for the server), or ask for less"
+        )
+    who = "one process" if load.processes == 1 else f"{load.processes:,} processes"
+    return f"{cpu}{others}: about {show_rate(load.sent_rate)} is what {who} can send here{threads}; {advice}"
+
+
+def _short(load: Load) -> Iterator[Caveat]:
+    total = load.total
+    unsent = total.unsent + load.not_begun
+    if load.was_short and (unsent or load.lateness > LATE):
+        yield Caveat(
+            code="max-threads",
+            message=(
+                f"all {load.most_threads:,} threads were busy when requests were due, so some were sent late "
+                f"(p99 {show_seconds(total.lateness.p99)}) and {unsent:,} not at all; the response time has that "
+                "wait in it. Raise max_threads if the clients that you mean would not have waited for each other"
+            ),
+        )
+
+
+def _busy(load: Load) -> Iterator[Caveat]:
+    if not load.is_generator_busy or not load.total.requests:
+        return
+    use, pickup = load.use, show_seconds(load.total.pickup.p50)
+    user, system = percent(use.cpu_user / use.seconds), percent(use.cpu_system / use.seconds)
+    yield Caveat(
+        code="generator-busy",
+        message=(
+            f"loadkit itself used {percent(load.cpu_share)} of what one interpreter can use ({user} of a CPU in "
+            f"Python, {system} in the kernel): the server may be able to do more. Replies waited {pickup} in the "
+            f"median to be picked up, which is not in the service time; use {load.more_processes}, or ask for less"
+        ),
+    )
+
+
+def _late(load: Load) -> Iterator[Caveat]:
+    """Sent late although threads were free: that is loadkit, or its machine, and no server."""
+    total, service = load.total, load.total.service_time.p50
+    if not load.is_open or load.was_short or not service or load.sent < APPLIED * load.due:
+        return  # there is another reason, or a worse one
+    gap = 1 / load.asked_rate
+    is_even = load.scenario.arrivals != "poisson"  # those come in bunches by nature
+    bunched = _share_above(load, max(gap, LATE)) if is_even else 0.0
+    is_late = load.lateness > max(LATE, MATTERS * service)
+    if not is_late and bunched <= BUNCHED:
+        return
+    spacing = (
+        f", and {percent(bunched)} of them after the next one was due ({show_seconds(gap)} apart as planned)"
+        if bunched > BUNCHED
+        else ""
+    )
+    yield Caveat(
+        code="late",
+        message=(
+            f"requests were sent up to {show_seconds(load.lateness)} (p99) after they were due{spacing}; the service "
+            f"time is {show_seconds(service)} in the median. The response time has that wait in it, which is "
+            f"loadkit's own: compare the service time (p99 {show_seconds(total.service_time.p99)}), use a quieter "
+            f"machine, or {load.more_processes}"
+        ),
+    )
+
+
+def _share_above(load: Load, span: float) -> float:
+    """The share of the requests that were sent later than that; a spacing is lost when a request waits for the next."""
+    late = load.total.lateness
+    if not late.count:
+        return 0.0
+    return sum(count for lowest, _, count in late.histogram.buckets() if lowest > span * SECOND) / late.count
+
+
+def _pickup(load: Load) -> Iterator[Caveat]:
+    pickup, service = load.total.pickup.p50, load.total.service_time.p50
+    if load.is_generator_busy or not pickup or not service:
+        return
+    if pickup > max(LONG_PICKUP, SLOW_PICKUP * service):
+        yield Caveat(
+            code="pickup",
+            message=(
+                f"replies waited {show_seconds(pickup)} in the median until loadkit read them, "
+                f"{percent(pickup / service)} of the service time: it is not in the service time, but its threads "
+                f"sent less for it. Use fewer threads, a quieter machine, or {load.more_processes}"
+            ),
+        )
+
+
+def _little(load: Load) -> Iterator[Caveat]:
+    """Throughput times the mean time of a request is the mean number of them under way, whatever the distribution.
+
+    J. D. C. Little, "A Proof for the Queuing Formula: L = lambda W", Operations Research 9 (3), 1961. What is
+    multiplied is the whole time that a request has its thread, loadkit's own part of it too.
+    """
+    seen, total = load.in_flight, load.total
+    if seen is None or not load.is_long_enough or not total.response_time.count or load.scenario.journeys:
+        return
+    spans = [total.service_time, total.pickup] + ([] if load.is_open else [total.lateness])
+    mean = sum(span.sum_ns for span in spans) / SECOND / total.response_time.count
+    if mean * STEADY > load.duration or total.cut or total.error_rate > MATTERS / 10 or total.reconnects:
+        return
+    expected = mean * total.response_time.count / load.duration
+    more = max(seen, expected)
+    if abs(seen - expected) > 1 + SLACK * more + 4 * math.sqrt(more / (LOOKS * load.duration)):
+        yield Caveat(
+            code="little",
+            message=(
+                f"throughput x mean time is {three_digits(expected)} requests under way, and {three_digits(seen)} were "
+                "seen (Little's law): "
+                + (
+                    "threads were held by something that is in no figure, such as checks"
+                    if seen > expected
+                    else "times or counts are wrong; please report it"
+                )
+            ),
+        )
+
+
+def of_surroundings(transport: str) -> Iterator[Caveat]:
+    """What else runs in this interpreter."""
+    if tools := tracing():
+        yield Caveat(
+            code="traced",
+            message=(
+                f"a debugger, profiler or coverage was active ({', '.join(tools)}): loadkit is slower for it, and "
+                "so is the load; run without it"
+            ),
+        )
+    if importlib.util.find_spec("niquests"):
+        yield Caveat(
+            code="niquests",
+            message="niquests is installed; it replaces the urllib3 under requests in this whole environment",
+            level="doubt" if transport == "requests" else "note",
+        )
+
+
+def tracing() -> list[str]:
+    """The names of what watches each line or call of this interpreter."""
+    hooks = {"sys.settrace": sys.gettrace(), "sys.setprofile": sys.getprofile()}
+    hooks |= {"threading.settrace": threading.gettrace(), "threading.setprofile": threading.getprofile()}
+    found = [_owner(hook) or name for name, hook in hooks.items() if hook]
+    # Python 3.12 and newer: up to six tools by number
+    if monitoring := getattr(sys, "monitoring", None):
+        found += [name for number in range(6) if (name := monitoring.get_tool(number))]
+    return list(dict.fromkeys(found))
+
+
+def _owner(hook: object) -> str:
+    """Whose function it is: `coverage.tracer` is coverage's, `pydevd...` a debugger's."""
+    module = getattr(hook, "__module__", None) or type(hook).__module__
+    return "" if module in ("builtins", "__main__") else str(module).partition(".")[0]

@@ -1,0 +1,158 @@
+"""How a run went, in the few figures that tell what held it back: what caveats and `bound` are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from loadkit.host.machine import Use
+from loadkit.judge.activity import Activity
+from loadkit.judge.result import Row, ScenarioInfo, Timing, journeys_among
+from loadkit.plan.units import SECOND
+
+BUSY = 0.8
+"""Share of what one interpreter can use above which the interpreter itself may be what was measured."""
+
+LONG_ENOUGH = 1.0
+"""Seconds: of a shorter run the start is too large a part for its CPU to say anything."""
+
+LATE = 0.001
+"""Seconds that a request may be sent after it was due, in an open workload, for its arrival to be the planned one."""
+
+MOSTLY = 0.5
+"""With less than this share of their threads' time spent at the server, the rest is what held the run back."""
+
+
+def percent(share: float) -> str:
+    """A share of 1 as a person reads it.
+
+    >>> percent(0.873)
+    '87%'
+    """
+    return f"{share:.0%}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What was asked for, what was done, and what it took."""
+
+    total: Row
+    scenario: ScenarioInfo
+    duration: float
+    """Seconds that were measured."""
+    timings: Sequence[Timing] = ()
+    use: Use = field(default_factory=Use)
+    in_flight: float | None = None
+    """Requests that threads had in hand, the mean of many looks."""
+    threads: int | None = None
+    """How many there were in the end; an open workload begins with few."""
+    was_short: bool = False
+    """An open workload had all the threads it may have, and needed more."""
+    is_kernel_timed: bool = True
+    """Arrivals are the kernel's: then a service time has no wait for the interpreter in it."""
+    activity: Activity | None = None
+    """What its threads did; None where nobody recorded it."""
+    has_target_inside: bool = False
+    """The target is served by this process."""
+
+    @property
+    def is_open(self) -> bool:
+        """Requests were due by the clock."""
+        return self.scenario.rate is not None
+
+    @property
+    def processes(self) -> int:
+        """How many there were; of those asked for with `auto` the run has said how many."""
+        return self.scenario.processes if isinstance(self.scenario.processes, int) else 1
+
+    @property
+    def shares_interpreter(self) -> bool:
+        """What loadkit used, and where its threads were, is the server's, too."""
+        return self.has_target_inside and self.processes == 1
+
+    @property
+    def more_processes(self) -> str:
+        """The option that gives loadkit more CPUs."""
+        return "--processes" if self.processes == 1 else "more --processes"
+
+    @property
+    def rests(self) -> bool:
+        """Threads of a closed workload paused as they were told to."""
+        return bool(self.scenario.think_time or self.scenario.pacing)
+
+    @property
+    def is_long_enough(self) -> bool:
+        """Long enough for shares of it to mean something."""
+        return self.duration >= LONG_ENOUGH
+
+    @property
+    def most_threads(self) -> int:
+        """How many requests could be under way at a time."""
+        return self.scenario.max_threads or self.scenario.threads
+
+    @property
+    def sent(self) -> int:
+        """Requests that were sent, whatever came of them."""
+        return self.total.requests + self.total.cut
+
+    @property
+    def due(self) -> int:
+        """Requests that should have been."""
+        return self.sent + self.total.unsent
+
+    @property
+    def begun(self) -> int:
+        """Journeys that began, whatever came of them."""
+        return sum(one.count + one.cut for one in journeys_among(self.timings))
+
+    @property
+    def not_begun(self) -> int:
+        """Journeys that were due and did not."""
+        return sum(one.unsent for one in self.timings)
+
+    @property
+    def sent_rate(self) -> float:
+        """A second."""
+        return self.sent / self.duration if self.duration else 0.0
+
+    @property
+    def asked_rate(self) -> float:
+        """A second, the mean; what was due, so that one that was interrupted is not blamed for the rest."""
+        return self.due / self.duration if self.duration else 0.0
+
+    @property
+    def lateness(self) -> float:
+        """Seconds, p99."""
+        return self.total.lateness.p99 or 0.0
+
+    @property
+    def cpu_share(self) -> float:
+        """Of what one interpreter can use; 0 where it is not known or says nothing yet."""
+        return self.use.cpu_share if self.is_long_enough and not self.shares_interpreter else 0.0
+
+    @property
+    def is_generator_busy(self) -> bool:
+        """loadkit used nearly all the CPU that it can."""
+        return self.cpu_share > BUSY
+
+    @property
+    def at_server(self) -> float:
+        """Requests that the network and the server had, the mean: Little's law, from the service times."""
+        spent = self.total.service_time.sum_ns + self.total.failure_time.sum_ns
+        return spent / SECOND / self.duration if self.duration else 0.0
+
+    @property
+    def server_share(self) -> float | None:
+        """The share of its threads' time with a request that the server had; the rest was loadkit's own.
+
+        None with journeys, whose own code and other clients have a part of it, too.
+        """
+        if not self.in_flight or not self.is_kernel_timed or self.scenario.journeys or self.shares_interpreter:
+            return None
+        return min(1.0, self.at_server / self.in_flight)
+
+    @property
+    def is_generator_slow(self) -> bool:
+        """More of the threads' time went by in loadkit than at the server, for want of CPU or in checks."""
+        share = self.server_share
+        return share is not None and share < MOSTLY

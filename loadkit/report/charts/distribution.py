@@ -1,0 +1,174 @@
+"""How times are spread, as charts: every percentile on an axis that opens the tail, and where the replies lie."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Final
+
+from loadkit.judge.result import Row, Times
+from loadkit.measure.histogram import Histogram
+from loadkit.plan.errors import UsageError
+from loadkit.plan.units import SECOND, three_digits
+from loadkit.report.charts.svg import (
+    Band,
+    Chart,
+    Curve,
+    Ink,
+    Scale,
+    Tick,
+    even,
+    filled,
+    line,
+    logarithmic,
+    steps,
+    ticks,
+)
+from loadkit.report.charts.timeline import time_scale
+from loadkit.report.figures import show_share, show_time
+
+BINS: Final = 60
+
+_NINES: Final = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999, 99.99999)
+
+_KINDS: Final[tuple[tuple[str, Ink, bool], ...]] = (("response time", "first", False), ("service time", "second", True))
+
+Known = list[tuple[str, Ink, bool, Histogram]]
+
+
+def spread(total: Row) -> list[Chart]:
+    """The percentile spectrum and the distribution of response and service times; nothing without two replies."""
+    kinds = zip(_KINDS, (total.response_time, total.service_time), strict=True)
+    known = [(*kind, found) for kind, times in kinds if (found := histogram_of(times)) and found.count > 1]
+    return [_spectrum(known), *_distribution(known)] if known else []
+
+
+def histogram_of(times: Times) -> Histogram | None:
+    """The histogram behind the figures; None where nothing was measured or it cannot be read."""
+    try:
+        return times.histogram if times.count else None
+    except UsageError:
+        return None
+
+
+def _spectrum(known: Known) -> Chart:
+    """Each further nine takes as much room as the one before: the axis is -log(1 - share)."""
+    most = max(found.count for *_, found in known)
+    across = Scale(1 / most, 1, is_log=True)
+    low, high = _range(known)
+    up, marks = time_scale(low, high)
+    curves = [
+        Curve(
+            name=name,
+            ink=ink,
+            is_dashed=is_dashed,
+            outline=line((100 - across.place(rest), up.place(span)) for rest, span in _ranked(found)),
+        )
+        for name, ink, is_dashed, found in known
+    ]
+    shown = [nine for nine in _NINES if 1 - nine / 100 >= 1 / most]
+    places = {nine: 100 - across.place(1 - nine / 100) for nine in shown}
+    return Chart(
+        title="Percentiles",
+        told="; ".join(_told(name, found) for name, *_, found in known),
+        across="percentile, each nine as wide as the last",
+        x_ticks=[Tick(place, f"p{nine:.10g}") for nine, place in places.items() if nine],
+        y_ticks=ticks(up, marks, lambda span: show_time(span) if span else "0"),
+        curves=curves,
+        spots=_spots(known, places),
+        note="logarithmic scale" if up.is_log else "",
+    )
+
+
+def _told(name: str, found: Histogram) -> str:
+    values = zip((50, 90, 99, 99.9), found.percentiles([50, 90, 99, 99.9]), strict=True)
+    return f"{name}: " + ", ".join(f"p{percent} {show_time((value or 0) / SECOND)}" for percent, value in values)
+
+
+def _ranked(found: Histogram) -> Iterator[tuple[float, float]]:
+    """The share of replies from each bucket on, and its time; as many points as a screen can show."""
+    seen, last = 0, math.inf
+    for low, high, count in found.buckets():
+        rest = (found.count - seen) / found.count
+        if rest < last * 0.985 or found.count - seen < 100:
+            yield rest, max(low, found.min) / SECOND
+            last = rest
+        seen += count
+        if seen == found.count:
+            yield 1 / found.count, min(high, found.max) / SECOND
+
+
+def _spots(known: Known, places: dict[float, float]) -> list[Band]:
+    """What each nine is, around its place."""
+    edges = sorted(places.values())
+    bounds = [0.0, *((before + after) / 2 for before, after in pairwise(edges)), 100.0]
+    spots = []
+    for (nine, _), (start, end) in zip(places.items(), pairwise(bounds), strict=True):
+        values = [f"{name} {show_time(_at(found, nine))}" for name, *_, found in known]
+        spots.append(
+            Band(start=start, width=end - start, text=f"{f'p{nine:.10g}' if nine else 'min'}: {', '.join(values)}")
+        )
+    return spots
+
+
+def _at(found: Histogram, percent: float) -> float:
+    return (found.percentile(percent) or 0) / SECOND if percent else found.min / SECOND
+
+
+def _range(known: Known) -> tuple[float, float]:
+    low = max(min(found.min for *_, found in known) / SECOND, 1e-6)
+    return low, max(low, *(found.max / SECOND for *_, found in known))
+
+
+def _distribution(known: Known) -> Iterator[Chart]:
+    """How many replies took how long, in ranges that grow by a constant factor: humps and tail both show."""
+    low, high = _range(known)
+    if high < low * 1.05:
+        return
+    across, marks = logarithmic(low, high, most=5)
+    edges = [low * (high / low) ** (k / BINS) for k in range(BINS)] + [high]
+    shares = {name: _shares(found, edges) for name, *_, found in known}
+    up, heights = even(max(max(found) for found in shares.values()))
+    pairs = list(pairwise(edges))
+    curves = []
+    for name, ink, is_dashed, _ in known:
+        pieces = [
+            (across.place(start), across.place(end), up.place(share))
+            for (start, end), share in zip(pairs, shares[name], strict=True)
+        ]
+        area = "" if is_dashed else filled(pieces)
+        curves.append(Curve(name=name, ink=ink, is_dashed=is_dashed, outline=steps(pieces), area=area))
+    first = shares[known[0][0]]
+    yield Chart(
+        title="Distribution",
+        told=f"Most replies took about {show_time(edges[max(range(BINS), key=first.__getitem__)])}.",
+        across="time, logarithmic scale",
+        x_ticks=ticks(across, marks, show_time),
+        y_ticks=ticks(up, heights, lambda share: f"{three_digits(100 * share)} %"),
+        curves=curves,
+        spots=[
+            Band(
+                start=across.place(start),
+                width=across.place(end) - across.place(start),
+                text=f"{show_time(start)} - {show_time(end)}: "
+                + ", ".join(f"{show_share(shares[name][k])} by {name}" for name in shares),
+            )
+            for k, (start, end) in enumerate(pairs)
+        ],
+        note="share of replies in each of 60 ranges",
+    )
+
+
+def _shares(found: Histogram, edges: Sequence[float]) -> list[float]:
+    """The share of replies in each range; a bucket that reaches over an edge is divided by how far."""
+    shares = [0.0] * (len(edges) - 1)
+    for low, high, count in found.buckets():
+        start, end = max(low, found.min) / SECOND, (min(high, found.max) + 1) / SECOND
+        k = min(max(bisect_right(edges, start) - 1, 0), len(shares) - 1)
+        last = min(max(bisect_right(edges, end) - 1, k), len(shares) - 1)
+        for at in range(k, last + 1):
+            covered = (min(end, edges[at + 1]) if at < last else end) - (max(start, edges[at]) if at > k else start)
+            shares[at] += count * covered / (end - start) / found.count
+    return shares

@@ -1,0 +1,104 @@
+"""The whole of a run in a few lines: requests, throughput, errors, data, connections, and the cost of the generator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from loadkit.judge.result import Environment, Result, Row, Server
+from loadkit.plan.units import show_size
+from loadkit.report.figures import all_journeys, show_share, show_throughput, show_time
+from loadkit.report.layout import Ink, Paper
+
+_ROOM = len("connections")
+
+_Line = tuple[str, str, Ink]
+
+
+def totals(paper: Paper, result: Result) -> list[str]:
+    """A line each: what came back, how fast, what failed, what it took."""
+    lines: list[str] = []
+    for label, text, ink in facts(paper, result):
+        margin = " " * (_ROOM + 4)
+        wrapped = paper.wrap(text, first=f"  {label:{_ROOM}}  ", margin=margin)
+        lines += [line[: len(margin)] + paper.paint(line[len(margin) :], ink) for line in wrapped]
+    return lines
+
+
+def facts(paper: Paper, result: Result) -> Iterator[_Line]:
+    """What is told of a run as a whole: a label, a text and its colour each."""
+    total, timed = result.total, all_journeys(result)
+    if timed:
+        yield "journeys", f"{timed.count:,} in {show_time(result.duration)}, without a request of loadkit's own", ""
+        yield "throughput", f"{show_throughput(timed.throughput)} of journeys that came through", ""
+    else:
+        yield "requests", f"{total.requests:,} in {show_time(result.duration)}", ""
+        yield "throughput", f"{show_throughput(total.throughput)} of good replies", ""
+    if (shown := timed or total).requests:
+        failed = sum(shown.failures.values())
+        yield "errors", f"{failed:,} ({show_share(shown.error_rate)})" if failed else "0", "red" if failed else ""
+    if total.bytes_received or total.bytes_sent:
+        yield "data", _data(total, result.duration), ""
+    if total.connects:
+        yield "connections", _connections(total), ""
+    yield from _left_out(total)
+    if result.server is not None:
+        yield "server", _server(result.server, result), ""
+    yield "generator", paper.foreign(_generator(result.environment, result)), ""
+
+
+def _data(total: Row, duration: float) -> str:
+    parts = ((total.bytes_received, "received"), (total.bytes_sent, "sent"))
+    return ", ".join(f"{show_size(count)} {verb}{_a_second(count, duration)}" for count, verb in parts)
+
+
+def _a_second(count: int, duration: float) -> str:
+    return f" ({show_size(count / duration)}/s)" if duration > 0 else ""
+
+
+def _connections(total: Row) -> str:
+    again = f" ({total.reconnects:,} of them to reconnect)" if total.reconnects else ""
+    mean = f", {show_time(total.connect_seconds / total.connects)} each to open" if total.connect_seconds else ""
+    return f"{total.connects:,} opened{again}{mean}"
+
+
+def _left_out(total: Row) -> Iterator[_Line]:
+    """What is neither a request nor an error, and what is a request but not in the throughput."""
+    if total.unsent:
+        yield "unsent", f"{total.unsent:,} {_were(total.unsent)} due and never sent", "yellow"
+    if total.cut:
+        yield "cut", f"{total.cut:,} {_were(total.cut)} still unanswered when the run ended", "yellow"
+    if total.drained:
+        yield "drained", f"{total.drained:,} came in after the stop, so not in the throughput", ""
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
+def _server(server: Server, result: Result) -> str:
+    """What the requests cost the server."""
+    return ", ".join([*_cpu(server.cpu_seconds, result), show_size(server.peak_memory)])
+
+
+def _cpu(spent: float, result: Result, more: str = "") -> Iterator[str]:
+    if result.duration > 0 and math.isfinite(spent):
+        each = f", {show_time(spent / result.total.requests)} a request" if result.total.requests else ""
+        yield f"{show_time(spent)} of CPU ({spent / result.duration * 100:.0f} % of one core{each}{more})"
+
+
+def _busiest(environment: Environment, result: Result) -> str:
+    """Of several processes, the one that has least to spare."""
+    if not environment.cpu_by_process or not result.duration:
+        return ""
+    share = max(environment.cpu_by_process) / result.duration
+    return f"; {len(environment.cpu_by_process):,} processes, the busiest {share * 100:.0f} %"
+
+
+def _generator(environment: Environment, result: Result) -> str:
+    """Is it me or the server: what the generator itself used."""
+    parts = [*_cpu(environment.cpu_seconds, result, _busiest(environment, result))]
+    parts.append(show_size(environment.peak_memory))
+    parts.append(f"Python {environment.python}" if environment.python[:1].isdigit() else environment.python)
+    parts.append(f"{environment.cpu_count} CPU{'s' * (environment.cpu_count != 1)}")
+    return ", ".join(parts)

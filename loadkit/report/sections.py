@@ -1,0 +1,185 @@
+"""What a result says beside its figures: replies by status, failures, thresholds and caveats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from loadkit.judge.result import Caveat, FailureExample, Level, Result, Row, Soundness, Timing, Verdict
+from loadkit.plan.errors import UsageError
+from loadkit.plan.threshold import threshold
+from loadkit.plan.units import three_digits
+from loadkit.report.escape import visible_lines
+from loadkit.report.figures import show_time
+from loadkit.report.layout import Ink, Paper, cells, left, right
+
+MAX_EXAMPLES = 10
+MAX_LINES = 8
+
+
+def statuses(paper: Paper, total: Row) -> list[str]:
+    """A line a status code, those of failures marked."""
+    codes = sorted({*total.statuses, *total.failed_statuses})
+    if not codes:
+        return []
+    room = max(len(f"{count:,}") for count in (*total.statuses.values(), *total.failed_statuses.values()))
+    lines = [f"  [{code}]  {_replies(paper, total, code, room)}" for code in codes]
+    return [paper.paint("status codes", "bold"), *lines]
+
+
+def _replies(paper: Paper, total: Row, code: int, room: int) -> str:
+    good, failed = total.statuses.get(code, 0), total.failed_statuses.get(code, 0)
+    if not failed:
+        return f"{good:>{room},} {'reply' if good == 1 else 'replies'}"
+    if not good:
+        return paper.paint(f"{failed:>{room},} failed", "red")
+    return f"{good:>{room},} replies, {paper.paint(f'{failed:,} more failed', 'red')}"
+
+
+def failures(paper: Paper, result: Result) -> list[str]:
+    """The reasons for failures, the most frequent first: how often, where, since when, and the message."""
+    examples = reasons(result)
+    if not examples:
+        return []
+    shown, more = examples[:MAX_EXAMPLES], len(examples) - MAX_EXAMPLES
+    room, kinds = len(f"{shown[0].count:,}"), max(cells(paper.foreign(example.kind)) for example in shown)
+    lines = [paper.paint("failures", "bold")]
+    for example in shown:
+        first = f"  {example.count:>{room},}  {left(paper.foreign(example.kind), kinds)}  "
+        lines += _failure(paper, result, example, first)
+    return [*lines, f"  {more:,} more in the JSON"] if more > 0 else lines
+
+
+def reasons(result: Result) -> list[FailureExample]:
+    """The reasons for failures of requests, journeys, steps and timers, each once, the most frequent first.
+
+    What fails in a step fails its journey, too: of the same reason the highest count is told.
+    """
+    timed = sorted((example for one in result.timings for example in one.examples), key=lambda one: one.count)
+    once = {(example.kind, example.message): example for example in timed}
+    return sorted([*with_rest(result.total), *once.values()], key=lambda example: -example.count)
+
+
+def with_rest(total: Row) -> Iterator[FailureExample]:
+    """The examples, and for each kind what no example was kept of: the counts add up to the failures."""
+    yield from total.examples
+    for kind, count in total.failures.items():
+        rest = count - sum(example.count for example in total.examples if example.kind == kind)
+        if rest > 0:
+            yield FailureExample(kind=kind, message="(message not kept)", count=rest, first_at=math.nan)
+
+
+def _failure(paper: Paper, result: Result, example: FailureExample, first: str) -> list[str]:
+    margin = " " * cells(first)
+    lines: list[str] = []
+    for text in told(example):
+        indent = " " * min(len(text) - len(text.lstrip()), paper.width // 4)
+        head = margin if lines else first
+        lines += paper.wrap(paper.foreign(text.strip()), first=head + indent, margin=margin + indent)
+    return _beside(paper, lines, where(paper, result, example), margin)
+
+
+def told(example: FailureExample) -> list[str]:
+    """The lines of a message, beside its kind: a type is not said twice."""
+    return shortened(visible_lines(example.message.strip("\n").removeprefix(f"{example.kind}: ")))
+
+
+def shortened(lines: list[str]) -> list[str]:
+    """The first lines of a message, and how many more there are."""
+    more = len(lines) - MAX_LINES
+    return [*lines[:MAX_LINES], f"... {more:,} more lines in the JSON"] if more > 1 else lines
+
+
+def where(paper: Paper, result: Result, example: FailureExample) -> str:
+    """Which rows it belongs to and when it was first met."""
+    reason = (example.kind, example.message)
+    rows: list[Row | Timing] = [*result.endpoints, *result.timings]
+    names = [row.name for row in rows if reason in [(other.kind, other.message) for other in row.examples]]
+    parts = []
+    if len(rows) > 1 and names:
+        parts.append(paper.foreign(names[0]) if len(names) == 1 else f"{len(names)} rows")
+    if math.isfinite(example.first_at):
+        parts.append(f"first at {show_time(example.first_at)}")
+    return f"({', '.join(parts)})" if parts else ""
+
+
+def _beside(paper: Paper, lines: list[str], note: str, margin: str) -> list[str]:
+    """The note behind the message if both fit on a line, else on a line of its own."""
+    if not note:
+        return lines
+    if len(lines) == 1 and cells(lines[-1]) + 2 + cells(note) <= paper.width:
+        return [*lines[:-1], f"{lines[-1]}  {paper.paint(note, 'dim')}"]
+    return [*lines, *(paper.paint(line, "dim") for line in paper.wrap(note, first=margin, margin=margin + " "))]
+
+
+def thresholds(paper: Paper, verdicts: Sequence[Verdict]) -> list[str]:
+    """A line a threshold: met or not, its value, and by how much."""
+    if not verdicts:
+        return []
+    texts = [paper.cut(paper.foreign(text_of(verdict)), paper.width // 2) for verdict in verdicts]
+    values = [paper.foreign(verdict.shown) for verdict in verdicts]
+    room, most = max(map(cells, texts)), max(map(cells, values))
+    margins = [margin_of(verdict) for verdict in verdicts]
+    has_room = room + most + max(map(len, margins)) + (11 if paper.ascii else 8) <= paper.width
+    lines = [
+        f"  {_tick(paper, verdict)} {left(text, room)}  {right(value, most)}  {margin * has_room}".rstrip()
+        for verdict, text, value, margin in zip(verdicts, texts, values, margins, strict=True)
+    ]
+    return [paper.paint("thresholds", "bold"), *lines]
+
+
+def text_of(verdict: Verdict) -> str:
+    """A threshold as it was written, or that nobody wrote it."""
+    return f"{verdict.threshold} (implied)" if verdict.implied else verdict.threshold
+
+
+def _tick(paper: Paper, verdict: Verdict) -> str:
+    tick, cross = ("ok  ", "FAIL") if paper.ascii else ("✓", "✗")
+    return paper.paint(tick, "green") if verdict.passed else paper.paint(cross, "red")
+
+
+def margin_of(verdict: Verdict) -> str:
+    """By how much a threshold was met or missed."""
+    limit = _limit(verdict.threshold)
+    if verdict.value is None or not limit or not math.isfinite(verdict.value):
+        return ""
+    if abs(verdict.value) >= 2 * limit:
+        return f"{three_digits(verdict.value / limit)} times the limit"
+    share = three_digits(abs(verdict.value - limit) / limit * 100)
+    return f"{share} % to spare" if verdict.passed else f"missed by {share} %"
+
+
+def _limit(text: str) -> float | None:
+    try:
+        return threshold(text).limit
+    except UsageError:
+        return None
+
+
+_MARKS: dict[Level, tuple[str, Ink]] = {"grave": ("!", "red"), "doubt": ("!", "yellow"), "note": ("-", "")}
+
+
+def caveats(paper: Paper, reasons: Sequence[Caveat]) -> list[str]:
+    """A paragraph a reason to doubt, its code in front; what is only to be known has another mark."""
+    if not reasons:
+        return []
+    lines = [paper.paint("caveats", "bold")]
+    for reason in reasons:
+        mark, ink = _MARKS[reason.level]
+        first = f"  {mark} {paper.foreign(reason.code)}: "
+        start, *others = paper.wrap(paper.foreign(reason.message), first=first, margin="    ")
+        lines += [start.replace(mark, paper.paint(mark, ink), 1), *others]
+    return lines
+
+
+_VERDICTS: dict[Soundness, Ink] = {"clean": "green", "doubtful": "yellow", "invalid": "red"}
+
+
+def verdict(paper: Paper, result: Result) -> list[str]:
+    """How far to believe the figures, and what kept the run from doing more."""
+    reasons = sum(reason.level != "note" for reason in result.caveats)
+    why = f", for {reasons} reason{'s' * (reasons != 1)} below" if reasons else ""
+    lead = "  The figures are "
+    said = f"{result.verdict}{why}."
+    lines = [lead + paper.paint(result.verdict, _VERDICTS[result.verdict]) + said[len(result.verdict) :]]
+    return lines + (paper.wrap(paper.foreign(result.bound), first="  ", margin="  ") if result.bound else [])

@@ -1,0 +1,103 @@
+"""The spread of the response times as a picture: a bar a range, and beside it the percentiles that fall there."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
+
+from loadkit.judge.result import Times
+from loadkit.measure.histogram import Histogram
+from loadkit.plan.units import SECOND
+from loadkit.report.figures import show_time
+from loadkit.report.layout import Paper, right
+
+BARS = 11
+_LONGEST = 50
+
+_Bucket = tuple[int, int, int]
+
+
+def picture(paper: Paper, times: Times) -> list[str]:
+    """A histogram whose ranges grow by a constant factor.
+
+    Ranges of one size, as hey has them, put all but the tail into a single bar as soon as the slowest reply took
+    a hundred times the median. With a constant factor the body, a second hump and the tail all show, and where
+    the spread is small the ranges are of nearly one size anyway.
+    """
+    buckets, low, high = _buckets(times.hdr), times.min, times.max
+    if not buckets or low is None or high is None or not low < high < math.inf:
+        return []
+    first, last, _ = buckets[0]
+    tops = _tops(max(low, 1 / SECOND), high, (last - first + 1) / SECOND)
+    counts = _counts(buckets, tops)
+    title, *heads = _heads(tops, counts)
+    marks = _marks(counts)
+    room = min(_LONGEST, paper.width - len(heads[0]) - max(map(len, marks)) - 3)
+    bars = [_bar(paper, count / max(counts), room) for count in counts]
+    lines = [
+        f"{head}  {paper.paint(bar, 'blue')} {paper.paint(mark, 'bold')}".rstrip()
+        for head, bar, mark in zip(heads, bars, marks, strict=True)
+    ]
+    return [paper.paint(title, "bold"), *lines]
+
+
+def _buckets(hdr: str) -> list[_Bucket]:
+    try:
+        return Histogram.decode(hdr).buckets()
+    except ValueError:
+        return []
+
+
+def _tops(low: float, high: float, bucket: float) -> list[float]:
+    """The upper ends of the ranges: even steps of a factor, rounded to what is shown, the last one exact.
+
+    The first, the smallest, has room for two buckets of the histogram, or else the bars would be a comb.
+    """
+    bars = max(1, min(BARS, int(math.log(high / low) / math.log(1 + 2 * bucket / low))))
+    digits = 2 if high > 3 * low else 3
+    steps = (_rounded(low * (high / low) ** (k / bars), digits) for k in range(1, bars))
+    return [*sorted({step for step in steps if low < step < high}), high]
+
+
+def _rounded(number: float, digits: int) -> float:
+    return round(number, digits - 1 - math.floor(math.log10(number)))
+
+
+def _counts(buckets: Sequence[_Bucket], tops: Sequence[float]) -> list[int]:
+    counts = [0] * len(tops)
+    for low, _, count in buckets:
+        # by the low end: times of a round 10 ms are in the bucket that starts just below it
+        counts[min(bisect_left(tops, low / SECOND), len(tops) - 1)] += count
+    return counts
+
+
+def _heads(tops: Sequence[float], counts: Sequence[int]) -> list[str]:
+    total = sum(counts)
+    columns = [
+        ["response time up to", *(show_time(top) for top in tops)],
+        ["replies", *(f"{count:,}" for count in counts)],
+        ["%", *(f"{100 * count / total:.2f}" for count in counts)],
+    ]
+    aligned = [[right(cell, max(map(len, column))) for cell in column] for column in columns]
+    return ["  ".join(cells) for cells in zip(*aligned, strict=True)]
+
+
+def _marks(counts: Sequence[int]) -> list[str]:
+    """Beside each bar the percentiles that are reached with it."""
+    reached = list(accumulate(counts))
+    marks: list[list[str]] = [[] for _ in counts]
+    for percent in (50, 90, 99, 99.9):
+        # to the 9th digit: 99.9 % of 1000 is 999, and not the 1000 that binary floats make of it
+        rank = math.ceil(round(percent * reached[-1] / 100, 9))
+        marks[bisect_left(reached, rank)].append(f"p{percent}")
+    return [" ".join(names) for names in marks]
+
+
+def _bar(paper: Paper, share: float, room: int) -> str:
+    """A bar in eighths of a cell; what is more than nothing shows."""
+    if paper.ascii:
+        return "#" * round(share * room) or "." * (share > 0)
+    eighths = round(share * room * 8)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip() or "▏" * (share > 0)

@@ -1,0 +1,485 @@
+"""Our wire as an adapter of `requests`: its session does redirects, cookies, hooks and authentication on top."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidURL, SSLError
+from requests.utils import select_proxy
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
+from urllib3.exceptions import InsecureRequestWarning, ProtocolError, ReadTimeoutError
+
+from loadkit.clock import SystemClock
+from loadkit.plan.errors import UsageError
+from loadkit.plan.redact import masked_message
+from loadkit.plan.units import SECOND
+from loadkit.wire.base import BrokenExchange, Clock, Exchange, Failure, Note, Origin, Request
+from loadkit.wire.encode import host_of, message, origin_of
+from loadkit.wire.session.exceptions import UnfitHeader, exception_of
+from loadkit.wire.session.flow import Flow
+from loadkit.wire.session.lookups import Cert, Lookups, Verify
+from loadkit.wire.session.raw import Pull, raw_of
+from loadkit.wire.session.response import Response
+from loadkit.wire.sockets import SocketConnection
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
+
+    from loadkit.wire.session.redirects import Chain
+
+FOREVER: Final = 10 * 365 * 24 * 3600 * SECOND
+STILL: Final = FOREVER // 10
+"""How long nothing may come if nobody says; less than for ever, so that the socket is armed once."""
+MAX_PLACES: Final = 64
+"""Connections that are kept open, each to another place."""
+BLOCK: Final = 16 * 1024
+SCHEMES: Final = ("http", "https", "http+unix")
+
+
+class Asked(NamedTuple):
+    """What an exchange was about: the method, the URL without its query, and the `name=` of the call, if any."""
+
+    method: str
+    url: str
+    name: str | None
+
+
+Observer: TypeAlias = Callable[[Asked, Exchange, int], object]
+"""Called once for each exchange, each hop of a redirect too: what was asked, how it went, bytes of the request."""
+
+Place: TypeAlias = tuple[Origin, Verify, Cert, int]
+"""The number counts connections to the same origin: there are several while threads share a session."""
+
+_BASE: Final = requests.Session
+_REQUEST, _SEND, _CHOOSE = _BASE.request, _BASE.send, _BASE.get_adapter
+_DELIVER: Final = HTTPAdapter.send
+_PLAIN, _TLS = HTTPConnectionPool.ConnectionCls, HTTPSConnectionPool.ConnectionCls
+
+
+def is_replaced() -> bool:
+    """Whether something else is in the place of these, as `responses`, `requests-mock` and `vcrpy` put it there."""
+    # each by its name, for every call of a session comes here: 0.16 us, a loop takes four times as long
+    return (
+        HTTPAdapter.send is not _DELIVER
+        or _BASE.send is not _SEND
+        or _BASE.get_adapter is not _CHOOSE
+        or _BASE.request is not _REQUEST
+        or HTTPConnectionPool.ConnectionCls is not _PLAIN
+        or HTTPSConnectionPool.ConnectionCls is not _TLS
+    )
+
+
+@dataclass(slots=True)
+class Call:
+    """What one call of the user's said that `requests` knows nothing of; its hops share the deadline."""
+
+    name: str | None = None
+    deadline: int | None = None
+    """An instant of the monotonic clock."""
+    begun: bool = False
+    """A session's call is under way, in this thread."""
+    follows: bool = False
+    """It follows redirects."""
+    chain: Chain | None = None
+    """Those that it has followed."""
+
+
+class WireAdapter(HTTPAdapter):
+    """Sends over our wire what it can; the rest (proxies) as `HTTPAdapter` does, over urllib3."""
+
+    def __init__(self, clock: Clock, lookups: Lookups | None = None, body_limit: int = 2**63) -> None:
+        cast(Any, super()).__init__()
+        self.clock = clock
+        self.lookups = lookups or Lookups()
+        self.body_limit = body_limit
+        self.observe: Observer | None = None
+        self.heeds_replacements = True
+        """While `is_replaced`, send through `requests` and urllib3."""
+        self.aborted = False
+        self._threads = threading.local()
+        self.over_the_wire = 0
+        """Exchanges so far that went over our wire, those of the fast path apart."""
+        self.over_urllib3 = 0
+        self._unstamped = 0
+        self.connections: dict[Place, SocketConnection] = {}
+        self.forget: Callable[[], object] = _nobody_knows
+        """Called when a connection is given up that may be known elsewhere."""
+        weakref.finalize(self, _close_all, self.connections)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", cast(Any, super()).__getstate__()) | {"body_limit": self.body_limit}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        WireAdapter.__init__(self, SystemClock(), body_limit=state.pop("body_limit"))
+        cast(Any, super()).__setstate__(state)
+
+    @property
+    def call(self) -> Call:
+        """The call under way in this thread."""
+        found: Call | None = getattr(self._threads, "call", None)
+        if found is None:
+            found = self._threads.call = Call()
+        return found
+
+    @call.setter
+    def call(self, call: Call) -> None:
+        """Another one is, from now on."""
+        self._threads.call = call
+
+    def send(  # type: ignore[override]
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Verify = True,
+        cert: Cert = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        """Send a request over the wire and read the head of the reply; raises `requests.RequestException`."""
+        if not self.takes(request, proxies):
+            return self._send_elsewhere(request, stream, timeout, verify, cert, proxies)
+        ready = self.ready(request, timeout, follows=self.call.follows)
+        self.over_the_wire += 1
+        asked = Asked(ready.method, ready.url, self.call.name)
+        told = _Told(self, asked, len(ready.payload))
+        self.call.name = None
+        begun = self._begun(request, ready, verify, cert, told)
+        if not isinstance(begun, Flow):
+            raise self._failed(begun, told, request, ready.origin)
+        return self._response(request, begun, told)
+
+    def takes(self, request: PreparedRequest, proxies: Any) -> bool:
+        """Whether our wire can do this one."""
+        url = request.url or ""
+        scheme = urlsplit(url).scheme.lower()
+        if scheme not in SCHEMES or select_proxy(url, proxies):
+            return False
+        return scheme == "http+unix" or not (self.heeds_replacements and is_replaced())
+
+    def ready(
+        self,
+        request: PreparedRequest,
+        timeout: Any,
+        *,
+        keep: int | None = None,
+        span: int | None = None,
+        follows: bool = False,
+    ) -> Request:
+        """The request as bytes, with its deadlines; of a body that is not text or bytes only the head."""
+        connecting, patience = patience_of(timeout)
+        origin, address = _origin(request)
+        return Request(
+            origin=origin,
+            method=request.method or "",
+            url=bare(request.url or ""),
+            payload=self._payload(request, origin, address),
+            prepared=request,
+            timeout=self._left(timeout, span),
+            keep=keep,
+            forgiving=True,
+            patience=STILL if patience is None else patience,
+            connecting=connecting,
+            follows=follows,
+        )
+
+    def _begun(
+        self, request: PreparedRequest, ready: Request, verify: Verify, cert: Cert, told: _Told
+    ) -> Flow | Exchange:
+        """Send it on the session's connection, or on another one while that is in use."""
+        for number in count():
+            connection = self.connection(request, ready.origin, verify, cert, told.asked, number)
+            begun = connection.begin(ready, _pieces(request, told))
+            if begun is not None:
+                return begun
+        raise AssertionError("there is always another")
+
+    def connection(
+        self,
+        request: PreparedRequest,
+        origin: Origin,
+        verify: Verify,
+        cert: Cert,
+        asked: Asked,
+        number: int = 0,
+    ) -> SocketConnection:
+        """The session's connection to a place; raises `requests.RequestException` if there is no such place."""
+        place = (origin, verify, cert, number) if origin.tls else (origin, None, None, number)
+        found = self.connections.get(place)
+        if found is None or not found.channel:
+            try:
+                addresses = self.lookups.addresses(origin)
+            except BrokenExchange as broken:
+                raise self._never_sent(broken.failure, asked, request) from None
+            if found is None:
+                self._make_room()
+                context = self._context(request, verify, cert) if origin.tls else None
+                if context and not verify and not number:
+                    # what urllib3 would say, once a connection
+                    warnings.warn(f"certificates of {origin} are not verified", InsecureRequestWarning, stacklevel=2)
+                made = SocketConnection(origin, addresses, context, self.clock, FOREVER)
+                found = self.connections.setdefault(place, made)
+            found.addresses = addresses
+        if self.aborted:
+            # it may have been made after `abort` went through the others
+            found.abort()
+        return found
+
+    @property
+    def unstamped(self) -> int:
+        """Replies so far whose arrival the kernel did not stamp."""
+        return self._unstamped + sum(connection.unstamped for connection in tuple(self.connections.values()))
+
+    def _make_room(self) -> None:
+        """Give up the connection that was made first, if there are too many, of those that are not in use."""
+        for place, first in list(self.connections.items()):
+            if len(self.connections) < MAX_PLACES:
+                return
+            if not first.in_use and self.connections.pop(place, None) is not None:
+                # for good, so that a prepared call that still refers to it takes another one
+                first.in_use = True
+                self._unstamped += first.unstamped
+                first.close()
+                self.forget()
+
+    def revive(self) -> None:
+        """Let requests go out again, on new connections: those that were aborted stay so."""
+        self._unstamped = self.unstamped
+        self.connections.clear()
+        self.aborted = False
+
+    def abort(self) -> None:
+        """End the exchanges under way, from whatever thread; all later ones fail at once."""
+        self.aborted = True
+        for connection in list(self.connections.values()):
+            connection.abort()
+
+    def close(self) -> None:
+        """Close all connections but those of streams that are not over; what is sent after it opens new ones."""
+        for connection in list(self.connections.values()):
+            connection.close()
+        cast(Any, super()).close()
+
+    # --
+
+    def _left(self, timeout: Any, span: int | None) -> int:
+        spans = [FOREVER if span is None else span]
+        if isinstance(timeout, Timeout) and isinstance(timeout.total, int | float):
+            spans.append(round(timeout.total * SECOND))
+        if span is None and self.call.deadline is not None:
+            # what is over already fails as soon as it is tried
+            spans.append(max(self.call.deadline - self.clock.now(), 1))
+        return min(spans)
+
+    def _payload(self, request: PreparedRequest, origin: Origin, address: str) -> bytes:
+        target = cast(Any, self).request_url(request, None)
+        # as http.client says it for whoever says nothing
+        first = {} if "accept-encoding" in request.headers else {"Accept-Encoding": "identity"}
+        headers = first | dict(request.headers)
+        if _is_chunked(request) and "transfer-encoding" not in request.headers:
+            headers["Transfer-Encoding"] = "chunked"
+        body: Any = request.body
+        content = body.encode() if isinstance(body, str) else bytes(body) if isinstance(body, _BYTES) else b""
+        try:
+            return message(
+                str(request.method),
+                target,
+                host_of(origin, urlsplit(address).hostname or origin.host),
+                headers,
+                content,
+            )
+        except ValueError as error:
+            raise UnfitHeader(str(error), request=request) from None
+
+    def _context(self, request: PreparedRequest, verify: Verify, cert: Cert) -> Any:
+        try:
+            return self.lookups.context(verify, cert)
+        except requests.RequestException:
+            raise
+        except OSError as error:
+            # requests passes its own OSError on; what ssl says of a file is an SSLError
+            if type(error) is OSError:
+                raise
+            raise SSLError(str(error), request=request) from None
+
+    def _response(self, request: PreparedRequest, flow: Flow, told: _Told) -> Response:
+        head = flow.reader.head
+        response = Response()
+        pull = Pull(head, str(request.method), flow=flow, ended=lambda: told.tell(flow.exchange))
+        raw = raw_of(head, str(request.method), pull, self.deadline_check(flow.deadline, request.url or ""))
+        built = cast(Any, self).build_response(request, raw)
+        response.__dict__.update(built.__dict__)
+        response._limit = self.body_limit
+        return response
+
+    def deadline_check(self, deadline: int, url: str) -> Callable[[], None]:
+        """What raises when a body is decoded beyond the deadline, or although all was aborted."""
+
+        def check() -> None:
+            if self.aborted:
+                raise ProtocolError("aborted")
+            if self.clock.now() > deadline:
+                late = TimeoutError("the body was not decoded before the deadline")
+                raise ReadTimeoutError(cast(Any, None), url, "Read timed out.") from late
+
+        return check
+
+    def _failed(self, exchange: Exchange, told: _Told, request: PreparedRequest, origin: Origin) -> Exception:
+        told.tell(exchange)
+        note = exchange[-1]
+        assert note
+        assert note.failure
+        if note.failure.kind == "connect":
+            self.lookups.forget(origin)
+        return exception_of(note.failure, request)
+
+    def _never_sent(self, failure: Failure, asked: Asked, request: PreparedRequest) -> Exception:
+        now = self.clock.now()
+        if self.observe is not None:
+            self.observe(asked, (0, 0, now, now, 0, Note(failure)), 0)
+        return exception_of(failure, request)
+
+    def _send_elsewhere(self, request: PreparedRequest, *settings: Any) -> requests.Response:
+        self.over_urllib3 += 1
+        if self.aborted:
+            raise requests.ConnectionError("aborted", request=request)
+        stream, timeout, verify, cert, proxies = settings
+        options = {"stream": stream, "timeout": timeout, "verify": verify, "cert": cert, "proxies": proxies}
+        return self.time(request, lambda: super(WireAdapter, self).send(request, **options))
+
+    def time(self, request: PreparedRequest, send: Callable[[], requests.Response]) -> requests.Response:
+        """Observe an exchange that others make: up to its head, for what is read later is not seen here."""
+        asked = Asked(str(request.method), bare(request.url or ""), self.call.name)
+        self.call.name = None
+        sent = self.clock.now()
+        status, note = 0, None
+        try:
+            response = send()
+            status = response.status_code
+            self._unstamped += 1
+        except requests.RequestException as error:
+            note = Note(failure_of(error))
+            raise
+        finally:
+            now = self.clock.now()
+            if self.observe is not None and (status or note):
+                self.observe(asked, (status, sent, now, now, 0, note), 0)
+        return response
+
+
+class _Told:
+    """Tells the observer once of an exchange, whenever it is over."""
+
+    __slots__ = ("_adapter", "asked", "size")
+
+    def __init__(self, adapter: WireAdapter, asked: Asked, size: int) -> None:
+        self._adapter = adapter
+        self.asked = asked
+        self.size = size
+        """Bytes of the request."""
+
+    def tell(self, exchange: Exchange | None) -> None:
+        """The first time it is called with an exchange, that is what it was."""
+        observe = self._adapter.observe
+        if observe is not None and exchange:
+            observe(self.asked, exchange, self.size)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What kind of failure an exception of `requests` tells of."""
+    message = masked_message(str(error))
+    if isinstance(error, SSLError):
+        return Failure("tls", message)
+    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
+        return Failure("connect", message)
+    if isinstance(error, requests.Timeout):
+        return Failure("timeout", message)
+    return Failure("disconnect", message)
+
+
+def patience_of(timeout: Any) -> tuple[int | None, int | None]:
+    """What `timeout=` says of connecting and of waiting between bytes, in nanoseconds; raises `ValueError`."""
+    if timeout is None:
+        return None, None
+    if isinstance(timeout, tuple):
+        if len(timeout) != 2:
+            raise ValueError(f"cannot use timeout={timeout!r}; write (connect, read), or one number for both")
+        timeout = Timeout(connect=timeout[0], read=timeout[1])
+    elif not isinstance(timeout, Timeout):
+        timeout = Timeout(connect=timeout, read=timeout)
+    read = timeout._read if isinstance(timeout._read, int | float) else None
+    connect = timeout.connect_timeout
+    connecting = round(connect * SECOND) if isinstance(connect, int | float) else None
+    return connecting, None if read is None else round(read * SECOND)
+
+
+def bare(url: str) -> str:
+    """A URL without what is not shown: query, fragment, name and password."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+_BYTES: Final = (bytes, bytearray, memoryview)
+
+
+def _origin(request: PreparedRequest) -> tuple[Origin, str]:
+    try:
+        return origin_of(request.url or "")
+    except (AssertionError, ValueError, UsageError) as error:
+        raise InvalidURL(f"no host, or no port, in the URL {request.url!r}: {error}", request=request) from None
+
+
+def _is_chunked(request: PreparedRequest) -> bool:
+    return request.body is not None and "content-length" not in request.headers
+
+
+def _pieces(request: PreparedRequest, told: _Told) -> Iterable[bytes] | None:
+    """A body that is a file or an iterable, as it goes over the wire; None for one that is there already."""
+    body: Any = request.body
+    if body is None or (isinstance(body, str | bytes | bytearray | memoryview) and not _is_chunked(request)):
+        return None
+    return _counted(_framed(_blocks(body)) if _is_chunked(request) else _blocks(body), told)
+
+
+def _blocks(body: Any) -> Iterator[bytes]:
+    if isinstance(body, str | bytes | bytearray | memoryview):
+        blocks: Iterable[Any] = [body]
+    else:
+        blocks = iter(lambda: body.read(BLOCK), None) if hasattr(body, "read") else body
+    for block in blocks:
+        if not block:
+            if hasattr(body, "read"):
+                return
+            continue
+        yield block.encode() if isinstance(block, str) else bytes(block)
+
+
+def _framed(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    for block in blocks:
+        yield b"%x\r\n%s\r\n" % (len(block), block)
+    yield b"0\r\n\r\n"
+
+
+def _counted(pieces: Iterable[bytes], told: _Told) -> Iterator[bytes]:
+    for piece in pieces:
+        told.size += len(piece)
+        yield piece
+
+
+def _nobody_knows() -> None:
+    """For an adapter without a session."""
+
+
+def _close_all(connections: dict[Place, SocketConnection]) -> None:
+    for connection in list(connections.values()):
+        connection.close()
+        for flow in connection.pulled():
+            flow.close()

@@ -1,0 +1,222 @@
+"""A `requests.Response` whose parts are made when they are looked at."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+import requests
+from requests import compat, cookies
+from requests.cookies import RequestsCookieJar
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_encoding_from_headers
+from urllib3.exceptions import ReadTimeoutError
+
+from loadkit.plan.units import show_size
+from loadkit.wire.charsets import is_charset
+from loadkit.wire.session.exceptions import BodyTimeout, BodyTooLarge, stalled
+from loadkit.wire.session.raw import Raw, message_of, raw_of, reason_of
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
+
+# simplejson if it is installed, as for requests itself
+complexjson: Any = compat.json  # type: ignore[attr-defined]
+_extract: Any = cookies.extract_cookies_to_jar
+
+PIECE: Final = 64 * 1024
+
+
+class Head:
+    """The head of replies that are the same byte for byte: what was read in it is read once."""
+
+    __slots__ = ("_encoding", "_pairs", "coded", "cookies", "dated", "raw", "unusual")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        lower = raw.lower()
+        self.cookies = b"\nset-cookie:" in lower
+        self.dated = b"max-age" in lower
+        self.coded = b"\ncontent-encoding:" in lower
+        self.unusual = self.cookies or self.coded or b"\nlocation:" in lower
+        """There is more to do than to hand the body over."""
+        self._pairs: dict[str, tuple[str, str]] | None = None
+        self._encoding: str | None = None
+
+    def headers(self) -> CaseInsensitiveDict[str]:
+        """A new dictionary of the headers."""
+        pairs = self._read()
+        headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+        for name, value in pairs.values():
+            headers[name] = value
+        return headers
+
+    @property
+    def encoding(self) -> str | None:
+        """The charset that the headers tell of."""
+        if self._pairs is None:
+            self._read()
+        return self._encoding
+
+    def _read(self) -> dict[str, tuple[str, str]]:
+        if self._pairs is None:
+            pairs: dict[str, tuple[str, str]] = {}
+            for name, value in message_of(self.raw).items():
+                key = name.lower()
+                # urllib3 keeps the first spelling and joins the values
+                pairs[key] = (pairs[key][0], f"{pairs[key][1]}, {value}") if key in pairs else (name, value)
+            self._pairs = pairs
+            self._encoding = get_encoding_from_headers(self.headers())
+        return self._pairs
+
+
+class _Shot(Protocol):
+    adapter: Any
+
+    def request(self, body: Any) -> PreparedRequest: ...
+
+
+_Seen: TypeAlias = tuple[Head, _Shot, Any, int]
+"""Head, what was sent, with which body, nanoseconds it took."""
+
+
+class Response(requests.Response):
+    """What `requests.Response` is, and equal to it; `elapsed` is the time from sending to the last byte.
+
+    A body of more than the session's `body_limit` raises `BodyTooLarge`; so does one that is more when decoded.
+    """
+
+    _content: Any
+    _content_consumed: bool
+    _next: Any
+    _limit: int = 2**63
+    _seen: _Seen | None = None
+    """What the other parts are made of."""
+
+    def __getattr__(self, name: str) -> Any:
+        # only what is not there yet comes here
+        make = _PARTS.get(name)
+        if make is None or self._seen is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        value = make(self)
+        self.__dict__[name] = value
+        return value
+
+    @property
+    def content(self) -> bytes:
+        """The body, decoded; raises `BodyTooLarge` beyond the limit."""
+        if self._content is False and not self._content_consumed and self.raw is not None and self.status_code:
+            self._content = self._whole()
+        return super().content
+
+    def json(self, **kwargs: Any) -> Any:
+        """The body as JSON; raises `requests.exceptions.JSONDecodeError`."""
+        # the common case of the same function of requests, which takes 2 us more
+        if self._seen is not None and not kwargs:
+            mine = self.__dict__
+            encoding = mine["encoding"] if "encoding" in mine else self._seen[0].encoding
+            if encoding == "utf-8" and mine["_content"]:
+                try:
+                    return complexjson.loads(str(mine["_content"], "utf-8", "replace"))
+                except (ValueError, RecursionError):
+                    pass
+        try:
+            return super().json(**kwargs)
+        except requests.JSONDecodeError:
+            raise
+        except (ValueError, RecursionError) as error:
+            if kwargs:
+                # it may be what the user's own functions raise
+                raise
+            # a number of too many digits, or nested too deeply
+            raise requests.JSONDecodeError(str(error), self.text, 0) from None
+
+    @property
+    def text(self) -> str:
+        """The body as text; a charset that is none counts as UTF-8, as one that is not known does."""
+        if self.encoding is not None and not is_charset(self.encoding):
+            return str(self.content, "utf-8", "replace") if self.content else ""
+        return super().text
+
+    def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:
+        """The body piece by piece; a stall within it is a `BodyTimeout`."""
+        is_odd = decode_unicode and self.encoding is not None and not is_charset(self.encoding)
+        pieces: Iterator[Any] = super().iter_content(chunk_size, decode_unicode and not is_odd)
+        if not self._content_consumed:
+            pieces = _timed(pieces, self.request)
+        return _as_utf_8(pieces) if is_odd else pieces
+
+    def _whole(self) -> bytes:
+        pieces, size = [], 0
+        for piece in self.iter_content(PIECE):
+            pieces.append(piece)
+            size += len(piece)
+            if size > self._limit:
+                self.close()
+                raise too_large(self._limit, self.request)
+        return b"".join(pieces)
+
+
+def too_large(limit: int, request: PreparedRequest) -> BodyTooLarge:
+    """The error for a body beyond the limit."""
+    return BodyTooLarge(
+        f"the body is more than body_limit={limit} ({show_size(limit)}); read it with stream=True, or raise the limit",
+        request=request,
+    )
+
+
+def _as_utf_8(pieces: Iterator[bytes]) -> Iterator[str]:
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    for piece in pieces:
+        if text := decode(piece):
+            yield text
+    if text := decode(b"", final=True):
+        yield text
+
+
+def _timed(pieces: Iterator[Any], request: PreparedRequest) -> Iterator[Any]:
+    try:
+        yield from pieces
+    except requests.RequestException as error:
+        cause = error.args[0] if error.args else None
+        if isinstance(cause, ReadTimeoutError):
+            raise BodyTimeout(stalled(str(cause.__cause__), request), request=request) from None
+        error.request = error.request or request
+        raise
+
+
+def _cookies(response: Response) -> RequestsCookieJar:
+    jar = RequestsCookieJar()
+    _extract(jar, response.request, response.raw)
+    return jar
+
+
+def _raw(response: Response) -> Raw:
+    return raw_of(_known(response)[0].raw, str(response.request.method))
+
+
+def _request(response: Response) -> PreparedRequest:
+    _, shot, body, _ = _known(response)
+    return shot.request(body)
+
+
+def _known(response: Response) -> _Seen:
+    assert response._seen
+    return response._seen
+
+
+_PARTS: Final[dict[str, Callable[[Response], Any]]] = {
+    "headers": lambda response: _known(response)[0].headers(),
+    "encoding": lambda response: _known(response)[0].encoding,
+    "reason": lambda response: reason_of(_known(response)[0].raw),
+    "request": _request,
+    "url": lambda response: response.request.url,
+    "elapsed": lambda response: timedelta(microseconds=_known(response)[3] / 1000),
+    "connection": lambda response: _known(response)[1].adapter,
+    "raw": _raw,
+    "cookies": _cookies,
+    "history": lambda _response: [],
+    "_next": lambda _response: None,
+}

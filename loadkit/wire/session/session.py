@@ -1,0 +1,519 @@
+"""A `requests.Session` on loadkit's own wire: the requests API at the speed of a socket.
+
+The common call takes a fast path: the request is prepared once and sent again as bytes for as long as nothing of the
+session has changed, and the parts of its reply are made when they are looked at. Everything else goes through
+`requests` itself, with our wire as its adapter. The path is a matter of cost alone, never of the result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final, cast
+
+import requests
+from requests import cookies as cookies_of
+from requests.exceptions import InvalidSchema, InvalidURL
+from requests.models import REDIRECT_STATI
+from requests.utils import default_user_agent
+
+from loadkit._version import __version__
+from loadkit.clock import SystemClock
+from loadkit.plan.endpoint import bare
+from loadkit.plan.errors import UsageError
+from loadkit.plan.units import SECOND, Duration, Size, nanoseconds, seconds
+from loadkit.plan.units import size as size_of
+from loadkit.wire.base import Clock, Exchange
+from loadkit.wire.session.adapter import FOREVER, Asked, Call, Observer, WireAdapter, is_replaced
+from loadkit.wire.session.exceptions import exception_of
+from loadkit.wire.session.lookups import Lookups
+from loadkit.wire.session.prepared import NOTHING, Shot, body_of, frozen, loose_copy, prepare_shot, simple
+from loadkit.wire.session.raw import Pull, raw_of
+from loadkit.wire.session.redirects import Chain, check_scheme, redirect_target, strip_credentials
+from loadkit.wire.session.response import Head, Response
+from loadkit.wire.session.watched import CallCache, Watched, WatchedCookies, WatchedDict, WatchedHeaders, is_as_it_was
+from loadkit.wire.sockets import NO_GIL
+
+BODY_LIMIT: Final = 256_000_000
+MAX_SHOTS: Final = 1024
+
+_new: Any = Response.__new__
+_extract: Any = cookies_of.extract_cookies_to_jar
+_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+_CONTAINERS: Final = ("headers", "cookies", "params", "proxies", "hooks", "adapters")
+# of whoever changes these in a subclass or on an instance, every request asks them
+_METHODS: Final = ("request", "send", "prepare_request", "merge_environment_settings", "resolve_redirects")
+_TELLING: Final = frozenset((*requests.Session.__attrs__, *_METHODS, "base_url", "deadline", "get_adapter"))
+
+
+class Session(requests.Session):
+    """A `requests.Session` that costs a thirtieth: same calls, same replies, same exceptions.
+
+    >>> with Session(base_url="http://127.0.0.1:8000") as http:
+    ...     http.get("/users/17", name="/users/{id}").json()
+
+    Threads may share one, as with `requests`: an exchange has its connection for itself. A session for each thread is
+    faster. It keeps one connection to each place, and more only while `stream=True` replies are unread or several
+    threads use it.
+
+    Beside what `requests` takes, each call takes `deadline=` (seconds, or text such as "2s", from the call to the last
+    byte, redirects included; `timeout=` keeps its meaning) and `name=` (what an observer calls it).
+
+    - `base_url`: what URLs without a scheme are joined to.
+    - `deadline`: of each call that does not say one.
+    - `body_limit`: bytes of a body that `.content` may have, decoded or not; beyond it a `BodyTooLarge` is raised.
+    - `lookups`: addresses and TLS contexts, shared by the sessions that are given the same.
+    - `observe`: told of each exchange; see `Observer`. It may be set and changed later.
+    - `clock`: another clock, for tests.
+    """
+
+    __attrs__ = (*requests.Session.__attrs__, "base_url", "deadline")
+    _shots: CallCache
+    _forget: Callable[[], None]
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        deadline: Duration | None = None,
+        body_limit: Size = BODY_LIMIT,
+        lookups: Lookups | None = None,
+        observe: Observer | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._begin()
+        super().__init__()
+        for name in _CONTAINERS:
+            setattr(self, name, _watched(getattr(self, name)))
+        self._wire = WireAdapter(clock or SystemClock(), lookups, size_of(body_limit, what="body_limit"))
+        self._wire.forget = self._forget
+        for prefix in ("https://", "http://"):
+            self.mount(prefix, self._wire)
+        self.headers["User-Agent"] = f"loadkit/{__version__} {default_user_agent()}"
+        self.base_url = base_url
+        self.deadline = deadline
+        self.observe = observe
+
+    def __repr__(self) -> str:
+        # no address: the message of an assertion that holds it is the same in each thread
+        return f"<Session {bare(self.base_url)}>" if self.base_url else "<Session>"
+
+    def _begin(self) -> None:
+        shots = CallCache()
+        vars(self)["_shots"] = shots
+        vars(self)["_forget"] = shots.clear
+        self._loose: tuple[tuple[Any, Any], ...] = ()
+        self._halt: type[BaseException] | None = None
+        self._plain = all(getattr(type(self), name) is getattr(Session, name) for name in (*_METHODS, "get_adapter"))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "base_url":
+            value = _checked(value)
+        elif name == "deadline" and value is not None:
+            value = _span(value)
+        object.__setattr__(self, name, value)
+        if name in _TELLING:
+            if isinstance(value, Watched):
+                value.bind(self._shots)
+            if name in _METHODS:
+                self._plain = False
+            self._forget()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._begin()
+        cast(Any, super()).__setstate__(state)
+        for name in _CONTAINERS:
+            setattr(self, name, _watched(getattr(self, name)))
+        ours = [adapter for adapter in self.adapters.values() if isinstance(adapter, WireAdapter)]
+        self._wire = ours[0] if ours else WireAdapter(SystemClock())
+        self._wire.forget = self._forget
+
+    # -- what requests does not have
+
+    @property
+    def observe(self) -> Observer | None:
+        """Who is told of each exchange, failed ones and each hop of a redirect too, once it is over."""
+        return self._wire.observe
+
+    @observe.setter
+    def observe(self, observer: Observer | None) -> None:
+        """Tell somebody else from now on, or nobody."""
+        self._wire.observe = observer
+
+    @property
+    def over_the_wire(self) -> int:
+        """Exchanges that went through `requests` and our wire; those of the fast path are not among them."""
+        return self._wire.over_the_wire
+
+    @property
+    def over_urllib3(self) -> int:
+        """Exchanges that our wire left to urllib3."""
+        return self._wire.over_urllib3
+
+    def abort(self) -> None:
+        """End the request under way in another thread, and fail all later ones at once with a `ConnectionError`.
+
+        For good: there is no way back. What urllib3 does (proxies) ends at its own timeout.
+        """
+        self._wire.abort()
+
+    @property
+    def halted(self) -> bool:
+        """Whether no request may begin any more."""
+        return self._halt is not None or self._wire.aborted
+
+    def halt(self, error: type[BaseException] | None) -> None:
+        """Raise `error` from each request that begins later, until None is given; what is under way goes on.
+
+        Another thread may call it.
+        """
+        self._halt = error
+        self._forget()
+
+    # -- the calls
+
+    def get(self, url: Any, params: Any = None, **options: Any) -> requests.Response:
+        """Send a GET; see `requests.Session.get`."""
+        if params is None and not options and self._plain:
+            shot = self._shots.get(url) if url.__class__ is str else None
+            if shot is not None:
+                response = self._fire(shot, shot.payload, None)
+                if response is not None:
+                    return response
+        return super().get(url, params=params, **options)
+
+    def request(  # type: ignore[override]
+        self,
+        method: str,
+        url: Any,
+        params: Any = None,
+        data: Any = None,
+        headers: Any = None,
+        cookies: Any = None,
+        files: Any = None,
+        auth: Any = None,
+        timeout: Any = None,
+        allow_redirects: bool = True,
+        proxies: Any = None,
+        hooks: Any = None,
+        stream: bool | None = None,
+        verify: Any = None,
+        cert: Any = None,
+        json: Any = None,
+        *,
+        deadline: Duration | None = None,
+        name: str | None = None,
+    ) -> requests.Response:
+        """Send a request; see `requests.Session.request`, and this class for `deadline` and `name`."""
+        unusual = cookies or files or proxies or hooks or stream or auth is not None
+        if self._plain and not unusual and verify is None and cert is None and url.__class__ is str:
+            key, body = self._key(method, url, params, data, json, headers, timeout, allow_redirects, deadline, name)
+            if key is not None:
+                shot = self._shots.get(key)
+                if shot is None:
+                    full = self._joined(url)
+                    family, target = self._family(key, full)
+                    shot = self._related(key, family, target, full, name)
+                if shot is None:
+                    request = requests.Request(method.upper(), full, headers, None, data or {}, params or {}, json=json)
+                    shot = self._aim(key, request, timeout, allow_redirects, deadline, name)
+                    if shot is not None and shot.general and family and self._shots.get(key) is shot:
+                        self._shots[family] = shot
+                if shot is not None:
+                    payload = shot.payload if body is None else shot.with_body(_bytes(body))
+                    response = self._fire(shot, payload, body)
+                    if response is not None:
+                        return response
+        with self._call(name, deadline, follows=allow_redirects):
+            return super().request(
+                *(method, self._joined(url), params, data, headers, cookies, files, auth, timeout, allow_redirects),
+                *(proxies, hooks, stream, verify, cert, json),
+            )
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send a prepared request; see `requests.Session.send`, and this class for `deadline` and `name`."""
+        name, deadline = options.pop("name", None), options.pop("deadline", None)
+        if self._wire.call.begun and name is None and deadline is None:
+            return super().send(request, **options)
+        with self._call(name, deadline, follows=options.get("allow_redirects", True)):
+            return super().send(request, **options)
+
+    def get_adapter(self, url: Any) -> Any:
+        """The adapter for a URL; one that is not ours is timed while somebody observes."""
+        if str(url).lower().startswith("http+unix://"):
+            if chain := self._wire.call.chain:
+                # once more where it cannot be replaced: on the way only what the caller named is spoken to
+                check_scheme(str(url), chain.first.url or "", chain.first)
+            return self._wire
+        adapter = cast(Any, super()).get_adapter(url)
+        if self.observe is None or not self._wire.call.begun or isinstance(adapter, WireAdapter):
+            return adapter
+        return _Timed(adapter, self._wire)
+
+    def mount(self, prefix: Any, adapter: Any) -> None:
+        """Use an adapter for URLs that begin so."""
+        super().mount(prefix, adapter)
+        self._forget()
+
+    def close(self) -> None:
+        """Close all connections; a request that comes later opens its own."""
+        for adapter in {id(adapter): adapter for adapter in [self._wire, *self.adapters.values()]}.values():
+            cast(Any, adapter).close()
+
+    # -- redirects
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where a reply leads, None if nowhere; raises `InvalidURL` and `InvalidSchema` for what is not followed."""
+        if not resp.is_redirect:
+            return None
+        return redirect_target(resp.url, resp.headers["location"], resp.request)
+
+    def resolve_redirects(
+        self, resp: requests.Response, req: requests.PreparedRequest, *args: Any, **options: Any
+    ) -> Iterator[Any]:
+        """The replies that a redirect leads to; or with `yield_requests` the next request, if it can be made."""
+        hops = cast(Any, super()).resolve_redirects(resp, req, *args, **options)
+        call = self._wire.call
+        before, call.chain = call.chain, call.chain or Chain(req)
+        try:
+            # a call that does not follow raises nothing for where it leads
+            with suppress(*(_UNFIT if options.get("yield_requests") else ())):
+                yield from hops
+        finally:
+            call.chain = before
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Lead to http and https only, and let nothing that may be a credential go to another host, port or scheme."""
+        check_scheme(prepared_request.url or "", response.url, response.request)
+        strip_credentials(prepared_request, self._wire.call.chain or Chain(response.request), self.cookies)
+        cast(Any, super()).rebuild_auth(prepared_request, response)
+
+    # -- the fast path
+
+    def _key(
+        self, method: Any, url: str, params: Any, data: Any, json: Any, headers: Any, *rest: Any
+    ) -> tuple[Any, Any]:
+        """What a request that is the same again has the same, and its body; None if it is left to requests."""
+        timeout, follow, deadline, name = rest
+        kind, body = body_of(data, json)
+        if timeout is None and deadline is None and not (params or headers or name):
+            key = url if kind == NOTHING and follow and method == "GET" else (method, url, follow, kind)
+            return (None if kind is None else key), body
+        params, headers = frozen(params), frozen(headers)
+        if kind is None or params is None or headers is None or type(timeout) not in _TIMEOUTS:
+            return None, None
+        return (method, url, follow, kind, params, headers, timeout, deadline, name), body
+
+    @staticmethod
+    def _family(key: Any, url: str) -> tuple[Any, str]:
+        """What the key of a request has in common with those of other URLs of the same origin; and its target."""
+        parts = simple(url)
+        if parts is None or (type(key) is tuple and len(key) > 4 and key[4]):
+            return None, ""
+        origin, target = parts
+        if type(key) is str:
+            return (_FAMILY, "GET", origin, True, NOTHING), target
+        # all but the URL and the name
+        return (_FAMILY, key[0], origin, *key[2:8]), target
+
+    def _related(self, key: Any, family: Any, target: str, url: str, name: str | None) -> Shot | None:
+        """A request that differs from one that was prepared by its path alone, so that it need not be."""
+        known = self._shots.get(family) if family else None
+        if known is None:
+            return None
+        if len(self._shots) >= MAX_SHOTS:
+            self._forget()
+            self._shots[family] = known
+        shot: Shot = known.aimed_at(target, url, name)
+        self._shots[key] = shot
+        return shot
+
+    def _aim(
+        self, key: Any, request: requests.Request, timeout: Any, follow: bool, deadline: Any, name: str | None
+    ) -> Shot | None:
+        if self._halt is not None:
+            raise self._halt
+        if len(self._shots) >= MAX_SHOTS:
+            self._forget()
+        span = self._span_of(deadline)
+        latest = self._shots[_LATEST] = cast(Any, object())
+        shot = prepare_shot(self, self._wire, request, timeout=timeout, span=span, name=name, follow=follow)
+        if shot is not None:
+            containers = [getattr(self, name) for name in _CONTAINERS]
+            self._loose = tuple((each, loose_copy(each)) for each in containers if not isinstance(each, Watched))
+            if self._shots.get(_LATEST) is latest:
+                # no other thread has changed the session meanwhile
+                self._shots[key] = shot
+        return shot
+
+    def _fire(self, shot: Shot, payload: bytes, body: Any) -> requests.Response | None:
+        """Send it and make the reply; None if it has to be prepared anew."""
+        # the hot path: each line of it is paid for by every request
+        if (
+            shot.now() > shot.until
+            or shot.hooks
+            or (shot.adapter.heeds_replacements and is_replaced())
+            or (shot.environment is not None and not is_as_it_was(shot.environment))
+            or (self._loose and any(each != copy for each, copy in self._loose))
+        ):
+            self._forget()
+            return None
+        connection = shot.connection
+        if connection.in_use or (NO_GIL and not connection.lock.acquire(False)):
+            # another thread, or a call around this one, has it: the long way takes another connection
+            return None
+        connection.in_use = True
+        try:
+            exchange = shot.send(payload)
+            _, raw_head, content, _ = connection.last
+        finally:
+            connection.in_use = False
+            if NO_GIL:
+                connection.lock.release()
+        observe = shot.adapter.observe
+        if observe is not None:
+            observe(shot.asked, exchange, len(payload))
+        status, sent, arrived, _, _, note = exchange
+        if note is not None and note.failure is not None:
+            raise self._failed(exchange, shot, body)
+        head = shot.head
+        if head.raw is not raw_head:
+            head = shot.head = Head(raw_head)
+        response = _new(Response)
+        response.status_code = status
+        response._content = content
+        response._content_consumed = True
+        response._seen = (head, shot, body, arrived - sent)
+        return self._handled(shot, response, sent) if head.unusual else response
+
+    def _handled(self, shot: Shot, response: Response, sent: int) -> requests.Response:
+        """What `requests.Session.send` does with a reply that has cookies, a redirect or a coding."""
+        head = shot.head
+        if head.coded:
+            method = str(shot.prepared.method)
+            step = shot.adapter.deadline_check(sent + shot.span, shot.url or shot.prepared.url or "")
+            response.raw = raw_of(head.raw, method, Pull(head.raw, method, body=response._content), step)
+            response._content, response._content_consumed = False, False
+            response._limit = shot.adapter.body_limit
+        if head.cookies and shot.baked is not head:
+            _extract(self.cookies, response.request, response.raw)
+            # a max-age counts from now, each time
+            shot.baked = None if head.dated else head
+        if response.status_code in REDIRECT_STATI and response.is_redirect:
+            deadline = None if shot.span == FOREVER else sent + shot.span
+            return self._redirected(shot, response, Call(None, deadline, follows=shot.follow))
+        response.content  # noqa: B018 - decoded now, so that what is wrong with it is raised now
+        return response
+
+    def _redirected(self, shot: Shot, response: Response, call: Call) -> requests.Response:
+        settings = dict(shot.settings)
+        hops = cast(Any, self).resolve_redirects(response, response.request, yield_requests=not shot.follow, **settings)
+        with self._as(call):
+            if not shot.follow:
+                response._next = next(hops, None)
+                response.content  # noqa: B018 - read now, as requests does
+                return response
+            history = [response, *hops]
+        last = history.pop()
+        if history:
+            last.history = history
+        last.content  # noqa: B018 - read now, as requests does
+        return cast(requests.Response, last)
+
+    def _failed(self, exchange: Exchange, shot: Shot, body: Any) -> requests.RequestException:
+        note = exchange[-1]
+        assert note
+        assert note.failure
+        if note.failure.kind == "connect":
+            # its name is looked up again
+            shot.adapter.lookups.forget(shot.connection.origin)
+            self._forget()
+        return exception_of(note.failure, shot.request(body))
+
+    # --
+
+    def _joined(self, url: Any) -> Any:
+        if self.base_url is None or not isinstance(url, str) or _ABSOLUTE.match(url):
+            return url
+        return self.base_url + (url if url.startswith("/") else f"/{url}" if url else "")
+
+    def _span_of(self, deadline: Duration | None) -> int:
+        chosen = self.deadline if deadline is None else _span(deadline)
+        # as it is set it is made a number
+        return FOREVER if chosen is None else nanoseconds(cast(float, chosen))
+
+    @contextmanager
+    def _call(self, name: str | None, deadline: Duration | None, *, follows: bool) -> Iterator[None]:
+        if self._halt is not None:
+            raise self._halt
+        span = self._span_of(deadline)
+        until = None if span == FOREVER else self._wire.clock.now() + span
+        with self._as(Call(name, until, follows=follows)):
+            yield
+
+    @contextmanager
+    def _as(self, call: Call) -> Iterator[None]:
+        """What the adapter must know of the call under way; calls may be within calls, from hooks."""
+        before, self._wire.call = self._wire.call, call
+        call.begun = True
+        try:
+            yield
+        finally:
+            self._wire.call = before
+
+
+class _Timed:
+    """Somebody else's adapter, timed by our clock."""
+
+    def __init__(self, adapter: Any, wire: WireAdapter) -> None:
+        self._adapter = adapter
+        self._wire = wire
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        return self._wire.time(request, lambda: self._adapter.send(request, **options))
+
+
+_UNFIT: Final = (InvalidURL, InvalidSchema)
+# no method is called so, nor can be
+_FAMILY: Final = " family"
+_LATEST: Final = (" latest",)
+_TIMEOUTS: Final = (type(None), int, float, tuple)
+
+
+def _bytes(body: str | bytes) -> bytes:
+    return body.encode() if isinstance(body, str) else body
+
+
+def _watched(container: Any) -> Any:
+    if isinstance(container, Watched):
+        return container
+    if isinstance(container, requests.cookies.RequestsCookieJar):
+        jar = WatchedCookies()
+        jar.update(container)
+        return jar
+    if isinstance(container, requests.structures.CaseInsensitiveDict):
+        return WatchedHeaders(container)
+    return WatchedDict(container)
+
+
+def _checked(base_url: str | None) -> str | None:
+    if base_url is None:
+        return None
+    if not re.match(r"(?i)https?://.|http\+unix://.", base_url):
+        raise UsageError(f"cannot use base_url={base_url!r}; write it like 'http://127.0.0.1:8000'")
+    return base_url.rstrip("/")
+
+
+def _span(deadline: Duration) -> float:
+    span = seconds(deadline, what="deadline")
+    if not 0 < span <= FOREVER / SECOND:
+        raise UsageError(f"cannot use deadline={deadline!r}; write it like '2s'")
+    return span
+
+
+__all__ = ["Asked", "Lookups", "Observer", "Response", "Session"]

@@ -1,0 +1,231 @@
+"""Containers of a session that tell when they are changed, and the part of the environment that `requests` heeds."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
+from http.cookiejar import Cookie, CookieJar
+from typing import Any, Final, TypeAlias, cast
+
+from requests.cookies import RequestsCookieJar
+from requests.structures import CaseInsensitiveDict
+
+from loadkit.wire.session.redirects import Site, key_of, set_by, site_of
+
+MAX_COOKIES: Final = 3000
+"""What browsers keep at least (RFC 6265, 6.1), and we at most: a server may set one more with each reply."""
+MAX_OF_DOMAIN: Final = 180
+"""Of one domain and its subdomains: what a browser keeps of them."""
+MAX_BYTES: Final = 64_000
+"""Of the cookies of one domain and its subdomains, names and values: more goes into no head that is accepted."""
+MAX_COOKIE: Final = 4096
+"""Bytes of a cookie, name and value, as in browsers; a longer one is not kept."""
+MAX_ATTRIBUTES: Final = 1024
+"""Bytes of all else that it has, domain and path among them."""
+LATEST: Final = 253_402_300_799
+"""The end of the year 9999, in seconds of the wall clock: no cookie lasts longer."""
+
+
+class CallCache(dict[Any, Any]):
+    """Prepared calls of a session, which are cleared when something that they were prepared from changes."""
+
+    __slots__ = ("__weakref__",)
+
+
+Key: TypeAlias = tuple[str, str, str]
+
+
+class Watched:
+    """A container whose changes clear the calls that were prepared with it, of all sessions that share it."""
+
+    _made: tuple[weakref.ref[CallCache], ...] = ()
+
+    def bind(self, made: CallCache) -> None:
+        """Clear `made` with each change from now on, for as long as that exists."""
+        others = (one for one in self._made if one() is not None and one() is not made)
+        self._made = (*others, weakref.ref(made))
+
+    def changed(self) -> None:
+        """Clear the calls that were prepared with it."""
+        for one in self._made:
+            made = one()
+            if made is not None:
+                made.clear()
+
+
+class WatchedHeaders(Watched, CaseInsensitiveDict[Any]):
+    """Headers."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.changed()
+
+    def __delitem__(self, key: str) -> None:
+        super().__delitem__(key)
+        self.changed()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CaseInsensitiveDict, (list(self.items()),)
+
+
+class WatchedDict(Watched, OrderedDict[Any, Any]):
+    """Adapters, parameters, proxies or hooks."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OrderedDict, (list(self.items()),)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+def _telling(name: str) -> Callable[..., Any]:
+    change = getattr(OrderedDict, name)
+
+    def method(self: WatchedDict, *args: Any, **options: Any) -> Any:
+        try:
+            return change(self, *args, **options)
+        finally:
+            self.changed()
+
+    method.__name__ = name
+    return method
+
+
+for _name in (
+    *("__setitem__", "__delitem__", "__ior__", "clear", "move_to_end", "pop"),
+    *("popitem", "setdefault", "update"),
+):
+    setattr(WatchedDict, _name, _telling(_name))
+
+
+class WatchedCookies(Watched, RequestsCookieJar):  # type: ignore[misc] # as in requests itself
+    """Cookies; of those that servers set, the ones set longest ago are dropped beyond the limits above."""
+
+    _site: Site | None = None
+    """Whose reply is being looked at."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._order: dict[Key, int] = {}
+        """Those that servers set, by when, and how long they are."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Keep those that came with a reply, and note with whose."""
+        with self._lock:
+            known = len(self._order)
+            self._site = site_of(request.get_full_url())
+            try:
+                super().extract_cookies(response, request)
+            finally:
+                self._site = None
+            if len(self._order) > known:
+                self._make_room()
+
+    def set_cookie(self, cookie: Cookie, *args: Any, **options: Any) -> None:
+        """Keep a cookie; the same again is no change."""
+        with self._lock:
+            if self._site and not self._is_taken(cookie, self._site):
+                return
+            before = self._found(key_of(cookie))
+            super().set_cookie(cookie, *args, **options)
+        if before is None or vars(before) != vars(cookie):
+            self.changed()
+
+    def clear(self, domain: str | None = None, path: str | None = None, name: str | None = None) -> None:
+        """Drop all, or those of a domain, path and name."""
+        CookieJar.clear(self, domain, path, name)
+        self.changed()
+
+    def set_policy(self, policy: Any) -> None:
+        """Decide anew which cookies are taken and sent."""
+        super().set_policy(policy)
+        self.changed()
+
+    def expires(self) -> float | None:
+        """When the first of them does, in seconds of the wall clock."""
+        cookies: list[Any] = list(self)
+        expires = min((cookie.expires for cookie in cookies if cookie.expires is not None), default=None)
+        return None if expires is None else min(expires, LATEST)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: Any = super().__getstate__()
+        state.pop("_made", None)
+        return cast("dict[str, Any]", state)
+
+    @property
+    def _lock(self) -> threading.RLock:
+        """That of every jar, for threads may share one."""
+        return cast("threading.RLock", vars(self)["_cookies_lock"])
+
+    def _found(self, key: Key) -> Cookie | None:
+        domain, path, name = key
+        kept: Any = vars(self)["_cookies"]
+        found: Cookie | None = kept.get(domain, {}).get(path, {}).get(name)
+        return found
+
+    def _is_taken(self, cookie: Cookie, site: Site) -> bool:
+        size = len(cookie.name) + len(cookie.value or "")
+        if size > MAX_COOKIE or _length(vars(cookie).values()) - size > MAX_ATTRIBUTES:
+            return False
+        set_by(cookie, site)
+        if cookie.expires is not None:
+            cookie.expires = min(cookie.expires, LATEST)
+        key = key_of(cookie)
+        # behind all others
+        self._order.pop(key, None)
+        self._order[key] = size
+        return True
+
+    def _make_room(self) -> None:
+        """Drop what is beyond the limits, counting from the cookie set last; and forget what is not there any more."""
+        kept: dict[Key, int] = {}
+        of_domain: Counter[str] = Counter()
+        bytes_of: Counter[str] = Counter()
+        for key, size in reversed(self._order.items()):
+            if self._found(key) is None:
+                continue
+            group = _group(key[0])
+            of_domain[group] += 1
+            bytes_of[group] += size
+            if len(kept) < MAX_COOKIES and of_domain[group] <= MAX_OF_DOMAIN and bytes_of[group] <= MAX_BYTES:
+                kept[key] = size
+            else:
+                self.clear(*key)
+        self._order = dict(reversed(kept.items()))
+
+
+def _length(values: Iterable[Any]) -> int:
+    """Characters of all the text in them, and in mappings among them."""
+    texts = [value for value in values if isinstance(value, str)]
+    inner = [value for value in values if isinstance(value, dict)]
+    return sum(map(len, texts)) + sum(_length([*one, *one.values()]) for one in inner)
+
+
+def _group(domain: str) -> str:
+    """What all the domains have in common whose cookies one request may carry."""
+    labels = domain.rsplit(".", 2)
+    return domain if labels[-1].isdigit() else ".".join(labels[-2:])
+
+
+_HEEDED: Final = (
+    *("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC", "REQUEST_METHOD"),
+)
+# the dictionary within, which is compared in 0.1 to 0.3 us; to ask os.environ for each of them takes 6
+_variables: Any = getattr(os.environ, "_data", os.environ)
+_names: frozenset[Any] = frozenset(
+    os.environ.encodekey(name) if _variables is not os.environ else name for name in _HEEDED
+)
+
+
+def environment() -> dict[Any, Any]:
+    """What to compare with later: nothing if the environment says nothing of proxies, authorities and passwords."""
+    return {} if _variables.keys().isdisjoint(_names) else dict(_variables)
+
+
+def is_as_it_was(before: dict[Any, Any]) -> bool:
+    """Whether the environment says what it said."""
+    return bool(_variables == before) if before else bool(_variables.keys().isdisjoint(_names))

@@ -1,0 +1,90 @@
+"""What goes over a worker's pipes comes out as it went in, however the pipe cuts it; and a field is never forgotten."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadkit.drive.director import Driven
+from loadkit.drive.processes.protocol import (
+    Cut,
+    Done,
+    Failed,
+    Go,
+    Message,
+    News,
+    Order,
+    Ready,
+    Stop,
+    frame,
+    line,
+    read_word,
+    take_frames,
+)
+from loadkit.measure.packed import packed
+from loadkit.measure.recording import Batch, Counts
+
+PARCEL = packed(Batch(1, 0, "GET /", [], 0, Counts(cut=3, bytes_sent=2**40)), start=0)
+
+messages: st.SearchStrategy[list[Message]] = st.lists(
+    st.one_of(
+        st.just(Ready()),
+        st.builds(Failed, message=st.text(max_size=300), is_usage=st.booleans()),
+        st.builds(
+            News,
+            parcels=st.lists(st.just(PARCEL), max_size=3),
+            threads=st.integers(0, 2**31),
+            in_flight=st.integers(0, 2**31),
+            cpu_seconds=st.floats(0, 1e9),
+        ),
+    ),
+    max_size=6,
+)
+
+
+@given(sent=messages, cuts=st.lists(st.integers(1, 400), min_size=1, max_size=40))
+def test_news_arrive_whole_and_in_order_however_they_are_cut(sent: list[Message], cuts: list[int]) -> None:
+    data = b"".join(map(frame, sent))
+    buffer, arrived = bytearray(), []
+
+    while data:
+        cut = cuts.pop() if cuts else len(data)
+        buffer += data[:cut]
+        data = data[cut:]
+        arrived += take_frames(buffer)
+
+    assert arrived == sent
+    assert not buffer
+
+
+def test_what_are_no_news_are_refused() -> None:
+    with pytest.raises(msgspec.DecodeError):
+        take_frames(bytearray(b"\x00\x00\x00\x05hello and more"))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        Order(source="shop.py::a", changes={"rate": 1 / 3, "name": "line\nbreak"}, part=1, parts=3, path=["/x", ""]),
+        Go(at=1_800_000_000_123_456_789),
+        Stop(),
+        Cut(),
+    ],
+    ids=lambda word: type(word).__name__,
+)
+def test_an_order_is_a_line(word: Order | Go | Stop | Cut) -> None:
+    written = line(word)
+
+    assert written.count(b"\n") == 1
+    assert read_word(written.rstrip(b"\n")) == word
+
+
+def test_whatever_a_run_tells_of_itself_a_worker_tells_too() -> None:
+    of_the_parent = {"recording", "cpu_by_process", "lost", "silent", "worker_memory"}
+    told = {field.name for field in dataclasses.fields(Driven)} - of_the_parent
+
+    assert told | {"peak_memory"} == set(Done.__struct_fields__), "the new field needs a way to be merged, too"

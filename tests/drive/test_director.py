@@ -1,0 +1,319 @@
+"""Threads on real sockets: starting together, stopping, draining, cutting, and what cannot be stopped."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from loadkit import Endpoint, Scenario, Session, UsageError, hold, ramp, run
+from loadkit.clock import SystemClock
+from loadkit.drive.director import Driven, drive
+from loadkit.drive.progress import Snapshot
+from loadkit.host.interpreter import eased
+from loadkit.host.limits import check_ports, make_room
+from loadkit.plan.units import SECOND
+from loadkit.server.demo import Demo
+from loadkit.wire.encode import encode
+from loadkit.wire.sockets import SocketWire
+from tests.drive.counting import counting
+
+
+def driven(scenario: Scenario, interrupts: Callable[[], int] = lambda: 0, **options: object) -> Driven:
+    """Run a scenario on sockets."""
+    clock = SystemClock()
+    wire = SocketWire(clock, scenario)
+    requests = [encode(endpoint, scenario) for endpoint in scenario.endpoints]
+    for request in requests:
+        wire.resolve(request.origin)
+    return drive(scenario, requests, wire, clock, interrupts=interrupts, **options)
+
+
+def test_each_request_is_counted_once_and_the_server_agrees(demo: Demo):
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items/7")], threads=8, iterations=2000)
+
+    total = driven(scenario).recording.total()
+
+    assert total.requests == total.good == 2000
+    assert total.statuses == {200: 2000}
+    assert total.connects == 8
+
+
+def test_the_run_stops_by_the_clock_and_drains_what_is_in_flight(demo: Demo):
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/delay/0.4")], threads=4, duration="600ms")
+
+    done = driven(scenario)
+
+    total = done.recording.total()
+    assert (total.requests, total.drained, total.cut) == (8, 4, 0)
+    assert done.stopped_at - done.measured_from == round(0.6 * SECOND)
+
+
+def test_what_outlasts_the_graceful_stop_is_cut_and_is_no_failure(demo: Demo):
+    scenario = Scenario(
+        base_url=demo.url, endpoints=[Endpoint("GET", "/delay/30")], threads=3, duration="200ms", graceful_stop="100ms"
+    )
+
+    began = time.monotonic()
+    total = driven(scenario).recording.total()
+
+    assert (total.requests, total.cut, total.failed) == (0, 3, 0)
+    assert time.monotonic() - began < 5
+
+
+def test_one_interrupt_drains(demo: Demo):
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/delay/0.3")], threads=2, duration="1h")
+    seen: list[Snapshot] = []
+
+    done = driven(scenario, interrupts=lambda: int(len(seen) > 3), watch=seen.append)
+
+    total = done.recording.total()
+    assert done.interrupted
+    assert total.cut == 0
+    assert total.requests == total.good > 0
+
+
+def test_a_second_interrupt_cuts(demo: Demo):
+    slow = [Endpoint("GET", "/delay/30")]
+    scenario = Scenario(base_url=demo.url, endpoints=slow, threads=2, duration="1h", graceful_stop="1h", timeout=60)
+    seen: list[Snapshot] = []
+
+    done = driven(scenario, interrupts=lambda: len(seen) // 2, watch=seen.append)
+
+    assert done.interrupted
+    assert done.recording.total().cut == 2
+
+
+def test_an_interrupt_wakes_threads_that_think(demo: Demo):
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/")], threads=2, duration="1h", think_time="1h")
+    seen: list[Snapshot] = []
+
+    began = time.monotonic()
+    done = driven(scenario, interrupts=lambda: int(len(seen) > 3), watch=seen.append)
+
+    # the second thread begins half a think time after the first
+    assert done.recording.total().requests == 1
+    assert time.monotonic() - began < 10
+
+
+def test_a_thread_that_hangs_in_a_check_is_left_behind_and_named(demo: Demo):
+    release = threading.Event()
+
+    def hang(reply: object) -> None:
+        release.wait(30)
+
+    scenario = Scenario(
+        base_url=demo.url,
+        endpoints=[Endpoint("GET", "/", check=hang, threads=1), Endpoint("GET", "/items", threads=1)],
+        duration="200ms",
+        graceful_stop="100ms",
+    )
+
+    done = driven(scenario)
+    release.set()
+
+    total = done.recording.total()
+    assert total.cut == 1
+    assert total.good == done.recording.labels["GET /items"].good > 0
+    assert any("in hang" in place or "threading.py" in place for place in done.stuck)
+
+
+def test_what_a_check_holds_up_is_cut_in_its_own_row(demo: Demo):
+    release = threading.Event()
+
+    def hang(reply: object) -> None:
+        release.wait(30)
+
+    endpoints = [Endpoint("GET", "/", weight=3), Endpoint("GET", "/items", check=hang)]
+
+    done = driven(Scenario(base_url=demo.url, endpoints=endpoints, threads=1, duration="200ms", graceful_stop="100ms"))
+    release.set()
+
+    assert {label: counts.cut for label, counts in done.recording.labels.items()} == {"GET /": 0, "GET /items": 1}
+
+
+def test_what_a_journey_holds_up_is_cut_in_its_own_row():
+    release = threading.Event()
+
+    def quick(http: Session) -> None:
+        pass
+
+    def hang(http: Session) -> None:
+        release.wait(30)
+
+    result = run(Scenario(endpoints=[quick, hang], threads=1, duration="200ms", graceful_stop="100ms"))
+    release.set()
+
+    assert (result.timing("quick").cut, result.timing("hang").cut) == (0, 1)
+
+
+def test_threads_that_have_not_begun_are_not_in_flight():
+    with counting(0.2) as server:
+        seen: list[Snapshot] = []
+        scenario = Scenario(base_url=server.url, endpoints=[Endpoint("GET", "/")], phases=[ramp("30s", to=50)])
+
+        driven(scenario, interrupts=lambda: int(len(seen) > 3), watch=seen.append)
+
+    assert {snapshot.in_flight for snapshot in seen} <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("stage", ["starting", "running"])
+def test_what_is_thrown_at_a_run_leaves_no_thread_behind(demo: Demo, stage: str):
+    def throw(snapshot: Snapshot) -> None:
+        if snapshot.stage == stage:
+            raise OSError("nobody reads this any more")
+
+    before = set(threading.enumerate())
+
+    # a server that shakes no hands: the start lasts until somebody has seen it
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}" if stage == "starting" else demo.url
+        scenario = Scenario(base_url=url, endpoints=[Endpoint("GET", "/delay/10")], threads=4, duration="1h")
+        with pytest.raises(OSError, match="nobody reads this any more"):
+            driven(scenario, watch=throw)
+
+    assert set(threading.enumerate()) <= before
+
+
+def test_several_jobs_at_once_leave_the_interpreter_as_it_was():
+    before = sys.getswitchinterval(), gc.get_threshold(), gc.get_freeze_count()
+    first, second = eased(threads=500), eased(threads=1000, collect_each=20_000)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert sys.getswitchinterval() > before[0]
+    assert gc.get_threshold()[0] == 20_000
+    assert gc.get_freeze_count() > before[2]
+    second.__exit__(None, None, None)
+    assert (sys.getswitchinterval(), gc.get_threshold(), gc.get_freeze_count()) == before
+
+
+def test_what_the_program_froze_stays_frozen():
+    frozen: list[object] = []
+    gc.freeze()
+    after: list[object] = []
+    try:
+        with eased(threads=5):
+            pass
+        seen = {id(one) for one in gc.get_objects()}
+    finally:
+        gc.unfreeze()
+
+    assert id(frozen) not in seen
+    assert id(after) in seen
+
+
+def test_a_server_that_is_down_ends_the_run_early(free_port: int):
+    scenario = Scenario(endpoints=[Endpoint("GET", f"http://127.0.0.1:{free_port}/")], threads=4, duration="1h")
+
+    done = driven(scenario)
+
+    total = done.recording.total()
+    assert done.unreachable
+    assert total.good == 0
+    assert {failure.message for failure in total.reasons} == {f"connection refused 127.0.0.1:{free_port}"}
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        {"phases": [ramp("20s", to=6)]},
+        {"phases": [hold("20s", at=1), ramp(0, to=6), hold("1s")]},
+        {"rate": "2/s", "duration": "20s"},
+        {"rate": "2/s", "duration": "20s", "threads": 8},
+        {"threads": 6, "think_time": "1s", "duration": "20s"},
+    ],
+    ids=["a ramp", "others come later", "a slow rate", "a slow rate on many threads", "thinking users"],
+)
+def test_a_target_that_is_down_is_noticed_whoever_has_not_begun_yet(load: dict[str, Any], free_port: int):
+    began = time.monotonic()
+
+    done = driven(Scenario(base_url=f"http://127.0.0.1:{free_port}", endpoints=[Endpoint("GET", "/")], **load))
+
+    assert done.unreachable
+    assert done.recording.total().failed >= 1
+    assert time.monotonic() - began < 10
+
+
+def visit(http: Session) -> None:
+    """A journey of one request."""
+    http.get("/")
+
+
+@pytest.mark.parametrize("warmup", [0, 1.5], ids=["measured", "warm-up"])
+@pytest.mark.parametrize("endpoint", [Endpoint("GET", "/"), visit], ids=["endpoint", "journey"])
+def test_a_run_outlives_a_restart_of_its_server_in_the_first_second(warmup: float, endpoint: Any):
+    with counting(0.001) as server:
+        counts: list[int] = []
+
+        def look(snapshot: Snapshot) -> None:
+            counts.append(len(server.seen))
+            if len(counts) == 3:
+                server.vanish()
+            if len(counts) == 5:
+                server.listen()
+
+        result = run(
+            Scenario(base_url=server.url, endpoints=[endpoint], threads=3, warmup=warmup, duration="2s"), watch=look
+        )
+
+    assert 0 < counts[2] < len(server.seen) - 50
+    assert result.duration == pytest.approx(2, abs=0.5)
+    assert "unreachable" not in {caveat.code for caveat in result.caveats}
+    assert result.statuses[200] > 50
+
+
+def test_keep_going_waits_for_a_server_that_is_down(free_port: int):
+    url = f"http://127.0.0.1:{free_port}/"
+    scenario = Scenario(endpoints=[Endpoint("GET", url)], threads=2, duration="1s", keep_going=True)
+
+    done = driven(scenario)
+
+    assert not done.unreachable
+    # backed off, 100 ms after each refusal
+    assert 10 <= done.recording.total().failed <= 24
+
+
+def test_snapshots_tell_stage_and_progress(demo: Demo):
+    seen: list[Snapshot] = []
+    endpoints = [Endpoint("GET", "/delay/0.01")]
+    scenario = Scenario(base_url=demo.url, endpoints=endpoints, threads=2, duration=2.5, warmup=0.5)
+
+    driven(scenario, watch=seen.append)
+
+    stages = [snapshot.stage for snapshot in seen]
+    assert [stage for stage in ("warm-up", "running") if stage in stages] == ["warm-up", "running"]
+    last = [snapshot for snapshot in seen if snapshot.stage == "running"][-1]
+    assert last.rate is not None
+    assert 100 < last.rate < 200
+    assert last.p99 is not None
+    assert last.p99 > 0.01
+
+
+def test_more_connections_than_descriptors_are_refused_before_the_start():
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    with pytest.raises(UsageError, match="file descriptors and the limit is"):
+        make_room(hard + 1)
+
+
+def test_the_soft_limit_of_descriptors_is_raised():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        make_room(300)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 364
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_more_connections_than_local_ports_are_refused_before_the_start():
+    with pytest.raises(UsageError, match="100,000 connections to one address need as many local ports"):
+        check_ports(100_000)

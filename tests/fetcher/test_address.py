@@ -1,0 +1,95 @@
+"""What is a URL that can be fetched, and what is said of the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadkit.fetcher.url import LONGEST, NotAUrl, address, redirected, shown
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "target", "host"),
+    [
+        ("http://127.0.0.1:8000/posts/1", "http://127.0.0.1:8000/posts/1", "/posts/1", "127.0.0.1:8000"),
+        ("HTTP://Example.COM:80", "http://example.com/", "/", "example.com"),  # the scheme's own port is not said
+        ("https://example.com:443/a?b=c#d", "https://example.com/a?b=c", "/a?b=c", "example.com"),
+        ("http://h/a b/ü?q=ä ö", "http://h/a%20b/%C3%BC?q=%C3%A4%20%C3%B6", "/a%20b/%C3%BC?q=%C3%A4%20%C3%B6", "h"),
+        ("http://h/%41%zz%", "http://h/%41%25zz%25", "/%41%25zz%25", "h"),  # a sound escape stays, a broken one is one
+        ("http://h?x=1", "http://h/?x=1", "/?x=1", "h"),
+        ("http://[::1]:8080/x", "http://[::1]:8080/x", "/x", "[::1]:8080"),
+        ("http://bücher.example/", "http://xn--bcher-kva.example/", "/", "xn--bcher-kva.example"),
+        ("http://me:pa%40ss@h/x", "http://h/x", "/x", "h"),
+        ("http://h/\udcff", "http://h/%FF", "/%FF", "h"),  # a byte that was no UTF-8
+    ],
+)
+def test_a_url_is_read(text: str, url: str, target: str, host: str):
+    found = address(text)
+
+    assert (found.url, found.target, found.host) == (url, target, host)
+
+
+def test_credentials_become_a_header_and_leave_the_url():
+    found = address("http://me:pa%40ss@h/x")
+
+    assert (found.user, found.credentials) == ("me", "Basic bWU6cGFAc3M=")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("file:///etc/passwd", "'file' is not fetched"),
+        ("ftp://h/x", "'ftp' is not fetched"),
+        ("javascript:alert(1)", "is no URL"),
+        ("/posts/1", "is no URL"),
+        ("127.0.0.1:8000/x", "is no URL"),
+        ("http://", "without a host"),
+        ("http:///x", "without a host"),
+        ("http://h:99999/", "port 99999"),
+        ("http://h:0/", "port 0"),
+        ("http://a b/", "is no URL"),
+        ("http://h\\@evil/", "is no URL"),
+        ("http://[::zz]/", "is no URL"),
+        ("http://[1::2::3]/", "no IPv6 address"),
+        ("http://-h-/", "no host name"),
+        ("http://h..h/", "no host name"),
+        ("http://h/a\r\nX: y", "control character"),
+        ("http://h/" + "x" * LONGEST, "1,000,009 characters"),
+    ],
+)
+def test_what_is_none_is_refused_with_its_reason(text: str, reason: str):
+    with pytest.raises(NotAUrl, match=reason):
+        address(text)
+
+
+def test_a_url_of_100_kilobytes_is_one():
+    assert len(address("http://h/" + "x" * 100_000).url) == 100_009
+
+
+@pytest.mark.parametrize(
+    "text", ["http://me:hunter2@h:99999/", "nonsense://me:hunter2@h/?token=hunter2", "http://me:hunter2@a b/"]
+)
+def test_a_refusal_tells_no_secret(text: str):
+    with pytest.raises(NotAUrl) as caught:
+        address(text)
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_redirect_is_joined_and_brings_no_credentials():
+    here = address("http://me:pw@h/a/b?c")
+
+    assert redirected(here, b"../d").url == "http://h/d"
+    assert redirected(here, b"//other/x").site == "http://other"
+    assert redirected(here, b"http://you:pw@h/x").credentials == ""
+    assert redirected(here, "/ü".encode()).url == "http://h/%C3%BC"
+
+
+@pytest.mark.parametrize("location", [b"file:///etc/passwd", b"gopher://h/", b"http://:80/", b"http://h/\r\nX: y"])
+def test_a_redirect_leads_to_nothing_but_http(location: bytes):
+    with pytest.raises(NotAUrl):
+        redirected(address("http://h/"), location)
+
+
+def test_what_is_shown_is_short_and_without_secrets():
+    assert shown("http://h/?token=abc&q=1") == "http://h/?token=***&q=1"
+    assert len(shown("http://h/" + "x" * 10_000)) < 300

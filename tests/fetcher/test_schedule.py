@@ -1,0 +1,182 @@
+"""Who is next: by a clock that is moved by hand."""
+
+from __future__ import annotations
+
+from loadkit.clock import ManualClock
+from loadkit.fetcher.item import Item
+from loadkit.fetcher.schedule import CHANCES, GIVEN_UP, HOSTS, TRIP, WAITING, Schedule
+from loadkit.fetcher.url import address
+from loadkit.plan.units import SECOND
+from loadkit.wire.base import Failure
+
+HOST = "http://h"
+REFUSED = Failure("connect", "connection refused")
+
+
+def item(position: int, url: str = "http://h/x") -> Item:
+    return Item(position, "", address(url), "GET", position)
+
+
+def schedule(count: int = 0, *, per_host: int | None = None, rate: float | None = None) -> tuple[Schedule, ManualClock]:
+    clock = ManualClock()
+    made = Schedule(clock, per_host=per_host, rate=rate, first_wait=SECOND // 2, first_pause=SECOND)
+    made.let(100)
+    for position in range(count):
+        made.add(item(position))
+    return made, clock
+
+
+def taken(made: Schedule, count: int) -> list[int]:
+    """The positions of the next so many."""
+    found = [made.take(0) for _ in range(count)]
+    return [one[0].position for one in found if one]
+
+
+def test_all_are_handed_out_in_order_and_then_it_is_over():
+    made, _ = schedule(3)
+    made.no_more()
+
+    assert taken(made, 3) == [0, 1, 2]
+    for _ in range(3):
+        made.went_well(HOST)
+        made.finish()
+    assert made.take(0) is None
+
+
+def test_a_retry_waits_for_its_time_while_others_go_on():
+    made, clock = schedule(3)
+    first = made.take(0)
+    assert first
+    made.went_well(HOST)
+    made.later(first[0], clock.now() + SECOND)
+
+    assert taken(made, 2) == [1, 2]
+    clock.advance(SECOND)
+    assert taken(made, 1) == [0]
+
+
+def test_a_host_has_so_many_at_once_and_the_next_when_one_is_done():
+    made, _ = schedule(3, per_host=2)
+    made.add(item(9, "http://other/"))
+
+    assert taken(made, 3) == [0, 1, 9]
+    made.went_well(HOST)
+    assert taken(made, 1) == [2]
+
+
+def test_a_host_that_asks_for_a_pause_gets_it_and_half_of_what_it_had_after():
+    made, clock = schedule(12)
+    assert taken(made, 8) == list(range(8))
+    made.throttled(HOST, 2 * SECOND)
+    for _ in range(7):
+        made.went_well(HOST)
+    made.add(item(99, "http://other/"))
+
+    assert taken(made, 1) == [99]
+    clock.advance(2 * SECOND)
+    assert taken(made, 4) == [8, 9, 10, 11]
+    made.add(item(50))
+    made.add(item(98, "http://other/"))
+    assert taken(made, 1) == [98]
+
+
+def test_an_open_circuit_lets_one_probe_through():
+    made, clock = schedule(TRIP + 5)
+    assert len(taken(made, TRIP)) == TRIP
+    for _ in range(TRIP):
+        made.went_down(HOST, REFUSED)
+    made.add(item(99, "http://other/"))
+    assert taken(made, 1) == [99]
+
+    clock.advance(SECOND)
+    assert taken(made, 1) == [TRIP]
+    made.add(item(98, "http://other/"))
+    assert taken(made, 1) == [98]
+
+    made.went_well(HOST)
+    assert len(taken(made, 4)) == 4
+
+
+def test_a_host_whose_probes_all_fail_is_given_up_for_a_while():
+    made, clock = schedule(TRIP + CHANCES + 20)
+    taken(made, TRIP)
+    for _ in range(TRIP):
+        made.went_down(HOST, REFUSED)
+    for _ in range(CHANCES):
+        clock.advance(60 * SECOND)
+        assert len(taken(made, 1)) == 1
+        made.went_down(HOST, REFUSED)
+
+    found = [made.take(0) for _ in range(5)]
+    assert all(one and made.refusal(one[0]) == REFUSED for one in found)
+    for _ in found:
+        made.unused(HOST)
+    clock.advance(GIVEN_UP)
+    probe = made.take(0)
+    assert probe
+    assert made.refusal(probe[0]) is None
+
+
+def test_a_rate_spreads_what_is_due():
+    made, clock = schedule(5, rate=10)
+
+    found = [made.take(0) for _ in range(5)]
+
+    assert [one[1] - clock.now() for one in found if one] == [
+        0,
+        SECOND // 10,
+        SECOND // 5,
+        SECOND * 3 // 10,
+        SECOND * 2 // 5,
+    ]
+
+
+def test_what_waits_under_a_rate_is_given_back_when_its_host_asks_for_a_pause():
+    made, clock = schedule(2, rate=1)
+    first, second = made.take(0), made.take(0)
+    assert first
+    assert second
+    made.throttled(HOST, 5 * SECOND)
+
+    assert not made.is_still_wanted(second[0])
+    clock.advance(5 * SECOND)
+    assert taken(made, 1) == [1]
+
+
+def test_stopped_it_hands_out_nothing_and_counts_what_is_left():
+    made, clock = schedule(5, per_host=1)
+    one = made.take(0)
+    assert one
+    made.went_well(HOST)
+    made.later(one[0], clock.now() + SECOND)
+
+    assert made.stop() == 5
+    assert made.take(0) is None
+    assert not made.add(item(7))
+
+
+def test_the_source_is_left_alone_while_too_much_waits():
+    made, clock = schedule()
+    for position in range(WAITING):
+        made.add(item(position))
+        one = made.take(0)
+        assert one
+        made.went_well(HOST)
+        made.later(one[0], clock.now() + SECOND)
+    made.add(item(10**6))
+    clock.advance(SECOND)
+
+    assert taken(made, 1) == [0]
+
+
+def test_of_many_hosts_only_those_with_a_history_are_remembered():
+    made, _ = schedule()
+    for number in range(HOSTS * 2):
+        made.add(item(number, f"http://h{number}/"))
+        made.take(0)
+        if number % 3:
+            made.went_well(f"http://h{number}")
+        else:
+            made.went_down(f"http://h{number}", REFUSED)
+
+    assert HOSTS * 2 // 3 <= made.hosts <= HOSTS

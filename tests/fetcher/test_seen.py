@@ -1,0 +1,30 @@
+"""Digests: a set that takes little room."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadkit.fetcher.seen import Digests, digest_of
+
+
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 20)))
+def test_it_does_what_a_set_does(values: list[int]):
+    mine, theirs = Digests(), set[int]()
+    for value in values:
+        # an empty slot is 0, so 0 and 1 are one
+        assert mine.add(value) == ((value or 1) not in theirs)
+        theirs.add(value or 1)
+
+    assert len(mine) == len(theirs)
+    assert all(value in mine for value in values)
+
+
+def test_it_grows_and_forgets_nothing():
+    mine = Digests()
+    keys = [digest_of(f"http://h/{number}") for number in range(30_000)]
+
+    assert all(mine.add(key) for key in keys)
+    assert not any(mine.add(key) for key in keys)
+    assert mine.nbytes <= 22 * len(keys)
+    assert digest_of("http://h/x") not in mine

@@ -1,0 +1,193 @@
+"""Thresholds held against figures, and what a run comes to."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadkit.judge.result import Verdict
+from loadkit.judge.summary import rows
+from loadkit.judge.thresholds import EXIT_CODES, outcome, verdicts
+from loadkit.plan.threshold import threshold
+from tests.judge.made import REFUSED, Shot, recorded, result
+
+# a: 98 of 1 ms, one of 1 s, one refused; b: one of 3 ms; in 2 s
+SHOTS = [
+    *[Shot(span=1_000_000)] * 98,
+    Shot(span=1_000_000_000),
+    Shot(failure=REFUSED),
+    Shot(label="b", span=3_000_000),
+]
+
+
+def judged(*texts: str, shots: list[Shot] = SHOTS) -> list[Verdict]:
+    """The verdicts on these thresholds."""
+    total, endpoints = rows(recorded(shots), duration=2.0, started=0)
+    return verdicts([threshold(text) for text in texts], total, endpoints)
+
+
+@pytest.mark.parametrize(
+    ("text", "passed", "shown"),
+    [
+        ("min >= 1ms", True, "1 ms"),
+        ("mean < 20ms", True, "11 ms"),
+        ("max <= 1s", True, "1 s"),  # exact, and so at its limit
+        ("max < 1s", False, "1 s"),
+        ("p50 < 2ms", True, "1 ms"),
+        ("p99 < 4ms", True, "3 ms"),  # the 99th of 100
+        ("p99.9 < 4ms", False, "1 s"),  # a percentile that is in no table
+        ("p(50)<2", True, "1 ms"),
+        ("service_time max < 1s", True, "1 s"),  # 1 us less: sent 1 us after it was due
+        ("throughput >= 50/s", True, "50/s"),
+        ("throughput > 50/s", False, "50/s"),
+        ("error_rate < 1%", True, "0.99 %"),
+        ("error_rate < 0.9%", False, "0.99 %"),
+        ("requests == 101", True, "101"),
+        ("failures <= 1", True, "1"),
+        ("failures < 1", False, "1"),
+        ("b: max < 4ms", True, "3 ms"),
+        ("b: requests == 1", True, "1"),
+        ("a: error_rate <= 1%", True, "1 %"),
+        ("b: failures == 0", True, "0"),
+        ("nowhere: p99 < 1s", False, "nothing has that name"),
+    ],
+)
+def test_each_metric_is_held_against_its_figure(text: str, passed: bool, shown: str) -> None:
+    verdict = judged(text)[0]
+    assert (verdict.threshold, verdict.passed, verdict.shown) == (text, passed, shown)
+
+
+@pytest.mark.parametrize(
+    ("said", "added"),
+    [
+        ([], ["error_rate == 0%"]),
+        (["p99 < 1s", "throughput > 1/s"], ["error_rate == 0%"]),
+        (["error_rate < 1%"], []),
+        (["failures < 5"], []),
+        # a limit on one endpoint says nothing of the others
+        (["a: error_rate < 5%"], ["b: error_rate == 0%"]),
+        (["a: failures < 5", "b: failures < 5"], []),
+        (["a: failures < 5", "error_rate < 5%"], []),
+    ],
+)
+def test_where_nothing_is_said_of_errors_there_may_be_none(said: list[str], added: list[str]) -> None:
+    assert [verdict.threshold for verdict in judged(*said)] == said + added
+
+
+def test_the_others_failures_fail_beside_one_endpoint_s_limit() -> None:
+    shots = [Shot(label="a"), Shot(label="b", failure=REFUSED)]
+    assert [(one.threshold, one.passed) for one in judged("a: error_rate < 5%", shots=shots)] == [
+        ("a: error_rate < 5%", True),
+        ("b: error_rate == 0%", False),
+    ]
+
+
+def test_an_endpoint_never_sent_is_not_missed_where_nobody_asked_for_it() -> None:
+    assert [one.passed for one in judged("a: error_rate < 5%", shots=[Shot(label="a")])] == [True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "p99 < 1s",
+        "mean < 1s",
+        "max >= 0s",
+        "service_time p50 < 1s",
+        "throughput < 100/s",
+        "throughput >= 0/s",
+        "error_rate < 1%",
+        "error_rate == 0%",
+        "failures == 0",
+        "b: p99 < 1s",
+        "b: failures == 0",
+    ],
+)
+def test_what_was_not_measured_never_passes(text: str) -> None:
+    shots = [Shot(label="a")] if text.startswith("b: ") else []
+    verdict = judged(text, shots=shots)[0]
+    assert (verdict.passed, verdict.value, verdict.shown) == (False, None, "nothing measured")
+
+
+def test_requests_that_were_not_sent_were_counted() -> None:
+    assert judged("requests > 0", shots=[])[0] == Verdict(threshold="requests > 0", passed=False, value=0, shown="0")
+
+
+def test_times_are_of_good_replies_only() -> None:
+    assert judged("max < 1s", shots=[Shot(failure=REFUSED)])[0].shown == "nothing measured"
+
+
+@pytest.mark.parametrize(
+    ("shots", "thresholds", "interrupted", "comes_to"),
+    [
+        ([Shot()], [], False, "passed"),
+        ([Shot()], ["p99 < 1s"], False, "passed"),
+        ([Shot()], ["p99 < 1ms"], False, "failed"),
+        ([Shot()], ["p99 < 1s", "throughput > 9/s"], False, "failed"),  # one is enough
+        ([Shot(), Shot(failure=REFUSED)], [], False, "failed"),
+        ([Shot(), Shot(failure=REFUSED)], ["error_rate <= 50%"], False, "passed"),
+        # whatever the thresholds allow, a run in which nothing worked never passes
+        ([Shot(failure=REFUSED)], ["error_rate <= 100%"], False, "failed"),
+        ([], [], False, "not-applied"),
+        ([], ["requests == 0"], False, "not-applied"),
+        ([], [], True, "interrupted"),
+        ([Shot()], [], True, "interrupted"),
+        ([Shot()], ["p99 < 1ms"], True, "interrupted"),  # cut short, so no verdict on it
+    ],
+)
+def test_what_a_run_comes_to(shots: list[Shot], thresholds: list[str], interrupted: bool, comes_to: str) -> None:
+    total, _ = rows(recorded(shots), duration=2.0, started=0)
+    assert outcome(total, judged(*thresholds, shots=shots), interrupted=interrupted) == comes_to
+
+
+def test_exit_codes_are_pytest_s_and_one_more() -> None:
+    assert EXIT_CODES == {"passed": 0, "failed": 1, "interrupted": 2, "not-applied": 6, "server-lost": 1}
+
+
+def test_a_result_is_asked_for_its_figures() -> None:
+    found = result([Shot(), Shot(label="b", failure=REFUSED)])
+    assert (found.requests, found.throughput, found.error_rate) == (2, 0.5, 0.5)
+    assert (found.statuses, found.failures, found.passed) == ({200: 1}, {"connect": 1}, False)
+    assert (found.response_time, found.service_time) == (found.total.response_time, found.total.service_time)
+    assert found["b"].failures == {"connect": 1}
+    with pytest.raises(KeyError, match=r"'c' is no endpoint of this result; there are \['a', 'b'\]"):
+        found["c"]
+
+
+@pytest.mark.parametrize(
+    ("good", "comes_to"),
+    [
+        (949, "not-applied"),  # fewer than 95 of 100
+        (950, "passed"),
+        (1000, "passed"),
+    ],
+)
+def test_an_open_load_of_which_too_little_was_sent_was_not_applied(good: int, comes_to: str) -> None:
+    recording = recorded([Shot(0, "GET /", 1000, None)] * good)
+    recording.unsent("GET /", 0, 1000 - good)
+    total, _ = rows(recording, duration=10.0, started=0)
+    assert outcome(total, [], interrupted=False, is_open=True) == comes_to
+
+
+def test_iterations_that_a_closed_load_had_no_time_for_are_no_fault() -> None:
+    recording = recorded([Shot()])
+    recording.unsent("a", 0, 99)
+    total, _ = rows(recording, duration=10.0, started=0)
+    assert outcome(total, [], interrupted=False) == "passed"
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_a_run_whose_server_ended_is_nothing_else(interrupted: bool) -> None:
+    total, _ = rows(recorded([Shot()]), duration=2.0, started=0)
+    found = judged("p99 < 1s", shots=[Shot()])
+    assert outcome(total, found, interrupted=interrupted, is_server_lost=True, verdict="invalid") == "server-lost"
+
+
+def test_a_load_whose_plan_broke_off_was_not_applied() -> None:
+    total, _ = rows(recorded([Shot()]), duration=10.0, started=0)
+    assert outcome(total, [], interrupted=False, is_fault=True) == "not-applied"
+
+
+def test_figures_that_are_invalid_for_any_reason_never_pass() -> None:
+    total = result([Shot()] * 10).total
+    outcomes = [outcome(total, [], interrupted=False, verdict=verdict) for verdict in ("clean", "doubtful", "invalid")]
+    assert outcomes == ["passed", "passed", "not-applied"]
+    assert outcome(total, [], interrupted=True, verdict="invalid") == "interrupted"

@@ -1,0 +1,109 @@
+"""What of a scenario can be told to another process, and that it is the same scenario there."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.errors import UsageError
+from loadkit.plan.phases import hold, ramp
+from loadkit.plan.remote import OF_THE_WHOLE, changed, changes
+from loadkit.plan.scenario import Scenario, Source
+
+HOME = Endpoint("GET", "/", check=lambda reply: True)
+
+
+def loaded(**fields: Any) -> Scenario:
+    """A scenario as it comes from the loader."""
+    made = Scenario(**{"base_url": "http://h", "endpoints": [HOME], "name": "browse"} | fields)
+    return made.replace(source=Source(target="/shop.py::browse", scenario=made))
+
+
+def there(scenario: Scenario, told: dict[str, Any]) -> Scenario:
+    """What another process makes of it, which has loaded the file itself."""
+    assert scenario.source
+    return changed(scenario.source.scenario, json.loads(json.dumps(told)))
+
+
+CHANGES: list[dict[str, Any]] = [
+    {},
+    {"base_url": "http://127.0.0.1:1"},
+    {"threads": 7, "duration": "90s", "warmup": 1.25},
+    {"iterations": 3, "seed": -1, "timeout": "1ms"},
+    {"think_time": ("100ms", "0.3s")},
+    {"rate": "200/s", "arrivals": "poisson", "max_threads": 9},
+    {"rate": 1 / 3, "duration": 0.1 + 0.2},
+    {"phases": [ramp("10s", to=50), hold("1m", name="peak"), ramp("5s", to="10/s", start=30)], "rate": "5/s"},
+    {"phases": [hold("1m")], "thresholds": ["hold: p99 < 1s"]},
+    {"headers": {"Authorization": "Bearer x"}},
+    {"ca": Path("ca.pem"), "verify": False},
+    {"cert": (Path("client.pem"), "key.pem")},
+    {"keep_going": True, "transport": "requests", "body_limit": "1kB"},
+]
+
+
+@pytest.mark.parametrize("fields", CHANGES, ids=lambda fields: " ".join(fields) or "nothing")
+def test_a_scenario_changed_is_the_same_in_another_process(fields: dict[str, Any]) -> None:
+    scenario = loaded().replace(**fields)
+
+    found = there(scenario, changes(scenario))
+
+    for field in dataclasses.fields(Scenario):
+        if field.name not in OF_THE_WHOLE:
+            mine, theirs = getattr(scenario, field.name), getattr(found, field.name)
+            # a path has no JSON form and is as good as its text
+            assert str(theirs) == str(mine) if field.name == "ca" else _plain(theirs) == _plain(mine), field.name
+
+
+def _plain(value: object) -> object:
+    return tuple(str(one) for one in value) if isinstance(value, tuple) and value[:1] != (HOME,) else value
+
+
+def test_changes_of_phases_do_not_draw_conclusions_a_second_time() -> None:
+    scenario = loaded(phases=[ramp("10s", to=50), hold("1m")]).replace(seed=1)
+    # other threads, and the phases are to stay, which Scenario.replace would take out
+    scenario = dataclasses.replace(scenario, threads=5)
+
+    found = there(scenario, changes(scenario))
+
+    assert (found.phases, found.threads) == (scenario.phases, 5)
+
+
+def test_only_what_is_different_is_told() -> None:
+    scenario = loaded(threads=3, think_time=lambda source: 0.1, ca="x").replace(seed=4, processes=2, name="other")
+
+    assert changes(scenario) == {"seed": 4}
+
+
+def test_a_part_leaves_to_the_whole_what_is_its_business() -> None:
+    scenario = loaded(server=["app"], thresholds=["p99 < 1s"], processes=4)
+
+    found = there(scenario, changes(scenario))
+
+    assert (found.server, found.thresholds, found.processes, found.source) == (None, (), 1, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"endpoints": [HOME.replace(check=print)]}, "endpoints"),
+        ({"think_time": lambda source: 0.2}, "think_time"),
+    ],
+)
+def test_code_is_not_told_to_other_processes(fields: dict[str, Any], name: str) -> None:
+    with pytest.raises(UsageError, match=rf"^{name} was changed after /shop.py::browse was loaded, to what cannot be "):
+        changes(loaded().replace(**fields))
+
+
+def test_a_scenario_made_in_python_is_found_by_no_other_process() -> None:
+    with pytest.raises(
+        UsageError,
+        match=r"^browse was made in Python, where other processes cannot find it; "
+        r"run it by its file \(loadkit run FILE.py --processes 3\), or with processes=1$",
+    ):
+        changes(loaded().replace(source=None, processes=3))

@@ -1,0 +1,79 @@
+"""Scales end at round numbers, and outlines are where the values are."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadkit.report.charts.svg import Scale, even, filled, line, logarithmic, spans, steps
+
+
+@pytest.mark.parametrize(
+    ("top", "marks"),
+    [
+        (7250, [0, 2000, 4000, 6000, 8000]),
+        (1, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (0.00213, [0, 0.0005, 0.001, 0.0015, 0.002, 0.0025]),
+        (5, [0, 1, 2, 3, 4, 5]),
+        # nothing was measured: an axis all the same
+        (0, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (float("inf"), [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+    ],
+)
+def test_an_even_scale_starts_at_nothing_and_ends_at_a_round_number(top: float, marks: list[float]):
+    scale, found = even(top)
+
+    assert found == pytest.approx(marks)
+    assert (scale.low, scale.high) == (0, pytest.approx(marks[-1]))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "marks"),
+    [
+        (0.0003, 0.004, [2e-4, 5e-4, 1e-3, 2e-3, 5e-3]),
+        (0.001, 0.001, [1e-3, 2e-3]),
+        # of many decades only the powers of ten
+        (0.0002, 9.0, [1e-3, 1e-2, 1e-1, 1.0, 10.0]),
+        (0.0005, 0.5, [1e-3, 1e-2, 1e-1]),
+    ],
+)
+def test_a_logarithmic_scale_holds_what_it_shows(low: float, high: float, marks: list[float]):
+    scale, found = logarithmic(low, high)
+
+    assert found == pytest.approx(marks)
+    assert scale.low <= low * (1 + 1e-9)
+    assert scale.high >= high * (1 - 1e-9)
+    assert 0 <= scale.place(low) <= scale.place(high) <= 100
+    assert scale.place((scale.low * scale.high) ** 0.5) == pytest.approx(50)
+
+
+@pytest.mark.parametrize(
+    ("length", "marks"),
+    [
+        (10, [0, 2, 4, 6, 8, 10]),
+        (18, [0, 5, 10, 15]),
+        (2400, [0, 600, 1200, 1800, 2400]),
+        (0.35, [0, 0.1, 0.2, 0.3]),
+        (86_400 * 30, [86_400 * 5 * k for k in range(7)]),
+    ],
+)
+def test_times_since_the_start_are_round(length: float, marks: list[float]):
+    assert spans(length) == pytest.approx(marks)
+
+
+def test_what_lies_beyond_a_scale_is_put_at_its_end():
+    assert Scale(0, 10).place(12) == 100
+    assert Scale(1, 10, is_log=True).place(0) == 0
+
+
+def test_steps_are_level_and_broken_where_nothing_is_known():
+    pieces = [(0.0, 25.0, 10.0), (25.0, 50.0, 20.0), (50.0, 75.0, None), (75.0, 100.0, 100.0)]
+
+    assert steps(pieces) == "M0 900V900H250V800H500M750 0V0H1000"
+    assert filled(pieces) == "M0 1000V900H250V800H500V1000ZM750 1000V0H1000V1000Z"
+    assert steps([(0.0, 50.0, None)]) == ""
+
+
+def test_a_line_of_one_point_is_a_dot():
+    assert line([(50.0, 50.0)]) == "M500 500h0"
+    assert line([(0.0, 0.0), (100.0, 100.0)]) == "M0 1000L1000 0h0"
+    assert line([]) == ""
