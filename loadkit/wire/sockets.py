@@ -728,26 +728,27 @@ def _plain_sender(connection: SocketConnection, request: Request) -> Callable[..
     clock, finish = connection._clock, connection.finish
     believed, is_early = connection.believed, connection.is_early
     now, looks = clock.now, _looks_always(request)
-    head, size, status = b"\0", -1, 0
+    head, begins, size, status = b"\0", 1, -1, 0
 
     # called without arguments, but by a carrier or session; in one piece, for a call more is 50 ns
     def send(payload: bytes = own, request: Request = request) -> Exchange:  # noqa: PLR0912
-        nonlocal head, size, status
+        nonlocal head, begins, size, status
         channel = connection.channel
         if channel is None or channel.armed != span:
             return finish(_paid(request, payload))
         sock = channel.sock
-        sent = now()
+        fresh_until = connection.fresh_until
         went = 0
         try:
-            if looks or sent > connection.fresh_until:
-                if connection.fresh_until == UNFINISHED or channel.look(0):
+            if looks or (sent := now()) > fresh_until:
+                if fresh_until == UNFINISHED or channel.look(0):
                     return finish(_paid(request, payload))
                 connection.fresh_for = RESTED
-                if sent > connection.fresh_until + COOLED:
+                sent = now()
+                if sent > fresh_until + COOLED:
                     # sending nothing warms the way through the kernel: 9 us lie between stamp and packet then, not 12
                     sock.send(b"", AT_ONCE)
-                sent = now()
+                    sent = now()
             connection.fresh_until = UNFINISHED
             try:
                 went = sock.send(payload, AT_ONCE)
@@ -768,13 +769,14 @@ def _plain_sender(connection: SocketConnection, request: Request) -> Callable[..
                     arrived = EARLIER if is_early(stamp, sent) else believed(stamp, sent, taken)
                 if arrived != EARLIER:
                     if keep is not None:
-                        connection.remember(request, head, data[len(head) :][:keep], truncated=size - len(head) > keep)
+                        connection.last = request.url, head, data[begins : begins + keep], size - begins > keep
                     connection.fresh_until = taken + connection.fresh_for
                     return status, sent, arrived, taken, size, None
             channel.stamp, channel.taken = stamp, taken
             exchange = finish(_paid(request, payload), sent, len(payload), data)
             if connection.memo:
                 head, size, status = connection.memo
+                begins = len(head)
         except BaseException:
             # a signal, say: the reply may still come, and is of no later request
             connection.close()
@@ -800,21 +802,21 @@ def _tls_sender(connection: SocketConnection, request: Request) -> Callable[...,
     clock, finish = connection._clock, connection.finish
     believed, is_early = connection.believed, connection.is_early
     now, looks = clock.now, _looks_always(request)
-    head, size, status = b"\0", -1, 0
+    head, begins, size, status = b"\0", 1, -1, 0
 
     # called without arguments, but by a carrier or session; in one piece, for a call more is 50 ns
     def send(payload: bytes = own, request: Request = request) -> Exchange:  # noqa: PLR0912
-        nonlocal head, size, status
-        sent = now()
+        nonlocal head, begins, size, status
         channel = cast(TlsChannel, connection.channel)
         if channel is None or channel.armed != span:
             return finish(_paid(request, payload))
         sock = channel.sock
+        fresh_until = connection.fresh_until
         went, cipher = 0, b""
         try:
-            if looks or sent > connection.fresh_until:
+            if looks or (sent := now()) > fresh_until:
                 # it may be a session ticket that has come, which is nothing; the long way looks into it
-                if connection.fresh_until == UNFINISHED or channel.look(0):
+                if fresh_until == UNFINISHED or channel.look(0):
                     return finish(_paid(request, payload))
                 connection.fresh_for = RESTED
                 sent = now()
@@ -850,12 +852,13 @@ def _tls_sender(connection: SocketConnection, request: Request) -> Callable[...,
                     arrived = EARLIER if is_early(channel.stamp, sent) else believed(channel.stamp, sent, taken)
                 if arrived != EARLIER:
                     if keep is not None:
-                        connection.remember(request, head, plain[len(head) :][:keep], truncated=size - len(head) > keep)
+                        connection.last = request.url, head, plain[begins : begins + keep], size - begins > keep
                     connection.fresh_until = taken + connection.fresh_for
                     return status, sent, arrived, taken, size, None
             exchange = finish(_paid(request, payload), sent, len(payload), plain)
             if connection.memo:
                 head, size, status = connection.memo
+                begins = len(head)
         except BaseException:
             connection.close()
             raise
