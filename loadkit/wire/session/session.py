@@ -184,6 +184,17 @@ class Session(requests.Session):
                     return response
         return super().get(url, params=params, **options)
 
+    def post(self, url: Any, data: Any = None, json: Any = None, **options: Any) -> requests.Response:
+        """Send a POST; see `requests.Session.post`."""
+        if json is not None and not data and not options and self._plain and url.__class__ is str:
+            kind, body = body_of(None, json)
+            shot = self._shots.get(("POST", url, True, kind))
+            if shot is not None:
+                response = self._fire(shot, shot.with_body(body), body)
+                if response is not None:
+                    return response
+        return super().post(url, data=data, json=json, **options)
+
     def request(  # type: ignore[override]
         self,
         method: str,
