@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import stat
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from queue import Queue
 from random import Random
 
 import pytest
@@ -16,7 +16,6 @@ import pytest
 from loadkit import Endpoint, Scenario, hold, ramp, rows
 from loadkit.clock import ManualClock, SystemClock
 from loadkit.drive.director import Driven, drive
-from loadkit.drive.open import Pool
 from loadkit.drive.supply import Supply
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import MILLISECOND, SECOND
@@ -262,55 +261,28 @@ def test_one_slow_reply_holds_up_no_other_request(demo: Demo):
     assert not done.was_short
 
 
-def test_threads_that_a_slow_server_called_for_stand_by_when_it_is_fast_again(demo: Demo):
-    lock, seen = threading.Lock(), deque[int](maxlen=200)
+def test_threads_that_a_slow_server_called_for_stand_by_when_it_is_fast_until_it_is_slow_again(demo: Demo):
+    lock, fast, after = threading.Lock(), list[int](), list[int]()
 
     def see(reply: Reply) -> None:
         with lock:
-            seen.append(threading.get_ident())
+            if reply.url.endswith("/0"):
+                fast.append(threading.get_ident())
+            elif reply.url.endswith("/0.001"):
+                after.append(time.monotonic_ns())
 
-    # in 0.5 s 150 arrivals; then 450 that are answered at once
-    seconds = [{"s": 0.5}] * 150 + [{"s": 0}] * 450
+    # in 0.5 s 150 arrivals; 450 that are answered at once; 100 that take longer than what is left of the run
+    seconds = [{"s": 0.5}] * 150 + [{"s": 0}] * 450 + [{"s": 1.5}] * 100 + [{"s": 0.001}] * 200
     fed = Endpoint("GET", "/delay/{s}", feed=rows(seconds), check=see)
-    done = on_sockets(Scenario(base_url=demo.url, endpoints=[fed], rate="300/s", duration="2s", threads=1))
+    done = on_sockets(Scenario(base_url=demo.url, endpoints=[fed], rate="300/s", duration="3s", threads=1))
 
-    assert done.recording.total().requests == 600
+    total = done.recording.total()
+    assert total.requests + total.unsent == 900
     assert done.threads > 130
     # each of 200 arrivals would have found another thread
-    assert len(set(seen)) < 100
-
-
-def test_whoever_stands_by_is_called_when_few_wait_and_at_the_end():
-    supply: Supply[tuple[int, int]] = Supply(iter(()))
-    told: list[None] = []
-    pool = Pool(arrivals=supply, warming=supply, turns=(0,), tell=lambda: told.append(None), threads=1)
-    pool.idle.extend([None] * pool.most_idle)
-    came: Queue[int] = Queue()
-
-    def stand_by(number: int) -> None:
-        pool.stand_by()
-        came.put(number)
-
-    threads = [threading.Thread(target=stand_by, args=(number,)) for number in range(20)]
-    for thread in threads:
-        thread.start()
-    while len(pool.standing_by) < 20:
-        time.sleep(0.001)
-    pool.idle.clear()
-    pool.lack()
-    came.get(timeout=10)
-    assert (len(pool.standing_by), came.empty(), told) == (19, True, [])
-
-    pool.end()
-    for thread in threads:
-        thread.join(10)
-    assert came.qsize() == 19
-    pool.idle.extend([None] * pool.most_idle)
-    pool.stand_by()  # nobody does any more
-    pool.idle.clear()
-    pool.lack()
-    assert told == [None], "nobody is left to be called"
-    pool.close()
+    assert len(set(fast[-200:])) < 100
+    # those who held an arrival when the slow ones came wait for their replies beyond the stop
+    assert sum(at < done.stopped_at for at in after) > 20
 
 
 def test_the_pool_grows_no_further_than_it_may(demo: Demo):
@@ -385,36 +357,33 @@ def test_a_think_time_that_fails_in_mid_run_costs_nothing_that_was_measured(demo
     assert done.stopped_at - done.measured_from < 60 * SECOND
 
 
-def _open_files() -> set[int]:
-    """The file descriptors of this process, of the first thousand."""
+def pipes() -> set[int]:
+    """The file descriptors of this process, of the first thousand, that are ends of pipes."""
     found = set()
     for handle in range(1000):
         with contextlib.suppress(OSError):
-            os.fstat(handle)
-            found.add(handle)
+            if stat.S_ISFIFO(os.fstat(handle).st_mode):
+                found.add(handle)
     return found
 
 
-def test_the_pipe_of_those_who_stand_by_is_closed_by_the_last_who_knows_of_it() -> None:
-    supply: Supply[tuple[int, int]] = Supply(iter([]))
-    before = _open_files()
-    pool = Pool(arrivals=supply, warming=supply, turns=(0,), tell=lambda: None, threads=1)
-    pipe = _open_files() - before
-    assert len(pipe) == 2
-    held_up, may_go = threading.Event(), threading.Event()
+def test_pipes_of_a_run_are_closed_with_its_last_thread_also_where_that_outlives_it(demo: Demo) -> None:
+    may_go = threading.Event()
 
-    def outlive(pool: Pool) -> None:
-        held_up.set()
-        may_go.wait(10)
+    def hold_up(reply: object) -> None:
+        may_go.wait(30)
 
-    thread = threading.Thread(target=outlive, args=(pool,))
-    thread.start()
-    held_up.wait(10)
-    del pool
-    for handle in pipe:
-        os.fstat(handle)
+    endpoint = Endpoint("GET", "/", check=hold_up)
+    before = pipes()
+    ends = {"rate": "50/s", "max_threads": 1, "duration": "100ms", "graceful_stop": 0}
+    done = on_sockets(Scenario(base_url=demo.url, endpoints=[endpoint], **ends))
+
+    assert done.stuck
+    opened = pipes() - before
+    assert opened, "the thread may still be called"
     may_go.set()
-    thread.join(10)
-    for handle in pipe:
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            os.fstat(handle)
+    until = time.monotonic() + 20
+    while pipes() & opened and time.monotonic() < until:
+        gc.collect()
+        time.sleep(0.01)
+    assert not pipes() & opened
