@@ -140,8 +140,10 @@ def test_a_step_that_another_thread_noticed_first_fails_no_request(serve: Serve,
     outcome = caller.send()
 
     assert (outcome.status, outcome.message) == (200, "")
-    assert outcome.arrived == outcome.taken
-    assert caller.connection.unstamped == 1
+    if abs(span) > outcome.taken - outcome.sent + MILLISECOND:
+        # a shorter step cannot be told from the way of the reply, on a machine that held a thread up for so long
+        assert outcome.arrived == outcome.taken
+        assert caller.connection.unstamped == 1
 
 
 @linux

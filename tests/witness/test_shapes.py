@@ -131,6 +131,13 @@ def reported(result: Result, kind: str) -> int:
     return timer.count + timer.cut
 
 
+def left_unsent(result: Result, kind: str) -> int:
+    """How many requests were due and not sent: a thread of a busy machine may wake up after the stop."""
+    if kind == "endpoint":
+        return result.total.unsent
+    return sum(one.unsent for one in result.timings if one.kind == "journey")
+
+
 def assert_counted_alike(result: Result, log: Log, kind: str, *, warm_up: bool = False) -> None:
     """The report speaks of each request that the server saw, and of no other."""
     cut = result.total.cut if kind != "tasks" else result.timing("request").cut
@@ -189,7 +196,7 @@ def test_arrivals_are_those_of_the_plan(witness: Witness, shape: str, kind: str,
     assert_counted_alike(result, log, kind, warm_up=shape == "warm_up_at_a_rate")
     assert_seconds_alike(result, log, kind, len(asked.arrivals))
     if asked.total is not None:
-        assert reported(result, kind) == len(log) == asked.total
+        assert reported(result, kind) == len(log) == asked.total - left_unsent(result, kind)
     seen = log.received_by_second(start_of(result), len(asked.arrivals))
     for second, level in enumerate(asked.arrivals):
         slack = 3 * level**0.5 if shape == "poisson" else 0.1 * level
@@ -252,7 +259,7 @@ def test_each_thread_keeps_one_connection_and_does_its_share(witness: Witness, p
 def test_weights_are_shares(witness: Witness, name: str, processes: int):
     result, log = applied(witness, name, processes)
 
-    assert len(log) == result.requests == 200
+    assert len(log) == result.requests == 200 - left_unsent(result, "endpoint")
     seen = Counter(one.path for one in log.requests)
     assert seen["/often"] == pytest.approx(150, abs=4)
     assert {path: result[f"GET {path}"].requests for path in seen} == seen
