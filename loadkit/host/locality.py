@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 
 
@@ -12,6 +13,15 @@ def is_here(host: str) -> bool:
     except (OSError, UnicodeError):
         return False
     return any(_can_be_bound(family, address) for family, _, _, _, address in found)
+
+
+def is_public(host: str) -> bool:
+    """Whether a host is somebody's on the internet, neither this machine nor a private network."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return any(ipaddress.ip_address(address[4][0]).is_global for address in found)
 
 
 def _can_be_bound(family: int, address: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import ipaddress
 import math
 import re
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from loadkit.drive.director import Driven, drive
 from loadkit.drive.processes.director import drive_processes, orders_for, with_shared
 from loadkit.host.limits import check_ports
 from loadkit.host.listening import is_held_here
-from loadkit.host.locality import is_here
+from loadkit.host.locality import is_here, is_public
 from loadkit.host.machine import allowed_cpus, peak_memory
 from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.loop import check_loop
@@ -71,6 +69,7 @@ def run(
     watch: Watcher | None = None,
     interrupts: Callable[[], int] | None = None,
     partial: Partial | None = None,
+    clock: SystemClock | None = None,
 ) -> Result:
     """Run a scenario and return what was found.
 
@@ -90,7 +89,7 @@ def run(
     """
     check_addresses(scenario)
     check_loop(scenario, call="run")
-    clock = SystemClock()
+    clock = clock or SystemClock()
     scenario = _placed(scenario)
     requests = [encode(one, scenario) if isinstance(one, Endpoint) else None for one in scenario.plans]
     wire = open_wire(scenario, clock)
@@ -99,7 +98,7 @@ def run(
         origins |= {origin_of(scenario.base_url)[0]: None}
     for origin in origins:
         wire.resolve(origin)
-    processes = _processes(scenario, list(origins))
+    processes = process_count(scenario, list(origins))
     scenario = scenario.replace(processes=processes)
     # what cannot be told to other processes is said before a server is started
     orders = orders_for(scenario, processes) if processes > 1 else []
@@ -401,7 +400,7 @@ def _result(
         server_lost=server.loss,
         lost=driven.lost,
         silent=driven.silent,
-        public=[] if draft else [origin.host for origin in origins if not origin.unix and _is_public(origin.host)],
+        public=[] if draft else [origin.host for origin in origins if not origin.unix and is_public(origin.host)],
         steps=clock.steps,
         redirects=[] if draft else list(redirects(scenario, endpoints, wire)),
         notes=list(_unfinished(duration) if draft else _notes(scenario, origins, total, clock)),
@@ -447,7 +446,7 @@ def _series(driven: Driven, duration: float, draft: Draft | None) -> list[Interv
     )
 
 
-def _processes(scenario: Scenario, origins: list[Origin]) -> int:
+def process_count(scenario: Scenario, origins: list[Origin]) -> int:
     """How many processes run a scenario; `auto` leaves a CPU to a target on this machine."""
     if scenario.processes != "auto":
         return scenario.processes
@@ -455,15 +454,6 @@ def _processes(scenario: Scenario, origins: list[Origin]) -> int:
         return 1
     spared = any(origin.unix or is_here(origin.host) for origin in origins)
     return max(1, min(allowed_cpus() - spared, scenario.total_threads))
-
-
-def _is_public(host: str) -> bool:
-    """Whether a host is somebody's on the internet, neither this machine nor a private network."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return False
-    return any(ipaddress.ip_address(address[4][0]).is_global for address in found)
 
 
 def _duration(driven: Driven) -> float:

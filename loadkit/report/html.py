@@ -102,8 +102,10 @@ def html_report(results: Sequence[Result], titles: Sequence[str] | None = None) 
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    return _template().render(
-        views=views, overview=_overview(results, names), policy=policy, style=style, script=script
+    return (
+        page_environment()
+        .get_template("page.html")
+        .render(views=views, overview=_overview(results, names), policy=policy, style=style, script=script)
     )
 
 
@@ -228,7 +230,8 @@ def _in_short(result: Result, name: str) -> list[Cell]:
 
 
 @cache
-def _template() -> jinja2.Template:
+def page_environment() -> jinja2.Environment:
+    """The environment of the page's templates: what they write is escaped, and made visible."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -242,7 +245,7 @@ def _template() -> jinja2.Template:
     environment.filters["name"] = lambda text: _PAPER.cut(visible(text), LONGEST_NAME)
     environment.filters["line"] = lambda text: _PAPER.cut(visible(text), LONGEST_LINE)
     environment.filters["place"] = lambda number: f"{number:.5g}"
-    return environment.get_template("page.html")
+    return environment
 
 
 def _harmless(value: Any) -> Any:

@@ -58,22 +58,28 @@ class Watched:
             self._watch(snapshot)
 
     def between(self, start: int, end: int) -> Server | None:
-        """What was used between two instants of the clock; None if nothing was noted.
+        """What was used between two instants of the clock; None if nothing was noted."""
+        return used_between(self._noted, start, end)
 
-        Between two notes CPU is taken to have been used evenly: a warm-up ends in the middle of them.
-        """
-        if not self._noted:
-            return None
-        return Server(
-            cpu_seconds=max(0.0, self._cpu_at(end) - self._cpu_at(start)),
-            peak_memory=max(found.memory for _, found in self._noted),
-        )
 
-    def _cpu_at(self, instant: int) -> float:
-        before_at, before = self._noted[0]
-        for at, found in self._noted:
-            if at >= instant:
-                share = (instant - before_at) / (at - before_at) if at > before_at else 0.0
-                return before.cpu_seconds + max(0.0, share) * (found.cpu_seconds - before.cpu_seconds)
-            before_at, before = at, found
-        return before.cpu_seconds
+def used_between(noted: Sequence[tuple[int, Used]], start: int, end: int) -> Server | None:
+    """What was used between two instants of the clock, of what was noted and when; None if nothing was.
+
+    Between two notes CPU is taken to have been used evenly: a warm-up ends in the middle of them.
+    """
+    if not noted:
+        return None
+    return Server(
+        cpu_seconds=max(0.0, _cpu_at(noted, end) - _cpu_at(noted, start)),
+        peak_memory=max(found.memory for _, found in noted),
+    )
+
+
+def _cpu_at(noted: Sequence[tuple[int, Used]], instant: int) -> float:
+    before_at, before = noted[0]
+    for at, found in noted:
+        if at >= instant:
+            share = (instant - before_at) / (at - before_at) if at > before_at else 0.0
+            return before.cpu_seconds + max(0.0, share) * (found.cpu_seconds - before.cpu_seconds)
+        before_at, before = at, found
+    return before.cpu_seconds

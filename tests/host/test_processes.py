@@ -9,7 +9,7 @@ import pytest
 
 from loadkit.host.processes import Used, tree, used
 from loadkit.plan.units import SECOND
-from loadkit.server.usage import Watched
+from loadkit.server.usage import Watched, used_between
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -62,11 +62,12 @@ def test_of_a_process_that_is_gone_nothing_is_known():
 
 
 def test_cpu_between_notes_is_taken_as_even_and_memory_is_the_most():
-    watched = Watched([], lambda: 0, None)
-    for second, cpu, memory in ((0, 10.0, 5), (2, 12.0, 9), (4, 18.0, 7)):
-        watched._noted.append((second * SECOND, Used(cpu_seconds=cpu, memory=memory)))
+    noted = [
+        (second * SECOND, Used(cpu_seconds=cpu, memory=memory))
+        for second, cpu, memory in ((0, 10.0, 5), (2, 12.0, 9), (4, 18.0, 7))
+    ]
 
-    found = watched.between(1 * SECOND, 3 * SECOND)
+    found = used_between(noted, 1 * SECOND, 3 * SECOND)
 
     assert found is not None
     assert (found.cpu_seconds, found.peak_memory) == (15.0 - 11.0, 9)

@@ -15,7 +15,6 @@ from loadkit import Endpoint, Scenario, run
 from loadkit.clock import SystemClock
 from loadkit.drive.progress import Snapshot
 from loadkit.host.locality import is_here
-from loadkit.jobs import run as running
 from loadkit.plan.units import SECOND
 from loadkit.server.demo import Demo
 from tests.noise import codes
@@ -129,11 +128,8 @@ class Interfered(SystemClock):
         self.wall_offset -= by
 
 
-def test_a_wall_clock_set_back_one_hour_in_mid_run_is_told_and_spoils_no_figure(
-    demo: Demo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wall_clock_set_back_one_hour_in_mid_run_is_told_and_spoils_no_figure(demo: Demo) -> None:
     clock, seen = Interfered(), list[Snapshot]()
-    monkeypatch.setattr(running, "SystemClock", lambda: clock)
 
     def interfere(snapshot: Snapshot) -> None:
         if snapshot.stage == "running" and not seen:
@@ -141,7 +137,7 @@ def test_a_wall_clock_set_back_one_hour_in_mid_run_is_told_and_spoils_no_figure(
             clock.set_wall(by=-3600 * SECOND)
 
     scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=4, duration=1)
-    result = run(scenario, watch=interfere)
+    result = run(scenario, watch=interfere, clock=clock)
 
     assert seen
     assert result.duration == 1.0

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from loadkit import Endpoint, Scenario, UsageError, run
-from loadkit.jobs.run import _is_public, once
+from loadkit.host.locality import is_public
+from loadkit.jobs.run import once
 from loadkit.server.demo import Demo
 
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -102,12 +103,12 @@ def test_many_raw_paths_fold_to_patterns_and_then_to_one_row(demo: Demo):
 
 
 @pytest.mark.parametrize(
-    ("host", "is_public"),
+    ("host", "expected"),
     [("127.0.0.1", False), ("::1", False), ("10.1.2.3", False), ("192.168.0.9", False), ("8.8.8.8", True)],
 )
-def test_hosts_of_other_people_are_known(host: str, is_public: bool):
+def test_hosts_of_other_people_are_known(host: str, expected: bool):
     # an address is not looked up, and nothing is sent to it
-    assert _is_public(host) == is_public
+    assert is_public(host) == expected
 
 
 @contextmanager

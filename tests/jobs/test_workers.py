@@ -18,7 +18,7 @@ import requests
 from loadkit import LoadkitError, Scenario, UsageError, run
 from loadkit.drive.processes.child import MODULE
 from loadkit.drive.progress import Snapshot
-from loadkit.jobs.run import _processes
+from loadkit.jobs.run import process_count
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.loader import load
 from loadkit.server.demo import Demo
@@ -576,7 +576,7 @@ def test_auto_takes_the_cpus_there_are_and_leaves_one_to_a_target_on_this_machin
     here, elsewhere = origin_of("http://127.0.0.1:1/")[0], origin_of("http://192.0.2.1/")[0]
     items = scenario(shop, "items", processes="auto", threads=5000)
 
-    assert _processes(items, [elsewhere]) == cpus
-    assert _processes(items, [here, elsewhere]) == max(1, cpus - 1)
-    assert _processes(items.replace(threads=1), [elsewhere]) == 1
-    assert _processes(items.replace(source=None), [elsewhere]) == 1
+    assert process_count(items, [elsewhere]) == cpus
+    assert process_count(items, [here, elsewhere]) == max(1, cpus - 1)
+    assert process_count(items.replace(threads=1), [elsewhere]) == 1
+    assert process_count(items.replace(source=None), [elsewhere]) == 1

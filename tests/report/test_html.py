@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from loadkit.judge.result import Caveat, Phase, PhasePlan, Result, Server, Timing, Verdict
-from loadkit.report.html import _template, html_report
+from loadkit.report.html import html_report, page_environment
 from loadkit.report.json import dump, load
 from tests.judge.made import REFUSED, Shot
 from tests.judge.made import result as made
@@ -410,7 +410,7 @@ def test_what_is_no_plain_character_is_made_visible():
 
 
 def test_a_template_that_forgets_a_filter_is_harmless_too():
-    template = _template().environment.from_string("<p title='{{ text }}'>{{ text }}</p>")
+    template = page_environment().from_string("<p title='{{ text }}'>{{ text }}</p>")
 
     shown = "\\x1b[2J\\u202e&#39;&lt;b&gt;"
     assert template.render(text="\x1b[2J\u202e'<b>") == f"<p title='{shown}'>{shown}</p>"

@@ -15,10 +15,6 @@ import pytest
 from loadkit import Endpoint, Scenario, UsageError, rows, run
 from loadkit.clock import ManualClock
 from loadkit.drive.director import Driven, drive
-from loadkit.drive.rows.feed import Dry
-from loadkit.drive.rows.sender import Feeds
-from loadkit.drive.user import Course
-from loadkit.measure.recording import Tape
 from loadkit.plan.data import Order, Rows
 from loadkit.plan.errors import FeedError
 from loadkit.plan.units import MILLISECOND
@@ -178,9 +174,9 @@ def test_bad_data_is_said_before_anything_is_sent(tmp_path: Path, text: str | No
 
 
 def test_a_row_that_cannot_be_put_in_its_place_is_said_before_the_start(tmp_path: Path) -> None:
-    fed = Endpoint("GET", "http://fake/", headers={"X-Name": "{name}"}, feed=rows([{"name": "日本"}]))
-    with pytest.raises(FeedError, match=r"^the list of rows: cannot fill GET http://fake/ with \{'name': '\*\*\*'\}: "):
-        Feeds(Scenario(endpoints=[fed]), seed=0)
+    fed = Endpoint("GET", "http://127.0.0.1:9/", name="x", headers={"X-Name": "{name}"}, feed=rows([{"name": "日本"}]))
+    with pytest.raises(FeedError, match=r"^the list of rows: cannot fill x with \{'name': '\*\*\*'\}: "):
+        run(Scenario(endpoints=[fed], iterations=1))
 
 
 class Unwritable:
@@ -366,11 +362,8 @@ def test_what_is_cut_at_the_end_has_no_bytes(demo: Demo) -> None:
 
 def test_parts_of_a_scenario_take_each_row_once() -> None:
     fed = Endpoint("GET", "http://fake/{n}", feed=rows([{"n": n} for n in range(100)], order="shuffled", at_end="stop"))
-    scenario = Scenario(endpoints=[fed])
-    request, wire = encode(fed, scenario), FakeWire(ManualClock())
+    scenario = Scenario(endpoints=[fed], threads=3, seed=7)
+    wire = FakeWire(ManualClock(), FakeReply(after=MILLISECOND))
     for part in range(3):
-        with Feeds(scenario, seed=7, part=part, parts=3) as feeds:
-            send = feeds.sender(0, request, wire.connect(request.origin), Tape("", 0), Course()).send
-            with pytest.raises(Dry):
-                list(iter(send, None))
+        drive(scenario, [encode(fed, scenario)], wire, wire._clock, part=part, parts=3)
     assert sorted(int(sent.url.rpartition("/")[2]) for sent in wire.sent) == list(range(100))
