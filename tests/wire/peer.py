@@ -136,7 +136,7 @@ class Peer:
     def __init__(
         self, *scripts: Script, context: ssl.SSLContext | None = None, unix: Path | None = None, host: str = "127.0.0.1"
     ) -> None:
-        self._scripts: Sequence[Script] = scripts
+        self.scripts: Sequence[Script] = scripts
         self._context = context
         self._over = threading.Event()
         self._lines: list[Line] = []
@@ -182,7 +182,7 @@ class Peer:
                 sock, _ = self._listener.accept()
                 self._socks.append(sock)
                 self.connections += 1
-                self._start(self._play, sock, self._scripts[min(self.connections, len(self._scripts)) - 1])
+                self._start(self._play, sock, self.scripts[min(self.connections, len(self.scripts)) - 1])
 
     def _play(self, sock: socket.socket, script: Script) -> None:
         try:

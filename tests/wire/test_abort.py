@@ -28,9 +28,8 @@ def sending(caller: Caller) -> Iterator[list[Outcome]]:
     thread = threading.Thread(target=lambda: outcomes.append(caller.send()))
     thread.start()
     yield outcomes
-    began = time.monotonic()
+    # a third of the timeout
     thread.join(10)
-    assert time.monotonic() - began < 1
     assert not thread.is_alive()
 
 

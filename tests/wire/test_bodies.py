@@ -254,4 +254,4 @@ def test_a_server_that_never_reads_is_a_timeout(serve: Serve, call: Call, turn: 
     note = large()[5]
 
     assert note.failure.kind == "timeout"
-    assert 0.25 < time.monotonic() - began < 1.5
+    assert 0.25 < time.monotonic() - began < 10

@@ -265,7 +265,7 @@ def test_a_body_goes_where_its_method_does(two: Any, http: Session, status: str,
 
 def test_whoever_asks_for_a_digest_of_the_password_elsewhere_gets_none(two: Any, http: Session):
     start, there = two
-    there._scripts = [replies(reply(b"", 'WWW-Authenticate: Digest realm="r", nonce="n"', status="401 No"))]
+    there.scripts = [replies(reply(b"", 'WWW-Authenticate: Digest realm="r", nonce="n"', status="401 No"))]
     assert http.get(start().url, auth=HTTPDigestAuth("ada", "secret")).status_code == 401
     assert len(there.heard) == 1
 

@@ -94,8 +94,9 @@ def test_a_check_sees_the_reply_to_its_row(demo: Demo, users: Path) -> None:
 
 def targets(scenario: Scenario) -> list[str]:
     """What one thread of a scenario asks for, in order."""
-    wire = FakeWire(ManualClock(), FakeReply(after=MILLISECOND))
-    drive(scenario, [encode(endpoint, scenario) for endpoint in scenario.endpoints], wire, wire._clock)
+    clock = ManualClock()
+    wire = FakeWire(clock, FakeReply(after=MILLISECOND))
+    drive(scenario, [encode(endpoint, scenario) for endpoint in scenario.endpoints], wire, clock)
     return [request.url.rpartition("/")[2] for request in wire.sent]
 
 
@@ -363,7 +364,8 @@ def test_what_is_cut_at_the_end_has_no_bytes(demo: Demo) -> None:
 def test_parts_of_a_scenario_take_each_row_once() -> None:
     fed = Endpoint("GET", "http://fake/{n}", feed=rows([{"n": n} for n in range(100)], order="shuffled", at_end="stop"))
     scenario = Scenario(endpoints=[fed], threads=3, seed=7)
-    wire = FakeWire(ManualClock(), FakeReply(after=MILLISECOND))
+    clock = ManualClock()
+    wire = FakeWire(clock, FakeReply(after=MILLISECOND))
     for part in range(3):
-        drive(scenario, [encode(fed, scenario)], wire, wire._clock, part=part, parts=3)
+        drive(scenario, [encode(fed, scenario)], wire, clock, part=part, parts=3)
     assert sorted(int(sent.url.rpartition("/")[2]) for sent in wire.sent) == list(range(100))
