@@ -21,7 +21,7 @@ _LITERAL = re.compile(r"\$\{\w+\}|\b(?:Bearer|Basic|Token)\b|\s", re.IGNORECASE)
 
 if TYPE_CHECKING:
     from loadkit.fetcher import FetchResult
-    from loadkit.fetcher.job import Fetching
+    from loadkit.fetcher.job import FetchJob
     from loadkit.judge.result import Result
 
 
@@ -170,7 +170,7 @@ def _report(
     return 3 if 3 in codes else codes[0]
 
 
-def _summary(fetching: Fetching, again: list[str]) -> str:
+def _summary(fetching: FetchJob, again: list[str]) -> str:
     from loadkit.fetcher.text import summary
     from loadkit.report.layout import Paper, needs_ascii
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadkit.fetcher import sources
-from loadkit.fetcher.job import Fetching
-from loadkit.fetcher.plan import Plan, planned
+from loadkit.fetcher.job import FetchJob
+from loadkit.fetcher.plan import FetchOptions, read_options
 from loadkit.fetcher.reader import check_all
 from loadkit.fetcher.reply import FetchReply
 from loadkit.fetcher.result import FetchResult
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadkit.fetcher.job import Watch
-    from loadkit.fetcher.sources import Entry, Urls
+    from loadkit.fetcher.sources import SourceItem, Urls
 
 __all__ = ["FetchReply", "FetchResult", "fetch"]
 
@@ -69,16 +69,16 @@ def fetch(
 
     Raises `UsageError` before anything is sent for what cannot work.
     """
-    plan = planned({"threads": threads, "into": into, **options})
+    plan = read_options({"threads": threads, "into": into, **options})
     wait_for_stopped(plan.into)
     entries, name, expected = _entries(urls, plan)
-    fetching = Fetching(
+    fetching = FetchJob(
         entries, plan, name=name, on_reply=on_reply, watch=watch, interrupts=interrupts, expected=expected
     )
     return FetchResult(fetching)
 
 
-def _entries(urls: Urls, plan: Plan) -> tuple[Iterator[Entry], str, int | None]:
+def _entries(urls: Urls, plan: FetchOptions) -> tuple[Iterator[SourceItem], str, int | None]:
     """What to read, what to call it, and how many entries it seems to have."""
     if isinstance(urls, str | Path):
         urls = sources.Sources([str(urls)])

@@ -12,8 +12,8 @@ from enum import Enum
 from mmap import ACCESS_READ, mmap
 from typing import Final, NamedTuple
 
-from loadkit.fetcher.filenames import Place
-from loadkit.fetcher.folder import Shelf, write_all
+from loadkit.fetcher.filenames import FilePath
+from loadkit.fetcher.folder import OutputFolder, write_all
 from loadkit.plan.units import SECOND, show_size
 from loadkit.wire.base import BrokenExchange, Clock, Failure
 from loadkit.wire.decode import CutShort, DecodeError, Decoder, TooMuch, codings_of
@@ -28,7 +28,7 @@ SLOWEST: Final = 1_000_000
 """Nanoseconds a byte may take on average beyond the timeout: 1 kB/s."""
 
 
-class Use(Enum):
+class BodyUse(Enum):
     """What is to become of a body."""
 
     FILE = "a file"
@@ -36,7 +36,7 @@ class Use(Enum):
     SKIP = "nothing"
 
 
-Choose = Callable[[int, dict[bytes, bytes]], tuple[Use, Place | None]]
+Choose = Callable[[int, dict[bytes, bytes]], tuple[BodyUse, FilePath | None]]
 """What is to become of a reply's body, told by its status and headers, and where its file goes."""
 
 
@@ -61,17 +61,17 @@ class Body:
         "_held",
         "_holding",
         "_is_cutting",
+        "_output",
         "_raw",
         "_received",
-        "_shelf",
         "_since",
         "_tag",
         "_timeout",
         "came",
         "disk",
         "fault",
-        "had_enough",
         "headers",
+        "is_abandoned",
         "place",
         "size",
         "status",
@@ -81,7 +81,7 @@ class Body:
     def __init__(
         self,
         choose: Choose,
-        shelf: Shelf,
+        output: OutputFolder,
         clock: Clock,
         *,
         bound: int,
@@ -91,7 +91,7 @@ class Body:
         tag: str = "",
     ) -> None:
         self._choose = choose
-        self._shelf = shelf
+        self._output = output
         self._clock = clock
         self._bound = bound
         self._raw = raw
@@ -107,14 +107,14 @@ class Body:
         self._received = 0
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
-        self.use = Use.SKIP
-        self.place: Place | None = None
+        self.use = BodyUse.SKIP
+        self.place: FilePath | None = None
         self.size = 0
         self.disk = 0
         """Nanoseconds spent on the disk."""
         self.came = False
         """Whether there was a reply at all."""
-        self.had_enough = False
+        self.is_abandoned = False
         """The exchange was ended by us, for the rest of the body is of no use; the head is all there is to know."""
         self.fault: OSError | None = None
         """What the disk said."""
@@ -127,7 +127,7 @@ class Body:
         if len(found) != len(headers) and b"content-encoding" in found:
             found[b"content-encoding"] = b", ".join(value for name, value in headers if name == b"content-encoding")
         self.use, self.place = self._choose(status, found)
-        if self.use is not Use.SKIP and not self._raw and b"content-encoding" in found:
+        if self.use is not BodyUse.SKIP and not self._raw and b"content-encoding" in found:
             self._decoder = self._decoder_of(found[b"content-encoding"])
 
     def _decoder_of(self, value: bytes) -> Decoder | None:
@@ -140,9 +140,9 @@ class Body:
     def write(self, data: bytes | memoryview) -> int:
         """The next piece as it came."""
         self._received += len(data)
-        if self.use is Use.SKIP:
+        if self.use is BodyUse.SKIP:
             if self._received > SKIPPED:
-                self.had_enough = True
+                self.is_abandoned = True
                 raise BrokenExchange(Failure("check", "the rest of the body is not wanted"))
         elif self._decoder:
             self._decoded(data, self._decoder)
@@ -157,7 +157,7 @@ class Body:
                 self._decoder.finish()
             except CutShort as error:
                 raise BrokenExchange(Failure("disconnect", str(error))) from None
-        if self.use is Use.LINE:
+        if self.use is BodyUse.LINE:
             return Saved(self.size, "", self._read_again())
         if self._hash is None:
             return Saved(self.size, self._saved_at_once(), b"")
@@ -193,7 +193,7 @@ class Body:
         digest = hashlib.sha256(content).hexdigest()
         began = self._clock.now()
         try:
-            self._shelf.fill(self.place, self._tag, content)
+            self._output.fill(self.place, self._tag, content)
         finally:
             self.disk += self._clock.now() - began
         return digest
@@ -203,8 +203,8 @@ class Body:
         self._held.clear()
         if self._handle >= 0:
             self._close()
-        if self.place is not None and self.use is Use.FILE:
-            self._shelf.drop(self.place, self._tag)
+        if self.place is not None and self.use is BodyUse.FILE:
+            self._output.drop(self.place, self._tag)
 
     def _take(self, piece: bytes | memoryview) -> None:
         self.size += len(piece)
@@ -212,7 +212,7 @@ class Body:
             raise BrokenExchange(Failure("check", f"the body is more than {show_size(self._bound)} (--max-size)"))
         self._held.append(piece)
         self._holding += len(piece)
-        if self.use is Use.LINE and self.size > LONGEST_LINE:
+        if self.use is BodyUse.LINE and self.size > LONGEST_LINE:
             raise BrokenExchange(Failure("check", f"more than {show_size(LONGEST_LINE)} are too much for a line"))
         if self._holding > SPILL:
             self._spill()
@@ -221,7 +221,7 @@ class Body:
         """Bring to the disk what is held. What that meets ends the exchange, and is kept in `fault`."""
         content = b"".join(self._held)
         self._held, self._holding = [], 0
-        if self._hash is None and self.use is Use.FILE:
+        if self._hash is None and self.use is BodyUse.FILE:
             self._hash = hashlib.sha256()
         if self._hash:
             self._hash.update(content)
@@ -238,8 +238,8 @@ class Body:
 
     def _open(self) -> None:
         assert self.place is not None
-        is_file = self.use is Use.FILE
-        self._handle = self._shelf.create(self.place, self._tag) if is_file else self._shelf.scratch(self.place)
+        is_file = self.use is BodyUse.FILE
+        self._handle = self._output.create(self.place, self._tag) if is_file else self._output.scratch(self.place)
 
     def _close(self) -> None:
         handle, self._handle = self._handle, -1

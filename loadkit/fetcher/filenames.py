@@ -13,7 +13,7 @@ from loadkit.plan.errors import UsageError
 from loadkit.plan.redact import is_harmless
 
 if TYPE_CHECKING:
-    from loadkit.fetcher.url import Address
+    from loadkit.fetcher.url import Url
 
 A_FOLDER: Final = 10_000
 SLUG: Final = 80
@@ -25,7 +25,7 @@ LONGEST: Final = 200
 FAILED: Final = "failed"
 RESERVED: Final = ("manifest.jsonl", "manifest.lock", FAILED)
 
-OURS = re.compile(r"\d{6,}-[a-z0-9._-]*[0-9a-f]{8}\.[a-z0-9]{1,8}")
+GENERATED = re.compile(r"\d{6,}-[a-z0-9._-]*[0-9a-f]{8}\.[a-z0-9]{1,8}")
 """The names of this scheme, to tell what we wrote from what we did not."""
 
 EXTENSIONS: Final = {
@@ -64,7 +64,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9 ._,=+@~-]+")
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
 
 
-class Place(NamedTuple):
+class FilePath(NamedTuple):
     """Where a file goes: a folder within the folder (empty for itself) and a name."""
 
     folder: str
@@ -136,7 +136,7 @@ def stem(position: int, path: str, key: int) -> str:
     return f"{position:06}-{readable}-{key >> 32:08x}" if readable else f"{position:06}-{key >> 32:08x}"
 
 
-class Names:
+class Filenames:
     """The names of one run: our own scheme, or a template of the user's."""
 
     def __init__(self, template: str | None = None, *, flat: bool = False) -> None:
@@ -145,29 +145,29 @@ class Names:
         if template is not None:
             _check(template)
 
-    def place(self, position: int, address: Address, key: int, content_type: str) -> Place:
+    def place(self, position: int, address: Url, key: int, content_type: str) -> FilePath:
         """Where the body of a good reply goes; `ValueError` when a template gives no name for it."""
         path = address.target.partition("?")[0]
         kind = extension(path, content_type)
         if self.template is None:
             # what is a secret in a query does not belong into a file name, and nobody reads it there
-            return Place(self._folder(position), f"{stem(position, path, key)}.{kind}")
+            return FilePath(self._folder(position), f"{stem(position, path, key)}.{kind}")
         fields = _fields(position, address, key, kind)
         return _parts(self.template.format_map(fields))
 
-    def failed(self, position: int, address: Address, key: int, content_type: str) -> Place:
+    def failed(self, position: int, address: Url, key: int, content_type: str) -> FilePath:
         """Where the body of a failed status goes."""
         path = address.target.partition("?")[0]
         kind = extension(path, content_type)
         folder = self._folder(position)
-        return Place(f"{FAILED}/{folder}" if folder else FAILED, f"{stem(position, path, key)}.{kind}")
+        return FilePath(f"{FAILED}/{folder}" if folder else FAILED, f"{stem(position, path, key)}.{kind}")
 
     def _folder(self, position: int) -> str:
         number = 0 if self._flat else (position - 1) // A_FOLDER
         return f"{number:04}" if number > 0 else ""
 
 
-def _fields(position: int, address: Address, key: int, kind: str) -> dict[str, object]:
+def _fields(position: int, address: Url, key: int, kind: str) -> dict[str, object]:
     path = address.target.partition("?")[0]
     parts = [component(unquote(part)) for part in path.split("/") if part]
     last = parts[-1] if parts else "index"
@@ -206,7 +206,7 @@ def component(text: str) -> str:
     return clean[: LONGEST - 60] + "~" + clean[-59:]
 
 
-def _parts(name: str) -> Place:
+def _parts(name: str) -> FilePath:
     parts = [component(part) for part in name.split("/") if part not in ("", ".")]
     if not parts or ".." in name.split("/") or name.startswith("/") or name.endswith("/"):
         raise ValueError(f"{name[:80]!r} is no name of a file in the folder")
@@ -214,4 +214,4 @@ def _parts(name: str) -> Place:
         raise ValueError("a name of more than 1,000 characters or 20 folders")
     if parts[0].casefold() in RESERVED:
         raise ValueError(f"{parts[0]!r} is a name that is used already")
-    return Place("/".join(parts[:-1]), parts[-1])
+    return FilePath("/".join(parts[:-1]), parts[-1])

@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from loadkit.fetcher.filenames import OURS, Place
+from loadkit.fetcher.filenames import GENERATED, FilePath
 
 PART: Final = ".part"
 KEPT_OPEN: Final = 4
 
 MOST_ORPHANS: Final = 10_000
 
-_PARTS = re.compile(rf"(?:{OURS.pattern}|.*\.\d+-[0-9a-f]{{16}})\.part")
+_PARTS = re.compile(rf"(?:{GENERATED.pattern}|.*\.\d+-[0-9a-f]{{16}})\.part")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SCRATCH = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -34,7 +34,7 @@ class NameTaken(OSError):
     """There is a file of that name already, and it is not this one."""
 
 
-class Shelf:
+class OutputFolder:
     """The folder as one thread writes to it; not shared, for it keeps a few subfolders open."""
 
     def __init__(self, root: Path) -> None:
@@ -47,18 +47,18 @@ class Shelf:
             os.close(handle)
         self._open.clear()
 
-    def create(self, place: Place, tag: str = "") -> int:
+    def create(self, place: FilePath, tag: str = "") -> int:
         """A new file beside the place, to be put there by `put`; raises `OSError`."""
         return os.open(f"{place.name}{tag}{PART}", _NEW, 0o666, dir_fd=self._at(place.folder))
 
-    def scratch(self, place: Place) -> int:
+    def scratch(self, place: FilePath) -> int:
         """A file without a name, to be written and read again; raises `OSError`."""
         name = f"{place.name}{PART}"
         handle = os.open(name, _SCRATCH, 0o600, dir_fd=self._root)
         os.unlink(name, dir_fd=self._root)
         return handle
 
-    def fill(self, place: Place, tag: str, content: bytes | memoryview) -> None:
+    def fill(self, place: FilePath, tag: str, content: bytes | memoryview) -> None:
         """A new file beside the place with all of its content; raises `OSError`."""
         handle = os.open(f"{place.name}{tag}{PART}", _NEW, 0o666, dir_fd=self._at(place.folder))
         try:
@@ -67,12 +67,12 @@ class Shelf:
         finally:
             os.close(handle)
 
-    def put(self, place: Place, tag: str = "") -> None:
+    def put(self, place: FilePath, tag: str = "") -> None:
         """Rename the part to its name. Whatever had that name was ours and is replaced."""
         folder = self._at(place.folder)
         os.rename(f"{place.name}{tag}{PART}", place.name, src_dir_fd=folder, dst_dir_fd=folder)
 
-    def put_new(self, place: Place, tag: str = "") -> None:
+    def put_new(self, place: FilePath, tag: str = "") -> None:
         """The same, but `NameTaken` if there is a file of that name."""
         folder, part = self._at(place.folder), f"{place.name}{tag}{PART}"
         try:
@@ -81,17 +81,17 @@ class Shelf:
             raise NameTaken(f"there is a file {place} already") from None
         os.unlink(part, dir_fd=folder)
 
-    def drop(self, place: Place, tag: str = "") -> None:
+    def drop(self, place: FilePath, tag: str = "") -> None:
         """Remove the part, if it is there."""
         with contextlib.suppress(OSError):
             os.unlink(f"{place.name}{tag}{PART}", dir_fd=self._at(place.folder))
 
-    def remove(self, place: Place) -> None:
+    def remove(self, place: FilePath) -> None:
         """Remove a file, if it is there."""
         with contextlib.suppress(OSError):
             os.unlink(place.name, dir_fd=self._at(place.folder))
 
-    def size(self, place: Place) -> int:
+    def size(self, place: FilePath) -> int:
         """Its size in bytes, -1 if there is no such file."""
         try:
             found = os.stat(place.name, dir_fd=self._at(place.folder, make=False), follow_symlinks=False)
@@ -99,11 +99,11 @@ class Shelf:
             return -1
         return found.st_size if stat.S_ISREG(found.st_mode) else -1
 
-    def open(self, place: Place) -> int:
+    def open(self, place: FilePath) -> int:
         """A file to be read; raises `OSError`."""
         return os.open(place.name, _OLD, dir_fd=self._at(place.folder, make=False))
 
-    def hash(self, place: Place) -> str:
+    def hash(self, place: FilePath) -> str:
         """The SHA-256 of a file, empty if it cannot be read."""
         try:
             handle = self.open(place)
@@ -155,7 +155,7 @@ def sweep(root: Path, is_known: Callable[[str], bool]) -> dict[str, str]:
     for path, name in _files(root):
         if _PARTS.fullmatch(name):
             (root / path).unlink(missing_ok=True)
-        elif len(orphans) < MOST_ORPHANS and OURS.fullmatch(name) and not is_known(path):
+        elif len(orphans) < MOST_ORPHANS and GENERATED.fullmatch(name) and not is_known(path):
             orphans[name.rpartition(".")[0]] = path
     return orphans
 

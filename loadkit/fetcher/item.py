@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadkit.fetcher.plan import method, sendable
 from loadkit.fetcher.seen import digest_of
-from loadkit.fetcher.url import Address, NotAUrl, address
+from loadkit.fetcher.url import InvalidUrl, Url, parse_url
 from loadkit.plan.endpoint import headers as checked_headers
 from loadkit.plan.errors import UsageError
 from loadkit.wire.base import HARMLESS
@@ -14,26 +14,27 @@ from loadkit.wire.base import HARMLESS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from loadkit.fetcher.sources import Wanted
+    from loadkit.fetcher.sources import Entry
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
 IDEMPOTENT: Final = SAFE | {"PUT", "DELETE"}
 
 
-class Item:
+class Task:
     """One URL of the list. It belongs to one thread at a time: the reader, the schedule, the thread that fetches it."""
 
     __slots__ = (
         "address",
         "asked",
         "attempts",
+        "became_get",
         "body",
         "disk",
         "due",
         "headers",
         "hops",
-        "is_rewritten",
         "key",
+        "left_origin",
         "method",
         "position",
         "row",
@@ -41,11 +42,10 @@ class Item:
         "started",
         "status",
         "throttled",
-        "was_away",
         "where",
     )
 
-    def __init__(self, position: int, where: str, asked: Address, verb: str, key: int) -> None:
+    def __init__(self, position: int, where: str, asked: Url, verb: str, key: int) -> None:
         self.position = position
         self.where = where
         self.asked = asked
@@ -68,9 +68,9 @@ class Item:
         self.status = 0
         self.row = ""
         """Its label in reports, once it is known."""
-        self.is_rewritten = False
+        self.became_get = False
         """A redirect has made a GET without a body of it."""
-        self.was_away = False
+        self.left_origin = False
         """A redirect has led to another host, port or scheme, which decides on all that follow."""
 
     def start_over(self) -> None:
@@ -78,21 +78,21 @@ class Item:
         self.address = self.asked
         self.hops = 0
         self.sent = 0
-        self.is_rewritten = False
-        self.was_away = False
+        self.became_get = False
+        self.left_origin = False
 
-    def follow(self, there: Address, status: int) -> None:
+    def follow(self, there: Url, status: int) -> None:
         """Go where a redirect leads, as browsers do (RFC 9110, 15.4)."""
         self.address = there
         self.hops += 1
-        self.was_away = self.was_away or there.origin != self.asked.origin
+        self.left_origin = self.left_origin or there.origin != self.asked.origin
         if self.method not in ("GET", "HEAD") and (status == 303 or (status in (301, 302) and self.method == "POST")):
-            self.is_rewritten = True
+            self.became_get = True
 
     @property
     def verb(self) -> str:
         """The method that is sent now."""
-        return "GET" if self.is_rewritten else self.method
+        return "GET" if self.became_get else self.method
 
     def is_plain(self) -> bool:
         """Whether there is nothing to be sent for it but what is sent for all."""
@@ -105,9 +105,9 @@ class Item:
         )
 
 
-def made(wanted: Wanted, position: int, default: str) -> Item:
-    """The item a row asks for; raises `NotAUrl` saying why it cannot be one."""
-    there = address(wanted.url)
+def parse_entry(wanted: Entry, position: int, default: str) -> Task:
+    """The task a row asks for; raises `InvalidUrl` saying why it cannot be one."""
+    there = parse_url(wanted.url)
     try:
         verb = default if wanted.method is None else method(wanted.method)
         found = None
@@ -115,44 +115,44 @@ def made(wanted: Wanted, position: int, default: str) -> Item:
             # as they are: a list may be somebody else's, and must not read our environment
             found = sendable(checked_headers(wanted.headers))
     except UsageError as error:
-        raise NotAUrl(str(error)) from None
-    item = Item(position, wanted.where, there, verb, 0)
-    item.headers, item.body = found, wanted.body
+        raise InvalidUrl(str(error)) from None
+    task = Task(position, wanted.where, there, verb, 0)
+    task.headers, task.body = found, wanted.body
     if wanted.is_json and not (found and "content-type" in map(str.lower, found)):
-        item.headers = {**(found or {}), "Content-Type": "application/json"}
-    item.key = _key(item)
-    return item
+        task.headers = {**(found or {}), "Content-Type": "application/json"}
+    task.key = _key(task)
+    return task
 
 
-def _key(item: Item) -> int:
+def _key(task: Task) -> int:
     """By what two requests are the same: all of what is asked, but not the password with which."""
-    asked = item.asked
-    if item.method == "GET" and item.body is None and not item.headers and not asked.user:
+    asked = task.asked
+    if task.method == "GET" and task.body is None and not task.headers and not asked.user:
         return digest_of(asked.url)
-    told = sorted((name.lower(), value) for name, value in (item.headers or {}).items())
-    return digest_of(f"{item.method} {asked.user}@{asked.url} {told!r} {item.body!r}")
+    told = sorted((name.lower(), value) for name, value in (task.headers or {}).items())
+    return digest_of(f"{task.method} {asked.user}@{asked.url} {told!r} {task.body!r}")
 
 
-def message(item: Item, common: Mapping[str, str], written: str = "") -> bytes:
+def message(task: Task, common: Mapping[str, str], written: str = "") -> bytes:
     """The request as it goes over the wire; `written` is `common` as lines, if they may be taken as they are."""
-    if written and item.is_plain():
-        there = item.address
-        return f"{item.method} {there.target} HTTP/1.1\r\nHost: {there.host}\r\n{written}\r\n".encode("latin-1")
-    there = item.address
-    away = item.was_away
-    told = _merged(common, item.headers) if item.headers else common
-    lines = [f"{item.verb} {there.target} HTTP/1.1"]
+    if written and task.is_plain():
+        there = task.address
+        return f"{task.method} {there.target} HTTP/1.1\r\nHost: {there.host}\r\n{written}\r\n".encode("latin-1")
+    there = task.address
+    away = task.left_origin
+    told = _merged(common, task.headers) if task.headers else common
+    lines = [f"{task.verb} {there.target} HTTP/1.1"]
     if away or "host" not in map(str.lower, told):
         lines.append(f"Host: {there.host}")
     for name, value in told.items():
         if not away or name.lower() in HARMLESS:
             lines.append(f"{name}: {value}")
-    if item.asked.credentials and not away and "authorization" not in map(str.lower, told):
-        lines.append(f"Authorization: {item.asked.credentials}")
-    if not item.is_rewritten and (item.body is not None or item.method in ("POST", "PUT", "PATCH")):
-        content = item.body or b""
-        if away and item.headers:
-            lines += [f"{name}: {value}" for name, value in item.headers.items() if name.lower() == "content-type"]
+    if task.asked.credentials and not away and "authorization" not in map(str.lower, told):
+        lines.append(f"Authorization: {task.asked.credentials}")
+    if not task.became_get and (task.body is not None or task.method in ("POST", "PUT", "PATCH")):
+        content = task.body or b""
+        if away and task.headers:
+            lines += [f"{name}: {value}" for name, value in task.headers.items() if name.lower() == "content-type"]
         lines.append(f"Content-Length: {len(content)}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
     return "\r\n".join([*lines, "", ""]).encode("latin-1")

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadkit.clock import SystemClock
 from loadkit.fetcher.auto import MOST, Auto
-from loadkit.fetcher.folder import Shelf, sweep
-from loadkit.fetcher.jsonl import Appended
-from loadkit.fetcher.manifest import Before, Line, Manifest, read_before
+from loadkit.fetcher.folder import OutputFolder, sweep
+from loadkit.fetcher.jsonl import JsonLinesFile
+from loadkit.fetcher.manifest import Manifest, ManifestLine, PreviousRuns, read_previous_runs
 from loadkit.fetcher.network import EACH, Network
-from loadkit.fetcher.plan import AUTO, Plan
+from loadkit.fetcher.plan import AUTO, FetchOptions
 from loadkit.fetcher.progress import Progress
 from loadkit.fetcher.pump import HAS_POLL, Pump
-from loadkit.fetcher.reader import Intake, Reader
+from loadkit.fetcher.reader import InputStats, SourceReader
 from loadkit.fetcher.reply import FetchReply
 from loadkit.fetcher.schedule import Schedule
 from loadkit.fetcher.seen import digest_of
-from loadkit.fetcher.worker import Desk, Tally, Worker
+from loadkit.fetcher.worker import Counters, FetchContext, Worker
 from loadkit.host.interpreter import eased
 from loadkit.host.limits import make_room
 from loadkit.host.machine import peak_memory
@@ -40,7 +40,7 @@ from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageEr
 from loadkit.plan.units import MILLISECOND, SECOND
 
 if TYPE_CHECKING:
-    from loadkit.fetcher.sources import Entry
+    from loadkit.fetcher.sources import SourceItem
 
 TICK: Final = 0.1
 SHOW_EVERY: Final = 250 * MILLISECOND
@@ -73,13 +73,13 @@ STACK: Final = 512 * 1024
 Watch = Callable[[Progress], None]
 
 
-class Fetching:
+class FetchJob:
     """One fetch. `run` does all of it, in whatever thread it is called."""
 
     def __init__(
         self,
-        entries: Iterator[Entry],
-        plan: Plan,
+        entries: Iterator[SourceItem],
+        plan: FetchOptions,
         *,
         name: str,
         on_reply: Callable[[FetchReply], Any] | None = None,
@@ -88,7 +88,7 @@ class Fetching:
         expected: int | None = None,
     ) -> None:
         self.plan = plan
-        self.tally = Tally()
+        self.counters = Counters()
         self.threads = _most_threads() if plan.threads == AUTO else int(plan.threads)
         make_room(self.threads * OPEN_EACH)
         self._name = name
@@ -121,7 +121,7 @@ class Fetching:
         self._waiting = 0
         self._open(entries)
 
-    def _open(self, entries: Iterator[Entry]) -> None:
+    def _open(self, entries: Iterator[SourceItem]) -> None:
         """Make the folder, lock it, and see what is in it."""
         plan = self.plan
         try:
@@ -132,12 +132,12 @@ class Fetching:
         self.manifest_path = self._manifest.path
         try:
             before = self._look_back()
-            self._appended = None if plan.append is None else Appended(plan.append, before.appended)
+            self._appended = None if plan.append is None else JsonLinesFile(plan.append, before.appended)
         except BaseException:
             self._manifest.close()
             raise
         self._manifest.begin()
-        self._desk = Desk(
+        self._context = FetchContext(
             plan=plan,
             names=plan.names,
             clock=self._clock,
@@ -150,19 +150,19 @@ class Fetching:
             began=0,
             on_line=self._tell,
         )
-        self._reader = Reader(entries, plan, self._schedule, self._manifest, before)
+        self._reader = SourceReader(entries, plan, self._schedule, self._manifest, before)
 
-    def _look_back(self) -> Before:
+    def _look_back(self) -> PreviousRuns:
         plan = self.plan
         if plan.append is not None and self._manifest.is_empty and _size(plan.append):
             raise UsageError(f"{plan.append} is there already, and no manifest tells of it; append to another file")
-        shelf = Shelf(plan.into)
+        output = OutputFolder(plan.into)
         try:
-            before = read_before(
-                self._manifest, shelf, verify=plan.verify, appended=plan.append, duplicates=plan.duplicates
+            before = read_previous_runs(
+                self._manifest, output, verify=plan.verify, appended=plan.append, duplicates=plan.duplicates
             )
         finally:
-            shelf.close()
+            output.close()
         before.orphans = sweep(plan.into, lambda path: digest_of(path) in before.files)
         if self._manifest.is_empty:
             # without a manifest nothing in the folder is known to be of ours
@@ -176,7 +176,7 @@ class Fetching:
         try:
             self._run()
         except BaseException as error:  # noqa: BLE001 - raised again by `complain`, where the fetch was asked for
-            self._desk.crash = self._desk.crash or error
+            self._context.crash = self._context.crash or error
             self._schedule.stop()
         finally:
             self._over.set()
@@ -185,7 +185,7 @@ class Fetching:
 
     def _run(self) -> None:
         self._started = datetime.now(UTC)
-        self._began = self._desk.began = self._clock.now()
+        self._began = self._context.began = self._clock.now()
         cpu = time.process_time()
         reader = threading.Thread(target=self._reader.run, name="loadkit-fetch-reader", daemon=True)
         reader.start()
@@ -197,7 +197,7 @@ class Fetching:
             self._cpu = time.process_time() - cpu
             self._collect()
             self._recording.finish()
-            self.tally = self._added_up()
+            self.counters = self._added_up()
             self._close()
         self._show(every=0)
 
@@ -210,15 +210,15 @@ class Fetching:
                     target=self._pump, args=(pump,), name="loadkit-fetch-pump", daemon=True
                 )
                 self._pumping.start()
-                self._desk.pump = pump
+                self._context.pump = pump
             self._adjust()
             self._direct()
         finally:
             self._schedule.stop()
             for thread in self._running:
                 thread.join()
-            if self._desk.pump:
-                self._desk.pump.end()
+            if self._context.pump:
+                self._context.pump.end()
                 self._pumping.join()
 
     def _close(self) -> None:
@@ -227,7 +227,7 @@ class Fetching:
                 self._appended.close()
             self._manifest.close()
         except OSError as error:
-            self._desk.trouble = self._desk.trouble or error
+            self._context.trouble = self._context.trouble or error
 
     def _adjust(self) -> None:
         """Have as many threads as are wanted."""
@@ -236,7 +236,7 @@ class Fetching:
         before = threading.stack_size(STACK)
         try:
             while len(self._workers) < wanted:
-                worker = Worker(len(self._workers), self._desk, headers)
+                worker = Worker(len(self._workers), self._context, headers)
                 thread = threading.Thread(
                     target=self._live, args=(worker,), name=f"loadkit-fetch-{len(self._workers)}", daemon=True
                 )
@@ -253,14 +253,14 @@ class Fetching:
         try:
             worker.run()
         except BaseException as error:  # noqa: BLE001 - a fault of ours or of on_reply, raised again by `complain`
-            self._desk.crash = self._desk.crash or error
+            self._context.crash = self._context.crash or error
             self._schedule.stop()
 
     def _pump(self, pump: Pump) -> None:
         try:
             pump.run()
         except BaseException as error:  # noqa: BLE001 - as above
-            self._desk.crash = self._desk.crash or error
+            self._context.crash = self._context.crash or error
             self._schedule.stop()
 
     def _direct(self) -> None:
@@ -286,9 +286,9 @@ class Fetching:
         return self._clock.now() - self._began > SECOND
 
     def _steer(self, auto: Auto, now: int) -> None:
-        tally = self._added_up()
+        counters = self._added_up()
         failures = sum(worker.failed for worker in self._workers)
-        auto.look(now, tally.files + failures, failures + self._schedule.throttles)
+        auto.look(now, counters.files + failures, failures + self._schedule.throttles)
         self._adjust()
         self.threads = auto.threads
 
@@ -311,7 +311,7 @@ class Fetching:
     def cut(self) -> None:
         """Begin nothing more, and end what is under way."""
         self.stop()
-        self._desk.is_cutting = True
+        self._context.is_cutting = True
         for worker in self._workers:
             worker.connections.abort()
 
@@ -320,10 +320,10 @@ class Fetching:
             self._recording.absorb(self._handed.popleft())
         self._recording.close_before(second_of(self._clock.now(), self._began) - RECENT - 1)
 
-    def _added_up(self) -> Tally:
-        whole = Tally()
+    def _added_up(self) -> Counters:
+        whole = Counters()
         for worker in self._workers:
-            whole.add(worker.tally)
+            whole.add(worker.counters)
         return whole
 
     def _show(self, *, every: int) -> None:
@@ -331,7 +331,7 @@ class Fetching:
         if not self._watch or now - self._shown < every:
             return
         self._shown = now
-        tally, intake = self._added_up(), self.intake
+        counters, stats = self._added_up(), self.stats
         second = second_of(now, self._began)
         recent = self._recording.between(max(0, second - RECENT), second)
         p99 = recent.response_time.percentile(99)
@@ -339,11 +339,11 @@ class Fetching:
             Progress(
                 name=self._name,
                 elapsed=(now - self._began) / SECOND,
-                done=tally.files,
-                failed=sum(worker.failed for worker in self._workers) + intake.refused,
-                skipped=intake.complete + intake.duplicates,
-                bytes=tally.bytes,
-                of=intake.given if intake.is_done else self._estimate(),
+                done=counters.files,
+                failed=sum(worker.failed for worker in self._workers) + stats.refused,
+                skipped=stats.complete + stats.duplicates,
+                bytes=counters.bytes,
+                of=stats.given if stats.is_done else self._estimate(),
                 threads=self.threads,
                 p99=None if p99 is None else p99 / SECOND,
                 is_stopping=self._is_interrupted or self.trouble is not None,
@@ -354,16 +354,16 @@ class Fetching:
         """How many there will be, where the lines were counted before."""
         if self._expected is None:
             return None
-        return max(0, self._expected - self.intake.complete - self.intake.duplicates - self.intake.refused)
+        return max(0, self._expected - self.stats.complete - self.stats.duplicates - self.stats.refused)
 
-    def _tell(self, line: Line) -> None:
+    def _tell(self, line: ManifestLine) -> None:
         if self._on_reply:
             self._on_reply(self._reply(line))
         if self._waiting:
             with self._has_line:
                 self._has_line.notify_all()
 
-    def _reply(self, line: Line) -> FetchReply:
+    def _reply(self, line: ManifestLine) -> FetchReply:
         root = self.plan.append.parent if line.offset is not None and self.plan.append else self.plan.into
         return FetchReply(
             url=line.url,
@@ -406,45 +406,45 @@ class Fetching:
     # -- after
 
     @property
-    def intake(self) -> Intake:
+    def stats(self) -> InputStats:
         """What was read."""
-        return self._reader.intake
+        return self._reader.stats
 
     @property
     def failed(self) -> int:
         """URLs that failed for good, and lines that are none."""
-        return sum(worker.failed for worker in self._workers) + self.intake.refused
+        return sum(worker.failed for worker in self._workers) + self.stats.refused
 
     @property
     def left(self) -> int:
         """URLs that were read and not settled."""
-        return self.intake.given - self.tally.files - sum(worker.failed for worker in self._workers)
+        return self.stats.given - self.counters.files - sum(worker.failed for worker in self._workers)
 
     @property
     def is_interrupted(self) -> bool:
         """Whether it was stopped before its end."""
-        return self._is_interrupted and (self.left > 0 or not self.intake.is_done)
+        return self._is_interrupted and (self.left > 0 or not self.stats.is_done)
 
     @property
     def trouble(self) -> OSError | None:
         """Why the disk takes no more."""
-        return self._desk.trouble or self._reader.trouble
+        return self._context.trouble or self._reader.trouble
 
     @property
     def exit_code(self) -> int:
         """See `FetchResult.exit_code`."""
-        if self.trouble or self._desk.crash:
+        if self.trouble or self._context.crash:
             return OutputError.exit_code
         if self.is_interrupted:
             return 2
-        if not self.intake.read:
+        if not self.stats.read:
             return NothingToRun.exit_code
         return 1 if self.failed else 0
 
     @property
     def reasons(self) -> dict[Any, list[str]]:
         """Some URLs of each failure."""
-        return self._desk.reasons
+        return self._context.reasons
 
     @property
     def circuits(self) -> int:
@@ -458,7 +458,7 @@ class Fetching:
 
     def complain(self) -> None:
         """Raise what ended it before its end."""
-        crash = self._reader.crash or self._desk.crash
+        crash = self._reader.crash or self._context.crash
         if isinstance(crash, LoadkitError):
             raise crash
         if crash:
@@ -468,7 +468,7 @@ class Fetching:
             raise OutputError(
                 f"cannot write into {self.plan.into}: {reason}; what is done is kept, --resume does the rest"
             )
-        if not self.intake.read and not self._is_interrupted:
+        if not self.stats.read and not self._is_interrupted:
             raise NothingToRun(f"there is no URL in {self._name}")
 
     def result(self) -> Result:
@@ -516,14 +516,14 @@ class Fetching:
         return "failed" if self.failed else "passed"
 
     def _info(self, labels: list[str]) -> ScenarioInfo:
-        plan, tally, intake = self.plan, self.tally, self.intake
+        plan, counters, stats = self.plan, self.counters, self.stats
         return ScenarioInfo(
             name=f"fetch {self._name}",
             description="",
             base_url="",
             threads=self.threads,
             duration=None,
-            iterations=intake.given or None,
+            iterations=stats.given or None,
             rate=None,
             warmup=0.0,
             think_time="",
@@ -532,15 +532,15 @@ class Fetching:
             verify=not plan.insecure,
             endpoints=labels,
             options={
-                "files": tally.files,
-                "bytes": tally.bytes,
-                "complete": intake.complete,
-                "duplicates": intake.duplicates,
-                "refused": intake.refused,
-                "retries": dict(sorted(tally.retries.items())),
-                "redirects": tally.redirects,
-                "network_seconds": tally.network / SECOND,
-                "disk_seconds": tally.disk / SECOND,
+                "files": counters.files,
+                "bytes": counters.bytes,
+                "complete": stats.complete,
+                "duplicates": stats.duplicates,
+                "refused": stats.refused,
+                "retries": dict(sorted(counters.retries.items())),
+                "redirects": counters.redirects,
+                "network_seconds": counters.network / SECOND,
+                "disk_seconds": counters.disk / SECOND,
                 "rate_limit": plan.rate_a_second,
                 "per_host": plan.per_host,
                 "auto": self._auto.said if self._auto else None,

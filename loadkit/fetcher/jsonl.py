@@ -18,7 +18,7 @@ from loadkit.wire.base import BrokenExchange, Failure
 BLOCK: Final = 1 << 20
 
 
-class Appended:
+class JsonLinesFile:
     """The file, and how long it is. Written to by whoever holds the manifest's lock: the two belong together."""
 
     def __init__(self, path: Path, size: int) -> None:

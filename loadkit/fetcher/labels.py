@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Final
 from loadkit.plan.label import pattern
 
 if TYPE_CHECKING:
-    from loadkit.fetcher.item import Item
+    from loadkit.fetcher.item import Task
 
 SHORTEST_HASH: Final = 12
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 _NUMBER = re.compile(r"[0-9]{2,}")
 
 
-def label(item: Item) -> str:
+def label(task: Task) -> str:
     """Method, host and the template of the path.
 
     >>> template("/posts/17.json"), template("/data/part-00017.csv")
     ('/posts/{id}.json', '/data/part-{n}.csv')
     """
-    asked = item.asked
-    return f"{item.method} {asked.origin.scheme}://{asked.host}{template(asked.target.partition('?')[0])}"
+    asked = task.asked
+    return f"{task.method} {asked.origin.scheme}://{asked.host}{template(asked.target.partition('?')[0])}"
 
 
 def template(path: str) -> str:

@@ -20,9 +20,9 @@ from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
-from loadkit.fetcher.filenames import FAILED, OURS, Place
-from loadkit.fetcher.folder import Shelf, write_all
-from loadkit.fetcher.seen import Digests, digest_of
+from loadkit.fetcher.filenames import FAILED, GENERATED, FilePath
+from loadkit.fetcher.folder import OutputFolder, write_all
+from loadkit.fetcher.seen import DigestSet, digest_of
 from loadkit.plan.errors import UsageError, reason_of
 
 FILE: Final = "manifest.jsonl"
@@ -34,7 +34,7 @@ DEEPEST: Final = 20
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 
 
-class Line(msgspec.Struct, kw_only=True, omit_defaults=True):
+class ManifestLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One settled URL. `error` is None for a good one; `file` is relative to the folder.
 
     A line that does not have values such as we write is not read.
@@ -65,7 +65,7 @@ class Line(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 _FOLDERS = re.compile(rf"(?:{FAILED})?/?(?:\d{{4,}})?")
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Line).decode
+_decode = msgspec.json.Decoder(ManifestLine).decode
 
 
 class Manifest:
@@ -102,12 +102,12 @@ class Manifest:
         """Bytes of whole lines."""
         return self._size
 
-    def append(self, line: Line) -> None:
+    def append(self, line: ManifestLine) -> None:
         """Write a line; raises `OSError`, and then no part of it is there."""
         with self.lock:
             self.write(line)
 
-    def write(self, line: Line) -> None:
+    def write(self, line: ManifestLine) -> None:
         """The same for whoever holds the lock."""
         data = _encode(line) + b"\n"
         if self._handle < 0:
@@ -132,7 +132,7 @@ class Manifest:
                     self.path.with_name(LOCK).unlink()
                 os.close(self._lock)
 
-    def lines(self, start: int = 0, end: int | None = None) -> Iterator[Line]:
+    def lines(self, start: int = 0, end: int | None = None) -> Iterator[ManifestLine]:
         """The lines between two offsets; what cannot be read is left out, for it proves nothing."""
         end = self._size if end is None else end
         with self.path.open("rb") as file:
@@ -204,54 +204,54 @@ def _without_torn_end(handle: int) -> int:
     return end
 
 
-class Before:
+class PreviousRuns:
     """What earlier runs into this folder have proved: 16-64 bytes for each URL."""
 
     def __init__(self, *, duplicates: bool = False) -> None:
         self._duplicates = duplicates
-        self.complete = Digests()
-        self.refused = Digests()
+        self.complete = DigestSet()
+        self.refused = DigestSet()
         """Lines that were no URLs, and are in the manifest as such."""
-        self.files = Digests()
+        self.files = DigestSet()
         """Names that the manifest knows."""
         self.spoiled: dict[int, str] = {}
-        """Files that are not what the manifest says of them, by `known_as`."""
+        """Files that are not what the manifest says of them, by `entry_key`."""
         self.failed: dict[int, str] = {}
-        """Bodies of failed statuses, by `known_as`."""
+        """Bodies of failed statuses, by `entry_key`."""
         self.appended = 0
         """Bytes of the appended file that are accounted for."""
         self.orphans: dict[str, str] = {}
         """Files of our names that no line tells of, by their names without extension."""
 
-    def known_as(self, key: int, position: int) -> int:
+    def entry_key(self, key: int, position: int) -> int:
         """The digest of an entry of the list: where each copy of a URL is fetched, its position belongs to it."""
         return digest_of(f"{key:016x} {position}") if self._duplicates else key
 
 
-def read_before(
-    manifest: Manifest, shelf: Shelf, *, verify: bool, appended: Path | None, duplicates: bool = False
-) -> Before:
+def read_previous_runs(
+    manifest: Manifest, output: OutputFolder, *, verify: bool, appended: Path | None, duplicates: bool = False
+) -> PreviousRuns:
     """Hold every line against the disk: a file counts when it has its size, and with `verify` its content."""
-    found = Before(duplicates=duplicates)
+    found = PreviousRuns(duplicates=duplicates)
     size = appended.stat().st_size if appended and appended.exists() else 0
     reader = appended.open("rb") if appended and size and verify else None
     try:
         for line in manifest.lines():
-            key = found.known_as(int(line.key, 16) if line.key else digest_of(line.url), line.position)
+            key = found.entry_key(int(line.key, 16) if line.key else digest_of(line.url), line.position)
             if line.offset is not None:
                 end = line.offset + (line.bytes or 0)
                 if end <= size and (reader is None or _same_part(reader.fileno(), line)):
                     found.complete.add(key)
                     found.appended = max(found.appended, end)
             else:
-                _take(found, line, key, shelf, verify=verify)
+                _take(found, line, key, output, verify=verify)
     finally:
         if reader:
             reader.close()
     return found
 
 
-def _take(found: Before, line: Line, key: int, shelf: Shelf, *, verify: bool) -> None:
+def _take(found: PreviousRuns, line: ManifestLine, key: int, output: OutputFolder, *, verify: bool) -> None:
     if line.file is None:
         if line.kind == "refused":
             found.refused.add(int(line.key, 16))
@@ -259,7 +259,7 @@ def _take(found: Before, line: Line, key: int, shelf: Shelf, *, verify: bool) ->
     found.files.add(digest_of(line.file))
     if line.error is not None:
         found.failed[key] = line.file
-    elif _is_whole(line, shelf, verify=verify):
+    elif _is_whole(line, output, verify=verify):
         found.complete.add(key)
         found.spoiled.pop(key, None)
         found.failed.pop(key, None)
@@ -267,29 +267,29 @@ def _take(found: Before, line: Line, key: int, shelf: Shelf, *, verify: bool) ->
         found.spoiled[key] = line.file
 
 
-def place_of(file: str) -> Place:
+def parse_path(file: str) -> FilePath:
     """A name out of the manifest; it leads nowhere but into the folder, whoever wrote it."""
     folder, _, name = file.rpartition("/")
     if ".." in file.split("/") or file.startswith("/") or "\0" in file or file.count("/") > DEEPEST:
-        return Place(FAILED, "")
-    return Place(folder, name)
+        return FilePath(FAILED, "")
+    return FilePath(folder, name)
 
 
 def may_be_removed(file: str) -> bool:
     """Whether a name is one that we gave: a manifest may be anybody's, and name whatever is in the folder."""
-    place = place_of(file)
-    return bool(_FOLDERS.fullmatch(place.folder) and OURS.fullmatch(place.name))
+    place = parse_path(file)
+    return bool(_FOLDERS.fullmatch(place.folder) and GENERATED.fullmatch(place.name))
 
 
-def _is_whole(line: Line, shelf: Shelf, *, verify: bool) -> bool:
+def _is_whole(line: ManifestLine, output: OutputFolder, *, verify: bool) -> bool:
     assert line.file is not None
-    place = place_of(line.file)
-    if shelf.size(place) != line.bytes:
+    place = parse_path(line.file)
+    if output.size(place) != line.bytes:
         return False
-    return not verify or shelf.hash(place) == line.sha256
+    return not verify or output.hash(place) == line.sha256
 
 
-def _same_part(handle: int, line: Line) -> bool:
+def _same_part(handle: int, line: ManifestLine) -> bool:
     assert line.offset is not None
     data = os.pread(handle, line.bytes or 0, line.offset)
     return hashlib.sha256(data.removesuffix(b"\n")).hexdigest() == line.sha256

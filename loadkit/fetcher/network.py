@@ -13,7 +13,7 @@ from loadkit.wire.base import BrokenExchange, Failure
 from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:
-    from loadkit.fetcher.url import Address as Whither
+    from loadkit.fetcher.url import Url
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.base import Clock, Origin
     from loadkit.wire.channel import Address
@@ -81,11 +81,11 @@ class Connections:
         self._is_aborted = False
         self.unstamped = 0
 
-    def known(self, there: Whither) -> SocketConnection | None:
+    def known(self, there: Url) -> SocketConnection | None:
         """The connection there, if there is one."""
         return self._open.get(there.site)
 
-    def to(self, there: Whither) -> SocketConnection:
+    def to(self, there: Url) -> SocketConnection:
         """A connection there, opened before or not; raises `BrokenExchange` of kind `dns`."""
         known = self.known(there)
         if known is not None:
@@ -102,7 +102,7 @@ class Connections:
             made.abort()
         return made
 
-    def forget(self, there: Whither) -> None:
+    def forget(self, there: Url) -> None:
         """Nobody was there."""
         self._network.forget(there.origin)
         if known := self._open.pop(there.site, None):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from loadkit._version import __version__
-from loadkit.fetcher.filenames import Names
+from loadkit.fetcher.filenames import Filenames
 from loadkit.plan.endpoint import METHODS, Endpoint, headers, positive_seconds, whole
 from loadkit.plan.errors import UsageError, unknown
 from loadkit.plan.scenario import Scenario
@@ -24,7 +24,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class FetchOptions:
     """Everything that can be said about a fetch but its URLs; see `fetch`."""
 
     threads: int | Literal["auto"] = 20
@@ -84,9 +84,9 @@ class Plan:
             raise UsageError("verify says how closely resume looks at what is there; give both")
 
     @property
-    def names(self) -> Names:
+    def names(self) -> Filenames:
         """How files are called."""
-        return Names(self.name, flat=self.flat)
+        return Filenames(self.name, flat=self.flat)
 
     @property
     def rate_a_second(self) -> float | None:
@@ -175,9 +175,9 @@ def method(name: object) -> str:
     return upper
 
 
-def planned(options: Mapping[str, Any]) -> Plan:
+def read_options(options: Mapping[str, Any]) -> FetchOptions:
     """A plan out of keywords; `UsageError` for one there is not, or that has a wrong kind of value."""
-    known = Plan.__dataclass_fields__
+    known = FetchOptions.__dataclass_fields__
     for name in options:
         if name not in known:
             raise UsageError(unknown("fetch", name, list(known)))
@@ -190,7 +190,7 @@ def planned(options: Mapping[str, Any]) -> Plan:
             raise UsageError(f"{name} takes True or False, not {given[name]!r}")
     if "append" in given and "into" not in given:
         given["into"] = given["append"].with_name(f"{given['append'].name}.fetch")
-    return Plan(**given)
+    return FetchOptions(**given)
 
 
 def _path(value: object, what: str) -> Path:

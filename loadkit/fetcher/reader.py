@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from loadkit.fetcher.item import made
-from loadkit.fetcher.manifest import Before, Line, Manifest
-from loadkit.fetcher.plan import Plan
+from loadkit.fetcher.item import parse_entry
+from loadkit.fetcher.manifest import Manifest, ManifestLine, PreviousRuns
+from loadkit.fetcher.plan import FetchOptions
 from loadkit.fetcher.schedule import Schedule
-from loadkit.fetcher.seen import Digests, digest_of
-from loadkit.fetcher.sources import Entry, Refused
-from loadkit.fetcher.url import NotAUrl, shown
+from loadkit.fetcher.seen import DigestSet, digest_of
+from loadkit.fetcher.sources import BadLine, SourceItem
+from loadkit.fetcher.url import InvalidUrl, shown
 from loadkit.plan.errors import UsageError
 
 SHOWN: Final = 20
@@ -20,7 +20,7 @@ SHOWN: Final = 20
 
 
 @dataclass(slots=True)
-class Intake:
+class InputStats:
     """What was read, and what became of it. Written by the reader alone."""
 
     read: int = 0
@@ -34,13 +34,18 @@ class Intake:
     is_done: bool = False
 
 
-class Reader:
+class SourceReader:
     """Reads in a thread of its own, for a source may be as slow as it likes."""
 
     def __init__(
-        self, entries: Iterator[Entry], plan: Plan, schedule: Schedule, manifest: Manifest, before: Before
+        self,
+        entries: Iterator[SourceItem],
+        plan: FetchOptions,
+        schedule: Schedule,
+        manifest: Manifest,
+        before: PreviousRuns,
     ) -> None:
-        self.intake = Intake()
+        self.stats = InputStats()
         self.crash: BaseException | None = None
         self.trouble: OSError | None = None
         self._entries = entries
@@ -48,7 +53,7 @@ class Reader:
         self._schedule = schedule
         self._manifest = manifest
         self._before = before
-        self._seen = Digests()
+        self._seen = DigestSet()
         self._must_be_whole = not plan.resume and not manifest.is_empty
 
     def run(self) -> None:
@@ -57,10 +62,10 @@ class Reader:
             for entry in self._entries:
                 if self._schedule.is_stopped:
                     return
-                self.intake.read += 1
+                self.stats.read += 1
                 if not self._take(entry):
                     return
-            self.intake.is_done = True
+            self.stats.is_done = True
         except OSError as error:
             if self.trouble is None:
                 self.crash = error
@@ -71,42 +76,46 @@ class Reader:
                 self._schedule.stop()
             self._schedule.no_more()
 
-    def _take(self, entry: Entry) -> bool:
+    def _take(self, entry: SourceItem) -> bool:
         """Whether more is wanted."""
-        intake = self.intake
-        if isinstance(entry, Refused):
+        stats = self.stats
+        if isinstance(entry, BadLine):
             self._refuse(entry.where, entry.text, entry.reason)
             return True
         try:
-            item = made(entry, intake.read, self._plan.method)
-        except NotAUrl as error:
+            task = parse_entry(entry, stats.read, self._plan.method)
+        except InvalidUrl as error:
             self._refuse(entry.where, entry.url, str(error))
             return True
-        is_new = self._plan.duplicates or self._seen.add(item.key)
+        is_new = self._plan.duplicates or self._seen.add(task.key)
         if not is_new:
-            intake.duplicates += 1
-        elif self._before.known_as(item.key, item.position) in self._before.complete:
-            intake.complete += 1
+            stats.duplicates += 1
+        elif self._before.entry_key(task.key, task.position) in self._before.complete:
+            stats.complete += 1
         else:
             if self._must_be_whole:
                 raise UsageError(
-                    f"{self._manifest.path.parent} holds an earlier run that has not fetched {shown(item.asked.url)}; "
+                    f"{self._manifest.path.parent} holds an earlier run that has not fetched {shown(task.asked.url)}; "
                     "--resume does the rest, or fetch into another folder"
                 )
-            intake.given += 1
-            return self._schedule.add(item)
+            stats.given += 1
+            return self._schedule.add(task)
         return True
 
     def _refuse(self, where: str, text: str, reason: str) -> None:
-        intake = self.intake
-        intake.refused += 1
-        if len(intake.refusals) < SHOWN:
-            intake.refusals.append(f"{where}: {reason}")
+        stats = self.stats
+        stats.refused += 1
+        if len(stats.refusals) < SHOWN:
+            stats.refusals.append(f"{where}: {reason}")
         key = digest_of(f"{where} {text}")
         if key in self._before.refused:
             return
-        line = Line(
-            url=shown(text), position=intake.read, error=f"{shown(where)}: {reason}", kind="refused", key=f"{key:016x}"
+        line = ManifestLine(
+            url=shown(text),
+            position=stats.read,
+            error=f"{shown(where)}: {reason}",
+            kind="refused",
+            key=f"{key:016x}",
         )
         try:
             self._manifest.append(line)
@@ -116,18 +125,18 @@ class Reader:
                 raise
 
 
-def check_all(entries: Iterator[Entry], plan: Plan) -> None:
+def check_all(entries: Iterator[SourceItem], plan: FetchOptions) -> None:
     """Read all of a source and send nothing; `UsageError` naming the first lines that are no URLs."""
     found: list[str] = []
     count = 0
     for position, entry in enumerate(entries, start=1):
         reason = ""
-        if isinstance(entry, Refused):
+        if isinstance(entry, BadLine):
             reason = entry.reason
         else:
             try:
-                made(entry, position, plan.method)
-            except NotAUrl as error:
+                parse_entry(entry, position, plan.method)
+            except InvalidUrl as error:
                 reason = str(error)
         if reason:
             count += 1

@@ -12,7 +12,7 @@ from loadkit.fetcher.reply import FetchReply
 from loadkit.fetcher.running import ended, started, wait_to_the_end
 
 if TYPE_CHECKING:
-    from loadkit.fetcher.job import Fetching
+    from loadkit.fetcher.job import FetchJob
     from loadkit.judge.result import Result
 
 
@@ -29,7 +29,7 @@ class FetchResult:
     when the block raises.
     """
 
-    def __init__(self, fetching: Fetching) -> None:
+    def __init__(self, fetching: FetchJob) -> None:
         self.fetching = fetching
         """What does the work; for the command line."""
         # a daemon, for the interpreter would wait for it before it asks whether it is to stop; `running` does both
@@ -77,7 +77,7 @@ class FetchResult:
             raise
         self._thread.join()
 
-    def _ended(self) -> Fetching:
+    def _ended(self) -> FetchJob:
         self._join()
         return self.fetching
 
@@ -100,12 +100,12 @@ class FetchResult:
     @property
     def files(self) -> int:
         """Bodies that were saved."""
-        return self._ended().tally.files
+        return self._ended().counters.files
 
     @property
     def bytes(self) -> int:
         """Bytes that were saved."""
-        return self._ended().tally.bytes
+        return self._ended().counters.bytes
 
     @property
     def failed(self) -> int:
@@ -115,22 +115,22 @@ class FetchResult:
     @property
     def complete(self) -> int:
         """URLs whose files were there already."""
-        return self._ended().intake.complete
+        return self._ended().stats.complete
 
     @property
     def duplicates(self) -> int:
         """URLs that came before in the list, and were not fetched again."""
-        return self._ended().intake.duplicates
+        return self._ended().stats.duplicates
 
     @property
     def refused(self) -> int:
         """Lines that were no URLs."""
-        return self._ended().intake.refused
+        return self._ended().stats.refused
 
     @property
     def retries(self) -> dict[str, int]:
         """How often something was asked for again, by reason."""
-        return dict(self._ended().tally.retries)
+        return dict(self._ended().counters.retries)
 
     @property
     def threads(self) -> int:
@@ -148,7 +148,7 @@ class FetchResult:
         return self._ended().exit_code
 
 
-def _run(fetching: Fetching) -> None:
+def _run(fetching: FetchJob) -> None:
     try:
         fetching.run()
     finally:

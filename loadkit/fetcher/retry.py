@@ -11,7 +11,7 @@ from loadkit.plan.units import SECOND
 from loadkit.wire.sockets import UNASKED
 
 if TYPE_CHECKING:
-    from loadkit.fetcher.item import Item
+    from loadkit.fetcher.item import Task
     from loadkit.wire.base import Failure
 
 LONGEST: Final = 30 * SECOND
@@ -44,7 +44,7 @@ def retry_after(value: bytes | None, now: float) -> int | None:
         return None
 
 
-def is_passing(failure: Failure) -> bool:
+def is_transient(failure: Failure) -> bool:
     """Whether trying again may help: not where the name or the certificate is wrong, or the reply is no HTTP."""
     if failure.kind == "tls":
         return "certificate" not in failure.message
@@ -54,6 +54,6 @@ def is_passing(failure: Failure) -> bool:
     return failure.kind in PASSING or failure == UNASKED or "more than the reply announced" in failure.message
 
 
-def may_send_again(item: Item, failure: Failure | None, *, sent: bool) -> bool:
+def is_safe_to_resend(item: Task, failure: Failure | None, *, sent: bool) -> bool:
     """Whether sending it twice does no harm: a POST only if nothing of it was sent, or its status says not now."""
     return item.method in IDEMPOTENT or not sent or (failure is None and item.status in (429, 503))

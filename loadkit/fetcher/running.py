@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from loadkit.fetcher.job import Fetching
+    from loadkit.fetcher.job import FetchJob
 
-_running: set[Fetching] = set()
+_running: set[FetchJob] = set()
 
 
-def started(fetching: Fetching) -> None:
+def started(fetching: FetchJob) -> None:
     """Have the program not end before it does."""
     if not _running:
         atexit.unregister(_end_all)
@@ -21,7 +21,7 @@ def started(fetching: Fetching) -> None:
     _running.add(fetching)
 
 
-def ended(fetching: Fetching) -> None:
+def ended(fetching: FetchJob) -> None:
     """It has come to its end."""
     _running.discard(fetching)
 
@@ -33,7 +33,7 @@ def wait_for_stopped(folder: Path) -> None:
             wait_to_the_end(fetching)
 
 
-def wait_to_the_end(fetching: Fetching) -> None:
+def wait_to_the_end(fetching: FetchJob) -> None:
     """Wait for a fetch that was stopped; a Ctrl-C meanwhile cuts what is under way."""
     try:
         fetching.wait()
@@ -52,7 +52,7 @@ def _end_all() -> None:
         _wait_or_stop(fetching)
 
 
-def _wait_or_stop(fetching: Fetching) -> None:
+def _wait_or_stop(fetching: FetchJob) -> None:
     """Wait for a fetch; a first Ctrl-C meanwhile stops it, a second one cuts what is under way."""
     try:
         fetching.wait()

@@ -16,7 +16,7 @@ from loadkit.fetcher.retry import back_off
 from loadkit.plan.units import MILLISECOND, SECOND
 
 if TYPE_CHECKING:
-    from loadkit.fetcher.item import Item
+    from loadkit.fetcher.item import Task
     from loadkit.wire.base import Clock, Failure
 
 AHEAD: Final = 1_000
@@ -59,7 +59,7 @@ class Host:
         self.active = 0
         self.cap: int | None = None
         """Requests at once that it seems to bear; None where it never complained."""
-        self.queue: deque[Item] = deque()
+        self.queue: deque[Task] = deque()
         self.paused_until = 0
         self.down_until = 0
         self.throttles = 0
@@ -77,7 +77,7 @@ class Host:
         )
 
 
-Due: TypeAlias = "Item | Host"
+Due: TypeAlias = "Task | Host"
 
 
 class Schedule:
@@ -100,8 +100,8 @@ class Schedule:
         self._is_needed = threading.Condition(lock)
         """Threads beyond the limit wait here."""
         self._limit = 0
-        self._inbox: deque[Item] = deque()
-        self._ready: deque[Item] = deque()
+        self._inbox: deque[Task] = deque()
+        self._ready: deque[Task] = deque()
         self._timers: list[tuple[int, int, Due]] = []
         self._number = 0
         self._hosts: dict[str, Host] = {}
@@ -128,14 +128,14 @@ class Schedule:
 
     # -- the reader
 
-    def add(self, item: Item) -> bool:
+    def add(self, task: Task) -> bool:
         """Give it to the threads, waiting while they have enough; False when nothing more is wanted."""
         with self._lock:
             while len(self._inbox) >= AHEAD and not self._is_stopped:
                 self._has_room.wait(NAP)
             if self._is_stopped:
                 return False
-            self._inbox.append(item)
+            self._inbox.append(task)
             self._pending += 1
             if self._idle:
                 self._condition.notify()
@@ -162,8 +162,8 @@ class Schedule:
             self._limit = threads
             self._is_needed.notify_all()
 
-    def take(self, number: int) -> tuple[Item, int] | None:
-        """The next item for this thread and when it is due; None when all is done. Waits for both."""
+    def take(self, number: int) -> tuple[Task, int] | None:
+        """The next task for this thread and when it is due; None when all is done. Waits for both."""
         condition = self._condition
         with self._lock:
             while not self._is_over():
@@ -173,63 +173,63 @@ class Schedule:
                 now = self._clock.now()
                 if self._timers and self._timers[0][0] <= now:
                     self._wake(now)
-                item = self._next()
-                if item is not None:
-                    if self._admit(item, now):
-                        return item, self._reserved(now) if self._interval else now
+                task = self._next()
+                if task is not None:
+                    if self._admit(task, now):
+                        return task, self._reserved(now) if self._interval else now
                     continue
                 self._idle += 1
                 condition.wait(min(NAP, max(0.0, (self._timers[0][0] - now) / SECOND)) if self._timers else NAP)
                 self._idle -= 1
             return None
 
-    def take_now(self, number: int) -> tuple[Item, int] | None:
-        """The next item for this thread, if there is one and it is due; it does not wait."""
+    def take_now(self, number: int) -> tuple[Task, int] | None:
+        """The next task for this thread, if there is one and it is due; it does not wait."""
         with self._lock:
             if self._is_over() or number >= self._limit or self._interval:
                 return None
             now = self._clock.now()
             if self._timers and self._timers[0][0] <= now:
                 self._wake(now)
-            while (item := self._next()) is not None:
-                if self._admit(item, now):
-                    return item, now
+            while (task := self._next()) is not None:
+                if self._admit(task, now):
+                    return task, now
             return None
 
-    def is_still_wanted(self, item: Item) -> bool:
+    def is_still_wanted(self, task: Task) -> bool:
         """After waiting for its turn under a rate: whether its host has not asked for a pause meanwhile.
 
-        If it has, the item is not the caller's any more.
+        If it has, the task is not the caller's any more.
         """
         with self._lock:
-            host = self._hosts[item.address.site]
+            host = self._hosts[task.address.site]
             if host.paused_until <= self._clock.now() and not self._is_stopped:
                 return True
             host.active -= 1
-            self._park(item, host)
+            self._park(task, host)
             return False
 
-    def refusal(self, item: Item) -> Failure | None:
+    def refusal(self, task: Task) -> Failure | None:
         """Why it need not even be tried: its host has been given up."""
-        host = self._hosts.get(item.address.site)
+        host = self._hosts.get(task.address.site)
         return host.last if host and host.down_until and host.down_until > self._clock.now() else None
 
-    def later(self, item: Item, when: int) -> None:
+    def later(self, task: Task, when: int) -> None:
         """Hand it out again, not before `when`."""
         with self._lock:
-            self._push(when, item)
+            self._push(when, task)
             self._later += 1
             self._condition.notify()
 
-    def again(self, item: Item) -> None:
+    def again(self, task: Task) -> None:
         """Hand it out again at once, as after a redirect."""
         with self._lock:
-            self._ready.appendleft(item)
+            self._ready.appendleft(task)
             if self._idle:
                 self._condition.notify()
 
     def finish(self) -> None:
-        """An item is settled for good."""
+        """A task is settled for good."""
         with self._lock:
             self._pending -= 1
             if self._is_over():
@@ -238,7 +238,7 @@ class Schedule:
     # -- what a host did; each ends one request to it
 
     def went_well(self, site: str, *, is_settled: bool = False) -> None:
-        """It answered, whatever it said; `is_settled`: and that was all there is to do for its item."""
+        """It answered, whatever it said; `is_settled`: and that was all there is to do for its task."""
         with self._lock:
             if is_settled:
                 self._pending -= 1
@@ -313,18 +313,18 @@ class Schedule:
         for condition in (self._condition, self._has_room, self._is_needed):
             condition.notify_all()
 
-    def _next(self) -> Item | None:
+    def _next(self) -> Task | None:
         if self._ready:
             return self._ready.popleft()
         if self._inbox and self._parked + self._later < WAITING:
-            item = self._inbox.popleft()
+            task = self._inbox.popleft()
             if len(self._inbox) == AHEAD // 2:
                 self._has_room.notify()
-            return item
+            return task
         return None
 
-    def _admit(self, item: Item, now: int) -> bool:
-        site = item.address.site
+    def _admit(self, task: Task, now: int) -> bool:
+        site = task.address.site
         host = self._hosts.get(site)
         if host is None:
             if len(self._hosts) >= HOSTS:
@@ -335,7 +335,7 @@ class Schedule:
         if host.down_until > now or (host.paused_until <= now and (is_unbound or self._room(host) > 0)):
             host.active += 1
             return True
-        self._park(item, host)
+        self._park(task, host)
         return False
 
     def _room(self, host: Host) -> float:
@@ -344,8 +344,8 @@ class Schedule:
         caps = [cap for cap in (self._per_host, host.cap) if cap is not None]
         return min(caps) - host.active if caps else float("inf")
 
-    def _park(self, item: Item, host: Host) -> None:
-        host.queue.append(item)
+    def _park(self, task: Task, host: Host) -> None:
+        host.queue.append(task)
         self._parked += 1
         if host.paused_until > self._clock.now():
             self._wake_host_at(host, host.paused_until)

@@ -10,7 +10,7 @@ FIRST: Final = 4096
 FULL: Final = 0.75
 
 
-class Digests:
+class DigestSet:
     """A set of 64-bit digests, by open addressing in one array: 11-21 bytes for each.
 
     Two different keys among a million share a digest with a probability of 3 in 100 million.

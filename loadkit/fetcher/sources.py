@@ -29,7 +29,7 @@ _USER: Final = re.compile(r"(?:://|:).*@", re.DOTALL)
 _BY_SUFFIX: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
-class Wanted(msgspec.Struct):
+class Entry(msgspec.Struct):
     """One URL of a source, with what its row says beside it. `where` is such as `urls.txt:7`."""
 
     where: str
@@ -40,7 +40,7 @@ class Wanted(msgspec.Struct):
     is_json: bool = False
 
 
-class Refused(msgspec.Struct):
+class BadLine(msgspec.Struct):
     """A line that names no URL."""
 
     where: str
@@ -48,7 +48,7 @@ class Refused(msgspec.Struct):
     reason: str
 
 
-Entry: TypeAlias = Wanted | Refused
+SourceItem: TypeAlias = Entry | BadLine
 Urls: TypeAlias = str | Path | Iterable[str | Mapping[str, Any]]
 
 
@@ -83,11 +83,11 @@ def check(sources: Sources) -> None:
             raise UsageError(f"cannot read the URLs in {named}: {reason}{hint}") from None
 
 
-def read(sources: Sources, *, column: str, form: str | None, stdin: IO[bytes] | None = None) -> Iterator[Entry]:
+def read(sources: Sources, *, column: str, form: str | None, stdin: IO[bytes] | None = None) -> Iterator[SourceItem]:
     """The entries of files, stdin (`-`, or what was `kept` of it) and URLs, one source after the other."""
     for source in sources:
         if is_url(source):
-            yield Wanted("the command line", source)
+            yield Entry("the command line", source)
         elif source == STDIN:
             if stdin:
                 stdin.seek(0)
@@ -99,16 +99,16 @@ def read(sources: Sources, *, column: str, form: str | None, stdin: IO[bytes] | 
                 yield from _entries(file, path.name, chosen, column, tabs=path.suffix.lower() == ".tsv")
 
 
-def iterate(urls: Iterable[Any]) -> Iterator[Entry]:
+def iterate(urls: Iterable[Any]) -> Iterator[SourceItem]:
     """The entries of an iterable of URLs, or of mappings with `url` and perhaps `method`, `headers`, `body`, `json`."""
     for number, item in enumerate(urls, start=1):
         where = f"item {number}"
         if isinstance(item, str):
-            yield Wanted(where, item)
+            yield Entry(where, item)
         elif isinstance(item, Mapping):
             yield _row(where, item, "url")
         else:
-            yield Refused(where, repr(item)[:200], f"a URL is a string, not {type(item).__name__}")
+            yield BadLine(where, repr(item)[:200], f"a URL is a string, not {type(item).__name__}")
 
 
 def kept() -> IO[bytes]:
@@ -147,7 +147,7 @@ def count(sources: Sources) -> int | None:
     return total
 
 
-def _entries(file: IO[bytes], name: str, form: str, column: str, *, tabs: bool = False) -> Iterator[Entry]:
+def _entries(file: IO[bytes], name: str, form: str, column: str, *, tabs: bool = False) -> Iterator[SourceItem]:
     if form == "csv":
         return _csv(file, name, column, "\t" if tabs else ",")
     return (_jsonl if form == "jsonl" else _lines)(file, name, column)
@@ -168,20 +168,20 @@ def _numbered(file: IO[bytes]) -> Iterator[tuple[int, str | None]]:
             yield number, text
 
 
-def _lines(file: IO[bytes], name: str, _: str) -> Iterator[Entry]:
+def _lines(file: IO[bytes], name: str, _: str) -> Iterator[SourceItem]:
     for number, text in _numbered(file):
         where = f"{name}:{number}"
         if text is None:
             yield _too_long(where)
         elif not text.startswith("#"):
-            yield Wanted(where, text)
+            yield Entry(where, text)
 
 
-def _too_long(where: str) -> Refused:
-    return Refused(where, "", f"a line of more than {LONGEST_LINE:,} bytes")
+def _too_long(where: str) -> BadLine:
+    return BadLine(where, "", f"a line of more than {LONGEST_LINE:,} bytes")
 
 
-def _jsonl(file: IO[bytes], name: str, column: str) -> Iterator[Entry]:
+def _jsonl(file: IO[bytes], name: str, column: str) -> Iterator[SourceItem]:
     for number, text in _numbered(file):
         where = f"{name}:{number}"
         if text is None:
@@ -190,17 +190,17 @@ def _jsonl(file: IO[bytes], name: str, column: str) -> Iterator[Entry]:
         try:
             row = json.loads(text)
         except (ValueError, RecursionError):
-            yield Refused(where, text[:200], "not a line of JSON")
+            yield BadLine(where, text[:200], "not a line of JSON")
             continue
         if isinstance(row, str):
-            yield Wanted(where, row)
+            yield Entry(where, row)
         elif isinstance(row, dict):
             yield _row(where, row, column)
         else:
-            yield Refused(where, text[:200], f'neither a URL nor an object like {{"{column}": "http://..."}}')
+            yield BadLine(where, text[:200], f'neither a URL nor an object like {{"{column}": "http://..."}}')
 
 
-def _csv(file: IO[bytes], name: str, column: str, delimiter: str) -> Iterator[Entry]:
+def _csv(file: IO[bytes], name: str, column: str, delimiter: str) -> Iterator[SourceItem]:
     csv.field_size_limit(LONGEST_LINE)
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     lines = _CsvLines(text, delimiter)
@@ -215,7 +215,7 @@ def _csv(file: IO[bytes], name: str, column: str, delimiter: str) -> Iterator[En
             except StopIteration:
                 return
             except csv.Error as error:
-                yield Refused(f"{name}:{lines.number}", "", f"not a row of CSV: {error}")
+                yield BadLine(f"{name}:{lines.number}", "", f"not a row of CSV: {error}")
                 continue
             yield _row(f"{name}:{lines.number}", {key: value for key, value in row.items() if key and value}, column)
     finally:
@@ -264,16 +264,16 @@ class _CsvLines:
         raise csv.Error(f"a line of more than {LONGEST_LINE:,} characters")
 
 
-def _row(where: str, row: Mapping[str, Any], column: str) -> Entry:
+def _row(where: str, row: Mapping[str, Any], column: str) -> SourceItem:
     url = row.get(column)
     if not isinstance(url, str) or not url.strip():
-        return Refused(where, "", f"no {column!r} in it")
+        return BadLine(where, "", f"no {column!r} in it")
     try:
-        return Wanted(where, url.strip(), row.get("method") or None, _headers(row.get("headers")), *_body(row))
+        return Entry(where, url.strip(), row.get("method") or None, _headers(row.get("headers")), *_body(row))
     except RecursionError:
-        return Refused(where, url, "nested too deep")
+        return BadLine(where, url, "nested too deep")
     except (ValueError, TypeError) as error:
-        return Refused(where, url, str(error))
+        return BadLine(where, url, str(error))
 
 
 def _headers(given: object) -> dict[str, str] | None:

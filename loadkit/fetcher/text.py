@@ -10,13 +10,13 @@ from loadkit.plan.units import SECOND, show_seconds, show_size
 from loadkit.report.layout import Ink, Paper
 
 if TYPE_CHECKING:
-    from loadkit.fetcher.job import Fetching
+    from loadkit.fetcher.job import FetchJob
 
 _ROOM = len("not URLs")
 MAX_REASONS = 10
 
 
-def summary(paper: Paper, fetching: Fetching, retry: list[str]) -> str:
+def summary(paper: Paper, fetching: FetchJob, retry: list[str]) -> str:
     """The lines; `retry` is the command that does the rest."""
     lines: list[str] = []
     for label, text, ink in _lines(fetching):
@@ -24,16 +24,16 @@ def summary(paper: Paper, fetching: Fetching, retry: list[str]) -> str:
         lines += [paper.paint(line, ink) for line in wrapped]
     lines += _refusals(paper, fetching)
     lines += _failures(paper, fetching)
-    if fetching.failed > fetching.intake.refused or fetching.left > 0:
+    if fetching.failed > fetching.stats.refused or fetching.left > 0:
         lines += ["", f"  the rest:  {paper.foreign(shlex.join(retry))}"]
     return "\n".join([paper.paint(_headline(fetching), "bold"), *lines])
 
 
-def _headline(fetching: Fetching) -> str:
-    tally, intake = fetching.tally, fetching.intake
-    if intake.complete and not intake.given and not fetching.failed:
-        return f"nothing to do: all {_count(intake.complete, 'URL')} fetched already"
-    parts = [f"{_count(tally.files, 'URL')} fetched, {show_size(tally.bytes)}"]
+def _headline(fetching: FetchJob) -> str:
+    counters, stats = fetching.counters, fetching.stats
+    if stats.complete and not stats.given and not fetching.failed:
+        return f"nothing to do: all {_count(stats.complete, 'URL')} fetched already"
+    parts = [f"{_count(counters.files, 'URL')} fetched, {show_size(counters.bytes)}"]
     if fetching.failed:
         parts.append(f"{fetching.failed:,} failed")
     if fetching.left > 0:
@@ -41,32 +41,32 @@ def _headline(fetching: Fetching) -> str:
     return ", ".join(parts)
 
 
-def _lines(fetching: Fetching) -> Iterator[tuple[str, str, Ink]]:
-    tally, intake, plan = fetching.tally, fetching.intake, fetching.plan
+def _lines(fetching: FetchJob) -> Iterator[tuple[str, str, Ink]]:
+    counters, stats, plan = fetching.counters, fetching.stats, fetching.plan
     yield "into", f"{plan.append or plan.into} (every URL is accounted for in {fetching.manifest_path})", ""
-    if intake.complete:
-        yield "before", f"{_count(intake.complete, 'URL')} fetched by an earlier run, and not again", ""
-    if intake.duplicates:
+    if stats.complete:
+        yield "before", f"{_count(stats.complete, 'URL')} fetched by an earlier run, and not again", ""
+    if stats.duplicates:
         yield (
             "twice",
-            f"{_count(intake.duplicates, 'duplicate')} in the list, fetched once (--duplicates: each time)",
+            f"{_count(stats.duplicates, 'duplicate')} in the list, fetched once (--duplicates: each time)",
             "",
         )
-    if intake.refused:
-        yield "not URLs", f"{_count(intake.refused, 'line')} of the list", "yellow"
-    if tally.retries:
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(tally.retries.items()))
-        yield "retries", f"{sum(tally.retries.values()):,} ({reasons})", ""
-    if tally.redirects:
-        yield "redirects", f"{tally.redirects:,} followed", ""
+    if stats.refused:
+        yield "not URLs", f"{_count(stats.refused, 'line')} of the list", "yellow"
+    if counters.retries:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(counters.retries.items()))
+        yield "retries", f"{sum(counters.retries.values()):,} ({reasons})", ""
+    if counters.redirects:
+        yield "redirects", f"{counters.redirects:,} followed", ""
     if fetching.circuits:
         yield "circuits", f"a host that did not answer was left alone {_count(fetching.circuits, 'time')}", "yellow"
-    if tally.network or tally.disk:
+    if counters.network or counters.disk:
         yield (
             "time",
             (
-                f"{show_seconds(tally.network / SECOND)} of the threads' time on the network, "
-                f"{show_seconds(tally.disk / SECOND)} on the disk"
+                f"{show_seconds(counters.network / SECOND)} of the threads' time on the network, "
+                f"{show_seconds(counters.disk / SECOND)} on the disk"
             ),
             "",
         )
@@ -74,18 +74,18 @@ def _lines(fetching: Fetching) -> Iterator[tuple[str, str, Ink]]:
         yield "threads", fetching.auto.said, ""
 
 
-def _refusals(paper: Paper, fetching: Fetching) -> list[str]:
-    intake = fetching.intake
-    if not intake.refusals:
+def _refusals(paper: Paper, fetching: FetchJob) -> list[str]:
+    stats = fetching.stats
+    if not stats.refusals:
         return []
     lines = ["", paper.paint("lines that are no URLs", "bold")]
-    for refusal in intake.refusals:
+    for refusal in stats.refusals:
         lines += paper.wrap(paper.foreign(refusal), first="  ", margin="    ")
-    more = intake.refused - len(intake.refusals)
+    more = stats.refused - len(stats.refusals)
     return [*lines, f"  {more:,} more in the manifest"] if more else lines
 
 
-def _failures(paper: Paper, fetching: Fetching) -> list[str]:
+def _failures(paper: Paper, fetching: FetchJob) -> list[str]:
     if not fetching.reasons:
         return []
     lines = ["", paper.paint("what failed, for example", "bold")]

@@ -33,11 +33,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSAFE = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]|%(?![0-9A-Fa-f]{2})")
 
 
-class NotAUrl(ValueError):
+class InvalidUrl(ValueError):
     """Why a text is no URL that can be fetched; without secrets."""
 
 
-class Address(NamedTuple):
+class Url(NamedTuple):
     """One thing to ask for. `url` is without fragment and credentials, its odd characters percent-encoded."""
 
     origin: Origin
@@ -54,47 +54,47 @@ class Address(NamedTuple):
     """Scheme, host and port: what the origin is known by, for hashing that itself takes 1.5 us."""
 
 
-def address(text: str) -> Address:
+def parse_url(text: str) -> Url:
     """Read a URL.
 
-    >>> address("HTTP://127.0.0.1:80/a b?q=1#top").url
+    >>> parse_url("HTTP://127.0.0.1:80/a b?q=1#top").url
     'http://127.0.0.1/a%20b?q=1'
 
-    Raises `NotAUrl`.
+    Raises `InvalidUrl`.
     """
     if len(text) > LONGEST:
-        raise NotAUrl(f"a URL of {len(text):,} characters; up to {LONGEST:,} are read")
+        raise InvalidUrl(f"a URL of {len(text):,} characters; up to {LONGEST:,} are read")
     try:
-        return _address(text)
+        return _parse(text)
     except UnicodeEncodeError as error:
-        raise NotAUrl(f"a URL with {quoted(error.object[error.start])} in it, which is no character") from None
+        raise InvalidUrl(f"a URL with {quoted(error.object[error.start])} in it, which is no character") from None
 
 
-def _address(text: str) -> Address:
+def _parse(text: str) -> Url:
     if plain := _PLAIN.fullmatch(text):
         scheme, name, port, target = plain.groups()
         origin, host, site = _origin(scheme, name, port)
-        return Address(origin, site + target, target, host, "", "", site)
+        return Url(origin, site + target, target, host, "", "", site)
     if _CONTROL.search(text):
-        raise NotAUrl("a URL with a control character in it; percent-encode it")
+        raise InvalidUrl("a URL with a control character in it; percent-encode it")
     found = _URL.fullmatch(text)
     if not found:
-        raise NotAUrl(f"{quoted(text)} is no URL; write it like 'http://127.0.0.1:8000/posts/1'")
+        raise InvalidUrl(f"{quoted(text)} is no URL; write it like 'http://127.0.0.1:8000/posts/1'")
     origin, host, site = _origin(found["scheme"], found["host"], found["port"])
     target = _quoted((found["path"] or "/") + (found["query"] or ""))
     user, credentials = _credentials(found["user"])
-    return Address(origin, site + target, target, host, user, credentials, site)
+    return Url(origin, site + target, target, host, user, credentials, site)
 
 
-def redirected(here: Address, location: bytes) -> Address:
+def redirected(here: Url, location: bytes) -> Url:
     """Where a Location header leads, without credentials of its own.
 
-    Raises `NotAUrl` for what is neither http nor https.
+    Raises `InvalidUrl` for what is neither http nor https.
     """
     text = location.decode("utf-8", "surrogateescape").strip()
     if _CONTROL.search(text):  # which urljoin would take out
-        raise NotAUrl("a Location with a control character in it")
-    there = address(urljoin(here.url, text))
+        raise InvalidUrl("a Location with a control character in it")
+    there = parse_url(urljoin(here.url, text))
     return there._replace(user="", credentials="")
 
 
@@ -122,7 +122,7 @@ def _as_escape(found: re.Match[str]) -> str:
 def _origin(scheme: str, name: str, port: str | None) -> tuple[Origin, str, str]:
     scheme = scheme.lower()
     if scheme not in DEFAULT_PORTS:
-        raise NotAUrl(f"the scheme {quoted(scheme)} is not fetched; http and https are")
+        raise InvalidUrl(f"the scheme {quoted(scheme)} is not fetched; http and https are")
     host = _host(name)
     number = _port(port) if port else DEFAULT_PORTS[scheme]
     bare = f"[{host}]" if ":" in host else host
@@ -134,28 +134,28 @@ def _port(text: str) -> int:
     digits = text.lstrip("0") or "0"
     number = int(digits[:6])
     if not 0 < number < 65536:
-        raise NotAUrl(f"port {digits[:20]}{'…' * (len(digits) > 20)} is not between 1 and 65535")
+        raise InvalidUrl(f"port {digits[:20]}{'…' * (len(digits) > 20)} is not between 1 and 65535")
     return number
 
 
 def _host(name: str) -> str:
     if len(name) > LONGEST_HOST:
-        raise NotAUrl(f"{quoted(name)} is no host name")
+        raise InvalidUrl(f"{quoted(name)} is no host name")
     if name.startswith("["):
         import ipaddress
 
         try:
             return str(ipaddress.IPv6Address(name[1:-1]))
         except ValueError:
-            raise NotAUrl(f"{quoted(name)} is no IPv6 address") from None
+            raise InvalidUrl(f"{quoted(name)} is no IPv6 address") from None
     host = name.lower()
     if not host.isascii():
         try:
             host = ascii_host(host)
         except ValueError:
-            raise NotAUrl(f"{quoted(name)} is no host name") from None
+            raise InvalidUrl(f"{quoted(name)} is no host name") from None
     if not _HOST.fullmatch(host):
-        raise NotAUrl(f"{quoted(name)} is no host name" if name else "a URL without a host")
+        raise InvalidUrl(f"{quoted(name)} is no host name" if name else "a URL without a host")
     return host
 
 

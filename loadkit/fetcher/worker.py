@@ -14,20 +14,20 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from loadkit.drive.check import unexpected
-from loadkit.fetcher.body import Body, Use
-from loadkit.fetcher.filenames import Names, Place
-from loadkit.fetcher.folder import NameTaken, Shelf
-from loadkit.fetcher.item import Item, message, written
-from loadkit.fetcher.jsonl import Appended, compact
+from loadkit.fetcher.body import Body, BodyUse
+from loadkit.fetcher.filenames import Filenames, FilePath
+from loadkit.fetcher.folder import NameTaken, OutputFolder
+from loadkit.fetcher.item import Task, message, written
+from loadkit.fetcher.jsonl import JsonLinesFile, compact
 from loadkit.fetcher.labels import label
-from loadkit.fetcher.manifest import Before, Line, Manifest, may_be_removed, place_of
+from loadkit.fetcher.manifest import Manifest, ManifestLine, PreviousRuns, may_be_removed, parse_path
 from loadkit.fetcher.network import Connections, Network
-from loadkit.fetcher.plan import Plan
+from loadkit.fetcher.plan import FetchOptions
 from loadkit.fetcher.pump import Pump, Then
-from loadkit.fetcher.retry import AGAIN, PATIENT, back_off, is_passing, may_send_again, retry_after
+from loadkit.fetcher.retry import AGAIN, PATIENT, back_off, is_safe_to_resend, is_transient, retry_after
 from loadkit.fetcher.schedule import GIVEN_UP, Schedule
 from loadkit.fetcher.seen import digest_of
-from loadkit.fetcher.url import Address, NotAUrl, redirected, shown
+from loadkit.fetcher.url import InvalidUrl, Url, redirected, shown
 from loadkit.measure.recording import Batch, Tape, second_of
 from loadkit.plan.units import SECOND, nanoseconds, show_span
 from loadkit.wire.base import REDIRECTS, BrokenExchange, Clock, Failure, Note, Request
@@ -51,7 +51,7 @@ SHOWN_URLS: Final = 3
 SHOWN_REASONS: Final = 50
 
 
-class Fate(Enum):
+class Disposition(Enum):
     """What a reply comes to, known as soon as its head is there."""
 
     GOOD = "saved"
@@ -61,7 +61,7 @@ class Fate(Enum):
 
 
 @dataclass(slots=True)
-class Tally:
+class Counters:
     """What is counted beside the samples. Each thread has its own, and they are added up."""
 
     files: int = 0
@@ -74,7 +74,7 @@ class Tally:
     """Nanoseconds between sending and the last byte, less what the disk took of them."""
     disk: int = 0
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: Counters) -> None:
         """Add another one."""
         self.files += other.files
         self.bytes += other.bytes
@@ -86,20 +86,20 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Desk:
+class FetchContext:
     """What the threads of a fetch share."""
 
-    plan: Plan
-    names: Names
+    plan: FetchOptions
+    names: Filenames
     clock: Clock
     schedule: Schedule
     network: Network
     manifest: Manifest
-    before: Before
-    appended: Appended | None
+    before: PreviousRuns
+    appended: JsonLinesFile | None
     hand_over: Callable[[Batch], None]
     began: int
-    on_line: Callable[[Line], None] | None = None
+    on_line: Callable[[ManifestLine], None] | None = None
     """Told of each settled URL."""
     is_cutting: bool = False
     """What is under way is being ended."""
@@ -121,10 +121,10 @@ class Desk:
 
 
 @dataclass(slots=True)
-class UnderWay:
+class PendingExchange:
     """A request that was sent, and what has come of its reply."""
 
-    item: Item
+    task: Task
     body: Body
     like: Request
     payload: bytes
@@ -135,33 +135,33 @@ class UnderWay:
 class Worker:
     """One thread; `run` is what it does."""
 
-    def __init__(self, number: int, desk: Desk, headers: dict[str, str]) -> None:
-        self.tally = Tally()
-        self.connections = Connections(desk.network)
+    def __init__(self, number: int, context: FetchContext, headers: dict[str, str]) -> None:
+        self.counters = Counters()
+        self.connections = Connections(context.network)
         self.failed = 0
         """URLs that failed for good."""
         self._number = number
-        self._desk = desk
-        self._plan = desk.plan
-        self._clock = desk.clock
-        self._schedule = desk.schedule
+        self._context = context
+        self._plan = context.plan
+        self._clock = context.clock
+        self._schedule = context.schedule
         self._headers = headers
         self._written = written(headers)
-        self._shelf = Shelf(desk.manifest.path.parent)
-        self._timeout = nanoseconds(desk.plan.seconds)
-        self._bound = desk.plan.bound
+        self._output = OutputFolder(context.manifest.path.parent)
+        self._timeout = nanoseconds(context.plan.seconds)
+        self._bound = context.plan.bound
         self._requests: dict[tuple[str, str], Request] = {}
         self._tapes: dict[str, Tape] = {}
         self._second = 0
         self._went = 0
-        self._fate = Fate.FAILED
-        self._there: Address | None = None
+        self._disposition = Disposition.FAILED
+        self._there: Url | None = None
         self.due_by = 0
         """See `Rider`."""
         self._alone = 0
         """So many URLs it fetches without the pump."""
         self._ridden: SocketConnection | None = None
-        self._under_way: UnderWay | None = None
+        self._pending: PendingExchange | None = None
         self._rest: Callable[[], object] | None = None
         """What the pump left to be done."""
 
@@ -170,25 +170,25 @@ class Worker:
         take = self._schedule.take
         try:
             while (found := take(self._number)) is not None:
-                item, due = found
-                if due <= self._clock.now() or self._comes_to_turn(item, due):
-                    there = item.address
-                    self._fetch(item, due)
+                task, due = found
+                if due <= self._clock.now() or self._comes_to_turn(task, due):
+                    there = task.address
+                    self._fetch(task, due)
                     self._ride(there)
         finally:
             self._give()
             self.connections.close()
-            self._shelf.close()
+            self._output.close()
 
-    def _comes_to_turn(self, item: Item, due: int) -> bool:
+    def _comes_to_turn(self, task: Task, due: int) -> bool:
         self._clock.pause(due - self._clock.now(), lambda: self._schedule.is_stopped)
-        return self._schedule.is_still_wanted(item)
+        return self._schedule.is_still_wanted(task)
 
     # -- while others wait for its replies; see `pump.Rider`
 
-    def _ride(self, there: Address) -> None:
+    def _ride(self, there: Url) -> None:
         """Have the pump do what is ordinary, and then what is not."""
-        pump = self._desk.pump
+        pump = self._context.pump
         if not (pump and pump.is_open):
             return
         if self._alone:
@@ -218,9 +218,9 @@ class Worker:
 
     def leave(self, *, late: bool) -> None:
         """See `Rider`."""
-        assert self._under_way
-        met = BlockingIOError() if late and not self._under_way.data else None
-        self._leave(self._finish, self._under_way, self._under_way.data or None, met)
+        assert self._pending
+        met = BlockingIOError() if late and not self._pending.data else None
+        self._leave(self._finish, self._pending, self._pending.data or None, met)
 
     def _leave(self, what: Callable[..., object], *values: object) -> bool:
         """The thread itself has to do this."""
@@ -231,119 +231,119 @@ class Worker:
         found = self._schedule.take_now(self._number)
         if found is None:
             return False
-        item, due = found
-        connection, like = self._ridden, self._like(item)
+        task, due = found
+        connection, like = self._ridden, self._like(task)
         if (
             connection is None
-            or self.connections.known(item.address) is not connection
+            or self.connections.known(task.address) is not connection
             or like.method == "HEAD"
             or not connection.is_plain(like)
         ):
             self._alone = ALONE
-            return self._leave(self._fetch, item, due)
-        body = self._begun(item, due)
+            return self._leave(self._fetch, task, due)
+        body = self._begun(task, due)
         if body is None:
             return False
-        payload = self._message(item)
+        payload = self._message(task)
         # a server that does not read on yet is waited for by the thread itself
         sent, went, met = connection.put(payload)
-        self._under_way = under_way = UnderWay(item, body, like, payload, sent)
+        self._pending = pending = PendingExchange(task, body, like, payload, sent)
         self.due_by = sent + self._timeout
         if went != len(payload):
-            return self._leave(self._finish, under_way, None, met, went)
+            return self._leave(self._finish, pending, None, met, went)
         return True
 
     def _take_reply(self, room: memoryview) -> Then:
-        connection, under_way = self._ridden, self._under_way
+        connection, pending = self._ridden, self._pending
         assert connection, "it was set off"
         assert connection.channel
-        assert under_way
+        assert pending
         try:
             came = room[: connection.channel.receive_into(room)]
         except OSError as error:
-            self._leave(self._finish, under_way, under_way.data or None, None if under_way.data else error)
+            self._leave(self._finish, pending, pending.data or None, None if pending.data else error)
             return Then.LEAVE
-        whole = under_way.data + came if under_way.data else came
-        exchange = connection.taken(under_way.like, under_way.body, under_way.sent, whole)
+        whole = pending.data + came if pending.data else came
+        exchange = connection.taken(pending.like, pending.body, pending.sent, whole)
         if exchange is None:
             whole = bytes(whole)
             missing = missing_of(whole)
             if came and missing is not None and 0 < missing <= TOGETHER:
-                under_way.data = whole
+                pending.data = whole
                 return Then.WAIT
             if missing != 0:
                 self._alone = ALONE
-                self._leave(self._finish, under_way, whole)
+                self._leave(self._finish, pending, whole)
                 return Then.LEAVE
-            exchange = self._exchange_of(under_way, whole)
+            exchange = self._exchange_of(pending, whole)
         if exchange[5]:
-            self._leave(self._judge, under_way.item, under_way.body, exchange)
+            self._leave(self._judge, pending.task, pending.body, exchange)
             return Then.LEAVE
         # at once, for what came is where the next one will be
-        self._judge(under_way.item, under_way.body, exchange)
+        self._judge(pending.task, pending.body, exchange)
         return Then.SET_OFF
 
     def _finish(
-        self, under_way: UnderWay, data: bytes | None, met: OSError | None = None, went: int | None = None
+        self, pending: PendingExchange, data: bytes | None, met: OSError | None = None, went: int | None = None
     ) -> None:
         """The long way through an exchange that has begun."""
-        self._judge(under_way.item, under_way.body, self._exchange_of(under_way, data, met, went))
+        self._judge(pending.task, pending.body, self._exchange_of(pending, data, met, went))
 
     def _exchange_of(
-        self, under_way: UnderWay, data: bytes | None, met: OSError | None = None, went: int | None = None
+        self, pending: PendingExchange, data: bytes | None, met: OSError | None = None, went: int | None = None
     ) -> Exchange:
         assert self._ridden
-        request = replace(under_way.like, payload=under_way.payload, sink=under_way.body)
-        return self._ridden.finish(request, under_way.sent, len(request.payload) if went is None else went, data, met)
+        request = replace(pending.like, payload=pending.payload, sink=pending.body)
+        return self._ridden.finish(request, pending.sent, len(request.payload) if went is None else went, data, met)
 
     # -- one exchange
 
-    def _fetch(self, item: Item, due: int) -> None:
-        body = self._begun(item, due)
+    def _fetch(self, task: Task, due: int) -> None:
+        body = self._begun(task, due)
         if body is None:
             return
         try:
-            exchange = self.connections.to(item.address).pour(self._like(item), self._message(item), body)
+            exchange = self.connections.to(task.address).pour(self._like(task), self._message(task), body)
         except BrokenExchange as broken:  # the name leads nowhere
             now = self._clock.now()
             exchange = 0, 0, now, now, 0, Note(broken.failure)
-        self._judge(item, body, exchange)
+        self._judge(task, body, exchange)
 
-    def _begun(self, item: Item, due: int) -> Body | None:
+    def _begun(self, task: Task, due: int) -> Body | None:
         """What takes the reply; None if there is no use in asking."""
-        refusal = self._schedule.refusal(item)
+        refusal = self._schedule.refusal(task)
         if refusal:
-            self._schedule.unused(item.address.site)
-            item.due = item.due or due
-            self._fail(item, Failure(refusal.kind, f"not tried: {refusal.message}"), self._clock.now())
+            self._schedule.unused(task.address.site)
+            task.due = task.due or due
+            self._fail(task, Failure(refusal.kind, f"not tried: {refusal.message}"), self._clock.now())
             return None
-        if not item.hops:
-            item.due = due
-            item.attempts += 1
-            item.started = item.started or time.time()
+        if not task.hops:
+            task.due = due
+            task.attempts += 1
+            task.started = task.started or time.time()
         return Body(
-            lambda status, headers: self._choose(item, status, headers),
-            self._shelf,
+            lambda status, headers: self._choose(task, status, headers),
+            self._output,
             self._clock,
             bound=self._bound,
             raw=self._plan.raw,
             timeout=self._timeout,
             is_cutting=self._is_cutting,
-            tag=self._tag(item) if self._plan.name else "",
+            tag=self._tag(task) if self._plan.name else "",
         )
 
     def _is_cutting(self) -> bool:
-        return self._desk.is_cutting
+        return self._context.is_cutting
 
-    def _message(self, item: Item) -> bytes:
-        payload = message(item, self._headers, self._written)
+    def _message(self, task: Task) -> bytes:
+        payload = message(task, self._headers, self._written)
         self._went = len(payload)
         return payload
 
-    def _like(self, item: Item) -> Request:
-        """A request like the item's but for its bytes; making one takes 1.5 us."""
-        there = item.address
-        verb = "GET" if item.is_rewritten else item.method
+    def _like(self, task: Task) -> Request:
+        """A request like the task's but for its bytes; making one takes 1.5 us."""
+        there = task.address
+        verb = "GET" if task.became_get else task.method
         known = self._requests.get((there.site, verb))
         if known is None:
             if len(self._requests) >= ALIKE:
@@ -359,279 +359,281 @@ class Worker:
             )
         return known
 
-    def _choose(self, item: Item, status: int, headers: dict[bytes, bytes]) -> tuple[Use, Place | None]:
+    def _choose(self, task: Task, status: int, headers: dict[bytes, bytes]) -> tuple[BodyUse, FilePath | None]:
         """What becomes of the body; called when the head is there."""
-        item.status = status
+        task.status = status
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         if 200 <= status < 300:
-            self._fate = Fate.GOOD
-            if self._desk.appended:
-                return Use.LINE, self._failed_place(item, content_type)
+            self._disposition = Disposition.GOOD
+            if self._context.appended:
+                return BodyUse.LINE, self._failed_place(task, content_type)
             try:
-                return Use.FILE, self._desk.names.place(item.position, item.asked, item.key, content_type)
+                return BodyUse.FILE, self._context.names.place(task.position, task.asked, task.key, content_type)
             except ValueError as error:
                 raise BrokenExchange(Failure("check", f"no name for it: {error}")) from None
         if status in REDIRECTS and b"location" in headers:
-            self._fate = Fate.FOLLOW
-            self._there = self._lead(item, headers[b"location"])
-            return Use.SKIP, None
-        if status in AGAIN and self._may_ask_again(item, None, headers):
-            self._fate = Fate.AGAIN
-            return Use.SKIP, None
-        self._fate = Fate.FAILED
-        return (Use.FILE, self._failed_place(item, content_type)) if self._plan.keep_failed else (Use.SKIP, None)
+            self._disposition = Disposition.FOLLOW
+            self._there = self._lead(task, headers[b"location"])
+            return BodyUse.SKIP, None
+        if status in AGAIN and self._may_ask_again(task, None, headers):
+            self._disposition = Disposition.AGAIN
+            return BodyUse.SKIP, None
+        self._disposition = Disposition.FAILED
+        return (
+            (BodyUse.FILE, self._failed_place(task, content_type)) if self._plan.keep_failed else (BodyUse.SKIP, None)
+        )
 
-    def _failed_place(self, item: Item, content_type: str) -> Place:
-        return self._desk.names.failed(item.position, item.asked, item.key, content_type)
+    def _failed_place(self, task: Task, content_type: str) -> FilePath:
+        return self._context.names.failed(task.position, task.asked, task.key, content_type)
 
-    def _lead(self, item: Item, location: bytes) -> Address:
-        if item.hops >= self._plan.redirects:
+    def _lead(self, task: Task, location: bytes) -> Url:
+        if task.hops >= self._plan.redirects:
             raise BrokenExchange(Failure("check", f"more than {self._plan.redirects} redirects"))
         try:
-            return redirected(item.address, location)
-        except (NotAUrl, ValueError) as error:
-            raise BrokenExchange(Failure("check", f"status {item.status} leads nowhere: {error}")) from None
+            return redirected(task.address, location)
+        except (InvalidUrl, ValueError) as error:
+            raise BrokenExchange(Failure("check", f"status {task.status} leads nowhere: {error}")) from None
 
     def _may_ask_again(
-        self, item: Item, failure: Failure | None, headers: dict[bytes, bytes], *, sent: bool = True
+        self, task: Task, failure: Failure | None, headers: dict[bytes, bytes], *, sent: bool = True
     ) -> bool:
-        if not may_send_again(item, failure, sent=sent):
+        if not is_safe_to_resend(task, failure, sent=sent):
             return False
-        if failure is None and _is_throttled(item.status, headers):
+        if failure is None and _is_throttled(task.status, headers):
             span = retry_after(headers.get(b"retry-after"), time.time())
-            return (span or 0) <= self._plan.longest_wait and item.throttled < self._plan.retries * PATIENT
-        return item.attempts - item.throttled <= self._plan.retries
+            return (span or 0) <= self._plan.longest_wait and task.throttled < self._plan.retries * PATIENT
+        return task.attempts - task.throttled <= self._plan.retries
 
     # -- what came of it
 
-    def _judge(self, item: Item, body: Body, exchange: Exchange) -> None:
+    def _judge(self, task: Task, body: Body, exchange: Exchange) -> None:
         _, sent, arrived, taken, size, note = exchange
-        item.sent = item.sent or sent
-        item.disk += body.disk
+        task.sent = task.sent or sent
+        task.disk += body.disk
         if note and note.connects:
-            self._tape(item, taken).counts.connected(note)
+            self._tape(task, taken).counts.connected(note)
         failure = note.failure if note else None
-        if body.had_enough:
+        if body.is_abandoned:
             failure = None
         if body.fault:
-            self._give_up(item, body, body.fault)
+            self._give_up(task, body, body.fault)
         elif failure:
-            self._broken(item, body, failure, taken, size, sent=bool(sent))
-        elif self._fate is Fate.GOOD:
-            self._save(item, body, arrived, taken, size)
-        elif self._fate is Fate.FOLLOW:
-            self._follow(item, size)
-        elif self._fate is Fate.AGAIN:
-            self._put_off(item, body, size)
+            self._broken(task, body, failure, taken, size, sent=bool(sent))
+        elif self._disposition is Disposition.GOOD:
+            self._save(task, body, arrived, taken, size)
+        elif self._disposition is Disposition.FOLLOW:
+            self._follow(task, size)
+        elif self._disposition is Disposition.AGAIN:
+            self._put_off(task, body, size)
         else:
-            self._refused(item, body, taken, size)
+            self._refused(task, body, taken, size)
 
-    def _went_well(self, item: Item) -> None:
-        self._schedule.went_well(item.address.site)
+    def _went_well(self, task: Task) -> None:
+        self._schedule.went_well(task.address.site)
 
-    def _give_up(self, item: Item, body: Body, error: OSError) -> None:
+    def _give_up(self, task: Task, body: Body, error: OSError) -> None:
         """The disk takes no more; what is not in the manifest is fetched by the next run."""
         body.drop()
-        self._schedule.unused(item.address.site)
-        self._desk.fail(error)
-        self._tape(item, self._clock.now()).counts.cut += 1
+        self._schedule.unused(task.address.site)
+        self._context.fail(error)
+        self._tape(task, self._clock.now()).counts.cut += 1
 
-    def _broken(self, item: Item, body: Body, failure: Failure, now: int, size: int, *, sent: bool) -> None:
+    def _broken(self, task: Task, body: Body, failure: Failure, now: int, size: int, *, sent: bool) -> None:
         body.drop()
-        if self._desk.is_cutting:
-            self._schedule.unused(item.address.site)
-            self._tape(item, now).counts.cut += 1
+        if self._context.is_cutting:
+            self._schedule.unused(task.address.site)
+            self._tape(task, now).counts.cut += 1
             return
-        is_passing_ = is_passing(failure)
-        if failure.kind in ("dns", "tls") and not is_passing_:
-            self.connections.forget(item.address)
-            self._schedule.closed(item.address.site, failure, GIVEN_UP)
+        can_pass = is_transient(failure)
+        if failure.kind in ("dns", "tls") and not can_pass:
+            self.connections.forget(task.address)
+            self._schedule.closed(task.address.site, failure, GIVEN_UP)
         elif failure.kind in ("dns", "connect", "tls", "timeout") and not body.came:
-            self.connections.forget(item.address)
-            self._schedule.went_down(item.address.site, failure)
+            self.connections.forget(task.address)
+            self._schedule.went_down(task.address.site, failure)
         else:
-            self._schedule.went_well(item.address.site)
-        if is_passing_ and self._may_ask_again(item, failure, {}, sent=sent):
-            self._again(item, failure.kind, now + self._back_off(item), size)
+            self._schedule.went_well(task.address.site)
+        if can_pass and self._may_ask_again(task, failure, {}, sent=sent):
+            self._again(task, failure.kind, now + self._back_off(task), size)
         else:
-            self._fail(item, failure, now, size=size)
+            self._fail(task, failure, now, size=size)
 
-    def _follow(self, item: Item, size: int) -> None:
+    def _follow(self, task: Task, size: int) -> None:
         assert self._there is not None
-        self._went_well(item)
-        self.tally.redirects += 1
-        self._extra(item, size)
-        item.follow(self._there, item.status)
-        self._schedule.again(item)
+        self._went_well(task)
+        self.counters.redirects += 1
+        self._extra(task, size)
+        task.follow(self._there, task.status)
+        self._schedule.again(task)
 
-    def _put_off(self, item: Item, body: Body, size: int) -> None:
+    def _put_off(self, task: Task, body: Body, size: int) -> None:
         """It said not now, and for how long."""
         now = self._clock.now()
         span = retry_after(body.headers.get(b"retry-after"), time.time())
-        if _is_throttled(item.status, body.headers):
-            item.throttled += 1
-            when = self._schedule.throttled(item.address.site, span)
+        if _is_throttled(task.status, body.headers):
+            task.throttled += 1
+            when = self._schedule.throttled(task.address.site, span)
         else:
-            self._went_well(item)
-            when = now + max(span or 0, self._back_off(item))
-        self._again(item, str(item.status), when, size)
+            self._went_well(task)
+            when = now + max(span or 0, self._back_off(task))
+        self._again(task, str(task.status), when, size)
 
-    def _again(self, item: Item, reason: str, when: int, size: int) -> None:
-        self.tally.retries[reason] = self.tally.retries.get(reason, 0) + 1
-        self._extra(item, size)
-        item.start_over()
-        self._schedule.later(item, when)
+    def _again(self, task: Task, reason: str, when: int, size: int) -> None:
+        self.counters.retries[reason] = self.counters.retries.get(reason, 0) + 1
+        self._extra(task, size)
+        task.start_over()
+        self._schedule.later(task, when)
 
-    def _back_off(self, item: Item) -> int:
-        return back_off(item.attempts - item.throttled - 1, self._plan.first_wait)
+    def _back_off(self, task: Task) -> int:
+        return back_off(task.attempts - task.throttled - 1, self._plan.first_wait)
 
-    def _extra(self, item: Item, size: int) -> None:
+    def _extra(self, task: Task, size: int) -> None:
         """Bytes of replies that did not settle anything."""
-        counts = self._tape(item, self._clock.now()).counts
+        counts = self._tape(task, self._clock.now()).counts
         counts.bytes_received += size
         counts.bytes_sent += self._went
 
-    def _refused(self, item: Item, body: Body, taken: int, size: int) -> None:
+    def _refused(self, task: Task, body: Body, taken: int, size: int) -> None:
         """A status that is a failure for good."""
         span = retry_after(body.headers.get(b"retry-after"), time.time())
-        failure = unexpected(item.status, GOOD)
-        if _is_throttled(item.status, body.headers) and (span or 0) > self._plan.longest_wait:
+        failure = unexpected(task.status, GOOD)
+        if _is_throttled(task.status, body.headers) and (span or 0) > self._plan.longest_wait:
             asked = show_span((span or 0) / SECOND)
             limit = show_span(self._plan.longest_wait / SECOND)
             failure = Failure(
-                "check", f"status {item.status}, asked to wait {asked}, which is more than {limit} (--max-wait)"
+                "check", f"status {task.status}, asked to wait {asked}, which is more than {limit} (--max-wait)"
             )
-            self._schedule.closed(item.address.site, failure, span or 0)
+            self._schedule.closed(task.address.site, failure, span or 0)
         else:
-            self._went_well(item)
+            self._went_well(task)
         file = None
-        if body.use is Use.FILE and not body.had_enough:
+        if body.use is BodyUse.FILE and not body.is_abandoned:
             try:
-                file = self._put(item, body)
+                file = self._put(task, body)
             except BrokenExchange:
                 body.drop()  # a body that does not decode is no loss beside its status
             except OSError as error:
                 body.drop()
                 if error.errno not in _OF_ONE_NAME:
-                    self._desk.fail(error)
+                    self._context.fail(error)
         else:
             body.drop()
-        self._fail(item, failure, taken, size=size, file=file, bytes_=body.size)
+        self._fail(task, failure, taken, size=size, file=file, bytes_=body.size)
 
-    def _put(self, item: Item, body: Body) -> tuple[str, str]:
+    def _put(self, task: Task, body: Body) -> tuple[str, str]:
         """Save the body of a failed status: its name and hash."""
         assert body.place is not None
         saved = body.finish()
-        self._shelf.put(body.place, self._tag(item))
-        item.disk += body.disk
+        self._output.put(body.place, self._tag(task))
+        task.disk += body.disk
         return str(body.place), saved.sha256
 
-    def _tag(self, item: Item) -> str:
-        return f".{item.position}-{item.key:016x}" if self._plan.name else ""
+    def _tag(self, task: Task) -> str:
+        return f".{task.position}-{task.key:016x}" if self._plan.name else ""
 
     # -- settled
 
-    def _save(self, item: Item, body: Body, arrived: int, taken: int, size: int) -> None:
+    def _save(self, task: Task, body: Body, arrived: int, taken: int, size: int) -> None:
         """A good reply: into its file, into the manifest, into the figures; in this order."""
         before = body.disk
         began = self._clock.now()
         try:
-            line = self._line(item, arrived)
-            if self._desk.appended:
-                self._append(item, body, line, self._desk.appended)
+            line = self._line(task, arrived)
+            if self._context.appended:
+                self._append(task, body, line, self._context.appended)
             else:
-                self._file(item, body, line)
+                self._file(task, body, line)
         except BrokenExchange as broken:
             body.drop()
-            self._went_well(item)
+            self._went_well(task)
             failure = broken.failure
-            if is_passing(failure) and self._may_ask_again(item, failure, {}):
-                self._again(item, failure.kind, taken + self._back_off(item), size)
+            if is_transient(failure) and self._may_ask_again(task, failure, {}):
+                self._again(task, failure.kind, taken + self._back_off(task), size)
             else:
-                self._fail(item, failure, taken, size=size)
+                self._fail(task, failure, taken, size=size)
             return
         except OSError as error:
             body.drop()
-            self._went_well(item)
+            self._went_well(task)
             if error.errno in _OF_ONE_NAME or isinstance(error, NameTaken):
-                self._fail(item, Failure("check", f"cannot save it: {error.strerror or error}"), taken, size=size)
+                self._fail(task, Failure("check", f"cannot save it: {error.strerror or error}"), taken, size=size)
             else:
-                self._desk.fail(error)
-                self._tape(item, taken).counts.cut += 1
+                self._context.fail(error)
+                self._tape(task, taken).counts.cut += 1
             return
         after = self._clock.now()
-        self._count(item, arrived, taken, size, disk=item.disk + after - began, during=before)
-        self.tally.files += 1
-        self.tally.bytes += line.bytes or 0
-        if self._desk.on_line:
-            self._desk.on_line(line)
-        self._schedule.went_well(item.address.site, is_settled=True)
+        self._count(task, arrived, taken, size, disk=task.disk + after - began, during=before)
+        self.counters.files += 1
+        self.counters.bytes += line.bytes or 0
+        if self._context.on_line:
+            self._context.on_line(line)
+        self._schedule.went_well(task.address.site, is_settled=True)
 
-    def _file(self, item: Item, body: Body, line: Line) -> None:
-        desk, place = self._desk, body.place
+    def _file(self, task: Task, body: Body, line: ManifestLine) -> None:
+        context, place = self._context, body.place
         assert place is not None
         saved = body.finish()
         file = str(place)
-        old = desk.before.spoiled.get(desk.before.known_as(item.key, item.position))
-        if desk.plan.name is None:
-            self._shelf.put(place)
+        old = context.before.spoiled.get(context.before.entry_key(task.key, task.position))
+        if context.plan.name is None:
+            self._output.put(place)
         elif old == file:
-            self._shelf.put(place, self._tag(item))
+            self._output.put(place, self._tag(task))
         else:
             try:
-                self._shelf.put_new(place, self._tag(item))
+                self._output.put_new(place, self._tag(task))
             except NameTaken:
                 self._adopt(place, saved.sha256)
                 body.drop()
         line.file, line.bytes, line.sha256 = file, saved.size, saved.sha256
-        desk.manifest.append(line)
-        self._clear(item, file)
+        context.manifest.append(line)
+        self._clear(task, file)
 
-    def _adopt(self, place: Place, sha256: str) -> None:
+    def _adopt(self, place: FilePath, sha256: str) -> None:
         """A file of that name that no line tells of, with just this content: a kill came before the line."""
-        if digest_of(str(place)) in self._desk.before.files or self._shelf.hash(place) != sha256:
+        if digest_of(str(place)) in self._context.before.files or self._output.hash(place) != sha256:
             raise NameTaken(f"there is a file {place} already")
 
-    def _append(self, item: Item, body: Body, line: Line, appended: Appended) -> None:
-        with self._desk.large if body.is_large else nullcontext():
+    def _append(self, task: Task, body: Body, line: ManifestLine, appended: JsonLinesFile) -> None:
+        with self._context.large if body.is_large else nullcontext():
             content = compact(body.finish().content)
             line.sha256 = hashlib.sha256(content).hexdigest()
             line.file, line.bytes = appended.path.name, len(content) + 1
-            with self._desk.manifest.lock:
+            with self._context.manifest.lock:
                 line.offset = appended.write(content)
-                self._desk.manifest.write(line)
-        self._clear(item, "")
+                self._context.manifest.write(line)
+        self._clear(task, "")
 
-    def _clear(self, item: Item, file: str) -> None:
+    def _clear(self, task: Task, file: str) -> None:
         """Remove what earlier runs left of this URL under other names."""
-        before = self._desk.before
+        before = self._context.before
         if not (before.failed or before.spoiled or before.orphans):
             return
-        key = before.known_as(item.key, item.position)
+        key = before.entry_key(task.key, task.position)
         stale = [before.failed.pop(key, None), before.spoiled.pop(key, None)]
         if before.orphans and file:
-            stale.append(before.orphans.pop(place_of(file).name.rpartition(".")[0], None))
+            stale.append(before.orphans.pop(parse_path(file).name.rpartition(".")[0], None))
         for old in stale:
             if old is not None and old != file and may_be_removed(old):
-                self._shelf.remove(place_of(old))
+                self._output.remove(parse_path(old))
 
-    def _line(self, item: Item, arrived: int) -> Line:
-        asked = item.asked
-        return Line(
+    def _line(self, task: Task, arrived: int) -> ManifestLine:
+        asked = task.asked
+        return ManifestLine(
             url=shown_whole(asked.url),
-            position=item.position,
-            status=item.status,
-            attempts=item.attempts,
-            started=item.started,
-            seconds=(arrived - item.due) / SECOND,
-            method=item.method,
-            final_url=None if item.address is asked else shown_whole(item.address.url),
-            key=f"{item.key:016x}",
+            position=task.position,
+            status=task.status,
+            attempts=task.attempts,
+            started=task.started,
+            seconds=(arrived - task.due) / SECOND,
+            method=task.method,
+            final_url=None if task.address is asked else shown_whole(task.address.url),
+            key=f"{task.key:016x}",
         )
 
     def _fail(
         self,
-        item: Item,
+        task: Task,
         failure: Failure,
         now: int,
         *,
@@ -640,53 +642,53 @@ class Worker:
         bytes_: int = 0,
     ) -> None:
         """It failed for good: say so in the manifest and the figures."""
-        line = self._line(item, now)
-        line.status = item.status or None
+        line = self._line(task, now)
+        line.status = task.status or None
         line.error, line.kind = failure.message, failure.kind
         if file:
             line.file, line.sha256, line.bytes = *file, bytes_
         try:
-            self._desk.manifest.append(line)
+            self._context.manifest.append(line)
         except OSError as error:
-            self._desk.fail(error)
-            self._tape(item, now).counts.cut += 1
+            self._context.fail(error)
+            self._tape(task, now).counts.cut += 1
             return
         if file:
-            self._clear(item, file[0])
+            self._clear(task, file[0])
         self.failed += 1
-        tape = self._tape(item, now)
-        tape.counts.fail(failure, at=now, span=now - item.due, status=item.status, size=size)
-        tape.counts.bytes_sent += self._went if item.sent else 0
-        self.tally.network += max(0, now - item.sent - item.disk) if item.sent else 0
-        self.tally.disk += item.disk
-        with self._desk.lock:
-            urls = self._desk.reasons.get(failure)
-            if urls is None and len(self._desk.reasons) < SHOWN_REASONS:
-                urls = self._desk.reasons[failure] = []
+        tape = self._tape(task, now)
+        tape.counts.fail(failure, at=now, span=now - task.due, status=task.status, size=size)
+        tape.counts.bytes_sent += self._went if task.sent else 0
+        self.counters.network += max(0, now - task.sent - task.disk) if task.sent else 0
+        self.counters.disk += task.disk
+        with self._context.lock:
+            urls = self._context.reasons.get(failure)
+            if urls is None and len(self._context.reasons) < SHOWN_REASONS:
+                urls = self._context.reasons[failure] = []
             if urls is not None and len(urls) < SHOWN_URLS:
-                urls.append(shown(item.asked.url))
+                urls.append(shown(task.asked.url))
         self._settled(line)
 
-    def _settled(self, line: Line) -> None:
-        if self._desk.on_line:
-            self._desk.on_line(line)
+    def _settled(self, line: ManifestLine) -> None:
+        if self._context.on_line:
+            self._context.on_line(line)
         self._schedule.finish()
 
     # -- figures
 
-    def _count(self, item: Item, arrived: int, taken: int, size: int, *, disk: int, during: int) -> None:
-        tape = self._tape(item, taken)
-        tape.samples += (item.due, item.sent, arrived, taken, item.status, size)
+    def _count(self, task: Task, arrived: int, taken: int, size: int, *, disk: int, during: int) -> None:
+        tape = self._tape(task, taken)
+        tape.samples += (task.due, task.sent, arrived, taken, task.status, size)
         tape.bytes_sent += self._went
-        self.tally.network += max(0, arrived - item.sent - during)
-        self.tally.disk += disk
+        self.counters.network += max(0, arrived - task.sent - during)
+        self.counters.disk += disk
 
-    def _tape(self, item: Item, instant: int) -> Tape:
-        second = second_of(instant, self._desk.began)
+    def _tape(self, task: Task, instant: int) -> Tape:
+        second = second_of(instant, self._context.began)
         if second != self._second:
             self._give()
             self._second = second
-        name = item.row = item.row or label(item)
+        name = task.row = task.row or label(task)
         tape = self._tapes.get(name)
         if tape is None:
             tape = self._tapes[name] = Tape(name, 0)
@@ -696,7 +698,7 @@ class Worker:
         """Hand over what was written in the second that has passed."""
         for tape in self._tapes.values():
             if batch := tape.hand_over(self._second):
-                self._desk.hand_over(batch)
+                self._context.hand_over(batch)
         self._tapes.clear()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadkit.fetcher.url import LONGEST, NotAUrl, address, redirected, shown
+from loadkit.fetcher.url import LONGEST, InvalidUrl, parse_url, redirected, shown
 
 
 @pytest.mark.parametrize(
@@ -23,13 +23,13 @@ from loadkit.fetcher.url import LONGEST, NotAUrl, address, redirected, shown
     ],
 )
 def test_a_url_is_read(text: str, url: str, target: str, host: str):
-    found = address(text)
+    found = parse_url(text)
 
     assert (found.url, found.target, found.host) == (url, target, host)
 
 
 def test_credentials_become_a_header_and_leave_the_url():
-    found = address("http://me:pa%40ss@h/x")
+    found = parse_url("http://me:pa%40ss@h/x")
 
     assert (found.user, found.credentials) == ("me", "Basic bWU6cGFAc3M=")
 
@@ -57,26 +57,26 @@ def test_credentials_become_a_header_and_leave_the_url():
     ],
 )
 def test_what_is_none_is_refused_with_its_reason(text: str, reason: str):
-    with pytest.raises(NotAUrl, match=reason):
-        address(text)
+    with pytest.raises(InvalidUrl, match=reason):
+        parse_url(text)
 
 
 def test_a_url_of_100_kilobytes_is_one():
-    assert len(address("http://h/" + "x" * 100_000).url) == 100_009
+    assert len(parse_url("http://h/" + "x" * 100_000).url) == 100_009
 
 
 @pytest.mark.parametrize(
     "text", ["http://me:hunter2@h:99999/", "nonsense://me:hunter2@h/?token=hunter2", "http://me:hunter2@a b/"]
 )
 def test_a_refusal_tells_no_secret(text: str):
-    with pytest.raises(NotAUrl) as caught:
-        address(text)
+    with pytest.raises(InvalidUrl) as caught:
+        parse_url(text)
 
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_redirect_is_joined_and_brings_no_credentials():
-    here = address("http://me:pw@h/a/b?c")
+    here = parse_url("http://me:pw@h/a/b?c")
 
     assert redirected(here, b"../d").url == "http://h/d"
     assert redirected(here, b"//other/x").site == "http://other"
@@ -86,8 +86,8 @@ def test_a_redirect_is_joined_and_brings_no_credentials():
 
 @pytest.mark.parametrize("location", [b"file:///etc/passwd", b"gopher://h/", b"http://:80/", b"http://h/\r\nX: y"])
 def test_a_redirect_leads_to_nothing_but_http(location: bytes):
-    with pytest.raises(NotAUrl):
-        redirected(address("http://h/"), location)
+    with pytest.raises(InvalidUrl):
+        redirected(parse_url("http://h/"), location)
 
 
 def test_what_is_shown_is_short_and_without_secrets():

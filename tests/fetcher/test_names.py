@@ -1,4 +1,4 @@
-"""Names: unique by position, readable, safe on every disk, never outside."""
+"""Names of files: unique by position, readable, safe on every disk, never outside."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadkit import UsageError
-from loadkit.fetcher.filenames import OURS, Names, component, extension, slug
-from loadkit.fetcher.url import NotAUrl, address
+from loadkit.fetcher.filenames import GENERATED, Filenames, component, extension, slug
+from loadkit.fetcher.url import InvalidUrl, parse_url
 
 KEY = 0x3F9A2C1B_00000000
 
 
 def name(url: str, position: int = 17, content_type: str = "application/json", **options: object) -> str:
-    return str(Names(**options).place(position, address(url), KEY, content_type))  # type: ignore[arg-type]
+    return str(Filenames(**options).place(position, parse_url(url), KEY, content_type))  # type: ignore[arg-type]
 
 
 def test_a_name_has_position_path_hash_and_extension():
@@ -66,12 +66,12 @@ def test_past_10_000_files_there_are_folders_unless_flat():
 @given(st.text(), st.integers(1, 10**9))
 def test_whatever_the_path_the_name_is_safe(path: str, position: int):
     try:
-        there = address("http://h/" + path)
-    except NotAUrl:
+        there = parse_url("http://h/" + path)
+    except InvalidUrl:
         return
-    place = Names().place(position, there, KEY, "")
+    place = Filenames().place(position, there, KEY, "")
 
-    assert OURS.fullmatch(place.name), place
+    assert GENERATED.fullmatch(place.name), place
     assert re.fullmatch(r"(?:\d{4,})?", place.folder)
     assert len(place.name) < 200
     assert place.name == place.name.lower()
@@ -80,11 +80,11 @@ def test_whatever_the_path_the_name_is_safe(path: str, position: int):
 @given(st.text(), st.sampled_from(["{path}", "{host}/{last}", "{slug}.{ext}", "a/{path}/{hash}"]))
 def test_whatever_the_path_a_template_stays_within_the_folder(path: str, template: str):
     try:
-        there = address("http://h/" + path)
-    except NotAUrl:
+        there = parse_url("http://h/" + path)
+    except InvalidUrl:
         return
     try:
-        place = Names(template).place(1, there, KEY, "")
+        place = Filenames(template).place(1, there, KEY, "")
     except ValueError:
         return
 
@@ -96,12 +96,10 @@ def test_whatever_the_path_a_template_stays_within_the_folder(path: str, templat
 
 
 def test_a_template_names_files():
-    url = "http://example.com:8000/v1/posts/1.json?page=2"
+    url = parse_url("http://example.com:8000/v1/posts/1.json?page=2")
 
-    assert str(Names("{host}/{position:04}-{last}").place(7, address(url), KEY, "")) == "example.com_8000/0007-1.json"
-    assert (
-        str(Names("{slug}-{hash}.{ext}").place(7, address(url), KEY, "")) == "v1-posts-1-page-2-3f9a2c1b00000000.json"
-    )
+    assert str(Filenames("{host}/{position:04}-{last}").place(7, url, KEY, "")) == "example.com_8000/0007-1.json"
+    assert str(Filenames("{slug}-{hash}.{ext}").place(7, url, KEY, "")) == "v1-posts-1-page-2-3f9a2c1b00000000.json"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +107,7 @@ def test_a_template_names_files():
 )
 def test_a_template_that_leads_elsewhere_is_refused(template: str):
     with pytest.raises(UsageError, match="cannot use the name"):
-        Names(template)
+        Filenames(template)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +115,7 @@ def test_a_template_that_leads_elsewhere_is_refused(template: str):
 )
 def test_a_template_that_cannot_be_filled_in_is_refused(template: str):
     with pytest.raises(UsageError, match="name"):
-        Names(template)
+        Filenames(template)
 
 
 @pytest.mark.parametrize(

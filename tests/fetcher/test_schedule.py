@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from loadkit.clock import ManualClock
-from loadkit.fetcher.item import Item
+from loadkit.fetcher.item import Task
 from loadkit.fetcher.schedule import CHANCES, GIVEN_UP, HOSTS, TRIP, WAITING, Schedule
-from loadkit.fetcher.url import address
+from loadkit.fetcher.url import parse_url
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Failure
 
@@ -13,8 +13,8 @@ HOST = "http://h"
 REFUSED = Failure("connect", "connection refused")
 
 
-def item(position: int, url: str = "http://h/x") -> Item:
-    return Item(position, "", address(url), "GET", position)
+def item(position: int, url: str = "http://h/x") -> Task:
+    return Task(position, "", parse_url(url), "GET", position)
 
 
 def schedule(count: int = 0, *, per_host: int | None = None, rate: float | None = None) -> tuple[Schedule, ManualClock]:

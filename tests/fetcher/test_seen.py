@@ -1,16 +1,16 @@
-"""Digests: a set that takes little room."""
+"""DigestSet: a set that takes little room."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadkit.fetcher.seen import Digests, digest_of
+from loadkit.fetcher.seen import DigestSet, digest_of
 
 
 @given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 20)))
 def test_it_does_what_a_set_does(values: list[int]):
-    mine, theirs = Digests(), set[int]()
+    mine, theirs = DigestSet(), set[int]()
     for value in values:
         # an empty slot is 0, so 0 and 1 are one
         assert mine.add(value) == ((value or 1) not in theirs)
@@ -21,7 +21,7 @@ def test_it_does_what_a_set_does(values: list[int]):
 
 
 def test_it_grows_and_forgets_nothing():
-    mine = Digests()
+    mine = DigestSet()
     keys = [digest_of(f"http://h/{number}") for number in range(30_000)]
 
     assert all(mine.add(key) for key in keys)
