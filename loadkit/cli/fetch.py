@@ -171,7 +171,7 @@ def _report(
 
 
 def _summary(fetching: FetchJob, again: list[str]) -> str:
-    from loadkit.fetcher.text import summary
+    from loadkit.fetcher.summary_text import summary
     from loadkit.report.layout import Paper, needs_ascii
 
     encoding = (sys.stdout and sys.stdout.encoding) or "ascii"

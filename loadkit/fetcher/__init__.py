@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadkit.fetcher import sources
+from loadkit.fetcher.handle import FetchResult, wait_for_stopped
 from loadkit.fetcher.job import FetchJob
-from loadkit.fetcher.plan import FetchOptions, read_options
+from loadkit.fetcher.manifest import FetchReply
+from loadkit.fetcher.options import FetchOptions, read_options
 from loadkit.fetcher.reader import check_all
-from loadkit.fetcher.reply import FetchReply
-from loadkit.fetcher.result import FetchResult
-from loadkit.fetcher.running import wait_for_stopped
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:

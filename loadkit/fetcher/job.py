@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from loadkit.clock import SystemClock
-from loadkit.fetcher.auto import MOST, Auto
-from loadkit.fetcher.folder import OutputFolder, sweep
-from loadkit.fetcher.jsonl import JsonLinesFile
-from loadkit.fetcher.manifest import Manifest, ManifestLine, PreviousRuns, read_previous_runs
-from loadkit.fetcher.network import EACH, Network
-from loadkit.fetcher.plan import AUTO, FetchOptions
+from loadkit.fetcher.connections import EACH, Network
+from loadkit.fetcher.folder import JsonLinesFile, OutputFolder, sweep
+from loadkit.fetcher.manifest import FetchReply, Manifest, ManifestLine
+from loadkit.fetcher.multiplexer import HAS_POLL, Pump
+from loadkit.fetcher.options import AUTO, FetchOptions
 from loadkit.fetcher.progress import Progress
-from loadkit.fetcher.pump import HAS_POLL, Pump
 from loadkit.fetcher.reader import InputStats, SourceReader
-from loadkit.fetcher.reply import FetchReply
+from loadkit.fetcher.resume import PreviousRuns, digest_of, read_previous_runs
 from loadkit.fetcher.schedule import Schedule
-from loadkit.fetcher.seen import digest_of
+from loadkit.fetcher.thread_tuner import MOST, Auto
 from loadkit.fetcher.worker import Counters, FetchContext, Worker
 from loadkit.host.interpreter import eased
 from loadkit.host.limits import make_room

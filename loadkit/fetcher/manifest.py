@@ -9,27 +9,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
-import re
-import stat
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
-from loadkit.fetcher.filenames import FAILED, GENERATED, FilePath
-from loadkit.fetcher.folder import OutputFolder, write_all
-from loadkit.fetcher.seen import DigestSet, digest_of
-from loadkit.plan.errors import UsageError, reason_of
+from loadkit.fetcher.folder import open_regular_file, write_all
+from loadkit.plan.errors import UsageError
 
 FILE: Final = "manifest.jsonl"
 LOCK: Final = "manifest.lock"
 BLOCK: Final = 1 << 20
-DEEPEST: Final = 20
-"""Folders within each other that a name of ours may have."""
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 
@@ -63,7 +57,30 @@ class ManifestLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Sixteen hexadecimal digits by which the next run knows the request; secrets in `url` are masked."""
 
 
-_FOLDERS = re.compile(rf"(?:{FAILED})?/?(?:\d{{4,}})?")
+@dataclass(frozen=True, slots=True)
+class FetchReply:
+    """One URL that was settled: `error` is None and `file` is where its body is, or `error` says why it failed.
+
+    `file` is a path, None where there is no body; `seconds` is its response time. What is secret in `url` is masked.
+    """
+
+    url: str
+    status: int | None
+    file: Path | None
+    bytes: int | None
+    seconds: float
+    error: str | None
+    attempts: int = 0
+    position: int = 0
+    sha256: str | None = None
+    final_url: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was fetched."""
+        return self.error is None
+
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(ManifestLine).decode
 
@@ -80,7 +97,7 @@ class Manifest:
         """Held while a line is written; whoever writes more than the line holds it for both."""
         self.began_at = 0
         """Where this run's lines begin."""
-        self._handle = opened(self.path, os.O_RDWR | os.O_APPEND)
+        self._handle = open_regular_file(self.path, os.O_RDWR | os.O_APPEND)
         try:
             self._lock = _locked(root, self._handle)
             self._size = _without_torn_end(self._handle)
@@ -145,27 +162,12 @@ class Manifest:
                     continue
 
 
-def opened(path: Path, flags: int, mode: int = 0o666) -> int:
-    """A plain file of one name, made if need be: no link of either kind is written through. `UsageError` if not."""
-    try:
-        handle = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {reason_of(error)}") from None
-    found = os.fstat(handle)
-    if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
-        return handle
-    os.close(handle)
-    if not stat.S_ISREG(found.st_mode):
-        raise UsageError(f"cannot write {path}: it is no plain file")
-    raise UsageError(f"cannot write {path}: it is a hard link, and has another name elsewhere; put a copy in its place")
-
-
 def _locked(root: Path, manifest: int) -> int:
     """The lock of a folder, held as long as it is open; `UsageError` if another run has it."""
     path = root / LOCK
     writers = os.fstat(manifest).st_mode & 0o222
     while True:
-        handle = opened(path, os.O_RDWR, 0o600)
+        handle = open_regular_file(path, os.O_RDWR, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_still_there(path, handle):
@@ -202,94 +204,3 @@ def _without_torn_end(handle: int) -> int:
     if end != size:
         os.ftruncate(handle, end)
     return end
-
-
-class PreviousRuns:
-    """What earlier runs into this folder have proved: 16-64 bytes for each URL."""
-
-    def __init__(self, *, duplicates: bool = False) -> None:
-        self._duplicates = duplicates
-        self.complete = DigestSet()
-        self.refused = DigestSet()
-        """Lines that were no URLs, and are in the manifest as such."""
-        self.files = DigestSet()
-        """Names that the manifest knows."""
-        self.spoiled: dict[int, str] = {}
-        """Files that are not what the manifest says of them, by `entry_key`."""
-        self.failed: dict[int, str] = {}
-        """Bodies of failed statuses, by `entry_key`."""
-        self.appended = 0
-        """Bytes of the appended file that are accounted for."""
-        self.orphans: dict[str, str] = {}
-        """Files of our names that no line tells of, by their names without extension."""
-
-    def entry_key(self, key: int, position: int) -> int:
-        """The digest of an entry of the list: where each copy of a URL is fetched, its position belongs to it."""
-        return digest_of(f"{key:016x} {position}") if self._duplicates else key
-
-
-def read_previous_runs(
-    manifest: Manifest, output: OutputFolder, *, verify: bool, appended: Path | None, duplicates: bool = False
-) -> PreviousRuns:
-    """Hold every line against the disk: a file counts when it has its size, and with `verify` its content."""
-    found = PreviousRuns(duplicates=duplicates)
-    size = appended.stat().st_size if appended and appended.exists() else 0
-    reader = appended.open("rb") if appended and size and verify else None
-    try:
-        for line in manifest.lines():
-            key = found.entry_key(int(line.key, 16) if line.key else digest_of(line.url), line.position)
-            if line.offset is not None:
-                end = line.offset + (line.bytes or 0)
-                if end <= size and (reader is None or _same_part(reader.fileno(), line)):
-                    found.complete.add(key)
-                    found.appended = max(found.appended, end)
-            else:
-                _take(found, line, key, output, verify=verify)
-    finally:
-        if reader:
-            reader.close()
-    return found
-
-
-def _take(found: PreviousRuns, line: ManifestLine, key: int, output: OutputFolder, *, verify: bool) -> None:
-    if line.file is None:
-        if line.kind == "refused":
-            found.refused.add(int(line.key, 16))
-        return
-    found.files.add(digest_of(line.file))
-    if line.error is not None:
-        found.failed[key] = line.file
-    elif _is_whole(line, output, verify=verify):
-        found.complete.add(key)
-        found.spoiled.pop(key, None)
-        found.failed.pop(key, None)
-    else:
-        found.spoiled[key] = line.file
-
-
-def parse_path(file: str) -> FilePath:
-    """A name out of the manifest; it leads nowhere but into the folder, whoever wrote it."""
-    folder, _, name = file.rpartition("/")
-    if ".." in file.split("/") or file.startswith("/") or "\0" in file or file.count("/") > DEEPEST:
-        return FilePath(FAILED, "")
-    return FilePath(folder, name)
-
-
-def may_be_removed(file: str) -> bool:
-    """Whether a name is one that we gave: a manifest may be anybody's, and name whatever is in the folder."""
-    place = parse_path(file)
-    return bool(_FOLDERS.fullmatch(place.folder) and GENERATED.fullmatch(place.name))
-
-
-def _is_whole(line: ManifestLine, output: OutputFolder, *, verify: bool) -> bool:
-    assert line.file is not None
-    place = parse_path(line.file)
-    if output.size(place) != line.bytes:
-        return False
-    return not verify or output.hash(place) == line.sha256
-
-
-def _same_part(handle: int, line: ManifestLine) -> bool:
-    assert line.offset is not None
-    data = os.pread(handle, line.bytes or 0, line.offset)
-    return hashlib.sha256(data.removesuffix(b"\n")).hexdigest() == line.sha256

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from loadkit.fetcher.item import parse_entry
-from loadkit.fetcher.manifest import Manifest, ManifestLine, PreviousRuns
-from loadkit.fetcher.plan import FetchOptions
+from loadkit.fetcher.manifest import Manifest, ManifestLine
+from loadkit.fetcher.options import FetchOptions
+from loadkit.fetcher.resume import DigestSet, PreviousRuns, digest_of
 from loadkit.fetcher.schedule import Schedule
-from loadkit.fetcher.seen import DigestSet, digest_of
 from loadkit.fetcher.sources import BadLine, SourceItem
+from loadkit.fetcher.task import parse_entry
 from loadkit.fetcher.url import InvalidUrl, shown
 from loadkit.plan.errors import UsageError
 

@@ -6,12 +6,12 @@ import random
 import re
 from typing import TYPE_CHECKING, Final
 
-from loadkit.fetcher.item import IDEMPOTENT
+from loadkit.fetcher.task import IDEMPOTENT
 from loadkit.plan.units import SECOND
 from loadkit.wire.sockets import UNASKED
 
 if TYPE_CHECKING:
-    from loadkit.fetcher.item import Task
+    from loadkit.fetcher.task import Task
     from loadkit.wire.base import Failure
 
 LONGEST: Final = 30 * SECOND

@@ -16,7 +16,7 @@ from loadkit.fetcher.retry import back_off
 from loadkit.plan.units import MILLISECOND, SECOND
 
 if TYPE_CHECKING:
-    from loadkit.fetcher.item import Task
+    from loadkit.fetcher.task import Task
     from loadkit.wire.base import Clock, Failure
 
 AHEAD: Final = 1_000

@@ -15,18 +15,16 @@ from typing import TYPE_CHECKING, Final
 
 from loadkit.drive.check import unexpected
 from loadkit.fetcher.body import Body, BodyUse
+from loadkit.fetcher.connections import Connections, Network
 from loadkit.fetcher.filenames import Filenames, FilePath
-from loadkit.fetcher.folder import NameTaken, OutputFolder
-from loadkit.fetcher.item import Task, message, written
-from loadkit.fetcher.jsonl import JsonLinesFile, compact
-from loadkit.fetcher.labels import label
-from loadkit.fetcher.manifest import Manifest, ManifestLine, PreviousRuns, may_be_removed, parse_path
-from loadkit.fetcher.network import Connections, Network
-from loadkit.fetcher.plan import FetchOptions
-from loadkit.fetcher.pump import Pump, Then
+from loadkit.fetcher.folder import JsonLinesFile, NameTaken, OutputFolder, compact
+from loadkit.fetcher.manifest import Manifest, ManifestLine
+from loadkit.fetcher.multiplexer import Pump, Then
+from loadkit.fetcher.options import FetchOptions
+from loadkit.fetcher.resume import PreviousRuns, digest_of, may_be_removed, parse_path
 from loadkit.fetcher.retry import AGAIN, PATIENT, back_off, is_safe_to_resend, is_transient, retry_after
 from loadkit.fetcher.schedule import GIVEN_UP, Schedule
-from loadkit.fetcher.seen import digest_of
+from loadkit.fetcher.task import Task, label, message, written
 from loadkit.fetcher.url import InvalidUrl, Url, redirected, shown
 from loadkit.measure.recording import Batch, Tape, second_of
 from loadkit.plan.units import SECOND, nanoseconds, show_span

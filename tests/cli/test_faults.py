@@ -32,7 +32,7 @@ BROKEN: list[tuple[Sequence[str], str]] = [
     (["run", "{file}", "-q", "-o", "{output}"], "loadkit.report.json"),
     (["list", "{file}"], "loadkit.report.text"),
     (["report", "{stored}"], "loadkit.judge.merge"),
-    (["fetch", "{url}/items/1", "--into", "{into}"], "loadkit.fetcher.text"),
+    (["fetch", "{url}/items/1", "--into", "{into}"], "loadkit.fetcher.summary_text"),
     (["demo"], "loadkit.server.demo"),
 ]
 

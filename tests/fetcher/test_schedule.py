@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from loadkit.clock import ManualClock
-from loadkit.fetcher.item import Task
 from loadkit.fetcher.schedule import CHANCES, GIVEN_UP, HOSTS, TRIP, WAITING, Schedule
+from loadkit.fetcher.task import Task
 from loadkit.fetcher.url import parse_url
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Failure

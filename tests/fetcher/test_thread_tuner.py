@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from loadkit.fetcher.auto import FIRST, Auto
+from loadkit.fetcher.thread_tuner import FIRST, Auto
 from loadkit.plan.units import SECOND
 
 

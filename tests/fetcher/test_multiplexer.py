@@ -20,7 +20,7 @@ import pytest
 
 from loadkit import fetch
 from loadkit.clock import ManualClock, SystemClock
-from loadkit.fetcher.pump import HAS_POLL, REST, SLOW, TICK, WEIGHT, Poll, Pump, Then
+from loadkit.fetcher.multiplexer import HAS_POLL, REST, SLOW, TICK, WEIGHT, Poll, Pump, Then
 from loadkit.fetcher.worker import TOGETHER
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.units import SECOND

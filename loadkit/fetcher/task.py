@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from loadkit.fetcher.plan import method, sendable
-from loadkit.fetcher.seen import digest_of
+from loadkit.fetcher.options import method, sendable
+from loadkit.fetcher.resume import digest_of
 from loadkit.fetcher.url import InvalidUrl, Url, parse_url
 from loadkit.plan.endpoint import headers as checked_headers
 from loadkit.plan.errors import UsageError
+from loadkit.plan.label import pattern
 from loadkit.wire.base import HARMLESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadkit.fetcher.sources import Entry
+
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
 IDEMPOTENT: Final = SAFE | {"PUT", "DELETE"}
@@ -168,3 +172,41 @@ def written(common: Mapping[str, str]) -> str:
 def _merged(common: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     said = {name.lower() for name in own}
     return {name: value for name, value in common.items() if name.lower() not in said} | dict(own)
+
+
+SHORTEST_HASH: Final = 12
+_EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
+_NUMBER = re.compile(r"[0-9]{2,}")
+
+
+def label(task: Task) -> str:
+    """Method, host and the template of the path.
+
+    >>> template("/posts/17.json"), template("/data/part-00017.csv")
+    ('/posts/{id}.json', '/data/part-{n}.csv')
+    """
+    asked = task.asked
+    return f"{task.method} {asked.origin.scheme}://{asked.host}{template(asked.target.partition('?')[0])}"
+
+
+def template(path: str) -> str:
+    """A path with what counts its URLs replaced."""
+    if len(path) > 300:
+        path = path[:300] + "…"
+    found = _EXTENSION.search(path)
+    end = found[0] if found else ""
+    folder, slash, last = path.removesuffix(end).rpartition("/")
+    return f"{_folders(folder)}{slash}{_NUMBER.sub('{n}', _folded(last))}{end}"
+
+
+@lru_cache(maxsize=1024)
+def _folders(path: str) -> str:
+    """The template of what is before the last part, which many URLs share."""
+    return "/".join(map(_folded, path.split("/")))
+
+
+def _folded(part: str) -> str:
+    """What `pattern` makes of a segment; the plain ones, which are most, are told without its expressions."""
+    if part.isdecimal() and part.isascii():
+        return "{id}"
+    return pattern(part) if len(part) >= SHORTEST_HASH else part
