@@ -10,23 +10,31 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from loadkit.judge.result import Caveat, Result
-from loadkit.report import grid
+from loadkit.judge.result import Caveat, Result, Row, Soundness, Timing
+from loadkit.report import tables
 from loadkit.report.charts.distribution import spread
 from loadkit.report.charts.svg import Chart
 from loadkit.report.charts.timeline import by_endpoint, over_time
 from loadkit.report.escape import visible
-from loadkit.report.figures import all_journeys, show_share, show_throughput, show_time
-from loadkit.report.grid import Cell, Grid
-from loadkit.report.layout import Ink, Paper
-from loadkit.report.overview import facts
-from loadkit.report.sections import margin_of, reasons, text_of, told, where
+from loadkit.report.figures import (
+    all_journeys,
+    count_cell,
+    show_share,
+    show_throughput,
+    show_time,
+    throughput_cell,
+    time_cell,
+)
+from loadkit.report.layout import Paper
+from loadkit.report.overview import facts, run_facts
+from loadkit.report.sections import reasons, told, where
+from loadkit.report.table import Cell, Column, Table, Tone, table_of
 from loadkit.report.text import came_out, definition, is_believable, run_as, target
 
 if TYPE_CHECKING:
@@ -42,7 +50,7 @@ MAX_FAILURES: Final = 50
 # wide enough never to wrap: the browser does that
 _PAPER: Final = Paper(width=LONGEST_LINE)
 
-_TONES: Final[dict[Ink, str]] = {"green": "good", "red": "bad", "yellow": "doubt"}
+_BELIEF: Final[dict[Soundness, Tone]] = {"clean": "", "doubtful": "doubt", "invalid": "bad"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,15 +86,15 @@ class View:
     doubts: int
     bound: str
     figures: Sequence[Figure]
-    thresholds: Grid | None
+    thresholds: Table | None
     caveats: Sequence[Caveat]
     failures: Sequence[Failure]
     more_failures: int
     charts: Sequence[Chart]
-    tables: Sequence[Grid]
-    intervals: Grid | None
-    totals: Sequence[tuple[str, str, str]]
-    facts: Sequence[Grid]
+    tables: Sequence[Table]
+    intervals: Table | None
+    totals: Sequence[tuple[str, str, Tone]]
+    facts: Sequence[Table]
     definition: str
 
 
@@ -110,35 +118,35 @@ def html_report(results: Sequence[Result], titles: Sequence[str] | None = None) 
 
 
 def _view(result: Result, title: str) -> View:
-    word, rest, ink = came_out(result)
-    failures, sure = _failures(result), grid.percentiles(result.total)
-    tables = (
-        grid.endpoints(result),
-        *grid.timings(result.timings),
-        grid.phases(result),
+    word, rest, tone = came_out(result)
+    failures, sure = _failures(result), tables.percentiles(result.total)
+    shown = (
+        tables.endpoints(result, for_page=True),
+        *tables.timings(result, for_page=True),
+        tables.phases(result, for_page=True),
         sure,
-        grid.times(result.total),
-        grid.statuses(result.total),
+        tables.times(result, for_page=True),
+        tables.statuses(result.total),
     )
     return View(
         title=title,
         about=_about(result, title),
         word=word,
         outcome=rest.lstrip(": "),
-        tone=_TONES[ink],
+        tone=tone,
         verdict=result.verdict if is_believable(result) else "",
         doubts=sum(reason.level != "note" for reason in result.caveats),
         bound=result.bound,
         figures=_figures(result, sure),
-        thresholds=_thresholds(result),
+        thresholds=tables.thresholds(result.thresholds),
         caveats=result.caveats,
         failures=failures[:MAX_FAILURES],
         more_failures=max(0, len(failures) - MAX_FAILURES),
         charts=[*over_time(result), *spread(result.total), *by_endpoint(result)],
-        tables=[table for table in tables if table],
-        intervals=grid.intervals(result),
-        totals=[(name, text, _TONES.get(ink, "")) for name, text, ink in facts(_PAPER, result)],
-        facts=list(grid.facts(result)),
+        tables=[table for table in shown if table],
+        intervals=tables.intervals(result),
+        totals=list(facts(result)),
+        facts=list(run_facts(result)),
         definition=definition(result),
     )
 
@@ -155,7 +163,7 @@ def _about(result: Result, title: str) -> list[str]:
     return [line for line in lines if line]
 
 
-def _figures(result: Result, sure: Grid | None) -> list[Figure]:
+def _figures(result: Result, sure: Table | None) -> list[Figure]:
     timed = all_journeys(result)
     total = timed or result.total
     times, failed = total.response_time, sum(total.failures.values())
@@ -177,20 +185,6 @@ def _figures(result: Result, sure: Grid | None) -> list[Figure]:
     return shown
 
 
-def _thresholds(result: Result) -> Grid | None:
-    rows = [
-        [
-            Cell(text_of(verdict)),
-            Cell("met" if verdict.passed else "missed", tone="good" if verdict.passed else "bad"),
-            Cell(verdict.shown, verdict.value),
-            Cell(margin_of(verdict)),
-        ]
-        for verdict in result.thresholds
-    ]
-    heads = ["threshold", "verdict", "value", "margin"]
-    return Grid(caption="Thresholds", heads=heads, rows=rows, words=1) if rows else None
-
-
 def _failures(result: Result) -> list[Failure]:
     """The reasons for failures, the most frequent first."""
     return [
@@ -204,26 +198,37 @@ def _failures(result: Result) -> list[Failure]:
     ]
 
 
-def _overview(results: Sequence[Result], names: Sequence[str]) -> Grid:
+def _overview(results: Sequence[Result], names: Sequence[str]) -> Table:
     """A row a result."""
-    heads = ["result", "outcome", "figures", "requests", "throughput", "errors", "p50", "p90", "p99"]
-    return Grid(caption="All results", heads=heads, rows=list(map(_in_short, results, names)), words=2)
-
-
-def _in_short(result: Result, name: str) -> list[Cell]:
-    word, _, ink = came_out(result)
-    total = all_journeys(result) or result.total
-    times = total.response_time
-    sound = {"clean": "", "doubtful": "doubt", "invalid": "bad"}[result.verdict]
-    return [
-        Cell(name),
-        Cell(word, tone=_TONES[ink]),  # type: ignore[arg-type]  # one of the three
-        Cell(result.verdict if is_believable(result) else "-", tone=sound),  # type: ignore[arg-type]
-        Cell(f"{total.requests:,}", total.requests),
-        Cell(show_throughput(total.throughput), total.throughput),
-        Cell(show_share(total.error_rate), total.error_rate, "bad" if total.failures else ""),
-        *(Cell(show_time(span), span) for span in (times.p50, times.p90, times.p99)),
+    figures: list[tuple[Column, Callable[[Result], Cell]]] = [
+        (Column("outcome"), _outcome_cell),
+        (Column("figures"), _belief_cell),
+        (Column("requests"), lambda result: count_cell(_whole(result).requests)),
+        (Column("throughput"), lambda result: throughput_cell(_whole(result))),
+        (Column("errors"), lambda result: _share_cell(_whole(result))),
+        (Column("p50"), lambda result: time_cell(_whole(result).response_time.p50)),
+        (Column("p90"), lambda result: time_cell(_whole(result).response_time.p90)),
+        (Column("p99"), lambda result: time_cell(_whole(result).response_time.p99)),
     ]
+    rows = list(zip(names, results, strict=True))
+    return table_of(rows, figures, caption="All results", names="result", words=2)
+
+
+def _whole(result: Result) -> Row | Timing:
+    return all_journeys(result) or result.total
+
+
+def _outcome_cell(result: Result) -> Cell:
+    word, _, tone = came_out(result)
+    return Cell(word, tone=tone)
+
+
+def _belief_cell(result: Result) -> Cell:
+    return Cell(result.verdict if is_believable(result) else "-", tone=_BELIEF[result.verdict])
+
+
+def _share_cell(total: Row | Timing) -> Cell:
+    return Cell(show_share(total.error_rate), total.error_rate, "bad" if total.failures else "")
 
 
 # -- the template

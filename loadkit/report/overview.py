@@ -5,28 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from loadkit.judge.result import Environment, Result, Row, Server
-from loadkit.plan.units import show_size
+from loadkit.judge.result import Environment, Result, Row, ScenarioInfo, Server
+from loadkit.plan.units import show_size, show_span
 from loadkit.report.figures import all_journeys, show_share, show_throughput, show_time
-from loadkit.report.layout import Ink, Paper
+from loadkit.report.layout import Paper
+from loadkit.report.table import Cell, Table, Tone
+from loadkit.report.text_table import STYLES
 
 _ROOM = len("connections")
 
-_Line = tuple[str, str, Ink]
+_Line = tuple[str, str, Tone]
 
 
 def totals(paper: Paper, result: Result) -> list[str]:
     """A line each: what came back, how fast, what failed, what it took."""
     lines: list[str] = []
-    for label, text, ink in facts(paper, result):
+    for label, text, tone in facts(result):
         margin = " " * (_ROOM + 4)
-        wrapped = paper.wrap(text, first=f"  {label:{_ROOM}}  ", margin=margin)
-        lines += [line[: len(margin)] + paper.paint(line[len(margin) :], ink) for line in wrapped]
+        wrapped = paper.wrap(paper.foreign(text), first=f"  {label:{_ROOM}}  ", margin=margin)
+        lines += [line[: len(margin)] + paper.paint(line[len(margin) :], STYLES[tone]) for line in wrapped]
     return lines
 
 
-def facts(paper: Paper, result: Result) -> Iterator[_Line]:
-    """What is told of a run as a whole: a label, a text and its colour each."""
+def facts(result: Result) -> Iterator[_Line]:
+    """What is told of a run as a whole: a label, a text and what it means each."""
     total, timed = result.total, all_journeys(result)
     if timed:
         yield "journeys", f"{timed.count:,} in {show_time(result.duration)}, without a request of loadkit's own", ""
@@ -36,7 +38,7 @@ def facts(paper: Paper, result: Result) -> Iterator[_Line]:
         yield "throughput", f"{show_throughput(total.throughput)} of good replies", ""
     if (shown := timed or total).requests:
         failed = sum(shown.failures.values())
-        yield "errors", f"{failed:,} ({show_share(shown.error_rate)})" if failed else "0", "red" if failed else ""
+        yield "errors", f"{failed:,} ({show_share(shown.error_rate)})" if failed else "0", "bad" if failed else ""
     if total.bytes_received or total.bytes_sent:
         yield "data", _data(total, result.duration), ""
     if total.connects:
@@ -44,7 +46,7 @@ def facts(paper: Paper, result: Result) -> Iterator[_Line]:
     yield from _left_out(total)
     if result.server is not None:
         yield "server", _server(result.server, result), ""
-    yield "generator", paper.foreign(_generator(result.environment, result)), ""
+    yield "generator", _generator(result.environment, result), ""
 
 
 def _data(total: Row, duration: float) -> str:
@@ -65,9 +67,9 @@ def _connections(total: Row) -> str:
 def _left_out(total: Row) -> Iterator[_Line]:
     """What is neither a request nor an error, and what is a request but not in the throughput."""
     if total.unsent:
-        yield "unsent", f"{total.unsent:,} {_were(total.unsent)} due and never sent", "yellow"
+        yield "unsent", f"{total.unsent:,} {_were(total.unsent)} due and never sent", "doubt"
     if total.cut:
-        yield "cut", f"{total.cut:,} {_were(total.cut)} still unanswered when the run ended", "yellow"
+        yield "cut", f"{total.cut:,} {_were(total.cut)} still unanswered when the run ended", "doubt"
     if total.drained:
         yield "drained", f"{total.drained:,} came in after the stop, so not in the throughput", ""
 
@@ -102,3 +104,52 @@ def _generator(environment: Environment, result: Result) -> str:
     parts.append(f"Python {environment.python}" if environment.python[:1].isdigit() else environment.python)
     parts.append(f"{environment.cpu_count} CPU{'s' * (environment.cpu_count != 1)}")
     return ", ".join(parts)
+
+
+def run_facts(result: Result) -> Iterator[Table]:
+    """What was asked, and where it ran."""
+    yield _pairs("What was asked", _asked(result.scenario))
+    yield _pairs("Where it ran", _ran(result.environment))
+
+
+def _pairs(caption: str, pairs: Iterator[tuple[str, str]]) -> Table:
+    return Table(caption=caption, rows=[[Cell(name), Cell(value)] for name, value in pairs], words=1)
+
+
+def _asked(scenario: ScenarioInfo) -> Iterator[tuple[str, str]]:
+    if scenario.rate is None:
+        yield "threads", f"{scenario.threads:,}"
+    else:
+        yield "rate", f"{show_throughput(scenario.rate)}{' in the mean' if scenario.phases else ''}"
+        yield "arrivals", scenario.arrivals or "-"
+        yield "threads", f"up to {scenario.max_threads or scenario.threads:,}"
+    if scenario.duration is not None:
+        yield "duration", show_span(scenario.duration)
+    for plan in scenario.phases:
+        yield f"phase {plan.name}", f"{plan.start:g} to {plan.end:g} in {show_span(plan.duration)}"
+    if scenario.iterations is not None:
+        yield "iterations", f"{scenario.iterations:,}"
+    if scenario.iterations_per_thread is not None:
+        yield "iterations a thread", f"{scenario.iterations_per_thread:,}"
+    yield "processes", str(scenario.processes)
+    yield "warm-up", show_span(scenario.warmup)
+    yield "think time", scenario.think_time or "none"
+    yield "pacing", show_span(scenario.pacing) if scenario.pacing else "none"
+    yield "timeout of a request", show_span(scenario.timeout)
+    yield "seed", str(scenario.seed)
+    yield "certificates", "verified" if scenario.verify else "not verified"
+    for name, value in scenario.options.items():
+        yield name, str(value)
+
+
+def _ran(environment: Environment) -> Iterator[tuple[str, str]]:
+    yield "loadkit", environment.loadkit
+    yield "Python", environment.python
+    yield "system", f"{environment.system}, {environment.machine}"
+    yield "CPUs", str(environment.cpu_count)
+    yield "transport", environment.transport
+    yield "clock of arrivals", environment.clock
+    yield "CPU of the generator", show_time(environment.cpu_seconds)
+    for k, spent in enumerate(environment.cpu_by_process, 1):
+        yield f"CPU of process {k}", show_time(spent)
+    yield "memory of the generator", show_size(environment.peak_memory)

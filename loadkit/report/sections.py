@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 
 from loadkit.judge.result import Caveat, FailureExample, Level, Result, Row, Soundness, Timing, Verdict
-from loadkit.plan.errors import UsageError
-from loadkit.plan.threshold import threshold
-from loadkit.plan.units import three_digits
+from loadkit.report import tables
 from loadkit.report.escape import visible_lines
 from loadkit.report.figures import show_time
 from loadkit.report.layout import Ink, Paper, cells, left, right
+from loadkit.report.table import Cell
 
 MAX_EXAMPLES = 10
 MAX_LINES = 8
@@ -19,21 +18,20 @@ MAX_LINES = 8
 
 def statuses(paper: Paper, total: Row) -> list[str]:
     """A line a status code, those of failures marked."""
-    codes = sorted({*total.statuses, *total.failed_statuses})
-    if not codes:
+    table = tables.statuses(total)
+    if table is None:
         return []
-    room = max(len(f"{count:,}") for count in (*total.statuses.values(), *total.failed_statuses.values()))
-    lines = [f"  [{code}]  {_replies(paper, total, code, room)}" for code in codes]
+    room = max(len(cell.text) for _, *counts in table.rows for cell in counts)
+    lines = [f"  [{code.text}]  {_replies(paper, good, failed, room)}" for code, good, failed in table.rows]
     return [paper.paint("status codes", "bold"), *lines]
 
 
-def _replies(paper: Paper, total: Row, code: int, room: int) -> str:
-    good, failed = total.statuses.get(code, 0), total.failed_statuses.get(code, 0)
-    if not failed:
-        return f"{good:>{room},} {'reply' if good == 1 else 'replies'}"
-    if not good:
-        return paper.paint(f"{failed:>{room},} failed", "red")
-    return f"{good:>{room},} replies, {paper.paint(f'{failed:,} more failed', 'red')}"
+def _replies(paper: Paper, good: Cell, failed: Cell, room: int) -> str:
+    if not failed.number:
+        return f"{good.text:>{room}} {'reply' if good.number == 1 else 'replies'}"
+    if not good.number:
+        return paper.paint(f"{failed.text:>{room}} failed", "red")
+    return f"{good.text:>{room}} replies, {paper.paint(f'{failed.text} more failed', 'red')}"
 
 
 def failures(paper: Paper, result: Result) -> list[str]:
@@ -114,12 +112,13 @@ def _beside(paper: Paper, lines: list[str], note: str, margin: str) -> list[str]
 
 def thresholds(paper: Paper, verdicts: Sequence[Verdict]) -> list[str]:
     """A line a threshold: met or not, its value, and by how much."""
-    if not verdicts:
+    table = tables.thresholds(verdicts)
+    if table is None:
         return []
-    texts = [paper.cut(paper.foreign(text_of(verdict)), paper.width // 2) for verdict in verdicts]
-    values = [paper.foreign(verdict.shown) for verdict in verdicts]
+    texts = [paper.cut(paper.foreign(name.text), paper.width // 2) for name, *_ in table.rows]
+    values = [paper.foreign(value.text) for _, _, value, _ in table.rows]
+    margins = [margin.text for *_, margin in table.rows]
     room, most = max(map(cells, texts)), max(map(cells, values))
-    margins = [margin_of(verdict) for verdict in verdicts]
     has_room = room + most + max(map(len, margins)) + (11 if paper.ascii else 8) <= paper.width
     lines = [
         f"  {_tick(paper, verdict)} {left(text, room)}  {right(value, most)}  {margin * has_room}".rstrip()
@@ -128,32 +127,9 @@ def thresholds(paper: Paper, verdicts: Sequence[Verdict]) -> list[str]:
     return [paper.paint("thresholds", "bold"), *lines]
 
 
-def text_of(verdict: Verdict) -> str:
-    """A threshold as it was written, or that nobody wrote it."""
-    return f"{verdict.threshold} (implied)" if verdict.implied else verdict.threshold
-
-
 def _tick(paper: Paper, verdict: Verdict) -> str:
     tick, cross = ("ok  ", "FAIL") if paper.ascii else ("✓", "✗")
     return paper.paint(tick, "green") if verdict.passed else paper.paint(cross, "red")
-
-
-def margin_of(verdict: Verdict) -> str:
-    """By how much a threshold was met or missed."""
-    limit = _limit(verdict.threshold)
-    if verdict.value is None or not limit or not math.isfinite(verdict.value):
-        return ""
-    if abs(verdict.value) >= 2 * limit:
-        return f"{three_digits(verdict.value / limit)} times the limit"
-    share = three_digits(abs(verdict.value - limit) / limit * 100)
-    return f"{share} % to spare" if verdict.passed else f"missed by {share} %"
-
-
-def _limit(text: str) -> float | None:
-    try:
-        return threshold(text).limit
-    except UsageError:
-        return None
 
 
 _MARKS: dict[Level, tuple[str, Ink]] = {"grave": ("!", "red"), "doubt": ("!", "yellow"), "note": ("-", "")}

@@ -1,86 +1,72 @@
-"""Tables of figures: names on the left, cells on the right, less important columns left out on narrow paper."""
+"""A table, to be drawn as text or on a page: named columns, rows of cells, a total and notes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeVar
 
-from loadkit.report.layout import Ink, Paper, cells, left, right
+Tone = Literal["", "good", "bad", "doubt"]
+"""What a text means for the reader: green, red or yellow where there is colour."""
 
-INDENT = "  "
-_GAP = 2
-_NAME = 24
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What is shown, and what it is sorted by: its text unless it has a number."""
+
+    text: str
+    number: float | None = None
+    tone: Tone = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its cells from top to bottom, and when it goes.
+    """The head of a column, and when it is dropped on a narrow terminal.
 
-    Of the columns that do not fit those with the highest `spare` go first; those with 1 only where names would be left
-    fewer than 24 cells, and those with 0 never.
-    `alarm` is the ink of the cells that are neither nothing nor zero.
+    Of the columns that do not fit those with the highest `drop_order` are dropped first; those with 1 only where names
+    would be left fewer than 24 cells, and those with 0 never.
     """
 
     title: str
-    cells: Sequence[str]
-    spare: int = 0
-    alarm: Ink = ""
-
-    @property
-    def width(self) -> int:
-        """The widest of its cells."""
-        return max(map(cells, (self.title, *self.cells)))
+    drop_order: int = 0
 
 
-def table(
-    paper: Paper,
-    title: str,
-    names: Sequence[str],
-    columns: Sequence[Column],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The first column names the rows; `total` is the row that is not sorted among the others."""
+
+    caption: str
+    columns: Sequence[Column] = ()
+    rows: Sequence[Sequence[Cell]]
+    total: Sequence[Cell] = ()
+    notes: Sequence[Cell] = ()
+    words: int = 0
+    """How many columns after the first hold words, which stand on the left of their cells on a page."""
+
+
+def table_of(
+    rows: Iterable[tuple[str, T]],
+    figures: Sequence[tuple[Column, Callable[[T], Cell]]],
     *,
-    total: bool = False,
-    names_first: int = _NAME,
-) -> list[str]:
-    """The lines of a table; the last row is a total if it says so.
+    caption: str,
+    names: str,
+    total: T | None = None,
+    notes: Sequence[Cell] = (),
+    words: int = 0,
+) -> Table:
+    """A row for each value and its name; `figures` are the columns after that of `names`, and what their cells are."""
+    columns, cells = [column for column, _ in figures], [cell for _, cell in figures]
 
-    Names of up to `names_first` cells are shown whole, and columns that can be spared go for them.
-    """
-    longest = max(map(cells, (title, *names)))
-    width = paper.width - len(INDENT)
-    chosen = _fitting(columns, width - min(longest, names_first), least=2)
-    chosen = _fitting(chosen, width - min(longest, _NAME), least=1)
-    room = min(longest, max(8, paper.width - len(INDENT) - _taken(chosen)))
-    lines = [paper.paint(_line([left(title, room + len(INDENT)), *_titles(chosen)]), "bold")]
-    for k, name in enumerate(names):
-        is_total = total and k == len(names) - 1
-        head = INDENT + left(paper.cut(name, room), room)
-        inks = [paper.paint(cell, _ink(column, k)) for cell, column in zip(_row(chosen, k), chosen, strict=True)]
-        lines.append(_line([paper.paint(head, "bold" if is_total else ""), *inks]).rstrip())
-    return lines
+    def row(name: str, value: T) -> list[Cell]:
+        return [Cell(name), *(cell(value) for cell in cells)]
 
-
-def _fitting(columns: Sequence[Column], room: int, *, least: int) -> list[Column]:
-    chosen = list(columns)
-    while _taken(chosen) > room and any(column.spare >= least for column in chosen):
-        chosen.remove(max(chosen, key=lambda column: column.spare))
-    return chosen
-
-
-def _taken(columns: Sequence[Column]) -> int:
-    return sum(_GAP + column.width for column in columns)
-
-
-def _titles(columns: Sequence[Column]) -> list[str]:
-    return [right(column.title, column.width) for column in columns]
-
-
-def _row(columns: Sequence[Column], k: int) -> list[str]:
-    return [right(column.cells[k], column.width) for column in columns]
-
-
-def _ink(column: Column, k: int) -> Ink:
-    return column.alarm if column.cells[k] not in ("0", "-", "") else ""
-
-
-def _line(parts: Sequence[str]) -> str:
-    return (" " * _GAP).join(parts)
+    return Table(
+        caption=caption,
+        columns=[Column(names), *columns],
+        rows=[row(name, value) for name, value in rows],
+        total=() if total is None else row("total", total),
+        notes=notes,
+        words=words,
+    )

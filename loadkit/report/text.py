@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from loadkit.judge.result import Result, ScenarioInfo
 from loadkit.judge.thresholds import never_finished
 from loadkit.plan.units import show_rate, show_span
-from loadkit.report import figures, sections
+from loadkit.report import sections, tables
 from loadkit.report.figures import show_time
-from loadkit.report.layout import Ink, Paper, cells
+from loadkit.report.layout import Paper, cells
 from loadkit.report.overview import totals
+from loadkit.report.table import Tone
 from loadkit.report.text_histogram import picture
+from loadkit.report.text_table import STYLES, text_table
 
 NARROWEST, WIDEST = 60, 140
 
@@ -36,13 +38,16 @@ def text_report(result: Result, *, width: int | None = None, color: bool = False
     is for an encoding that cannot show more.
     """
     paper = Paper(width=max(NARROWEST, min(WIDEST, width or _terminal())), color=color, ascii=ascii)
+    shown = (
+        tables.endpoints(result),
+        *tables.timings(result),
+        tables.phases(result),
+        tables.times(result),
+    )
     parts = (
         [*_headline(paper, result), "", *_outcome(paper, result), *_belief(paper, result)],
         totals(paper, result),
-        figures.endpoints(paper, result),
-        figures.timings(paper, result.timings, figures.limited(result)),
-        figures.phases(paper, result),
-        figures.times(paper, result),
+        *(text_table(paper, table) for table in shown if table),
         picture(paper, result.total.response_time),
         sections.statuses(paper, result.total),
         sections.failures(paper, result),
@@ -140,30 +145,30 @@ def when(started_at: str) -> str:
 
 
 def _outcome(paper: Paper, result: Result) -> list[str]:
-    word, text, ink = came_out(result)
+    word, text, tone = came_out(result)
     first, *others = paper.wrap(f"{word}{text}", margin="  ")
-    return [paper.paint(paper.paint(word, ink), "bold") + first[len(word) :], *others]
+    return [paper.paint(paper.paint(word, STYLES[tone]), "bold") + first[len(word) :], *others]
 
 
-def came_out(result: Result) -> tuple[str, str, Ink]:
-    """What a run came to: a word, the rest of the sentence, and its colour."""
+def came_out(result: Result) -> tuple[str, str, Tone]:
+    """What a run came to: a word, the rest of the sentence, and what that means."""
     limits = [verdict for verdict in result.thresholds if not verdict.implied]
     missed, all_of_them = sum(not verdict.passed for verdict in limits), len(limits)
     so_far = sum(not verdict.passed and verdict.value is not None for verdict in limits)
     of_them = f"{missed} of {all_of_them} thresholds" if all_of_them > 1 else "its only threshold"
     if result.outcome == "passed":
         what = "request" if result.requests else "journey"
-        return "PASSED", f" {_each(all_of_them)}" if all_of_them else f": no {what} failed", "green"
+        return "PASSED", f" {_each(all_of_them)}" if all_of_them else f": no {what} failed", "good"
     if result.outcome == "interrupted":
         of_those = f", {so_far} of {all_of_them} thresholds missed so far" if so_far else ""
-        return "INTERRUPTED", f" after {show_time(result.duration)}{of_those}", "yellow"
+        return "INTERRUPTED", f" after {show_time(result.duration)}{of_those}", "doubt"
     if result.outcome == "server-lost":
-        return "SERVER LOST", ": the server that loadkit started ended", "red"
+        return "SERVER LOST", ": the server that loadkit started ended", "bad"
     if result.outcome == "not-applied":
-        return "NOT APPLIED", ": the load asked for was not put on the target", "red"
+        return "NOT APPLIED", ": the load asked for was not put on the target", "bad"
     if missed:
-        return "FAILED", f" {of_them}", "red"
-    return "FAILED", _failed(result), "red"
+        return "FAILED", f" {of_them}", "bad"
+    return "FAILED", _failed(result), "bad"
 
 
 def _failed(result: Result) -> str:

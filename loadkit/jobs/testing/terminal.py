@@ -5,20 +5,30 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from loadkit.jobs.testing.baseline import Baseline, difference, other_load
 from loadkit.jobs.testing.runs import Run
-from loadkit.judge.percentiles import SHOWN
+from loadkit.judge.percentiles import SHOWN, Percentile
 from loadkit.judge.result import Caveat, Outcome, Result, Row, Times, Timing, journeys_among
 from loadkit.plan.units import show_rate, show_seconds, three_digits
-from loadkit.report.figures import show_share, show_throughput, show_time
+from loadkit.report.figures import (
+    count_cell,
+    errors_cell,
+    show_share,
+    show_throughput,
+    show_time,
+    throughput_cell,
+    time_cell,
+)
 from loadkit.report.layout import Paper
-from loadkit.report.table import Column, table
+from loadkit.report.table import Cell, Column, Table, table_of
 from loadkit.report.text import came_out, text_report
+from loadkit.report.text_table import text_table
 
 _NAME: Final = 48
-_SPARE: Final = {"p90": 3, "p95": 5, "p99.9": 2}
+_DROP_ORDER: Final = {"p90": 3, "p95": 5, "p99.9": 2}
 _WORDS: Final[dict[Outcome, str]] = {
     "interrupted": "interrupted",
     "not-applied": "not applied",
@@ -28,23 +38,25 @@ _WORDS: Final[dict[Outcome, str]] = {
 
 def overview(paper: Paper, runs: Sequence[Run]) -> list[str]:
     """A row a run, one below it for each of its journeys, and how often there is reason to doubt."""
-    lines = [line for run in runs for line in _rows(paper, run)]
-    columns = [
-        Column(title="requests", cells=[f"{one.row.requests:,}" for one in lines], spare=6),
-        Column(title="throughput", cells=[show_throughput(one.row.throughput) for one in lines], spare=1),
-        Column(title="errors", cells=[f"{sum(one.row.failures.values()):,}" for one in lines], alarm="red"),
-        *(
-            Column(
-                title=one.name,
-                cells=[show_time(one.of(line.row.response_time)) for line in lines],
-                spare=_SPARE.get(one.name, 0),
-            )
-            for one in SHOWN
-        ),
-        Column(title="caveats", cells=[one.caveats for one in lines], spare=4, alarm="yellow"),
-        Column(title="figures", cells=[one.word for one in lines]),
+    lines = [line for run in runs for line in _rows(run)]
+    figures: list[tuple[Column, Callable[[_Line], Cell]]] = [
+        (Column("requests", drop_order=6), lambda one: count_cell(one.row.requests)),
+        (Column("throughput", drop_order=1), lambda one: throughput_cell(one.row)),
+        (Column("errors"), lambda one: errors_cell(one.row)),
+        *((_column(one), partial(_time, one)) for one in SHOWN),
+        (Column("caveats", drop_order=4), lambda one: Cell(one.caveats, tone="doubt")),
+        (Column("figures"), lambda one: Cell(one.word)),
     ]
-    return table(paper, "test", [one.name for one in lines], columns, names_first=_NAME)
+    table = table_of([(one.name, one) for one in lines], figures, caption="load tests", names="test")
+    return text_table(paper, table, name_width=_NAME)
+
+
+def _time(percentile: Percentile, one: _Line) -> Cell:
+    return time_cell(percentile.of(one.row.response_time))
+
+
+def _column(percentile: Percentile) -> Column:
+    return Column(percentile.name, drop_order=_DROP_ORDER.get(percentile.name, 0))
 
 
 class _Line(NamedTuple):
@@ -54,15 +66,15 @@ class _Line(NamedTuple):
     word: str = ""
 
 
-def _rows(paper: Paper, run: Run) -> list[_Line]:
+def _rows(run: Run) -> list[_Line]:
     """The requests of a run, and its journeys; of one journey without requests of its own there is but one row."""
     result = run.result
     journeys = journeys_among(result.timings)
     head: Row | Timing = result.total
     if not result.requests and len(journeys) == 1:
         head, journeys = journeys[0], []
-    first = _Line(paper.foreign(run.title), head, str(len(result.caveats) or ""), _word(result))
-    return [first, *(_Line(f"  {paper.foreign(one.name)}", one) for one in journeys)]
+    first = _Line(run.title, head, str(len(result.caveats) or ""), _word(result))
+    return [first, *(_Line(f"  {one.name}", one) for one in journeys)]
 
 
 def _word(result: Result) -> str:
@@ -108,16 +120,17 @@ def _intervals(paper: Paper, total: Row) -> list[str]:
     times = total.response_time
     if not times.count:
         return []
-    found = {one.name: times.interval(one.percent) for one in SHOWN}
-    columns = [
-        Column(
-            title=name,
-            cells=["?" if low is None else show_time(low), "?" if high is None else show_time(high)],
-            spare=_SPARE.get(name, 0),
-        )
-        for name, (low, high) in found.items()
+    found = [times.interval(one.percent) for one in SHOWN]
+    rows = [
+        [Cell("at least"), *(_edge(low) for low, _ in found)],
+        [Cell("at most"), *(_edge(high) for _, high in found)],
     ]
-    return table(paper, "95 % confidence", ["at least", "at most"], columns)
+    columns = [Column("95 % confidence"), *map(_column, SHOWN)]
+    return text_table(paper, Table(caption="95 % confidence", columns=columns, rows=rows))
+
+
+def _edge(span: float | None) -> Cell:
+    return Cell("?") if span is None else time_cell(span)
 
 
 def explained(value: object, runs: Sequence[Run]) -> list[str]:
@@ -211,18 +224,13 @@ def comparison(paper: Paper, runs: Sequence[Run], baseline: Baseline) -> list[st
 
 
 def _beside(paper: Paper, pairs: Sequence[tuple[Run, Result]]) -> list[str]:
-    names: list[str] = []
-    cells: list[tuple[str, str, str]] = []
+    rows: list[list[Cell]] = []
     for run, then in pairs:
-        names.append(paper.foreign(run.title))
-        cells.append(("", "", ""))
+        rows.append([Cell(run.title), Cell(""), Cell(""), Cell("")])
         for name, change in _changes(then, run.result).items():
-            names.append(f"  {paper.foreign(name)}")
-            cells.append(change)
-    columns = [
-        Column(title=title, cells=[row[k] for row in cells]) for k, title in enumerate(("then", "now", "change"))
-    ]
-    return table(paper, "test", names, columns)
+            rows.append([Cell(f"  {name}"), *map(Cell, change)])
+    columns = [Column(title) for title in ("test", "then", "now", "change")]
+    return text_table(paper, Table(caption="beside the baseline", columns=columns, rows=rows))
 
 
 def _changes(then: Result, now: Result) -> dict[str, tuple[str, str, str]]:

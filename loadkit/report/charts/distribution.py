@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
-from loadkit.judge.result import Row, Times
+from loadkit.judge.result import Row
 from loadkit.measure.histogram import Histogram
-from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND, three_digits
 from loadkit.report.charts.svg import (
     Band,
@@ -27,7 +26,7 @@ from loadkit.report.charts.svg import (
     ticks,
 )
 from loadkit.report.charts.timeline import time_scale
-from loadkit.report.figures import show_share, show_time
+from loadkit.report.figures import histogram_of, show_share, show_time
 
 BINS: Final = 60
 
@@ -43,14 +42,6 @@ def spread(total: Row) -> list[Chart]:
     kinds = zip(_KINDS, (total.response_time, total.service_time), strict=True)
     known = [(*kind, found) for kind, times in kinds if (found := histogram_of(times)) and found.count > 1]
     return [_spectrum(known), *_distribution(known)] if known else []
-
-
-def histogram_of(times: Times) -> Histogram | None:
-    """The histogram behind the figures; None where nothing was measured or it cannot be read."""
-    try:
-        return times.histogram if times.count else None
-    except UsageError:
-        return None
 
 
 def _spectrum(known: Known) -> Chart:
