@@ -123,8 +123,8 @@ class ClosedUser(User):
     def _send(self, turns: list[Turn], due: int) -> int | None:
         """The hot path: some requests, one after the other. When the next one is due; None if it is time to stop."""
         is_leisurely = self._is_leisurely
-        for send, tape, ordinary, shot in turns:
-            exchange = status, sent, arrived, taken, size, note = send()
+        for send, request, tape, ordinary, shot in turns:
+            exchange = status, sent, arrived, taken, size, note = send(request)
             began = due
             if note is None and status in ordinary and taken < self._boundary:
                 tape.samples += (due, sent, arrived, taken, status, size)

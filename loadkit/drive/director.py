@@ -330,13 +330,14 @@ class _Director:
     def _journey(self, position: int, journey: Journey, visitor: Visitor) -> Shot:
         tape = Tape(journey.label, 0, JOURNEY)
         send = visitor.journey(journey, self._feeds.taker(position))
-        return Shot(send=send, tape=tape, connection=visitor, good=frozenset({0}), visitor=visitor)
+        return Shot(send=send, request=None, tape=tape, connection=visitor, good=frozenset({0}), visitor=visitor)
 
     def _shot(self, position: int, endpoint: Endpoint, request: Request, connection: Connection) -> Shot:
         tape = Tape(self._rows[position], len(request.payload))
         fed = None if endpoint.feed is None else self._feeds.sender(position, request, connection, tape, self._course)
         return Shot(
             send=fed.send if fed else connection.sender(request),
+            request=request,
             tape=tape,
             connection=connection,
             good=endpoint.good,

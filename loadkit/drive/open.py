@@ -182,9 +182,9 @@ class OpenUser(User):
                 pool.lack()
             if due >= self._phase_end:
                 self._enter_phase(due)
-            send, tape, ordinary, shot = turns[number % many]
+            send, request, tape, ordinary, shot = turns[number % many]
             try:
-                exchange = status, sent, arrived, taken, size, note = send()
+                exchange = status, sent, arrived, taken, size, note = send(request)
             except Halt as halt:
                 # rows end when the first one is missing, however late its thread has woken up
                 self._course.halt_at(instant if halt.is_fault or halt.is_interrupt else due, halt)
@@ -203,7 +203,7 @@ class OpenUser(User):
         """Rows belong to arrivals in turn, whoever is late then; and they are in their place before the instant."""
         with self._pool.drawing:
             arrival = supply.take()
-            if arrival and (draw := self._turns[arrival[0] % len(self._turns)][3].draw):
+            if arrival and (draw := self._turns[arrival[0] % len(self._turns)][-1].draw):
                 draw()
             return arrival
 
@@ -222,7 +222,7 @@ class OpenUser(User):
 
         A journey is not begun any more, for it would be cut at its first request.
         """
-        course, visitor = self._course, self._turns[number % len(self._turns)][3].visitor
+        course, visitor = self._course, self._turns[number % len(self._turns)][-1].visitor
         if due >= course.stop_at or course.cutting:
             return False
         if course.finishing:
@@ -232,7 +232,7 @@ class OpenUser(User):
 
     def _leave(self, number: int, due: int) -> None:
         """The stop came before this arrival was sent."""
-        if put_back := self._turns[number % len(self._turns)][3].put_back:
+        if put_back := self._turns[number % len(self._turns)][-1].put_back:
             put_back()
         if self._measuring and due < self._course.stop_at:
             self._pool.unsent.append((number, due - self._course.measured_from))

@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from loadkit.drive.check import CUT, is_refusal, unexpected, verify
 from loadkit.measure.recording import JOURNEY, REQUEST, Batch, Tape, second_of
 from loadkit.plan.errors import Halt
 from loadkit.plan.units import SECOND
-from loadkit.wire.base import Clock, Connection, Exchange, Failure, Sender
+from loadkit.wire.base import Clock, Connection, Exchange, Failure, Request
 
 if TYPE_CHECKING:
     from loadkit.drive.journeys.runner import Visitor
@@ -31,7 +31,10 @@ Active: TypeAlias = tuple[int, int, int]
 class Shot:
     """A request in one thread's hands: how to send it, what is good, where to write."""
 
-    send: Sender
+    send: Callable[[Any], Exchange]
+    """Called with `request`: a `Send`, or what runs a journey."""
+    request: Request | None
+    """None for a journey."""
     tape: Tape
     connection: Connection
     good: frozenset[int]
@@ -46,10 +49,10 @@ class Shot:
     @property
     def turn(self) -> Turn:
         """What the hot path needs of it."""
-        return self.send, self.tape, self.good if self.check is None else frozenset(), self
+        return self.send, self.request, self.tape, self.good if self.check is None else frozenset(), self
 
 
-Turn: TypeAlias = tuple[Sender, Tape, frozenset[int], Shot]
+Turn: TypeAlias = tuple[Callable[[Any], Exchange], Request | None, Tape, frozenset[int], Shot]
 """Unpacked once for each request; the statuses are those of replies that need no look."""
 
 

@@ -53,7 +53,7 @@ def _leads_to(endpoint: Endpoint, scenario: Scenario, wire: Wire) -> str:
     probe = encode(endpoint.replace(check=bool, timeout=PROBE), scenario)
     connection = wire.connect(probe.origin)
     try:
-        status, *_ = connection.sender(probe)()
+        status, *_ = connection.sender(probe)(probe)
         return str(connection.reply().headers.get("Location", "")) if status in REDIRECTS else ""
     finally:
         connection.close()

@@ -271,7 +271,7 @@ def _is_aimed_elsewhere(scenario: Scenario) -> bool:
 def _trouble(wire: Wire, probe: Request, place: Place) -> str:
     """Why the server does not count as up; nothing where it is."""
     connection = wire.connect(probe.origin)
-    status, *_, note = connection.sender(probe)()
+    status, *_, note = connection.sender(probe)(probe)
     connection.close()
     if 200 <= status < 500:
         return ""

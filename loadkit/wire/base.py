@@ -1,6 +1,6 @@
 """The door to the network: what a client of loadkit must be able to do, and the values that pass through.
 
-A plug-in is one file with a `Wire`. The threads know nothing of sockets: they hold a `Sender` for each request and
+A plug-in is one file with a `Wire`. The threads know nothing of sockets: they hold a `Send` for each request and
 call it.
 """
 
@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, cast
+from urllib.parse import urlsplit
+
+from loadkit.plan.endpoint import bare
 
 if TYPE_CHECKING:
+    from requests import PreparedRequest
+
     from loadkit.wire.reply import Reply
 
 Kind: TypeAlias = Literal["dns", "connect", "tls", "send", "timeout", "disconnect", "protocol", "check"]
+
+END_OF_HEAD: Final = b"\r\n\r\n"
 
 NO_PORT: Final = "no local port is free"
 """In the message of a connection that failed for want of one (EADDRNOTAVAIL): a failure of this side."""
@@ -54,10 +61,8 @@ A plain tuple, because one is made for each request: 40 ns against 310 ns for a 
 has `arrived == taken`, the instant it was given up, and `sent` 0 if nothing was sent.
 """
 
-Sender: TypeAlias = Callable[[], Exchange]
-
-Carrier: TypeAlias = "Callable[[Request], Exchange]"
-"""Sends requests that are alike but for their bytes: same origin, method, deadline and `keep`."""
+Send: TypeAlias = "Callable[[Request], Exchange]"
+"""Sends a request and waits for the reply. Made for one request, it sends those that differ only in their payload."""
 
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -151,6 +156,54 @@ class Request:
         return self.method not in ("POST", "PATCH")
 
 
+class WithPayload(Request):
+    """A request that differs from another one only in its payload.
+
+    What only unusual exchanges ask for is worked out then: 0.2 us to make one, against 1 us for a `Request`.
+    """
+
+    __slots__ = ("_like",)
+    _like: Request
+
+    def __init__(self, like: Request, payload: bytes) -> None:
+        _set_like(self, like)
+        _set_payload(self, payload)
+
+    def __getattr__(self, name: str) -> Any:
+        """What it has in common with the one it is like: a slot that was never filled ends here."""
+        return getattr(self._like, name)
+
+    @property
+    def url(self) -> str:
+        """Its URL, as it may be shown."""
+        parts = urlsplit(self._like.url)
+        return f"{parts.scheme}://{parts.netloc}{bare(_target(self.payload))}"
+
+    @property
+    def prepared(self) -> PreparedRequest:
+        """What `requests` would have made of it."""
+        like = cast("PreparedRequest", self._like.prepared)
+        head, _, body = self.payload.partition(END_OF_HEAD)
+        made = like.copy()
+        parts = urlsplit(cast(str, like.url))
+        made.url = f"{parts.scheme}://{parts.netloc}{_target(self.payload)}"
+        made.headers.clear()
+        for line in head.decode("latin-1").split("\r\n")[1:]:
+            name, _, value = line.partition(": ")
+            if name != "Host" or "Host" in like.headers:
+                made.headers[name] = value
+        made.body = body or None
+        return made
+
+
+_set_like = WithPayload.__dict__["_like"].__set__
+_set_payload = Request.__dict__["payload"].__set__
+
+
+def _target(payload: bytes) -> str:
+    return payload.partition(b"\r\n")[0].decode("latin-1").split(" ")[1]
+
+
 class Clock(Protocol):
     """Time, through one small door; `wire.clock` has the real one and one that is moved by hand."""
 
@@ -177,11 +230,8 @@ class Connection(Protocol):
     def open(self) -> Note:
         """Connect before the first request is due; a failure is told, and met again by the first request."""
 
-    def sender(self, request: Request) -> Sender:
-        """A function that sends the request, waits for the reply and tells of both."""
-
-    def carrier(self, request: Request) -> Carrier:
-        """The same for many requests that are like this one but for their bytes."""
+    def sender(self, request: Request) -> Send:
+        """The function that sends this request, and others that differ from it only in their payload."""
 
     def reply(self) -> Reply:
         """The last reply of a request that keeps bodies, for a check to look at."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeAlias
 
-from loadkit.wire.base import Carrier, Exchange, Failure, Note, Origin, Request, Sender
+from loadkit.wire.base import Exchange, Failure, Note, Origin, Request, Send
 from loadkit.wire.reply import Reply
 
 
@@ -81,18 +80,13 @@ class FakeConnection:
         """It is open, unless the wire refuses connections."""
         return self._wire.opening
 
-    def sender(self, request: Request) -> Sender:
-        """A function that has the wire answer."""
-        return partial(self.carrier(request), request)
-
-    def carrier(self, request: Request) -> Carrier:  # noqa: ARG002 - all requests are the same to it
+    def sender(self, request: Request) -> Send:  # noqa: ARG002 - all requests are the same to it
         """A function that has the wire answer any request."""
+        return self._send
 
-        def carry(request: Request) -> Exchange:
-            exchange, self._last = self._wire.exchange(request)
-            return exchange
-
-        return carry
+    def _send(self, request: Request) -> Exchange:
+        exchange, self._last = self._wire.exchange(request)
+        return exchange
 
     def reply(self) -> Reply:
         """The last answer."""

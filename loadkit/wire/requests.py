@@ -7,7 +7,6 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import requests
@@ -17,7 +16,7 @@ from requests.adapters import HTTPAdapter
 from loadkit.plan.errors import UsageError
 from loadkit.plan.redact import masked_message
 from loadkit.plan.units import SECOND
-from loadkit.wire.base import Carrier, Clock, Exchange, Failure, Note, Origin, Request, Sender
+from loadkit.wire.base import Clock, Exchange, Failure, Note, Origin, Request, Send
 from loadkit.wire.channel import tls_reason
 from loadkit.wire.reply import Reply
 
@@ -82,27 +81,22 @@ class _Connection:
         """`requests` connects when it sends."""
         return Note()
 
-    def sender(self, request: Request) -> Sender:
-        """The function for this request."""
-        return partial(self.carrier(request), request)
-
-    def carrier(self, request: Request) -> Carrier:  # noqa: ARG002 - it has to look at each anyway
+    def sender(self, request: Request) -> Send:  # noqa: ARG002 - it has to look at each anyway
         """The function for any request."""
+        return self._send
 
-        def carry(request: Request) -> Exchange:
-            sent = self._clock.now()
-            if self._aborted:
-                return 0, 0, sent, sent, 0, Note(Failure("disconnect", "aborted"))
-            try:
-                status, size = self._exchange(request, sent + request.timeout)
-            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                now = self._clock.now()
-                return 0, sent, now, now, 0, Note(self._failure(error, request))
-            arrived = self._clock.now()
-            self.unstamped += 1
-            return status, sent, arrived, arrived, size, None
-
-        return carry
+    def _send(self, request: Request) -> Exchange:
+        sent = self._clock.now()
+        if self._aborted:
+            return 0, 0, sent, sent, 0, Note(Failure("disconnect", "aborted"))
+        try:
+            status, size = self._exchange(request, sent + request.timeout)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            now = self._clock.now()
+            return 0, sent, now, now, 0, Note(self._failure(error, request))
+        arrived = self._clock.now()
+        self.unstamped += 1
+        return status, sent, arrived, arrived, size, None
 
     def _exchange(self, request: Request, deadline: int) -> tuple[int, int]:
         prepared = cast(requests.PreparedRequest, request.prepared)

@@ -12,16 +12,16 @@ import re
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, cast
 from weakref import WeakValueDictionary
 
 from loadkit.plan.errors import UsageError, reason_of
 from loadkit.plan.units import MICROSECOND, MILLISECOND, SECOND
-from loadkit.wire.base import BrokenExchange, Carrier, Clock, Exchange, Failure, Note, Origin, Request, Sink
+from loadkit.wire.base import BrokenExchange, Clock, Exchange, Failure, Note, Origin, Request, Send, Sink
 from loadkit.wire.channel import (
     ANCILLARY,
     AT_ONCE,
@@ -64,10 +64,6 @@ HEADS: Final = 16
 HEAD: Final = 2048
 # the wall clock was set if it moved more than this against the monotonic one; both are slewed alike
 STEP: Final = 10 * MICROSECOND
-
-
-Payable: TypeAlias = Callable[..., Exchange]
-"""A `Sender` that may be given another payload than its request's, for this once."""
 
 
 class SocketWire:
@@ -179,8 +175,8 @@ class SocketConnection:
         self._clock = clock
         self._timeout = timeout
         self._opening = Opening()
-        self.last: tuple[str, bytes, bytes, bool] = ("", b"", b"", False)
-        """URL, head and body of the last reply that was kept, and whether the body was cut."""
+        self.last: tuple[Request | None, bytes, bytes, bool] = (None, b"", b"", False)
+        """Request, head and body of the last reply that was kept, and whether the body was cut."""
         self.flows: WeakValueDictionary[int, Flow] = WeakValueDictionary()
         """Replies whose bodies are still being pulled, by their ids, each on a channel that it took from here."""
         self.channel: Channel | None = None
@@ -212,29 +208,20 @@ class SocketConnection:
             return Note(broken.failure)
         return Note(connects=1, connect_time=self._clock.now() - began)
 
-    def sender(self, request: Request) -> Payable:
-        """The function for this request on this connection; its one argument, if given, is another payload."""
+    def sender(self, request: Request) -> Send:
+        """The function for this request, and others like it but for their payload, on this connection."""
         sink = request.sink
         if sink is not None:
-            return lambda payload=request.payload: self.pour(request, payload, sink)
-        if not STAMPS:
-            return lambda payload=request.payload, request=request: self.finish(_paid(request, payload))
-        return self._fast(request)
-
-    def carrier(self, request: Request) -> Carrier:
-        """The function for requests like this one on this connection."""
+            return lambda request: self.pour(request, request.payload, sink)
         if not STAMPS:
             return self.finish
-        send = self._fast(request)
-        return lambda request: send(request.payload, request)
-
-    def _fast(self, request: Request) -> Callable[..., Exchange]:
         return _tls_sender(self, request) if self._context else _plain_sender(self, request)
 
     def reply(self) -> Reply:
         """The last reply of a request that keeps bodies."""
-        url, head, body, truncated = self.last
-        return Reply(head=head, body=body, url=url, truncated=truncated)
+        request, head, body, truncated = self.last
+        assert request, "a reply was kept"
+        return Reply(head=head, body=body, url=request.url, truncated=truncated)
 
     def abort(self) -> None:
         """Shut the socket down under the thread that waits on it."""
@@ -425,7 +412,7 @@ class SocketConnection:
 
     def remember(self, request: Request, head: bytes, body: bytes, truncated: bool) -> None:
         """Keep the reply for `reply()`."""
-        self.last = (request.url, head, body, truncated)
+        self.last = (request, head, body, truncated)
 
     def usable(self) -> bool:
         """Whether there is an open connection on which nothing has come that nobody asked for."""
@@ -719,30 +706,26 @@ def _lost(error: OSError, size: int, *, sending: bool) -> Failure:
     )
 
 
-def _paid(request: Request, payload: bytes) -> Request:
-    return request if payload is request.payload else replace(request, payload=payload)
-
-
-def _plain_sender(connection: SocketConnection, request: Request) -> Callable[..., Exchange]:
-    own, span, keep = request.payload, request.span, request.keep
+def _plain_sender(connection: SocketConnection, like: Request) -> Send:
+    span, keep = like.span, like.keep
     clock, finish = connection._clock, connection.finish
     believed, is_early = connection.believed, connection.is_early
-    now, looks = clock.now, _looks_always(request)
+    now, looks = clock.now, _looks_always(like)
     head, begins, size, status = b"\0", 1, -1, 0
 
-    # called without arguments, but by a carrier or session; in one piece, for a call more is 50 ns
-    def send(payload: bytes = own, request: Request = request) -> Exchange:  # noqa: PLR0912
+    # in one piece, for a call more is 50 ns
+    def send(request: Request) -> Exchange:  # noqa: PLR0912
         nonlocal head, begins, size, status
         channel = connection.channel
         if channel is None or channel.armed != span:
-            return finish(_paid(request, payload))
-        sock = channel.sock
+            return finish(request)
+        sock, payload = channel.sock, request.payload
         fresh_until = connection.fresh_until
         went = 0
         try:
             if looks or (sent := now()) > fresh_until:
                 if fresh_until == UNFINISHED or channel.look(0):
-                    return finish(_paid(request, payload))
+                    return finish(request)
                 connection.fresh_for = RESTED
                 sent = now()
                 if sent > fresh_until + COOLED:
@@ -753,10 +736,10 @@ def _plain_sender(connection: SocketConnection, request: Request) -> Callable[..
             try:
                 went = sock.send(payload, AT_ONCE)
                 if went != len(payload):
-                    return finish(_paid(request, payload), sent, went)
+                    return finish(request, sent, went)
                 data, ancillary, _, _ = sock.recvmsg(BUFFER, ANCILLARY)
             except OSError as error:
-                return finish(_paid(request, payload), sent, went, None, _met(error, went))
+                return finish(request, sent, went, None, _met(error, went))
             taken = now()
             if ancillary:
                 seconds, rest = timespec(ancillary[0][2])
@@ -769,11 +752,11 @@ def _plain_sender(connection: SocketConnection, request: Request) -> Callable[..
                     arrived = EARLIER if is_early(stamp, sent) else believed(stamp, sent, taken)
                 if arrived != EARLIER:
                     if keep is not None:
-                        connection.last = request.url, head, data[begins : begins + keep], size - begins > keep
+                        connection.last = request, head, data[begins : begins + keep], size - begins > keep
                     connection.fresh_until = taken + connection.fresh_for
                     return status, sent, arrived, taken, size, None
             channel.stamp, channel.taken = stamp, taken
-            exchange = finish(_paid(request, payload), sent, len(payload), data)
+            exchange = finish(request, sent, len(payload), data)
             if connection.memo:
                 head, size, status = connection.memo
                 begins = len(head)
@@ -797,27 +780,27 @@ def _met(error: OSError, went: int) -> OSError | None:
     return None if not went and isinstance(error, BlockingIOError) else error
 
 
-def _tls_sender(connection: SocketConnection, request: Request) -> Callable[..., Exchange]:  # noqa: PLR0915
-    own, span, keep = request.payload, request.span, request.keep
+def _tls_sender(connection: SocketConnection, like: Request) -> Send:  # noqa: PLR0915
+    span, keep = like.span, like.keep
     clock, finish = connection._clock, connection.finish
     believed, is_early = connection.believed, connection.is_early
-    now, looks = clock.now, _looks_always(request)
+    now, looks = clock.now, _looks_always(like)
     head, begins, size, status = b"\0", 1, -1, 0
 
-    # called without arguments, but by a carrier or session; in one piece, for a call more is 50 ns
-    def send(payload: bytes = own, request: Request = request) -> Exchange:  # noqa: PLR0912
+    # in one piece, for a call more is 50 ns
+    def send(request: Request) -> Exchange:  # noqa: PLR0912
         nonlocal head, begins, size, status
         channel = cast(TlsChannel, connection.channel)
         if channel is None or channel.armed != span:
-            return finish(_paid(request, payload))
-        sock = channel.sock
+            return finish(request)
+        sock, payload = channel.sock, request.payload
         fresh_until = connection.fresh_until
         went, cipher = 0, b""
         try:
             if looks or (sent := now()) > fresh_until:
                 # it may be a session ticket that has come, which is nothing; the long way looks into it
                 if fresh_until == UNFINISHED or channel.look(0):
-                    return finish(_paid(request, payload))
+                    return finish(request)
                 connection.fresh_for = RESTED
                 sent = now()
             connection.fresh_until = UNFINISHED
@@ -827,35 +810,35 @@ def _tls_sender(connection: SocketConnection, request: Request) -> Callable[...,
                 went = sock.send(cipher, AT_ONCE)
                 if went != len(cipher):
                     channel.rest = cipher[went:]
-                    return finish(_paid(request, payload), sent, len(payload))
+                    return finish(request, sent, len(payload))
                 data, ancillary, _, _ = sock.recvmsg(BUFFER, ANCILLARY)
             except OSError as error:
                 met = _met(error, went)
                 if met is None:
                     channel.rest = cipher
-                return finish(_paid(request, payload), sent, len(payload) if went or not met else 0, None, met)
+                return finish(request, sent, len(payload) if went or not met else 0, None, met)
             taken = now()
             channel.stamp, channel.taken = stamp_of(ancillary), taken
             if not data:
-                return finish(_paid(request, payload), sent, len(payload), data)
+                return finish(request, sent, len(payload), data)
             channel.incoming.write(data)
             try:
                 plain = channel.tls.read(BUFFER)
             except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
                 # a part of a record, or the end, which the long way will meet again
-                return finish(_paid(request, payload), sent, len(payload))
+                return finish(request, sent, len(payload))
             except OSError as error:
-                return finish(_paid(request, payload), sent, len(payload), None, error)
+                return finish(request, sent, len(payload), None, error)
             if len(plain) == size and plain.startswith(head) and not channel.incoming.pending:
                 arrived = channel.stamp - clock.wall_offset
                 if not sent <= arrived <= taken:
                     arrived = EARLIER if is_early(channel.stamp, sent) else believed(channel.stamp, sent, taken)
                 if arrived != EARLIER:
                     if keep is not None:
-                        connection.last = request.url, head, plain[begins : begins + keep], size - begins > keep
+                        connection.last = request, head, plain[begins : begins + keep], size - begins > keep
                     connection.fresh_until = taken + connection.fresh_for
                     return status, sent, arrived, taken, size, None
-            exchange = finish(_paid(request, payload), sent, len(payload), plain)
+            exchange = finish(request, sent, len(payload), plain)
             if connection.memo:
                 head, size, status = connection.memo
                 begins = len(head)

@@ -237,6 +237,7 @@ def test_a_stop_that_comes_while_a_thread_looks_at_the_end_is_not_missed(nth: in
     connection = wire.connect(request.origin)
     shot = Shot(
         send=connection.sender(request),
+        request=request,
         tape=Tape("GET /", len(request.payload)),
         connection=connection,
         good=frozenset({200}),

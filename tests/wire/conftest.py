@@ -15,7 +15,7 @@ import trustme
 
 from loadkit import Endpoint, Scenario
 from loadkit.clock import SystemClock
-from loadkit.wire.base import Connection, Note, Request, Sender
+from loadkit.wire.base import Connection, Note, Request, Send
 from loadkit.wire.channel import SO_TIMESTAMPNS
 from loadkit.wire.encode import encode
 from loadkit.wire.requests import RequestsWire
@@ -58,16 +58,18 @@ class Caller:
         wire = (RequestsWire if scenario.transport == "requests" else SocketWire)(clock, scenario)
         wire.resolve(self.request.origin)
         self.connection: Connection = wire.connect(self.request.origin)
-        self._sender: Sender = self.connection.sender(self.request)
+        self._sent = self.request
+        self._send: Send = self.connection.sender(self.request)
 
     def use(self, request: Request) -> None:
         """Send another request from now on, over the same connection."""
-        self._sender = self.connection.sender(request)
+        self._sent = request
+        self._send = self.connection.sender(request)
 
     def send(self) -> Outcome:
         """Send it once; what holds for every outcome is held here."""
         before = self.clock.now()
-        outcome = Outcome(*self._sender())
+        outcome = Outcome(*self._send(self._sent))
         assert outcome.arrived <= outcome.taken <= self.clock.now()
         if outcome.sent:
             assert before <= outcome.sent <= outcome.arrived

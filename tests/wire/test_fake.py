@@ -27,8 +27,8 @@ def test_time_passes_as_the_answer_says_and_no_other_way(request_: Request):
     assert connection.open().connects == 1
     send = connection.sender(request_)
 
-    assert send() == (200, 1000, 1300, 1320, 3, None)
-    assert send() == (200, 1320, 1620, 1640, 3, None)
+    assert send(request_) == (200, 1000, 1300, 1320, 3, None)
+    assert send(request_) == (200, 1320, 1620, 1640, 3, None)
     assert clock.now() == 1640
 
 
@@ -41,7 +41,7 @@ def test_an_answer_may_depend_on_the_request_and_on_how_many_came_before(request
     send = connection.sender(request_)
 
     for number in range(3):
-        assert send()[0] == 200 + number
+        assert send(request_)[0] == 200 + number
         seen = connection.reply()
         assert (seen.status_code, seen.headers["x-method"], seen.json()) == (200 + number, "GET", number)
     assert wire.sent == [request_] * 3
@@ -51,7 +51,7 @@ def test_a_failure_is_told_as_a_wire_tells_it(request_: Request):
     failure = Failure("timeout", "no whole reply within 1 s")
     wire = FakeWire(ManualClock(0), FakeReply(failure=failure, after=MILLISECOND))
 
-    status, sent, arrived, taken, size, note = wire.connect(request_.origin).sender(request_)()
+    status, sent, arrived, taken, size, note = wire.connect(request_.origin).sender(request_)(request_)
 
     assert (status, sent, arrived, taken, size) == (0, 0, MILLISECOND, MILLISECOND, 0)
     assert note

@@ -142,9 +142,10 @@ def test_two_requests_on_one_connection_do_not_take_each_others_memory(serve: Se
             line.send(OK[:-2] if line.request().startswith(b"HEAD") else OK)
 
     caller = call(serve(script))
-    head = caller.connection.sender(call(caller.request.url, "HEAD").request)
+    head = call(caller.request.url, "HEAD").request
+    send_head = caller.connection.sender(head)
 
-    statuses = [(caller.send().size, head()[4]) for _ in range(6)]
+    statuses = [(caller.send().size, send_head(head)[4]) for _ in range(6)]
 
     assert statuses == [(len(OK), len(OK) - 2)] * 6
 

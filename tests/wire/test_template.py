@@ -17,9 +17,10 @@ from requests import PreparedRequest
 from loadkit import Endpoint, Scenario, UsageError, rows
 from loadkit.clock import ManualClock
 from loadkit.plan.errors import FeedError
+from loadkit.wire.base import WithPayload
 from loadkit.wire.encode import encode
 from loadkit.wire.fake import FakeWire
-from loadkit.wire.template import Filled, filler
+from loadkit.wire.template import filler
 
 USERS = rows([{"v": "1"}])
 BOUNDARY = re.compile(rb"[0-9a-f]{32}")
@@ -203,7 +204,7 @@ def test_a_filled_request_is_a_request_like_its_template() -> None:
     made = filler(endpoint, scenario(endpoint), source="a.csv")({"v": "a/b"})
     plain = encode(endpoint.replace(path="/u/a%2Fb?a=1", json=["a/b"], feed=None), scenario(endpoint))
 
-    assert isinstance(made, Filled)
+    assert isinstance(made, WithPayload)
     for name in ("origin", "method", "url", "payload", "timeout", "keep", "idempotent"):
         assert getattr(made, name) == getattr(plain, name), name
     assert isinstance(made.prepared, PreparedRequest)
@@ -216,8 +217,9 @@ def test_a_filled_request_is_a_request_like_its_template() -> None:
 def test_the_fake_wire_tells_the_rows_apart() -> None:
     endpoint = Endpoint("GET", "/{v}", feed=USERS)
     wire = FakeWire(ManualClock())
-    carry = wire.connect(encode(endpoint, scenario(endpoint)).origin).carrier(encode(endpoint, scenario(endpoint)))
+    request = encode(endpoint, scenario(endpoint))
+    send = wire.connect(request.origin).sender(request)
     fill = filler(endpoint, scenario(endpoint), source="a.csv")
     for value in "ab":
-        carry(fill({"v": value}))
+        send(fill({"v": value}))
     assert [request.url for request in wire.sent] == ["http://127.0.0.1:8000/api/a", "http://127.0.0.1:8000/api/b"]

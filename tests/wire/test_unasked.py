@@ -120,7 +120,7 @@ def by_endpoint(method: str, *, sinks: bool = False) -> Callable[..., Callable[[
 
         caller = call(url, method, check=bool, data=b"x" if method == "POST" else None)
         like = caller.request
-        sender = caller.connection.carrier(like)
+        sender = caller.connection.sender(like)
         return send
 
     start.__name__ = f"endpoint {method}{' into a sink' if sinks else ''}"
@@ -171,18 +171,18 @@ def test_nor_is_one_that_the_request_follows_too_soon_for_a_look(
     caller = call(serve_as(Volunteer(reply(FOREIGN)), **options), check=bool)
     like, connection = caller.request, caller.connection
     evil, bank = (
-        connection.sender(replace(like, payload=like.payload.replace(b"GET / ", b"GET %b " % path)))
-        for path in (b"/evil", b"/bank")
+        replace(like, payload=like.payload.replace(b"GET / ", b"GET %b " % path)) for path in (b"/evil", b"/bank")
     )
+    send_evil, send_bank = connection.sender(evil), connection.sender(bank)
     told = r"the server sent a reply before it was asked|\d+ bytes more than the reply announced"
     tried, end = 0, time.monotonic() + 2
     while tried < 50 and time.monotonic() < end:
-        evil()
+        send_evil(evil)
         channel = connection.channel
         # within the 50 us in which a connection with stamps that just had its reply is not looked at
         if channel and any(select.select([channel.sock], [], [], 0)[0] for _ in range(10)):
             tried += 1
-            note = bank()[-1]
+            note = send_bank(bank)[-1]
             if note and note.failure:
                 assert re.fullmatch(told, note.failure.message)
             else:

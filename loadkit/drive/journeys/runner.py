@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from requests.exceptions import MissingSchema
 
@@ -25,7 +25,7 @@ from loadkit.plan.journey import Journey, begun, call, ended
 from loadkit.plan.label import MAX_LABELS, OTHER, pattern
 from loadkit.plan.placeholders import plain_headers
 from loadkit.plan.units import MILLISECOND, SECOND, Duration, nanoseconds, seconds
-from loadkit.wire.base import Exchange, Failure, Note, Sender
+from loadkit.wire.base import Exchange, Failure, Note, Send
 from loadkit.wire.session.session import Session
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from loadkit.plan.data import Row
     from loadkit.plan.scenario import Scenario
-    from loadkit.wire.base import Carrier, Clock, Request
+    from loadkit.wire.base import Clock, Request
     from loadkit.wire.reply import Reply
     from loadkit.wire.session.adapter import Asked
     from loadkit.wire.session.lookups import Lookups
@@ -52,6 +52,8 @@ MAX_LINE: Final = 200
 _INTERRUPT: Final = "a journey raised KeyboardInterrupt"
 
 Result = TypeVar("Result")
+RunJourney: TypeAlias = Callable[[None], Exchange]
+"""What runs a journey once; in the place of a `Send`, and of no single request."""
 
 _OURS: Final = str(loadkit.__path__[0])
 
@@ -224,11 +226,7 @@ class Visitor:
         """Replies in its journeys whose arrival the kernel did not stamp."""
         return self.http.unstamped - self._muted_unstamped
 
-    def sender(self, request: Request) -> Sender:
-        """A visitor sends journeys, and no single request."""
-        raise NotImplementedError
-
-    def carrier(self, request: Request) -> Carrier:
+    def sender(self, request: Request) -> Send:
         """A visitor sends journeys, and no single request."""
         raise NotImplementedError
 
@@ -267,16 +265,16 @@ class Visitor:
 
     # -- journeys
 
-    def journey(self, journey: Journey, take_row: Callable[[], Row] | None = None) -> Sender:
+    def journey(self, journey: Journey, take_row: Callable[[], Row] | None = None) -> RunJourney:
         """What runs a journey once, and tells of it as of an exchange with status 0."""
         self._journeys[journey.label] = journey
         wanted = journey.wanted
         run, http, now = journey.run, self.http, self._clock.now
         if journey.is_async:
             visit = self.task(journey, take_row)
-            return lambda: self.until_complete(visit())
+            return lambda _: self.until_complete(visit())
 
-        def send() -> Exchange:
+        def send(_: None) -> Exchange:
             KEEPER.set(self)
             self.refused = False
             self.current = journey.label

@@ -62,7 +62,7 @@ class TaskUser(ClosedUser):
 
     async def _one(self, turns: Iterator[Turn]) -> None:
         due = self._clock.now()
-        for _, _, _, shot in turns:
+        for _, _, _, _, shot in turns:
             self._under_way += 1
             try:
                 exchange = await self._visit()

@@ -11,7 +11,7 @@ from loadkit.plan.errors import Halt
 from loadkit.plan.journey import Journey
 from loadkit.plan.placeholders import columns
 from loadkit.plan.workload import row_turns
-from loadkit.wire.base import Connection, Exchange, Request, Sender
+from loadkit.wire.base import Connection, Exchange, Request, Send
 from loadkit.wire.template import Fill, filler
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class FedSender(NamedTuple):
     """Sends the next row of a feed; `draw` takes the row beforehand, `put_back` gives up what was drawn."""
 
-    send: Sender
+    send: Send
     draw: Callable[[], None]
     put_back: Callable[[], None]
 
@@ -75,7 +75,7 @@ class Feeds:
     def sender(self, position: int, request: Request, connection: Connection, tape: Tape, course: Course) -> FedSender:
         """What sends the next row in the request of an endpoint; sending may raise `Dry` and `FeedError`."""
         fill, feed = self._fills[position]
-        take, carry = feed.take, connection.carrier(request)
+        take, send_filled = feed.take, connection.sender(request)
         # each has a size of its own, so they are counted here
         tape.request_size = 0
 
@@ -98,12 +98,12 @@ class Feeds:
                 feed.put_back(row)
             drawn = None
 
-        def send() -> Exchange:
+        def send(_: Request) -> Exchange:
             nonlocal drawn
             filled, drawn = drawn or fill(take()), None
             if isinstance(filled, Halt):
                 raise filled
-            exchange = carry(filled)
+            exchange = send_filled(filled)
             note = exchange[5]
             if note is None or note.failure is None or (exchange[1] and not course.cutting):
                 tape.bytes_sent += len(filled.payload)

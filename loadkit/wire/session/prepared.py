@@ -12,6 +12,7 @@ import requests
 from requests.models import RequestEncodingMixin
 
 from loadkit.plan.units import SECOND
+from loadkit.wire.base import WithPayload
 from loadkit.wire.session.adapter import FOREVER, Asked, WireAdapter
 from loadkit.wire.session.response import Head, complexjson
 from loadkit.wire.session.watched import WatchedCookies, environment
@@ -19,7 +20,8 @@ from loadkit.wire.session.watched import WatchedCookies, environment
 if TYPE_CHECKING:
     from requests import PreparedRequest
 
-    from loadkit.wire.sockets import Payable, SocketConnection
+    from loadkit.wire.base import Request, Send
+    from loadkit.wire.sockets import SocketConnection
 
 LOOK_AGAIN: Final = 1 * SECOND
 """How long a session that trusts its environment sends the same without a look at .netrc."""
@@ -38,9 +40,9 @@ _form: Callable[[object], str] = RequestEncodingMixin._encode_params  # type: ig
 class Shot:
     """One request of a session, with everything that sending it again takes."""
 
-    send: Payable
-    payload: bytes
-    """The whole message; of one with a body the template of it is in `before` and `after`."""
+    send: Send
+    message: Request
+    """As it is sent; of one with a body the template of its payload is in `before` and `after`."""
     before: bytes
     after: bytes
     connection: SocketConnection
@@ -64,16 +66,17 @@ class Shot:
     baked: Head | None = None
     """The head whose cookies are in the jar already."""
 
-    def with_body(self, content: bytes) -> bytes:
+    def with_body(self, content: bytes) -> Request:
         """The message with another body."""
-        return b"%b%d%b%b" % (self.before, len(content), self.after, content)
+        return WithPayload(self.message, b"%b%d%b%b" % (self.before, len(content), self.after, content))
 
     def aimed_at(self, target: str, url: str, name: str | None) -> Shot:
         """The same request of another URL of the same origin, sent by the same function."""
         line = b"%b %b HTTP/1.1" % (self.asked.method.encode(), target.encode())
+        payload = self.message.payload
         return replace(
             self,
-            payload=line + self.payload[self.payload.index(b"\r\n") :],
+            message=WithPayload(self.message, line + payload[payload.index(b"\r\n") :]),
             before=line + self.before[self.before.index(b"\r\n") :] if self.before else b"",
             asked=Asked(self.asked.method, url.partition("?")[0], name),
             head=Head(b""),
@@ -167,7 +170,7 @@ def prepare_shot(
     before, after = template
     return Shot(
         send=connection.sender(found),
-        payload=found.payload,
+        message=found,
         before=before,
         after=after,
         connection=connection,

@@ -24,7 +24,7 @@ from loadkit.plan.endpoint import bare
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND, Duration, Size, nanoseconds, seconds
 from loadkit.plan.units import size as size_of
-from loadkit.wire.base import Clock, Exchange
+from loadkit.wire.base import Clock, Exchange, Request
 from loadkit.wire.session.adapter import FOREVER, Asked, Call, Observer, WireAdapter, is_replaced
 from loadkit.wire.session.exceptions import exception_of
 from loadkit.wire.session.lookups import Lookups
@@ -179,7 +179,7 @@ class Session(requests.Session):
         if params is None and not options and self._plain:
             shot = self._shots.get(url) if url.__class__ is str else None
             if shot is not None:
-                response = self._fire(shot, shot.payload, None)
+                response = self._fire(shot, shot.message, None)
                 if response is not None:
                     return response
         return super().get(url, params=params, **options)
@@ -233,8 +233,8 @@ class Session(requests.Session):
                     if shot is not None and shot.general and family and self._shots.get(key) is shot:
                         self._shots[family] = shot
                 if shot is not None:
-                    payload = shot.payload if body is None else shot.with_body(_bytes(body))
-                    response = self._fire(shot, payload, body)
+                    message = shot.message if body is None else shot.with_body(_bytes(body))
+                    response = self._fire(shot, message, body)
                     if response is not None:
                         return response
         with self._call(name, deadline, follows=allow_redirects):
@@ -359,7 +359,7 @@ class Session(requests.Session):
                 self._shots[key] = shot
         return shot
 
-    def _fire(self, shot: Shot, payload: bytes, body: Any) -> requests.Response | None:
+    def _fire(self, shot: Shot, message: Request, body: Any) -> requests.Response | None:
         """Send it and make the reply; None if it has to be prepared anew."""
         # the hot path: each line of it is paid for by every request
         if (
@@ -377,7 +377,7 @@ class Session(requests.Session):
             return None
         connection.in_use = True
         try:
-            exchange = shot.send(payload)
+            exchange = shot.send(message)
             _, raw_head, content, _ = connection.last
         finally:
             connection.in_use = False
@@ -385,7 +385,7 @@ class Session(requests.Session):
                 connection.lock.release()
         observe = shot.adapter.observe
         if observe is not None:
-            observe(shot.asked, exchange, len(payload))
+            observe(shot.asked, exchange, len(message.payload))
         status, sent, arrived, _, _, note = exchange
         if note is not None and note.failure is not None:
             raise self._failed(exchange, shot, body)
