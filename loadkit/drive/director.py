@@ -12,16 +12,16 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from loadkit.drive.closed import ClosedUser
 from loadkit.drive.open import OpenUser, Pool
 from loadkit.drive.progress import Snapshot, Watcher, level_at, stage_at
-from loadkit.drive.rows.feed import Dry, RowUse, ends_of
+from loadkit.drive.rows.feed import Dry
 from loadkit.drive.rows.sender import Feeds
+from loadkit.drive.stats import Driven, RunStats, in_flight_mean
 from loadkit.drive.supply import Supply
-from loadkit.drive.user import NEVER, Active, Course, Shot, User
+from loadkit.drive.user import NEVER, Course, Shot, User
 from loadkit.host.interpreter import be_patient, eased
 from loadkit.host.kernel import tuned
 from loadkit.host.limits import check_ports, descriptors, make_room
@@ -30,7 +30,7 @@ from loadkit.measure.recording import JOURNEY, NO_SECOND, REQUEST, Batch, Counts
 from loadkit.plan.errors import Halt, LoadkitError, UsageError
 from loadkit.plan.journey import Journey
 from loadkit.plan.think_time import pauses
-from loadkit.plan.units import MILLISECOND, SECOND
+from loadkit.plan.units import MILLISECOND, SECOND, nanoseconds
 from loadkit.plan.workload import Closed, Open, Seat, workload
 from loadkit.wire.base import Clock, Connection, Origin, Request, Wire
 
@@ -68,48 +68,6 @@ GIVE_UP_LATER: Final = 250 * MILLISECOND
 
 SPARE_SHARE: Final = 8
 """An open workload keeps one thread in so many free, and one at least, for what is due next."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Driven:
-    """What came of a run: the recording, and how it went. Times are nanoseconds of the monotonic clock."""
-
-    recording: Recording
-    measured_from: int
-    stopped_at: int
-    interrupted: bool
-    unreachable: bool
-    """Stopped early, because no thread ever got a connection."""
-    halted: str
-    """Why the plan could not go on, if so: rows used up, a function that failed."""
-    is_fault: bool
-    """What halted it was a fault, and not the end of a supply."""
-    unstamped: int
-    cpu_seconds: float
-    threads: int
-    """How many there were in the end."""
-    was_short: bool
-    """An open workload had all the threads it may have, and needed more."""
-    in_flight: float | None
-    """Requests under way, the mean of ten looks a second; None where there was no time for one."""
-    stuck: tuple[str, ...]
-    """Where threads were that did not end: file, line and function."""
-    faults: tuple[str, ...]
-    """Why tear-downs of journeys failed."""
-    use: Use
-    """What the generator used, and what its machine did, while it measured."""
-    active: tuple[Active, ...] = ()
-    """When each thread of a closed workload was active, for each time for which the plan wanted it; in no order."""
-    rows: tuple[RowUse, ...] = ()
-    """What was used of each feed."""
-    cpu_by_process: tuple[float, ...] = ()
-    """CPU seconds of each worker process, where there are any; `cpu_seconds` has them, and those of this one."""
-    lost: tuple[str, ...] = ()
-    """A sentence on each worker process that did not live to the end."""
-    silent: tuple[str, ...] = ()
-    """A sentence on each worker process of which nothing was heard for a while."""
-    worker_memory: int = 0
-    """Bytes, the largest resident sizes of the worker processes, added up."""
 
 
 class Relay(Protocol):
@@ -678,26 +636,27 @@ class _Director:
 
     def _driven(self, recording: Recording, stopped_at: int, use: Use, stuck: tuple[str, ...] = ()) -> Driven:
         measured_from = min(self._course.measured_from, self._clock.now())
-        halt = self._course.halt[1] if self._course.halt and not self._course.halt[1].is_interrupt else None
-        return Driven(
-            recording=recording,
+        halt = self._course.halt[1] if self._course.halt else None
+        ends_it = halt is not None and halt.is_interrupt
+        stats = RunStats(
             measured_from=measured_from,
             stopped_at=stopped_at,
-            interrupted=self._interrupted or bool(self._course.halt and self._course.halt[1].is_interrupt),
+            interrupted=self._interrupted or ends_it,
             unreachable=self._unreachable,
-            halted=ends_of(self._feeds.uses) if isinstance(halt, Dry) else str(halt or ""),
-            is_fault=bool(halt and halt.is_fault),
+            fault=str(halt) if halt and halt.is_fault and not ends_it else "",
+            is_dry=isinstance(halt, Dry),
+            rows=self._feeds.uses,
             unstamped=sum(connection.unstamped for user in self._users for connection in user.connections),
-            cpu_seconds=_scaled(use, stopped_at - measured_from),
+            cpu_time=_scaled(use, stopped_at - measured_from),
             threads=len(self._users),
             was_short=self._was_short,
-            in_flight=self._seen_in_flight / self._looks if self._looks else None,
+            in_flight=in_flight_mean(self._seen_in_flight, self._looks),
             stuck=stuck,
             faults=tuple(fault for user in self._users for fault in user.faults),
             use=use,
             active=tuple(span for user in self._users for span in user.active),
-            rows=self._feeds.uses,
         )
+        return Driven(recording=recording, stats=stats)
 
     def _stopped_at(self, now: int) -> int:
         """The planned end, even where the last arrival before it has been answered and nobody waits for it."""
@@ -728,9 +687,9 @@ class _Director:
         return next((k for k, one in enumerate(stretches) if due < one.end), max(0, len(stretches) - 1))
 
 
-def _scaled(use: Use, span: int) -> float:
-    """CPU seconds in the nanoseconds that were measured: the machine is read a little before and after them."""
-    return use.cpu_seconds * min(1.0, span / SECOND / use.seconds) if use.seconds else 0.0
+def _scaled(use: Use, span: int) -> int:
+    """CPU time in the nanoseconds that were measured: the machine is read a little before and after them."""
+    return nanoseconds(use.cpu_seconds * min(1.0, span / SECOND / use.seconds)) if use.seconds else 0
 
 
 @contextmanager

@@ -66,7 +66,8 @@ def worst(uses: Sequence[Use]) -> Use:
 
     Raises `ValueError` for none.
     """
-    busiest = max(uses, key=lambda use: use.cpu_share)
+    # of two that were equally busy it is the same one in any order
+    busiest = max(uses, key=lambda use: (use.cpu_share, use.seconds, use.cpu_user, use.cpu_system, use.capacity))
     return Use(
         seconds=busiest.seconds,
         cpu_user=busiest.cpu_user,

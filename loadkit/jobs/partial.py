@@ -17,7 +17,7 @@ from loadkit.judge.summary import interval, times
 from loadkit.plan.errors import OutputError
 
 if TYPE_CHECKING:
-    from loadkit.drive.director import Driven
+    from loadkit.drive.stats import Driven
     from loadkit.judge.result import Interval, Result, Times
     from loadkit.judge.summary import ToTimes
     from loadkit.measure.histogram import Histogram

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 
 from loadkit.clock import SystemClock
-from loadkit.drive.director import Driven, drive
+from loadkit.drive.director import drive
 from loadkit.drive.processes.director import drive_processes, orders_for, with_shared
+from loadkit.drive.stats import Driven
 from loadkit.host.limits import check_ports
 from loadkit.host.listening import is_held_here
 from loadkit.host.locality import is_here, is_public
@@ -120,10 +121,10 @@ def run(
                 return max(asked(), watched.is_lost())
 
             def made(driven: Driven, draft: Draft | None = None, loss: str = "") -> Result:
-                used = watched.between(driven.measured_from, driven.stopped_at)
+                used = watched.between(driven.stats.measured_from, driven.stats.stopped_at)
                 server = _Target(use=used, loss=loss, is_this_process=is_this_process)
-                instants = started, later(started, max(0, driven.measured_from - began) / SECOND)
-                reasons = (*driven.faults, *faults)
+                instants = started, later(started, max(0, driven.stats.measured_from - began) / SECOND)
+                reasons = (*driven.stats.faults, *faults)
                 return _result(scenario, list(origins), wire, driven, clock, instants, server, reasons, draft)
 
             with partial.during(made) if partial else nullcontext() as keeper:
@@ -145,7 +146,7 @@ def run(
                     )
             watched.note()
             watched.is_lost()
-            loss = watched.loss(driven.measured_from)
+            loss = watched.loss(driven.stats.measured_from)
         # while the server is up, for it may be asked where its redirects lead
         return made(driven, loss=loss)
 
@@ -361,10 +362,12 @@ def _result(
     draft: Draft | None = None,
 ) -> Result:
     started, measured_at = instants
-    duration, began = _duration(driven), driven.measured_from
+    duration, began = _duration(driven), driven.stats.measured_from
     to_times = draft.to_times if draft else times
     total, endpoints = rows(driven.recording, duration=duration, started=began, to_times=to_times)
-    by_phase = phases(driven.recording, scenario.stretches, started=began, stopped=driven.stopped_at, to_times=to_times)
+    by_phase = phases(
+        driven.recording, scenario.stretches, started=began, stopped=driven.stats.stopped_at, to_times=to_times
+    )
     timed = timings(driven.recording, duration=duration, started=began, to_times=to_times)
     found = verdicts(scenario.limits, total, endpoints, by_phase, timed)
     info = describe(scenario)
@@ -375,10 +378,10 @@ def _result(
         scenario=info,
         duration=duration,
         timings=timed,
-        use=driven.use,
-        in_flight=driven.in_flight,
-        threads=driven.threads,
-        was_short=driven.was_short,
+        use=driven.stats.use,
+        in_flight=driven.stats.in_flight,
+        threads=driven.stats.threads,
+        was_short=driven.stats.was_short,
         is_kernel_timed=machine.clock != "own",
         activity=activity,
         has_target_inside=server.is_this_process,
@@ -390,16 +393,16 @@ def _result(
         phases=by_phase,
         timings=timed,
         limits=scenario.limits,
-        stuck=driven.stuck,
-        unreachable=driven.unreachable,
-        halted=driven.halted,
+        stuck=driven.stats.stuck,
+        unreachable=driven.stats.unreachable,
+        halted=driven.stats.halted,
         faults=faults,
-        is_fault=driven.is_fault,
-        unstamped=driven.unstamped,
+        is_fault=driven.stats.is_fault,
+        unstamped=driven.stats.unstamped,
         same_host=any(origin.unix or is_here(origin.host) for origin in origins),
         server_lost=server.loss,
-        lost=driven.lost,
-        silent=driven.silent,
+        lost=driven.stats.lost,
+        silent=driven.stats.silent,
         public=[] if draft else [origin.host for origin in origins if not origin.unix and is_public(origin.host)],
         steps=clock.steps,
         redirects=[] if draft else list(redirects(scenario, endpoints, wire)),
@@ -419,9 +422,9 @@ def _result(
             total,
             found,
             timed,
-            interrupted=driven.interrupted or draft is not None,
+            interrupted=driven.stats.interrupted or draft is not None,
             is_open=scenario.is_open,
-            is_fault=driven.is_fault or bool(driven.lost),
+            is_fault=driven.stats.is_fault or bool(driven.stats.lost),
             is_server_lost=bool(server.loss),
             verdict=verdict,
         ),
@@ -457,22 +460,22 @@ def process_count(scenario: Scenario, origins: list[Origin]) -> int:
 
 
 def _duration(driven: Driven) -> float:
-    return max(0, driven.stopped_at - driven.measured_from) / SECOND
+    return max(0, driven.stats.stopped_at - driven.stats.measured_from) / SECOND
 
 
 def _activity(scenario: Scenario, driven: Driven, *, is_over: bool) -> Activity:
     """What its threads did, in seconds from the start of what was measured."""
-    think, start = cast(Thought, scenario.think_time), driven.measured_from
+    think, start = cast(Thought, scenario.think_time), driven.stats.measured_from
     tasks = [one.tasks_per_thread for one in scenario.plans if isinstance(one, Journey)]
     return Activity(
         active=[
             ((came - start) / SECOND, (sent - start) / SECOND, (taken - start) / SECOND)
-            for came, sent, taken in driven.active
+            for came, sent, taken in driven.stats.active
         ],
         longest_pause=math.inf if callable(think) else max(longest(think) / SECOND, cast(float, scenario.pacing)),
         tasks=max([1, *tasks]),
         is_bare=not any(isinstance(one, Endpoint) and one.check for one in scenario.plans),
-        is_whole=is_over and not (driven.lost or driven.stuck or driven.halted),
+        is_whole=is_over and not (driven.stats.lost or driven.stats.stuck or driven.stats.halted),
     )
 
 
@@ -515,19 +518,19 @@ def _mean_rate(load: Open) -> float:
 
 
 def _clock_source(wire: Wire, driven: Driven, replies: int, timed: Sequence[Timing]) -> str:
-    if wire.clock_source == "own" or (driven.unstamped and driven.unstamped >= replies):
+    if wire.clock_source == "own" or (driven.stats.unstamped and driven.stats.unstamped >= replies):
         return "own"
     if not replies and timed:
         # clients of the user's own, timed by `timer`
         return "own"
-    return "mixed" if driven.unstamped else "kernel"
+    return "mixed" if driven.stats.unstamped else "kernel"
 
 
 def _environment(scenario: Scenario, clock: str, driven: Driven) -> Environment:
     return environment(
         transport=scenario.transport,
         clock=clock,
-        cpu_seconds=driven.cpu_seconds,
-        cpu_by_process=driven.cpu_by_process,
-        peak_memory=peak_memory() + driven.worker_memory,
+        cpu_seconds=driven.stats.cpu_seconds,
+        cpu_by_process=driven.stats.cpu_by_process,
+        peak_memory=peak_memory() + driven.stats.worker_memory,
     )

@@ -15,8 +15,9 @@ import pytest
 
 from loadkit import Endpoint, Scenario, Session, UsageError, hold, ramp, run
 from loadkit.clock import SystemClock
-from loadkit.drive.director import Driven, drive
+from loadkit.drive.director import drive
 from loadkit.drive.progress import Snapshot
+from loadkit.drive.stats import Driven
 from loadkit.host.interpreter import eased
 from loadkit.host.limits import check_ports, make_room
 from loadkit.plan.units import SECOND
@@ -53,7 +54,7 @@ def test_the_run_stops_by_the_clock_and_drains_what_is_in_flight(demo: Demo):
 
     total = done.recording.total()
     assert (total.requests, total.drained, total.cut) == (8, 4, 0)
-    assert done.stopped_at - done.measured_from == round(0.6 * SECOND)
+    assert done.stats.stopped_at - done.stats.measured_from == round(0.6 * SECOND)
 
 
 def test_what_outlasts_the_graceful_stop_is_cut_and_is_no_failure(demo: Demo):
@@ -75,7 +76,7 @@ def test_one_interrupt_drains(demo: Demo):
     done = driven(scenario, interrupts=lambda: int(len(seen) > 3), watch=seen.append)
 
     total = done.recording.total()
-    assert done.interrupted
+    assert done.stats.interrupted
     assert total.cut == 0
     assert total.requests == total.good > 0
 
@@ -87,7 +88,7 @@ def test_a_second_interrupt_cuts(demo: Demo):
 
     done = driven(scenario, interrupts=lambda: len(seen) // 2, watch=seen.append)
 
-    assert done.interrupted
+    assert done.stats.interrupted
     assert done.recording.total().cut == 2
 
 
@@ -122,7 +123,7 @@ def test_a_thread_that_hangs_in_a_check_is_left_behind_and_named(demo: Demo):
     total = done.recording.total()
     assert total.cut == 1
     assert total.good == done.recording.labels["GET /items"].good > 0
-    assert any("in hang" in place or "threading.py" in place for place in done.stuck)
+    assert any("in hang" in place or "threading.py" in place for place in done.stats.stuck)
 
 
 def test_what_a_check_holds_up_is_cut_in_its_own_row(demo: Demo):
@@ -216,7 +217,7 @@ def test_a_server_that_is_down_ends_the_run_early(free_port: int):
     done = driven(scenario)
 
     total = done.recording.total()
-    assert done.unreachable
+    assert done.stats.unreachable
     assert total.good == 0
     assert {failure.message for failure in total.reasons} == {f"connection refused 127.0.0.1:{free_port}"}
 
@@ -237,7 +238,7 @@ def test_a_target_that_is_down_is_noticed_whoever_has_not_begun_yet(load: dict[s
 
     done = driven(Scenario(base_url=f"http://127.0.0.1:{free_port}", endpoints=[Endpoint("GET", "/")], **load))
 
-    assert done.unreachable
+    assert done.stats.unreachable
     assert done.recording.total().failed >= 1
     assert time.monotonic() - began < 10
 
@@ -276,7 +277,7 @@ def test_keep_going_waits_for_a_server_that_is_down(free_port: int):
 
     done = driven(scenario)
 
-    assert not done.unreachable
+    assert not done.stats.unreachable
     # backed off, 100 ms after each refusal
     assert 10 <= done.recording.total().failed <= 24
 

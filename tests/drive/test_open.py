@@ -15,7 +15,8 @@ import pytest
 
 from loadkit import Endpoint, Scenario, hold, ramp, rows
 from loadkit.clock import ManualClock, SystemClock
-from loadkit.drive.director import Driven, drive
+from loadkit.drive.director import drive
+from loadkit.drive.stats import Driven
 from loadkit.drive.supply import Supply
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import MILLISECOND, SECOND
@@ -63,7 +64,7 @@ def test_a_minute_of_200_a_second_sends_12000_requests():
     total = done.recording.total()
     assert (total.requests, total.unsent, total.cut) == (12_000, 0, 0)
     assert total.response_time.min == total.response_time.max == MILLISECOND
-    assert done.stopped_at - done.measured_from == 60 * SECOND
+    assert done.stats.stopped_at - done.stats.measured_from == 60 * SECOND
 
 
 def test_a_stall_is_in_the_response_time_of_every_request_that_it_delayed_to_the_nanosecond():
@@ -98,7 +99,7 @@ def test_what_is_due_and_not_sent_when_time_is_up_is_unsent_and_in_no_figure():
     total = done.recording.total()
     assert (total.requests, total.unsent) == (100, 200)
     assert total.response_time.max == 30 * MILLISECOND + 99 * 20 * MILLISECOND
-    assert done.stopped_at - done.measured_from == 3 * SECOND
+    assert done.stats.stopped_at - done.stats.measured_from == 3 * SECOND
 
 
 class Drowsy(ManualClock):
@@ -124,7 +125,7 @@ def test_what_was_due_before_the_stop_is_sent_although_its_thread_woke_after_it(
     total = done.recording.total()
     assert (total.requests, total.unsent) == (10 - unsent, unsent)
     assert total.drained == 1 - unsent
-    assert done.stopped_at - done.measured_from == SECOND
+    assert done.stats.stopped_at - done.stats.measured_from == SECOND
 
 
 def test_unsent_requests_are_those_of_the_endpoints_whose_turn_it_was():
@@ -170,7 +171,7 @@ def test_an_open_run_lasts_until_its_iterations_or_its_time_are_over_whichever_i
     plan = {"rate": "100/s", "arrivals": arrivals, "iterations": iterations, "duration": "2s"}
     done = by_hand(FakeReply(after=MILLISECOND), **plan)
 
-    lasted = (done.stopped_at - done.measured_from) / SECOND
+    lasted = (done.stats.stopped_at - done.stats.measured_from) / SECOND
     assert (lasted < 1) == ends
     assert ends or lasted == 2
 
@@ -179,7 +180,7 @@ def test_a_number_of_iterations_ends_an_open_run():
     done = by_hand(FakeReply(after=MILLISECOND), rate="10/s", iterations=25)
 
     assert done.recording.total().requests == 25
-    assert done.stopped_at - done.measured_from == 2400 * MILLISECOND + MILLISECOND
+    assert done.stats.stopped_at - done.stats.measured_from == 2400 * MILLISECOND + MILLISECOND
 
 
 def test_a_request_belongs_to_the_phase_in_which_it_was_due():
@@ -207,7 +208,7 @@ def test_a_phase_without_any_rate_is_a_pause():
     )
 
     assert [phase["GET http://fake/"].requests for phase in done.recording.phases if phase] == [10, 2]
-    assert done.stopped_at - done.measured_from == 8 * SECOND
+    assert done.stats.stopped_at - done.stats.measured_from == 8 * SECOND
 
 
 def test_a_stall_that_outlasts_the_timeout_is_a_failure_and_delays_the_others_all_the_same():
@@ -257,8 +258,8 @@ def test_one_slow_reply_holds_up_no_other_request(demo: Demo):
     assert labels["slow"].requests == 10
     # had one of them waited for a slow one, it would have waited for over a second
     assert labels["fast"].response_time.max < SECOND
-    assert done.threads > 10, "the pool has grown to what is under way at once"
-    assert not done.was_short
+    assert done.stats.threads > 10, "the pool has grown to what is under way at once"
+    assert not done.stats.was_short
 
 
 def test_threads_that_a_slow_server_called_for_stand_by_when_it_is_fast_until_it_is_slow_again(demo: Demo):
@@ -278,7 +279,7 @@ def test_threads_that_a_slow_server_called_for_stand_by_when_it_is_fast_until_it
 
     total = done.recording.total()
     assert total.requests + total.unsent == 900
-    assert done.threads > 130
+    assert done.stats.threads > 130
     # each of 200 arrivals would have found another thread
     assert len(set(fast[-200:])) < 100
     # those who held an arrival when the slow ones came wait for their replies beyond the stop
@@ -298,8 +299,8 @@ def test_the_pool_grows_no_further_than_it_may(demo: Demo):
     done = on_sockets(scenario)
 
     total = done.recording.total()
-    assert done.threads == 4
-    assert done.was_short
+    assert done.stats.threads == 4
+    assert done.stats.was_short
     assert total.requests + total.unsent == 100
     assert total.requests == 8
     assert total.connects == 4
@@ -319,10 +320,10 @@ def test_an_interrupt_ends_an_open_run_and_what_was_not_due_yet_is_not_unsent(de
     done = on_sockets(Scenario(base_url=demo.url, endpoints=[endpoint], rate="50/s", duration="1h"), asked)
 
     total = done.recording.total()
-    assert done.interrupted
+    assert done.stats.interrupted
     assert 1 <= total.requests < 500
     assert total.unsent <= 1
-    assert done.stopped_at - done.measured_from < 10 * SECOND
+    assert done.stats.stopped_at - done.stats.measured_from < 10 * SECOND
 
 
 def test_a_target_that_is_down_ends_an_open_run_early(free_port: int):
@@ -331,7 +332,7 @@ def test_a_target_that_is_down_ends_an_open_run_early(free_port: int):
     done = on_sockets(scenario)
 
     total = done.recording.total()
-    assert done.unreachable
+    assert done.stats.unreachable
     assert set(total.failures) == {"connect"}
     assert total.requests == total.failed
 
@@ -352,9 +353,9 @@ def test_a_think_time_that_fails_in_mid_run_costs_nothing_that_was_measured(demo
     done = on_sockets(scenario)
 
     assert done.recording.total().requests == 21
-    assert done.halted.startswith("think_time: patience raised RuntimeError: out of patience at test_open.py:")
-    assert done.is_fault
-    assert done.stopped_at - done.measured_from < 60 * SECOND
+    assert done.stats.halted.startswith("think_time: patience raised RuntimeError: out of patience at test_open.py:")
+    assert done.stats.is_fault
+    assert done.stats.stopped_at - done.stats.measured_from < 60 * SECOND
 
 
 def pipes() -> set[int]:

@@ -10,7 +10,8 @@ import pytest
 from loadkit import Endpoint, Scenario, hold, ramp, run
 from loadkit.clock import ManualClock
 from loadkit.drive.closed import ClosedUser
-from loadkit.drive.director import Driven, drive
+from loadkit.drive.director import drive
+from loadkit.drive.stats import Driven
 from loadkit.drive.user import NEVER, Course, Shot
 from loadkit.measure.recording import Tape
 from loadkit.plan.units import MILLISECOND, SECOND
@@ -51,14 +52,14 @@ def test_the_request_under_way_at_the_stop_is_counted_and_not_in_the_throughput(
 
     total = done.recording.total()
     assert (total.requests, total.drained) == (4, 1)
-    assert done.stopped_at - done.measured_from == SECOND
+    assert done.stats.stopped_at - done.stats.measured_from == SECOND
 
 
 def test_a_number_of_iterations_is_sent_exactly_and_the_run_ends_with_the_last_reply():
     done = driven(one_thread(iterations=1234), FakeReply(after=MILLISECOND))
 
     assert done.recording.total().requests == 1234
-    assert done.stopped_at - done.measured_from == 1234 * MILLISECOND
+    assert done.stats.stopped_at - done.stats.measured_from == 1234 * MILLISECOND
 
 
 def test_iterations_that_the_duration_leaves_no_time_for_are_unsent():
@@ -190,7 +191,7 @@ def test_a_target_that_never_connects_ends_the_run_early():
 
     done = driven(Scenario(endpoints=[Endpoint("GET", URL)], threads=2, duration="1h"), FakeReply(failure=refused))
 
-    assert done.unreachable
+    assert done.stats.unreachable
     assert set(done.recording.total().failures) == {"connect"}
 
 
@@ -282,7 +283,7 @@ def test_a_drawn_think_time_is_the_same_for_the_same_seed():
     def spans(seed: int) -> int:
         scenario = one_thread(iterations=50, think_time=("10ms", "90ms"), seed=seed)
         done = driven(scenario, FakeReply(after=MILLISECOND))
-        return done.stopped_at - done.measured_from
+        return done.stats.stopped_at - done.stats.measured_from
 
     assert spans(1) == spans(1) != spans(2)
     # 50 draws from 10 to 90 ms, whose mean is 50, and a reply of 1 ms each: 3.3 ms is the deviation of the mean
@@ -304,7 +305,7 @@ def test_a_thread_sends_within_its_windows_and_a_request_belongs_to_the_phase_in
     label = "GET http://fake/"
     by_phase = [phase[label].requests if phase else 0 for phase in done.recording.phases]
     assert by_phase == [4, 0, 0, 0, 4]
-    assert done.stopped_at - done.measured_from == 4 * SECOND
+    assert done.stats.stopped_at - done.stats.measured_from == 4 * SECOND
     assert done.recording.total().drained == 1
 
 

@@ -12,24 +12,24 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
-from loadkit.drive.director import RECENT, SHOW_EVERY, TICK, Driven, Keeper
+from loadkit.drive.director import RECENT, SHOW_EVERY, TICK, Keeper
 from loadkit.drive.processes.child import Worker
 from loadkit.drive.processes.protocol import Cut, Done, Failed, Go, Message, News, Order, Ready, Stop, Word
 from loadkit.drive.progress import Snapshot, Watcher, level_at, stage_at
-from loadkit.drive.rows.feed import RowUse, ends_of, of_all
+from loadkit.drive.rows.feed import RowUse, of_all
+from loadkit.drive.stats import Driven, RunStats
 from loadkit.drive.user import NEVER
-from loadkit.host.machine import Use, worst
 from loadkit.measure.packed import unpacked
 from loadkit.measure.recording import JOURNEY, NO_SECOND, REQUEST, Batch, Counts, Recording, second_of
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.journey import Journey
 from loadkit.plan.label import OTHER
 from loadkit.plan.remote import changes, source_of, told
-from loadkit.plan.units import MILLISECOND, SECOND
+from loadkit.plan.units import MILLISECOND, SECOND, nanoseconds
 from loadkit.plan.workload import Closed, Open, row_turns, workload
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class _Crew:
     def _so_far(self, before: int) -> Driven:
         recording = self._recording.so_far(before)
         stopped_at = min(self._measured_from + recording.complete * SECOND, self._stop_at)
-        return self._driven(recording, self._measured_from, stopped_at, [])
+        return self._driven(recording, self._measured_from, stopped_at)
 
     def _forgive(self, span: int) -> None:
         """If it was us who slept (a Ctrl-Z, a suspended laptop), the workers were not silent meanwhile."""
@@ -272,7 +272,8 @@ class _Crew:
         if asked and now < self._stop_at:
             self._interrupted = True
             self._stop(now)
-        if any(worker.done and (worker.done.is_fault or worker.done.interrupted) for worker in self._workers):
+        done = [worker.done.stats for worker in self._workers if worker.done]
+        if any(stats.is_fault or stats.interrupted for stats in done):
             self._stop(now)
         if self._is_out_of_rows():
             self._stop(now)
@@ -290,7 +291,7 @@ class _Crew:
 
     def _uses(self) -> list[RowUse]:
         """What was used of each feed by the processes that are done."""
-        by_process = [worker.done.rows for worker in self._workers if worker.done]
+        by_process = [worker.done.stats.rows for worker in self._workers if worker.done]
         return [of_all(uses) for uses in zip(*by_process, strict=True)]
 
     def _stop(self, now: int) -> None:
@@ -368,59 +369,51 @@ class _Crew:
     # -- after
 
     def _result(self) -> Driven:
-        done = [worker.done for worker in self._workers if worker.done]
-        measured_from, stopped_at = self._times(done)
+        measured_from, stopped_at = self._times()
         self._count_lost(stopped_at - measured_from)
         self._recording.finish()
         self._count_not_begun()
         self._shown = 0
         self._show("draining")
-        return self._driven(self._recording, measured_from, stopped_at, done)
+        return self._driven(self._recording, measured_from, stopped_at)
 
-    def _driven(self, recording: Recording, measured_from: int, stopped_at: int, done: list[Done]) -> Driven:
-        cpu = tuple(_cpu(worker) for worker in self._workers)
-        halts, uses = sorted(done, key=lambda one: (not one.is_fault, not one.halted)), self._uses()
-        return Driven(
-            recording=recording,
+    def _driven(self, recording: Recording, measured_from: int, stopped_at: int) -> Driven:
+        done = self._done()
+        some = RunStats.merge(done) if done else RunStats(measured_from=measured_from, stopped_at=stopped_at)
+        others = [worker.latest for worker in self._workers if worker.latest and not worker.done]
+        own = nanoseconds(time.process_time() - self._cpu) if self._cpu else 0
+        stats = msgspec.structs.replace(
+            some,
             measured_from=measured_from,
             stopped_at=stopped_at,
-            interrupted=self._interrupted or any(one.interrupted for one in done),
-            unreachable=bool(done) and all(one.unreachable for one in done),
-            halted=halts[0].halted if halts and halts[0].is_fault else ends_of(uses),
-            is_fault=any(one.is_fault for one in done),
-            unstamped=sum(one.unstamped for one in done),
-            cpu_seconds=sum(cpu) + (time.process_time() - self._cpu if self._cpu else 0.0),
-            cpu_by_process=cpu,
-            threads=sum(_threads(worker) for worker in self._workers),
-            was_short=any(one.was_short for one in done),
-            in_flight=_sum(one.in_flight for one in done) if len(done) == len(self._workers) else None,
-            stuck=tuple(dict.fromkeys(place for one in done for place in one.stuck)),
-            faults=tuple(fault for one in done for fault in one.faults),
-            rows=tuple(uses),
-            use=worst([one.use for one in done]) if done else Use(),
-            active=tuple(
-                (self._began + came, self._began + sent, self._began + taken)
-                for one in done
-                for came, sent, taken in one.active
-            ),
-            lost=tuple(self._losses(done)),
+            interrupted=some.interrupted or self._interrupted,
+            unreachable=some.unreachable and not any(worker.is_running for worker in self._workers),
+            cpu_time=some.cpu_time + own + sum(nanoseconds(news.cpu_seconds) for news in others),
+            cpu_by_process=tuple(_cpu(worker) for worker in self._workers),
+            threads=some.threads + sum(news.threads for news in others),
+            in_flight=some.in_flight if len(done) == len(self._workers) else None,
+            lost=tuple(self._losses()),
             silent=tuple(self._silent),
-            worker_memory=sum(one.peak_memory for one in done),
         )
+        return Driven(recording=recording, stats=stats)
 
-    def _times(self, done: list[Done]) -> tuple[int, int]:
+    def _done(self) -> list[RunStats]:
+        """What those did that have told, by our clock."""
+        return [worker.done.stats.shifted(self._began) for worker in self._workers if worker.done]
+
+    def _times(self) -> tuple[int, int]:
         """When measuring began and ended: for the whole, when it did for the last."""
-        if done:
-            began = self._began
-            return began + min(one.measured_from for one in done), began + max(one.stopped_at for one in done)
+        if done := self._done():
+            return min(one.measured_from for one in done), max(one.stopped_at for one in done)
         stopped_at = min(self._stop_at, self._clock.now())
         return min(self._measured_from, stopped_at), stopped_at
 
-    def _losses(self, done: list[Done]) -> Iterable[str]:
+    def _losses(self) -> Iterable[str]:
+        all_are_unreachable = all(worker.done.stats.unreachable for worker in self._workers if worker.done)
         for worker in self._workers:
             if worker.lost:
                 yield f"{worker} {worker.lost}"
-            elif worker.done and worker.done.unreachable and not all(one.unreachable for one in done):
+            elif worker.done and worker.done.stats.unreachable and not all_are_unreachable:
                 yield f"{worker} never got a connection and stopped early"
 
     def _count_lost(self, length: int) -> None:
@@ -467,16 +460,5 @@ class _Crew:
 
 def _cpu(worker: Worker) -> float:
     if worker.done:
-        return worker.done.cpu_seconds
+        return worker.done.stats.cpu_seconds
     return worker.latest.cpu_seconds if worker.latest else 0.0
-
-
-def _threads(worker: Worker) -> int:
-    if worker.done:
-        return worker.done.threads
-    return worker.latest.threads if worker.latest else 0
-
-
-def _sum(values: Iterable[Any]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None

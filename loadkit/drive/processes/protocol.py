@@ -10,8 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from loadkit.drive.rows.feed import RowUse
-from loadkit.host.machine import Use
+from loadkit.drive.stats import RunStats
 from loadkit.measure.packed import Parcel
 
 VERSION: Final = 1
@@ -66,26 +65,10 @@ class News(msgspec.Struct, frozen=True, kw_only=True, tag="news"):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
-    """It is over; the fields are those of `Driven`, times nanoseconds from the instant at which it began."""
+    """It is over; times are nanoseconds from the instant at which it began."""
 
-    measured_from: int
-    stopped_at: int
-    interrupted: bool
-    """One of its journeys asked to stop, as Ctrl-C does."""
-    unreachable: bool
-    halted: str
-    is_fault: bool
-    unstamped: int
-    cpu_seconds: float
-    threads: int
-    was_short: bool
-    in_flight: float | None
-    stuck: list[str]
-    faults: list[str]
-    use: Use
-    active: list[tuple[int, int, int]]
-    rows: list[RowUse]
-    peak_memory: int
+    stats: RunStats
+    """Interrupted if one of its journeys asked to stop, as Ctrl-C does."""
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):

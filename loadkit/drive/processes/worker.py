@@ -37,8 +37,8 @@ from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
     from loadkit.clock import SystemClock
-    from loadkit.drive.director import Driven
     from loadkit.drive.progress import Snapshot
+    from loadkit.drive.stats import Driven
     from loadkit.measure.recording import Batch
     from loadkit.plan.scenario import Scenario
 
@@ -252,28 +252,13 @@ class _Part:
         """Tell how it went."""
         from loadkit.host.machine import peak_memory
 
-        began = self._began
-        self._voice.say(
-            Done(
-                measured_from=driven.measured_from - self._began,
-                stopped_at=driven.stopped_at - self._began,
-                interrupted=driven.interrupted and not self._ear.asked(),
-                unreachable=driven.unreachable,
-                halted=driven.halted,
-                is_fault=driven.is_fault,
-                unstamped=driven.unstamped,
-                cpu_seconds=driven.cpu_seconds,
-                threads=driven.threads,
-                was_short=driven.was_short,
-                in_flight=driven.in_flight,
-                stuck=list(driven.stuck),
-                faults=list(driven.faults),
-                use=driven.use,
-                active=[(came - began, sent - began, taken - began) for came, sent, taken in driven.active],
-                rows=list(driven.rows),
-                peak_memory=peak_memory(),
-            )
+        stats = msgspec.structs.replace(
+            driven.stats.shifted(-self._began),
+            interrupted=driven.stats.interrupted and not self._ear.asked(),
+            cpu_by_process=(driven.stats.cpu_seconds,),
+            worker_memory=peak_memory(),
         )
+        self._voice.say(Done(stats=stats))
 
 
 if __name__ == "__main__":

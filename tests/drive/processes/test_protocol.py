@@ -1,15 +1,12 @@
-"""What goes over a worker's pipes comes out as it went in, however the pipe cuts it; and a field is never forgotten."""
+"""What goes over a worker's pipes comes out as it went in, however the pipe cuts it."""
 
 from __future__ import annotations
-
-import dataclasses
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadkit.drive.director import Driven
 from loadkit.drive.processes.protocol import (
     Cut,
     Done,
@@ -27,12 +24,14 @@ from loadkit.drive.processes.protocol import (
 )
 from loadkit.measure.packed import packed
 from loadkit.measure.recording import Batch, Counts
+from tests.drive.test_stats import run_stats
 
 PARCEL = packed(Batch(1, 0, "GET /", [], 0, Counts(cut=3, bytes_sent=2**40)), start=0)
 
 messages: st.SearchStrategy[list[Message]] = st.lists(
     st.one_of(
         st.just(Ready()),
+        st.builds(Done, stats=run_stats()),
         st.builds(Failed, message=st.text(max_size=300), is_usage=st.booleans()),
         st.builds(
             News,
@@ -81,10 +80,3 @@ def test_an_order_is_a_line(word: Order | Go | Stop | Cut) -> None:
 
     assert written.count(b"\n") == 1
     assert read_word(written.rstrip(b"\n")) == word
-
-
-def test_whatever_a_run_tells_of_itself_a_worker_tells_too() -> None:
-    of_the_parent = {"recording", "cpu_by_process", "lost", "silent", "worker_memory"}
-    told = {field.name for field in dataclasses.fields(Driven)} - of_the_parent
-
-    assert told | {"peak_memory"} == set(Done.__struct_fields__), "the new field needs a way to be merged, too"

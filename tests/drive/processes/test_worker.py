@@ -88,7 +88,7 @@ def test_a_worker_runs_its_part_and_tells_of_it(demo: Demo):
     # of three threads it has the second one, of 101 iterations that one's 34
     assert sum(parcel.statuses.get(200, 0) for parcel in counted) == 34
     assert isinstance(done, Done)
-    assert (done.threads, done.measured_from, done.halted) == (1, 0, "")
+    assert (done.stats.threads, done.stats.measured_from, done.stats.halted) == (1, 0, "")
     assert worker.process.returncode == 0
 
 
@@ -103,7 +103,7 @@ def test_a_worker_that_is_told_to_stop_drains(demo: Demo):
         *_, done = worker.rest()
 
     assert isinstance(done, Done)
-    assert done.stopped_at < 60e9
+    assert done.stats.stopped_at < 60e9
 
 
 @pytest.mark.parametrize("has_begun", [False, True], ids=["before the beginning", "in the middle"])

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from loadkit import Endpoint, Scenario, UsageError, rows
 from loadkit.clock import ManualClock
-from loadkit.drive.director import Driven, drive
+from loadkit.drive.director import drive
 from loadkit.drive.rows.feed import CHUNK, Dry, Feed
 from loadkit.drive.rows.order import at_random, shuffled
+from loadkit.drive.stats import Driven
 from loadkit.plan.data import Order, Rows
 from loadkit.plan.errors import FeedError
 from loadkit.plan.units import MILLISECOND, SECOND
@@ -472,9 +473,9 @@ def test_rows_that_are_used_up_end_the_run_and_are_no_fault(load: dict[str, Any]
 
     total = done.recording.total()
     assert (total.requests, total.unsent) == (100, 0)
-    assert done.halted.endswith("has 100 rows and each was used once")
-    assert not done.is_fault
-    assert done.stopped_at - done.measured_from < 60 * SECOND
+    assert done.stats.halted.endswith("has 100 rows and each was used once")
+    assert not done.stats.is_fault
+    assert done.stats.stopped_at - done.stats.measured_from < 60 * SECOND
 
 
 def test_a_row_that_breaks_in_mid_run_ends_it_with_what_was_measured() -> None:
@@ -485,5 +486,5 @@ def test_a_row_that_breaks_in_mid_run_ends_it_with_what_was_measured() -> None:
     done = fed_run(rows(broken()), duration="1h")
 
     assert done.recording.total().requests == 100
-    assert "the tape is torn" in done.halted
-    assert done.is_fault
+    assert "the tape is torn" in done.stats.halted
+    assert done.stats.is_fault

@@ -14,7 +14,8 @@ import pytest
 
 from loadkit import Endpoint, Scenario, UsageError, rows, run
 from loadkit.clock import ManualClock
-from loadkit.drive.director import Driven, drive
+from loadkit.drive.director import drive
+from loadkit.drive.stats import Driven
 from loadkit.plan.data import Order, Rows
 from loadkit.plan.errors import FeedError
 from loadkit.plan.units import MILLISECOND
@@ -290,7 +291,7 @@ def test_in_an_open_workload_a_row_is_in_its_place_before_the_instant() -> None:
 
     # the first row is looked at before the start, and is that of the first arrival
     expected = [0, *(due * 100 * MILLISECOND + MILLISECOND for due in range(9))]
-    assert [at - done.measured_from for at in taken][:10] == expected
+    assert [at - done.stats.measured_from for at in taken][:10] == expected
 
 
 def test_rows_that_end_end_an_open_run_when_the_next_is_due_and_not_when_it_is_looked_for() -> None:
@@ -300,8 +301,8 @@ def test_rows_that_end_end_an_open_run_when_the_next_is_due_and_not_when_it_is_l
     done = open_run(rows([{"n": n} for n in range(5)], at_end="stop"), clock, wire, duration="10s")
 
     assert done.recording.total().requests == 5
-    assert done.halted == "the list of rows has 5 rows and each was used once"
-    assert done.stopped_at - done.measured_from == 500 * MILLISECOND
+    assert done.stats.halted == "the list of rows has 5 rows and each was used once"
+    assert done.stats.stopped_at - done.stats.measured_from == 500 * MILLISECOND
 
 
 def test_a_row_that_was_drawn_in_the_warm_up_and_not_sent_is_sent_later() -> None:
