@@ -442,7 +442,7 @@ def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, 
     from loadkit.jobs.run import run as run_one
     from loadkit.judge.thresholds import EXIT_CODES
     from loadkit.plan.scenario import check_addresses
-    from loadkit.report.live import watcher
+    from loadkit.report.progress import watcher
 
     if not scenarios:
         raise NothingToRun("there is nothing to run")

@@ -10,10 +10,8 @@ from typing import Final, TextIO
 
 from loadkit.plan.units import show_rate, show_seconds, show_span
 from loadkit.report.escape import visible
-from loadkit.report.screen import STOPPING, Line, watching
-from loadkit.report.stream import Unbreakable
+from loadkit.report.progress import STOPPING, Status, show_progress
 
-LOG_EVERY: Final = 5.0
 RECENT: Final = 5.0
 """Seconds that the rate shown is of."""
 
@@ -67,54 +65,21 @@ class Pace:
 
 
 def watcher(stream: TextIO | None, *, quiet: bool = False) -> AbstractContextManager[Callable[[Progress], None]]:
-    """Who shows the progress of a fetch, on this stream. Nothing that happens to the stream fails the fetch."""
-    return watching(stream, quiet=quiet, screen=_Screen, log=_Log)
+    """Give what shows the progress of a fetch, on this stream. Nothing that happens to the stream fails the fetch."""
+    pace = Pace()
+    return show_progress(stream, lambda progress: status(progress, pace), quiet=quiet)
 
 
-class _Log:
-    """Plain lines, one every five seconds and one at the end."""
-
-    def __init__(self, stream: Unbreakable) -> None:
-        self._stream = stream
-        self._pace = Pace()
-        self._next = LOG_EVERY
-        self._last: Progress | None = None
-        self._line = ""
-
-    def show(self, progress: Progress) -> None:
-        self._last = progress
-        self._line = log_line(progress, self._pace.figures(progress))
-        if progress.elapsed >= self._next:
-            self._next = progress.elapsed + LOG_EVERY
-            self._write()
-
-    def close(self) -> None:
-        if self._line:
-            self._write()
-
-    def _write(self) -> None:
-        self._stream.write(f"{self._line}\n")
-        self._stream.flush()
-        self._line = ""
-
-
-def log_line(progress: Progress, figures: list[str]) -> str:
-    """One line of a log: `[5.0 s] fetch urls.txt: 12,000 of 50,000 done, 3 failed, …`."""
+def status(progress: Progress, pace: Pace) -> Status:
+    """The progress of a fetch as it is shown."""
     stopping = ", stopping" if progress.is_stopping else ""
-    return f"[{progress.elapsed:.1f} s] fetch {visible(progress.name)}{stopping}: {', '.join(figures)}"
-
-
-class _Screen:
-    """One line, redrawn."""
-
-    def __init__(self, stream: Unbreakable) -> None:
-        self._pace = Pace()
-        self._line = Line(stream)
-
-    def show(self, progress: Progress) -> None:
-        figures = [*([STOPPING] if progress.is_stopping else []), *self._pace.figures(progress)]
-        settled = progress.done + progress.failed
-        self._line.draw(progress.name, figures, done=settled, of=progress.of, failed=progress.failed > 0)
-
-    def close(self) -> None:
-        self._line.close()
+    return Status(
+        name=progress.name,
+        elapsed=progress.elapsed,
+        heading=f"[{progress.elapsed:.1f} s] fetch {visible(progress.name)}{stopping}",
+        lead=[STOPPING] if progress.is_stopping else [],
+        figures=pace.figures(progress),
+        done=progress.done + progress.failed,
+        of=progress.of,
+        has_failures=progress.failed > 0,
+    )

@@ -20,7 +20,7 @@ from typing import TextIO
 import pytest
 
 from loadkit.drive.progress import Snapshot
-from loadkit.report.live import log_line, watcher
+from loadkit.report.progress import log_line, run_status, watcher
 
 
 def snapshot(elapsed: float, stage: str = "running", *, failures: int = 0, name: str = "browse") -> Snapshot:
@@ -44,6 +44,10 @@ def shown(stream: TextIO, snapshots: Sequence[Snapshot], *, quiet: bool = False)
     with watcher(stream, quiet=quiet) as watch:
         for each in snapshots:
             watch(each)
+
+
+def line_of(snapshot: Snapshot) -> str:
+    return log_line(run_status(snapshot))
 
 
 def on_a_terminal(columns: int, snapshots: Sequence[Snapshot]) -> str:
@@ -92,7 +96,7 @@ def test_a_log_has_a_line_every_five_seconds_and_one_at_the_end_of_a_stage(tmp_p
 
 
 def test_of_journeys_it_is_they_who_are_iterations() -> None:
-    assert log_line(replace(snapshot(2.0), journeys=400, iterations=1000)) == (
+    assert line_of(replace(snapshot(2.0), journeys=400, iterations=1000)) == (
         "[2.0 s of 30s] browse, running: "
         "400 journeys of 1,000 iterations, 2,000 requests, 0 failed, 1,002/s, p99 12.3 ms"
     )
@@ -226,7 +230,7 @@ def test_a_stream_without_the_characters_gets_escapes() -> None:
 
 def test_rich_is_not_imported_before_it_is_needed() -> None:
     code = (
-        "import sys, loadkit.report.text, loadkit.report.live; print([name for name in sys.modules if 'rich' in name])"
+        "import sys, loadkit.report.text, loadkit.report.progress; print([one for one in sys.modules if 'rich' in one])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
@@ -235,7 +239,7 @@ def test_what_the_plan_asks_for_stands_beside_what_is_done():
     opened = dataclasses.replace(snapshot(7.0, "rush"), asked_rate=1250.0, in_flight=31)
     ramping = dataclasses.replace(snapshot(7.0, "ramp 1"), asked_threads=11.6)
 
-    assert log_line(opened).endswith("7,000 requests, 0 failed, 1,002/s of 1,250/s, 31 under way, p99 12.3 ms")
-    assert log_line(ramping).startswith("[7.0 s of 30s] browse, ramp 1: ")
-    assert log_line(ramping).endswith("0 failed, 1,002/s, 12 threads, p99 12.3 ms")
-    assert ", 1 thread, " in log_line(dataclasses.replace(ramping, asked_threads=1.3))
+    assert line_of(opened).endswith("7,000 requests, 0 failed, 1,002/s of 1,250/s, 31 under way, p99 12.3 ms")
+    assert line_of(ramping).startswith("[7.0 s of 30s] browse, ramp 1: ")
+    assert line_of(ramping).endswith("0 failed, 1,002/s, 12 threads, p99 12.3 ms")
+    assert ", 1 thread, " in line_of(dataclasses.replace(ramping, asked_threads=1.3))

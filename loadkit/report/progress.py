@@ -1,0 +1,261 @@
+"""How a job is coming along, on stderr: one line redrawn on a terminal, now and then a line in a log."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TextIO, TypeVar, cast
+
+from loadkit.drive.progress import Snapshot, Watcher
+from loadkit.plan.units import show_rate, show_seconds, show_span
+from loadkit.report.escape import visible
+from loadkit.report.layout import Paper, cells
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+T = TypeVar("T")
+
+LOG_EVERY: Final = 5.0
+"""Seconds between the lines of a log."""
+
+STOPPING: Final = "stopping, Ctrl-C again ends it at once"
+
+_GAP: Final = "  "
+_NARROWEST_BAR: Final = 8
+_WIDEST_BAR: Final = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What is shown of a job at one moment."""
+
+    name: str
+    stage: str = ""
+    """A log has a line at the end of each."""
+    elapsed: float
+    """Seconds since the stage began."""
+    heading: str
+    """What a line of a log begins with."""
+    lead: Sequence[str] = ()
+    """What a terminal shows before the figures."""
+    figures: Sequence[str]
+    """The most important first: a terminal shows as many as fit."""
+    done: float
+    of: float | None
+    """How much there is to do, for a bar; None where that is not known."""
+    has_failures: bool
+
+
+@contextmanager
+def show_progress(
+    stream: TextIO | None, describe: Callable[[T], Status], *, quiet: bool = False
+) -> Iterator[Callable[[T], None]]:
+    """Give what shows the snapshots of a job, described as a status, on this stream.
+
+    On a terminal that can move its cursor one line is redrawn and cleaned away at the end; elsewhere a line is
+    written every 5 s and at the end of each stage. Nothing that happens to the stream fails the job.
+    """
+    if quiet or stream is None:
+        yield lambda _: None
+        return
+    safe = SafeStream(stream)
+    can_redraw = safe.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    shown = _StatusLine(safe) if can_redraw else _Log(safe)
+    try:
+        yield lambda snapshot: shown.show(describe(snapshot))
+    finally:
+        shown.close()
+
+
+class SafeStream:
+    """A text file for `print` and rich that drops what a closed, full or gone stream does not take.
+
+    rich answers a broken pipe by turning stdout into /dev/null and leaving the program, and the report with it:
+    it must never see one.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_broken = False
+        self.encoding = getattr(stream, "encoding", None) or "ascii"
+
+    def write(self, text: str) -> int:
+        """Write what the encoding has, the rest as escapes."""
+        encoded = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
+        try:
+            if not self._is_broken:
+                self._stream.write(encoded)
+        except (OSError, ValueError):
+            self._is_broken = True
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream, unless it is broken."""
+        try:
+            if not self._is_broken:
+                self._stream.flush()
+        except (OSError, ValueError):
+            self._is_broken = True
+
+    def isatty(self) -> bool:
+        """True if the stream is a terminal, and open."""
+        try:
+            return self._stream.isatty()
+        except (OSError, ValueError):
+            return False
+
+    def fileno(self) -> int:
+        """The file descriptor of the stream."""
+        return self._stream.fileno()
+
+    def columns(self) -> int:
+        """How wide the terminal is now: it may be resized during a run."""
+        try:
+            return os.get_terminal_size(self.fileno()).columns or 80
+        except (OSError, ValueError):
+            return shutil.get_terminal_size().columns
+
+
+class _Log:
+    """Plain lines; by the job's own clock, so that a slow log shows it too."""
+
+    def __init__(self, stream: SafeStream) -> None:
+        self._stream = stream
+        self._last: Status | None = None
+        self._written: Status | None = None
+        self._next = LOG_EVERY
+
+    def show(self, status: Status) -> None:
+        last = self._last
+        if last and (last.name, last.stage) != (status.name, status.stage):
+            self.close()
+            self._next = status.elapsed + LOG_EVERY
+        self._last = status
+        if status.elapsed >= self._next:
+            self._next = status.elapsed + LOG_EVERY
+            self._write(status)
+
+    def close(self) -> None:
+        """End the stage: its last status is written if it was not."""
+        if self._last and self._last is not self._written:
+            self._write(self._last)
+
+    def _write(self, status: Status) -> None:
+        self._written = status
+        self._stream.write(f"{log_line(status)}\n")
+        self._stream.flush()
+
+
+def log_line(status: Status) -> str:
+    """A status on a line of a log: `[5.0 s of 30s] browse, running: 1,200 requests, 240/s, …`."""
+    return f"{status.heading}: {', '.join(status.figures)}"
+
+
+class _StatusLine:
+    """One line, redrawn when a status is shown: no thread of ours runs beside the load to draw it."""
+
+    def __init__(self, stream: SafeStream) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._stream = stream
+        self._console = Console(
+            file=cast(TextIO, stream), force_terminal=True, force_interactive=True, highlight=False, markup=False
+        )
+        self._live = Live(
+            console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        self._live.start()
+
+    def show(self, status: Status) -> None:
+        # a full last column would make some terminals wrap
+        width = max(1, self._stream.columns() - 1)
+        self._console.width = width
+        self._live.update(_one_line(status, width), refresh=True)
+
+    def close(self) -> None:
+        """Wipe the line and show the cursor again."""
+        self._live.stop()
+
+
+def _one_line(status: Status, width: int) -> Table:
+    """The name, a bar where there is room, and the figures that fit."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    name, parts = Paper(width=width).cut(visible(status.name), max(8, width // 4)), [*status.lead, *status.figures]
+    while parts and cells(_GAP.join([name, *parts])) > width:
+        parts.pop()
+    room = min(_WIDEST_BAR, width - cells(_GAP.join([name, *parts])) - len(_GAP))
+    bar = (
+        [ProgressBar(status.of, status.done, width=room, complete_style="cyan", finished_style="cyan")]
+        if status.of and room >= _NARROWEST_BAR
+        else []
+    )
+    texts = [Text(part, style="red" if status.has_failures and part.endswith(" failed") else "") for part in parts]
+    grid = Table.grid(padding=(0, len(_GAP), 0, 0), pad_edge=False)
+    for _ in (name, *bar, *texts):
+        grid.add_column(no_wrap=True)
+    grid.add_row(Text(name, style="bold"), *bar, *texts)
+    return grid
+
+
+# -- of a run
+
+
+def watcher(stream: TextIO | None, *, quiet: bool = False) -> AbstractContextManager[Watcher]:
+    """Give what shows the snapshots of a run, on this stream."""
+    return show_progress(stream, run_status, quiet=quiet)
+
+
+def run_status(snapshot: Snapshot) -> Status:
+    """A snapshot of a run as it is shown."""
+    planned = "" if snapshot.planned is None else show_span(snapshot.planned)
+    stage = [] if snapshot.stage == "running" else [visible(snapshot.stage)]
+    since = f"{snapshot.elapsed:.1f} s{planned and f' of {planned}'}"
+    return Status(
+        name=snapshot.name,
+        stage=snapshot.stage,
+        elapsed=snapshot.elapsed,
+        heading=f"[{since}] {visible(snapshot.name)}, {visible(snapshot.stage)}",
+        lead=[
+            *([STOPPING] if snapshot.is_interrupted else stage),
+            f"{show_span(int(snapshot.elapsed))}{planned and f'/{planned}'}",
+        ],
+        figures=_figures(snapshot),
+        done=snapshot.elapsed,
+        of=snapshot.planned,
+        has_failures=snapshot.failures > 0,
+    )
+
+
+def _figures(snapshot: Snapshot) -> list[str]:
+    of_all = f" of {snapshot.iterations:,} iterations" if snapshot.iterations is not None else ""
+    counted = (
+        [f"{snapshot.requests:,} requests{of_all}"]
+        if snapshot.journeys is None
+        else [f"{snapshot.journeys:,} journeys{of_all}", f"{snapshot.requests:,} requests"]
+    )
+    return [
+        *counted,
+        f"{snapshot.failures:,} failed",
+        *_speed(snapshot),
+        *([f"p99 {show_seconds(snapshot.p99)}"] if snapshot.p99 is not None else []),
+    ]
+
+
+def _speed(snapshot: Snapshot) -> list[str]:
+    """The rate, and what the plan asks for where it says: `198/s of 200/s`, `12 threads`."""
+    rate = [] if snapshot.rate is None else [show_rate(snapshot.rate)]
+    if snapshot.asked_rate is not None:
+        of_asked = f"of {show_rate(snapshot.asked_rate)}"
+        rate = [" ".join([*(rate or ["-"]), of_asked]), f"{snapshot.in_flight:,} under way"]
+    if snapshot.asked_threads is not None:
+        threads = round(snapshot.asked_threads)
+        rate.append(f"{threads:,} thread{'s' * (threads != 1)}")
+    return rate
