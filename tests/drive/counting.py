@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Seen(NamedTuple):
-    """One request that was answered; the connections are numbered as they came, instants are seconds."""
+    """One request that was answered; the connections are numbered as they came, instants are seconds of the epoch."""
 
     connection: int
     began: float
@@ -51,11 +51,11 @@ class CountingServer:
     def _serve(self, sock: socket.socket, number: int) -> None:
         with sock, suppress(OSError), sock.makefile("rb") as lines:
             while line := lines.readline():
-                began = time.monotonic()
+                began = time.time()
                 while line not in (b"\r\n", b""):
                     line = lines.readline()
                 time.sleep(self._wait)
-                self.seen.append(Seen(number, began, time.monotonic()))
+                self.seen.append(Seen(number, began, time.time()))
                 sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     def vanish(self) -> None:
@@ -73,17 +73,15 @@ class CountingServer:
         for thread in self._threads:
             thread.join(5)
 
-    def first_requests(self) -> list[float]:
-        """When each connection had its first request, seconds after the first one of all."""
+    def first_requests(self, start: float) -> list[float]:
+        """When each connection had its first request, seconds after `start`."""
         firsts: dict[int, float] = {}
         for one in sorted(self.seen, key=lambda one: one.began):
             firsts.setdefault(one.connection, one.began)
-        start = min(firsts.values())
         return sorted(instant - start for instant in firsts.values())
 
-    def in_flight(self, begin: float, end: float) -> float:
-        """The mean number of requests it had at once from `begin` to `end`, seconds after the first request."""
-        start = min(one.began for one in self.seen)
+    def in_flight(self, start: float, begin: float, end: float) -> float:
+        """The mean number of requests it had at once from `begin` to `end`, seconds after `start`."""
         spans = (min(one.ended - start, end) - max(one.began - start, begin) for one in self.seen)
         return sum(max(0.0, span) for span in spans) / (end - begin)
 

