@@ -198,7 +198,6 @@ def run(
         list[str] | None, typer.Option("--header", "-H", help="'Name: value'; ${NAME} is taken from the environment.")
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="Aim the scenario at another server.")] = None,
-    transport: Annotated[str | None, typer.Option(help="sockets, or requests as the slow reference.")] = None,
     ca: Annotated[str | None, typer.Option(help="Authorities to trust, not the system's: a file or folder.")] = None,
     cert: Annotated[str | None, typer.Option(help="A client's certificate (and key) file.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", "-k", help="Do not verify certificates.")] = False,
@@ -235,7 +234,6 @@ def run(
         timeout=timeout,
         graceful_stop=graceful_stop,
         base_url=base_url,
-        transport=transport,
         ca=ca,
         cert=cert,
         verify=False if insecure else None,

@@ -351,7 +351,6 @@ class Worker:
                 method=verb,
                 url=there.site,
                 payload=b"",
-                prepared=None,
                 timeout=self._timeout,
                 keep=None,
             )

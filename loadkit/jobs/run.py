@@ -51,7 +51,6 @@ from loadkit.server.start import Place, ServerProcess, check_free, place_of, run
 from loadkit.server.usage import Watched
 from loadkit.wire.base import Clock, Origin, Request, Wire
 from loadkit.wire.encode import encode, origin_of
-from loadkit.wire.open import open_wire
 from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def run(
     clock = clock or SystemClock()
     scenario = _placed(scenario)
     requests = [encode(one, scenario) if isinstance(one, Endpoint) else None for one in scenario.plans]
-    wire = open_wire(scenario, clock)
+    wire = SocketWire(clock, scenario)
     origins = dict.fromkeys(request.origin for request in requests if request)
     if scenario.journeys and scenario.base_url:
         origins |= {origin_of(scenario.base_url)[0]: None}
@@ -371,7 +370,7 @@ def _result(
     timed = timings(driven.recording, duration=duration, started=began, to_times=to_times)
     found = verdicts(scenario.limits, total, endpoints, by_phase, timed)
     info = describe(scenario)
-    machine = _environment(scenario, _clock_source(wire, driven, total.response_time.count, timed), driven)
+    machine = _environment(_clock_source(wire, driven, total.response_time.count, timed), driven)
     activity = _activity(scenario, driven, is_over=draft is None)
     load = Load(
         total=total,
@@ -503,7 +502,7 @@ def describe(scenario: Scenario) -> ScenarioInfo:
         think_time=told(cast(Thought, scenario.think_time)),
         pacing=cast(float, scenario.pacing),
         timeout=cast(float, scenario.timeout),
-        transport=scenario.transport,
+        transport="sockets",
         verify=scenario.verify,
         endpoints=list(scenario.labels),
         journeys=[journey.label for journey in scenario.journeys],
@@ -526,9 +525,9 @@ def _clock_source(wire: Wire, driven: Driven, replies: int, timed: Sequence[Timi
     return "mixed" if driven.stats.unstamped else "kernel"
 
 
-def _environment(scenario: Scenario, clock: str, driven: Driven) -> Environment:
+def _environment(clock: str, driven: Driven) -> Environment:
     return environment(
-        transport=scenario.transport,
+        transport="sockets",
         clock=clock,
         cpu_seconds=driven.stats.cpu_seconds,
         cpu_by_process=driven.stats.cpu_by_process,

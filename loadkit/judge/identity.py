@@ -41,7 +41,6 @@ _LOAD: Final = (
     "graceful_stop",
     "verify",
     "body_limit",
-    "transport",
     "setup",
     "teardown",
 )

@@ -22,11 +22,9 @@ from loadkit.plan.think_time import ThinkTime, think_time
 from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import Duration, Rate, Size, per_second, seconds, size
 
-Transport: TypeAlias = Literal["sockets", "requests"]
 FREE_PORT: Final = "http://127.0.0.1:0"
 """Where a server is to listen that may choose its port."""
 
-TRANSPORTS = ("sockets", "requests")
 Processes: TypeAlias = int | Literal["auto"]
 
 DEFAULT_DURATION = 10.0
@@ -82,7 +80,6 @@ class Scenario:
         verify, ca, cert: TLS: check certificates; a file (or folder) of authorities to trust instead of the system's; a
             client's certificate (a file, or certificate and key).
         body_limit: how much of a body is kept for a check to read.
-        transport: `"sockets"`, or `"requests"` as the slow reference.
         setup, teardown: called once before and once after the run, in no figure, with a `Session`; what `setup` returns
             is given to journeys as `shared`. It may be a generator: what stands behind its `yield` tears down.
         server, ready, ready_timeout: a command to start before and stop after, or an application by name
@@ -121,7 +118,6 @@ class Scenario:
     ca: str | Path | None = None
     cert: str | Path | tuple[str | Path, str | Path] | None = field(default=None, repr=False)
     body_limit: Size = 16_000_000
-    transport: Transport = "sockets"
     setup: Callable[..., Any] | None = None
     teardown: Callable[..., Any] | None = None
     server: Sequence[str] | str | None = None
@@ -165,7 +161,6 @@ class Scenario:
         _check_phases(self)
         _check_processes(self)
         _check_server(self)
-        _check_transport(self)
         _check_tls(self)
         _check_names(self)
         _check_labels(self)
@@ -429,15 +424,6 @@ def _check_server(scenario: Scenario) -> None:
         return
     if not scenario.server:
         raise UsageError("server takes a command like ['python', 'app.py'], not nothing")
-
-
-def _check_transport(scenario: Scenario) -> None:
-    if scenario.transport not in TRANSPORTS:
-        raise UsageError(f"there is no transport {scenario.transport!r}; use one of {', '.join(TRANSPORTS)}")
-    if scenario.transport == "requests" and scenario.journeys:
-        raise UsageError(
-            "transport='requests' is for endpoints; journeys go over loadkit's own, so leave transport out"
-        )
 
 
 def _check_tls(scenario: Scenario) -> None:

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from loadkit.plan.endpoint import bare
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest
-
     from loadkit.wire.reply import Reply
 
 Kind: TypeAlias = Literal["dns", "connect", "tls", "send", "timeout", "disconnect", "protocol", "check"]
-
-END_OF_HEAD: Final = b"\r\n\r\n"
 
 NO_PORT: Final = "no local port is free"
 """In the message of a connection that failed for want of one (EADDRNOTAVAIL): a failure of this side."""
@@ -122,17 +118,16 @@ class Sink(Protocol):
 class Request:
     """A request that is ready to be sent, as often as one likes.
 
-    `payload` is the whole HTTP/1.1 message; `prepared` is what `requests` made of it. `timeout` is the deadline
-    of the whole exchange in nanoseconds; `keep` how many bytes of a body are kept for a check, None if there is none.
-    `patience` is how long nothing may come, and `connecting` how long connecting may take, where that is less.
-    With a `sink` the body goes there instead, and each piece of it may move the deadline.
+    `payload` is the whole HTTP/1.1 message. `timeout` is the deadline of the whole exchange in nanoseconds; `keep` how
+    many bytes of a body are kept for a check, None if there is none. `patience` is how long nothing may come, and
+    `connecting` how long connecting may take, where that is less. With a `sink` the body goes there instead, and each
+    piece of it may move the deadline.
     """
 
     origin: Origin
     method: str
     url: str
     payload: bytes
-    prepared: object
     timeout: int
     keep: int | None
     sink: Sink | None = None
@@ -178,22 +173,6 @@ class WithPayload(Request):
         """Its URL, as it may be shown."""
         parts = urlsplit(self._like.url)
         return f"{parts.scheme}://{parts.netloc}{bare(_target(self.payload))}"
-
-    @property
-    def prepared(self) -> PreparedRequest:
-        """What `requests` would have made of it."""
-        like = cast("PreparedRequest", self._like.prepared)
-        head, _, body = self.payload.partition(END_OF_HEAD)
-        made = like.copy()
-        parts = urlsplit(cast(str, like.url))
-        made.url = f"{parts.scheme}://{parts.netloc}{_target(self.payload)}"
-        made.headers.clear()
-        for line in head.decode("latin-1").split("\r\n")[1:]:
-            name, _, value = line.partition(": ")
-            if name != "Host" or "Host" in like.headers:
-                made.headers[name] = value
-        made.body = body or None
-        return made
 
 
 _set_like = WithPayload.__dict__["_like"].__set__

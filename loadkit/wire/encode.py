@@ -49,7 +49,6 @@ def encode(endpoint: Endpoint, scenario: Scenario, *, is_filled: bool = False) -
         method=endpoint.method,
         url=bare(url),
         payload=_message(endpoint.method, path, host_of(origin, parts.hostname or origin.host), prepared),
-        prepared=prepared,
         timeout=nanoseconds(timeout),
         keep=keep,
     )

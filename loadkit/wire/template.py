@@ -19,7 +19,7 @@ from urllib.parse import quote, quote_plus
 from loadkit.plan.errors import FeedError, UsageError, raised
 from loadkit.plan.placeholders import Place, as_json, columns, in_place, in_words, put_in
 from loadkit.plan.redact import HIDDEN, masked
-from loadkit.wire.base import END_OF_HEAD, Request, WithPayload
+from loadkit.wire.base import Request, WithPayload
 from loadkit.wire.encode import encode
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ Write: TypeAlias = Callable[[Any], bytes]
 # what every requests lets through in a header; the rest is for it to judge
 _PLAIN_HEADER: Final = re.compile(r"[\x21-\x7e\xa1-\xff][\x20-\x7e\xa1-\xff]*").fullmatch
 _LENGTH: Final = re.compile(rb"(?<=\r\nContent-Length: )[0-9]+(?=\r\n)", re.IGNORECASE)
+
+
+END_OF_HEAD: Final = b"\r\n\r\n"
 
 
 class Unusual(ValueError):

@@ -204,13 +204,6 @@ def test_what_the_code_of_a_scenario_prints_is_not_in_the_report(call: Call, fil
     assert not {"at import", "of a check"} & {*done.stdout.splitlines(), *listed.stdout.splitlines()}
 
 
-def test_the_transport_through_requests_does_the_same_job(call: Call, file: Path):
-    done = call("run", f"{file}::sound", "--transport", "requests", "-n", "40")
-
-    assert done.returncode == 0, done.stdout
-    assert "own-clock" in done.stdout
-
-
 def test_the_demo_option_starts_a_server_to_aim_at(call: Call, file: Path):
     file.write_text(SCENARIO.format(url="http://127.0.0.1:9"))
 
@@ -227,7 +220,6 @@ MISTAKES: list[tuple[Sequence[str], int, str]] = [
     (["run", "{file}", "-o", "/nowhere/x.json"], 4, "loadkit: cannot write /nowhere/x.json: no such file or directory"),
     (["run", "{file}", "--html", "/nowhere/x"], 4, "loadkit: cannot write /nowhere/x: no such file or directory"),
     (["run", "{file}", "-o", "x", "--html", "./x"], 4, "loadkit: --output and --html both name x; give each a file"),
-    (["run", "{file}", "--transport", "pigeon"], 4, "loadkit: there is no transport 'pigeon'; use one of sockets"),
     (["run", "http://no-such-host.invalid/"], 4, "loadkit: cannot resolve the host 'no-such-host.invalid'"),
     (["run", "{empty}"], 5, "loadkit: there is no scenario in {empty}"),
     (["report", "{file}"], 4, "loadkit: {file} is not a loadkit result of version 2"),

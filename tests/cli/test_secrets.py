@@ -177,7 +177,6 @@ def test_no_secret_is_in_what_is_said_of_a_mistake(
         ["run", f"me:{MARK}@h/"],
         ["run", f"http://me:{MARK}@h:99999/"],
         ["run", f"http://me:{MARK}@127.0.0.1:1/?token={MARK}", "-n", "2"],
-        ["run", f"http://me:{MARK}@127.0.0.1:1/?x={MARK}", "-n", "2", "--transport", "requests"],
         ["run", f"http://me:{MARK}@no-such-host.invalid/?x={MARK}"],
         ["run", "{file}", "--base-url", f"me:{MARK}@h"],
         ["run", "{file}", "--base-url", f"http://me:a#{MARK}@h"],

@@ -59,25 +59,6 @@ def test_without_a_threshold_on_errors_any_failure_fails(demo: Demo):
     assert [verdict.threshold for verdict in result.thresholds if not verdict.passed] == ["error_rate == 0%"]
 
 
-def test_both_transports_find_the_same(demo: Demo):
-    scenario = Scenario(
-        base_url=demo.url,
-        endpoints=[
-            Endpoint("GET", "/flaky"),
-            Endpoint("GET", "/chunked/5000"),
-            Endpoint("GET", "/nothing", expect=404),
-        ],
-        threads=2,
-        iterations=90,
-    )
-
-    fast, reference = run(scenario), run(scenario.replace(transport="requests"))
-
-    assert reference.environment.clock == "own"
-    for name in ("GET /chunked/5000", "GET /nothing"):
-        assert fast[name].statuses == reference[name].statuses
-
-
 def test_once_sends_each_endpoint_once_whatever_its_share(demo: Demo):
     endpoints = [Endpoint("GET", "/", weight=90), Endpoint("GET", "/items", threads=7)]
     scenario = Scenario(base_url=demo.url, endpoints=endpoints, threads=30, warmup="1h", thresholds=["p99 < 1ns"])

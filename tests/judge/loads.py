@@ -48,7 +48,7 @@ def asked(**changes: Any) -> ScenarioInfo:
 def closed(good: int = 20_000, threads: int = 2, *, use: Use = IDLE, **changes: Any) -> Load:
     """A closed run of 10 s whose threads always had a request: by default 2,000/s of 1 ms on 2 of them."""
     figures = {name: changes.pop(name) for name in ("service", "late", "pickup") if name in changes}
-    plan = {name: changes.pop(name) for name in ("think_time", "pacing", "phases", "transport") if name in changes}
+    plan = {name: changes.pop(name) for name in ("think_time", "pacing", "phases") if name in changes}
     values = {
         "total": total(good, **figures),
         "scenario": asked(threads=threads, **plan),

@@ -269,9 +269,9 @@ def unwatched() -> Iterator[None]:
     sys.setprofile(before[1])
 
 
-def surroundings(transport: str = "sockets") -> list[tuple[str, str]]:
+def surroundings() -> list[tuple[str, str]]:
     """Code and level."""
-    return [(caveat.code, caveat.level) for caveat in of_surroundings(transport)]
+    return [(caveat.code, caveat.level) for caveat in of_surroundings()]
 
 
 def watch(*_: object) -> None:
@@ -297,13 +297,12 @@ def test_a_tool_of_sys_monitoring_is_named(unwatched: None) -> None:
     assert "stopwatch" not in tracing()
 
 
-def test_niquests_is_named_and_doubted_where_it_matters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_niquests_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "niquests" not in dict(surroundings())
     module = types.ModuleType("niquests")
     module.__spec__ = importlib.machinery.ModuleSpec("niquests", None)
     monkeypatch.setitem(sys.modules, "niquests", module)
     assert dict(surroundings())["niquests"] == "note"
-    assert dict(surroundings("requests"))["niquests"] == "doubt"
 
 
 def test_the_loads_of_these_tests_are_what_they_say() -> None:

@@ -104,7 +104,6 @@ def test_a_scenario_made_in_python_has_the_name_it_was_given() -> None:
         {"thresholds": ["p99 < 1s"]},
         {"headers": {"Accept": "text/html"}},
         {"timeout": 1},
-        {"transport": "requests"},
         {"verify": False},
         {"setup": lambda http: None},
         {"endpoints": [Endpoint("GET", "/x")]},

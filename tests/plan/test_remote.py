@@ -43,7 +43,7 @@ CHANGES: list[dict[str, Any]] = [
     {"headers": {"Authorization": "Bearer x"}},
     {"ca": Path("ca.pem"), "verify": False},
     {"cert": (Path("client.pem"), "key.pem")},
-    {"keep_going": True, "transport": "requests", "body_limit": "1kB"},
+    {"keep_going": True, "body_limit": "1kB"},
 ]
 
 

@@ -95,8 +95,6 @@ def test_others_may_be_nothing(what: str) -> None:
             {"thresholds": ["GET /nowhere: p99 < 1s"]},
             "the threshold 'GET /nowhere: p99 < 1s' names no endpoint of the scenario; there are 'GET /'",
         ),
-        ({"transport": "curl"}, "there is no transport 'curl'; use one of sockets, requests"),
-        ({"transport": []}, "there is no transport []; use one of sockets, requests"),
         # requests takes a file here
         ({"verify": "ca.pem"}, "verify takes True or False, not 'ca.pem'; a file of authorities goes to ca"),
         ({"verify": "no"}, "verify takes True or False, not 'no'; a file of authorities goes to ca"),

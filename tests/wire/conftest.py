@@ -15,10 +15,9 @@ import trustme
 
 from loadkit import Endpoint, Scenario
 from loadkit.clock import SystemClock
-from loadkit.wire.base import Connection, Note, Request, Send
+from loadkit.wire.base import Connection, Note, Request, Send, Wire
 from loadkit.wire.channel import SO_TIMESTAMPNS
 from loadkit.wire.encode import encode
-from loadkit.wire.requests import RequestsWire
 from loadkit.wire.sockets import SocketWire
 from tests.wire.peer import Peer, Script
 
@@ -52,10 +51,10 @@ class Outcome(NamedTuple):
 class Caller:
     """One connection with one request, to be sent again and again."""
 
-    def __init__(self, scenario: Scenario, clock: SystemClock) -> None:
+    def __init__(self, scenario: Scenario, clock: SystemClock, client: type[Wire] = SocketWire) -> None:
         self.clock = clock
         self.request: Request = encode(scenario.endpoints[0], scenario)
-        wire = (RequestsWire if scenario.transport == "requests" else SocketWire)(clock, scenario)
+        wire = client(clock, scenario)
         wire.resolve(self.request.origin)
         self.connection: Connection = wire.connect(self.request.origin)
         self._sent = self.request
@@ -173,8 +172,8 @@ def call(ca_file: Path) -> Iterator[Call]:
 
     def start(target: Peer | str, method: str = "GET", path: str = "/", **options: Any) -> Caller:
         url = target if isinstance(target, str) else target.url
-        clock = options.pop("clock", None) or SystemClock()
-        callers.append(Caller(_scenario(url, method, path, {"ca": ca_file, **options}), clock))
+        clock, client = options.pop("clock", None) or SystemClock(), options.pop("client", SocketWire)
+        callers.append(Caller(_scenario(url, method, path, {"ca": ca_file, **options}), clock, client))
         return callers[-1]
 
     yield start
@@ -184,7 +183,7 @@ def call(ca_file: Path) -> Iterator[Call]:
 
 def _scenario(url: str, method: str, path: str, options: dict[str, Any]) -> Scenario:
     of_scenario = {"timeout": 5.0}
-    for name in ("timeout", "ca", "cert", "verify", "body_limit", "transport", "headers_of_all"):
+    for name in ("timeout", "ca", "cert", "verify", "body_limit", "headers_of_all"):
         if name in options:
             of_scenario[name.removesuffix("_of_all")] = options.pop(name)
     return Scenario(base_url=url, endpoints=[Endpoint(method, path, **options)], **of_scenario)

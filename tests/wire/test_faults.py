@@ -488,10 +488,9 @@ def test_a_missing_unix_socket_is_named(call: Call, tmp_path):
     assert (outcome.kind, outcome.message) == ("connect", f"no such file or directory unix:{path}")
 
 
-@pytest.mark.parametrize("transport", ["sockets", "requests"])
-def test_a_host_that_there_is_not_is_the_users_mistake(call: Call, transport: str):
+def test_a_host_that_there_is_not_is_the_users_mistake(call: Call):
     with pytest.raises(UsageError, match=r"cannot resolve the host 'no\.such\.host\.invalid'"):
-        call("http://no.such.host.invalid/", transport=transport)
+        call("http://no.such.host.invalid/")
 
 
 def test_a_connection_that_is_not_accepted_times_out(call: Call):

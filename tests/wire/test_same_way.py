@@ -325,8 +325,3 @@ def test_the_result_says_whose_clock_was_used(serve_as: Serve, tmp_path: Path, w
     result: Any = way(unix.url if over == "unix" else tcp.url, tmp_path)
     assert not result.failures
     assert result.environment.clock in clock
-
-
-def test_the_slow_transport_is_not_claimed_for_journeys():
-    with pytest.raises(UsageError, match="transport='requests' is for endpoints"):
-        Scenario(base_url="http://127.0.0.1", endpoints=[visit], transport="requests")

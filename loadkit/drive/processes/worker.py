@@ -106,12 +106,12 @@ def _work(ear: _Ear, voice: _Voice) -> None:
     from loadkit.drive.director import drive
     from loadkit.plan.endpoint import Endpoint
     from loadkit.wire.encode import encode
-    from loadkit.wire.open import open_wire
+    from loadkit.wire.sockets import SocketWire
 
     scenario = _scenario(order)
     clock = SystemClock()
     requests = [encode(one, scenario) if isinstance(one, Endpoint) else None for one in scenario.plans]
-    wire = open_wire(scenario, clock)
+    wire = SocketWire(clock, scenario)
     for origin in dict.fromkeys(request.origin for request in requests if request):
         wire.resolve(origin)
     part = _Part(ear, voice, clock)

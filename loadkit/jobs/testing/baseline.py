@@ -29,7 +29,6 @@ _LOAD: Final = (
     "think_time",
     "pacing",
     "timeout",
-    "transport",
     "verify",
     "endpoints",
     "journeys",

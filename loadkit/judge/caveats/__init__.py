@@ -73,7 +73,7 @@ def caveats(
             *_made(_untimed(total, timings), "note"),
             *of_machine(total, environment, load.use, steps=steps, unstamped=unstamped, same_host=same_host),
             *of_figures(total, endpoints, phases, timings, limits=limits),
-            *of_surroundings(scenario.transport),
+            *of_surroundings(),
             *_made(_folded([row.name for row in endpoints]), "note"),
             *_made(_security(scenario), "note"),
             *_made(_public(public, total), "note"),

@@ -205,7 +205,7 @@ def _little(load: Load) -> Iterator[Caveat]:
         )
 
 
-def of_surroundings(transport: str) -> Iterator[Caveat]:
+def of_surroundings() -> Iterator[Caveat]:
     """What else runs in this interpreter."""
     if tools := tracing():
         yield Caveat(
@@ -219,7 +219,7 @@ def of_surroundings(transport: str) -> Iterator[Caveat]:
         yield Caveat(
             code="niquests",
             message="niquests is installed; it replaces the urllib3 under requests in this whole environment",
-            level="doubt" if transport == "requests" else "note",
+            level="note",
         )
 
 

@@ -182,7 +182,6 @@ class WireAdapter(HTTPAdapter):
             method=request.method or "",
             url=bare(request.url or ""),
             payload=self._payload(request, origin, address),
-            prepared=request,
             timeout=self._left(timeout, span),
             keep=keep,
             forgiving=True,

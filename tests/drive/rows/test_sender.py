@@ -67,11 +67,10 @@ def server() -> Iterator[tuple[str, list[tuple[str, bytes, int]]]]:
 
 
 @pytest.mark.parametrize("order", ["file", "shuffled"])
-@pytest.mark.parametrize("transport", ["sockets", "requests"])
-def test_each_row_is_sent_once_by_one_of_eight_threads(users: Path, order: Any, transport: Any) -> None:
+def test_each_row_is_sent_once_by_one_of_eight_threads(users: Path, order: Any) -> None:
     fed = Endpoint("POST", "/users/{id}", json={"name": "{name}"}, feed=rows(users, order=order, at_end="stop"))
     with server() as (url, heard):
-        result = run(Scenario(base_url=url, endpoints=[fed], threads=8, iterations=1000, transport=transport))
+        result = run(Scenario(base_url=url, endpoints=[fed], threads=8, iterations=1000))
 
     assert result.statuses == {200: 1000}
     assert sorted(int(target.removeprefix("/users/")) for target, _, _ in heard) == list(range(1, 1001))

@@ -1,4 +1,4 @@
-"""Both transports do the same job: the ordinary cases come out alike, and so do the kinds of the usual faults."""
+"""We do the same job as `requests`: ordinary cases come out alike, and so do the kinds of the usual faults."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from loadkit import Endpoint, Scenario, UsageError, run
+from loadkit import Endpoint, Scenario, run
+from loadkit.wire.base import Wire
+from loadkit.wire.sockets import SocketWire
 from tests.wire.conftest import Call, Serve
+from tests.wire.oracle import RequestsWire
 from tests.wire.peer import OK, Line, chunked, replies, reply, then_close, then_reset
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
-transports = pytest.mark.parametrize("transport", ["sockets", "requests"])
+clients = pytest.mark.parametrize("client", [SocketWire, RequestsWire])
 
 ORDINARY = [
     pytest.param("GET", reply(b"tea", "X: 1"), 200, b"tea", id="a length"),
@@ -28,13 +31,13 @@ ORDINARY = [
 ]
 
 
-@transports
+@clients
 @pytest.mark.parametrize(("method", "message", "status", "body"), ORDINARY)
 def test_an_ordinary_reply_is_read(
-    serve: Serve, call: Call, transport: str, method: str, message: bytes, status: int, body: bytes
+    serve: Serve, call: Call, client: type[Wire], method: str, message: bytes, status: int, body: bytes
 ):
     peer = serve(replies(message))
-    caller = call(peer, method, check=bool, transport=transport)
+    caller = call(peer, method, check=bool, client=client)
 
     for _ in range(3):
         outcome = caller.send()
@@ -70,12 +73,12 @@ FAULTS = [
 ]
 
 
-@transports
+@clients
 @pytest.mark.parametrize(("fault", "kind"), FAULTS)
-def test_a_fault_has_the_same_kind(serve: Serve, call: Call, transport: str, fault, kind: str):
+def test_a_fault_has_the_same_kind(serve: Serve, call: Call, client: type[Wire], fault, kind: str):
     # POST: that it is not sent a second time is one more thing they share
     peer = serve(replies(fault), replies(OK))
-    caller = call(peer, "POST", transport=transport, timeout=0.15 if kind == "timeout" else 5.0)
+    caller = call(peer, "POST", client=client, timeout=0.15 if kind == "timeout" else 5.0)
 
     outcome = caller.send()
 
@@ -85,34 +88,34 @@ def test_a_fault_has_the_same_kind(serve: Serve, call: Call, transport: str, fau
     assert caller.send().status == 200
 
 
-@transports
-def test_a_refused_port_is_named_alike(call: Call, transport: str, free_port: int):
-    outcome = call(f"http://127.0.0.1:{free_port}", transport=transport).send()
+@clients
+def test_a_refused_port_is_named_alike(call: Call, client: type[Wire], free_port: int):
+    outcome = call(f"http://127.0.0.1:{free_port}", client=client).send()
 
     assert (outcome.kind, outcome.message) == ("connect", f"connection refused 127.0.0.1:{free_port}")
 
 
-@transports
+@clients
 def test_a_certificate_that_does_not_hold_is_a_tls_failure(
-    serve_as: Serve, call: Call, transport: str, tls: ssl.SSLContext
+    serve_as: Serve, call: Call, client: type[Wire], tls: ssl.SSLContext
 ):
-    outcome = call(serve_as(replies(OK), context=tls), transport=transport, ca=None).send()
+    outcome = call(serve_as(replies(OK), context=tls), client=client, ca=None).send()
 
     assert outcome.kind == "tls"
     assert "certificate verify failed" in outcome.message
     assert "object at 0x" not in outcome.message
 
 
-@transports
-def test_verification_can_be_turned_off(serve_as: Serve, call: Call, transport: str, tls: ssl.SSLContext):
-    caller = call(serve_as(replies(OK), context=tls), transport=transport, ca=None, verify=False)
+@clients
+def test_verification_can_be_turned_off(serve_as: Serve, call: Call, client: type[Wire], tls: ssl.SSLContext):
+    caller = call(serve_as(replies(OK), context=tls), client=client, ca=None, verify=False)
 
     assert caller.send().status == 200
 
 
-@transports
-def test_a_body_is_cut_at_its_limit(serve: Serve, call: Call, transport: str):
-    caller = call(serve(replies(reply(b"x" * 1000))), transport=transport, check=bool, body_limit=0)
+@clients
+def test_a_body_is_cut_at_its_limit(serve: Serve, call: Call, client: type[Wire]):
+    caller = call(serve(replies(reply(b"x" * 1000))), client=client, check=bool, body_limit=0)
     caller.send()
 
     assert caller.connection.reply().status_code == 200
@@ -120,14 +123,8 @@ def test_a_body_is_cut_at_its_limit(serve: Serve, call: Call, transport: str):
         _ = caller.connection.reply().content
 
 
-def test_requests_does_not_speak_over_unix_sockets(call: Call):
-    with pytest.raises(UsageError, match="does not speak http\\+unix"):
-        call("http+unix://%2Ftmp%2Fa.sock", transport="requests")
-
-
-@transports
 @pytest.mark.parametrize("sent", [b"", reply(b"x" * 1000)[:-500]], ids=["no reply", "half a reply"])
-def test_what_is_under_way_is_cut(serve: Serve, ca_file: Path, transport: str, sent: bytes):
+def test_what_is_under_way_is_cut(serve: Serve, ca_file: Path, sent: bytes):
     peer = serve(lambda line: (line.request(), line.send(sent), line.stall()))
     scenario = Scenario(
         base_url=peer.url,
@@ -137,7 +134,6 @@ def test_what_is_under_way_is_cut(serve: Serve, ca_file: Path, transport: str, s
         graceful_stop="100ms",
         timeout="1m",
         ca=ca_file,
-        transport=transport,
     )
 
     result = run(scenario)
