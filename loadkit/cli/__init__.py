@@ -215,7 +215,7 @@ def run(
     Exit code: 0 passed, 1 a threshold or a request failed or the server that loadkit started ended, 2 interrupted,
     3 a fault of ours, 4 wrong usage, 5 nothing to run, 6 the load was not applied or the set-up failed.
     """
-    from loadkit.jobs.run import once as each_once
+    from loadkit.plan.once import once as each_once
 
     changes = _given(
         threads=_whole("--threads", threads),
@@ -256,7 +256,7 @@ def run(
 @app.command("list")
 def list_(targets: Targets) -> None:
     """List the scenarios that files and folders hold."""
-    from loadkit.jobs.run import describe
+    from loadkit.judge.description import describe
     from loadkit.report.escape import visible
     from loadkit.report.text import asked
 

@@ -75,6 +75,11 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
         return self.fault or (ends_of(self.rows) if self.is_dry else "")
 
     @property
+    def duration(self) -> float:
+        """Seconds that were measured."""
+        return max(0, self.stopped_at - self.measured_from) / SECOND
+
+    @property
     def cpu_seconds(self) -> float:
         """`cpu_time` in seconds."""
         return self.cpu_time / SECOND

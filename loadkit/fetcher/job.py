@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from loadkit.clock import SystemClock
+from loadkit.drive.stats import Driven, RunStats
 from loadkit.fetcher.connections import EACH, Network
 from loadkit.fetcher.folder import JsonLinesFile, OutputFolder, sweep
 from loadkit.fetcher.manifest import FetchReply, Manifest, ManifestLine
@@ -25,12 +26,11 @@ from loadkit.fetcher.thread_tuner import MOST, Auto
 from loadkit.fetcher.worker import Counters, FetchContext, Worker
 from loadkit.host.interpreter import eased
 from loadkit.host.limits import make_room
-from loadkit.host.machine import peak_memory
 from loadkit.judge.caveats import caveats, soundness
 from loadkit.judge.environment import environment
-from loadkit.judge.evidence import Load
+from loadkit.judge.evidence import Load, RunContext
 from loadkit.judge.identity import digest, plain
-from loadkit.judge.result import Environment, Identity, Outcome, Result, RunSpan, ScenarioInfo
+from loadkit.judge.result import Identity, Outcome, Result, RunSpan, ScenarioInfo
 from loadkit.judge.summary import intervals, rows
 from loadkit.judge.thresholds import verdicts
 from loadkit.measure.recording import Batch, Recording, second_of
@@ -47,7 +47,7 @@ GRACE: Final = 5 * SECOND
 """What is under way may take so long when the run is stopped."""
 OPEN_EACH: Final = EACH + 8
 """Files a thread may have open: connections, folders, a body."""
-OF_A_LOAD: Final = frozenset({"nothing-sent", "pickup"})
+OF_A_LOAD: Final = frozenset({"nothing-sent", "pickup", "mixed-clock"})
 """Caveats that say how well a load was applied; a fetch is done when everything is there, however hard that was."""
 COMPARABLE: Final = (
     "threads",
@@ -476,36 +476,53 @@ class FetchJob:
         return self._result
 
     def _made(self) -> Result:
-        duration = max(0, self._stopped_at - self._began) / SECOND
         if self.left > 0 and self._recording.labels:
             first = next(iter(self._recording.labels.values()))
             first.unsent += max(0, self.left - self._recording.total().cut)
-        total, endpoints = rows(self._recording, duration=duration, started=self._began)
+        stats = self._stats()
+        total, endpoints = rows(self._recording, duration=stats.duration, started=self._began)
         info = self._info([row.name for row in endpoints])
-        machine = self._environment(total.response_time.count)
-        found = caveats(
-            Load(total=total, scenario=info, duration=duration),
-            machine,
-            endpoints=endpoints,
-            public=list(self._network.public),
-            steps=self._clock.steps,
-        )
-        doubts = [caveat for caveat in found if caveat.code not in OF_A_LOAD]
+        driven = Driven(recording=self._recording, stats=stats)
+        machine = environment(driven, clock_source=self._network.wire.clock_source)
         started = self._started.isoformat(timespec="milliseconds")
+        context = RunContext(
+            started_at=started,
+            measured_at=started,
+            public_hosts=list(self._network.public),
+            clock_steps=self._clock.steps,
+        )
+        load = Load(
+            scenario=info,
+            environment=machine,
+            context=context,
+            stats=stats,
+            duration=stats.duration,
+            total=total,
+            endpoints=endpoints,
+        )
+        doubts = [caveat for caveat in caveats(load) if caveat.code not in OF_A_LOAD]
         return Result(
             identity=Identity(name=info.name, plan=digest([plain(getattr(self.plan, name)) for name in COMPARABLE])),
             scenario=info,
             environment=machine,
             started_at=started,
-            spans=[RunSpan(start=started, length=duration)],
-            duration=duration,
+            spans=[RunSpan(start=started, length=stats.duration)],
+            duration=stats.duration,
             outcome=self._outcome(),
             total=total,
             endpoints=endpoints,
             thresholds=verdicts([], total, endpoints) if total.requests else [],
             caveats=doubts,
-            intervals=intervals(self._recording.series, duration=duration),
+            intervals=intervals(self._recording.series, duration=stats.duration),
             verdict=soundness(doubts),
+        )
+
+    def _stats(self) -> RunStats:
+        return RunStats(
+            measured_from=self._began,
+            stopped_at=self._stopped_at,
+            cpu_time=round(self._cpu * SECOND),
+            unstamped=sum(worker.connections.unstamped for worker in self._workers),
         )
 
     def _outcome(self) -> Outcome:
@@ -544,12 +561,6 @@ class FetchJob:
                 "auto": self._auto.said if self._auto else None,
             },
         )
-
-    def _environment(self, replies: int) -> Environment:
-        unstamped = sum(worker.connections.unstamped for worker in self._workers)
-        source = self._network.wire.clock_source
-        clock = "own" if source == "own" or (unstamped and unstamped >= replies) else "mixed" if unstamped else "kernel"
-        return environment(transport="sockets", clock=clock, cpu_seconds=self._cpu, peak_memory=peak_memory())
 
 
 def _most_threads() -> int:

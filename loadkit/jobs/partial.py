@@ -7,19 +7,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
+from loadkit.judge.judge import Draft
 from loadkit.judge.summary import interval, times
 from loadkit.plan.errors import OutputError
 
 if TYPE_CHECKING:
     from loadkit.drive.stats import Driven
     from loadkit.judge.result import Interval, Result, Times
-    from loadkit.judge.summary import ToTimes
     from loadkit.measure.histogram import Histogram
     from loadkit.measure.recording import Slice
 
@@ -34,14 +33,6 @@ One takes 12 to 30 ms with 1 endpoint, and 50 to 80 ms with 10.
 
 SHARE_AT_WORK: Final = 0.1
 """Of the time while one is made, 1 to 3 ms at once: the sooner it is written, the less it lacks."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """How the result of a run that is under way is made: bit by bit."""
-
-    to_times: ToTimes
-    to_intervals: Callable[[list[Slice], float], list[Interval]]
 
 
 Make: TypeAlias = "Callable[[Driven, Draft], Result]"

@@ -131,7 +131,7 @@ def _of_open(load: Load, intervals: Sequence[Interval]) -> Finding:
         return _queueing(load, intervals) or _rate(load)
     if load.is_generator_slow or load.cpu_share > FULL:
         return _generator(load)
-    if load.was_short:
+    if load.stats.was_short:
         return _queueing(load, intervals) or _of_all_threads(load)
     return Finding(
         None,
@@ -155,9 +155,9 @@ def _rate(load: Load) -> Finding:
 
 
 def _hands(load: Load) -> str:
-    if load.in_flight is None:
+    if load.stats.in_flight is None:
         return ""
-    busy = three_digits(load.in_flight) if load.in_flight >= 1 else "less than one"
+    busy = three_digits(load.stats.in_flight) if load.stats.in_flight >= 1 else "less than one"
     return f" with {busy} of up to {load.most_threads:,} threads busy in the mean"
 
 
@@ -247,8 +247,8 @@ def _by_fast_ones(load: Load) -> Bound | None:
 
 def _of_closed(load: Load, intervals: Sequence[Interval]) -> Finding:
     many = load.most_threads
-    if load.rests and load.in_flight is not None and load.in_flight < many / 2:
-        share = 1 - load.in_flight / many
+    if load.rests and load.stats.in_flight is not None and load.stats.in_flight < many / 2:
+        share = 1 - load.stats.in_flight / many
         return Finding("rate", f"Bound by the pauses of the plan: its threads rested {percent(share)} of the time.")
     if load.is_generator_slow or load.cpu_share > FULL:
         return _generator(load)
@@ -271,8 +271,8 @@ def _of_closed(load: Load, intervals: Sequence[Interval]) -> Finding:
 def _under_way(load: Load) -> str:
     many = load.most_threads
     threads = f"{many:,} thread{'s' * (many != 1)}"
-    if load.rests and load.in_flight is not None:
-        return f"{three_digits(load.in_flight)} of {threads} had a request under way in the mean"
+    if load.rests and load.stats.in_flight is not None:
+        return f"{three_digits(load.stats.in_flight)} of {threads} had a request under way in the mean"
     if load.scenario.journeys:
         return f"{threads} waited for replies {percent(load.at_server / many)} of the time"
     if load.scenario.phases:
@@ -281,7 +281,7 @@ def _under_way(load: Load) -> str:
 
 
 def _cpu(load: Load) -> str:
-    if not load.use.seconds:
+    if not load.stats.use.seconds:
         return "it is not known how much CPU loadkit used"
     return f"loadkit used {percent(load.cpu_share)} of the CPU that one interpreter can use"
 

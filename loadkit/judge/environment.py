@@ -6,32 +6,46 @@ import os
 import platform
 import re
 from functools import cache
+from typing import TYPE_CHECKING
 
 from loadkit._version import __version__
-from loadkit.host.machine import PROC, allowed_cpus
+from loadkit.host.machine import PROC, allowed_cpus, peak_memory
 from loadkit.judge.result import Environment
 
+if TYPE_CHECKING:
+    from loadkit.drive.stats import Driven
 
-def environment(
-    *, transport: str, clock: str, cpu_seconds: float, peak_memory: int, cpu_by_process: tuple[float, ...] = ()
-) -> Environment:
+
+def environment(driven: Driven, *, clock_source: str) -> Environment:
     """This machine, and what a run used of it."""
+    stats = driven.stats
     return Environment(
         loadkit=__version__,
         python=f"{platform.python_implementation()} {platform.python_version()}",
         system=f"{platform.system()} {platform.release()}",
         machine=platform.machine(),
         cpu_count=os.cpu_count() or 1,
-        transport=transport,
-        clock=clock,
-        cpu_seconds=cpu_seconds,
-        peak_memory=peak_memory,
-        cpu_by_process=list(cpu_by_process),
+        transport="sockets",
+        clock=_clock(driven, clock_source),
+        cpu_seconds=stats.cpu_seconds,
+        peak_memory=peak_memory() + stats.worker_memory,
+        cpu_by_process=list(stats.cpu_by_process),
         host=platform.node(),
         processor=_processor(),
         allowed_cpus=allowed_cpus(),
         memory=_memory(),
     )
+
+
+def _clock(driven: Driven, source: str) -> str:
+    """Whose clock stamped the arrivals; `source` is the one that the connections ask."""
+    replies, unstamped = sum(counts.good for counts in driven.recording.labels.values()), driven.stats.unstamped
+    if source == "own" or (unstamped and unstamped >= replies):
+        return "own"
+    if not replies and driven.recording.timings:
+        # clients of the user's own, timed by `timer`
+        return "own"
+    return "mixed" if unstamped else "kernel"
 
 
 @cache

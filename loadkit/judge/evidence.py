@@ -1,14 +1,20 @@
-"""How a run went, in the few figures that tell what held it back: what caveats and `bound` are made from."""
+"""What is known of a run once its figures are made: what caveats and `bound` are derived from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from loadkit.host.machine import Use
-from loadkit.judge.activity import Activity
-from loadkit.judge.result import Row, ScenarioInfo, Timing, journeys_among
+from loadkit.judge.result import journeys_among
 from loadkit.plan.units import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadkit.drive.stats import RunStats
+    from loadkit.judge.activity import Activity
+    from loadkit.judge.result import Environment, Phase, Row, ScenarioInfo, Server, Timing
+    from loadkit.plan.threshold import Threshold
 
 BUSY = 0.8
 """Share of what one interpreter can use above which the interpreter itself may be what was measured."""
@@ -33,27 +39,51 @@ def percent(share: float) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """What was asked for, what was done, and what it took."""
+class RunContext:
+    """What is known of a run beside what its threads recorded: its time, its target, its clock."""
 
-    total: Row
+    started_at: str
+    measured_at: str
+    """UTC, ISO 8601, like `started_at`: the end of the warm-up."""
+    server: Server | None = None
+    """What the server used, where loadkit started it."""
+    server_loss: str = ""
+    """How the server ended during the run or before, if it did and loadkit had started it."""
+    is_in_process: bool = False
+    """The target is served by this process."""
+    is_same_host: bool = False
+    """The target runs on this machine."""
+    public_hosts: Sequence[str] = ()
+    """Hosts of the target on the public internet."""
+    clock_steps: Sequence[int] = ()
+    """By how much the wall clock was set during the run, nanoseconds."""
+    redirects: Sequence[str] = ()
+    """A sentence for each endpoint that answered with redirects."""
+    faults: Sequence[str] = ()
+    """Why the tear-down of the scenario failed."""
+    notes: Sequence[tuple[str, str]] = ()
+    """Further notes: code and message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """The figures of a run, what was asked for, and how it went."""
+
     scenario: ScenarioInfo
+    environment: Environment
+    context: RunContext
+    stats: RunStats
     duration: float
     """Seconds that were measured."""
+    total: Row
+    endpoints: Sequence[Row] = ()
+    phases: Sequence[Phase] = ()
     timings: Sequence[Timing] = ()
-    use: Use = field(default_factory=Use)
-    in_flight: float | None = None
-    """Requests that threads had in hand, the mean of many looks."""
-    threads: int | None = None
-    """How many there were in the end; an open workload begins with few."""
-    was_short: bool = False
-    """An open workload had all the threads it may have, and needed more."""
-    is_kernel_timed: bool = True
-    """Arrivals are the kernel's: then a service time has no wait for the interpreter in it."""
+    limits: Sequence[Threshold] = ()
     activity: Activity | None = None
     """What its threads did; None where nobody recorded it."""
-    has_target_inside: bool = False
-    """The target is served by this process."""
+    is_over: bool = True
+    """False for figures that are made while the run goes on."""
 
     @property
     def is_open(self) -> bool:
@@ -68,7 +98,7 @@ class Load:
     @property
     def shares_interpreter(self) -> bool:
         """What loadkit used, and where its threads were, is the server's, too."""
-        return self.has_target_inside and self.processes == 1
+        return self.context.is_in_process and self.processes == 1
 
     @property
     def more_processes(self) -> str:
@@ -128,7 +158,7 @@ class Load:
     @property
     def cpu_share(self) -> float:
         """Of what one interpreter can use; 0 where it is not known or says nothing yet."""
-        return self.use.cpu_share if self.is_long_enough and not self.shares_interpreter else 0.0
+        return self.stats.use.cpu_share if self.is_long_enough and not self.shares_interpreter else 0.0
 
     @property
     def is_generator_busy(self) -> bool:
@@ -147,9 +177,11 @@ class Load:
 
         None with journeys, whose own code and other clients have a part of it, too.
         """
-        if not self.in_flight or not self.is_kernel_timed or self.scenario.journeys or self.shares_interpreter:
+        # only with the kernel's clock has a service time no wait for the interpreter in it
+        is_kernel_timed, in_flight = self.environment.clock != "own", self.stats.in_flight
+        if not in_flight or not is_kernel_timed or self.scenario.journeys or self.shares_interpreter:
             return None
-        return min(1.0, self.at_server / self.in_flight)
+        return min(1.0, self.at_server / in_flight)
 
     @property
     def is_generator_slow(self) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from loadkit import run
-from loadkit.jobs.run import once
 from loadkit.plan.loader import load
+from loadkit.plan.once import once
 from loadkit.server.demo import Demo
 from tests.conftest import Call
 

@@ -12,7 +12,7 @@ import pytest
 
 from loadkit import Endpoint, Scenario, UsageError, run
 from loadkit.host.locality import is_public
-from loadkit.jobs.run import once
+from loadkit.plan.once import once
 from loadkit.server.demo import Demo
 
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

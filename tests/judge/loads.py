@@ -1,17 +1,21 @@
-"""Loads as a run has them, from a few numbers."""
+"""What is known of a run, from a few numbers."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from loadkit.drive.stats import RunStats
 from loadkit.host.machine import Use
-from loadkit.judge.evidence import Load
+from loadkit.judge.evidence import Load, RunContext
 from loadkit.judge.result import Row, ScenarioInfo, Times
 from loadkit.judge.summary import rows, times
 from loadkit.measure.histogram import Histogram
-from tests.judge.made import SCENARIO, recorded
+from loadkit.plan.units import SECOND
+from tests.judge.made import BEGAN, ENVIRONMENT, SCENARIO, recorded
 
 replace = msgspec.structs.replace
 
@@ -45,6 +49,25 @@ def asked(**changes: Any) -> ScenarioInfo:
     return replace(SCENARIO, duration=DURATION, **changes)
 
 
+def known(**changes: Any) -> Load:
+    """What is known of a run of 10 s: fields of it, of its statistics, of its context, and of its environment."""
+    values: dict[str, Any] = {"total": total(0), "scenario": asked(), "duration": DURATION}
+    stats = RunStats(measured_from=0, stopped_at=round(DURATION * SECOND))
+    context = RunContext(started_at=BEGAN.isoformat(), measured_at=BEGAN.isoformat())
+    return Load(
+        stats=replace(stats, **_taken(changes, RunStats.__struct_fields__)),
+        context=dataclasses.replace(
+            context, **_taken(changes, [field.name for field in dataclasses.fields(RunContext)])
+        ),
+        environment=replace(ENVIRONMENT, clock=changes.pop("clock", "kernel")),
+        **(values | changes),
+    )
+
+
+def _taken(changes: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: changes.pop(name) for name in names if name in changes}
+
+
 def closed(good: int = 20_000, threads: int = 2, *, use: Use = IDLE, **changes: Any) -> Load:
     """A closed run of 10 s whose threads always had a request: by default 2,000/s of 1 ms on 2 of them."""
     figures = {name: changes.pop(name) for name in ("service", "late", "pickup") if name in changes}
@@ -57,7 +80,7 @@ def closed(good: int = 20_000, threads: int = 2, *, use: Use = IDLE, **changes: 
         "in_flight": float(threads),
         "threads": threads,
     }
-    return Load(**(values | changes))
+    return known(**(values | changes))
 
 
 def opened(good: int = 20_000, *, unsent: int = 0, use: Use = IDLE, **changes: Any) -> Load:
@@ -75,7 +98,7 @@ def opened(good: int = 20_000, *, unsent: int = 0, use: Use = IDLE, **changes: A
         "in_flight": row.service_time.sum_ns / 1e9 / DURATION,
         "threads": 10,
     }
-    return Load(**(values | changes))
+    return known(**(values | changes))
 
 
 def using(share: float, *, user: float = 0.5, seconds: float = DURATION, **changes: Any) -> Use:

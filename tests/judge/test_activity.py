@@ -14,7 +14,7 @@ from loadkit.judge.result import Phase, PhasePlan, Row, ScenarioInfo, Timing
 from loadkit.judge.summary import intervals, times
 from loadkit.measure.histogram import Histogram
 from tests.judge.loads import asked, closed, replace, total
-from tests.judge.made import ENVIRONMENT, Shot, recorded
+from tests.judge.made import Shot, recorded
 
 RAMP = [PhasePlan(name="ramp", duration=10.0, start=0, end=5)]
 STEPS = [
@@ -297,7 +297,7 @@ def test_an_open_workload_has_arrivals_and_a_run_of_which_not_all_is_known_no_th
 def test_a_run_whose_load_was_another_is_invalid() -> None:
     load = closed(50_000, 5, phases=RAMP, activity=Activity(active=at(0, 0, 0, 0, 0)))
 
-    found = caveats(load, ENVIRONMENT)
+    found = caveats(load)
 
     assert [caveat.level for caveat in found if caveat.code == "load-differs"] == ["grave"]
     assert soundness(found) == "invalid"

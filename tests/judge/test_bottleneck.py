@@ -204,8 +204,8 @@ def test_a_full_generator_and_a_slow_server_are_both_told() -> None:
 
 
 def test_by_our_own_clock_only_the_cpu_tells_of_the_generator() -> None:
-    assert bound(closed(10_000, threads=16, is_kernel_timed=False)).by is None
-    assert bound(closed(10_000, threads=16, is_kernel_timed=False, use=using(0.95))).sentence == (
+    assert bound(closed(10_000, threads=16, clock="own")).by is None
+    assert bound(closed(10_000, threads=16, clock="own", use=using(0.95))).sentence == (
         "Bound by the generator: loadkit used 95% of the CPU that one interpreter can use; it sent 1,000/s."
     )
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from loadkit.drive.rows.feed import RowUse
 from loadkit.judge.caveats import caveats, ranked, soundness
 from loadkit.judge.evidence import Load
 from loadkit.judge.result import Caveat, Level, Soundness
 from loadkit.plan.label import OTHER
 from loadkit.plan.threshold import threshold
-from tests.judge.loads import closed, opened, replace, total, using
-from tests.judge.made import ENVIRONMENT
+from tests.judge.loads import closed, known, opened, replace, total, using
 
 
 @pytest.fixture(autouse=True)
@@ -26,14 +26,14 @@ def unwatched() -> Iterator[None]:
     sys.settrace(tracer)
 
 
-def doubts(load: Load | None = None, **changes: Any) -> list[tuple[str, str, str]]:
+def doubts(load: Load) -> list[tuple[str, str, str]]:
     """Code, message and level of each caveat."""
-    found = caveats(load or closed(), ENVIRONMENT, **changes)
+    found = caveats(load)
     return [(caveat.code, caveat.message, caveat.level) for caveat in found if caveat.code != "traced"]
 
 
 def test_a_sound_run_gives_no_reason_to_doubt() -> None:
-    assert doubts() == []
+    assert doubts(closed()) == []
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,12 @@ def test_a_sound_run_gives_no_reason_to_doubt() -> None:
                 "doubt",
             ),
         ),
-        ({"halted": "the rows are used up"}, ("halted", "the run ended before its time: the rows are used up", "note")),
         (
-            {"halted": "TypeError: no", "is_fault": True},
+            {"is_dry": True, "rows": (RowUse(name="users.csv", used=3, rows=3, is_spent=True),)},
+            ("halted", "the run ended before its time: users.csv has 3 rows and each was used once", "note"),
+        ),
+        (
+            {"fault": "TypeError: no"},
             ("halted", "the run ended before its time: TypeError: no", "grave"),
         ),
         (
@@ -74,26 +77,28 @@ def test_a_sound_run_gives_no_reason_to_doubt() -> None:
     ],
 )
 def test_what_happened_is_told(changes: dict[str, Any], expected: tuple[str, str, str]) -> None:
-    assert doubts(**changes) == [expected]
+    assert doubts(closed(**changes)) == [expected]
 
 
 def test_certificates_that_were_not_verified_are_a_note() -> None:
     load = closed()
-    insecure = Load(total=load.total, scenario=replace(load.scenario, verify=False), duration=10.0)
+    insecure = known(total=load.total, scenario=replace(load.scenario, verify=False))
     assert doubts(insecure) == [("insecure", "certificates were not verified (verify=False)", "note")]
 
 
 @pytest.mark.parametrize(("throughput", "said"), [(51.0, True), (50.0, False)])
 def test_a_target_of_other_people_is_named_when_it_is_loaded(throughput: float, said: bool) -> None:
-    load = closed(total=total(20_000, throughput=throughput))
+    load = closed(total=total(20_000, throughput=throughput), public_hosts=["shop.example"])
     message = "shop.example is on the public internet: load it only if its owner has agreed"
-    assert doubts(load, public=["shop.example"]) == ([("public-target", message, "note")] if said else [])
+    assert doubts(load) == ([("public-target", message, "note")] if said else [])
 
 
 def test_the_gravest_come_first_and_each_once() -> None:
-    load = opened(500, unsent=500, use=using(0.9, stolen=0.5), in_flight=None)
     limits = [threshold(text) for text in ("p99 < 1s", "p99 < 2s")]
-    found = doubts(load, same_host=True, limits=limits, stuck=["a.py:1 in b", "a.py:1 in b"])
+    stuck = ("a.py:1 in b", "a.py:1 in b")
+    use = using(0.9, stolen=0.5)
+    load = opened(500, unsent=500, use=use, in_flight=None, is_same_host=True, limits=limits, stuck=stuck)
+    found = doubts(load)
     assert [(code, level) for code, _, level in found] == [
         ("asked-rate", "grave"),
         ("generator-busy", "doubt"),

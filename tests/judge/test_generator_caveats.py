@@ -6,7 +6,7 @@ import dataclasses
 import importlib.machinery
 import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,9 +16,9 @@ from loadkit.judge.result import Phase
 from tests.judge.loads import DURATION, closed, opened, replace, spans, total, using
 
 
-def doubts(load: Load, phases: Sequence[Phase] = ()) -> dict[str, str]:
+def doubts(load: Load) -> dict[str, str]:
     """Message by code."""
-    found = list(of_generator(load, phases))
+    found = list(of_generator(load))
     assert len({caveat.code for caveat in found}) == len(found)
     return {caveat.code: caveat.message for caveat in found}
 
@@ -126,7 +126,8 @@ def test_of_a_run_that_sent_nothing_nothing_was_measured() -> None:
 @pytest.mark.parametrize(("unsent", "is_told"), [(52, False), (53, True)])
 def test_a_phase_that_was_not_applied_is_named_though_the_whole_was(unsent: int, is_told: bool) -> None:
     hold = Phase(name="hold", start=0.0, length=1.0, total=total(1000, unsent=unsent))
-    found = [caveat for caveat in of_generator(opened(unsent=unsent), [hold]) if caveat.code == "asked-rate"]
+    load = dataclasses.replace(opened(unsent=unsent), phases=[hold])
+    found = [caveat for caveat in of_generator(load) if caveat.code == "asked-rate"]
     expected = (
         f"in the phase 'hold' 1,000 of {1000 + unsent:,} requests that were due were sent: its figures are of another "
         "load than was asked for"
@@ -308,4 +309,4 @@ def test_niquests_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_loads_of_these_tests_are_what_they_say() -> None:
     load = opened(unsent=20_000)
     assert (load.sent_rate, load.asked_rate, load.at_server) == (2000.0, 4000.0, 2.0)
-    assert DURATION * load.use.cpu_share == 2.0
+    assert DURATION * load.stats.use.cpu_share == 2.0

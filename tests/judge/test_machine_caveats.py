@@ -11,16 +11,16 @@ from loadkit.judge.caveats.machine import of_machine
 from loadkit.judge.result import Row
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.wire.base import NO_PORT, Failure
-from tests.judge.loads import IDLE, replace, total, using
-from tests.judge.made import ENVIRONMENT, Shot, result
+from tests.judge.loads import IDLE, known, total, using
+from tests.judge.made import Shot, result
 
 SOUND = total(20_000)
 HOUR = 3600 * SECOND
 
 
-def doubts(use: Use = IDLE, of: Row = SOUND, *, clock: str = "kernel", **changes: Any) -> list[tuple[str, str, str]]:
+def doubts(use: Use = IDLE, of: Row = SOUND, **changes: Any) -> list[tuple[str, str, str]]:
     """Code, message and level of each caveat."""
-    found = of_machine(of, replace(ENVIRONMENT, clock=clock), use, **changes)
+    found = of_machine(known(total=of, use=use, **changes))
     return [(caveat.code, caveat.message, caveat.level) for caveat in found]
 
 
@@ -124,13 +124,16 @@ def test_connections_without_a_port_are_this_machines_failure() -> None:
 )
 def test_steps_of_the_wall_clock_are_told(steps: list[int], said: str | None) -> None:
     message = f"the wall clock was set {said}; replies under way then were timed by our own clock"
-    assert doubts(steps=steps) == ([("clock-step", message, "doubt")] if said else [])
+    assert doubts(clock_steps=steps) == ([("clock-step", message, "doubt")] if said else [])
 
 
 def test_the_step_that_a_sleeping_machine_makes_is_no_second_reason() -> None:
     asleep = using(0.2, suspended=12.5)
-    assert [code for code, *_ in doubts(asleep, steps=[round(12.5 * SECOND)])] == ["suspended"]
-    assert [code for code, *_ in doubts(asleep, steps=[round(12.5 * SECOND), -HOUR])] == ["suspended", "clock-step"]
+    assert [code for code, *_ in doubts(asleep, clock_steps=[round(12.5 * SECOND)])] == ["suspended"]
+    assert [code for code, *_ in doubts(asleep, clock_steps=[round(12.5 * SECOND), -HOUR])] == [
+        "suspended",
+        "clock-step",
+    ]
 
 
 @pytest.mark.parametrize(("share", "level"), [(0.5, "note"), (0.51, "doubt")])
@@ -157,4 +160,4 @@ def test_replies_that_the_kernel_did_not_stamp_are_told_when_a_p99_may_be_theirs
 )
 def test_a_target_on_this_machine_is_a_note(busy: float | None, said: str) -> None:
     message = f"the target runs on this machine and shares its {said} with loadkit"
-    assert doubts(using(0.2, cpus_busy=busy), same_host=True) == [("same-host", message, "note")]
+    assert doubts(using(0.2, cpus_busy=busy), is_same_host=True) == [("same-host", message, "note")]

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from loadkit.judge.evidence import Load
-    from loadkit.judge.result import Environment, Phase, Result, Row, ScenarioInfo, Timing
-    from loadkit.plan.threshold import Threshold
+    from loadkit.judge.result import Result, Row, ScenarioInfo, Timing
 
 __all__ = ["OF_FIGURES", "caveats", "of_figures", "ranked", "soundness"]
 
@@ -31,53 +30,32 @@ _RANKS: dict[Level, int] = {"grave": 0, "doubt": 1, "note": 2}
 _COMES_TO: dict[Level, Soundness] = {"grave": "invalid", "doubt": "doubtful", "note": "clean"}
 
 
-def caveats(
-    load: Load,
-    environment: Environment,
-    *,
-    endpoints: Sequence[Row] = (),
-    phases: Sequence[Phase] = (),
-    timings: Sequence[Timing] = (),
-    limits: Sequence[Threshold] = (),
-    stuck: Sequence[str] = (),
-    unreachable: bool = False,
-    halted: str = "",
-    faults: Sequence[str] = (),
-    is_fault: bool = False,
-    unstamped: int = 0,
-    server_lost: str = "",
-    lost: Sequence[str] = (),
-    silent: Sequence[str] = (),
-    public: Sequence[str] = (),
-    same_host: bool = False,
-    steps: Sequence[int] = (),
-    redirects: Sequence[str] = (),
-    notes: Sequence[tuple[str, str]] = (),
-) -> list[Caveat]:
+def caveats(load: Load) -> list[Caveat]:
     """What the figures themselves, and the machine, give reason to doubt; the gravest first."""
-    total, scenario = load.total, load.scenario
+    stats, context = load.stats, load.context
     return ranked(
         [
-            *_made((("server-lost", loss) for loss in [server_lost] if loss), "grave"),
-            *_made(_unreachable(unreachable)),
-            *_made(_halted(halted), "grave" if is_fault else "note"),
-            *_made(_lost(lost), "grave"),
-            *_made(_differing(load, phases), "grave"),
-            *_made(_silent(silent)),
+            *_made((("server-lost", loss) for loss in [context.server_loss] if loss), "grave"),
+            *_made(_unreachable(stats.unreachable)),
+            *_made(_halted(stats.halted), "grave" if stats.is_fault else "note"),
+            *_made(_lost(stats.lost), "grave"),
+            *_made(_differing(load), "grave"),
+            *_made(_silent(stats.silent)),
             *_made(_same_process(load)),
-            *of_generator(load, phases),
-            *_made(_stuck(stuck)),
-            *_made(_unfinished(timings)),
-            *_made(("redirects", sentence) for sentence in redirects),
-            *_made((("teardown", fault) for fault in dict.fromkeys(faults)), "note"),
-            *_made(_untimed(total, timings), "note"),
-            *of_machine(total, environment, load.use, steps=steps, unstamped=unstamped, same_host=same_host),
-            *of_figures(total, endpoints, phases, timings, limits=limits),
+            *of_generator(load),
+            *_made(_stuck(stats.stuck)),
+            *_made(_unfinished(load.timings)),
+            *_made(("redirects", sentence) for sentence in context.redirects),
+            *_made((("teardown", fault) for fault in dict.fromkeys([*stats.faults, *context.faults])), "note"),
+            *_made(_untimed(load.total, load.timings), "note"),
+            *of_machine(load),
+            *of_figures(load.total, load.endpoints, load.phases, load.timings, limits=load.limits),
             *of_surroundings(),
-            *_made(_folded([row.name for row in endpoints]), "note"),
-            *_made(_security(scenario), "note"),
-            *_made(_public(public, total), "note"),
-            *_made(notes, "note"),
+            *_made(_folded([row.name for row in load.endpoints]), "note"),
+            *_made(_security(load.scenario), "note"),
+            *_made(_public(context.public_hosts, load.total), "note"),
+            *_made(context.notes, "note"),
+            *_made(_unended(load), "note"),
         ]
     )
 
@@ -120,12 +98,12 @@ def _halted(reason: str) -> Iterator[tuple[str, str]]:
 
 
 def _same_process(load: Load) -> Iterator[tuple[str, str]]:
-    if not load.has_target_inside:
+    if not load.context.is_in_process:
         return
     if load.processes > 1:
         shared = "by the process that directs the workers and merges what they count, so each slows the other down"
     else:
-        share = f" (together they used {percent(load.use.cpu_share)} of it)" if load.use.seconds else ""
+        share = f" (together they used {percent(load.stats.use.cpu_share)} of it)" if load.stats.use.seconds else ""
         shared = f"by loadkit's own process, so both share one interpreter{share} and every figure is of both"
     advice = "Serve it in a process of its own: the setting load_server, or loadkit.serving(…)"
     yield "same-process", f"the target is served {shared}. {advice}"
@@ -136,9 +114,9 @@ def _lost(lost: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield "worker-lost", f"{loss}; what it had told until then is counted, the rest of its load was not applied"
 
 
-def _differing(load: Load, phases: Sequence[Phase]) -> Iterator[tuple[str, str]]:
+def _differing(load: Load) -> Iterator[tuple[str, str]]:
     if load.activity:
-        found = differs(load.scenario, load.duration, load.activity, load.total, phases, load.timings)
+        found = differs(load.scenario, load.duration, load.activity, load.total, load.phases, load.timings)
         if found:
             yield "load-differs", found
 
@@ -174,6 +152,17 @@ def _unfinished(timings: Sequence[Timing]) -> Iterator[tuple[str, str]]:
             (
                 f"{one.name} never came to its end: {was} cut when the run was over, and nothing is known of its time; "
                 "let it return after one visit, and measure for longer than a visit takes"
+            ),
+        )
+
+
+def _unended(load: Load) -> Iterator[tuple[str, str]]:
+    if not load.is_over:
+        yield (
+            "partial",
+            (
+                f"written after {load.duration:g} s that were measured, and the run went on; the rest is not in it, "
+                "nor the last replies of threads that then waited for another or paused"
             ),
         )
 

@@ -6,11 +6,11 @@ import importlib.util
 import math
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from loadkit.judge.evidence import LATE, Load, percent
-from loadkit.judge.result import Caveat, Phase
+from loadkit.judge.result import Caveat
 from loadkit.judge.thresholds import APPLIED
 from loadkit.plan.units import SECOND, show_rate, show_seconds, three_digits
 
@@ -33,10 +33,10 @@ STEADY: Final = 20
 """Service times that a run must be long for those at its edges not to count."""
 
 
-def of_generator(load: Load, phases: Sequence[Phase] = ()) -> Iterator[Caveat]:
+def of_generator(load: Load) -> Iterator[Caveat]:
     """What loadkit did to its own figures."""
     yield from _asked(load)
-    yield from _behind(load, phases)
+    yield from _behind(load)
     yield from _short(load)
     yield from _busy(load)
     yield from _late(load)
@@ -55,11 +55,11 @@ def _asked(load: Load) -> Iterator[Caveat]:
         yield Caveat(code="asked-rate", message=f"{message}{_why(load)}", level="grave")
 
 
-def _behind(load: Load, phases: Sequence[Phase]) -> Iterator[Caveat]:
+def _behind(load: Load) -> Iterator[Caveat]:
     """Phases whose own load was not applied, although that of the whole was."""
     if not load.is_open or load.sent < APPLIED * load.due:
         return
-    for phase in phases:
+    for phase in load.phases:
         sent = phase.total.requests + phase.total.cut
         due = sent + phase.total.unsent
         if sent < APPLIED * due:
@@ -75,7 +75,7 @@ def _behind(load: Load, phases: Sequence[Phase]) -> Iterator[Caveat]:
 def _why(load: Load) -> str:
     if load.is_generator_busy or load.is_generator_slow:
         return _ceiling(load)
-    if load.was_short:
+    if load.stats.was_short:
         return f": all {load.most_threads:,} threads waited for replies; raise max_threads, or ask for less"
     share = (load.sent + load.begun) / (load.due + load.begun + load.not_begun)
     return f", {percent(share)} of what was due: the figures are of another load than was asked for"
@@ -84,8 +84,8 @@ def _why(load: Load) -> str:
 def _ceiling(load: Load) -> str:
     """What one process could send; with many threads that wait for a slow server it is less than with a few."""
     cpu = f" at {percent(load.cpu_share)} of an interpreter" if load.cpu_share else ""
-    threads = f" on {load.threads:,} threads" if load.threads else ""
-    crowd = load.use.cpus_busy
+    threads = f" on {load.stats.threads:,} threads" if load.stats.threads else ""
+    crowd = load.stats.use.cpus_busy
     others = f" (the machine's CPUs were {percent(crowd)} busy)" if crowd and not load.is_generator_busy else ""
     advice = f"use {load.more_processes}, or ask for less"
     if not load.is_generator_slow and load.server_share is not None:
@@ -99,7 +99,7 @@ def _ceiling(load: Load) -> str:
 def _short(load: Load) -> Iterator[Caveat]:
     total = load.total
     unsent = total.unsent + load.not_begun
-    if load.was_short and (unsent or load.lateness > LATE):
+    if load.stats.was_short and (unsent or load.lateness > LATE):
         yield Caveat(
             code="max-threads",
             message=(
@@ -113,7 +113,7 @@ def _short(load: Load) -> Iterator[Caveat]:
 def _busy(load: Load) -> Iterator[Caveat]:
     if not load.is_generator_busy or not load.total.requests:
         return
-    use, pickup = load.use, show_seconds(load.total.pickup.p50)
+    use, pickup = load.stats.use, show_seconds(load.total.pickup.p50)
     user, system = percent(use.cpu_user / use.seconds), percent(use.cpu_system / use.seconds)
     yield Caveat(
         code="generator-busy",
@@ -128,7 +128,7 @@ def _busy(load: Load) -> Iterator[Caveat]:
 def _late(load: Load) -> Iterator[Caveat]:
     """Sent late although threads were free: that is loadkit, or its machine, and no server."""
     total, service = load.total, load.total.service_time.p50
-    if not load.is_open or load.was_short or not service or load.sent < APPLIED * load.due:
+    if not load.is_open or load.stats.was_short or not service or load.sent < APPLIED * load.due:
         return  # there is another reason, or a worse one
     gap = 1 / load.asked_rate
     is_even = load.scenario.arrivals != "poisson"  # those come in bunches by nature
@@ -181,7 +181,7 @@ def _little(load: Load) -> Iterator[Caveat]:
     J. D. C. Little, "A Proof for the Queuing Formula: L = lambda W", Operations Research 9 (3), 1961. What is
     multiplied is the whole time that a request has its thread, loadkit's own part of it too.
     """
-    seen, total = load.in_flight, load.total
+    seen, total = load.stats.in_flight, load.total
     if seen is None or not load.is_long_enough or not total.response_time.count or load.scenario.journeys:
         return
     spans = [total.service_time, total.pickup] + ([] if load.is_open else [total.lateness])

@@ -1,0 +1,106 @@
+"""What is asked of a target after its run: where its redirects lead, and whether it speaks another protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.errors import UsageError
+from loadkit.plan.redact import masked_url
+from loadkit.plan.scenario import Scenario
+from loadkit.wire.base import REDIRECTS, Clock, Origin, Wire
+from loadkit.wire.encode import encode
+from loadkit.wire.sockets import SocketWire
+
+if TYPE_CHECKING:
+    from loadkit.measure.recording import Counts
+
+NEARLY_ALL: Final = 0.95
+"""The share of replies that must be redirects for a caveat: a few, such as of those not logged in, may be meant."""
+
+PROBE: Final = 1.0
+"""Seconds that are waited for where a redirect leads."""
+
+HANDSHAKE: Final = 2.0
+"""Seconds for a handshake with a server that answered nothing."""
+
+
+def redirects(scenario: Scenario, labels: Mapping[str, Counts], wire: Wire) -> Iterator[str]:
+    """A sentence for each endpoint that answered with hardly anything but redirects, with where they lead.
+
+    They are not followed, so the figures are of them and not of what was meant.
+
+    An endpoint that says which statuses it expects is left alone. To learn where a redirect leads, it is asked for once
+    more after the run, if that changes nothing at the server and needs no row of a feed.
+    """
+    plans = {row: one for row, one in zip(scenario.rows, scenario.plans, strict=True) if isinstance(one, Endpoint)}
+    for label, counts in labels.items():
+        endpoint = plans.get(label)
+        if endpoint is not None and endpoint.expect is None and (share := _share_of_redirects(counts)):
+            place = _leads_to(endpoint, scenario, wire)
+            yield (
+                f"{share} of {label} were redirects{f' to {masked_url(place)}' if place else ''}, "
+                "which are not followed; request where they lead, or give the endpoint the status it expects"
+            )
+
+
+def _share_of_redirects(counts: Counts) -> str:
+    """How many of the good replies were redirects, in words; nothing where they were not nearly all."""
+    found = {status: count for status, count in sorted(counts.statuses.items()) if status in REDIRECTS}
+    count, good = sum(found.values()), counts.good
+    if not count or count < NEARLY_ALL * good:
+        return ""
+    codes = ", ".join(map(str, found))
+    return f"all {good:,} good replies ({codes})" if count == good else f"{count:,} of {good:,} good replies ({codes})"
+
+
+def _leads_to(endpoint: Endpoint, scenario: Scenario, wire: Wire) -> str:
+    if endpoint.method not in ("GET", "HEAD") or endpoint.feed is not None:
+        return ""
+    # a check is what keeps the reply
+    probe = encode(endpoint.replace(check=bool, timeout=PROBE), scenario)
+    connection = wire.connect(probe.origin)
+    try:
+        status, *_ = connection.sender(probe)(probe)
+        return str(connection.reply().headers.get("Location", "")) if status in REDIRECTS else ""
+    finally:
+        connection.close()
+
+
+def notes(scenario: Scenario, origins: Sequence[Origin], total: Counts, clock: Clock) -> Iterator[tuple[str, str]]:
+    """What of the surroundings a user may not expect."""
+    for origin in origins:
+        if not origin.unix and _has_proxy(origin):
+            yield "proxy", f"the environment names a proxy for {origin}, which is not used: requests go straight there"
+        if _is_unanswered(total) and _speaks_tls(scenario, origin, clock):
+            yield "https", f"{origin} speaks https, and http was sent there; write https://{origin}"
+
+
+def _has_proxy(origin: Origin) -> bool:
+    from requests.utils import get_environ_proxies, select_proxy
+
+    url = f"{origin.scheme}://{origin}/"
+    return bool(select_proxy(url, get_environ_proxies(url)))
+
+
+def _is_unanswered(total: Counts) -> bool:
+    """True if nothing came back but what servers of https have for http: nothing, an alert, or a 400."""
+    return bool(total.requests and not total.statuses) and (
+        set(total.failures) <= {"disconnect", "protocol", "send", "check"} and set(total.failed_statuses) <= {400}
+    )
+
+
+def _speaks_tls(scenario: Scenario, origin: Origin, clock: Clock) -> bool:
+    if origin.tls or origin.unix:
+        return False
+    there = Origin("https", origin.host, origin.port)
+    wire = SocketWire(clock, scenario.replace(verify=False, ca=None, cert=None, timeout=HANDSHAKE))
+    try:
+        wire.resolve(there)
+    except UsageError:
+        return False
+    connection = wire.connect(there)
+    failure = connection.open().failure
+    connection.close()
+    return failure is None

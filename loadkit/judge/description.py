@@ -1,0 +1,52 @@
+"""What was asked for, as it is stored with a result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from loadkit.judge.result import PhasePlan, ScenarioInfo
+from loadkit.plan.endpoint import bare
+from loadkit.plan.think_time import Thought, told
+from loadkit.plan.units import SECOND
+from loadkit.plan.workload import Open, workload
+
+if TYPE_CHECKING:
+    from loadkit.plan.scenario import Scenario
+
+
+def describe(scenario: Scenario) -> ScenarioInfo:
+    """A scenario as it is stored with its result: what was asked, without headers, bodies and secrets."""
+    load = workload(scenario)
+    return ScenarioInfo(
+        name=scenario.name or "scenario",
+        description=scenario.description,
+        base_url=bare(scenario.base_url) if scenario.base_url else "",
+        threads=scenario.threads if isinstance(load, Open) else scenario.total_threads,
+        duration=None if load.duration is None else load.duration / SECOND,
+        iterations=scenario.iterations,
+        iterations_per_thread=scenario.iterations_per_thread,
+        rate=_mean_rate(load) if isinstance(load, Open) else None,
+        arrivals=scenario.arrivals if isinstance(load, Open) else None,
+        max_threads=scenario.most_threads if isinstance(load, Open) else None,
+        phases=[
+            PhasePlan(name=one.name, duration=one.length / SECOND, start=one.first, end=one.last)
+            for one in scenario.stretches
+        ],
+        processes=scenario.processes,
+        seed=scenario.seed,
+        warmup=cast(float, scenario.warmup),
+        think_time=told(cast(Thought, scenario.think_time)),
+        pacing=cast(float, scenario.pacing),
+        timeout=cast(float, scenario.timeout),
+        transport="sockets",
+        verify=scenario.verify,
+        endpoints=list(scenario.labels),
+        journeys=[journey.label for journey in scenario.journeys],
+    )
+
+
+def _mean_rate(load: Open) -> float:
+    laid = load.arrivals.stretches
+    if len(laid) == 1 and laid[0].first == laid[0].last:
+        return laid[0].first
+    return float(sum(one.amount() for one in laid) * SECOND / laid[-1].end)

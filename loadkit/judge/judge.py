@@ -1,0 +1,142 @@
+"""From what the threads of a run recorded to its result: figures, thresholds, caveats, and what bound it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from loadkit.judge.activity import Activity, Plan, with_threads
+from loadkit.judge.bottleneck import NOTHING, bound
+from loadkit.judge.caveats import caveats, soundness
+from loadkit.judge.description import describe
+from loadkit.judge.evidence import Load
+from loadkit.judge.identity import identity
+from loadkit.judge.result import Environment, Interval, Outcome, Result, RunSpan
+from loadkit.judge.summary import ToTimes, intervals, phases, rows, times, timings, without_gaps
+from loadkit.judge.thresholds import outcome, verdicts
+from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.journey import Journey
+from loadkit.plan.think_time import Thought, longest
+from loadkit.plan.units import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadkit.drive.stats import Driven, RunStats
+    from loadkit.judge.evidence import RunContext
+    from loadkit.judge.result import Soundness, Verdict
+    from loadkit.measure.recording import Slice
+    from loadkit.plan.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """How the result of a run that is under way is made: by callers that pause between its parts."""
+
+    to_times: ToTimes
+    to_intervals: Callable[[list[Slice], float], list[Interval]]
+
+
+def judge(
+    scenario: Scenario, driven: Driven, environment: Environment, context: RunContext, *, draft: Draft | None = None
+) -> Result:
+    """What a run found.
+
+    Args:
+        scenario: what was asked for.
+        driven: what its threads recorded, and how it went.
+        environment: the machine and the programs that made the figures.
+        context: what else is known of the run: when it was, and of its target.
+        draft: how the result of a run that goes on is made; it is `interrupted`, and a note says when it was made.
+    """
+    load = _load(scenario, driven, environment, context, draft)
+    found = verdicts(scenario.limits, load.total, load.endpoints, load.phases, load.timings)
+    doubts = caveats(load)
+    validity = soundness(doubts)
+    assert load.activity
+    series, by_phase = with_threads(
+        _intervals(driven, draft), load.phases, Plan(load.scenario, load.duration), load.activity
+    )
+    finding = NOTHING if context.server_loss else bound(load, series)
+    return Result(
+        identity=identity(scenario),
+        scenario=load.scenario,
+        environment=environment,
+        started_at=context.started_at,
+        spans=[RunSpan(start=context.measured_at, length=load.duration)],
+        duration=load.duration,
+        outcome=_outcome(load, found, validity),
+        total=load.total,
+        endpoints=list(load.endpoints),
+        phases=by_phase,
+        timings=list(load.timings),
+        thresholds=found,
+        caveats=doubts,
+        intervals=series,
+        verdict=validity,
+        bound_by=finding.by,
+        bound=finding.sentence,
+        server=context.server,
+    )
+
+
+def _load(
+    scenario: Scenario, driven: Driven, environment: Environment, context: RunContext, draft: Draft | None
+) -> Load:
+    recording, stats = driven.recording, driven.stats
+    started, duration = stats.measured_from, stats.duration
+    to_times = draft.to_times if draft else times
+    total, endpoints = rows(recording, duration=duration, started=started, to_times=to_times)
+    return Load(
+        scenario=describe(scenario),
+        environment=environment,
+        context=context,
+        stats=stats,
+        duration=duration,
+        total=total,
+        endpoints=endpoints,
+        phases=phases(recording, scenario.stretches, started=started, stopped=stats.stopped_at, to_times=to_times),
+        timings=timings(recording, duration=duration, started=started, to_times=to_times),
+        limits=scenario.limits,
+        activity=_activity(scenario, stats, is_over=draft is None),
+        is_over=draft is None,
+    )
+
+
+def _activity(scenario: Scenario, stats: RunStats, *, is_over: bool) -> Activity:
+    """What its threads did, in seconds from the start of what was measured."""
+    think, start = cast(Thought, scenario.think_time), stats.measured_from
+    tasks = [one.tasks_per_thread for one in scenario.plans if isinstance(one, Journey)]
+    return Activity(
+        active=[
+            ((came - start) / SECOND, (sent - start) / SECOND, (taken - start) / SECOND)
+            for came, sent, taken in stats.active
+        ],
+        longest_pause=math.inf if callable(think) else max(longest(think) / SECOND, cast(float, scenario.pacing)),
+        tasks=max([1, *tasks]),
+        is_bare=not any(isinstance(one, Endpoint) and one.check for one in scenario.plans),
+        is_whole=is_over and not (stats.lost or stats.stuck or stats.halted),
+    )
+
+
+def _intervals(driven: Driven, draft: Draft | None) -> list[Interval]:
+    series, duration = driven.recording.series, driven.stats.duration
+    if draft is None:
+        return intervals(series, duration=duration)
+    return draft.to_intervals(without_gaps(series, duration), duration)
+
+
+def _outcome(load: Load, found: Sequence[Verdict], validity: Soundness) -> Outcome:
+    stats = load.stats
+    return outcome(
+        load.total,
+        found,
+        load.timings,
+        interrupted=stats.interrupted or not load.is_over,
+        is_open=load.is_open,
+        is_fault=stats.is_fault or bool(stats.lost),
+        is_server_lost=bool(load.context.server_loss),
+        verdict=validity,
+    )

@@ -1,0 +1,39 @@
+"""A scenario with each endpoint sent once: is everything in it sound?"""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.scenario import Scenario
+
+ONCE_AT_MOST: Final = 6
+"""Times the timeout of a request that each endpoint or journey may take where each is sent once: a minute with 10 s."""
+
+
+def once(scenario: Scenario) -> Scenario:
+    """The same scenario with each endpoint sent once, by one thread, and only failures judged.
+
+    It ends after `ONCE_AT_MOST` timeouts an endpoint: a journey may have a loop without an end.
+    """
+    endpoints = [one.replace(weight=1, threads=None, **_alone(one)) for one in scenario.plans]
+    return scenario.replace(
+        endpoints=endpoints,
+        threads=1,
+        iterations=len(endpoints),
+        iterations_per_thread=None,
+        duration=ONCE_AT_MOST * cast(float, scenario.timeout) * len(endpoints),
+        phases=(),
+        rate=None,
+        arrivals="constant",
+        max_threads=None,
+        processes=1,
+        warmup=0,
+        think_time=0,
+        pacing=0,
+        thresholds=(),
+    )
+
+
+def _alone(plan: object) -> dict[str, int]:
+    return {} if isinstance(plan, Endpoint) else {"tasks_per_thread": 1}

@@ -1,0 +1,67 @@
+"""The server that a scenario names: started before its run, and stopped after it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AbstractContextManager, nullcontext
+from typing import cast
+
+from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.errors import UsageError
+from loadkit.plan.redact import masked
+from loadkit.plan.scenario import FREE_PORT, Scenario, is_application
+from loadkit.server.serving import application_command, application_environment, filled, free_port
+from loadkit.server.start import Place, ServerProcess, check_free, place_of, running
+from loadkit.wire.base import Request, Wire
+from loadkit.wire.encode import encode, origin_of
+
+
+def server_of(scenario: Scenario, wire: Wire) -> AbstractContextManager[ServerProcess | None]:
+    """The server of a scenario, run by a `with`; nothing where it names none, or where another one is aimed at."""
+    if scenario.server is None:
+        return nullcontext()
+    probe = encode(Endpoint("GET", scenario.ready, timeout=1), scenario)
+    wire.resolve(probe.origin)
+    place = place_of(probe.origin)
+    if _is_aimed_elsewhere(scenario) and place.answers():
+        return nullcontext()
+    check_free(place)
+    is_app = is_application(scenario.server)
+    if is_app and (place.unix or not place.is_here):
+        raise UsageError(f"an application is served by this machine on a port, and not at {place}")
+    return running(
+        application_command(scenario.server[0], f"{place.host}:{place.port}") if is_app else scenario.server,
+        trouble=lambda: _trouble(wire, probe, place),
+        within=cast(float, scenario.ready_timeout),
+        place=place,
+        environment=application_environment() if is_app else None,
+        called=scenario.server[0] if is_app else None,
+    )
+
+
+def with_port(scenario: Scenario) -> Scenario:
+    """The scenario with the port of its server filled in, a free one where it may choose."""
+    if not scenario.server or not scenario.base_url:
+        return scenario
+    port = origin_of(scenario.base_url)[0].port
+    if not port:
+        port = free_port()
+        scenario = scenario.replace(base_url=re.sub(r":0(?=/|$)", f":{port}", scenario.base_url, count=1))
+    return scenario.replace(server=filled(scenario.server or (), port))
+
+
+def _is_aimed_elsewhere(scenario: Scenario) -> bool:
+    """The base URL is not that of its file: what answers there is meant, and not the server of the file."""
+    return scenario.source is not None and scenario.source.scenario.base_url not in (scenario.base_url, FREE_PORT)
+
+
+def _trouble(wire: Wire, probe: Request, place: Place) -> str:
+    """Why the server does not count as up; nothing where it is."""
+    connection = wire.connect(probe.origin)
+    status, *_, note = connection.sender(probe)(probe)
+    connection.close()
+    if 200 <= status < 500:
+        return ""
+    if status:
+        return f"the last answer of {place} to {masked(probe.url)} was {status}"
+    return note.failure.message if note and note.failure else f"no reply from {place}"
