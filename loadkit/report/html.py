@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadkit.judge.result import Caveat, Result, Row, Soundness, Timing
 from loadkit.report import tables
-from loadkit.report.charts.distribution import spread
+from loadkit.report.charts.distribution import distribution_charts
 from loadkit.report.charts.svg import Chart
-from loadkit.report.charts.timeline import by_endpoint, over_time
+from loadkit.report.charts.timeline import endpoint_charts, timeline_charts
 from loadkit.report.escape import visible
 from loadkit.report.figures import (
     all_journeys,
@@ -142,7 +142,7 @@ def _view(result: Result, title: str) -> View:
         caveats=result.caveats,
         failures=failures[:MAX_FAILURES],
         more_failures=max(0, len(failures) - MAX_FAILURES),
-        charts=[*over_time(result), *spread(result.total), *by_endpoint(result)],
+        charts=[*timeline_charts(result), *distribution_charts(result.total), *endpoint_charts(result)],
         tables=[table for table in shown if table],
         intervals=tables.intervals(result),
         totals=list(facts(result)),

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from loadkit.judge.result import Row
 from loadkit.measure.histogram import Histogram
@@ -14,8 +14,8 @@ from loadkit.plan.units import SECOND, three_digits
 from loadkit.report.charts.svg import (
     Band,
     Chart,
+    Color,
     Curve,
-    Ink,
     Scale,
     Tick,
     even,
@@ -32,39 +32,48 @@ BINS: Final = 60
 
 _NINES: Final = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999, 99.99999)
 
-_KINDS: Final[tuple[tuple[str, Ink, bool], ...]] = (("response time", "first", False), ("service time", "second", True))
 
-Known = list[tuple[str, Ink, bool, Histogram]]
+class _Kind(NamedTuple):
+    """A kind of time that is drawn."""
+
+    name: str
+    color: Color
+    is_dashed: bool
+    histogram: Histogram
 
 
-def spread(total: Row) -> list[Chart]:
+def distribution_charts(total: Row) -> list[Chart]:
     """The percentile spectrum and the distribution of response and service times; nothing without two replies."""
-    kinds = zip(_KINDS, (total.response_time, total.service_time), strict=True)
-    known = [(*kind, found) for kind, times in kinds if (found := histogram_of(times)) and found.count > 1]
+    response, service = histogram_of(total.response_time), histogram_of(total.service_time)
+    kinds = [
+        *([_Kind("response time", "first", False, response)] if response else []),
+        *([_Kind("service time", "second", True, service)] if service else []),
+    ]
+    known = [kind for kind in kinds if kind.histogram.count > 1]
     return [_spectrum(known), *_distribution(known)] if known else []
 
 
-def _spectrum(known: Known) -> Chart:
+def _spectrum(known: Sequence[_Kind]) -> Chart:
     """Each further nine takes as much room as the one before: the axis is -log(1 - share)."""
-    most = max(found.count for *_, found in known)
+    most = max(kind.histogram.count for kind in known)
     across = Scale(1 / most, 1, is_log=True)
     low, high = _range(known)
     up, marks = time_scale(low, high)
     curves = [
         Curve(
-            name=name,
-            ink=ink,
-            is_dashed=is_dashed,
-            outline=line((100 - across.place(rest), up.place(span)) for rest, span in _ranked(found)),
+            name=kind.name,
+            color=kind.color,
+            is_dashed=kind.is_dashed,
+            outline=line((100 - across.place(rest), up.place(span)) for rest, span in _ranked(kind.histogram)),
         )
-        for name, ink, is_dashed, found in known
+        for kind in known
     ]
     shown = [nine for nine in _NINES if 1 - nine / 100 >= 1 / most]
     places = {nine: 100 - across.place(1 - nine / 100) for nine in shown}
     return Chart(
         title="Percentiles",
-        told="; ".join(_told(name, found) for name, *_, found in known),
-        across="percentile, each nine as wide as the last",
+        description="; ".join(map(_described, known)),
+        x_label="percentile, each nine as wide as the last",
         x_ticks=[Tick(place, f"p{nine:.10g}") for nine, place in places.items() if nine],
         y_ticks=ticks(up, marks, lambda span: show_time(span) if span else "0"),
         curves=curves,
@@ -73,9 +82,9 @@ def _spectrum(known: Known) -> Chart:
     )
 
 
-def _told(name: str, found: Histogram) -> str:
-    values = zip((50, 90, 99, 99.9), found.percentiles([50, 90, 99, 99.9]), strict=True)
-    return f"{name}: " + ", ".join(f"p{percent} {show_time((value or 0) / SECOND)}" for percent, value in values)
+def _described(kind: _Kind) -> str:
+    values = zip((50, 90, 99, 99.9), kind.histogram.percentiles([50, 90, 99, 99.9]), strict=True)
+    return f"{kind.name}: " + ", ".join(f"p{percent} {show_time((value or 0) / SECOND)}" for percent, value in values)
 
 
 def _ranked(found: Histogram) -> Iterator[tuple[float, float]]:
@@ -91,13 +100,13 @@ def _ranked(found: Histogram) -> Iterator[tuple[float, float]]:
             yield 1 / found.count, min(high, found.max) / SECOND
 
 
-def _spots(known: Known, places: dict[float, float]) -> list[Band]:
+def _spots(known: Sequence[_Kind], places: dict[float, float]) -> list[Band]:
     """What each nine is, around its place."""
     edges = sorted(places.values())
     bounds = [0.0, *((before + after) / 2 for before, after in pairwise(edges)), 100.0]
     spots = []
     for (nine, _), (start, end) in zip(places.items(), pairwise(bounds), strict=True):
-        values = [f"{name} {show_time(_at(found, nine))}" for name, *_, found in known]
+        values = [f"{kind.name} {show_time(_at(kind.histogram, nine))}" for kind in known]
         spots.append(
             Band(start=start, width=end - start, text=f"{f'p{nine:.10g}' if nine else 'min'}: {', '.join(values)}")
         )
@@ -108,34 +117,36 @@ def _at(found: Histogram, percent: float) -> float:
     return (found.percentile(percent) or 0) / SECOND if percent else found.min / SECOND
 
 
-def _range(known: Known) -> tuple[float, float]:
-    low = max(min(found.min for *_, found in known) / SECOND, 1e-6)
-    return low, max(low, *(found.max / SECOND for *_, found in known))
+def _range(known: Sequence[_Kind]) -> tuple[float, float]:
+    low = max(min(kind.histogram.min for kind in known) / SECOND, 1e-6)
+    return low, max(low, *(kind.histogram.max / SECOND for kind in known))
 
 
-def _distribution(known: Known) -> Iterator[Chart]:
+def _distribution(known: Sequence[_Kind]) -> Iterator[Chart]:
     """How many replies took how long, in ranges that grow by a constant factor: humps and tail both show."""
     low, high = _range(known)
     if high < low * 1.05:
         return
     across, marks = logarithmic(low, high, most=5)
     edges = [low * (high / low) ** (k / BINS) for k in range(BINS)] + [high]
-    shares = {name: _shares(found, edges) for name, *_, found in known}
+    shares = {kind.name: _shares(kind.histogram, edges) for kind in known}
     up, heights = even(max(max(found) for found in shares.values()))
     pairs = list(pairwise(edges))
     curves = []
-    for name, ink, is_dashed, _ in known:
+    for kind in known:
         pieces = [
             (across.place(start), across.place(end), up.place(share))
-            for (start, end), share in zip(pairs, shares[name], strict=True)
+            for (start, end), share in zip(pairs, shares[kind.name], strict=True)
         ]
-        area = "" if is_dashed else filled(pieces)
-        curves.append(Curve(name=name, ink=ink, is_dashed=is_dashed, outline=steps(pieces), area=area))
-    first = shares[known[0][0]]
+        area = "" if kind.is_dashed else filled(pieces)
+        curves.append(
+            Curve(name=kind.name, color=kind.color, is_dashed=kind.is_dashed, outline=steps(pieces), area=area)
+        )
+    first = shares[known[0].name]
     yield Chart(
         title="Distribution",
-        told=f"Most replies took about {show_time(edges[max(range(BINS), key=first.__getitem__)])}.",
-        across="time, logarithmic scale",
+        description=f"Most replies took about {show_time(edges[max(range(BINS), key=first.__getitem__)])}.",
+        x_label="time, logarithmic scale",
         x_ticks=ticks(across, marks, show_time),
         y_ticks=ticks(up, heights, lambda share: f"{three_digits(100 * share)} %"),
         curves=curves,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Ink = Literal["good", "bad", "asked", "first", "second", "third", "fourth", "fifth"]
+Color = Literal["good", "bad", "asked", "first", "second", "third", "fourth", "fifth"]
 
 _NICE_SPANS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 
@@ -46,7 +46,7 @@ class Curve:
     """A line of a chart: `outline` is an SVG path in a square of 1000, `area` one that is closed to be filled."""
 
     name: str
-    ink: Ink
+    color: Color
     outline: str
     area: str = ""
     is_dashed: bool = False
@@ -63,12 +63,12 @@ class Band:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """All that a template needs to draw a chart, and a sentence for those who cannot see it."""
+    """All that a template needs to draw a chart."""
 
     title: str
-    told: str
-    across: str
-    """What the x axis shows."""
+    description: str
+    """For those who cannot see it."""
+    x_label: str
     x_ticks: Sequence[Tick]
     y_ticks: Sequence[Tick]
     curves: Sequence[Curve]

@@ -8,32 +8,32 @@ from itertools import pairwise
 import pytest
 
 from loadkit.judge.result import Row
-from loadkit.report.charts.distribution import spread
+from loadkit.report.charts.distribution import distribution_charts
 from tests.report.builder import replace, row, skewed, times
 
 
 def titles(total: Row) -> list[str]:
-    return [chart.title for chart in spread(total)]
+    return [chart.title for chart in distribution_charts(total)]
 
 
 def test_response_and_service_time_are_side_by_side():
-    percentiles, distribution = spread(row("total", skewed(400, 10_000), service_time=skewed(300, 10_000)))
+    percentiles, distribution = distribution_charts(row("total", skewed(400, 10_000), service_time=skewed(300, 10_000)))
 
     assert [curve.name for curve in percentiles.curves] == ["response time", "service time"]
     assert [curve.name for curve in distribution.curves] == ["response time", "service time"]
     assert [tick.label for tick in percentiles.x_ticks] == ["p50", "p90", "p99", "p99.9", "p99.99"]
-    assert percentiles.told.startswith("response time: p50 ")
+    assert percentiles.description.startswith("response time: p50 ")
 
 
 def test_each_further_nine_takes_as_much_room():
-    (percentiles, _) = spread(row("total", skewed(400, 100_000)))
+    (percentiles, _) = distribution_charts(row("total", skewed(400, 100_000)))
 
     places = [tick.place for tick in percentiles.x_ticks if tick.label != "p50"]
     assert [later - place for place, later in pairwise(places)] == pytest.approx([20] * 4)
 
 
 def test_the_slowest_reply_is_the_end_of_the_curve():
-    (percentiles, _) = spread(row("total", times((100, 99_999), (1_000, 1))))
+    (percentiles, _) = distribution_charts(row("total", times((100, 99_999), (1_000, 1))))
 
     # 1 ms is the top of its scale, and there is nothing to the right of it
     assert percentiles.curves[0].outline.split("L")[-1] == "1000 0h0"
@@ -51,7 +51,7 @@ def test_the_slowest_reply_is_the_end_of_the_curve():
     ids=["body", "comb", "far"],
 )
 def test_the_shares_of_all_ranges_are_the_whole(measured: object):
-    (_, distribution) = spread(row("total", replace(measured)))
+    (_, distribution) = distribution_charts(row("total", replace(measured)))
 
     shares = [
         0.0 if share == "-" else float(share)
@@ -72,7 +72,8 @@ def test_a_histogram_that_cannot_be_read_is_no_reason_to_fail():
     broken = replace(skewed(400, 100), hdr="HISTFAAAA")
 
     assert [
-        [curve.name for curve in chart.curves] for chart in spread(row("t", broken, service_time=skewed(300, 100)))
+        [curve.name for curve in chart.curves]
+        for chart in distribution_charts(row("t", broken, service_time=skewed(300, 100)))
     ] == [
         ["service time"],
         ["service time"],

@@ -8,7 +8,7 @@ import pytest
 
 from loadkit.judge.merge import merge
 from loadkit.judge.result import Interval, Phase, PhasePlan, Result
-from loadkit.report.charts.timeline import by_endpoint, over_time, rates
+from loadkit.report.charts.timeline import endpoint_charts, rates, timeline_charts
 from tests.judge.made import REFUSED, Shot
 from tests.judge.made import result as measured
 from tests.report.builder import interval, replace, result, row, skewed, times
@@ -34,7 +34,7 @@ def test_what_came_after_the_stop_is_in_no_chart(start: float, seconds: float):
     late = interval(start, SLOW, measured=seconds)
 
     assert rates(late) is None
-    assert over_time(ran([*kept, late], 2.0002)) == over_time(ran(kept, 2.0002))
+    assert timeline_charts(ran([*kept, late], 2.0002)) == timeline_charts(ran(kept, 2.0002))
 
 
 def test_runs_that_were_merged_one_behind_the_other_are_all_in_the_charts():
@@ -43,7 +43,7 @@ def test_runs_that_were_merged_one_behind_the_other_are_all_in_the_charts():
 
     run = merge([measured(shots), measured(shots, later=60.0)])
 
-    (requests, _) = over_time(run)
+    (requests, _) = timeline_charts(run)
     assert [spot.text.partition(", p50")[0] for spot in requests.spots] == [
         f"{when}: 25/s good, 25/s failed" for when in ("0s - 1s", "1s - 2s", "1m - 1m1s", "1m1s - 1m2s")
     ]
@@ -54,7 +54,7 @@ def test_runs_side_by_side_are_drawn_as_the_sum_of_both_against_what_both_were_a
     parts = [measured(shots, later=later, scenario={"rate": 100.0}) for later in (0.0, 0.2)]
     parts = [replace(one, intervals=[replace(each, asked=100.0) for each in one.intervals]) for one in parts]
 
-    (requests, _) = over_time(merge(parts))
+    (requests, _) = timeline_charts(merge(parts))
 
     assert [spot.text.partition(",")[0] for spot in requests.spots] == ["0s - 1s: 200/s good", "1s - 2s: 200/s good"]
     (asked,) = [curve.outline for curve in requests.curves if curve.name == "asked"]
@@ -72,7 +72,7 @@ def test_phases_of_merged_runs_are_marked_where_they_were_in_each():
         phases = [Phase(name=plan.name, start=float(k), length=1.0, total=made.total) for k, plan in enumerate(plans)]
         return replace(made, phases=phases)
 
-    (requests, _) = over_time(merge([part(0.0), part(8.0)]))
+    (requests, _) = timeline_charts(merge([part(0.0), part(8.0)]))
 
     assert sorted((band.start, band.width, band.text) for band in requests.phases) == [
         (0, 10, "one"),
@@ -83,7 +83,7 @@ def test_phases_of_merged_runs_are_marked_where_they_were_in_each():
 
 
 def test_a_run_of_a_moment_has_charts():
-    (requests, response) = over_time(ran([interval(0, FAST, measured=0.04)], 0.04))
+    (requests, response) = timeline_charts(ran([interval(0, FAST, measured=0.04)], 0.04))
 
     assert "10,000/s" in [tick.label for tick in requests.y_ticks]
     assert [spot.text for spot in requests.spots] == [
@@ -94,27 +94,28 @@ def test_a_run_of_a_moment_has_charts():
 
 def test_failures_have_a_curve_where_there_are_any():
     names = [
-        [curve.name for curve in over_time(ran([interval(0, FAST, failures=count)], 1))[0].curves] for count in (0, 3)
+        [curve.name for curve in timeline_charts(ran([interval(0, FAST, failures=count)], 1))[0].curves]
+        for count in (0, 3)
     ]
 
     assert names == [["good replies"], ["good replies", "failed"]]
 
 
 def test_without_a_good_reply_there_is_no_response_time():
-    charts = over_time(ran([interval(k, times(), failures=50) for k in range(3)], 3))
+    charts = timeline_charts(ran([interval(k, times(), failures=50) for k in range(3)], 3))
 
     assert [chart.title for chart in charts] == ["Requests a second"]
 
 
 def test_a_second_without_a_reply_breaks_the_curve():
-    (_, response) = over_time(ran([interval(0, FAST), interval(1, times()), interval(2, FAST)], 3))
+    (_, response) = timeline_charts(ran([interval(0, FAST), interval(1, times()), interval(2, FAST)], 3))
 
     assert [curve.outline.count("M") for curve in response.curves] == [2, 2, 2]
 
 
 def test_times_far_apart_are_on_a_logarithmic_axis():
-    near = over_time(ran([interval(0, FAST), interval(1, times((900, 10)))], 2))[1]
-    far = over_time(ran([interval(0, FAST), interval(1, SLOW)], 2))[1]
+    near = timeline_charts(ran([interval(0, FAST), interval(1, times((900, 10)))], 2))[1]
+    far = timeline_charts(ran([interval(0, FAST), interval(1, SLOW)], 2))[1]
 
     assert (near.note, far.note) == ("", "logarithmic scale")
     assert near.y_ticks[0].label == "0"
@@ -126,7 +127,7 @@ def test_phases_are_marked_and_what_they_ask_is_drawn():
         PhasePlan(name="step", duration=0.0, start=100.0, end=400.0),
         PhasePlan(name="hold", duration=2.0, start=400.0, end=400.0),
     ]
-    chart = over_time(ran([interval(k, FAST) for k in range(4)], 4, phases=plans, rate=225.0))[0]
+    chart = timeline_charts(ran([interval(k, FAST) for k in range(4)], 4, phases=plans, rate=225.0))[0]
 
     assert [(band.text, band.start, band.width) for band in chart.phases] == [("ramp", 0, 50), ("hold", 50, 50)]
     # to 500/s: 100 is at a fifth of the height, and 400 at four fifths
@@ -137,7 +138,7 @@ def test_phases_are_marked_and_what_they_ask_is_drawn():
 
 def test_phases_of_threads_ask_for_no_rate():
     plans = [PhasePlan(name=name, duration=1.0, start=0.0, end=10.0) for name in ("up", "on")]
-    chart = over_time(ran([interval(0, FAST), interval(1, FAST)], 2, phases=plans))[0]
+    chart = timeline_charts(ran([interval(0, FAST), interval(1, FAST)], 2, phases=plans))[0]
 
     assert [curve.name for curve in chart.curves] == ["good replies"]
     assert len(chart.phases) == 2
@@ -149,7 +150,7 @@ def of_threads(*levels: tuple[float | None, float | None]) -> list[Interval]:
 
 
 def test_threads_that_change_are_drawn_beside_those_asked_for():
-    _, chart, _ = over_time(ran(of_threads((1, 1), (3, 4), (8, 8)), 3))
+    _, chart, _ = timeline_charts(ran(of_threads((1, 1), (3, 4), (8, 8)), 3))
 
     assert chart.title == "Threads"
     # to 10: where one is above, and where both are, and a step between
@@ -174,13 +175,13 @@ def test_threads_that_change_are_drawn_beside_those_asked_for():
     ids=["the same all the time", "some were missing", "arrivals", "nobody knows", "no number"],
 )
 def test_threads_have_a_chart_only_where_it_tells_something(levels: Any, is_drawn: bool):
-    titles = [chart.title for chart in over_time(ran(of_threads(*levels), 2))]
+    titles = [chart.title for chart in timeline_charts(ran(of_threads(*levels), 2))]
 
     assert ("Threads" in titles) == is_drawn
 
 
 def test_without_a_series_there_is_nothing_to_draw():
-    assert over_time(ran([], 3)) == []
+    assert timeline_charts(ran([], 3)) == []
 
 
 def test_the_slowest_endpoints_have_a_curve_each():
@@ -190,10 +191,10 @@ def test_the_slowest_endpoints_have_a_curve_each():
         for k in range(2)
     ]
 
-    (chart,) = by_endpoint(result(rows, intervals=series, duration=2.0))
+    (chart,) = endpoint_charts(result(rows, intervals=series, duration=2.0))
 
     assert chart.title == "p99 of the 5 slowest endpoints"
     assert [curve.name for curve in chart.curves] == ["GET /6", "GET /5", "GET /4", "GET /3", "GET /2"]
     assert chart.spots[1].text.startswith("1s - 2s: p99 GET /6 ")
-    assert by_endpoint(result(rows[:1], intervals=series, duration=2.0)) == []
-    assert by_endpoint(result(rows, intervals=[interval(0, FAST)], duration=2.0)) == []
+    assert endpoint_charts(result(rows[:1], intervals=series, duration=2.0)) == []
+    assert endpoint_charts(result(rows, intervals=[interval(0, FAST)], duration=2.0)) == []
