@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from loadkit.plan.units import SECOND, show_seconds, show_size
-from loadkit.report.layout import Ink, Paper
+from loadkit.report.layout import Layout, Style
 
 if TYPE_CHECKING:
     from loadkit.fetcher.job import FetchJob
@@ -16,17 +16,17 @@ _ROOM = len("not URLs")
 MAX_REASONS = 10
 
 
-def summary(paper: Paper, fetching: FetchJob, retry: list[str]) -> str:
+def summary(layout: Layout, fetching: FetchJob, retry: list[str]) -> str:
     """The lines; `retry` is the command that does the rest."""
     lines: list[str] = []
-    for label, text, ink in _lines(fetching):
-        wrapped = paper.wrap(paper.foreign(text), first=f"  {label:{_ROOM}}  ", margin=" " * (_ROOM + 4))
-        lines += [paper.paint(line, ink) for line in wrapped]
-    lines += _refusals(paper, fetching)
-    lines += _failures(paper, fetching)
+    for label, text, style in _lines(fetching):
+        wrapped = layout.wrap(layout.escape(text), first=f"  {label:{_ROOM}}  ", margin=" " * (_ROOM + 4))
+        lines += [layout.style(line, style) for line in wrapped]
+    lines += _refusals(layout, fetching)
+    lines += _failures(layout, fetching)
     if fetching.failed > fetching.stats.refused or fetching.left > 0:
-        lines += ["", f"  the rest:  {paper.foreign(shlex.join(retry))}"]
-    return "\n".join([paper.paint(_headline(fetching), "bold"), *lines])
+        lines += ["", f"  the rest:  {layout.escape(shlex.join(retry))}"]
+    return "\n".join([layout.style(_headline(fetching), "bold"), *lines])
 
 
 def _headline(fetching: FetchJob) -> str:
@@ -41,7 +41,7 @@ def _headline(fetching: FetchJob) -> str:
     return ", ".join(parts)
 
 
-def _lines(fetching: FetchJob) -> Iterator[tuple[str, str, Ink]]:
+def _lines(fetching: FetchJob) -> Iterator[tuple[str, str, Style]]:
     counters, stats, plan = fetching.counters, fetching.stats, fetching.plan
     yield "into", f"{plan.append or plan.into} (every URL is accounted for in {fetching.manifest_path})", ""
     if stats.complete:
@@ -74,26 +74,26 @@ def _lines(fetching: FetchJob) -> Iterator[tuple[str, str, Ink]]:
         yield "threads", fetching.auto.said, ""
 
 
-def _refusals(paper: Paper, fetching: FetchJob) -> list[str]:
+def _refusals(layout: Layout, fetching: FetchJob) -> list[str]:
     stats = fetching.stats
     if not stats.refusals:
         return []
-    lines = ["", paper.paint("lines that are no URLs", "bold")]
+    lines = ["", layout.style("lines that are no URLs", "bold")]
     for refusal in stats.refusals:
-        lines += paper.wrap(paper.foreign(refusal), first="  ", margin="    ")
+        lines += layout.wrap(layout.escape(refusal), first="  ", margin="    ")
     more = stats.refused - len(stats.refusals)
     return [*lines, f"  {more:,} more in the manifest"] if more else lines
 
 
-def _failures(paper: Paper, fetching: FetchJob) -> list[str]:
+def _failures(layout: Layout, fetching: FetchJob) -> list[str]:
     if not fetching.reasons:
         return []
-    lines = ["", paper.paint("what failed, for example", "bold")]
+    lines = ["", layout.style("what failed, for example", "bold")]
     shown = list(fetching.reasons.items())[:MAX_REASONS]
     for failure, urls in shown:
-        lines += paper.wrap(paper.foreign(f"{failure.kind}: {failure.message}"), first="  ", margin="    ")
+        lines += layout.wrap(layout.escape(f"{failure.kind}: {failure.message}"), first="  ", margin="    ")
         for url in urls:
-            lines.append(f"      {paper.cut(paper.foreign(url), paper.width - 8)}")
+            lines.append(f"      {layout.ellipsize(layout.escape(url), layout.width - 8)}")
     more = len(fetching.reasons) - len(shown)
     return [*lines, f"  {more:,} more reasons in the manifest"] if more else lines
 

@@ -31,7 +31,7 @@ from loadkit.report.figures import (
     throughput_cell,
     time_cell,
 )
-from loadkit.report.layout import Paper
+from loadkit.report.layout import Layout
 from loadkit.report.overview import facts, run_facts
 from loadkit.report.sections import reasons, told, where
 from loadkit.report.table import Cell, Column, Table, Tone, table_of
@@ -48,7 +48,7 @@ LONGEST_LINE: Final = 1_000
 MAX_FAILURES: Final = 50
 
 # wide enough never to wrap: the browser does that
-_PAPER: Final = Paper(width=LONGEST_LINE)
+_LAYOUT: Final = Layout(width=LONGEST_LINE)
 
 _BELIEF: Final[dict[Soundness, Tone]] = {"clean": "", "doubtful": "doubt", "invalid": "bad"}
 
@@ -192,7 +192,7 @@ def _failures(result: Result) -> list[Failure]:
             count=example.count,
             kind=example.kind,
             lines=told(example),
-            where=where(_PAPER, result, example),
+            where=where(_LAYOUT, result, example),
         )
         for example in reasons(result)
     ]
@@ -247,8 +247,8 @@ def page_environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["name"] = lambda text: _PAPER.cut(visible(text), LONGEST_NAME)
-    environment.filters["line"] = lambda text: _PAPER.cut(visible(text), LONGEST_LINE)
+    environment.filters["name"] = lambda text: _LAYOUT.ellipsize(visible(text), LONGEST_NAME)
+    environment.filters["line"] = lambda text: _LAYOUT.ellipsize(visible(text), LONGEST_LINE)
     environment.filters["place"] = lambda number: f"{number:.5g}"
     return environment
 

@@ -16,13 +16,13 @@ import msgspec
 from loadkit.judge.result import VERSION, Result, Stored
 from loadkit.judge.validate import broken
 from loadkit.plan.errors import OutputError, UsageError, reason_of
-from loadkit.report.layout import LONGEST, Paper
+from loadkit.report.layout import LONGEST, Layout
 from loadkit.report.version_1 import upgraded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PAPER: Final = Paper(width=LONGEST)
+_LAYOUT: Final = Layout(width=LONGEST)
 _REASON: Final = 300
 
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
@@ -172,7 +172,7 @@ def _decoded(content: bytes, path: Path) -> list[Result]:
             return upgraded(msgspec.json.decode(content))
     except (msgspec.DecodeError, RecursionError) as error:
         # which may quote a value of any length
-        why = _PAPER.cut(str(error), _REASON)
+        why = _LAYOUT.ellipsize(str(error), _REASON)
         raise UsageError(f"{path} is not a loadkit result of version {version}: {why}") from None
     raise UsageError(_another_version(path, version))
 

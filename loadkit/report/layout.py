@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from loadkit.report.escape import visible
 
-Ink = Literal["", "bold", "dim", "red", "green", "yellow", "blue"]
+Style = Literal["", "bold", "dim", "red", "green", "yellow", "blue"]
 
 LONGEST: Final = 2000
 """Characters of a foreign text that a report shows."""
@@ -17,28 +17,28 @@ _SGR: Final[dict[str, str]] = {"bold": "1", "dim": "2", "red": "31", "green": "3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paper:
-    """Where and how to write: every foreign text comes through `foreign`, every colour through `paint`."""
+class Layout:
+    """Where and how to write: every foreign text comes through `escape`, every colour through `style`."""
 
     width: int
     color: bool = False
     ascii: bool = False
 
-    def foreign(self, text: str) -> str:
-        """A name, URL or message on one line, harmless and in the characters this paper has.
+    def escape(self, text: str) -> str:
+        """A name, URL or message on one line, harmless and in the characters this layout has.
 
         Of a text of many pages the middle is left out.
         """
         shown = visible(_short(text))
         return shown.encode("ascii", "backslashreplace").decode() if self.ascii else shown
 
-    def paint(self, text: str, ink: Ink) -> str:
-        """The text in that ink, where there is colour."""
-        return f"\x1b[{_SGR[ink]}m{text}\x1b[0m" if self.color and ink and text else text
+    def style(self, text: str, style: Style) -> str:
+        """The text in that style, where there is colour."""
+        return f"\x1b[{_SGR[style]}m{text}\x1b[0m" if self.color and style and text else text
 
-    def cut(self, text: str, room: int) -> str:
+    def ellipsize(self, text: str, room: int) -> str:
         """The text in no more than `room` cells, the middle left out: both ends of a URL tell something."""
-        if cells(text) <= room:
+        if display_width(text) <= room:
             return text
         dots = "..." if self.ascii else "…"
         kept = max(0, room - len(dots))
@@ -47,9 +47,9 @@ class Paper:
     def wrap(self, text: str, *, first: str = "", margin: str = "") -> list[str]:
         """The text in lines that fit, `first` before the first of them and `margin` before the others."""
         lines, line = [], first
-        room = max(8, self.width - max(cells(first), cells(margin)))
+        room = max(8, self.width - max(display_width(first), display_width(margin)))
         for piece in _pieces(text, room):
-            if line not in (first, margin) and cells(line) + 1 + cells(piece) > self.width:
+            if line not in (first, margin) and display_width(line) + 1 + display_width(piece) > self.width:
                 lines.append(line)
                 line = margin
             line += piece if line in (first, margin) else f" {piece}"
@@ -66,7 +66,7 @@ def needs_ascii(encoding: str | None) -> bool:
     return False
 
 
-def cells(text: str) -> int:
+def display_width(text: str) -> int:
     """How many columns of a terminal the text takes."""
     if text.isascii():
         return len(text)
@@ -75,14 +75,14 @@ def cells(text: str) -> int:
     return cell_len(text)
 
 
-def left(text: str, room: int) -> str:
+def ljust(text: str, room: int) -> str:
     """The text filled up on its right."""
-    return text + " " * (room - cells(text))
+    return text + " " * (room - display_width(text))
 
 
-def right(text: str, room: int) -> str:
+def rjust(text: str, room: int) -> str:
     """The text filled up on its left."""
-    return " " * (room - cells(text)) + text
+    return " " * (room - display_width(text)) + text
 
 
 def _short(text: str) -> str:
@@ -94,7 +94,7 @@ def _pieces(text: str, room: int) -> Iterable[str]:
     for word in text.split(" "):
         start, taken = 0, 0
         for place, char in enumerate(word):
-            width = cells(char)
+            width = display_width(char)
             if taken + width > room and place > start:
                 yield word[start:place]
                 start, taken = place, 0
@@ -105,7 +105,7 @@ def _pieces(text: str, room: int) -> Iterable[str]:
 def _head(text: str, room: int) -> str:
     taken = 0
     for place, char in enumerate(text):
-        taken += cells(char)
+        taken += display_width(char)
         if taken > room:
             return text[:place]
     return text

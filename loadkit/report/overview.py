@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from loadkit.judge.result import Environment, Result, Row, ScenarioInfo, Server
 from loadkit.plan.units import show_size, show_span
 from loadkit.report.figures import all_journeys, show_share, show_throughput, show_time
-from loadkit.report.layout import Paper
+from loadkit.report.layout import Layout
 from loadkit.report.table import Cell, Table, Tone
 from loadkit.report.text_table import STYLES
 
@@ -17,13 +17,13 @@ _ROOM = len("connections")
 _Line = tuple[str, str, Tone]
 
 
-def totals(paper: Paper, result: Result) -> list[str]:
+def totals(layout: Layout, result: Result) -> list[str]:
     """A line each: what came back, how fast, what failed, what it took."""
     lines: list[str] = []
     for label, text, tone in facts(result):
         margin = " " * (_ROOM + 4)
-        wrapped = paper.wrap(paper.foreign(text), first=f"  {label:{_ROOM}}  ", margin=margin)
-        lines += [line[: len(margin)] + paper.paint(line[len(margin) :], STYLES[tone]) for line in wrapped]
+        wrapped = layout.wrap(layout.escape(text), first=f"  {label:{_ROOM}}  ", margin=margin)
+        lines += [line[: len(margin)] + layout.style(line[len(margin) :], STYLES[tone]) for line in wrapped]
     return lines
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TextIO, TypeVar, cast
 from loadkit.drive.progress import Snapshot, Watcher
 from loadkit.plan.units import show_rate, show_seconds, show_span
 from loadkit.report.escape import visible
-from loadkit.report.layout import Paper, cells
+from loadkit.report.layout import Layout, display_width
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -188,10 +188,13 @@ def _one_line(status: Status, width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    name, parts = Paper(width=width).cut(visible(status.name), max(8, width // 4)), [*status.lead, *status.figures]
-    while parts and cells(_GAP.join([name, *parts])) > width:
+    name, parts = (
+        Layout(width=width).ellipsize(visible(status.name), max(8, width // 4)),
+        [*status.lead, *status.figures],
+    )
+    while parts and display_width(_GAP.join([name, *parts])) > width:
         parts.pop()
-    room = min(_WIDEST_BAR, width - cells(_GAP.join([name, *parts])) - len(_GAP))
+    room = min(_WIDEST_BAR, width - display_width(_GAP.join([name, *parts])) - len(_GAP))
     bar = (
         [ProgressBar(status.of, status.done, width=room, complete_style="cyan", finished_style="cyan")]
         if status.of and room >= _NARROWEST_BAR

@@ -10,7 +10,7 @@ from loadkit.judge.thresholds import never_finished
 from loadkit.plan.units import show_rate, show_span
 from loadkit.report import sections, tables
 from loadkit.report.figures import show_time
-from loadkit.report.layout import Paper, cells
+from loadkit.report.layout import Layout, display_width
 from loadkit.report.overview import totals
 from loadkit.report.table import Tone
 from loadkit.report.text_histogram import picture
@@ -37,7 +37,7 @@ def text_report(result: Result, *, width: int | None = None, color: bool = False
     wider; no text of a server, URL or name starts a line, moves the cursor or is taken for a command by a CI. `ascii`
     is for an encoding that cannot show more.
     """
-    paper = Paper(width=max(NARROWEST, min(WIDEST, width or _terminal())), color=color, ascii=ascii)
+    layout = Layout(width=max(NARROWEST, min(WIDEST, width or _terminal())), color=color, ascii=ascii)
     shown = (
         tables.endpoints(result),
         *tables.timings(result),
@@ -45,15 +45,15 @@ def text_report(result: Result, *, width: int | None = None, color: bool = False
         tables.times(result),
     )
     parts = (
-        [*_headline(paper, result), "", *_outcome(paper, result), *_belief(paper, result)],
-        totals(paper, result),
-        *(text_table(paper, table) for table in shown if table),
-        picture(paper, result.total.response_time),
-        sections.statuses(paper, result.total),
-        sections.failures(paper, result),
-        sections.thresholds(paper, result.thresholds),
-        sections.caveats(paper, result.caveats),
-        _definition(paper, result),
+        [*_headline(layout, result), "", *_outcome(layout, result), *_belief(layout, result)],
+        totals(layout, result),
+        *(text_table(layout, table) for table in shown if table),
+        picture(layout, result.total.response_time),
+        sections.statuses(layout, result.total),
+        sections.failures(layout, result),
+        sections.thresholds(layout, result.thresholds),
+        sections.caveats(layout, result.caveats),
+        _definition(layout, result),
     )
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
@@ -62,14 +62,14 @@ def _terminal() -> int:
     return shutil.get_terminal_size((100, 24)).columns
 
 
-def _headline(paper: Paper, result: Result) -> list[str]:
-    rule = "=" if paper.ascii else "━"
-    name = paper.cut(paper.foreign(result.title), paper.width - 8)
-    lines = [paper.paint(f"{rule * 2} {name} {rule * (paper.width - cells(name) - 4)}", "bold")]
+def _headline(layout: Layout, result: Result) -> list[str]:
+    rule = "=" if layout.ascii else "━"
+    name = layout.ellipsize(layout.escape(result.title), layout.width - 8)
+    lines = [layout.style(f"{rule * 2} {name} {rule * (layout.width - display_width(name) - 4)}", "bold")]
     if result.scenario.description:
-        lines += paper.wrap(paper.foreign(result.scenario.description.strip()), first="  ", margin="  ")
+        lines += layout.wrap(layout.escape(result.scenario.description.strip()), first="  ", margin="  ")
     for facts in (run_as(result), target(result.scenario)):
-        lines += paper.wrap(paper.foreign(facts), first="  ", margin="  ") if facts else []
+        lines += layout.wrap(layout.escape(facts), first="  ", margin="  ") if facts else []
     return lines
 
 
@@ -144,10 +144,10 @@ def when(started_at: str) -> str:
     return f"{utc:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _outcome(paper: Paper, result: Result) -> list[str]:
+def _outcome(layout: Layout, result: Result) -> list[str]:
     word, text, tone = came_out(result)
-    first, *others = paper.wrap(f"{word}{text}", margin="  ")
-    return [paper.paint(paper.paint(word, STYLES[tone]), "bold") + first[len(word) :], *others]
+    first, *others = layout.wrap(f"{word}{text}", margin="  ")
+    return [layout.style(layout.style(word, STYLES[tone]), "bold") + first[len(word) :], *others]
 
 
 def came_out(result: Result) -> tuple[str, str, Tone]:
@@ -179,8 +179,8 @@ def _failed(result: Result) -> str:
     return ": requests failed" if result.total.statuses else ": not one good reply"
 
 
-def _belief(paper: Paper, result: Result) -> list[str]:
-    return sections.verdict(paper, result) if is_believable(result) else []
+def _belief(layout: Layout, result: Result) -> list[str]:
+    return sections.verdict(layout, result) if is_believable(result) else []
 
 
 def is_believable(result: Result) -> bool:
@@ -192,9 +192,9 @@ def _each(count: int) -> str:
     return f"all {count} thresholds" if count > 1 else "its only threshold"
 
 
-def _definition(paper: Paper, result: Result) -> list[str]:
+def _definition(layout: Layout, result: Result) -> list[str]:
     return (
-        [paper.paint(line, "dim") for line in paper.wrap(paper.foreign(text))] if (text := definition(result)) else []
+        [layout.style(line, "dim") for line in layout.wrap(layout.escape(text))] if (text := definition(result)) else []
     )
 
 

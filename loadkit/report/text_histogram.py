@@ -11,7 +11,7 @@ from loadkit.judge.result import Times
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import SECOND
 from loadkit.report.figures import show_time
-from loadkit.report.layout import Paper, right
+from loadkit.report.layout import Layout, rjust
 
 BARS = 11
 _LONGEST = 50
@@ -19,7 +19,7 @@ _LONGEST = 50
 _Bucket = tuple[int, int, int]
 
 
-def picture(paper: Paper, times: Times) -> list[str]:
+def picture(layout: Layout, times: Times) -> list[str]:
     """A histogram whose ranges grow by a constant factor.
 
     Ranges of one size, as hey has them, put all but the tail into a single bar as soon as the slowest reply took
@@ -34,13 +34,13 @@ def picture(paper: Paper, times: Times) -> list[str]:
     counts = _counts(buckets, tops)
     title, *heads = _heads(tops, counts)
     marks = _marks(counts)
-    room = min(_LONGEST, paper.width - len(heads[0]) - max(map(len, marks)) - 3)
-    bars = [_bar(paper, count / max(counts), room) for count in counts]
+    room = min(_LONGEST, layout.width - len(heads[0]) - max(map(len, marks)) - 3)
+    bars = [_bar(layout, count / max(counts), room) for count in counts]
     lines = [
-        f"{head}  {paper.paint(bar, 'blue')} {paper.paint(mark, 'bold')}".rstrip()
+        f"{head}  {layout.style(bar, 'blue')} {layout.style(mark, 'bold')}".rstrip()
         for head, bar, mark in zip(heads, bars, marks, strict=True)
     ]
-    return [paper.paint(title, "bold"), *lines]
+    return [layout.style(title, "bold"), *lines]
 
 
 def _buckets(hdr: str) -> list[_Bucket]:
@@ -80,7 +80,7 @@ def _heads(tops: Sequence[float], counts: Sequence[int]) -> list[str]:
         ["replies", *(f"{count:,}" for count in counts)],
         ["%", *(f"{100 * count / total:.2f}" for count in counts)],
     ]
-    aligned = [[right(cell, max(map(len, column))) for cell in column] for column in columns]
+    aligned = [[rjust(cell, max(map(len, column))) for cell in column] for column in columns]
     return ["  ".join(cells) for cells in zip(*aligned, strict=True)]
 
 
@@ -95,9 +95,9 @@ def _marks(counts: Sequence[int]) -> list[str]:
     return [" ".join(names) for names in marks]
 
 
-def _bar(paper: Paper, share: float, room: int) -> str:
+def _bar(layout: Layout, share: float, room: int) -> str:
     """A bar in eighths of a cell; what is more than nothing shows."""
-    if paper.ascii:
+    if layout.ascii:
         return "#" * round(share * room) or "." * (share > 0)
     eighths = round(share * room * 8)
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip() or "▏" * (share > 0)

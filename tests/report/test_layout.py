@@ -6,33 +6,33 @@ import time
 
 import pytest
 
-from loadkit.report.layout import LONGEST, Paper, cells
+from loadkit.report.layout import LONGEST, Layout, display_width
 from loadkit.report.text import text_report
 from tests.report.builder import example, result, row, times
 
-PAPER = Paper(width=80)
+LAYOUT = Layout(width=80)
 
 
 @pytest.mark.parametrize("char", ["x", "é", "漢", "\x1b", "e\u0301"])
 @pytest.mark.parametrize("width", [60, 80, 140])
 def test_a_word_that_does_not_fit_is_broken_where_the_line_ends(char: str, width: int):
     word = char * 300
-    lines = Paper(width=width).wrap(Paper(width=width).foreign(word), first="> ", margin="  ")
+    lines = Layout(width=width).wrap(Layout(width=width).escape(word), first="> ", margin="  ")
 
-    assert all(cells(line) <= width for line in lines)
-    assert min(cells(line) for line in lines[:-1]) >= width - 3
-    assert "".join(line[2:] for line in lines) == Paper(width=width).foreign(word)
+    assert all(display_width(line) <= width for line in lines)
+    assert min(display_width(line) for line in lines[:-1]) >= width - 3
+    assert "".join(line[2:] for line in lines) == Layout(width=width).escape(word)
 
 
 def test_a_wide_character_is_not_cut_in_two_by_a_narrow_room():
-    assert Paper(width=10).wrap("漢漢漢漢漢", first="-", margin="-") == ["-漢漢漢漢", "-漢"]
+    assert Layout(width=10).wrap("漢漢漢漢漢", first="-", margin="-") == ["-漢漢漢漢", "-漢"]
 
 
 @pytest.mark.parametrize(
     ("length", "shown"), [(LONGEST, LONGEST), (LONGEST + 1, LONGEST + 1), (1_000_000, LONGEST + 1)]
 )
 def test_of_a_text_of_many_pages_both_ends_are_shown(length: int, shown: int):
-    text = PAPER.foreign("a" + "x" * (length - 2) + "z")
+    text = LAYOUT.escape("a" + "x" * (length - 2) + "z")
 
     assert len(text) == shown
     assert (text[0], text[-1], "…" in text) == ("a", "z", length > LONGEST)
@@ -48,5 +48,5 @@ def test_a_report_of_long_words_is_made_in_no_time(char: str):
     text = text_report(made, width=80)
 
     assert time.process_time() - began < 5, "it was over a minute"
-    assert max(map(cells, text.splitlines())) <= 80
+    assert max(map(display_width, text.splitlines())) <= 80
     assert len(text) < 40_000

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from loadkit.judge.result import Caveat, Phase, PhasePlan, Result, Verdict
-from loadkit.report.layout import cells, needs_ascii
+from loadkit.report.layout import display_width, needs_ascii
 from loadkit.report.text import text_report
 from tests.report.builder import example, replace, result, row, skewed, times
 
@@ -240,7 +240,7 @@ def test_a_report_on_a_terminal_of_80_columns() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 140])
-def test_a_percentile_that_a_threshold_limits_is_the_last_to_go_on_narrow_paper(width: int):
+def test_a_percentile_that_a_threshold_limits_is_the_last_to_go_on_a_narrow_terminal(width: int):
     limit = Verdict(threshold="buy p75 items: p95 < 250ms", passed=True, value=0.0024, shown="2.4 ms")
     text = report(replace(SHOP, thresholds=[limit]), width=width)
     of_rows, of_times = [line.split() for line in text.splitlines() if line.startswith(("endpoint ", "time "))]
@@ -279,7 +279,7 @@ def test_no_line_is_wider_than_the_paper(width: int) -> None:
     long = row("GET /" + "日本語" * 60, times((100, 10)), examples=[example("check", "a" * 500)], failures={"check": 1})
     crowded = result([long, HOME], long, scenario={"name": "é🎉" * 200, "base_url": f"http://{'a' * 300}"})
     for shown in (SHOP, crowded):
-        assert max(map(cells, report(shown, width=width).splitlines())) <= width
+        assert max(map(display_width, report(shown, width=width).splitlines())) <= width
 
 
 def test_long_names_keep_both_ends_and_wide_ones_stay_in_line() -> None:
@@ -460,8 +460,8 @@ GRAVE, DOUBT, NOTE = (Caveat(code="a", message="b", level=level) for level in ("
 def test_how_far_to_believe_the_figures_is_said_in_front(verdict: str, caveats: list[Caveat], line: str) -> None:
     shown = result([HOME], verdict=verdict, caveats=caveats)
     assert report(shown).split("\n\n")[1].splitlines() == ["PASSED: no request failed", f"  {line}"]
-    inks = {"clean": 32, "doubtful": 33, "invalid": 31}
-    assert f"  The figures are \x1b[{inks[verdict]}m{verdict}\x1b[0m" in report(shown, color=True)
+    codes = {"clean": 32, "doubtful": 33, "invalid": 31}
+    assert f"  The figures are \x1b[{codes[verdict]}m{verdict}\x1b[0m" in report(shown, color=True)
 
 
 def test_grave_reasons_doubts_and_notes_have_marks_of_their_own() -> None:
@@ -583,4 +583,4 @@ def test_a_merge_says_of_how_many_runs_it_is():
 
 @pytest.mark.parametrize(("asked", "columns"), [(1, 60), (60, 60), (140, 140), (141, 140), (10_000, 140)])
 def test_a_report_is_between_60_and_140_columns_wide(asked: int, columns: int):
-    assert cells(text_report(SHOP, width=asked).splitlines()[0]) == columns
+    assert display_width(text_report(SHOP, width=asked).splitlines()[0]) == columns

@@ -14,7 +14,7 @@ from loadkit.judge.result import Result, Timing, Verdict
 from loadkit.plan.errors import UsageError
 from loadkit.report.html import html_report
 from loadkit.report.json import dump, load, schema
-from loadkit.report.layout import cells
+from loadkit.report.layout import display_width
 from loadkit.report.text import text_report
 from tests.report.builder import example, replace, result, row, times
 
@@ -112,7 +112,7 @@ def test_no_line_is_too_wide_and_no_name_moves_the_cursor(width: int, ascii: boo
 
     lines = text_report(long, width=width, ascii=ascii).split("\n")
 
-    assert max(map(cells, lines)) <= width
+    assert max(map(display_width, lines)) <= width
     assert not any("\x1b" in line for line in lines)
 
 

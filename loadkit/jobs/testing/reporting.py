@@ -13,7 +13,7 @@ from loadkit.jobs.testing.runs import Run, packed
 from loadkit.jobs.testing.session import HANDED_ON, RUNS, SHOWN, LoadSession, node_id
 from loadkit.jobs.testing.terminal import comparison, doubts, explained, little_report, overview
 from loadkit.report.escape import visible
-from loadkit.report.layout import Paper, needs_ascii
+from loadkit.report.layout import Layout, needs_ascii
 
 CARRIED = "loadkit"
 """The attribute of a report that carries runs from a worker of pytest-xdist."""
@@ -36,11 +36,11 @@ def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None
         session.ended(test, failed=is_failure(report))
     if call.excinfo and isinstance(call.excinfo.value, TargetDown):
         return
-    paper = paper_of(session.config)
+    layout = layout_of(session.config)
     for run in _to_show(item, runs, report):
         number = f" {run.number}" if len(runs) > 1 else ""
-        title = paper.foreign(f"load{number}: {run.result.scenario.name}")
-        text = little_report(run.result, width=paper.width, ascii=paper.ascii, is_of_failure=report.failed)
+        title = layout.escape(f"load{number}: {run.result.scenario.name}")
+        text = little_report(run.result, width=layout.width, ascii=layout.ascii, is_of_failure=report.failed)
         add = getattr(report.longrepr, "addsection", None)
         if report.failed and add:
             add(title, text, "-")
@@ -80,38 +80,38 @@ def summary(session: LoadSession, reporter: pytest.TerminalReporter) -> None:
 
 
 def _lines(session: LoadSession) -> Iterator[str]:
-    paper, runs = paper_of(session.config), session.runs
-    yield from overview(paper, runs)
+    layout, runs = layout_of(session.config), session.runs
+    yield from overview(layout, runs)
     if session.config.get_verbosity() > 0:
-        yield from doubts(paper, runs)
+        yield from doubts(layout, runs)
     for run in session.untold:
         if run.result.outcome == "interrupted":
-            yield f"\n{little_report(run.result, width=paper.width, ascii=paper.ascii)}"
+            yield f"\n{little_report(run.result, width=layout.width, ascii=layout.ascii)}"
     if session.baseline is not None:
         yield f"\nbeside the baseline {session.compare}:"
-        yield from comparison(paper, runs, session.baseline)
+        yield from comparison(layout, runs, session.baseline)
     elif session.compare:
         yield f"\n{no_baseline(session.folder, session.compare)}"
     if session.html and not session.faults:
-        yield f"\none page of all: {paper.foreign(str(session.html))}"
+        yield f"\none page of all: {layout.escape(str(session.html))}"
     if session.save and not session.faults:
-        yield from _kept(session, paper)
+        yield from _kept(session, layout)
 
 
-def _kept(session: LoadSession, paper: Paper) -> Iterator[str]:
+def _kept(session: LoadSession, layout: Layout) -> Iterator[str]:
     if session.kept:
         yield f"saved as the baseline {session.save}"
     left = [f"{run.title} ({session.flaw(run)})" for run in session.runs if run not in session.kept]
     if left:
-        yield from paper.wrap(
-            paper.foreign(f"not saved in the baseline {session.save}: {', '.join(left)}"), margin="    "
+        yield from layout.wrap(
+            layout.escape(f"not saved in the baseline {session.save}: {', '.join(left)}"), margin="    "
         )
 
 
-def paper_of(config: pytest.Config) -> Paper:
+def layout_of(config: pytest.Config) -> Layout:
     """As wide as the terminal, from 60 to 120, without colour: a report goes to files and other processes, too."""
     reporter = config.pluginmanager.getplugin("terminalreporter")
     width = config.get_terminal_writer().fullwidth if reporter else shutil.get_terminal_size().columns
     # a buffer that captures has no encoding, and takes everything
     encoding = getattr(getattr(config.get_terminal_writer(), "_file", None), "encoding", None) if reporter else None
-    return Paper(width=max(60, min(120, width)), ascii=bool(encoding) and needs_ascii(encoding))
+    return Layout(width=max(60, min(120, width)), ascii=bool(encoding) and needs_ascii(encoding))

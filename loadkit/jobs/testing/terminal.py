@@ -22,7 +22,7 @@ from loadkit.report.figures import (
     throughput_cell,
     time_cell,
 )
-from loadkit.report.layout import Paper
+from loadkit.report.layout import Layout
 from loadkit.report.table import Cell, Column, Table, table_of
 from loadkit.report.text import came_out, text_report
 from loadkit.report.text_table import text_table
@@ -36,7 +36,7 @@ _WORDS: Final[dict[Outcome, str]] = {
 }
 
 
-def overview(paper: Paper, runs: Sequence[Run]) -> list[str]:
+def overview(layout: Layout, runs: Sequence[Run]) -> list[str]:
     """A row a run, one below it for each of its journeys, and how often there is reason to doubt."""
     lines = [line for run in runs for line in _rows(run)]
     figures: list[tuple[Column, Callable[[_Line], Cell]]] = [
@@ -48,7 +48,7 @@ def overview(paper: Paper, runs: Sequence[Run]) -> list[str]:
         (Column("figures"), lambda one: Cell(one.word)),
     ]
     table = table_of([(one.name, one) for one in lines], figures, caption="load tests", names="test")
-    return text_table(paper, table, name_width=_NAME)
+    return text_table(layout, table, name_width=_NAME)
 
 
 def _time(percentile: Percentile, one: _Line) -> Cell:
@@ -83,7 +83,7 @@ def _word(result: Result) -> str:
     return _WORDS.get(result.outcome, result.verdict if worked else "none")
 
 
-def doubts(paper: Paper, runs: Sequence[Run]) -> list[str]:
+def doubts(layout: Layout, runs: Sequence[Run]) -> list[str]:
     """Each caveat once, with how many runs have it; marked as in a report, `-` where it is a note in all of them."""
     found: dict[str, list[Caveat]] = {}
     for run in runs:
@@ -93,7 +93,7 @@ def doubts(paper: Paper, runs: Sequence[Run]) -> list[str]:
     for code, alike in found.items():
         sign = "-" if all(caveat.level == "note" for caveat in alike) else "!"
         often = f" ({len(alike)} runs; the first:)" if len(alike) > 1 else ""
-        lines += paper.wrap(paper.foreign(alike[0].message), first=f"  {sign} {code}{often}: ", margin="    ")
+        lines += layout.wrap(layout.escape(alike[0].message), first=f"  {sign} {code}{often}: ", margin="    ")
     return lines
 
 
@@ -108,15 +108,15 @@ def little_report(
 
     Where the test failed, PASSED would be read as said of the test: a sentence tells them apart.
     """
-    paper = Paper(width=width, ascii=ascii)
+    layout = Layout(width=width, ascii=ascii)
     report = text_report(result, width=width, ascii=ascii)
     if is_of_failure and result.passed:
         word, text, _ = came_out(result)
         report = report.replace(f"{word}{text}", f"The test failed; the run by itself passed{text}", 1)
-    return "\n\n".join([report, *("\n".join(lines) for lines in [_intervals(paper, result.total)] if lines)])
+    return "\n\n".join([report, *("\n".join(lines) for lines in [_intervals(layout, result.total)] if lines)])
 
 
-def _intervals(paper: Paper, total: Row) -> list[str]:
+def _intervals(layout: Layout, total: Row) -> list[str]:
     times = total.response_time
     if not times.count:
         return []
@@ -126,7 +126,7 @@ def _intervals(paper: Paper, total: Row) -> list[str]:
         [Cell("at most"), *(_edge(high) for _, high in found)],
     ]
     columns = [Column("95 % confidence"), *map(_column, SHOWN)]
-    return text_table(paper, Table(caption="95 % confidence", columns=columns, rows=rows))
+    return text_table(layout, Table(caption="95 % confidence", columns=columns, rows=rows))
 
 
 def _edge(span: float | None) -> Cell:
@@ -204,33 +204,33 @@ def _sure(name: str, times: Times, percent: float) -> str:
     return f"{name}: {show_time(value)} ({between})"
 
 
-def comparison(paper: Paper, runs: Sequence[Run], baseline: Baseline) -> list[str]:
+def comparison(layout: Layout, runs: Sequence[Run], baseline: Baseline) -> list[str]:
     """Each run beside the one of the baseline, if that is of the same load: then, now, and the change."""
     found = [(run, baseline[run.title]) for run in runs if run.title in baseline]
     others = {run.title: other for run, then in found if (other := other_load(then, run.result))}
     same = [(run, then) for run, then in found if run.title not in others]
-    lines = _beside(paper, same) if same else []
+    lines = _beside(layout, same) if same else []
     for title, other in others.items():
-        lines += paper.wrap(
-            paper.foreign(f"{title} is not compared, for its load is another: {other}"), first="  ", margin="    "
+        lines += layout.wrap(
+            layout.escape(f"{title} is not compared, for its load is another: {other}"), first="  ", margin="    "
         )
     if missing := [run.title for run in runs if run.title not in baseline]:
-        lines += paper.wrap(paper.foreign(f"not in the baseline: {', '.join(missing)}"), first="  ", margin="  ")
+        lines += layout.wrap(layout.escape(f"not in the baseline: {', '.join(missing)}"), first="  ", margin="  ")
     machines = {machine for run, then in same if (machine := difference(run.result.environment, then.environment))}
     for machine in sorted(machines):
-        text = paper.foreign(f"measured on another machine, so hardly comparable: {machine}")
-        lines += paper.wrap(text, first="  ! ", margin="    ")
+        text = layout.escape(f"measured on another machine, so hardly comparable: {machine}")
+        lines += layout.wrap(text, first="  ! ", margin="    ")
     return lines
 
 
-def _beside(paper: Paper, pairs: Sequence[tuple[Run, Result]]) -> list[str]:
+def _beside(layout: Layout, pairs: Sequence[tuple[Run, Result]]) -> list[str]:
     rows: list[list[Cell]] = []
     for run, then in pairs:
         rows.append([Cell(run.title), Cell(""), Cell(""), Cell("")])
         for name, change in _changes(then, run.result).items():
             rows.append([Cell(f"  {name}"), *map(Cell, change)])
     columns = [Column(title) for title in ("test", "then", "now", "change")]
-    return text_table(paper, Table(caption="beside the baseline", columns=columns, rows=rows))
+    return text_table(layout, Table(caption="beside the baseline", columns=columns, rows=rows))
 
 
 def _changes(then: Result, now: Result) -> dict[str, tuple[str, str, str]]:
