@@ -503,16 +503,13 @@ def _write(path: Path, text: str) -> int:
 def _print(result: Result) -> int:
     """Print a report; the exit code is that of `_say`."""
 
-    from loadkit.report.layout import needs_ascii
+    from loadkit.report.layout import layout_of
     from loadkit.report.text import text_report
 
     if sys.stdout is None:
         return 0
-    text = text_report(
-        result,
-        color=sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
-        ascii=needs_ascii(sys.stdout.encoding),
-    )
+    layout = layout_of(sys.stdout)
+    text = text_report(result, width=layout.width, color=layout.color, ascii=layout.ascii)
     # a name may have letters that the terminal's encoding lacks
     return _say(text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding))
 

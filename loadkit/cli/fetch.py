@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -172,16 +170,10 @@ def _report(
 
 def _summary(fetching: FetchJob, again: list[str]) -> str:
     from loadkit.fetcher.summary_text import summary
-    from loadkit.report.layout import Layout, needs_ascii
+    from loadkit.report.layout import layout_of
 
     encoding = (sys.stdout and sys.stdout.encoding) or "ascii"
-    is_terminal = bool(sys.stdout) and sys.stdout.isatty()
-    layout = Layout(
-        width=max(60, min(shutil.get_terminal_size((100, 24)).columns, 140)),
-        color=is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
-        ascii=needs_ascii(encoding),
-    )
-    text = summary(layout, fetching, again)
+    text = summary(layout_of(sys.stdout), fetching, again)
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 

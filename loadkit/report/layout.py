@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TextIO
 
 from loadkit.report.escape import visible
 
 Style = Literal["", "bold", "dim", "red", "green", "yellow", "blue"]
+
+NARROWEST: Final = 60
+WIDEST: Final = 140
 
 LONGEST: Final = 2000
 """Characters of a foreign text that a report shows."""
@@ -55,6 +60,21 @@ class Layout:
             line += piece if line in (first, margin) else f" {piece}"
         # a word that had to be broken may have a command at its new start
         return [visible(line.rstrip()) for line in [*lines, line]]
+
+
+def layout_of(stream: TextIO | None) -> Layout:
+    """The layout of reports on a stream: coloured on a terminal, unless NO_COLOR is set or the terminal is dumb."""
+    is_terminal = stream is not None and stream.isatty()
+    return Layout(
+        width=report_width(),
+        color=is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+        ascii=needs_ascii(stream.encoding if stream else None),
+    )
+
+
+def report_width(columns: int | None = None, *, widest: int = WIDEST) -> int:
+    """How wide a report is: as the terminal unless `columns` says it, from 60 to `widest`."""
+    return max(NARROWEST, min(columns or shutil.get_terminal_size((100, 24)).columns, widest))
 
 
 def needs_ascii(encoding: str | None) -> bool:

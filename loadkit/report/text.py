@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import UTC, datetime
 
 from loadkit.judge.result import Result, ScenarioInfo
@@ -10,13 +9,11 @@ from loadkit.judge.thresholds import never_finished
 from loadkit.plan.units import show_rate, show_span
 from loadkit.report import sections, tables
 from loadkit.report.figures import show_time
-from loadkit.report.layout import Layout, display_width
+from loadkit.report.layout import Layout, display_width, report_width
 from loadkit.report.overview import totals
 from loadkit.report.table import Tone
 from loadkit.report.text_histogram import picture
 from loadkit.report.text_table import STYLES, text_table
-
-NARROWEST, WIDEST = 60, 140
 
 _TIMES = (
     "response time: from the instant a request was due to its last byte; service time: from the sending of its first "
@@ -37,7 +34,7 @@ def text_report(result: Result, *, width: int | None = None, color: bool = False
     wider; no text of a server, URL or name starts a line, moves the cursor or is taken for a command by a CI. `ascii`
     is for an encoding that cannot show more.
     """
-    layout = Layout(width=max(NARROWEST, min(WIDEST, width or _terminal())), color=color, ascii=ascii)
+    layout = Layout(width=report_width(width), color=color, ascii=ascii)
     shown = (
         tables.endpoints(result),
         *tables.timings(result),
@@ -56,10 +53,6 @@ def text_report(result: Result, *, width: int | None = None, color: bool = False
         _definition(layout, result),
     )
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
-
-
-def _terminal() -> int:
-    return shutil.get_terminal_size((100, 24)).columns
 
 
 def _headline(layout: Layout, result: Result) -> list[str]:

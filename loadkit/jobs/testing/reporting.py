@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +12,7 @@ from loadkit.jobs.testing.runs import Run, packed
 from loadkit.jobs.testing.session import HANDED_ON, RUNS, SHOWN, LoadSession, node_id
 from loadkit.jobs.testing.terminal import comparison, doubts, explained, little_report, overview
 from loadkit.report.escape import visible
-from loadkit.report.layout import Layout, needs_ascii
+from loadkit.report.layout import Layout, needs_ascii, report_width
 
 CARRIED = "loadkit"
 """The attribute of a report that carries runs from a worker of pytest-xdist."""
@@ -36,7 +35,7 @@ def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None
         session.ended(test, failed=is_failure(report))
     if call.excinfo and isinstance(call.excinfo.value, TargetDown):
         return
-    layout = layout_of(session.config)
+    layout = session_layout(session.config)
     for run in _to_show(item, runs, report):
         number = f" {run.number}" if len(runs) > 1 else ""
         title = layout.escape(f"load{number}: {run.result.scenario.name}")
@@ -80,7 +79,7 @@ def summary(session: LoadSession, reporter: pytest.TerminalReporter) -> None:
 
 
 def _lines(session: LoadSession) -> Iterator[str]:
-    layout, runs = layout_of(session.config), session.runs
+    layout, runs = session_layout(session.config), session.runs
     yield from overview(layout, runs)
     if session.config.get_verbosity() > 0:
         yield from doubts(layout, runs)
@@ -108,10 +107,10 @@ def _kept(session: LoadSession, layout: Layout) -> Iterator[str]:
         )
 
 
-def layout_of(config: pytest.Config) -> Layout:
+def session_layout(config: pytest.Config) -> Layout:
     """As wide as the terminal, from 60 to 120, without colour: a report goes to files and other processes, too."""
     reporter = config.pluginmanager.getplugin("terminalreporter")
-    width = config.get_terminal_writer().fullwidth if reporter else shutil.get_terminal_size().columns
+    columns = config.get_terminal_writer().fullwidth if reporter else None
     # a buffer that captures has no encoding, and takes everything
     encoding = getattr(getattr(config.get_terminal_writer(), "_file", None), "encoding", None) if reporter else None
-    return Layout(width=max(60, min(120, width)), ascii=bool(encoding) and needs_ascii(encoding))
+    return Layout(width=report_width(columns, widest=120), ascii=bool(encoding) and needs_ascii(encoding))
