@@ -98,7 +98,7 @@ def _is_broken_output(error: BaseException | None) -> bool:
     frames = traceback.walk_tb(error.__traceback__ if error else None)
     files = [Path(frame.f_code.co_filename) for frame, _ in frames]
     return isinstance(error, BrokenPipeError) and all(
-        file.stem.startswith(("cli", "__main__")) for file in files if file.is_relative_to(ours)
+        file.relative_to(ours).parts[0] in ("cli", "__main__.py") for file in files if file.is_relative_to(ours)
     )
 
 
