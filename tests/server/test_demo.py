@@ -12,7 +12,6 @@ import select
 import signal
 import socket
 import ssl
-import statistics
 import subprocess
 import sys
 import time
@@ -527,25 +526,25 @@ async def _lateness(delays: list[float]) -> list[float]:
     return late
 
 
-@pytest.mark.alone
 @pytest.mark.accuracy
-def test_timers_are_late_by_less_than_a_fifth_of_a_millisecond_at_the_median() -> None:
+def test_timers_are_not_late_unless_the_machine_is_busy() -> None:
     delays = [0.005 + 0.0001 * (nth % 10) for nth in range(100)]
 
     with asyncio.Runner(loop_factory=punctual_loop) as runner:
-        late = runner.run(_lateness(delays))
+        late = sorted(runner.run(_lateness(delays)))
 
-    assert min(late) > -1e-6
-    assert statistics.median(late) < 0.0002  # 8 us on an idle machine; asyncio's own loop: 657 us
+    assert late[0] > -1e-6
+    # of ten one at least is in time on a busy machine: 15 us, on an idle one the median; with asyncio's own loop 220 us
+    assert late[10] < 0.0001
 
 
-@pytest.mark.alone
 @pytest.mark.accuracy
 def test_a_long_timer_is_no_later_than_a_short_one() -> None:
     with asyncio.Runner(loop_factory=punctual_loop) as runner:
         late = runner.run(_lateness([1.0, 1.0, 1.0]))
 
-    assert statistics.median(late) < 0.0005  # the kernel's slack alone would be 1 ms
+    # 16 us; with the kernel's slack alone 1 ms
+    assert min(late) < 0.0003
 
 
 def test_a_wait_does_not_hold_up_other_clients(demo: Demo) -> None:
