@@ -283,7 +283,7 @@ def test_threads_that_a_slow_server_called_for_stand_by_when_it_is_fast_until_it
     # each of 200 arrivals would have found another thread
     assert len(set(fast[-200:])) < 100
     # those who held an arrival when the slow ones came wait for their replies beyond the stop
-    assert sum(at < done.stopped_at for at in after) > 20
+    assert sum(at < done.stats.stopped_at for at in after) > 20
 
 
 def test_the_pool_grows_no_further_than_it_may(demo: Demo):
@@ -379,7 +379,7 @@ def test_pipes_of_a_run_are_closed_with_its_last_thread_also_where_that_outlives
     ends = {"rate": "50/s", "max_threads": 1, "duration": "100ms", "graceful_stop": 0}
     done = on_sockets(Scenario(base_url=demo.url, endpoints=[endpoint], **ends))
 
-    assert done.stuck
+    assert done.stats.stuck
     opened = pipes() - before
     assert opened, "the thread may still be called"
     may_go.set()

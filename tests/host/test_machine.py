@@ -232,21 +232,21 @@ def test_the_cpu_is_that_of_the_measured_time_and_not_of_the_warm_up(demo: Demo)
     done = driven(scenario)
     spent = time.process_time() - began
     # of 1.2 s of the same load a third was measured: what is told is not of the warm-up, which is twice as long
-    assert 0 < done.cpu_seconds <= done.use.cpu_seconds
-    assert done.cpu_seconds < 0.7 * spent
+    assert 0 < done.stats.cpu_seconds <= done.stats.use.cpu_seconds
+    assert done.stats.cpu_seconds < 0.7 * spent
 
 
 def test_what_comes_after_the_stop_is_not_measured(demo: Demo) -> None:
     slow = [Endpoint("GET", "/delay/1.5")]
     done = driven(Scenario(base_url=demo.url, endpoints=slow, threads=1, duration=0.2, graceful_stop=5))
     assert done.recording.total().drained == 1
-    assert done.use.seconds < 1.4, "the reply was waited for, and the machine read before it came"
+    assert done.stats.use.seconds < 1.4, "the reply was waited for, and the machine read before it came"
 
 
 def test_a_run_that_is_over_at_once_is_read_all_the_same(demo: Demo) -> None:
     done = driven(Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=1, iterations=20))
-    assert done.use.seconds > 0
-    assert 0 < done.cpu_seconds <= done.use.cpu_seconds
+    assert done.stats.use.seconds > 0
+    assert 0 < done.stats.cpu_seconds <= done.stats.use.cpu_seconds
 
 
 def test_a_machine_that_sleeps_in_mid_run_is_noticed(demo: Demo) -> None:
@@ -254,4 +254,4 @@ def test_a_machine_that_sleeps_in_mid_run_is_noticed(demo: Demo) -> None:
     boot = chain([0], repeat(90 * SECOND))
     scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=1, duration=0.3)
     done = driven(scenario, probe=Probe(slept=boot.__next__))
-    assert done.use.suspended == 90.0
+    assert done.stats.use.suspended == 90.0
