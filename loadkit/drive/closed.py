@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
-from loadkit.drive.user import NEVER, Course, Shot, Turn, User
+from loadkit.drive.state import NEVER, RunState
+from loadkit.drive.user import Shot, Turn, User
 from loadkit.measure.recording import FOLD, Batch
 from loadkit.plan.errors import Halt
 from loadkit.plan.think_time import BACK_OFF
@@ -24,13 +25,13 @@ class ClosedUser(User):
         shots: list[Shot],
         *,
         clock: Clock,
-        course: Course,
+        state: RunState,
         hand_over: Callable[[Batch], None],
         seat: Seat,
         draw_pause: Callable[[], int] | None,
         pacing: int,
     ) -> None:
-        super().__init__(shots, clock=clock, course=course, hand_over=hand_over)
+        super().__init__(shots, clock=clock, state=state, hand_over=hand_over)
         self._turns = cycle([shot.turn for shot in shots])
         self._order = [shot.tape for shot in shots]
         self._left = seat.iterations
@@ -52,15 +53,15 @@ class ClosedUser(User):
     def _warm_up(self) -> None:
         if self._begins:
             self.resting = True
-            self._clock.pause(min(self._delay, self._course.stop_at - self._clock.now()), self._must_stop)
+            self._clock.pause(min(self._delay, self._state.stop_at - self._clock.now()), self._must_stop)
             self.resting = False
             self._stage(self._turns)
 
     def _measure(self) -> None:
         turns = self._turns if self._left is None else islice(self._turns, self._left)
         for start, end in self._windows:
-            opens = self._course.measured_from + start
-            self._window_end = self._course.measured_from + end
+            opens = self._state.measured_from + start
+            self._window_end = self._state.measured_from + end
             if self._clock.now() < opens:
                 self._pause(opens)
             if self._clock.now() >= self._end():

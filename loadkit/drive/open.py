@@ -14,8 +14,9 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
+from loadkit.drive.state import RunState
 from loadkit.drive.supply import Supply
-from loadkit.drive.user import Course, Shot, User
+from loadkit.drive.user import Shot, User
 from loadkit.measure.recording import FOLD, Batch
 from loadkit.plan.errors import Halt
 from loadkit.plan.units import MILLISECOND
@@ -139,18 +140,18 @@ class OpenUser(User):
     """See `User`. It has a request ready for each endpoint, by its position."""
 
     def __init__(
-        self, shots: list[Shot], *, clock: Clock, course: Course, hand_over: Callable[[Batch], None], pool: Pool
+        self, shots: list[Shot], *, clock: Clock, state: RunState, hand_over: Callable[[Batch], None], pool: Pool
     ) -> None:
-        super().__init__(shots, clock=clock, course=course, hand_over=hand_over)
+        super().__init__(shots, clock=clock, state=state, hand_over=hand_over)
         self._turns = [shots[position].turn for position in pool.turns]
         self._pool = pool
         self._is_fed = any(shot.draw for shot in shots)
 
     def _warm_up(self) -> None:
-        self._serve(self._pool.warming, self._course.began)
+        self._serve(self._pool.warming, self._state.began)
 
     def _measure(self) -> None:
-        self._serve(self._pool.arrivals, self._course.measured_from)
+        self._serve(self._pool.arrivals, self._state.measured_from)
         if not self._pool.idle:
             # earlier, those who are called would be in the way of those who wait for the last arrivals
             self._pool.end()
@@ -187,7 +188,7 @@ class OpenUser(User):
                 exchange = status, sent, arrived, taken, size, note = send(request)
             except Halt as halt:
                 # rows end when the first one is missing, however late its thread has woken up
-                self._course.halt_at(instant if halt.is_fault or halt.is_interrupt else due, halt)
+                self._state.halt_at(instant if halt.is_fault or halt.is_interrupt else due, halt)
                 raise
             if note is None and status in ordinary and taken < self._boundary:
                 tape.samples += (due, sent, arrived, taken, status, size)
@@ -222,17 +223,17 @@ class OpenUser(User):
 
         A journey is not begun any more, for it would be cut at its first request.
         """
-        course, visitor = self._course, self._turns[number % len(self._turns)][-1].visitor
-        if due >= course.stop_at or course.cutting:
+        state, visitor = self._state, self._turns[number % len(self._turns)][-1].visitor
+        if due >= state.stop_at or state.cutting:
             return False
-        if course.finishing:
+        if state.finishing:
             # it was due before the rows ended, and has one of them
             return not visitor
-        return self._measuring and instant < course.stop_at + LATEST and not visitor
+        return self._measuring and instant < state.stop_at + LATEST and not visitor
 
     def _leave(self, number: int, due: int) -> None:
         """The stop came before this arrival was sent."""
         if put_back := self._turns[number % len(self._turns)][-1].put_back:
             put_back()
-        if self._measuring and due < self._course.stop_at:
-            self._pool.unsent.append((number, due - self._course.measured_from))
+        if self._measuring and due < self._state.stop_at:
+            self._pool.unsent.append((number, due - self._state.measured_from))

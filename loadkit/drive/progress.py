@@ -1,12 +1,25 @@
-"""What a run tells while it is under way: a small value, made a few times a second, for whoever shows it."""
+"""How far a run has come: a small value, made a few times a second, for whoever shows it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
+from loadkit.measure.recording import Recording, second_of
 from loadkit.plan.phases import Stretch
+from loadkit.plan.units import MILLISECOND, SECOND
+from loadkit.plan.workload import Closed, Open
+
+if TYPE_CHECKING:
+    from loadkit.drive.state import RunState
+    from loadkit.plan.scenario import Scenario
+
+SHOW_EVERY: Final = 250 * MILLISECOND
+"""A snapshot merges the last seconds, 1.5 ms of work in which all threads wait."""
+
+RECENT: Final = 3
+"""Seconds that the rate and the p99 of a snapshot are of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,3 +70,91 @@ def stage_at(stretches: Sequence[Stretch], since: int, until: int) -> str:
 def level_at(stretches: Sequence[Stretch], since: int) -> float | None:
     """How many threads or arrivals a second phases ask for then; None where it is always the same."""
     return next((one.level(since) for one in stretches if one.start <= since < one.end), None)
+
+
+class Display:
+    """Makes a snapshot of a run now and then, for whoever watches it, if there is somebody.
+
+    What a second held is in the recording `lag` seconds after it.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        load: Closed | Open,
+        state: RunState,
+        recording: Recording,
+        watch: Watcher | None,
+        *,
+        lag: int = 0,
+    ) -> None:
+        self._scenario = scenario
+        self._load = load
+        self._state = state
+        self._recording = recording
+        self._watch = watch
+        self._lag = lag
+        self._shown = 0
+
+    def is_due(self, now: int) -> bool:
+        """True if the last snapshot was made long enough ago."""
+        return self._watch is not None and now - self._shown >= SHOW_EVERY
+
+    def show(
+        self, now: int, *, threads: int, in_flight: int, is_interrupted: bool, stage: str = "", note: str = ""
+    ) -> None:
+        """Make a snapshot; the stage is found by the clock where it is not given, and the note comes behind it."""
+        if not self._watch:
+            return
+        self._shown = now
+        stage = stage or self._stage(now)
+        rate, p99 = (None, None) if stage == "draining" else self._recently(now)
+        requests, failures = self._recording.requests_and_failures()
+        load, has_journeys = self._load, bool(self._scenario.journeys)
+        self._watch(
+            Snapshot(
+                name=self._scenario.name or "",
+                stage=stage + note,
+                elapsed=self._elapsed(now),
+                planned=None if load.duration is None else load.duration / SECOND,
+                iterations=load.iterations,
+                journeys=self._recording.journeys() if has_journeys else None,
+                threads=threads,
+                in_flight=in_flight,
+                requests=requests,
+                failures=failures,
+                rate=rate,
+                p99=p99,
+                asked_rate=self._asked_rate(now),
+                asked_threads=self._level(now) if isinstance(load, Closed) else None,
+                is_interrupted=is_interrupted,
+            )
+        )
+
+    def _stage(self, now: int) -> str:
+        start = self._state.measured_from
+        return stage_at(self._load.stretches, now - start, self._state.stop_at - start)
+
+    def _elapsed(self, now: int) -> float:
+        state = self._state
+        start = state.began if now < state.measured_from else state.measured_from
+        return max(0, now - start) / SECOND
+
+    def _recently(self, now: int) -> tuple[float | None, float | None]:
+        """Good replies a second, and the p99 of their response times, of the last seconds."""
+        last = max(0, second_of(now, self._state.measured_from) - self._lag)
+        seconds = min(RECENT, last)
+        if not seconds:
+            return None, None
+        recent = self._recording.between(last - seconds, last)
+        p99 = recent.response_time.percentile(99)
+        return recent.good / seconds, None if p99 is None else p99 / SECOND
+
+    def _level(self, now: int) -> float | None:
+        return level_at(self._load.stretches, now - self._state.measured_from)
+
+    def _asked_rate(self, now: int) -> float | None:
+        if isinstance(self._load, Closed) or self._scenario.journeys:
+            # of journeys, it cannot be held against a rate of requests
+            return None
+        return cast(float, self._scenario.rate) if self._scenario.rate else self._level(now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -18,6 +18,9 @@ Item = TypeVar("Item")
 
 Active: TypeAlias = tuple[int, int, int]
 """Instants of a thread in one of its windows: it came, sent its first request, and received its last reply."""
+
+
+IN_FLIGHT_STEPS: Final = 1024
 
 
 class RunStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,12 +123,21 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-IN_FLIGHT_STEPS = 1024
+class InFlight:
+    """How many requests are under way, looked at now and then."""
 
+    def __init__(self) -> None:
+        self._looks = self._seen = 0
 
-def in_flight_mean(seen: int, looks: int) -> float | None:
-    """The mean of so many looks, which saw so many requests under way in all."""
-    return round(IN_FLIGHT_STEPS * seen / looks) / IN_FLIGHT_STEPS if looks else None
+    def look(self, under_way: int) -> None:
+        """So many are under way now."""
+        self._looks += 1
+        self._seen += under_way
+
+    @property
+    def mean(self) -> float | None:
+        """The mean of all looks, if there were any, to the nearest of `IN_FLIGHT_STEPS` a request."""
+        return round(IN_FLIGHT_STEPS * self._seen / self._looks) / IN_FLIGHT_STEPS if self._looks else None
 
 
 def _joined(of_each: Iterable[tuple[Item, ...]]) -> tuple[Item, ...]:

@@ -6,12 +6,13 @@ warm up and are not counted; those that are due from then until the stop are.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loadkit.drive.check import CUT, is_refusal, unexpected, verify
+from loadkit.drive.state import NEVER, RunState
+from loadkit.drive.stats import Active
 from loadkit.measure.recording import JOURNEY, REQUEST, Batch, Tape, second_of
 from loadkit.plan.errors import Halt
 from loadkit.plan.units import SECOND
@@ -20,11 +21,6 @@ from loadkit.wire.base import Clock, Connection, Exchange, Failure, Request
 if TYPE_CHECKING:
     from loadkit.drive.journeys.runner import Visitor
     from loadkit.wire.reply import Reply
-
-NEVER: Final = 1 << 62
-
-Active: TypeAlias = tuple[int, int, int]
-"""Instants of a thread in one of its windows: it came, sent its first request, and received its last reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,41 +52,14 @@ Turn: TypeAlias = tuple[Callable[[Any], Exchange], Request | None, Tape, frozens
 """Unpacked once for each request; the statuses are those of replies that need no look."""
 
 
-class Course:
-    """When a run measures and ends: written by the one who directs it, read by its threads."""
-
-    __slots__ = ("_halting", "began", "cutting", "finishing", "halt", "measured_from", "phase_ends", "stop_at")
-
-    def __init__(self, phase_ends: tuple[int, ...] = ()) -> None:
-        self.began = NEVER
-        self.measured_from = NEVER
-        self.stop_at = NEVER
-        self.phase_ends = phase_ends
-        """Nanoseconds from `measured_from`."""
-        self.cutting = False
-        """Exchanges that fail now were cut off by us."""
-        self.finishing = False
-        """The stop is for want of rows: journeys that have theirs go on to their end."""
-        self.halt: tuple[int, Halt] | None = None
-        """From when on the plan cannot go on, and why; the earliest of what threads found."""
-        self._halting = threading.Lock()
-
-    def halt_at(self, instant: int, halt: Halt) -> None:
-        """Note that the plan cannot go on from this instant on."""
-        with self._halting:
-            if self.halt is None or instant < self.halt[0]:
-                self.halt = instant, halt
-
-
 class User:
     """One virtual user; `prepare` and `run` are called by its thread, the rest by the director's."""
 
-    def __init__(self, shots: list[Shot], *, clock: Clock, course: Course, hand_over: Callable[[Batch], None]) -> None:
+    def __init__(self, shots: list[Shot], *, clock: Clock, state: RunState, hand_over: Callable[[Batch], None]) -> None:
         self._clock = clock
-        self._course = course
+        self._state = state
         self._hand_over = hand_over
         self._measuring = False
-        self._is_stopped = False
         self._boundary = NEVER
         """Replies that are taken later than this need a look; 0 once it is stopped."""
         self._window_end = NEVER
@@ -154,7 +123,7 @@ class User:
             self._phase_end = self._end_of_phase()
             self._measure()
         except Halt as halt:
-            self._course.halt_at(self._clock.now(), halt)
+            self._state.halt_at(self._clock.now(), halt)
         finally:
             self.ended = self._clock.now()
             self._give()
@@ -176,11 +145,9 @@ class User:
             connection.close()
 
     def stop(self) -> None:
-        """`Course.stop_at` is in the past: look at it."""
-        # in this order: see _bound
-        self._is_stopped = True
+        """The run is stopped: look at that."""
         self._boundary = 0
-        if not self._course.finishing:
+        if not self._state.finishing:
             for visitor in self._visitors:
                 visitor.halt()
 
@@ -243,7 +210,7 @@ class User:
         failure = note.failure if note else None
         if note and note.connects:
             shot.tape.counts.connected(note)
-        if failure is CUT or (failure and self._course.cutting):
+        if failure is CUT or (failure and self._state.cutting):
             shot.tape.counts.cut += 1
             return True
         self._count(shot, due, exchange, failure)
@@ -282,7 +249,7 @@ class User:
         status, sent, arrived, taken, size, _ = exchange
         if failure is None:
             tape.samples += (due, sent, arrived, taken, status, size)
-            if arrived > self._course.stop_at:
+            if arrived > self._state.stop_at:
                 tape.counts.drained += 1
         else:
             tape.counts.fail(failure, at=taken, span=taken - due, status=status, size=size)
@@ -308,7 +275,7 @@ class User:
             self._before_taking(due)
         if note and note.connects:
             tape.counts.connected(note)
-        if failure is CUT or (failure and self._course.cutting):
+        if failure is CUT or (failure and self._state.cutting):
             tape.counts.cut += 1
         else:
             self._write(tape, due, exchange, failure)
@@ -324,15 +291,15 @@ class User:
         self.resting = True
         while (left := until - now()) > 0 and not self._is_over(now()):
             # not beyond the end, of which nobody needs to tell
-            to_end = NEVER if self._course.finishing else self._course.stop_at - now()
+            to_end = NEVER if self._state.finishing else self._state.stop_at - now()
             self._clock.pause(min(left, to_end), lambda: self._is_over(now()))
         self.resting = False
         return self._is_over(now())
 
     def _is_over(self, instant: int) -> bool:
         """Whether a journey ends at this instant: at the stop, but not with the warm-up or a phase."""
-        course = self._course
-        return course.cutting or (instant >= course.stop_at and not course.finishing)
+        state = self._state
+        return state.cutting or (instant >= state.stop_at and not state.finishing)
 
     def _pause(self, until: int) -> None:
         """Rest, and no longer than until it is time to stop."""
@@ -341,19 +308,19 @@ class User:
         self.resting = False
 
     def _must_stop(self) -> bool:
-        return self._is_stopped
+        return self._state.is_stopped
 
     def _end(self) -> int:
         """When this stage is over."""
-        course = self._course
-        return min(course.stop_at, self._window_end if self._measuring else course.measured_from)
+        state = self._state
+        return min(state.stop_at, self._window_end if self._measuring else state.measured_from)
 
     def _cross(self, instant: int) -> bool:
         """A second has passed, the warm-up, or all of it; whether this stage is over."""
         following = self._end()
         if self._measuring:
             self._give()
-            start = self._course.measured_from
+            start = self._state.measured_from
             self._second = second_of(instant, start)
             following = min(following, start + (self._second + 1) * SECOND)
             if instant < self._phase_end:
@@ -364,26 +331,26 @@ class User:
         """Look up at this instant again, or at the end of the stage, which is returned."""
         end = self._end()
         self._boundary = min(following, end)
-        # `stop` sets the flag, then the boundary, which may be overwritten here: so the flag is read last
-        if self._is_stopped:
+        # the flag is set before `stop` is called, whose boundary may be overwritten here: so the flag is read last
+        if self._state.is_stopped:
             self._boundary = 0
         return end
 
     def _enter_phase(self, instant: int) -> None:
         """What is due from this instant on belongs to the phase that it lies in."""
-        ends = self._course.phase_ends
+        ends = self._state.phase_ends
         if not ends:
             return
         self._give()
-        while self._phase < len(ends) - 1 and instant - self._course.measured_from >= ends[self._phase]:
+        while self._phase < len(ends) - 1 and instant - self._state.measured_from >= ends[self._phase]:
             self._phase += 1
         self._phase_end = self._end_of_phase()
         self._bound(min(self._boundary, self._phase_end))
 
     def _end_of_phase(self) -> int:
         """When the next phase begins, if there is one."""
-        ends = self._course.phase_ends
-        return self._course.measured_from + ends[self._phase] if self._phase < len(ends) - 1 else NEVER
+        ends = self._state.phase_ends
+        return self._state.measured_from + ends[self._phase] if self._phase < len(ends) - 1 else NEVER
 
     def _give(self) -> None:
         """Hand over what was written in the second that has passed."""

@@ -37,7 +37,7 @@ from loadkit.wire.encode import encode, origin_of
 from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:
-    from loadkit.drive.director import Keeper
+    from loadkit.drive.collect import Keeper
     from loadkit.drive.processes.protocol import Order
     from loadkit.drive.progress import Watcher
     from loadkit.drive.stats import Driven, RunStats

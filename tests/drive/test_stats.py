@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadkit.drive.rows.feed import RowUse
-from loadkit.drive.stats import RunStats, in_flight_mean
+from loadkit.drive.stats import IN_FLIGHT_STEPS, RunStats
 from loadkit.host.machine import Use
 
 IN_NO_ORDER = ("active", "cpu_by_process", "faults", "lost", "silent", "stuck")
@@ -56,7 +56,7 @@ def run_stats(draw: st.DrawFn, names: tuple[str, ...] = ("users.csv", "terms.csv
         cpu_by_process=tuple(draw(st.lists(st.floats(0, 1e6), max_size=2))),
         threads=draw(st.integers(0, 5000)),
         was_short=draw(st.booleans()),
-        in_flight=in_flight_mean(draw(st.integers(0, 10**6)), draw(st.integers(0, 700))),
+        in_flight=draw(st.none() | st.integers(0, 2**30).map(lambda steps: steps / IN_FLIGHT_STEPS)),
         stuck=tuple(dict.fromkeys(draw(texts))),
         faults=tuple(draw(texts)),
         use=draw(uses),

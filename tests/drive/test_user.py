@@ -11,8 +11,9 @@ from loadkit import Endpoint, Scenario, hold, ramp, run
 from loadkit.clock import ManualClock
 from loadkit.drive.closed import ClosedUser
 from loadkit.drive.director import drive
+from loadkit.drive.state import NEVER, RunState
 from loadkit.drive.stats import Driven
-from loadkit.drive.user import NEVER, Course, Shot
+from loadkit.drive.user import Shot
 from loadkit.measure.recording import Tape
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.plan.workload import Seat
@@ -206,12 +207,12 @@ def test_a_stalled_reply_in_a_closed_run_is_one_slow_request():
     assert total.response_time.percentile(99) == 1954 * 512 - 1
 
 
-class StoppingCourse(Course):
+class StoppingState(RunState):
     """One that is stopped by another thread just after it was read for the nth time, which sees the old end."""
 
     def __init__(self, nth: int, clock: ManualClock) -> None:
         self.reads, self.nth, self.clock = 0, nth, clock
-        self.end, self.stop = NEVER, lambda: None
+        self.end, self.on_stop = NEVER, lambda: None
         super().__init__()
 
     @property
@@ -219,7 +220,8 @@ class StoppingCourse(Course):
         seen, self.reads = self.end, self.reads + 1
         if self.reads == self.nth:
             self.end = self.clock.now()
-            self.stop()
+            self.is_stopped = True
+            self.on_stop()
         return seen
 
     @stop_at.setter
@@ -230,8 +232,8 @@ class StoppingCourse(Course):
 @pytest.mark.parametrize("nth", range(1, 12))
 def test_a_stop_that_comes_while_a_thread_looks_at_the_end_is_not_missed(nth: int):
     clock = ManualClock()
-    course = StoppingCourse(nth, clock)
-    course.measured_from = clock.now()
+    state = StoppingState(nth, clock)
+    state.measured_from = clock.now()
     wire = FakeWire(clock, FakeReply(after=MILLISECOND))
     scenario = one_thread()
     request = encode(scenario.endpoints[0], scenario)
@@ -245,15 +247,15 @@ def test_a_stop_that_comes_while_a_thread_looks_at_the_end_is_not_missed(nth: in
     )
     seat = Seat(number=0, turns=(0,), iterations=5000)
     user = ClosedUser(
-        [shot], clock=clock, course=course, hand_over=lambda batch: None, seat=seat, draw_pause=None, pacing=0
+        [shot], clock=clock, state=state, hand_over=lambda batch: None, seat=seat, draw_pause=None, pacing=0
     )
-    course.stop = user.stop
+    state.on_stop = user.stop
 
     user.run()
 
-    assert course.reads >= nth
+    assert state.reads >= nth
     # the one that was under way then, and one that began before the thread saw it
-    assert clock.now() <= course.end + 2 * MILLISECOND
+    assert clock.now() <= state.end + 2 * MILLISECOND
 
 
 def test_pacing_is_from_start_to_start():

@@ -70,7 +70,7 @@ class TaskUser(ClosedUser):
                 if halt.is_fault or halt.is_interrupt:
                     raise
                 # no more rows: the other tasks have theirs, and end what they began
-                self._course.halt_at(self._clock.now(), halt)
+                self._state.halt_at(self._clock.now(), halt)
                 return
             finally:
                 self._under_way -= 1

@@ -71,6 +71,13 @@ class Worker:
         assert self._process.stderr
         return self._process.stdout.fileno(), self._process.stderr.fileno()
 
+    @property
+    def cpu_seconds(self) -> float:
+        """What it used, as far as it has told."""
+        if self.done:
+            return self.done.stats.cpu_seconds
+        return self.latest.cpu_seconds if self.latest else 0.0
+
     def __str__(self) -> str:
         return f"{self.name} (pid {self.pid})"
 

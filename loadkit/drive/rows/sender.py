@@ -15,7 +15,7 @@ from loadkit.wire.base import Connection, Exchange, Request, Send
 from loadkit.wire.template import Fill, filler
 
 if TYPE_CHECKING:
-    from loadkit.drive.user import Course
+    from loadkit.drive.state import RunState
     from loadkit.measure.recording import Tape
     from loadkit.plan.data import Row, Rows
     from loadkit.plan.scenario import Scenario
@@ -72,7 +72,7 @@ class Feeds:
         """What hands the next row to a journey, if it has a feed; it may raise `Dry` and `FeedError`."""
         return self._takes.get(position)
 
-    def sender(self, position: int, request: Request, connection: Connection, tape: Tape, course: Course) -> FedSender:
+    def sender(self, position: int, request: Request, connection: Connection, tape: Tape, state: RunState) -> FedSender:
         """What sends the next row in the request of an endpoint; sending may raise `Dry` and `FeedError`."""
         fill, feed = self._fills[position]
         take, send_filled = feed.take, connection.sender(request)
@@ -105,7 +105,7 @@ class Feeds:
                 raise filled
             exchange = send_filled(filled)
             note = exchange[5]
-            if note is None or note.failure is None or (exchange[1] and not course.cutting):
+            if note is None or note.failure is None or (exchange[1] and not state.cutting):
                 tape.bytes_sent += len(filled.payload)
             return exchange
 

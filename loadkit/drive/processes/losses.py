@@ -1,0 +1,83 @@
+"""What is known of worker processes that were lost: how they ended, and what of their part was not sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from loadkit.measure.recording import JOURNEY, NO_SECOND, REQUEST, Batch, Counts, Recording
+from loadkit.plan.errors import LoadkitError, UsageError
+from loadkit.plan.journey import Journey
+from loadkit.plan.label import OTHER
+from loadkit.plan.workload import Closed, Open, workload
+
+if TYPE_CHECKING:
+    from loadkit.drive.processes.child import Worker
+    from loadkit.plan.scenario import Scenario
+
+
+def check_start(worker: Worker) -> None:
+    """Raise what kept a worker from getting ready: `UsageError` for the user's mistake."""
+    if worker.failed and worker.failed.is_usage:
+        error = UsageError(worker.failed.message)
+        error.exit_code = worker.failed.exit_code
+        raise error
+    if worker.failed or worker.lost:
+        raise LoadkitError(f"{worker} {worker.lost or worker.ending()}, before it was ready")
+
+
+def losses(workers: Sequence[Worker]) -> Iterable[str]:
+    """A sentence on each worker that was lost, or never got a connection where others did."""
+    all_are_unreachable = all(worker.done.stats.unreachable for worker in workers if worker.done)
+    for worker in workers:
+        if worker.lost:
+            yield f"{worker} {worker.lost}"
+        elif worker.done and worker.done.stats.unreachable and not all_are_unreachable:
+            yield f"{worker} never got a connection and stopped early"
+
+
+def count_lost(workers: Sequence[Worker], scenario: Scenario, recording: Recording, length: int) -> None:
+    """What was due in the part of a lost worker within `length`, and is not known to have been sent, is unsent."""
+    for worker in workers:
+        load = workload(scenario, worker.part, len(workers))
+        if isinstance(load, Open) and worker.lost:
+            for (kind, label, phase), count in _missing(worker, load, scenario, recording, length).items():
+                recording.absorb(Batch(NO_SECOND, phase, label, [], 0, Counts(unsent=count), kind=kind))
+
+
+def _missing(
+    worker: Worker, load: Open, scenario: Scenario, recording: Recording, length: int
+) -> Counter[tuple[str, str, int]]:
+    """By kind, label and phase; journeys are counted in no phase."""
+    rows = [_row(position, scenario, recording) for position in load.turns]
+    due: Counter[tuple[str, str, int]] = Counter()
+    for number, at in load.arrivals.dues():
+        if at >= length:
+            break
+        kind, label = rows[number % len(rows)]
+        phase = next((k for k, one in enumerate(load.stretches) if at < one.end), 0) if kind == REQUEST else 0
+        due[kind, label, phase] += 1
+    due.subtract(worker.reported)
+    return +due
+
+
+def _row(position: int, scenario: Scenario, recording: Recording) -> tuple[str, str]:
+    """What an arrival for this endpoint or journey is counted as: kind and label."""
+    label = scenario.rows[position]
+    if isinstance(scenario.plans[position], Journey):
+        return JOURNEY, label
+    return REQUEST, label if label in recording.labels else OTHER
+
+
+def count_not_begun(workers: Sequence[Worker], scenario: Scenario, recording: Recording) -> None:
+    """Iterations of lost workers; those that a living one did not come to it has counted itself."""
+    load, total = workload(scenario), recording.total()
+    if not isinstance(load, Closed) or load.iterations is None or not any(one.lost for one in workers):
+        return
+    journeys = [counts for (kind, _), counts in recording.timings.items() if kind == JOURNEY]
+    counted = sum(counts.requests + counts.cut + counts.unsent for counts in (*journeys, total))
+    # what journeys request cannot be told from what endpoints do, so that this may be too few
+    label = next(iter(scenario.rows))
+    kind = JOURNEY if label in [journey.label for journey in scenario.journeys] else REQUEST
+    recording.unsent(label, 0, max(0, load.iterations - counted), kind=kind)

@@ -1,0 +1,57 @@
+"""When a run measures and ends: written by the one who directs it, read by its threads."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from loadkit.plan.errors import Halt
+
+NEVER: Final = 1 << 62
+
+
+class RunState:
+    """The instants of a run, nanoseconds of the monotonic clock, and what its threads are to do now."""
+
+    __slots__ = (
+        "_halting",
+        "began",
+        "cutting",
+        "finishing",
+        "halt",
+        "is_stopped",
+        "measured_from",
+        "phase_ends",
+        "stop_at",
+    )
+
+    def __init__(self, phase_ends: tuple[int, ...] = ()) -> None:
+        self.began = NEVER
+        self.measured_from = NEVER
+        self.stop_at = NEVER
+        self.phase_ends = phase_ends
+        """Nanoseconds from `measured_from`."""
+        self.is_stopped = False
+        """`stop_at` has passed, or was moved: no thread rests or begins anything more."""
+        self.cutting = False
+        """Exchanges that fail now were cut off by us."""
+        self.finishing = False
+        """The stop is for want of rows: journeys that have theirs go on to their end."""
+        self.halt: tuple[int, Halt] | None = None
+        """From when on the plan cannot go on, and why; the earliest of what threads found."""
+        self._halting = threading.Lock()
+
+    def halt_at(self, instant: int, halt: Halt) -> None:
+        """Note that the plan cannot go on from this instant on."""
+        with self._halting:
+            if self.halt is None or instant < self.halt[0]:
+                self.halt = instant, halt
+
+    def stop(self, at: int) -> bool:
+        """Stop at this instant if nothing stops the run before it; whether that changed anything."""
+        if at >= self.stop_at:
+            return False
+        self.measured_from = min(self.measured_from, at)
+        self.stop_at = at
+        self.is_stopped = True
+        return True

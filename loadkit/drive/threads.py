@@ -1,0 +1,197 @@
+"""The threads of a run: started together, joined at its end, or left behind where code of others holds them."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from loadkit.plan.errors import Halt, LoadkitError, UsageError
+from loadkit.plan.units import SECOND
+
+if TYPE_CHECKING:
+    from loadkit.drive.state import RunState
+    from loadkit.drive.user import User
+    from loadkit.wire.base import Clock
+
+STACK: Final = 256 * 1024
+"""Bytes: 24 kB of it is used; 5,000 threads with the default of 8 MB would reserve 40 GB."""
+
+
+class UserThreads:
+    """A thread for each virtual user; what is here belongs to the thread that directs them."""
+
+    def __init__(self, state: RunState, clock: Clock) -> None:
+        self.users: list[User] = []
+        self._state = state
+        self._clock = clock
+        self._threads: list[threading.Thread] = []
+        self._barrier: threading.Barrier | None = None
+        self._finished: deque[User] = deque()
+        self._events = threading.Semaphore(0)
+        """Released by a thread that has ended, or that needs another one."""
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def unfinished(self) -> int:
+        """Users whose threads have not ended."""
+        return len(self.users) - len(self._finished)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return sum(user.in_flight for user in self.users)
+
+    def notify(self) -> None:
+        """Wake the thread up that directs; for any thread."""
+        self._events.release()
+
+    def await_event(self, seconds: float) -> bool:
+        """Wait until a thread notifies or ends; False if none did."""
+        return self._events.acquire(timeout=seconds)
+
+    # -- the start
+
+    def start(self, users: Sequence[User], begin: Callable[[], None]) -> None:
+        """Start all, who connect and then wait for each other; `begin` is called by one of them when all are ready.
+
+        Raises `UsageError` where the system does not allow so many.
+        """
+        self.users = list(users)
+        self._barrier = threading.Barrier(len(users) + 1, action=begin)
+        with _small_stacks():
+            for user in users:
+                try:
+                    self._start_one(user, self._barrier)
+                except RuntimeError as error:
+                    self._barrier.abort()
+                    many = len(self._threads)
+                    raise UsageError(f"cannot start more than {many:,} threads here: {error}") from None
+
+    @property
+    def are_ready(self) -> bool:
+        """True if all have connected, or tried to."""
+        return self._barrier is not None and self._barrier.n_waiting >= len(self.users)
+
+    @property
+    def is_broken(self) -> bool:
+        """True if they do not begin, for one of them could not be made ready."""
+        return self._barrier is not None and self._barrier.broken
+
+    def break_off(self) -> None:
+        """Let nobody begin who waits for the others."""
+        if self._barrier:
+            self._barrier.abort()
+
+    def release(self) -> bool:
+        """Let all begin; False if they do not."""
+        assert self._barrier
+        try:
+            self._barrier.wait()
+        except threading.BrokenBarrierError:
+            return False
+        return True
+
+    def add(self, user: User) -> bool:
+        """Start one more, who begins when it has connected; False where the system has no more."""
+        try:
+            with _small_stacks():
+                self._start_one(user, None)
+        except RuntimeError:
+            return False
+        self.users.append(user)
+        return True
+
+    def _start_one(self, user: User, barrier: threading.Barrier | None) -> None:
+        name = f"loadkit-{len(self._threads)}"
+        thread = threading.Thread(target=self._live, args=(user, barrier), name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _live(self, user: User, barrier: threading.Barrier | None) -> None:
+        try:
+            user.prepare()
+            if barrier:
+                barrier.wait()
+            user.run()
+        except threading.BrokenBarrierError:
+            pass
+        except Halt as halt:
+            if barrier:
+                user.crash = halt
+                barrier.abort()
+            else:
+                # one that came later, for a load that grew
+                self._state.halt_at(self._clock.now(), halt)
+        except BaseException as error:  # noqa: BLE001 - a fault of ours, raised again where the run was asked for
+            user.crash = error
+            if barrier:
+                barrier.abort()
+        finally:
+            if not user.has_run:
+                user.leave()
+            self._finished.append(user)
+            self._events.release()
+
+    # -- the end
+
+    def stop(self) -> None:
+        """Have all look at once whether the run is over."""
+        for user in self.users:
+            user.stop()
+
+    def abort(self) -> None:
+        """End what is under way on their connections."""
+        for user in self.users:
+            user.abort()
+
+    def abandon(self) -> None:
+        """Count what those are in whose threads do not end."""
+        for user, thread in zip(self.users, self._threads, strict=True):
+            if thread.is_alive():
+                user.abandon()
+
+    def raise_crash(self, *, is_interrupted: bool) -> None:
+        """Raise what ended a thread: `UsageError` for the user's mistake, unless it was cut off while it connected."""
+        for user in self.users:
+            if isinstance(user.crash, UsageError):
+                if is_interrupted:
+                    continue
+                raise user.crash
+            if user.crash:
+                raise LoadkitError(f"a thread of loadkit failed: {user.crash!r}") from user.crash
+
+    def join(self, within: int | None = None) -> None:
+        """Wait until all have ended, or so many nanoseconds."""
+        deadline = None if within is None else self._clock.now() + within
+        for thread in self._threads:
+            thread.join(None if deadline is None else max(0, deadline - self._clock.now()) / SECOND)
+
+    @property
+    def any_alive(self) -> bool:
+        """True if a thread has not ended."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def places(self) -> tuple[str, ...]:
+        """Where the threads are that are still alive: file, line and function."""
+        frames = sys._current_frames()
+        found = []
+        for thread in self._threads:
+            frame = frames.get(thread.ident or 0)
+            if thread.is_alive() and frame:
+                found.append(f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}")
+        return tuple(dict.fromkeys(found))
+
+
+@contextmanager
+def _small_stacks() -> Iterator[None]:
+    before = threading.stack_size(STACK)
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
