@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -29,7 +30,7 @@ strict = sound.replace(thresholds=["p99 < 1us", "GET /: throughput > 1/s"])
 """
 
 
-def loadkit(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+def loadkit(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command and wait for it."""
     return subprocess.run(
         [sys.executable, "-m", "loadkit", *arguments],

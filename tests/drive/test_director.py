@@ -27,7 +27,7 @@ from loadkit.wire.sockets import SocketWire
 from tests.drive.counting import counting
 
 
-def driven(scenario: Scenario, interrupts: Callable[[], int] = lambda: 0, **options: object) -> Driven:
+def driven(scenario: Scenario, interrupts: Callable[[], int] = lambda: 0, **options: Any) -> Driven:
     """Run a scenario on sockets."""
     clock = SystemClock()
     wire = SocketWire(clock, scenario)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ URL = "http://fake/"
 Answer = Callable[[Request, int], FakeReply]
 
 
-def by_hand(answer: Answer | FakeReply, **fields: object) -> Driven:
+def by_hand(answer: Answer | FakeReply, **fields: Any) -> Driven:
     """Run an open scenario of one thread on the fake network."""
     clock = ManualClock()
     wire = FakeWire(clock, answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def driven(scenario: Scenario, answer: Callable[[Request, int], FakeReply] | Fak
     return drive(scenario, requests, wire, clock)
 
 
-def one_thread(**changes: object) -> Scenario:
+def one_thread(**changes: Any) -> Scenario:
     """A scenario of one thread on one endpoint."""
     return Scenario(endpoints=[Endpoint("GET", URL)], threads=1).replace(**changes)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.conftest import Call as Run
 from tests.fetcher.conftest import Call, Site, body_of, contents, manifest
 
 
-def loadkit(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+def loadkit(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command and wait for it."""
     return subprocess.run(
         [sys.executable, "-m", "loadkit", *arguments],

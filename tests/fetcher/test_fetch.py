@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -351,7 +352,7 @@ def test_an_empty_list_is_nothing_to_run(tmp_path: Path):
     ],
 )
 def test_what_cannot_work_is_said_before_anything_is_sent(
-    site: Site, into: Path, options: dict[str, object], message: str
+    site: Site, into: Path, options: dict[str, Any], message: str
 ):
     with pytest.raises(UsageError) as caught:
         fetch(site.urls(1), **{"into": into, **options})  # type: ignore[arg-type]

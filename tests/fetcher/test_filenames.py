@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from loadkit.fetcher.url import InvalidUrl, parse_url
 KEY = 0x3F9A2C1B_00000000
 
 
-def name(url: str, position: int = 17, content_type: str = "application/json", **options: object) -> str:
+def name(url: str, position: int = 17, content_type: str = "application/json", **options: Any) -> str:
     return str(Filenames(**options).place(position, parse_url(url), KEY, content_type))  # type: ignore[arg-type]
 
 

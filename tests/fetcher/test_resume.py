@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def into(tmp_path: Path) -> Path:
     return tmp_path / "bodies"
 
 
-def last_lines(folder: Path) -> dict[str, dict[str, object]]:
+def last_lines(folder: Path) -> dict[str, dict[str, Any]]:
     """What the manifest says in the end, by URL."""
     return {line["url"]: line for line in manifest(folder)}
 
@@ -68,7 +69,7 @@ def test_resume_does_the_rest_and_what_failed(site: Site, into: Path):
     assert all("error" not in line for line in last_lines(into).values())
 
 
-def ended_after(count: int, urls: list[str], **options: object) -> None:
+def ended_after(count: int, urls: list[str], **options: Any) -> None:
     """Fetch so many of the URLs, one after the other, and then nothing more."""
     calls = iter(range(1, 1 + len(urls)))
 
@@ -236,7 +237,7 @@ def precious(into: Path) -> dict[str, bytes]:
     ],
     ids=lambda lie: str(lie)[:50],
 )
-def test_a_manifest_of_somebody_else_takes_nothing_away(site: Site, into: Path, lie: dict[str, object]):
+def test_a_manifest_of_somebody_else_takes_nothing_away(site: Site, into: Path, lie: dict[str, Any]):
     (url,) = site.urls(1)
     fetch([url], into=into).wait()
     line = manifest(into)[0]

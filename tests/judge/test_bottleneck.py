@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,7 @@ def test_threads_that_all_wait_for_replies_bound_an_open_run() -> None:
     )
 
 
-def short(*parts: tuple[float, int], asked: float = 4_000, scenario: dict[str, object] | None = None) -> Finding:
+def short(*parts: tuple[float, int], asked: float = 4_000, scenario: dict[str, Any] | None = None) -> Finding:
     """What is found of an open run that had all its 100 threads for 10 s, with these service times."""
     service = spans(*parts)
     row = replace(opened(service.count).total, service_time=service, unsent=round(asked * 10) - service.count)
@@ -121,7 +122,7 @@ def test_such_a_queue_is_told_with_both_times() -> None:
 
 
 @pytest.mark.parametrize("plan", [{"warmup": 1.0}, {"max_threads": 1}, {"journeys": ["buy"]}])
-def test_where_nobody_saw_the_threads_fill_up_one_run_does_not_tell(plan: dict[str, object]) -> None:
+def test_where_nobody_saw_the_threads_fill_up_one_run_does_not_tell(plan: dict[str, Any]) -> None:
     found = short((200.0, 5_000), asked=1_000, scenario=plan)
     assert found.by is None
     assert found.sentence.endswith(
@@ -213,7 +214,7 @@ def test_by_our_own_clock_only_the_cpu_tells_of_the_generator() -> None:
 @pytest.mark.parametrize(("in_flight", "by"), [(7.9, "rate"), (8.1, None)])
 @pytest.mark.parametrize("plan", [{"think_time": "1s"}, {"pacing": 1.0}])
 def test_threads_that_rest_as_they_were_told_to_bound_themselves(
-    in_flight: float, by: str | None, plan: dict[str, object]
+    in_flight: float, by: str | None, plan: dict[str, Any]
 ) -> None:
     assert bound(closed(80_000, threads=16, in_flight=in_flight, **plan)).by == by
 

@@ -7,6 +7,7 @@ import importlib.machinery
 import sys
 import types
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -176,7 +177,7 @@ def test_arrivals_that_were_sent_in_bunches_are_not_spaced_as_asked(bunched: int
 
 
 @pytest.mark.parametrize("changes", [{"was_short": True}, {"unsent": 20_000}])
-def test_what_is_late_for_another_reason_is_told_there(changes: dict[str, object]) -> None:
+def test_what_is_late_for_another_reason_is_told_there(changes: dict[str, Any]) -> None:
     found = doubts(opened(late=50.0, **changes))
     assert found
     assert "late" not in found

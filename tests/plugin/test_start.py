@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -22,12 +23,12 @@ def pytest_sessionfinish(session):
 """
 
 
-def told(pytester: pytest.Pytester, *arguments: str) -> dict[str, object]:
+def told(pytester: pytest.Pytester, *arguments: str) -> dict[str, Any]:
     """What a pytest in a process of its own has imported at its end."""
     pytester.makeconftest(TOLD)
     others = [word for name in OTHERS for word in ("-p", f"no:{name}")]
     pytester.runpytest_subprocess(*others, *arguments).assert_outcomes(passed=1)
-    found: dict[str, object] = json.loads((pytester.path / "told.json").read_text())
+    found: dict[str, Any] = json.loads((pytester.path / "told.json").read_text())
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -408,7 +409,7 @@ def test_phases_have_a_row_each() -> None:
         ),
     ],
 )
-def test_the_headline_says_what_was_asked_for(changes: dict[str, object], line: str) -> None:
+def test_the_headline_says_what_was_asked_for(changes: dict[str, Any], line: str) -> None:
     assert report(result([HOME], scenario=changes), width=120).splitlines()[2] == (
         f"  {line}; started 2026-05-04 10:15:03 UTC"
     )

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -62,8 +63,8 @@ def app(environ, start_response):
 Started = Callable[[], contextlib.AbstractContextManager[Scenario]]
 
 
-def load_on(url: str, **more: object) -> Scenario:
-    fields: dict[str, object] = {"base_url": url, "endpoints": [Endpoint("GET", "/")], "threads": 2, "duration": "40s"}
+def load_on(url: str, **more: Any) -> Scenario:
+    fields: dict[str, Any] = {"base_url": url, "endpoints": [Endpoint("GET", "/")], "threads": 2, "duration": "40s"}
     return Scenario(**{**fields, **more})  # type: ignore[arg-type]
 
 

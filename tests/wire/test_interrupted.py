@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def signals() -> Iterator[None]:
 class Server:
     """Replies to each request with its target; one that begins with /slow is interrupted before its reply is whole."""
 
-    def __init__(self, serve: Serve, part: bytes, **options: object) -> None:
+    def __init__(self, serve: Serve, part: bytes, **options: Any) -> None:
         self._part = part
         self.ended = threading.Event()
         """The client has closed the connection on which it was interrupted."""
@@ -116,7 +117,7 @@ def _session(url: str, ca: Path) -> Session:
     return session
 
 
-def _aim(caller: Caller, path: str, **changes: object) -> None:
+def _aim(caller: Caller, path: str, **changes: Any) -> None:
     line = b"GET %b HTTP/1.1" % path.encode()
     payload = line + caller.request.payload[caller.request.payload.index(b"\r\n") :]
     caller.use(replace(caller.request, payload=payload, **changes))

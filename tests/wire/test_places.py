@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -117,7 +118,7 @@ def test_the_port_is_the_schemes_own_unless_it_is_said(url: str, port: int, host
 # -- TLS
 
 
-def served(authority: trustme.CA, *names: str, **options: object) -> ssl.SSLContext:
+def served(authority: trustme.CA, *names: str, **options: Any) -> ssl.SSLContext:
     """A server's side of TLS with a certificate for these names."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*names, **options).configure_cert(context)

@@ -8,6 +8,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_an_observer_may_use_the_session_it_observes(serve: Serve, session):
 
 
 def test_a_hook_may_use_the_session_it_belongs_to(serve: Serve, session):
-    def answered(response, **_: object) -> None:
+    def answered(response, **_: Any) -> None:
         if response.content != b"/log":
             seen.append(http.get("/log").content)
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,7 @@ def conversation() -> Iterator[Conversation]:
             process.kill()
 
 
-def order(url: str, **changes: object) -> Order:
+def order(url: str, **changes: Any) -> Order:
     """To run the second half of a scenario."""
     return Order(source=url, changes=changes, part=1, parts=2, path=sys.path)
 
