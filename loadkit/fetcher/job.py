@@ -28,7 +28,7 @@ from loadkit.host.interpreter import eased
 from loadkit.host.limits import make_room
 from loadkit.judge.caveats import caveats, soundness
 from loadkit.judge.environment import environment
-from loadkit.judge.evidence import Load, RunContext
+from loadkit.judge.evidence import Evidence, RunContext
 from loadkit.judge.identity import digest, plain
 from loadkit.judge.result import Identity, Outcome, Result, RunSpan, ScenarioInfo
 from loadkit.judge.summary import intervals, rows
@@ -491,7 +491,7 @@ class FetchJob:
             public_hosts=list(self._network.public),
             clock_steps=self._clock.steps,
         )
-        load = Load(
+        evidence = Evidence(
             scenario=info,
             environment=machine,
             context=context,
@@ -500,7 +500,7 @@ class FetchJob:
             total=total,
             endpoints=endpoints,
         )
-        doubts = [caveat for caveat in caveats(load) if caveat.code not in OF_A_LOAD]
+        doubts = [caveat for caveat in caveats(evidence) if caveat.code not in OF_A_LOAD]
         return Result(
             identity=Identity(name=info.name, plan=digest([plain(getattr(self.plan, name)) for name in COMPARABLE])),
             scenario=info,

@@ -25,7 +25,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Final, NamedTuple
 
-from loadkit.judge.evidence import MOSTLY, Load, percent
+from loadkit.judge.evidence import MOSTLY, Evidence, percent
 from loadkit.judge.result import Bound, Interval, PhasePlan
 from loadkit.plan.units import SECOND, show_rate, show_seconds, three_digits
 
@@ -95,14 +95,14 @@ class Finding(NamedTuple):
 NOTHING = Finding(None, "")
 
 
-def bound(load: Load, intervals: Sequence[Interval] = ()) -> Finding:
+def bound(run: Evidence, intervals: Sequence[Interval] = ()) -> Finding:
     """What kept the run from doing more."""
-    total = load.total
-    if not load.is_long_enough or not total.response_time.count or total.error_rate > BAD:
+    total = run.total
+    if not run.is_long_enough or not total.response_time.count or total.error_rate > BAD:
         return NOTHING
-    if load.shares_interpreter:
+    if run.shares_interpreter:
         return Finding(None, "Server and generator are one process, so nothing tells which of them bound the run.")
-    return _of_open(load, intervals) if load.is_open else _of_closed(load, intervals)
+    return _of_open(run, intervals) if run.is_open else _of_closed(run, intervals)
 
 
 def together(found: Sequence[Finding], *, is_load_of_each: bool = True) -> Finding:
@@ -126,80 +126,80 @@ def together(found: Sequence[Finding], *, is_load_of_each: bool = True) -> Findi
 # -- open
 
 
-def _of_open(load: Load, intervals: Sequence[Interval]) -> Finding:
-    if load.sent >= APPLIED * load.due:
-        return _queueing(load, intervals) or _rate(load)
-    if load.is_generator_slow or load.cpu_share > FULL:
-        return _generator(load)
-    if load.stats.was_short:
-        return _queueing(load, intervals) or _of_all_threads(load)
+def _of_open(run: Evidence, intervals: Sequence[Interval]) -> Finding:
+    if run.sent >= APPLIED * run.due:
+        return _queueing(run, intervals) or _rate(run)
+    if run.is_generator_slow or run.cpu_share > FULL:
+        return _generator(run)
+    if run.stats.was_short:
+        return _queueing(run, intervals) or _of_all_threads(run)
     return Finding(
         None,
         (
-            f"Bound by the generator or by the server, which one run cannot tell: {_cpu(load)}, and not all "
-            f"{load.most_threads:,} threads were in use. Run again with {load.more_processes}: "
+            f"Bound by the generator or by the server, which one run cannot tell: {_cpu(run)}, and not all "
+            f"{run.most_threads:,} threads were in use. Run again with {run.more_processes}: "
             "if more are sent, it was loadkit."
         ),
     )
 
 
-def _rate(load: Load) -> Finding:
-    total = load.total
-    if load.scenario.journeys:
-        asked = show_rate(load.scenario.rate or 0)
-        return Finding("rate", f"Bound by the asked rate: all of {asked} began{_hands(load)}.")
-    asked = show_rate(load.asked_rate)
+def _rate(run: Evidence) -> Finding:
+    total = run.total
+    if run.scenario.journeys:
+        asked = show_rate(run.scenario.rate or 0)
+        return Finding("rate", f"Bound by the asked rate: all of {asked} began{_hands(run)}.")
+    asked = show_rate(run.asked_rate)
     failed = sum(total.failures.values()) + total.cut
     done = f"the server answered all of {asked}" if not failed else f"all of {asked} was sent"
-    return Finding("rate", f"Bound by the asked rate: {done}{_hands(load)}.")
+    return Finding("rate", f"Bound by the asked rate: {done}{_hands(run)}.")
 
 
-def _hands(load: Load) -> str:
-    if load.stats.in_flight is None:
+def _hands(run: Evidence) -> str:
+    if run.stats.in_flight is None:
         return ""
-    busy = three_digits(load.stats.in_flight) if load.stats.in_flight >= 1 else "less than one"
-    return f" with {busy} of up to {load.most_threads:,} threads busy in the mean"
+    busy = three_digits(run.stats.in_flight) if run.stats.in_flight >= 1 else "less than one"
+    return f" with {busy} of up to {run.most_threads:,} threads busy in the mean"
 
 
-def _queueing(load: Load, intervals: Sequence[Interval]) -> Finding | None:
+def _queueing(run: Evidence, intervals: Sequence[Interval]) -> Finding | None:
     """Whether replies fell behind, and came later and later, and not for want of a thread to send them."""
-    total = load.total
+    total = run.total
     answered = total.requests - total.drained
     late, whole = total.lateness.p50 or 0.0, total.response_time.p50 or 0.0
-    if answered >= BEHIND * load.sent or late > PUNCTUAL * whole or not _grows(load, intervals):
+    if answered >= BEHIND * run.sent or late > PUNCTUAL * whole or not _grows(run, intervals):
         return None
-    sent = f"{show_rate(load.sent_rate)} were sent"
-    sent += " as asked" if load.sent >= APPLIED * load.due else f" of the {show_rate(load.asked_rate)} asked"
+    sent = f"{show_rate(run.sent_rate)} were sent"
+    sent += " as asked" if run.sent >= APPLIED * run.due else f" of the {show_rate(run.asked_rate)} asked"
     return Finding(
         "server",
         (
-            f"Bound by the server: {sent}, {show_rate(answered / load.duration)} were answered, and replies took "
+            f"Bound by the server: {sent}, {show_rate(answered / run.duration)} were answered, and replies took "
             "longer with each second: requests queue there."
         ),
     )
 
 
-def _grows(load: Load, intervals: Sequence[Interval]) -> bool:
+def _grows(run: Evidence, intervals: Sequence[Interval]) -> bool:
     """Replies took ever longer; where the load changed with phases, in the second half."""
     known = [
         median
         for one in intervals
         if one.measured >= one.length / 2 and (median := one.total.response_time.p50) is not None
     ]
-    tail = known[len(known) // 2 :] if load.scenario.phases else known
+    tail = known[len(known) // 2 :] if run.scenario.phases else known
     if len(tail) < ENOUGH or tail[-1] < LONGER * min(known):
         return False
     return all(after > 0.9 * before for before, after in pairwise(tail)) and tail[-1] > tail[0]
 
 
-def _of_all_threads(load: Load) -> Finding:
+def _of_all_threads(run: Evidence) -> Finding:
     """All threads waited for replies: whether more of them would have got more."""
-    median = load.total.service_time.p50
-    waited = f"all {load.most_threads:,} threads (max_threads) waited for replies, {show_seconds(median)} in the median"
-    sent = f"{show_rate(load.sent_rate)} of the {show_rate(load.asked_rate)} asked were sent"
-    by = _by_fast_ones(load)
+    median = run.total.service_time.p50
+    waited = f"all {run.most_threads:,} threads (max_threads) waited for replies, {show_seconds(median)} in the median"
+    sent = f"{show_rate(run.sent_rate)} of the {show_rate(run.asked_rate)} asked were sent"
+    by = _by_fast_ones(run)
     if by == "server":
-        least = show_seconds(load.total.service_time.min)
+        least = show_seconds(run.total.service_time.min)
         return Finding(
             "server",
             (
@@ -220,22 +220,22 @@ def _of_all_threads(load: Load) -> Finding:
     )
 
 
-def _by_fast_ones(load: Load) -> Bound | None:
+def _by_fast_ones(run: Evidence) -> Bound | None:
     """What the replies tell that came while the threads filled up, from few requests under way to one on each.
 
     They come at the rate at which the server answers while requests come at the rate that is asked; up to half of the
     threads a queue leaves replies that are faster than half of those of the full one, and half of these in half of
     that time. Without a queue there are none, unless replies are now fast and now slow.
     """
-    times, threads = load.total.service_time, load.most_threads
-    if load.scenario.warmup or load.scenario.phases or load.scenario.journeys or not times.p50 or threads < LEAST:
+    times, threads = run.total.service_time, run.most_threads
+    if run.scenario.warmup or run.scenario.phases or run.scenario.journeys or not times.p50 or threads < LEAST:
         # it filled up before it was looked at, or otherwise, or each request is another
         return None
     counted = times.histogram
     fast = counted.below(round(times.p50 * FAST * SECOND))
     if counted.below(round(times.p50 * SAME * SECOND)) <= threads / 16:
         return "connections"
-    filling = threads * FAST * load.asked_rate / max(load.asked_rate - load.sent_rate, 1e-9)
+    filling = threads * FAST * run.asked_rate / max(run.asked_rate - run.sent_rate, 1e-9)
     is_queue = threads * FAST / QUEUED <= fast <= QUEUED * filling and times.count >= SETTLED * filling
     # of two kinds of replies all fast ones may be of one kind
     half = counted.below(round(times.p50 * FAST * FAST * SECOND))
@@ -245,59 +245,59 @@ def _by_fast_ones(load: Load) -> Bound | None:
 # -- closed
 
 
-def _of_closed(load: Load, intervals: Sequence[Interval]) -> Finding:
-    many = load.most_threads
-    if load.rests and load.stats.in_flight is not None and load.stats.in_flight < many / 2:
-        share = 1 - load.stats.in_flight / many
+def _of_closed(run: Evidence, intervals: Sequence[Interval]) -> Finding:
+    many = run.most_threads
+    if run.rests and run.stats.in_flight is not None and run.stats.in_flight < many / 2:
+        share = 1 - run.stats.in_flight / many
         return Finding("rate", f"Bound by the pauses of the plan: its threads rested {percent(share)} of the time.")
-    if load.is_generator_slow or load.cpu_share > FULL:
-        return _generator(load)
-    waited = load.at_server / many
-    if load.scenario.journeys and waited < MOSTLY:
+    if run.is_generator_slow or run.cpu_share > FULL:
+        return _generator(run)
+    waited = run.at_server / many
+    if run.scenario.journeys and waited < MOSTLY:
         return Finding(
             None,
             f"Its threads waited for replies {percent(waited)} of the time; the rest went by in the journeys' own "
-            f"pauses, code and other clients, and {_cpu(load)}.",
+            f"pauses, code and other clients, and {_cpu(run)}.",
         )
-    return _by_threads(load, intervals) or Finding(
+    return _by_threads(run, intervals) or Finding(
         None,
         (
-            f"Bound by the server or by the connections, which one run cannot tell: {_under_way(load)}, and "
-            f"{_cpu(load)}. Run again with {2 * many:,} threads: if the throughput stays the same, it is the server."
+            f"Bound by the server or by the connections, which one run cannot tell: {_under_way(run)}, and "
+            f"{_cpu(run)}. Run again with {2 * many:,} threads: if the throughput stays the same, it is the server."
         ),
     )
 
 
-def _under_way(load: Load) -> str:
-    many = load.most_threads
+def _under_way(run: Evidence) -> str:
+    many = run.most_threads
     threads = f"{many:,} thread{'s' * (many != 1)}"
-    if load.rests and load.stats.in_flight is not None:
-        return f"{three_digits(load.stats.in_flight)} of {threads} had a request under way in the mean"
-    if load.scenario.journeys:
-        return f"{threads} waited for replies {percent(load.at_server / many)} of the time"
-    if load.scenario.phases:
+    if run.rests and run.stats.in_flight is not None:
+        return f"{three_digits(run.stats.in_flight)} of {threads} had a request under way in the mean"
+    if run.scenario.journeys:
+        return f"{threads} waited for replies {percent(run.at_server / many)} of the time"
+    if run.scenario.phases:
         return f"the threads of the plan, up to {many:,}, always had a request under way"
     return f"{threads} always had a request under way"
 
 
-def _cpu(load: Load) -> str:
-    if not load.stats.use.seconds:
+def _cpu(run: Evidence) -> str:
+    if not run.stats.use.seconds:
         return "it is not known how much CPU loadkit used"
-    return f"loadkit used {percent(load.cpu_share)} of the CPU that one interpreter can use"
+    return f"loadkit used {percent(run.cpu_share)} of the CPU that one interpreter can use"
 
 
-def _generator(load: Load) -> Finding:
+def _generator(run: Evidence) -> Finding:
     return Finding(
-        "generator", f"Bound by the generator: {_cpu(load)}{_elsewhere(load)}; it sent {show_rate(load.sent_rate)}."
+        "generator", f"Bound by the generator: {_cpu(run)}{_elsewhere(run)}; it sent {show_rate(run.sent_rate)}."
     )
 
 
-def _elsewhere(load: Load) -> str:
+def _elsewhere(run: Evidence) -> str:
     """Where its threads spent their time."""
-    share = load.server_share
+    share = run.server_share
     if share is None:
         return ""
-    if load.is_generator_slow:
+    if run.is_generator_slow:
         return f", and {percent(1 - share)} of its threads' time went by outside the server"
     return f" (its threads waited for the server {percent(share)} of the time, so that may be near its limit, too)"
 
@@ -307,10 +307,10 @@ class _Level(NamedTuple):
     rate: float
 
 
-def _by_threads(load: Load, intervals: Sequence[Interval]) -> Finding | None:
+def _by_threads(run: Evidence, intervals: Sequence[Interval]) -> Finding | None:
     """What phases of fewer and of more threads say."""
-    levels = [level for one in intervals if (level := _level(one, load.scenario.phases))]
-    if load.rests or not levels:
+    levels = [level for one in intervals if (level := _level(one, run.scenario.phases))]
+    if run.rests or not levels:
         return None
     few, many = _few_and_many(levels)
     near, gained_near = _near_the_top(levels)

@@ -66,7 +66,7 @@ class RunContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class Evidence:
     """The figures of a run, what was asked for, and how it went."""
 
     scenario: ScenarioInfo

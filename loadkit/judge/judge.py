@@ -11,7 +11,7 @@ from loadkit.judge.activity import Activity, Plan, with_threads
 from loadkit.judge.bottleneck import NOTHING, bound
 from loadkit.judge.caveats import caveats, soundness
 from loadkit.judge.description import describe
-from loadkit.judge.evidence import Load
+from loadkit.judge.evidence import Evidence
 from loadkit.judge.identity import identity
 from loadkit.judge.result import Environment, Interval, Outcome, Result, RunSpan
 from loadkit.judge.summary import ToTimes, intervals, phases, rows, times, timings, without_gaps
@@ -51,27 +51,27 @@ def judge(
         context: what else is known of the run: when it was, and of its target.
         draft: how the result of a run that goes on is made; it is `interrupted`, and a note says when it was made.
     """
-    load = _load(scenario, driven, environment, context, draft)
-    found = verdicts(scenario.limits, load.total, load.endpoints, load.phases, load.timings)
-    doubts = caveats(load)
+    run = _evidence(scenario, driven, environment, context, draft)
+    found = verdicts(scenario.limits, run.total, run.endpoints, run.phases, run.timings)
+    doubts = caveats(run)
     validity = soundness(doubts)
-    assert load.activity
+    assert run.activity
     series, by_phase = with_threads(
-        _intervals(driven, draft), load.phases, Plan(load.scenario, load.duration), load.activity
+        _intervals(driven, draft), run.phases, Plan(run.scenario, run.duration), run.activity
     )
-    finding = NOTHING if context.server_loss else bound(load, series)
+    finding = NOTHING if context.server_loss else bound(run, series)
     return Result(
         identity=identity(scenario),
-        scenario=load.scenario,
+        scenario=run.scenario,
         environment=environment,
         started_at=context.started_at,
-        spans=[RunSpan(start=context.measured_at, length=load.duration)],
-        duration=load.duration,
-        outcome=_outcome(load, found, validity),
-        total=load.total,
-        endpoints=list(load.endpoints),
+        spans=[RunSpan(start=context.measured_at, length=run.duration)],
+        duration=run.duration,
+        outcome=_outcome(run, found, validity),
+        total=run.total,
+        endpoints=list(run.endpoints),
         phases=by_phase,
-        timings=list(load.timings),
+        timings=list(run.timings),
         thresholds=found,
         caveats=doubts,
         intervals=series,
@@ -82,14 +82,14 @@ def judge(
     )
 
 
-def _load(
+def _evidence(
     scenario: Scenario, driven: Driven, environment: Environment, context: RunContext, draft: Draft | None
-) -> Load:
+) -> Evidence:
     recording, stats = driven.recording, driven.stats
     started, duration = stats.measured_from, stats.duration
     to_times = draft.to_times if draft else times
     total, endpoints = rows(recording, duration=duration, started=started, to_times=to_times)
-    return Load(
+    return Evidence(
         scenario=describe(scenario),
         environment=environment,
         context=context,
@@ -128,15 +128,15 @@ def _intervals(driven: Driven, draft: Draft | None) -> list[Interval]:
     return draft.to_intervals(without_gaps(series, duration), duration)
 
 
-def _outcome(load: Load, found: Sequence[Verdict], validity: Soundness) -> Outcome:
-    stats = load.stats
+def _outcome(run: Evidence, found: Sequence[Verdict], validity: Soundness) -> Outcome:
+    stats = run.stats
     return outcome(
-        load.total,
+        run.total,
         found,
-        load.timings,
-        interrupted=stats.interrupted or not load.is_over,
-        is_open=load.is_open,
+        run.timings,
+        interrupted=stats.interrupted or not run.is_over,
+        is_open=run.is_open,
         is_fault=stats.is_fault or bool(stats.lost),
-        is_server_lost=bool(load.context.server_loss),
+        is_server_lost=bool(run.context.server_loss),
         verdict=validity,
     )

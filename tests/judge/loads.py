@@ -10,7 +10,7 @@ import msgspec
 
 from loadkit.drive.stats import RunStats
 from loadkit.host.machine import Use
-from loadkit.judge.evidence import Load, RunContext
+from loadkit.judge.evidence import Evidence, RunContext
 from loadkit.judge.result import Row, ScenarioInfo, Times
 from loadkit.judge.summary import rows, times
 from loadkit.measure.histogram import Histogram
@@ -49,12 +49,12 @@ def asked(**changes: Any) -> ScenarioInfo:
     return replace(SCENARIO, duration=DURATION, **changes)
 
 
-def known(**changes: Any) -> Load:
+def known(**changes: Any) -> Evidence:
     """What is known of a run of 10 s: fields of it, of its statistics, of its context, and of its environment."""
     values: dict[str, Any] = {"total": total(0), "scenario": asked(), "duration": DURATION}
     stats = RunStats(measured_from=0, stopped_at=round(DURATION * SECOND))
     context = RunContext(started_at=BEGAN.isoformat(), measured_at=BEGAN.isoformat())
-    return Load(
+    return Evidence(
         stats=replace(stats, **_taken(changes, RunStats.__struct_fields__)),
         context=dataclasses.replace(
             context, **_taken(changes, [field.name for field in dataclasses.fields(RunContext)])
@@ -68,7 +68,7 @@ def _taken(changes: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: changes.pop(name) for name in names if name in changes}
 
 
-def closed(good: int = 20_000, threads: int = 2, *, use: Use = IDLE, **changes: Any) -> Load:
+def closed(good: int = 20_000, threads: int = 2, *, use: Use = IDLE, **changes: Any) -> Evidence:
     """A closed run of 10 s whose threads always had a request: by default 2,000/s of 1 ms on 2 of them."""
     figures = {name: changes.pop(name) for name in ("service", "late", "pickup") if name in changes}
     plan = {name: changes.pop(name) for name in ("think_time", "pacing", "phases") if name in changes}
@@ -83,7 +83,7 @@ def closed(good: int = 20_000, threads: int = 2, *, use: Use = IDLE, **changes: 
     return known(**(values | changes))
 
 
-def opened(good: int = 20_000, *, unsent: int = 0, use: Use = IDLE, **changes: Any) -> Load:
+def opened(good: int = 20_000, *, unsent: int = 0, use: Use = IDLE, **changes: Any) -> Evidence:
     """An open run of 10 s that sent 2,000/s of 1 ms on up to 100 threads, with changes."""
     figures = {name: changes.pop(name) for name in ("service", "late", "pickup", "lateness") if name in changes}
     plan = {name: changes.pop(name) for name in ("arrivals", "phases") if name in changes}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from loadkit.judge.bottleneck import NOTHING, Finding, bound, together
-from loadkit.judge.evidence import Load
+from loadkit.judge.evidence import Evidence
 from loadkit.judge.result import Interval, IntervalRow, PhasePlan
 from tests.judge.loads import closed, opened, replace, spans, total, using
 
@@ -231,7 +231,7 @@ def test_threads_that_rest_a_little_are_not_always_busy() -> None:
     assert "1 thread always had a request under way" in bound(closed(9_000, threads=1)).sentence
 
 
-def of_journeys(load: Load) -> Load:
+def of_journeys(load: Evidence) -> Evidence:
     """The same with a journey in it."""
     return dataclasses.replace(load, scenario=replace(load.scenario, journeys=["buy"]))
 
@@ -328,7 +328,7 @@ def test_too_few_seconds_with_few_threads_tell_nothing() -> None:
     ],
     ids=["too short", "no reply", "mostly failures"],
 )
-def test_of_hardly_any_load_nothing_is_said(load: Load) -> None:
+def test_of_hardly_any_load_nothing_is_said(load: Evidence) -> None:
     assert bound(load) == NOTHING == (None, "")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from loadkit.drive.rows.feed import RowUse
 from loadkit.judge.caveats import caveats, ranked, soundness
-from loadkit.judge.evidence import Load
+from loadkit.judge.evidence import Evidence
 from loadkit.judge.result import Caveat, Level, Soundness
 from loadkit.plan.label import OTHER
 from loadkit.plan.threshold import threshold
@@ -26,7 +26,7 @@ def unwatched() -> Iterator[None]:
     sys.settrace(tracer)
 
 
-def doubts(load: Load) -> list[tuple[str, str, str]]:
+def doubts(load: Evidence) -> list[tuple[str, str, str]]:
     """Code, message and level of each caveat."""
     found = caveats(load)
     return [(caveat.code, caveat.message, caveat.level) for caveat in found if caveat.code != "traced"]

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from loadkit.judge.caveats.generator import of_generator, of_surroundings, tracing
-from loadkit.judge.evidence import Load
+from loadkit.judge.evidence import Evidence
 from loadkit.judge.result import Phase
 from tests.judge.loads import DURATION, closed, opened, replace, spans, total, using
 
 
-def doubts(load: Load) -> dict[str, str]:
+def doubts(load: Evidence) -> dict[str, str]:
     """Message by code."""
     found = list(of_generator(load))
     assert len({caveat.code for caveat in found}) == len(found)

@@ -18,7 +18,7 @@ from loadkit.plan.label import MAX_LABELS, OTHER
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from loadkit.judge.evidence import Load
+    from loadkit.judge.evidence import Evidence
     from loadkit.judge.result import Result, Row, ScenarioInfo, Timing
 
 __all__ = ["OF_FIGURES", "caveats", "of_figures", "ranked", "soundness"]
@@ -30,32 +30,32 @@ _RANKS: dict[Level, int] = {"grave": 0, "doubt": 1, "note": 2}
 _COMES_TO: dict[Level, Soundness] = {"grave": "invalid", "doubt": "doubtful", "note": "clean"}
 
 
-def caveats(load: Load) -> list[Caveat]:
+def caveats(run: Evidence) -> list[Caveat]:
     """What the figures themselves, and the machine, give reason to doubt; the gravest first."""
-    stats, context = load.stats, load.context
+    stats, context = run.stats, run.context
     return ranked(
         [
             *_made((("server-lost", loss) for loss in [context.server_loss] if loss), "grave"),
             *_made(_unreachable(stats.unreachable)),
             *_made(_halted(stats.halted), "grave" if stats.is_fault else "note"),
             *_made(_lost(stats.lost), "grave"),
-            *_made(_differing(load), "grave"),
+            *_made(_differing(run), "grave"),
             *_made(_silent(stats.silent)),
-            *_made(_same_process(load)),
-            *of_generator(load),
+            *_made(_same_process(run)),
+            *of_generator(run),
             *_made(_stuck(stats.stuck)),
-            *_made(_unfinished(load.timings)),
+            *_made(_unfinished(run.timings)),
             *_made(("redirects", sentence) for sentence in context.redirects),
             *_made((("teardown", fault) for fault in dict.fromkeys([*stats.faults, *context.faults])), "note"),
-            *_made(_untimed(load.total, load.timings), "note"),
-            *of_machine(load),
-            *of_figures(load.total, load.endpoints, load.phases, load.timings, limits=load.limits),
+            *_made(_untimed(run.total, run.timings), "note"),
+            *of_machine(run),
+            *of_figures(run.total, run.endpoints, run.phases, run.timings, limits=run.limits),
             *of_surroundings(),
-            *_made(_folded([row.name for row in load.endpoints]), "note"),
-            *_made(_security(load.scenario), "note"),
-            *_made(_public(context.public_hosts, load.total), "note"),
+            *_made(_folded([row.name for row in run.endpoints]), "note"),
+            *_made(_security(run.scenario), "note"),
+            *_made(_public(context.public_hosts, run.total), "note"),
             *_made(context.notes, "note"),
-            *_made(_unended(load), "note"),
+            *_made(_unended(run), "note"),
         ]
     )
 
@@ -97,13 +97,13 @@ def _halted(reason: str) -> Iterator[tuple[str, str]]:
         yield "halted", f"the run ended before its time: {reason}"
 
 
-def _same_process(load: Load) -> Iterator[tuple[str, str]]:
-    if not load.context.is_in_process:
+def _same_process(run: Evidence) -> Iterator[tuple[str, str]]:
+    if not run.context.is_in_process:
         return
-    if load.processes > 1:
+    if run.processes > 1:
         shared = "by the process that directs the workers and merges what they count, so each slows the other down"
     else:
-        share = f" (together they used {percent(load.stats.use.cpu_share)} of it)" if load.stats.use.seconds else ""
+        share = f" (together they used {percent(run.stats.use.cpu_share)} of it)" if run.stats.use.seconds else ""
         shared = f"by loadkit's own process, so both share one interpreter{share} and every figure is of both"
     advice = "Serve it in a process of its own: the setting load_server, or loadkit.serving(…)"
     yield "same-process", f"the target is served {shared}. {advice}"
@@ -114,9 +114,9 @@ def _lost(lost: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield "worker-lost", f"{loss}; what it had told until then is counted, the rest of its load was not applied"
 
 
-def _differing(load: Load) -> Iterator[tuple[str, str]]:
-    if load.activity:
-        found = differs(load.scenario, load.duration, load.activity, load.total, load.phases, load.timings)
+def _differing(run: Evidence) -> Iterator[tuple[str, str]]:
+    if run.activity:
+        found = differs(run.scenario, run.duration, run.activity, run.total, run.phases, run.timings)
         if found:
             yield "load-differs", found
 
@@ -156,12 +156,12 @@ def _unfinished(timings: Sequence[Timing]) -> Iterator[tuple[str, str]]:
         )
 
 
-def _unended(load: Load) -> Iterator[tuple[str, str]]:
-    if not load.is_over:
+def _unended(run: Evidence) -> Iterator[tuple[str, str]]:
+    if not run.is_over:
         yield (
             "partial",
             (
-                f"written after {load.duration:g} s that were measured, and the run went on; the rest is not in it, "
+                f"written after {run.duration:g} s that were measured, and the run went on; the rest is not in it, "
                 "nor the last replies of threads that then waited for another or paused"
             ),
         )

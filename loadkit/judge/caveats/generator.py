@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from loadkit.judge.evidence import LATE, Load, percent
+from loadkit.judge.evidence import LATE, Evidence, percent
 from loadkit.judge.result import Caveat
 from loadkit.judge.thresholds import APPLIED
 from loadkit.plan.units import SECOND, show_rate, show_seconds, three_digits
@@ -33,33 +33,33 @@ STEADY: Final = 20
 """Service times that a run must be long for those at its edges not to count."""
 
 
-def of_generator(load: Load) -> Iterator[Caveat]:
+def of_generator(run: Evidence) -> Iterator[Caveat]:
     """What loadkit did to its own figures."""
-    yield from _asked(load)
-    yield from _behind(load)
-    yield from _short(load)
-    yield from _busy(load)
-    yield from _late(load)
-    yield from _pickup(load)
-    yield from _little(load)
+    yield from _asked(run)
+    yield from _behind(run)
+    yield from _short(run)
+    yield from _busy(run)
+    yield from _late(run)
+    yield from _pickup(run)
+    yield from _little(run)
 
 
-def _asked(load: Load) -> Iterator[Caveat]:
-    if not load.sent and not load.begun:
+def _asked(run: Evidence) -> Iterator[Caveat]:
+    if not run.sent and not run.begun:
         yield Caveat(code="nothing-sent", message="not one request was sent, so nothing was measured", level="grave")
-    elif load.is_open and load.sent < APPLIED * load.due:
-        message = f"asked {show_rate(load.asked_rate)}, sent {show_rate(load.sent_rate)}"
-        yield Caveat(code="asked-rate", message=f"{message}{_why(load)}", level="grave")
-    elif load.is_open and load.begun < APPLIED * (load.begun + load.not_begun):
-        message = f"{load.begun:,} of {load.begun + load.not_begun:,} journeys that were due began"
-        yield Caveat(code="asked-rate", message=f"{message}{_why(load)}", level="grave")
+    elif run.is_open and run.sent < APPLIED * run.due:
+        message = f"asked {show_rate(run.asked_rate)}, sent {show_rate(run.sent_rate)}"
+        yield Caveat(code="asked-rate", message=f"{message}{_why(run)}", level="grave")
+    elif run.is_open and run.begun < APPLIED * (run.begun + run.not_begun):
+        message = f"{run.begun:,} of {run.begun + run.not_begun:,} journeys that were due began"
+        yield Caveat(code="asked-rate", message=f"{message}{_why(run)}", level="grave")
 
 
-def _behind(load: Load) -> Iterator[Caveat]:
+def _behind(run: Evidence) -> Iterator[Caveat]:
     """Phases whose own load was not applied, although that of the whole was."""
-    if not load.is_open or load.sent < APPLIED * load.due:
+    if not run.is_open or run.sent < APPLIED * run.due:
         return
-    for phase in load.phases:
+    for phase in run.phases:
         sent = phase.total.requests + phase.total.cut
         due = sent + phase.total.unsent
         if sent < APPLIED * due:
@@ -72,68 +72,68 @@ def _behind(load: Load) -> Iterator[Caveat]:
             )
 
 
-def _why(load: Load) -> str:
-    if load.is_generator_busy or load.is_generator_slow:
-        return _ceiling(load)
-    if load.stats.was_short:
-        return f": all {load.most_threads:,} threads waited for replies; raise max_threads, or ask for less"
-    share = (load.sent + load.begun) / (load.due + load.begun + load.not_begun)
+def _why(run: Evidence) -> str:
+    if run.is_generator_busy or run.is_generator_slow:
+        return _ceiling(run)
+    if run.stats.was_short:
+        return f": all {run.most_threads:,} threads waited for replies; raise max_threads, or ask for less"
+    share = (run.sent + run.begun) / (run.due + run.begun + run.not_begun)
     return f", {percent(share)} of what was due: the figures are of another load than was asked for"
 
 
-def _ceiling(load: Load) -> str:
+def _ceiling(run: Evidence) -> str:
     """What one process could send; with many threads that wait for a slow server it is less than with a few."""
-    cpu = f" at {percent(load.cpu_share)} of an interpreter" if load.cpu_share else ""
-    threads = f" on {load.stats.threads:,} threads" if load.stats.threads else ""
-    crowd = load.stats.use.cpus_busy
-    others = f" (the machine's CPUs were {percent(crowd)} busy)" if crowd and not load.is_generator_busy else ""
-    advice = f"use {load.more_processes}, or ask for less"
-    if not load.is_generator_slow and load.server_share is not None:
+    cpu = f" at {percent(run.cpu_share)} of an interpreter" if run.cpu_share else ""
+    threads = f" on {run.stats.threads:,} threads" if run.stats.threads else ""
+    crowd = run.stats.use.cpus_busy
+    others = f" (the machine's CPUs were {percent(crowd)} busy)" if crowd and not run.is_generator_busy else ""
+    advice = f"use {run.more_processes}, or ask for less"
+    if not run.is_generator_slow and run.server_share is not None:
         advice = (
-            f"use {load.more_processes}, a smaller max_threads (most of them waited for the server), or ask for less"
+            f"use {run.more_processes}, a smaller max_threads (most of them waited for the server), or ask for less"
         )
-    who = "one process" if load.processes == 1 else f"{load.processes:,} processes"
-    return f"{cpu}{others}: about {show_rate(load.sent_rate)} is what {who} can send here{threads}; {advice}"
+    who = "one process" if run.processes == 1 else f"{run.processes:,} processes"
+    return f"{cpu}{others}: about {show_rate(run.sent_rate)} is what {who} can send here{threads}; {advice}"
 
 
-def _short(load: Load) -> Iterator[Caveat]:
-    total = load.total
-    unsent = total.unsent + load.not_begun
-    if load.stats.was_short and (unsent or load.lateness > LATE):
+def _short(run: Evidence) -> Iterator[Caveat]:
+    total = run.total
+    unsent = total.unsent + run.not_begun
+    if run.stats.was_short and (unsent or run.lateness > LATE):
         yield Caveat(
             code="max-threads",
             message=(
-                f"all {load.most_threads:,} threads were busy when requests were due, so some were sent late "
+                f"all {run.most_threads:,} threads were busy when requests were due, so some were sent late "
                 f"(p99 {show_seconds(total.lateness.p99)}) and {unsent:,} not at all; the response time has that "
                 "wait in it. Raise max_threads if the clients that you mean would not have waited for each other"
             ),
         )
 
 
-def _busy(load: Load) -> Iterator[Caveat]:
-    if not load.is_generator_busy or not load.total.requests:
+def _busy(run: Evidence) -> Iterator[Caveat]:
+    if not run.is_generator_busy or not run.total.requests:
         return
-    use, pickup = load.stats.use, show_seconds(load.total.pickup.p50)
+    use, pickup = run.stats.use, show_seconds(run.total.pickup.p50)
     user, system = percent(use.cpu_user / use.seconds), percent(use.cpu_system / use.seconds)
     yield Caveat(
         code="generator-busy",
         message=(
-            f"loadkit itself used {percent(load.cpu_share)} of what one interpreter can use ({user} of a CPU in "
+            f"loadkit itself used {percent(run.cpu_share)} of what one interpreter can use ({user} of a CPU in "
             f"Python, {system} in the kernel): the server may be able to do more. Replies waited {pickup} in the "
-            f"median to be picked up, which is not in the service time; use {load.more_processes}, or ask for less"
+            f"median to be picked up, which is not in the service time; use {run.more_processes}, or ask for less"
         ),
     )
 
 
-def _late(load: Load) -> Iterator[Caveat]:
+def _late(run: Evidence) -> Iterator[Caveat]:
     """Sent late although threads were free: that is loadkit, or its machine, and no server."""
-    total, service = load.total, load.total.service_time.p50
-    if not load.is_open or load.stats.was_short or not service or load.sent < APPLIED * load.due:
+    total, service = run.total, run.total.service_time.p50
+    if not run.is_open or run.stats.was_short or not service or run.sent < APPLIED * run.due:
         return  # there is another reason, or a worse one
-    gap = 1 / load.asked_rate
-    is_even = load.scenario.arrivals != "poisson"  # those come in bunches by nature
-    bunched = _share_above(load, max(gap, LATE)) if is_even else 0.0
-    is_late = load.lateness > max(LATE, MATTERS * service)
+    gap = 1 / run.asked_rate
+    is_even = run.scenario.arrivals != "poisson"  # those come in bunches by nature
+    bunched = _share_above(run, max(gap, LATE)) if is_even else 0.0
+    is_late = run.lateness > max(LATE, MATTERS * service)
     if not is_late and bunched <= BUNCHED:
         return
     spacing = (
@@ -144,25 +144,25 @@ def _late(load: Load) -> Iterator[Caveat]:
     yield Caveat(
         code="late",
         message=(
-            f"requests were sent up to {show_seconds(load.lateness)} (p99) after they were due{spacing}; the service "
+            f"requests were sent up to {show_seconds(run.lateness)} (p99) after they were due{spacing}; the service "
             f"time is {show_seconds(service)} in the median. The response time has that wait in it, which is "
             f"loadkit's own: compare the service time (p99 {show_seconds(total.service_time.p99)}), use a quieter "
-            f"machine, or {load.more_processes}"
+            f"machine, or {run.more_processes}"
         ),
     )
 
 
-def _share_above(load: Load, span: float) -> float:
+def _share_above(run: Evidence, span: float) -> float:
     """The share of the requests that were sent later than that; a spacing is lost when a request waits for the next."""
-    late = load.total.lateness
+    late = run.total.lateness
     if not late.count:
         return 0.0
     return sum(count for lowest, _, count in late.histogram.buckets() if lowest > span * SECOND) / late.count
 
 
-def _pickup(load: Load) -> Iterator[Caveat]:
-    pickup, service = load.total.pickup.p50, load.total.service_time.p50
-    if load.is_generator_busy or not pickup or not service:
+def _pickup(run: Evidence) -> Iterator[Caveat]:
+    pickup, service = run.total.pickup.p50, run.total.service_time.p50
+    if run.is_generator_busy or not pickup or not service:
         return
     if pickup > max(LONG_PICKUP, SLOW_PICKUP * service):
         yield Caveat(
@@ -170,27 +170,27 @@ def _pickup(load: Load) -> Iterator[Caveat]:
             message=(
                 f"replies waited {show_seconds(pickup)} in the median until loadkit read them, "
                 f"{percent(pickup / service)} of the service time: it is not in the service time, but its threads "
-                f"sent less for it. Use fewer threads, a quieter machine, or {load.more_processes}"
+                f"sent less for it. Use fewer threads, a quieter machine, or {run.more_processes}"
             ),
         )
 
 
-def _little(load: Load) -> Iterator[Caveat]:
+def _little(run: Evidence) -> Iterator[Caveat]:
     """Throughput times the mean time of a request is the mean number of them under way, whatever the distribution.
 
     J. D. C. Little, "A Proof for the Queuing Formula: L = lambda W", Operations Research 9 (3), 1961. What is
     multiplied is the whole time that a request has its thread, loadkit's own part of it too.
     """
-    seen, total = load.stats.in_flight, load.total
-    if seen is None or not load.is_long_enough or not total.response_time.count or load.scenario.journeys:
+    seen, total = run.stats.in_flight, run.total
+    if seen is None or not run.is_long_enough or not total.response_time.count or run.scenario.journeys:
         return
-    spans = [total.service_time, total.pickup] + ([] if load.is_open else [total.lateness])
+    spans = [total.service_time, total.pickup] + ([] if run.is_open else [total.lateness])
     mean = sum(span.sum_ns for span in spans) / SECOND / total.response_time.count
-    if mean * STEADY > load.duration or total.cut or total.error_rate > MATTERS / 10 or total.reconnects:
+    if mean * STEADY > run.duration or total.cut or total.error_rate > MATTERS / 10 or total.reconnects:
         return
-    expected = mean * total.response_time.count / load.duration
+    expected = mean * total.response_time.count / run.duration
     more = max(seen, expected)
-    if abs(seen - expected) > 1 + SLACK * more + 4 * math.sqrt(more / (LOOKS * load.duration)):
+    if abs(seen - expected) > 1 + SLACK * more + 4 * math.sqrt(more / (LOOKS * run.duration)):
         yield Caveat(
             code="little",
             message=(

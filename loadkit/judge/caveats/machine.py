@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from loadkit.host.machine import Use
-from loadkit.judge.evidence import Load, percent
+from loadkit.judge.evidence import Evidence, percent
 from loadkit.judge.result import Caveat, Environment, Row
 from loadkit.plan.units import MILLISECOND, SECOND, show_seconds, show_size
 from loadkit.wire.base import NO_PORT
@@ -39,18 +39,18 @@ CROWDED: Final = 0.5
 """CPU share up to which threads hardly wait for each other, so our own clock is nearly as good as the kernel's."""
 
 
-def of_machine(load: Load) -> Iterator[Caveat]:
+def of_machine(run: Evidence) -> Iterator[Caveat]:
     """What the machine did meanwhile, and where it was near its limits."""
-    total, use, environment = load.total, load.stats.use, load.environment
+    total, use, environment = run.total, run.stats.use, run.environment
     yield from _suspended(use)
     yield from _ports_failed(total)
     yield from _descriptors(use)
     yield from _ports(use)
     yield from _stolen(use)
     yield from _swapped(use)
-    yield from _steps(load.context.clock_steps, use)
-    yield from _clock(environment, use, load.stats.unstamped, total.response_time.count)
-    if load.context.is_same_host:
+    yield from _steps(run.context.clock_steps, use)
+    yield from _clock(environment, use, run.stats.unstamped, total.response_time.count)
+    if run.context.is_same_host:
         yield _same_host(environment, use)
 
 
