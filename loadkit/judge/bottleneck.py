@@ -29,7 +29,7 @@ from loadkit.judge.evidence import MOSTLY, Evidence, percent
 from loadkit.judge.result import Bound, Interval, PhasePlan
 from loadkit.plan.units import SECOND, show_rate, show_seconds, three_digits
 
-APPLIED: Final = 0.99
+RATE_REACHED: Final = 0.99
 """The share of what was due that must have been sent for the rate to be what bound the run."""
 
 BEHIND: Final = 0.98
@@ -127,7 +127,7 @@ def together(found: Sequence[Finding], *, is_load_of_each: bool = True) -> Findi
 
 
 def _of_open(run: Evidence, intervals: Sequence[Interval]) -> Finding:
-    if run.sent >= APPLIED * run.due:
+    if run.sent >= RATE_REACHED * run.due:
         return _queueing(run, intervals) or _rate(run)
     if run.is_generator_slow or run.cpu_share > FULL:
         return _generator(run)
@@ -169,7 +169,7 @@ def _queueing(run: Evidence, intervals: Sequence[Interval]) -> Finding | None:
     if answered >= BEHIND * run.sent or late > PUNCTUAL * whole or not _grows(run, intervals):
         return None
     sent = f"{show_rate(run.sent_rate)} were sent"
-    sent += " as asked" if run.sent >= APPLIED * run.due else f" of the {show_rate(run.asked_rate)} asked"
+    sent += " as asked" if run.sent >= RATE_REACHED * run.due else f" of the {show_rate(run.asked_rate)} asked"
     return Finding(
         "server",
         (

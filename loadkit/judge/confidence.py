@@ -26,23 +26,25 @@ _NOTHING: Final = 1e-20
 """A weight beside that of the most likely count below which the rest of a tail adds nothing to a float."""
 
 
-def interval(histogram: Histogram, percent: float, confidence: float = CONFIDENCE) -> tuple[int | None, int | None]:
+def percentile_interval(
+    histogram: Histogram, percent: float, confidence: float = CONFIDENCE
+) -> tuple[int | None, int | None]:
     """Between which values (nanoseconds) the true percentile lies, as surely as `confidence`.
 
     None on a side where the sample is too small to say: of 100 values none is surely above the true p99.
     The values are those of the bucket's outer edge, within the exact minimum and maximum.
     """
-    low, high = ranks(histogram.count, percent, confidence)
+    low, high = order_ranks(histogram.count, percent, confidence)
     return (
         None if low is None else max(_at(histogram, low)[0], histogram.min),
         None if high is None else min(_at(histogram, high)[1], histogram.max),
     )
 
 
-def ranks(count: int, percent: float, confidence: float = CONFIDENCE) -> tuple[int | None, int | None]:
+def order_ranks(count: int, percent: float, confidence: float = CONFIDENCE) -> tuple[int | None, int | None]:
     """Which of `count` sorted values, counted from 1, enclose the true percentile; None where none does.
 
-    >>> ranks(1000, 99)
+    >>> order_ranks(1000, 99)
     (983, 997)
 
     At most half of the doubt is left on each side. Raises `ValueError` for a percentile or confidence that is none.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from loadkit.judge.confidence import CONFIDENCE, interval
+from loadkit.judge.confidence import CONFIDENCE, percentile_interval
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import Threshold, threshold
@@ -88,7 +88,7 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
         """
         __tracebackhide__ = True
         try:
-            low, high = interval(self.histogram, percent, confidence)
+            low, high = percentile_interval(self.histogram, percent, confidence)
         except (ValueError, TypeError) as error:
             raise UsageError(str(error)) from None
         return seconds(low), seconds(high)

@@ -73,7 +73,7 @@ def _none_of(name: str) -> Threshold:
     return replace(NO_FAILURES, label=name, text=f"{name}: {NO_FAILURES.text}")
 
 
-APPLIED = 0.95
+MIN_APPLIED = 0.95
 """The share of what was due below which a load counts as not applied."""
 
 
@@ -93,7 +93,7 @@ def outcome(
     Nor does one in which journeys were begun and none of them ever ended, whatever they requested and timed.
 
     A load was not applied when nothing was sent or begun at all, when the plan broke off (`is_fault`), in an open
-    workload when fewer requests were sent, or journeys begun, than `APPLIED` of those that were due, or when the
+    workload when fewer requests were sent, or journeys begun, than `MIN_APPLIED` of those that were due, or when the
     figures are invalid for another reason. The two are not added up: the requests that journeys make themselves would
     hide the journeys that never began. Whatever was measured, a run whose server ended (`is_server_lost`) is that.
     """
@@ -122,7 +122,7 @@ def unfinished(timings: Sequence[Timing]) -> list[Timing]:
 
 
 def _lacks(begun: int, unsent: int) -> bool:
-    return begun < APPLIED * (begun + unsent)
+    return begun < MIN_APPLIED * (begun + unsent)
 
 
 def _verdict(limit: Threshold, row: Row | Timing | None, *, implied: bool) -> Verdict:

@@ -34,7 +34,7 @@ _BUCKET: Final = 2e-3
 _COUNTS: Final = ("requests", "drained", "cut", "unsent")
 
 
-def broken(result: Result) -> Iterator[str]:
+def violations(result: Result) -> Iterator[str]:
     """What does not add up, a sentence each; nothing for what loadkit wrote."""
     unsound = [*_numbers(result, "the result"), *_instants(result)]
     yield from unsound

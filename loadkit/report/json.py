@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from loadkit.judge.result import VERSION, Result, Stored
-from loadkit.judge.validate import broken
+from loadkit.judge.validate import violations
 from loadkit.plan.errors import OutputError, UsageError, reason_of
 from loadkit.report.layout import LONGEST, Layout
 from loadkit.report.version_1 import upgraded
@@ -152,7 +152,7 @@ def load(path: Path) -> list[Result]:
     if not results:
         raise UsageError(f"{path} holds no result")
     for result in results:
-        for sentence in broken(result):
+        for sentence in violations(result):
             raise UsageError(f"{path} is not a sound result: {sentence}")
     return results
 

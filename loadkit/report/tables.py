@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from loadkit.judge.confidence import interval
+from loadkit.judge.confidence import percentile_interval
 from loadkit.judge.percentiles import PERCENTILES
 from loadkit.judge.result import Interval, Phase, Result, Row, Times, Timing, Verdict
 from loadkit.measure.histogram import Histogram
@@ -198,7 +198,7 @@ def _sure(found: Histogram | None, percent: float) -> Cell:
     """Between which times a percentile is, with 95 % confidence."""
     if found is None:
         return Cell("-", -1.0)
-    low, high = (None if edge is None else edge / SECOND for edge in interval(found, percent))
+    low, high = (None if edge is None else edge / SECOND for edge in percentile_interval(found, percent))
     if low is None and high is None:
         return Cell("too few replies", -1.0)
     if low is None or high is None:

@@ -18,7 +18,7 @@ import pytest
 
 from loadkit import FetchReply, LoadkitError, NothingToRun, UsageError, fetch
 from loadkit.fetcher.sources import Sources
-from loadkit.judge.validate import broken
+from loadkit.judge.validate import violations
 from tests.fetcher.conftest import Call, Site, body_of, contents, manifest
 
 
@@ -52,7 +52,7 @@ def test_the_figures_are_a_result_like_any_other(site: Site, into: Path):
 
     result = fetch([*site.urls(30), f"{site.url}/gone"], threads=4, into=into).result
 
-    assert list(broken(result)) == []
+    assert list(violations(result)) == []
     assert result.requests == 31
     assert result[f"GET {site.url}/posts/{{id}}"].statuses == {200: 30}
     assert result.total.failed_statuses == {404: 1}

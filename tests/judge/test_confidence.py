@@ -8,7 +8,7 @@ from math import comb
 
 import pytest
 
-from loadkit.judge.confidence import interval, ranks
+from loadkit.judge.confidence import order_ranks, percentile_interval
 from loadkit.measure.histogram import Histogram
 
 
@@ -24,14 +24,14 @@ def exact(count: int, share: float, confidence: float = 0.95) -> tuple[int | Non
 # the 95 % intervals of the median, by the number of values: W. J. Conover, Practical Nonparametric Statistics, table A3
 @pytest.mark.parametrize(("count", "low", "high"), [(6, 1, 6), (10, 2, 9), (15, 4, 12), (20, 6, 15)])
 def test_the_ranks_around_a_median_are_those_of_the_tables(count: int, low: int, high: int):
-    assert ranks(count, 50) == (low, high)
+    assert order_ranks(count, 50) == (low, high)
 
 
 @pytest.mark.parametrize("percent", [1, 50, 90, 95, 99])
 @pytest.mark.parametrize("count", [1, 5, 40, 368, 369, 900])
 def test_the_ranks_are_those_of_the_exact_binomial(count: int, percent: float):
-    assert ranks(count, percent) == exact(count, percent / 100)
-    assert ranks(count, percent, 0.5) == exact(count, percent / 100, 0.5)
+    assert order_ranks(count, percent) == exact(count, percent / 100)
+    assert order_ranks(count, percent, 0.5) == exact(count, percent / 100, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def test_the_ranks_are_those_of_the_exact_binomial(count: int, percent: float):
     ],
 )
 def test_too_few_values_bound_no_percentile(count: int, percent: float, found: tuple[int | None, int | None]):
-    assert ranks(count, percent) == found
+    assert order_ranks(count, percent) == found
 
 
 def test_many_values_take_the_normal_approximation_as_it_should_be():
-    low, high = ranks(100_000_000, 50)
+    low, high = order_ranks(100_000_000, 50)
 
     assert low is not None
     assert high is not None
@@ -62,19 +62,19 @@ def test_many_values_take_the_normal_approximation_as_it_should_be():
 @pytest.mark.parametrize("percent", [0, -1, 100.1])
 def test_what_is_no_percentile_is_refused(percent: float):
     with pytest.raises(ValueError, match="a percentile is above 0 and at most 100"):
-        ranks(10, percent)
+        order_ranks(10, percent)
 
 
 @pytest.mark.parametrize("confidence", [0, 1, 95])
 def test_what_is_no_confidence_is_refused(confidence: float):
     with pytest.raises(ValueError, match="a confidence is between 0 and 1, like "):
-        ranks(10, 50, confidence)
+        order_ranks(10, 50, confidence)
 
 
 def test_the_interval_holds_the_values_of_its_ranks():
     values = [k * 1_000_000 for k in range(1, 1001)]
 
-    low, high = interval(Histogram.of(values), 99)
+    low, high = percentile_interval(Histogram.of(values), 99)
 
     assert low == pytest.approx(983_000_000, rel=0.001)
     assert high == pytest.approx(997_000_000, rel=0.001)
@@ -83,7 +83,7 @@ def test_the_interval_holds_the_values_of_its_ranks():
 
 
 def test_the_interval_never_leaves_what_was_measured():
-    assert interval(Histogram.of([7_777_777] * 1000), 50) == (7_777_777, 7_777_777)
+    assert percentile_interval(Histogram.of([7_777_777] * 1000), 50) == (7_777_777, 7_777_777)
 
 
 def test_the_truth_is_within_as_often_as_is_said():
@@ -91,7 +91,7 @@ def test_the_truth_is_within_as_often_as_is_said():
     # the 90th percentile of uniform 0 to 1 s is 0.9 s
     hits = 0
     for _ in range(1000):
-        low, high = interval(Histogram.of([int(chance.random() * 1e9) for _ in range(200)]), 90)
+        low, high = percentile_interval(Histogram.of([int(chance.random() * 1e9) for _ in range(200)]), 90)
         assert low is not None
         assert high is not None
         hits += low <= 900_000_000 <= high

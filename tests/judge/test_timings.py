@@ -12,7 +12,7 @@ from loadkit.judge.merge import merge
 from loadkit.judge.result import Result, Timing
 from loadkit.judge.summary import rows, timings
 from loadkit.judge.thresholds import outcome, verdicts
-from loadkit.judge.validate import broken
+from loadkit.judge.validate import violations
 from loadkit.measure.recording import Batch, Counts, Recording
 from loadkit.plan.label import MAX_LABELS, OTHER
 from loadkit.plan.threshold import threshold
@@ -206,7 +206,7 @@ def test_parts_in_any_order_make_what_the_whole_would_have():
             name: replace(one, examples=[]) for name, one in expected.items()
         }
         assert [(one.kind, one.count) for one in found["buy"].examples] == [("check", 2), ("KeyError", 1)]
-        assert not list(broken(merged))
+        assert not list(violations(merged))
     assert (expected["buy"].cut, expected["buy"].unsent, expected["buy"].drained) == (1, 2, 1)
 
 
@@ -223,8 +223,8 @@ def test_parts_in_any_order_make_what_the_whole_would_have():
 def test_figures_that_do_not_add_up_are_found(changes: dict[str, Any], sentence: str):
     (buy,) = of(timed({("journey", "buy"): [10, 30, WRONG]}))
 
-    assert list(broken(with_timings([buy]))) == []
-    assert sentence in list(broken(with_timings([replace(buy, **changes)])))
+    assert list(violations(with_timings([buy]))) == []
+    assert sentence in list(violations(with_timings([replace(buy, **changes)])))
 
 
 def test_a_result_is_asked_for_them_by_name():

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from loadkit.judge.result import Phase, Result, RunSpan, Timing
-from loadkit.judge.validate import broken
+from loadkit.judge.validate import violations
 from tests.judge.made import REFUSED, Shot, result
 
 replace = msgspec.structs.replace
@@ -17,8 +17,8 @@ SOUND = result([Shot(), Shot(label="b"), Shot(failure=REFUSED)])
 
 
 def test_what_loadkit_wrote_adds_up() -> None:
-    assert list(broken(SOUND)) == []
-    assert list(broken(result([]))) == []
+    assert list(violations(SOUND)) == []
+    assert list(violations(result([]))) == []
 
 
 def total(**changes: Any) -> Result:
@@ -71,7 +71,7 @@ MISSED = replace(PASSED.thresholds[0], passed=False)
     "sound", [phase(), interval(), timing(), PASSED], ids=["phase", "interval", "timing", "passed"]
 )
 def test_these_add_up_before_they_are_doctored(sound: Result) -> None:
-    assert list(broken(sound)) == []
+    assert list(violations(sound)) == []
 
 
 @pytest.mark.parametrize(
@@ -122,4 +122,4 @@ def test_these_add_up_before_they_are_doctored(sound: Result) -> None:
 def test_what_does_not_add_up_is_said(doctored: Result, sentence: str) -> None:
     if "intervals have 6" in sentence:
         doctored = replace(doctored, intervals=[replace(one, start=k) for k, one in enumerate(doctored.intervals * 2)])
-    assert any(sentence in one for one in broken(doctored)), list(broken(doctored))
+    assert any(sentence in one for one in violations(doctored)), list(violations(doctored))

@@ -11,7 +11,7 @@ from typing import Final
 
 from loadkit.judge.evidence import LATE, Evidence, percent
 from loadkit.judge.result import Caveat
-from loadkit.judge.thresholds import APPLIED
+from loadkit.judge.thresholds import MIN_APPLIED
 from loadkit.plan.units import SECOND, show_rate, show_seconds, three_digits
 
 MATTERS: Final = 0.1
@@ -47,22 +47,22 @@ def of_generator(run: Evidence) -> Iterator[Caveat]:
 def _asked(run: Evidence) -> Iterator[Caveat]:
     if not run.sent and not run.begun:
         yield Caveat(code="nothing-sent", message="not one request was sent, so nothing was measured", level="grave")
-    elif run.is_open and run.sent < APPLIED * run.due:
+    elif run.is_open and run.sent < MIN_APPLIED * run.due:
         message = f"asked {show_rate(run.asked_rate)}, sent {show_rate(run.sent_rate)}"
         yield Caveat(code="asked-rate", message=f"{message}{_why(run)}", level="grave")
-    elif run.is_open and run.begun < APPLIED * (run.begun + run.not_begun):
+    elif run.is_open and run.begun < MIN_APPLIED * (run.begun + run.not_begun):
         message = f"{run.begun:,} of {run.begun + run.not_begun:,} journeys that were due began"
         yield Caveat(code="asked-rate", message=f"{message}{_why(run)}", level="grave")
 
 
 def _behind(run: Evidence) -> Iterator[Caveat]:
     """Phases whose own load was not applied, although that of the whole was."""
-    if not run.is_open or run.sent < APPLIED * run.due:
+    if not run.is_open or run.sent < MIN_APPLIED * run.due:
         return
     for phase in run.phases:
         sent = phase.total.requests + phase.total.cut
         due = sent + phase.total.unsent
-        if sent < APPLIED * due:
+        if sent < MIN_APPLIED * due:
             yield Caveat(
                 code="asked-rate",
                 message=(
@@ -128,7 +128,7 @@ def _busy(run: Evidence) -> Iterator[Caveat]:
 def _late(run: Evidence) -> Iterator[Caveat]:
     """Sent late although threads were free: that is loadkit, or its machine, and no server."""
     total, service = run.total, run.total.service_time.p50
-    if not run.is_open or run.stats.was_short or not service or run.sent < APPLIED * run.due:
+    if not run.is_open or run.stats.was_short or not service or run.sent < MIN_APPLIED * run.due:
         return  # there is another reason, or a worse one
     gap = 1 / run.asked_rate
     is_even = run.scenario.arrivals != "poisson"  # those come in bunches by nature
