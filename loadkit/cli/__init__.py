@@ -258,11 +258,11 @@ def list_(targets: Targets) -> None:
     """List the scenarios that files and folders hold."""
     from loadkit.judge.description import describe
     from loadkit.report.escape import visible
-    from loadkit.report.text import asked
+    from loadkit.report.headline import describe_load
 
     lines = []
     for scenario in _scenarios(targets):
-        lines.append(f"{visible(_target(scenario))}  {asked(describe(scenario))}")
+        lines.append(f"{visible(_target(scenario))}  {describe_load(describe(scenario))}")
         lines += [f"  {visible(label)}" for label in scenario.labels]
         lines += [f"  {visible(journey.label)} (journey)" for journey in scenario.journeys]
     raise typer.Exit(_say("\n".join(lines)))

@@ -16,12 +16,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from loadkit.judge.result import Caveat, Result, Row, Soundness, Timing
+from loadkit.judge.result import Caveat, Result, Row, Timing
 from loadkit.report import tables
 from loadkit.report.charts.distribution import distribution_charts
 from loadkit.report.charts.svg import Chart
 from loadkit.report.charts.timeline import endpoint_charts, timeline_charts
 from loadkit.report.escape import visible
+from loadkit.report.failures import FailureReason, failure_reasons
 from loadkit.report.figures import (
     all_journeys,
     count_cell,
@@ -31,11 +32,18 @@ from loadkit.report.figures import (
     throughput_cell,
     time_cell,
 )
+from loadkit.report.headline import (
+    CAVEAT_TONES,
+    TONES,
+    describe_outcome,
+    describe_run,
+    describe_target,
+    describe_times,
+    is_believable,
+)
 from loadkit.report.layout import Layout
-from loadkit.report.overview import facts, run_facts
-from loadkit.report.sections import reasons, told, where
-from loadkit.report.table import Cell, Column, Table, Tone, table_of
-from loadkit.report.text import came_out, definition, is_believable, run_as, target
+from loadkit.report.overview import setup_tables, totals
+from loadkit.report.table import Cell, Column, Table, table_of
 
 if TYPE_CHECKING:
     import jinja2
@@ -49,18 +57,6 @@ MAX_FAILURES: Final = 50
 
 # wide enough never to wrap: the browser does that
 _LAYOUT: Final = Layout(width=LONGEST_LINE)
-
-_BELIEF: Final[dict[Soundness, Tone]] = {"clean": "", "doubtful": "doubt", "invalid": "bad"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """A reason for failures as the page shows it."""
-
-    count: int
-    kind: str
-    lines: Sequence[str]
-    where: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +84,11 @@ class View:
     figures: Sequence[Figure]
     thresholds: Table | None
     caveats: Sequence[Caveat]
-    failures: Sequence[Failure]
+    failures: Sequence[FailureReason]
     more_failures: int
     charts: Sequence[Chart]
     tables: Sequence[Table]
     intervals: Table | None
-    totals: Sequence[tuple[str, str, Tone]]
     facts: Sequence[Table]
     definition: str
 
@@ -113,13 +108,21 @@ def html_report(results: Sequence[Result], titles: Sequence[str] | None = None) 
     return (
         page_environment()
         .get_template("page.html")
-        .render(views=views, overview=_overview(results, names), policy=policy, style=style, script=script)
+        .render(
+            views=views,
+            overview=_overview(results, names),
+            tones=TONES,
+            caveat_tones=CAVEAT_TONES,
+            policy=policy,
+            style=style,
+            script=script,
+        )
     )
 
 
 def _view(result: Result, title: str) -> View:
-    word, rest, tone = came_out(result)
-    failures, sure = _failures(result), tables.percentiles(result.total)
+    word, rest, tone = describe_outcome(result)
+    reasons, sure = failure_reasons(result), tables.percentiles(result.total)
     shown = (
         tables.endpoints(result, for_page=True),
         *tables.timings(result, for_page=True),
@@ -140,14 +143,13 @@ def _view(result: Result, title: str) -> View:
         figures=_figures(result, sure),
         thresholds=tables.thresholds(result.thresholds),
         caveats=result.caveats,
-        failures=failures[:MAX_FAILURES],
-        more_failures=max(0, len(failures) - MAX_FAILURES),
+        failures=reasons[:MAX_FAILURES],
+        more_failures=max(0, len(reasons) - MAX_FAILURES),
         charts=[*timeline_charts(result), *distribution_charts(result.total), *endpoint_charts(result)],
         tables=[table for table in shown if table],
         intervals=tables.intervals(result),
-        totals=list(facts(result)),
-        facts=list(run_facts(result)),
-        definition=definition(result),
+        facts=[totals(result), *setup_tables(result)],
+        definition=describe_times(result),
     )
 
 
@@ -157,8 +159,8 @@ def _about(result: Result, title: str) -> list[str]:
     lines = (
         f"Scenario {scenario.name}" if title not in (result.title, scenario.name) else "",
         scenario.description.strip(),
-        run_as(result),
-        target(scenario),
+        describe_run(result),
+        describe_target(scenario),
     )
     return [line for line in lines if line]
 
@@ -185,19 +187,6 @@ def _figures(result: Result, sure: Table | None) -> list[Figure]:
     return shown
 
 
-def _failures(result: Result) -> list[Failure]:
-    """The reasons for failures, the most frequent first."""
-    return [
-        Failure(
-            count=example.count,
-            kind=example.kind,
-            lines=told(example),
-            where=where(_LAYOUT, result, example),
-        )
-        for example in reasons(result)
-    ]
-
-
 def _overview(results: Sequence[Result], names: Sequence[str]) -> Table:
     """A row a result."""
     figures: list[tuple[Column, Callable[[Result], Cell]]] = [
@@ -219,12 +208,13 @@ def _whole(result: Result) -> Row | Timing:
 
 
 def _outcome_cell(result: Result) -> Cell:
-    word, _, tone = came_out(result)
+    word, _, tone = describe_outcome(result)
     return Cell(word, tone=tone)
 
 
 def _belief_cell(result: Result) -> Cell:
-    return Cell(result.verdict if is_believable(result) else "-", tone=_BELIEF[result.verdict])
+    shown = result.verdict if is_believable(result) else "-"
+    return Cell(shown, tone="" if result.verdict == "clean" else TONES[result.verdict])
 
 
 def _share_cell(total: Row | Timing) -> Cell:

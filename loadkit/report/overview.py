@@ -1,4 +1,4 @@
-"""The whole of a run in a few lines: requests, throughput, errors, data, connections, and the cost of the generator."""
+"""A run as a whole, as pairs of a label and a text: what came of it, what was asked, and where it ran."""
 
 from __future__ import annotations
 
@@ -8,45 +8,36 @@ from collections.abc import Iterator
 from loadkit.judge.result import Environment, Result, Row, ScenarioInfo, Server
 from loadkit.plan.units import show_size, show_span
 from loadkit.report.figures import all_journeys, show_share, show_throughput, show_time
-from loadkit.report.layout import Layout
-from loadkit.report.table import Cell, Table, Tone
-from loadkit.report.text_table import STYLES
-
-_ROOM = len("connections")
-
-_Line = tuple[str, str, Tone]
+from loadkit.report.table import Cell, Table
 
 
-def totals(layout: Layout, result: Result) -> list[str]:
-    """A line each: what came back, how fast, what failed, what it took."""
-    lines: list[str] = []
-    for label, text, tone in facts(result):
-        margin = " " * (_ROOM + 4)
-        wrapped = layout.wrap(layout.escape(text), first=f"  {label:{_ROOM}}  ", margin=margin)
-        lines += [line[: len(margin)] + layout.style(line[len(margin) :], STYLES[tone]) for line in wrapped]
-    return lines
+def totals(result: Result) -> Table:
+    """What came back, how fast, what failed, what it took."""
+    return Table(caption="In all", rows=[[Cell(label), fact] for label, fact in _totals(result)], words=1)
 
 
-def facts(result: Result) -> Iterator[_Line]:
-    """What is told of a run as a whole: a label, a text and what it means each."""
+def _totals(result: Result) -> Iterator[tuple[str, Cell]]:
     total, timed = result.total, all_journeys(result)
     if timed:
-        yield "journeys", f"{timed.count:,} in {show_time(result.duration)}, without a request of loadkit's own", ""
-        yield "throughput", f"{show_throughput(timed.throughput)} of journeys that came through", ""
+        yield "journeys", Cell(f"{timed.count:,} in {show_time(result.duration)}, without a request of loadkit's own")
+        yield "throughput", Cell(f"{show_throughput(timed.throughput)} of journeys that came through")
     else:
-        yield "requests", f"{total.requests:,} in {show_time(result.duration)}", ""
-        yield "throughput", f"{show_throughput(total.throughput)} of good replies", ""
+        yield "requests", Cell(f"{total.requests:,} in {show_time(result.duration)}")
+        yield "throughput", Cell(f"{show_throughput(total.throughput)} of good replies")
     if (shown := timed or total).requests:
         failed = sum(shown.failures.values())
-        yield "errors", f"{failed:,} ({show_share(shown.error_rate)})" if failed else "0", "bad" if failed else ""
+        yield (
+            "errors",
+            Cell(f"{failed:,} ({show_share(shown.error_rate)})" if failed else "0", tone="bad" if failed else ""),
+        )
     if total.bytes_received or total.bytes_sent:
-        yield "data", _data(total, result.duration), ""
+        yield "data", Cell(_data(total, result.duration))
     if total.connects:
-        yield "connections", _connections(total), ""
+        yield "connections", Cell(_connections(total))
     yield from _left_out(total)
     if result.server is not None:
-        yield "server", _server(result.server, result), ""
-    yield "generator", _generator(result.environment, result), ""
+        yield "server", Cell(_server(result.server, result))
+    yield "generator", Cell(_generator(result.environment, result))
 
 
 def _data(total: Row, duration: float) -> str:
@@ -64,14 +55,14 @@ def _connections(total: Row) -> str:
     return f"{total.connects:,} opened{again}{mean}"
 
 
-def _left_out(total: Row) -> Iterator[_Line]:
+def _left_out(total: Row) -> Iterator[tuple[str, Cell]]:
     """What is neither a request nor an error, and what is a request but not in the throughput."""
     if total.unsent:
-        yield "unsent", f"{total.unsent:,} {_were(total.unsent)} due and never sent", "doubt"
+        yield "unsent", Cell(f"{total.unsent:,} {_were(total.unsent)} due and never sent", tone="doubt")
     if total.cut:
-        yield "cut", f"{total.cut:,} {_were(total.cut)} still unanswered when the run ended", "doubt"
+        yield "cut", Cell(f"{total.cut:,} {_were(total.cut)} still unanswered when the run ended", tone="doubt")
     if total.drained:
-        yield "drained", f"{total.drained:,} came in after the stop, so not in the throughput", ""
+        yield "drained", Cell(f"{total.drained:,} came in after the stop, so not in the throughput")
 
 
 def _were(count: int) -> str:
@@ -106,7 +97,7 @@ def _generator(environment: Environment, result: Result) -> str:
     return ", ".join(parts)
 
 
-def run_facts(result: Result) -> Iterator[Table]:
+def setup_tables(result: Result) -> Iterator[Table]:
     """What was asked, and where it ran."""
     yield _pairs("What was asked", _asked(result.scenario))
     yield _pairs("Where it ran", _ran(result.environment))

@@ -1,19 +1,31 @@
-"""What a result says beside its figures: replies by status, failures, thresholds and caveats."""
+"""The parts of a text report that are no tables: totals, statuses, failures, thresholds and caveats."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Final
 
-from loadkit.judge.result import Caveat, FailureExample, Level, Result, Row, Soundness, Timing, Verdict
-from loadkit.report import tables
-from loadkit.report.escape import visible_lines
-from loadkit.report.figures import show_time
-from loadkit.report.layout import Layout, Style, display_width, ljust, rjust
+from loadkit.judge.result import Caveat, Result, Row, Verdict
+from loadkit.report import overview, tables
+from loadkit.report.failures import FailureReason, failure_reasons
+from loadkit.report.headline import CAVEAT_TONES, TONES
+from loadkit.report.layout import Layout, display_width, ljust, rjust
 from loadkit.report.table import Cell
+from loadkit.report.text_table import STYLES
 
-MAX_EXAMPLES = 10
-MAX_LINES = 8
+MAX_FAILURES: Final = 10
+
+_LABEL: Final = len("connections")
+
+
+def totals(layout: Layout, result: Result) -> list[str]:
+    """A line each: what came back, how fast, what failed, what it took."""
+    lines: list[str] = []
+    for label, fact in overview.totals(result).rows:
+        first = f"  {label.text:{_LABEL}}  "
+        wrapped = layout.wrap(layout.escape(fact.text), first=first, margin=" " * len(first))
+        lines += [line[: len(first)] + layout.style(line[len(first) :], STYLES[fact.tone]) for line in wrapped]
+    return lines
 
 
 def statuses(layout: Layout, total: Row) -> list[str]:
@@ -36,69 +48,25 @@ def _replies(layout: Layout, good: Cell, failed: Cell, room: int) -> str:
 
 def failures(layout: Layout, result: Result) -> list[str]:
     """The reasons for failures, the most frequent first: how often, where, since when, and the message."""
-    examples = reasons(result)
-    if not examples:
+    found = failure_reasons(result)
+    if not found:
         return []
-    shown, more = examples[:MAX_EXAMPLES], len(examples) - MAX_EXAMPLES
-    room, kinds = len(f"{shown[0].count:,}"), max(display_width(layout.escape(example.kind)) for example in shown)
+    shown, more = found[:MAX_FAILURES], len(found) - MAX_FAILURES
+    room, kinds = len(f"{shown[0].count:,}"), max(display_width(layout.escape(one.kind)) for one in shown)
     lines = [layout.style("failures", "bold")]
-    for example in shown:
-        first = f"  {example.count:>{room},}  {ljust(layout.escape(example.kind), kinds)}  "
-        lines += _failure(layout, result, example, first)
+    for one in shown:
+        lines += _failure(layout, one, f"  {one.count:>{room},}  {ljust(layout.escape(one.kind), kinds)}  ")
     return [*lines, f"  {more:,} more in the JSON"] if more > 0 else lines
 
 
-def reasons(result: Result) -> list[FailureExample]:
-    """The reasons for failures of requests, journeys, steps and timers, each once, the most frequent first.
-
-    What fails in a step fails its journey, too: of the same reason the highest count is told.
-    """
-    timed = sorted((example for one in result.timings for example in one.examples), key=lambda one: one.count)
-    once = {(example.kind, example.message): example for example in timed}
-    return sorted([*with_rest(result.total), *once.values()], key=lambda example: -example.count)
-
-
-def with_rest(total: Row) -> Iterator[FailureExample]:
-    """The examples, and for each kind what no example was kept of: the counts add up to the failures."""
-    yield from total.examples
-    for kind, count in total.failures.items():
-        rest = count - sum(example.count for example in total.examples if example.kind == kind)
-        if rest > 0:
-            yield FailureExample(kind=kind, message="(message not kept)", count=rest, first_at=math.nan)
-
-
-def _failure(layout: Layout, result: Result, example: FailureExample, first: str) -> list[str]:
+def _failure(layout: Layout, reason: FailureReason, first: str) -> list[str]:
     margin = " " * display_width(first)
     lines: list[str] = []
-    for text in told(example):
+    for text in reason.lines:
         indent = " " * min(len(text) - len(text.lstrip()), layout.width // 4)
         head = margin if lines else first
         lines += layout.wrap(layout.escape(text.strip()), first=head + indent, margin=margin + indent)
-    return _beside(layout, lines, where(layout, result, example), margin)
-
-
-def told(example: FailureExample) -> list[str]:
-    """The lines of a message, beside its kind: a type is not said twice."""
-    return shortened(visible_lines(example.message.strip("\n").removeprefix(f"{example.kind}: ")))
-
-
-def shortened(lines: list[str]) -> list[str]:
-    """The first lines of a message, and how many more there are."""
-    more = len(lines) - MAX_LINES
-    return [*lines[:MAX_LINES], f"... {more:,} more lines in the JSON"] if more > 1 else lines
-
-
-def where(layout: Layout, result: Result, example: FailureExample) -> str:
-    """Which rows it belongs to and when it was first met."""
-    reason = (example.kind, example.message)
-    rows: list[Row | Timing] = [*result.endpoints, *result.timings]
-    names = [row.name for row in rows if reason in [(other.kind, other.message) for other in row.examples]]
-    parts = []
-    if len(rows) > 1 and names:
-        parts.append(layout.escape(names[0]) if len(names) == 1 else f"{len(names)} rows")
-    if math.isfinite(example.first_at):
-        parts.append(f"first at {show_time(example.first_at)}")
-    return f"({', '.join(parts)})" if parts else ""
+    return _beside(layout, lines, layout.escape(reason.where), margin)
 
 
 def _beside(layout: Layout, lines: list[str], note: str, margin: str) -> list[str]:
@@ -132,30 +100,22 @@ def _tick(layout: Layout, verdict: Verdict) -> str:
     return layout.style(tick, "green") if verdict.passed else layout.style(cross, "red")
 
 
-_MARKS: dict[Level, tuple[str, Style]] = {"grave": ("!", "red"), "doubt": ("!", "yellow"), "note": ("-", "")}
-
-
 def caveats(layout: Layout, reasons: Sequence[Caveat]) -> list[str]:
     """A paragraph a reason to doubt, its code in front; what is only to be known has another mark."""
     if not reasons:
         return []
     lines = [layout.style("caveats", "bold")]
     for reason in reasons:
-        mark, style = _MARKS[reason.level]
+        mark, style = "-" if reason.level == "note" else "!", STYLES[CAVEAT_TONES[reason.level]]
         first = f"  {mark} {layout.escape(reason.code)}: "
         start, *others = layout.wrap(layout.escape(reason.message), first=first, margin="    ")
         lines += [start.replace(mark, layout.style(mark, style), 1), *others]
     return lines
 
 
-_VERDICTS: dict[Soundness, Style] = {"clean": "green", "doubtful": "yellow", "invalid": "red"}
-
-
 def verdict(layout: Layout, result: Result) -> list[str]:
     """How far to believe the figures, and what kept the run from doing more."""
     reasons = sum(reason.level != "note" for reason in result.caveats)
     why = f", for {reasons} reason{'s' * (reasons != 1)} below" if reasons else ""
-    lead = "  The figures are "
-    said = f"{result.verdict}{why}."
-    lines = [lead + layout.style(result.verdict, _VERDICTS[result.verdict]) + said[len(result.verdict) :]]
+    lines = [f"  The figures are {layout.style(result.verdict, STYLES[TONES[result.verdict]])}{why}."]
     return lines + (layout.wrap(layout.escape(result.bound), first="  ", margin="  ") if result.bound else [])

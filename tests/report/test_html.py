@@ -279,6 +279,41 @@ def test_of_journeys_alone_there_is_no_chart_of_requests_and_no_table_of_interva
     assert "The figures of each interval" not in text
 
 
+def test_a_percentile_that_a_threshold_limits_has_a_column():
+    limit = Verdict(threshold="GET /: p95 < 1ms", passed=True, value=0.0004, shown="352 us")
+
+    assert "p90 p99 p99, 95 % sure" in page(SHOP).text("th")
+    assert "p90 p95 p99 p99, 95 % sure" in page(replace(SHOP, thresholds=[limit])).text("th")
+
+
+def test_what_is_in_no_figure_of_a_journey_stands_below_its_table():
+    cut_off = replace(SHOP.timings[0], cut=3, unsent=1_200)
+
+    text = page(replace(SHOP, timings=[cut_off])).text("p")
+
+    assert "buy: 1,200 due and never begun, 3 cut off when the run ended" in text
+
+
+def test_the_load_of_each_phase_stands_beside_the_threads_that_were_seen():
+    climb, stay = SHOP.phases
+    phases = [replace(climb, asked=6.0, threads=5.5), replace(stay, asked=8.0, threads=8.0)]
+
+    text = page(replace(SHOP, scenario=replace(SHOP.scenario, rate=None), phases=phases)).text("tr")
+
+    assert "phase asked threads requests" in text
+    assert "climb 6 5.5 74,001" in text
+
+
+def test_of_more_endpoints_than_a_page_has_room_for_the_slowest_are_shown():
+    rows = [row(f"GET /api/{k}", times((200 + k, 3))) for k in range(1_001)]
+
+    found = page(result(rows, SHOP.total))
+
+    assert "these 1,000 have the highest p99; 1 more row in the JSON" in found.text("p")
+    assert "GET /api/0 " not in found.text("tbody")
+    assert "GET /api/1000 3 " in found.text("tbody")
+
+
 def test_a_long_run_of_many_endpoints_has_a_page_of_bounded_size():
     rows = [row(f"GET /api/{k}", skewed(200 + k, 400, steps=40)) for k in range(200)]
     series = [interval(4 * k, skewed(300 + k % 90, 400, steps=20), failures=k % 3, length=4.0) for k in range(600)]

@@ -22,9 +22,10 @@ from loadkit.report.figures import (
     throughput_cell,
     time_cell,
 )
+from loadkit.report.headline import describe_outcome
 from loadkit.report.layout import Layout
 from loadkit.report.table import Cell, Column, Table, table_of
-from loadkit.report.text import came_out, text_report
+from loadkit.report.text import text_report
 from loadkit.report.text_table import text_table
 
 _NAME: Final = 48
@@ -111,7 +112,7 @@ def little_report(
     layout = Layout(width=width, ascii=ascii)
     report = text_report(result, width=width, ascii=ascii)
     if is_of_failure and result.passed:
-        word, text, _ = came_out(result)
+        word, text, _ = describe_outcome(result)
         report = report.replace(f"{word}{text}", f"The test failed; the run by itself passed{text}", 1)
     return "\n\n".join([report, *("\n".join(lines) for lines in [_intervals(layout, result.total)] if lines)])
 

@@ -1,0 +1,72 @@
+"""The reasons for failures of a result, each once, the most frequent first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from loadkit.judge.result import FailureExample, Result, Row, Timing
+from loadkit.report.escape import visible_lines
+from loadkit.report.figures import show_time
+
+MAX_LINES: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureReason:
+    """A reason for failures: how often, its message, and whose it is and since when."""
+
+    count: int
+    kind: str
+    lines: Sequence[str]
+    where: str
+
+
+def failure_reasons(result: Result) -> list[FailureReason]:
+    """The reasons for failures of requests, journeys, steps and timers, each once, the most frequent first."""
+    return [
+        FailureReason(count=one.count, kind=one.kind, lines=_lines(one), where=_where(result, one))
+        for one in _examples(result)
+    ]
+
+
+def _examples(result: Result) -> list[FailureExample]:
+    """What fails in a step fails its journey, too: of the same reason the highest count is taken."""
+    timed = sorted((example for one in result.timings for example in one.examples), key=lambda one: one.count)
+    once = {(example.kind, example.message): example for example in timed}
+    return sorted([*_with_rest(result.total), *once.values()], key=lambda example: -example.count)
+
+
+def _with_rest(total: Row) -> Iterator[FailureExample]:
+    """The examples, and for each kind what no example was kept of: the counts add up to the failures."""
+    yield from total.examples
+    for kind, count in total.failures.items():
+        rest = count - sum(example.count for example in total.examples if example.kind == kind)
+        if rest > 0:
+            yield FailureExample(kind=kind, message="(message not kept)", count=rest, first_at=math.nan)
+
+
+def _lines(example: FailureExample) -> list[str]:
+    """The lines of a message, beside its kind: a type is not said twice."""
+    return _shortened(visible_lines(example.message.strip("\n").removeprefix(f"{example.kind}: ")))
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    """The first lines of a message, and how many more there are."""
+    more = len(lines) - MAX_LINES
+    return [*lines[:MAX_LINES], f"... {more:,} more lines in the JSON"] if more > 1 else lines
+
+
+def _where(result: Result, example: FailureExample) -> str:
+    """Which rows it belongs to and when it was first met."""
+    reason = (example.kind, example.message)
+    rows: list[Row | Timing] = [*result.endpoints, *result.timings]
+    names = [row.name for row in rows if reason in [(other.kind, other.message) for other in row.examples]]
+    parts = []
+    if len(rows) > 1 and names:
+        parts.append(names[0] if len(names) == 1 else f"{len(names)} rows")
+    if math.isfinite(example.first_at):
+        parts.append(f"first at {show_time(example.first_at)}")
+    return f"({', '.join(parts)})" if parts else ""

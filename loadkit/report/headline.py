@@ -1,0 +1,143 @@
+"""What a report is headed by: what was run, where and when, how it came out, and what its figures mean."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from loadkit.judge.result import Level, Result, ScenarioInfo, Soundness
+from loadkit.judge.thresholds import never_finished
+from loadkit.plan.units import show_rate, show_span
+from loadkit.report.figures import show_time
+from loadkit.report.table import Tone
+
+TONES: Final[dict[Soundness, Tone]] = {"clean": "good", "doubtful": "doubt", "invalid": "bad"}
+CAVEAT_TONES: Final[dict[Level, Tone]] = {"grave": "bad", "doubt": "doubt", "note": ""}
+
+_TIMES: Final = (
+    "response time: from the instant a request was due to its last byte; service time: from the sending of its first "
+    "byte; lateness (sent after due) and pickup (read after arrival) are the generator's own. "
+    "Percentiles are of good replies"
+)
+_CLOCKS: Final = {
+    "kernel": "arrivals are stamped by the kernel",
+    "own": "arrivals are stamped by loadkit's own clock, which is late when threads have to wait for each other",
+    "mixed": "some arrivals are stamped by the kernel, others by loadkit's own clock",
+}
+
+
+def describe_run(result: Result) -> str:
+    """What was asked for, with what it was sent, when, and of how many runs the figures are."""
+    count = len(result.spans)
+    merged = f"; merged from {count:,} runs" if count > 1 else ""
+    transport, started = result.environment.transport, _when(result.started_at)
+    return f"{describe_load(result.scenario)}, over {transport}; started {started}{merged}"
+
+
+def describe_load(scenario: ScenarioInfo) -> str:
+    """The load of a scenario in a line: `16 threads, 30s, closed`."""
+    parts = [
+        _load(scenario) + _processes(scenario),
+        "" if scenario.iterations is None else f"{scenario.iterations:,} iteration{'s' * (scenario.iterations != 1)}",
+        f"{scenario.iterations_per_thread:,} iterations a thread" if scenario.iterations_per_thread is not None else "",
+        f"{show_span(scenario.duration)}{_phases(scenario)}" if scenario.duration is not None else "",
+        _kind(scenario),
+        f"after {show_span(scenario.warmup)} of warm-up" if scenario.warmup else "",
+        f"{scenario.think_time} to think" if scenario.think_time else "",
+        f"one request every {show_span(scenario.pacing)} a thread" if scenario.pacing else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _load(scenario: ScenarioInfo) -> str:
+    if scenario.rate is None:
+        return f"{scenario.threads:,} thread{'s' * (scenario.threads != 1)}"
+    spacing = f" in {scenario.arrivals} arrivals" if scenario.arrivals not in (None, "constant") else ""
+    mean = " in the mean" if scenario.phases else ""
+    return f"{show_rate(scenario.rate)} asked{mean}{spacing}"
+
+
+def _processes(scenario: ScenarioInfo) -> str:
+    if scenario.processes == "auto":
+        return " in as many processes as there are CPUs for"
+    return f" in {scenario.processes:,} processes" if scenario.processes > 1 else ""
+
+
+def _kind(scenario: ScenarioInfo) -> str:
+    if scenario.rate is None:
+        return "closed"
+    return f"open on up to {scenario.max_threads:,} threads" if scenario.max_threads is not None else "open"
+
+
+def _phases(scenario: ScenarioInfo) -> str:
+    """The load over time: `0 to 50 in 30s, 50 for 2m`."""
+    parts = [
+        f"{one.start:g} for {show_span(one.duration)}"
+        if one.start == one.end
+        else f"{one.start:g} to {one.end:g} {f'in {show_span(one.duration)}' if one.duration else 'at once'}"
+        for one in scenario.phases
+    ]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def describe_target(scenario: ScenarioInfo) -> str:
+    """Where the requests went, and how far that was trusted."""
+    # without a base URL each endpoint has its own, in its name
+    parts = (scenario.base_url, "" if scenario.verify else "certificates not verified")
+    return ", ".join(part for part in parts if part)
+
+
+def _when(started_at: str) -> str:
+    """When a run started, in UTC."""
+    try:
+        at = datetime.fromisoformat(started_at)
+    except ValueError:
+        return started_at
+    # a time without a zone is UTC by contract
+    utc = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    return f"{utc:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def describe_outcome(result: Result) -> tuple[str, str, Tone]:
+    """What a run came to: a word, the rest of the sentence, and what that means."""
+    limits = [verdict for verdict in result.thresholds if not verdict.implied]
+    missed, all_of_them = sum(not verdict.passed for verdict in limits), len(limits)
+    so_far = sum(not verdict.passed and verdict.value is not None for verdict in limits)
+    of_them = f"{missed} of {all_of_them} thresholds" if all_of_them > 1 else "its only threshold"
+    if result.outcome == "passed":
+        what = "request" if result.requests else "journey"
+        return "PASSED", f" {_each(all_of_them)}" if all_of_them else f": no {what} failed", "good"
+    if result.outcome == "interrupted":
+        of_those = f", {so_far} of {all_of_them} thresholds missed so far" if so_far else ""
+        return "INTERRUPTED", f" after {show_time(result.duration)}{of_those}", "doubt"
+    if result.outcome == "server-lost":
+        return "SERVER LOST", ": the server that loadkit started ended", "bad"
+    if result.outcome == "not-applied":
+        return "NOT APPLIED", ": the load asked for was not put on the target", "bad"
+    if missed:
+        return "FAILED", f" {of_them}", "bad"
+    return "FAILED", _failed(result), "bad"
+
+
+def _failed(result: Result) -> str:
+    if never_finished(result.timings):
+        return ": no journey ever came to its end"
+    if not result.failures and any(one.failures for one in result.timings):
+        return ": journeys failed"
+    return ": requests failed" if result.total.statuses else ": not one good reply"
+
+
+def is_believable(result: Result) -> bool:
+    """Nothing is to be believed or doubted where nothing came back."""
+    return bool(result.total.response_time.count) or result.verdict != "clean"
+
+
+def _each(count: int) -> str:
+    return f"all {count} thresholds" if count > 1 else "its only threshold"
+
+
+def describe_times(result: Result) -> str:
+    """What the figures mean: in each tool "response time" is something else."""
+    if not result.total.response_time.count:
+        return ""
+    return f"{_TIMES}; {_CLOCKS[clock]}." if (clock := result.environment.clock) in _CLOCKS else f"{_TIMES}."
