@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -31,7 +32,7 @@ alone = second.replace(endpoints=[Endpoint("GET", "/items/1")])
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:
     """Start the command and go on."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen([sys.executable, "-m", "loadkit", *arguments, "-q"], **quiet)
 
 

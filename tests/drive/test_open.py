@@ -377,7 +377,7 @@ def test_pipes_of_a_run_are_closed_with_its_last_thread_also_where_that_outlives
 
     endpoint = Endpoint("GET", "/", check=hold_up)
     before = pipes()
-    ends = {"rate": "50/s", "max_threads": 1, "duration": "100ms", "graceful_stop": 0}
+    ends: dict[str, Any] = {"rate": "50/s", "max_threads": 1, "duration": "100ms", "graceful_stop": 0}
     done = on_sockets(Scenario(base_url=demo.url, endpoints=[endpoint], **ends))
 
     assert done.stats.stuck

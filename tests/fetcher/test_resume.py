@@ -267,7 +267,9 @@ def test_nothing_is_written_through_a_hard_link(site: Site, tmp_path: Path, is_a
     folder = tmp_path / "b"
     folder.mkdir()
     (folder / ("all.jsonl" if is_appended else "manifest.jsonl")).hardlink_to(victim)
-    options = {"append": folder / "all.jsonl", "into": tmp_path / "c"} if is_appended else {"into": folder}
+    options: dict[str, Any] = (
+        {"append": folder / "all.jsonl", "into": tmp_path / "c"} if is_appended else {"into": folder}
+    )
     if is_appended:
         fetch(site.urls(1), append=tmp_path / "other.jsonl", into=tmp_path / "c").wait()
 

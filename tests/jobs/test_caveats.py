@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_a_rate_that_the_server_answers_is_what_bounds_the_run(demo: Demo) -> No
 
 
 def test_iterations_that_are_done_before_the_time_end_the_run_and_its_rate_is_that_of_the_plan(demo: Demo) -> None:
-    ends = {"rate": 100, "iterations": 120, "duration": 30}
+    ends: dict[str, Any] = {"rate": 100, "iterations": 120, "duration": 30}
     one = run(Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], **ends))
     two = run(Scenario(base_url=demo.url, endpoints=[lambda http: http.get("/items")], **ends))
 

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ def site() -> Iterator[Site]:
     server.server_close()
 
 
-def ran(site: Site, *endpoints: object, iterations: int = 40) -> Result:
+def ran(site: Site, *endpoints: Any, iterations: int = 40) -> Result:
     return run(Scenario(base_url=site.url, endpoints=list(endpoints), threads=2, iterations=iterations))
 
 

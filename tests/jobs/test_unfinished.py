@@ -80,7 +80,7 @@ def reads(http: Any) -> None:
 
 def outcome_of(demo: Demo, endpoints: Any, **fields: Any) -> Result:
     """What a short run comes to."""
-    ends = {"threads": 2, "duration": "400ms", "graceful_stop": "100ms"}
+    ends: dict[str, Any] = {"threads": 2, "duration": "400ms", "graceful_stop": "100ms"}
     return run(Scenario(base_url=demo.url, endpoints=endpoints, **ends | fields))
 
 
@@ -136,7 +136,7 @@ def test_a_run_that_owed_no_journey_has_not_failed(
     interrupts: Callable[[], int] | None = None
     if fields.pop("interrupts", 0):
         interrupts = lambda: int(time.monotonic() > began + 0.1)  # noqa: E731
-    ends = {"threads": 2, "duration": "400ms", "graceful_stop": "100ms"}
+    ends: dict[str, Any] = {"threads": 2, "duration": "400ms", "graceful_stop": "100ms"}
     result = run(Scenario(base_url=demo.url, endpoints=endpoints, **ends | fields), interrupts=interrupts)
 
     assert result.outcome == outcome

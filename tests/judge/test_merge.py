@@ -46,7 +46,7 @@ def split(whole: list[Shot], parts: int, chance: random.Random) -> list[list[Sho
 @settings(max_examples=60)
 @given(shots, st.integers(2, 4), st.randoms(use_true_random=False))
 def test_parts_side_by_side_are_the_whole_in_any_order(whole: list[Shot], parts: int, chance: random.Random) -> None:
-    each = {"scenario": {"threads": 1}, "environment": replace(ENVIRONMENT, cpu_seconds=0.25)}
+    each: dict[str, Any] = {"scenario": {"threads": 1}, "environment": replace(ENVIRONMENT, cpu_seconds=0.25)}
     pieces = [result(piece, thresholds=LIMITS, **each) for piece in split(whole, parts, chance)]
     expected = result(whole, thresholds=LIMITS)
     merged = merge(pieces)

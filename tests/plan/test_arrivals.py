@@ -16,7 +16,7 @@ from loadkit.plan.units import MILLISECOND, SECOND
 
 def arrivals(*phases: Phase, spacing: Spacing = "constant", **fields: int) -> Arrivals:
     """The arrivals of these phases."""
-    return Arrivals(stretches=stretches(phases, 0), spacing=spacing, **fields)  # type: ignore[arg-type]
+    return Arrivals(stretches=stretches(phases, 0), spacing=spacing, **fields)
 
 
 def dues(*phases: Phase, spacing: Spacing = "constant", **fields: int) -> list[int]:

@@ -102,7 +102,7 @@ USERS = rows([{"id": "1"}])
 )
 def test_an_endpoint_says_what_it_cannot_fill(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError) as caught:
-        Endpoint("GET", **{"path": "/u/{id}", "feed": USERS} | fields)
+        Endpoint("GET", **({"path": "/u/{id}", "feed": USERS} | fields))
     assert str(caught.value) == said
 
 

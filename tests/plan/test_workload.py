@@ -19,7 +19,8 @@ from loadkit.plan.workload import ALWAYS, MAX_TURNS, Closed, Open, closed, opene
 def scenario(*weights: float, **fields: Any) -> Scenario:
     """A scenario whose endpoints share its threads by these weights."""
     endpoints = [Endpoint("GET", f"http://h/{k}", weight=weight) for k, weight in enumerate(weights)]
-    return Scenario(**{"endpoints": endpoints, "threads": 1} | fields)
+    given: dict[str, Any] = {"endpoints": endpoints, "threads": 1} | fields
+    return Scenario(**given)
 
 
 def turns(*weights: float) -> list[int]:

@@ -65,7 +65,7 @@ Started = Callable[[], contextlib.AbstractContextManager[Scenario]]
 
 def load_on(url: str, **more: Any) -> Scenario:
     fields: dict[str, Any] = {"base_url": url, "endpoints": [Endpoint("GET", "/")], "threads": 2, "duration": "40s"}
-    return Scenario(**{**fields, **more})  # type: ignore[arg-type]
+    return Scenario(**{**fields, **more})
 
 
 @contextlib.contextmanager

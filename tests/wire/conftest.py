@@ -182,7 +182,7 @@ def call(ca_file: Path) -> Iterator[Call]:
 
 
 def _scenario(url: str, method: str, path: str, options: dict[str, Any]) -> Scenario:
-    of_scenario = {"timeout": 5.0}
+    of_scenario: dict[str, Any] = {"timeout": 5.0}
     for name in ("timeout", "ca", "cert", "verify", "body_limit", "headers_of_all"):
         if name in options:
             of_scenario[name.removesuffix("_of_all")] = options.pop(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -45,7 +46,7 @@ def test_blanks_around_the_value_of_a_header_are_not_its(serve: Serve, call: Cal
     caller.read()
     with closing(Session()) as http:
         http.verify, http.trust_env = str(ca_file), False
-        read = [http.get(peer.url), http.get(peer.url, stream=True), caller.connection.reply()]
+        read: list[Any] = [http.get(peer.url), http.get(peer.url, stream=True), caller.connection.reply()]
         assert [{name: each.headers[name] for name in expected} for each in read] == [expected] * 3
 
 

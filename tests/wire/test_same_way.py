@@ -25,7 +25,7 @@ from tests.wire.conftest import Serve
 from tests.wire.peer import OK, replies
 
 Way = Callable[..., object]
-ALIVE = {"threads": 1, "iterations": 1, "timeout": 5}
+ALIVE: dict[str, Any] = {"threads": 1, "iterations": 1, "timeout": 5}
 
 
 def visit(http: Any) -> None:

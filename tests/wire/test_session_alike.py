@@ -305,7 +305,7 @@ def test_a_redirect_is_followed_alike(serve_as: Serve, both: Any, pages: dict[st
     url = serve_as(site(pages)).url
     for session in both:
         session.max_redirects = 5
-    body = {"json": {"tea": 1}} if method == "POST" else {}
+    body: dict[str, Any] = {"json": {"tea": 1}} if method == "POST" else {}
     compare(both, url + "/#top", lambda session, url: session.request(method, url, **body))
     compare(both, url + "/", lambda session, url: session.request(method, url, allow_redirects=False, **body))
     compare(both, url + "/", lambda session, url: session.request(method, url, stream=True, **body))
@@ -470,7 +470,7 @@ def test_other_urls_of_the_same_place_are_asked_for_alike(serve_as: Serve, both:
             session.params = {"q": "1"}
         elif change == "an adapter":
             session.mount(peer.url + "/users", Marking())
-    body = {"json": {"tea": 1}} if method == "POST" else {}
+    body: dict[str, Any] = {"json": {"tea": 1}} if method == "POST" else {}
     for path in PATHS:
         theirs, ours = (seen(session.request(method, peer.url + path, timeout=9, **body)) for session in both)
         assert ours == theirs

@@ -122,13 +122,13 @@ for _shape, _plan in RATES.items():
 
 for _shape, _order in FEEDS.items():
     for _workload, _load in {"": {"threads": 4}, "_at_a_rate": {"rate": 400}}.items():
-        _plan = {**_load, "iterations": 400}
+        _plan: dict[str, Any] = {**_load, "iterations": 400}
         _name = f"{_shape}{_workload}"
         _feed = rows(ids(), **_order)
         _endpoint, _journey = Endpoint("GET", "/rows/{id}?ms=2", feed=_feed), Journey(read, feed=_feed)
         globals()[f"{_name}_endpoint"] = scenario(endpoints=[_endpoint], **_plan)
         globals()[f"{_name}_journey"] = scenario(endpoints=[_journey], **_plan)
-        _tasks = {} if "rate" in _plan else {"tasks_per_thread": TASKS}
+        _tasks: dict[str, Any] = {} if "rate" in _plan else {"tasks_per_thread": TASKS}
         globals()[f"{_name}_tasks"] = scenario(endpoints=[Journey(read_async, feed=_feed, **_tasks)], **_plan)
 
 # what has no kinds: how the work is shared out

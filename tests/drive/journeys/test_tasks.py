@@ -19,7 +19,7 @@ from loadkit.server.demo import Demo
 
 def of(journey: object, **fields: Any) -> Scenario:
     """A scenario of one async journey on one thread; it goes six times unless told otherwise."""
-    ends = {"iterations": 6} if {"duration", "iterations", "phases"}.isdisjoint(fields) else {}
+    ends: dict[str, Any] = {"iterations": 6} if {"duration", "iterations", "phases"}.isdisjoint(fields) else {}
     return Scenario(endpoints=[journey], **{"threads": 1, "graceful_stop": "300ms"} | ends | fields)
 
 

@@ -64,7 +64,7 @@ class Conversation:
 def conversation() -> Iterator[Conversation]:
     """A worker that has heard nothing yet."""
     command = [sys.executable, "-P", "-m", MODULE]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, **pipes) as process:
         try:
             yield Conversation(process)

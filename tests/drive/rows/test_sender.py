@@ -356,7 +356,7 @@ def test_what_was_never_sent_has_no_bytes(free_port: int) -> None:
 
 def test_what_is_cut_at_the_end_has_no_bytes(demo: Demo) -> None:
     fed = Endpoint("GET", "/delay/{n}", feed=rows([{"n": 30}]))
-    ends = {"duration": "200ms", "graceful_stop": "100ms"}
+    ends: dict[str, Any] = {"duration": "200ms", "graceful_stop": "100ms"}
     result = run(Scenario(base_url=demo.url, endpoints=[fed], threads=1, **ends))
     assert (result.total.cut, result.requests, result.total.bytes_sent) == (1, 0, 0)
 
