@@ -15,6 +15,7 @@ import typer
 
 import loadkit
 from loadkit._version import __version__
+from loadkit.cli.demo import demo
 from loadkit.cli.fetch import Voice, check_file, read_header
 from loadkit.cli.fetch import add_to as add_fetch_to
 from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError, reason_of
@@ -312,20 +313,7 @@ def report(
     raise typer.Exit(max(faults) or _worst([EXIT_CODES[result.outcome] for result in merged]))
 
 
-@app.command()
-def demo(
-    host: Annotated[str, typer.Option(help="Where to listen; loopback by default.")] = "127.0.0.1",
-    port: Annotated[str, typer.Option(help="The port; 0 takes a free one.")] = "8000",
-) -> None:
-    """A small server to try things on. Ctrl-C stops it."""
-    from loadkit.server.demo import serve
-
-    number = _whole("--port", port) or 0
-    try:
-        serve(host, number, ready=lambda url: typer.echo(f"loadkit demo on {url}"))
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"cannot listen on {host} port {port}: {reason}") from None
+app.command()(demo)
 
 
 # what `--once` decides itself

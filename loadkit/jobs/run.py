@@ -31,7 +31,7 @@ from loadkit.plan.units import SECOND
 from loadkit.server.serving import started_servers
 from loadkit.server.start import place_of
 from loadkit.server.under_test import server_of, with_port
-from loadkit.server.usage import Watched
+from loadkit.server.usage import ServerUsage
 from loadkit.wire.base import Origin, Request, Wire
 from loadkit.wire.encode import encode, origin_of
 from loadkit.wire.sockets import SocketWire
@@ -80,7 +80,7 @@ def run(
         for origin in opened.origins:
             check_trust(scenario, wire, origin)
         faults: list[str] = []
-        usage = opened.watched(own, watch)
+        usage = opened.server_usage(own, watch)
         is_in_process = any(is_held_here(place_of(origin).listeners()) for origin in opened.origins)
         with shared_by(scenario, faults) as shared:
             started_at, began = datetime.now(UTC).isoformat(timespec="milliseconds"), opened.clock.now()
@@ -130,10 +130,10 @@ class _Opened:
         """True if a part of the target runs on this machine."""
         return is_on_this_host(self.origins)
 
-    def watched(self, own: ServerProcess | None, watch: Watcher | None) -> Watched:
+    def server_usage(self, own: ServerProcess | None, watch: Watcher | None) -> ServerUsage:
         """The servers among the target that loadkit started."""
         servers = started_servers([(origin.host, origin.port) for origin in self.origins])
-        return Watched([*servers, *([own] if own else [])], self.clock.now, watch)
+        return ServerUsage([*servers, *([own] if own else [])], self.clock.now, watch)
 
     def drive(
         self, shared: object, watch: Watcher | None, interrupts: Callable[[], int], keeper: Keeper | None

@@ -31,11 +31,11 @@ def server_of(scenario: Scenario, wire: Wire) -> AbstractContextManager[ServerPr
         raise UsageError(f"an application is served by this machine on a port, and not at {place}")
     return running(
         application_command(scenario.server[0], f"{place.host}:{place.port}") if is_app else scenario.server,
-        trouble=lambda: _trouble(wire, probe, place),
+        not_ready=lambda: _not_ready(wire, probe, place),
         within=cast(float, scenario.ready_timeout),
         place=place,
         environment=application_environment() if is_app else None,
-        called=scenario.server[0] if is_app else None,
+        name=scenario.server[0] if is_app else None,
     )
 
 
@@ -55,7 +55,7 @@ def _is_aimed_elsewhere(scenario: Scenario) -> bool:
     return scenario.source is not None and scenario.source.scenario.base_url not in (scenario.base_url, FREE_PORT)
 
 
-def _trouble(wire: Wire, probe: Request, place: Place) -> str:
+def _not_ready(wire: Wire, probe: Request, place: Place) -> str:
     """Why the server does not count as up; nothing where it is."""
     connection = wire.connect(probe.origin)
     status, *_, note = connection.sender(probe)(probe)

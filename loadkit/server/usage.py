@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from loadkit.server.start import ServerProcess
 
 
-class Watched:
+class ServerUsage:
     """What servers that loadkit started used, noted with the time; a run's watcher that hands on to another one."""
 
     def __init__(self, servers: Sequence[ServerProcess], now: Callable[[], int], watch: Watcher | None) -> None:

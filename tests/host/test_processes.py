@@ -9,7 +9,7 @@ import pytest
 
 from loadkit.host.processes import Used, tree, used
 from loadkit.plan.units import SECOND
-from loadkit.server.usage import Watched, used_between
+from loadkit.server.usage import ServerUsage, used_between
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -74,8 +74,8 @@ def test_cpu_between_notes_is_taken_as_even_and_memory_is_the_most():
 
 
 def test_without_a_server_of_ours_nothing_is_told():
-    watched = Watched([], lambda: 0, None)
-    watched.note()
+    usage = ServerUsage([], lambda: 0, None)
+    usage.note()
 
-    assert watched.watch is None
-    assert watched.between(0, 1) is None
+    assert usage.watch is None
+    assert usage.between(0, 1) is None

@@ -137,7 +137,7 @@ def test_a_server_that_dies_in_the_middle_costs_nothing_that_was_measured(last_w
 
 
 def test_a_scenario_can_start_its_own_server(free_port: int):
-    command = [sys.executable, "-m", "loadkit.server.demo", "--port", str(free_port)]
+    command = [sys.executable, "-m", "loadkit", "demo", "--port", str(free_port)]
     scenario = Scenario(
         base_url=f"http://127.0.0.1:{free_port}",
         endpoints=[Endpoint("GET", "/items")],

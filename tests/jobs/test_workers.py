@@ -207,7 +207,7 @@ def test_the_server_under_test_is_started_once_and_the_warm_up_is_not_counted(
     shop: Path, tmp_path: Path, free_port: int
 ):
     log = tmp_path / "started"
-    serve = f"exec {sys.executable} -m loadkit.server.demo --port {free_port}"
+    serve = f"exec {sys.executable} -m loadkit demo --port {free_port}"
     server = ["sh", "-c", f"echo once >> {log}; {serve}"]
 
     result = run(

@@ -20,10 +20,10 @@ import pytest
 import requests
 
 from loadkit import Endpoint, Scenario, UsageError, run, serving
-from loadkit.server.serving.child import is_asgi
+from loadkit.server.serving.app_server import is_asgi
 from loadkit.server.serving.reference import reference
 
-DEMO = [sys.executable, "-m", "loadkit.server.demo", "--port", "{port}"]
+DEMO = [sys.executable, "-m", "loadkit", "demo", "--port", "{port}"]
 
 APP = """
 import os
@@ -155,7 +155,7 @@ def test_so_does_that_of_a_scenario_with_a_server(free_port: int):
         base_url=f"http://127.0.0.1:{free_port}",
         endpoints=[Endpoint("GET", "/items")],
         iterations=200,
-        server=[sys.executable, "-m", "loadkit.server.demo", "--port", str(free_port)],
+        server=[sys.executable, "-m", "loadkit", "demo", "--port", str(free_port)],
     )
 
     server = run(scenario).server

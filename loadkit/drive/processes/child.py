@@ -6,16 +6,14 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-import loadkit
 from loadkit.drive.processes.protocol import Done, Failed, Message, News, Word, line, take_frames
+from loadkit.host.command import module_command, module_environment
 from loadkit.measure.recording import JOURNEY, REQUEST
 from loadkit.plan.errors import UsageError
 
@@ -153,12 +151,12 @@ class Worker:
 
 
 def _start(name: str) -> subprocess.Popen[bytes]:
-    # -P: the folder we are in is on the path only if it is on ours, which the order tells
-    command = [sys.executable, "-P", "-m", MODULE]
+    # the folder we are in is on the path only if it is on ours, which the order tells
+    command = module_command(MODULE)
     try:
         with _signals_held_back():
             return subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=module_environment()
             )
     except OSError as error:  # too many processes or open files, too little memory
         raise UsageError(f"cannot start {name}: {error.strerror}; use fewer processes") from None
@@ -176,12 +174,6 @@ def _signals_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with the folder this loadkit was imported from: a checkout need not be on the child's path."""
-    folders = [str(Path(loadkit.__path__[0]).parent), os.environ.get("PYTHONPATH")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
 
 
 def _signal_name(number: int) -> str:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import subprocess
 import sys
-import tempfile
-import threading
 from collections.abc import Iterator
-from pathlib import Path
-from typing import IO
+from typing import Final
 
-import loadkit
+from loadkit.host.command import module_command, module_environment
+from loadkit.server.child_process import ChildProcess, child_process
 from loadkit.server.demo.serving import Certificate
 
-PATIENCE = 20.0  # seconds to come up: a loaded CI machine imports slowly
-GRACE = 2.0
-ANNOUNCEMENT = "loadkit demo on "
+READY_WITHIN: Final = 20.0
+"""Seconds to come up: a loaded CI machine imports slowly."""
+ANNOUNCEMENT: Final = "loadkit demo on "
+"""What the first line of its output begins with; the URL follows."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +43,11 @@ def running_demo(
     ```
     Raises RuntimeError with what the server said, if it does not come up.
     """
-    command = [sys.executable, "-P", "-m", "loadkit.server.demo", "--lifeline", *_options(host, port, tls, unix)]
-    # What it says goes to a file: nobody reads a pipe meanwhile, and a full one would block the server.
-    with tempfile.TemporaryFile() as said:
-        with _process(command, said) as process:
-            yield Demo(url=_announced(process, said), pid=process.pid)
-        sys.stderr.write(_text(said))
+    command = module_command("loadkit", "demo", *_options(host, port, tls, unix))
+    with child_process(command, environment=module_environment()) as child:
+        yield Demo(url=_announced_url(child), pid=child.pid)
+        child.stop()
+        sys.stderr.write("".join(line for line in _lines(child) if not line.startswith(ANNOUNCEMENT)))
 
 
 def _options(host: str, port: int, tls: Certificate | None, unix: str | os.PathLike[str] | None) -> Iterator[str]:
@@ -61,57 +58,18 @@ def _options(host: str, port: int, tls: Certificate | None, unix: str | os.PathL
         yield from ("--unix", os.fspath(unix))
 
 
-@contextlib.contextmanager
-def _process(command: list[str], said: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    # A session of its own: Ctrl-C in the terminal is for the load generator, whose requests in flight still want
-    # their replies. The lifeline is its stdin: the kernel closes our end when we die, even by SIGKILL.
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=said,
-        env=_environment(),
-        start_new_session=True,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            _stop(process)
+def _announced_url(child: ChildProcess) -> str:
+    child.await_ready(lambda: "" if _urls(child) else "it has not announced its URL", READY_WITHIN)
+    if urls := _urls(child):
+        return urls[0]
+    reason = child.describe_exit() if child.has_ended() else f"it was not ready within {READY_WITHIN:g} s"
+    raise RuntimeError(f"the demo server did not come up: {child.output().strip() or reason}")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(GRACE)
-    except subprocess.TimeoutExpired:
-        process.kill()
+def _urls(child: ChildProcess) -> list[str]:
+    whole = [line for line in _lines(child) if line.endswith("\n")]
+    return [line.removeprefix(ANNOUNCEMENT).strip() for line in whole if line.startswith(ANNOUNCEMENT)]
 
 
-def _environment() -> dict[str, str]:
-    """Ours, with the folder this loadkit was imported from: a checkout need not be on the child's path."""
-    folders = [os.environ.get("PYTHONPATH"), str(Path(loadkit.__path__[0]).parent)]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
-
-
-def _announced(process: subprocess.Popen[bytes], said: IO[bytes]) -> str:
-    """The URL on the first line of the server's output; a server that says nothing is killed after a while."""
-    assert process.stdout
-    watchdog = threading.Timer(PATIENCE, process.kill)
-    watchdog.start()
-    line = process.stdout.readline().decode(errors="replace")
-    watchdog.cancel()
-    if line.startswith(ANNOUNCEMENT):
-        return line.removeprefix(ANNOUNCEMENT).strip()
-    raise RuntimeError(f"the demo server did not come up: {_reason(process, said)}")
-
-
-def _reason(process: subprocess.Popen[bytes], said: IO[bytes]) -> str:
-    _stop(process)
-    process.wait()
-    return _text(said).strip() or f"exit code {process.returncode}, no message"
-
-
-def _text(said: IO[bytes]) -> str:
-    said.seek(0)
-    return said.read().decode(errors="replace")
+def _lines(child: ChildProcess) -> list[str]:
+    return child.output().splitlines(keepends=True)

@@ -31,10 +31,9 @@ def serve(
     ready: Callable[[str], None] | None = None,
     tls: Certificate | None = None,
     unix: str | os.PathLike[str] | None = None,
-    lifeline: int | None = None,
     idle: float = IDLE,
 ) -> None:
-    """Serve until SIGINT or SIGTERM (in the main thread), or until the pipe `lifeline` reaches its end.
+    """Serve until SIGINT or SIGTERM, in the main thread.
 
     As many files may be open as the system allows this process. A connection on which nothing has moved for `idle`
     seconds is closed before twice as many have passed.
@@ -47,7 +46,7 @@ def serve(
     _allow_many_connections()
     with _listening(host, port, unix) as listener, asyncio.Runner(loop_factory=punctual_loop) as runner:
         url = _url(listener, "https" if tls else "http")
-        runner.run(_serve(listener, context, lifeline, idle, lambda: ready(url) if ready else None))
+        runner.run(_serve(listener, context, idle, lambda: ready(url) if ready else None))
 
 
 def _allow_many_connections() -> None:
@@ -60,7 +59,6 @@ def _allow_many_connections() -> None:
 async def _serve(
     listener: socket.socket,
     context: ssl.SSLContext | None,
-    lifeline: int | None,
     idle: float,
     ready: Callable[[], None],
 ) -> None:
@@ -69,8 +67,6 @@ async def _serve(
     state = State()
     peers: set[Connection] = set()
     _stop_on_signals(loop, stop)
-    if lifeline is not None:
-        loop.add_reader(lifeline, _feel, lifeline, stop)
     # asyncio sets TCP_NODELAY on each connection.
     listen = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
     server = await listen(lambda: Connection(state, peers, loop), sock=listener, ssl=context, backlog=_QUEUE)
@@ -98,11 +94,6 @@ def _stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> No
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-
-
-def _feel(lifeline: int, stop: asyncio.Event) -> None:
-    if not os.read(lifeline, 4096):
-        stop.set()
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
+from loadkit.host.command import module_command
 from loadkit.plan.endpoint import target
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import Duration, seconds
@@ -97,7 +98,7 @@ def _command(
     port = free_port()
     up = running(
         filled(words, port),
-        trouble=lambda: _trouble(port, ready, hint="" if any(PORT in word for word in words) else _NO_PORT),
+        not_ready=lambda: _not_ready(port, ready, hint="" if any(PORT in word for word in words) else _NO_PORT),
         within=within,
         place=Place(host=HOST, port=port),
         environment={**os.environ, "PORT": str(port)},
@@ -126,19 +127,19 @@ def _application(
     with socket.create_server((HOST, 0), backlog=1024) as listener:
         port = int(listener.getsockname()[1])
 
-        def trouble() -> str:
+        def not_ready() -> str:
             # the other process has it now; ours would keep the port open when that one dies
             listener.close()
-            return _trouble(port, ready)
+            return _not_ready(port, ready)
 
         up = running(
             application_command(app, str(listener.fileno())),
-            trouble=trouble,
+            not_ready=not_ready,
             within=within,
             place=Place(host=HOST, port=port),
             environment=application_environment(),
             descriptors=(listener.fileno(),),
-            called=reference(app),
+            name=reference(app),
             cwd=cwd,
         )
         with up as server:
@@ -147,7 +148,7 @@ def _application(
 
 def application_command(app: str | Callable[..., Any], where: str) -> list[str]:
     """The command that serves an application: on the descriptor of a socket that listens, or at `host:port`."""
-    return [sys.executable, "-P", "-m", "loadkit.server.serving.child", reference(app), where]
+    return module_command("loadkit.server.serving.app_server", reference(app), where)
 
 
 def application_environment() -> dict[str, str]:
@@ -165,7 +166,7 @@ def _is_standard(folder: str) -> bool:
     return folder.startswith(sysconfig.get_path("stdlib")) and not folder.endswith("-packages")
 
 
-def _trouble(port: int, path: str, hint: str = "") -> str:
+def _not_ready(port: int, path: str, hint: str = "") -> str:
     """Why it does not count as up; nothing where it is."""
     from http.client import HTTPConnection, HTTPException
 

@@ -1,4 +1,4 @@
-"""The other process: `python -m loadkit.server.serving.child REFERENCE WHERE` serves an application.
+"""The other process: `python -m loadkit.server.serving.app_server REFERENCE WHERE` serves an application.
 
 `WHERE` is the descriptor of a socket that listens, or `host:port`.
 """

@@ -1,0 +1,57 @@
+"""`loadkit demo` on the command line."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadkit.plan.errors import UsageError
+
+
+def demo(
+    host: Annotated[str, typer.Option(help="Where to listen; loopback by default.")] = "127.0.0.1",
+    port: Annotated[str, typer.Option(help="The port; 0 takes a free one.")] = "8000",
+    unix: Annotated[Path | None, typer.Option(help="Listen on a unix socket instead.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Serve https with this certificate.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key, if that is not in the same file.")] = None,
+    idle: Annotated[str, typer.Option(help="After how long idle clients are left.")] = "75s",
+) -> None:
+    """A small server to try things on. Ctrl-C stops it."""
+    from loadkit.plan.units import seconds
+    from loadkit.server.demo import serve
+    from loadkit.server.demo.process import ANNOUNCEMENT
+
+    number = _port(port)
+    if tls_key and not tls_cert:
+        raise UsageError("--tls-key needs --tls-cert")
+    try:
+        serve(
+            host,
+            number,
+            ready=lambda url: typer.echo(f"{ANNOUNCEMENT}{url}"),
+            tls=(tls_cert, tls_key or tls_cert) if tls_cert else None,
+            unix=unix,
+            idle=seconds(idle, what="--idle"),
+        )
+    except ssl.SSLError as error:
+        reason = error.reason or error
+        raise UsageError(f"cannot use the certificate {str(tls_cert)!r} with its key: {reason}") from None
+    except OSError as error:
+        if error.filename:
+            raise UsageError(f"cannot read {error.filename!r}: {error.strerror}") from None
+        raise UsageError(f"cannot listen on {unix or f'{host} port {port}'}: {_reason(error)}") from None
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) <= 65535:
+        return int(text)
+    raise UsageError(f"--port takes a number from 0 to 65535, not {text!r}")
+
+
+def _reason(error: OSError) -> str:
+    """The system's own words; names that cannot be resolved have negative numbers and bring theirs."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
