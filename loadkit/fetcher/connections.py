@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
+from loadkit.fetcher.exchange import FetchConnection
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import BrokenExchange, Failure
 from loadkit.wire.sockets import SocketWire
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.base import Clock, Origin
     from loadkit.wire.channel import Address
-    from loadkit.wire.sockets import SocketConnection
 
 EACH: Final = 4
 """Connections a thread keeps."""
@@ -77,15 +77,15 @@ class Connections:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._open: OrderedDict[str, SocketConnection] = OrderedDict()
+        self._open: OrderedDict[str, FetchConnection] = OrderedDict()
         self._is_aborted = False
         self.unstamped = 0
 
-    def known(self, there: Url) -> SocketConnection | None:
+    def known(self, there: Url) -> FetchConnection | None:
         """The connection there, if there is one."""
         return self._open.get(there.site)
 
-    def to(self, there: Url) -> SocketConnection:
+    def to(self, there: Url) -> FetchConnection:
         """A connection there, opened before or not; raises `BrokenExchange` of kind `dns`."""
         known = self.known(there)
         if known is not None:
@@ -95,12 +95,12 @@ class Connections:
         if there.origin.tls:
             self._network.prepare_tls()
         made = self._network.wire.connect_to(there.origin, self._network.addresses(there.origin))
-        self._open[there.site] = made
+        known = self._open[there.site] = FetchConnection(made)
         if len(self._open) > EACH:
             self._close(self._open.popitem(last=False)[1])
         if self._is_aborted:
             made.abort()
-        return made
+        return known
 
     def forget(self, there: Url) -> None:
         """Nobody was there."""
@@ -112,16 +112,16 @@ class Connections:
         """End what is under way, and let nothing new begin; called by another thread."""
         self._is_aborted = True
         for connection in list(self._open.values()):
-            connection.abort()
+            connection.wire.abort()
 
     def close(self) -> None:
         """Close all."""
         while self._open:
             self._close(self._open.popitem()[1])
 
-    def _close(self, connection: SocketConnection) -> None:
-        self.unstamped += connection.unstamped
-        connection.close()
+    def _close(self, connection: FetchConnection) -> None:
+        self.unstamped += connection.wire.unstamped
+        connection.wire.close()
 
 
 def _look_up(origin: Origin) -> list[Address]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from loadkit.drive.check import unexpected
 from loadkit.fetcher.body import Body, BodyUse
 from loadkit.fetcher.connections import Connections, Network
+from loadkit.fetcher.exchange import FetchConnection, missing_of
 from loadkit.fetcher.filenames import Filenames, FilePath
 from loadkit.fetcher.folder import JsonLinesFile, NameTaken, OutputFolder, compact
 from loadkit.fetcher.manifest import Manifest, ManifestLine
@@ -29,11 +30,9 @@ from loadkit.fetcher.url import InvalidUrl, Url, redirected, shown
 from loadkit.measure.recording import Batch, Tape, second_of
 from loadkit.plan.units import SECOND, nanoseconds, show_span
 from loadkit.wire.base import REDIRECTS, BrokenExchange, Clock, Failure, Note, Request
-from loadkit.wire.sockets import missing_of
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Exchange
-    from loadkit.wire.sockets import SocketConnection
 
 GOOD: Final = frozenset(range(200, 300))
 # what is wrong with one name, and not with the disk
@@ -158,7 +157,7 @@ class Worker:
         """See `Rider`."""
         self._alone = 0
         """So many URLs it fetches without the pump."""
-        self._ridden: SocketConnection | None = None
+        self._ridden: FetchConnection | None = None
         self._pending: PendingExchange | None = None
         self._rest: Callable[[], object] | None = None
         """What the pump left to be done."""
@@ -235,7 +234,7 @@ class Worker:
             connection is None
             or self.connections.known(task.address) is not connection
             or like.method == "HEAD"
-            or not connection.is_plain(like)
+            or not connection.is_ready(like)
         ):
             self._alone = ALONE
             return self._leave(self._fetch, task, due)
@@ -244,7 +243,7 @@ class Worker:
             return False
         payload = self._message(task)
         # a server that does not read on yet is waited for by the thread itself
-        sent, went, met = connection.put(payload)
+        sent, went, met = connection.send_nowait(payload)
         self._pending = pending = PendingExchange(task, body, like, payload, sent)
         self.due_by = sent + self._timeout
         if went != len(payload):
@@ -262,7 +261,7 @@ class Worker:
             self._leave(self._finish, pending, pending.data or None, None if pending.data else error)
             return Then.LEAVE
         whole = pending.data + came if pending.data else came
-        exchange = connection.taken(pending.like, pending.body, pending.sent, whole)
+        exchange = connection.match_known_head(pending.like, pending.body, pending.sent, whole)
         if exchange is None:
             whole = bytes(whole)
             missing = missing_of(whole)
@@ -292,7 +291,7 @@ class Worker:
     ) -> Exchange:
         assert self._ridden
         request = replace(pending.like, payload=pending.payload, sink=pending.body)
-        return self._ridden.finish(request, pending.sent, len(request.payload) if went is None else went, data, met)
+        return self._ridden.complete(request, pending.sent, len(request.payload) if went is None else went, data, met)
 
     # -- one exchange
 
@@ -301,7 +300,7 @@ class Worker:
         if body is None:
             return
         try:
-            exchange = self.connections.to(task.address).pour(self._like(task), self._message(task), body)
+            exchange = self.connections.to(task.address).send(self._like(task), self._message(task), body)
         except BrokenExchange as broken:  # the name leads nowhere
             now = self._clock.now()
             exchange = 0, 0, now, now, 0, Note(broken.failure)

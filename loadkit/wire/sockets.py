@@ -8,7 +8,6 @@ byte for byte, the parser would find the same again, so it is not asked: 1.9 us 
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 import sys
@@ -21,7 +20,7 @@ from weakref import WeakValueDictionary
 
 from loadkit.plan.errors import UsageError, reason_of
 from loadkit.plan.units import MICROSECOND, MILLISECOND, SECOND
-from loadkit.wire.base import BrokenExchange, Clock, Exchange, Failure, Note, Origin, Request, Send, Sink
+from loadkit.wire.base import BrokenExchange, Clock, Exchange, Failure, Note, Origin, Request, Send
 from loadkit.wire.channel import (
     ANCILLARY,
     AT_ONCE,
@@ -58,10 +57,6 @@ UNFINISHED: Final = -1
 JITTER: Final = 20_000
 # whether threads run at once, so that a flag can change between asking for it and setting it
 NO_GIL: Final = not getattr(sys, "_is_gil_enabled", lambda: True)()
-# heads of replies whose meaning is kept; a server's differ in their dates and lengths
-HEADS: Final = 16
-# and how long they may be
-HEAD: Final = 2048
 # the wall clock was set if it moved more than this against the monotonic one; both are slewed alike
 STEP: Final = 10 * MICROSECOND
 
@@ -72,7 +67,7 @@ class SocketWire:
     clock_source = "kernel" if STAMPS else "own"
 
     def __init__(self, clock: Clock, scenario: Scenario) -> None:
-        self._clock = clock
+        self.clock = clock
         self._scenario = scenario
         self._addresses: dict[Origin, list[Address]] = {}
         self._context: ssl.SSLContext | None = None
@@ -95,7 +90,7 @@ class SocketWire:
         """The same to addresses that were looked up by somebody else, who called `prepare` for TLS."""
         timeout = cast(float, self._scenario.timeout)
         context = self._context if origin.tls else None
-        return SocketConnection(origin, addresses, context, self._clock, round(timeout * SECOND))
+        return SocketConnection(origin, addresses, context, self.clock, round(timeout * SECOND))
 
     def prepare(self) -> None:
         """Read certificates; `UsageError` if the TLS files cannot be used."""
@@ -143,16 +138,15 @@ class SocketConnection:
 
     __slots__ = (
         "_anchor",
-        "_clock",
         "_context",
         "_opening",
         "_timeout",
         "addresses",
         "channel",
+        "clock",
         "flows",
         "fresh_for",
         "fresh_until",
-        "heads",
         "in_use",
         "last",
         "lock",
@@ -172,7 +166,7 @@ class SocketConnection:
         self.origin = origin
         self.addresses = addresses
         self._context = context
-        self._clock = clock
+        self.clock = clock
         self._timeout = timeout
         self._opening = Opening()
         self.last: tuple[Request | None, bytes, bytes, bool] = (None, b"", b"", False)
@@ -189,10 +183,8 @@ class SocketConnection:
         """Until then the connection may be used without a look at it; `UNFINISHED` during an exchange."""
         self.fresh_for = RESTED
         """Nanoseconds from a reply on; 0 behind one without a stamp, which would tell what came too early."""
-        self.memo: tuple[bytes, int, int] | None = None
-        """Head, size and status of the last reply, if the same head again means the same reply."""
-        self.heads: dict[bytes, tuple[int, int, list[tuple[bytes, bytes]]]] = {}
-        """Whole size, status and headers of replies that went into a sink, by their heads."""
+        self.memo: tuple[bytes, int, int, list[tuple[bytes, bytes]]] | None = None
+        """Head, size, status and headers of the last reply, if the same head again means the same reply."""
         self.unstamped = 0
         self._anchor = clock.wall_offset
         """Where the wall clock stood when this connection last looked."""
@@ -201,19 +193,16 @@ class SocketConnection:
 
     def open(self) -> Note:
         """Connect now."""
-        began = self._clock.now()
+        began = self.clock.now()
         try:
             self._open(self._timeout)
         except BrokenExchange as broken:
             return Note(broken.failure)
-        return Note(connects=1, connect_time=self._clock.now() - began)
+        return Note(connects=1, connect_time=self.clock.now() - began)
 
     def sender(self, request: Request) -> Send:
         """The function for this request, and others like it but for their payload, on this connection."""
-        sink = request.sink
-        if sink is not None:
-            return lambda request: self.pour(request, request.payload, sink)
-        if not STAMPS:
+        if request.sink is not None or not STAMPS:
             return self.finish
         return _tls_sender(self, request) if self._context else _plain_sender(self, request)
 
@@ -263,7 +252,7 @@ class SocketConnection:
             reader = attempt.run(went, data, met)
         except BrokenExchange as broken:
             self.close()
-            now = self._clock.now()
+            now = self.clock.now()
             return 0, attempt.sent, now, now, attempt.size, attempt.note(broken.failure)
         except BaseException:
             # the reply may still come, and is of no later request
@@ -274,74 +263,6 @@ class SocketConnection:
         arrived = self.believed(channel.stamp, attempt.sent, taken)
         self._settle(request, reader, taken)
         return reader.status, attempt.sent, arrived, taken, reader.size, attempt.note(None)
-
-    def pour(self, request: Request, payload: bytes, sink: Sink) -> Exchange:
-        """Have the body of a reply go into a sink: of a request like `request`, but for its payload.
-
-        The common one is over plain TCP and comes whole in one call, with a head that came before, byte for byte, so
-        that the parser would find the same again. That saves 65 us of the 300 a file took on a busy machine.
-        """
-        if not self.is_plain(request):
-            return self.finish(replace(request, payload=payload, sink=sink))
-        try:
-            sent, went, met = self.put(payload)
-            data = None
-            if went == len(payload):
-                try:
-                    data = cast(Channel, self.channel).receive_armed()
-                except OSError as error:
-                    met = error
-            found = self.taken(request, sink, sent, data) if data else None
-        except BaseException:
-            self.close()
-            raise
-        return found or self.finish(replace(request, payload=payload, sink=sink), sent, went, data, met)
-
-    def is_plain(self, request: Request) -> bool:
-        """Whether a request may go out over plain TCP on the connection as it is."""
-        channel = self.channel
-        return type(channel) is Channel and channel.armed == request.span and self._is_idle(channel)
-
-    def _is_idle(self, channel: Channel) -> bool:
-        """Whether no exchange was left unfinished on it, and nothing has come that nobody asked for."""
-        return self.fresh_until != UNFINISHED and channel.is_quiet()
-
-    def put(self, payload: bytes) -> tuple[int, int, OSError | None]:
-        """Send what the kernel takes at once: when, how many bytes went, and what it met."""
-        self.fresh_until = UNFINISHED
-        sent = self._clock.now()
-        try:
-            return sent, cast(Channel, self.channel).sock.send(payload, AT_ONCE), None
-        except BlockingIOError:
-            return sent, 0, None
-        except OSError as error:
-            return sent, 0, error
-
-    def taken(self, request: Request, sink: Sink, sent: int, data: bytes | memoryview) -> Exchange | None:
-        """Have what came go into a sink, if it is a whole reply with a head that came before; None if it is not."""
-        top = bytes(data[:HEAD])
-        end = top.find(b"\r\n\r\n") + 4
-        known = self.heads.get(top[:end])
-        if known is None or known[0] != len(data) or request.method == "HEAD":
-            return None
-        channel = cast(Channel, self.channel)
-        taken = channel.taken
-        arrived = channel.stamp - self._clock.wall_offset
-        if not sent <= arrived <= taken:
-            if self.is_early(channel.stamp, sent):
-                return None
-            arrived = self.believed(channel.stamp, sent, taken)
-        size, status, headers = known
-        try:
-            sink.begin(status, headers)
-            if size > end:
-                sink.write(data[end:])
-        except BrokenExchange as broken:
-            self.close()
-            now = self._clock.now()
-            return 0, sent, now, now, size, Note(replace(broken.failure, headed=True))
-        self.fresh_until = taken + self.fresh_for
-        return status, sent, arrived, taken, size, None
 
     def begin(self, request: Request, pieces: Iterable[bytes] | None = None) -> Flow | Exchange | None:
         """Send the request, and `pieces` behind its payload; the reply up to its head, or how that failed.
@@ -360,7 +281,7 @@ class SocketConnection:
             self.fresh_until = 0
         except BrokenExchange as broken:
             self.close()
-            now = self._clock.now()
+            now = self.clock.now()
             return 0, attempt.sent, now, now, attempt.size, attempt.note(broken.failure)
         except BaseException:
             # a signal, or what the pieces raised: half a request was sent
@@ -394,7 +315,7 @@ class SocketConnection:
             channel.close()
             return
         self.channel = channel
-        self.fresh_until = channel.taken + self.fresh_for
+        self.rest(channel.taken)
 
     def _settle(self, request: Request, reader: ReplyReader, taken: int) -> None:
         if request.keep is not None:
@@ -402,13 +323,9 @@ class SocketConnection:
         if not reader.keep_alive:
             self.close()
             return
-        self.fresh_until = taken + self.fresh_for
-        if reader.memorable and reader.size <= BUFFER:
-            self.memo = reader.head, reader.size, reader.status
-        if reader.memorable and request.sink is not None and request.method != "HEAD":
-            if len(self.heads) >= HEADS:
-                self.heads.clear()
-            self.heads[reader.head] = reader.size, reader.status, reader.headers
+        self.rest(taken)
+        if reader.memorable:
+            self.memo = reader.head, reader.size, reader.status, reader.headers
 
     def remember(self, request: Request, head: bytes, body: bytes, truncated: bool) -> None:
         """Keep the reply for `reply()`."""
@@ -416,18 +333,33 @@ class SocketConnection:
 
     def usable(self) -> bool:
         """Whether there is an open connection on which nothing has come that nobody asked for."""
-        if self.channel and self._is_idle(self.channel):
+        if self.channel and self.is_idle(self.channel):
             return True
         self.close()
         return False
+
+    def is_idle(self, channel: Channel) -> bool:
+        """True if no exchange was left unfinished on it, and nothing has come that nobody asked for."""
+        return self.fresh_until != UNFINISHED and channel.is_quiet()
+
+    def rest(self, taken: int) -> None:
+        """The exchange is over, its reply taken at `taken`."""
+        self.fresh_until = taken + self.fresh_for
 
     def _open(self, timeout: int) -> None:
         opening = self._opening
         opening.check()
         try:
-            self.channel = open_channel(self.origin, self.addresses, self._context, self._clock, timeout, opening)
+            self.channel = open_channel(self.origin, self.addresses, self._context, self.clock, timeout, opening)
         finally:
             opening.sock = None
+
+    def arrival(self, stamp: int, sent: int, taken: int) -> int:
+        """The arrival on our clock of bytes with a stamp; `EARLIER` if they came before they were asked for."""
+        arrived = stamp - self.clock.wall_offset
+        if sent <= arrived <= taken:
+            return arrived
+        return EARLIER if self.is_early(stamp, sent) else self.believed(stamp, sent, taken)
 
     def believed(self, stamp: int, sent: int, taken: int) -> int:
         """The arrival on our clock.
@@ -436,10 +368,10 @@ class SocketConnection:
         instant we took the reply stands for it.
         """
         if stamp:
-            arrived = stamp - self._clock.wall_offset
+            arrived = stamp - self.clock.wall_offset
             if not sent - JITTER <= arrived <= taken + JITTER:
-                self._clock.reanchor()
-                arrived = stamp - self._clock.wall_offset
+                self.clock.reanchor()
+                arrived = stamp - self.clock.wall_offset
             if sent - JITTER <= arrived <= taken + JITTER:
                 return min(max(arrived, sent), taken)
         else:
@@ -452,11 +384,11 @@ class SocketConnection:
 
         The stamp of bytes that came before the connection was opened is of a clock that is not ours.
         """
-        if not stamp or stamp - self._clock.wall_offset >= sent:
+        if not stamp or stamp - self.clock.wall_offset >= sent:
             return False
-        self._clock.reanchor()
+        self.clock.reanchor()
         # another thread may have been the first to notice a step, so it is the offset that is compared
-        stood, self._anchor = self._anchor, self._clock.wall_offset
+        stood, self._anchor = self._anchor, self.clock.wall_offset
         if abs(self._anchor - stood) > STEP:
             return False
         return cast(Channel, self.channel).opened <= stamp - self._anchor < sent
@@ -501,7 +433,7 @@ class _Attempt:
         self.connects = 0
         self.reconnects = 0
         self.connect_time = 0
-        self.deadline = (sent or connection._clock.now()) + request.timeout
+        self.deadline = (sent or connection.clock.now()) + request.timeout
 
     def note(self, failure: Failure | None) -> Note | None:
         """What was out of the ordinary, if anything was."""
@@ -554,7 +486,7 @@ class _Attempt:
         self._open()
 
     def _open(self) -> None:
-        clock = self._connection._clock
+        clock = self._connection.clock
         began = clock.now()
         left = self.deadline - began
         if left <= 0:
@@ -574,7 +506,7 @@ class _Attempt:
         if not went:
             if channel.armed != self._request.span:
                 channel.arm(self._request.span)
-            self.sent = self._connection._clock.now()
+            self.sent = self._connection.clock.now()
         try:
             channel.send_all(self._request.payload[went:], self.deadline)
             if self._pieces is not None:
@@ -652,7 +584,7 @@ class _Attempt:
 
     def now(self) -> int:
         """The time of the connection's clock."""
-        return self._connection._clock.now()
+        return self._connection.clock.now()
 
     @staticmethod
     def lost(error: OSError, size: int) -> Failure:
@@ -663,25 +595,9 @@ class _Attempt:
         """The failure of one that took too long, `size` bytes of the reply having come."""
         request = self._request
         got = f", {size:,} bytes of the reply had come" if size else ""
-        if request.span < request.timeout and self._connection._clock.now() < self.deadline:
+        if request.span < request.timeout and self._connection.clock.now() < self.deadline:
             return BrokenExchange(Failure("timeout", f"nothing came for {request.span / SECOND:g} s{got}"))
         return BrokenExchange(Failure("timeout", f"no whole reply within {request.timeout / SECOND:g} s{got}"))
-
-
-# how long a body is, and what makes that of no account
-_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
-_CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
-# a reply without a body, whatever its head says
-_BODILESS: Final = (b"1", b"204", b"304")
-
-
-def missing_of(data: bytes) -> int | None:
-    """How many bytes of a reply have not come yet, negative for more than a reply; None if that is not certain."""
-    end = data.find(b"\r\n\r\n") + 4
-    length = _LENGTH.search(data, 0, end)
-    if end < 4 or not length or data.startswith(_BODILESS, 9) or _CHUNKED.search(data, 0, end):
-        return None
-    return end + int(length[1]) - len(data)
 
 
 def _with_progress(broken: BrokenExchange, reader: ReplyReader) -> BrokenExchange:
@@ -708,7 +624,7 @@ def _lost(error: OSError, size: int, *, sending: bool) -> Failure:
 
 def _plain_sender(connection: SocketConnection, like: Request) -> Send:
     span, keep = like.span, like.keep
-    clock, finish = connection._clock, connection.finish
+    clock, finish = connection.clock, connection.finish
     believed, is_early = connection.believed, connection.is_early
     now, looks = clock.now, _looks_always(like)
     head, begins, size, status = b"\0", 1, -1, 0
@@ -758,7 +674,7 @@ def _plain_sender(connection: SocketConnection, like: Request) -> Send:
             channel.stamp, channel.taken = stamp, taken
             exchange = finish(request, sent, len(payload), data)
             if connection.memo:
-                head, size, status = connection.memo
+                head, size, status, _ = connection.memo
                 begins = len(head)
         except BaseException:
             # a signal, say: the reply may still come, and is of no later request
@@ -782,7 +698,7 @@ def _met(error: OSError, went: int) -> OSError | None:
 
 def _tls_sender(connection: SocketConnection, like: Request) -> Send:  # noqa: PLR0915
     span, keep = like.span, like.keep
-    clock, finish = connection._clock, connection.finish
+    clock, finish = connection.clock, connection.finish
     believed, is_early = connection.believed, connection.is_early
     now, looks = clock.now, _looks_always(like)
     head, begins, size, status = b"\0", 1, -1, 0
@@ -840,7 +756,7 @@ def _tls_sender(connection: SocketConnection, like: Request) -> Send:  # noqa: P
                     return status, sent, arrived, taken, size, None
             exchange = finish(request, sent, len(payload), plain)
             if connection.memo:
-                head, size, status = connection.memo
+                head, size, status, _ = connection.memo
                 begins = len(head)
         except BaseException:
             connection.close()

@@ -20,11 +20,11 @@ import pytest
 
 from loadkit import fetch
 from loadkit.clock import ManualClock, SystemClock
+from loadkit.fetcher.exchange import missing_of
 from loadkit.fetcher.multiplexer import HAS_POLL, REST, SLOW, TICK, WEIGHT, Poll, Pump, Then
 from loadkit.fetcher.worker import TOGETHER
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.units import SECOND
-from loadkit.wire.sockets import missing_of
 from tests.fetcher.conftest import Call, Site, body_of, contents, manifest
 
 pytestmark = pytest.mark.skipif(not HAS_POLL, reason="without epoll each thread waits for itself")

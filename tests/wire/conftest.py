@@ -15,7 +15,7 @@ import trustme
 
 from loadkit import Endpoint, Scenario
 from loadkit.clock import SystemClock
-from loadkit.wire.base import Connection, Note, Request, Send, Wire
+from loadkit.wire.base import BrokenExchange, Connection, Failure, Note, Request, Send, Wire
 from loadkit.wire.channel import SO_TIMESTAMPNS
 from loadkit.wire.encode import encode
 from loadkit.wire.sockets import SocketWire
@@ -85,6 +85,28 @@ class Caller:
         outcome = self.send()
         assert not outcome.kind, outcome.message
         return self.connection.reply().content
+
+
+class Basin:
+    """A sink that keeps all, or refuses where it is told to."""
+
+    def __init__(self) -> None:
+        self.heads: list[tuple[int, dict[bytes, bytes]]] = []
+        self.bodies: list[bytes] = []
+        self.refuses_head = False
+        self.refuses_body = False
+
+    def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        if self.refuses_head:
+            raise BrokenExchange(Failure("check", "not this one"))
+        self.heads.append((status, dict(headers)))
+        self.bodies.append(b"")
+
+    def write(self, data: bytes) -> int:
+        if self.refuses_body:
+            raise BrokenExchange(Failure("check", "no room"))
+        self.bodies[-1] += data
+        return 0
 
 
 Serve = Callable[..., Peer]

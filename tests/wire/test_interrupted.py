@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from loadkit import Session
-from tests.wire.conftest import Call, Caller, Serve
+from tests.wire.conftest import Basin, Call, Caller, Serve
 from tests.wire.peer import Line, Peer, chunked, replies, reply
-from tests.wire.test_sinks import Basin
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals for one thread")
 

@@ -26,9 +26,8 @@ import pytest
 import requests
 
 from loadkit import Session
-from tests.wire.conftest import Call, Serve
+from tests.wire.conftest import Basin, Call, Serve
 from tests.wire.peer import OK, Line, chunked, replies, reply
-from tests.wire.test_sinks import Basin
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel in the way of Linux")
 
