@@ -154,15 +154,18 @@ class Request:
 class WithPayload(Request):
     """A request that differs from another one only in its payload.
 
-    What only unusual exchanges ask for is worked out then: 0.2 us to make one, against 1 us for a `Request`.
+    What only unusual exchanges ask for is worked out then: 0.1 us to make one, against 1 us for a `Request`.
     """
 
     __slots__ = ("_like",)
     _like: Request
+    # the two of a frozen dataclass are functions of Python, and cost 0.1 us more
+    __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__
 
     def __init__(self, like: Request, payload: bytes) -> None:
-        _set_like(self, like)
-        _set_payload(self, payload)
+        self._like = like
+        self.payload = payload  # type: ignore[misc] # only a dataclass is frozen
 
     def __getattr__(self, name: str) -> Any:
         """What it has in common with the one it is like: a slot that was never filled ends here."""
@@ -173,10 +176,6 @@ class WithPayload(Request):
         """Its URL, as it may be shown."""
         parts = urlsplit(self._like.url)
         return f"{parts.scheme}://{parts.netloc}{bare(_target(self.payload))}"
-
-
-_set_like = WithPayload.__dict__["_like"].__set__
-_set_payload = Request.__dict__["payload"].__set__
 
 
 def _target(payload: bytes) -> str:

@@ -311,6 +311,9 @@ def test_a_redirect_is_followed_alike(serve_as: Serve, both: Any, pages: dict[st
     compare(both, url + "/", lambda session, url: session.request(method, url, stream=True, **body))
 
 
+CIRCLE: list[Any] = []
+CIRCLE.append(CIRCLE)
+
 REQUESTS: dict[str, Act] = {
     "params": lambda session, url: session.get(url, params={"q": "green tea", "n": 3}),
     "params twice": lambda session, url: session.get(url + "?a=b", params=[("q", "1"), ("q", "2")]),
@@ -325,6 +328,7 @@ REQUESTS: dict[str, Act] = {
     "json of nothing": lambda session, url: session.post(url, json={}),
     "json of none": lambda session, url: session.post(url, json=None),
     "json that is none": lambda session, url: session.post(url, json=float("nan")),
+    "json that holds itself": lambda session, url: session.post(url, json=CIRCLE),
     "form": lambda session, url: session.post(url, data={"a": "b c", "d": ["e", "f"]}),
     "form as pairs": lambda session, url: session.post(url, data=[("a", "b"), ("a", "c")]),
     "text": lambda session, url: session.put(url, data="naïve"),

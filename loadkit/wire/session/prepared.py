@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from json.encoder import encode_basestring_ascii
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import requests
 from requests.models import RequestEncodingMixin
@@ -32,7 +34,6 @@ _SIMPLE: Final = re.compile(
 )
 
 NOTHING, JSON, FORM, RAW = "", "json", "form", "raw"
-_dumped: Callable[[object], str] = complexjson.JSONEncoder(allow_nan=False).encode
 _form: Callable[[object], str] = RequestEncodingMixin._encode_params  # type: ignore[attr-defined]
 
 
@@ -66,9 +67,9 @@ class Shot:
     baked: Head | None = None
     """The head whose cookies are in the jar already."""
 
-    def with_body(self, content: bytes) -> Request:
-        """The message with another body."""
-        return WithPayload(self.message, b"%b%d%b%b" % (self.before, len(content), self.after, content))
+    def payload_of(self, content: bytes) -> bytes:
+        """The payload of the message with another body."""
+        return b"%b%d%b%b" % (self.before, len(content), self.after, content)
 
     def aimed_at(self, target: str, url: str, name: str | None) -> Shot:
         """The same request of another URL of the same origin, sent by the same function."""
@@ -96,20 +97,47 @@ class Shot:
         return prepared
 
 
-def body_of(data: Any, json: Any) -> tuple[str | None, Any]:
+def body_of(data: Any, value: Any) -> tuple[str | None, Any]:
     """The kind of a body, None for what is left to `requests`, and the body as `requests` would send it."""
     if not data:
-        if json is None:
+        if value is None:
             return NOTHING, None
-        try:
-            return JSON, _dumped(json).encode()
-        except ValueError:
-            return None, None
+        body = json_body(value)
+        return (None, None) if body is None else (JSON, body)
     if type(data) in (bytes, str):
         return RAW, data
     if type(data) in (dict, list):
         return FORM, _form(data)
     return None, None
+
+
+def json_body(value: Any) -> bytes | None:
+    """The JSON of a body as `requests` would send it; None for what is left to `requests`."""
+    try:
+        return _json_text(value).encode()
+    except ValueError:
+        return None
+
+
+def _encoder() -> Callable[[Any], str]:
+    """`JSONEncoder.encode` with one encoder in C, which it makes anew for each value: 0.6 us against 1.4."""
+    slow = complexjson.JSONEncoder(allow_nan=False)
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    if complexjson is not json or make is None:
+        return cast("Callable[[Any], str]", slow.encode)
+    # no dictionary to find circular references with, for threads cannot share one
+    fast = make(None, slow.default, encode_basestring_ascii, None, ": ", ", ", False, False, False)
+
+    def encode(value: Any) -> str:
+        try:
+            return "".join(fast(value, 0))
+        except RecursionError:
+            return cast(str, slow.encode(value))
+
+    return encode
+
+
+_json_text: Final = _encoder()
 
 
 def simple(url: str) -> tuple[str, str] | None:

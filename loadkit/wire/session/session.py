@@ -24,11 +24,21 @@ from loadkit.plan.endpoint import bare
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND, Duration, Size, nanoseconds, seconds
 from loadkit.plan.units import size as size_of
-from loadkit.wire.base import Clock, Exchange, Request
+from loadkit.wire.base import Clock, Exchange, Request, WithPayload
 from loadkit.wire.session.adapter import FOREVER, Asked, Call, Observer, WireAdapter, is_replaced
 from loadkit.wire.session.exceptions import exception_of
 from loadkit.wire.session.lookups import Lookups
-from loadkit.wire.session.prepared import NOTHING, Shot, body_of, frozen, loose_copy, prepare_shot, simple
+from loadkit.wire.session.prepared import (
+    JSON,
+    NOTHING,
+    Shot,
+    body_of,
+    frozen,
+    json_body,
+    loose_copy,
+    prepare_shot,
+    simple,
+)
 from loadkit.wire.session.raw import Pull, raw_of
 from loadkit.wire.session.redirects import Chain, check_scheme, redirect_target, strip_credentials
 from loadkit.wire.session.response import Head, Response
@@ -187,10 +197,9 @@ class Session(requests.Session):
     def post(self, url: Any, data: Any = None, json: Any = None, **options: Any) -> requests.Response:
         """Send a POST; see `requests.Session.post`."""
         if json is not None and not data and not options and self._plain and url.__class__ is str:
-            kind, body = body_of(None, json)
-            shot = self._shots.get(("POST", url, True, kind))
-            if shot is not None:
-                response = self._fire(shot, shot.with_body(body), body)
+            shot = self._shots.get(("POST", url, True, JSON))
+            if shot is not None and (body := json_body(json)) is not None:
+                response = self._fire(shot, WithPayload(shot.message, shot.payload_of(body)), body)
                 if response is not None:
                     return response
         return super().post(url, data=data, json=json, **options)
@@ -233,7 +242,9 @@ class Session(requests.Session):
                     if shot is not None and shot.general and family and self._shots.get(key) is shot:
                         self._shots[family] = shot
                 if shot is not None:
-                    message = shot.message if body is None else shot.with_body(_bytes(body))
+                    message = shot.message
+                    if body is not None:
+                        message = WithPayload(message, shot.payload_of(_bytes(body)))
                     response = self._fire(shot, message, body)
                     if response is not None:
                         return response
