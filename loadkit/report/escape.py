@@ -29,15 +29,6 @@ def visible(text: str) -> str:
     return _HASHES.sub(r"\\x23", _GITHUB.sub(r"\\x3a", text))
 
 
-def visible_block(text: str, *, margin: str = "    ") -> str:
-    r"""Foreign text of several lines, each made visible and set behind a margin.
-
-    >>> visible_block("E  assert 1 == 2\n::error::x", margin="| ")
-    '| E  assert 1 == 2\n| \\x3a:error::x'
-    """
-    return "\n".join((margin + line).rstrip() for line in visible_lines(text))
-
-
 def visible_text(text: str) -> str:
     """Foreign text of several lines, each made visible; tabs become blanks."""
     return "\n".join(visible_lines(text))

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from loadkit.judge.percentiles import PERCENTILES
 from loadkit.judge.result import Caveat, Result, Row, Timing
 from loadkit.report import tables
 from loadkit.report.charts.distribution import distribution_charts
@@ -26,6 +27,7 @@ from loadkit.report.failures import FailureReason, failure_reasons
 from loadkit.report.figures import (
     all_journeys,
     count_cell,
+    histogram_of,
     show_share,
     show_throughput,
     show_time,
@@ -55,13 +57,15 @@ LONGEST_LINE: Final = 1_000
 
 MAX_FAILURES: Final = 50
 
+_HEAD_PERCENTILES: Final = ("p50", "p90", "p99", "p99.9")
+
 # wide enough never to wrap: the browser does that
 _LAYOUT: Final = Layout(width=LONGEST_LINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """A number in large letters, and what is to be known of it."""
+class HeadFigure:
+    """A headline figure with an optional note."""
 
     name: str
     value: str
@@ -70,7 +74,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class ResultView:
     """A result in the words, tables and charts of the page."""
 
     title: str
@@ -81,7 +85,7 @@ class View:
     verdict: str
     doubts: int
     bound: str
-    figures: Sequence[Figure]
+    figures: Sequence[HeadFigure]
     thresholds: Table | None
     caveats: Sequence[Caveat]
     failures: Sequence[FailureReason]
@@ -106,7 +110,7 @@ def html_report(results: Sequence[Result], titles: Sequence[str] | None = None) 
         "base-uri 'none'; form-action 'none'"
     )
     return (
-        page_environment()
+        _environment()
         .get_template("page.html")
         .render(
             views=views,
@@ -120,18 +124,18 @@ def html_report(results: Sequence[Result], titles: Sequence[str] | None = None) 
     )
 
 
-def _view(result: Result, title: str) -> View:
+def _view(result: Result, title: str) -> ResultView:
     word, rest, tone = describe_outcome(result)
-    reasons, sure = failure_reasons(result), tables.percentiles(result.total)
+    reasons = failure_reasons(result)
     shown = (
         tables.endpoints(result, for_page=True),
         *tables.timings(result, for_page=True),
         tables.phases(result, for_page=True),
-        sure,
+        tables.percentiles(result.total),
         tables.times(result, for_page=True),
         tables.statuses(result.total),
     )
-    return View(
+    return ResultView(
         title=title,
         about=_about(result, title),
         word=word,
@@ -140,7 +144,7 @@ def _view(result: Result, title: str) -> View:
         verdict=result.verdict if is_believable(result) else "",
         doubts=sum(reason.level != "note" for reason in result.caveats),
         bound=result.bound,
-        figures=_figures(result, sure),
+        figures=_figures(result),
         thresholds=tables.thresholds(result.thresholds),
         caveats=result.caveats,
         failures=reasons[:MAX_FAILURES],
@@ -165,25 +169,26 @@ def _about(result: Result, title: str) -> list[str]:
     return [line for line in lines if line]
 
 
-def _figures(result: Result, sure: Table | None) -> list[Figure]:
+def _figures(result: Result) -> list[HeadFigure]:
     timed = all_journeys(result)
     total = timed or result.total
     times, failed = total.response_time, sum(total.failures.values())
     shown = [
-        Figure(
+        HeadFigure(
             name="throughput", value=show_throughput(total.throughput), note="journeys" if timed else "good replies"
         ),
-        Figure(
+        HeadFigure(
             name="errors",
             value=show_share(total.error_rate) if total.requests else "-",
             note=f"{failed:,} of {total.requests:,}",
             tone="bad" if failed else "",
         ),
     ]
-    rows = {row[0].text: row for row in sure.rows} if sure and not timed else {}
-    for name, span in (("p50", times.p50), ("p90", times.p90), ("p99", times.p99), ("p99.9", times.p99_9)):
-        note = f"95 %: {rows[name][2].text}" if name in rows else ""
-        shown.append(Figure(name=f"{name} response time", value=show_time(span), note=note))
+    found = None if timed else histogram_of(times)
+    for one in PERCENTILES:
+        if one.name in _HEAD_PERCENTILES:
+            note = f"95 %: {tables.confidence_cell(found, one.percent).text}" if found else ""
+            shown.append(HeadFigure(name=f"{one.name} response time", value=show_time(one.of(times)), note=note))
     return shown
 
 
@@ -225,13 +230,13 @@ def _share_cell(total: Row | Timing) -> Cell:
 
 
 @cache
-def page_environment() -> jinja2.Environment:
+def _environment() -> jinja2.Environment:
     """The environment of the page's templates: what they write is escaped, and made visible."""
     import jinja2
 
     environment = jinja2.Environment(
         autoescape=True,
-        finalize=_harmless,
+        finalize=_visible,
         loader=jinja2.FileSystemLoader(PAGE),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -243,7 +248,7 @@ def page_environment() -> jinja2.Environment:
     return environment
 
 
-def _harmless(value: Any) -> Any:
+def _visible(value: Any) -> Any:
     """Whatever a template writes: controls, overrides and lone surrogates made visible, before it is escaped."""
     return visible(value) if type(value) is str else value
 

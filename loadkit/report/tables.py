@@ -136,7 +136,7 @@ def _of_rows(rows: Sequence[Row | Timing], counted: str, limits: frozenset[str],
     for column in _kept(times, limits):
         figures.append((column, partial(_of_response, column.title)))
         if for_page and column.title == "p99":
-            figures.append((Column("p99, 95 % sure"), lambda row: _sure(histogram_of(row.response_time), 99)))
+            figures.append((Column("p99, 95 % sure"), lambda row: confidence_cell(histogram_of(row.response_time), 99)))
     return figures
 
 
@@ -184,9 +184,9 @@ def percentiles(total: Row) -> Table | None:
         [
             Cell(one.name),
             time_cell(one.of(response)),
-            _sure(found, one.percent),
+            confidence_cell(found, one.percent),
             time_cell(one.of(service)),
-            _sure(other, one.percent),
+            confidence_cell(other, one.percent),
         ]
         for one in PERCENTILES
     ]
@@ -194,8 +194,8 @@ def percentiles(total: Row) -> Table | None:
     return Table(caption="Percentiles of good replies", columns=list(map(Column, heads)), rows=rows)
 
 
-def _sure(found: Histogram | None, percent: float) -> Cell:
-    """Between which times a percentile is, with 95 % confidence."""
+def confidence_cell(found: Histogram | None, percent: float) -> Cell:
+    """Between which times a percentile is, with 95 % confidence; a dash without a histogram."""
     if found is None:
         return Cell("-", -1.0)
     low, high = (None if edge is None else edge / SECOND for edge in percentile_interval(found, percent))

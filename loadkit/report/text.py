@@ -12,7 +12,7 @@ from loadkit.report.headline import (
     is_believable,
 )
 from loadkit.report.layout import Layout, display_width, report_width
-from loadkit.report.text_histogram import picture
+from loadkit.report.text_histogram import histogram_lines
 from loadkit.report.text_table import STYLES, text_table
 
 
@@ -24,17 +24,12 @@ def text_report(result: Result, *, width: int | None = None, color: bool = False
     is for an encoding that cannot show more.
     """
     layout = Layout(width=report_width(width), color=color, ascii=ascii)
-    shown = (
-        tables.endpoints(result),
-        *tables.timings(result),
-        tables.phases(result),
-        tables.times(result),
-    )
+    of_figures = (tables.endpoints(result), *tables.timings(result), tables.phases(result), tables.times(result))
     parts = (
-        [*_headline(layout, result), "", *_outcome(layout, result), *_belief(layout, result)],
+        [*_headline(layout, result), "", *_outcome(layout, result)],
         sections.totals(layout, result),
-        *(text_table(layout, table) for table in shown if table),
-        picture(layout, result.total.response_time),
+        *(text_table(layout, table) for table in of_figures if table),
+        histogram_lines(layout, result.total.response_time),
         sections.statuses(layout, result.total),
         sections.failures(layout, result),
         sections.thresholds(layout, result.thresholds),
@@ -58,11 +53,8 @@ def _headline(layout: Layout, result: Result) -> list[str]:
 def _outcome(layout: Layout, result: Result) -> list[str]:
     word, text, tone = describe_outcome(result)
     first, *others = layout.wrap(f"{word}{text}", margin="  ")
-    return [layout.style(layout.style(word, STYLES[tone]), "bold") + first[len(word) :], *others]
-
-
-def _belief(layout: Layout, result: Result) -> list[str]:
-    return sections.verdict(layout, result) if is_believable(result) else []
+    head = layout.style(layout.style(word, STYLES[tone]), "bold") + first[len(word) :]
+    return [head, *others, *(sections.verdict(layout, result) if is_believable(result) else [])]
 
 
 def _definition(layout: Layout, result: Result) -> list[str]:

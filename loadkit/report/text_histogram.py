@@ -1,4 +1,4 @@
-"""The spread of the response times as a picture: a bar a range, and beside it the percentiles that fall there."""
+"""The distribution of the response times as text: a bar a range, and beside it the percentiles that fall there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST = 50
 _Bucket = tuple[int, int, int]
 
 
-def picture(layout: Layout, times: Times) -> list[str]:
+def histogram_lines(layout: Layout, times: Times) -> list[str]:
     """A histogram whose ranges grow by a constant factor.
 
     Ranges of one size, as hey has them, put all but the tail into a single bar as soon as the slowest reply took

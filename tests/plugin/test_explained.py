@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loadkit.jobs.testing.runs import Run
-from loadkit.jobs.testing.terminal import explained
+from loadkit.jobs.testing.terminal import explain_value
 from tests.judge.made import Shot, result
 
 RESULT = result([Shot(k % 2) for k in range(50)])
@@ -23,9 +23,9 @@ RUNS = [Run(test="test_it.py::test", number=1, result=RESULT)]
     ],
 )
 def test_figures_of_the_same_value_are_told_apart(value: float, name: str):
-    assert [line.partition(":")[0] for line in explained(value, RUNS)] == [name]
+    assert [line.partition(":")[0] for line in explain_value(value, RUNS)] == [name]
 
 
 @pytest.mark.parametrize("value", [12345.678, 50, "p99", None])
 def test_what_is_no_figure_is_not_explained(value: object):
-    assert explained(value, RUNS) == []
+    assert explain_value(value, RUNS) == []

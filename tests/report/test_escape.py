@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadkit.report.escape import visible, visible_block
+from loadkit.report.escape import visible, visible_text
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,6 @@ def test_making_visible_twice_changes_nothing(text: str) -> None:
     assert visible(visible(text)) == visible(text)
 
 
-def test_a_block_keeps_its_lines_behind_a_margin() -> None:
+def test_a_text_of_several_lines_keeps_them() -> None:
     text = "assert 1 == 2\r\n\n\t+ where\x1b[0m\n::error::forged\u2028line"
-    assert visible_block(text, margin="  | ") == (
-        "  | assert 1 == 2\n  |\n  |     + where\\x1b[0m\n  | \\x3a:error::forged\\u2028line"
-    )
+    assert visible_text(text) == "assert 1 == 2\n\n    + where\\x1b[0m\n\\x3a:error::forged\\u2028line"

@@ -10,7 +10,7 @@ from loadkit.jobs.testing.baseline import no_baseline
 from loadkit.jobs.testing.fixture import TargetDown
 from loadkit.jobs.testing.runs import Run, packed
 from loadkit.jobs.testing.session import HANDED_ON, RUNS, SHOWN, LoadSession, node_id
-from loadkit.jobs.testing.terminal import comparison, doubts, explained, little_report, overview
+from loadkit.jobs.testing.terminal import caveat_lines, comparison_lines, explain_value, run_report, runs_table
 from loadkit.report.escape import visible
 from loadkit.report.layout import Layout, needs_ascii, report_width
 
@@ -39,7 +39,7 @@ def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None
     for run in _to_show(item, runs, report):
         number = f" {run.number}" if len(runs) > 1 else ""
         title = layout.escape(f"load{number}: {run.result.scenario.name}")
-        text = little_report(run.result, width=layout.width, ascii=layout.ascii, is_of_failure=report.failed)
+        text = run_report(run.result, width=layout.width, ascii=layout.ascii, is_of_failure=report.failed)
         add = getattr(report.longrepr, "addsection", None)
         if report.failed and add:
             add(title, text, "-")
@@ -65,7 +65,7 @@ def compared(session: LoadSession, op: str, left: object, right: object) -> list
     """Say which figures of the current test two compared numbers are, and how sure they are; None for others."""
     if not all(isinstance(one, int | float) for one in (left, right)):
         return None
-    lines = [visible(line) for value in (left, right) for line in explained(value, session.current)]
+    lines = [visible(line) for value in (left, right) for line in explain_value(value, session.current)]
     return [f"{left!r} {op} {right!r}", *lines] if lines else None
 
 
@@ -80,15 +80,15 @@ def summary(session: LoadSession, reporter: pytest.TerminalReporter) -> None:
 
 def _lines(session: LoadSession) -> Iterator[str]:
     layout, runs = session_layout(session.config), session.runs
-    yield from overview(layout, runs)
+    yield from runs_table(layout, runs)
     if session.config.get_verbosity() > 0:
-        yield from doubts(layout, runs)
+        yield from caveat_lines(layout, runs)
     for run in session.untold:
         if run.result.outcome == "interrupted":
-            yield f"\n{little_report(run.result, width=layout.width, ascii=layout.ascii)}"
+            yield f"\n{run_report(run.result, width=layout.width, ascii=layout.ascii)}"
     if session.baseline is not None:
         yield f"\nbeside the baseline {session.compare}:"
-        yield from comparison(layout, runs, session.baseline)
+        yield from comparison_lines(layout, runs, session.baseline)
     elif session.compare:
         yield f"\n{no_baseline(session.folder, session.compare)}"
     if session.html and not session.faults:

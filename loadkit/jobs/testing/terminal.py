@@ -1,4 +1,4 @@
-"""What a terminal shows of load tests: a table of all, the little report of one, a figure explained, a comparison."""
+"""What a terminal shows of load tests: a table of all, the report of one, a figure explained, a comparison."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _WORDS: Final[dict[Outcome, str]] = {
 }
 
 
-def overview(layout: Layout, runs: Sequence[Run]) -> list[str]:
+def runs_table(layout: Layout, runs: Sequence[Run]) -> list[str]:
     """A row a run, one below it for each of its journeys, and how often there is reason to doubt."""
     lines = [line for run in runs for line in _rows(run)]
     figures: list[tuple[Column, Callable[[_Line], Cell]]] = [
@@ -84,7 +84,7 @@ def _word(result: Result) -> str:
     return _WORDS.get(result.outcome, result.verdict if worked else "none")
 
 
-def doubts(layout: Layout, runs: Sequence[Run]) -> list[str]:
+def caveat_lines(layout: Layout, runs: Sequence[Run]) -> list[str]:
     """Each caveat once, with how many runs have it; marked as in a report, `-` where it is a note in all of them."""
     found: dict[str, list[Caveat]] = {}
     for run in runs:
@@ -98,7 +98,7 @@ def doubts(layout: Layout, runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def little_report(
+def run_report(
     result: Result,
     *,
     width: int,
@@ -134,7 +134,7 @@ def _edge(span: float | None) -> Cell:
     return Cell("?") if span is None else time_cell(span)
 
 
-def explained(value: object, runs: Sequence[Run]) -> list[str]:
+def explain_value(value: object, runs: Sequence[Run]) -> list[str]:
     """What a number that a test compared is, if it is a figure of its runs: in words, the last run's first.
 
     A figure is a plain float and says nothing of where it comes from. But a result keeps its floats, and what a test
@@ -205,7 +205,7 @@ def _sure(name: str, times: Times, percent: float) -> str:
     return f"{name}: {show_time(value)} ({between})"
 
 
-def comparison(layout: Layout, runs: Sequence[Run], baseline: Baseline) -> list[str]:
+def comparison_lines(layout: Layout, runs: Sequence[Run], baseline: Baseline) -> list[str]:
     """Each run beside the one of the baseline, if that is of the same load: then, now, and the change."""
     found = [(run, baseline[run.title]) for run in runs if run.title in baseline]
     others = {run.title: other for run, then in found if (other := other_load(then, run.result))}
