@@ -15,7 +15,7 @@ import pytest
 
 from loadkit.report.html import html_report
 from tests.report.builder import result, row, skewed
-from tests.report.test_html import HOSTILE, ODD, SHOP, hostile
+from tests.report.pages import HOSTILE, ODD, SHOP, hostile
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
