@@ -101,7 +101,8 @@ def packets(path: Path) -> Iterator[Packet]:
         if size(content, frame + 16)[0] > data - frame - 14:
             numbered = NUMBERED.match(content, data, position)
             number = int(numbered[1]) if numbered else None
-            yield Packet(seconds * 1_000_000_000 + nanoseconds, *ports(content, tcp), number)
+            source, target = ports(content, tcp)
+            yield Packet(seconds * 1_000_000_000 + nanoseconds, source, target, number)
 
 
 def read(path: Path, port: int) -> Capture:

@@ -355,7 +355,7 @@ def test_what_cannot_work_is_said_before_anything_is_sent(
     site: Site, into: Path, options: dict[str, Any], message: str
 ):
     with pytest.raises(UsageError) as caught:
-        fetch(site.urls(1), **{"into": into, **options})  # type: ignore[arg-type]
+        fetch(site.urls(1), **{"into": into, **options})
 
     assert message in str(caught.value)
     assert not site.hits

@@ -17,7 +17,7 @@ KEY = 0x3F9A2C1B_00000000
 
 
 def name(url: str, position: int = 17, content_type: str = "application/json", **options: Any) -> str:
-    return str(Filenames(**options).place(position, parse_url(url), KEY, content_type))  # type: ignore[arg-type]
+    return str(Filenames(**options).place(position, parse_url(url), KEY, content_type))
 
 
 def test_a_name_has_position_path_hash_and_extension():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -434,7 +434,7 @@ def test_a_server_that_does_not_read_a_long_request_holds_up_nobody(tmp_path: Pa
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=accept, daemon=True).start()
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        urls: list[object] = [f"{base}/{number}" for number in range(30)]
+        urls: list[Any] = [f"{base}/{number}" for number in range(30)]
         urls.insert(12, {"url": f"{base}/long", "method": "POST", "body": "x" * 12_000_000})
         try:
             result = fetch(urls, threads=6, into=tmp_path / "b", timeout=1.5, retries=0)
@@ -487,7 +487,7 @@ def test_a_fault_while_others_wait_ends_the_fetch_and_is_raised(tmp_path: Path, 
         def __radd__(self, _: bytes) -> bytes:
             raise RuntimeError("a fault")
 
-    rows: list[object] = list(numbered(site, lambda call, _: call.reply()))
+    rows: list[Any] = list(numbered(site, lambda call, _: call.reply()))
     rows.insert(100, {"url": f"{site.url}/x", "method": "POST", "body": Faulty(b"x")})
     with pytest.raises(LoadkitError, match="a fault"):
         list(fetch(rows, threads=4, into=tmp_path / "b"))

@@ -565,8 +565,9 @@ print(*(open(f"/proc/self/task/{{t}}/children").read().split() for t in os.listd
     ],
 )
 def test_a_number_of_processes_that_makes_no_sense_is_said_to(fields: dict[str, Any], message: str):
+    given: dict[str, Any] = {"endpoints": [Endpoint("GET", "http://h/")], "threads": 8} | fields
     with pytest.raises(UsageError) as caught:
-        Scenario(**{"endpoints": [Endpoint("GET", "http://h/")], "threads": 8} | fields)
+        Scenario(**given)
 
     assert str(caught.value).startswith(message)
 

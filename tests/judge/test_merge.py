@@ -137,7 +137,7 @@ def grouped(parts: list[Result], chance: random.Random) -> Result:
 @settings(max_examples=20)
 @given(st.data(), st.randoms(use_true_random=False))
 def test_merging_in_steps_in_any_order_is_merging_at_once(data: st.DataObject, chance: random.Random) -> None:
-    workload = data.draw(st.sampled_from(WORKLOADS))
+    workload: dict[str, Any] = data.draw(st.sampled_from(WORKLOADS))
     parts = data.draw(st.lists(runs(workload), min_size=3, max_size=4))
     at_once, in_steps = merge(parts), grouped(parts, chance)
     for field in Result.__struct_fields__:

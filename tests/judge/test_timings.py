@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ MS = 1_000_000
 WRONG = Failure("check", "assert 7 == 8")
 
 
-def timed(spans: dict[tuple[str, str], list[int | Failure]], **counted: int) -> Recording:
+def timed(spans: Mapping[tuple[str, str], Sequence[int | Failure]], **counted: Any) -> Recording:
     """A recording of spans in milliseconds, or of what ended them; `counted` goes to the first."""
     recording = Recording()
     for k, ((kind, name), ends) in enumerate(spans.items()):
@@ -180,7 +181,7 @@ def test_iterations_that_a_closed_load_had_no_time_for_are_no_fault():
 
 
 def test_parts_in_any_order_make_what_the_whole_would_have():
-    parts = [
+    parts: list[dict[tuple[str, str], list[int | Failure]]] = [
         {("journey", "buy"): [10, WRONG], ("timer", "redis"): [1]},
         {("step", "pay"): [7], ("journey", "buy"): [30]},
         {("journey", "buy"): [20, WRONG, Failure("KeyError", "'tea'")]},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from hypothesis import given
@@ -130,7 +130,7 @@ def test_what_was_drained_is_not_counted_twice(run: list[Shot]) -> None:
 
 @given(values=st.lists(st.integers(0, 2**62), min_size=len(SUMS), max_size=len(SUMS)))
 def test_each_sum_arrives_as_itself(values: list[int]) -> None:
-    sent = Batch(3, 1, "a", [], 0, Counts(**dict(zip(SUMS, values, strict=True))))
+    sent = Batch(3, 1, "a", [], 0, Counts(**cast("dict[str, Any]", dict(zip(SUMS, values, strict=True)))))
 
     arrived = unpacked(msgspec.msgpack.decode(msgspec.msgpack.encode(packed(sent, start=5)), type=Parcel), start=OURS)
 

@@ -101,8 +101,9 @@ USERS = rows([{"id": "1"}])
     ],
 )
 def test_an_endpoint_says_what_it_cannot_fill(fields: dict[str, Any], said: str) -> None:
+    given: dict[str, Any] = {"path": "/u/{id}", "feed": USERS} | fields
     with pytest.raises(UsageError) as caught:
-        Endpoint("GET", **({"path": "/u/{id}", "feed": USERS} | fields))
+        Endpoint("GET", **given)
     assert str(caught.value) == said
 
 

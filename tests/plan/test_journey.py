@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -98,7 +98,7 @@ async def yields_later(http: Any) -> Any:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Journey("buy"), "a journey is a function like def buy(http): ..., not 'buy'"),
+        (lambda: Journey(cast(Any, "buy")), "a journey is a function like def buy(http): ..., not 'buy'"),
         (lambda: Journey(Shop), "a journey is a function like def buy(http): ..., not <class"),
         (lambda: Journey(lambda: 0), "<lambda> does not take its session first; write it like def buy(http): ..."),
         (lambda: Journey(no_session), "no_session does not take its session first; write it like def no_session("),
@@ -112,7 +112,7 @@ async def yields_later(http: Any) -> Any:
         (lambda: Journey(buy, name=" "), "name takes text like 'search', not ' '"),
         (lambda: Journey(buy, weight=0), "weight takes a number above 0, not 0"),
         (lambda: Journey(buy, threads=0), "threads takes a whole number of at least 1, not 0"),
-        (lambda: Journey(buy, setup=3), "setup takes a function like def setup(http): ..., not 3"),
+        (lambda: Journey(buy, setup=cast(Any, 3)), "setup takes a function like def setup(http): ..., not 3"),
         (lambda: Journey(buy, teardown=Shop), "teardown takes a function like def teardown(http): ..., not <class"),
         (lambda: Journey(buy, setup=read), "the setup of buy takes 'row'; it is given http, shared, the first by any"),
         (lambda: Journey(buy, teardown=read), "the teardown of buy takes 'row'; it is given http, shared, own, the"),
@@ -126,7 +126,10 @@ async def yields_later(http: Any) -> Any:
             lambda: Journey(buy, tasks_per_thread=5),
             "tasks_per_thread belongs to an async def, and buy is none; give it",
         ),
-        (lambda: Journey(read, feed="u.csv"), "feed takes rows like rows('users.csv'), not str; write feed=rows(…)"),
+        (
+            lambda: Journey(read, feed=cast(Any, "u.csv")),
+            "feed takes rows like rows('users.csv'), not str; write feed=rows(…)",
+        ),
         (lambda: Journey(read), "read takes a row and has no feed; write Journey(read, feed=rows('users.csv'))"),
         (lambda: Journey(buy, feed=USERS), "buy has a feed and takes no row; write def buy(http, row): ..."),
         (lambda: Journey(buy).replace(thread=1), "Journey has no 'thread'; did you mean threads?"),
@@ -225,7 +228,7 @@ def test_a_function_becomes_a_scenario_of_its_own():
     [
         (lambda: scenario(threads=2)(Shop), "@scenario takes a function like def buy(http): ..., not <class"),
         (
-            lambda: scenario(threads=2)(Scenario(endpoints=[buy])),
+            lambda: scenario(threads=2)(cast(Any, Scenario(endpoints=[buy]))),
             "@scenario takes a function like def buy(http): ..., not",
         ),
         (lambda: scenario(endpoints=[buy])(browse), "@scenario makes a scenario of the function below it; for several"),

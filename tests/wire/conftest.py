@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 import trustme
@@ -51,9 +51,11 @@ class Outcome(NamedTuple):
 class Caller:
     """One connection with one request, to be sent again and again."""
 
-    def __init__(self, scenario: Scenario, clock: SystemClock, client: type[Wire] = SocketWire) -> None:
+    def __init__(
+        self, scenario: Scenario, clock: SystemClock, client: Callable[[SystemClock, Scenario], Wire] = SocketWire
+    ) -> None:
         self.clock = clock
-        self.request: Request = encode(scenario.endpoints[0], scenario)
+        self.request: Request = encode(cast(Endpoint, scenario.endpoints[0]), scenario)
         wire = client(clock, scenario)
         wire.resolve(self.request.origin)
         self.connection: Connection = wire.connect(self.request.origin)
@@ -157,7 +159,7 @@ def stamping() -> Iterator[None]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
         own.bind(("127.0.0.1", 0))
         own.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        stamp: list[object] = []
+        stamp: list[Any] = []
         while not stamp and sys.platform == "linux":
             own.sendto(b"x", own.getsockname())
             stamp = own.recvmsg(1, 64)[1]

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_a_reply_that_waits_for_a_busy_interpreter_arrived_when_it_came(
     def answered_by_another_process(line: Line) -> None:
         wait_and_say = 'while [ ! -e "$0" ]; do sleep 0.01; done; cat; : > "$1"'
         command = ["sh", "-c", wait_and_say, str(held), str(said)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=line.sock) as process:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=cast(Any, line.sock)) as process:
             process.stdin.write(line.sealed(OK))
             process.stdin.close()
             asked.set()

@@ -61,7 +61,7 @@ class Server:
 
     def _interrupt(self, line: Line, whole: bytes) -> None:
         line.send(self._part)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
         line.pause(0.02)
         with suppress(OSError):
             line.send(whole[len(self._part) :])
@@ -163,7 +163,7 @@ def test_a_stream_that_is_interrupted_is_over(serve_as: Serve, ca_file: Path, tl
         line.request()
         line.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
         asked.wait(5)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
         line.pause(0.02)
         with suppress(OSError):
             line.send(b"world")

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
@@ -190,7 +190,7 @@ def seen(response: requests.Response) -> dict[str, Any]:
         "elapsed": (type(response.elapsed), response.elapsed > timedelta(0)),
         "request": (response.request.method, response.request.url, response.request.body),
         "request headers": [pair for pair in response.request.headers.items() if pair[0] != "User-Agent"],
-        "request cookies": cookies(response.request._cookies),
+        "request cookies": cookies(vars(response.request)["_cookies"]),
         "raised": outcome(response.raise_for_status),
         "lines": list(response.iter_lines()),
         "pieces": list(response.iter_content(5)),
@@ -315,7 +315,7 @@ CIRCLE: list[Any] = []
 CIRCLE.append(CIRCLE)
 
 REQUESTS: dict[str, Act] = {
-    "params": lambda session, url: session.get(url, params={"q": "green tea", "n": 3}),
+    "params": lambda session, url: session.get(url, params=cast(Any, {"q": "green tea", "n": 3})),
     "params twice": lambda session, url: session.get(url + "?a=b", params=[("q", "1"), ("q", "2")]),
     "params of bytes": lambda session, url: session.get(url, params=b"q=1"),
     "params of booleans": lambda session, url: session.get(url, params={"q": True}),
@@ -374,7 +374,7 @@ CHANGES: dict[str, Callable[[requests.Session], Any]] = {
     "a cookie": lambda session: session.cookies.set("a", "b"),
     "cookies as a dictionary": lambda session: session.cookies.update({"a": "b"}),
     "other cookies": lambda session: setattr(session, "cookies", requests.cookies.cookiejar_from_dict({"a": "b"})),
-    "parameters": lambda session: session.params.update({"q": "1"}),  # type: ignore[union-attr]
+    "parameters": lambda session: session.params.update({"q": "1"}),
     "other parameters": lambda session: setattr(session, "params", {"q": "2"}),
     "authentication": lambda session: setattr(session, "auth", ("ada", "pass")),
     "authentication of one's own": lambda session: setattr(session, "auth", Signed()),

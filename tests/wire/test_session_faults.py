@@ -575,7 +575,7 @@ def test_what_a_body_raises_is_raised(serve_as: Serve, session: Make):
 class Canned(BaseAdapter):
     """An adapter of somebody's own."""
 
-    def send(self, request: Any, **options: Any) -> requests.Response:
+    def send(self, request: Any, *args: Any, **options: Any) -> requests.Response:
         response = requests.Response()
         response.status_code, response.url, response.request = 203, request.url, request
         return response

@@ -160,7 +160,7 @@ def test_the_handler_of_a_signal_may_use_the_session_that_it_interrupts(serve: S
         while True:
             target = line.request().split()[1]
             if target == b"/slow":
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
                 handled.wait(10)
             line.send(reply(target))
 

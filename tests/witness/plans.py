@@ -122,7 +122,7 @@ for _shape, _plan in RATES.items():
 
 for _shape, _order in FEEDS.items():
     for _workload, _load in {"": {"threads": 4}, "_at_a_rate": {"rate": 400}}.items():
-        _plan: dict[str, Any] = {**_load, "iterations": 400}
+        _plan = {**_load, "iterations": 400}
         _name = f"{_shape}{_workload}"
         _feed = rows(ids(), **_order)
         _endpoint, _journey = Endpoint("GET", "/rows/{id}?ms=2", feed=_feed), Journey(read, feed=_feed)

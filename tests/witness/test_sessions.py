@@ -82,7 +82,7 @@ def outcome(http: requests.Session, url: str, call: tuple[Any, ...]) -> tuple[ob
         return (type(error).__name__,)
 
 
-def spoken(http: requests.Session, witness: Witness, calls: list[tuple[Any, ...]]) -> list[object]:
+def spoken(http: requests.Session, witness: Witness, calls: list[tuple[Any, ...]]) -> list[Any]:
     """What came of each call, what the server saw of it, and what the session keeps."""
     before, found = len(witness.log()), []
     with http:
