@@ -24,6 +24,7 @@ SERVER = 8080
 MILLISECOND = 1_000_000
 NANOSECONDS, MICROSECONDS = 0xA1B23C4D, 0xA1B2C3D4
 START = 1_700_000_000_000_000_000
+GOLDEN = 0.6180339887498949
 
 
 def frame(source: int, target: int, payload: bytes, *, options: int = 12) -> bytes:
@@ -289,12 +290,14 @@ def test_the_capture_agrees_with_the_delays_the_server_made(tmp_path: Path):
             run(scenario)
 
     found = read(file, server.port)
-    # 2 ms and an exponential time of mean 3 ms
-    planned = {percent: 0.002 - 0.003 * math.log1p(-percent / 100) for percent in (50, 90, 99)}
-    times = service_times(found.exchanges)
-    noted, wire = percentiles(server.delays), percentiles(times)
-    assert server.answered == len(found.exchanges) == 2000
-    assert noted == pytest.approx(planned, rel=0.05)
-    assert wire == pytest.approx(noted, rel=0.05)
-    # the server waits at least 2 ms between the two; packets are stamped to the microsecond
-    assert min(times) > 1_990_000
+    # the k-th waits 2 ms and an exponential time of mean 3 ms, at the k-th point of the golden-ratio sequence
+    planned = sorted(0.002 - 0.003 * math.log1p(-math.fmod(k * GOLDEN, 1)) for k in range(1, 2001))
+    noted = sorted(span / 1e9 for span in server.delays)
+    wire = sorted(span / 1e9 for span in service_times(found.exchanges))
+    assert server.answered == len(wire) == 2000
+    # whatever else the machine does, none is shorter; packets are stamped to the microsecond
+    assert all(at_least <= found for at_least, found in zip(planned, noted, strict=True))
+    assert all(at_least - 10e-6 <= found for at_least, found in zip(planned, wire, strict=True))
+    # a busy machine makes many of them longer, and not all
+    assert noted[200] == pytest.approx(planned[200], rel=0.05)
+    assert wire[200] == pytest.approx(noted[200], rel=0.05)
