@@ -295,7 +295,7 @@ def report(
     thresholds. Anything else, and all that is in one file, is reported apart. The exit code is that of the results.
     """
     from loadkit.judge.merge import merge
-    from loadkit.judge.thresholds import EXIT_CODES
+    from loadkit.judge.threshold_results import EXIT_CODES
     from loadkit.report.json import load
 
     of_same: dict[tuple[Identity, int], list[Result]] = {}
@@ -426,7 +426,7 @@ def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, 
     from loadkit.jobs.partial import Partial
     from loadkit.jobs.printing import printing_on_stderr
     from loadkit.jobs.run import run as run_one
-    from loadkit.judge.thresholds import EXIT_CODES
+    from loadkit.judge.threshold_results import EXIT_CODES
     from loadkit.plan.scenario import check_addresses
     from loadkit.report.progress import watcher
 

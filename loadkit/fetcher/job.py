@@ -26,13 +26,13 @@ from loadkit.fetcher.thread_tuner import MOST, Auto
 from loadkit.fetcher.worker import Counters, FetchContext, Worker
 from loadkit.host.interpreter import eased
 from loadkit.host.limits import make_room
-from loadkit.judge.caveats import caveats, soundness
+from loadkit.judge.caveats import caveats, validity_of
 from loadkit.judge.environment import environment
 from loadkit.judge.evidence import Evidence, RunContext
 from loadkit.judge.identity import digest, plain
 from loadkit.judge.result import Identity, Outcome, Result, RunSpan, ScenarioInfo
 from loadkit.judge.summary import intervals, rows
-from loadkit.judge.thresholds import verdicts
+from loadkit.judge.threshold_results import threshold_results
 from loadkit.measure.recording import Batch, Recording, second_of
 from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError, reason_of
 from loadkit.plan.units import MILLISECOND, SECOND
@@ -511,10 +511,10 @@ class FetchJob:
             outcome=self._outcome(),
             total=total,
             endpoints=endpoints,
-            thresholds=verdicts([], total, endpoints) if total.requests else [],
+            thresholds=threshold_results([], total, endpoints) if total.requests else [],
             caveats=doubts,
             intervals=intervals(self._recording.series, duration=stats.duration),
-            verdict=soundness(doubts),
+            validity=validity_of(doubts),
         )
 
     def _stats(self) -> RunStats:

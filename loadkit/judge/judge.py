@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, cast
 
 from loadkit.judge.activity import Activity, Plan, with_threads
 from loadkit.judge.bottleneck import NOTHING, bound
-from loadkit.judge.caveats import caveats, soundness
+from loadkit.judge.caveats import caveats, validity_of
 from loadkit.judge.description import describe
 from loadkit.judge.evidence import Evidence
 from loadkit.judge.identity import identity
 from loadkit.judge.result import Environment, Interval, Outcome, Result, RunSpan
 from loadkit.judge.summary import ToTimes, intervals, phases, rows, times, timings, without_gaps
-from loadkit.judge.thresholds import outcome, verdicts
+from loadkit.judge.threshold_results import outcome, threshold_results
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.journey import Journey
 from loadkit.plan.think_time import Thought, longest
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from loadkit.drive.stats import Driven, RunStats
     from loadkit.judge.evidence import RunContext
-    from loadkit.judge.result import Soundness, Verdict
+    from loadkit.judge.result import ThresholdResult, Validity
     from loadkit.measure.recording import Slice
     from loadkit.plan.scenario import Scenario
 
@@ -52,9 +52,9 @@ def judge(
         draft: how the result of a run that goes on is made; it is `interrupted`, and a note says when it was made.
     """
     run = _evidence(scenario, driven, environment, context, draft)
-    found = verdicts(scenario.limits, run.total, run.endpoints, run.phases, run.timings)
+    found = threshold_results(scenario.limits, run.total, run.endpoints, run.phases, run.timings)
     doubts = caveats(run)
-    validity = soundness(doubts)
+    validity = validity_of(doubts)
     assert run.activity
     series, by_phase = with_threads(
         _intervals(driven, draft), run.phases, Plan(run.scenario, run.duration), run.activity
@@ -75,7 +75,7 @@ def judge(
         thresholds=found,
         caveats=doubts,
         intervals=series,
-        verdict=validity,
+        validity=validity,
         bound_by=finding.by,
         bound=finding.sentence,
         server=context.server,
@@ -128,7 +128,7 @@ def _intervals(driven: Driven, draft: Draft | None) -> list[Interval]:
     return draft.to_intervals(without_gaps(series, duration), duration)
 
 
-def _outcome(run: Evidence, found: Sequence[Verdict], validity: Soundness) -> Outcome:
+def _outcome(run: Evidence, found: Sequence[ThresholdResult], validity: Validity) -> Outcome:
     stats = run.stats
     return outcome(
         run.total,
@@ -138,5 +138,5 @@ def _outcome(run: Evidence, found: Sequence[Verdict], validity: Soundness) -> Ou
         is_open=run.is_open,
         is_fault=stats.is_fault or bool(stats.lost),
         is_server_lost=bool(run.context.server_loss),
-        verdict=validity,
+        validity=validity,
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from loadkit.judge.bottleneck import Finding, together
-from loadkit.judge.caveats import OF_FIGURES, of_figures, ranked, soundness
+from loadkit.judge.caveats import OF_FIGURES, of_figures, ranked, validity_of
 from loadkit.judge.instants import covered, instant, later, united, whole
 from loadkit.judge.result import (
     KINDS,
@@ -33,12 +33,12 @@ from loadkit.judge.result import (
     ScenarioInfo,
     Server,
     Span,
+    ThresholdResult,
     Times,
     Timing,
-    Verdict,
 )
 from loadkit.judge.summary import TOTAL, most_first, times
-from loadkit.judge.thresholds import outcome, verdicts
+from loadkit.judge.threshold_results import outcome, threshold_results
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold
@@ -89,7 +89,7 @@ def merge(results: Sequence[Result]) -> Result:
     ]
     phases = _phases(parts, scenario)
     timings = _timings(parts, scenario, duration)
-    found = verdicts(limits, total, endpoints, phases, timings)
+    found = threshold_results(limits, total, endpoints, phases, timings)
     # those of the parts; what rests on the figures alone is asked again of the whole
     doubts = ranked([*_lasting(parts), *of_figures(total, endpoints, phases, timings, limits=limits)])
     bound = _bound(spans, scenario)
@@ -108,7 +108,7 @@ def merge(results: Sequence[Result]) -> Result:
         thresholds=found,
         caveats=doubts,
         intervals=_series(parts, spans, [row.name for row in endpoints]),
-        verdict=soundness(doubts),
+        validity=validity_of(doubts),
         bound_by=bound.by,
         bound=bound.sentence,
         server=_server(parts, spans),
@@ -129,7 +129,9 @@ def _cut(name: str) -> str:
     return name if len(name) <= _NAME else f"{name[:_NAME]}…"
 
 
-def _outcome(parts: Sequence[Result], total: Row, found: Sequence[Verdict], timings: Sequence[Timing]) -> Outcome:
+def _outcome(
+    parts: Sequence[Result], total: Row, found: Sequence[ThresholdResult], timings: Sequence[Timing]
+) -> Outcome:
     outcomes = {part.outcome for part in parts}
     if "server-lost" in outcomes:
         return "server-lost"

@@ -29,7 +29,7 @@ Level = Literal["grave", "doubt", "note"]
 """What a caveat means for the figures. `grave`: they are of another load than was asked for, or of a part of it.
 `doubt`: some of them may be wrong. `note`: they are right, and there is something to know about them."""
 
-Soundness = Literal["clean", "doubtful", "invalid"]
+Validity = Literal["clean", "doubtful", "invalid"]
 """How far to believe the figures: as far as the gravest caveat lets them be. Notes leave them clean."""
 
 Bound = Literal["server", "generator", "rate", "connections"]
@@ -242,7 +242,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: list[IntervalRow]
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class ThresholdResult(msgspec.Struct, frozen=True, kw_only=True):
     """A threshold and how it came out; `value` is None where nothing was measured, which never passes."""
 
     threshold: str
@@ -412,10 +412,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     phases: list[Phase] = []
     timings: list[Timing] = []
     """Journeys, steps and timers; none of them is counted as a request."""
-    thresholds: list[Verdict] = []
+    thresholds: list[ThresholdResult] = []
     caveats: list[Caveat] = []
     intervals: list[Interval] = []
-    verdict: Soundness = "clean"
+    validity: Validity = "clean"
     """How far to believe the figures; `invalid` is never passed."""
     bound_by: Bound | None = None
     """What kept the run from doing more; None where one run cannot tell."""
@@ -529,12 +529,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         """The mean of the response time, seconds."""
         return self.total.mean
 
-    def check(self, *limits: str) -> list[Verdict]:
-        """Hold thresholds against the result: all of them, and fail once with every verdict.
+    def check(self, *limits: str) -> list[ThresholdResult]:
+        """Hold thresholds against the result: all of them, and fail once with the result of each.
 
         >>> result.check("p99 < 250ms", "throughput > 500/s", "GET /search: error_rate < 1%")
 
-        Returns the verdicts. Raises `AssertionError` when one is missed, and `UsageError` for text that cannot be read
+        Returns the results. Raises `AssertionError` when one is missed, and `UsageError` for text that cannot be read
         or names nothing in the result. Only what is asked is checked: failures are, where a limit is on them, and then
         those of each journey, too.
         """
@@ -543,18 +543,18 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("check takes limits like check('p99 < 250ms', 'throughput > 500/s')")
         try:
             asked = expanded([threshold(limit) for limit in limits], self.total, self.timings)
-            found = [self._verdict(limit) for limit in [*asked, *of_journeys(asked, self.timings)]]
+            found = [self._held(limit) for limit in [*asked, *of_journeys(asked, self.timings)]]
         except UsageError as error:
             # from here, so that pytest shows the line of the test and not ours
             raise UsageError(str(error)) from None
-        if missed := [verdict for verdict in found if not verdict.passed]:
+        if missed := [one for one in found if not one.passed]:
             tail = f"({self.scenario.name}: {len(missed)} of {len(found)} limits missed)"
             raise AssertionError("\n".join(map(_printable, [*_listed(found), tail])))
         return found
 
-    def _verdict(self, limit: Threshold) -> Verdict:
+    def _held(self, limit: Threshold) -> ThresholdResult:
         value = self._limited(limit).figure(limit)
-        return Verdict(threshold=limit.text, passed=limit.passes(value), value=value, shown=limit.show(value))
+        return ThresholdResult(threshold=limit.text, passed=limit.passes(value), value=value, shown=limit.show(value))
 
     def _limited(self, limit: Threshold) -> Row | Timing:
         if limit.label is None:
@@ -635,12 +635,12 @@ def _figure(row: Row | Timing, limit: Threshold) -> float | None:
     return float(value) if (value := getattr(measured, limit.metric)) is not None else None
 
 
-def _listed(found: list[Verdict]) -> list[str]:
+def _listed(found: list[ThresholdResult]) -> list[str]:
     """A line each; those that were missed come first, for of a long message only the first line may be shown."""
-    room = max(len(verdict.threshold) for verdict in found)
+    room = max(len(one.threshold) for one in found)
     return [
-        f"{'met   ' if verdict.passed else 'MISSED'}  {verdict.threshold:{room}}  {verdict.shown}"
-        for verdict in sorted(found, key=lambda verdict: verdict.passed)
+        f"{'met   ' if one.passed else 'MISSED'}  {one.threshold:{room}}  {one.shown}"
+        for one in sorted(found, key=lambda one: one.passed)
     ]
 
 

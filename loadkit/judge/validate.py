@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from loadkit.judge.caveats import soundness
+from loadkit.judge.caveats import validity_of
 from loadkit.judge.instants import covered, instant, whole
 from loadkit.judge.percentiles import PERCENTILES
 from loadkit.judge.summary import times as figures_of
@@ -20,7 +20,7 @@ from loadkit.plan.units import SECOND
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from loadkit.judge.result import Interval, Result, Row, Times, Timing, Verdict
+    from loadkit.judge.result import Interval, Result, Row, ThresholdResult, Times, Timing
 
 LARGEST: Final = 10**15
 """More than anything that is counted, measured in seconds, or a rate; sums of nanoseconds are more."""
@@ -107,28 +107,28 @@ def _is_close(one: float, other: float) -> bool:
 
 
 def _outcome(result: Result) -> Iterator[str]:
-    if result.verdict == "invalid" and result.outcome in ("passed", "failed"):
+    if result.validity == "invalid" and result.outcome in ("passed", "failed"):
         yield f"its figures are invalid, and yet it {result.outcome}"
-    if (found := soundness(result.caveats)) != result.verdict:
-        yield f"its figures are {result.verdict}, and by its caveats they are {found}"
-    for verdict in result.thresholds:
-        yield from _verdict(verdict)
-    missed = [verdict.threshold for verdict in result.thresholds if not verdict.passed]
+    if (found := validity_of(result.caveats)) != result.validity:
+        yield f"its figures are {result.validity}, and by its caveats they are {found}"
+    for one in result.thresholds:
+        yield from _threshold(one)
+    missed = [one.threshold for one in result.thresholds if not one.passed]
     if result.outcome == "passed" and missed:
         yield f"it passed, and yet {missed[0][:60]!r} was missed"
     if result.outcome == "passed" and not _has_worked(result):
         yield "it passed, and yet nothing in it went well"
 
 
-def _verdict(verdict: Verdict) -> Iterator[str]:
+def _threshold(one: ThresholdResult) -> Iterator[str]:
     try:
-        passes = threshold(verdict.threshold).passes(verdict.value)
+        passes = threshold(one.threshold).passes(one.value)
     except UsageError:
         # another loadkit may have had other thresholds
         return
-    if passes != verdict.passed:
-        state = "passed" if verdict.passed else "missed"
-        yield f"the threshold {verdict.threshold[:60]!r} is said to be {state} at {verdict.shown[:40]}"
+    if passes != one.passed:
+        state = "passed" if one.passed else "missed"
+        yield f"the threshold {one.threshold[:60]!r} is said to be {state} at {one.shown[:40]}"
 
 
 def _has_worked(result: Result) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from loadkit.judge.result import Level, Result, ScenarioInfo, Soundness
-from loadkit.judge.thresholds import never_finished
+from loadkit.judge.result import Level, Result, ScenarioInfo, Validity
+from loadkit.judge.threshold_results import never_finished
 from loadkit.plan.units import show_rate, show_span
 from loadkit.report.figures import show_time
 from loadkit.report.table import Tone
 
-TONES: Final[dict[Soundness, Tone]] = {"clean": "good", "doubtful": "doubt", "invalid": "bad"}
+TONES: Final[dict[Validity, Tone]] = {"clean": "good", "doubtful": "doubt", "invalid": "bad"}
 CAVEAT_TONES: Final[dict[Level, Tone]] = {"grave": "bad", "doubt": "doubt", "note": ""}
 
 _TIMES: Final = (
@@ -100,9 +100,9 @@ def _when(started_at: str) -> str:
 
 def describe_outcome(result: Result) -> tuple[str, str, Tone]:
     """What a run came to: a word, the rest of the sentence, and what that means."""
-    limits = [verdict for verdict in result.thresholds if not verdict.implied]
-    missed, all_of_them = sum(not verdict.passed for verdict in limits), len(limits)
-    so_far = sum(not verdict.passed and verdict.value is not None for verdict in limits)
+    limits = [one for one in result.thresholds if not one.implied]
+    missed, all_of_them = sum(not one.passed for one in limits), len(limits)
+    so_far = sum(not one.passed and one.value is not None for one in limits)
     of_them = f"{missed} of {all_of_them} thresholds" if all_of_them > 1 else "its only threshold"
     if result.outcome == "passed":
         what = "request" if result.requests else "journey"
@@ -129,7 +129,7 @@ def _failed(result: Result) -> str:
 
 def is_believable(result: Result) -> bool:
     """Nothing is to be believed or doubted where nothing came back."""
-    return bool(result.total.response_time.count) or result.verdict != "clean"
+    return bool(result.total.response_time.count) or result.validity != "clean"
 
 
 def _each(count: int) -> str:

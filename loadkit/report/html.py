@@ -82,7 +82,7 @@ class ResultView:
     word: str
     outcome: str
     tone: str
-    verdict: str
+    validity: str
     doubts: int
     bound: str
     figures: Sequence[HeadFigure]
@@ -141,7 +141,7 @@ def _view(result: Result, title: str) -> ResultView:
         word=word,
         outcome=rest.lstrip(": "),
         tone=tone,
-        verdict=result.verdict if is_believable(result) else "",
+        validity=result.validity if is_believable(result) else "",
         doubts=sum(reason.level != "note" for reason in result.caveats),
         bound=result.bound,
         figures=_figures(result),
@@ -218,8 +218,8 @@ def _outcome_cell(result: Result) -> Cell:
 
 
 def _belief_cell(result: Result) -> Cell:
-    shown = result.verdict if is_believable(result) else "-"
-    return Cell(shown, tone="" if result.verdict == "clean" else TONES[result.verdict])
+    shown = result.validity if is_believable(result) else "-"
+    return Cell(shown, tone="" if result.validity == "clean" else TONES[result.validity])
 
 
 def _share_cell(total: Row | Timing) -> Cell:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from loadkit.judge.result import Caveat, Result, Row, Verdict
+from loadkit.judge.result import Caveat, Result, Row, ThresholdResult
 from loadkit.report import overview, tables
 from loadkit.report.failures import FailureReason, failure_reasons
 from loadkit.report.headline import CAVEAT_TONES, TONES
@@ -78,9 +78,9 @@ def _beside(layout: Layout, lines: list[str], note: str, margin: str) -> list[st
     return [*lines, *(layout.style(line, "dim") for line in layout.wrap(note, first=margin, margin=margin + " "))]
 
 
-def thresholds(layout: Layout, verdicts: Sequence[Verdict]) -> list[str]:
+def thresholds(layout: Layout, found: Sequence[ThresholdResult]) -> list[str]:
     """A line a threshold: met or not, its value, and by how much."""
-    table = tables.thresholds(verdicts)
+    table = tables.thresholds(found)
     if table is None:
         return []
     texts = [layout.ellipsize(layout.escape(name.text), layout.width // 2) for name, *_ in table.rows]
@@ -89,15 +89,15 @@ def thresholds(layout: Layout, verdicts: Sequence[Verdict]) -> list[str]:
     room, most = max(map(display_width, texts)), max(map(display_width, values))
     has_room = room + most + max(map(len, margins)) + (11 if layout.ascii else 8) <= layout.width
     lines = [
-        f"  {_tick(layout, verdict)} {ljust(text, room)}  {rjust(value, most)}  {margin * has_room}".rstrip()
-        for verdict, text, value, margin in zip(verdicts, texts, values, margins, strict=True)
+        f"  {_tick(layout, one)} {ljust(text, room)}  {rjust(value, most)}  {margin * has_room}".rstrip()
+        for one, text, value, margin in zip(found, texts, values, margins, strict=True)
     ]
     return [layout.style("thresholds", "bold"), *lines]
 
 
-def _tick(layout: Layout, verdict: Verdict) -> str:
+def _tick(layout: Layout, one: ThresholdResult) -> str:
     tick, cross = ("ok  ", "FAIL") if layout.ascii else ("✓", "✗")
-    return layout.style(tick, "green") if verdict.passed else layout.style(cross, "red")
+    return layout.style(tick, "green") if one.passed else layout.style(cross, "red")
 
 
 def caveats(layout: Layout, reasons: Sequence[Caveat]) -> list[str]:
@@ -113,9 +113,9 @@ def caveats(layout: Layout, reasons: Sequence[Caveat]) -> list[str]:
     return lines
 
 
-def verdict(layout: Layout, result: Result) -> list[str]:
+def validity(layout: Layout, result: Result) -> list[str]:
     """How far to believe the figures, and what kept the run from doing more."""
     reasons = sum(reason.level != "note" for reason in result.caveats)
     why = f", for {reasons} reason{'s' * (reasons != 1)} below" if reasons else ""
-    lines = [f"  The figures are {layout.style(result.verdict, STYLES[TONES[result.verdict]])}{why}."]
+    lines = [f"  The figures are {layout.style(result.validity, STYLES[TONES[result.validity]])}{why}."]
     return lines + (layout.wrap(layout.escape(result.bound), first="  ", margin="  ") if result.bound else [])

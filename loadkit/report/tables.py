@@ -12,7 +12,7 @@ from typing import Final
 
 from loadkit.judge.confidence import percentile_interval
 from loadkit.judge.percentiles import PERCENTILES
-from loadkit.judge.result import Interval, Phase, Result, Row, Times, Timing, Verdict
+from loadkit.judge.result import Interval, Phase, Result, Row, ThresholdResult, Times, Timing
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold
@@ -217,27 +217,27 @@ def statuses(total: Row) -> Table | None:
     return table_of(rows, figures, caption="Status codes", names="status") if codes else None
 
 
-def thresholds(verdicts: Sequence[Verdict]) -> Table | None:
+def thresholds(found: Sequence[ThresholdResult]) -> Table | None:
     """A row a threshold: met or not, its value, and by how much."""
-    figures: list[tuple[Column, Callable[[Verdict], Cell]]] = [
-        (Column("verdict"), lambda one: Cell("met", tone="good") if one.passed else Cell("missed", tone="bad")),
+    figures: list[tuple[Column, Callable[[ThresholdResult], Cell]]] = [
+        (Column("result"), lambda one: Cell("met", tone="good") if one.passed else Cell("missed", tone="bad")),
         (Column("value"), lambda one: Cell(one.shown, one.value)),
         (Column("margin"), lambda one: Cell(_margin(one))),
     ]
     # `(implied)`: nobody wrote it
-    rows = [(f"{one.threshold} (implied)" if one.implied else one.threshold, one) for one in verdicts]
+    rows = [(f"{one.threshold} (implied)" if one.implied else one.threshold, one) for one in found]
     return table_of(rows, figures, caption="Thresholds", names="threshold", words=1) if rows else None
 
 
-def _margin(verdict: Verdict) -> str:
+def _margin(one: ThresholdResult) -> str:
     """By how much a threshold was met or missed."""
-    limit = _limit(verdict.threshold)
-    if verdict.value is None or not limit or not math.isfinite(verdict.value):
+    limit = _limit(one.threshold)
+    if one.value is None or not limit or not math.isfinite(one.value):
         return ""
-    if abs(verdict.value) >= 2 * limit:
-        return f"{three_digits(verdict.value / limit)} times the limit"
-    share = three_digits(abs(verdict.value - limit) / limit * 100)
-    return f"{share} % to spare" if verdict.passed else f"missed by {share} %"
+    if abs(one.value) >= 2 * limit:
+        return f"{three_digits(one.value / limit)} times the limit"
+    share = three_digits(abs(one.value - limit) / limit * 100)
+    return f"{share} % to spare" if one.passed else f"missed by {share} %"
 
 
 def _limit(text: str) -> float | None:

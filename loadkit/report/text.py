@@ -54,7 +54,7 @@ def _outcome(layout: Layout, result: Result) -> list[str]:
     word, text, tone = describe_outcome(result)
     first, *others = layout.wrap(f"{word}{text}", margin="  ")
     head = layout.style(layout.style(word, STYLES[tone]), "bold") + first[len(word) :]
-    return [head, *others, *(sections.verdict(layout, result) if is_believable(result) else [])]
+    return [head, *others, *(sections.validity(layout, result) if is_believable(result) else [])]
 
 
 def _definition(layout: Layout, result: Result) -> list[str]:

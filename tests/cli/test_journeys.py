@@ -75,7 +75,7 @@ def test_a_run_reports_journeys_steps_and_timers_and_its_parts_merge(call: Call,
     (first,), (second,), (both,) = (load(path) for path in (*parts, tmp_path / "both.json"))
     for name in ("buy", "watch", "checkout", "nothing"):
         assert both.timing(name).count == first.timing(name).count + second.timing(name).count > 0
-    assert [verdict.passed for verdict in both.thresholds].count(True) == len(both.thresholds) > 4
+    assert [one.passed for one in both.thresholds].count(True) == len(both.thresholds) > 4
     assert both.scenario.journeys == ["buy", "watch"]
 
 

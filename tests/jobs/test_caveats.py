@@ -31,7 +31,7 @@ def test_an_ordinary_run_has_nothing_to_doubt_and_one_note(demo: Demo) -> None:
     result = run(scenario)
 
     assert codes(result) == ["same-host"]
-    assert result.verdict == ("clean" if {one.level for one in result.caveats} == {"note"} else "doubtful")
+    assert result.validity == ("clean" if {one.level for one in result.caveats} == {"note"} else "doubtful")
     assert result.passed
 
 
@@ -66,7 +66,7 @@ def test_few_threads_that_wait_for_replies_bound_a_run_that_is_not_applied(demo:
     result = run(scenario)
 
     # 2 threads of 4 requests a second each; 120 were due
-    assert (result.outcome, result.verdict, result.bound_by) == ("not-applied", "invalid", "connections")
+    assert (result.outcome, result.validity, result.bound_by) == ("not-applied", "invalid", "connections")
     assert codes(result)[:2] == ["asked-rate", "max-threads"]
     assert result.caveats[0].message.endswith("all 2 threads waited for replies; raise max_threads, or ask for less")
 
@@ -98,7 +98,7 @@ def test_asked_for_more_than_can_be_sent_the_ceiling_is_named(demo: Demo, tmp_pa
     [result] = json.loads(stored.read_text())["results"]
     total = result["total"]
     assert total["requests"] + total["cut"] + total["unsent"] == 200_000
-    assert (result["verdict"], result["caveats"][0]["code"]) == ("invalid", "asked-rate")
+    assert (result["validity"], result["caveats"][0]["code"]) == ("invalid", "asked-rate")
     sent = (total["requests"] + total["cut"]) / result["duration"]
     assert result["caveats"][0]["message"].startswith(f"asked 200,000/s, sent {sent:,.0f}/s")
     assert "NOT APPLIED" in done.stdout
@@ -116,7 +116,7 @@ def test_a_run_under_a_tracer_says_so(demo: Demo, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     [caveat] = [one for one in json.loads(stored.read_text())["results"][0]["caveats"] if one["code"] == "traced"]
     assert caveat["level"] == "doubt"
-    assert json.loads(stored.read_text())["results"][0]["verdict"] == "doubtful"
+    assert json.loads(stored.read_text())["results"][0]["validity"] == "doubtful"
 
 
 class Interfered(SystemClock):
@@ -147,7 +147,7 @@ def test_a_wall_clock_set_back_one_hour_in_mid_run_is_told_and_spoils_no_figure(
     assert result.response_time.max < 30, "no hour in any figure"
     [caveat] = [one for one in result.caveats if one.code == "clock-step"]
     assert caveat.message.startswith("the wall clock was set once, by up to 3,600 s;")
-    assert result.verdict == "doubtful"
+    assert result.validity == "doubtful"
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_redirects_alone_are_doubted_with_where_they_lead_and_pass_all_the_same(
         "all 20 good replies (307) of GET /products/ were redirects to /products?token=***, which are not followed; "
         "request where they lead, or give the endpoint the status it expects"
     )
-    assert (result.outcome, result.verdict) == ("passed", "doubtful")
+    assert (result.outcome, result.validity) == ("passed", "doubtful")
     assert result["GET /products/"].requests == 20
     assert site.asked["GET /products/"] == 21, "asked once more, when all was counted"
 
@@ -109,7 +109,7 @@ def test_who_expects_redirects_and_who_follows_them_is_not_told(site: Site):
     result = ran(site, Endpoint("GET", "/products/", expect=307, name="meant"), browse, Endpoint("GET", "/"))
 
     assert said(result) == []
-    assert result.verdict in ("clean", "doubtful")
+    assert result.validity in ("clean", "doubtful")
 
 
 MOVED = """

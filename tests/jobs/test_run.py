@@ -35,7 +35,7 @@ def test_a_result_tells_what_was_asked_and_what_was_found(demo: Demo):
     assert result["POST /orders"].statuses == {201: 100}
     assert result.scenario.threads == 4
     assert result.environment.cpu_seconds > 0
-    assert [verdict.passed for verdict in result.thresholds] == [True, True, True]
+    assert [one.passed for one in result.thresholds] == [True, True, True]
     assert sum(interval.total.requests for interval in result.intervals) == 400
 
 
@@ -56,7 +56,7 @@ def test_without_a_threshold_on_errors_any_failure_fails(demo: Demo):
 
     assert result.outcome == "failed"
     assert result.total.failed_statuses == {503: 3}
-    assert [verdict.threshold for verdict in result.thresholds if not verdict.passed] == ["error_rate == 0%"]
+    assert [one.threshold for one in result.thresholds if not one.passed] == ["error_rate == 0%"]
 
 
 def test_once_sends_each_endpoint_once_whatever_its_share(demo: Demo):

@@ -50,7 +50,7 @@ def test_a_target_in_this_process_is_a_doubt_and_its_cpu_is_not_called_the_gener
 
     levels = {one.code: one.level for one in result.caveats}
     assert levels.get("same-process") == "doubt"
-    assert result.verdict == "doubtful"
+    assert result.validity == "doubtful"
     assert "generator-busy" not in levels
     assert result.bound_by is None
     assert result.bound == "Server and generator are one process, so nothing tells which of them bound the run."

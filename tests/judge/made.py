@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from loadkit.judge.caveats import of_figures, soundness
+from loadkit.judge.caveats import of_figures, validity_of
 from loadkit.judge.result import Environment, Identity, Result, RunSpan, ScenarioInfo
 from loadkit.judge.summary import intervals, rows
-from loadkit.judge.thresholds import outcome, verdicts
+from loadkit.judge.threshold_results import outcome, threshold_results
 from loadkit.measure.recording import Batch, Counts, Recording
 from loadkit.plan.threshold import threshold
 from loadkit.plan.units import SECOND
@@ -87,7 +87,7 @@ def result(
     """What a run of these requests comes to that began `later` seconds after the first."""
     recording = recorded(shots)
     total, endpoints = rows(recording, duration=duration, started=0)
-    found = verdicts([threshold(text) for text in thresholds], total, endpoints)
+    found = threshold_results([threshold(text) for text in thresholds], total, endpoints)
     started_at = changes.get("started_at") or (BEGAN + timedelta(seconds=later)).isoformat(timespec="milliseconds")
     limits = [threshold(text) for text in thresholds]
     doubts = changes.get("caveats", of_figures(total, endpoints, limits=limits))
@@ -103,7 +103,7 @@ def result(
         "endpoints": endpoints,
         "thresholds": found,
         "caveats": doubts,
-        "verdict": soundness(doubts),
+        "validity": validity_of(doubts),
         "intervals": intervals(recording.series, duration=duration),
     }
     return Result(**(values | changes))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from loadkit.judge.activity import Activity, Plan, differs, with_threads
-from loadkit.judge.caveats import caveats, soundness
+from loadkit.judge.caveats import caveats, validity_of
 from loadkit.judge.result import Phase, PhasePlan, Row, ScenarioInfo, Timing
 from loadkit.judge.summary import intervals, times
 from loadkit.measure.histogram import Histogram
@@ -300,4 +300,4 @@ def test_a_run_whose_load_was_another_is_invalid() -> None:
     found = caveats(load)
 
     assert [caveat.level for caveat in found if caveat.code == "load-differs"] == ["grave"]
-    assert soundness(found) == "invalid"
+    assert validity_of(found) == "invalid"

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from loadkit.drive.rows.feed import RowUse
-from loadkit.judge.caveats import caveats, ranked, soundness
+from loadkit.judge.caveats import caveats, ranked, validity_of
 from loadkit.judge.evidence import Evidence
-from loadkit.judge.result import Caveat, Level, Soundness
+from loadkit.judge.result import Caveat, Level, Validity
 from loadkit.plan.label import OTHER
 from loadkit.plan.threshold import threshold
 from tests.judge.loads import closed, known, opened, replace, total, using
@@ -118,6 +118,6 @@ def test_the_gravest_come_first_and_each_once() -> None:
         (["doubt", "grave", "note"], "invalid"),
     ],
 )
-def test_figures_are_as_sound_as_the_gravest_caveat_lets_them_be(levels: list[Level], expected: Soundness) -> None:
+def test_figures_are_as_sound_as_the_gravest_caveat_lets_them_be(levels: list[Level], expected: Validity) -> None:
     found = [Caveat(code=f"{k}", message="", level=level) for k, level in enumerate(levels)]
-    assert soundness(found) == soundness(ranked(found)) == expected
+    assert validity_of(found) == validity_of(ranked(found)) == expected

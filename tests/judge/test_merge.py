@@ -66,7 +66,7 @@ def unordered(interval: Any) -> tuple[Any, ...]:
 
 def limits(of: Result) -> set[tuple[str, bool]]:
     """Thresholds and how they came out."""
-    return {(verdict.threshold, verdict.passed) for verdict in of.thresholds}
+    return {(one.threshold, one.passed) for one in of.thresholds}
 
 
 CAVEATS = [
@@ -289,11 +289,11 @@ def test_doubts_of_a_machine_stay_and_doubts_of_the_figures_are_asked_again() ->
 
 
 def test_a_percentile_that_is_limited_is_doubted_for_the_whole_and_no_longer_for_its_parts() -> None:
-    parts = [result([Shot()] * 600, thresholds=("p99 < 1s",), verdict="doubtful") for _ in range(2)]
+    parts = [result([Shot()] * 600, thresholds=("p99 < 1s",), validity="doubtful") for _ in range(2)]
     assert [caveat.level for part in parts for caveat in part.caveats] == ["doubt", "doubt"]
     whole = merge(parts)
     assert [caveat.level for caveat in whole.caveats] == ["note"]
-    assert whole.verdict == "clean"
+    assert whole.validity == "clean"
 
 
 def test_the_gravest_caveat_of_all_parts_comes_first_and_a_note_once_for_each_code() -> None:
@@ -302,12 +302,12 @@ def test_the_gravest_caveat_of_all_parts_comes_first_and_a_note_once_for_each_co
     missed = Caveat(code="asked-rate", message="asked 5/s", level="grave")
     parts = [
         result([Shot()] * 2, caveats=[busy[0], here[0]]),
-        result([Shot()] * 2, caveats=[missed, busy[1], here[1]], outcome="not-applied", verdict="invalid", later=5.0),
+        result([Shot()] * 2, caveats=[missed, busy[1], here[1]], outcome="not-applied", validity="invalid", later=5.0),
     ]
     for order in (parts, parts[::-1]):
         whole = merge(order)
         assert [caveat for caveat in whole.caveats if caveat.code != "few-samples"] == [missed, *busy, here[0]]
-        assert (whole.verdict, whole.outcome) == ("invalid", "not-applied")
+        assert (whole.validity, whole.outcome) == ("invalid", "not-applied")
 
 
 def test_which_note_is_kept_does_not_depend_on_what_was_merged_first() -> None:

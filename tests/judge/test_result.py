@@ -24,7 +24,7 @@ def test_the_figures_of_the_whole_are_at_hand():
     assert GOOD.mean == times.mean
     assert GOOD.lateness is GOOD.total.lateness
     assert GOOD.pickup is GOOD.total.pickup
-    assert (GOOD.outcome, GOOD.verdict, GOOD.passed) == ("failed", "clean", False)
+    assert (GOOD.outcome, GOOD.validity, GOOD.passed) == ("failed", "clean", False)
 
 
 def test_so_are_those_of_an_endpoint():
@@ -52,7 +52,7 @@ def test_what_is_no_percentile_is_told(percent: float):
 def test_check_gives_the_verdicts_of_what_holds():
     found = GOOD.check("p99 < 10s", "b: failures == 1", "requests == 12")
 
-    assert [(verdict.threshold, verdict.passed, verdict.value) for verdict in found] == [
+    assert [(one.threshold, one.passed, one.value) for one in found] == [
         ("p99 < 10s", True, GOOD.p99),
         ("b: failures == 1", True, 1),
         ("requests == 12", True, 12),
@@ -107,7 +107,7 @@ def test_check_knows_phases_and_what_is_timed():
 
     found = whole.check("rush: requests == 2", "rush: b: failures == 1", "buy: error_rate == 25%", "buy: p50 < 10s")
 
-    assert [verdict.value for verdict in found] == [2, 1, 0.25, GOOD["a"].p50]
+    assert [one.value for one in found] == [2, 1, 0.25, GOOD["a"].p50]
     with pytest.raises(UsageError, match=r"names nothing in the result; there are 'rush: b', 'buy', 'rush', 'a', 'b'$"):
         whole.check("rush: a: requests > 0")
 

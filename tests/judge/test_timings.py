@@ -12,7 +12,7 @@ import pytest
 from loadkit.judge.merge import merge
 from loadkit.judge.result import Result, Timing
 from loadkit.judge.summary import rows, timings
-from loadkit.judge.thresholds import outcome, verdicts
+from loadkit.judge.threshold_results import outcome, threshold_results
 from loadkit.judge.validate import violations
 from loadkit.measure.recording import Batch, Counts, Recording
 from loadkit.plan.label import MAX_LABELS, OTHER
@@ -104,9 +104,9 @@ def test_a_threshold_may_name_a_journey_a_step_or_a_timer(limit: str, passes: bo
     found = of(timed({("journey", "buy"): [10, 30, WRONG], ("step", "pay"): [5], ("timer", "redis"): [2]}))
     total, endpoints = rows(recorded([Shot()]), duration=2.0, started=0)
 
-    verdict = verdicts([threshold(limit)], total, endpoints, (), found)[0]
+    one = threshold_results([threshold(limit)], total, endpoints, (), found)[0]
 
-    assert (verdict.passed, verdict.shown) == (passes, shown)
+    assert (one.passed, one.shown) == (passes, shown)
     if shown.startswith("nothing"):
         return
     checked = with_timings(found)
@@ -143,9 +143,9 @@ def test_what_is_implied_of_journeys(
 ):
     total, endpoints = rows(recorded([Shot()] * requests), duration=2.0, started=0)
 
-    found = verdicts([threshold(text) for text in limits], total, endpoints, (), of(timed(spans)))
+    found = threshold_results([threshold(text) for text in limits], total, endpoints, (), of(timed(spans)))
 
-    assert [verdict.threshold for verdict in found if verdict.implied] == implied
+    assert [one.threshold for one in found if one.implied] == implied
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_limit_on_the_errors_of_everything_holds_for_each_journey_that_failed(
     whole = with_timings(found)
     limits = [threshold(text) for text in ("error_rate < 60%", "failures == 0", "p99 < 1h")]
 
-    held = verdicts(limits, whole.total, whole.endpoints, (), found)
+    held = threshold_results(limits, whole.total, whole.endpoints, (), found)
 
     assert [(one.threshold, one.passed, one.implied) for one in held][3:] == [
         ("buy: error_rate < 60%", True, True),

@@ -192,7 +192,7 @@ def test_under_xdist_one_load_test_runs_at_a_time_and_the_controller_has_all_res
     # the start is stored to the millisecond, and is a little before the first request
     assert min(gaps) > -0.05, "no two at the same time"
     assert all("neighbours" in [caveat.code for caveat in one.caveats] for one in results)
-    assert not any(one.verdict == "clean" for one in results)
+    assert not any(one.validity == "clean" for one in results)
     assert "saved as the baseline x" in done.stdout
     assert page.read_text(encoding="utf-8").count("<article ") == 10
     assert "@load" not in (project / ".loadkit" / "x.json").read_text()

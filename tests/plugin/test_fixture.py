@@ -75,7 +75,7 @@ def test_each_kind_of_target_gives_a_result(run: Run, target: str):
             assert type(result.p99) is float and result.p99 == result.response_time.p99
             assert result.mean > 0 and result.throughput > 0 and result.error_rate == 0
             assert result.service_time.count == result.lateness.count == 40
-            assert result.passed and result.verdict != "invalid"
+            assert result.passed and result.validity != "invalid"
             assert "few-samples" in [one.code for one in result.caveats]
     """)
 

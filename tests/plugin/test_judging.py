@@ -316,7 +316,7 @@ def test_table_and_junit_have_the_figures_of_journeys(run: Run, pytester: pytest
     both = {one.get("name"): str(one.get("value")) for one in cases["test_both"].iter("property")}
     assert both["load.journey.buy.count"] == both["load.timer.count.count"] == both["load.requests"] == "50"
     assert 0 < float(both["load.journey.buy.p50"]) <= float(both["load.journey.buy.p99"])
-    assert both["load.verdict"] in ("clean", "doubtful")
+    assert both["load.validity"] in ("clean", "doubtful")
 
 
 def is_head(line: str) -> bool:

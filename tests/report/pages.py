@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from loadkit.judge.result import Caveat, Phase, PhasePlan, Result, Server, Timing, Verdict
+from loadkit.judge.result import Caveat, Phase, PhasePlan, Result, Server, ThresholdResult, Timing
 from loadkit.report.html import html_report
 from tests.report.builder import example, interval, replace, result, row, skewed, times
 
@@ -34,14 +34,14 @@ SHOP = result(
     outcome="failed",
     scenario={"rate": 3300.0, "arrivals": "poisson", "max_threads": 200, "seed": 7},
     thresholds=[
-        Verdict(threshold="p99 < 250ms", passed=True, value=0.0024, shown="2.4 ms"),
-        Verdict(threshold="GET /search: error_rate < 1%", passed=False, value=0.0119, shown="1.19 %"),
+        ThresholdResult(threshold="p99 < 250ms", passed=True, value=0.0024, shown="2.4 ms"),
+        ThresholdResult(threshold="GET /search: error_rate < 1%", passed=False, value=0.0119, shown="1.19 %"),
     ],
     caveats=[
         Caveat(code="generator-busy", message="loadkit itself used 87 % of a CPU"),
         Caveat(code="same-host", message="the target runs on this machine", level="note"),
     ],
-    verdict="doubtful",
+    validity="doubtful",
     bound_by="generator",
     bound="Bound by the generator: it sent 3,300/s.",
     phases=[
@@ -123,7 +123,7 @@ NOTHING = result(
     [],
     row("total", times()),
     outcome="not-applied",
-    verdict="invalid",
+    validity="invalid",
     duration=0.0,
     caveats=[Caveat(code="nothing-sent", message="nothing was sent", level="grave")],
 )
@@ -181,7 +181,7 @@ def hostile(text: str) -> Result:
                 "phases": [PhasePlan(name=text, duration=1.0, start=0.0, end=1.0)] * 2,
             },
             environment=dict.fromkeys(("loadkit", "python", "system", "machine", "transport", "clock"), text),
-            thresholds=[Verdict(threshold=text, passed=False, value=None, shown=text, implied=True)],
+            thresholds=[ThresholdResult(threshold=text, passed=False, value=None, shown=text, implied=True)],
             caveats=[Caveat(code=text, message=text, level="grave")],
             phases=[Phase(name=text, start=0.0, length=1.0, total=endpoint)] * 2,
             timings=[replace(SHOP.timings[0], name=text, failures={text: 1}, examples=[example(text, text)])],

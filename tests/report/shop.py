@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loadkit.judge.result import Caveat, Result, Verdict
+from loadkit.judge.result import Caveat, Result, ThresholdResult
 from loadkit.report.text import text_report
 from tests.report.builder import example, result, row, skewed, times
 
@@ -49,9 +49,9 @@ SHOP = result(
     TOTAL,
     outcome="failed",
     thresholds=[
-        Verdict(threshold="p99 < 250ms", passed=True, value=0.0024, shown="2.4 ms"),
-        Verdict(threshold="GET /search: error_rate < 1%", passed=False, value=0.0119, shown="1.19 %"),
-        Verdict(threshold="throughput > 500/s", passed=True, value=3566.8, shown="3,567/s"),
+        ThresholdResult(threshold="p99 < 250ms", passed=True, value=0.0024, shown="2.4 ms"),
+        ThresholdResult(threshold="GET /search: error_rate < 1%", passed=False, value=0.0119, shown="1.19 %"),
+        ThresholdResult(threshold="throughput > 500/s", passed=True, value=3566.8, shown="3,567/s"),
     ],
     caveats=[
         Caveat(
@@ -60,7 +60,7 @@ SHOP = result(
         ),
         Caveat(code="few-samples", message="p99.9 of GET /search rests on the slowest 25", level="note"),
     ],
-    verdict="doubtful",
+    validity="doubtful",
     bound_by="generator",
     bound="Bound by the generator: loadkit used 87% of the CPU that one interpreter can use; it sent 3,567/s.",
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadkit.judge.result import PhasePlan, Result, Verdict
+from loadkit.judge.result import PhasePlan, Result, ThresholdResult
 from loadkit.report.html import html_report
 from loadkit.report.json import dump, load
 from tests.judge.made import REFUSED, Shot
@@ -144,7 +144,7 @@ def test_of_journeys_alone_there_is_no_chart_of_requests_and_no_table_of_interva
 
 
 def test_a_percentile_that_a_threshold_limits_has_a_column():
-    limit = Verdict(threshold="GET /: p95 < 1ms", passed=True, value=0.0004, shown="352 us")
+    limit = ThresholdResult(threshold="GET /: p95 < 1ms", passed=True, value=0.0004, shown="352 us")
 
     assert "p90 p99 p99, 95 % sure" in page(SHOP).text("th")
     assert "p90 p95 p99 p99, 95 % sure" in page(replace(SHOP, thresholds=[limit])).text("th")

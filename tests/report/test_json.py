@@ -156,6 +156,26 @@ def test_a_file_of_no_results_says_so(tmp_path: Path, content: str) -> None:
         load(tmp_path / "r.json")
 
 
+# -- names that fields had at first
+
+
+def test_a_file_with_the_names_that_fields_had_at_first_is_read(tmp_path: Path) -> None:
+    doubtful = result([Shot()], scenario={"name": "verdict"}, caveats=[Caveat(code="late", message="m")])
+    content = json.loads(dump([doubtful]))
+    [old] = content["results"]
+    old["verdict"] = old.pop("validity")
+    (tmp_path / "r.json").write_text(json.dumps(content))
+    assert load(tmp_path / "r.json") == [doubtful]
+    assert doubtful.validity == "doubtful"
+
+
+@pytest.mark.parametrize("content", [{"results": [5]}, {"results": "verdict"}, {"verdict": 1}])
+def test_what_is_no_result_is_said_of_such_a_file_too(tmp_path: Path, content: dict[str, Any]) -> None:
+    (tmp_path / "r.json").write_text(json.dumps({"version": 2, "also": "verdict"} | content))
+    with pytest.raises(UsageError, match=r"r\.json is not a loadkit result of version 2: "):
+        load(tmp_path / "r.json")
+
+
 # -- version 1
 
 VERSION_1 = Path(__file__).with_name("version_1")
@@ -171,6 +191,7 @@ def test_a_result_of_version_1_is_read(tmp_path: Path) -> None:
     assert [one.measured for one in read.intervals] == [read.duration]
     write_text(tmp_path / "new.json", dump([read]))
     assert load(tmp_path / "new.json") == [read]
+    assert read.validity == old["verdict"] == "doubtful"
 
 
 def test_several_of_version_1_are_read_and_those_of_one_load_are_known_again(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from loadkit.judge.result import Caveat, Phase, Verdict
+from loadkit.judge.result import Caveat, Phase, ThresholdResult
 from loadkit.report.layout import display_width
 from tests.report.builder import example, replace, result, row, times
 from tests.report.shop import HOME, SHOP, TOTAL, report, section
@@ -174,7 +174,7 @@ def test_a_report_on_a_terminal_of_80_columns() -> None:
 
 @pytest.mark.parametrize("width", [80, 140])
 def test_a_percentile_that_a_threshold_limits_is_the_last_to_go_on_a_narrow_terminal(width: int):
-    limit = Verdict(threshold="buy p75 items: p95 < 250ms", passed=True, value=0.0024, shown="2.4 ms")
+    limit = ThresholdResult(threshold="buy p75 items: p95 < 250ms", passed=True, value=0.0024, shown="2.4 ms")
     text = report(replace(SHOP, thresholds=[limit]), width=width)
     of_rows, of_times = [line.split() for line in text.splitlines() if line.startswith(("endpoint ", "time "))]
 
@@ -246,7 +246,7 @@ def test_foreign_text_does_nothing(width: int) -> None:
         environment={"transport": HOSTILE, "clock": HOSTILE, "python": HOSTILE},
         started_at=HOSTILE,
         phases=[Phase(name=HOSTILE, start=0.0, length=1.0, total=bad)] * 2,
-        thresholds=[Verdict(threshold=HOSTILE, passed=False, value=1.0, shown=HOSTILE)],
+        thresholds=[ThresholdResult(threshold=HOSTILE, passed=False, value=1.0, shown=HOSTILE)],
         caveats=[Caveat(code=HOSTILE, message=HOSTILE)],
         bound=HOSTILE,
     )

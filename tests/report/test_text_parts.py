@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadkit.judge.result import Caveat, Phase, PhasePlan, Verdict
+from loadkit.judge.result import Caveat, Phase, PhasePlan, ThresholdResult
 from loadkit.report.layout import display_width, needs_ascii
 from loadkit.report.text import text_report
 from tests.report.builder import example, replace, result, row, times
@@ -89,9 +89,9 @@ def test_the_headline_says_that_certificates_were_not_verified() -> None:
     assert "  https://shop.test, certificates not verified\n" in report(result([HOME], scenario=unsafe))
 
 
-MET = Verdict(threshold="p99 < 250ms", passed=True, value=0.1, shown="100 ms")
-MISSED = Verdict(threshold="p99 < 250ms", passed=False, value=0.3, shown="300 ms")
-UNMEASURED = Verdict(threshold="hold: p99 < 250ms", passed=False, value=None, shown="nothing measured")
+MET = ThresholdResult(threshold="p99 < 250ms", passed=True, value=0.1, shown="100 ms")
+MISSED = ThresholdResult(threshold="p99 < 250ms", passed=False, value=0.3, shown="300 ms")
+UNMEASURED = ThresholdResult(threshold="hold: p99 < 250ms", passed=False, value=None, shown="nothing measured")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ UNMEASURED = Verdict(threshold="hold: p99 < 250ms", passed=False, value=None, sh
         ("not-applied", [MET], "NOT APPLIED: the load asked for was not put on the target"),
     ],
 )
-def test_the_outcome_is_a_line(outcome: str, thresholds: list[Verdict], line: str) -> None:
+def test_the_outcome_is_a_line(outcome: str, thresholds: list[ThresholdResult], line: str) -> None:
     head = report(result([HOME], outcome=outcome, thresholds=thresholds)).split("\n\n")[1]
     assert head == f"{line}\n  The figures are clean."
 
@@ -119,7 +119,7 @@ GRAVE, DOUBT, NOTE = (Caveat(code="a", message="b", level=level) for level in ("
 
 
 @pytest.mark.parametrize(
-    ("verdict", "caveats", "line"),
+    ("validity", "caveats", "line"),
     [
         ("clean", [], "The figures are clean."),
         ("clean", [NOTE, NOTE], "The figures are clean."),
@@ -127,15 +127,15 @@ GRAVE, DOUBT, NOTE = (Caveat(code="a", message="b", level=level) for level in ("
         ("invalid", [GRAVE, DOUBT, NOTE], "The figures are invalid, for 2 reasons below."),
     ],
 )
-def test_how_far_to_believe_the_figures_is_said_in_front(verdict: str, caveats: list[Caveat], line: str) -> None:
-    shown = result([HOME], verdict=verdict, caveats=caveats)
+def test_how_far_to_believe_the_figures_is_said_in_front(validity: str, caveats: list[Caveat], line: str) -> None:
+    shown = result([HOME], validity=validity, caveats=caveats)
     assert report(shown).split("\n\n")[1].splitlines() == ["PASSED: no request failed", f"  {line}"]
     codes = {"clean": 32, "doubtful": 33, "invalid": 31}
-    assert f"  The figures are \x1b[{codes[verdict]}m{verdict}\x1b[0m" in report(shown, color=True)
+    assert f"  The figures are \x1b[{codes[validity]}m{validity}\x1b[0m" in report(shown, color=True)
 
 
 def test_grave_reasons_doubts_and_notes_have_marks_of_their_own() -> None:
-    shown = result([HOME], verdict="invalid", caveats=[GRAVE, DOUBT, NOTE])
+    shown = result([HOME], validity="invalid", caveats=[GRAVE, DOUBT, NOTE])
     assert section(report(shown, ascii=True), "caveats").splitlines()[1:] == ["  ! a: b", "  ! a: b", "  - a: b"]
     for mark in ("  \x1b[31m!\x1b[0m a: b", "  \x1b[33m!\x1b[0m a: b", "  - a: b"):
         assert mark in report(shown, color=True)
@@ -161,9 +161,9 @@ def test_where_nothing_came_back_there_is_nothing_to_believe() -> None:
     ],
 )
 def test_a_threshold_says_by_how_much(threshold: str, passed: bool, value: float | None, margin: str) -> None:
-    verdict = Verdict(threshold=threshold, passed=passed, value=value, shown="VALUE")
+    one = ThresholdResult(threshold=threshold, passed=passed, value=value, shown="VALUE")
     tick = "✓" if passed else "✗"
-    text = report(result([HOME], thresholds=[verdict]))
+    text = report(result([HOME], thresholds=[one]))
     assert section(text, "thresholds") == f"thresholds\n  {tick} {threshold}  VALUE{margin}"
 
 

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from loadkit.judge.merge import merge
-from loadkit.judge.result import Result, Timing, Verdict
+from loadkit.judge.result import Result, ThresholdResult, Timing
 from loadkit.plan.errors import UsageError
 from loadkit.report.html import html_report
 from loadkit.report.json import dump, load, schema
@@ -52,7 +52,9 @@ SHOP = result(
         timing("step", "checkout", (1_100, 3_000)),
         timing("timer", "redis get", (52, 3_000)),
     ],
-    thresholds=[Verdict(threshold="buy: error_rate == 0%", passed=False, value=0.0033, shown="0.333 %", implied=True)],
+    thresholds=[
+        ThresholdResult(threshold="buy: error_rate == 0%", passed=False, value=0.0033, shown="0.333 %", implied=True)
+    ],
 )
 
 

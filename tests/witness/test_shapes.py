@@ -113,7 +113,7 @@ def applied(witness: Witness, name: str, processes: int) -> tuple[Result, Log]:
     """Run a scenario of the file against the witness: what the report says, and what the witness saw."""
     (scenario,) = load(f"{PLANS}::{name}")
     result = run(scenario.replace(base_url=witness.url, processes=processes))
-    assert result.verdict != "invalid", result.caveats
+    assert result.validity != "invalid", result.caveats
     assert result.outcome == "passed", (result.thresholds, result.caveats)
     return result, witness.log()
 

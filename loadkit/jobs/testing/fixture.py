@@ -113,12 +113,12 @@ def _judge(value: object) -> bool:
 
 
 def _misses(result: Result) -> bool:
-    return any(not verdict.passed and not verdict.implied for verdict in result.thresholds)
+    return any(not one.passed and not one.implied for one in result.thresholds)
 
 
 def unsound(result: Result) -> str:
     """Why the figures can be no result of a test; nothing where they can."""
-    if result.verdict != "invalid" or not (result.requests or result.timings or result.outcome == "server-lost"):
+    if result.validity != "invalid" or not (result.requests or result.timings or result.outcome == "server-lost"):
         return ""
     graves = [caveat.message for caveat in result.caveats if caveat.level == "grave"]
     reason = "; ".join(graves) or "the load asked for was not applied"
@@ -163,10 +163,10 @@ def check_applied(result: Result, scenario: Scenario) -> None:
 
 def missed(result: Result) -> str:
     """What was missed, a line each, the figure first; then how many of how many, and of what."""
-    found = [verdict for verdict in result.thresholds if not verdict.passed]
-    lines = [f"{verdict.threshold}: {verdict.shown}" for verdict in found]
-    asked = [verdict for verdict in result.thresholds if not verdict.implied]
-    own = sum(not verdict.passed for verdict in asked)
+    found = [one for one in result.thresholds if not one.passed]
+    lines = [f"{one.threshold}: {one.shown}" for one in found]
+    asked = [one for one in result.thresholds if not one.implied]
+    own = sum(not one.passed for one in asked)
     how = _HOW.get(result.outcome) or (f"{own} of {len(asked)} thresholds missed" if own else "not all went well")
     return visible_text("\n".join([*lines, f"({result.scenario.name}: {how})"]))
 

@@ -45,7 +45,7 @@ def properties(run: Run) -> Iterator[tuple[str, str | int | float]]:
     head = "load" if run.number == 1 else f"load.{run.number}"
     yield f"{head}.scenario", visible(result.scenario.name)
     yield f"{head}.outcome", result.outcome
-    yield f"{head}.verdict", result.verdict
+    yield f"{head}.validity", result.validity
     yield from _figures(head, result.total)
     for one in result.timings:
         yield from _figures(f"{head}.{one.kind}.{visible(one.name)}", one)

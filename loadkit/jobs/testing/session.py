@@ -212,7 +212,7 @@ class LoadSession:
         result = run.result
         if result.outcome in ("interrupted", "server-lost", "not-applied"):
             return result.outcome.replace("-", " ")
-        if result.verdict == "invalid":
+        if result.validity == "invalid":
             return "invalid"
         if not (result.total.response_time.count or any(one.response_time.count for one in result.timings)):
             return "nothing came through"

@@ -81,7 +81,7 @@ def _rows(run: Run) -> list[_Line]:
 def _word(result: Result) -> str:
     """How far to believe the figures; whether the test passed is pytest's to say."""
     worked = result.total.response_time.count or any(one.response_time.count for one in result.timings)
-    return _WORDS.get(result.outcome, result.verdict if worked else "none")
+    return _WORDS.get(result.outcome, result.validity if worked else "none")
 
 
 def caveat_lines(layout: Layout, runs: Sequence[Run]) -> list[str]:

@@ -11,8 +11,8 @@ from loadkit.judge.caveats.figures import OF_FIGURES, of_figures
 from loadkit.judge.caveats.generator import of_generator, of_surroundings
 from loadkit.judge.caveats.machine import of_machine
 from loadkit.judge.evidence import percent
-from loadkit.judge.result import Caveat, Level, Soundness, journeys_among
-from loadkit.judge.thresholds import unfinished
+from loadkit.judge.result import Caveat, Level, Validity, journeys_among
+from loadkit.judge.threshold_results import unfinished
 from loadkit.plan.label import MAX_LABELS, OTHER
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from loadkit.judge.evidence import Evidence
     from loadkit.judge.result import Result, Row, ScenarioInfo, Timing
 
-__all__ = ["OF_FIGURES", "caveats", "of_figures", "ranked", "soundness"]
+__all__ = ["OF_FIGURES", "caveats", "of_figures", "ranked", "validity_of"]
 
 POLITE = 50.0
 """Replies a second that a public server may be asked for without a word."""
 
 _RANKS: dict[Level, int] = {"grave": 0, "doubt": 1, "note": 2}
-_COMES_TO: dict[Level, Soundness] = {"grave": "invalid", "doubt": "doubtful", "note": "clean"}
+_COMES_TO: dict[Level, Validity] = {"grave": "invalid", "doubt": "doubtful", "note": "clean"}
 
 
 def caveats(run: Evidence) -> list[Caveat]:
@@ -65,7 +65,7 @@ def ranked(found: Iterable[Caveat]) -> list[Caveat]:
     return sorted({(one.code, one.message): one for one in found}.values(), key=lambda one: _RANKS[one.level])
 
 
-def soundness(found: Sequence[Caveat]) -> Soundness:
+def validity_of(found: Sequence[Caveat]) -> Validity:
     """How far to believe figures with these caveats.
 
     `invalid`: less than 95 % of what was due was sent, or nothing at all, the plan broke off, the load was not that of
@@ -80,7 +80,7 @@ def soundness(found: Sequence[Caveat]) -> Soundness:
 def doubted(result: Result, more: Iterable[Caveat]) -> Result:
     """A result with what somebody else has found to doubt in it."""
     found = ranked([*result.caveats, *more])
-    return msgspec.structs.replace(result, caveats=found, verdict=soundness(found))
+    return msgspec.structs.replace(result, caveats=found, validity=validity_of(found))
 
 
 def _made(found: Iterable[tuple[str, str]], level: Level = "doubt") -> list[Caveat]:

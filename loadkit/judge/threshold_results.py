@@ -9,9 +9,9 @@ from loadkit.judge.result import (
     Outcome,
     Phase,
     Row,
-    Soundness,
+    ThresholdResult,
     Timing,
-    Verdict,
+    Validity,
     by_name,
     expanded,
     journeys_among,
@@ -28,13 +28,13 @@ NO_FAILURES = threshold("error_rate == 0%")
 EXIT_CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "interrupted": 2, "not-applied": 6, "server-lost": 1}
 
 
-def verdicts(
+def threshold_results(
     limits: Sequence[Threshold],
     total: Row,
     endpoints: Sequence[Row],
     phases: Sequence[Phase] = (),
     timings: Sequence[Timing] = (),
-) -> list[Verdict]:
+) -> list[ThresholdResult]:
     """Each threshold with its value. Without one on errors, any failure fails, of a journey too.
 
     A threshold may name an endpoint, a journey, step or timer, a phase, or an endpoint in a phase
@@ -45,7 +45,7 @@ def verdicts(
     own = expanded(limits, total, timings)
     asked = [(limit, False) for limit in own] + [(limit, True) for limit in _unsaid(own, total, endpoints, journeys)]
     return [
-        _verdict(limit, total if limit.label is None else named.get(limit.label), implied=implied)
+        _held(limit, total if limit.label is None else named.get(limit.label), implied=implied)
         for limit, implied in asked
     ]
 
@@ -79,14 +79,14 @@ MIN_APPLIED = 0.95
 
 def outcome(
     total: Row,
-    found: Sequence[Verdict],
+    found: Sequence[ThresholdResult],
     timings: Sequence[Timing] = (),
     *,
     interrupted: bool,
     is_open: bool = False,
     is_fault: bool = False,
     is_server_lost: bool = False,
-    verdict: Soundness = "clean",
+    validity: Validity = "clean",
 ) -> Outcome:
     """What a run comes to; without a good reply, or anything timed that came through, none passes.
 
@@ -104,11 +104,11 @@ def outcome(
     journeys = journeys_among(timings)
     sent, begun = total.requests + total.cut, sum(one.count + one.cut for one in journeys)
     lacking = _lacks(sent, total.unsent) or _lacks(begun, sum(one.unsent for one in journeys))
-    if not (sent or begun) or is_fault or (is_open and lacking) or verdict == "invalid":
+    if not (sent or begun) or is_fault or (is_open and lacking) or validity == "invalid":
         return "not-applied"
     worked = total.response_time.count or any(one.response_time.count for one in timings)
     worked = worked and not never_finished(timings)
-    return "passed" if worked and all(verdict.passed for verdict in found) else "failed"
+    return "passed" if worked and all(one.passed for one in found) else "failed"
 
 
 def never_finished(timings: Sequence[Timing]) -> bool:
@@ -125,8 +125,8 @@ def _lacks(begun: int, unsent: int) -> bool:
     return begun < MIN_APPLIED * (begun + unsent)
 
 
-def _verdict(limit: Threshold, row: Row | Timing | None, *, implied: bool) -> Verdict:
+def _held(limit: Threshold, row: Row | Timing | None, *, implied: bool) -> ThresholdResult:
     value = None if row is None else row.figure(limit)
     # what journeys request and time is not known before they do: a misspelt name is found here
     shown = limit.show(value) if row is not None else "nothing has that name"
-    return Verdict(threshold=limit.text, passed=limit.passes(value), value=value, shown=shown, implied=implied)
+    return ThresholdResult(threshold=limit.text, passed=limit.passes(value), value=value, shown=shown, implied=implied)

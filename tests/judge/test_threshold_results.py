@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from loadkit.judge.result import Verdict
+from loadkit.judge.result import ThresholdResult
 from loadkit.judge.summary import rows
-from loadkit.judge.thresholds import EXIT_CODES, outcome, verdicts
+from loadkit.judge.threshold_results import EXIT_CODES, outcome, threshold_results
 from loadkit.plan.threshold import threshold
 from tests.judge.made import REFUSED, Shot, recorded, result
 
@@ -19,10 +19,10 @@ SHOTS = [
 ]
 
 
-def judged(*texts: str, shots: list[Shot] = SHOTS) -> list[Verdict]:
-    """The verdicts on these thresholds."""
+def judged(*texts: str, shots: list[Shot] = SHOTS) -> list[ThresholdResult]:
+    """The results of these thresholds."""
     total, endpoints = rows(recorded(shots), duration=2.0, started=0)
-    return verdicts([threshold(text) for text in texts], total, endpoints)
+    return threshold_results([threshold(text) for text in texts], total, endpoints)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def judged(*texts: str, shots: list[Shot] = SHOTS) -> list[Verdict]:
     ],
 )
 def test_each_metric_is_held_against_its_figure(text: str, passed: bool, shown: str) -> None:
-    verdict = judged(text)[0]
-    assert (verdict.threshold, verdict.passed, verdict.shown) == (text, passed, shown)
+    one = judged(text)[0]
+    assert (one.threshold, one.passed, one.shown) == (text, passed, shown)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_each_metric_is_held_against_its_figure(text: str, passed: bool, shown: 
     ],
 )
 def test_where_nothing_is_said_of_errors_there_may_be_none(said: list[str], added: list[str]) -> None:
-    assert [verdict.threshold for verdict in judged(*said)] == said + added
+    assert [one.threshold for one in judged(*said)] == said + added
 
 
 def test_the_others_failures_fail_beside_one_endpoint_s_limit() -> None:
@@ -103,12 +103,14 @@ def test_an_endpoint_never_sent_is_not_missed_where_nobody_asked_for_it() -> Non
 )
 def test_what_was_not_measured_never_passes(text: str) -> None:
     shots = [Shot(label="a")] if text.startswith("b: ") else []
-    verdict = judged(text, shots=shots)[0]
-    assert (verdict.passed, verdict.value, verdict.shown) == (False, None, "nothing measured")
+    one = judged(text, shots=shots)[0]
+    assert (one.passed, one.value, one.shown) == (False, None, "nothing measured")
 
 
 def test_requests_that_were_not_sent_were_counted() -> None:
-    assert judged("requests > 0", shots=[])[0] == Verdict(threshold="requests > 0", passed=False, value=0, shown="0")
+    assert judged("requests > 0", shots=[])[0] == ThresholdResult(
+        threshold="requests > 0", passed=False, value=0, shown="0"
+    )
 
 
 def test_times_are_of_good_replies_only() -> None:
@@ -130,7 +132,7 @@ def test_times_are_of_good_replies_only() -> None:
         ([], ["requests == 0"], False, "not-applied"),
         ([], [], True, "interrupted"),
         ([Shot()], [], True, "interrupted"),
-        ([Shot()], ["p99 < 1ms"], True, "interrupted"),  # cut short, so no verdict on it
+        ([Shot()], ["p99 < 1ms"], True, "interrupted"),  # cut short, so it is neither met nor missed
     ],
 )
 def test_what_a_run_comes_to(shots: list[Shot], thresholds: list[str], interrupted: bool, comes_to: str) -> None:
@@ -178,7 +180,7 @@ def test_iterations_that_a_closed_load_had_no_time_for_are_no_fault() -> None:
 def test_a_run_whose_server_ended_is_nothing_else(interrupted: bool) -> None:
     total, _ = rows(recorded([Shot()]), duration=2.0, started=0)
     found = judged("p99 < 1s", shots=[Shot()])
-    assert outcome(total, found, interrupted=interrupted, is_server_lost=True, verdict="invalid") == "server-lost"
+    assert outcome(total, found, interrupted=interrupted, is_server_lost=True, validity="invalid") == "server-lost"
 
 
 def test_a_load_whose_plan_broke_off_was_not_applied() -> None:
@@ -188,6 +190,8 @@ def test_a_load_whose_plan_broke_off_was_not_applied() -> None:
 
 def test_figures_that_are_invalid_for_any_reason_never_pass() -> None:
     total = result([Shot()] * 10).total
-    outcomes = [outcome(total, [], interrupted=False, verdict=verdict) for verdict in ("clean", "doubtful", "invalid")]
+    outcomes = [
+        outcome(total, [], interrupted=False, validity=validity) for validity in ("clean", "doubtful", "invalid")
+    ]
     assert outcomes == ["passed", "passed", "not-applied"]
-    assert outcome(total, [], interrupted=True, verdict="invalid") == "interrupted"
+    assert outcome(total, [], interrupted=True, validity="invalid") == "interrupted"
