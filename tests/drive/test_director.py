@@ -31,7 +31,7 @@ def driven(scenario: Scenario, interrupts: Callable[[], int] = lambda: 0, **opti
     """Run a scenario on sockets."""
     clock = SystemClock()
     wire = SocketWire(clock, scenario)
-    requests = [encode(endpoint, scenario) for endpoint in scenario.endpoints]
+    requests = [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)]
     for request in requests:
         wire.resolve(request.origin)
     return drive(scenario, requests, wire, clock, interrupts=interrupts, **options)

@@ -36,15 +36,18 @@ def by_hand(answer: Answer | FakeReply, **fields: Any) -> Driven:
     """Run an open scenario of one thread on the fake network."""
     clock = ManualClock()
     wire = FakeWire(clock, answer)
-    scenario = Scenario(**{"endpoints": [Endpoint("GET", URL)], "max_threads": 1} | fields)
-    return drive(scenario, [encode(endpoint, scenario) for endpoint in scenario.endpoints], wire, clock)
+    given: dict[str, Any] = {"endpoints": [Endpoint("GET", URL)], "max_threads": 1} | fields
+    scenario = Scenario(**given)
+    return drive(
+        scenario, [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)], wire, clock
+    )
 
 
 def on_sockets(scenario: Scenario, interrupts: Callable[[], int] = lambda: 0) -> Driven:
     """Run a scenario on sockets."""
     clock = SystemClock()
     wire = SocketWire(clock, scenario)
-    requests = [encode(endpoint, scenario) for endpoint in scenario.endpoints]
+    requests = [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)]
     for request in requests:
         wire.resolve(request.origin)
     return drive(scenario, requests, wire, clock, interrupts=interrupts)
@@ -86,7 +89,7 @@ def test_a_stall_is_in_the_response_time_of_every_request_that_it_delayed_to_the
 def test_in_a_closed_workload_a_stall_appears_once():
     clock = ManualClock()
     scenario = Scenario(endpoints=[Endpoint("GET", URL)], threads=1, iterations=1000)
-    requests = [encode(endpoint, scenario) for endpoint in scenario.endpoints]
+    requests = [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)]
 
     total = drive(scenario, requests, FakeWire(clock, stalling(at=50)), clock).recording.total()
 
@@ -121,7 +124,9 @@ def test_what_was_due_before_the_stop_is_sent_although_its_thread_woke_after_it(
     wire = FakeWire(clock, FakeReply(after=MILLISECOND))
     scenario = Scenario(endpoints=[Endpoint("GET", URL)], rate="10/s", duration="1s", max_threads=1)
 
-    done = drive(scenario, [encode(scenario.endpoints[0], scenario)], wire, clock)
+    done = drive(
+        scenario, [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)], wire, clock
+    )
 
     total = done.recording.total()
     assert (total.requests, total.unsent) == (10 - unsent, unsent)

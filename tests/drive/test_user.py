@@ -30,7 +30,7 @@ def driven(scenario: Scenario, answer: Callable[[Request, int], FakeReply] | Fak
     """Run a scenario on the fake network."""
     clock = ManualClock()
     wire = FakeWire(clock, answer)
-    requests = [encode(endpoint, scenario) for endpoint in scenario.endpoints]
+    requests = [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)]
     return drive(scenario, requests, wire, clock)
 
 
@@ -237,7 +237,7 @@ def test_a_stop_that_comes_while_a_thread_looks_at_the_end_is_not_missed(nth: in
     state.measured_from = clock.now()
     wire = FakeWire(clock, FakeReply(after=MILLISECOND))
     scenario = one_thread()
-    request = encode(scenario.endpoints[0], scenario)
+    (request,) = [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)]
     connection = wire.connect(request.origin)
     shot = Shot(
         send=connection.sender(request),

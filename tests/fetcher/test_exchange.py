@@ -26,9 +26,10 @@ class Fetcher:
     """One connection on which the same request is sent, again and again, its replies' bodies going into a basin."""
 
     def __init__(self, target: Peer, timeout: float = 5.0) -> None:
-        scenario = Scenario(base_url=target.url, endpoints=[Endpoint("GET", "/")], timeout=timeout)
+        endpoint = Endpoint("GET", "/")
+        scenario = Scenario(base_url=target.url, endpoints=[endpoint], timeout=timeout)
         wire = SocketWire(SystemClock(), scenario)
-        self.request = encode(scenario.endpoints[0], scenario)
+        self.request = encode(endpoint, scenario)
         self.basin = Basin()
         wire.resolve(self.request.origin)
         self.connection = FetchConnection(wire.connect(self.request.origin))

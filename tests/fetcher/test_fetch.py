@@ -9,7 +9,7 @@ import json
 import sys
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -240,6 +240,11 @@ def test_several_files_and_stdin(site: Site, tmp_path: Path, monkeypatch: pytest
 # -- bodies
 
 
+def coded_reply(body: bytes, coding: str) -> Callable[[Any, int], None]:
+    """An answer with this body, which is coded so."""
+    return lambda call, _: call.reply(body, Content_Encoding=coding)
+
+
 def test_bodies_are_decoded_on_the_way_unless_raw(site: Site, tmp_path: Path):
     plain = body_of("/x") * 5000
     for name, coded, coding in (
@@ -249,7 +254,7 @@ def test_bodies_are_decoded_on_the_way_unless_raw(site: Site, tmp_path: Path):
         ("/raw", zlib.compress(plain, wbits=-15), "deflate"),
         ("/twice", gzip.compress(zlib.compress(plain)), "deflate, gzip"),
     ):
-        site.at(name, lambda call, _, coded=coded, coding=coding: call.reply(coded, Content_Encoding=coding))
+        site.at(name, coded_reply(coded, coding))
     urls = [f"{site.url}{name}" for name in ("/gzip", "/members", "/deflate", "/raw", "/twice")]
 
     fetch(urls, into=tmp_path / "decoded").wait()

@@ -104,7 +104,7 @@ class Basin:
         self.heads.append((status, dict(headers)))
         self.bodies.append(b"")
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         if self.refuses_body:
             raise BrokenExchange(Failure("check", "no room"))
         self.bodies[-1] += data

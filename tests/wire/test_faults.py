@@ -434,6 +434,8 @@ def test_half_a_tls_record_after_a_reply_never_feeds_the_next_request(serve_as: 
     def ended(line: Line) -> None:
         line.send_raw(rest[0] + line.sealed(reply(b"new")))
 
+    first = b""
+
     def script(line: Line) -> None:
         nonlocal first
         line.request()
@@ -442,7 +444,6 @@ def test_half_a_tls_record_after_a_reply_never_feeds_the_next_request(serve_as: 
         line.request()
         ended(line)
 
-    first = b""
     caller = call(serve_as(script, replies(reply(b"fresh")), context=tls), check=bool)
 
     assert caller.read() == b"one"

@@ -16,19 +16,19 @@ from typing import Any
 import pytest
 import requests
 
-from loadkit import Endpoint, Journey, Result, Scenario, Session, UsageError, hold, ramp, rows, run, timed, timer
+from loadkit import Endpoint, Journey, Result, Scenario, UsageError, hold, ramp, rows, run, timed, timer
+from loadkit.drive.journeys.runner import JourneySession
 from loadkit.plan.label import MAX_LABELS, OTHER
 from loadkit.server.demo import Demo
 
 
-def of(journey: object, demo: Demo | None = None, /, **fields: Any) -> Scenario:
+def of(journey: Any, demo: Demo | None = None, /, **fields: Any) -> Scenario:
     """A scenario of one journey, or of several things; two threads that go four times unless told otherwise."""
     endpoints = journey if isinstance(journey, list) else [journey]
     ends = {"iterations": 4} if {"duration", "iterations", "phases"}.isdisjoint(fields) else {}
-    return Scenario(
-        endpoints=endpoints,
-        **{"base_url": demo.url if demo else None, "threads": 2, "graceful_stop": "300ms"} | ends | fields,
-    )
+    url = demo.url if demo else None
+    given: dict[str, Any] = {"base_url": url, "threads": 2, "graceful_stop": "300ms"} | ends | fields
+    return Scenario(endpoints=endpoints, **given)
 
 
 def counts(result: Result) -> dict[str, int]:
@@ -40,7 +40,7 @@ def counts(result: Result) -> dict[str, int]:
 
 
 def test_each_request_of_a_journey_is_in_a_row_by_method_and_path(demo: Demo):
-    def shop(http: Session) -> None:
+    def shop(http: JourneySession) -> None:
         item = http.get("/search", params={"q": "tea"}).json()["items"][0]
         ordered = http.post("/orders", json={"sku": item["sku"]})
         assert ordered.status_code == 201
@@ -65,7 +65,7 @@ def test_each_request_of_a_journey_is_in_a_row_by_method_and_path(demo: Demo):
 
 
 def test_a_journey_has_a_row_of_its_own_from_its_begin_to_its_end(demo: Demo):
-    def slow(http: Session) -> None:
+    def slow(http: JourneySession) -> None:
         http.get("/delay/0.03")
         http.get("/delay/0.02")
 
@@ -80,7 +80,7 @@ def test_a_journey_has_a_row_of_its_own_from_its_begin_to_its_end(demo: Demo):
 
 
 def test_forty_iterations_are_forty_journeys_whatever_each_requests(demo: Demo):
-    def thrice(http: Session) -> None:
+    def thrice(http: JourneySession) -> None:
         for _ in range(3):
             http.get("/items/3")
 
@@ -91,7 +91,7 @@ def test_forty_iterations_are_forty_journeys_whatever_each_requests(demo: Demo):
 
 
 def test_iterations_that_time_does_not_allow_are_unsent_of_the_journey_and_of_no_endpoint(demo: Demo):
-    def slow(http: Session) -> None:
+    def slow(http: JourneySession) -> None:
         http.get("/delay/0.05")
 
     result = run(of(slow, demo, iterations=1000, duration="200ms", graceful_stop="5s"))
@@ -104,7 +104,7 @@ def test_iterations_that_time_does_not_allow_are_unsent_of_the_journey_and_of_no
 
 
 def test_journeys_that_request_nothing_and_never_get_far_are_counted_too():
-    def idle(http: Session) -> None:
+    def idle(http: JourneySession) -> None:
         time.sleep(0.02)
 
     result = run(of(idle, iterations=500, duration="100ms"))
@@ -116,7 +116,7 @@ def test_journeys_that_request_nothing_and_never_get_far_are_counted_too():
 
 
 def test_beside_endpoints_iterations_are_shared_by_weight_and_each_counts_its_own(demo: Demo):
-    def buy(http: Session) -> None:
+    def buy(http: JourneySession) -> None:
         http.get("/items/1")
         http.get("/")
 
@@ -128,7 +128,7 @@ def test_beside_endpoints_iterations_are_shared_by_weight_and_each_counts_its_ow
 
 
 def test_connections_of_endpoints_and_of_sessions_are_all_counted(demo: Demo):
-    def buy(http: Session) -> None:
+    def buy(http: JourneySession) -> None:
         http.get("/items/1")
 
     # threads begin at different places of the turns, some with the journey
@@ -139,7 +139,7 @@ def test_connections_of_endpoints_and_of_sessions_are_all_counted(demo: Demo):
 
 
 def test_unsent_iterations_are_those_of_what_would_have_been_next(demo: Demo):
-    def nap(http: Session) -> None:
+    def nap(http: JourneySession) -> None:
         http.pause("20ms")
 
     result = run(of([Endpoint("GET", "/", weight=3), nap], demo, threads=1, iterations=4000, duration="200ms"))
@@ -153,11 +153,11 @@ def test_unsent_iterations_are_those_of_what_would_have_been_next(demo: Demo):
 def test_a_journey_may_have_threads_of_its_own(demo: Demo):
     names: dict[str, set[str]] = {"alone": set(), "shared": set()}
 
-    def alone(http: Session) -> None:
+    def alone(http: JourneySession) -> None:
         names["alone"].add(threading.current_thread().name)
         http.pause("1ms")
 
-    def shared(http: Session) -> None:
+    def shared(http: JourneySession) -> None:
         names["shared"].add(threading.current_thread().name)
         http.pause("1ms")
 
@@ -170,14 +170,14 @@ def test_a_journey_may_have_threads_of_its_own(demo: Demo):
 
 def test_steps_and_timers_have_rows_of_their_own(demo: Demo):
     @timed
-    def lookup(http: Session) -> None:
+    def lookup(http: JourneySession) -> None:
         http.get("/items/2")
 
     @timed("a named one")
     def named() -> None:
         pass
 
-    def buy(http: Session) -> None:
+    def buy(http: JourneySession) -> None:
         with http.step("checkout"):
             http.get("/delay/0.02")
             with timer("redis get"):
@@ -200,7 +200,7 @@ def test_steps_and_timers_have_rows_of_their_own(demo: Demo):
 
 
 def test_what_a_journey_expects_is_no_failure(demo: Demo):
-    def missing(http: Session) -> None:
+    def missing(http: JourneySession) -> None:
         with http.expecting(404):
             assert http.get("/nowhere").status_code == 404
         http.get("/elsewhere")
@@ -216,7 +216,7 @@ def test_what_a_journey_expects_is_no_failure(demo: Demo):
 
 
 def test_rows_of_endless_many_names_are_folded(demo: Demo):
-    def wander(http: Session) -> None:
+    def wander(http: JourneySession) -> None:
         for _ in range(20):
             number = next(numbers)
             with timer(f"timer {number}"):
@@ -234,7 +234,7 @@ def test_rows_of_endless_many_names_are_folded(demo: Demo):
 
 
 def test_think_time_and_pause_are_in_no_request_and_think_time_in_no_journey(demo: Demo):
-    def browse(http: Session) -> None:
+    def browse(http: JourneySession) -> None:
         http.get("/")
         http.pause("50ms")
 
@@ -249,7 +249,7 @@ def test_think_time_and_pause_are_in_no_request_and_think_time_in_no_journey(dem
 
 
 def test_a_failed_assertion_fails_the_journey_once_and_not_the_run(demo: Demo):
-    def buy(http: Session) -> None:
+    def buy(http: JourneySession) -> None:
         reply = http.get("/items/7")
         assert reply.json()["id"] == 8, "another item"
         http.get("/never")
@@ -272,7 +272,7 @@ def test_another_exception_is_counted_by_its_type_with_its_place_and_the_way_the
     def parse(reply: requests.Response) -> object:
         return reply.json()["price"] / 0
 
-    def buy(http: Session) -> None:
+    def buy(http: JourneySession) -> None:
         parse(http.get("/items/7"))
 
     (example,) = run(of(buy, demo)).timing("buy").examples
@@ -323,7 +323,7 @@ def dig(depth: int) -> None:
     ids=["exit 3", "exit", "index", "deep", "unsayable", "huge", "unicode", "bare assert"],
 )
 def test_whatever_it_raises_is_one_failure_with_a_place(fail: Callable[[], object], kind: str, message: str):
-    def broken(http: Session) -> None:
+    def broken(http: JourneySession) -> None:
         fail()
 
     (example,) = run(of(broken)).timing("broken").examples
@@ -336,7 +336,7 @@ def test_whatever_it_raises_is_one_failure_with_a_place(fail: Callable[[], objec
 
 
 def test_a_failing_step_and_its_journey_are_both_told(demo: Demo):
-    def buy(http: Session) -> None:
+    def buy(http: JourneySession) -> None:
         with http.step("checkout"):
             http.get("/status/500").raise_for_status()
 
@@ -347,7 +347,7 @@ def test_a_failing_step_and_its_journey_are_both_told(demo: Demo):
 
 
 def test_a_failure_that_a_journey_catches_is_the_requests_alone(free_port: int):
-    def patient(http: Session) -> None:
+    def patient(http: JourneySession) -> None:
         try:
             http.get(f"http://127.0.0.1:{free_port}/")
         except requests.ConnectionError:
@@ -360,7 +360,7 @@ def test_a_failure_that_a_journey_catches_is_the_requests_alone(free_port: int):
 
 
 def test_a_keyboard_interrupt_within_ends_the_run_as_ctrl_c_does(demo: Demo):
-    def impatient(http: Session) -> None:
+    def impatient(http: JourneySession) -> None:
         http.get("/")
         raise KeyboardInterrupt
 
@@ -399,10 +399,10 @@ async def run_later() -> None:
 
 
 def test_a_journey_with_a_client_of_its_own_is_told_how_to_time_it(demo: Demo):
-    def plain(http: Session) -> None:
+    def plain(http: JourneySession) -> None:
         requests.get(f"{demo.url}/", timeout=10)
 
-    def named(http: Session) -> None:
+    def named(http: JourneySession) -> None:
         with timer("home"):
             requests.get(f"{demo.url}/", timeout=10)
 
@@ -419,7 +419,7 @@ def test_a_journey_with_a_client_of_its_own_is_told_how_to_time_it(demo: Demo):
 
 
 def test_a_pause_ends_with_the_run(demo: Demo):
-    def think(http: Session) -> None:
+    def think(http: JourneySession) -> None:
         http.get("/")
         http.pause("1h")
 
@@ -433,7 +433,7 @@ def test_a_pause_ends_with_the_run(demo: Demo):
 def test_a_pause_ends_when_the_user_asks_for_it(demo: Demo):
     thinking = []
 
-    def think(http: Session) -> None:
+    def think(http: JourneySession) -> None:
         thinking.append(True)
         http.pause("1h")
 
@@ -447,7 +447,7 @@ def test_a_pause_ends_when_the_user_asks_for_it(demo: Demo):
 def test_a_journey_ends_at_its_next_request_after_the_stop(demo: Demo):
     caught = []
 
-    def endless(http: Session) -> None:
+    def endless(http: JourneySession) -> None:
         while True:
             try:
                 http.get("/items/1")
@@ -465,7 +465,7 @@ def test_a_journey_ends_at_its_next_request_after_the_stop(demo: Demo):
 
 
 def test_what_a_journey_raises_while_it_is_stopped_is_no_failure(demo: Demo):
-    def tidy(http: Session) -> None:
+    def tidy(http: JourneySession) -> None:
         try:
             http.pause("1h")
         finally:
@@ -477,7 +477,7 @@ def test_what_a_journey_raises_while_it_is_stopped_is_no_failure(demo: Demo):
 
 
 def test_a_request_that_outlasts_the_graceful_stop_is_cut_with_its_journey(demo: Demo):
-    def slow(http: Session) -> None:
+    def slow(http: JourneySession) -> None:
         with http.step("wait"):
             http.get("/delay/30")
 
@@ -491,7 +491,7 @@ def test_a_request_that_outlasts_the_graceful_stop_is_cut_with_its_journey(demo:
 def test_a_journey_that_does_not_end_is_left_behind_and_named(demo: Demo):
     release = threading.Event()
 
-    def busy(http: Session) -> None:
+    def busy(http: JourneySession) -> None:
         http.get("/")
         while not release.is_set():
             time.sleep(0.01)
@@ -507,7 +507,7 @@ def test_a_journey_that_does_not_end_is_left_behind_and_named(demo: Demo):
 
 
 def test_the_end_of_the_warm_up_ends_no_journey(demo: Demo):
-    def long(http: Session) -> None:
+    def long(http: JourneySession) -> None:
         http.get("/items/1")
         http.pause("120ms")
         http.get("/items/2")
@@ -522,7 +522,7 @@ def test_the_end_of_the_warm_up_ends_no_journey(demo: Demo):
 
 
 def test_phases_end_no_journey_and_have_the_requests_that_were_due_in_them(demo: Demo):
-    def steady(http: Session) -> None:
+    def steady(http: JourneySession) -> None:
         for _ in range(3):
             http.get("/items/1")
             http.pause("10ms")
@@ -540,7 +540,7 @@ def test_phases_end_no_journey_and_have_the_requests_that_were_due_in_them(demo:
 def test_a_journey_that_lasts_over_phases_has_its_requests_in_each(demo: Demo):
     due: list[float] = []
 
-    def endless(http: Session) -> None:
+    def endless(http: JourneySession) -> None:
         while True:
             due.append(time.monotonic())
             http.get("/items/1")
@@ -569,7 +569,7 @@ def test_a_server_that_dies_in_the_middle_is_met_by_requests_and_journeys_alike(
     server = threading.Thread(target=serve)
     server.start()
 
-    def two(http: Session) -> None:
+    def two(http: JourneySession) -> None:
         http.get("/first")
         http.post("/second")
 
@@ -583,7 +583,7 @@ def test_a_server_that_dies_in_the_middle_is_met_by_requests_and_journeys_alike(
 
 
 def test_a_target_that_is_down_ends_the_run_early(free_port: int):
-    def knock(http: Session) -> None:
+    def knock(http: JourneySession) -> None:
         http.get("/")
 
     began = time.monotonic()
@@ -632,7 +632,7 @@ def counting() -> Iterator[str]:
 def test_each_thread_has_a_session_of_its_own_that_lasts(counting: str):
     seen: dict[str, set[str]] = {}
 
-    def visit(http: Session) -> None:
+    def visit(http: JourneySession) -> None:
         http.get("/")
         seen.setdefault(threading.current_thread().name, set()).add(http.get("/").text)
 
@@ -643,7 +643,7 @@ def test_each_thread_has_a_session_of_its_own_that_lasts(counting: str):
 
 
 def test_each_hop_of_a_redirect_is_a_row(counting: str):
-    def follow(http: Session) -> None:
+    def follow(http: JourneySession) -> None:
         assert http.get("/moved").url == f"{counting}/there"
 
     result = run(of(follow, base_url=counting))
@@ -652,7 +652,7 @@ def test_each_hop_of_a_redirect_is_a_row(counting: str):
 
 
 def test_a_journey_may_close_its_session(demo: Demo):
-    def tidy(http: Session) -> None:
+    def tidy(http: JourneySession) -> None:
         http.get("/")
         http.close()
 
@@ -662,7 +662,7 @@ def test_a_journey_may_close_its_session(demo: Demo):
 
 
 def test_the_timeout_of_the_scenario_is_the_deadline_of_a_call_that_says_none(demo: Demo):
-    def wait(http: Session) -> None:
+    def wait(http: JourneySession) -> None:
         http.get("/delay/0.01", deadline="5s")
         http.get("/delay/0.4", deadline="2s")
         http.get("/delay/0.5")
@@ -677,7 +677,7 @@ def test_the_timeout_of_the_scenario_is_the_deadline_of_a_call_that_says_none(de
 def test_headers_of_the_scenario_are_sent(counting: str):
     seen: list[str] = []
 
-    def visit(http: Session) -> None:
+    def visit(http: JourneySession) -> None:
         seen.append(http.get("/").text)
 
     run(of(visit, base_url=counting, headers={"Cookie": "mine=1"}, iterations=1))
@@ -686,7 +686,7 @@ def test_headers_of_the_scenario_are_sent(counting: str):
 
 
 def test_a_base_url_with_a_path_and_a_password_is_left_out_of_rows(demo: Demo):
-    def read(http: Session) -> None:
+    def read(http: JourneySession) -> None:
         http.get("/3")
 
     result = run(of(read, base_url=f"{demo.url.replace('//', '//me:secret@')}/items/", iterations=1))
@@ -704,19 +704,19 @@ def test_each_thread_is_set_up_and_torn_down_in_no_figure(demo: Demo):
     def note(what: str) -> None:
         log.append((threading.current_thread().name, what))
 
-    def login(http: Session) -> str:
+    def login(http: JourneySession) -> str:
         note("in")
         with timer("untimed"):
             http.get("/items/1").raise_for_status()
         http.pause("1ms")
         return threading.current_thread().name
 
-    def logout(http: Session, own: str) -> None:
+    def logout(http: JourneySession, own: str) -> None:
         assert own == threading.current_thread().name
         http.get("/nowhere")
         note("out")
 
-    def visit(http: Session, own: str) -> None:
+    def visit(http: JourneySession, own: str) -> None:
         assert own == threading.current_thread().name
         http.get("/")
         note("go")
@@ -734,13 +734,13 @@ def test_each_thread_is_set_up_and_torn_down_in_no_figure(demo: Demo):
 def test_what_stands_behind_the_yield_of_a_set_up_tears_down(demo: Demo):
     log: list[str] = []
 
-    def account(http: Session, shared: object) -> Iterator[int]:
+    def account(http: JourneySession, shared: object) -> Iterator[int]:
         user = http.post("/orders", json={"sku": "user"}).json()["order"]
         yield user
         assert http.get(f"/orders/{user}").status_code == 200
         log.append("gone")
 
-    def visit(http: Session, own: int) -> None:
+    def visit(http: JourneySession, own: int) -> None:
         assert http.get(f"/orders/{own}").json()["sku"] == "user"
 
     result = run(of(Journey(visit, setup=account), demo))
@@ -752,7 +752,7 @@ def test_what_stands_behind_the_yield_of_a_set_up_tears_down(demo: Demo):
 def test_an_iterator_that_a_set_up_returns_is_the_journeys(demo: Demo):
     taken: list[int] = []
 
-    def visit(http: Session, own: Iterator[int]) -> None:
+    def visit(http: JourneySession, own: Iterator[int]) -> None:
         taken.append(next(own))
 
     run(of(Journey(visit, setup=lambda http: itertools.count(7)), threads=1, iterations=3))
@@ -763,10 +763,10 @@ def test_an_iterator_that_a_set_up_returns_is_the_journeys(demo: Demo):
 def test_what_tears_down_can_send_after_its_journey_was_cut(demo: Demo):
     statuses: list[int] = []
 
-    def logout(http: Session) -> None:
+    def logout(http: JourneySession) -> None:
         statuses.append(http.get("/items/1").status_code)
 
-    def slow(http: Session) -> None:
+    def slow(http: JourneySession) -> None:
         http.get("/delay/30")
 
     result = run(of(Journey(slow, teardown=logout), demo, duration="100ms", graceful_stop="50ms"))
@@ -776,12 +776,12 @@ def test_what_tears_down_can_send_after_its_journey_was_cut(demo: Demo):
     assert "teardown" not in [caveat.code for caveat in result.caveats]
 
 
-def wrong_twice(http: Session) -> Iterator[int]:
+def wrong_twice(http: JourneySession) -> Iterator[int]:
     yield 1
     yield 2
 
 
-def wrong_never(http: Session) -> Iterator[int]:
+def wrong_never(http: JourneySession) -> Iterator[int]:
     yield from ()
 
 
@@ -848,19 +848,19 @@ def test_a_tear_down_that_fails_is_told_once_and_the_figures_stand(fields: dict[
 def test_a_scenario_is_set_up_once_and_what_it_returns_is_shared(form: str, demo: Demo):
     log: list[str] = []
 
-    def prepare(http: Session) -> int:
+    def prepare(http: JourneySession) -> int:
         log.append("in")
         return int(http.post("/orders", json={"sku": "shared"}).json()["order"])
 
-    def clear(shared: int, http: Session) -> None:
+    def clear(shared: int, http: JourneySession) -> None:
         log.append(http.get(f"/orders/{shared}").json()["sku"])
 
-    def both(http: Session) -> Iterator[int]:
+    def both(http: JourneySession) -> Iterator[int]:
         order = prepare(http)
         yield order
         clear(order, http)
 
-    def read(http: Session, shared: int) -> None:
+    def read(http: JourneySession, shared: int) -> None:
         assert http.get(f"/orders/{shared}").json()["sku"] == "shared"
 
     hooks = {"setup": prepare, "teardown": clear} if form == "two functions" else {"setup": both}
@@ -883,11 +883,11 @@ def test_a_scenario_whose_set_up_or_tear_down_fails_says_so(demo: Demo):
 def test_a_set_up_that_fails_in_a_grown_load_ends_the_run_and_what_was_measured_stays(demo: Demo):
     turn = itertools.count()
 
-    def account(http: Session) -> None:
+    def account(http: JourneySession) -> None:
         if next(turn) >= 2:
             raise ValueError("no more users")
 
-    def slow(http: Session) -> None:
+    def slow(http: JourneySession) -> None:
         http.get("/delay/0.05")
 
     began = time.monotonic()
@@ -904,7 +904,7 @@ def test_a_set_up_that_fails_in_a_grown_load_ends_the_run_and_what_was_measured_
 def test_an_interrupt_ends_set_ups_and_tears_down_those_that_were_done(how: str, demo: Demo):
     began, log = threading.Event(), []
 
-    def account(http: Session) -> Iterator[None]:
+    def account(http: JourneySession) -> Iterator[None]:
         if threading.current_thread().name == "loadkit-0":
             yield
             log.append("torn down")
@@ -945,7 +945,7 @@ def test_two_interrupts_end_a_run_whose_set_up_does_not_return():
 def test_each_call_takes_the_next_row_and_each_row_is_gone_through_to_its_end(workload: dict[str, Any], demo: Demo):
     begun, done = [], []
 
-    def read(http: Session, row: dict[str, int]) -> None:
+    def read(http: JourneySession, row: dict[str, int]) -> None:
         begun.append(row["id"])
         http.get(f"/items/{row['id']}")
         http.pause("30ms")
@@ -961,7 +961,7 @@ def test_each_call_takes_the_next_row_and_each_row_is_gone_through_to_its_end(wo
 
 
 def test_journeys_that_end_their_rows_are_cut_by_the_graceful_stop(demo: Demo):
-    def slow(http: Session, row: object) -> None:
+    def slow(http: JourneySession, row: object) -> None:
         http.get("/delay/30" if row == {"id": 1} else "/", deadline="1h")
 
     users = rows([{"id": 1}, {"id": 2}, {"id": 3}], at_end="stop")
@@ -977,7 +977,7 @@ def test_a_row_that_cannot_be_had_ends_the_run_and_names_it(demo: Demo):
         yield {"id": 1}
         raise OSError("the database went away")
 
-    def read(http: Session, row: dict[str, int]) -> None:
+    def read(http: JourneySession, row: dict[str, int]) -> None:
         http.get(f"/items/{row['id']}")
 
     result = run(of(Journey(read, feed=rows(broken())), demo, threads=1, duration="30s"))
@@ -990,7 +990,7 @@ def test_a_row_that_cannot_be_had_ends_the_run_and_names_it(demo: Demo):
 
 
 def test_a_journey_of_an_open_workload_is_due_by_the_clock(demo: Demo):
-    def slow(http: Session) -> None:
+    def slow(http: JourneySession) -> None:
         http.get("/delay/0.2")
 
     result = run(of(slow, demo, rate="20/s", duration="1s", max_threads=1, threads=1, graceful_stop="5s"))
@@ -1005,7 +1005,7 @@ def test_a_journey_of_an_open_workload_is_due_by_the_clock(demo: Demo):
 
 
 def test_an_open_workload_of_journeys_is_applied_when_all_began(demo: Demo):
-    def buy(http: Session) -> None:
+    def buy(http: JourneySession) -> None:
         http.get("/items/1")
         http.get("/items/2")
 

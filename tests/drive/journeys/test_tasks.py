@@ -17,10 +17,11 @@ from loadkit.drive.progress import Snapshot
 from loadkit.server.demo import Demo
 
 
-def of(journey: object, **fields: Any) -> Scenario:
+def of(journey: Any, **fields: Any) -> Scenario:
     """A scenario of one async journey on one thread; it goes six times unless told otherwise."""
     ends: dict[str, Any] = {"iterations": 6} if {"duration", "iterations", "phases"}.isdisjoint(fields) else {}
-    return Scenario(endpoints=[journey], **{"threads": 1, "graceful_stop": "300ms"} | ends | fields)
+    given: dict[str, Any] = {"threads": 1, "graceful_stop": "300ms"} | ends | fields
+    return Scenario(endpoints=[journey], **given)
 
 
 def codes(result: Result) -> list[str]:

@@ -463,7 +463,7 @@ def fed_run(feed: Rows, **fields: Any) -> Driven:
     """Run an endpoint that takes rows on the fake network, one thread."""
     clock = ManualClock()
     scenario = Scenario(endpoints=[Endpoint("GET", "http://fake/{id}", feed=feed)], threads=1, **fields)
-    requests = [encode(endpoint, scenario) for endpoint in scenario.endpoints]
+    requests = [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)]
     return drive(scenario, requests, FakeWire(clock, FakeReply(after=MILLISECOND)), clock)
 
 

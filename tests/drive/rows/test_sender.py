@@ -45,7 +45,7 @@ def server() -> Iterator[tuple[str, list[tuple[str, bytes, int]]]]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            head = len(self.raw_requestline) + len("\r\n")
+            head = len(self.requestline) + 2 + len("\r\n")
             head += sum(len(f"{name}: {value}\r\n") for name, value in self.headers.items())
             heard.append((self.path, body, head + len(body)))
             self.send_response(200)
@@ -96,7 +96,7 @@ def targets(scenario: Scenario) -> list[str]:
     """What one thread of a scenario asks for, in order."""
     clock = ManualClock()
     wire = FakeWire(clock, FakeReply(after=MILLISECOND))
-    drive(scenario, [encode(endpoint, scenario) for endpoint in scenario.endpoints], wire, clock)
+    drive(scenario, [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)], wire, clock)
     return [request.url.rpartition("/")[2] for request in wire.sent]
 
 
