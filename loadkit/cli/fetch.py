@@ -4,126 +4,152 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from loadkit.cli.console import check_file, complain, print_report, print_text, store
+from loadkit.cli.options import (
+    FILES,
+    LIST,
+    LOAD,
+    OUTPUT,
+    REQUESTS,
+    Authorities,
+    ClientCertificate,
+    Headers,
+    Insecure,
+    read_header,
+    whole_number,
+)
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.redact import HIDDEN
-
-_LITERAL = re.compile(r"\$\{\w+\}|\b(?:Bearer|Basic|Token)\b|\s", re.IGNORECASE)
-"""What is no secret in the value of a header: variables of the environment, and the scheme before one."""
 
 if TYPE_CHECKING:
     from loadkit.fetcher import FetchResult
     from loadkit.fetcher.job import FetchJob
-    from loadkit.judge.result import Result
+
+_LITERAL: Final = re.compile(r"\$\{\w+\}|\b(?:Bearer|Basic|Token)\b|\s", re.IGNORECASE)
+"""What is no secret in the value of a header: variables of the environment, and the scheme before one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """How the command line speaks: each gives an exit code, 0 when all was well."""
+def fetch(
+    context: typer.Context,
+    sources: Annotated[
+        list[str],
+        typer.Argument(help="Files of URLs (lines, .csv, .jsonl), - for stdin, or URLs.", show_default=False),
+    ],
+    threads: Annotated[
+        str, typer.Option("--threads", "-c", help="How many, or auto to find out.", rich_help_panel=LOAD)
+    ] = "20",
+    single: Annotated[bool, typer.Option("--single", help="One thread.", rich_help_panel=LOAD)] = False,
+    into: Annotated[
+        Path | None, typer.Option("--into", "-d", help="The folder for the bodies: bodies.", rich_help_panel=FILES)
+    ] = None,
+    append: Annotated[
+        Path | None, typer.Option(help="Write JSON replies as lines into this file instead.", rich_help_panel=FILES)
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="A template such as '{host}/{position:06}-{slug}.{ext}'; also {path} {last} {hash}.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    flat: Annotated[
+        bool, typer.Option("--flat", help="No subfolders beyond 10,000 files.", rich_help_panel=FILES)
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Skip what the manifest proves, do the rest.", rich_help_panel=FILES)
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="With --resume: by the content of the files.", rich_help_panel=FILES)
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a list with a line that is no URL.", rich_help_panel=LIST)
+    ] = False,
+    duplicates: Annotated[
+        bool, typer.Option("--duplicates", help="Fetch a URL as often as it is in the list.", rich_help_panel=LIST)
+    ] = False,
+    column: Annotated[str | None, typer.Option(help="The column or key of the URL: url.", rich_help_panel=LIST)] = None,
+    form: Annotated[str | None, typer.Option("--format", help="lines, csv or jsonl.", rich_help_panel=LIST)] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", "-X", help="GET unless the row says another.", rich_help_panel=REQUESTS)
+    ] = None,
+    header: Headers = None,
+    user_agent: Annotated[
+        str | None, typer.Option("--user-agent", "-A", help="The header User-Agent.", rich_help_panel=REQUESTS)
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(help="To connect, until the reply begins, and between its parts: 30s.", rich_help_panel=REQUESTS),
+    ] = None,
+    retries: Annotated[
+        str | None, typer.Option(help="How often a URL is asked for again: 4.", rich_help_panel=REQUESTS)
+    ] = None,
+    max_wait: Annotated[
+        str | None, typer.Option(help="How long a server may ask us to wait: 5m.", rich_help_panel=REQUESTS)
+    ] = None,
+    rate: Annotated[str | None, typer.Option(help="At most so many requests: 100/s.", rich_help_panel=LOAD)] = None,
+    per_host: Annotated[
+        str | None, typer.Option(help="Requests at once to one host, at most.", rich_help_panel=LOAD)
+    ] = None,
+    max_size: Annotated[str | None, typer.Option(help="The most a body may have: 16GB.", rich_help_panel=FILES)] = None,
+    redirects: Annotated[str | None, typer.Option(help="How many are followed: 10.", rich_help_panel=REQUESTS)] = None,
+    failed: Annotated[
+        str, typer.Option(help="Bodies of failed statuses: keep (in failed/) or drop.", rich_help_panel=FILES)
+    ] = "keep",
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Save bodies as they come, not decoded.", rich_help_panel=FILES)
+    ] = False,
+    ca: Authorities = None,
+    cert: ClientCertificate = None,
+    insecure: Insecure = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Store the result as JSON.", rich_help_panel=OUTPUT)
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, no report.", rich_help_panel=OUTPUT)
+    ] = False,
+) -> None:
+    """Fetch URLs into a folder: each body in a file of its own, none lost, every URL accounted for.
 
-    store: Callable[[Path, list[Result]], int]
-    show: Callable[[Result], int]
-    say: Callable[[str], int]
-    complain: Callable[[LoadkitError], None]
+    Exit code: 0 all is there, 1 something failed for good, 2 interrupted, 3 the disk took no more or a fault of
+    ours, 4 wrong usage, 5 the list is empty.
+    """
+    options = {
+        "threads": _threads(threads, single=single),
+        "into": into,
+        "append": append,
+        "name": name,
+        "flat": flat,
+        "resume": resume,
+        "verify": verify,
+        "strict": strict,
+        "duplicates": duplicates,
+        "column": column,
+        "format": form,
+        "method": method,
+        "headers": dict(map(read_header, header)) if header else None,
+        "user_agent": user_agent,
+        "timeout": timeout,
+        "retries": whole_number("--retries", retries),
+        "max_wait": max_wait,
+        "rate": rate,
+        "per_host": whole_number("--per-host", per_host),
+        "max_size": max_size,
+        "redirects": whole_number("--redirects", redirects),
+        "keep_failed": _kept(failed),
+        "raw": raw,
+        "ca": ca,
+        "cert": cert,
+        "insecure": insecure,
+    }
+    raise typer.Exit(_run(sources, options, output, again=_again(context), quiet=quiet))
 
 
-def add_to(app: typer.Typer, voice: Voice) -> None:
-    """Make `fetch` a command."""
-
-    @app.command("fetch")
-    def fetch(
-        context: typer.Context,
-        sources: Annotated[
-            list[str],
-            typer.Argument(help="Files of URLs (lines, .csv, .jsonl), - for stdin, or URLs.", show_default=False),
-        ],
-        threads: Annotated[str, typer.Option("--threads", "-c", help="How many, or auto to find out.")] = "20",
-        single: Annotated[bool, typer.Option("--single", help="One thread.")] = False,
-        into: Annotated[Path | None, typer.Option("--into", "-d", help="The folder for the bodies: bodies.")] = None,
-        append: Annotated[Path | None, typer.Option(help="Write JSON replies as lines into this file instead.")] = None,
-        name: Annotated[
-            str | None,
-            typer.Option(help="A template such as '{host}/{position:06}-{slug}.{ext}'; also {path} {last} {hash}."),
-        ] = None,
-        flat: Annotated[bool, typer.Option("--flat", help="No subfolders beyond 10,000 files.")] = False,
-        resume: Annotated[bool, typer.Option("--resume", help="Skip what the manifest proves, do the rest.")] = False,
-        verify: Annotated[bool, typer.Option("--verify", help="With --resume: by the content of the files.")] = False,
-        strict: Annotated[bool, typer.Option("--strict", help="Refuse a list with a line that is no URL.")] = False,
-        duplicates: Annotated[
-            bool, typer.Option("--duplicates", help="Fetch a URL as often as it is in the list.")
-        ] = False,
-        column: Annotated[str | None, typer.Option(help="The column or key of the URL: url.")] = None,
-        form: Annotated[str | None, typer.Option("--format", help="lines, csv or jsonl.")] = None,
-        method: Annotated[str | None, typer.Option("--method", "-X", help="GET unless the row says another.")] = None,
-        header: Annotated[
-            list[str] | None,
-            typer.Option("--header", "-H", help="'Name: value'; ${NAME} is taken from the environment."),
-        ] = None,
-        user_agent: Annotated[str | None, typer.Option("--user-agent", "-A", help="The header User-Agent.")] = None,
-        timeout: Annotated[
-            str | None, typer.Option(help="To connect, until the reply begins, and between its parts: 30s.")
-        ] = None,
-        retries: Annotated[str | None, typer.Option(help="How often a URL is asked for again: 4.")] = None,
-        max_wait: Annotated[str | None, typer.Option(help="How long a server may ask us to wait: 5m.")] = None,
-        rate: Annotated[str | None, typer.Option(help="At most so many requests: 100/s.")] = None,
-        per_host: Annotated[str | None, typer.Option(help="Requests at once to one host, at most.")] = None,
-        max_size: Annotated[str | None, typer.Option(help="The most a body may have: 16GB.")] = None,
-        redirects: Annotated[str | None, typer.Option(help="How many are followed: 10.")] = None,
-        failed: Annotated[str, typer.Option(help="Bodies of failed statuses: keep (in failed/) or drop.")] = "keep",
-        raw: Annotated[bool, typer.Option("--raw", help="Save bodies as they come, not decoded.")] = False,
-        ca: Annotated[
-            str | None, typer.Option(help="Authorities to trust, not the system's: a file or folder.")
-        ] = None,
-        cert: Annotated[str | None, typer.Option(help="A client's certificate (and key) file.")] = None,
-        insecure: Annotated[bool, typer.Option("--insecure", "-k", help="Do not verify certificates.")] = False,
-        output: Annotated[Path | None, typer.Option("--output", "-o", help="Store the result as JSON.")] = None,
-        quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no report.")] = False,
-    ) -> None:
-        """Fetch URLs into a folder: each body in a file of its own, none lost, every URL accounted for.
-
-        Exit code: 0 all is there, 1 something failed for good, 2 interrupted, 3 the disk took no more or a fault of
-        ours, 4 wrong usage, 5 the list is empty.
-        """
-        options = {
-            "threads": _threads(threads, single=single),
-            "into": into,
-            "append": append,
-            "name": name,
-            "flat": flat,
-            "resume": resume,
-            "verify": verify,
-            "strict": strict,
-            "duplicates": duplicates,
-            "column": column,
-            "format": form,
-            "method": method,
-            "headers": dict(map(read_header, header)) if header else None,
-            "user_agent": user_agent,
-            "timeout": timeout,
-            "retries": _whole("--retries", retries),
-            "max_wait": max_wait,
-            "rate": rate,
-            "per_host": _whole("--per-host", per_host),
-            "max_size": max_size,
-            "redirects": _whole("--redirects", redirects),
-            "keep_failed": _kept(failed),
-            "raw": raw,
-            "ca": ca,
-            "cert": cert,
-            "insecure": insecure,
-        }
-        raise typer.Exit(_run(sources, options, output, voice, again=_again(context), quiet=quiet))
-
-
-def _run(
-    sources: list[str], options: dict[str, Any], output: Path | None, voice: Voice, *, again: list[str], quiet: bool
-) -> int:
+def _run(sources: list[str], options: dict[str, Any], output: Path | None, *, again: list[str], quiet: bool) -> int:
     from loadkit.fetcher import fetch
     from loadkit.fetcher.progress import watcher
     from loadkit.fetcher.sources import Sources
@@ -139,14 +165,13 @@ def _run(
             raise
         except LoadkitError as error:
             fault = error
-    return _report(fetched, fault, output, voice, again=again, quiet=quiet)
+    return _report(fetched, fault, output, again=again, quiet=quiet)
 
 
 def _report(
     fetched: FetchResult,
     fault: LoadkitError | None,
     output: Path | None,
-    voice: Voice,
     *,
     again: list[str],
     quiet: bool,
@@ -156,14 +181,14 @@ def _report(
     result = fetching.result()
     codes = [fetched.exit_code]
     if output:
-        codes.append(voice.store(output, [result]))
+        codes.append(store(output, [result]))
     if not quiet:
-        codes.append(voice.say(_summary(fetching, again)))
+        codes.append(print_text(_summary(fetching, again)))
         if result.requests:
-            codes.append(voice.say(""))
-            codes.append(voice.show(result))
+            codes.append(print_text(""))
+            codes.append(print_report(result))
     if fault:
-        voice.complain(fault)
+        complain(fault)
         codes.append(fault.exit_code)
     return 3 if 3 in codes else codes[0]
 
@@ -172,9 +197,7 @@ def _summary(fetching: FetchJob, again: list[str]) -> str:
     from loadkit.fetcher.summary_text import summary
     from loadkit.report.layout import layout_of
 
-    encoding = (sys.stdout and sys.stdout.encoding) or "ascii"
-    text = summary(layout_of(sys.stdout), fetching, again)
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    return summary(layout_of(sys.stdout), fetching, again)
 
 
 def _again(context: typer.Context) -> list[str]:
@@ -220,31 +243,3 @@ def _kept(failed: str) -> bool:
     if failed not in ("keep", "drop"):
         raise UsageError(f"--failed takes keep or drop, not {failed!r}")
     return failed == "keep"
-
-
-def check_file(option: str, path: Path | None) -> None:
-    """See that a file can be written where an option names one; `UsageError` if not."""
-    from loadkit.report.json import check_writable
-
-    if path is None:
-        return
-    if str(path) == "-":
-        raise UsageError(f"{option} takes the name of a file like result.json, not '-'")
-    check_writable(path)
-
-
-def _whole(option: str, text: str | None) -> int | None:
-    try:
-        return None if text is None else int(text)
-    except ValueError:
-        raise UsageError(f"{option} takes a whole number like 4, not {text!r}") from None
-
-
-def read_header(text: str) -> tuple[str, str]:
-    """`Name: value` as it is given on the command line; `UsageError` for what is not."""
-    name, separator, value = text.partition(":")
-    if not separator:
-        # without a name the text may be the value alone, which may be a secret
-        shown = name if re.fullmatch("[A-Za-z-]{1,30}", name) else HIDDEN
-        raise UsageError(f"cannot read the header {shown!r}; write it like 'Accept: text/html'")
-    return name.strip(), value.strip()

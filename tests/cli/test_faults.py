@@ -31,7 +31,7 @@ def file(demo: Demo, tmp_path: Path) -> Path:
 BROKEN: list[tuple[Sequence[str], str]] = [
     (["run", "{file}"], "loadkit.report.text"),
     (["run", "{file}", "-q", "-o", "{output}"], "loadkit.report.json"),
-    (["list", "{file}"], "loadkit.report.text"),
+    (["list", "{file}"], "loadkit.report.headline"),
     (["report", "{stored}"], "loadkit.judge.merge"),
     (["fetch", "{url}/items/1", "--into", "{into}"], "loadkit.fetcher.summary_text"),
     (["demo"], "loadkit.server.demo"),

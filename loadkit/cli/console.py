@@ -1,0 +1,135 @@
+"""What the command line writes: reports and messages to the terminal, results and pages into files.
+
+What may fail without being a mistake of the user gives an exit code, 0 when all was well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from loadkit.plan.errors import LoadkitError, OutputError, UsageError, reason_of
+
+if TYPE_CHECKING:
+    from loadkit.jobs.partial import Partial
+    from loadkit.judge.result import Result
+
+
+def print_report(result: Result) -> int:
+    """Print a report; the exit code is that of `print_text`."""
+    from loadkit.report.layout import layout_of
+    from loadkit.report.text import text_report
+
+    if sys.stdout is None:
+        return 0
+    layout = layout_of(sys.stdout)
+    return print_text(text_report(result, width=layout.width, color=layout.color, ascii=layout.ascii))
+
+
+def print_text(text: str) -> int:
+    """Print; 3 if the output cannot take it, which costs nothing else, and 0 where there is no output."""
+    if sys.stdout is None:
+        return 0
+    try:
+        # a name may have letters that the terminal's encoding lacks
+        typer.echo(text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding))
+        sys.stdout.flush()
+    except OSError as error:
+        # so that Python does not complain again when it flushes at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            # whoever read our output has seen enough, as `| head` does
+            return 0
+        complain(OutputError(f"cannot print the report: {reason_of(error)}"))
+        return OutputError.exit_code
+    return 0
+
+
+def complain(error: LoadkitError) -> None:
+    """Print the message of an error to stderr, without the secrets in it."""
+    from loadkit.plan.redact import masked_message
+    from loadkit.report.escape import visible
+
+    lines = masked_message(str(error), is_own=True).split("\n")
+    typer.echo("\n".join([f"loadkit: {visible(lines[0])}", *(visible(line) for line in lines[1:])]), err=True)
+
+
+def print_traceback(error: BaseException) -> None:
+    """Print a fault of ours to stderr, without the secrets in it."""
+    import traceback
+
+    from loadkit.plan.redact import masked_message
+    from loadkit.report.escape import visible
+
+    lines = masked_message("".join(traceback.format_exception(error)), is_own=True).splitlines()
+    with contextlib.suppress(OSError):
+        typer.echo("\n".join(map(visible, lines)), err=True)
+
+
+def store(output: Path, results: list[Result], partial: Partial | None = None) -> int:
+    """Store results as JSON; `partial` is what was kept of them while they were measured."""
+    from loadkit.report.json import dump
+
+    fault = _write(output, dump(results))
+    if partial:
+        partial.finished = tuple(results)
+        if not fault:
+            partial.remove()
+    return fault
+
+
+def write_page(html: Path, results: list[Result]) -> int:
+    """Write the report of results as a page."""
+    from loadkit.report.html import html_report
+
+    return _write(html, html_report(results))
+
+
+def _write(path: Path, text: str) -> int:
+    """Write a file; 3 if the disk cannot take it, which costs nothing else."""
+    from loadkit.report.json import write_text
+
+    try:
+        write_text(path, text)
+    except OutputError as error:
+        complain(error)
+        return error.exit_code
+    return 0
+
+
+def check_outputs(output: Path | None, html: Path | None, files: Sequence[Path] = ()) -> None:
+    """See that both can be written, and that a page takes the place of no result; `UsageError` if not."""
+    check_file("--output", output)
+    check_file("--html", html)
+    if html and output and html.resolve() == output.resolve():
+        raise UsageError(f"--output and --html both name {html}; give each a file of its own")
+    if html and html.resolve() in [file.resolve() for file in files]:
+        raise UsageError(f"--html would overwrite the result {html}; write it like --html report.html")
+
+
+def check_file(option: str, path: Path | None) -> None:
+    """See that a file can be written where an option names one; `UsageError` if not."""
+    from loadkit.report.json import check_writable
+
+    if path is None:
+        return
+    if str(path) == "-":
+        raise UsageError(f"{option} takes the name of a file like result.json, not '-'")
+    check_writable(path)
+
+
+def exit_code(results: Sequence[Result], faults: Sequence[int]) -> int:
+    """The exit code of results and of what went wrong with writing them.
+
+    A fault comes before interrupted before not applied before failed before passed.
+    """
+    from loadkit.judge.threshold_results import EXIT_CODES
+
+    codes = [EXIT_CODES[result.outcome] for result in results]
+    return max(faults, default=0) or next((code for code in (2, 6, 1) if code in codes), 0)

@@ -1,0 +1,82 @@
+"""Words of the command line that several commands read alike."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from loadkit.plan.errors import UsageError
+from loadkit.plan.redact import HIDDEN
+
+if TYPE_CHECKING:
+    from loadkit.plan.scenario import Scenario
+
+LOAD: Final = "Load"
+REQUESTS: Final = "Requests"
+JUDGEMENT: Final = "Judgement"
+LIST: Final = "List"
+FILES: Final = "Files"
+OUTPUT: Final = "Output"
+"""Where `--help` shows an option."""
+
+Targets = Annotated[
+    list[str], typer.Argument(help="Scenario files, folders, file.py::name, or URLs.", show_default=False)
+]
+Headers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--header", "-H", help="'Name: value'; ${NAME} is taken from the environment.", rich_help_panel=REQUESTS
+    ),
+]
+Authorities = Annotated[
+    str | None,
+    typer.Option(help="Authorities to trust, not the system's: a file or folder.", rich_help_panel=REQUESTS),
+]
+ClientCertificate = Annotated[
+    str | None, typer.Option(help="A client's certificate (and key) file.", rich_help_panel=REQUESTS)
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", "-k", help="Do not verify certificates.", rich_help_panel=REQUESTS)
+]
+Page = Annotated[
+    Path | None, typer.Option("--html", help="Write the report as a page, in one file.", rich_help_panel=OUTPUT)
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No progress, no report; the exit code tells.", rich_help_panel=OUTPUT),
+]
+
+
+def load_scenarios(targets: list[str]) -> list[Scenario]:
+    """The scenarios that targets name; what their files print goes to stderr."""
+    from loadkit.jobs.printing import printing_on_stderr
+    from loadkit.plan.loader import load
+
+    for target in targets:
+        if target.isdecimal() and not Path(target).exists():
+            # as others take -q and -d
+            hint = "-q is --quiet and takes no value, a rate is --rate 10/s, a duration --duration 10s"
+            raise UsageError(f"there is no file or folder {target!r}; {hint}")
+    with printing_on_stderr():
+        return [scenario for target in targets for scenario in load(target)]
+
+
+def whole_number(option: str, text: str | None) -> int | None:
+    """A number; read here, because typer's own complaint does not name the value."""
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        raise UsageError(f"{option} takes a whole number like 16, not {text!r}") from None
+
+
+def read_header(text: str) -> tuple[str, str]:
+    """`Name: value` as it is given on the command line; `UsageError` for what is not."""
+    name, separator, value = text.partition(":")
+    if not separator:
+        # without a name the text may be the value alone, which may be a secret
+        shown = name if re.fullmatch("[A-Za-z-]{1,30}", name) else HIDDEN
+        raise UsageError(f"cannot read the header {shown!r}; write it like 'Accept: text/html'")
+    return name.strip(), value.strip()

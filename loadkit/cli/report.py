@@ -1,0 +1,57 @@
+"""`loadkit report` on the command line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadkit.cli.console import check_outputs, exit_code, print_report, store, write_page
+from loadkit.cli.options import OUTPUT, Page
+from loadkit.plan.errors import UsageError
+
+if TYPE_CHECKING:
+    from loadkit.judge.result import Identity, Result
+
+
+def report(
+    files: Annotated[list[Path], typer.Argument(help="Stored results; those of one load in several files are merged.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Store the merged result as JSON.", rich_help_panel=OUTPUT)
+    ] = None,
+    html: Page = None,
+) -> None:
+    """Make the report of stored results anew, merging what several files have of the same load.
+
+    The same load is the same scenario of the same file, or the same test, with the same endpoints, workload and
+    thresholds. Anything else, and all that is in one file, is reported apart. The exit code is that of the results.
+    """
+    from loadkit.judge.merge import merge
+
+    check_outputs(output, html, files)
+    merged = [merge(results) for results in _of_same_load(files)]
+    faults = [
+        store(output, merged) if output else 0,
+        *map(print_report, merged),
+        write_page(html, merged) if html else 0,
+    ]
+    raise typer.Exit(exit_code(merged, faults))
+
+
+def _of_same_load(files: list[Path]) -> Iterable[list[Result]]:
+    """The results of files, those of one load together."""
+    from loadkit.report.json import load
+
+    of_same: dict[tuple[Identity, int], list[Result]] = {}
+    for file in files:
+        if [other.resolve() for other in files].count(file.resolve()) > 1:
+            raise UsageError(f"{file} is named more than once, and would be counted as often")
+        seen: Counter[Identity] = Counter()
+        for result in load(file):
+            # two results of one load in one file are two runs of it, to be compared
+            seen[result.identity] += 1
+            of_same.setdefault((result.identity, seen[result.identity]), []).append(result)
+    return of_same.values()

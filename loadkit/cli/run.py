@@ -1,0 +1,275 @@
+"""`loadkit run` on the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from loadkit.cli.console import check_outputs, exit_code, print_report, store, write_page
+from loadkit.cli.options import (
+    JUDGEMENT,
+    LOAD,
+    OUTPUT,
+    REQUESTS,
+    Authorities,
+    ClientCertificate,
+    Headers,
+    Insecure,
+    Page,
+    Quiet,
+    Targets,
+    load_scenarios,
+    read_header,
+    whole_number,
+)
+from loadkit.plan.errors import NothingToRun, UsageError
+
+if TYPE_CHECKING:
+    from loadkit.judge.result import Result
+    from loadkit.plan.phases import Phase
+    from loadkit.plan.scenario import Scenario
+
+
+def run(
+    targets: Targets,
+    threads: Annotated[str | None, typer.Option("--threads", "-c", help="Virtual users.", rich_help_panel=LOAD)] = None,
+    duration: Annotated[
+        str | None, typer.Option("--duration", "-z", help="How long to measure: 30s, 1m30s.", rich_help_panel=LOAD)
+    ] = None,
+    iterations: Annotated[
+        str | None, typer.Option("--iterations", "-n", help="Requests and journeys in all.", rich_help_panel=LOAD)
+    ] = None,
+    per_thread: Annotated[
+        str | None,
+        typer.Option("--iterations-per-thread", help="Requests and journeys of each thread.", rich_help_panel=LOAD),
+    ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option("--rate", "-r", help="Arrivals by the clock (open workload): 200/s.", rich_help_panel=LOAD),
+    ] = None,
+    arrivals: Annotated[
+        str | None, typer.Option(help="constant or poisson, with a rate.", rich_help_panel=LOAD)
+    ] = None,
+    max_threads: Annotated[
+        str | None, typer.Option(help="How many threads a rate may grow to.", rich_help_panel=LOAD)
+    ] = None,
+    phase: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--phase",
+            help="ramp:30s:50, ramp:30s:200/s, hold:2m; in the order given; --duration stretches them.",
+            rich_help_panel=LOAD,
+        ),
+    ] = None,
+    warmup: Annotated[
+        str | None, typer.Option(help="Send before measuring, not counted: 5s.", rich_help_panel=LOAD)
+    ] = None,
+    think_time: Annotated[
+        str | None,
+        typer.Option(
+            help="Pause of each thread between requests: 500ms, or 1s-3s for any between.", rich_help_panel=LOAD
+        ),
+    ] = None,
+    pacing: Annotated[
+        str | None, typer.Option(help="From start to start of a thread's requests: 1s.", rich_help_panel=LOAD)
+    ] = None,
+    processes: Annotated[
+        str | None,
+        typer.Option(
+            help="Worker processes sharing the load: a number, or auto: one a CPU, less one if the target is here.",
+            rich_help_panel=LOAD,
+        ),
+    ] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option(
+            help="For arrivals, think times and orders of rows; the same seed, the same run.", rich_help_panel=LOAD
+        ),
+    ] = None,
+    timeout: Annotated[str | None, typer.Option(help="Deadline of one request: 10s.", rich_help_panel=REQUESTS)] = None,
+    graceful_stop: Annotated[
+        str | None, typer.Option(help="What requests in flight get at the end: 5s.", rich_help_panel=LOAD)
+    ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--threshold", "-t", help="A limit such as 'p99 < 250ms'; adds to the file's.", rich_help_panel=JUDGEMENT
+        ),
+    ] = None,
+    header: Headers = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Aim the scenario at another server.", rich_help_panel=REQUESTS)
+    ] = None,
+    ca: Authorities = None,
+    cert: ClientCertificate = None,
+    insecure: Insecure = False,
+    demo_server: Annotated[
+        bool, typer.Option("--demo", help="Start the demo server and aim at it.", rich_help_panel=REQUESTS)
+    ] = False,
+    keep_going: Annotated[
+        bool, typer.Option(help="Go on although the target cannot be reached.", rich_help_panel=JUDGEMENT)
+    ] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Each endpoint and journey once: are they sound?", rich_help_panel=JUDGEMENT)
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Store the result as JSON; while it runs, OUT.partial.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
+    html: Page = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run scenarios and report what was found.
+
+    Exit code: 0 passed, 1 a threshold or a request failed or the server that loadkit started ended, 2 interrupted,
+    3 a fault of ours, 4 wrong usage, 5 nothing to run, 6 the load was not applied or the set-up failed.
+    """
+    from loadkit.plan.once import once as each_once
+
+    changes = _given(
+        threads=whole_number("--threads", threads),
+        duration=duration,
+        iterations=whole_number("--iterations", iterations),
+        iterations_per_thread=whole_number("--iterations-per-thread", per_thread),
+        rate=rate,
+        arrivals=arrivals,
+        max_threads=whole_number("--max-threads", max_threads),
+        phases=_phases(phase),
+        warmup=warmup,
+        think_time=_think_time(think_time),
+        pacing=pacing,
+        processes=_processes(processes),
+        seed=whole_number("--seed", seed),
+        timeout=timeout,
+        graceful_stop=graceful_stop,
+        base_url=base_url,
+        ca=ca,
+        cert=cert,
+        verify=False if insecure else None,
+        keep_going=keep_going or None,
+    )
+    if once:
+        _check_once(changes, threshold)
+    with ExitStack() as stack:
+        if demo_server:
+            from loadkit.server.demo import running_demo
+
+            changes["base_url"] = stack.enter_context(running_demo()).url
+        scenarios = [_changed(scenario, changes, threshold, header) for scenario in load_scenarios(targets)]
+        if once:
+            scenarios = [each_once(scenario) for scenario in scenarios]
+        code = _run_all(scenarios, output, html, quiet=quiet)
+    raise typer.Exit(code)
+
+
+# what `--once` decides itself
+_LOAD = {
+    "threads",
+    "duration",
+    "iterations",
+    "iterations_per_thread",
+    "rate",
+    "arrivals",
+    "max_threads",
+    "phases",
+    "warmup",
+    "think_time",
+    "pacing",
+    "processes",
+}
+
+
+def _check_once(changes: dict[str, Any], thresholds: list[str] | None) -> None:
+    others = [name for name in changes if name in _LOAD] + (["threshold"] if thresholds else [])
+    if others:
+        option = {"phases": "phase"}.get(others[0], others[0]).replace("_", "-")
+        raise UsageError(f"--once sends each endpoint once and judges failures alone; leave --{option} out")
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _processes(text: str | None) -> int | str | None:
+    # what is neither is named by the scenario, which knows both forms
+    with contextlib.suppress(ValueError):
+        return text if text is None else int(text)
+    return text
+
+
+def _phases(texts: list[str] | None) -> list[Phase] | None:
+    from loadkit.plan.phases import phase
+
+    return [phase(text) for text in texts] if texts else None
+
+
+def _think_time(text: str | None) -> str | tuple[str, str] | None:
+    least, dash, most = (text or "").partition("-")
+    return (least, most) if dash and least else text
+
+
+def _changed(
+    scenario: Scenario, changes: dict[str, Any], thresholds: list[str] | None, headers: list[str] | None
+) -> Scenario:
+    more: dict[str, Any] = {}
+    counted = {"iterations", "iterations_per_thread"}
+    if counted & changes.keys():
+        # whoever asks for a number of requests on the command line does not want them cut off by the file's duration
+        more |= {"duration": None, "iterations": None, "iterations_per_thread": None}
+        if scenario.phases:
+            more["phases"] = ()
+    elif {"duration", "phases"} & changes.keys():
+        more |= {"iterations": None, "iterations_per_thread": None}
+    more = {name: value for name, value in more.items() if name not in changes}
+    if headers:
+        more["headers"] = scenario.headers | dict(map(_header, headers))
+    changed = scenario.replace(**changes, **more)
+    return changed.replace(thresholds=[*changed.thresholds, *thresholds]) if thresholds else changed
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, value = read_header(text)
+    if "${" in value:
+        from loadkit.fetcher.options import from_environment
+
+        value = from_environment(value)
+    return name, value
+
+
+def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, *, quiet: bool) -> int:
+    from loadkit.jobs.interrupts import Interrupts
+    from loadkit.jobs.partial import Partial
+    from loadkit.jobs.printing import printing_on_stderr
+    from loadkit.jobs.run import run as run_one
+    from loadkit.plan.scenario import check_addresses
+    from loadkit.report.progress import watcher
+
+    if not scenarios:
+        raise NothingToRun("there is nothing to run")
+    check_outputs(output, html)
+    for scenario in scenarios:
+        check_addresses(scenario)
+    results: list[Result] = []
+    faults: list[int] = []
+    partial = Partial(output) if output else None
+    with Interrupts() as asked:
+        for scenario in scenarios:
+            # stdout is the report's: what the user's code prints goes where that of worker processes goes
+            with watcher(sys.stderr, quiet=quiet) as watch, printing_on_stderr():
+                results.append(run_one(scenario, watch=None if quiet else watch, interrupts=asked, partial=partial))
+            # after each, for the next may be ended by force
+            faults.append(store(output, results, partial) if output else 0)
+            faults.append(0 if quiet else print_report(results[-1]))
+            faults.append(write_page(html, results) if html else 0)
+            if asked():
+                break
+    if left := [scenario.name for scenario in scenarios[len(results) :]]:
+        typer.echo(f"loadkit: interrupted before {', '.join(map(str, left))}", err=True)
+    return exit_code(results, faults)
