@@ -15,7 +15,8 @@ from loadkit.measure.recording import JOURNEY, Batch, Tape
 from loadkit.plan.journey import Journey
 from loadkit.plan.think_time import pauses
 from loadkit.plan.workload import Closed, Open, Seat
-from loadkit.wire.base import Clock, Connection, Origin, Request, Wire
+from loadkit.wire.base import Clock, Origin, Request
+from loadkit.wire.protocols import Connection, Wire
 
 if TYPE_CHECKING:
     from loadkit.drive.journeys.runner import Visitor
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from loadkit.drive.state import RunState
     from loadkit.plan.endpoint import Endpoint
     from loadkit.plan.scenario import Scenario
-    from loadkit.wire.session.lookups import Lookups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,6 @@ class Builder:
         self._plan = plan
         self._state = state
         self._hand_over = hand_over
-        self._lookups: Lookups | None = None
         self._rows = plan.scenario.rows
 
     def make_room(self) -> int:
@@ -128,10 +127,8 @@ class Builder:
 
     def _visitor(self) -> Visitor:
         from loadkit.drive.journeys.runner import Visitor
-        from loadkit.wire.session.lookups import Lookups
 
-        self._lookups = self._lookups or Lookups(system=True)
-        return Visitor(self._plan.scenario, self._plan.clock, self._lookups, self._plan.shared)
+        return Visitor(self._plan.scenario, self._plan.clock, self._plan.wire.resolver, self._plan.shared)
 
     def _journey(self, position: int, journey: Journey, visitor: Visitor) -> Shot:
         tape = Tape(journey.label, 0, JOURNEY)

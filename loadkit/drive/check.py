@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from loadkit.plan.errors import message_of
-from loadkit.wire.base import Connection, Failure
+from loadkit.wire.base import Failure
+from loadkit.wire.protocols import Connection
 
 if TYPE_CHECKING:
     from loadkit.wire.reply import Reply

@@ -29,7 +29,8 @@ from loadkit.plan.workload import Closed, Open, workload
 if TYPE_CHECKING:
     from loadkit.drive.user import User
     from loadkit.plan.scenario import Scenario
-    from loadkit.wire.base import Clock, Request, Wire
+    from loadkit.wire.base import Clock, Request
+    from loadkit.wire.protocols import Wire
 
 SETTLE: Final = 0.02
 """Seconds from the last connection to the first request: the kernel begins to stamp arrivals up to 8 ms after it was

@@ -16,7 +16,8 @@ from loadkit.drive.stats import Active
 from loadkit.measure.recording import JOURNEY, REQUEST, Batch, Tape, second_of
 from loadkit.plan.errors import Halt
 from loadkit.plan.units import SECOND
-from loadkit.wire.base import Clock, Connection, Exchange, Failure, Request
+from loadkit.wire.base import Clock, Exchange, Failure, Request
+from loadkit.wire.protocols import Connection
 
 if TYPE_CHECKING:
     from loadkit.drive.journeys.runner import Visitor

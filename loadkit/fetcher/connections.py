@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
-import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from loadkit.fetcher.exchange import FetchConnection
 from loadkit.plan.units import SECOND
-from loadkit.wire.base import BrokenExchange, Failure
+from loadkit.wire.resolver import Resolver
 from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 EACH: Final = 4
 """Connections a thread keeps."""
 KEPT: Final = 60 * SECOND
-NAMES: Final = 10_000
-LOCKS: Final = 64
 TELLING: Final = 5
 """Public hosts that are named in a caveat."""
 
@@ -32,44 +28,24 @@ class Network:
     """What the threads share: names, certificates."""
 
     def __init__(self, clock: Clock, scenario: Scenario) -> None:
-        self.wire = SocketWire(clock, scenario)
-        self._clock = clock
-        self._names: OrderedDict[tuple[str, int], tuple[int, list[Address]]] = OrderedDict()
-        self._locks = [threading.Lock() for _ in range(LOCKS)]
-        self._guard = threading.Lock()
+        self.wire = SocketWire(clock, scenario, Resolver(trusts_system=True, clock=clock, lifetime=KEPT))
         self.public: dict[str, None] = {}
+        """Some of the hosts that are on the internet."""
 
-    def addresses(self, origin: Origin) -> list[Address]:
-        """Where a name leads; raises `BrokenExchange` of kind `dns`."""
-        key = origin.host, origin.port
-        if found := self._known(key):
-            return found
-        # one lookup of a name at a time: twenty threads that start together want the same one
-        with self._locks[hash(key) % LOCKS]:
-            if found := self._known(key):
-                return found
-            found = _look_up(origin)
-        with self._guard:
-            self._names[key] = self._clock.now() + KEPT, found
-            while len(self._names) > NAMES:
-                self._names.popitem(last=False)
-            if len(self.public) < TELLING and any(_is_public(address) for address in found):
-                self.public[origin.host] = None
-        return found
+    def connect(self, origin: Origin) -> FetchConnection:
+        """A connection, not opened yet; raises `BrokenExchange` of kind `dns`."""
+        made = FetchConnection(self.wire.connect(origin))
+        if len(self.public) < TELLING and any(map(_is_public, self.wire.resolver.addresses(origin))):
+            self.public[origin.host] = None
+        return made
 
     def forget(self, origin: Origin) -> None:
         """Nobody was there: the name may lead elsewhere by now."""
-        with self._guard:
-            self._names.pop((origin.host, origin.port), None)
+        self.wire.resolver.forget(origin)
 
     def prepare_tls(self) -> None:
         """Read certificates, once."""
-        with self._guard:
-            self.wire.prepare()
-
-    def _known(self, key: tuple[str, int]) -> list[Address] | None:
-        found = self._names.get(key)
-        return found[1] if found and found[0] > self._clock.now() else None
+        self.wire.read_certificates()
 
 
 class Connections:
@@ -92,15 +68,12 @@ class Connections:
             if len(self._open) > 1:
                 self._open.move_to_end(there.site)
             return known
-        if there.origin.tls:
-            self._network.prepare_tls()
-        made = self._network.wire.connect_to(there.origin, self._network.addresses(there.origin))
-        known = self._open[there.site] = FetchConnection(made)
+        made = self._open[there.site] = self._network.connect(there.origin)
         if len(self._open) > EACH:
             self._close(self._open.popitem(last=False)[1])
         if self._is_aborted:
-            made.abort()
-        return known
+            made.wire.abort()
+        return made
 
     def forget(self, there: Url) -> None:
         """Nobody was there."""
@@ -122,18 +95,6 @@ class Connections:
     def _close(self, connection: FetchConnection) -> None:
         self.unstamped += connection.wire.unstamped
         connection.wire.close()
-
-
-def _look_up(origin: Origin) -> list[Address]:
-    try:
-        found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        reason = (error.strerror or "no answer").lower()
-        passing = "temporary: " if error.errno == socket.EAI_AGAIN and "temporary" not in reason else ""
-        raise BrokenExchange(Failure("dns", f"cannot resolve {origin.host}: {passing}{reason}")) from None
-    except (OSError, UnicodeError) as error:
-        raise BrokenExchange(Failure("dns", f"cannot resolve {origin.host}: {error}")) from None
-    return [(family, address) for family, _, _, _, address in found]
 
 
 def _is_public(address: Address) -> bool:

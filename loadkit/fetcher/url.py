@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urljoin
 
 from loadkit.plan.redact import masked_url
 from loadkit.wire.base import DEFAULT_PORTS, Origin
-from loadkit.wire.hosts import ascii_host
+from loadkit.wire.resolver import ascii_host
 
 MOST_SHOWN: Final = 20_000
 LONGEST: Final = 1_000_000

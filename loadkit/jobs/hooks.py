@@ -5,14 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from loadkit.plan.errors import SetupError
 from loadkit.plan.scenario import Scenario
 
+if TYPE_CHECKING:
+    from loadkit.wire.resolver import Resolver
+
 
 @contextmanager
-def shared_by(scenario: Scenario, faults: list[str]) -> Iterator[object]:
+def shared_by(scenario: Scenario, resolver: Resolver, faults: list[str]) -> Iterator[object]:
     """What the scenario's `setup` returns; `teardown` is called at the end. Their requests are in no figure.
 
     Raises `SetupError` when the set-up fails; why a tear-down failed is added to `faults`, for the figures stand.
@@ -22,12 +25,10 @@ def shared_by(scenario: Scenario, faults: list[str]) -> Iterator[object]:
         return
     from loadkit.drive.journeys.runner import failure_of, settle
     from loadkit.plan.journey import begun, call, ended
-    from loadkit.wire.session.lookups import Lookups
     from loadkit.wire.session.session import Session
 
-    lookups = Lookups(system=True)
     deadline = cast(float, scenario.timeout)
-    with Session(base_url=scenario.base_url, deadline=deadline, lookups=lookups) as http, ExitStack() as ends:
+    with Session(base_url=scenario.base_url, deadline=deadline, resolver=resolver) as http, ExitStack() as ends:
         settle(http, scenario)
         shared: object = None
         try:

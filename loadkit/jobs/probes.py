@@ -9,8 +9,9 @@ from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.redact import masked_url
 from loadkit.plan.scenario import Scenario
-from loadkit.wire.base import REDIRECTS, Clock, Origin, Wire
+from loadkit.wire.base import REDIRECTS, Clock, Origin
 from loadkit.wire.encode import encode
+from loadkit.wire.protocols import Wire
 from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:

@@ -32,8 +32,9 @@ from loadkit.server.serving import started_servers
 from loadkit.server.start import place_of
 from loadkit.server.under_test import server_of, with_port
 from loadkit.server.usage import ServerUsage
-from loadkit.wire.base import Origin, Request, Wire
+from loadkit.wire.base import Origin, Request
 from loadkit.wire.encode import encode, origin_of
+from loadkit.wire.protocols import Wire
 from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def run(
         faults: list[str] = []
         usage = opened.server_usage(own, watch)
         is_in_process = any(is_held_here(place_of(origin).listeners()) for origin in opened.origins)
-        with shared_by(scenario, faults) as shared:
+        with shared_by(scenario, wire.resolver, faults) as shared:
             started_at, began = datetime.now(UTC).isoformat(timespec="milliseconds"), opened.clock.now()
             usage.note()
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario
-from loadkit.wire.base import Origin, Wire
+from loadkit.wire.base import Origin
+from loadkit.wire.protocols import Wire
 
 
 def check_trust(scenario: Scenario, wire: Wire, origin: Origin) -> None:

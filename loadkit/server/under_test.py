@@ -12,8 +12,9 @@ from loadkit.plan.redact import masked
 from loadkit.plan.scenario import FREE_PORT, Scenario, is_application
 from loadkit.server.serving import application_command, application_environment, filled, free_port
 from loadkit.server.start import Place, ServerProcess, check_free, place_of, running
-from loadkit.wire.base import Request, Wire
+from loadkit.wire.base import Request
 from loadkit.wire.encode import encode, origin_of
+from loadkit.wire.protocols import Wire
 
 
 def server_of(scenario: Scenario, wire: Wire) -> AbstractContextManager[ServerProcess | None]:

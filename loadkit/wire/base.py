@@ -1,20 +1,13 @@
-"""The door to the network: what a client of loadkit must be able to do, and the values that pass through.
-
-A plug-in is one file with a `Wire`. The threads know nothing of sockets: they hold a `Send` for each request and
-call it.
-"""
+"""The values that pass through the door to the network: requests, where they go, and what came of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from loadkit.plan.endpoint import bare
-
-if TYPE_CHECKING:
-    from loadkit.wire.reply import Reply
 
 Kind: TypeAlias = Literal["dns", "connect", "tls", "send", "timeout", "disconnect", "protocol", "check"]
 
@@ -183,7 +176,7 @@ def _target(payload: bytes) -> str:
 
 
 class Clock(Protocol):
-    """Time, through one small door; `wire.clock` has the real one and one that is moved by hand."""
+    """Time, through one small door; `clock` has the real one and one that is moved by hand."""
 
     wall_offset: int
     """Nanoseconds from the monotonic to the wall clock, which the kernel stamps arrivals with."""
@@ -196,38 +189,3 @@ class Clock(Protocol):
 
     def reanchor(self) -> int:
         """Measure `wall_offset` again; how far it had moved, in nanoseconds."""
-
-
-class Connection(Protocol):
-    """One thread's connection to one origin. Made for one thread; only `abort` may be called by another."""
-
-    @property
-    def unstamped(self) -> int:
-        """Replies whose arrival the kernel did not stamp."""
-
-    def open(self) -> Note:
-        """Connect before the first request is due; a failure is told, and met again by the first request."""
-
-    def sender(self, request: Request) -> Send:
-        """The function that sends this request, and others that differ from it only in their payload."""
-
-    def reply(self) -> Reply:
-        """The last reply of a request that keeps bodies, for a check to look at."""
-
-    def abort(self) -> None:
-        """End an exchange under way in another thread, for good: what is sent on it later fails."""
-
-    def close(self) -> None:
-        """Close; nothing is sent after it."""
-
-
-class Wire(Protocol):
-    """A client: opens connections, and says beforehand what will not work."""
-
-    clock_source: str
-
-    def resolve(self, origin: Origin) -> None:
-        """Look names up and read certificates, once, before the start; `UsageError` for what will never work."""
-
-    def connect(self, origin: Origin) -> Connection:
-        """A connection for one thread, not opened yet."""

@@ -14,7 +14,7 @@ from loadkit.plan.placeholders import plain, plain_headers
 from loadkit.plan.redact import masked_message
 from loadkit.plan.units import nanoseconds
 from loadkit.wire.base import DEFAULT_PORTS, Origin, Request
-from loadkit.wire.hosts import ascii_host
+from loadkit.wire.resolver import ascii_host
 
 if TYPE_CHECKING:
     from requests import PreparedRequest

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from loadkit.wire.base import Exchange, Failure, Note, Origin, Request, Send
 from loadkit.wire.reply import Reply
+from loadkit.wire.resolver import Resolver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class FakeWire:
         """What comes of opening a connection: where each request is refused one, that is too."""
         fixed = answer if isinstance(answer, FakeReply) else FakeReply()
         self._answer: Answer = answer if callable(answer) else lambda request, number: fixed  # noqa: ARG005
+        self.resolver = Resolver()
         self.resolved: list[Origin] = []
         self.sent: list[Request] = []
 
@@ -67,7 +69,7 @@ class FakeWire:
 
 
 class FakeConnection:
-    """See `wire.base.Connection`."""
+    """See `wire.protocols.Connection`."""
 
     def __init__(self, wire: FakeWire) -> None:
         self._wire = wire

@@ -36,12 +36,10 @@ from loadkit.wire.channel import (
 )
 from loadkit.wire.http1 import PulledReader, ReplyReader
 from loadkit.wire.reply import Reply
+from loadkit.wire.resolver import Resolver, Trust, UnreadableFile
 from loadkit.wire.session.flow import Flow
-from loadkit.wire.tls import client_context, trust, trust_system
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from loadkit.plan.scenario import Scenario
 
 # A connection that rested longer is looked at before it is used: the server may have closed it, or said something.
@@ -66,75 +64,49 @@ class SocketWire:
 
     clock_source = "kernel" if STAMPS else "own"
 
-    def __init__(self, clock: Clock, scenario: Scenario) -> None:
-        self.clock = clock
-        self._scenario = scenario
-        self._addresses: dict[Origin, list[Address]] = {}
-        self._context: ssl.SSLContext | None = None
+    def __init__(self, clock: Clock, scenario: Scenario, resolver: Resolver | None = None) -> None:
+        self.resolver = resolver or Resolver(trusts_system=True)
+        self._clock = clock
+        self._trust = trust_of(scenario)
+        self._timeout = round(cast(float, scenario.timeout) * SECOND)
 
     def resolve(self, origin: Origin) -> None:
         """Look the name up; `UsageError` if there is no such host, or the TLS files cannot be used."""
         if origin.tls:
-            self.prepare()
+            self.read_certificates()
         try:
-            self._addresses[origin] = look_up(origin)
-        except (OSError, UnicodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise UsageError(f"cannot resolve the host {origin.host!r}: {reason}") from None
+            self.resolver.addresses(origin)
+        except BrokenExchange as broken:
+            raise UsageError(broken.failure.message) from None
+
+    def read_certificates(self) -> ssl.SSLContext:
+        """How TLS is spoken; `UsageError` if its files cannot be used."""
+        trust = self._trust
+        try:
+            return self.resolver.context(trust)
+        except UnreadableFile as unreadable:
+            if unreadable.source == "ca":
+                what = f"certificate authorities from ca={trust.ca!r}"
+            else:
+                what = f"the client's certificate from {trust.cert}"
+            raise UsageError(f"cannot read {what}: {unreadable.error}") from None
 
     def connect(self, origin: Origin) -> SocketConnection:
-        """A connection for one thread, not opened yet."""
-        return self.connect_to(origin, self._addresses[origin])
-
-    def connect_to(self, origin: Origin, addresses: list[Address]) -> SocketConnection:
-        """The same to addresses that were looked up by somebody else, who called `prepare` for TLS."""
-        timeout = cast(float, self._scenario.timeout)
-        context = self._context if origin.tls else None
-        return SocketConnection(origin, addresses, context, self.clock, round(timeout * SECOND))
-
-    def prepare(self) -> None:
-        """Read certificates; `UsageError` if the TLS files cannot be used."""
-        if not self._context:
-            self._context = tls_context(self._scenario)
+        """A connection for one thread, not opened yet; raises `BrokenExchange` of kind `dns`."""
+        context = self.read_certificates() if origin.tls else None
+        return SocketConnection(origin, self.resolver.addresses(origin), context, self._clock, self._timeout)
 
 
-def tls_context(scenario: Scenario) -> ssl.SSLContext:
-    """How TLS is spoken: verified by default, against the system's authorities or, instead, those of `ca`.
-
-    Raises `UsageError` naming a file that cannot be read.
-    """
-    context = client_context(verify=scenario.verify)
-    if scenario.verify:
-        _trust(context, scenario.ca)
-    if scenario.cert is not None:
-        files = scenario.cert if isinstance(scenario.cert, tuple) else (scenario.cert,)
-        try:
-            context.load_cert_chain(*map(str, files))
-        except (OSError, ssl.SSLError) as error:
-            raise UsageError(f"cannot read the client's certificate from {files[0]!s}: {error}") from None
-    return context
-
-
-def _trust(context: ssl.SSLContext, ca: str | Path | None) -> None:
-    if ca is None:
-        trust_system(context)
-        return
-    try:
-        trust(context, str(ca))
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"cannot read certificate authorities from ca={str(ca)!r}: {error}") from None
-
-
-def look_up(origin: Origin) -> list[Address]:
-    """The addresses of a place; raises `OSError` or `UnicodeError` if there are none."""
-    if origin.unix:
-        return [(socket.AF_UNIX, origin.unix)]
-    found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    return [(family, address) for family, _, _, _, address in found]
+def trust_of(scenario: Scenario) -> Trust:
+    """Whom a scenario trusts, and who it says it is."""
+    files = scenario.cert if isinstance(scenario.cert, tuple) else (scenario.cert, None)
+    cert, key = (None if file is None else str(file) for file in files)
+    ca = None if scenario.ca is None else str(scenario.ca)
+    return Trust(scenario.verify, ca if scenario.verify else None, cert, key)
 
 
 class SocketConnection:
-    """One connection; see `wire.base.Connection`."""
+    """One connection; see `wire.protocols.Connection`."""
 
     __slots__ = (
         "_anchor",

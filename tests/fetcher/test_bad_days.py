@@ -383,7 +383,7 @@ def test_a_host_that_does_not_resolve_is_asked_for_once(into: Path):
 
     assert fetched.failed == 40
     assert {line["kind"] for line in manifest(into)} == {"dns"}
-    assert "cannot resolve no-such-host.invalid" in manifest(into)[0]["error"]
+    assert "cannot resolve the host 'no-such-host.invalid'" in manifest(into)[0]["error"]
 
 
 def test_caps_on_a_host_and_on_the_rate_hold(site: Site, into: Path):

@@ -15,9 +15,10 @@ import trustme
 
 from loadkit import Endpoint, Scenario
 from loadkit.clock import SystemClock
-from loadkit.wire.base import BrokenExchange, Connection, Failure, Note, Request, Send, Wire
+from loadkit.wire.base import BrokenExchange, Failure, Note, Request, Send
 from loadkit.wire.channel import SO_TIMESTAMPNS
 from loadkit.wire.encode import encode
+from loadkit.wire.protocols import Connection, Wire
 from loadkit.wire.sockets import SocketWire
 from tests.wire.peer import Peer, Script
 

@@ -46,7 +46,7 @@ class RequestsWire:
 
 
 class RequestsConnection:
-    """See `wire.base.Connection`."""
+    """See `wire.protocols.Connection`."""
 
     def __init__(self, session: requests.Session, origin: Origin, clock: SystemClock) -> None:
         self._session = session

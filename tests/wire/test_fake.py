@@ -7,9 +7,10 @@ import pytest
 from loadkit import Endpoint, Scenario
 from loadkit.clock import ManualClock
 from loadkit.plan.units import MILLISECOND
-from loadkit.wire.base import Connection, Failure, Request, Wire
+from loadkit.wire.base import Failure, Request
 from loadkit.wire.encode import encode
 from loadkit.wire.fake import FakeReply, FakeWire
+from loadkit.wire.protocols import Connection, Wire
 
 
 @pytest.fixture

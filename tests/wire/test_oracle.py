@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadkit import Endpoint, Scenario, run
-from loadkit.wire.base import Wire
+from loadkit.wire.protocols import Wire
 from loadkit.wire.sockets import SocketWire
 from tests.wire.conftest import Call, Serve
 from tests.wire.oracle import RequestsWire

@@ -20,8 +20,8 @@ from requests.adapters import BaseAdapter
 
 from loadkit import Session, UsageError
 from loadkit.wire.base import Exchange
+from loadkit.wire.resolver import Resolver
 from loadkit.wire.session.exceptions import BodyTimeout, BodyTooLarge
-from loadkit.wire.session.lookups import Lookups
 from tests.wire.conftest import Serve
 from tests.wire.peer import OK, Gone, Line, Peer, chunked, replies, reply, then_close, then_reset
 
@@ -504,14 +504,14 @@ def test_settings_may_be_changed(serve_as: Serve, session: Make):
     assert two.heard[0].startswith(b"GET / HTTP")
 
 
-def test_sessions_share_their_lookups(serve: Serve, session: Make, monkeypatch: pytest.MonkeyPatch):
+def test_sessions_share_a_resolver(serve: Serve, session: Make, monkeypatch: pytest.MonkeyPatch):
     peer = serve(replies(OK))
     asked: list[Any] = []
     look_up = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: asked.append(args) or look_up(*args, **options))
-    shared = Lookups()
+    shared = Resolver()
     for _ in range(3):
-        assert session(lookups=shared).get(peer.url.replace("127.0.0.1", "localhost")).ok
+        assert session(resolver=shared).get(peer.url.replace("127.0.0.1", "localhost")).ok
     assert len(asked) == 1
 
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.base import Clock, Request
     from loadkit.wire.reply import Reply
+    from loadkit.wire.resolver import Resolver
     from loadkit.wire.session.adapter import Asked
-    from loadkit.wire.session.lookups import Lookups
 
 NAP: Final = 100 * MILLISECOND
 """How long a task may sleep before it asks whether the run goes on."""
@@ -88,9 +88,9 @@ class Host(Protocol):
 class JourneySession(Session):
     """The session of a journey: a `Session` that can pause and group."""
 
-    def __init__(self, visitor: Visitor, scenario: Scenario, clock: Clock, lookups: Lookups) -> None:
+    def __init__(self, visitor: Visitor, scenario: Scenario, clock: Clock, resolver: Resolver) -> None:
         timeout = scenario.timeout
-        super().__init__(base_url=scenario.base_url, deadline=timeout, lookups=lookups, clock=clock)
+        super().__init__(base_url=scenario.base_url, deadline=timeout, resolver=resolver, clock=clock)
         # a load is one of the server, whatever else a test has others answer
         self._wire.heeds_replacements = False
         self._visitor = visitor
@@ -177,10 +177,10 @@ def settle(session: Session, scenario: Scenario) -> None:
 
 
 class Visitor:
-    """One thread's journeys; to the thread it is a connection like others (`wire.base.Connection`)."""
+    """One thread's journeys; to the thread it is a connection like others (`wire.protocols.Connection`)."""
 
-    def __init__(self, scenario: Scenario, clock: Clock, lookups: Lookups, shared: object) -> None:
-        self.http = JourneySession(self, scenario, clock, lookups)
+    def __init__(self, scenario: Scenario, clock: Clock, resolver: Resolver, shared: object) -> None:
+        self.http = JourneySession(self, scenario, clock, resolver)
         self.http.observe = self.observe
         self._muted_unstamped = 0
         self.good = GOOD

@@ -11,7 +11,8 @@ from loadkit.plan.errors import Halt
 from loadkit.plan.journey import Journey
 from loadkit.plan.placeholders import columns
 from loadkit.plan.workload import row_turns
-from loadkit.wire.base import Connection, Exchange, Request, Send
+from loadkit.wire.base import Exchange, Request, Send
+from loadkit.wire.protocols import Connection
 from loadkit.wire.template import Fill, filler
 
 if TYPE_CHECKING:

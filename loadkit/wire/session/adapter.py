@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import requests
+from certifi import where
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidURL, SSLError
 from requests.utils import select_proxy
@@ -24,9 +27,9 @@ from loadkit.plan.redact import masked_message
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import BrokenExchange, Clock, Exchange, Failure, Note, Origin, Request
 from loadkit.wire.encode import host_of, message, origin_of
+from loadkit.wire.resolver import Resolver, Trust, UnreadableFile
 from loadkit.wire.session.exceptions import UnfitHeader, exception_of
 from loadkit.wire.session.flow import Flow
-from loadkit.wire.session.lookups import Cert, Lookups, Verify
 from loadkit.wire.session.raw import Pull, raw_of
 from loadkit.wire.session.response import Response
 from loadkit.wire.sockets import SocketConnection
@@ -55,6 +58,10 @@ class Asked(NamedTuple):
 
 Observer: TypeAlias = Callable[[Asked, Exchange, int], object]
 """Called once for each exchange, each hop of a redirect too: what was asked, how it went, bytes of the request."""
+
+Verify: TypeAlias = bool | str | None
+Cert: TypeAlias = str | tuple[str, str] | None
+"""What `requests` calls verify and cert."""
 
 Place: TypeAlias = tuple[Origin, Verify, Cert, int]
 """The number counts connections to the same origin: there are several while threads share a session."""
@@ -96,10 +103,10 @@ class Call:
 class WireAdapter(HTTPAdapter):
     """Sends over our wire what it can; the rest (proxies) as `HTTPAdapter` does, over urllib3."""
 
-    def __init__(self, clock: Clock, lookups: Lookups | None = None, body_limit: int = 2**63) -> None:
+    def __init__(self, clock: Clock, resolver: Resolver | None = None, body_limit: int = 2**63) -> None:
         cast(Any, super()).__init__()
         self.clock = clock
-        self.lookups = lookups or Lookups()
+        self.resolver = resolver or Resolver()
         self.body_limit = body_limit
         self.observe: Observer | None = None
         self.heeds_replacements = True
@@ -215,7 +222,7 @@ class WireAdapter(HTTPAdapter):
         found = self.connections.get(place)
         if found is None or not found.channel:
             try:
-                addresses = self.lookups.addresses(origin)
+                addresses = self.resolver.addresses(origin)
             except BrokenExchange as broken:
                 raise self._never_sent(broken.failure, asked, request) from None
             if found is None:
@@ -300,14 +307,18 @@ class WireAdapter(HTTPAdapter):
 
     def _context(self, request: PreparedRequest, verify: Verify, cert: Cert) -> Any:
         try:
-            return self.lookups.context(verify, cert)
-        except requests.RequestException:
-            raise
-        except OSError as error:
-            # requests passes its own OSError on; what ssl says of a file is an SSLError
-            if type(error) is OSError:
-                raise
-            raise SSLError(str(error), request=request) from None
+            return self.resolver.context(self._trust(verify, cert))
+        except UnreadableFile as unreadable:
+            raise SSLError(str(unreadable.error), request=request) from None
+
+    def _trust(self, verify: Verify, cert: Cert) -> Trust:
+        # requests itself says which files these are, and what is wrong with them
+        files: Any = SimpleNamespace(ca_certs=None, ca_cert_dir=None, cert_file=None, key_file=None)
+        cast(Any, self).cert_verify(files, "https://", verify, cert)
+        # some versions of requests name no file for True
+        ca = None if self.resolver.trusts_system and verify is True else files.ca_certs or files.ca_cert_dir or where()
+        is_verified = files.cert_reqs != "CERT_NONE"
+        return Trust(is_verified, _text(ca) if is_verified else None, _text(files.cert_file), _text(files.key_file))
 
     def _response(self, request: PreparedRequest, flow: Flow, told: _Told) -> Response:
         head = flow.reader.head
@@ -337,7 +348,7 @@ class WireAdapter(HTTPAdapter):
         assert note
         assert note.failure
         if note.failure.kind == "connect":
-            self.lookups.forget(origin)
+            self.resolver.forget(origin)
         return exception_of(note.failure, request)
 
     def _never_sent(self, failure: Failure, asked: Asked, request: PreparedRequest) -> Exception:
@@ -482,3 +493,7 @@ def _close_all(connections: dict[Place, SocketConnection]) -> None:
         connection.close()
         for flow in connection.pulled():
             flow.close()
+
+
+def _text(path: Any) -> str | None:
+    return os.fspath(path) if path else None

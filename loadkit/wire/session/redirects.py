@@ -14,7 +14,7 @@ from requests.exceptions import InvalidSchema, InvalidURL
 
 from loadkit.plan.redact import masked_url
 from loadkit.wire.base import DEFAULT_PORTS, HARMLESS
-from loadkit.wire.hosts import ascii_host
+from loadkit.wire.resolver import ascii_host
 
 if TYPE_CHECKING:
     from requests import PreparedRequest

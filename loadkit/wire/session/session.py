@@ -25,9 +25,9 @@ from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND, Duration, Size, nanoseconds, seconds
 from loadkit.plan.units import size as size_of
 from loadkit.wire.base import Clock, Exchange, Request, WithPayload
+from loadkit.wire.resolver import Resolver
 from loadkit.wire.session.adapter import FOREVER, Asked, Call, Observer, WireAdapter, is_replaced
 from loadkit.wire.session.exceptions import exception_of
-from loadkit.wire.session.lookups import Lookups
 from loadkit.wire.session.prepared import (
     JSON,
     NOTHING,
@@ -74,7 +74,7 @@ class Session(requests.Session):
     - `base_url`: what URLs without a scheme are joined to.
     - `deadline`: of each call that does not say one.
     - `body_limit`: bytes of a body that `.content` may have, decoded or not; beyond it a `BodyTooLarge` is raised.
-    - `lookups`: addresses and TLS contexts, shared by the sessions that are given the same.
+    - `resolver`: addresses and TLS contexts, shared by the sessions that are given the same.
     - `observe`: told of each exchange; see `Observer`. It may be set and changed later.
     - `clock`: another clock, for tests.
     """
@@ -89,7 +89,7 @@ class Session(requests.Session):
         base_url: str | None = None,
         deadline: Duration | None = None,
         body_limit: Size = BODY_LIMIT,
-        lookups: Lookups | None = None,
+        resolver: Resolver | None = None,
         observe: Observer | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -97,7 +97,7 @@ class Session(requests.Session):
         super().__init__()
         for name in _CONTAINERS:
             setattr(self, name, _watched(getattr(self, name)))
-        self._wire = WireAdapter(clock or SystemClock(), lookups, size_of(body_limit, what="body_limit"))
+        self._wire = WireAdapter(clock or SystemClock(), resolver, size_of(body_limit, what="body_limit"))
         self._wire.forget = self._forget
         for prefix in ("https://", "http://"):
             self.mount(prefix, self._wire)
@@ -450,7 +450,7 @@ class Session(requests.Session):
         assert note.failure
         if note.failure.kind == "connect":
             # its name is looked up again
-            shot.adapter.lookups.forget(shot.connection.origin)
+            shot.adapter.resolver.forget(shot.connection.origin)
             self._forget()
         return exception_of(note.failure, shot.request(body))
 
@@ -538,4 +538,4 @@ def _span(deadline: Duration) -> float:
     return span
 
 
-__all__ = ["Asked", "Lookups", "Observer", "Response", "Session"]
+__all__ = ["Asked", "Observer", "Response", "Session"]
