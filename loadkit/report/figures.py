@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from loadkit.judge.merge import timing
@@ -12,7 +12,7 @@ from loadkit.judge.result import Result, Row, Times, Timing, journeys_among
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import show_rate, show_seconds, three_digits
-from loadkit.report.table import Cell, Tone
+from loadkit.report.table import Cell, Column, Tone
 
 FIGURES: Final[dict[str, Callable[[Times], float | None]]] = {
     "min": lambda times: times.min,
@@ -21,6 +21,8 @@ FIGURES: Final[dict[str, Callable[[Times], float | None]]] = {
     "max": lambda times: times.max,
 }
 """The figures of a kind of time by the titles of their columns, in their order; seconds."""
+
+_DROP_ORDER: Final = {"max": 1, "mean": 2, "p99.9": 2, "p90": 3, "min": 4, "p95": 5, "p75": 6}
 
 
 def show_time(span: float | None) -> str:
@@ -72,9 +74,17 @@ def percent_cell(row: Row | Timing) -> Cell:
     return Cell(show_share(row.error_rate).removesuffix(" %"), row.error_rate, "bad")
 
 
-def figure_cell(title: str, times: Times) -> Cell:
-    """The figure of a kind of time that a column of this title shows."""
-    return time_cell(FIGURES[title](times))
+def time_columns(titles: Iterable[str], times: Sequence[Times], limits: Collection[str] = ()) -> list[Column]:
+    """The figures of these titles, of each of the times; those that a threshold limits are dropped the last."""
+    return [
+        Column(title, [time_cell(FIGURES[title](one)) for one in times], drop_order(title, limits)) for title in titles
+    ]
+
+
+def drop_order(title: str, limits: Collection[str] = ()) -> int:
+    """How soon a narrow terminal drops the column of this title."""
+    order = _DROP_ORDER.get(title, 0)
+    return order and (1 if title in limits else order + len(limits))
 
 
 def histogram_of(times: Times) -> Histogram | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,7 +32,7 @@ from loadkit.report.figures import (
     show_throughput,
     show_time,
     throughput_cell,
-    time_cell,
+    time_columns,
 )
 from loadkit.report.headline import (
     CAVEAT_TONES,
@@ -45,7 +45,7 @@ from loadkit.report.headline import (
 )
 from loadkit.report.layout import Layout
 from loadkit.report.overview import setup_tables, totals
-from loadkit.report.table import Cell, Column, Table, table_of
+from loadkit.report.table import Cell, Column, Table
 
 if TYPE_CHECKING:
     import jinja2
@@ -194,22 +194,16 @@ def _figures(result: Result) -> list[HeadFigure]:
 
 def _overview(results: Sequence[Result], names: Sequence[str]) -> Table:
     """A row a result."""
-    figures: list[tuple[Column, Callable[[Result], Cell]]] = [
-        (Column("outcome"), _outcome_cell),
-        (Column("figures"), _belief_cell),
-        (Column("requests"), lambda result: count_cell(_whole(result).requests)),
-        (Column("throughput"), lambda result: throughput_cell(_whole(result))),
-        (Column("errors"), lambda result: _share_cell(_whole(result))),
-        (Column("p50"), lambda result: time_cell(_whole(result).response_time.p50)),
-        (Column("p90"), lambda result: time_cell(_whole(result).response_time.p90)),
-        (Column("p99"), lambda result: time_cell(_whole(result).response_time.p99)),
+    wholes = [all_journeys(result) or result.total for result in results]
+    columns = [
+        Column("outcome", list(map(_outcome_cell, results))),
+        Column("figures", list(map(_belief_cell, results))),
+        Column("requests", [count_cell(whole.requests) for whole in wholes]),
+        Column("throughput", list(map(throughput_cell, wholes))),
+        Column("errors", list(map(_share_cell, wholes))),
+        *time_columns(("p50", "p90", "p99"), [whole.response_time for whole in wholes]),
     ]
-    rows = list(zip(names, results, strict=True))
-    return table_of(rows, figures, caption="All results", names="result", words=2)
-
-
-def _whole(result: Result) -> Row | Timing:
-    return all_journeys(result) or result.total
+    return Table(caption="All results", head="result", names=names, columns=columns, words=2)
 
 
 def _outcome_cell(result: Result) -> Cell:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from loadkit.judge.result import Environment, Result, Row, ScenarioInfo, Server
 from loadkit.plan.units import show_size, show_span
 from loadkit.report.figures import all_journeys, show_share, show_throughput, show_time
-from loadkit.report.table import Cell, Table
+from loadkit.report.table import Cell, Column, Table
 
 
 def totals(result: Result) -> Table:
     """What came back, how fast, what failed, what it took."""
-    return Table(caption="In all", rows=[[Cell(label), fact] for label, fact in _totals(result)], words=1)
+    return _pairs("In all", _totals(result))
 
 
 def _totals(result: Result) -> Iterator[tuple[str, Cell]]:
@@ -99,12 +99,13 @@ def _generator(environment: Environment, result: Result) -> str:
 
 def setup_tables(result: Result) -> Iterator[Table]:
     """What was asked, and where it ran."""
-    yield _pairs("What was asked", _asked(result.scenario))
-    yield _pairs("Where it ran", _ran(result.environment))
+    yield _pairs("What was asked", ((name, Cell(value)) for name, value in _asked(result.scenario)))
+    yield _pairs("Where it ran", ((name, Cell(value)) for name, value in _ran(result.environment)))
 
 
-def _pairs(caption: str, pairs: Iterator[tuple[str, str]]) -> Table:
-    return Table(caption=caption, rows=[[Cell(name), Cell(value)] for name, value in pairs], words=1)
+def _pairs(caption: str, pairs: Iterable[tuple[str, Cell]]) -> Table:
+    names, facts = zip(*pairs, strict=True)
+    return Table(caption=caption, names=names, columns=[Column("", facts)], words=1)
 
 
 def _asked(scenario: ScenarioInfo) -> Iterator[tuple[str, str]]:

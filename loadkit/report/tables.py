@@ -6,40 +6,36 @@ They are the same in text and on a page, which has room for more: `for_page`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from loadkit.judge.confidence import percentile_interval
 from loadkit.judge.percentiles import PERCENTILES
-from loadkit.judge.result import Interval, Phase, Result, Row, ThresholdResult, Times, Timing
+from loadkit.judge.result import Interval, Result, Row, ThresholdResult, Timing
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold
 from loadkit.plan.units import SECOND, show_seconds, three_digits
 from loadkit.report.charts.timeline import between, rates
 from loadkit.report.figures import (
+    FIGURES,
     all_journeys,
     count_cell,
     errors_cell,
-    figure_cell,
     histogram_of,
     percent_cell,
     show_level,
     show_throughput,
     throughput_cell,
     time_cell,
+    time_columns,
 )
-from loadkit.report.table import Cell, Column, Table, Tone, table_of
+from loadkit.report.table import Cell, Column, Table, Tone
 
 MAX_ROWS_OF_TEXT: Final = 40
 MAX_ROWS_OF_PAGE: Final = 1000
 
-# by the title of a column, how soon a terminal drops it
-_OF_ROWS: Final = {"p50": 0, "p90": 3, "p99": 0, "p99.9": 2, "max": 1}
-_OF_TIMES: Final = {"min": 4, "mean": 2, "p50": 0, "p75": 6, "p90": 3, "p95": 5, "p99": 0, "p99.9": 2, "max": 1}
-
-_Figure = tuple[Column, Callable[[Row | Timing], Cell]]
+_OF_ROWS: Final = frozenset({"p50", "p90", "p99", "p99.9", "max"})
 
 
 def endpoints(result: Result, *, for_page: bool = False) -> Table | None:
@@ -51,12 +47,13 @@ def endpoints(result: Result, *, for_page: bool = False) -> Table | None:
     note = f"these {len(rows):,} have the highest p99; {more:,} more row{'s' * (more != 1)} in the JSON"
     # with one endpoint the total would say the same again
     has_total = [row.requests for row in result.endpoints] != [result.total.requests]
-    return table_of(
-        [(row.name, row) for row in rows],
-        _of_rows([*rows, result.total], "requests", limited(result), for_page=for_page),
+    shown = [*rows, result.total] if has_total else rows
+    return Table(
         caption="Endpoints",
-        names="endpoint",
-        total=result.total if has_total else None,
+        head="endpoint",
+        names=[row.name for row in rows] + ["total"] * has_total,
+        columns=_of_rows(shown, "requests", limited(result), for_page=for_page),
+        has_total=has_total,
         notes=[Cell(note)] if more else [],
     )
 
@@ -74,11 +71,11 @@ def timings(result: Result, *, for_page: bool = False) -> Iterator[Table]:
     for kind, caption in (("journey", "Journeys"), ("step", "Steps"), ("timer", "Timers")):
         found = [one for one in result.timings if one.kind == kind]
         if found:
-            yield table_of(
-                [(one.name, one) for one in found],
-                _of_rows(found, "times", limited(result), for_page=for_page),
+            yield Table(
                 caption=caption,
-                names=kind,
+                head=kind,
+                names=[one.name for one in found],
+                columns=_of_rows(found, "times", limited(result), for_page=for_page),
                 notes=[note for one in found for note in _left_out(one)],
             )
 
@@ -97,19 +94,14 @@ def phases(result: Result, *, for_page: bool = False) -> Table | None:
     parts, is_rate = result.phases, result.scenario.rate is not None
     if len(parts) < 2:
         return None
-    of_rows = _of_rows([part.total for part in parts], "requests", limited(result), for_page=for_page)
-    asked = (Column("asked", drop_order=2), lambda part: _level(part.asked, is_rate=is_rate))
-    seen = (Column("threads", drop_order=2), lambda part: _level(part.threads))
-    figures: list[tuple[Column, Callable[[Phase], Cell]]] = [
+    asked = Column("asked", [_level(part.asked, is_rate=is_rate) for part in parts], drop_order=2)
+    seen = Column("threads", [_level(part.threads) for part in parts], drop_order=2)
+    columns = [
         *([asked] if any(part.asked is not None for part in parts) else []),
         *([seen] if any(part.threads is not None for part in parts) else []),
-        *((column, partial(_of_phase, cell)) for column, cell in of_rows),
+        *_of_rows([part.total for part in parts], "requests", limited(result), for_page=for_page),
     ]
-    return table_of([(part.name, part) for part in parts], figures, caption="Phases", names="phase")
-
-
-def _of_phase(cell: Callable[[Row | Timing], Cell], part: Phase) -> Cell:
-    return cell(part.total)
+    return Table(caption="Phases", head="phase", names=[part.name for part in parts], columns=columns)
 
 
 def _level(level: float | None, *, is_rate: bool = False) -> Cell:
@@ -123,33 +115,24 @@ def limited(result: Result) -> frozenset[str]:
     return frozenset(one.name for one in PERCENTILES if one.name in words)
 
 
-def _of_rows(rows: Sequence[Row | Timing], counted: str, limits: frozenset[str], *, for_page: bool) -> list[_Figure]:
-    """What is shown of a row, with all percentiles that thresholds limit."""
-    times = {title: _OF_ROWS.get(title, order) for title, order in _OF_TIMES.items() if title in {*_OF_ROWS, *limits}}
+def _of_rows(rows: Sequence[Row | Timing], counted: str, limits: frozenset[str], *, for_page: bool) -> list[Column]:
+    """What is shown of rows, with all percentiles that thresholds limit."""
     has_percent = for_page or any(sum(row.failures.values()) for row in rows)
-    figures: list[_Figure] = [
-        (Column(counted), lambda row: count_cell(row.requests)),
-        (Column("throughput", drop_order=4), throughput_cell),
-        (Column("errors"), errors_cell),
-        *([(Column("%", drop_order=5), percent_cell)] if has_percent else []),
-    ]
-    for column in _kept(times, limits):
-        figures.append((column, partial(_of_response, column.title)))
-        if for_page and column.title == "p99":
-            figures.append((Column("p99, 95 % sure"), lambda row: confidence_cell(histogram_of(row.response_time), 99)))
-    return figures
-
-
-def _of_response(title: str, row: Row | Timing) -> Cell:
-    return figure_cell(title, row.response_time)
-
-
-def _kept(titles: dict[str, int], limits: frozenset[str]) -> list[Column]:
-    """The columns, of which a terminal drops those last that a threshold limits."""
+    of_times = time_columns(_with(limits), [row.response_time for row in rows], limits)
+    if for_page:
+        cells = [confidence_cell(histogram_of(row.response_time), 99) for row in rows]
+        of_times.insert(_with(limits).index("p99") + 1, Column("p99, 95 % sure", cells))
     return [
-        Column(title, drop_order=order and (1 if title in limits else order + len(limits)))
-        for title, order in titles.items()
+        Column(counted, [count_cell(row.requests) for row in rows]),
+        Column("throughput", [throughput_cell(row) for row in rows], drop_order=4),
+        Column("errors", [errors_cell(row) for row in rows]),
+        *([Column("%", [percent_cell(row) for row in rows], drop_order=5)] if has_percent else []),
+        *of_times,
     ]
+
+
+def _with(limits: frozenset[str]) -> list[str]:
+    return [title for title in FIGURES if title in _OF_ROWS | limits]
 
 
 def times(result: Result, *, for_page: bool = False) -> Table | None:
@@ -162,36 +145,24 @@ def times(result: Result, *, for_page: bool = False) -> Table | None:
         "pickup": total.pickup,
         "failure time": total.failure_time,
     }
-    measured = [(name, kind) for name, kind in kinds.items() if kind.count]
-    figures: list[tuple[Column, Callable[[Times], Cell]]] = [
-        *([(Column("count"), _count_of)] if for_page else []),
-        *((column, partial(figure_cell, column.title)) for column in _kept(_OF_TIMES, limited(result))),
-    ]
-    return table_of(measured, figures, caption="Kinds of time", names="time") if measured else None
-
-
-def _count_of(kind: Times) -> Cell:
-    return count_cell(kind.count)
+    measured = {name: kind for name, kind in kinds.items() if kind.count}
+    counts = Column("count", [count_cell(kind.count) for kind in measured.values()])
+    columns = [*([counts] if for_page else []), *time_columns(FIGURES, list(measured.values()), limited(result))]
+    return Table(caption="Kinds of time", head="time", names=list(measured), columns=columns) if measured else None
 
 
 def percentiles(total: Row) -> Table | None:
     """The percentiles of response and service time, each with how sure it is."""
-    response, service = total.response_time, total.service_time
-    found, other = histogram_of(response), histogram_of(service)
-    if found is None:
+    kinds = {"response time": total.response_time, "service time": total.service_time}
+    if histogram_of(total.response_time) is None:
         return None
-    rows = [
-        [
-            Cell(one.name),
-            time_cell(one.of(response)),
-            confidence_cell(found, one.percent),
-            time_cell(one.of(service)),
-            confidence_cell(other, one.percent),
-        ]
-        for one in PERCENTILES
-    ]
-    heads = ("percentile", "response time", "95 % sure", "service time", "95 % sure")
-    return Table(caption="Percentiles of good replies", columns=list(map(Column, heads)), rows=rows)
+    columns = []
+    for name, kind in kinds.items():
+        found = histogram_of(kind)
+        columns.append(Column(name, [time_cell(one.of(kind)) for one in PERCENTILES]))
+        columns.append(Column("95 % sure", [confidence_cell(found, one.percent) for one in PERCENTILES]))
+    names = [one.name for one in PERCENTILES]
+    return Table(caption="Percentiles of good replies", head="percentile", names=names, columns=columns)
 
 
 def confidence_cell(found: Histogram | None, percent: float) -> Cell:
@@ -209,24 +180,26 @@ def confidence_cell(found: Histogram | None, percent: float) -> Cell:
 def statuses(total: Row) -> Table | None:
     """A row a status code: good replies, and those that failed nevertheless."""
     codes = sorted({*total.statuses, *total.failed_statuses})
-    figures: list[tuple[Column, Callable[[int], Cell]]] = [
-        (Column("good replies"), lambda code: count_cell(total.statuses.get(code, 0))),
-        (Column("failed"), lambda code: count_cell(total.failed_statuses.get(code, 0), "bad")),
+    columns = [
+        Column("good replies", [count_cell(total.statuses.get(code, 0)) for code in codes]),
+        Column("failed", [count_cell(total.failed_statuses.get(code, 0), "bad") for code in codes]),
     ]
-    rows = [(str(code), code) for code in codes]
-    return table_of(rows, figures, caption="Status codes", names="status") if codes else None
+    return Table(caption="Status codes", head="status", names=list(map(str, codes)), columns=columns) if codes else None
 
 
 def thresholds(found: Sequence[ThresholdResult]) -> Table | None:
     """A row a threshold: met or not, its value, and by how much."""
-    figures: list[tuple[Column, Callable[[ThresholdResult], Cell]]] = [
-        (Column("result"), lambda one: Cell("met", tone="good") if one.passed else Cell("missed", tone="bad")),
-        (Column("value"), lambda one: Cell(one.shown, one.value)),
-        (Column("margin"), lambda one: Cell(_margin(one))),
+    if not found:
+        return None
+    met, missed = Cell("met", tone="good"), Cell("missed", tone="bad")
+    columns = [
+        Column("result", [met if one.passed else missed for one in found]),
+        Column("value", [Cell(one.shown, one.value) for one in found]),
+        Column("margin", [Cell(_margin(one)) for one in found]),
     ]
     # `(implied)`: nobody wrote it
-    rows = [(f"{one.threshold} (implied)" if one.implied else one.threshold, one) for one in found]
-    return table_of(rows, figures, caption="Thresholds", names="threshold", words=1) if rows else None
+    names = [f"{one.threshold} (implied)" if one.implied else one.threshold for one in found]
+    return Table(caption="Thresholds", head="threshold", names=names, columns=columns, words=1)
 
 
 def _margin(one: ThresholdResult) -> str:
@@ -251,18 +224,14 @@ def intervals(result: Result) -> Table | None:
     """A row an interval: what the charts over time are drawn from; nothing where they have no requests."""
     if not result.intervals or all_journeys(result):
         return None
-    figures: list[tuple[Column, Callable[[Interval], Cell]]] = [
-        (Column("requests"), lambda one: count_cell(one.total.requests)),
-        (Column("good"), lambda one: _rate(one, 0)),
-        (Column("failed"), lambda one: _rate(one, 1, "bad" if one.total.failures else "")),
-        *((Column(title), partial(_of_interval, title)) for title in ("p50", "p90", "p99", "max")),
+    series = result.intervals
+    columns = [
+        Column("requests", [count_cell(one.total.requests) for one in series]),
+        Column("good", [_rate(one, 0) for one in series]),
+        Column("failed", [_rate(one, 1, "bad" if one.total.failures else "") for one in series]),
+        *time_columns(("p50", "p90", "p99", "max"), [one.total.response_time for one in series]),
     ]
-    rows = [(between(one), one) for one in result.intervals]
-    return table_of(rows, figures, caption="Each interval", names="interval")
-
-
-def _of_interval(title: str, one: Interval) -> Cell:
-    return figure_cell(title, one.total.response_time)
+    return Table(caption="Each interval", head="interval", names=list(map(between, series)), columns=columns)
 
 
 def _rate(one: Interval, which: int, tone: Tone = "") -> Cell:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from loadkit.report.layout import Layout, Style, display_width, ljust, rjust
 from loadkit.report.table import Cell, Column, Table, Tone
@@ -16,18 +15,12 @@ _GAP: Final = 2
 _NAME: Final = 24
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """A column as text, from top to bottom."""
-
-    column: Column
+class _TextColumn(NamedTuple):
+    title: str
     cells: Sequence[str]
     tones: Sequence[Tone]
-
-    @property
-    def width(self) -> int:
-        """The widest of its cells."""
-        return max(map(display_width, (self.column.title, *self.cells)))
+    width: int
+    drop_order: int
 
 
 def text_table(layout: Layout, table: Table, *, name_width: int = _NAME) -> list[str]:
@@ -35,40 +28,36 @@ def text_table(layout: Layout, table: Table, *, name_width: int = _NAME) -> list
 
     Names of up to `name_width` cells are shown whole, and columns are dropped for them.
     """
-    rows = [*table.rows, *([table.total] if table.total else [])]
-    title, names = table.columns[0].title, [layout.escape(row[0].text) for row in rows]
-    longest = max(map(display_width, (title, *names)))
+    names = [layout.escape(name) for name in table.names]
+    longest = max(map(display_width, (table.head, *names)))
     width = layout.width - len(_INDENT)
-    shown = _fitting(_columns(layout, table, rows), width - min(longest, name_width), least=2)
-    shown = _fitting(shown, width - min(longest, _NAME), least=1)
-    room = min(longest, max(8, width - _taken(shown)))
-    heads = [rjust(one.column.title, one.width) for one in shown]
-    lines = [layout.style(_line([ljust(title, room + len(_INDENT)), *heads]), "bold")]
+    columns = _fitting([_as_text(layout, one) for one in table.columns], width - min(longest, name_width), least=2)
+    columns = _fitting(columns, width - min(longest, _NAME), least=1)
+    room = min(longest, max(8, width - _taken(columns)))
+    heads = [rjust(one.title, one.width) for one in columns]
+    lines = [layout.style(_line([ljust(table.head, room + len(_INDENT)), *heads]), "bold")]
     for k, name in enumerate(names):
         head = _INDENT + ljust(layout.ellipsize(name, room), room)
-        is_total = k == len(table.rows)
-        figures = [layout.style(rjust(one.cells[k], one.width), STYLES[one.tones[k]]) for one in shown]
-        lines.append(_line([layout.style(head, "bold" if is_total else ""), *figures]).rstrip())
+        is_total = table.has_total and k == len(names) - 1
+        cells = [layout.style(rjust(one.cells[k], one.width), STYLES[one.tones[k]]) for one in columns]
+        lines.append(_line([layout.style(head, "bold" if is_total else ""), *cells]).rstrip())
     return [*lines, *_notes(layout, table.notes)]
 
 
-def _columns(layout: Layout, table: Table, rows: Sequence[Sequence[Cell]]) -> list[_Text]:
-    """All columns after that of the names."""
-    return [
-        _Text(column, [layout.escape(row[k].text) for row in rows], [row[k].tone for row in rows])
-        for k, column in enumerate(table.columns)
-        if k
-    ]
+def _as_text(layout: Layout, column: Column) -> _TextColumn:
+    cells = [layout.escape(cell.text) for cell in column.cells]
+    width = max(map(display_width, (column.title, *cells)))
+    return _TextColumn(column.title, cells, [cell.tone for cell in column.cells], width, column.drop_order)
 
 
-def _fitting(columns: Sequence[_Text], room: int, *, least: int) -> list[_Text]:
+def _fitting(columns: Sequence[_TextColumn], room: int, *, least: int) -> list[_TextColumn]:
     chosen = list(columns)
-    while _taken(chosen) > room and any(one.column.drop_order >= least for one in chosen):
-        chosen.remove(max(chosen, key=lambda one: one.column.drop_order))
+    while _taken(chosen) > room and any(one.drop_order >= least for one in chosen):
+        chosen.remove(max(chosen, key=lambda one: one.drop_order))
     return chosen
 
 
-def _taken(columns: Sequence[_Text]) -> int:
+def _taken(columns: Sequence[_TextColumn]) -> int:
     return sum(_GAP + one.width for one in columns)
 
 

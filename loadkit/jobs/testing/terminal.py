@@ -5,31 +5,31 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final, NamedTuple
 
 from loadkit.jobs.testing.baseline import Baseline, difference, other_load
 from loadkit.jobs.testing.runs import Run
-from loadkit.judge.percentiles import SHOWN, Percentile
+from loadkit.judge.percentiles import SHOWN
 from loadkit.judge.result import Caveat, Outcome, Result, Row, Times, Timing, journeys_among
 from loadkit.plan.units import show_rate, show_seconds, three_digits
 from loadkit.report.figures import (
     count_cell,
+    drop_order,
     errors_cell,
     show_share,
     show_throughput,
     show_time,
     throughput_cell,
     time_cell,
+    time_columns,
 )
 from loadkit.report.headline import describe_outcome
 from loadkit.report.layout import Layout
-from loadkit.report.table import Cell, Column, Table, table_of
+from loadkit.report.table import Cell, Column, Table
 from loadkit.report.text import text_report
 from loadkit.report.text_table import text_table
 
 _NAME: Final = 48
-_DROP_ORDER: Final = {"p90": 3, "p95": 5, "p99.9": 2}
 _WORDS: Final[dict[Outcome, str]] = {
     "interrupted": "interrupted",
     "not-applied": "not applied",
@@ -40,24 +40,17 @@ _WORDS: Final[dict[Outcome, str]] = {
 def runs_table(layout: Layout, runs: Sequence[Run]) -> list[str]:
     """A row a run, one below it for each of its journeys, and how often there is reason to doubt."""
     lines = [line for run in runs for line in _rows(run)]
-    figures: list[tuple[Column, Callable[[_Line], Cell]]] = [
-        (Column("requests", drop_order=6), lambda one: count_cell(one.row.requests)),
-        (Column("throughput", drop_order=1), lambda one: throughput_cell(one.row)),
-        (Column("errors"), lambda one: errors_cell(one.row)),
-        *((_column(one), partial(_time, one)) for one in SHOWN),
-        (Column("caveats", drop_order=4), lambda one: Cell(one.caveats, tone="doubt")),
-        (Column("figures"), lambda one: Cell(one.word)),
+    rows = [line.row for line in lines]
+    columns = [
+        Column("requests", [count_cell(row.requests) for row in rows], drop_order=6),
+        Column("throughput", [throughput_cell(row) for row in rows], drop_order=1),
+        Column("errors", [errors_cell(row) for row in rows]),
+        *time_columns([one.name for one in SHOWN], [row.response_time for row in rows]),
+        Column("caveats", [Cell(line.caveats, tone="doubt") for line in lines], drop_order=4),
+        Column("figures", [Cell(line.word) for line in lines]),
     ]
-    table = table_of([(one.name, one) for one in lines], figures, caption="load tests", names="test")
+    table = Table(caption="load tests", head="test", names=[line.name for line in lines], columns=columns)
     return text_table(layout, table, name_width=_NAME)
-
-
-def _time(percentile: Percentile, one: _Line) -> Cell:
-    return time_cell(percentile.of(one.row.response_time))
-
-
-def _column(percentile: Percentile) -> Column:
-    return Column(percentile.name, drop_order=_DROP_ORDER.get(percentile.name, 0))
 
 
 class _Line(NamedTuple):
@@ -121,13 +114,9 @@ def _intervals(layout: Layout, total: Row) -> list[str]:
     times = total.response_time
     if not times.count:
         return []
-    found = [times.interval(one.percent) for one in SHOWN]
-    rows = [
-        [Cell("at least"), *(_edge(low) for low, _ in found)],
-        [Cell("at most"), *(_edge(high) for _, high in found)],
-    ]
-    columns = [Column("95 % confidence"), *map(_column, SHOWN)]
-    return text_table(layout, Table(caption="95 % confidence", columns=columns, rows=rows))
+    columns = [Column(one.name, list(map(_edge, times.interval(one.percent))), drop_order(one.name)) for one in SHOWN]
+    names = ["at least", "at most"]
+    return text_table(layout, Table(caption="Confidence", head="95 % confidence", names=names, columns=columns))
 
 
 def _edge(span: float | None) -> Cell:
@@ -225,13 +214,14 @@ def comparison_lines(layout: Layout, runs: Sequence[Run], baseline: Baseline) ->
 
 
 def _beside(layout: Layout, pairs: Sequence[tuple[Run, Result]]) -> list[str]:
-    rows: list[list[Cell]] = []
+    names: list[str] = []
+    rows: list[tuple[str, str, str]] = []
     for run, then in pairs:
-        rows.append([Cell(run.title), Cell(""), Cell(""), Cell("")])
-        for name, change in _changes(then, run.result).items():
-            rows.append([Cell(f"  {name}"), *map(Cell, change)])
-    columns = [Column(title) for title in ("test", "then", "now", "change")]
-    return text_table(layout, Table(caption="beside the baseline", columns=columns, rows=rows))
+        changes = _changes(then, run.result)
+        names += [run.title, *(f"  {name}" for name in changes)]
+        rows += [("", "", ""), *changes.values()]
+    columns = [Column(title, [Cell(row[k]) for row in rows]) for k, title in enumerate(("then", "now", "change"))]
+    return text_table(layout, Table(caption="Changes", head="test", names=names, columns=columns))
 
 
 def _changes(then: Result, now: Result) -> dict[str, tuple[str, str, str]]:
