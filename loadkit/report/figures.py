@@ -22,6 +22,9 @@ FIGURES: Final[dict[str, Callable[[Times], float | None]]] = {
 }
 """The figures of a kind of time by the titles of their columns, in their order; seconds."""
 
+BRIEF: Final = tuple(one for one in PERCENTILES if one.name in ("p50", "p90", "p99", "p99.9"))
+"""The percentiles that are shown where there is room for a few."""
+
 _DROP_ORDER: Final = {"max": 1, "mean": 2, "p99.9": 2, "p90": 3, "min": 4, "p95": 5, "p75": 6}
 
 

@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from loadkit.judge.percentiles import PERCENTILES
 from loadkit.judge.result import Caveat, Result, Row, Timing
 from loadkit.report import tables
 from loadkit.report.charts.distribution import distribution_charts
@@ -25,6 +24,7 @@ from loadkit.report.charts.timeline import endpoint_charts, timeline_charts
 from loadkit.report.escape import visible
 from loadkit.report.failures import FailureReason, failure_reasons
 from loadkit.report.figures import (
+    BRIEF,
     all_journeys,
     count_cell,
     histogram_of,
@@ -56,8 +56,6 @@ LONGEST_NAME: Final = 240
 LONGEST_LINE: Final = 1_000
 
 MAX_FAILURES: Final = 50
-
-_HEAD_PERCENTILES: Final = ("p50", "p90", "p99", "p99.9")
 
 # wide enough never to wrap: the browser does that
 _LAYOUT: Final = Layout(width=LONGEST_LINE)
@@ -185,10 +183,9 @@ def _figures(result: Result) -> list[HeadFigure]:
         ),
     ]
     found = None if timed else histogram_of(times)
-    for one in PERCENTILES:
-        if one.name in _HEAD_PERCENTILES:
-            note = f"95 %: {tables.confidence_cell(found, one.percent).text}" if found else ""
-            shown.append(HeadFigure(name=f"{one.name} response time", value=show_time(one.of(times)), note=note))
+    for one in BRIEF:
+        note = f"95 %: {tables.confidence_cell(found, one.percent).text}" if found else ""
+        shown.append(HeadFigure(name=f"{one.name} response time", value=show_time(one.of(times)), note=note))
     return shown
 
 

@@ -18,6 +18,7 @@ from loadkit.plan.threshold import threshold
 from loadkit.plan.units import SECOND, show_seconds, three_digits
 from loadkit.report.charts.timeline import between, rates
 from loadkit.report.figures import (
+    BRIEF,
     FIGURES,
     all_journeys,
     count_cell,
@@ -35,7 +36,7 @@ from loadkit.report.table import Cell, Column, Table, Tone
 MAX_ROWS_OF_TEXT: Final = 40
 MAX_ROWS_OF_PAGE: Final = 1000
 
-_OF_ROWS: Final = frozenset({"p50", "p90", "p99", "p99.9", "max"})
+_OF_ROWS: Final = frozenset({*(one.name for one in BRIEF), "max"})
 
 
 def endpoints(result: Result, *, for_page: bool = False) -> Table | None:

@@ -10,7 +10,7 @@ from itertools import accumulate
 from loadkit.judge.result import Times
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import SECOND
-from loadkit.report.figures import show_time
+from loadkit.report.figures import BRIEF, show_time
 from loadkit.report.layout import Layout, rjust
 
 BARS = 11
@@ -88,10 +88,10 @@ def _marks(counts: Sequence[int]) -> list[str]:
     """Beside each bar the percentiles that are reached with it."""
     reached = list(accumulate(counts))
     marks: list[list[str]] = [[] for _ in counts]
-    for percent in (50, 90, 99, 99.9):
+    for one in BRIEF:
         # to the 9th digit: 99.9 % of 1000 is 999, and not the 1000 that binary floats make of it
-        rank = math.ceil(round(percent * reached[-1] / 100, 9))
-        marks[bisect_left(reached, rank)].append(f"p{percent}")
+        rank = math.ceil(round(one.percent * reached[-1] / 100, 9))
+        marks[bisect_left(reached, rank)].append(one.name)
     return [" ".join(names) for names in marks]
 
 

@@ -26,7 +26,7 @@ from loadkit.report.charts.svg import (
     ticks,
 )
 from loadkit.report.charts.timeline import time_scale
-from loadkit.report.figures import histogram_of, show_share, show_time
+from loadkit.report.figures import BRIEF, histogram_of, show_share, show_time
 
 BINS: Final = 60
 
@@ -83,8 +83,9 @@ def _spectrum(known: Sequence[_Kind]) -> Chart:
 
 
 def _described(kind: _Kind) -> str:
-    values = zip((50, 90, 99, 99.9), kind.histogram.percentiles([50, 90, 99, 99.9]), strict=True)
-    return f"{kind.name}: " + ", ".join(f"p{percent} {show_time((value or 0) / SECOND)}" for percent, value in values)
+    values = kind.histogram.percentiles([one.percent for one in BRIEF])
+    shown = [f"{one.name} {show_time((value or 0) / SECOND)}" for one, value in zip(BRIEF, values, strict=True)]
+    return f"{kind.name}: {', '.join(shown)}"
 
 
 def _ranked(found: Histogram) -> Iterator[tuple[float, float]]:

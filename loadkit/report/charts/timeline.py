@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,39 +31,44 @@ _HEADROOM: Final = 1.08
 
 _PERCENTILES: Final[dict[str, Color]] = {"p99": "third", "p90": "second", "p50": "first"}
 
-_Heights = Sequence[float | None]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """What a curve shows: a level for each interval, None where it is not known, or a line through points in time."""
+
+    name: str
+    color: Color
+    levels: Sequence[float | None] = ()
+    line: Sequence[tuple[float, float]] = ()
+    is_filled: bool = False
+    is_dashed: bool = False
+
+    @property
+    def known(self) -> list[float]:
+        """All that is known of it."""
+        return [*(level for level in self.levels if level is not None), *(level for _, level in self.line)]
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """The intervals of a run that are charted, along one time axis."""
+class Timeline:
+    """The intervals of a run that are charted, along one axis."""
 
     intervals: Sequence[Interval]
     axis: Scale
     phases: Sequence[Band]
 
-    def curve(
-        self, name: str, color: Color, heights: _Heights, up: Scale, *, filled_below: bool = False, dashed: bool = False
-    ) -> Curve:
-        """A curve that is level within each interval, broken where a height is None."""
-        pieces = [
-            (*self._edges(one), None if height is None else up.place(height))
-            for one, height in zip(self.intervals, heights, strict=True)
-        ]
-        area = filled(pieces) if filled_below else ""
-        return Curve(name=name, color=color, outline=steps(pieces), area=area, is_dashed=dashed)
-
     def chart(
         self,
+        *,
         title: str,
         description: str,
+        series: Sequence[Series],
         y_axis: tuple[Scale, Sequence[float]],
         show: Callable[[float], str],
-        curves: Sequence[Curve],
         texts: Sequence[str],
         note: str,
     ) -> Chart:
-        """A chart over time; `texts` say for each interval what it shows."""
+        """A chart over time: `show` writes a value of the y axis, `texts` are what is shown of each interval."""
         up, marks = y_axis
         places = [self._edges(one) for one in self.intervals]
         return Chart(
@@ -71,8 +76,8 @@ class Series:
             description=description,
             x_label="time since the start",
             x_ticks=ticks(self.axis, spans(self.axis.high), show_span),
-            y_ticks=ticks(up, marks, show),
-            curves=curves,
+            y_ticks=ticks(up, marks, lambda value: show(value) if value else "0"),
+            curves=[self._curve(one, up) for one in series],
             phases=self.phases,
             spots=[
                 Band(start=start, width=end - start, text=text)
@@ -80,6 +85,19 @@ class Series:
             ],
             note=note,
         )
+
+    def _curve(self, series: Series, up: Scale) -> Curve:
+        if series.line:
+            points = [f"{self.axis.place(at) * 10:.5g} {1000 - up.place(level) * 10:.5g}" for at, level in series.line]
+            return Curve(
+                name=series.name, color=series.color, outline=f"M{'L'.join(points)}", is_dashed=series.is_dashed
+            )
+        pieces = [
+            (*self._edges(one), None if level is None else up.place(level))
+            for one, level in zip(self.intervals, series.levels, strict=True)
+        ]
+        area = filled(pieces) if series.is_filled else ""
+        return Curve(name=series.name, color=series.color, outline=steps(pieces), area=area, is_dashed=series.is_dashed)
 
     def _edges(self, one: Interval) -> tuple[float, float]:
         return self.axis.place(one.start), self.axis.place(one.start + one.measured)
@@ -90,18 +108,18 @@ def timeline_charts(result: Result) -> list[Chart]:
 
     Nothing without a series.
     """
-    series = _series(result)
-    if not series.intervals:
+    timeline = _timeline(result)
+    if not timeline.intervals:
         return []
-    charts = (_rates(result, series), _threads(series), _times(series))
+    charts = (_rates(result, timeline), _threads(timeline), _times(timeline))
     return [chart for chart in charts if chart]
 
 
-def _series(result: Result) -> Series:
+def _timeline(result: Result) -> Timeline:
     # what came after the stop, a few slow replies, would bend both axes for the sake of the fewest
     intervals = [one for one in result.intervals if _is_shown(one)]
     axis = Scale(0, max((one.start + one.measured for one in intervals), default=1.0))
-    return Series(intervals, axis, phase_bands(result, axis))
+    return Timeline(intervals, axis, phase_bands(result, axis))
 
 
 def _is_shown(interval: Interval) -> bool:
@@ -117,49 +135,43 @@ def rates(interval: Interval) -> tuple[float, float] | None:
     return (total.requests - total.failures) / interval.measured, total.failures / interval.measured
 
 
-def _rates(result: Result, series: Series) -> Chart | None:
+def _rates(result: Result, timeline: Timeline) -> Chart | None:
     """Nothing of journeys without requests of their own: their rates are in no interval."""
     if all_journeys(result):
         return None
-    found = [rates(one) for one in series.intervals]
-    good, failed = [pair and pair[0] for pair in found], [pair and pair[1] for pair in found]
-    asked = list(asked_rates(result, series.intervals))
-    up, marks = even(_HEADROOM * max([*_known(good), *_known(failed), *(rate for _, rate in asked)], default=1))
-    curves = [series.curve("good replies", "good", good, up, filled_below=True)]
-    if any(failed):
-        curves.append(series.curve("failed", "bad", failed, up, filled_below=True))
-    if asked:
-        path = "L".join(f"{series.axis.place(at) * 10:.5g} {1000 - up.place(rate) * 10:.5g}" for at, rate in asked)
-        curves.append(Curve(name="asked", color="asked", outline=f"M{path}", is_dashed=True))
-    return series.chart(
-        "Requests a second",
-        _described("Good replies a second", _known(good), show_throughput),
-        (up, marks),
-        _or_zero(show_throughput),
-        curves,
-        list(map(_in_words, series.intervals)),
-        _length(series.intervals),
+    found = [rates(one) for one in timeline.intervals]
+    good = Series(name="good replies", color="good", levels=[pair and pair[0] for pair in found], is_filled=True)
+    failed = Series(name="failed", color="bad", levels=[pair and pair[1] for pair in found], is_filled=True)
+    asked = Series(name="asked", color="asked", line=list(asked_rates(result, timeline.intervals)), is_dashed=True)
+    series = [good, *([failed] if any(failed.levels) else []), *([asked] if asked.line else [])]
+    return timeline.chart(
+        title="Requests a second",
+        description=_described("Good replies a second", good.known, show_throughput),
+        series=series,
+        y_axis=_from_zero(series),
+        show=show_throughput,
+        texts=list(map(_in_words, timeline.intervals)),
+        note=_length(timeline.intervals),
     )
 
 
-def _threads(series: Series) -> Chart | None:
+def _threads(timeline: Timeline) -> Chart | None:
     """Threads that were active beside those asked for, where these change or the two differ."""
-    intervals = series.intervals
-    seen, asked = [_finite(one.threads) for one in intervals], [_finite(one.asked) for one in intervals]
-    pairs = [(one, other) for one, other in zip(seen, asked, strict=True) if one is not None and other is not None]
-    if len(pairs) < len(intervals):
+    intervals = timeline.intervals
+    seen = Series(name="active", color="first", levels=[_finite(one.threads) for one in intervals])
+    asked = Series(name="asked", color="asked", levels=[_finite(one.asked) for one in intervals], is_dashed=True)
+    if len(seen.known) < len(intervals) or len(asked.known) < len(intervals):
         return None
-    if len({level for _, level in pairs}) == 1 and all(_is_near(*pair) for pair in pairs):
+    if len(set(asked.known)) == 1 and all(map(_is_near, seen.known, asked.known)):
         return None
-    up, marks = even(_HEADROOM * max([*(level for pair in pairs for level in pair), 1.0]))
-    return series.chart(
-        "Threads",
-        _described("Threads that were active", _known(seen), show_level),
-        (up, marks),
-        show_level,
-        [series.curve("active", "first", seen, up), series.curve("asked", "asked", asked, up, dashed=True)],
-        [f"{between(one)}: {show_level(one.threads)} active, {show_level(one.asked)} asked" for one in intervals],
-        _length(intervals),
+    return timeline.chart(
+        title="Threads",
+        description=_described("Threads that were active", seen.known, show_level),
+        series=[seen, asked],
+        y_axis=_from_zero([seen, asked], least=1.0),
+        show=show_level,
+        texts=[f"{between(one)}: {show_level(one.threads)} active, {show_level(one.asked)} asked" for one in intervals],
+        note=_length(intervals),
     )
 
 
@@ -167,72 +179,63 @@ def _is_near(seen: float, asked: float) -> bool:
     return abs(seen - asked) <= max(0.5, _NEAR * asked)
 
 
-def _times(series: Series) -> Chart | None:
-    points = {
-        name: [_finite(FIGURES[name](one.total.response_time)) for one in series.intervals] for name in _PERCENTILES
-    }
-    return _times_chart(
-        series,
-        points,
-        list(_PERCENTILES.values()),
-        "Response time",
-        _described("p99 of the response time", _known(points["p99"]), show_time),
-        list(map(_in_words, series.intervals)),
-    )
+def _from_zero(series: Sequence[Series], *, least: float = 0.0) -> tuple[Scale, list[float]]:
+    return even(_HEADROOM * max(least, *(level for one in series for level in one.known)))
+
+
+def _times(timeline: Timeline) -> Chart | None:
+    times = [one.total.response_time for one in timeline.intervals]
+    series = [
+        Series(name=name, color=color, levels=[_finite(FIGURES[name](one)) for one in times])
+        for name, color in _PERCENTILES.items()
+    ]
+    known = next(one.known for one in series if one.name == "p99")
+    description = _described("p99 of the response time", known, show_time)
+    return _times_chart(timeline, "Response time", description, series, list(map(_in_words, timeline.intervals)))
 
 
 def endpoint_charts(result: Result) -> list[Chart]:
     """Whose replies were slow, and when: the p99 of the endpoints that have the highest; nothing of only one."""
     if len(result.endpoints) < 2:
         return []
-    series = _series(result)
+    timeline = _timeline(result)
     answered = [row for row in result.endpoints if _finite(row.response_time.p99) is not None]
     slowest = sorted(answered, key=lambda row: -row.p99)[: len(_COLORS)]
-    by_name = [{row.name: _finite(row.response_time.p99) for row in one.endpoints} for one in series.intervals]
-    points = {row.name: [found.get(row.name) for found in by_name] for row in slowest}
-    chart = _times_chart(
-        series,
-        points,
-        _COLORS,
-        "p99 of each endpoint" if len(slowest) == len(answered) else f"p99 of the {len(slowest)} slowest endpoints",
-        _described("p99 of the slowest endpoints", _known(*points.values()), show_time),
-        [f"{between(one)}: p99 {_listed(points, k)}" for k, one in enumerate(series.intervals)],
-    )
+    by_name = [{row.name: _finite(row.response_time.p99) for row in one.endpoints} for one in timeline.intervals]
+    series = [
+        Series(name=row.name, color=color, levels=[found.get(row.name) for found in by_name])
+        for row, color in zip(slowest, _COLORS, strict=False)
+    ]
+    title = "p99 of each endpoint" if len(slowest) == len(answered) else f"p99 of the {len(slowest)} slowest endpoints"
+    known = [level for one in series for level in one.known]
+    description = _described("p99 of the slowest endpoints", known, show_time)
+    texts = [f"{between(one)}: p99 {_listed(series, k)}" for k, one in enumerate(timeline.intervals)]
+    chart = _times_chart(timeline, title, description, series, texts)
     return [chart] if chart else []
 
 
 def _times_chart(
-    series: Series,
-    points: Mapping[str, _Heights],
-    colors: Sequence[Color],
-    title: str,
-    description: str,
-    texts: Sequence[str],
+    timeline: Timeline, title: str, description: str, series: Sequence[Series], texts: Sequence[str]
 ) -> Chart | None:
-    """A curve of times for each name; nothing where none is known."""
-    known = _known(*points.values())
+    """A chart of times; nothing where none is known."""
+    known = [level for one in series for level in one.known]
     if not known:
         return None
     up, marks = time_scale(min(known), max(known))
-    curves = [
-        series.curve(name, color, found, up) for (name, found), color in zip(points.items(), colors, strict=False)
-    ]
-    note = "logarithmic scale" if up.is_log else ""
-    return series.chart(title, description, (up, marks), _or_zero(show_time), curves, texts, note)
+    return timeline.chart(
+        title=title,
+        description=description,
+        series=series,
+        y_axis=(up, marks),
+        show=show_time,
+        texts=texts,
+        note="logarithmic scale" if up.is_log else "",
+    )
 
 
-def _known(*series: _Heights) -> list[float]:
-    return [height for heights in series for height in heights if height is not None]
-
-
-def _or_zero(show: Callable[[float], str]) -> Callable[[float], str]:
-    """The same, but for 0 without its unit."""
-    return lambda value: show(value) if value else "0"
-
-
-def _listed(points: Mapping[str, Sequence[float | None]], k: int) -> str:
-    """What each curve is at a place."""
-    return ", ".join(f"{name[:_NAME]} {show_time(found[k])}" for name, found in points.items())
+def _listed(series: Sequence[Series], k: int) -> str:
+    """What each curve is in an interval."""
+    return ", ".join(f"{one.name[:_NAME]} {show_time(one.levels[k])}" for one in series)
 
 
 def time_scale(low: float, high: float) -> tuple[Scale, list[float]]:
