@@ -64,14 +64,6 @@ def cut_chunks(call: Call, _: int) -> None:
     call.say(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
 
 
-def unasked(call: Call, _: int) -> None:
-    """A second reply, which the next request on this connection, 30 ms later, would take for its own."""
-    call.reply(body_of("/somebody-else"))
-    call.wfile.flush()
-    time.sleep(0.003)
-    call.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong")
-
-
 def status(code: int, **headers: str) -> Page:
     return lambda call, _: call.reply(b"not now", code, **headers)
 
@@ -404,17 +396,6 @@ def test_caps_on_a_host_and_on_the_rate_hold(site: Site, into: Path):
 
     assert at_once[1] <= 2
     assert time.monotonic() - began >= 0.27
-
-
-def test_a_reply_that_nobody_asked_for_is_nobodys(site: Site, into: Path):
-    site.at("/pushes", unasked)
-    urls = [url for number in range(6) for url in (f"{site.url}/pushes?{number}", f"{site.url}/n/{number}")]
-
-    fetch(urls, threads=1, into=into, rate="30/s").wait()
-
-    saved = {line["url"]: (into / line["file"]).read_bytes() for line in manifest(into)}
-    for number in range(6):
-        assert saved[f"{site.url}/n/{number}"] == body_of(f"/n/{number}")
 
 
 class Pushing(socketserver.ThreadingTCPServer):

@@ -88,11 +88,11 @@ def drip(line: Line) -> None:
 
 PART = reply(b"x" * 100)[:-50]
 FAULTS: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
-    "no reply": (stall, {"timeout": (5, 0.05)}, exceptions.ReadTimeout, "nothing came for 0.05 s"),
-    "no reply, deadline": (stall, {"deadline": 0.4}, exceptions.ReadTimeout, r"no whole reply within 0\.[1-4]"),
-    "half a head": (said_and_stalled(b"HTTP/1.1 2"), {"timeout": (5, 0.2)}, exceptions.ReadTimeout, "10 bytes"),
-    "half a body": (said_and_stalled(PART), {"timeout": (5, 0.2)}, BodyTimeout, "nothing came for 0.2 s"),
-    "a byte at a time": (drip, {"timeout": 2, "deadline": 0.4}, BodyTimeout, "no whole reply within"),
+    "no reply": (stall, {"timeout": (5, 0.5)}, exceptions.ReadTimeout, "nothing came for 0.5 s"),
+    "no reply, deadline": (stall, {"deadline": 0.8}, exceptions.ReadTimeout, r"no whole reply within 0\.[1-8]"),
+    "half a head": (said_and_stalled(b"HTTP/1.1 2"), {"timeout": (5, 0.5)}, exceptions.ReadTimeout, "10 bytes"),
+    "half a body": (said_and_stalled(PART), {"timeout": (5, 0.5)}, BodyTimeout, "nothing came for 0.5 s"),
+    "a byte at a time": (drip, {"timeout": 2, "deadline": 0.8}, BodyTimeout, "no whole reply within"),
     "closed": (then_close(), {}, exceptions.ConnectionError, "connection closed before any reply"),
     "reset": (then_reset(), {}, exceptions.ConnectionError, "reset|closed|TLS"),
     "body cut": (then_close(PART), {}, exceptions.ChunkedEncodingError, "50 of 100 bytes"),
