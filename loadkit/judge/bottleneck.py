@@ -26,7 +26,7 @@ from statistics import fmean
 from typing import Final, NamedTuple
 
 from loadkit.judge.evidence import MOSTLY, Evidence, percent
-from loadkit.judge.result import Bound, Interval, PhasePlan
+from loadkit.judge.result import Bottleneck, Cause, Interval, PhasePlan
 from loadkit.plan.units import SECOND, show_rate, show_seconds, three_digits
 
 RATE_REACHED: Final = 0.99
@@ -77,7 +77,7 @@ NEAR_THE_TOP: Final = (0.6, 0.4)
 RISING, STANDING = 0.6, 0.3
 """The same as `GROWN` and `FLAT`, of the line through all intervals there."""
 
-DUE_TO: Final[dict[Bound, str]] = {
+DUE_TO: Final[dict[Cause, str]] = {
     "rate": "the asked rate",
     "generator": "the generator",
     "server": "the server",
@@ -85,55 +85,48 @@ DUE_TO: Final[dict[Bound, str]] = {
 }
 
 
-class Finding(NamedTuple):
-    """What bound a run, and the sentence that says so; neither of a run too short or too broken to tell."""
-
-    by: Bound | None
-    sentence: str
+NOTHING = Bottleneck()
 
 
-NOTHING = Finding(None, "")
-
-
-def bound(run: Evidence, intervals: Sequence[Interval] = ()) -> Finding:
+def bottleneck(run: Evidence, intervals: Sequence[Interval] = ()) -> Bottleneck:
     """What kept the run from doing more."""
     total = run.total
     if not run.is_long_enough or not total.response_time.count or total.error_rate > BAD:
         return NOTHING
     if run.shares_interpreter:
-        return Finding(None, "Server and generator are one process, so nothing tells which of them bound the run.")
+        return Bottleneck(None, "Server and generator are one process, so nothing tells which of them bound the run.")
     return _of_open(run, intervals) if run.is_open else _of_closed(run, intervals)
 
 
-def together(found: Sequence[Finding], *, is_load_of_each: bool = True) -> Finding:
+def together(found: Sequence[Bottleneck], *, is_load_of_each: bool = True) -> Bottleneck:
     """What bound several runs: what bound each of them, or how many were bound by what.
 
     What a run says of its own threads and rate holds for the whole only where that has no more of them.
     """
-    kinds = {one.by for one in found}
+    kinds = {one.cause for one in found}
     by = kinds.pop() if len(kinds) == 1 else None
     if is_load_of_each and len({one.sentence for one in found}) == 1:
-        return Finding(by, found[0].sentence)
-    counted = [(kind, sum(one.by == kind for one in found)) for kind in DUE_TO]
+        return Bottleneck(by, found[0].sentence)
+    counted = [(kind, sum(one.cause == kind for one in found)) for kind in DUE_TO]
     parts = [f"{count:,} by {DUE_TO[kind]}" for kind, count in counted if count]
-    left = sum(one.by is None for one in found)
+    left = sum(one.cause is None for one in found)
     if left == len(found):
-        return Finding(None, f"None of the {left:,} runs can tell by itself what bound it.")
+        return Bottleneck(None, f"None of the {left:,} runs can tell by itself what bound it.")
     parts += [f"{left:,} by what one run cannot tell"] if left else []
-    return Finding(by, f"Of {len(found):,} runs, bound: {', '.join(parts)}.")
+    return Bottleneck(by, f"Of {len(found):,} runs, bound: {', '.join(parts)}.")
 
 
 # -- open
 
 
-def _of_open(run: Evidence, intervals: Sequence[Interval]) -> Finding:
+def _of_open(run: Evidence, intervals: Sequence[Interval]) -> Bottleneck:
     if run.sent >= RATE_REACHED * run.due:
         return _queueing(run, intervals) or _rate(run)
     if run.is_generator_slow or run.cpu_share > FULL:
         return _generator(run)
     if run.stats.was_short:
         return _queueing(run, intervals) or _of_all_threads(run)
-    return Finding(
+    return Bottleneck(
         None,
         (
             f"Bound by the generator or by the server, which one run cannot tell: {_cpu(run)}, and not all "
@@ -143,15 +136,15 @@ def _of_open(run: Evidence, intervals: Sequence[Interval]) -> Finding:
     )
 
 
-def _rate(run: Evidence) -> Finding:
+def _rate(run: Evidence) -> Bottleneck:
     total = run.total
     if run.scenario.journeys:
         asked = show_rate(run.scenario.rate or 0)
-        return Finding("rate", f"Bound by the asked rate: all of {asked} began{_hands(run)}.")
+        return Bottleneck("rate", f"Bound by the asked rate: all of {asked} began{_hands(run)}.")
     asked = show_rate(run.asked_rate)
     failed = sum(total.failures.values()) + total.cut
     done = f"the server answered all of {asked}" if not failed else f"all of {asked} was sent"
-    return Finding("rate", f"Bound by the asked rate: {done}{_hands(run)}.")
+    return Bottleneck("rate", f"Bound by the asked rate: {done}{_hands(run)}.")
 
 
 def _hands(run: Evidence) -> str:
@@ -161,7 +154,7 @@ def _hands(run: Evidence) -> str:
     return f" with {busy} of up to {run.most_threads:,} threads busy in the mean"
 
 
-def _queueing(run: Evidence, intervals: Sequence[Interval]) -> Finding | None:
+def _queueing(run: Evidence, intervals: Sequence[Interval]) -> Bottleneck | None:
     """Whether replies fell behind, and came later and later, and not for want of a thread to send them."""
     total = run.total
     answered = total.requests - total.drained
@@ -170,7 +163,7 @@ def _queueing(run: Evidence, intervals: Sequence[Interval]) -> Finding | None:
         return None
     sent = f"{show_rate(run.sent_rate)} were sent"
     sent += " as asked" if run.sent >= RATE_REACHED * run.due else f" of the {show_rate(run.asked_rate)} asked"
-    return Finding(
+    return Bottleneck(
         "server",
         (
             f"Bound by the server: {sent}, {show_rate(answered / run.duration)} were answered, and replies took "
@@ -192,7 +185,7 @@ def _grows(run: Evidence, intervals: Sequence[Interval]) -> bool:
     return all(after > 0.9 * before for before, after in pairwise(tail)) and tail[-1] > tail[0]
 
 
-def _of_all_threads(run: Evidence) -> Finding:
+def _of_all_threads(run: Evidence) -> Bottleneck:
     """All threads waited for replies: whether more of them would have got more."""
     median = run.total.service_time.p50
     waited = f"all {run.most_threads:,} threads (max_threads) waited for replies, {show_seconds(median)} in the median"
@@ -200,7 +193,7 @@ def _of_all_threads(run: Evidence) -> Finding:
     by = _by_fast_ones(run)
     if by == "server":
         least = show_seconds(run.total.service_time.min)
-        return Finding(
+        return Bottleneck(
             "server",
             (
                 f"Bound by the server: {waited}, and {least} when few were under way; {sent}, and no more are answered "
@@ -208,19 +201,19 @@ def _of_all_threads(run: Evidence) -> Finding:
             ),
         )
     if by == "connections":
-        return Finding(
+        return Bottleneck(
             "connections",
             f"Bound by the connections: {waited}, and no less when few were under way; {sent}. With more max_threads "
             "more would be sent.",
         )
-    return Finding(
+    return Bottleneck(
         None,
         f"Bound by the connections or by the server, which one run cannot tell: {waited}; {sent}. Run again with twice "
         "max_threads: if no more are answered, it is the server.",
     )
 
 
-def _by_fast_ones(run: Evidence) -> Bound | None:
+def _by_fast_ones(run: Evidence) -> Cause | None:
     """What the replies tell that came while the threads filled up, from few requests under way to one on each.
 
     They come at the rate at which the server answers while requests come at the rate that is asked; up to half of the
@@ -245,21 +238,21 @@ def _by_fast_ones(run: Evidence) -> Bound | None:
 # -- closed
 
 
-def _of_closed(run: Evidence, intervals: Sequence[Interval]) -> Finding:
+def _of_closed(run: Evidence, intervals: Sequence[Interval]) -> Bottleneck:
     many = run.most_threads
     if run.rests and run.stats.in_flight is not None and run.stats.in_flight < many / 2:
         share = 1 - run.stats.in_flight / many
-        return Finding("rate", f"Bound by the pauses of the plan: its threads rested {percent(share)} of the time.")
+        return Bottleneck("rate", f"Bound by the pauses of the plan: its threads rested {percent(share)} of the time.")
     if run.is_generator_slow or run.cpu_share > FULL:
         return _generator(run)
     waited = run.at_server / many
     if run.scenario.journeys and waited < MOSTLY:
-        return Finding(
+        return Bottleneck(
             None,
             f"Its threads waited for replies {percent(waited)} of the time; the rest went by in the journeys' own "
             f"pauses, code and other clients, and {_cpu(run)}.",
         )
-    return _by_threads(run, intervals) or Finding(
+    return _by_threads(run, intervals) or Bottleneck(
         None,
         (
             f"Bound by the server or by the connections, which one run cannot tell: {_under_way(run)}, and "
@@ -286,8 +279,8 @@ def _cpu(run: Evidence) -> str:
     return f"loadkit used {percent(run.cpu_share)} of the CPU that one interpreter can use"
 
 
-def _generator(run: Evidence) -> Finding:
-    return Finding(
+def _generator(run: Evidence) -> Bottleneck:
+    return Bottleneck(
         "generator", f"Bound by the generator: {_cpu(run)}{_elsewhere(run)}; it sent {show_rate(run.sent_rate)}."
     )
 
@@ -307,7 +300,7 @@ class _Level(NamedTuple):
     rate: float
 
 
-def _by_threads(run: Evidence, intervals: Sequence[Interval]) -> Finding | None:
+def _by_threads(run: Evidence, intervals: Sequence[Interval]) -> Bottleneck | None:
     """What phases of fewer and of more threads say."""
     levels = [level for one in intervals if (level := _level(one, run.scenario.phases))]
     if run.rests or not levels:
@@ -353,15 +346,15 @@ def _gained(levels: Sequence[_Level]) -> float:
     return slope * threads / rate if rate else 0.0
 
 
-def _of_levels(few: _Level, many: _Level, *, is_more: bool, is_same: bool) -> Finding | None:
+def _of_levels(few: _Level, many: _Level, *, is_more: bool, is_same: bool) -> Bottleneck | None:
     figures = (
         f"{three_digits(few.threads)} threads got {show_rate(few.rate)}, "
         f"{three_digits(many.threads)} threads {show_rate(many.rate)}"
     )
     if is_more:
-        return Finding("connections", f"Bound by the connections: {figures}; more threads would get more.")
+        return Bottleneck("connections", f"Bound by the connections: {figures}; more threads would get more.")
     if is_same:
-        return Finding("server", f"Bound by the server: {figures}; more threads only wait longer.")
+        return Bottleneck("server", f"Bound by the server: {figures}; more threads only wait longer.")
     return None
 
 

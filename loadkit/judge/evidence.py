@@ -1,4 +1,4 @@
-"""What is known of a run once its figures are made: what caveats and `bound` are derived from."""
+"""What is known of a run once its figures are made: what caveats and the bottleneck are derived from."""
 
 from __future__ import annotations
 

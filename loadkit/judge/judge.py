@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from loadkit.judge.activity import Activity, Plan, with_threads
-from loadkit.judge.bottleneck import NOTHING, bound
+from loadkit.judge.bottleneck import NOTHING, bottleneck
 from loadkit.judge.caveats import caveats, validity_of
 from loadkit.judge.description import describe
 from loadkit.judge.evidence import Evidence
@@ -59,7 +59,6 @@ def judge(
     series, by_phase = with_threads(
         _intervals(driven, draft), run.phases, Plan(run.scenario, run.duration), run.activity
     )
-    finding = NOTHING if context.server_loss else bound(run, series)
     return Result(
         identity=identity(scenario),
         scenario=run.scenario,
@@ -76,8 +75,7 @@ def judge(
         caveats=doubts,
         intervals=series,
         validity=validity,
-        bound_by=finding.by,
-        bound=finding.sentence,
+        bottleneck=NOTHING if context.server_loss else bottleneck(run, series),
         server=context.server,
     )
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from loadkit.judge.bottleneck import Finding, together
+from loadkit.judge.bottleneck import NOTHING, together
 from loadkit.judge.caveats import OF_FIGURES, of_figures, ranked, validity_of
 from loadkit.judge.instants import covered, instant, later, united, whole
 from loadkit.judge.result import (
     KINDS,
+    Bottleneck,
     Caveat,
     Environment,
     FailureExample,
@@ -92,7 +93,6 @@ def merge(results: Sequence[Result]) -> Result:
     found = threshold_results(limits, total, endpoints, phases, timings)
     # those of the parts; what rests on the figures alone is asked again of the whole
     doubts = ranked([*_lasting(parts), *of_figures(total, endpoints, phases, timings, limits=limits)])
-    bound = _bound(spans, scenario)
     return msgspec.structs.replace(
         parts[0],
         scenario=scenario,
@@ -109,8 +109,7 @@ def merge(results: Sequence[Result]) -> Result:
         caveats=doubts,
         intervals=_series(parts, spans, [row.name for row in endpoints]),
         validity=validity_of(doubts),
-        bound_by=bound.by,
-        bound=bound.sentence,
+        bottleneck=_bottleneck(spans, scenario),
         server=_server(parts, spans),
     )
 
@@ -160,8 +159,7 @@ def _spans(part: Result) -> list[RunSpan]:
             peak_memory=part.environment.peak_memory,
             server_memory=part.server.peak_memory if part.server else None,
             interval=_length(part),
-            bound_by=part.bound_by,
-            bound=part.bound,
+            bottleneck=part.bottleneck,
         )
     ]
 
@@ -363,10 +361,10 @@ def _scenario(parts: Sequence[Result], spans: Sequence[RunSpan]) -> ScenarioInfo
     return _first([(_start(part), msgspec.structs.replace(part.scenario, **of_all)) for part in parts])
 
 
-def _bound(spans: Sequence[RunSpan], scenario: ScenarioInfo) -> Finding:
+def _bottleneck(spans: Sequence[RunSpan], scenario: ScenarioInfo) -> Bottleneck:
     load = (scenario.threads, scenario.max_threads, scenario.rate)
     is_load_of_each = all((span.threads, span.max_threads, span.rate) == load for span in spans)
-    found = [Finding(span.bound_by, span.bound or "") for span in spans]
+    found = [span.bottleneck or NOTHING for span in spans]
     return together(found, is_load_of_each=is_load_of_each)
 
 

@@ -32,7 +32,7 @@ Level = Literal["grave", "doubt", "note"]
 Validity = Literal["clean", "doubtful", "invalid"]
 """How far to believe the figures: as far as the gravest caveat lets them be. Notes leave them clean."""
 
-Bound = Literal["server", "generator", "rate", "connections"]
+Cause = Literal["server", "generator", "rate", "connections"]
 """What kept a run from doing more. `rate` is the plan's own pace: its arrivals, or the pauses of its threads."""
 
 
@@ -262,6 +262,15 @@ class Caveat(msgspec.Struct, frozen=True, kw_only=True):
     level: Level = "doubt"
 
 
+class Bottleneck(msgspec.Struct, frozen=True):
+    """What kept a run from doing more."""
+
+    cause: Cause | None = None
+    """None where one run cannot tell."""
+    sentence: str = ""
+    """The same with its figures, or with what would tell; empty of short runs and where the server ended."""
+
+
 class Span(msgspec.Struct, frozen=True, kw_only=True):
     """A time on the wall clock."""
 
@@ -286,8 +295,7 @@ class RunSpan(Span, frozen=True, kw_only=True):
     server_memory: int | None = None
     interval: float | None = None
     """How long the intervals of its series were."""
-    bound_by: Bound | None = None
-    bound: str | None = None
+    bottleneck: Bottleneck | None = None
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
@@ -417,10 +425,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     intervals: list[Interval] = []
     validity: Validity = "clean"
     """How far to believe the figures; `invalid` is never passed."""
-    bound_by: Bound | None = None
-    """What kept the run from doing more; None where one run cannot tell."""
-    bound: str = ""
-    """The same as a sentence, with its figures or what would tell; empty of short runs and where the server ended."""
+    bottleneck: Bottleneck = Bottleneck()
+    """What kept the run from doing more."""
     server: Server | None = None
 
     @property

@@ -82,7 +82,7 @@ class ResultView:
     tone: str
     validity: str
     doubts: int
-    bound: str
+    bottleneck: str
     figures: Sequence[HeadFigure]
     thresholds: Table | None
     caveats: Sequence[Caveat]
@@ -141,7 +141,7 @@ def _view(result: Result, title: str) -> ResultView:
         tone=tone,
         validity=result.validity if is_believable(result) else "",
         doubts=sum(reason.level != "note" for reason in result.caveats),
-        bound=result.bound,
+        bottleneck=result.bottleneck.sentence,
         figures=_figures(result),
         thresholds=tables.thresholds(result.thresholds),
         caveats=result.caveats,

@@ -16,7 +16,7 @@ import msgspec
 from loadkit.judge.result import VERSION, Result, Stored
 from loadkit.judge.validate import violations
 from loadkit.plan.errors import OutputError, UsageError, reason_of
-from loadkit.report.earlier import may_have_earlier_names, with_names_of_today
+from loadkit.report.earlier import may_be_earlier, of_today
 from loadkit.report.layout import LONGEST, Layout
 from loadkit.report.version_1 import upgraded
 
@@ -167,8 +167,8 @@ def _decoded(content: bytes, path: Path) -> list[Result]:
     try:
         found = msgspec.json.decode(content, type=_Head | list[_Head])
         version = _version(found)
-        if version == VERSION and may_have_earlier_names(content):
-            return with_names_of_today(msgspec.json.decode(content)).results
+        if version == VERSION and may_be_earlier(content):
+            return of_today(msgspec.json.decode(content)).results
         if version == VERSION:
             return msgspec.json.decode(content, type=Stored).results
         if version == 1:

@@ -118,4 +118,5 @@ def validity(layout: Layout, result: Result) -> list[str]:
     reasons = sum(reason.level != "note" for reason in result.caveats)
     why = f", for {reasons} reason{'s' * (reasons != 1)} below" if reasons else ""
     lines = [f"  The figures are {layout.style(result.validity, STYLES[TONES[result.validity]])}{why}."]
-    return lines + (layout.wrap(layout.escape(result.bound), first="  ", margin="  ") if result.bound else [])
+    said = layout.escape(result.bottleneck.sentence)
+    return lines + (layout.wrap(said, first="  ", margin="  ") if said else [])

@@ -10,7 +10,7 @@ import msgspec
 from loadkit.judge.identity import digest
 from loadkit.judge.result import Result
 from loadkit.judge.summary import within
-from loadkit.report.earlier import renamed
+from loadkit.report.earlier import result_of_today
 
 _OUTCOMES: Final[Mapping[str, str]] = {"not_applied": "not-applied"}
 _MACHINE: Final[Mapping[str, str]] = {
@@ -55,7 +55,7 @@ def _upgraded(old: dict[str, Any]) -> dict[str, Any]:
     scenario, started, duration = old.get("scenario"), old.get("started_at"), old.get("duration")
     if not (isinstance(scenario, dict) and isinstance(started, str) and isinstance(duration, int | float)):
         return old
-    new = {name: value for name, value in renamed(old).items() if name != "version"}
+    new = {name: value for name, value in result_of_today(old).items() if name != "version"}
     try:
         return new | {
             "identity": {"name": scenario.get("name"), "plan": _plan(scenario, old.get("thresholds", ()))},

@@ -38,14 +38,14 @@ def test_an_open_run_above_what_one_worker_can_do_is_bound_by_the_server():
     result = ran(20, 1, rate="200/s", max_threads=20, duration="2s")
 
     assert result.throughput < 50
-    assert result.bound_by == "server", result.bound
-    assert "more connections" not in result.bound
+    assert result.bottleneck.cause == "server", result.bottleneck.sentence
+    assert "more connections" not in result.bottleneck.sentence
 
 
 def test_an_open_run_with_too_few_threads_for_a_server_that_can_do_more_is_bound_by_them():
     result = ran(100, ANY, rate="200/s", max_threads=10, duration="2s")
 
-    assert result.bound_by == "connections", result.bound
+    assert result.bottleneck.cause == "connections", result.bottleneck.sentence
 
 
 OPEN = {"duration": "5s"}
@@ -78,4 +78,4 @@ UP = [ramp("6s", start=1, to=12), hold("2s")]
 def test_what_bound_a_run_is_told_rightly(span: float, at_once: int, load: dict[str, Any], by: str | None):
     result = ran(span, at_once, **load)
 
-    assert result.bound_by == by, result.bound
+    assert result.bottleneck.cause == by, result.bottleneck.sentence

@@ -41,8 +41,8 @@ def test_a_rate_that_the_server_answers_is_what_bounds_the_run(demo: Demo) -> No
     result = run(scenario)
 
     assert codes(result) == ["same-host", "few-samples"]
-    assert result.bound_by == "rate"
-    assert result.bound.startswith("Bound by the asked rate: the server answered all of 20/s")
+    assert result.bottleneck.cause == "rate"
+    assert result.bottleneck.sentence.startswith("Bound by the asked rate: the server answered all of 20/s")
 
 
 def test_iterations_that_are_done_before_the_time_end_the_run_and_its_rate_is_that_of_the_plan(demo: Demo) -> None:
@@ -55,8 +55,8 @@ def test_iterations_that_are_done_before_the_time_end_the_run_and_its_rate_is_th
         # and not the 30 s that it might have lasted
         assert 1.1 < result.duration < 20
         assert 5 < result.throughput < 110
-    assert one.bound.startswith("Bound by the asked rate: the server answered all of ")
-    assert two.bound.startswith("Bound by the asked rate: all of 100/s began ")
+    assert one.bottleneck.sentence.startswith("Bound by the asked rate: the server answered all of ")
+    assert two.bottleneck.sentence.startswith("Bound by the asked rate: all of 100/s began ")
 
 
 def test_few_threads_that_wait_for_replies_bound_a_run_that_is_not_applied(demo: Demo) -> None:
@@ -66,7 +66,7 @@ def test_few_threads_that_wait_for_replies_bound_a_run_that_is_not_applied(demo:
     result = run(scenario)
 
     # 2 threads of 4 requests a second each; 120 were due
-    assert (result.outcome, result.validity, result.bound_by) == ("not-applied", "invalid", "connections")
+    assert (result.outcome, result.validity, result.bottleneck.cause) == ("not-applied", "invalid", "connections")
     assert codes(result)[:2] == ["asked-rate", "max-threads"]
     assert result.caveats[0].message.endswith("all 2 threads waited for replies; raise max_threads, or ask for less")
 
@@ -76,7 +76,7 @@ def test_threads_that_think_bound_themselves(demo: Demo) -> None:
         base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=4, think_time="400ms", duration=1.2
     )
 
-    assert run(scenario).bound_by == "rate"
+    assert run(scenario).bottleneck.cause == "rate"
 
 
 def loadkit(

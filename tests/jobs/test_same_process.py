@@ -52,8 +52,11 @@ def test_a_target_in_this_process_is_a_doubt_and_its_cpu_is_not_called_the_gener
     assert levels.get("same-process") == "doubt"
     assert result.validity == "doubtful"
     assert "generator-busy" not in levels
-    assert result.bound_by is None
-    assert result.bound == "Server and generator are one process, so nothing tells which of them bound the run."
+    assert result.bottleneck.cause is None
+    assert (
+        result.bottleneck.sentence
+        == "Server and generator are one process, so nothing tells which of them bound the run."
+    )
     assert "loadkit used" not in text_report(result, width=120)
 
 

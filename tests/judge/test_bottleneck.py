@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from loadkit.judge.bottleneck import NOTHING, Finding, bound, together
+from loadkit.judge.bottleneck import NOTHING, bottleneck, together
 from loadkit.judge.evidence import Evidence
-from loadkit.judge.result import Interval, IntervalRow, PhasePlan
+from loadkit.judge.result import Bottleneck, Interval, IntervalRow, PhasePlan
 from tests.judge.loads import closed, opened, replace, spans, total, using
 
 
@@ -26,7 +26,7 @@ def intervals(*seconds: tuple[int, float]) -> list[Interval]:
 
 
 def test_a_rate_that_was_reached_is_what_bound_the_run() -> None:
-    assert bound(opened()) == (
+    assert bottleneck(opened()) == Bottleneck(
         "rate",
         "Bound by the asked rate: the server answered all of 2,000/s with 2 of up to 100 threads busy in the mean.",
     )
@@ -34,20 +34,20 @@ def test_a_rate_that_was_reached_is_what_bound_the_run() -> None:
 
 @pytest.mark.parametrize(("unsent", "by"), [(202, "rate"), (203, None)])  # 99 %
 def test_a_rate_is_reached_when_99_percent_was_sent(unsent: int, by: str | None) -> None:
-    assert bound(opened(unsent=unsent)).by == by
+    assert bottleneck(opened(unsent=unsent)).cause == by
 
 
 def test_failures_were_sent_and_not_answered_well() -> None:
     load = opened()
     failing = replace(load.total, requests=20_100, failures={"check": 100}, error_rate=0.005)
-    assert bound(opened(total=failing, in_flight=0.4)).sentence == (
+    assert bottleneck(opened(total=failing, in_flight=0.4)).sentence == (
         "Bound by the asked rate: all of 2,010/s was sent with less than one of up to 100 threads busy in the mean."
     )
 
 
 def test_an_interpreter_that_is_full_bounds_an_open_run() -> None:
     load = opened(380_000, unsent=1_620_000, use=using(0.98), in_flight=300.0, was_short=True)
-    assert bound(load) == (
+    assert bottleneck(load) == Bottleneck(
         "generator",
         (
             "Bound by the generator: loadkit used 98% of the CPU that one interpreter can use, and 87% of its threads' "
@@ -59,7 +59,7 @@ def test_an_interpreter_that_is_full_bounds_an_open_run() -> None:
 def test_a_generator_that_is_kept_from_its_cpu_bounds_an_open_run() -> None:
     # 40 requests were at the server, and 100 threads had one in hand
     load = opened(20_000, unsent=20_000, service=20.0, use=using(0.5), in_flight=100.0, was_short=True)
-    assert bound(load) == (
+    assert bottleneck(load) == Bottleneck(
         "generator",
         (
             "Bound by the generator: loadkit used 50% of the CPU that one interpreter can use, and 60% of its threads' "
@@ -70,7 +70,7 @@ def test_a_generator_that_is_kept_from_its_cpu_bounds_an_open_run() -> None:
 
 def test_threads_that_all_wait_for_replies_bound_an_open_run() -> None:
     load = opened(20_000, unsent=20_000, service=50.0, in_flight=100.0, was_short=True)
-    assert bound(load) == (
+    assert bottleneck(load) == Bottleneck(
         "connections",
         (
             "Bound by the connections: all 100 threads (max_threads) waited for replies, 50 ms in the median, and no "
@@ -80,13 +80,13 @@ def test_threads_that_all_wait_for_replies_bound_an_open_run() -> None:
     )
 
 
-def short(*parts: tuple[float, int], asked: float = 4_000, scenario: dict[str, Any] | None = None) -> Finding:
+def short(*parts: tuple[float, int], asked: float = 4_000, scenario: dict[str, Any] | None = None) -> Bottleneck:
     """What is found of an open run that had all its 100 threads for 10 s, with these service times."""
     service = spans(*parts)
     row = replace(opened(service.count).total, service_time=service, unsent=round(asked * 10) - service.count)
     load = opened(total=row, in_flight=service.sum_ns / 1e10, was_short=True)
     plan = replace(load.scenario, rate=asked, **(scenario or {}))
-    return bound(dataclasses.replace(load, scenario=plan))
+    return bottleneck(dataclasses.replace(load, scenario=plan))
 
 
 FILLING = [(4.0 * k, 1) for k in range(1, 25)]
@@ -110,7 +110,7 @@ FILLING = [(4.0 * k, 1) for k in range(1, 25)]
 def test_replies_that_were_fast_when_few_were_under_way_queue_at_the_server(
     parts: list[tuple[float, int]], asked: float, by: str | None
 ) -> None:
-    assert short(*parts, asked=asked).by == by
+    assert short(*parts, asked=asked).cause == by
 
 
 def test_such_a_queue_is_told_with_both_times() -> None:
@@ -124,7 +124,7 @@ def test_such_a_queue_is_told_with_both_times() -> None:
 @pytest.mark.parametrize("plan", [{"warmup": 1.0}, {"max_threads": 1}, {"journeys": ["buy"]}])
 def test_where_nobody_saw_the_threads_fill_up_one_run_does_not_tell(plan: dict[str, Any]) -> None:
     found = short((200.0, 5_000), asked=1_000, scenario=plan)
-    assert found.by is None
+    assert found.cause is None
     assert found.sentence.endswith(
         "asked were sent. Run again with twice max_threads: if no more are answered, it is the server."
     )
@@ -132,7 +132,7 @@ def test_where_nobody_saw_the_threads_fill_up_one_run_does_not_tell(plan: dict[s
 
 def test_what_one_open_run_cannot_tell_is_said_with_what_would() -> None:
     load = opened(20_000, unsent=20_000, use=using(0.85), in_flight=2.1)
-    assert bound(load) == (
+    assert bottleneck(load) == Bottleneck(
         None,
         (
             "Bound by the generator or by the server, which one run cannot tell: loadkit used 85% of the CPU that one "
@@ -159,12 +159,12 @@ def test_replies_that_fall_behind_and_take_ever_longer_queue_at_the_server(
     drained: int, series: list[Interval], by: str
 ) -> None:
     load = opened(20_000, in_flight=900.0)
-    assert bound(opened(total=replace(load.total, drained=drained)), series).by == by
+    assert bottleneck(opened(total=replace(load.total, drained=drained)), series).cause == by
 
 
 def test_a_queue_at_the_server_is_told_with_its_figures() -> None:
     load = opened(20_000)
-    assert bound(opened(total=replace(load.total, drained=8_000)), GROWING).sentence == (
+    assert bottleneck(opened(total=replace(load.total, drained=8_000)), GROWING).sentence == (
         "Bound by the server: 2,000/s were sent as asked, 1,200/s were answered, and replies took longer with each "
         "second: requests queue there."
     )
@@ -174,7 +174,7 @@ def test_a_queue_at_the_server_is_told_with_its_figures() -> None:
 
 
 def test_one_closed_run_tells_neither_server_nor_connections() -> None:
-    assert bound(closed(160_000, threads=16, use=using(0.41))) == (
+    assert bottleneck(closed(160_000, threads=16, use=using(0.41))) == Bottleneck(
         None,
         (
             "Bound by the server or by the connections, which one run cannot tell: 16 threads always had a request "
@@ -194,19 +194,19 @@ def test_one_closed_run_tells_neither_server_nor_connections() -> None:
     ],
 )
 def test_a_generator_bounds_a_closed_run_that_it_holds_up(good: int, share: float, by: str | None) -> None:
-    assert bound(closed(good, threads=16, use=using(share))).by == by
+    assert bottleneck(closed(good, threads=16, use=using(share))).cause == by
 
 
 def test_a_full_generator_and_a_slow_server_are_both_told() -> None:
-    assert bound(closed(140_000, threads=16, use=using(0.97))).sentence == (
+    assert bottleneck(closed(140_000, threads=16, use=using(0.97))).sentence == (
         "Bound by the generator: loadkit used 97% of the CPU that one interpreter can use (its threads waited for the "
         "server 88% of the time, so that may be near its limit, too); it sent 14,000/s."
     )
 
 
 def test_by_our_own_clock_only_the_cpu_tells_of_the_generator() -> None:
-    assert bound(closed(10_000, threads=16, clock="own")).by is None
-    assert bound(closed(10_000, threads=16, clock="own", use=using(0.95))).sentence == (
+    assert bottleneck(closed(10_000, threads=16, clock="own")).cause is None
+    assert bottleneck(closed(10_000, threads=16, clock="own", use=using(0.95))).sentence == (
         "Bound by the generator: loadkit used 95% of the CPU that one interpreter can use; it sent 1,000/s."
     )
 
@@ -216,19 +216,19 @@ def test_by_our_own_clock_only_the_cpu_tells_of_the_generator() -> None:
 def test_threads_that_rest_as_they_were_told_to_bound_themselves(
     in_flight: float, by: str | None, plan: dict[str, Any]
 ) -> None:
-    assert bound(closed(80_000, threads=16, in_flight=in_flight, **plan)).by == by
+    assert bottleneck(closed(80_000, threads=16, in_flight=in_flight, **plan)).cause == by
 
 
 def test_pauses_are_told_with_their_share() -> None:
-    assert bound(closed(10_000, threads=16, in_flight=1.12, think_time="1s")).sentence == (
+    assert bottleneck(closed(10_000, threads=16, in_flight=1.12, think_time="1s")).sentence == (
         "Bound by the pauses of the plan: its threads rested 93% of the time."
     )
 
 
 def test_threads_that_rest_a_little_are_not_always_busy() -> None:
-    said = bound(closed(80_000, threads=16, in_flight=9.5, think_time="1ms")).sentence
+    said = bottleneck(closed(80_000, threads=16, in_flight=9.5, think_time="1ms")).sentence
     assert "which one run cannot tell: 9.5 of 16 threads had a request under way in the mean, and" in said
-    assert "1 thread always had a request under way" in bound(closed(9_000, threads=1)).sentence
+    assert "1 thread always had a request under way" in bottleneck(closed(9_000, threads=1)).sentence
 
 
 def of_journeys(load: Evidence) -> Evidence:
@@ -238,7 +238,7 @@ def of_journeys(load: Evidence) -> Evidence:
 
 def test_threads_whose_journeys_pause_are_not_said_to_be_busy() -> None:
     load = of_journeys(closed(20_000, threads=16))
-    assert bound(load) == (
+    assert bottleneck(load) == Bottleneck(
         None,
         (
             "Its threads waited for replies 12% of the time; the rest went by in the journeys' own pauses, code and "
@@ -248,14 +248,14 @@ def test_threads_whose_journeys_pause_are_not_said_to_be_busy() -> None:
 
 
 def test_threads_of_journeys_that_mostly_wait_are_told_by_how_much() -> None:
-    said = bound(of_journeys(closed(20_000, threads=3))).sentence
+    said = bottleneck(of_journeys(closed(20_000, threads=3))).sentence
     assert "which one run cannot tell: 3 threads waited for replies 67% of the time, and" in said
 
 
 def test_of_open_journeys_the_arrivals_are_told_and_not_their_requests() -> None:
     load = of_journeys(opened(20_000))
     load = dataclasses.replace(load, scenario=replace(load.scenario, rate=40.0))
-    assert bound(load).sentence.startswith("Bound by the asked rate: all of 40/s began with ")
+    assert bottleneck(load).sentence.startswith("Bound by the asked rate: all of 40/s began with ")
 
 
 RAMP = [
@@ -264,11 +264,11 @@ RAMP = [
 ]
 
 
-def ramped(base: float, each: float) -> Finding:
+def ramped(base: float, each: float) -> Bottleneck:
     """What is found when threads get `base` requests a second and so many more each."""
     threads = [5 * second + 2.5 for second in range(12)] + [60.0] * 4
     series = intervals(*((round(base + each * many), 1.0) for many in threads))
-    return bound(closed(160_000, threads=60, in_flight=16.0, phases=RAMP), series)
+    return bottleneck(closed(160_000, threads=60, in_flight=16.0, phases=RAMP), series)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def ramped(base: float, each: float) -> Finding:
     ],
 )
 def test_phases_tell_whether_more_threads_get_more(base: float, each: float, by: str | None) -> None:
-    assert ramped(base, each).by == by
+    assert ramped(base, each).cause == by
 
 
 def test_what_phases_tell_is_told_with_its_figures() -> None:
@@ -299,20 +299,20 @@ def test_what_counts_is_whether_throughput_still_grows_where_there_are_most_thre
     """Up to the knee each thread gets 100/s; from 17.5 to 60 threads on the whole it grew in all of these."""
     threads = [5 * second + 2.5 for second in range(12)] + [60.0] * 4
     series = intervals(*((round(100 * min(many, knee)), 1.0) for many in threads))
-    assert bound(closed(160_000, threads=60, in_flight=16.0, phases=RAMP), series).by == by
+    assert bottleneck(closed(160_000, threads=60, in_flight=16.0, phases=RAMP), series).cause == by
 
 
 def test_threads_that_were_seen_count_and_not_those_of_the_plan() -> None:
     load, series = closed(160_000, threads=60, in_flight=16.0, phases=RAMP), intervals(*[(1000, 1.0)] * 16)
-    assert bound(load, series).by == "server"
-    assert bound(load, [replace(one, threads=10.0) for one in series]).by is None
+    assert bottleneck(load, series).cause == "server"
+    assert bottleneck(load, [replace(one, threads=10.0) for one in series]).cause is None
 
 
 def test_too_few_seconds_with_few_threads_tell_nothing() -> None:
     series = intervals((500, 1.0), *[(6000, 1.0)] * 9)
     short = [PhasePlan(name="step", duration=1.0, start=6.0, end=6.0), replace(RAMP[1], duration=9.0)]
-    found = bound(closed(160_000, threads=60, in_flight=16.0, phases=short), series)
-    assert found.by is None
+    found = bottleneck(closed(160_000, threads=60, in_flight=16.0, phases=short), series)
+    assert found.cause is None
     assert ": the threads of the plan, up to 60, always had a request under way, and " in found.sentence
 
 
@@ -329,16 +329,16 @@ def test_too_few_seconds_with_few_threads_tell_nothing() -> None:
     ids=["too short", "no reply", "mostly failures"],
 )
 def test_of_hardly_any_load_nothing_is_said(load: Evidence) -> None:
-    assert bound(load) == NOTHING == (None, "")
+    assert bottleneck(load) == NOTHING == Bottleneck(None, "")
 
 
 def test_several_runs_are_bound_by_what_bound_each() -> None:
-    rate, other = Finding("rate", "one"), Finding("rate", "two")
+    rate, other = Bottleneck("rate", "one"), Bottleneck("rate", "two")
     assert together([rate, rate]) == rate
-    assert together([rate, other]) == ("rate", "Of 2 runs, bound: 2 by the asked rate.")
-    unknown = [Finding(None, "Run again with 4 threads."), Finding(None, "Run again with 8 threads.")]
-    assert together(unknown) == (None, "None of the 2 runs can tell by itself what bound it.")
-    assert together([NOTHING, rate, Finding("generator", "x"), rate]) == (
+    assert together([rate, other]) == Bottleneck("rate", "Of 2 runs, bound: 2 by the asked rate.")
+    unknown = [Bottleneck(None, "Run again with 4 threads."), Bottleneck(None, "Run again with 8 threads.")]
+    assert together(unknown) == Bottleneck(None, "None of the 2 runs can tell by itself what bound it.")
+    assert together([NOTHING, rate, Bottleneck("generator", "x"), rate]) == Bottleneck(
         None,
         "Of 4 runs, bound: 2 by the asked rate, 1 by the generator, 1 by what one run cannot tell.",
     )

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadkit.judge.merge import merge
-from loadkit.judge.result import Caveat, Interval, Phase, Result, Server, Stored
+from loadkit.judge.result import Bottleneck, Caveat, Interval, Phase, Result, Server, Stored
 from loadkit.judge.summary import times
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.recording import MAX_REASONS
@@ -98,8 +98,10 @@ def runs(draw: st.DrawFn, workload: dict[str, Any]) -> Result:
         ),
         caveats=draw(st.lists(st.sampled_from(CAVEATS), unique=True)),
         server=draw(st.none() | st.just(Server(cpu_seconds=0.125, peak_memory=7))),
-        bound_by=draw(st.sampled_from([None, "rate", "server"])),
-        bound=draw(st.sampled_from(["Bound by something.", "Bound by another thing."])),
+        bottleneck=Bottleneck(
+            draw(st.sampled_from([None, "rate", "server"])),
+            draw(st.sampled_from(["Bound by something.", "Bound by another thing."])),
+        ),
     )
     coarse = draw(st.sampled_from([1, 1, 2, 4]))
     phases = [Phase(name="hold", start=0.25, length=part.duration / 2, total=part.total, endpoints=part.endpoints)]
@@ -322,9 +324,11 @@ def test_which_note_is_kept_does_not_depend_on_what_was_merged_first() -> None:
 
 
 def test_what_bound_each_part_bound_the_whole() -> None:
-    parts = [result([Shot()], later=start, bound_by=by, bound=by) for start, by in ((0, "rate"), (5, "generator"))]
-    assert (merge(parts).bound_by, merge([parts[0]] * 2).bound_by) == (None, "rate")
-    assert merge(parts).bound == "Of 2 runs, bound: 1 by the asked rate, 1 by the generator."
+    rate, generator = Bottleneck("rate", "rate"), Bottleneck("generator", "generator")
+    parts = [result([Shot()], later=start, bottleneck=by) for start, by in ((0, rate), (5, generator))]
+    assert merge([parts[0]] * 2).bottleneck.cause == "rate"
+    assert merge(parts).bottleneck.cause is None
+    assert merge(parts).bottleneck.sentence == "Of 2 runs, bound: 1 by the asked rate, 1 by the generator."
 
 
 @pytest.mark.parametrize(
@@ -336,10 +340,10 @@ def test_what_bound_each_part_bound_the_whole() -> None:
 )
 def test_what_a_run_says_of_its_own_rate_is_not_said_of_several_side_by_side(later: float, said: str) -> None:
     parts = [
-        result([Shot()], later=start, scenario=OPEN, bound_by="rate", bound="the server answered all of 100/s")
+        result([Shot()], later=start, scenario=OPEN, bottleneck=Bottleneck("rate", "the server answered all of 100/s"))
         for start in (0.0, later)
     ]
-    assert (merge(parts).bound_by, merge(parts).bound) == ("rate", said)
+    assert merge(parts).bottleneck == Bottleneck("rate", said)
 
 
 def test_the_machine_of_several_is_the_first_with_what_all_used() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from loadkit.judge.result import Caveat, Phase, PhasePlan, Result, Server, ThresholdResult, Timing
+from loadkit.judge.result import Bottleneck, Caveat, Phase, PhasePlan, Result, Server, ThresholdResult, Timing
 from loadkit.report.html import html_report
 from tests.report.builder import example, interval, replace, result, row, skewed, times
 
@@ -42,8 +42,7 @@ SHOP = result(
         Caveat(code="same-host", message="the target runs on this machine", level="note"),
     ],
     validity="doubtful",
-    bound_by="generator",
-    bound="Bound by the generator: it sent 3,300/s.",
+    bottleneck=Bottleneck("generator", "Bound by the generator: it sent 3,300/s."),
     phases=[
         Phase(name="climb", start=0.0, length=10.0, total=replace(HOME, name="total")),
         Phase(name="stay", start=10.0, length=20.0, total=replace(SEARCH, name="total")),
@@ -189,7 +188,7 @@ def hostile(text: str) -> Result:
                 replace(interval(k, endpoint.response_time), endpoints=[interval(k, times((500, 9)), name=text).total])
                 for k in range(3)
             ],
-            bound=text,
+            bottleneck=Bottleneck(sentence=text),
         ),
         started_at=text,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loadkit.judge.result import Caveat, Result, ThresholdResult
+from loadkit.judge.result import Bottleneck, Caveat, Result, ThresholdResult
 from loadkit.report.text import text_report
 from tests.report.builder import example, result, row, skewed, times
 
@@ -61,8 +61,10 @@ SHOP = result(
         Caveat(code="few-samples", message="p99.9 of GET /search rests on the slowest 25", level="note"),
     ],
     validity="doubtful",
-    bound_by="generator",
-    bound="Bound by the generator: loadkit used 87% of the CPU that one interpreter can use; it sent 3,567/s.",
+    bottleneck=Bottleneck(
+        "generator",
+        "Bound by the generator: loadkit used 87% of the CPU that one interpreter can use; it sent 3,567/s.",
+    ),
 )
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from loadkit.judge.merge import merge
-from loadkit.judge.result import Caveat, Phase, Result
+from loadkit.judge.result import Bottleneck, Caveat, Phase, Result
 from loadkit.plan.errors import UsageError
 from loadkit.report.json import SCHEMA_FILE, dump, load, schema, write_text
 from tests.judge.made import REFUSED, Shot, result
@@ -160,10 +160,19 @@ def test_a_file_of_no_results_says_so(tmp_path: Path, content: str) -> None:
 
 
 def test_a_file_with_the_names_that_fields_had_at_first_is_read(tmp_path: Path) -> None:
-    doubtful = result([Shot()], scenario={"name": "verdict"}, caveats=[Caveat(code="late", message="m")])
+    doubtful = result(
+        [Shot()],
+        scenario={"name": "verdict"},
+        caveats=[Caveat(code="late", message="m")],
+        bottleneck=Bottleneck("server", "Bound by the server."),
+    )
+    doubtful = merge([doubtful, doubtful])
     content = json.loads(dump([doubtful]))
     [old] = content["results"]
     old["verdict"] = old.pop("validity")
+    for part in (old, *old["spans"]):
+        found = part.pop("bottleneck")
+        part.update({"bound_by": found["cause"], "bound": found["sentence"]} if found else {})
     (tmp_path / "r.json").write_text(json.dumps(content))
     assert load(tmp_path / "r.json") == [doubtful]
     assert doubtful.validity == "doubtful"

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from loadkit.judge.result import Caveat, Phase, ThresholdResult
+from loadkit.judge.result import Bottleneck, Caveat, Phase, ThresholdResult
 from loadkit.report.layout import display_width
 from tests.report.builder import example, replace, result, row, times
 from tests.report.shop import HOME, SHOP, TOTAL, report, section
@@ -248,7 +248,7 @@ def test_foreign_text_does_nothing(width: int) -> None:
         phases=[Phase(name=HOSTILE, start=0.0, length=1.0, total=bad)] * 2,
         thresholds=[ThresholdResult(threshold=HOSTILE, passed=False, value=1.0, shown=HOSTILE)],
         caveats=[Caveat(code=HOSTILE, message=HOSTILE)],
-        bound=HOSTILE,
+        bottleneck=Bottleneck(sentence=HOSTILE),
     )
     text = report(shown, width=width)
     assert all(char.isprintable() for line in text.split("\n") for char in line)

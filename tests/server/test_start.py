@@ -122,7 +122,7 @@ def test_a_run_whose_server_dies_ends_and_says_how_it_died(
 
     assert result.outcome == "server-lost"
     assert (result.passed, result.validity) == (False, "invalid")
-    assert (result.bound_by, result.bound) == (None, ""), "more threads would tell nothing of it"
+    assert (result.bottleneck.cause, result.bottleneck.sentence) == (None, ""), "more threads would tell nothing of it"
     assert result.duration < 35, "it did not go on for the 40 s that were asked for"
     assert 90 <= result.statuses[200] <= 102, "what was measured stays"
     assert " ended with exit code 9 at " in told(result)
