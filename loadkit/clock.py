@@ -27,7 +27,7 @@ class SystemClock:
     def __init__(self) -> None:
         # the function itself, not a method around it: 45 ns a call against 75, two calls a request
         self.now: Callable[[], int] = _Kernel.monotonic
-        self.wall_offset, self._error = _offset()
+        self.wall_offset, self._error = offset_of(_Kernel.wall)
         self.steps: list[int] = []
         """How far the wall clock was set, each time it was, in nanoseconds."""
 
@@ -43,7 +43,7 @@ class SystemClock:
 
     def reanchor(self) -> int:
         """Measure the wall clock again; how far it had moved against the monotonic one."""
-        offset, error = _offset()
+        offset, error = offset_of(_Kernel.wall)
         moved = offset - self.wall_offset
         if abs(moved) <= error + self._error:
             # the same as far as reading two clocks one after the other can tell
@@ -84,18 +84,18 @@ class _Kernel:
 _COARSE: Final = 5
 
 
-def _offset() -> tuple[int, int]:
-    """The wall clock less the monotonic one, and how wrong that may be: the best of a few readings.
+def offset_of(clock: Callable[[], int], *, readings: int = 5) -> tuple[int, int]:
+    """A clock less the monotonic one, and how wrong that may be, nanoseconds: the best of a few readings.
 
     Each is framed by two of the monotonic clock.
     """
-    readings = []
-    for _ in range(5):
+    framed = []
+    for _ in range(readings):
         before = _Kernel.monotonic()
-        wall = _Kernel.wall()
+        read = clock()
         after = _Kernel.monotonic()
-        readings.append((after - before, wall - (before + after) // 2))
-    width, offset = min(readings)
+        framed.append((after - before, read - (before + after) // 2))
+    width, offset = min(framed)
     return offset, (width + 1) // 2
 
 

@@ -10,7 +10,7 @@ from loadkit.drive.closed import ClosedUser
 from loadkit.drive.open import OpenUser, Pool
 from loadkit.drive.supply import Supply
 from loadkit.drive.user import Shot, User
-from loadkit.host.limits import check_ports, descriptors, make_room
+from loadkit.host.limits import check_ports, make_room, max_connections
 from loadkit.measure.recording import JOURNEY, Batch, Tape
 from loadkit.plan.journey import Journey
 from loadkit.plan.think_time import pauses
@@ -60,7 +60,7 @@ class Builder:
             most = len(load.seats)
         elif scenario.max_threads is None:
             # nobody asked for so many: fewer do where the machine allows fewer
-            most = max(load.threads, min(load.max_threads, descriptors() // len(per_thread)))
+            most = max(load.threads, min(load.max_threads, max_connections() // len(per_thread)))
         else:
             most = load.max_threads
         make_room(most * len(per_thread))

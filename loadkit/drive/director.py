@@ -19,9 +19,8 @@ from loadkit.drive.rows.sender import Feeds
 from loadkit.drive.state import NEVER, RunState
 from loadkit.drive.stats import Driven, InFlight, RunStats
 from loadkit.drive.threads import UserThreads
-from loadkit.host.interpreter import eased
-from loadkit.host.kernel import tuned
-from loadkit.host.machine import Probe, Use
+from loadkit.host.tuning import interpreter_tuned, kernel_tuned
+from loadkit.host.usage import Probe, Usage
 from loadkit.measure.recording import JOURNEY, Recording
 from loadkit.plan.units import MILLISECOND, SECOND, nanoseconds
 from loadkit.plan.workload import Closed, Open, workload
@@ -112,7 +111,7 @@ class _Director:
 
     def run(self) -> Driven:
         users = self._first_users()
-        with eased(threads=len(users)), tuned(punctual=self._growth is not None):
+        with interpreter_tuned(threads=len(users)), kernel_tuned(punctual=self._growth is not None):
             try:
                 self._start(users)
                 self._direct()
@@ -308,7 +307,7 @@ class _Director:
         ended = 0 if self._threads.any_alive else max(user.ended for user in self._threads.users)
         return min(stop_at, ended or self._clock.now())
 
-    def _driven(self, recording: Recording, stopped_at: int, use: Use, stuck: tuple[str, ...] = ()) -> Driven:
+    def _driven(self, recording: Recording, stopped_at: int, use: Usage, stuck: tuple[str, ...] = ()) -> Driven:
         users = self._threads.users
         measured_from = min(self._state.measured_from, self._clock.now())
         halt = self._state.halt[1] if self._state.halt else None
@@ -358,6 +357,6 @@ class _Target:
         return is_down
 
 
-def _scaled(use: Use, span: int) -> int:
+def _scaled(use: Usage, span: int) -> int:
     """CPU time in the nanoseconds that were measured: the machine is read a little before and after them."""
     return nanoseconds(use.cpu_seconds * min(1.0, span / SECOND / use.seconds)) if use.seconds else 0

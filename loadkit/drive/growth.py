@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from loadkit.host.interpreter import be_patient
+from loadkit.host.tuning import raise_switch_interval
 from loadkit.measure.recording import JOURNEY, NO_SECOND, REQUEST, Batch, Counts, Recording
 from loadkit.plan.journey import Journey
 
@@ -46,7 +46,7 @@ class Growth:
                 # what there is goes on
                 self._most = len(threads)
                 break
-        be_patient(len(threads))
+        raise_switch_interval(len(threads))
         self.was_short = self.was_short or (wanted > 0 and len(threads) >= self._most)
 
 

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from loadkit.drive.rows.feed import RowUse, ends_of, of_all
-from loadkit.host.machine import Use, worst
+from loadkit.host.usage import Usage, worst
 from loadkit.measure.recording import Recording
 from loadkit.plan.units import SECOND
 
@@ -56,7 +56,7 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
     """Where threads were that did not end: file, line and function."""
     faults: tuple[str, ...] = ()
     """Why tear-downs of journeys failed."""
-    use: Use = Use()
+    use: Usage = Usage()
     """What the generator used, and what its machine did, while it measured."""
     active: tuple[Active, ...] = ()
     """When each thread of a closed workload was active, for each time for which the plan wanted it; in no order."""

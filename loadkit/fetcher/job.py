@@ -24,8 +24,8 @@ from loadkit.fetcher.resume import PreviousRuns, digest_of, read_previous_runs
 from loadkit.fetcher.schedule import Schedule
 from loadkit.fetcher.thread_tuner import MOST, Auto
 from loadkit.fetcher.worker import Counters, FetchContext, Worker
-from loadkit.host.interpreter import eased
 from loadkit.host.limits import make_room
+from loadkit.host.tuning import interpreter_tuned
 from loadkit.judge.caveats import caveats, validity_of
 from loadkit.judge.environment import environment
 from loadkit.judge.evidence import Evidence, RunContext
@@ -188,7 +188,7 @@ class FetchJob:
         reader = threading.Thread(target=self._reader.run, name="loadkit-fetch-reader", daemon=True)
         reader.start()
         try:
-            with eased(collect_each=COLLECT_EACH):
+            with interpreter_tuned(collect_each=COLLECT_EACH):
                 self._work()
         finally:
             self._stopped_at = self._clock.now()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Final
 
+from loadkit.host.posix import open_file_limits, raise_open_file_limit
 from loadkit.plan.errors import UsageError
 
 SPARE: Final = 64
@@ -15,14 +17,12 @@ LEAST: Final = 12
 UNLIMITED: Final = 1 << 30
 
 
-def descriptors() -> int:
+def max_connections() -> int:
     """How many connections the file descriptors of this process allow, the soft limit raised as far as it goes."""
-    try:
-        import resource
-    except ImportError:  # not a POSIX system
+    limits = open_file_limits()
+    if limits is None or limits[1] == math.inf:
         return UNLIMITED
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return UNLIMITED if hard == resource.RLIM_INFINITY else max(1, hard - min(SPARE, _others()))
+    return max(1, int(limits[1]) - min(SPARE, _others()))
 
 
 def make_room(connections: int) -> None:
@@ -30,22 +30,17 @@ def make_room(connections: int) -> None:
 
     Raises `UsageError` with the figures when it does not suffice.
     """
-    try:
-        import resource
-    except ImportError:  # not a POSIX system
-        return
+    limits = open_file_limits()
     wanted = connections + SPARE
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
+    if limits is None or limits[0] >= wanted:
         return
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     needed = connections + min(SPARE, _others())
-    if most < needed:
+    if limits[1] < needed:
         raise UsageError(
-            f"{connections:,} connections need {needed:,} file descriptors and the limit is {hard:,}; "
+            f"{connections:,} connections need {needed:,} file descriptors and the limit is {limits[1]:,}; "
             f"use fewer threads, or raise it (ulimit -Hn {needed})"
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    raise_open_file_limit(wanted)
 
 
 def _others() -> int:

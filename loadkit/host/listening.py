@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from loadkit.host.machine import PROC
-from loadkit.host.processes import alive
+from loadkit.host.processes import PROC, alive
 
 _LISTEN: Final = "0A"
 

@@ -7,22 +7,23 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from loadkit.host.machine import PROC
+PROC: Final = Path("/proc")
 
 _SCHED: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Used:
+class TreeUsage:
     """What a tree of processes has used: CPU seconds since it began, and bytes that are resident now."""
 
     cpu_seconds: float
     memory: int
 
 
-def used(roots: Iterable[int]) -> Used | None:
+def tree_usage(roots: Iterable[int]) -> TreeUsage | None:
     """What the trees below these processes use; None where the system does not tell, or none is alive.
 
     The CPU of children that ended counts as their parent's, once it has waited for them.
@@ -30,7 +31,7 @@ def used(roots: Iterable[int]) -> Used | None:
     found = [one for pid in tree(roots) if (one := _of(pid))]
     if not found:
         return None
-    return Used(cpu_seconds=sum(one.cpu_seconds for one in found), memory=sum(one.memory for one in found))
+    return TreeUsage(cpu_seconds=sum(one.cpu_seconds for one in found), memory=sum(one.memory for one in found))
 
 
 def tree(roots: Iterable[int]) -> list[int]:
@@ -85,7 +86,7 @@ def _children(pid: int) -> Iterator[int]:
             continue
 
 
-def _of(pid: int) -> Used | None:
+def _of(pid: int) -> TreeUsage | None:
     fields = _stat(pid)
     try:
         status = (PROC / str(pid) / "status").read_text()
@@ -96,7 +97,7 @@ def _of(pid: int) -> Used | None:
     # utime, stime, cutime and cstime are fields 14 to 17 of proc(5)
     own, waited_for = (sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") for ticks in (fields[11:13], fields[13:15]))
     resident = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
-    return Used(
+    return TreeUsage(
         cpu_seconds=_exact(pid, own) + waited_for,
         memory=int(resident[1]) * 1024 if resident else 0,
     )

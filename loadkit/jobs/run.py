@@ -15,7 +15,7 @@ from loadkit.drive.processes.director import drive_processes, orders_for, with_s
 from loadkit.host.limits import check_ports
 from loadkit.host.listening import is_held_here
 from loadkit.host.locality import is_here, is_public
-from loadkit.host.machine import allowed_cpus
+from loadkit.host.usage import allowed_cpus
 from loadkit.jobs.hooks import shared_by
 from loadkit.jobs.interrupts import Interrupts
 from loadkit.jobs.loop import check_loop

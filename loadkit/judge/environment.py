@@ -9,7 +9,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from loadkit._version import __version__
-from loadkit.host.machine import PROC, allowed_cpus, peak_memory
+from loadkit.host.posix import peak_memory
+from loadkit.host.processes import PROC
+from loadkit.host.usage import allowed_cpus
 from loadkit.judge.result import Environment
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from loadkit.host.processes import Used, used
+from loadkit.host.processes import TreeUsage, tree_usage
 from loadkit.judge.result import Server
 from loadkit.plan.units import SECOND, show_seconds
 
@@ -21,7 +21,7 @@ class ServerUsage:
         self._servers = servers
         self._now = now
         self._watch = watch
-        self._noted: list[tuple[int, Used]] = []
+        self._noted: list[tuple[int, TreeUsage]] = []
         self._lost: tuple[ServerProcess, int] | None = None
         self._was_lost_before = self.is_lost()
 
@@ -49,7 +49,7 @@ class ServerUsage:
 
     def note(self) -> None:
         """Note what is used now."""
-        if self._servers and (found := used([server.pid for server in self._servers])):
+        if self._servers and (found := tree_usage([server.pid for server in self._servers])):
             self._noted.append((self._now(), found))
 
     def _take(self, snapshot: Snapshot) -> None:
@@ -62,7 +62,7 @@ class ServerUsage:
         return used_between(self._noted, start, end)
 
 
-def used_between(noted: Sequence[tuple[int, Used]], start: int, end: int) -> Server | None:
+def used_between(noted: Sequence[tuple[int, TreeUsage]], start: int, end: int) -> Server | None:
     """What was used between two instants of the clock, of what was noted and when; None if nothing was.
 
     Between two notes CPU is taken to have been used evenly: a warm-up ends in the middle of them.
@@ -75,7 +75,7 @@ def used_between(noted: Sequence[tuple[int, Used]], start: int, end: int) -> Ser
     )
 
 
-def _cpu_at(noted: Sequence[tuple[int, Used]], instant: int) -> float:
+def _cpu_at(noted: Sequence[tuple[int, TreeUsage]], instant: int) -> float:
     before_at, before = noted[0]
     for at, found in noted:
         if at >= instant:

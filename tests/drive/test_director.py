@@ -18,8 +18,8 @@ from loadkit.clock import SystemClock
 from loadkit.drive.director import drive
 from loadkit.drive.progress import Snapshot
 from loadkit.drive.stats import Driven
-from loadkit.host.interpreter import eased
 from loadkit.host.limits import check_ports, make_room
+from loadkit.host.tuning import interpreter_tuned
 from loadkit.plan.units import SECOND
 from loadkit.server.demo import Demo
 from loadkit.wire.encode import encode
@@ -185,7 +185,7 @@ def test_what_is_thrown_at_a_run_leaves_no_thread_behind(demo: Demo, stage: str)
 
 def test_several_jobs_at_once_leave_the_interpreter_as_it_was():
     before = sys.getswitchinterval(), gc.get_threshold(), gc.get_freeze_count()
-    first, second = eased(threads=500), eased(threads=1000, collect_each=20_000)
+    first, second = interpreter_tuned(threads=500), interpreter_tuned(threads=1000, collect_each=20_000)
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
@@ -201,7 +201,7 @@ def test_what_the_program_froze_stays_frozen():
     gc.freeze()
     after: list[object] = []
     try:
-        with eased(threads=5):
+        with interpreter_tuned(threads=5):
             pass
         seen = {id(one) for one in gc.get_objects()}
     finally:

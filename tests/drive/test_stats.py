@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from loadkit.drive.rows.feed import RowUse
 from loadkit.drive.stats import IN_FLIGHT_STEPS, RunStats
-from loadkit.host.machine import Use
+from loadkit.host.usage import Usage
 
 IN_NO_ORDER = ("active", "cpu_by_process", "faults", "lost", "silent", "stuck")
 
@@ -21,7 +21,7 @@ instants = st.integers(0, 2**40)
 texts = st.lists(st.sampled_from(["", "shop.py:12 in buy", "process 2 of 3 was killed by SIGKILL", "é"]), max_size=2)
 maybe = st.none() | st.integers(1, 2**20)
 uses = st.builds(
-    Use,
+    Usage,
     seconds=st.sampled_from([0.0, 1.0, 2.5]),
     cpu_user=st.floats(0, 100),
     cpu_system=st.floats(0, 100),

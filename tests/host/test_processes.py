@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from loadkit.host.processes import Used, tree, used
+from loadkit.host.processes import TreeUsage, tree, tree_usage
 from loadkit.plan.units import SECOND
 from loadkit.server.usage import ServerUsage, used_between
 
@@ -38,12 +38,12 @@ def test_a_tree_is_counted_with_its_children_also_when_they_have_ended():
         try:
             assert one.stdout.readline() == "ready\n"
             assert len(tree([one.pid])) == 2
-            alive = used([one.pid])
+            alive = tree_usage([one.pid])
             one.stdin.write("\n")
             one.stdin.flush()
             assert one.stdout.readline() == "waited for\n"
             assert tree([one.pid]) == [one.pid]
-            after = used([one.pid])
+            after = tree_usage([one.pid])
         finally:
             one.kill()
     assert alive is not None
@@ -58,12 +58,12 @@ def test_of_a_process_that_is_gone_nothing_is_known():
     with subprocess.Popen([sys.executable, "-c", ""]) as one:
         one.wait()
 
-    assert used([one.pid]) is None
+    assert tree_usage([one.pid]) is None
 
 
 def test_cpu_between_notes_is_taken_as_even_and_memory_is_the_most():
     noted = [
-        (second * SECOND, Used(cpu_seconds=cpu, memory=memory))
+        (second * SECOND, TreeUsage(cpu_seconds=cpu, memory=memory))
         for second, cpu, memory in ((0, 10.0, 5), (2, 12.0, 9), (4, 18.0, 7))
     ]
 

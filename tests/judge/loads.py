@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from loadkit.drive.stats import RunStats
-from loadkit.host.machine import Use
+from loadkit.host.usage import Usage
 from loadkit.judge.evidence import Evidence, RunContext
 from loadkit.judge.result import Row, ScenarioInfo, Times
 from loadkit.judge.summary import rows, times
@@ -21,7 +21,7 @@ replace = msgspec.structs.replace
 
 MS = 1_000_000
 DURATION = 10.0
-IDLE = Use(seconds=DURATION, cpu_user=1.0, cpu_system=1.0)
+IDLE = Usage(seconds=DURATION, cpu_user=1.0, cpu_system=1.0)
 
 
 def spans(*parts: tuple[float, int]) -> Times:
@@ -68,7 +68,7 @@ def _taken(changes: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: changes.pop(name) for name in names if name in changes}
 
 
-def closed(good: int = 20_000, threads: int = 2, *, use: Use = IDLE, **changes: Any) -> Evidence:
+def closed(good: int = 20_000, threads: int = 2, *, use: Usage = IDLE, **changes: Any) -> Evidence:
     """A closed run of 10 s whose threads always had a request: by default 2,000/s of 1 ms on 2 of them."""
     figures = {name: changes.pop(name) for name in ("service", "late", "pickup") if name in changes}
     plan = {name: changes.pop(name) for name in ("think_time", "pacing", "phases") if name in changes}
@@ -83,7 +83,7 @@ def closed(good: int = 20_000, threads: int = 2, *, use: Use = IDLE, **changes: 
     return known(**(values | changes))
 
 
-def opened(good: int = 20_000, *, unsent: int = 0, use: Use = IDLE, **changes: Any) -> Evidence:
+def opened(good: int = 20_000, *, unsent: int = 0, use: Usage = IDLE, **changes: Any) -> Evidence:
     """An open run of 10 s that sent 2,000/s of 1 ms on up to 100 threads, with changes."""
     figures = {name: changes.pop(name) for name in ("service", "late", "pickup", "lateness") if name in changes}
     plan = {name: changes.pop(name) for name in ("arrivals", "phases") if name in changes}
@@ -101,7 +101,7 @@ def opened(good: int = 20_000, *, unsent: int = 0, use: Use = IDLE, **changes: A
     return known(**(values | changes))
 
 
-def using(share: float, *, user: float = 0.5, seconds: float = DURATION, **changes: Any) -> Use:
+def using(share: float, *, user: float = 0.5, seconds: float = DURATION, **changes: Any) -> Usage:
     """That share of a CPU, `user` of it in Python."""
     spent = share * seconds
-    return Use(seconds=seconds, cpu_user=spent * user, cpu_system=spent * (1 - user), **changes)
+    return Usage(seconds=seconds, cpu_user=spent * user, cpu_system=spent * (1 - user), **changes)

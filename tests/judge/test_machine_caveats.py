@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadkit.host.machine import Use
+from loadkit.host.usage import Usage
 from loadkit.judge.caveats.machine import of_machine
 from loadkit.judge.result import Row
 from loadkit.plan.units import MILLISECOND, SECOND
@@ -18,14 +18,14 @@ SOUND = total(20_000)
 HOUR = 3600 * SECOND
 
 
-def doubts(use: Use = IDLE, of: Row = SOUND, **changes: Any) -> list[tuple[str, str, str]]:
+def doubts(use: Usage = IDLE, of: Row = SOUND, **changes: Any) -> list[tuple[str, str, str]]:
     """Code, message and level of each caveat."""
     found = of_machine(known(total=of, use=use, **changes))
     return [(caveat.code, caveat.message, caveat.level) for caveat in found]
 
 
 def test_a_quiet_machine_gives_no_reason_to_doubt() -> None:
-    assert doubts() == doubts(Use()) == []
+    assert doubts() == doubts(Usage()) == []
 
 
 @pytest.mark.parametrize(

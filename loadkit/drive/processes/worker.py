@@ -31,6 +31,7 @@ from loadkit.drive.processes.protocol import (
     frame,
     read_word,
 )
+from loadkit.host.posix import SET_PDEATHSIG, prctl
 from loadkit.measure.packed import packed
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.units import SECOND
@@ -47,9 +48,6 @@ ORPHANED: Final = 1
 
 FARTHEST: Final = 5 * SECOND
 """A beginning farther off is the wall clock's fault, not a plan."""
-
-# <linux/prctl.h>
-_SET_PDEATHSIG: Final = 1
 
 
 def main() -> None:
@@ -90,10 +88,7 @@ def _ignore_interrupts() -> None:
 
 def _die_with_parent() -> None:
     """Have Linux kill us when our parent dies, even when we are stopped; elsewhere the end of stdin has to do."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _work(ear: _Ear, voice: _Voice) -> None:
@@ -250,7 +245,7 @@ class _Part:
 
     def finish(self, driven: Driven) -> None:
         """Tell how it went."""
-        from loadkit.host.machine import peak_memory
+        from loadkit.host.posix import peak_memory
 
         stats = msgspec.structs.replace(
             driven.stats.shifted(-self._began),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from loadkit.host.machine import Use
+from loadkit.host.usage import Usage
 from loadkit.judge.evidence import Evidence, percent
 from loadkit.judge.result import Caveat, Environment, Row
 from loadkit.plan.units import MILLISECOND, SECOND, show_seconds, show_size
@@ -54,7 +54,7 @@ def of_machine(run: Evidence) -> Iterator[Caveat]:
         yield _same_host(environment, use)
 
 
-def _suspended(use: Use) -> Iterator[Caveat]:
+def _suspended(use: Usage) -> Iterator[Caveat]:
     if use.suspended > SLEPT:
         yield Caveat(
             code="suspended",
@@ -77,7 +77,7 @@ def _ports_failed(total: Row) -> Iterator[Caveat]:
         )
 
 
-def _descriptors(use: Use) -> Iterator[Caveat]:
+def _descriptors(use: Usage) -> Iterator[Caveat]:
     if use.descriptors and use.descriptor_limit and use.descriptors > use.descriptor_limit - LEFT:
         yield Caveat(
             code="descriptors",
@@ -89,7 +89,7 @@ def _descriptors(use: Use) -> Iterator[Caveat]:
         )
 
 
-def _ports(use: Use) -> Iterator[Caveat]:
+def _ports(use: Usage) -> Iterator[Caveat]:
     if use.ports and use.port_range and use.ports > MOST_PORTS * use.port_range:
         yield Caveat(
             code="ports",
@@ -101,7 +101,7 @@ def _ports(use: Use) -> Iterator[Caveat]:
         )
 
 
-def _stolen(use: Use) -> Iterator[Caveat]:
+def _stolen(use: Usage) -> Iterator[Caveat]:
     if use.stolen > STOLEN:
         yield Caveat(
             code="steal",
@@ -120,7 +120,7 @@ def _stolen(use: Use) -> Iterator[Caveat]:
         )
 
 
-def _swapped(use: Use) -> Iterator[Caveat]:
+def _swapped(use: Usage) -> Iterator[Caveat]:
     if use.swapped > SWAPPED:
         yield Caveat(
             code="swapping",
@@ -131,7 +131,7 @@ def _swapped(use: Use) -> Iterator[Caveat]:
         )
 
 
-def _steps(steps: Sequence[int], use: Use) -> Iterator[Caveat]:
+def _steps(steps: Sequence[int], use: Usage) -> Iterator[Caveat]:
     # the wall clock goes on while a machine sleeps and the monotonic one does not: that is no second reason
     slept = round(use.suspended * SECOND) if use.suspended > SLEPT else None
     told = [step for step in steps if abs(step) >= STEP and (slept is None or abs(step - slept) > SECOND)]
@@ -145,7 +145,7 @@ def _steps(steps: Sequence[int], use: Use) -> Iterator[Caveat]:
         )
 
 
-def _clock(environment: Environment, use: Use, unstamped: int, replies: int) -> Iterator[Caveat]:
+def _clock(environment: Environment, use: Usage, unstamped: int, replies: int) -> Iterator[Caveat]:
     if environment.clock == "own":
         yield Caveat(
             code="own-clock",
@@ -165,7 +165,7 @@ def _clock(environment: Environment, use: Use, unstamped: int, replies: int) -> 
         )
 
 
-def _same_host(environment: Environment, use: Use) -> Caveat:
+def _same_host(environment: Environment, use: Usage) -> Caveat:
     cpus = f"{environment.cpu_count} CPU{'s' * (environment.cpu_count != 1)}"
     busy = "" if use.cpus_busy is None else f" ({percent(use.cpus_busy)} busy)"
     return Caveat(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import resource
 import signal
 import socket
 import ssl
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from loadkit.host.posix import raise_open_file_limit
 from loadkit.server.demo.connection import Connection
 from loadkit.server.demo.punctual import punctual_loop
 from loadkit.server.demo.state import State
@@ -43,17 +43,10 @@ def serve(
     Raises OSError if it cannot listen there, or cannot read the certificate (ssl.SSLError is one too).
     """
     context = _tls_context(tls) if tls else None
-    _allow_many_connections()
+    raise_open_file_limit(MANY_FILES)
     with _listening(host, port, unix) as listener, asyncio.Runner(loop_factory=punctual_loop) as runner:
         url = _url(listener, "https" if tls else "http")
         runner.run(_serve(listener, context, idle, lambda: ready(url) if ready else None))
-
-
-def _allow_many_connections() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = MANY_FILES if hard == resource.RLIM_INFINITY else min(MANY_FILES, hard)
-    if 0 <= soft < limit:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 async def _serve(

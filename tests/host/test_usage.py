@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from loadkit import Endpoint, Scenario
-from loadkit.host.machine import LOOK_EVERY, Probe, Use, capacity, worst
+from loadkit.host.usage import LOOK_EVERY, Probe, Usage, capacity, worst
 from loadkit.plan.units import SECOND
 from loadkit.server.demo import Demo
 from tests.drive.test_director import driven
@@ -125,12 +125,12 @@ def test_where_the_system_does_not_tell_nothing_is_concluded(tmp_path: Path, fil
 
 def test_a_probe_that_did_not_read_twice_tells_nothing(proc: Path) -> None:
     probe = Probe(proc=proc)
-    assert probe.use() == Use()
+    assert probe.use() == Usage()
     probe.look()
     probe.end()
-    assert (probe.has_begun, probe.use()) == (False, Use())
+    assert (probe.has_begun, probe.use()) == (False, Usage())
     probe.begin()
-    assert (probe.has_begun, probe.use()) == (True, Use())
+    assert (probe.has_begun, probe.use()) == (True, Usage())
 
 
 @pytest.mark.parametrize(
@@ -213,8 +213,8 @@ def test_this_machine_tells_of_itself(probed: Probe) -> None:
 
 
 def test_of_several_processes_the_busiest_counts_with_the_worst_of_the_rest() -> None:
-    idle = Use(seconds=2, cpu_user=0.2, stolen=0.1, descriptors=900, descriptor_limit=1024, ports=5, port_range=9)
-    busy = Use(seconds=1, cpu_user=0.5, cpu_system=0.3, swapped=7, suspended=3, throttled=2, cpus_busy=0.5)
+    idle = Usage(seconds=2, cpu_user=0.2, stolen=0.1, descriptors=900, descriptor_limit=1024, ports=5, port_range=9)
+    busy = Usage(seconds=1, cpu_user=0.5, cpu_system=0.3, swapped=7, suspended=3, throttled=2, cpus_busy=0.5)
     for order in ([idle, busy], [busy, idle]):
         found = worst(order)
         assert (found.cpu_share, found.cpu_user, found.cpu_system) == (0.8, 0.5, 0.3)

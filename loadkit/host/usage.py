@@ -6,6 +6,7 @@ concluded from it.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -14,16 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from loadkit.clock import offset_of
+from loadkit.host.posix import cpu_times, open_file_limits, page_size
+from loadkit.host.processes import PROC
 from loadkit.plan.units import SECOND
 
-PROC: Final = Path("/proc")
 CGROUP: Final = Path("/sys/fs/cgroup")
 
 LOOK_EVERY: Final = 1 * SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class Usage:
     """What one process used and what its machine did while it measured."""
 
     seconds: float = 0.0
@@ -61,14 +64,14 @@ class Use:
         return self.cpu_seconds / (self.seconds * self.capacity) if self.seconds else 0.0
 
 
-def worst(uses: Sequence[Use]) -> Use:
+def worst(uses: Sequence[Usage]) -> Usage:
     """Of several processes on one machine, the one whose interpreter was the busiest, with the worst of the rest.
 
     Raises `ValueError` for none.
     """
     # of two that were equally busy it is the same one in any order
     busiest = max(uses, key=lambda use: (use.cpu_share, use.seconds, use.cpu_user, use.cpu_system, use.capacity))
-    return Use(
+    return Usage(
         seconds=busiest.seconds,
         cpu_user=busiest.cpu_user,
         cpu_system=busiest.cpu_system,
@@ -108,16 +111,6 @@ def allowed_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def peak_memory() -> int:
-    """The largest resident size of this process, bytes; 0 where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # not a POSIX system
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def _read(path: Path) -> str:
     """A small file; empty where it is not there or not ours to read."""
     try:
@@ -136,13 +129,7 @@ def _slept() -> int | None:
     """Nanoseconds that the machine has been suspended since it started; None where no clock tells."""
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return None
-    readings = []
-    for _ in range(3):
-        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        after = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        readings.append((after - before, boot - (before + after) // 2))
-    return min(readings)[1]
+    return offset_of(lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME), readings=3)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,19 +192,19 @@ class Probe:
             self._last = self._read()
             self._look()
 
-    def use(self) -> Use:
+    def use(self) -> Usage:
         """What changed between the first and the last reading; nothing where there were not both."""
         return self._between(self._first, self._last)
 
-    def use_so_far(self) -> Use:
+    def use_so_far(self) -> Usage:
         """What changed since the first reading. 0.5 ms."""
         return self._between(self._first, self._last or self._read())
 
-    def _between(self, first: _Reading | None, last: _Reading | None) -> Use:
+    def _between(self, first: _Reading | None, last: _Reading | None) -> Usage:
         if not first or not last:
-            return Use()
+            return Usage()
         busy, stolen = _shares(first, last)
-        return Use(
+        return Usage(
             seconds=(last.at - first.at) / SECOND,
             cpu_user=last.user - first.user,
             cpu_system=last.system - first.system,
@@ -225,7 +212,7 @@ class Probe:
             cpus_busy=busy,
             stolen=stolen,
             throttled=max(0, last.throttled - first.throttled) / 1e6,
-            swapped=max(0, last.swapped - first.swapped) * _page_size(),
+            swapped=max(0, last.swapped - first.swapped) * page_size(),
             suspended=max(0, (last.slept or 0) - (first.slept or 0)) / SECOND,
             descriptors=self._descriptors,
             descriptor_limit=_descriptor_limit(),
@@ -234,7 +221,7 @@ class Probe:
         )
 
     def _read(self) -> _Reading:
-        user, system = _cpu()
+        user, system = cpu_times()
         swap = _table(_read(self._proc / "vmstat"))
         throttled = _table(_read(self._cgroup / "cpu.stat")).get("throttled_usec") or [0]
         return _Reading(
@@ -279,17 +266,6 @@ class Probe:
         return int(ends[1]) - int(ends[0]) + 1 if len(ends) == 2 and all(map(str.isdigit, ends)) else None
 
 
-def _cpu() -> tuple[float, float]:
-    """CPU seconds of this process so far, its own and the kernel's."""
-    try:
-        import resource
-    except ImportError:  # not a POSIX system
-        used = os.times()
-        return used.user, used.system
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime, usage.ru_stime
-
-
 def _cpus(stat: dict[str, list[int]]) -> tuple[int, int, int] | None:
     """proc_stat(5): user nice system idle iowait irq softirq steal; guests are in the first two already."""
     ticks = stat.get("cpu", [])[:8]
@@ -304,17 +280,6 @@ def _shares(first: _Reading, last: _Reading) -> tuple[float | None, float]:
     return min(1.0, max(0.0, 1 - idle / passed)), max(0.0, stolen / passed)
 
 
-def _page_size() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not a POSIX system
-        return 4096
-
-
 def _descriptor_limit() -> int | None:
-    try:
-        import resource
-    except ImportError:  # not a POSIX system
-        return None
-    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return None if soft == resource.RLIM_INFINITY else soft
+    limits = open_file_limits()
+    return None if limits is None or limits[0] == math.inf else int(limits[0])
