@@ -93,7 +93,7 @@ def write_page(html: Path, results: list[Result]) -> int:
 
 def _write(path: Path, text: str) -> int:
     """Write a file; 3 if the disk cannot take it, which costs nothing else."""
-    from loadkit.report.json import write_text
+    from loadkit.report.files import write_text
 
     try:
         write_text(path, text)
@@ -115,7 +115,7 @@ def check_outputs(output: Path | None, html: Path | None, files: Sequence[Path] 
 
 def check_file(option: str, path: Path | None) -> None:
     """See that a file can be written where an option names one; `UsageError` if not."""
-    from loadkit.report.json import check_writable
+    from loadkit.report.files import check_writable
 
     if path is None:
         return

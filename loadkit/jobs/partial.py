@@ -107,7 +107,8 @@ class Partial:
         self._thread.start()
 
     def _write(self, driven: Driven) -> None:
-        from loadkit.report.json import encoded, write_bytes
+        from loadkit.report.files import write_bytes
+        from loadkit.report.json import encoded
 
         assert self._make
         self._spent = time.thread_time()

@@ -13,7 +13,7 @@ import pytest
 from loadkit.judge.merge import merge
 from loadkit.judge.result import Bottleneck, Caveat, Phase, Result
 from loadkit.plan.errors import UsageError
-from loadkit.report.json import SCHEMA_FILE, dump, load, schema, write_text
+from loadkit.report.json import SCHEMA_FILE, dump, load, schema
 from tests.judge.made import REFUSED, Shot, result
 
 FULL = result(
@@ -81,7 +81,7 @@ def test_every_part_of_the_schema_is_explained() -> None:
 
 @pytest.mark.parametrize("results", [[FULL], [EMPTY], [FULL, EMPTY, FULL]])
 def test_what_is_stored_is_read_back_equal(tmp_path: Path, results: list[Result]) -> None:
-    write_text(tmp_path / "r.json", dump(results))
+    (tmp_path / "r.json").write_text(dump(results), encoding="utf-8")
     assert load(tmp_path / "r.json") == results
 
 
@@ -151,7 +151,7 @@ def test_a_result_of_another_version_says_so(tmp_path: Path, version: int, hint:
 
 @pytest.mark.parametrize("content", ['{"version": 2, "results": []}', "[]"])
 def test_a_file_of_no_results_says_so(tmp_path: Path, content: str) -> None:
-    write_text(tmp_path / "r.json", content)
+    (tmp_path / "r.json").write_text(content, encoding="utf-8")
     with pytest.raises(UsageError, match=r"r\.json holds no result$"):
         load(tmp_path / "r.json")
 
@@ -198,7 +198,7 @@ def test_a_result_of_version_1_is_read(tmp_path: Path) -> None:
     assert (read.identity.name, len(read.identity.plan)) == ("quick", 16)
     assert [(span.start, span.length) for span in read.spans] == [(read.started_at, read.duration)]
     assert [one.measured for one in read.intervals] == [read.duration]
-    write_text(tmp_path / "new.json", dump([read]))
+    (tmp_path / "new.json").write_text(dump([read]), encoding="utf-8")
     assert load(tmp_path / "new.json") == [read]
     assert read.validity == old["verdict"] == "doubtful"
 

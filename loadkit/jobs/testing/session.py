@@ -19,7 +19,8 @@ from loadkit.judge.caveats import doubted
 from loadkit.judge.result import Caveat, Result
 from loadkit.plan.endpoint import positive_seconds
 from loadkit.plan.errors import OutputError, UsageError, reason_of
-from loadkit.report.json import check_writable, dump, write_text
+from loadkit.report.files import check_writable, write_text
+from loadkit.report.json import dump
 
 LEFT = ".interrupted.json"
 """How the files end in which workers leave a run that was interrupted."""

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from loadkit.plan.errors import OutputError, UsageError
-from loadkit.report.json import check_writable, write_text
+from loadkit.report.files import check_writable, write_text
 
 ON_A_FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from loadkit.report.json import write_text
+from loadkit.report.files import write_text
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
 try:
@@ -181,5 +181,5 @@ def test_a_full_device_is_named_with_the_reason() -> None:
 
 
 def test_standard_output_can_be_the_file() -> None:
-    code = "from pathlib import Path; from loadkit.report.json import *; write_text(Path('/dev/stdout'), 'x')"
+    code = "from pathlib import Path; from loadkit.report.files import *; write_text(Path('/dev/stdout'), 'x')"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"x"
