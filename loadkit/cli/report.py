@@ -14,7 +14,8 @@ from loadkit.cli.options import OUTPUT, Page
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
-    from loadkit.judge.result import Identity, Result
+    from loadkit.judge.identity import Identity
+    from loadkit.judge.result import Result
 
 
 def report(

@@ -26,13 +26,16 @@ from loadkit.fetcher.thread_tuner import MOST, Auto
 from loadkit.fetcher.worker import Counters, FetchContext, Worker
 from loadkit.host.limits import make_room
 from loadkit.host.tuning import interpreter_tuned
-from loadkit.judge.caveats import caveats, validity_of
+from loadkit.judge.caveats import caveats
+from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import environment
 from loadkit.judge.evidence import Evidence, RunContext
-from loadkit.judge.identity import digest, plain
-from loadkit.judge.result import Identity, Outcome, Result, RunSpan, ScenarioInfo
+from loadkit.judge.identity import Identity, digest, plain
+from loadkit.judge.result import Result
+from loadkit.judge.spans import RunSpan
 from loadkit.judge.summary import intervals, rows
-from loadkit.judge.threshold_results import threshold_results
+from loadkit.judge.threshold_results import Outcome, threshold_results
+from loadkit.judge.validity import validity_of
 from loadkit.measure.recording import Batch, Recording, second_of
 from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError, reason_of
 from loadkit.plan.units import MILLISECOND, SECOND

@@ -18,7 +18,9 @@ from loadkit.plan.errors import OutputError
 
 if TYPE_CHECKING:
     from loadkit.drive.stats import Driven
-    from loadkit.judge.result import Interval, Result, Times
+    from loadkit.judge.result import Result
+    from loadkit.judge.rows import Interval
+    from loadkit.judge.times import Times
     from loadkit.measure.histogram import Histogram
     from loadkit.measure.recording import Slice
 

@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from loadkit.drive.progress import Watcher
     from loadkit.drive.stats import Driven, RunStats
     from loadkit.jobs.partial import Partial
+    from loadkit.judge.environment import Environment
     from loadkit.judge.judge import Draft
-    from loadkit.judge.result import Environment, Result
+    from loadkit.judge.result import Result
     from loadkit.measure.recording import Recording
     from loadkit.server.start import ServerProcess
 

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from loadkit.judge.result import journeys_among
+from loadkit.judge.rows import journeys_among
 from loadkit.plan.think_time import BACK_OFF
 from loadkit.plan.units import SECOND, show_span, three_digits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from loadkit.judge.result import Interval, Phase, PhasePlan, Row, ScenarioInfo, Times, Timing
+    from loadkit.judge.description import PhasePlan, ScenarioInfo
+    from loadkit.judge.rows import Interval, Phase, Row, Timing
+    from loadkit.judge.times import Times
 
 LOOKS: Final = 2000
 """At how many instants of a run the threads that were active are held against the plan."""

@@ -23,10 +23,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import fmean
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
+import msgspec
+
+from loadkit.judge.description import PhasePlan
 from loadkit.judge.evidence import MOSTLY, Evidence, percent
-from loadkit.judge.result import Bottleneck, Cause, Interval, PhasePlan
+from loadkit.judge.rows import Interval
 from loadkit.plan.units import SECOND, show_rate, show_seconds, three_digits
 
 RATE_REACHED: Final = 0.99
@@ -83,6 +86,19 @@ DUE_TO: Final[dict[Cause, str]] = {
     "server": "the server",
     "connections": "the connections",
 }
+
+
+Cause = Literal["server", "generator", "rate", "connections"]
+"""What kept a run from doing more. `rate` is the plan's own pace: its arrivals, or the pauses of its threads."""
+
+
+class Bottleneck(msgspec.Struct, frozen=True):
+    """What kept a run from doing more."""
+
+    cause: Cause | None = None
+    """None where one run cannot tell."""
+    sentence: str = ""
+    """The same with its figures, or with what would tell; empty of short runs and where the server ended."""
 
 
 NOTHING = Bottleneck()

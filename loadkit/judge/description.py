@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from loadkit.judge.result import PhasePlan, ScenarioInfo
+import msgspec
+
 from loadkit.plan.endpoint import bare
 from loadkit.plan.think_time import Thought, told
 from loadkit.plan.units import SECOND
@@ -12,6 +13,46 @@ from loadkit.plan.workload import Open, workload
 
 if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
+
+
+class PhasePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for in a phase: the load at its start and at its end, threads or arrivals a second."""
+
+    name: str
+    duration: float
+    start: float
+    end: float
+
+
+class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for, as text and numbers, without secrets."""
+
+    name: str
+    description: str
+    base_url: str
+    threads: int
+    duration: float | None
+    iterations: int | None
+    rate: float | None
+    """Arrivals a second, the mean where phases change it; None in a closed workload."""
+    warmup: float
+    think_time: str
+    """As a person writes it: `500ms`, `1s to 3s`; empty where there is none."""
+    timeout: float
+    transport: str
+    verify: bool
+    endpoints: list[str]
+    journeys: list[str] = []
+    arrivals: str | None = None
+    """`constant` or `poisson`; None in a closed workload."""
+    max_threads: int | None = None
+    iterations_per_thread: int | None = None
+    pacing: float = 0.0
+    phases: list[PhasePlan] = []
+    processes: int | Literal["auto"] = 1
+    """How many shared the load; `auto` is a number in a result."""
+    seed: int = 0
+    options: dict[str, Any] = {}
 
 
 def describe(scenario: Scenario) -> ScenarioInfo:

@@ -8,14 +8,49 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from loadkit._version import __version__
 from loadkit.host.posix import peak_memory
 from loadkit.host.processes import PROC
 from loadkit.host.usage import allowed_cpus
-from loadkit.judge.result import Environment
 
 if TYPE_CHECKING:
     from loadkit.drive.stats import Driven
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine and the programs that made the figures."""
+
+    loadkit: str
+    python: str
+    system: str
+    machine: str
+    cpu_count: int
+    transport: str
+    clock: str
+    """`kernel`: arrivals stamped by the kernel; `own`: by our own clock; `mixed`: some of each."""
+    cpu_seconds: float
+    """CPU time of the generator while it measured."""
+    peak_memory: int
+    """Bytes, the generator's largest resident size; of several processes, their sum."""
+    cpu_by_process: list[float] = []
+    """CPU seconds of each worker process, where there were any; the total has them, and those of who merged."""
+    host: str = ""
+    processor: str = ""
+    allowed_cpus: int = 0
+    """CPUs that this process may use; 0 where it is not known, like the memory."""
+    memory: int = 0
+    """Bytes, of the machine."""
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server under test used, where loadkit started it and the system tells (Linux)."""
+
+    cpu_seconds: float
+    """CPU time of its processes while requests were measured."""
+    peak_memory: int
+    """Bytes, the largest resident size of its processes together that was seen, a few times a second."""
 
 
 def environment(driven: Driven, *, clock_source: str) -> Environment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loadkit.judge.result import journeys_among
+from loadkit.judge.rows import journeys_among
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from loadkit.drive.stats import RunStats
     from loadkit.judge.activity import Activity
-    from loadkit.judge.result import Environment, Phase, Row, ScenarioInfo, Server, Timing
+    from loadkit.judge.description import ScenarioInfo
+    from loadkit.judge.environment import Environment, Server
+    from loadkit.judge.rows import Phase, Row, Timing
     from loadkit.plan.threshold import Threshold
 
 BUSY = 0.8

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from loadkit.judge.result import Identity
+import msgspec
+
 from loadkit.plan.data import Rows
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.redact import masked
@@ -45,6 +46,18 @@ _LOAD: Final = (
     "teardown",
 )
 """Fields of a scenario that make figures comparable; how many processes share a load and where it goes do not."""
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What a result is of: results are merged, and compared, where both are the same."""
+
+    name: str
+    """`scenarios/shop.py::browse` from the root of its project, a test's id in pytest, or the request of a bare URL."""
+    plan: str
+    """A digest of what was asked for: endpoints, load, thresholds, and what else makes figures comparable.
+
+    Neither the `base_url` nor what code does is in it.
+    """
 
 
 def identity(scenario: Scenario) -> Identity:

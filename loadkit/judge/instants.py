@@ -6,10 +6,21 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from loadkit.plan.units import SECOND
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """A time on the wall clock."""
+
+    start: str
+    """UTC, ISO 8601."""
+    length: float
+    """Seconds."""
 
 
 def instant(text: str) -> int:

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, cast
 
 from loadkit.judge.activity import Activity, Plan, with_threads
 from loadkit.judge.bottleneck import NOTHING, bottleneck
-from loadkit.judge.caveats import caveats, validity_of
+from loadkit.judge.caveats import caveats
 from loadkit.judge.description import describe
+from loadkit.judge.environment import Environment
 from loadkit.judge.evidence import Evidence
 from loadkit.judge.identity import identity
-from loadkit.judge.result import Environment, Interval, Outcome, Result, RunSpan
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Interval
+from loadkit.judge.spans import RunSpan
 from loadkit.judge.summary import ToTimes, intervals, phases, rows, times, timings, without_gaps
-from loadkit.judge.threshold_results import outcome, threshold_results
+from loadkit.judge.threshold_results import Outcome, outcome, threshold_results
+from loadkit.judge.validity import validity_of
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.journey import Journey
 from loadkit.plan.think_time import Thought, longest
@@ -26,7 +30,8 @@ if TYPE_CHECKING:
 
     from loadkit.drive.stats import Driven, RunStats
     from loadkit.judge.evidence import RunContext
-    from loadkit.judge.result import ThresholdResult, Validity
+    from loadkit.judge.threshold_results import ThresholdResult
+    from loadkit.judge.validity import Validity
     from loadkit.measure.recording import Slice
     from loadkit.plan.scenario import Scenario
 

@@ -15,31 +15,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from loadkit.judge.bottleneck import NOTHING, together
-from loadkit.judge.caveats import OF_FIGURES, of_figures, ranked, validity_of
-from loadkit.judge.instants import covered, instant, later, united, whole
-from loadkit.judge.result import (
-    KINDS,
-    Bottleneck,
-    Caveat,
-    Environment,
-    FailureExample,
-    Interval,
-    IntervalRow,
-    Outcome,
-    Phase,
-    Result,
-    Row,
-    RunSpan,
-    ScenarioInfo,
-    Server,
-    Span,
-    ThresholdResult,
-    Times,
-    Timing,
-)
+from loadkit.judge.bottleneck import NOTHING, Bottleneck, together
+from loadkit.judge.caveats import OF_FIGURES, of_figures
+from loadkit.judge.description import ScenarioInfo
+from loadkit.judge.environment import Environment, Server
+from loadkit.judge.instants import Span, covered, instant, later, united, whole
+from loadkit.judge.result import Result
+from loadkit.judge.rows import KINDS, FailureExample, Interval, IntervalRow, Phase, Row, Timing
+from loadkit.judge.spans import RunSpan
 from loadkit.judge.summary import TOTAL, most_first, times
-from loadkit.judge.threshold_results import outcome, threshold_results
+from loadkit.judge.threshold_results import Outcome, ThresholdResult, outcome, threshold_results
+from loadkit.judge.times import Times
+from loadkit.judge.validity import Caveat, ranked, validity_of
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold

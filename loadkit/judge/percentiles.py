@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from loadkit.judge.result import Times
+    from loadkit.judge.times import Times
 
 
 class Percentile(NamedTuple):

@@ -6,7 +6,8 @@ from math import ceil
 from typing import TYPE_CHECKING, TypeAlias
 
 from loadkit.judge.percentiles import PERCENTILES
-from loadkit.judge.result import KINDS, FailureExample, Interval, IntervalRow, Phase, Row, Times, Timing, seconds
+from loadkit.judge.rows import KINDS, FailureExample, Interval, IntervalRow, Phase, Row, Timing
+from loadkit.judge.times import Times, seconds
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.recording import MAX_INTERVALS, Counts, Slice
 from loadkit.plan.units import SECOND

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from loadkit.judge.result import (
-    Outcome,
-    Phase,
-    Row,
-    ThresholdResult,
-    Timing,
-    Validity,
-    by_name,
-    expanded,
-    journeys_among,
-    of_journeys,
-)
+import msgspec
+
+from loadkit.judge.rows import Phase, Row, Timing, journeys_among
+from loadkit.judge.validity import Validity
 from loadkit.plan.threshold import Threshold, threshold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+Outcome = Literal["passed", "failed", "interrupted", "not-applied", "server-lost"]
+"""`failed`: a threshold was missed. `not-applied`: the load asked for was not put on the target. `server-lost`: the
+server that loadkit had started for the run ended during it, or before it."""
+
 NO_FAILURES = threshold("error_rate == 0%")
 """What must hold where a scenario says nothing of errors."""
 
 EXIT_CODES: dict[Outcome, int] = {"passed": 0, "failed": 1, "interrupted": 2, "not-applied": 6, "server-lost": 1}
+
+
+class ThresholdResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A threshold and how it came out; `value` is None where nothing was measured, which never passes."""
+
+    threshold: str
+    passed: bool
+    value: float | None
+    shown: str
+    """The value as a person reads it: `212 ms`, `0.31 %`."""
+    implied: bool = False
+    """Not asked for: nothing was said of errors, and then none may happen."""
 
 
 def threshold_results(
@@ -130,3 +138,43 @@ def _held(limit: Threshold, row: Row | Timing | None, *, implied: bool) -> Thres
     # what journeys request and time is not known before they do: a misspelt name is found here
     shown = limit.show(value) if row is not None else "nothing has that name"
     return ThresholdResult(threshold=limit.text, passed=limit.passes(value), value=value, shown=shown, implied=implied)
+
+
+def by_name(
+    endpoints: Sequence[Row], phases: Sequence[Phase] = (), timings: Sequence[Timing] = ()
+) -> dict[str, Row | Timing]:
+    """What a threshold may name: an endpoint, a phase, a journey, step or timer, or an endpoint in a phase.
+
+    An endpoint in a phase is named like `hold: GET /search`. What stands first here wins where two have one name.
+    """
+    named: dict[str, Row | Timing] = {f"{phase.name}: {row.name}": row for phase in phases for row in phase.endpoints}
+    named |= {one.name: one for one in reversed(timings)}
+    named |= {phase.name: phase.total for phase in phases}
+    return named | {row.name: row for row in endpoints}
+
+
+def expanded(limits: Sequence[Threshold], total: Row, timings: Sequence[Timing]) -> list[Threshold]:
+    """The limits; where nothing but journeys was requested, each on the errors of everything becomes one a journey."""
+    journeys = [one.name for one in journeys_among(timings)]
+    if total.requests or not journeys:
+        return list(limits)
+    return [
+        one
+        for limit in limits
+        for one in (_of_each(limit, journeys) if limit.limits_errors and limit.label is None else [limit])
+    ]
+
+
+def _of_each(limit: Threshold, names: Sequence[str]) -> list[Threshold]:
+    return [replace(limit, label=name, text=f"{name}: {limit.text}") for name in names]
+
+
+def of_journeys(limits: Sequence[Threshold], timings: Sequence[Timing]) -> list[Threshold]:
+    """What limits on the errors of everything, which count requests, mean for the journeys that failed.
+
+    A journey may fail although all its requests were answered well; one with a limit of its own is left to that.
+    """
+    own = {limit.label for limit in limits if limit.limits_errors}
+    failed = [one.name for one in journeys_among(timings) if one.failures and one.name not in own]
+    everything = [limit for limit in limits if limit.limits_errors and limit.label is None]
+    return [one for limit in everything for one in _of_each(limit, failed)]

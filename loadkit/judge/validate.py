@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from loadkit.judge.caveats import validity_of
 from loadkit.judge.instants import covered, instant, whole
 from loadkit.judge.percentiles import PERCENTILES
 from loadkit.judge.summary import times as figures_of
+from loadkit.judge.validity import validity_of
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold
 from loadkit.plan.units import SECOND
@@ -20,7 +20,10 @@ from loadkit.plan.units import SECOND
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from loadkit.judge.result import Interval, Result, Row, ThresholdResult, Times, Timing
+    from loadkit.judge.result import Result
+    from loadkit.judge.rows import Interval, Row, Timing
+    from loadkit.judge.threshold_results import ThresholdResult
+    from loadkit.judge.times import Times
 
 LARGEST: Final = 10**15
 """More than anything that is counted, measured in seconds, or a rate; sums of nanoseconds are more."""

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from loadkit.judge.result import FailureExample, Result, Row, Timing
+from loadkit.judge.result import Result
+from loadkit.judge.rows import FailureExample, Row, Timing
 from loadkit.report.escape import visible_lines
 from loadkit.report.figures import show_time
 

@@ -8,7 +8,9 @@ from typing import Final
 
 from loadkit.judge.merge import timing
 from loadkit.judge.percentiles import PERCENTILES
-from loadkit.judge.result import Result, Row, Times, Timing, journeys_among
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Row, Timing, journeys_among
+from loadkit.judge.times import Times
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import show_rate, show_seconds, three_digits

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from loadkit.judge.result import Level, Result, ScenarioInfo, Validity
+from loadkit.judge.description import ScenarioInfo
+from loadkit.judge.result import Result
 from loadkit.judge.threshold_results import never_finished
+from loadkit.judge.validity import Level, Validity
 from loadkit.plan.units import show_rate, show_span
 from loadkit.report.figures import show_time
 from loadkit.report.table import Tone

@@ -16,7 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from loadkit.judge.result import Caveat, Result, Row, Timing
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Row, Timing
+from loadkit.judge.validity import Caveat
 from loadkit.report import tables
 from loadkit.report.charts.distribution import distribution_charts
 from loadkit.report.charts.svg import Chart

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from loadkit.judge.result import Environment, Result, Row, ScenarioInfo, Server
+from loadkit.judge.description import ScenarioInfo
+from loadkit.judge.environment import Environment, Server
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Row
 from loadkit.plan.units import show_size, show_span
 from loadkit.report.figures import all_journeys, show_share, show_throughput, show_time
 from loadkit.report.table import Cell, Column, Table

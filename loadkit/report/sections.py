@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from loadkit.judge.result import Caveat, Result, Row, ThresholdResult
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Row
+from loadkit.judge.threshold_results import ThresholdResult
+from loadkit.judge.validity import Caveat
 from loadkit.report import overview, tables
 from loadkit.report.failures import FailureReason, failure_reasons
 from loadkit.report.headline import CAVEAT_TONES, TONES

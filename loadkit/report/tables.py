@@ -11,7 +11,9 @@ from typing import Final
 
 from loadkit.judge.confidence import percentile_interval
 from loadkit.judge.percentiles import PERCENTILES
-from loadkit.judge.result import Interval, Result, Row, ThresholdResult, Timing
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Interval, Row, Timing
+from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold

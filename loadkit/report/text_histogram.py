@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
 
-from loadkit.judge.result import Times
+from loadkit.judge.times import Times
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import SECOND
 from loadkit.report.figures import BRIEF, show_time

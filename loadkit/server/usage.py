@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from loadkit.host.processes import TreeUsage, tree_usage
-from loadkit.judge.result import Server
+from loadkit.judge.environment import Server
 from loadkit.plan.units import SECOND, show_seconds
 
 if TYPE_CHECKING:

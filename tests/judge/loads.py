@@ -10,9 +10,11 @@ import msgspec
 
 from loadkit.drive.stats import RunStats
 from loadkit.host.usage import Usage
+from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.evidence import Evidence, RunContext
-from loadkit.judge.result import Row, ScenarioInfo, Times
+from loadkit.judge.rows import Row
 from loadkit.judge.summary import rows, times
+from loadkit.judge.times import Times
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import SECOND
 from tests.judge.made import BEGAN, ENVIRONMENT, SCENARIO, recorded

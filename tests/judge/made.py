@@ -5,10 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from loadkit.judge.caveats import of_figures, validity_of
-from loadkit.judge.result import Environment, Identity, Result, RunSpan, ScenarioInfo
+from loadkit.judge.caveats import of_figures
+from loadkit.judge.description import ScenarioInfo
+from loadkit.judge.environment import Environment
+from loadkit.judge.identity import Identity
+from loadkit.judge.result import Result
+from loadkit.judge.spans import RunSpan
 from loadkit.judge.summary import intervals, rows
 from loadkit.judge.threshold_results import outcome, threshold_results
+from loadkit.judge.validity import validity_of
 from loadkit.measure.recording import Batch, Counts, Recording
 from loadkit.plan.threshold import threshold
 from loadkit.plan.units import SECOND

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from loadkit.judge.activity import Activity, Plan, differs, with_threads
-from loadkit.judge.caveats import caveats, validity_of
-from loadkit.judge.result import Phase, PhasePlan, Row, ScenarioInfo, Timing
+from loadkit.judge.caveats import caveats
+from loadkit.judge.description import PhasePlan, ScenarioInfo
+from loadkit.judge.rows import Phase, Row, Timing
 from loadkit.judge.summary import intervals, times
+from loadkit.judge.validity import validity_of
 from loadkit.measure.histogram import Histogram
 from tests.judge.loads import asked, closed, replace, total
 from tests.judge.made import Shot, recorded

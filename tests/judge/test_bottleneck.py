@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from loadkit.judge.bottleneck import NOTHING, bottleneck, together
+from loadkit.judge.bottleneck import NOTHING, Bottleneck, bottleneck, together
+from loadkit.judge.description import PhasePlan
 from loadkit.judge.evidence import Evidence
-from loadkit.judge.result import Bottleneck, Interval, IntervalRow, PhasePlan
+from loadkit.judge.rows import Interval, IntervalRow
 from tests.judge.loads import closed, opened, replace, spans, total, using
 
 

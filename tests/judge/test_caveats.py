@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from loadkit.drive.rows.feed import RowUse
-from loadkit.judge.caveats import caveats, ranked, validity_of
+from loadkit.judge.caveats import caveats
 from loadkit.judge.evidence import Evidence
-from loadkit.judge.result import Caveat, Level, Validity
+from loadkit.judge.validity import Caveat, Level, Validity, ranked, validity_of
 from loadkit.plan.label import OTHER
 from loadkit.plan.threshold import threshold
 from tests.judge.loads import closed, known, opened, replace, total, using

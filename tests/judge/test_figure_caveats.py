@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loadkit.judge.caveats.figures import OF_FIGURES, needed, of_figures
-from loadkit.judge.result import Phase
+from loadkit.judge.rows import Phase
 from loadkit.judge.summary import rows
 from loadkit.plan.threshold import threshold
 from tests.judge.loads import replace, total

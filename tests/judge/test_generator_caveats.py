@@ -13,7 +13,7 @@ import pytest
 
 from loadkit.judge.caveats.generator import of_generator, of_surroundings, tracing
 from loadkit.judge.evidence import Evidence
-from loadkit.judge.result import Phase
+from loadkit.judge.rows import Phase
 from tests.judge.loads import DURATION, closed, opened, replace, spans, total, using
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from loadkit.host.usage import Usage
 from loadkit.judge.caveats.machine import of_machine
-from loadkit.judge.result import Row
+from loadkit.judge.rows import Row
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.wire.base import NO_PORT, Failure
 from tests.judge.loads import IDLE, known, total, using

@@ -11,9 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadkit.judge.bottleneck import Bottleneck
+from loadkit.judge.environment import Server
 from loadkit.judge.merge import merge
-from loadkit.judge.result import Bottleneck, Caveat, Interval, Phase, Result, Server, Stored
+from loadkit.judge.result import Result, Stored
+from loadkit.judge.rows import Interval, Phase
 from loadkit.judge.summary import times
+from loadkit.judge.validity import Caveat
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.recording import MAX_REASONS
 from loadkit.plan.errors import UsageError

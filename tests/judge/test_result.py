@@ -7,7 +7,8 @@ import math
 import pytest
 from msgspec.structs import replace
 
-from loadkit.judge.result import Phase, Timing, by_name
+from loadkit.judge.rows import Phase, Timing
+from loadkit.judge.threshold_results import by_name
 from loadkit.plan.errors import UsageError
 from tests.judge.made import REFUSED, Shot, result
 

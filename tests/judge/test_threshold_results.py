@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loadkit.judge.result import ThresholdResult
 from loadkit.judge.summary import rows
-from loadkit.judge.threshold_results import EXIT_CODES, outcome, threshold_results
+from loadkit.judge.threshold_results import EXIT_CODES, ThresholdResult, outcome, threshold_results
 from loadkit.plan.threshold import threshold
 from tests.judge.made import REFUSED, Shot, recorded, result
 

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from loadkit.judge.merge import merge
-from loadkit.judge.result import Result, Timing
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Timing
 from loadkit.judge.summary import rows, timings
 from loadkit.judge.threshold_results import outcome, threshold_results
 from loadkit.judge.validate import violations

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from loadkit.judge.result import Phase, Result, RunSpan, Timing
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Phase, Timing
+from loadkit.judge.spans import RunSpan
 from loadkit.judge.validate import violations
 from tests.judge.made import REFUSED, Shot, result
 

@@ -10,18 +10,13 @@ from typing import Any
 import msgspec
 from hdrh.histogram import HdrHistogram
 
-from loadkit.judge.result import (
-    Environment,
-    FailureExample,
-    Identity,
-    Interval,
-    IntervalRow,
-    Result,
-    Row,
-    RunSpan,
-    ScenarioInfo,
-    Times,
-)
+from loadkit.judge.description import ScenarioInfo
+from loadkit.judge.environment import Environment
+from loadkit.judge.identity import Identity
+from loadkit.judge.result import Result
+from loadkit.judge.rows import FailureExample, Interval, IntervalRow, Row
+from loadkit.judge.spans import RunSpan
+from loadkit.judge.times import Times
 
 HOUR = 3_600_000_000_000
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from loadkit.judge.result import Bottleneck, Caveat, Phase, PhasePlan, Result, Server, ThresholdResult, Timing
+from loadkit.judge.bottleneck import Bottleneck
+from loadkit.judge.description import PhasePlan
+from loadkit.judge.environment import Server
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Phase, Timing
+from loadkit.judge.threshold_results import ThresholdResult
+from loadkit.judge.validity import Caveat
 from loadkit.report.html import html_report
 from tests.report.builder import example, interval, replace, result, row, skewed, times
 

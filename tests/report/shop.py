@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from loadkit.judge.result import Bottleneck, Caveat, Result, ThresholdResult
+from loadkit.judge.bottleneck import Bottleneck
+from loadkit.judge.result import Result
+from loadkit.judge.threshold_results import ThresholdResult
+from loadkit.judge.validity import Caveat
 from loadkit.report.text import text_report
 from tests.report.builder import example, result, row, skewed, times
 

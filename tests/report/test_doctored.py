@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from loadkit.judge.description import PhasePlan
+from loadkit.judge.environment import Server
 from loadkit.judge.merge import merge
-from loadkit.judge.result import Phase, PhasePlan, Server
+from loadkit.judge.rows import Phase
 from loadkit.plan.errors import UsageError
 from loadkit.report.html import html_report
 from loadkit.report.json import dump, load

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from loadkit.judge.result import PhasePlan, Result, ThresholdResult
+from loadkit.judge.description import PhasePlan
+from loadkit.judge.result import Result
+from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.report.html import html_report
 from loadkit.report.json import dump, load
 from tests.judge.made import REFUSED, Shot

@@ -10,8 +10,11 @@ import jsonschema
 import msgspec
 import pytest
 
+from loadkit.judge.bottleneck import Bottleneck
 from loadkit.judge.merge import merge
-from loadkit.judge.result import Bottleneck, Caveat, Phase, Result
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Phase
+from loadkit.judge.validity import Caveat
 from loadkit.plan.errors import UsageError
 from loadkit.report.json import SCHEMA_FILE, dump, load, schema
 from tests.judge.made import REFUSED, Shot, result

@@ -6,7 +6,10 @@ import re
 
 import pytest
 
-from loadkit.judge.result import Bottleneck, Caveat, Phase, ThresholdResult
+from loadkit.judge.bottleneck import Bottleneck
+from loadkit.judge.rows import Phase
+from loadkit.judge.threshold_results import ThresholdResult
+from loadkit.judge.validity import Caveat
 from loadkit.report.layout import display_width
 from tests.report.builder import example, replace, result, row, times
 from tests.report.shop import HOME, SHOP, TOTAL, report, section

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from loadkit.judge.result import Caveat, Phase, PhasePlan, ThresholdResult
+from loadkit.judge.description import PhasePlan
+from loadkit.judge.rows import Phase
+from loadkit.judge.threshold_results import ThresholdResult
+from loadkit.judge.validity import Caveat
 from loadkit.report.layout import display_width, needs_ascii
 from loadkit.report.text import text_report
 from tests.report.builder import example, replace, result, row, times

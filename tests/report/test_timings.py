@@ -10,7 +10,9 @@ import jsonschema
 import pytest
 
 from loadkit.judge.merge import merge
-from loadkit.judge.result import Result, ThresholdResult, Timing
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Timing
+from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.plan.errors import UsageError
 from loadkit.report.html import html_report
 from loadkit.report.json import dump, load, schema

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from loadkit.jobs.testing.runs import Run, test_of
-from loadkit.judge.result import Environment, PhasePlan, Result
+from loadkit.judge.description import PhasePlan
+from loadkit.judge.environment import Environment
+from loadkit.judge.result import Result
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import three_digits
 from loadkit.report.json import dump, load

@@ -13,7 +13,9 @@ from loadkit.jobs.loop import check_loop, running_loop
 from loadkit.jobs.testing.lock import alone
 from loadkit.jobs.testing.measure import measured, shortened
 from loadkit.jobs.testing.target import Loader, Target, resolved
-from loadkit.judge.result import Outcome, Result, Row, Timing, journeys_among
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Row, Timing, journeys_among
+from loadkit.judge.threshold_results import Outcome
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario
 from loadkit.report.escape import visible_text

@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 
 from loadkit.judge.percentiles import SHOWN
-from loadkit.judge.result import Result, Row, Timing
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Row, Timing
 from loadkit.report.escape import visible
 
 _LONGEST: Final = 120

@@ -16,7 +16,8 @@ from loadkit.jobs.testing.baseline import Baseline, baseline_file, read_baseline
 from loadkit.jobs.testing.lock import alone
 from loadkit.jobs.testing.runs import Run, file_name, packed, properties, unpacked
 from loadkit.judge.caveats import doubted
-from loadkit.judge.result import Caveat, Result
+from loadkit.judge.result import Result
+from loadkit.judge.validity import Caveat
 from loadkit.plan.endpoint import positive_seconds
 from loadkit.plan.errors import OutputError, UsageError, reason_of
 from loadkit.report.files import check_writable, write_text

@@ -11,23 +11,23 @@ from loadkit.judge.caveats.figures import OF_FIGURES, of_figures
 from loadkit.judge.caveats.generator import of_generator, of_surroundings
 from loadkit.judge.caveats.machine import of_machine
 from loadkit.judge.evidence import percent
-from loadkit.judge.result import Caveat, Level, Validity, journeys_among
+from loadkit.judge.rows import journeys_among
 from loadkit.judge.threshold_results import unfinished
+from loadkit.judge.validity import Caveat, Level, ranked, validity_of
 from loadkit.plan.label import MAX_LABELS, OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from loadkit.judge.description import ScenarioInfo
     from loadkit.judge.evidence import Evidence
-    from loadkit.judge.result import Result, Row, ScenarioInfo, Timing
+    from loadkit.judge.result import Result
+    from loadkit.judge.rows import Row, Timing
 
-__all__ = ["OF_FIGURES", "caveats", "of_figures", "ranked", "validity_of"]
+__all__ = ["OF_FIGURES", "caveats", "doubted", "of_figures"]
 
 POLITE = 50.0
 """Replies a second that a public server may be asked for without a word."""
-
-_RANKS: dict[Level, int] = {"grave": 0, "doubt": 1, "note": 2}
-_COMES_TO: dict[Level, Validity] = {"grave": "invalid", "doubt": "doubtful", "note": "clean"}
 
 
 def caveats(run: Evidence) -> list[Caveat]:
@@ -58,23 +58,6 @@ def caveats(run: Evidence) -> list[Caveat]:
             *_made(_unended(run), "note"),
         ]
     )
-
-
-def ranked(found: Iterable[Caveat]) -> list[Caveat]:
-    """The gravest first, each once."""
-    return sorted({(one.code, one.message): one for one in found}.values(), key=lambda one: _RANKS[one.level])
-
-
-def validity_of(found: Sequence[Caveat]) -> Validity:
-    """How far to believe figures with these caveats.
-
-    `invalid`: less than 95 % of what was due was sent, or nothing at all, the plan broke off, the load was not that of
-    the plan, or the server ended. `doubtful`: there is a reason to think that some figure is wrong. `clean`: none,
-    though there may be notes: where the target runs, what was switched off, a percentile that is shown and not limited
-    and rests on few replies.
-    """
-    gravest: Level = min((one.level for one in found), key=_RANKS.__getitem__, default="note")
-    return _COMES_TO[gravest]
 
 
 def doubted(result: Result, more: Iterable[Caveat]) -> Result:

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from loadkit.judge.result import Caveat, Level, Phase, Row, Timing, by_name
+from loadkit.judge.rows import Phase, Row, Timing
+from loadkit.judge.threshold_results import by_name
+from loadkit.judge.validity import Caveat, Level
 
 if TYPE_CHECKING:
     from loadkit.plan.threshold import Threshold

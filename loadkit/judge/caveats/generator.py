@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from loadkit.judge.evidence import LATE, Evidence, percent
-from loadkit.judge.result import Caveat
 from loadkit.judge.threshold_results import MIN_APPLIED
+from loadkit.judge.validity import Caveat
 from loadkit.plan.units import SECOND, show_rate, show_seconds, three_digits
 
 MATTERS: Final = 0.1

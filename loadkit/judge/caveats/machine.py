@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from loadkit.host.usage import Usage
+from loadkit.judge.environment import Environment
 from loadkit.judge.evidence import Evidence, percent
-from loadkit.judge.result import Caveat, Environment, Row
+from loadkit.judge.rows import Row
+from loadkit.judge.validity import Caveat
 from loadkit.plan.units import MILLISECOND, SECOND, show_seconds, show_size
 from loadkit.wire.base import NO_PORT
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from loadkit.judge.result import Row
+from loadkit.judge.rows import Row
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import SECOND, three_digits
 from loadkit.report.charts.svg import (

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
 from loadkit.judge.instants import instant, united, whole
-from loadkit.judge.result import Interval, Result
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Interval
 from loadkit.plan.units import SECOND
 from loadkit.report.charts.svg import Band, Scale
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from loadkit.judge.result import Interval, Result
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Interval
 from loadkit.plan.units import show_span
 from loadkit.report.charts.planned import asked_rates, phase_bands
 from loadkit.report.charts.svg import Band, Chart, Color, Curve, Scale, even, filled, logarithmic, spans, steps, ticks

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from loadkit.judge.result import Row
+from loadkit.judge.rows import Row
 from loadkit.report.charts.distribution import distribution_charts
 from tests.report.builder import replace, row, skewed, times
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from loadkit.judge.description import PhasePlan
 from loadkit.judge.merge import merge
-from loadkit.judge.result import Interval, Phase, PhasePlan, Result
+from loadkit.judge.result import Result
+from loadkit.judge.rows import Interval, Phase
 from loadkit.report.charts.timeline import endpoint_charts, rates, timeline_charts
 from tests.judge.made import REFUSED, Shot
 from tests.judge.made import result as measured
