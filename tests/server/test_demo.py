@@ -538,6 +538,7 @@ def test_timers_are_not_late_unless_the_machine_is_busy() -> None:
     assert late[10] < 0.0001
 
 
+@pytest.mark.alone
 @pytest.mark.accuracy
 def test_a_long_timer_is_no_later_than_a_short_one() -> None:
     with asyncio.Runner(loop_factory=punctual_loop) as runner:
