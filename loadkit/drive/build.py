@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
-from loadkit.drive.closed import ClosedUser
-from loadkit.drive.open import OpenUser, Pool
+from loadkit.drive.closed import Pace, closed_loop
+from loadkit.drive.open import Pool, open_loop
+from loadkit.drive.pauses import Pauses
+from loadkit.drive.recorder import BoundRequest, Recorder
 from loadkit.drive.supply import Supply
-from loadkit.drive.user import Shot, User
+from loadkit.drive.user import User
 from loadkit.host.limits import check_ports, make_room, max_connections
 from loadkit.measure.recording import JOURNEY, Batch, Tape
 from loadkit.plan.journey import Journey
@@ -19,11 +21,14 @@ from loadkit.wire.base import Clock, Origin, Request
 from loadkit.wire.protocols import Connection, Wire
 
 if TYPE_CHECKING:
-    from loadkit.drive.journeys.runner import Visitor
+    from loadkit.drive.journeys.runner import JourneyRunner
     from loadkit.drive.rows.sender import Feeds
     from loadkit.drive.state import RunState
     from loadkit.plan.endpoint import Endpoint
     from loadkit.plan.scenario import Scenario
+
+RAN: Final = frozenset({0})
+"""The status of a journey that came to its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +52,7 @@ class Builder:
         self._plan = plan
         self._state = state
         self._hand_over = hand_over
-        self._rows = plan.scenario.rows
+        self._labels = plan.scenario.rows
 
     def make_room(self) -> int:
         """How many threads there may be at most; `UsageError` where the machine does not allow so many."""
@@ -73,23 +78,26 @@ class Builder:
         return [self._closed_user(load, seat) for seat in load.seats]
 
     def _closed_user(self, load: Closed, seat: Seat) -> User:
-        shots = self._shots(seat.turns)
-        fields: dict[str, Any] = {
-            "clock": self._plan.clock,
-            "state": self._state,
-            "hand_over": self._hand_over,
-            "seat": seat,
-            "draw_pause": pauses(load.think_time, load.seed, seat.number),
-            "pacing": load.pacing,
-        }
-        plan, visitor = self._plan.scenario.plans[seat.turns[0]], shots[0].visitor
-        if isinstance(plan, Journey) and plan.tasks_per_thread > 1:
-            from loadkit.drive.journeys.tasks import TaskUser
+        parts = self._parts(seat.turns, planned=seat.iterations)
+        pace = Pace(pauses(load.think_time, load.seed, seat.number), load.pacing)
+        journey = self._plan.scenario.plans[seat.turns[0]]
+        if isinstance(journey, Journey) and journey.tasks_per_thread > 1:
+            return self._task_user(journey, seat, pace, parts)
+        requests = [parts.request(position) for position in seat.turns]
+        return parts.user(lambda user: closed_loop(user, requests, seat, pace), connects_late=not seat.begins_at_once)
 
-            assert visitor
-            visit = visitor.task(plan, self._plan.feeds.taker(seat.turns[0]))
-            return TaskUser(shots, **fields).run_tasks(visitor, visit, plan.tasks_per_thread)
-        return ClosedUser(shots, **fields)
+    def _task_user(self, journey: Journey, seat: Seat, pace: Pace, parts: _UserParts) -> User:
+        from loadkit.drive.journeys.tasks import tasks_loop
+
+        position, runner = seat.turns[0], parts.needed_runner()
+        row = parts.rows[position]
+        send = runner.add_task(journey, row, self._plan.feeds.taker(position))
+        request = BoundRequest(send=send, request=None, row=row, good=RAN)
+        return parts.user(
+            lambda user: tasks_loop(user, request, seat, pace, runner, journey.tasks_per_thread),
+            connects_late=not seat.begins_at_once,
+            under_way=0,
+        )
 
     def pool(self, load: Open, notify: Callable[[], object]) -> Pool:
         """What the threads of an open workload share."""
@@ -103,49 +111,90 @@ class Builder:
 
     def open_user(self, pool: Pool) -> User:
         """A user that takes arrivals from a pool."""
-        shots = self._shots(tuple(range(len(self._plan.requests))))
-        return OpenUser(shots, clock=self._plan.clock, state=self._state, hand_over=self._hand_over, pool=pool)
+        positions = range(len(self._plan.requests))
+        parts = self._parts(positions, by_arrival=True)
+        requests = [parts.request(position) for position in positions]
+        return parts.user(lambda user: open_loop(user, requests, pool))
 
-    def _shots(self, turns: tuple[int, ...]) -> list[Shot]:
-        """What one thread sends in turn, over one connection to each origin."""
-        connections: dict[Origin, Connection] = {}
-        shots: dict[int, Shot] = {}
-        visitor: Visitor | None = None
-        for position in turns:
-            if position in shots:
-                continue
+    def _parts(self, positions: Sequence[int], *, planned: int | None = None, by_arrival: bool = False) -> _UserParts:
+        requests = self._plan.requests
+        rows = {position: _row(self._labels[position], requests[position]) for position in dict.fromkeys(positions)}
+        in_turn = [rows[position] for position in positions]
+        recorder = Recorder(in_turn, self._state, self._hand_over, planned=planned, by_arrival=by_arrival)
+        return _UserParts(self._plan, self._state, recorder, rows)
+
+
+class _UserParts:
+    """What one user is made of: its rows by position, one connection to each origin, and what runs its journeys."""
+
+    def __init__(self, plan: RunPlan, state: RunState, recorder: Recorder, rows: dict[int, Tape]) -> None:
+        self.rows = rows
+        self._plan = plan
+        self._state = state
+        self._recorder = recorder
+        self._pauses = Pauses(plan.clock, state, recorder)
+        self._connections: dict[Origin, tuple[Connection, Tape]] = {}
+        self._runner: JourneyRunner | None = None
+        self._requests: dict[int, BoundRequest] = {}
+
+    def user(self, loop: Callable[[User], None], *, connects_late: bool = False, under_way: int = 1) -> User:
+        """The user, made of what was asked for so far."""
+        return User(
+            loop,
+            clock=self._plan.clock,
+            state=self._state,
+            recorder=self._recorder,
+            pauses=self._pauses,
+            connections=list(self._connections.values()),
+            runner=self._runner,
+            connects_late=connects_late,
+            under_way=under_way,
+        )
+
+    def request(self, position: int) -> BoundRequest:
+        """What is sent for an endpoint or a journey."""
+        if position not in self._requests:
             plan, request = self._plan.scenario.plans[position], self._plan.requests[position]
             if isinstance(plan, Journey):
-                visitor = visitor or self._visitor()
-                shots[position] = self._journey(position, plan, visitor)
+                self._requests[position] = self._journey(position, plan)
             else:
                 assert request
-                if request.origin not in connections:
-                    connections[request.origin] = self._plan.wire.connect(request.origin)
-                shots[position] = self._shot(position, plan, request, connections[request.origin])
-        return [shots[position] for position in turns]
+                self._requests[position] = self._endpoint(position, plan, request)
+        return self._requests[position]
 
-    def _visitor(self) -> Visitor:
-        from loadkit.drive.journeys.runner import Visitor
+    def _journey(self, position: int, journey: Journey) -> BoundRequest:
+        row = self.rows[position]
+        send = self.needed_runner().add(journey, row, self._plan.feeds.taker(position))
+        return BoundRequest(send=send, request=None, row=row, good=RAN)
 
-        return Visitor(self._plan.scenario, self._plan.clock, self._plan.wire.resolver, self._plan.shared)
-
-    def _journey(self, position: int, journey: Journey, visitor: Visitor) -> Shot:
-        tape = Tape(journey.label, 0, JOURNEY)
-        send = visitor.journey(journey, self._plan.feeds.taker(position))
-        return Shot(send=send, request=None, tape=tape, connection=visitor, good=frozenset({0}), visitor=visitor)
-
-    def _shot(self, position: int, endpoint: Endpoint, request: Request, connection: Connection) -> Shot:
-        tape = Tape(self._rows[position], len(request.payload))
-        feeds = self._plan.feeds
-        fed = None if endpoint.feed is None else feeds.sender(position, request, connection, tape, self._state)
-        return Shot(
+    def _endpoint(self, position: int, endpoint: Endpoint, request: Request) -> BoundRequest:
+        row, feeds = self.rows[position], self._plan.feeds
+        if request.origin not in self._connections:
+            self._connections[request.origin] = self._plan.wire.connect(request.origin), row
+        connection, _ = self._connections[request.origin]
+        fed = None if endpoint.feed is None else feeds.sender(position, request, connection, row, self._state)
+        return BoundRequest(
             send=fed.send if fed else connection.sender(request),
             request=request,
-            tape=tape,
-            connection=connection,
+            row=row,
             good=endpoint.good,
             check=endpoint.check,
+            reply=connection.reply,
             draw=fed and fed.draw,
             put_back=fed and fed.put_back,
         )
+
+    def needed_runner(self) -> JourneyRunner:
+        """What runs the journeys of this user, made when it is first asked for."""
+        from loadkit.drive.journeys.runner import JourneyRunner
+
+        if self._runner is None:
+            plan = self._plan
+            self._runner = JourneyRunner(
+                plan.scenario, plan.clock, plan.wire.resolver, plan.shared, self._recorder, self._pauses
+            )
+        return self._runner
+
+
+def _row(label: str, request: Request | None) -> Tape:
+    return Tape(label, 0, JOURNEY) if request is None else Tape(label, len(request.payload))

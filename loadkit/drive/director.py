@@ -320,7 +320,7 @@ class _Director:
             fault=str(halt) if halt and halt.is_fault and not ends_it else "",
             is_dry=isinstance(halt, Dry),
             rows=self._plan.feeds.uses,
-            unstamped=sum(connection.unstamped for user in users for connection in user.connections),
+            unstamped=sum(user.unstamped for user in users),
             cpu_time=_scaled(use, stopped_at - measured_from),
             threads=len(users),
             was_short=self._growth is not None and self._growth.was_short,
@@ -328,7 +328,7 @@ class _Director:
             stuck=stuck,
             faults=tuple(fault for user in users for fault in user.faults),
             use=use,
-            active=tuple(span for user in users for span in user.active),
+            active=tuple(span for user in users for span in user.active.spans),
         )
         return Driven(recording=recording, stats=stats)
 
@@ -343,13 +343,13 @@ class _Target:
 
     def is_down(self, users: Sequence[User], now: int, began: int) -> bool:
         """True if no connection was ever made, and all threads that have begun were refused one, for long enough."""
-        self._has_connected = self._has_connected or any(user.has_connected for user in users)
+        self._has_connected = self._has_connected or any(user.recorder.contact.has_connected for user in users)
         if self._has_connected:
             return False
-        refusals = sum(user.refusals for user in users)
-        turned_away = sum(user.is_turned_away for user in users)
+        refusals = sum(user.recorder.contact.refusals for user in users)
+        turned_away = sum(user.recorder.contact.is_turned_away for user in users)
         # one that rests and was neither connected nor refused had no request yet; others are in their first
-        is_first = any(user.ready and not (user.resting or user.is_turned_away) for user in users)
+        is_first = any(user.ready and not (user.pauses.count or user.recorder.contact.is_turned_away) for user in users)
         if not refusals or is_first:
             self._down_since = now
         is_down = refusals + turned_away >= GIVE_UP_AFTER and now - max(self._down_since, began) >= GIVE_UP_LATER

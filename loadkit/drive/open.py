@@ -1,4 +1,4 @@
-"""A thread of an open workload: whoever is free takes the next arrival, waits for its instant and sends.
+"""The loop of an open workload: whichever thread is free takes the next arrival, waits for its instant and sends.
 
 Arrivals are taken in order, a thread that is free holds one, and so each of the next ones has a thread that waits for
 it: a slow reply holds up nobody else. Of many free threads only some hold one; the others stand by, and cost nothing,
@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from loadkit.drive.state import RunState
 from loadkit.drive.supply import Supply
-from loadkit.drive.user import Shot, User
-from loadkit.measure.recording import FOLD, Batch
+from loadkit.measure.recording import FOLD
 from loadkit.plan.errors import Halt
 from loadkit.plan.units import MILLISECOND
 
 if TYPE_CHECKING:
-    from loadkit.wire.base import Clock
-
+    from loadkit.drive.recorder import BoundParts, BoundRequest
+    from loadkit.drive.user import User
 
 LATEST: Final = 50 * MILLISECOND
 """How long after the stop a request may still be sent that was due before it and had a thread to itself."""
@@ -136,32 +134,35 @@ class Pool:
         self.close()
 
 
-class OpenUser(User):
-    """See `User`. It has a request ready for each endpoint, by its position."""
+def open_loop(user: User, requests: Sequence[BoundRequest], pool: Pool) -> None:
+    """Send arrivals that nobody else has taken, each when it is due; `requests` are by their positions."""
+    loop = _OpenLoop(user, [requests[position].parts for position in pool.turns], pool)
+    loop.serve(pool.warming, user.state.began)
+    user.recorder.begin_measuring()
+    loop.serve(pool.arrivals, user.state.measured_from)
+    if not pool.idle:
+        # earlier, those who are called would be in the way of those who wait for the last arrivals
+        pool.end()
 
-    def __init__(
-        self, shots: list[Shot], *, clock: Clock, state: RunState, hand_over: Callable[[Batch], None], pool: Pool
-    ) -> None:
-        super().__init__(shots, clock=clock, state=state, hand_over=hand_over)
-        self._turns = [shots[position].turn for position in pool.turns]
+
+class _OpenLoop:
+    """What one thread does with the arrivals of a pool."""
+
+    __slots__ = ("_is_fed", "_pool", "_turns", "_user")
+
+    def __init__(self, user: User, turns: list[BoundParts], pool: Pool) -> None:
+        self._user = user
+        self._turns = turns
         self._pool = pool
-        self._is_fed = any(shot.draw for shot in shots)
+        self._is_fed = any(bound.draw for *_, bound in turns)
 
-    def _warm_up(self) -> None:
-        self._serve(self._pool.warming, self._state.began)
-
-    def _measure(self) -> None:
-        self._serve(self._pool.arrivals, self._state.measured_from)
-        if not self._pool.idle:
-            # earlier, those who are called would be in the way of those who wait for the last arrivals
-            self._pool.end()
-
-    def _serve(self, supply: Supply[tuple[int, int]], start: int) -> None:
+    def serve(self, supply: Supply[tuple[int, int]], start: int) -> None:
         """The hot path: take an arrival, wait for it, send."""
-        now, turns, many, pool = self._clock.now, self._turns, len(self._turns), self._pool
+        now, turns, many, pool = self._user.clock.now, self._turns, len(self._turns), self._pool
+        recorder, pause = self._user.recorder, self._user.pauses.until
         idle, few, most_idle = pool.idle, pool.few, pool.most_idle
         take = partial(self._take_with_its_row, supply) if self._is_fed else supply.take
-        self._cross(now())
+        recorder.cross(now())
         written = 0
         while True:
             if len(idle) >= most_idle:
@@ -173,67 +174,75 @@ class OpenUser(User):
             instant = now()
             if instant < due:
                 idle.append(None)
-                self._pause(due)
+                pause(due)
                 idle.pop()
                 instant = now()
-            if instant >= self._boundary and self._cross(instant) and not self._is_just_late(number, due, instant):
+            if (
+                instant >= recorder.check_at
+                and recorder.cross(instant)
+                and not self._is_just_late(number, due, instant)
+            ):
                 self._leave(number, due)
                 return
             if len(idle) <= few:
                 pool.lack()
-            if due >= self._phase_end:
-                self._enter_phase(due)
-            send, request, tape, ordinary, shot = turns[number % many]
+            if due >= recorder.phase_end:
+                recorder.enter_phase(due)
+            send, request, row, ordinary, bound = turns[number % many]
             try:
                 exchange = status, sent, arrived, taken, size, note = send(request)
             except Halt as halt:
                 # rows end when the first one is missing, however late its thread has woken up
-                self._state.halt_at(instant if halt.is_fault or halt.is_interrupt else due, halt)
+                self._user.state.halt_at(instant if halt.is_fault or halt.is_interrupt else due, halt)
                 raise
-            if note is None and status in ordinary and taken < self._boundary:
-                tape.samples += (due, sent, arrived, taken, status, size)
-            elif self._settle(shot, due, exchange):
+            if note is None and status in ordinary and taken < recorder.check_at:
+                row.samples += (due, sent, arrived, taken, status, size)
+            elif recorder.count(bound, due, exchange):
                 return
             written += 1
             if written >= FOLD:
                 written = 0
-                for one in self._tapes:
+                for one in recorder.rows:
                     one.fold()
 
     def _take_with_its_row(self, supply: Supply[tuple[int, int]]) -> tuple[int, int] | None:
         """Rows belong to arrivals in turn, whoever is late then; and they are in their place before the instant."""
         with self._pool.drawing:
             arrival = supply.take()
-            if arrival and (draw := self._turns[arrival[0] % len(self._turns)][-1].draw):
+            if arrival and (draw := self._bound(arrival[0]).draw):
                 draw()
             return arrival
 
+    def _bound(self, number: int) -> BoundRequest:
+        """What this arrival is for."""
+        return self._turns[number % len(self._turns)][-1]
+
     def _stand_by(self) -> None:
         """Enough others wait: hand over what was written, which may be long, and rest."""
-        if self._must_stop():
+        user = self._user
+        if user.state.is_stopped:
             return
-        if self._measuring:
-            self._give()
-        self.resting = True
+        if user.recorder.is_measuring:
+            user.recorder.hand_over()
+        user.pauses.count += 1
         self._pool.stand_by()
-        self.resting = False
+        user.pauses.count -= 1
 
     def _is_just_late(self, number: int, due: int, instant: int) -> bool:
         """It was due before the stop, its thread only woke up after it: it is a part of the plan and is sent.
 
         A journey is not begun any more, for it would be cut at its first request.
         """
-        state, visitor = self._state, self._turns[number % len(self._turns)][-1].visitor
-        if due >= state.stop_at or state.cutting:
+        state = self._user.state
+        if due >= state.stop_at or state.cutting or self._bound(number).is_journey:
             return False
-        if state.finishing:
-            # it was due before the rows ended, and has one of them
-            return not visitor
-        return self._measuring and instant < state.stop_at + LATEST and not visitor
+        # if the rows ended later, it has one of them
+        return state.finishing or (self._user.recorder.is_measuring and instant < state.stop_at + LATEST)
 
     def _leave(self, number: int, due: int) -> None:
         """The stop came before this arrival was sent."""
-        if put_back := self._turns[number % len(self._turns)][-1].put_back:
+        if put_back := self._bound(number).put_back:
             put_back()
-        if self._measuring and due < self._state.stop_at:
-            self._pool.unsent.append((number, due - self._state.measured_from))
+        state = self._user.state
+        if self._user.recorder.is_measuring and due < state.stop_at:
+            self._pool.unsent.append((number, due - state.measured_from))

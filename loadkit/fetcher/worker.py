@@ -13,7 +13,7 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from loadkit.drive.check import unexpected
+from loadkit.drive.failures import unexpected
 from loadkit.fetcher.body import Body, BodyUse
 from loadkit.fetcher.connections import Connections, Network
 from loadkit.fetcher.exchange import FetchConnection, missing_of

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from loadkit.plan.errors import SetupError
@@ -23,28 +22,26 @@ def shared_by(scenario: Scenario, resolver: Resolver, faults: list[str]) -> Iter
     if scenario.setup is None and scenario.teardown is None:
         yield None
         return
-    from loadkit.drive.journeys.runner import failure_of, settle
-    from loadkit.plan.journey import begun, call, ended
+    from loadkit.drive.failures import failure_of_journey
+    from loadkit.drive.journeys.fixtures import Fixtures
+    from loadkit.drive.journeys.session import configure
     from loadkit.wire.session.session import Session
 
     deadline = cast(float, scenario.timeout)
-    with Session(base_url=scenario.base_url, deadline=deadline, resolver=resolver) as http, ExitStack() as ends:
-        settle(http, scenario)
-        shared: object = None
+    with Session(base_url=scenario.base_url, deadline=deadline, resolver=resolver) as http:
+        configure(http, scenario)
+        fixtures = Fixtures(http)
         try:
-            if scenario.setup:
-                shared = made = call(scenario.setup, {}, http=http)
-                if inspect.isgeneratorfunction(scenario.setup):
-                    shared = begun(cast("Iterator[object]", made))
-                    ends.callback(ended, made)
+            shared = fixtures.set_up(scenario.setup, {}) if scenario.setup else None
         except (Exception, SystemExit) as error:
-            raise SetupError(f"the setup of the scenario failed: {failure_of(error).message}", error) from error
+            reason = failure_of_journey(error).message
+            raise SetupError(f"the setup of the scenario failed: {reason}", error) from error
         if scenario.teardown:
-            ends.callback(call, scenario.teardown, {"shared": shared}, http=http)
+            fixtures.add_teardown(scenario.teardown, {"shared": shared})
         try:
             yield shared
         finally:
             try:
-                ends.close()
+                fixtures.close()
             except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the user's
-                faults.append(f"the teardown of the scenario failed: {failure_of(error).message}")
+                faults.append(f"the teardown of the scenario failed: {failure_of_journey(error).message}")

@@ -73,6 +73,11 @@ class Seat:
     windows: tuple[tuple[int, int], ...] = ((0, ALWAYS),)
     delay: int = 0
 
+    @property
+    def begins_at_once(self) -> bool:
+        """True if it is wanted from the start."""
+        return bool(self.windows) and self.windows[0][0] == 0
+
 
 def workload(scenario: Scenario, part: int = 0, parts: int = 1) -> Closed | Open:
     """The workload of a scenario, or the part of it that one of several processes has: together they are the whole."""

@@ -10,11 +10,13 @@ import pytest
 
 from loadkit import Endpoint, Scenario, hold, ramp, run
 from loadkit.clock import ManualClock
-from loadkit.drive.closed import ClosedUser
+from loadkit.drive.closed import Pace, closed_loop
 from loadkit.drive.director import drive
+from loadkit.drive.pauses import Pauses
+from loadkit.drive.recorder import BoundRequest, Recorder
 from loadkit.drive.state import NEVER, RunState
 from loadkit.drive.stats import Driven
-from loadkit.drive.user import Shot
+from loadkit.drive.user import User
 from loadkit.measure.recording import Tape
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.plan.workload import Seat
@@ -239,16 +241,16 @@ def test_a_stop_that_comes_while_a_thread_looks_at_the_end_is_not_missed(nth: in
     scenario = one_thread()
     (request,) = [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)]
     connection = wire.connect(request.origin)
-    shot = Shot(
-        send=connection.sender(request),
-        request=request,
-        tape=Tape("GET /", len(request.payload)),
-        connection=connection,
-        good=frozenset({200}),
-    )
-    seat = Seat(number=0, turns=(0,), iterations=5000)
-    user = ClosedUser(
-        [shot], clock=clock, state=state, hand_over=lambda batch: None, seat=seat, draw_pause=None, pacing=0
+    row = Tape("GET /", len(request.payload))
+    bound = BoundRequest(send=connection.sender(request), request=request, row=row, good=frozenset({200}))
+    recorder = Recorder([row], state, lambda batch: None, planned=5000)
+    user = User(
+        lambda user: closed_loop(user, [bound], Seat(number=0, turns=(0,), iterations=5000), Pace(None, 0)),
+        clock=clock,
+        state=state,
+        recorder=recorder,
+        pauses=Pauses(clock, state, recorder),
+        connections=[(connection, row)],
     )
     state.on_stop = user.stop
 

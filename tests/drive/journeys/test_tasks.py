@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from loadkit import Endpoint, Journey, Result, Scenario, UsageError, hold, ramp, rows, run, timed, timer
-from loadkit.drive.journeys.runner import AsyncVisit
+from loadkit.drive.journeys.session import AsyncSession
 from loadkit.drive.progress import Snapshot
 from loadkit.server.demo import Demo
 
@@ -47,7 +47,7 @@ async def fetch(base_url: str, path: str) -> bytes:
 
 @pytest.mark.parametrize("tasks", [1, 3])
 def test_a_client_of_ones_own_is_timed_by_timers(tasks: int, demo: Demo):
-    async def browse(http: AsyncVisit) -> None:
+    async def browse(http: AsyncSession) -> None:
         assert http.headers == {"X-Mine": "yes"}
         with http.step("look"):
             assert b'"id": 7' in (await fetch(http.base_url, "/items/7")).replace(b'"id":7', b'"id": 7')
@@ -66,7 +66,7 @@ def test_a_client_of_ones_own_is_timed_by_timers(tasks: int, demo: Demo):
 def test_tasks_of_a_thread_run_at_once_and_each_has_its_own_steps():
     four = asyncio.Barrier(4)
 
-    async def meet(http: AsyncVisit) -> None:
+    async def meet(http: AsyncSession) -> None:
         with timer("wait"):
             # nobody goes on before all four are there
             await asyncio.wait_for(four.wait(), 10)
@@ -80,7 +80,7 @@ def test_tasks_of_a_thread_run_at_once_and_each_has_its_own_steps():
 def test_each_task_under_way_is_in_flight_and_those_that_pause_are_not():
     seen: list[int] = []
 
-    async def go(http: AsyncVisit) -> None:
+    async def go(http: AsyncSession) -> None:
         await asyncio.sleep(0.5)
         await http.pause("500ms")
 
@@ -98,7 +98,7 @@ def test_each_task_under_way_is_in_flight_and_those_that_pause_are_not():
 def test_iterations_are_shared_by_tasks_and_threads():
     threads: set[str] = set()
 
-    async def go(http: AsyncVisit) -> None:
+    async def go(http: AsyncSession) -> None:
         threads.add(threading.current_thread().name)
         await http.pause("1ms")
 
@@ -114,7 +114,7 @@ def test_what_other_threads_time_for_a_journey_is_counted_in_it():
             raise ValueError("not three")
         return number
 
-    async def spread(http: AsyncVisit) -> None:
+    async def spread(http: AsyncSession) -> None:
         found = await asyncio.gather(*(asyncio.to_thread(work, number) for number in range(4)), return_exceptions=True)
         assert found[:3] == [0, 1, 2]
 
@@ -125,7 +125,7 @@ def test_what_other_threads_time_for_a_journey_is_counted_in_it():
 
 
 def test_what_there_was_no_time_for_is_unsent():
-    async def slow(http: AsyncVisit) -> None:
+    async def slow(http: AsyncSession) -> None:
         await asyncio.sleep(0.05)
 
     journey = run(of(Journey(slow, tasks_per_thread=3), iterations=1000, duration="200ms")).timing("slow")
@@ -135,7 +135,7 @@ def test_what_there_was_no_time_for_is_unsent():
 
 
 def test_think_time_and_pace_are_those_of_each_task():
-    async def go(http: AsyncVisit) -> None: ...
+    async def go(http: AsyncSession) -> None: ...
 
     paced = run(of(Journey(go, tasks_per_thread=4), pacing="50ms", duration="180ms")).timing("go")
     thoughtful = run(of(Journey(go, tasks_per_thread=4), think_time="50ms", duration="180ms")).timing("go")
@@ -147,7 +147,7 @@ def test_think_time_and_pace_are_those_of_each_task():
 def test_rows_go_to_one_task_each_and_each_is_gone_through_to_its_end():
     begun, done = [], []
 
-    async def read(http: AsyncVisit, row: dict[str, int]) -> None:
+    async def read(http: AsyncSession, row: dict[str, int]) -> None:
         begun.append(row["id"])
         await http.pause("30ms")
         done.append(row["id"])
@@ -164,7 +164,7 @@ def test_a_row_that_cannot_be_had_ends_the_run_and_the_other_tasks():
         yield from ({"id": number} for number in range(3))
         raise OSError("the database went away")
 
-    async def read(http: AsyncVisit, row: object) -> None:
+    async def read(http: AsyncSession, row: object) -> None:
         await http.pause("10ms" if row == {"id": 0} else "1h")
 
     began = time.monotonic()
@@ -180,7 +180,7 @@ def test_a_row_that_cannot_be_had_ends_the_tasks_that_think():
         yield from ({"id": number} for number in range(2))
         raise OSError("the database went away")
 
-    async def read(http: AsyncVisit, row: object) -> None: ...
+    async def read(http: AsyncSession, row: object) -> None: ...
 
     journey = Journey(read, tasks_per_thread=3, feed=rows(broken()))
     result = run(of(journey, duration="1h", think_time="1h"))
@@ -197,20 +197,20 @@ def test_set_up_and_tear_down_run_on_the_loop_of_their_thread(form: str):
     def note(what: str) -> None:
         loops.setdefault(what, []).append(asyncio.get_running_loop())
 
-    async def open_client(http: AsyncVisit) -> str:
+    async def open_client(http: AsyncSession) -> str:
         note("open")
         await http.pause("1ms")
         return "client"
 
-    async def close_client(http: AsyncVisit, own: str) -> None:
+    async def close_client(http: AsyncSession, own: str) -> None:
         assert own == "client"
         note("close")
 
-    async def both(http: AsyncVisit) -> AsyncIterator[str]:
+    async def both(http: AsyncSession) -> AsyncIterator[str]:
         yield await open_client(http)
         await close_client(http, "client")
 
-    async def go(http: AsyncVisit, own: str) -> None:
+    async def go(http: AsyncSession, own: str) -> None:
         assert own == "client"
         note("go")
 
@@ -223,18 +223,18 @@ def test_set_up_and_tear_down_run_on_the_loop_of_their_thread(form: str):
     assert "teardown" not in codes(result)
 
 
-async def never(http: AsyncVisit) -> AsyncIterator[int]:
+async def never(http: AsyncSession) -> AsyncIterator[int]:
     for _ in ():
         yield 1
 
 
-async def twice(http: AsyncVisit) -> AsyncIterator[int]:
+async def twice(http: AsyncSession) -> AsyncIterator[int]:
     yield 1
     yield 2
 
 
 def test_what_is_wrong_with_a_set_up_is_said():
-    async def go(http: AsyncVisit) -> None: ...
+    async def go(http: AsyncSession) -> None: ...
 
     with pytest.raises(UsageError, match=r"^the setup of go failed: RuntimeError: it ended before its yield"):
         run(of(Journey(go, setup=never)))
@@ -245,7 +245,7 @@ def test_what_is_wrong_with_a_set_up_is_said():
 
 
 def test_it_may_be_one_of_several_and_due_by_the_clock(demo: Demo):
-    async def read(http: AsyncVisit) -> None:
+    async def read(http: AsyncSession) -> None:
         await fetch(http.base_url, "/items/7")
 
     scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/"), read], rate="40/s", duration="500ms")
@@ -258,40 +258,40 @@ def test_it_may_be_one_of_several_and_due_by_the_clock(demo: Demo):
 # -- how it fails
 
 
-async def falls(http: AsyncVisit) -> None:
+async def falls(http: AsyncSession) -> None:
     raise LookupError("no tea")
 
 
-async def in_a_group(http: AsyncVisit) -> None:
+async def in_a_group(http: AsyncSession) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(asyncio.sleep(10))
         group.create_task(falls(http))
 
 
-async def in_a_crowd(http: AsyncVisit) -> None:
+async def in_a_crowd(http: AsyncSession) -> None:
     raise ExceptionGroup("several", [LookupError("no tea"), OSError("no cup")])
 
 
-async def too_slow(http: AsyncVisit) -> None:
+async def too_slow(http: AsyncSession) -> None:
     async with asyncio.timeout(0.01):
         await asyncio.sleep(10)
 
 
-async def cancelled_itself(http: AsyncVisit) -> None:
+async def cancelled_itself(http: AsyncSession) -> None:
     future = asyncio.get_running_loop().create_future()
     future.cancel()
     await future
 
 
-async def leaves(http: AsyncVisit) -> None:
+async def leaves(http: AsyncSession) -> None:
     raise SystemExit(3)
 
 
-async def wants_a_session(http: AsyncVisit) -> None:
+async def wants_a_session(http: AsyncSession) -> None:
     http.get("/")
 
 
-async def wants_a_helicopter(http: AsyncVisit) -> None:
+async def wants_a_helicopter(http: AsyncSession) -> None:
     http.fly()
 
 
@@ -316,7 +316,7 @@ async def wants_a_helicopter(http: AsyncVisit) -> None:
 def test_whatever_it_raises_fails_it_and_not_the_others(fail: Any, kind: str, message: str, tasks: int):
     turn = iter(range(100))
 
-    async def go(http: AsyncVisit) -> None:
+    async def go(http: AsyncSession) -> None:
         if next(turn) % 2:
             await fail(http)
 
@@ -332,7 +332,7 @@ def test_a_keyboard_interrupt_ends_the_run_as_ctrl_c_does(where: str, tasks: int
     async def interrupt() -> None:
         raise KeyboardInterrupt
 
-    async def go(http: AsyncVisit) -> None:
+    async def go(http: AsyncSession) -> None:
         await http.pause("20ms")
         if where == "itself":
             raise KeyboardInterrupt
@@ -350,7 +350,7 @@ def test_a_keyboard_interrupt_ends_the_run_as_ctrl_c_does(where: str, tasks: int
 
 @pytest.mark.parametrize("tasks", [1, 3])
 def test_a_pause_ends_with_the_run(tasks: int):
-    async def think(http: AsyncVisit) -> None:
+    async def think(http: AsyncSession) -> None:
         await http.pause("1h")
 
     began = time.monotonic()
@@ -363,7 +363,7 @@ def test_a_pause_ends_with_the_run(tasks: int):
 def test_a_pause_ends_when_the_user_asks_for_it():
     thinking = []
 
-    async def think(http: AsyncVisit) -> None:
+    async def think(http: AsyncSession) -> None:
         thinking.append(True)
         await http.pause("1h")
 
@@ -379,7 +379,7 @@ def test_a_pause_ends_when_the_user_asks_for_it():
 def test_what_outlasts_the_graceful_stop_is_cut(tasks: int):
     cancelled = []
 
-    async def long(http: AsyncVisit) -> None:
+    async def long(http: AsyncSession) -> None:
         try:
             with timer("wait"):
                 await asyncio.sleep(3600)
@@ -399,7 +399,7 @@ def test_what_outlasts_the_graceful_stop_is_cut(tasks: int):
 def test_one_that_blocks_its_thread_is_left_behind_and_named():
     release = threading.Event()
 
-    async def block(http: AsyncVisit) -> None:
+    async def block(http: AsyncSession) -> None:
         release.wait(30)
 
     result = run(of(Journey(block, tasks_per_thread=3), duration="100ms", graceful_stop="50ms", iterations=5))
@@ -412,7 +412,7 @@ def test_one_that_blocks_its_thread_is_left_behind_and_named():
 
 
 def test_warm_up_and_phases_end_no_journey():
-    async def steady(http: AsyncVisit) -> None:
+    async def steady(http: AsyncSession) -> None:
         await http.pause("30ms")
 
     warmed = run(of(Journey(steady, tasks_per_thread=3), warmup="100ms", duration="200ms")).timing("steady")
@@ -435,7 +435,7 @@ def test_a_task_that_a_journey_forgot_ends_with_its_thread():
         finally:
             cancelled.append(True)
 
-    async def forgetful(http: AsyncVisit) -> None:
+    async def forgetful(http: AsyncSession) -> None:
         tasks.append(asyncio.create_task(linger()))
         await asyncio.sleep(0.001)
 

@@ -1,0 +1,133 @@
+"""What of a journey is counted: its requests by label, its timers and steps by name."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from loadkit.drive.failures import CUT, Stopped, failure_of_journey, is_end_of_run, unexpected
+from loadkit.measure.recording import REQUEST, Tape
+from loadkit.plan.endpoint import bare
+from loadkit.plan.label import MAX_LABELS, OTHER, pattern
+from loadkit.wire.base import Exchange, Failure, Note
+
+if TYPE_CHECKING:
+    from loadkit.drive.journeys.session import JourneySession
+    from loadkit.drive.recorder import Recorder
+    from loadkit.wire.session.adapter import Asked
+
+MAX_KNOWN: Final = 1000
+"""Different URLs of which a thread remembers the row."""
+
+
+class JourneyObserver:
+    """Watches the session of one thread, and is its timers' `TimeKeeper`."""
+
+    def __init__(self, session: JourneySession, recorder: Recorder) -> None:
+        self.is_ending = False
+        """Tasks of journeys are being cancelled."""
+        self.is_muted = False
+        """What is requested and timed now is in no figure."""
+        self._session = session
+        self._recorder = recorder
+        self._base = bare(session.base_url or "").rstrip("/").lower()
+        self._known: dict[Asked, Tape] = {}
+        self._rows: dict[tuple[str, str], Tape] = {}
+        self._thread = threading.get_ident()
+        self._spans: deque[tuple[str, str, int, int, Failure | None]] = deque()
+        """Some are of other threads, as `asyncio.to_thread` has them; the journey's thread counts them."""
+
+    def belong_here(self) -> None:
+        """The thread that calls this is the journey's."""
+        self._thread = threading.get_ident()
+
+    @contextmanager
+    def muted(self) -> Iterator[None]:
+        """Count nothing meanwhile."""
+        before, self.is_muted = self.is_muted, True
+        try:
+            yield
+        finally:
+            self.is_muted = before
+
+    def is_end(self, error: BaseException) -> bool:
+        """True if it was raised because the run is over."""
+        return is_end_of_run(error, is_ending=self.is_ending)
+
+    # -- requests
+
+    def observe(self, asked: Asked, exchange: Exchange, size: int) -> None:
+        """Count an exchange of the session."""
+        if self.is_muted:
+            return
+        row = self._known.get(asked)
+        if row is None:
+            row = self._row_of(asked)
+        status, sent, arrived, taken, received, note = exchange
+        if note is None and status in self._session.good and taken < self._recorder.check_at:
+            row.samples += (sent, sent, arrived, taken, status, received)
+        else:
+            self._count_unusual(row, exchange)
+        if sent:
+            # each is of another size, so they are counted here
+            row.bytes_sent += size
+
+    def _count_unusual(self, row: Tape, exchange: Exchange) -> None:
+        status, sent, _, taken, _, note = exchange
+        failure = note.failure if note else None
+        if failure is None and status not in self._session.good:
+            failure = unexpected(status, self._session.good)
+        # what it took to connect is a part of what a user waited
+        due = (sent or taken) - (note.connect_time if note else 0)
+        if self._recorder.count_within(row, due, exchange, failure):
+            self._session.halt(Stopped)
+
+    def _row_of(self, asked: Asked) -> Tape:
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        row = self._known[asked] = self._row(REQUEST, self._label(asked))
+        return row
+
+    def _label(self, asked: Asked) -> str:
+        if asked.name is not None:
+            return asked.name if asked.name.startswith(f"{asked.method} ") else f"{asked.method} {asked.name}"
+        url = asked.url
+        if self._base and url.lower().startswith(f"{self._base}/"):
+            url = url[len(self._base) :]
+        return f"{asked.method} {pattern(url)}"
+
+    def _row(self, kind: str, name: str) -> Tape:
+        row = self._rows.get((kind, name))
+        if row is None:
+            if sum(one == kind for one, _ in self._rows) >= MAX_LABELS and name != OTHER:
+                # the recording would fold it anyway
+                return self._row(kind, OTHER)
+            row = self._rows[kind, name] = Tape(name, 0, kind)
+            self._recorder.rows.append(row)
+        return row
+
+    # -- timers and steps
+
+    def begin(self) -> None:
+        """A timer begins; raises `Stopped` when the run is over."""
+        if self._session.halted and not self.is_muted:
+            raise Stopped
+
+    def keep(self, kind: str, name: str, began: int, ended: int, error: BaseException | None) -> None:
+        """Count a timer or a step; it may be called by other threads."""
+        if self.is_muted:
+            return
+        failure = None if error is None else CUT if self.is_end(error) else failure_of_journey(error)
+        self._spans.append((kind, name, began, ended, failure))
+        if threading.get_ident() == self._thread:
+            self.count_spans()
+
+    def count_spans(self) -> None:
+        """Count what was timed by other threads."""
+        while self._spans:
+            kind, name, began, ended, failure = self._spans.popleft()
+            exchange = 0, began, ended, ended, 0, Note(failure) if failure else None
+            self._recorder.count_within(self._row(kind, name), began, exchange, failure)

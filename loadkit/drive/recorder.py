@@ -1,0 +1,300 @@
+"""What one thread counts: in which row, second and phase; and the instant from which on it has to look up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from loadkit.drive.failures import CUT, failure_of_check, is_refusal, unexpected
+from loadkit.drive.state import NEVER
+from loadkit.measure.recording import REQUEST, Batch, Tape, second_of
+from loadkit.plan.units import SECOND
+
+if TYPE_CHECKING:
+    from loadkit.drive.state import RunState
+    from loadkit.wire.base import Exchange, Failure, Note, Request
+    from loadkit.wire.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRequest:
+    """A request, or a journey, as one thread has it: how to send it, what is good, where to write."""
+
+    send: Callable[[Any], Any]
+    """Called with `request`: a `Send`, or what runs a journey, which returns an `Exchange`, too."""
+    request: Request | None
+    """None for a journey."""
+    row: Tape
+    good: frozenset[int]
+    check: Callable[[Reply], object] | None = None
+    reply: Callable[[], Reply] | None = None
+    """The last reply, for the check."""
+    draw: Callable[[], None] | None = None
+    """Takes the next row of data beforehand, if it has a feed."""
+    put_back: Callable[[], None] | None = None
+    """Gives a row of data back that was drawn and is not sent."""
+
+    @property
+    def is_journey(self) -> bool:
+        """True if it is a function of several requests."""
+        return self.request is None
+
+    @property
+    def parts(self) -> BoundParts:
+        """What the hot path needs of it."""
+        return self.send, self.request, self.row, self.good if self.check is None else frozenset(), self
+
+
+BoundParts: TypeAlias = "tuple[Callable[[Any], Any], Request | None, Tape, frozenset[int], BoundRequest]"
+"""Unpacked once for each request; the statuses are those of replies that need no look."""
+
+
+class Iterations:
+    """How many of what a thread is to send in turn have ended; `planned` is None where their number is open."""
+
+    __slots__ = ("ended", "planned", "rotation")
+
+    def __init__(self, rotation: Sequence[Tape], planned: int | None) -> None:
+        self.rotation = rotation
+        self.planned = planned
+        self.ended = 0
+
+    def count_ended(self) -> None:
+        """Note what its rows hold, before that is handed over."""
+        self.ended += sum(row.ended for row in dict.fromkeys(self.rotation))
+
+    def count_unsent(self) -> None:
+        """What was planned and has not ended is unsent, of whatever would have been next."""
+        left = (self.planned or 0) - self.ended
+        if left <= 0:
+            return
+        each, more = divmod(left, len(self.rotation))
+        for k in range(len(self.rotation)):
+            row = self.rotation[(self.ended + k) % len(self.rotation)]
+            if count := each + (k < more):
+                row.counts.unsent += count
+
+
+class Contact:
+    """Whether one thread ever got a connection; read by the director."""
+
+    __slots__ = ("has_connected", "is_turned_away", "refusals")
+
+    def __init__(self) -> None:
+        self.has_connected = False
+        """It has had a connection, or a reply."""
+        self.is_turned_away = False
+        """It was refused a connection, by its first request or before that was due."""
+        self.refusals = 0
+        """How many of its requests were refused a connection."""
+
+    def opened(self, note: Note) -> None:
+        """A connection was opened, or was not, before the first request."""
+        self.has_connected = self.has_connected or bool(note.connects and not note.failure)
+        self.is_turned_away = self.is_turned_away or is_refusal(note.failure)
+
+    def ended(self, failure: Failure | None) -> None:
+        """A request has ended."""
+        if is_refusal(failure):
+            self.refusals += 1
+            self.is_turned_away = True
+        else:
+            self.has_connected = True
+
+
+class Recorder:
+    """Writes for one thread; `check_now` is for any.
+
+    `rotation` has the row of each request in turn, `planned` how many are to be sent. What is requested within a
+    journey belongs to the phase in which it is due, or, `by_arrival`, to that of the journey.
+    """
+
+    def __init__(
+        self,
+        rotation: Sequence[Tape],
+        state: RunState,
+        hand_over: Callable[[Batch], None],
+        *,
+        planned: int | None = None,
+        by_arrival: bool = False,
+    ) -> None:
+        self.rows = list(dict.fromkeys(rotation))
+        """First those of the rotation; those of what its journeys request and time come later."""
+        self.current = self.rows[0]
+        """Where the journey is counted, or the reply that a check looks at, that the thread is in."""
+        self.check_at = NEVER
+        """Replies that are taken later than this need a look."""
+        self.phase_end = NEVER
+        self.stage_end = NEVER
+        """It sends no longer than until then, whatever the run does."""
+        self.is_measuring = False
+        self.is_refused = False
+        """The last request did not get a connection."""
+        self.contact = Contact()
+        self._iterations = Iterations(rotation, planned)
+        self._state = state
+        self._hand_over = hand_over
+        self._by_arrival = by_arrival
+        self._second = self._phase = 0
+
+    def begin_measuring(self) -> None:
+        """Forget the warm-up."""
+        for row in self.rows:
+            row.clear()
+        self.is_measuring = True
+        self.phase_end = self._end_of_phase()
+
+    def begin_journey(self, row: Tape) -> None:
+        """A journey begins, which is counted in this row."""
+        self.current = row
+        self.is_refused = False
+
+    # -- time
+
+    @property
+    def end(self) -> int:
+        """When this stage is over."""
+        state = self._state
+        return min(state.stop_at, self.stage_end if self.is_measuring else state.measured_from)
+
+    def check_now(self) -> None:
+        """The run is stopped: look at that with the next reply."""
+        self.check_at = 0
+
+    def cross(self, instant: int) -> bool:
+        """A second has passed, the warm-up, or all of it; whether this stage is over."""
+        following = self.end
+        if self.is_measuring:
+            self.hand_over()
+            start = self._state.measured_from
+            self._second = second_of(instant, start)
+            following = min(following, start + (self._second + 1) * SECOND)
+            if instant < self.phase_end:
+                following = min(following, self.phase_end)
+        return instant >= self._look_up_at(following)
+
+    def _look_up_at(self, following: int) -> int:
+        """Look up at this instant again, or at the end of the stage, which is returned."""
+        end = self.end
+        self.check_at = min(following, end)
+        # the flag is set before `check_now` is called, whose instant may be overwritten here: so the flag is read last
+        if self._state.is_stopped:
+            self.check_at = 0
+        return end
+
+    def enter_phase(self, instant: int) -> None:
+        """What is due from this instant on belongs to the phase that it lies in."""
+        ends = self._state.phase_ends
+        if not ends:
+            return
+        self.hand_over()
+        while self._phase < len(ends) - 1 and instant - self._state.measured_from >= ends[self._phase]:
+            self._phase += 1
+        self.phase_end = self._end_of_phase()
+        self._look_up_at(min(self.check_at, self.phase_end))
+
+    def follow_phase(self, instant: int) -> None:
+        """The same where phases change by the clock, if one has passed."""
+        if instant >= self.phase_end and not self._by_arrival:
+            self.enter_phase(instant)
+
+    def _end_of_phase(self) -> int:
+        """When the next phase begins, if there is one."""
+        ends = self._state.phase_ends
+        return self._state.measured_from + ends[self._phase] if self._phase < len(ends) - 1 else NEVER
+
+    def is_over(self, instant: int) -> bool:
+        """True if a journey ends at this instant: at the stop, but not with the warm-up or a phase."""
+        state = self._state
+        return state.cutting or (instant >= state.stop_at and not state.finishing)
+
+    # -- counting
+
+    def count(self, bound: BoundRequest, due: int, exchange: Exchange) -> bool:
+        """Count what was not ordinary: it crossed a second, failed, is to be checked, needed a new connection.
+
+        Whether it is time to stop.
+        """
+        taken, note = exchange[3], exchange[5]
+        crossing = taken >= self.check_at
+        is_over = crossing and self.cross(taken)
+        failure = note.failure if note else None
+        if note and note.connects:
+            bound.row.counts.connected(note)
+        if self._is_cut(failure):
+            bound.row.counts.cut += 1
+            return True
+        if failure is None:
+            failure = self._judged(bound, exchange[0])
+        self._write(bound.row, due, exchange, failure)
+        if not bound.is_journey:
+            self.is_refused = is_refusal(failure)
+            self.contact.ended(failure)
+        if crossing:
+            self.follow_phase(taken)
+        return is_over
+
+    def count_within(self, row: Tape, due: int, exchange: Exchange, failure: Failure | None) -> bool:
+        """Count one exchange or span within a journey; whether it is time to stop."""
+        taken, note = exchange[3], exchange[5]
+        crossing = taken >= self.check_at
+        if crossing:
+            self.cross(taken)
+            self.follow_phase(due)
+        if note and note.connects:
+            row.counts.connected(note)
+        if self._is_cut(failure):
+            row.counts.cut += 1
+        else:
+            self._write(row, due, exchange, failure)
+            if row.kind == REQUEST:
+                self.contact.ended(failure)
+        if row.kind == REQUEST:
+            self.is_refused = is_refusal(failure)
+        if crossing:
+            self.follow_phase(taken)
+        return self.is_over(taken)
+
+    def _is_cut(self, failure: Failure | None) -> bool:
+        return failure is CUT or (failure is not None and self._state.cutting)
+
+    def _judged(self, bound: BoundRequest, status: int) -> Failure | None:
+        if status not in bound.good:
+            return unexpected(status, bound.good)
+        if bound.check is None or bound.reply is None:
+            return None
+        before, self.current = self.current, bound.row
+        failure = failure_of_check(bound.check, bound.reply)
+        self.current = before
+        return failure
+
+    def _write(self, row: Tape, due: int, exchange: Exchange, failure: Failure | None) -> None:
+        status, sent, arrived, taken, size, _ = exchange
+        if failure is None:
+            row.samples += (due, sent, arrived, taken, status, size)
+            if arrived > self._state.stop_at:
+                row.counts.drained += 1
+        else:
+            row.counts.fail(failure, at=taken, span=taken - due, status=status, size=size)
+            row.counts.bytes_sent += row.request_size if sent else 0
+
+    # -- handing over
+
+    def batches(self) -> list[Batch]:
+        """What was written in the second that has passed; it is no longer here."""
+        self._iterations.count_ended()
+        return [batch for row in self.rows if (batch := row.hand_over(self._second, self._phase))]
+
+    def hand_over(self) -> None:
+        """Hand over what was written in the second that has passed."""
+        for batch in self.batches():
+            self._hand_over(batch)
+
+    def finish(self, connected: Sequence[Batch] = ()) -> None:
+        """It has ended: hand over the rest, what it did not come to, and what it took to connect before the warm-up."""
+        self.hand_over()
+        self._iterations.count_unsent()
+        self.hand_over()
+        for batch in connected:
+            self._hand_over(batch)
