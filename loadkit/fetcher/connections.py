@@ -34,10 +34,10 @@ class Network:
 
     def connect(self, origin: Origin) -> FetchConnection:
         """A connection, not opened yet; raises `BrokenExchange` of kind `dns`."""
-        made = FetchConnection(self.wire.connect(origin))
-        if len(self.public) < TELLING and any(map(_is_public, self.wire.resolver.addresses(origin))):
+        addresses = self.wire.resolver.addresses(origin)
+        if len(self.public) < TELLING and any(map(_is_public, addresses)):
             self.public[origin.host] = None
-        return made
+        return FetchConnection(self.wire.open_connection(origin))
 
     def forget(self, origin: Origin) -> None:
         """Nobody was there: the name may lead elsewhere by now."""
@@ -72,7 +72,7 @@ class Connections:
         if len(self._open) > EACH:
             self._close(self._open.popitem(last=False)[1])
         if self._is_aborted:
-            made.wire.abort()
+            made.http.abort()
         return made
 
     def forget(self, there: Url) -> None:
@@ -85,7 +85,7 @@ class Connections:
         """End what is under way, and let nothing new begin; called by another thread."""
         self._is_aborted = True
         for connection in list(self._open.values()):
-            connection.wire.abort()
+            connection.http.abort()
 
     def close(self) -> None:
         """Close all."""
@@ -93,8 +93,8 @@ class Connections:
             self._close(self._open.popitem()[1])
 
     def _close(self, connection: FetchConnection) -> None:
-        self.unstamped += connection.wire.unstamped
-        connection.wire.close()
+        self.unstamped += connection.http.unstamped
+        connection.http.close()
 
 
 def _is_public(address: Address) -> bool:

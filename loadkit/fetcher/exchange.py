@@ -10,13 +10,14 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from loadkit.wire.attempt import complete
 from loadkit.wire.base import BrokenExchange, Exchange, Note
 from loadkit.wire.channel import AT_ONCE, Channel
-from loadkit.wire.sockets import EARLIER, UNFINISHED
+from loadkit.wire.connection import ACTIVE, EARLY
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Request, Sink
-    from loadkit.wire.sockets import SocketConnection
+    from loadkit.wire.connection import HttpConnection
 
 HEADS: Final = 16
 """Heads of replies whose meaning is kept; those of one server differ in their dates and lengths."""
@@ -35,10 +36,10 @@ class KnownHead(NamedTuple):
 class FetchConnection:
     """A connection whose replies go into sinks; an exchange is sent whole, or in steps by a multiplexer."""
 
-    __slots__ = ("_heads", "wire")
+    __slots__ = ("_heads", "http")
 
-    def __init__(self, wire: SocketConnection) -> None:
-        self.wire = wire
+    def __init__(self, http: HttpConnection) -> None:
+        self.http = http
         self._heads: dict[bytes, KnownHead] = {}
 
     def send(self, request: Request, payload: bytes, sink: Sink) -> Exchange:
@@ -50,31 +51,31 @@ class FetchConnection:
             data = None
             if went == len(payload):
                 try:
-                    data = cast(Channel, self.wire.channel).receive_armed()
+                    data = cast(Channel, self.http.channel).receive_armed()
                 except OSError as error:
                     met = error
             found = self.match_known_head(request, sink, sent, data) if data else None
         except BaseException:
-            self.wire.close()
+            self.http.close()
             raise
         return found or self.complete(replace(request, payload=payload, sink=sink), sent, went, data, met)
 
     def is_ready(self, request: Request) -> bool:
         """True if the request may go out over plain TCP on the connection as it is."""
-        channel = self.wire.channel
-        return type(channel) is Channel and channel.armed == request.span and self.wire.is_idle(channel)
+        channel = self.http.channel
+        return type(channel) is Channel and channel.armed == request.span and self.http.is_idle()
 
     @property
     def channel(self) -> Channel | None:
         """The open channel, None if there is none."""
-        return self.wire.channel
+        return self.http.channel
 
     def send_nowait(self, payload: bytes) -> tuple[int, int, OSError | None]:
         """Send what the kernel takes at once: when, how many bytes it took, and the error that it met."""
-        self.wire.fresh_until = UNFINISHED
-        sent = self.wire.clock.now()
+        self.http.state = ACTIVE
+        sent = self.http.clock.now()
         try:
-            return sent, cast(Channel, self.wire.channel).sock.send(payload, AT_ONCE), None
+            return sent, cast(Channel, self.http.channel).sock.send(payload, AT_ONCE), None
         except BlockingIOError:
             return sent, 0, None
         except OSError as error:
@@ -87,27 +88,27 @@ class FetchConnection:
         known = self._heads.get(top[:end])
         if known is None or known.size != len(data) or request.method == "HEAD":
             return None
-        channel = cast(Channel, self.wire.channel)
-        arrived = self.wire.arrival(channel.stamp, sent, channel.taken)
-        if arrived == EARLIER:
+        channel = cast(Channel, self.http.channel)
+        arrived = self.http.arrival(channel.stamp, sent, channel.taken)
+        if arrived == EARLY:
             return None
         try:
             sink.begin(known.status, known.headers)
             if known.size > end:
                 sink.write(data[end:])
         except BrokenExchange as broken:
-            self.wire.close()
-            now = self.wire.clock.now()
+            self.http.close()
+            now = self.http.clock.now()
             return 0, sent, now, now, known.size, Note(replace(broken.failure, headed=True))
-        self.wire.rest(channel.taken)
+        self.http.rest(channel.taken)
         return known.status, sent, arrived, channel.taken, known.size, None
 
     def complete(
         self, request: Request, sent: int = 0, went: int = 0, data: bytes | None = None, met: OSError | None = None
     ) -> Exchange:
-        """Do what is left of an exchange; see `SocketConnection.finish`."""
-        exchange = self.wire.finish(request, sent, went, data, met)
-        memo = self.wire.memo
+        """Do what is left of an exchange; see `attempt.complete`."""
+        exchange = complete(self.http, request, sent, went, data, met)
+        memo = self.http.memo
         if memo and request.method != "HEAD":
             head, size, status, headers = memo
             if len(self._heads) >= HEADS:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadkit.fetcher.task import IDEMPOTENT
 from loadkit.plan.units import SECOND
-from loadkit.wire.sockets import UNASKED
+from loadkit.wire.attempt import UNASKED
 
 if TYPE_CHECKING:
     from loadkit.fetcher.task import Task

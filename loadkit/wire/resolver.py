@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from loadkit.wire.base import BrokenExchange, Failure
+from loadkit.wire.channel import open_channel
 
 if TYPE_CHECKING:
     import ssl
 
     from loadkit.wire.base import Clock, Origin
-    from loadkit.wire.channel import Address
+    from loadkit.wire.channel import Address, Channel, Opening
 
 MAX_NAMES: Final = 10_000
 """Names whose addresses are kept; those looked up first are dropped."""
@@ -88,6 +89,13 @@ class Resolver:
             if trust not in self._contexts:
                 self._contexts[trust] = _tls_context(trust)
             return self._contexts[trust]
+
+    def open(self, origin: Origin, trust: Trust, clock: Clock, timeout: int, opening: Opening) -> Channel:
+        """Connect within `timeout` nanoseconds; raises `BrokenExchange` of kind `dns`, `connect` or `tls`."""
+        began = clock.now()
+        addresses = self.addresses(origin)
+        context = self.context(trust) if origin.tls else None
+        return open_channel(origin, addresses, context, clock, timeout - (clock.now() - began), opening)
 
     def _known(self, key: tuple[str, int]) -> list[Address] | None:
         expiry, found = self._names.get(key, (0, None))

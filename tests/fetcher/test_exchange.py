@@ -32,7 +32,7 @@ class Fetcher:
         self.request = encode(endpoint, scenario)
         self.basin = Basin()
         wire.resolve(self.request.origin)
-        self.connection = FetchConnection(wire.connect(self.request.origin))
+        self.connection = FetchConnection(wire.open_connection(self.request.origin))
 
     def send(self, method: str = "GET") -> Outcome:
         like = replace(self.request, method=method)
@@ -62,7 +62,7 @@ def fetcher() -> Iterator[Callable[..., Fetcher]]:
 
         def start(target: Peer, timeout: float = 5.0) -> Fetcher:
             made = Fetcher(target, timeout)
-            stack.callback(made.connection.wire.close)
+            stack.callback(made.connection.http.close)
             return made
 
         yield start

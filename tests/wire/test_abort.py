@@ -6,8 +6,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from loadkit import Session
 from loadkit.clock import SystemClock
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Origin
+from loadkit.wire.channel import Address, open_channel
+from loadkit.wire.connection import HttpConnection
 from loadkit.wire.sockets import SocketConnection
 from tests.wire.conftest import Call, Caller, Outcome, Serve
 from tests.wire.peer import OK, Line, replies
@@ -163,17 +166,18 @@ def full() -> Iterator[tuple[str, int]]:
         yield listener.getsockname()
 
 
-def made(addresses: Sequence[tuple[str, int]], clock: SystemClock) -> SocketConnection:
+def made(addresses: list[Address], clock: SystemClock, unix: str | None = None) -> SocketConnection:
     """A connection to a host with these addresses, which would be waited for a long time."""
-    origin = Origin("http", "here", addresses[0][1])
-    return SocketConnection(origin, [(socket.AF_INET, address) for address in addresses], None, clock, 20 * SECOND)
+    origin = Origin("http", "here", 80, unix)
+    opened = partial(open_channel, origin, addresses, None, clock)
+    return SocketConnection(HttpConnection(origin, opened, clock), 20 * SECOND)
 
 
 @pytest.mark.parametrize("nth", range(1, 5))
 def test_a_connection_that_is_aborted_at_any_moment_of_its_opening_is_not_made(nth: int):
     with full() as address:
         clock = AbortingClock(nth)
-        connection = made([address], clock)
+        connection = made([(socket.AF_INET, address)], clock)
         clock.abort = connection.abort
         began = time.monotonic()
         if nth == 4:  # it has begun to wait by then, and nobody asks for the time
@@ -187,7 +191,7 @@ def test_a_connection_that_is_aborted_at_any_moment_of_its_opening_is_not_made(n
 
 def test_one_that_is_aborted_does_not_go_on_to_the_next_address():
     with full() as first, full() as second:
-        connection = made([first, second], SystemClock())
+        connection = made([(socket.AF_INET, first), (socket.AF_INET, second)], SystemClock())
         began = time.monotonic()
         threading.Timer(0.2, connection.abort).start()
 
@@ -205,13 +209,8 @@ def test_one_to_a_unix_socket_whose_queue_is_full_is_aborted_too(tmp_path: Path)
             filler = held.enter_context(socket.socket(socket.AF_UNIX))
             filler.setblocking(False)
             filler.connect_ex(str(tmp_path / "s"))
-        connection = SocketConnection(
-            Origin("http", "here", 80, str(tmp_path / "s")),
-            [(socket.AF_UNIX, str(tmp_path / "s"))],
-            None,
-            SystemClock(),
-            20 * SECOND,
-        )
+        path = str(tmp_path / "s")
+        connection = made([(socket.AF_UNIX, path)], SystemClock(), unix=path)
         began = time.monotonic()
         threading.Timer(0.2, connection.abort).start()
 
@@ -234,7 +233,7 @@ def test_streams_are_aborted_while_their_thread_begins_and_ends_others(serve_as:
     def look() -> None:
         while not over.is_set():
             try:
-                connection.pulled()
+                connection.lent()
             except RuntimeError as error:
                 found.append(error)
 
@@ -249,6 +248,6 @@ def test_streams_are_aborted_while_their_thread_begins_and_ends_others(serve_as:
     sys.setswitchinterval(before)
 
     assert not found
-    assert len(connection.pulled()) == 100
+    assert len(connection.lent()) == 100
     for reply in kept:
         reply.close()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pytest
 
 from loadkit import UsageError
-from loadkit.wire.sockets import RESTED
+from loadkit.wire.connection import RESTED
 from tests.wire.conftest import Call, Caller, Serve
 from tests.wire.peer import OK, Gone, Line, Script, chunked, replies, reply, then_close, then_reset
 

@@ -177,7 +177,7 @@ def test_nor_is_one_that_the_request_follows_too_soon_for_a_look(
     tried, enough, late = 0, time.monotonic() + 2, time.monotonic() + 30
     while tried < 50 and time.monotonic() < (enough if tried else late):
         send_evil(evil)
-        channel = cast(Any, connection).channel
+        channel = cast(Any, connection).http.channel
         # within the 50 us in which a connection with stamps that just had its reply is not looked at
         if channel and any(select.select([channel.sock], [], [], 0)[0] for _ in range(10)):
             tried += 1

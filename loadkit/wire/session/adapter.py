@@ -8,6 +8,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
@@ -25,14 +26,14 @@ from loadkit.clock import SystemClock
 from loadkit.plan.errors import UsageError
 from loadkit.plan.redact import masked_message
 from loadkit.plan.units import SECOND
-from loadkit.wire.base import BrokenExchange, Clock, Exchange, Failure, Note, Origin, Request
+from loadkit.wire.base import Clock, Exchange, Failure, Note, Origin, Request
+from loadkit.wire.connection import HttpConnection
 from loadkit.wire.encode import host_of, message, origin_of
 from loadkit.wire.resolver import Resolver, Trust, UnreadableFile
 from loadkit.wire.session.exceptions import UnfitHeader, exception_of
-from loadkit.wire.session.flow import Flow
+from loadkit.wire.session.flow import Flow, begin
 from loadkit.wire.session.raw import Pull, raw_of
 from loadkit.wire.session.response import Response
-from loadkit.wire.sockets import SocketConnection
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -117,7 +118,7 @@ class WireAdapter(HTTPAdapter):
         """Exchanges so far that went over our wire, those of the fast path apart."""
         self.over_urllib3 = 0
         self._unstamped = 0
-        self.connections: dict[Place, SocketConnection] = {}
+        self.connections: dict[Place, HttpConnection] = {}
         self.forget: Callable[[], object] = _nobody_knows
         """Called when a connection is given up that may be known elsewhere."""
         weakref.finalize(self, _close_all, self.connections)
@@ -202,8 +203,8 @@ class WireAdapter(HTTPAdapter):
     ) -> Flow | Exchange:
         """Send it on the session's connection, or on another one while that is in use."""
         for number in count():
-            connection = self.connection(request, ready.origin, verify, cert, told.asked, number)
-            begun = connection.begin(ready, _pieces(request, told))
+            connection = self.connection(request, ready.origin, verify, cert, number)
+            begun = begin(connection, ready, _pieces(request, told))
             if begun is not None:
                 return begun
         raise AssertionError("there is always another")
@@ -214,26 +215,19 @@ class WireAdapter(HTTPAdapter):
         origin: Origin,
         verify: Verify,
         cert: Cert,
-        asked: Asked,
         number: int = 0,
-    ) -> SocketConnection:
-        """The session's connection to a place; raises `requests.RequestException` if there is no such place."""
+    ) -> HttpConnection:
+        """The session's connection to a place; raises `requests.RequestException` for unfit certificates."""
         place = (origin, verify, cert, number) if origin.tls else (origin, None, None, number)
         found = self.connections.get(place)
-        if found is None or not found.channel:
-            try:
-                addresses = self.resolver.addresses(origin)
-            except BrokenExchange as broken:
-                raise self._never_sent(broken.failure, asked, request) from None
-            if found is None:
-                self._make_room()
-                context = self._context(request, verify, cert) if origin.tls else None
-                if context and not verify and not number:
-                    # what urllib3 would say, once a connection
-                    warnings.warn(f"certificates of {origin} are not verified", InsecureRequestWarning, stacklevel=2)
-                made = SocketConnection(origin, addresses, context, self.clock, FOREVER)
-                found = self.connections.setdefault(place, made)
-            found.addresses = addresses
+        if found is None:
+            self._make_room()
+            trust = self._trust(request, verify, cert) if origin.tls else Trust()
+            if not trust.verify and not number:
+                # what urllib3 would say, once a connection
+                warnings.warn(f"certificates of {origin} are not verified", InsecureRequestWarning, stacklevel=2)
+            made = HttpConnection(origin, partial(self.resolver.open, origin, trust, self.clock), self.clock)
+            found = self.connections.setdefault(place, made)
         if self.aborted:
             # it may have been made after `abort` went through the others
             found.abort()
@@ -305,20 +299,19 @@ class WireAdapter(HTTPAdapter):
         except ValueError as error:
             raise UnfitHeader(str(error), request=request) from None
 
-    def _context(self, request: PreparedRequest, verify: Verify, cert: Cert) -> Any:
-        try:
-            return self.resolver.context(self._trust(verify, cert))
-        except UnreadableFile as unreadable:
-            raise SSLError(str(unreadable.error), request=request) from None
-
-    def _trust(self, verify: Verify, cert: Cert) -> Trust:
+    def _trust(self, request: PreparedRequest, verify: Verify, cert: Cert) -> Trust:
         # requests itself says which files these are, and what is wrong with them
         files: Any = SimpleNamespace(ca_certs=None, ca_cert_dir=None, cert_file=None, key_file=None)
         cast(Any, self).cert_verify(files, "https://", verify, cert)
         # some versions of requests name no file for True
         ca = None if self.resolver.trusts_system and verify is True else files.ca_certs or files.ca_cert_dir or where()
         is_verified = files.cert_reqs != "CERT_NONE"
-        return Trust(is_verified, _text(ca) if is_verified else None, _text(files.cert_file), _text(files.key_file))
+        trust = Trust(is_verified, _text(ca) if is_verified else None, _text(files.cert_file), _text(files.key_file))
+        try:
+            self.resolver.context(trust)
+        except UnreadableFile as unreadable:
+            raise SSLError(str(unreadable.error), request=request) from None
+        return trust
 
     def _response(self, request: PreparedRequest, flow: Flow, told: _Told) -> Response:
         head = flow.reader.head
@@ -350,12 +343,6 @@ class WireAdapter(HTTPAdapter):
         if note.failure.kind == "connect":
             self.resolver.forget(origin)
         return exception_of(note.failure, request)
-
-    def _never_sent(self, failure: Failure, asked: Asked, request: PreparedRequest) -> Exception:
-        now = self.clock.now()
-        if self.observe is not None:
-            self.observe(asked, (0, 0, now, now, 0, Note(failure)), 0)
-        return exception_of(failure, request)
 
     def _send_elsewhere(self, request: PreparedRequest, *settings: Any) -> requests.Response:
         self.over_urllib3 += 1
@@ -488,11 +475,11 @@ def _nobody_knows() -> None:
     """For an adapter without a session."""
 
 
-def _close_all(connections: dict[Place, SocketConnection]) -> None:
+def _close_all(connections: dict[Place, HttpConnection]) -> None:
     for connection in list(connections.values()):
         connection.close()
-        for flow in connection.pulled():
-            flow.close()
+        for channel in connection.lent():
+            connection.drop(channel)
 
 
 def _text(path: Any) -> str | None:

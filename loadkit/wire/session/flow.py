@@ -3,46 +3,57 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
 
-from loadkit.wire.base import BrokenExchange, Exchange, Failure, Note
+from loadkit.wire.attempt import Attempt
+from loadkit.wire.base import BrokenExchange, Exchange, Failure, Request
+from loadkit.wire.connection import NO_GIL, HttpConnection
+from loadkit.wire.http1 import PulledReader
 
 if TYPE_CHECKING:
-    from weakref import WeakValueDictionary
-
     from loadkit.wire.channel import Channel
-    from loadkit.wire.http1 import PulledReader
 
 
-class _Attempt(Protocol):
-    sent: int
-    deadline: int
+def begin(
+    connection: HttpConnection, request: Request, pieces: Iterable[bytes] | None = None
+) -> Flow | Exchange | None:
+    """Send the request, and `pieces` behind its payload; the reply up to its head, or how that failed.
 
-    def now(self) -> int: ...
-    def note(self, failure: Failure | None) -> Note | None: ...
-    def timed_out(self, size: int) -> BrokenExchange: ...
-    def see_the_end(self, reader: PulledReader, channel: Channel) -> None: ...
-    def lost(self, error: OSError, size: int) -> Failure: ...
-
-
-class _Connection(Protocol):
-    flows: WeakValueDictionary[int, Flow]
-
-    def take_back(self, channel: Channel) -> None: ...
-    def believed(self, stamp: int, sent: int, taken: int) -> int: ...
+    The body is pulled from the `Flow`, which has the channel for itself until then: another request on this
+    connection opens a new one. None if the connection is in use.
+    """
+    if connection.in_use or (NO_GIL and not connection.lock.acquire(blocking=False)):
+        return None
+    connection.in_use = True
+    try:
+        attempt = Attempt(connection, request, 0, pieces, halts=True)
+        connection.memo = None
+        reader = attempt.run(0, None, None)
+        channel = connection.lend()
+    except BrokenExchange as broken:
+        return attempt.failed(broken.failure)
+    except BaseException:
+        # a signal, or what the pieces raised: half a request was sent
+        connection.close()
+        raise
+    finally:
+        connection.in_use = False
+        if NO_GIL:
+            connection.lock.release()
+    return Flow(connection, channel, attempt, cast(PulledReader, reader))
 
 
 class Flow:
     """A reply whose head has come. It has its channel for itself until the body is whole, fails or is given up."""
 
-    def __init__(self, connection: _Connection, channel: Channel, attempt: _Attempt, reader: PulledReader) -> None:
+    def __init__(self, connection: HttpConnection, channel: Channel, attempt: Attempt, reader: PulledReader) -> None:
         self._connection = connection
         self._attempt = attempt
         self.channel = channel
         self.reader = reader
         self.exchange: Exchange | None = None
         """What it was, as soon as it is over."""
-        connection.flows[id(self)] = self
         if reader.complete:
             self._settle()
 
@@ -92,12 +103,12 @@ class Flow:
         if self.exchange:
             return
         reader, channel = self.reader, self.channel
-        arrived = self._connection.believed(channel.stamp, self._attempt.sent, channel.taken)
+        arrived = self._connection.nearest_arrival(channel.stamp, self._attempt.sent, channel.taken)
         self._over(reader.status, arrived, channel.taken, None)
         if reader.keep_alive:
             self._connection.take_back(channel)
         else:
-            channel.close()
+            self._connection.drop(channel)
 
     def _end(self, failure: Failure | None) -> None:
         """Over before the end: failed, or given up after a part that was good as far as it came."""
@@ -105,8 +116,7 @@ class Flow:
             return
         taken = self._attempt.now() if failure else self.channel.taken
         self._over(0 if failure else self.reader.status, taken, taken, failure)
-        self.channel.close()
+        self._connection.drop(self.channel)
 
     def _over(self, status: int, arrived: int, taken: int, failure: Failure | None) -> None:
-        self._connection.flows.pop(id(self), None)
         self.exchange = status, self._attempt.sent, arrived, taken, self.reader.size, self._attempt.note(failure)

@@ -15,6 +15,7 @@ from requests.models import RequestEncodingMixin
 
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import WithPayload
+from loadkit.wire.fast import sender
 from loadkit.wire.session.adapter import FOREVER, Asked, WireAdapter
 from loadkit.wire.session.response import Head, complexjson
 from loadkit.wire.session.watched import WatchedCookies, environment
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
 
     from loadkit.wire.base import Request, Send
-    from loadkit.wire.sockets import SocketConnection
+    from loadkit.wire.connection import HttpConnection
 
 LOOK_AGAIN: Final = 1 * SECOND
 """How long a session that trusts its environment sends the same without a look at .netrc."""
@@ -46,7 +47,7 @@ class Shot:
     """As it is sent; of one with a body the template of its payload is in `before` and `after`."""
     before: bytes
     after: bytes
-    connection: SocketConnection
+    connection: HttpConnection
     adapter: WireAdapter
     prepared: PreparedRequest
     asked: Asked
@@ -189,15 +190,13 @@ def prepare_shot(
     ):
         return None
     found = adapter.ready(prepared, timeout, keep=adapter.body_limit, span=span, follows=follow)
-    connection = adapter.connection(
-        prepared, found.origin, settings["verify"], settings["cert"], Asked(found.method, found.url, name)
-    )
+    connection = adapter.connection(prepared, found.origin, settings["verify"], settings["cert"])
     template = _template(found.payload, prepared)
     if template is None:
         return None
     before, after = template
     return Shot(
-        send=connection.sender(found),
+        send=sender(connection, found),
         message=found,
         before=before,
         after=after,

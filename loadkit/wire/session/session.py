@@ -25,6 +25,7 @@ from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND, Duration, Size, nanoseconds, seconds
 from loadkit.plan.units import size as size_of
 from loadkit.wire.base import Clock, Exchange, Request, WithPayload
+from loadkit.wire.connection import NO_GIL
 from loadkit.wire.resolver import Resolver
 from loadkit.wire.session.adapter import FOREVER, Asked, Call, Observer, WireAdapter, is_replaced
 from loadkit.wire.session.exceptions import exception_of
@@ -43,7 +44,6 @@ from loadkit.wire.session.raw import Pull, raw_of
 from loadkit.wire.session.redirects import Chain, check_scheme, redirect_target, strip_credentials
 from loadkit.wire.session.response import Head, Response
 from loadkit.wire.session.watched import CallCache, Watched, WatchedCookies, WatchedDict, WatchedHeaders, is_as_it_was
-from loadkit.wire.sockets import NO_GIL
 
 BODY_LIMIT: Final = 256_000_000
 MAX_SHOTS: Final = 1024
