@@ -232,7 +232,7 @@ def test_the_cpu_is_that_of_the_measured_time_and_not_of_the_warm_up(demo: Demo)
     done = driven(scenario)
     spent = time.process_time() - began
     # of 1.2 s of the same load a third was measured: what is told is not of the warm-up, which is twice as long
-    assert 0 < done.stats.cpu_seconds <= done.stats.use.cpu_seconds
+    assert 0 < done.stats.cpu_seconds < 1.001 * done.stats.use.cpu_seconds
     assert done.stats.cpu_seconds < 0.7 * spent
 
 
@@ -246,7 +246,7 @@ def test_what_comes_after_the_stop_is_not_measured(demo: Demo) -> None:
 def test_a_run_that_is_over_at_once_is_read_all_the_same(demo: Demo) -> None:
     done = driven(Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=1, iterations=20))
     assert done.stats.use.seconds > 0
-    assert 0 < done.stats.cpu_seconds <= done.stats.use.cpu_seconds
+    assert 0 < done.stats.cpu_seconds < 1.001 * done.stats.use.cpu_seconds
 
 
 def test_a_machine_that_sleeps_in_mid_run_is_noticed(demo: Demo) -> None:

@@ -169,13 +169,14 @@ def assert_seconds_alike(result: Result, log: Log, kind: str, seconds: int) -> N
         assert abs(reported_then.get(second, 0) - replies) <= slack, (second, seen, reported_then)
 
 
-def assert_threads_reported(result: Result, levels: tuple[float, ...]) -> None:
+def assert_threads_reported(result: Result, kind: str, levels: tuple[float, ...]) -> None:
     """The report says for each second how many threads the plan had, and that so many were seen."""
     intervals = result.intervals
+    slowest = (result.timing("request") if kind == "tasks" else result).response_time.max or 0.0
     for second, level in enumerate(levels):
         assert intervals[second].asked == pytest.approx(level, abs=0.02)
-        # the first request of a thread may be late on a busy machine, and its last reply is in before its end
-        assert 0.7 * level - 0.5 <= intervals[second].threads <= level + 0.5
+        # the first request of a thread may be late on a busy machine, and its last reply long after its end
+        assert 0.7 * level - 0.5 <= intervals[second].threads <= level + 0.5 * max(1, slowest / 0.2)
 
 
 @pytest.mark.parametrize(("shape", "kind", "processes"), cases(list(SHAPES)))
@@ -187,7 +188,7 @@ def test_threads_are_those_of_the_plan(witness: Witness, shape: str, kind: str, 
 
     assert_counted_alike(result, log, kind, warm_up=shape == "warm_up")
     assert_seconds_alike(result, log, kind, len(asked.threads))
-    assert_threads_reported(result, asked.active or asked.threads)
+    assert_threads_reported(result, kind, asked.active or asked.threads)
     if asked.total is not None and kind != "tasks":
         assert reported(result, kind) == len(log) == asked.total
     seen = log.under_way_by_second(start_of(result), len(asked.threads))
@@ -216,12 +217,15 @@ def test_arrivals_are_those_of_the_plan(witness: Witness, shape: str, kind: str,
 
 @pytest.mark.parametrize(("kind", "processes"), [pytest.param(*turn, marks=pytest.mark.witness) for turn in TURNS])
 def test_poisson_arrivals_have_gaps_that_vary_as_much_as_they_are_long(witness: Witness, kind: str, processes: int):
-    _, log = applied(witness, f"poisson_{kind}", processes)
+    result, log = applied(witness, f"poisson_{kind}", processes)
 
     instants = sorted(one.received for one in log.requests)
     gaps = [after - before for before, after in pairwise(instants)]
     # the coefficient of variation of an exponential distribution is 1; of 300 gaps it is seldom 0.2 beside it
-    assert pstdev(gaps) / fmean(gaps) == pytest.approx(1, abs=0.25)
+    variation = pstdev(gaps) / fmean(gaps)
+    assert variation > 0.75
+    # those that a busy machine held up come together
+    assert variation < 1.25 or latest(result, kind) > 0.02
 
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.witness)])
