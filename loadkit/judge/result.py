@@ -10,9 +10,9 @@ from loadkit.judge.bottleneck import Bottleneck
 from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import Environment, Server
 from loadkit.judge.identity import Identity
-from loadkit.judge.rows import Interval, Phase, Row, Timing
+from loadkit.judge.rows import Figures, Interval, Phase, Row, Timing
 from loadkit.judge.spans import RunSpan
-from loadkit.judge.threshold_results import Outcome, ThresholdResult, by_name, expanded, of_journeys
+from loadkit.judge.threshold_results import Outcome, ThresholdResult, by_name, expanded, held, of_journeys
 from loadkit.judge.times import Times
 from loadkit.judge.validity import Caveat, Validity
 from loadkit.plan.errors import UsageError
@@ -22,7 +22,7 @@ from loadkit.plan.units import show_seconds
 VERSION: Final = 2
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class Result(Figures, msgspec.Struct, frozen=True, kw_only=True):
     """All that a run found: what every report is made from, and what `--output` stores."""
 
     identity: Identity
@@ -125,36 +125,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         """How long good replies waited for the generator to read them; seconds."""
         return self.total.pickup
 
-    @property
-    def p50(self) -> float:
-        """The median of the response time, seconds; like all of these NaN, which passes no comparison, without one."""
-        return self.total.p50
-
-    @property
-    def p90(self) -> float:
-        """The 90th percentile of the response time, seconds."""
-        return self.total.p90
-
-    @property
-    def p95(self) -> float:
-        """The 95th percentile of the response time, seconds."""
-        return self.total.p95
-
-    @property
-    def p99(self) -> float:
-        """The 99th percentile of the response time, seconds."""
-        return self.total.p99
-
-    def percentile(self, percent: float) -> float:
-        """Any percentile of the response time, seconds; `UsageError` outside of (0, 100]."""
-        __tracebackhide__ = True
-        return self.total.percentile(percent)
-
-    @property
-    def mean(self) -> float:
-        """The mean of the response time, seconds."""
-        return self.total.mean
-
     def check(self, *limits: str) -> list[ThresholdResult]:
         """Hold thresholds against the result: all of them, and fail once with the result of each.
 
@@ -169,7 +139,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("check takes limits like check('p99 < 250ms', 'throughput > 500/s')")
         try:
             asked = expanded([threshold(limit) for limit in limits], self.total, self.timings)
-            found = [self._held(limit) for limit in [*asked, *of_journeys(asked, self.timings)]]
+            found = [held(limit, self._limited(limit)) for limit in [*asked, *of_journeys(asked, self.timings)]]
         except UsageError as error:
             # from here, so that pytest shows the line of the test and not ours
             raise UsageError(str(error)) from None
@@ -177,10 +147,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             tail = f"({self.scenario.name}: {len(missed)} of {len(found)} limits missed)"
             raise AssertionError("\n".join(map(_printable, [*_listed(found), tail])))
         return found
-
-    def _held(self, limit: Threshold) -> ThresholdResult:
-        value = self._limited(limit).figure(limit)
-        return ThresholdResult(threshold=limit.text, passed=limit.passes(value), value=value, shown=limit.show(value))
 
     def _limited(self, limit: Threshold) -> Row | Timing:
         if limit.label is None:

@@ -30,11 +30,14 @@ class FailureExample(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds from the start of the run."""
 
 
-class _Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What rows of requests and of timings have in common: the figures of their response time."""
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What rows, timings and results have in common: the figures of their response time."""
 
     if TYPE_CHECKING:
-        response_time: Times
+
+        @property
+        def response_time(self) -> Times:
+            """From due to the last byte, of good replies; seconds."""
 
     @property
     def p50(self) -> float:
@@ -67,7 +70,7 @@ class _Figures(msgspec.Struct, frozen=True, kw_only=True):
         return _number(self.response_time.mean)
 
 
-class Row(_Figures, frozen=True, kw_only=True):
+class Row(Figures, frozen=True, kw_only=True):
     """What is known of one endpoint, or of all of them together.
 
     `requests == sum(statuses) + sum(failures)`: each request is counted once. `statuses` are those of good
@@ -110,7 +113,7 @@ class Row(_Figures, frozen=True, kw_only=True):
         return _figure(self, limit)
 
 
-class Timing(_Figures, frozen=True, kw_only=True):
+class Timing(Figures, frozen=True, kw_only=True):
     """What is known of something that is no request: a journey, a step of one, or what a timer measured.
 
     `throughput` is those that came through, a second. `response_time` is from the instant it was due, which for a step

@@ -53,7 +53,7 @@ def threshold_results(
     own = expanded(limits, total, timings)
     asked = [(limit, False) for limit in own] + [(limit, True) for limit in _unsaid(own, total, endpoints, journeys)]
     return [
-        _held(limit, total if limit.label is None else named.get(limit.label), implied=implied)
+        held(limit, total if limit.label is None else named.get(limit.label), implied=implied)
         for limit, implied in asked
     ]
 
@@ -133,7 +133,8 @@ def _lacks(begun: int, unsent: int) -> bool:
     return begun < MIN_APPLIED * (begun + unsent)
 
 
-def _held(limit: Threshold, row: Row | Timing | None, *, implied: bool) -> ThresholdResult:
+def held(limit: Threshold, row: Row | Timing | None, *, implied: bool = False) -> ThresholdResult:
+    """What comes of a threshold on a row, which is None where nothing has the name that it gives."""
     value = None if row is None else row.figure(limit)
     # what journeys request and time is not known before they do: a misspelt name is found here
     shown = limit.show(value) if row is not None else "nothing has that name"
