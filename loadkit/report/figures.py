@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
-from loadkit.judge.merge import timing
+from loadkit.judge.merge.sums import timing
 from loadkit.judge.percentiles import PERCENTILES
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing, journeys_among
