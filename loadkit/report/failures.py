@@ -17,7 +17,7 @@ MAX_LINES: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureReason:
-    """A reason for failures: how often, its message, and whose it is and since when."""
+    """A reason for failures: its count, kind and message, and the rows it is of with the time of the first."""
 
     count: int
     kind: str
@@ -34,14 +34,14 @@ def failure_reasons(result: Result) -> list[FailureReason]:
 
 
 def _examples(result: Result) -> list[FailureExample]:
-    """What fails in a step fails its journey, too: of the same reason the highest count is taken."""
+    """The examples of all rows; a failed step fails its journey too, so the highest count of a reason is taken."""
     timed = sorted((example for one in result.timings for example in one.examples), key=lambda one: one.count)
     once = {(example.kind, example.message): example for example in timed}
     return sorted([*_with_rest(result.total), *once.values()], key=lambda example: -example.count)
 
 
 def _with_rest(total: Row) -> Iterator[FailureExample]:
-    """The examples, and for each kind what no example was kept of: the counts add up to the failures."""
+    """The examples of a row, and one for the failures of each kind without example, so that counts add up."""
     yield from total.examples
     for kind, count in total.failures.items():
         rest = count - sum(example.count for example in total.examples if example.kind == kind)
@@ -50,7 +50,7 @@ def _with_rest(total: Row) -> Iterator[FailureExample]:
 
 
 def _lines(example: FailureExample) -> list[str]:
-    """The lines of a message, beside its kind: a type is not said twice."""
+    """The lines of a message, without its kind, which is shown beside it."""
     return _shortened(visible_lines(example.message.strip("\n").removeprefix(f"{example.kind}: ")))
 
 
@@ -61,7 +61,7 @@ def _shortened(lines: list[str]) -> list[str]:
 
 
 def _where(result: Result, example: FailureExample) -> str:
-    """Which rows it belongs to and when it was first met."""
+    """The row it is of, or the number of rows, and the time of the first failure."""
     reason = (example.kind, example.message)
     rows: list[Row | Timing] = [*result.endpoints, *result.timings]
     names = [row.name for row in rows if reason in [(other.kind, other.message) for other in row.examples]]

@@ -1,4 +1,4 @@
-"""The figures of a result as text and as cells of tables: a report is never worth a traceback for what is no number."""
+"""Figures as text and as cells of tables; what is no number is a dash, and never a traceback."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def show_level(level: float | None, *, is_rate: bool = False) -> str:
 
 
 def time_cell(span: float | None) -> Cell:
-    """A time; one that is not known is sorted as the shortest."""
+    """A time; an unknown one is sorted before all others."""
     return Cell(show_time(span), -1.0 if span is None or not math.isfinite(span) else span)
 
 
@@ -68,7 +68,7 @@ def throughput_cell(row: Row | Timing) -> Cell:
 
 
 def errors_cell(row: Row | Timing) -> Cell:
-    """How many of a row failed."""
+    """The number of failures of a row."""
     return count_cell(sum(row.failures.values()), "bad")
 
 
@@ -80,14 +80,14 @@ def percent_cell(row: Row | Timing) -> Cell:
 
 
 def time_columns(titles: Iterable[str], times: Sequence[Times], limits: Collection[str] = ()) -> list[Column]:
-    """The figures of these titles, of each of the times; those that a threshold limits are dropped the last."""
+    """A column for each title, with that figure of each of the times; `limits` are titles to be dropped last."""
     return [
         Column(title, [time_cell(FIGURES[title](one)) for one in times], drop_order(title, limits)) for title in titles
     ]
 
 
 def drop_order(title: str, limits: Collection[str] = ()) -> int:
-    """How soon a narrow terminal drops the column of this title."""
+    """The drop order of the column of this title; those in `limits` come last."""
     order = _DROP_ORDER.get(title, 0)
     return order and (1 if title in limits else order + len(limits))
 
@@ -96,7 +96,7 @@ def histogram_of(times: Times) -> Histogram | None:
     """The histogram behind the figures; None where nothing was measured or it cannot be read."""
     try:
         return times.histogram if times.count else None
-    except UsageError:
+    except (UsageError, OverflowError, ValueError):  # its ends may be infinite, or no numbers
         return None
 
 

@@ -1,4 +1,4 @@
-"""What a report is headed by: what was run, where and when, how it came out, and what its figures mean."""
+"""Sentences about a run for any report: its load, target, start and outcome, and what its figures mean."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CLOCKS: Final = {
 
 
 def describe_run(result: Result) -> str:
-    """What was asked for, with what it was sent, when, and of how many runs the figures are."""
+    """The load, the transport, the start, and the number of runs that were merged."""
     count = len(result.spans)
     merged = f"; merged from {count:,} runs" if count > 1 else ""
     transport, started = result.environment.transport, _when(result.started_at)
@@ -37,7 +37,7 @@ def describe_run(result: Result) -> str:
 
 
 def describe_load(scenario: ScenarioInfo) -> str:
-    """The load of a scenario in a line: `16 threads, 30s, closed`."""
+    """The load of a scenario on one line: `16 threads, 30s, closed`."""
     parts = [
         _load(scenario) + _processes(scenario),
         "" if scenario.iterations is None else f"{scenario.iterations:,} iteration{'s' * (scenario.iterations != 1)}",
@@ -83,7 +83,7 @@ def _phases(scenario: ScenarioInfo) -> str:
 
 
 def describe_target(scenario: ScenarioInfo) -> str:
-    """Where the requests went, and how far that was trusted."""
+    """The base URL, and whether certificates were not verified; empty if neither is known."""
     # without a base URL each endpoint has its own, in its name
     parts = (scenario.base_url, "" if scenario.verify else "certificates not verified")
     return ", ".join(part for part in parts if part)
@@ -101,7 +101,7 @@ def _when(started_at: str) -> str:
 
 
 def describe_outcome(result: Result) -> tuple[str, str, Tone]:
-    """What a run came to: a word, the rest of the sentence, and what that means."""
+    """The outcome of a run: a word, the rest of the sentence, and the tone of both."""
     limits = [one for one in result.thresholds if not one.implied]
     missed, all_of_them = sum(not one.passed for one in limits), len(limits)
     so_far = sum(not one.passed and one.value is not None for one in limits)
@@ -130,7 +130,7 @@ def _failed(result: Result) -> str:
 
 
 def is_believable(result: Result) -> bool:
-    """Nothing is to be believed or doubted where nothing came back."""
+    """False for a run without one good reply, whose figures nobody has to believe or doubt."""
     return bool(result.total.response_time.count) or result.validity != "clean"
 
 
@@ -139,7 +139,7 @@ def _each(count: int) -> str:
 
 
 def describe_times(result: Result) -> str:
-    """What the figures mean: in each tool "response time" is something else."""
+    """The definitions of the times in the report, for "response time" differs from tool to tool."""
     if not result.total.response_time.count:
         return ""
     return f"{_TIMES}; {_CLOCKS[clock]}." if (clock := result.environment.clock) in _CLOCKS else f"{_TIMES}."

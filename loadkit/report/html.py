@@ -75,7 +75,7 @@ class HeadFigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultView:
-    """A result in the words, tables and charts of the page."""
+    """What the template shows of a result."""
 
     title: str
     about: Sequence[str]
@@ -100,7 +100,7 @@ class ResultView:
 def html_report(results: Sequence[Result], titles: Sequence[str] | None = None) -> str:
     """One page of all results, in this order; the same results make the same page.
 
-    `titles` are what the results are called, what they are of if not said.
+    `titles` are the headings of the results; by default those of the results themselves.
     """
     names = titles or [result.title for result in results]
     views = [_view(result, name) for result, name in zip(results, names, strict=True)]
@@ -158,7 +158,7 @@ def _view(result: Result, title: str) -> ResultView:
 
 
 def _about(result: Result, title: str) -> list[str]:
-    """What was run, where it went, and when."""
+    """The lines below the heading: scenario, load, target and time."""
     scenario = result.scenario
     lines = (
         f"Scenario {scenario.name}" if title not in (result.title, scenario.name) else "",
@@ -224,7 +224,7 @@ def _share_cell(total: Row | Timing) -> Cell:
 
 @cache
 def _environment() -> jinja2.Environment:
-    """The environment of the page's templates: what they write is escaped, and made visible."""
+    """The environment of the page's templates; it escapes all that they write."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -242,18 +242,18 @@ def _environment() -> jinja2.Environment:
 
 
 def _visible(value: Any) -> Any:
-    """Whatever a template writes: controls, overrides and lone surrogates made visible, before it is escaped."""
+    """A text without controls, overrides and lone surrogates, before it is escaped; any other value as it is."""
     return visible(value) if type(value) is str else value
 
 
 @cache
 def _read(name: str) -> Any:
-    """The page's own style and script; the one text that is not escaped."""
+    """The style or script of the page, which is not escaped."""
     from markupsafe import Markup
 
     return Markup((PAGE / name).read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
 
 
 def _hash(text: str) -> str:
-    """What a Content-Security-Policy names a text of the page by."""
+    """The hash of a text, as a Content-Security-Policy has it."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

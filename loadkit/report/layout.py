@@ -1,4 +1,4 @@
-"""What text is laid out on: so wide, with or without colour, with or without more than ASCII."""
+"""The layout of text: its width, with or without colour, in ASCII or not."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ NARROWEST: Final = 60
 WIDEST: Final = 140
 
 LONGEST: Final = 2000
-"""Characters of a foreign text that a report shows."""
+"""Characters that a report shows of a foreign text, at most."""
 
 _SGR: Final[dict[str, str]] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Where and how to write: every foreign text comes through `escape`, every colour through `style`."""
+    """The width and the abilities of an output; foreign text goes through `escape`, and colour comes from `style`."""
 
     width: int
     color: bool = False
     ascii: bool = False
 
     def escape(self, text: str) -> str:
-        """A name, URL or message on one line, harmless and in the characters this layout has.
+        """A name, URL or message on one line, without control characters, in ASCII if the layout is.
 
-        Of a text of many pages the middle is left out.
+        The middle of a text of more than `LONGEST` characters is left out.
         """
         shown = visible(_short(text))
         return shown.encode("ascii", "backslashreplace").decode() if self.ascii else shown
 
     def style(self, text: str, style: Style) -> str:
-        """The text in that style, where there is colour."""
+        """The text in a style if the layout has colour, else as it is."""
         return f"\x1b[{_SGR[style]}m{text}\x1b[0m" if self.color and style and text else text
 
     def ellipsize(self, text: str, room: int) -> str:
-        """The text in no more than `room` cells, the middle left out: both ends of a URL tell something."""
+        """The text in no more than `room` cells, the middle left out: both ends of a URL matter."""
         if display_width(text) <= room:
             return text
         dots = "..." if self.ascii else "…"
@@ -50,7 +50,7 @@ class Layout:
         return _head(text, kept - kept // 2) + dots + _tail(text, kept // 2)
 
     def wrap(self, text: str, *, first: str = "", margin: str = "") -> list[str]:
-        """The text in lines that fit, `first` before the first of them and `margin` before the others."""
+        """The text in lines no wider than the layout, after `first` on the first of them and `margin` on the others."""
         lines, line = [], first
         room = max(8, self.width - max(display_width(first), display_width(margin)))
         for piece in _pieces(text, room):
@@ -73,12 +73,12 @@ def layout_of(stream: TextIO | None) -> Layout:
 
 
 def report_width(columns: int | None = None, *, widest: int = WIDEST) -> int:
-    """How wide a report is: as the terminal unless `columns` says it, from 60 to `widest`."""
+    """The width of a report: `columns` or that of the terminal, at least 60 and at most `widest`."""
     return max(NARROWEST, min(columns or shutil.get_terminal_size((100, 24)).columns, widest))
 
 
 def needs_ascii(encoding: str | None) -> bool:
-    """Whether an encoding, say `sys.stdout.encoding`, lacks what reports are drawn with."""
+    """True if an encoding, say `sys.stdout.encoding`, lacks characters that reports are drawn with."""
     try:
         "━█▏✓✗…".encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -87,7 +87,7 @@ def needs_ascii(encoding: str | None) -> bool:
 
 
 def display_width(text: str) -> int:
-    """How many columns of a terminal the text takes."""
+    """The number of terminal columns that a text takes."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -96,12 +96,12 @@ def display_width(text: str) -> int:
 
 
 def ljust(text: str, room: int) -> str:
-    """The text filled up on its right."""
+    """The text padded on its right to `room` columns."""
     return text + " " * (room - display_width(text))
 
 
 def rjust(text: str, room: int) -> str:
-    """The text filled up on its left."""
+    """The text padded on its left to `room` columns."""
     return " " * (room - display_width(text)) + text
 
 
@@ -110,7 +110,7 @@ def _short(text: str) -> str:
 
 
 def _pieces(text: str, room: int) -> Iterable[str]:
-    """The words of a text, those that are too long in parts that fit."""
+    """The words of a text; those wider than `room` in parts."""
     for word in text.split(" "):
         start, taken = 0, 0
         for place, char in enumerate(word):

@@ -1,4 +1,4 @@
-"""A run as a whole, as pairs of a label and a text: what came of it, what was asked, and where it ran."""
+"""A run as a whole, in tables of two columns: its totals, its settings, and the machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from loadkit.report.table import Cell, Column, Table
 
 
 def totals(result: Result) -> Table:
-    """What came back, how fast, what failed, what it took."""
+    """Requests, throughput, errors, data, connections, and the cost of server and generator."""
     return _pairs("In all", _totals(result))
 
 
@@ -59,7 +59,7 @@ def _connections(total: Row) -> str:
 
 
 def _left_out(total: Row) -> Iterator[tuple[str, Cell]]:
-    """What is neither a request nor an error, and what is a request but not in the throughput."""
+    """What is in no count of requests, and requests that are not in the throughput."""
     if total.unsent:
         yield "unsent", Cell(f"{total.unsent:,} {_were(total.unsent)} due and never sent", tone="doubt")
     if total.cut:
@@ -73,7 +73,7 @@ def _were(count: int) -> str:
 
 
 def _server(server: Server, result: Result) -> str:
-    """What the requests cost the server."""
+    """CPU and memory of the server."""
     return ", ".join([*_cpu(server.cpu_seconds, result), show_size(server.peak_memory)])
 
 
@@ -84,7 +84,7 @@ def _cpu(spent: float, result: Result, more: str = "") -> Iterator[str]:
 
 
 def _busiest(environment: Environment, result: Result) -> str:
-    """Of several processes, the one that has least to spare."""
+    """The share of a CPU that the busiest of several processes used."""
     if not environment.cpu_by_process or not result.duration:
         return ""
     share = max(environment.cpu_by_process) / result.duration
@@ -92,7 +92,7 @@ def _busiest(environment: Environment, result: Result) -> str:
 
 
 def _generator(environment: Environment, result: Result) -> str:
-    """Is it me or the server: what the generator itself used."""
+    """CPU and memory of loadkit itself, which tell whether it or the server was the limit."""
     parts = [*_cpu(environment.cpu_seconds, result, _busiest(environment, result))]
     parts.append(show_size(environment.peak_memory))
     parts.append(f"Python {environment.python}" if environment.python[:1].isdigit() else environment.python)
@@ -101,7 +101,7 @@ def _generator(environment: Environment, result: Result) -> str:
 
 
 def setup_tables(result: Result) -> Iterator[Table]:
-    """What was asked, and where it ran."""
+    """The settings of the run, and the machine it ran on."""
     yield _pairs("What was asked", ((name, Cell(value)) for name, value in _asked(result.scenario)))
     yield _pairs("Where it ran", ((name, Cell(value)) for name, value in _ran(result.environment)))
 

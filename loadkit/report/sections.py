@@ -1,4 +1,4 @@
-"""The parts of a text report that are no tables: totals, statuses, failures, thresholds and caveats."""
+"""The parts of a text report that are lists: totals, statuses, failures, thresholds and caveats."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LABEL: Final = len("connections")
 
 
 def totals(layout: Layout, result: Result) -> list[str]:
-    """A line each: what came back, how fast, what failed, what it took."""
+    """A line a total, wrapped beside its label."""
     lines: list[str] = []
     for label, fact in overview.totals(result).rows:
         first = f"  {label.text:{_LABEL}}  "
@@ -32,7 +32,7 @@ def totals(layout: Layout, result: Result) -> list[str]:
 
 
 def statuses(layout: Layout, total: Row) -> list[str]:
-    """A line a status code, those of failures marked."""
+    """A line a status code; failures are red."""
     table = tables.statuses(total)
     if table is None:
         return []
@@ -50,7 +50,7 @@ def _replies(layout: Layout, good: Cell, failed: Cell, room: int) -> str:
 
 
 def failures(layout: Layout, result: Result) -> list[str]:
-    """The reasons for failures, the most frequent first: how often, where, since when, and the message."""
+    """The reasons for failures, the most frequent first: count, kind, message, rows and time of the first."""
     found = failure_reasons(result)
     if not found:
         return []
@@ -104,7 +104,7 @@ def _tick(layout: Layout, one: ThresholdResult) -> str:
 
 
 def caveats(layout: Layout, reasons: Sequence[Caveat]) -> list[str]:
-    """A paragraph a reason to doubt, its code in front; what is only to be known has another mark."""
+    """A paragraph a caveat, after its code; notes have a mark of their own."""
     if not reasons:
         return []
     lines = [layout.style("caveats", "bold")]
@@ -117,7 +117,7 @@ def caveats(layout: Layout, reasons: Sequence[Caveat]) -> list[str]:
 
 
 def validity(layout: Layout, result: Result) -> list[str]:
-    """How far to believe the figures, and what kept the run from doing more."""
+    """The validity of the figures, and the bottleneck of the run."""
     reasons = sum(reason.level != "note" for reason in result.caveats)
     why = f", for {reasons} reason{'s' * (reasons != 1)} below" if reasons else ""
     lines = [f"  The figures are {layout.style(result.validity, STYLES[TONES[result.validity]])}{why}."]

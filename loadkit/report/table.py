@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 Tone = Literal["", "good", "bad", "doubt"]
-"""What a text means for the reader: green, red or yellow where there is colour."""
+"""Good is green, bad is red and a doubt is yellow where there is colour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What is shown, and what it is sorted by: its text unless it has a number."""
+    """The text of a cell, and the number to sort it by; without one it is sorted by its text."""
 
     text: str
     number: float | None = None

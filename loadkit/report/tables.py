@@ -84,7 +84,7 @@ def timings(result: Result, *, for_page: bool = False) -> Iterator[Table]:
 
 
 def _left_out(one: Timing) -> list[Cell]:
-    """What is in no figure of it."""
+    """A note of what is in none of its figures."""
     parts = [
         *([f"{one.unsent:,} due and never begun"] if one.unsent else []),
         *([f"{one.cut:,} cut off when the run ended"] if one.cut else []),
@@ -93,7 +93,7 @@ def _left_out(one: Timing) -> list[Cell]:
 
 
 def phases(result: Result, *, for_page: bool = False) -> Table | None:
-    """A row a phase, where there is more than one, with the load asked for and the threads seen."""
+    """A row a phase with the load asked for and the threads seen; None for less than two phases."""
     parts, is_rate = result.phases, result.scenario.rate is not None
     if len(parts) < 2:
         return None
@@ -119,7 +119,7 @@ def limited(result: Result) -> frozenset[str]:
 
 
 def _of_rows(rows: Sequence[Row | Timing], counted: str, limits: frozenset[str], *, for_page: bool) -> list[Column]:
-    """What is shown of rows, with all percentiles that thresholds limit."""
+    """The columns of rows, with those of all percentiles that thresholds limit."""
     has_percent = for_page or any(sum(row.failures.values()) for row in rows)
     of_times = time_columns(_with(limits), [row.response_time for row in rows], limits)
     if for_page:
@@ -139,7 +139,7 @@ def _with(limits: frozenset[str]) -> list[str]:
 
 
 def times(result: Result, *, for_page: bool = False) -> Table | None:
-    """A row a kind of time: response and service time, then what is the generator's own."""
+    """A row a kind of time: response and service time, the generator's own, and that of failures."""
     total = result.total
     kinds = {
         "response time": total.response_time,
@@ -155,7 +155,7 @@ def times(result: Result, *, for_page: bool = False) -> Table | None:
 
 
 def percentiles(total: Row) -> Table | None:
-    """The percentiles of response and service time, each with how sure it is."""
+    """A row a percentile of response and service time, each with its confidence interval."""
     kinds = {"response time": total.response_time, "service time": total.service_time}
     if histogram_of(total.response_time) is None:
         return None
@@ -169,7 +169,7 @@ def percentiles(total: Row) -> Table | None:
 
 
 def confidence_cell(found: Histogram | None, percent: float) -> Cell:
-    """Between which times a percentile is, with 95 % confidence; a dash without a histogram."""
+    """The 95 % confidence interval of a percentile; a dash without a histogram."""
     if found is None:
         return Cell("-", -1.0)
     low, high = (None if edge is None else edge / SECOND for edge in percentile_interval(found, percent))
@@ -181,7 +181,7 @@ def confidence_cell(found: Histogram | None, percent: float) -> Cell:
 
 
 def statuses(total: Row) -> Table | None:
-    """A row a status code: good replies, and those that failed nevertheless."""
+    """A row a status code: good replies, and replies that failed a check."""
     codes = sorted({*total.statuses, *total.failed_statuses})
     columns = [
         Column("good replies", [count_cell(total.statuses.get(code, 0)) for code in codes]),
@@ -200,7 +200,7 @@ def thresholds(found: Sequence[ThresholdResult]) -> Table | None:
         Column("value", [Cell(one.shown, one.value) for one in found]),
         Column("margin", [Cell(_margin(one)) for one in found]),
     ]
-    # `(implied)`: nobody wrote it
+    # `(implied)`: no threshold on errors was written
     names = [f"{one.threshold} (implied)" if one.implied else one.threshold for one in found]
     return Table(caption="Thresholds", head="threshold", names=names, columns=columns, words=1)
 
@@ -224,7 +224,7 @@ def _limit(text: str) -> float | None:
 
 
 def intervals(result: Result) -> Table | None:
-    """A row an interval: what the charts over time are drawn from; nothing where they have no requests."""
+    """A row an interval; None for journeys without requests, of which intervals have no figures."""
     if not result.intervals or all_journeys(result):
         return None
     series = result.intervals

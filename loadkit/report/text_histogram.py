@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from loadkit.judge.times import Times
-from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import SECOND
-from loadkit.report.figures import BRIEF, show_time
+from loadkit.report.figures import BRIEF, histogram_of, show_time
 from loadkit.report.layout import Layout, rjust
 
 BARS = 11
@@ -26,7 +25,8 @@ def histogram_lines(layout: Layout, times: Times) -> list[str]:
     a hundred times the median. With a constant factor the body, a second hump and the tail all show, and where
     the spread is small the ranges are of nearly one size anyway.
     """
-    buckets, low, high = _buckets(times.hdr), times.min, times.max
+    found, low, high = histogram_of(times), times.min, times.max
+    buckets = found.buckets() if found else []
     if not buckets or low is None or high is None or not low < high < math.inf:
         return []
     first, last, _ = buckets[0]
@@ -41,13 +41,6 @@ def histogram_lines(layout: Layout, times: Times) -> list[str]:
         for head, bar, mark in zip(heads, bars, marks, strict=True)
     ]
     return [layout.style(title, "bold"), *lines]
-
-
-def _buckets(hdr: str) -> list[_Bucket]:
-    try:
-        return Histogram.decode(hdr).buckets()
-    except ValueError:
-        return []
 
 
 def _tops(low: float, high: float, bucket: float) -> list[float]:
@@ -85,7 +78,7 @@ def _heads(tops: Sequence[float], counts: Sequence[int]) -> list[str]:
 
 
 def _marks(counts: Sequence[int]) -> list[str]:
-    """Beside each bar the percentiles that are reached with it."""
+    """The percentiles that are reached with each bar."""
     reached = list(accumulate(counts))
     marks: list[list[str]] = [[] for _ in counts]
     for one in BRIEF:
@@ -96,7 +89,7 @@ def _marks(counts: Sequence[int]) -> list[str]:
 
 
 def _bar(layout: Layout, share: float, room: int) -> str:
-    """A bar in eighths of a cell; what is more than nothing shows."""
+    """A bar in eighths of a cell; any share above 0 is visible."""
     if layout.ascii:
         return "#" * round(share * room) or "." * (share > 0)
     eighths = round(share * room * 8)

@@ -123,9 +123,20 @@ def test_results_may_have_titles_of_their_own():
         (replace(SHOP, outcome="interrupted"), ["INTERRUPTED after 30 s, 1 of 2 thresholds missed so far"], 5),
         (replace(SHOP, duration=math.nan, total=replace(TOTAL, throughput=math.inf)), ["FAILED"], 5),
         (replace(SHOP, total=replace(TOTAL, response_time=replace(TOTAL.response_time, hdr="?"))), ["FAILED"], 5),
+        (replace(SHOP, total=replace(TOTAL, response_time=replace(TOTAL.response_time, max=math.inf))), ["FAILED"], 5),
+        (replace(SHOP, total=replace(TOTAL, response_time=replace(TOTAL.response_time, min=math.nan))), ["FAILED"], 5),
         (replace(SHOP, intervals=[], started_at="?"), ["started ?"], 2),
     ],
-    ids=["nothing was sent", "nothing came back", "interrupted", "no numbers", "no histogram", "no series, no date"],
+    ids=[
+        "nothing was sent",
+        "nothing came back",
+        "interrupted",
+        "no numbers",
+        "no histogram",
+        "no end",
+        "no start",
+        "no series, no date",
+    ],
 )
 def test_every_result_has_a_page(made: Result, words: list[str], charts: int):
     found = page(made)

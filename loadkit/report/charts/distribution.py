@@ -1,4 +1,4 @@
-"""How times are spread, as charts: every percentile on an axis that opens the tail, and where the replies lie."""
+"""The distribution of times as charts: every percentile on an axis that widens the tail, and a histogram."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NINES: Final = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999, 99.99999)
 
 
 class _Kind(NamedTuple):
-    """A kind of time that is drawn."""
+    """A kind of time, its curve and its histogram."""
 
     name: str
     color: Color
@@ -54,7 +54,7 @@ def distribution_charts(total: Row) -> list[Chart]:
 
 
 def _spectrum(known: Sequence[_Kind]) -> Chart:
-    """Each further nine takes as much room as the one before: the axis is -log(1 - share)."""
+    """The percentiles; each further nine has the same width, for the axis is -log(1 - share)."""
     most = max(kind.histogram.count for kind in known)
     across = Scale(1 / most, 1, is_log=True)
     low, high = _range(known)
@@ -102,7 +102,7 @@ def _ranked(found: Histogram) -> Iterator[tuple[float, float]]:
 
 
 def _spots(known: Sequence[_Kind], places: dict[float, float]) -> list[Band]:
-    """What each nine is, around its place."""
+    """The values of each nine, shown around its place."""
     edges = sorted(places.values())
     bounds = [0.0, *((before + after) / 2 for before, after in pairwise(edges)), 100.0]
     spots = []
@@ -124,7 +124,7 @@ def _range(known: Sequence[_Kind]) -> tuple[float, float]:
 
 
 def _distribution(known: Sequence[_Kind]) -> Iterator[Chart]:
-    """How many replies took how long, in ranges that grow by a constant factor: humps and tail both show."""
+    """A histogram in ranges that grow by a constant factor, in which humps and tail are both visible."""
     low, high = _range(known)
     if high < low * 1.05:
         return

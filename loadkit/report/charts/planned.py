@@ -1,4 +1,4 @@
-"""What a run was asked to do, along its time axis: arrivals a second and phases."""
+"""The plan of a run along its time axis: arrivals a second, and phases."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def asked_rates(result: Result, intervals: Sequence[Interval]) -> Iterator[tuple
 
 
 def _asked_of_all(intervals: Sequence[Interval]) -> Iterator[tuple[float, float]]:
-    """The same of several runs, whose plans began when each of them did; nothing where it is not known throughout."""
+    """The same of merged runs, from their intervals; nothing unless it is known of all."""
     if all(one.asked is not None for one in intervals):
         yield from ((at, one.asked) for one in intervals for at in (one.start, one.start + one.measured) if one.asked)
 
 
 def phase_bands(result: Result, axis: Scale) -> list[Band]:
-    """Where each phase is, if there is more than one."""
+    """The stretch of each phase; none for less than two phases."""
     if len(result.scenario.phases) < 2:
         return []
     return [

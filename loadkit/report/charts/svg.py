@@ -18,14 +18,14 @@ _NICE_SPANS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """From values to per cent of an axis, even or logarithmic."""
+    """A linear or logarithmic scale: it maps values to per cent of an axis."""
 
     low: float
     high: float
     is_log: bool = False
 
     def place(self, value: float) -> float:
-        """Where a value is: 0 at the low end, 100 at the high one, never beyond them."""
+        """The place of a value, from 0 at the low end to 100 at the high one."""
         low, high, value = (math.log(one) if self.is_log else one for one in (self.low, self.high, self._within(value)))
         return 100 * (value - low) / (high - low)
 
@@ -54,7 +54,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
-    """A stretch of the x axis with a name: a phase, or what an interval shows when it is pointed at."""
+    """A stretch of the x axis with a text: the name of a phase, or the tooltip of an interval."""
 
     start: float
     width: float
@@ -67,14 +67,14 @@ class Chart:
 
     title: str
     description: str
-    """For those who cannot see it."""
+    """For readers that cannot see the chart."""
     x_label: str
     x_ticks: Sequence[Tick]
     y_ticks: Sequence[Tick]
     curves: Sequence[Curve]
     phases: Sequence[Band] = ()
     spots: Sequence[Band] = ()
-    """Invisible, with the figures of a place."""
+    """Tooltips."""
     note: str = ""
 
 

@@ -46,7 +46,7 @@ class Series:
 
     @property
     def known(self) -> list[float]:
-        """All that is known of it."""
+        """The known levels, and those of the line."""
         return [*(level for level in self.levels if level is not None), *(level for _, level in self.line)]
 
 
@@ -105,10 +105,7 @@ class Timeline:
 
 
 def timeline_charts(result: Result) -> list[Chart]:
-    """Requests a second, good and failed, threads where they were to change, and the percentiles of the response time.
-
-    Nothing without a series.
-    """
+    """The charts of requests a second, of threads, and of response times; none without intervals."""
     timeline = _timeline(result)
     if not timeline.intervals:
         return []
@@ -124,7 +121,7 @@ def _timeline(result: Result) -> Timeline:
 
 
 def _is_shown(interval: Interval) -> bool:
-    """Enough of it was measured to take a rate from; the first interval is all that a short run has."""
+    """True if enough of it was measured for a rate, or if it is the first, which may be all of a short run."""
     return interval.measured > 0 and (interval.measured >= _WHOLE * interval.length or interval.start <= 0)
 
 
@@ -137,7 +134,7 @@ def rates(interval: Interval) -> tuple[float, float] | None:
 
 
 def _rates(result: Result, timeline: Timeline) -> Chart | None:
-    """Nothing of journeys without requests of their own: their rates are in no interval."""
+    """None for journeys without requests, of which intervals have no figures."""
     if all_journeys(result):
         return None
     found = [rates(one) for one in timeline.intervals]
@@ -157,7 +154,7 @@ def _rates(result: Result, timeline: Timeline) -> Chart | None:
 
 
 def _threads(timeline: Timeline) -> Chart | None:
-    """Threads that were active beside those asked for, where these change or the two differ."""
+    """Active threads beside those asked for; None if these never change and the two are alike."""
     intervals = timeline.intervals
     seen = Series(name="active", color="first", levels=[_finite(one.threads) for one in intervals])
     asked = Series(name="asked", color="asked", levels=[_finite(one.asked) for one in intervals], is_dashed=True)
@@ -196,7 +193,7 @@ def _times(timeline: Timeline) -> Chart | None:
 
 
 def endpoint_charts(result: Result) -> list[Chart]:
-    """Whose replies were slow, and when: the p99 of the endpoints that have the highest; nothing of only one."""
+    """The p99 over time of the slowest endpoints; none for a single endpoint."""
     if len(result.endpoints) < 2:
         return []
     timeline = _timeline(result)
@@ -218,7 +215,7 @@ def endpoint_charts(result: Result) -> list[Chart]:
 def _times_chart(
     timeline: Timeline, title: str, description: str, series: Sequence[Series], texts: Sequence[str]
 ) -> Chart | None:
-    """A chart of times; nothing where none is known."""
+    """A chart of times; None if no time is known."""
     known = [level for one in series for level in one.known]
     if not known:
         return None
@@ -235,7 +232,7 @@ def _times_chart(
 
 
 def _listed(series: Sequence[Series], k: int) -> str:
-    """What each curve is in an interval."""
+    """The value of each curve in an interval."""
     return ", ".join(f"{one.name[:_NAME]} {show_time(one.levels[k])}" for one in series)
 
 
@@ -250,7 +247,7 @@ def _finite(span: float | None) -> float | None:
 
 
 def _in_words(one: Interval) -> str:
-    """What an interval was, in a line."""
+    """The figures of an interval on one line."""
     times, found = one.total.response_time, rates(one)
     parts = [f"{show_throughput(found[0])} good", f"{show_throughput(found[1])} failed"] if found else []
     parts += [f"{name} {show_time(FIGURES[name](times))}" for name in ("p50", "p90", "p99")] if times.count else []
@@ -258,7 +255,7 @@ def _in_words(one: Interval) -> str:
 
 
 def between(one: Interval) -> str:
-    """From when to when an interval is: `12s - 13s`."""
+    """The start and end of an interval: `12s - 13s`."""
     return f"{show_span(one.start)} - {show_span(one.start + one.length)}"
 
 
@@ -268,7 +265,7 @@ def _length(series: Sequence[Interval]) -> str:
 
 
 def _described(what: str, values: Sequence[float], show: Callable[[float], str]) -> str:
-    """The chart in a sentence, for those who cannot see it."""
+    """A sentence for readers that cannot see the chart."""
     if not values:
         return f"{what}: not known."
     return f"{what}, over time: from {show(min(values))} to {show(max(values))}; the table below has each interval."
