@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from loadkit.jobs.testing.collect import FileRead
     from loadkit.jobs.testing.fixture import Load
     from loadkit.jobs.testing.session import LoadSession
 
@@ -134,14 +133,9 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 def _scenario_file(path: Path, parent: pytest.Collector, *, has_tests: bool) -> pytest.Module:
     from loadkit.jobs.testing.collect import ScenarioFile
 
-    def read(path: Path) -> FileRead:
-        from loadkit.plan.loader import read
-
-        return read(path)
-
     config = parent.config
     file: ScenarioFile = ScenarioFile.from_parent(
-        parent, path=path, read=read, session_of=lambda: _session(config), has_tests=has_tests
+        parent, path=path, session_of=lambda: _session(config), has_tests=has_tests
     )
     return file
 
@@ -257,7 +251,6 @@ def load(request: pytest.FixtureRequest) -> Iterator[Load]:
         pytest.skip("--no-load")
     from loadkit.jobs.testing.fixture import Load
     from loadkit.jobs.testing.session import RUNS
-    from loadkit.plan.loader import load as loader
 
     node = request.node
     session = _session_of_test(request.config)
@@ -268,7 +261,6 @@ def load(request: pytest.FixtureRequest) -> Iterator[Load]:
         duration=session.duration,
         root=request.config.rootpath,
         lock=session.lock,
-        loader=loader,
         keep=lambda result: session.found(node, result),
     )
     session.current = []

@@ -3,53 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest._code.code import ReprEntryNative, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 
 from loadkit.plan.errors import UsageError
+from loadkit.plan.loader import Found, read
 
 if TYPE_CHECKING:
     from loadkit.jobs.testing.session import LoadSession
     from loadkit.plan.scenario import Scenario
 
 
-class FileRead(Protocol):
-    """What reading a scenario file gives: `loadkit.plan.loader.Found`."""
-
-    @property
-    def module(self) -> ModuleType:
-        """The module that the file became."""
-
-    @property
-    def scenarios(self) -> Sequence[tuple[Scenario, int]]:
-        """Each with its line."""
-
-
-Reader: TypeAlias = Callable[[Path], FileRead]
-
-
 class ScenarioFile(pytest.Module):
     """A scenario file, run as `loadkit run` does: under a name of its own, its asserts rewritten."""
 
-    def __init__(self, *, read: Reader, session_of: Callable[[], LoadSession], has_tests: bool, **more: Any) -> None:
+    def __init__(self, *, session_of: Callable[[], LoadSession], has_tests: bool, **more: Any) -> None:
         super().__init__(**more)
-        self._read = read
         self._session_of = session_of
         self._has_tests = has_tests
-        self._found: FileRead | None = None
+        self._found: Found | None = None
 
     def _getobj(self) -> ModuleType:
         return self._file().module
 
-    def _file(self) -> FileRead:
+    def _file(self) -> Found:
         if self._found is None:
             try:
-                self._found = self._read(_short(self.path, self.config.invocation_params.dir))
+                self._found = read(_short(self.path, self.config.invocation_params.dir))
             except UsageError as error:
                 from loadkit.report.escape import visible_text
 

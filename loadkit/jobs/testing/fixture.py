@@ -12,7 +12,7 @@ from _pytest.outcomes import Failed
 from loadkit.jobs.loop import check_loop, running_loop
 from loadkit.jobs.testing.lock import alone
 from loadkit.jobs.testing.measure import measured, shortened
-from loadkit.jobs.testing.target import Loader, Target, resolved
+from loadkit.jobs.testing.target import Target, resolved
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing, journeys_among
 from loadkit.judge.threshold_results import Outcome
@@ -52,7 +52,6 @@ class Load:
         duration: seconds that every run takes, whatever test and scenario say; None leaves it to them.
         root: where relative file names begin.
         lock: the file to be locked during a run, if any.
-        loader: reads the scenarios that text names.
         keep: gets each result as soon as it is there, and gives back what the test gets.
     """
 
@@ -61,7 +60,6 @@ class Load:
     duration: float | None
     root: Path
     lock: Callable[[], Path | None]
-    loader: Loader
     keep: Callable[[Result], Result]
 
     def __repr__(self) -> str:
@@ -104,7 +102,7 @@ class Load:
         return result
 
     def _scenario(self, target: Target, fields: Mapping[str, Any]) -> Scenario:
-        scenario = resolved(target, fields, name=self.name, root=self.root, loader=self.loader)
+        scenario = resolved(target, fields, name=self.name, root=self.root)
         return shortened(scenario, self.duration)
 
 

@@ -10,21 +10,19 @@ from typing import Any, TypeAlias
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.journey import Journey
+from loadkit.plan.loader import load
 from loadkit.plan.scenario import Scenario
 
 Target: TypeAlias = Scenario | Endpoint | Journey | Callable[..., Any] | str | os.PathLike[str]
-Loader: TypeAlias = Callable[[str], list[Scenario]]
-"""Reads the scenarios that text names: `loadkit.plan.loader.load`."""
 
 _RIGHT = "load takes a Scenario, an Endpoint, a journey like def buy(http): ..., a URL or 'file.py::name'"
 
 
-def resolved(target: Target, changes: Mapping[str, Any], *, name: str, root: Path, loader: Loader) -> Scenario:
+def resolved(target: Target, changes: Mapping[str, Any], *, name: str, root: Path) -> Scenario:
     """The scenario of a target, with its fields changed.
 
     One without a name gets this one, and so does an endpoint, a journey or a URL. Files are looked for below `root`,
-    then where we are. Raises `UsageError` for
-    what is no target, and for text that names more than one scenario.
+    then where we are. Raises `UsageError` for what is no target, and for text that names more than one scenario.
     """
     if isinstance(target, Scenario):
         made = target.replace(**changes)
@@ -36,7 +34,7 @@ def resolved(target: Target, changes: Mapping[str, Any], *, name: str, root: Pat
     elif isinstance(target, str | os.PathLike):
         text = os.fspath(target)
         named = {"name": name} if "://" in text else {}
-        made = _named(text, root, loader).replace(**{**named, **changes})
+        made = _named(text, root).replace(**{**named, **changes})
     else:
         raise UsageError(f"{_RIGHT}, not {target!r}")
     return made if made.name else made.replace(name=name)
@@ -58,10 +56,10 @@ def _alone(plan: Endpoint | Journey, changes: Mapping[str, Any]) -> Scenario:
     return Scenario(endpoints=[plan], base_url=changes.get("base_url"), name=plan.label).replace(**changes)
 
 
-def _named(text: str, root: Path, loader: Loader) -> Scenario:
+def _named(text: str, root: Path) -> Scenario:
     path, separator, name = text.partition("::")
     below = root / path
-    found = loader(f"{below}{separator}{name}" if "://" not in text and below.exists() else text)
+    found = load(f"{below}{separator}{name}" if "://" not in text and below.exists() else text)
     if len(found) > 1:
         names = ", ".join(str(one.name) for one in found)
         raise UsageError(f"{text} has {len(found)} scenarios ({names}); name one, like '{path}::{found[0].name}'")
