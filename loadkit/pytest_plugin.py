@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from loadkit.jobs.testing.fixture import Load
+    from loadkit.jobs.testing.fixture import LoadFixture
     from loadkit.jobs.testing.session import LoadSession
 
 MARK = "load"
@@ -209,7 +209,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Wait for the load tests of other workers of pytest-xdist before anything times this one."""
     if "loadkit_shared" not in getattr(item.config, "workerinput", ()) or not _loads(item):
         return (yield)
-    with _session(item.config).alone():
+    with _session(item.config).hold_lock():
         return (yield)
 
 
@@ -217,7 +217,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Forget what an earlier attempt at the same test has measured."""
     if session := item.config.stash.get(_SESSION, None):
-        session.begin(item)
+        session.start_again(item)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -245,17 +245,17 @@ def _has_loaded(item: pytest.Item) -> bool:
 
 
 @pytest.fixture
-def load(request: pytest.FixtureRequest) -> Iterator[Load]:
+def load(request: pytest.FixtureRequest) -> Iterator[LoadFixture]:
     """Run a scenario, endpoint or URL under load: load(target, threads=20, duration="5s") returns a Result."""
     if request.config.getoption("no_load"):
         pytest.skip("--no-load")
-    from loadkit.jobs.testing.fixture import Load
+    from loadkit.jobs.testing.fixture import LoadFixture
     from loadkit.jobs.testing.session import RUNS
 
     node = request.node
     session = _session_of_test(request.config)
     session.current = node.stash.setdefault(RUNS, [])
-    yield Load(
+    yield LoadFixture(
         name=node.name,
         defaults=_defaults(node),
         duration=session.duration,
@@ -268,12 +268,12 @@ def load(request: pytest.FixtureRequest) -> Iterator[Load]:
 
 def _defaults(node: pytest.Item) -> dict[str, Any]:
     """What the marks say; the nearest to the test wins."""
-    said: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for mark in reversed(list(node.iter_markers(MARK))):
         if mark.args:
             pytest.fail(f"the mark load takes fields like load(threads=20), not {mark.args[0]!r}", pytrace=False)
-        said |= mark.kwargs
-    return said
+        fields |= mark.kwargs
+    return fields
 
 
 @pytest.fixture(scope="session")
@@ -386,7 +386,7 @@ class _Controller:
         if test := getattr(report, "loadkit_test", None):
             from loadkit.jobs.testing.reporting import is_failure
 
-            _session(self._config).ended(test, failed=is_failure(report))
+            _session(self._config).note_phase(test, failed=is_failure(report))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self) -> None:
@@ -395,7 +395,7 @@ class _Controller:
 
     def _take_left(self) -> None:
         if self._shared and any(self._shared.glob("*.json")):
-            _session(self._config).take_left(self._shared)
+            _session(self._config).take_left_behind(self._shared)
 
     def pytest_unconfigure(self) -> None:
         """Leave no folder behind, and no result in it: without a terminal there was no summary."""

@@ -244,7 +244,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, *, quiet: bool) -> int:
-    from loadkit.jobs.interrupts import Interrupts
+    from loadkit.jobs.interrupts import SignalCounter
     from loadkit.jobs.partial import Partial
     from loadkit.jobs.printing import printing_on_stderr
     from loadkit.jobs.run import run as run_one
@@ -259,16 +259,16 @@ def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, 
     results: list[Result] = []
     faults: list[int] = []
     partial = Partial(output) if output else None
-    with Interrupts() as asked:
+    with SignalCounter() as signals:
         for scenario in scenarios:
             # stdout is the report's: what the user's code prints goes where that of worker processes goes
             with watcher(sys.stderr, quiet=quiet) as watch, printing_on_stderr():
-                results.append(run_one(scenario, watch=None if quiet else watch, interrupts=asked, partial=partial))
+                results.append(run_one(scenario, watch=None if quiet else watch, interrupts=signals, partial=partial))
             # after each, for the next may be ended by force
             faults.append(store(output, results, partial) if output else 0)
             faults.append(0 if quiet else print_report(results[-1]))
             faults.append(write_page(html, results) if html else 0)
-            if asked():
+            if signals():
                 break
     if left := [scenario.name for scenario in scenarios[len(results) :]]:
         typer.echo(f"loadkit: interrupted before {', '.join(map(str, left))}", err=True)

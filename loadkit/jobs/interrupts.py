@@ -8,7 +8,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 
-class Interrupts:
+class SignalCounter:
     """Counts SIGINT and SIGTERM as long as it is entered. Calling it tells how many came.
 
     Signals reach the main thread only; entered elsewhere it counts nothing and changes nothing.

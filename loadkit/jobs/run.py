@@ -17,7 +17,7 @@ from loadkit.host.listening import is_held_here
 from loadkit.host.locality import is_here, is_public
 from loadkit.host.usage import allowed_cpus
 from loadkit.jobs.hooks import shared_by
-from loadkit.jobs.interrupts import Interrupts
+from loadkit.jobs.interrupts import SignalCounter
 from loadkit.jobs.loop import check_loop
 from loadkit.jobs.probes import notes, redirects
 from loadkit.jobs.trust import check_trust
@@ -78,7 +78,7 @@ def run(
     check_loop(scenario, call="run")
     opened = _opened(scenario, clock or SystemClock())
     scenario, wire = opened.scenario, opened.wire
-    with Interrupts() if interrupts is None else nullcontext(interrupts) as asked, server_of(scenario, wire) as own:
+    with SignalCounter() if interrupts is None else nullcontext(interrupts) as asked, server_of(scenario, wire) as own:
         for origin in opened.origins:
             check_trust(scenario, wire, origin)
         faults: list[str] = []

@@ -31,9 +31,9 @@ def load(target: str) -> list[Scenario]:
     """
     if "://" in target:
         url = full_url(target, what="target")
-        return [_of_url(url)]
+        return [_scenario_of_url(url)]
     path, separator, name = target.partition("::")
-    found = list(_in_path(Path(path), target))
+    found = list(_scenarios_in_path(Path(path), target))
     if not separator:
         if not found:
             raise NothingToRun(f"there is no scenario in {path}; a scenario is a variable like shop = Scenario(…)")
@@ -45,24 +45,24 @@ def load(target: str) -> list[Scenario]:
     return chosen
 
 
-def _of_url(url: str) -> Scenario:
+def _scenario_of_url(url: str) -> Scenario:
     parts = urlsplit(url)
     path = parts._replace(scheme="", netloc="", path=parts.path or "/", fragment="").geturl()
     base = parts._replace(path="", query="", fragment="").geturl()
-    return _placed(Scenario(base_url=base, endpoints=[Endpoint("GET", path)], name=bare(url)), url)
+    return _with_source(Scenario(base_url=base, endpoints=[Endpoint("GET", path)], name=bare(url)), url)
 
 
-def _in_path(path: Path, target: str) -> Iterator[Scenario]:
+def _scenarios_in_path(path: Path, target: str) -> Iterator[Scenario]:
     if path.is_dir():
         for file in sorted(path.rglob("*.py")):
             hidden = any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
             # a file is code: what cannot hold a scenario is not run
             if not hidden and file.is_file() and b"loadkit" in _content(file):
-                yield from _in_file(file)
+                yield from _scenarios_in_file(file)
     elif path.is_file():
         if path.suffix != ".py":
             raise UsageError(f"{path} is not a .py file; a scenario file is Python")
-        yield from _in_file(path)
+        yield from _scenarios_in_file(path)
     else:
         raise UsageError(f"there is no file or folder {masked_url(str(path))!r}{_hint(path, target)}")
 
@@ -78,25 +78,25 @@ def _hint(path: Path, target: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class LoadedFile:
     """A scenario file that was run: its module, and its scenarios each with the line (from 1) it is written on."""
 
     module: ModuleType
     scenarios: list[tuple[Scenario, int]]
 
 
-def read(path: Path) -> Found:
+def read_file(path: Path) -> LoadedFile:
     """Run a scenario file and tell what is in it; `UsageError` naming the file and line for one that cannot be."""
     code, imported, lines = _compile(path)
     module = _run(path, code)
     scenarios: dict[int, tuple[Scenario, int]] = {}
     for name, value in vars(module).items():
         if isinstance(value, Scenario) and not name.startswith("_") and name not in imported:
-            named = value if value.name else _named(value, name, module)
-            placed = _placed(named, f"{path.resolve()}::{named.name}")
+            named = value if value.name else _with_name(value, name, module)
+            placed = _with_source(named, f"{path.resolve()}::{named.name}")
             scenarios.setdefault(id(value), (placed, lines.get(name, 1)))
     _check_names(path, scenarios.values())
-    return Found(module=module, scenarios=list(scenarios.values()))
+    return LoadedFile(module=module, scenarios=list(scenarios.values()))
 
 
 def _check_names(path: Path, scenarios: Iterable[tuple[Scenario, int]]) -> None:
@@ -111,16 +111,16 @@ def _check_names(path: Path, scenarios: Iterable[tuple[Scenario, int]]) -> None:
         known[scenario.name] = line
 
 
-def _in_file(path: Path) -> Iterator[Scenario]:
-    yield from (scenario for scenario, _ in read(path).scenarios)
+def _scenarios_in_file(path: Path) -> Iterator[Scenario]:
+    yield from (scenario for scenario, _ in read_file(path).scenarios)
 
 
-def _placed(scenario: Scenario, target: str) -> Scenario:
+def _with_source(scenario: Scenario, target: str) -> Scenario:
     """The same scenario, which now knows where another process finds it."""
     return scenario.replace(source=Source(target=target, scenario=scenario))
 
 
-def _named(scenario: Scenario, name: str, module: ModuleType) -> Scenario:
+def _with_name(scenario: Scenario, name: str, module: ModuleType) -> Scenario:
     summary = (module.__doc__ or "").strip().partition("\n")[0]
     return scenario.replace(name=name, description=scenario.description or summary)
 
@@ -185,7 +185,7 @@ def _run(path: Path, code: CodeType) -> ModuleType:
     try:
         exec(code, vars(module))  # noqa: S102 - a scenario file is code, and the user named it
     except (Exception, SystemExit) as error:
-        raise UsageError(_told(path, error)) from error
+        raise UsageError(_describe_error(path, error)) from error
     return module
 
 
@@ -205,7 +205,7 @@ def _is_near(file: str, path: Path) -> bool:
     return file != str(path) and Path(file).is_relative_to(folder) and "site-packages" not in file
 
 
-def _told(path: Path, error: BaseException) -> str:
+def _describe_error(path: Path, error: BaseException) -> str:
     """An error of the file's own: where in it, on which line, and why."""
     way = traceback.extract_tb(error.__traceback__)
     frames = [frame for frame in way if frame.filename == str(path)]

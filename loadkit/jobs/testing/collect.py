@@ -12,7 +12,7 @@ import pytest
 from _pytest._code.code import ReprEntryNative, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 
 from loadkit.plan.errors import UsageError
-from loadkit.plan.loader import Found, read
+from loadkit.plan.loader import LoadedFile, read_file
 
 if TYPE_CHECKING:
     from loadkit.jobs.testing.session import LoadSession
@@ -26,15 +26,15 @@ class ScenarioFile(pytest.Module):
         super().__init__(**more)
         self._session_of = session_of
         self._has_tests = has_tests
-        self._found: Found | None = None
+        self._found: LoadedFile | None = None
 
     def _getobj(self) -> ModuleType:
         return self._file().module
 
-    def _file(self) -> Found:
+    def _file(self) -> LoadedFile:
         if self._found is None:
             try:
-                self._found = read(_short(self.path, self.config.invocation_params.dir))
+                self._found = read_file(_short(self.path, self.config.invocation_params.dir))
             except UsageError as error:
                 from loadkit.report.escape import visible_text
 
@@ -63,13 +63,13 @@ class ScenarioItem(pytest.Item):
     def runtest(self) -> None:
         """Run it under load."""
         from loadkit.jobs.testing.fixture import check_applied, missed, unsound
-        from loadkit.jobs.testing.lock import alone
-        from loadkit.jobs.testing.measure import measured, shortened
+        from loadkit.jobs.testing.interruptible import run_interruptible, with_duration
+        from loadkit.jobs.testing.lock import hold_lock
 
         session = self._session_of()
-        scenario = shortened(self._scenario, session.duration)
-        with alone(session.lock()):
-            result, thrown = measured(scenario)
+        scenario = with_duration(self._scenario, session.duration)
+        with hold_lock(session.lock()):
+            result, thrown = run_interruptible(scenario)
         result = session.found(self, result)
         if thrown is not None:
             raise thrown

@@ -10,9 +10,9 @@ from typing import Any, Final
 from _pytest.outcomes import Failed
 
 from loadkit.jobs.loop import check_loop, running_loop
-from loadkit.jobs.testing.lock import alone
-from loadkit.jobs.testing.measure import measured, shortened
-from loadkit.jobs.testing.target import Target, resolved
+from loadkit.jobs.testing.interruptible import run_interruptible, with_duration
+from loadkit.jobs.testing.lock import hold_lock
+from loadkit.jobs.testing.target import Target, resolve_target
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing, journeys_among
 from loadkit.judge.threshold_results import Outcome
@@ -40,7 +40,7 @@ class TargetDown(Failed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Load:
+class LoadFixture:
     """Runs a target under load within a test.
 
     >>> result = load("scenarios/shop.py::browse", threads=20, duration="5s")
@@ -84,8 +84,8 @@ class Load:
             judge = _judge(fields.pop("judge", True))
             scenario = self._scenario(target, fields)
             check_loop(scenario, call="load")
-            with alone(self.lock()):
-                result, thrown = measured(scenario)
+            with hold_lock(self.lock()):
+                result, thrown = run_interruptible(scenario)
         except UsageError as error:
             # from here, so that pytest shows the line of the test and not ours
             raise UsageError(visible_text(str(error))) from None
@@ -102,8 +102,8 @@ class Load:
         return result
 
     def _scenario(self, target: Target, fields: Mapping[str, Any]) -> Scenario:
-        scenario = resolved(target, fields, name=self.name, root=self.root)
-        return shortened(scenario, self.duration)
+        scenario = resolve_target(target, fields, name=self.name, root=self.root)
+        return with_duration(scenario, self.duration)
 
 
 def _judge(value: object) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def alone(lock: Path | None) -> Iterator[None]:
+def hold_lock(lock: Path | None) -> Iterator[None]:
     """Wait until no other process holds the lock, and hold it; without one there is nobody to wait for.
 
     The kernel lets go of it when its holder dies, however that happens.

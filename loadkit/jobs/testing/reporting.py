@@ -24,7 +24,7 @@ OF_TEST = "loadkit_test"
 def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Put the little report of each run below what failed, and hand results on from a worker."""
     runs = item.stash.get(RUNS, [])
-    session.untold.clear()
+    session.unreported.clear()
     reported = item.stash.get(HANDED_ON, 0)
     if session.is_worker and len(runs) > reported:
         setattr(report, CARRIED, packed(runs[reported:]))
@@ -32,7 +32,7 @@ def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None
     if runs:
         test = node_id(item)
         setattr(report, OF_TEST, test)
-        session.ended(test, failed=is_failure(report))
+        session.note_phase(test, failed=is_failure(report))
     if call.excinfo and isinstance(call.excinfo.value, TargetDown):
         return
     layout = session_layout(session.config)
@@ -83,7 +83,7 @@ def _lines(session: LoadSession) -> Iterator[str]:
     yield from runs_table(layout, runs)
     if session.config.get_verbosity() > 0:
         yield from caveat_lines(layout, runs)
-    for run in session.untold:
+    for run in session.unreported:
         if run.result.outcome == "interrupted":
             yield f"\n{run_report(run.result, width=layout.width, ascii=layout.ascii)}"
     if session.baseline is not None:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from loadkit.jobs.testing.baseline import Baseline, baseline_file, read_baseline, saved
-from loadkit.jobs.testing.lock import alone
+from loadkit.jobs.testing.lock import hold_lock
 from loadkit.jobs.testing.runs import Run, file_name, packed, properties, unpacked
 from loadkit.judge.caveats import doubted
 from loadkit.judge.result import Result
@@ -47,7 +47,7 @@ class LoadSession:
         self.runs: list[Run] = []
         self.current: list[Run] = []
         """Of the test that runs now."""
-        self.untold: list[Run] = []
+        self.unreported: list[Run] = []
         """In no report of a test yet: a Ctrl-C leaves a test without one."""
         self.failed: set[str] = set()
         """Tests that did not pass, by node id."""
@@ -69,18 +69,18 @@ class LoadSession:
 
     def _read_settings(self) -> None:
         option, setting = self.config.getoption, self.config.getini
-        if said := option("load_duration") or setting("load_duration"):
-            self.duration = positive_seconds(said, what="--load-duration")
-        if said := option("load_json"):
-            self.json_folder = self.config.invocation_params.dir / said
-        elif said := setting("load_json"):
-            self.json_folder = self.config.rootpath / said
+        if given := option("load_duration") or setting("load_duration"):
+            self.duration = positive_seconds(given, what="--load-duration")
+        if given := option("load_json"):
+            self.json_folder = self.config.invocation_params.dir / given
+        elif given := setting("load_json"):
+            self.json_folder = self.config.rootpath / given
         if self.json_folder:
             _make(self.json_folder, "result.json")
-        if said := option("load_html"):
-            self.html = self.config.invocation_params.dir / said
-        elif said := setting("load_html"):
-            self.html = self.config.rootpath / said
+        if given := option("load_html"):
+            self.html = self.config.invocation_params.dir / given
+        elif given := setting("load_html"):
+            self.html = self.config.rootpath / given
         if self.html and not self.is_worker:
             _make(self.html.parent, self.html.name)
         if self.compare and baseline_file(self.folder, self.compare).exists():
@@ -109,9 +109,9 @@ class LoadSession:
         return Path(given) if given and Path(given).is_dir() else None
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def hold_lock(self) -> Iterator[None]:
         """Hold the lock during a whole test, its fixtures too: then no clock that times tests runs while it waits."""
-        with alone(self.lock()):
+        with hold_lock(self.lock()):
             self.holds_lock = True
             try:
                 yield
@@ -127,18 +127,18 @@ class LoadSession:
         run = dataclasses.replace(run, result=result)
         runs.append(run)
         item.user_properties.extend(properties(run))
-        self.untold.append(run)
+        self.unreported.append(run)
         self.keep(run)
         return result
 
-    def begin(self, item: pytest.Item) -> None:
+    def start_again(self, item: pytest.Item) -> None:
         """A test that runs again begins anew: its last attempt is what counts."""
         if item.stash.get(RUNS, None):
             item.stash[RUNS] = []
             item.stash[HANDED_ON] = item.stash[SHOWN] = 0
             item.user_properties[:] = [one for one in item.user_properties if not str(one[0]).startswith("load.")]
 
-    def ended(self, test: str, *, failed: bool) -> None:
+    def note_phase(self, test: str, *, failed: bool) -> None:
         """Note how a phase of a test went."""
         if failed:
             self.failed.add(test)
@@ -172,22 +172,22 @@ class LoadSession:
         if run.result.outcome == "interrupted" and self._shared:
             self._write(self._shared / f"{os.getpid()}{LEFT}", lambda: json.dumps(packed([run])))
 
-    def take_left(self, folder: Path) -> None:
+    def take_left_behind(self, folder: Path) -> None:
         """Keep what workers that were interrupted have left in a folder."""
         for file in sorted(folder.glob(f"*{LEFT}")):
             for run in unpacked(json.loads(file.read_text(encoding="utf-8"))):
                 if run not in self.runs:
-                    self.untold.append(run)
+                    self.unreported.append(run)
                     self.keep(run)
             file.unlink()
-        self._paint()
+        self._write_page()
 
     def finish(self) -> None:
         """Write the page and save the baseline, as far as they are asked for and something was measured."""
-        self._paint()
+        self._write_page()
         self._save()
 
-    def _paint(self) -> None:
+    def _write_page(self) -> None:
         """One page of all runs, the interrupted ones too; again when more have come."""
         if self.html and self.runs and not self.is_worker:
             from loadkit.report.html import html_report

@@ -18,7 +18,7 @@ Target: TypeAlias = Scenario | Endpoint | Journey | Callable[..., Any] | str | o
 _RIGHT = "load takes a Scenario, an Endpoint, a journey like def buy(http): ..., a URL or 'file.py::name'"
 
 
-def resolved(target: Target, changes: Mapping[str, Any], *, name: str, root: Path) -> Scenario:
+def resolve_target(target: Target, changes: Mapping[str, Any], *, name: str, root: Path) -> Scenario:
     """The scenario of a target, with its fields changed.
 
     One without a name gets this one, and so does an endpoint, a journey or a URL. Files are looked for below `root`,
@@ -27,28 +27,28 @@ def resolved(target: Target, changes: Mapping[str, Any], *, name: str, root: Pat
     if isinstance(target, Scenario):
         made = target.replace(**changes)
     elif isinstance(target, Endpoint):
-        made = _of_endpoint(target, {"name": name, **changes})
+        made = _scenario_of_endpoint(target, {"name": name, **changes})
     elif isinstance(target, Journey) or (callable(target) and not isinstance(target, type)):
         journey = target if isinstance(target, Journey) else Journey(target)
-        made = _alone(journey, {"name": name, **changes})
+        made = _scenario_of(journey, {"name": name, **changes})
     elif isinstance(target, str | os.PathLike):
         text = os.fspath(target)
         named = {"name": name} if "://" in text else {}
-        made = _named(text, root).replace(**{**named, **changes})
+        made = _load_one(text, root).replace(**{**named, **changes})
     else:
         raise UsageError(f"{_RIGHT}, not {target!r}")
     return made if made.name else made.replace(name=name)
 
 
-def _of_endpoint(endpoint: Endpoint, changes: Mapping[str, Any]) -> Scenario:
+def _scenario_of_endpoint(endpoint: Endpoint, changes: Mapping[str, Any]) -> Scenario:
     if endpoint.path.startswith("/") and "base_url" not in changes:
         raise UsageError(
             f"{endpoint.label} is relative; say where, like load(endpoint, base_url='http://127.0.0.1:8000')"
         )
-    return _alone(endpoint, changes)
+    return _scenario_of(endpoint, changes)
 
 
-def _alone(plan: Endpoint | Journey, changes: Mapping[str, Any]) -> Scenario:
+def _scenario_of(plan: Endpoint | Journey, changes: Mapping[str, Any]) -> Scenario:
     if "endpoints" in changes:
         what = "an Endpoint" if isinstance(plan, Endpoint) else "a journey"
         raise UsageError(f"load takes {what}, or a Scenario with endpoints=[…], not both")
@@ -56,7 +56,7 @@ def _alone(plan: Endpoint | Journey, changes: Mapping[str, Any]) -> Scenario:
     return Scenario(endpoints=[plan], base_url=changes.get("base_url"), name=plan.label).replace(**changes)
 
 
-def _named(text: str, root: Path) -> Scenario:
+def _load_one(text: str, root: Path) -> Scenario:
     path, separator, name = text.partition("::")
     below = root / path
     found = load(f"{below}{separator}{name}" if "://" not in text and below.exists() else text)

@@ -6,7 +6,7 @@ import threading
 from typing import cast
 
 import loadkit.jobs.run
-from loadkit.jobs.interrupts import Interrupts
+from loadkit.jobs.interrupts import SignalCounter
 from loadkit.judge.result import Result
 from loadkit.plan.scenario import Scenario
 
@@ -14,10 +14,10 @@ from loadkit.plan.scenario import Scenario
 class _Running(threading.Thread):
     """The run on a thread of its own, so that an exception which is thrown at the main one leaves it whole."""
 
-    def __init__(self, scenario: Scenario, asked: Interrupts) -> None:
+    def __init__(self, scenario: Scenario, signals: SignalCounter) -> None:
         super().__init__(name="loadkit-run", daemon=True)
         self._scenario = scenario
-        self._asked = asked
+        self._signals = signals
         self._is_wanted = True
         self.done = threading.Event()
         self.result: Result | None = None
@@ -33,7 +33,7 @@ class _Running(threading.Thread):
 
     def _stops(self) -> int:
         """Twice is at once: what was thrown at us has waited long enough."""
-        return self._asked() if self._is_wanted else 2
+        return self._signals() if self._is_wanted else 2
 
     def end(self) -> None:
         """Cut it, and wait until its threads are gone."""
@@ -41,15 +41,15 @@ class _Running(threading.Thread):
         self.done.wait()
 
 
-def measured(scenario: Scenario) -> tuple[Result, BaseException | None]:
+def run_interruptible(scenario: Scenario) -> tuple[Result, BaseException | None]:
     """Run a scenario; the result, and what is to be raised once it has been kept.
 
     That is a `KeyboardInterrupt` after a Ctrl-C or SIGTERM, or what was thrown at this thread meanwhile: then the run
     is cut, and its result is marked interrupted. No thread is left. Raises what the run raises.
     """
     thrown: BaseException | None = None
-    with Interrupts() as asked:
-        running = _Running(scenario, asked)
+    with SignalCounter() as signals:
+        running = _Running(scenario, signals)
         running.start()
         try:
             # not join: before Python 3.13 an exception thrown within it makes the thread count as ended
@@ -60,12 +60,12 @@ def measured(scenario: Scenario) -> tuple[Result, BaseException | None]:
     running.join()
     if running.error is not None:
         raise thrown or running.error
-    if thrown is None and asked():
+    if thrown is None and signals():
         thrown = KeyboardInterrupt()
     return cast(Result, running.result), thrown
 
 
-def shortened(scenario: Scenario, duration: float | None) -> Scenario:
+def with_duration(scenario: Scenario, duration: float | None) -> Scenario:
     """The same for that many seconds, whatever it said; its warm-up no longer than that. None changes nothing."""
     if duration is None:
         return scenario
