@@ -14,7 +14,7 @@ from loadkit.plan.errors import Halt, message_of
 from loadkit.wire.base import Failure
 
 if TYPE_CHECKING:
-    from loadkit.wire.reply import Reply
+    from requests import Response
 
 MAX_CHECK_MESSAGE: Final = 2000
 """Characters of what is said of a check that failed, its place among them."""
@@ -70,7 +70,7 @@ def spans(statuses: frozenset[int]) -> str:
     return " or ".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
 
 
-def failure_of_check(check: Callable[[Reply], object], reply: Callable[[], Reply]) -> Failure | None:
+def failure_of_check(check: Callable[[Response], object], reply: Callable[[], Response]) -> Failure | None:
     """Show the last reply to a check. What it raises, or `False`, fails the request."""
     try:
         verdict = check(reply())

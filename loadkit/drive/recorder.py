@@ -12,9 +12,10 @@ from loadkit.measure.recording import REQUEST, Batch, Tape, second_of
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
+    from requests import Response
+
     from loadkit.drive.state import RunState
     from loadkit.wire.base import Exchange, Failure, Note, Request
-    from loadkit.wire.reply import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ class BoundRequest:
     """None for a journey."""
     row: Tape
     good: frozenset[int]
-    check: Callable[[Reply], object] | None = None
-    reply: Callable[[], Reply] | None = None
+    check: Callable[[Response], object] | None = None
+    reply: Callable[[], Response] | None = None
     """The last reply, for the check."""
     draw: Callable[[], None] | None = None
     """Takes the next row of data beforehand, if it has a feed."""

@@ -42,7 +42,7 @@ class Endpoint:
         path: a path to join to the scenario's `base_url`, or a full URL.
         params, headers, json, data, files, auth: as `requests` takes them.
         expect: the statuses of a good reply; any from 200 to 399 if not said.
-        check: called with each reply (`wire.reply.Reply`); what it raises fails the request, and an
+        check: called with each reply, a `requests.Response`; what it raises fails the request, and an
             `assert` is reported with its values.
         weight: the share of the scenario's requests, against the other endpoints' weights.
         threads: threads of its own, beside those that the scenario's endpoints share.

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from loadkit.wire.base import Exchange, Failure, Note, Origin, Request, Send
-from loadkit.wire.reply import Reply
 from loadkit.wire.resolver import Resolver
+from loadkit.wire.session.checked import checked_response
+from loadkit.wire.session.response import Head, Response
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,7 @@ class FakeConnection:
     def __init__(self, wire: FakeWire) -> None:
         self._wire = wire
         self._last = FakeReply()
+        self._asked: Request | None = None
         self.unstamped = 0
         self.aborted = False
         self.closed = False
@@ -88,13 +90,15 @@ class FakeConnection:
 
     def _send(self, request: Request) -> Exchange:
         exchange, self._last = self._wire.exchange(request)
+        self._asked = request
         return exchange
 
-    def reply(self) -> Reply:
+    def reply(self) -> Response:
         """The last answer."""
         last = self._last
+        assert self._asked, "something was sent"
         lines = [f"HTTP/1.1 {last.status:03} ", *(f"{name}: {value}" for name, value in last.headers.items()), "", ""]
-        return Reply(head="\r\n".join(lines).encode("latin-1"), body=last.body, url="http://fake/")
+        return checked_response(self._asked, Head("\r\n".join(lines).encode("latin-1")), last.body)
 
     def abort(self) -> None:
         """Remember that it was asked for."""

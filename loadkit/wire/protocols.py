@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from requests import Response
+
     from loadkit.wire.base import Note, Origin, Request, Send
-    from loadkit.wire.reply import Reply
     from loadkit.wire.resolver import Resolver
 
 
@@ -27,7 +28,7 @@ class Connection(Protocol):
     def sender(self, request: Request) -> Send:
         """The function that sends this request, and others that differ from it only in their payload."""
 
-    def reply(self) -> Reply:
+    def reply(self) -> Response:
         """The last reply of a request that keeps bodies, for a check to look at."""
 
     def abort(self) -> None:

@@ -11,8 +11,9 @@ from loadkit.wire.base import BrokenExchange, Clock, Note, Origin, Request, Send
 from loadkit.wire.channel import STAMPS
 from loadkit.wire.connection import HttpConnection
 from loadkit.wire.fast import sender
-from loadkit.wire.reply import Reply
 from loadkit.wire.resolver import Resolver, Trust, UnreadableFile
+from loadkit.wire.session.checked import checked_response
+from loadkit.wire.session.response import Head, Response
 
 if TYPE_CHECKING:
     import ssl
@@ -76,6 +77,7 @@ class SocketConnection:
     def __init__(self, http: HttpConnection, timeout: int) -> None:
         self.http = http
         self._timeout = timeout
+        self._head = Head(b"")
 
     @property
     def unstamped(self) -> int:
@@ -96,11 +98,14 @@ class SocketConnection:
         """The function for this request, and others like it but for their payload, on this connection."""
         return sender(self.http, request)
 
-    def reply(self) -> Reply:
+    def reply(self) -> Response:
         """The last reply of a request that keeps bodies."""
-        request, head, body, truncated = self.http.last
+        request, head, body, is_cut = self.http.last
         assert request, "a reply was kept"
-        return Reply(head=head, body=body, url=request.url, truncated=truncated)
+        if self._head.raw is not head:
+            # it is the same object for replies with the same head
+            self._head = Head(head)
+        return checked_response(request, self._head, body, is_cut=is_cut)
 
     def abort(self) -> None:
         """End an exchange under way in another thread, for good."""

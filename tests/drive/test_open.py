@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from requests import Response
 
 from loadkit import Endpoint, Scenario, hold, ramp, rows
 from loadkit.clock import ManualClock, SystemClock
@@ -25,7 +26,6 @@ from loadkit.server.demo import Demo
 from loadkit.wire.base import Failure, Request
 from loadkit.wire.encode import encode
 from loadkit.wire.fake import FakeReply, FakeWire
-from loadkit.wire.reply import Reply
 from loadkit.wire.sockets import SocketWire
 
 URL = "http://fake/"
@@ -271,7 +271,7 @@ def test_one_slow_reply_holds_up_no_other_request(demo: Demo):
 def test_threads_that_a_slow_server_called_for_stand_by_when_it_is_fast_until_it_is_slow_again(demo: Demo):
     lock, fast, after = threading.Lock(), list[int](), list[int]()
 
-    def see(reply: Reply) -> None:
+    def see(reply: Response) -> None:
         with lock:
             if reply.url.endswith("/0"):
                 fast.append(threading.get_ident())

@@ -15,7 +15,8 @@ from loadkit.clock import SystemClock
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Exchange, Failure, Note, Origin, Request, Send
 from loadkit.wire.channel import tls_reason
-from loadkit.wire.reply import Reply
+from loadkit.wire.session.checked import checked_response
+from loadkit.wire.session.response import Head, Response
 
 PIECE: Final = 64 * 1024
 # what http.client raises for what is not HTTP; a ValueError is a chunk's size that is no number
@@ -52,7 +53,7 @@ class RequestsConnection:
         self._session = session
         self._origin = origin
         self._clock = clock
-        self._last: Reply | None = None
+        self._last: Response | None = None
         self.unstamped = 0
 
     def open(self) -> Note:
@@ -80,7 +81,7 @@ class RequestsConnection:
         with response:
             size, kept = self._body(response, request.keep or 0, deadline)
         if request.keep is not None:
-            self._last = Reply(head=_head(response), body=kept, url=request.url, truncated=len(kept) < size)
+            self._last = checked_response(request, Head(_head(response)), kept, is_cut=len(kept) < size)
         return response.status_code, size
 
     def _body(self, response: requests.Response, keep: int, deadline: int) -> tuple[int, bytes]:
@@ -108,9 +109,9 @@ class RequestsConnection:
             return Failure("protocol", _reason(causes))
         return Failure("disconnect", _reason(causes))
 
-    def reply(self) -> Reply:
+    def reply(self) -> Response:
         """The last reply of a request that keeps bodies."""
-        assert self._last, "a reply was kept"
+        assert self._last is not None, "a reply was kept"
         return self._last
 
     def abort(self) -> None:

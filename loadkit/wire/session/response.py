@@ -73,13 +73,18 @@ class Head:
         return self._pairs
 
 
-class _Shot(Protocol):
-    adapter: Any
+class Source(Protocol):
+    """What a response answers."""
 
-    def request(self, body: Any) -> PreparedRequest: ...
+    @property
+    def adapter(self) -> Any:
+        """What sent it."""
+
+    def request(self, body: Any) -> PreparedRequest:
+        """The request, as if it had been prepared for this response."""
 
 
-_Seen: TypeAlias = tuple[Head, _Shot, Any, int]
+_Seen: TypeAlias = tuple[Head, Source, Any, int]
 """Head, what was sent, with which body, nanoseconds it took."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from requests import Response
 
 from loadkit import Endpoint, Scenario, UsageError, rows, run
 from loadkit.clock import ManualClock
@@ -23,7 +24,6 @@ from loadkit.server.demo import Demo
 from loadkit.wire.base import Failure
 from loadkit.wire.encode import encode
 from loadkit.wire.fake import FakeReply, FakeWire
-from loadkit.wire.reply import Reply
 
 
 @pytest.fixture
@@ -319,7 +319,7 @@ def test_a_row_that_was_drawn_in_the_warm_up_and_not_sent_is_sent_later() -> Non
 def test_rows_of_an_open_workload_belong_to_its_arrivals_in_turn(demo: Demo, order: Order) -> None:
     lock, sent = threading.Lock(), []
 
-    def see(reply: Reply) -> None:
+    def see(reply: Response) -> None:
         with lock:
             sent.append(float(reply.url.rpartition("/")[2]))
 
