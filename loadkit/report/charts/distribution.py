@@ -41,6 +41,9 @@ class _Kind(NamedTuple):
     is_dashed: bool
     histogram: Histogram
 
+    def curve(self, outline: str, area: str = "") -> Curve:
+        return Curve(name=self.name, color=self.color, is_dashed=self.is_dashed, outline=outline, area=area)
+
 
 def distribution_charts(total: Row) -> list[Chart]:
     """The percentile spectrum and the distribution of response and service times; nothing without two replies."""
@@ -60,12 +63,7 @@ def _spectrum(known: Sequence[_Kind]) -> Chart:
     low, high = _range(known)
     up, marks = time_scale(low, high)
     curves = [
-        Curve(
-            name=kind.name,
-            color=kind.color,
-            is_dashed=kind.is_dashed,
-            outline=line((100 - across.place(rest), up.place(span)) for rest, span in _ranked(kind.histogram)),
-        )
+        kind.curve(line((100 - across.place(rest), up.place(span)) for rest, span in _ranked(kind.histogram)))
         for kind in known
     ]
     shown = [nine for nine in _NINES if 1 - nine / 100 >= 1 / most]
@@ -130,38 +128,34 @@ def _distribution(known: Sequence[_Kind]) -> Iterator[Chart]:
         return
     across, marks = logarithmic(low, high, most=5)
     edges = [low * (high / low) ** (k / BINS) for k in range(BINS)] + [high]
-    shares = {kind.name: _shares(kind.histogram, edges) for kind in known}
-    up, heights = even(max(max(found) for found in shares.values()))
-    pairs = list(pairwise(edges))
-    curves = []
-    for kind in known:
-        pieces = [
-            (across.place(start), across.place(end), up.place(share))
-            for (start, end), share in zip(pairs, shares[kind.name], strict=True)
-        ]
-        area = "" if kind.is_dashed else filled(pieces)
-        curves.append(
-            Curve(name=kind.name, color=kind.color, is_dashed=kind.is_dashed, outline=steps(pieces), area=area)
-        )
-    first = shares[known[0].name]
+    places = list(pairwise(across.place(edge) for edge in edges))
+    shares = [_shares(kind.histogram, edges) for kind in known]
+    up, heights = even(max(map(max, shares)))
     yield Chart(
         title="Distribution",
-        description=f"Most replies took about {show_time(edges[max(range(BINS), key=first.__getitem__)])}.",
+        description=f"Most replies took about {show_time(edges[shares[0].index(max(shares[0]))])}.",
         x_label="time, logarithmic scale",
         x_ticks=ticks(across, marks, show_time),
         y_ticks=ticks(up, heights, lambda share: f"{three_digits(100 * share)} %"),
-        curves=curves,
+        curves=[_bars(kind, places, list(map(up.place, found))) for kind, found in zip(known, shares, strict=True)],
         spots=[
-            Band(
-                start=across.place(start),
-                width=across.place(end) - across.place(start),
-                text=f"{show_time(start)} - {show_time(end)}: "
-                + ", ".join(f"{show_share(shares[name][k])} by {name}" for name in shares),
-            )
-            for k, (start, end) in enumerate(pairs)
+            Band(start=start, width=end - start, text=text)
+            for (start, end), text in zip(places, _texts(known, edges, shares), strict=True)
         ],
         note="share of replies in each of 60 ranges",
     )
+
+
+def _bars(kind: _Kind, places: Sequence[tuple[float, float]], heights: Sequence[float]) -> Curve:
+    pieces = [(start, end, height) for (start, end), height in zip(places, heights, strict=True)]
+    return kind.curve(steps(pieces), "" if kind.is_dashed else filled(pieces))
+
+
+def _texts(known: Sequence[_Kind], edges: Sequence[float], shares: Sequence[Sequence[float]]) -> Iterator[str]:
+    """Each range and the shares of replies in it."""
+    for (start, end), found in zip(pairwise(edges), zip(*shares, strict=True), strict=True):
+        of_kinds = [f"{show_share(share)} by {kind.name}" for kind, share in zip(known, found, strict=True)]
+        yield f"{show_time(start)} - {show_time(end)}: {', '.join(of_kinds)}"
 
 
 def _shares(found: Histogram, edges: Sequence[float]) -> list[float]:
