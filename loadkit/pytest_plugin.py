@@ -88,11 +88,11 @@ def _check_settings(config: pytest.Config) -> None:
         except (TypeError, pytest.UsageError):
             raise pytest.UsageError(f"{name} takes a list, like {name} = {example}") from None
     if duration := config.getini("load_duration"):
-        from loadkit.plan.endpoint import positive_seconds
         from loadkit.plan.errors import UsageError
+        from loadkit.plan.fields import parse_positive_seconds
 
         try:
-            positive_seconds(duration, what="load_duration")
+            parse_positive_seconds(duration, what="load_duration")
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
 

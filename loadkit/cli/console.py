@@ -53,10 +53,10 @@ def print_text(text: str) -> int:
 
 def complain(error: LoadkitError) -> None:
     """Print the message of an error to stderr, without the secrets in it."""
-    from loadkit.plan.redact import masked_message
+    from loadkit.plan.redact import redact_message
     from loadkit.report.escape import visible
 
-    lines = masked_message(str(error), is_own=True).split("\n")
+    lines = redact_message(str(error), is_own=True).split("\n")
     typer.echo("\n".join([f"loadkit: {visible(lines[0])}", *(visible(line) for line in lines[1:])]), err=True)
 
 
@@ -64,10 +64,10 @@ def print_traceback(error: BaseException) -> None:
     """Print a fault of ours to stderr, without the secrets in it."""
     import traceback
 
-    from loadkit.plan.redact import masked_message
+    from loadkit.plan.redact import redact_message
     from loadkit.report.escape import visible
 
-    lines = masked_message("".join(traceback.format_exception(error)), is_own=True).splitlines()
+    lines = redact_message("".join(traceback.format_exception(error)), is_own=True).splitlines()
     with contextlib.suppress(OSError):
         typer.echo("\n".join(map(visible, lines)), err=True)
 

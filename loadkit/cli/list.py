@@ -31,13 +31,13 @@ def list_targets(targets: Targets) -> None:
 
 def _target(scenario: Scenario) -> str:
     """What to type to run this one alone: `scenarios/shop.py::browse`; of a URL without its secrets."""
-    from loadkit.plan.redact import masked_url
+    from loadkit.plan.redact import redact_url
 
     if scenario.source is None:
         return scenario.name or ""
     path, separator, name = scenario.source.target.partition("::")
     if not separator:
-        return masked_url(path)
+        return redact_url(path)
     with contextlib.suppress(ValueError):  # on another disk
         path = min(path, os.path.relpath(path), key=len)
     return f"{path}::{name}"

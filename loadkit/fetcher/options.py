@@ -11,8 +11,9 @@ from typing import Any, Final, Literal, cast
 
 from loadkit._version import __version__
 from loadkit.fetcher.filenames import Filenames
-from loadkit.plan.endpoint import METHODS, Endpoint, headers, positive_seconds, whole
+from loadkit.plan.endpoint import METHODS, Endpoint
 from loadkit.plan.errors import UsageError, unknown
+from loadkit.plan.fields import check_headers, check_whole_number, parse_positive_seconds
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import SECOND, Duration, Rate, Size, per_second, size
 
@@ -59,18 +60,20 @@ class FetchOptions:
     def __post_init__(self) -> None:
         keep = object.__setattr__
         keep(self, "threads", _threads(self.threads))
-        keep(self, "timeout", positive_seconds(self.timeout, what="timeout"))
-        keep(self, "max_wait", positive_seconds(self.max_wait, what="max_wait"))
-        keep(self, "back_off", positive_seconds(self.back_off, what="back_off"))
-        keep(self, "host_pause", positive_seconds(self.host_pause, what="host_pause"))
+        keep(self, "timeout", parse_positive_seconds(self.timeout, what="timeout"))
+        keep(self, "max_wait", parse_positive_seconds(self.max_wait, what="max_wait"))
+        keep(self, "back_off", parse_positive_seconds(self.back_off, what="back_off"))
+        keep(self, "host_pause", parse_positive_seconds(self.host_pause, what="host_pause"))
         keep(self, "max_size", size(self.max_size, what="max_size"))
         keep(
-            self, "headers", sendable({name: from_environment(value) for name, value in headers(self.headers).items()})
+            self,
+            "headers",
+            sendable({name: from_environment(value) for name, value in check_headers(self.headers).items()}),
         )
-        whole(self.retries, what="retries", least=0)
-        whole(self.redirects, what="redirects", least=0)
+        check_whole_number(self.retries, what="retries", least=0)
+        check_whole_number(self.redirects, what="redirects", least=0)
         if self.per_host is not None:
-            whole(self.per_host, what="per_host")
+            check_whole_number(self.per_host, what="per_host")
         if self.rate is not None:
             keep(self, "rate", per_second(self.rate))
             if not self.rate:
@@ -122,7 +125,7 @@ class FetchOptions:
         """What is sent with each request unless its row says otherwise, names as they were given."""
         agent = self.user_agent or f"loadkit/{__version__}"
         coding = "identity" if self.raw else "gzip, deflate"
-        ours = headers({"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": coding})
+        ours = check_headers({"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": coding})
         said = {name.lower() for name in self.headers}
         return {name: value for name, value in ours.items() if name.lower() not in said} | dict(self.headers)
 
@@ -205,7 +208,7 @@ def _threads(value: object) -> int | str:
         return AUTO
     try:
         number = int(value) if isinstance(value, str) else value
-        whole(number, what="threads")
+        check_whole_number(number, what="threads")
     except (ValueError, UsageError):
         raise UsageError(f"threads takes a whole number like 20, or 'auto', not {value!r}") from None
     assert isinstance(number, int)

@@ -16,7 +16,7 @@ import msgspec
 
 from loadkit.fetcher.url import quoted, shown
 from loadkit.plan.errors import UsageError, reason_of
-from loadkit.plan.redact import masked_url
+from loadkit.plan.redact import redact_url
 
 LONGEST_LINE: Final = 4_000_000
 COUNTED: Final = 1_000_000_000
@@ -63,7 +63,7 @@ def is_url(text: str) -> bool:
 
 def shown_source(source: str) -> str:
     """A URL, or the name of a file that may be meant as one, without secrets."""
-    return masked_url(source) if _USER.search(source) or "?" in source else source
+    return redact_url(source) if _USER.search(source) or "?" in source else source
 
 
 def check(sources: Sources) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from loadkit.fetcher.options import method, sendable
 from loadkit.fetcher.resume import digest_of
 from loadkit.fetcher.url import InvalidUrl, Url, parse_url
-from loadkit.plan.endpoint import headers as checked_headers
 from loadkit.plan.errors import UsageError
-from loadkit.plan.label import pattern
+from loadkit.plan.fields import check_headers as checked_headers
+from loadkit.plan.labels import fold_path
 from loadkit.wire.base import HARMLESS
 
 if TYPE_CHECKING:
@@ -209,4 +209,4 @@ def _folded(part: str) -> str:
     """What `pattern` makes of a segment; the plain ones, which are most, are told without its expressions."""
     if part.isdecimal() and part.isascii():
         return "{id}"
-    return pattern(part) if len(part) >= SHORTEST_HASH else part
+    return fold_path(part) if len(part) >= SHORTEST_HASH else part

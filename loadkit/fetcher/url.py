@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote, urljoin
 
-from loadkit.plan.redact import masked_url
+from loadkit.plan.redact import redact_url
 from loadkit.wire.base import DEFAULT_PORTS, Origin
 from loadkit.wire.resolver import ascii_host
 
@@ -102,7 +102,7 @@ def shown(text: str) -> str:
     """A URL, or what should have been one, as it may be written anywhere: short, without secrets, in UTF-8."""
     text = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
     # before it is cut, for what says that a part is secret may be in another
-    hidden = masked_url(text) if "@" in text or "?" in text else text
+    hidden = redact_url(text) if "@" in text or "?" in text else text
     cut = hidden if len(hidden) <= 300 else f"{hidden[:200]}…{hidden[-60:]}"
     return cut if cut.isascii() else _SURROGATE.sub(_as_escape, cut)
 

@@ -711,6 +711,6 @@ def shown_whole(url: str) -> str:
     """A URL as it is written into the manifest: whole, with what is secret in its query masked."""
     if "?" not in url:
         return url
-    from loadkit.plan.redact import masked
+    from loadkit.plan.redact import redact
 
-    return str(masked(url))
+    return str(redact(url))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
-from loadkit.plan.redact import masked_url
+from loadkit.plan.redact import redact_url
 from loadkit.plan.scenario import Scenario
 from loadkit.wire.base import REDIRECTS, Clock, Origin
 from loadkit.wire.encode import encode
@@ -41,7 +41,7 @@ def redirects(scenario: Scenario, labels: Mapping[str, Counts], wire: Wire) -> I
         if endpoint is not None and endpoint.expect is None and (share := _share_of_redirects(counts)):
             place = _leads_to(endpoint, scenario, wire)
             yield (
-                f"{share} of {label} were redirects{f' to {masked_url(place)}' if place else ''}, "
+                f"{share} of {label} were redirects{f' to {redact_url(place)}' if place else ''}, "
                 "which are not followed; request where they lead, or give the endpoint the status it expects"
             )
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 
-from loadkit.plan.endpoint import bare
-from loadkit.plan.think_time import Thought, told
+from loadkit.plan.think_time import Thought, describe_think_time
 from loadkit.plan.units import SECOND
+from loadkit.plan.urls import strip_url
 from loadkit.plan.workload import Open, workload
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def describe(scenario: Scenario) -> ScenarioInfo:
     return ScenarioInfo(
         name=scenario.name or "scenario",
         description=scenario.description,
-        base_url=bare(scenario.base_url) if scenario.base_url else "",
+        base_url=strip_url(scenario.base_url) if scenario.base_url else "",
         threads=scenario.threads if isinstance(load, Open) else scenario.total_threads,
         duration=None if load.duration is None else load.duration / SECOND,
         iterations=scenario.iterations,
@@ -76,7 +76,7 @@ def describe(scenario: Scenario) -> ScenarioInfo:
         processes=scenario.processes,
         seed=scenario.seed,
         warmup=cast(float, scenario.warmup),
-        think_time=told(cast(Thought, scenario.think_time)),
+        think_time=describe_think_time(cast(Thought, scenario.think_time)),
         pacing=cast(float, scenario.pacing),
         timeout=cast(float, scenario.timeout),
         transport="sockets",

@@ -15,7 +15,7 @@ import msgspec
 
 from loadkit.plan.data import Rows
 from loadkit.plan.endpoint import Endpoint
-from loadkit.plan.redact import masked
+from loadkit.plan.redact import redact
 
 if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
@@ -104,7 +104,7 @@ def _endpoint(endpoint: Endpoint, hosts: dict[str, int]) -> Any:
         return fields
     host = hosts.setdefault(f"{parts.scheme}://{parts.netloc}", len(hosts))
     path = parts._replace(scheme="", netloc="", path=parts.path or "/").geturl()
-    return fields | {"path": masked(path), "host": host}
+    return fields | {"path": redact(path), "host": host}
 
 
 def _is_drawn(scenario: Scenario) -> bool:
@@ -119,7 +119,7 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
-        return masked(value)
+        return redact(value)
     if isinstance(value, Rows):
         return [plain(value.source) if isinstance(value.source, Path) else "rows", value.order, value.at_end]
     if isinstance(value, Path):
@@ -133,9 +133,9 @@ def plain(value: Any) -> Any:
 
 def _collected(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(name): plain(one) for name, one in masked(dict(value)).items()}
+        return {str(name): plain(one) for name, one in redact(dict(value)).items()}
     if isinstance(value, AbstractSet):
         return sorted(map(plain, value), key=repr)
     if isinstance(value, Sequence):
-        return [plain(one) for one in masked(list(value))]
+        return [plain(one) for one in redact(list(value))]
     return getattr(value, "__qualname__", type(value).__qualname__)

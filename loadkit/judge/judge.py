@@ -22,7 +22,7 @@ from loadkit.judge.threshold_results import Outcome, outcome, threshold_results
 from loadkit.judge.validity import validity_of
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.journey import Journey
-from loadkit.plan.think_time import Thought, longest
+from loadkit.plan.think_time import Thought, longest_pause
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _activity(scenario: Scenario, stats: RunStats, *, is_over: bool) -> Activity
             ((came - start) / SECOND, (sent - start) / SECOND, (taken - start) / SECOND)
             for came, sent, taken in stats.active
         ],
-        longest_pause=math.inf if callable(think) else max(longest(think) / SECOND, cast(float, scenario.pacing)),
+        longest_pause=math.inf if callable(think) else max(longest_pause(think) / SECOND, cast(float, scenario.pacing)),
         tasks=max([1, *tasks]),
         is_bare=not any(isinstance(one, Endpoint) and one.check for one in scenario.plans),
         is_whole=is_over and not (stats.lost or stats.stuck or stats.halted),

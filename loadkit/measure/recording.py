@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.sample import STRIDE, columns
-from loadkit.plan.label import MAX_LABELS, OTHER
+from loadkit.plan.labels import MAX_LABELS, OTHER
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Failure, Note
 

@@ -16,7 +16,7 @@ from itertools import count
 from random import Random
 from typing import Final, Literal, TypeAlias
 
-from loadkit.plan.phases import Stretch, exact
+from loadkit.plan.phases import Stretch, as_fraction
 from loadkit.plan.units import SECOND
 
 Spacing: TypeAlias = Literal["constant", "poisson"]
@@ -91,7 +91,7 @@ def _steady(stretch: Stretch, before: Fraction) -> tuple[int, int, int]:
     That is `start + round((k - before) * SECOND / rate)` in whole numbers only. The divisor is 0 where the rate
     changes, or nothing arrives.
     """
-    rate = exact(stretch.first)
+    rate = as_fraction(stretch.first)
     if stretch.first != stretch.last or not rate:
         return 0, 0, 0
     divisor = rate.numerator * before.denominator

@@ -56,10 +56,10 @@ def raised(error: BaseException) -> str:
 
 def message_of(error: BaseException, *, is_own: bool = False) -> str:
     """The message of an exception of the user's, without secrets; `is_own` says that it is of the user's own assert."""
-    from loadkit.plan.redact import masked_message
+    from loadkit.plan.redact import redact_message
 
     try:
-        return masked_message(str(error), is_own=is_own)
+        return redact_message(str(error), is_own=is_own)
     except Exception as worse:  # noqa: BLE001 - it is the user's
         return f"(its message cannot be shown: {type(worse).__name__})"
 

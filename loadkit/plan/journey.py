@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from loadkit.plan.data import Rows
-from loadkit.plan.endpoint import check_share, label, replace, whole
 from loadkit.plan.errors import UsageError
-from loadkit.plan.redact import told
+from loadkit.plan.fields import check_name, check_share, check_whole_number, replace_fields
+from loadkit.plan.redact import redacted_repr
 
 GIVEN: Final = ("http", "row", "shared", "own")
 """What a journey may have as parameters: its session, the next row of its feed, what the scenario's `setup` returned,
@@ -59,10 +59,10 @@ class Journey:
     def __post_init__(self) -> None:
         if not callable(self.run) or isinstance(self.run, type):
             raise UsageError(f"a journey is a function like def buy(http): ..., not {self.run!r}")
-        label(self.name)
+        check_name(self.name)
         check_share(self)
         _check_functions(self)
-        whole(self.tasks_per_thread, what="tasks_per_thread")
+        check_whole_number(self.tasks_per_thread, what="tasks_per_thread")
         if self.tasks_per_thread > 1 and not self.is_async:
             raise UsageError(f"tasks_per_thread belongs to an async def, and {self.label} is none; give it threads")
         if self.feed is not None and not isinstance(self.feed, Rows):
@@ -78,18 +78,18 @@ class Journey:
             )
 
     def __repr__(self) -> str:
-        return told(self)
+        return redacted_repr(self)
 
     @property
     def label(self) -> str:
         """The name of its row in reports."""
-        return self.name or called(self.run)
+        return self.name or function_name(self.run)
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """What it is given beside its session."""
         given = GIVEN if self.feed is not None else tuple(name for name in GIVEN if name != "row")
-        return parameters(self.run, what=self.label, given=given)[1:]
+        return wanted_parameters(self.run, what=self.label, given=given)[1:]
 
     @property
     def is_async(self) -> bool:
@@ -98,10 +98,10 @@ class Journey:
 
     def replace(self, **changes: Any) -> Journey:
         """The same journey with some fields changed."""
-        return replace(self, changes)
+        return replace_fields(self, changes)
 
 
-def called(function: Callable[..., Any]) -> str:
+def function_name(function: Callable[..., Any]) -> str:
     """The name of a function, of what a `functools.partial` calls, or of an object's class."""
     while isinstance(function, functools.partial):
         function = function.func
@@ -112,7 +112,7 @@ def _check_functions(journey: Journey) -> None:
     run, what = journey.run, journey.label
     if inspect.isgeneratorfunction(run) or inspect.isasyncgenfunction(run):
         raise UsageError(f"{what} yields; what is done once for each thread goes to Journey(setup=...)")
-    taken = parameters(run, what=what)
+    taken = wanted_parameters(run, what=what)
     try:
         inspect.signature(run).bind(None, **dict.fromkeys(taken[1:]))
     except TypeError:
@@ -126,22 +126,22 @@ def _check_functions(journey: Journey) -> None:
             continue
         if not callable(function) or isinstance(function, type):
             raise UsageError(f"{name} takes a function like def {name}(http): ..., not {function!r}")
-        parameters(function, what=f"the {name} of {what}", given=given)
+        wanted_parameters(function, what=f"the {name} of {what}", given=given)
         if name == "teardown":
-            check_plain(function, what=f"the {name} of {what}")
+            check_no_generator(function, what=f"the {name} of {what}")
 
 
-def check_plain(function: Callable[..., Any], *, what: str) -> None:
+def check_no_generator(function: Callable[..., Any], *, what: str) -> None:
     """Refuse a generator where nothing would run it on."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise UsageError(f"{what} yields, and is called once; what stands behind a yield tears down in a setup")
 
 
-def parameters(function: Callable[..., Any], *, what: str, given: tuple[str, ...] = GIVEN) -> tuple[str, ...]:
+def wanted_parameters(function: Callable[..., Any], *, what: str, given: tuple[str, ...] = GIVEN) -> tuple[str, ...]:
     """What of `given` a function wants: by the names of its parameters, but the first may call its session anything.
 
     >>> def buy(client, row, retries=3): ...
-    >>> parameters(buy, what="buy")
+    >>> wanted_parameters(buy, what="buy")
     ('http', 'row')
 
     Those that are no session are given by name. Raises `UsageError` for a function that wants something else.
@@ -179,7 +179,7 @@ def ended(generator: Iterator[Any]) -> None:
 
 def call(function: Callable[..., Any], given: Mapping[str, Any], *, http: object) -> Any:
     """Call a function with what it wants of `given`, and with `http` as its session."""
-    taken = parameters(function, what=called(function), given=("http", *given))
+    taken = wanted_parameters(function, what=function_name(function), given=("http", *given))
     if taken[:1] == ("http",):
         return function(http, **{name: given[name] for name in taken[1:]})
     return function(**{name: http if name == "http" else given[name] for name in taken})

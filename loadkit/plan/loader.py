@@ -16,11 +16,12 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from urllib.parse import urlsplit
 
-from loadkit.plan.endpoint import Endpoint, bare, full_url
+from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import NothingToRun, UsageError, reason_of, unknown
 from loadkit.plan.journey import Journey
-from loadkit.plan.redact import masked_message, masked_url
+from loadkit.plan.redact import redact_message, redact_url
 from loadkit.plan.scenario import Scenario, Source
+from loadkit.plan.urls import check_url, strip_url
 
 
 def load(target: str) -> list[Scenario]:
@@ -30,7 +31,7 @@ def load(target: str) -> list[Scenario]:
     scenario.
     """
     if "://" in target:
-        url = full_url(target, what="target")
+        url = check_url(target, what="target")
         return [_scenario_of_url(url)]
     path, separator, name = target.partition("::")
     found = list(_scenarios_in_path(Path(path), target))
@@ -49,7 +50,7 @@ def _scenario_of_url(url: str) -> Scenario:
     parts = urlsplit(url)
     path = parts._replace(scheme="", netloc="", path=parts.path or "/", fragment="").geturl()
     base = parts._replace(path="", query="", fragment="").geturl()
-    return _with_source(Scenario(base_url=base, endpoints=[Endpoint("GET", path)], name=bare(url)), url)
+    return _with_source(Scenario(base_url=base, endpoints=[Endpoint("GET", path)], name=strip_url(url)), url)
 
 
 def _scenarios_in_path(path: Path, target: str) -> Iterator[Scenario]:
@@ -64,7 +65,7 @@ def _scenarios_in_path(path: Path, target: str) -> Iterator[Scenario]:
             raise UsageError(f"{path} is not a .py file; a scenario file is Python")
         yield from _scenarios_in_file(path)
     else:
-        raise UsageError(f"there is no file or folder {masked_url(str(path))!r}{_hint(path, target)}")
+        raise UsageError(f"there is no file or folder {redact_url(str(path))!r}{_hint(path, target)}")
 
 
 def _hint(path: Path, target: str) -> str:
@@ -73,7 +74,7 @@ def _hint(path: Path, target: str) -> str:
     if colon and file.endswith(".py") and name.isidentifier():
         return f"; a scenario in a file is '{file}::{name}'"
     if ":" in target or ("." in path.parts[0].strip(".") and path.suffix != ".py"):
-        return f"; a URL has a scheme: {masked_url('http://' + target)!r}"
+        return f"; a URL has a scheme: {redact_url('http://' + target)!r}"
     return ""
 
 
@@ -218,4 +219,4 @@ def _describe_error(path: Path, error: BaseException) -> str:
     # a module beside it that it imports
     if near := [frame for frame in way if _is_near(frame.filename, path)]:
         line = f" at {Path(near[-1].filename).name}:{near[-1].lineno}: {near[-1].line}"
-    return f"{place}: {type(error).__name__}: {masked_message(str(error))}{line}"
+    return f"{place}: {type(error).__name__}: {redact_message(str(error))}{line}"

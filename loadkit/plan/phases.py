@@ -145,7 +145,7 @@ class Stretch:
 
     def amount(self) -> Fraction:
         """How many arrivals there are in it, where its levels are rates: the area under it, exactly."""
-        return (exact(self.first) + exact(self.last)) / 2 * self.length / SECOND
+        return (as_fraction(self.first) + as_fraction(self.last)) / 2 * self.length / SECOND
 
     def reached(self, amount: float) -> int:
         """The instant at which `amount` arrivals have come since it began, to the nanosecond.
@@ -160,7 +160,7 @@ class Stretch:
         return min(self.start + after, self.end - 1)
 
 
-def exact(number: float) -> Fraction:
+def as_fraction(number: float) -> Fraction:
     """A number as it was written: 0.1 is a tenth, and not the nearest binary float."""
     return Fraction(str(number))
 

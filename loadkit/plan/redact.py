@@ -55,36 +55,36 @@ _QUOTED = re.compile(
 )
 
 
-def masked(value: Any) -> Any:
+def redact(value: Any) -> Any:
     """The same without passwords in URLs, and without the values of what is named like a secret.
 
-    >>> masked("http://me:pw@host/?q=tea&token=abc"), masked({"user": "me", "password": "pw"})
+    >>> redact("http://me:pw@host/?q=tea&token=abc"), redact({"user": "me", "password": "pw"})
     ('http://***@host/?q=tea&token=***', {'user': 'me', 'password': '***'})
     """
     if isinstance(value, str):
         return _PAIR.sub(_by_name, _USERINFO.sub(f"{HIDDEN}@", value))
     if isinstance(value, Mapping):
-        return {name: HIDDEN if is_secret(name) else masked(one) for name, one in value.items()}
+        return {name: HIDDEN if is_secret(name) else redact(one) for name, one in value.items()}
     if isinstance(value, tuple) and len(value) == 2 and is_secret(value[0]):
         return value[0], HIDDEN
     if isinstance(value, list | tuple):
-        return type(value)(map(masked, value)) if type(value) in (list, tuple) else value
+        return type(value)(map(redact, value)) if type(value) in (list, tuple) else value
     return value
 
 
-def masked_url(text: str) -> str:
+def redact_url(text: str) -> str:
     """A URL, perhaps without a scheme, without its secrets.
 
-    >>> masked_url("me:pw@host/x")
+    >>> redact_url("me:pw@host/x")
     '***@host/x'
     """
-    return str(masked(text)) if "://" in text else str(masked(f"x://{text}"))[4:]
+    return str(redact(text)) if "://" in text else str(redact(f"x://{text}"))[4:]
 
 
-def masked_message(text: str, *, is_own: bool = False) -> str:
+def redact_message(text: str, *, is_own: bool = False) -> str:
     """The message of an exception without what may be a secret in it.
 
-    >>> masked_message("401 Client Error for url: http://me:pw@host/?page=2&state=abc")
+    >>> redact_message("401 Client Error for url: http://me:pw@host/?page=2&state=abc")
     '401 Client Error for url: http://***@host/?page=2&state=***'
 
     Args:
@@ -108,10 +108,10 @@ def _masked_message(text: str, is_own: bool) -> str:
 _remembered = lru_cache(maxsize=256)(_masked_message)
 
 
-def told(value: Any) -> str:
+def redacted_repr(value: Any) -> str:
     """The repr of a dataclass: the fields that were said, without secrets."""
     said = [
-        f"{field.name}={masked(getattr(value, field.name))!r}"
+        f"{field.name}={redact(getattr(value, field.name))!r}"
         for field in dataclasses.fields(value)
         if field.repr and not _is_default(field, getattr(value, field.name))
     ]
@@ -119,7 +119,7 @@ def told(value: Any) -> str:
 
 
 def is_secret(name: object) -> bool:
-    """Whether a name is one that secrets have: `api_key`, `clientSecret`, `X-Auth-Token`; not `author` or `monkey`."""
+    """True for a name that secrets have: `api_key`, `clientSecret`, `X-Auth-Token`; not `author` or `monkey`."""
     return isinstance(name, str) and _is_secret(name)
 
 
@@ -136,7 +136,7 @@ def _is_secret(name: str) -> bool:
 
 
 def is_harmless(name: str) -> bool:
-    """Whether the value that has this name in a query may be shown where it is the place that counts."""
+    """True if the value of this name in a query may be shown where it is the place that counts."""
     return bool(_HARMLESS.fullmatch(name.lower()))
 
 

@@ -36,7 +36,7 @@ def source_of(scenario: Scenario) -> Source:
     return scenario.source
 
 
-def changes(scenario: Scenario) -> dict[str, Any]:
+def changed_fields(scenario: Scenario) -> dict[str, Any]:
     """What is different from the scenario as it was loaded: field and JSON value.
 
     Raises `UsageError` for what has no JSON value, such as another function.
@@ -50,14 +50,14 @@ def changes(scenario: Scenario) -> dict[str, Any]:
     return found
 
 
-def changed(scenario: Scenario, changes: Mapping[str, Any]) -> Scenario:
+def with_fields(scenario: Scenario, changes: Mapping[str, Any]) -> Scenario:
     """A scenario just loaded, as the part of a run in which these fields are different."""
     values = {name: _read(name, value) for name, value in changes.items()}
     # not Scenario.replace, which draws conclusions: this is how it is to be
     return dataclasses.replace(scenario, **{**OF_THE_WHOLE, **values})
 
 
-def told(shared: object) -> Any:
+def to_json_value(shared: object) -> Any:
     """What the `setup` of a scenario returned, as it is told to other processes, which is as it is.
 
     Raises `UsageError` for what JSON would make into something else, or not take at all.
@@ -65,9 +65,9 @@ def told(shared: object) -> Any:
     if shared is None or type(shared) in (bool, int, float, str):
         return shared
     if type(shared) is list:
-        return [told(one) for one in shared]
+        return [to_json_value(one) for one in shared]
     if type(shared) is dict and all(type(key) is str for key in shared):
-        return {key: told(one) for key, one in shared.items()}
+        return {key: to_json_value(one) for key, one in shared.items()}
     raise UsageError(
         f"the setup of the scenario returned a {type(shared).__name__}, which cannot be told to other processes; "
         "return numbers, text, and lists and dicts (by text) of them, or use processes=1"

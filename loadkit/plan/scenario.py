@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast, overload
 
 from loadkit.plan.arrivals import SPACINGS, Spacing
-from loadkit.plan.endpoint import Endpoint, full_url, headers, label, positive_seconds, replace, target, whole
+from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
-from loadkit.plan.journey import Journey, called, check_plain, parameters
-from loadkit.plan.label import MAX_LABELS, pattern
+from loadkit.plan.fields import check_headers, check_name, check_whole_number, parse_positive_seconds, replace_fields
+from loadkit.plan.journey import Journey, check_no_generator, function_name, wanted_parameters
+from loadkit.plan.labels import MAX_LABELS, fold_path
 from loadkit.plan.phases import Phase, Stretch, lasting, says_rate, stretches, threads_beside_rates
 from loadkit.plan.placeholders import check_plain_headers, check_unfed
-from loadkit.plan.redact import told
-from loadkit.plan.think_time import ThinkTime, think_time
+from loadkit.plan.redact import redacted_repr
+from loadkit.plan.think_time import ThinkTime, parse_think_time
 from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import Duration, Rate, Size, per_second, seconds, size
+from loadkit.plan.urls import check_target, check_url
 
 FREE_PORT: Final = "http://127.0.0.1:0"
 """Where a server is to listen that may choose its port."""
@@ -136,23 +138,23 @@ class Scenario:
                 keep(self, "base_url", FREE_PORT)
         _check_base(self.base_url)
         keep(self, "endpoints", _endpoints(self.endpoints))
-        whole(self.threads, what="threads")
+        check_whole_number(self.threads, what="threads")
         for what in ("iterations", "iterations_per_thread", "max_threads"):
             if getattr(self, what) is not None:
-                whole(getattr(self, what), what=what)
+                check_whole_number(getattr(self, what), what=what)
         if not isinstance(self.seed, int) or isinstance(self.seed, bool):
             raise UsageError(f"seed takes a whole number like 1, not {self.seed!r}")
         for what in ("duration", "timeout", "ready_timeout"):
             if getattr(self, what) is not None:
-                keep(self, what, positive_seconds(getattr(self, what), what=what))
+                keep(self, what, parse_positive_seconds(getattr(self, what), what=what))
         for what in ("warmup", "pacing", "graceful_stop"):
             keep(self, what, seconds(getattr(self, what), what=what))
-        keep(self, "think_time", think_time(self.think_time))
+        keep(self, "think_time", parse_think_time(self.think_time))
         keep(self, "rate", None if self.rate is None else _rate(self.rate))
         keep(self, "phases", _phases(self.phases, self.duration))
         if self.phases:
             keep(self, "duration", None)
-        keep(self, "headers", headers(self.headers))
+        keep(self, "headers", check_headers(self.headers))
         check_plain_headers(self.headers, whose="the scenario")
         keep(self, "body_limit", size(self.body_limit, what="body_limit"))
         keep(self, "thresholds", _texts(self.thresholds, what="thresholds", like=["p99 < 250ms"]))
@@ -166,7 +168,7 @@ class Scenario:
         _check_labels(self)
 
     def __repr__(self) -> str:
-        return told(self)
+        return redacted_repr(self)
 
     @property
     def limits(self) -> tuple[Threshold, ...]:
@@ -229,7 +231,9 @@ class Scenario:
         labels = tuple(one.label for one in self.plans)
         if len(set(labels)) <= MAX_LABELS:
             return labels
-        return tuple(one.name or (pattern(one.label) if isinstance(one, Endpoint) else one.label) for one in self.plans)
+        return tuple(
+            one.name or (fold_path(one.label) if isinstance(one, Endpoint) else one.label) for one in self.plans
+        )
 
     def replace(self, **changes: Any) -> Scenario:
         """The same scenario with some fields changed; `UsageError` for a field there is not.
@@ -244,11 +248,11 @@ class Scenario:
             lasting = [one.text for one in self.limits if (one.label or "").partition(": ")[0] not in names]
             span = sum(phase.duration for phase in self.phases)
             changes = {"phases": (), "duration": span, "thresholds": lasting, **changes}
-        return replace(self, changes)
+        return replace_fields(self, changes)
 
 
 def _check_base(base_url: object) -> None:
-    if base_url is not None and re.search(r"[?#]", full_url(base_url, what="base_url")):
+    if base_url is not None and re.search(r"[?#]", check_url(base_url, what="base_url")):
         raise UsageError("base_url ends with a query or fragment, and paths are joined to it; give it to the endpoints")
 
 
@@ -349,8 +353,8 @@ def _check_hook(function: Callable[..., Any], what: str) -> None:
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise UsageError(f"{whose} is async, and no event loop runs then; write it like def {what}(http): ...")
     if what == "teardown":
-        check_plain(function, what=whose)
-    parameters(function, what=whose, given=("http",) if what == "setup" else ("http", "shared"))
+        check_no_generator(function, what=whose)
+    wanted_parameters(function, what=whose, given=("http",) if what == "setup" else ("http", "shared"))
 
 
 def _check_open(scenario: Scenario) -> None:
@@ -419,7 +423,7 @@ def _server(given: object) -> tuple[str, ...]:
 
 
 def _check_server(scenario: Scenario) -> None:
-    target(scenario.ready, what="ready")
+    check_target(scenario.ready, what="ready")
     if scenario.server is None:
         return
     if not scenario.server:
@@ -440,7 +444,7 @@ def _check_tls(scenario: Scenario) -> None:
 
 
 def _check_names(scenario: Scenario) -> None:
-    label(scenario.name)
+    check_name(scenario.name)
     if not isinstance(scenario.description, str):
         raise UsageError(f"description takes text, not {scenario.description!r}")
 
@@ -487,7 +491,7 @@ def scenario(function: Any = None, /, **fields: Any) -> Any:
         if not callable(function) or isinstance(function, type):
             raise UsageError(f"@scenario takes a function like def buy(http): ..., not {function!r}")
         summary = (getattr(function, "__doc__", None) or "").strip().partition("\n")[0]
-        given: dict[str, Any] = {"name": called(function), "description": summary} | fields
+        given: dict[str, Any] = {"name": function_name(function), "description": summary} | fields
         return Scenario(endpoints=[function], **given)
 
     return make if function is None else make(function)

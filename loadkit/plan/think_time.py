@@ -26,7 +26,7 @@ class PauseError(Halt):
     """A function of the user's did not say how long to wait."""
 
 
-def think_time(value: object) -> Thought:
+def parse_think_time(value: object) -> Thought:
     """Accept a think time; `UsageError` for what is none, and for a function that does not take a `random.Random`."""
     if callable(value):
         _check_signature(value)
@@ -52,7 +52,7 @@ def _check_signature(draw: Callable[..., object]) -> None:
         raise UsageError(f"think_time: {name} takes a random.Random and returns seconds like 1.5: {error}") from None
 
 
-def drawn(draw: Callable[[Random], float], source: Random) -> int:
+def draw_pause(draw: Callable[[Random], float], source: Random) -> int:
     """Nanoseconds that a user's function drew; `PauseError` naming what it returned or raised instead."""
     name = getattr(draw, "__name__", "it")
     try:
@@ -83,20 +83,20 @@ def pauses(think: Thought, seed: int, thread: int) -> Callable[[], int] | None:
 
 def _drawing(draw: Callable[[Random], float], source: Random) -> Callable[[], int]:
     try:
-        first = [drawn(draw, source)]
+        first = [draw_pause(draw, source)]
     except PauseError as error:
         raise UsageError(str(error)) from error
-    return lambda: first.pop() if first else drawn(draw, source)
+    return lambda: first.pop() if first else draw_pause(draw, source)
 
 
-def longest(think: Thought) -> int:
+def longest_pause(think: Thought) -> int:
     """Nanoseconds over which the beginnings of threads are spread; 0 where only a function knows."""
     if callable(think):
         return 0
     return nanoseconds(think[1] if isinstance(think, tuple) else think)
 
 
-def told(think: Thought) -> str:
+def describe_think_time(think: Thought) -> str:
     """A think time for a person: `500ms`, `1s to 3s`, `drawn by patience`, nothing where there is none."""
     if callable(think):
         return f"drawn by {getattr(think, '__name__', 'a function')}"

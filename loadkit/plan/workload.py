@@ -18,7 +18,7 @@ from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.journey import Journey
 from loadkit.plan.phases import Stretch
 from loadkit.plan.scenario import DEFAULT_DURATION, Scenario
-from loadkit.plan.think_time import Thought, longest
+from loadkit.plan.think_time import Thought, longest_pause
 from loadkit.plan.units import nanoseconds
 
 MAX_TURNS = 1000
@@ -165,7 +165,7 @@ def seats(scenario: Scenario) -> list[Seat]:
     for k, endpoint in enumerate(scenario.plans):
         rows.extend([(k,)] * (endpoint.threads or 0))
     quotas = _quotas(scenario, len(rows))
-    spread = longest(scenario.think_time) or _ns(scenario.pacing)  # type: ignore[arg-type]  # kept as seconds
+    spread = longest_pause(scenario.think_time) or _ns(scenario.pacing)  # type: ignore[arg-type]  # kept as seconds
     return [
         Seat(
             number=number,

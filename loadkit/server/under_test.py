@@ -8,7 +8,7 @@ from typing import cast
 
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
-from loadkit.plan.redact import masked
+from loadkit.plan.redact import redact
 from loadkit.plan.scenario import FREE_PORT, Scenario, is_application
 from loadkit.server.serving import application_command, application_environment, filled, free_port
 from loadkit.server.start import Place, ServerProcess, check_free, place_of, running
@@ -64,5 +64,5 @@ def _not_ready(wire: Wire, probe: Request, place: Place) -> str:
     if 200 <= status < 500:
         return ""
     if status:
-        return f"the last answer of {place} to {masked(probe.url)} was {status}"
+        return f"the last answer of {place} to {redact(probe.url)} was {status}"
     return note.failure.message if note and note.failure else f"no reply from {place}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
-from loadkit.plan.endpoint import bare
+from loadkit.plan.urls import strip_url
 
 Kind: TypeAlias = Literal["dns", "connect", "tls", "send", "timeout", "disconnect", "protocol", "check"]
 
@@ -168,7 +168,7 @@ class WithPayload(Request):
     def url(self) -> str:
         """Its URL, as it may be shown."""
         parts = urlsplit(self._like.url)
-        return f"{parts.scheme}://{parts.netloc}{bare(_target(self.payload))}"
+        return f"{parts.scheme}://{parts.netloc}{strip_url(_target(self.payload))}"
 
 
 def _target(payload: bytes) -> str:

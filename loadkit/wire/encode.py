@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from loadkit._version import __version__
-from loadkit.plan.endpoint import bare
 from loadkit.plan.errors import UsageError, raised
 from loadkit.plan.placeholders import plain, plain_headers
-from loadkit.plan.redact import masked_message
+from loadkit.plan.redact import redact_message
 from loadkit.plan.units import nanoseconds
+from loadkit.plan.urls import strip_url
 from loadkit.wire.base import DEFAULT_PORTS, Origin, Request
 from loadkit.wire.resolver import ascii_host
 
@@ -47,7 +47,7 @@ def encode(endpoint: Endpoint, scenario: Scenario, *, is_filled: bool = False) -
     return Request(
         origin=origin,
         method=endpoint.method,
-        url=bare(url),
+        url=strip_url(url),
         payload=_message(endpoint.method, path, host_of(origin, parts.hostname or origin.host), prepared),
         timeout=nanoseconds(timeout),
         keep=keep,
@@ -102,7 +102,7 @@ def _prepare(endpoint: Endpoint, scenario: Scenario, url: str) -> PreparedReques
             auth=_signing(endpoint.auth) if callable(endpoint.auth) else endpoint.auth,
         ).prepare()
     except (requests.RequestException, ValueError, TypeError, AttributeError, _AuthError) as error:
-        raise UsageError(f"cannot make a request of {endpoint.label}: {masked_message(str(error))}") from error
+        raise UsageError(f"cannot make a request of {endpoint.label}: {redact_message(str(error))}") from error
 
 
 class _AuthError(Exception):
@@ -137,7 +137,7 @@ def _message(method: str, path: str, host: str, prepared: PreparedRequest) -> by
     try:
         return message(method, path, host, prepared.headers, content)
     except ValueError as error:
-        raise UsageError(masked_message(str(error))) from None
+        raise UsageError(redact_message(str(error))) from None
 
 
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"})

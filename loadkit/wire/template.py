@@ -18,7 +18,7 @@ from urllib.parse import quote, quote_plus
 
 from loadkit.plan.errors import FeedError, UsageError, raised
 from loadkit.plan.placeholders import Place, as_json, columns, in_place, in_words, put_in
-from loadkit.plan.redact import HIDDEN, masked
+from loadkit.plan.redact import HIDDEN, redact
 from loadkit.wire.base import Request, WithPayload
 from loadkit.wire.encode import encode
 
@@ -74,7 +74,7 @@ def _used(row: Row, endpoint: Endpoint) -> str:
     hidden = _hidden(endpoint)
     try:
         used = {column: HIDDEN if column in hidden else row[column] for column in sorted(columns(endpoint))}
-        return repr(masked(used))
+        return repr(redact(used))
     except (Exception, SystemExit):  # noqa: BLE001 - likewise
         return "a row that cannot be shown"
 
@@ -82,7 +82,7 @@ def _used(row: Row, endpoint: Endpoint) -> str:
 def _hidden(endpoint: Endpoint) -> set[str]:
     """The columns that fill a header, or a place with the name of a secret, whatever they are called themselves."""
     fields = put_in(endpoint, lambda column, _: f"<{column}>")
-    whole, shown = repr(fields), repr(masked({**fields, "headers": None}))
+    whole, shown = repr(fields), repr(redact({**fields, "headers": None}))
     return {column for column in columns(endpoint) if whole.count(f"<{column}>") > shown.count(f"<{column}>")}
 
 

@@ -12,7 +12,7 @@ from loadkit.drive.rows.feed import RowUse
 from loadkit.judge.caveats import caveats
 from loadkit.judge.evidence import Evidence
 from loadkit.judge.validity import Caveat, Level, Validity, ranked, validity_of
-from loadkit.plan.label import OTHER
+from loadkit.plan.labels import OTHER
 from loadkit.plan.threshold import threshold
 from tests.judge.loads import closed, known, opened, replace, total, using
 

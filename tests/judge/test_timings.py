@@ -16,7 +16,7 @@ from loadkit.judge.summary import rows, timings
 from loadkit.judge.threshold_results import outcome, threshold_results
 from loadkit.judge.validate import violations
 from loadkit.measure.recording import Batch, Counts, Recording
-from loadkit.plan.label import MAX_LABELS, OTHER
+from loadkit.plan.labels import MAX_LABELS, OTHER
 from loadkit.plan.threshold import threshold
 from loadkit.wire.base import Failure
 from tests.judge.made import Shot, recorded, result

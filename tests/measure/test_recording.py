@@ -23,7 +23,7 @@ from loadkit.measure.recording import (
     second_of,
 )
 from loadkit.measure.sample import STRIDE, columns
-from loadkit.plan.label import MAX_LABELS, OTHER
+from loadkit.plan.labels import MAX_LABELS, OTHER
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Failure, Note
 

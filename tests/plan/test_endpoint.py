@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from loadkit.plan.endpoint import METHODS, Endpoint, bare
+from loadkit.plan.endpoint import METHODS, Endpoint
 from loadkit.plan.errors import UsageError
+from loadkit.plan.urls import strip_url
 
 STATUS = "write 200, (200, 404), '2xx' or '200-299'"
 BODY = "it is sent many times, so give text, bytes, a mapping or pairs"
@@ -215,7 +216,7 @@ def test_headers_changed_later_are_not_its_headers() -> None:
     ],
 )
 def test_a_label_is_method_and_path_without_query_and_password(url: str, shown: str) -> None:
-    assert (bare(url), Endpoint("GET", url).label) == (shown, f"GET {shown}")
+    assert (strip_url(url), Endpoint("GET", url).label) == (shown, f"GET {shown}")
 
 
 def test_a_name_is_the_label() -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from loadkit import Endpoint, Journey, Scenario, UsageError, hold, rows, scenario
-from loadkit.plan.journey import parameters
+from loadkit.plan.journey import wanted_parameters
 
 URL = "http://127.0.0.1:8000"
 USERS = rows([{"id": 1}])
@@ -68,7 +68,7 @@ def test_anything_that_can_be_called_with_a_session_is_one(run: Callable[..., An
     ],
 )
 def test_it_is_given_what_its_parameters_name(function: Callable[..., Any], wanted: tuple[str, ...]):
-    assert parameters(function, what="it") == wanted
+    assert wanted_parameters(function, what="it") == wanted
 
 
 def test_it_is_a_value_that_can_be_changed_and_shown():

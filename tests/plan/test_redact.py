@@ -9,7 +9,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadkit.plan.redact import is_secret, masked, masked_message, masked_url
+from loadkit.plan.redact import is_secret, redact, redact_message, redact_url
 
 SECRET_NAMES = [
     "token",
@@ -107,13 +107,13 @@ HARMLESS_NAMES = [
 @pytest.mark.parametrize("name", SECRET_NAMES)
 def test_the_value_of_a_secret_name_is_masked(name: str):
     assert is_secret(name)
-    assert masked({name: "s3cret"}) == {name: "***"}
-    assert masked(f"/a?x=1&{name}=s3cret") == f"/a?x=1&{name}=***"
+    assert redact({name: "s3cret"}) == {name: "***"}
+    assert redact(f"/a?x=1&{name}=s3cret") == f"/a?x=1&{name}=***"
 
 
 @pytest.mark.parametrize("name", HARMLESS_NAMES)
 def test_a_name_that_only_looks_like_a_secret_is_shown(name: str):
-    assert masked({name: "Ada"}) == {name: "Ada"}
+    assert redact({name: "Ada"}) == {name: "Ada"}
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_a_name_that_only_looks_like_a_secret_is_shown(name: str):
     ],
 )
 def test_the_user_of_a_url_is_masked_and_its_path_is_not(url: str, shown: str):
-    assert masked_url(url) == shown
-    assert masked_message(f"cannot use {url!r}: no") == f"cannot use {shown!r}: no"
+    assert redact_url(url) == shown
+    assert redact_message(f"cannot use {url!r}: no") == f"cannot use {shown!r}: no"
 
 
 MESSAGES = [
@@ -169,12 +169,12 @@ MESSAGES = [
 
 @pytest.mark.parametrize(("text", "shown"), MESSAGES)
 def test_a_message_is_masked_by_place(text: str, shown: str):
-    assert masked_message(text) == shown
+    assert redact_message(text) == shown
 
 
 def test_what_an_assert_says_keeps_the_values_that_no_name_makes_secret():
-    assert masked_message("assert '/x?state=a' == '/x?state=b'", is_own=True) == "assert '/x?state=a' == '/x?state=b'"
-    assert masked_message("assert '/x?token=s3cret' == 1", is_own=True) == "assert '/x?token=***' == 1"
+    assert redact_message("assert '/x?state=a' == '/x?state=b'", is_own=True) == "assert '/x?state=a' == '/x?state=b'"
+    assert redact_message("assert '/x?token=s3cret' == 1", is_own=True) == "assert '/x?token=***' == 1"
 
 
 @given(
@@ -189,14 +189,14 @@ def test_no_value_of_a_query_is_in_what_requests_says_of_a_reply(name: str, secr
     with pytest.raises(requests.HTTPError) as caught:
         reply.raise_for_status()
 
-    assert masked_message(str(caught.value)).endswith(f"/x?{name}=***")
+    assert redact_message(str(caught.value)).endswith(f"/x?{name}=***")
 
 
 @given(st.text("abc:/@?&;#='\" \n.=%", max_size=200))
 def test_masking_twice_is_masking_once(text: str):
-    once = masked_message(text)
+    once = redact_message(text)
 
-    assert masked_message(once) == once
+    assert redact_message(once) == once
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_masking_twice_is_masking_once(text: str):
 def test_a_long_message_takes_time_in_proportion(piece: str):
     began = time.process_time()
 
-    masked_message("@=" + piece * (200_000 // len(piece)))
+    redact_message("@=" + piece * (200_000 // len(piece)))
 
     # a quadratic expression takes minutes
     assert time.process_time() - began < 3

@@ -12,7 +12,7 @@ import pytest
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.phases import hold, ramp
-from loadkit.plan.remote import OF_THE_WHOLE, changed, changes
+from loadkit.plan.remote import OF_THE_WHOLE, changed_fields, with_fields
 from loadkit.plan.scenario import Scenario, Source
 
 HOME = Endpoint("GET", "/", check=lambda reply: True)
@@ -27,7 +27,7 @@ def loaded(**fields: Any) -> Scenario:
 def there(scenario: Scenario, told: dict[str, Any]) -> Scenario:
     """What another process makes of it, which has loaded the file itself."""
     assert scenario.source
-    return changed(scenario.source.scenario, json.loads(json.dumps(told)))
+    return with_fields(scenario.source.scenario, json.loads(json.dumps(told)))
 
 
 CHANGES: list[dict[str, Any]] = [
@@ -51,7 +51,7 @@ CHANGES: list[dict[str, Any]] = [
 def test_a_scenario_changed_is_the_same_in_another_process(fields: dict[str, Any]) -> None:
     scenario = loaded().replace(**fields)
 
-    found = there(scenario, changes(scenario))
+    found = there(scenario, changed_fields(scenario))
 
     for field in dataclasses.fields(Scenario):
         if field.name not in OF_THE_WHOLE:
@@ -69,7 +69,7 @@ def test_changes_of_phases_do_not_draw_conclusions_a_second_time() -> None:
     # other threads, and the phases are to stay, which Scenario.replace would take out
     scenario = dataclasses.replace(scenario, threads=5)
 
-    found = there(scenario, changes(scenario))
+    found = there(scenario, changed_fields(scenario))
 
     assert (found.phases, found.threads) == (scenario.phases, 5)
 
@@ -77,13 +77,13 @@ def test_changes_of_phases_do_not_draw_conclusions_a_second_time() -> None:
 def test_only_what_is_different_is_told() -> None:
     scenario = loaded(threads=3, think_time=lambda source: 0.1, ca="x").replace(seed=4, processes=2, name="other")
 
-    assert changes(scenario) == {"seed": 4}
+    assert changed_fields(scenario) == {"seed": 4}
 
 
 def test_a_part_leaves_to_the_whole_what_is_its_business() -> None:
     scenario = loaded(server=["app"], thresholds=["p99 < 1s"], processes=4)
 
-    found = there(scenario, changes(scenario))
+    found = there(scenario, changed_fields(scenario))
 
     assert (found.server, found.thresholds, found.processes, found.source) == (None, (), 1, None)
 
@@ -97,7 +97,7 @@ def test_a_part_leaves_to_the_whole_what_is_its_business() -> None:
 )
 def test_code_is_not_told_to_other_processes(fields: dict[str, Any], name: str) -> None:
     with pytest.raises(UsageError, match=rf"^{name} was changed after /shop.py::browse was loaded, to what cannot be "):
-        changes(loaded().replace(**fields))
+        changed_fields(loaded().replace(**fields))
 
 
 def test_a_scenario_made_in_python_is_found_by_no_other_process() -> None:
@@ -106,4 +106,4 @@ def test_a_scenario_made_in_python_is_found_by_no_other_process() -> None:
         match=r"^browse was made in Python, where other processes cannot find it; "
         r"run it by its file \(loadkit run FILE.py --processes 3\), or with processes=1$",
     ):
-        changes(loaded().replace(source=None, processes=3))
+        changed_fields(loaded().replace(source=None, processes=3))

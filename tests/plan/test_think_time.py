@@ -10,7 +10,7 @@ import pytest
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario
-from loadkit.plan.think_time import PauseError, longest, pauses, think_time, told
+from loadkit.plan.think_time import PauseError, describe_think_time, longest_pause, parse_think_time, pauses
 from loadkit.plan.units import MILLISECOND, SECOND
 
 
@@ -21,7 +21,7 @@ def patience(source: Random) -> float:
 
 def draw(value: Any, many: int = 1000, seed: int = 0, thread: int = 0) -> list[int]:
     """Pauses of one thread, nanoseconds."""
-    one = pauses(think_time(value), seed, thread)
+    one = pauses(parse_think_time(value), seed, thread)
     assert one
     return [one() for _ in range(many)]
 
@@ -51,7 +51,7 @@ def test_a_seed_is_a_run_and_each_thread_has_pauses_of_its_own(value: Any) -> No
 
 
 def test_no_pause_is_none() -> None:
-    assert pauses(think_time(0), 0, 0) is None
+    assert pauses(parse_think_time(0), 0, 0) is None
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_no_pause_is_none() -> None:
 )
 def test_what_is_no_think_time_is_told_before_anything_is_sent(value: Any, said: str) -> None:
     with pytest.raises(UsageError) as caught:
-        pauses(think_time(value), 0, 0)
+        pauses(parse_think_time(value), 0, 0)
     assert str(caught.value).startswith(said)
 
 
@@ -87,7 +87,7 @@ def test_a_function_is_not_called_when_a_value_is_made_or_changed() -> None:
 
 def test_a_function_that_fails_later_halts_the_run_with_its_own_words() -> None:
     values = iter([1.0, "soon"])
-    one = pauses(think_time(lambda source: next(values)), 0, 0)
+    one = pauses(parse_think_time(lambda source: next(values)), 0, 0)
     assert one
     assert one() == SECOND
     with pytest.raises(PauseError, match=r"returns seconds like 1\.5, not 'soon'"):
@@ -95,7 +95,7 @@ def test_a_function_that_fails_later_halts_the_run_with_its_own_words() -> None:
 
 
 def test_a_think_time_is_told_as_it_is_typed() -> None:
-    assert [told(think_time(value)) for value in (0, "250ms", ("1s", "1m30s"), patience)] == [
+    assert [describe_think_time(parse_think_time(value)) for value in (0, "250ms", ("1s", "1m30s"), patience)] == [
         "",
         "250ms",
         "1s to 1m30s",
@@ -104,4 +104,9 @@ def test_a_think_time_is_told_as_it_is_typed() -> None:
 
 
 def test_threads_begin_spread_over_the_longest_pause() -> None:
-    assert [longest(think_time(value)) for value in (0, "2s", ("1s", "3s"), patience)] == [0, 2 * SECOND, 3 * SECOND, 0]
+    assert [longest_pause(parse_think_time(value)) for value in (0, "2s", ("1s", "3s"), patience)] == [
+        0,
+        2 * SECOND,
+        3 * SECOND,
+        0,
+    ]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from loadkit.drive.failures import CUT, Stopped, failure_of_journey, is_end_of_run, unexpected
 from loadkit.measure.recording import REQUEST, Tape
-from loadkit.plan.endpoint import bare
-from loadkit.plan.label import MAX_LABELS, OTHER, pattern
+from loadkit.plan.labels import MAX_LABELS, OTHER, fold_path
+from loadkit.plan.urls import strip_url
 from loadkit.wire.base import Exchange, Failure, Note
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class JourneyObserver:
         """What is requested and timed now is in no figure."""
         self._session = session
         self._recorder = recorder
-        self._base = bare(session.base_url or "").rstrip("/").lower()
+        self._base = strip_url(session.base_url or "").rstrip("/").lower()
         self._known: dict[Asked, Tape] = {}
         self._rows: dict[tuple[str, str], Tape] = {}
         self._thread = threading.get_ident()
@@ -97,7 +97,7 @@ class JourneyObserver:
         url = asked.url
         if self._base and url.lower().startswith(f"{self._base}/"):
             url = url[len(self._base) :]
-        return f"{asked.method} {pattern(url)}"
+        return f"{asked.method} {fold_path(url)}"
 
     def _row(self, kind: str, name: str) -> Tape:
         row = self._rows.get((kind, name))

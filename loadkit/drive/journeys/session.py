@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from requests.exceptions import MissingSchema
 
 from loadkit.measure.timer import step
-from loadkit.plan.endpoint import GOOD, Expect, statuses
+from loadkit.plan.endpoint import GOOD
+from loadkit.plan.fields import Expect, parse_statuses
 from loadkit.plan.placeholders import plain_headers
 from loadkit.plan.units import Duration, nanoseconds, seconds
 from loadkit.wire.session.session import Session
@@ -62,7 +63,7 @@ class JourneySession(Session):
     @contextmanager
     def expecting(self, expect: Expect) -> Iterator[None]:
         """Count other statuses as good: `with http.expecting(404):`; 200 to 399 are without it."""
-        before, self.good = self.good, statuses(expect)
+        before, self.good = self.good, parse_statuses(expect)
         try:
             yield
         finally:

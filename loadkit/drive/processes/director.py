@@ -24,7 +24,7 @@ from loadkit.drive.state import NEVER, RunState
 from loadkit.drive.stats import Driven, RunStats
 from loadkit.measure.recording import Recording, second_of
 from loadkit.plan.errors import LoadkitError
-from loadkit.plan.remote import changes, source_of, told
+from loadkit.plan.remote import changed_fields, source_of, to_json_value
 from loadkit.plan.units import MILLISECOND, SECOND, nanoseconds
 from loadkit.plan.workload import Closed, Open, row_turns, workload
 
@@ -41,13 +41,13 @@ LAG: Final = 2
 
 def orders_for(scenario: Scenario, parts: int) -> list[Order]:
     """The order for each worker; `UsageError` for a scenario that other processes cannot load."""
-    source, different = source_of(scenario).target, changes(scenario)
+    source, different = source_of(scenario).target, changed_fields(scenario)
     return [Order(source=source, changes=different, part=part, parts=parts, path=[*sys.path]) for part in range(parts)]
 
 
 def with_shared(orders: list[Order], shared: object) -> list[Order]:
     """The same orders with what the scenario's `setup` returned; `UsageError` for what cannot be told."""
-    return [msgspec.structs.replace(order, shared=told(shared)) for order in orders]
+    return [msgspec.structs.replace(order, shared=to_json_value(shared)) for order in orders]
 
 
 def drive_processes(

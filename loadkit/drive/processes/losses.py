@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from loadkit.measure.recording import JOURNEY, NO_SECOND, REQUEST, Batch, Counts, Recording
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.journey import Journey
-from loadkit.plan.label import OTHER
+from loadkit.plan.labels import OTHER
 from loadkit.plan.workload import Closed, Open, workload
 
 if TYPE_CHECKING:

@@ -127,12 +127,12 @@ def _work(ear: _Ear, voice: _Voice) -> None:
 
 def _scenario(order: Order) -> Scenario:
     from loadkit.plan.loader import load
-    from loadkit.plan.remote import changed
+    from loadkit.plan.remote import with_fields
 
     found = load(order.source)
     if len(found) > 1:
         raise UsageError(f"there are {len(found)} scenarios {order.source!r}, and a worker needs to know which one")
-    return changed(found[0], order.changes)
+    return with_fields(found[0], order.changes)
 
 
 class _Ear:

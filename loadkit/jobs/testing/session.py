@@ -18,8 +18,8 @@ from loadkit.jobs.testing.runs import Run, file_name, packed, properties, unpack
 from loadkit.judge.caveats import doubted
 from loadkit.judge.result import Result
 from loadkit.judge.validity import Caveat
-from loadkit.plan.endpoint import positive_seconds
 from loadkit.plan.errors import OutputError, UsageError, reason_of
+from loadkit.plan.fields import parse_positive_seconds
 from loadkit.report.files import check_writable, write_text
 from loadkit.report.json import dump
 
@@ -70,7 +70,7 @@ class LoadSession:
     def _read_settings(self) -> None:
         option, setting = self.config.getoption, self.config.getini
         if given := option("load_duration") or setting("load_duration"):
-            self.duration = positive_seconds(given, what="--load-duration")
+            self.duration = parse_positive_seconds(given, what="--load-duration")
         if given := option("load_json"):
             self.json_folder = self.config.invocation_params.dir / given
         elif given := setting("load_json"):

@@ -14,7 +14,7 @@ from loadkit.judge.evidence import percent
 from loadkit.judge.rows import journeys_among
 from loadkit.judge.threshold_results import unfinished
 from loadkit.judge.validity import Caveat, Level, ranked, validity_of
-from loadkit.plan.label import MAX_LABELS, OTHER
+from loadkit.plan.labels import MAX_LABELS, OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

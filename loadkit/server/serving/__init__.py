@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 from loadkit.host.command import module_command
-from loadkit.plan.endpoint import target
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import Duration, seconds
+from loadkit.plan.urls import check_target
 from loadkit.server.serving.reference import reference
 from loadkit.server.start import Place, ServerProcess, running
 
@@ -70,7 +70,7 @@ def serving(
     It ends with the block, and with this process, however that dies. Raises `UsageError` with the end
     of its output when it does not come up.
     """
-    path = target(ready, what="ready")
+    path = check_target(ready, what="ready")
     patience = seconds(within, what="within")
     # an app gets the socket itself, so that nobody can take the port in between; a command can only be told the port
     start = _command if _is_command(app) else _application

@@ -24,7 +24,7 @@ from urllib3.exceptions import InsecureRequestWarning, ProtocolError, ReadTimeou
 
 from loadkit.clock import SystemClock
 from loadkit.plan.errors import UsageError
-from loadkit.plan.redact import masked_message
+from loadkit.plan.redact import redact_message
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Clock, Exchange, Failure, Note, Origin, Request
 from loadkit.wire.connection import HttpConnection
@@ -392,7 +392,7 @@ class _Told:
 
 def failure_of(error: BaseException) -> Failure:
     """What kind of failure an exception of `requests` tells of."""
-    message = masked_message(str(error))
+    message = redact_message(str(error))
     if isinstance(error, SSLError):
         return Failure("tls", message)
     if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):

@@ -12,7 +12,7 @@ from requests.auth import AuthBase
 from requests.cookies import RequestsCookieJar
 from requests.exceptions import InvalidSchema, InvalidURL
 
-from loadkit.plan.redact import masked_url
+from loadkit.plan.redact import redact_url
 from loadkit.wire.base import DEFAULT_PORTS, HARMLESS
 from loadkit.wire.resolver import ascii_host
 
@@ -113,7 +113,7 @@ def _joined_as_http(here: str, text: str) -> str:
 
 def _shown(location: str) -> str:
     # cut behind the masking, for what says that a part is secret may stand behind it
-    return repr(masked_url(location[:_MASKED])[:_LONGEST])
+    return repr(redact_url(location[:_MASKED])[:_LONGEST])
 
 
 @dataclass(slots=True)

@@ -20,10 +20,10 @@ from requests.utils import default_user_agent
 
 from loadkit._version import __version__
 from loadkit.clock import SystemClock
-from loadkit.plan.endpoint import bare
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND, Duration, Size, nanoseconds, seconds
 from loadkit.plan.units import size as size_of
+from loadkit.plan.urls import strip_url
 from loadkit.wire.base import Clock, Exchange, Request, WithPayload
 from loadkit.wire.connection import NO_GIL
 from loadkit.wire.resolver import Resolver
@@ -108,7 +108,7 @@ class Session(requests.Session):
 
     def __repr__(self) -> str:
         # no address: the message of an assertion that holds it is the same in each thread
-        return f"<Session {bare(self.base_url)}>" if self.base_url else "<Session>"
+        return f"<Session {strip_url(self.base_url)}>" if self.base_url else "<Session>"
 
     def _begin(self) -> None:
         shots = CallCache()

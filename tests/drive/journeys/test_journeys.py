@@ -18,7 +18,7 @@ import requests
 
 from loadkit import Endpoint, Journey, Result, Scenario, UsageError, hold, ramp, rows, run, timed, timer
 from loadkit.drive.journeys.session import JourneySession
-from loadkit.plan.label import MAX_LABELS, OTHER
+from loadkit.plan.labels import MAX_LABELS, OTHER
 from loadkit.server.demo import Demo
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadkit.plan.label import pattern
+from loadkit.plan.labels import fold_path
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,11 @@ from loadkit.plan.label import pattern
     ],
 )
 def test_what_looks_like_an_identity_is_folded(path: str, folded: str) -> None:
-    assert pattern(path) == folded
+    assert fold_path(path) == folded
 
 
 @given(st.text(max_size=60))
 def test_folding_twice_is_folding_once_and_keeps_the_segments(path: str) -> None:
-    folded = pattern(path)
-    assert pattern(folded) == folded
+    folded = fold_path(path)
+    assert fold_path(folded) == folded
     assert folded.count("/") == path.count("/")

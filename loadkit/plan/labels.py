@@ -13,10 +13,10 @@ _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE
 _HEX = re.compile(r"(?=.*[0-9])[0-9a-f]{12,}", re.IGNORECASE)
 
 
-def pattern(path: str) -> str:
+def fold_path(path: str) -> str:
     """A path with the segments that look like identities replaced.
 
-    >>> pattern("/users/17/orders/3f9a2c1b-0000-4000-8000-000000000000")
+    >>> fold_path("/users/17/orders/3f9a2c1b-0000-4000-8000-000000000000")
     '/users/{id}/orders/{id}'
     """
     return "/".join("{id}" if _is_identity(part) else part for part in path.split("/"))
