@@ -13,7 +13,7 @@ from loadkit.drive.recorder import BoundRequest, Recorder
 from loadkit.drive.supply import Supply
 from loadkit.drive.user import User
 from loadkit.host.limits import check_ports, make_room, max_connections
-from loadkit.measure.recording import JOURNEY, Batch, Tape
+from loadkit.measure.recording import JOURNEY, Batch, RowRecorder
 from loadkit.plan.journey import Journey
 from loadkit.plan.think_time import pauses
 from loadkit.plan.workload import Closed, Open, Seat
@@ -127,13 +127,13 @@ class Builder:
 class _UserParts:
     """What one user is made of: its rows by position, one connection to each origin, and what runs its journeys."""
 
-    def __init__(self, plan: RunPlan, state: RunState, recorder: Recorder, rows: dict[int, Tape]) -> None:
+    def __init__(self, plan: RunPlan, state: RunState, recorder: Recorder, rows: dict[int, RowRecorder]) -> None:
         self.rows = rows
         self._plan = plan
         self._state = state
         self._recorder = recorder
         self._pauses = Pauses(plan.clock, state, recorder)
-        self._connections: dict[Origin, tuple[Connection, Tape]] = {}
+        self._connections: dict[Origin, tuple[Connection, RowRecorder]] = {}
         self._runner: JourneyRunner | None = None
         self._requests: dict[int, BoundRequest] = {}
 
@@ -196,5 +196,5 @@ class _UserParts:
         return self._runner
 
 
-def _row(label: str, request: Request | None) -> Tape:
-    return Tape(label, 0, JOURNEY) if request is None else Tape(label, len(request.payload))
+def _row(label: str, request: Request | None) -> RowRecorder:
+    return RowRecorder(label, 0, JOURNEY) if request is None else RowRecorder(label, len(request.payload))

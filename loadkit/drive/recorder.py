@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loadkit.drive.failures import CUT, failure_of_check, is_refusal, unexpected
 from loadkit.drive.state import NEVER
-from loadkit.measure.recording import REQUEST, Batch, Tape, second_of
+from loadkit.measure.recording import REQUEST, Batch, RowRecorder, second_of
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class BoundRequest:
     """Called with `request`: a `Send`, or what runs a journey, which returns an `Exchange`, too."""
     request: Request | None
     """None for a journey."""
-    row: Tape
+    row: RowRecorder
     good: frozenset[int]
     check: Callable[[Response], object] | None = None
     reply: Callable[[], Response] | None = None
@@ -47,7 +47,7 @@ class BoundRequest:
         return self.send, self.request, self.row, self.good if self.check is None else frozenset(), self
 
 
-BoundParts: TypeAlias = "tuple[Callable[[Any], Any], Request | None, Tape, frozenset[int], BoundRequest]"
+BoundParts: TypeAlias = "tuple[Callable[[Any], Any], Request | None, RowRecorder, frozenset[int], BoundRequest]"
 """Unpacked once for each request; the statuses are those of replies that need no look."""
 
 
@@ -56,7 +56,7 @@ class Iterations:
 
     __slots__ = ("ended", "planned", "rotation")
 
-    def __init__(self, rotation: Sequence[Tape], planned: int | None) -> None:
+    def __init__(self, rotation: Sequence[RowRecorder], planned: int | None) -> None:
         self.rotation = rotation
         self.planned = planned
         self.ended = 0
@@ -113,7 +113,7 @@ class Recorder:
 
     def __init__(
         self,
-        rotation: Sequence[Tape],
+        rotation: Sequence[RowRecorder],
         state: RunState,
         hand_over: Callable[[Batch], None],
         *,
@@ -146,7 +146,7 @@ class Recorder:
         self.is_measuring = True
         self.phase_end = self._end_of_phase()
 
-    def begin_journey(self, row: Tape) -> None:
+    def begin_journey(self, row: RowRecorder) -> None:
         """A journey begins, which is counted in this row."""
         self.current = row
         self.is_refused = False
@@ -236,7 +236,7 @@ class Recorder:
             self.follow_phase(taken)
         return is_over
 
-    def count_within(self, row: Tape, due: int, exchange: Exchange, failure: Failure | None) -> bool:
+    def count_within(self, row: RowRecorder, due: int, exchange: Exchange, failure: Failure | None) -> bool:
         """Count one exchange or span within a journey; whether it is time to stop."""
         taken, note = exchange[3], exchange[5]
         crossing = taken >= self.check_at
@@ -270,7 +270,7 @@ class Recorder:
         self.current = before
         return failure
 
-    def _write(self, row: Tape, due: int, exchange: Exchange, failure: Failure | None) -> None:
+    def _write(self, row: RowRecorder, due: int, exchange: Exchange, failure: Failure | None) -> None:
         status, sent, arrived, taken, size, _ = exchange
         if failure is None:
             row.samples += (due, sent, arrived, taken, status, size)

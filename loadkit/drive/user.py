@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from loadkit.drive.pauses import Pauses
     from loadkit.drive.recorder import Recorder
     from loadkit.drive.state import RunState
-    from loadkit.measure.recording import Tape
+    from loadkit.measure.recording import RowRecorder
     from loadkit.wire.base import Clock
     from loadkit.wire.protocols import Connection
 
@@ -33,7 +33,7 @@ class User:
         state: RunState,
         recorder: Recorder,
         pauses: Pauses,
-        connections: Sequence[tuple[Connection, Tape]],
+        connections: Sequence[tuple[Connection, RowRecorder]],
         runner: JourneyRunner | None = None,
         connects_late: bool = False,
         under_way: int = 1,

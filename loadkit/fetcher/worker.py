@@ -27,7 +27,7 @@ from loadkit.fetcher.retry import AGAIN, PATIENT, back_off, is_safe_to_resend, i
 from loadkit.fetcher.schedule import GIVEN_UP, Schedule
 from loadkit.fetcher.task import Task, label, message, written
 from loadkit.fetcher.url import InvalidUrl, Url, redirected, shown
-from loadkit.measure.recording import Batch, Tape, second_of
+from loadkit.measure.recording import Batch, RowRecorder, second_of
 from loadkit.plan.units import SECOND, nanoseconds, show_span
 from loadkit.wire.base import REDIRECTS, BrokenExchange, Clock, Failure, Note, Request
 
@@ -148,7 +148,7 @@ class Worker:
         self._timeout = nanoseconds(context.plan.seconds)
         self._bound = context.plan.bound
         self._requests: dict[tuple[str, str], Request] = {}
-        self._tapes: dict[str, Tape] = {}
+        self._tapes: dict[str, RowRecorder] = {}
         self._second = 0
         self._went = 0
         self._disposition = Disposition.FAILED
@@ -679,7 +679,7 @@ class Worker:
         self.counters.network += max(0, arrived - task.sent - during)
         self.counters.disk += disk
 
-    def _tape(self, task: Task, instant: int) -> Tape:
+    def _tape(self, task: Task, instant: int) -> RowRecorder:
         second = second_of(instant, self._context.began)
         if second != self._second:
             self._give()
@@ -687,7 +687,7 @@ class Worker:
         name = task.row = task.row or label(task)
         tape = self._tapes.get(name)
         if tape is None:
-            tape = self._tapes[name] = Tape(name, 0)
+            tape = self._tapes[name] = RowRecorder(name, 0)
         return tape
 
     def _give(self) -> None:

@@ -1,6 +1,6 @@
 """What a run has counted: a writer for each thread, and one recording they are merged into, second by second.
 
-A thread writes samples to its `Tape`s and looks at nobody. Once a second it hands what it has to the
+A thread writes samples to its `RowRecorder`s and looks at nobody. Once a second it hands what it has to the
 recording (see `Batch`), which belongs to one thread, too. So nothing on the way of a request is shared or locked, and
 merging is addition: any split of a run, added in any order, is the same recording.
 """
@@ -170,7 +170,7 @@ class Batch:
     kind: str = REQUEST
 
 
-class Tape:
+class RowRecorder:
     """What one thread writes for one of its requests, or for what else it times."""
 
     __slots__ = ("_counts", "bytes_sent", "kind", "label", "request_size", "samples")
@@ -204,7 +204,7 @@ class Tape:
             self.samples.clear()
 
     def hand_over(self, second: int, phase: int = 0) -> Batch | None:
-        """Everything written, to be merged by somebody else; the tape is empty then."""
+        """Everything written, to be merged by somebody else; nothing is left here."""
         if not self.samples and self._counts is None and not self.bytes_sent:
             return None
         batch = Batch(

@@ -17,7 +17,7 @@ from loadkit.drive.recorder import BoundRequest, Recorder
 from loadkit.drive.state import NEVER, RunState
 from loadkit.drive.stats import Driven
 from loadkit.drive.user import User
-from loadkit.measure.recording import Tape
+from loadkit.measure.recording import RowRecorder
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.plan.workload import Seat
 from loadkit.server.demo import Demo
@@ -241,7 +241,7 @@ def test_a_stop_that_comes_while_a_thread_looks_at_the_end_is_not_missed(nth: in
     scenario = one_thread()
     (request,) = [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)]
     connection = wire.connect(request.origin)
-    row = Tape("GET /", len(request.payload))
+    row = RowRecorder("GET /", len(request.payload))
     bound = BoundRequest(send=connection.sender(request), request=request, row=row, good=frozenset({200}))
     recorder = Recorder([row], state, lambda batch: None, planned=5000)
     user = User(

@@ -19,7 +19,7 @@ from loadkit.measure.recording import (
     Batch,
     Counts,
     Recording,
-    Tape,
+    RowRecorder,
     second_of,
 )
 from loadkit.measure.sample import STRIDE, columns
@@ -48,20 +48,20 @@ shots = st.builds(
 )
 
 
-def write(tape: Tape, shot: Shot) -> None:
+def write(row: RowRecorder, shot: Shot) -> None:
     """As a thread does it: into the list of samples, or as a failure."""
     due = shot.second * SECOND
     if shot.failure:
-        tape.counts.fail(shot.failure, at=due + shot.span, span=shot.span, status=0, size=7)
+        row.counts.fail(shot.failure, at=due + shot.span, span=shot.span, status=0, size=7)
     else:
-        tape.samples += (due, due + 2, due + shot.span + 2, due + shot.span + 9, 200, 100)
+        row.samples += (due, due + 2, due + shot.span + 2, due + shot.span + 9, 200, 100)
 
 
 def batch(shot: Shot) -> Batch:
     """A thread that has sent a single request."""
-    tape = Tape(shot.label, 40)
-    write(tape, shot)
-    made = tape.hand_over(shot.second)
+    row = RowRecorder(shot.label, 40)
+    write(row, shot)
+    made = row.hand_over(shot.second)
     assert made
     return made
 
@@ -95,13 +95,13 @@ def found(recording: Recording) -> Found:
 def test_any_split_over_threads_and_seconds_in_any_order_is_the_whole(
     run: list[Shot], threads: int, chance: random.Random
 ) -> None:
-    tapes: dict[tuple[int, int, str], Tape] = {}
+    rows: dict[tuple[int, int, str], RowRecorder] = {}
     for shot in run:
         key = chance.randrange(threads), shot.second, shot.label
-        write(tapes.setdefault(key, Tape(shot.label, 40)), shot)
+        write(rows.setdefault(key, RowRecorder(shot.label, 40)), shot)
         if chance.random() < 0.3:
-            tapes[key].fold()
-    handed = [made for (_, second, _), tape in tapes.items() if (made := tape.hand_over(second))]
+            rows[key].fold()
+    handed = [made for (_, second, _), row in rows.items() if (made := row.hand_over(second))]
     chance.shuffle(handed)
     recording = Recording(("a", "b", "c"))
     for one in handed:
@@ -287,42 +287,42 @@ def test_messages_merged_are_bounded_and_all_counted(messages: list[str], cut: i
     assert len(merged.reasons) <= MAX_REASONS + 1
 
 
-# -- tapes
+# -- rows
 
 
 def test_a_tape_that_was_folded_counts_what_one_that_was_not_does() -> None:
-    folded, plain = Tape("a", 40), Tape("a", 40)
+    folded, plain = RowRecorder("a", 40), RowRecorder("a", 40)
     for number in range(2 * FOLD):
-        for tape in (folded, plain):
-            write(tape, Shot(0, "a", 5000 + number, REFUSED if number % 7 == 0 else None))
+        for row in (folded, plain):
+            write(row, Shot(0, "a", 5000 + number, REFUSED if number % 7 == 0 else None))
         folded.fold()
 
-    (one, other) = (recorded([batch]).total() for tape in (folded, plain) if (batch := tape.hand_over(0)))
+    (one, other) = (recorded([batch]).total() for row in (folded, plain) if (batch := row.hand_over(0)))
     assert one.requests == other.requests == 2 * FOLD
     assert one == other
 
 
 def test_a_tape_handed_over_is_empty_and_what_it_held_is_another_s() -> None:
-    tape = Tape("a", 40)
-    write(tape, Shot(3, "a", 5000, None))
-    write(tape, Shot(3, "a", 5000, REFUSED))
-    handed = tape.hand_over(3)
+    row = RowRecorder("a", 40)
+    write(row, Shot(3, "a", 5000, None))
+    write(row, Shot(3, "a", 5000, REFUSED))
+    handed = row.hand_over(3)
     assert handed
-    write(tape, Shot(4, "a", 5000, None))
+    write(row, Shot(4, "a", 5000, None))
     assert (handed.second, handed.label, len(handed.samples), handed.request_size) == (3, "a", STRIDE, 40)
     assert recorded([handed]).total().requests == 2
 
 
 def test_an_empty_tape_hands_nothing_over() -> None:
-    assert Tape("a", 40).hand_over(0) is None
+    assert RowRecorder("a", 40).hand_over(0) is None
 
 
 def test_what_is_cleared_at_the_end_of_the_warm_up_is_not_counted() -> None:
-    tape = Tape("a", 40)
-    write(tape, Shot(0, "a", 5000, None))
-    write(tape, Shot(0, "a", 5000, REFUSED))
-    tape.clear()
-    assert tape.hand_over(0) is None
+    row = RowRecorder("a", 40)
+    write(row, Shot(0, "a", 5000, None))
+    write(row, Shot(0, "a", 5000, REFUSED))
+    row.clear()
+    assert row.hand_over(0) is None
 
 
 def test_what_was_before_the_measured_time_is_counted_but_not_in_the_series() -> None:

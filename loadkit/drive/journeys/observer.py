@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from loadkit.drive.failures import CUT, Stopped, failure_of_journey, is_end_of_run, unexpected
-from loadkit.measure.recording import REQUEST, Tape
+from loadkit.measure.recording import REQUEST, RowRecorder
 from loadkit.plan.labels import MAX_LABELS, OTHER, fold_path
 from loadkit.plan.urls import strip_url
 from loadkit.wire.base import Exchange, Failure, Note
@@ -34,8 +34,8 @@ class JourneyObserver:
         self._session = session
         self._recorder = recorder
         self._base = strip_url(session.base_url or "").rstrip("/").lower()
-        self._known: dict[Asked, Tape] = {}
-        self._rows: dict[tuple[str, str], Tape] = {}
+        self._known: dict[Asked, RowRecorder] = {}
+        self._rows: dict[tuple[str, str], RowRecorder] = {}
         self._thread = threading.get_ident()
         self._spans: deque[tuple[str, str, int, int, Failure | None]] = deque()
         """Some are of other threads, as `asyncio.to_thread` has them; the journey's thread counts them."""
@@ -75,7 +75,7 @@ class JourneyObserver:
             # each is of another size, so they are counted here
             row.bytes_sent += size
 
-    def _count_unusual(self, row: Tape, exchange: Exchange) -> None:
+    def _count_unusual(self, row: RowRecorder, exchange: Exchange) -> None:
         status, sent, _, taken, _, note = exchange
         failure = note.failure if note else None
         if failure is None and status not in self._session.good:
@@ -85,7 +85,7 @@ class JourneyObserver:
         if self._recorder.count_within(row, due, exchange, failure):
             self._session.halt(Stopped)
 
-    def _row_of(self, asked: Asked) -> Tape:
+    def _row_of(self, asked: Asked) -> RowRecorder:
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         row = self._known[asked] = self._row(REQUEST, self._label(asked))
@@ -99,13 +99,13 @@ class JourneyObserver:
             url = url[len(self._base) :]
         return f"{asked.method} {fold_path(url)}"
 
-    def _row(self, kind: str, name: str) -> Tape:
+    def _row(self, kind: str, name: str) -> RowRecorder:
         row = self._rows.get((kind, name))
         if row is None:
             if sum(one == kind for one, _ in self._rows) >= MAX_LABELS and name != OTHER:
                 # the recording would fold it anyway
                 return self._row(kind, OTHER)
-            row = self._rows[kind, name] = Tape(name, 0, kind)
+            row = self._rows[kind, name] = RowRecorder(name, 0, kind)
             self._recorder.rows.append(row)
         return row
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from loadkit.drive.pauses import Pauses
     from loadkit.drive.recorder import Recorder
-    from loadkit.measure.recording import Tape
+    from loadkit.measure.recording import RowRecorder
     from loadkit.plan.data import Row
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.base import Clock
@@ -128,7 +128,7 @@ class JourneyRunner:
 
     # -- journeys
 
-    def add(self, journey: Journey, row: Tape, take_row: Callable[[], Row] | None = None) -> RunJourney:
+    def add(self, journey: Journey, row: RowRecorder, take_row: Callable[[], Row] | None = None) -> RunJourney:
         """What runs a journey once, and returns an exchange with status 0; it is counted in this row."""
         if journey.is_async:
             run_task = self.add_task(journey, row, take_row)
@@ -151,7 +151,7 @@ class JourneyRunner:
 
         return send
 
-    def add_task(self, journey: Journey, row: Tape, take_row: Callable[[], Row] | None = None) -> RunTask:
+    def add_task(self, journey: Journey, row: RowRecorder, take_row: Callable[[], Row] | None = None) -> RunTask:
         """What runs an `async def` once, on this thread's event loop."""
         self._journeys.append(journey)
         wanted, run, now = journey.wanted, journey.run, self._clock.now

@@ -17,7 +17,7 @@ from loadkit.wire.template import Fill, filler
 
 if TYPE_CHECKING:
     from loadkit.drive.state import RunState
-    from loadkit.measure.recording import Tape
+    from loadkit.measure.recording import RowRecorder
     from loadkit.plan.data import Row, Rows
     from loadkit.plan.scenario import Scenario
 
@@ -73,12 +73,14 @@ class Feeds:
         """What hands the next row to a journey, if it has a feed; it may raise `Dry` and `FeedError`."""
         return self._takes.get(position)
 
-    def sender(self, position: int, request: Request, connection: Connection, tape: Tape, state: RunState) -> FedSender:
+    def sender(
+        self, position: int, request: Request, connection: Connection, recorder: RowRecorder, state: RunState
+    ) -> FedSender:
         """What sends the next row in the request of an endpoint; sending may raise `Dry` and `FeedError`."""
         fill, feed = self._fills[position]
         take, send_filled = feed.take, connection.sender(request)
         # each has a size of its own, so they are counted here
-        tape.request_size = 0
+        recorder.request_size = 0
 
         drawn: Request | Halt | None = None
         row: Row | None = None
@@ -107,7 +109,7 @@ class Feeds:
             exchange = send_filled(filled)
             note = exchange[5]
             if note is None or note.failure is None or (exchange[1] and not state.cutting):
-                tape.bytes_sent += len(filled.payload)
+                recorder.bytes_sent += len(filled.payload)
             return exchange
 
         return FedSender(send, draw, put_back)
