@@ -45,7 +45,7 @@ class _Ended(Exception):
 
 
 class Partial:
-    """Writes `OUT.partial` while a run is under way; see `drive.threads.Keeper`.
+    """Writes `OUT.partial` while a run is under way; see `drive.collect.Keeper`.
 
     Args:
         output: where the result will be.

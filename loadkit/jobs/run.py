@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from loadkit.clock import SystemClock
 from loadkit.drive.director import drive
-from loadkit.drive.processes.director import drive_processes, orders_for, with_shared
+from loadkit.drive.processes.director import assignments_for, drive_processes, with_shared
 from loadkit.host.limits import check_ports
 from loadkit.host.listening import is_held_here
 from loadkit.host.locality import is_here, is_public
@@ -39,7 +39,7 @@ from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:
     from loadkit.drive.collect import Keeper
-    from loadkit.drive.processes.protocol import Order
+    from loadkit.drive.processes.protocol import Assignment
     from loadkit.drive.progress import Watcher
     from loadkit.drive.stats import Driven, RunStats
     from loadkit.jobs.partial import Partial
@@ -124,7 +124,7 @@ class _Opened:
     wire: Wire
     clock: SystemClock
     origins: Sequence[Origin]
-    orders: list[Order]
+    assignments: list[Assignment]
     """For worker processes, where there are several."""
 
     @property
@@ -141,9 +141,11 @@ class _Opened:
         self, shared: object, watch: Watcher | None, interrupts: Callable[[], int], keeper: Keeper | None
     ) -> Driven:
         """Send it, in this process or in several."""
-        if self.orders:
-            orders = with_shared(self.orders, shared)
-            return drive_processes(self.scenario, orders, self.clock, watch=watch, interrupts=interrupts, keeper=keeper)
+        if self.assignments:
+            assignments = with_shared(self.assignments, shared)
+            return drive_processes(
+                self.scenario, assignments, self.clock, watch=watch, interrupts=interrupts, keeper=keeper
+            )
         return drive(
             self.scenario,
             self.requests,
@@ -181,11 +183,13 @@ def _opened(scenario: Scenario, clock: SystemClock) -> _Opened:
         wire.resolve(origin)
     processes = process_count(scenario, list(origins))
     scenario = scenario.replace(processes=processes)
-    orders = orders_for(scenario, processes) if processes > 1 else []
-    if orders and any(not origin.unix for origin in origins):
+    assignments = assignments_for(scenario, processes) if processes > 1 else []
+    if assignments and any(not origin.unix for origin in origins):
         # each looks whether there are local ports for its own part, and they share those of the machine
         check_ports(scenario.total_threads)
-    return _Opened(scenario=scenario, requests=requests, wire=wire, clock=clock, origins=list(origins), orders=orders)
+    return _Opened(
+        scenario=scenario, requests=requests, wire=wire, clock=clock, origins=list(origins), assignments=assignments
+    )
 
 
 def process_count(scenario: Scenario, origins: list[Origin]) -> int:

@@ -1,4 +1,4 @@
-"""A worker process as the one sees it who started it: orders in, news out, and how it ended."""
+"""A worker process as its parent has it: commands in, messages out, and how it ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from loadkit.drive.processes.protocol import Done, Failed, Message, News, Word, line, take_frames
+from loadkit.drive.processes.protocol import Command, Done, Failed, Heartbeat, Message, line, take_frames
 from loadkit.host.command import module_command, module_environment
 from loadkit.measure.recording import JOURNEY, REQUEST
 from loadkit.plan.errors import UsageError
@@ -28,18 +28,18 @@ _AT_ONCE: Final = 1 << 18
 _LONGEST_LINE: Final = 1 << 16
 
 
-class Worker:
-    """One worker process. Its pipes are read when they have something; see `news` and `said`."""
+class WorkerProcess:
+    """One worker process. Its pipes are read when they have something; see `messages` and `stderr_text`."""
 
     def __init__(self, part: int, parts: int) -> None:
         self.part = part
         self.name = f"process {part + 1} of {parts}"
         self.is_ready = False
-        self.heard = 0
+        self.heard_at = 0
         """When it last said something, nanoseconds of the monotonic clock."""
-        self.quiet_since = 0
+        self.silent_since = 0
         """The same, where it has been silent for too long; else 0."""
-        self.latest: News | None = None
+        self.latest: Heartbeat | None = None
         self.done: Done | None = None
         self.failed: Failed | None = None
         self.lost = ""
@@ -48,13 +48,13 @@ class Worker:
         """What it has accounted for, by label and phase: requests, and what was cut or unsent."""
         self._process = _start(self.name)
         self._buffer = bytearray()
-        self._said = bytearray()
+        self._unread_text = bytearray()
         self._last_line = ""
         os.set_blocking(self.pipes[1], False)
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     @property
@@ -64,7 +64,7 @@ class Worker:
 
     @property
     def pipes(self) -> tuple[int, int]:
-        """The file descriptors of its news, and of what its code prints."""
+        """The file descriptors of its messages, and of what its code prints."""
         assert self._process.stdout
         assert self._process.stderr
         return self._process.stdout.fileno(), self._process.stderr.fileno()
@@ -79,15 +79,15 @@ class Worker:
     def __str__(self) -> str:
         return f"{self.name} (pid {self.pid})"
 
-    def tell(self, word: Word) -> None:
-        """Write an order; to one that has died it makes no difference."""
+    def send(self, command: Command) -> None:
+        """Write a command; to one that has died it makes no difference."""
         assert self._process.stdin
         with contextlib.suppress(OSError):
-            self._process.stdin.write(line(word))
+            self._process.stdin.write(line(command))
             self._process.stdin.flush()
 
-    def news(self) -> list[Message] | None:
-        """What has come in; None at the end of it, or where it is no news."""
+    def messages(self) -> list[Message] | None:
+        """What has come in; None at the end of it, or where it is no message."""
         data = os.read(self.pipes[0], _AT_ONCE)
         self._buffer += data
         try:
@@ -96,26 +96,27 @@ class Worker:
             self.kill()
             return None
 
-    def said(self) -> tuple[str, bool]:
+    def stderr_text(self) -> tuple[str, bool]:
         """What its code has printed, in whole lines, for others print, too; and whether this was the end of it."""
         try:
             data = os.read(self.pipes[1], _AT_ONCE)
         except BlockingIOError:
             return "", False
-        self._said += data
-        whole = len(self._said) if not data or len(self._said) > _LONGEST_LINE else self._said.rfind(b"\n") + 1
-        text = self._said[:whole].decode("utf-8", "backslashreplace")
-        del self._said[:whole]
+        self._unread_text += data
+        unread = self._unread_text
+        whole = len(unread) if not data or len(unread) > _LONGEST_LINE else unread.rfind(b"\n") + 1
+        text = unread[:whole].decode("utf-8", "backslashreplace")
+        del unread[:whole]
         self._last_line = next((line.strip() for line in reversed(text.split("\n")) if line.strip()), self._last_line)
         return text, not data
 
-    def account(self, batch: Batch) -> None:
+    def count_reported(self, batch: Batch) -> None:
         """Remember what it has accounted for."""
         if batch.counts and batch.kind in (REQUEST, JOURNEY):
             known = batch.counts.requests + batch.counts.cut + batch.counts.unsent
             self.reported[batch.kind, batch.label, batch.phase] += known
 
-    def ending(self) -> str:
+    def how_it_ended(self) -> str:
         """How it has ended, or ends now: `was killed by SIGKILL`, `ended with exit code 3`."""
         try:
             code = self._process.wait(GRACE)
@@ -128,7 +129,7 @@ class Worker:
             return f"ended with exit code {code}{f' ({self._last_line})' if self._last_line else ''}"
         return f"was killed by {_signal_name(-code)}"
 
-    def dismiss(self) -> None:
+    def await_end(self) -> None:
         """It has told all: let it end."""
         try:
             self._process.wait(GRACE)
@@ -151,7 +152,7 @@ class Worker:
 
 
 def _start(name: str) -> subprocess.Popen[bytes]:
-    # the folder we are in is on the path only if it is on ours, which the order tells
+    # the folder we are in is on the path only if it is on ours, which the assignment names
     command = module_command(MODULE)
     try:
         with _signals_held_back():

@@ -15,9 +15,9 @@ import msgspec
 
 from loadkit.drive.collect import Keeper
 from loadkit.drive.director import TICK
-from loadkit.drive.processes.crew import SILENCE, Crew
+from loadkit.drive.processes.group import SILENCE, WorkerGroup
 from loadkit.drive.processes.losses import check_start, count_lost, count_not_begun, losses
-from loadkit.drive.processes.protocol import Cut, Order, Stop
+from loadkit.drive.processes.protocol import Assignment, Cut, Stop
 from loadkit.drive.progress import RECENT, Display, Watcher
 from loadkit.drive.rows.feed import of_all
 from loadkit.drive.state import NEVER, RunState
@@ -33,56 +33,58 @@ if TYPE_CHECKING:
     from loadkit.wire.base import Clock
 
 LEAD: Final = 50 * MILLISECOND
-"""From the word to begin to the beginning, so that all have heard it by then."""
+"""From the command to begin to the beginning, so that all have heard it by then."""
 
 LAG: Final = 2
 """Seconds after which what a second held has come in from all workers."""
 
 
-def orders_for(scenario: Scenario, parts: int) -> list[Order]:
-    """The order for each worker; `UsageError` for a scenario that other processes cannot load."""
+def assignments_for(scenario: Scenario, parts: int) -> list[Assignment]:
+    """One for each worker; `UsageError` for a scenario that other processes cannot load."""
     source, different = source_of(scenario).target, changed_fields(scenario)
-    return [Order(source=source, changes=different, part=part, parts=parts, path=[*sys.path]) for part in range(parts)]
+    return [
+        Assignment(source=source, changes=different, part=part, parts=parts, path=[*sys.path]) for part in range(parts)
+    ]
 
 
-def with_shared(orders: list[Order], shared: object) -> list[Order]:
-    """The same orders with what the scenario's `setup` returned; `UsageError` for what cannot be told."""
-    return [msgspec.structs.replace(order, shared=to_json_value(shared)) for order in orders]
+def with_shared(assignments: list[Assignment], shared: object) -> list[Assignment]:
+    """The same with what the scenario's `setup` returned; `UsageError` for what cannot be told."""
+    return [msgspec.structs.replace(assignment, shared=to_json_value(shared)) for assignment in assignments]
 
 
 def drive_processes(
     scenario: Scenario,
-    orders: list[Order],
+    assignments: list[Assignment],
     clock: Clock,
     *,
     watch: Watcher | None = None,
     interrupts: Callable[[], int] = lambda: 0,
     keeper: Keeper | None = None,
 ) -> Driven:
-    """Run a scenario on as many worker processes as there are orders; see `drive`.
+    """Run a scenario on as many worker processes as there are assignments; see `drive`.
 
     A worker that dies is a sentence in `lost`, and the others go on. One that cannot begin ends the run: `UsageError`
     for the user's mistake, before anything is sent.
     """
-    crew = Crew(clock)
+    group = WorkerGroup(clock)
     try:
-        return _Director(scenario, crew, clock, watch, interrupts, keeper).run(orders)
+        return _Director(scenario, group, clock, watch, interrupts, keeper).run(assignments)
     finally:
-        crew.close()
+        group.close()
 
 
 class _Director:
     def __init__(
         self,
         scenario: Scenario,
-        crew: Crew,
+        group: WorkerGroup,
         clock: Clock,
         watch: Watcher | None,
         interrupts: Callable[[], int],
         keeper: Keeper | None,
     ) -> None:
         self._scenario = scenario
-        self._crew = crew
+        self._group = group
         self._clock = clock
         self._interrupts = interrupts
         self._keeper = keeper
@@ -96,9 +98,9 @@ class _Director:
         self._looked = 0
         self._cpu = 0.0
 
-    def run(self, orders: list[Order]) -> Driven:
-        for order in orders:
-            self._crew.hire(order)
+    def run(self, assignments: list[Assignment]) -> Driven:
+        for assignment in assignments:
+            self._group.start(assignment)
         try:
             is_ready = self._all_are_ready()
         except LoadkitError:
@@ -110,29 +112,29 @@ class _Director:
             self._end_before_start(NEVER)
             return self._result()
         self._go()
-        while self._crew.running:
+        while self._group.running:
             self._look()
-        self._crew.dismiss()
+        self._group.await_end()
         return self._result()
 
     # -- before
 
     def _all_are_ready(self) -> bool:
         """Wait until all have connected; whether nobody interrupted it."""
-        while not all(worker.is_ready for worker in self._crew.workers):
+        while not all(worker.is_ready for worker in self._group.workers):
             if self._interrupts():
                 return False
-            self._crew.listen(TICK)
-            for worker in self._crew.workers:
+            self._group.read(TICK)
+            for worker in self._group.workers:
                 check_start(worker)
             self._show(stage="starting")
         return True
 
     def _end_before_start(self, cut_at: int) -> None:
         """Have all tear down what they have set up; those that do not are told once more, and then killed."""
-        self._crew.tell(Stop())
-        while self._crew.running and self._clock.now() < self._cut_at + 2 * SILENCE:
-            self._crew.listen(TICK)
+        self._group.send(Stop())
+        while self._group.running and self._clock.now() < self._cut_at + 2 * SILENCE:
+            self._group.read(TICK)
             if self._cut_at == NEVER and (self._interrupts() > 1 or self._clock.now() > cut_at):
                 self._cut()
             self._show(stage="starting")
@@ -145,22 +147,22 @@ class _Director:
         state.measured_from = state.began + self._load.warmup
         if self._load.duration is not None:
             state.stop_at = state.measured_from + self._load.duration
-        self._crew.begin(state.began)
+        self._group.begin(state.began)
 
     # -- during
 
     def _look(self) -> None:
-        self._crew.listen(TICK)
-        for batch in self._crew.batches(self._state.measured_from):
+        self._group.read(TICK)
+        for batch in self._group.batches(self._state.measured_from):
             self._recording.absorb(batch)
         now = self._clock.now()
-        self._crew.forgive(now - self._looked)
+        self._group.excuse_pause(now - self._looked)
         self._looked = now
         self._recording.close_before(second_of(now, self._state.measured_from) - RECENT - LAG)
         self._clock.reanchor()
         self._steer(now)
         self._watch_over(now)
-        self._show(note=self._crew.silence())
+        self._show(note=self._group.silence())
         self._keep(now)
 
     def _keep(self, now: int) -> None:
@@ -177,7 +179,7 @@ class _Director:
         if asked and now < self._state.stop_at:
             self._is_interrupted = True
             self._stop(now)
-        done = [worker.done.stats for worker in self._crew.workers if worker.done]
+        done = [worker.done.stats for worker in self._group.workers if worker.done]
         if any(stats.is_fault or stats.interrupted for stats in done):
             self._stop(now)
         if self._is_out_of_rows(done):
@@ -190,38 +192,38 @@ class _Director:
         ended = [k for k, uses in enumerate(zip(*(one.rows for one in done), strict=True)) if of_all(uses).is_spent]
         if not ended:
             return False
-        running = {worker.part for worker in self._crew.running}
-        owners = _row_owners(self._scenario, len(self._crew.workers))
+        running = {worker.part for worker in self._group.running}
+        owners = _row_owners(self._scenario, len(self._group.workers))
         return any(running.isdisjoint(owners[k]) for k in ended)
 
     def _stop(self, now: int) -> None:
         if now < self._state.stop_at:
             self._state.stop_at = now
-            self._crew.tell(Stop())
+            self._group.send(Stop())
 
     def _cut(self) -> None:
         self._cut_at = self._clock.now()
-        self._crew.tell(Cut())
+        self._group.send(Cut())
 
     def _watch_over(self, now: int) -> None:
         """Notice who is silent, and end those who stay so when all is over."""
-        running = self._crew.running
-        self._crew.note_silence(now)
-        some_are_done = len(running) < len(self._crew.workers)
-        if now >= self._state.stop_at or (some_are_done and all(worker.quiet_since for worker in running)):
+        running = self._group.running
+        self._group.note_silence(now)
+        some_are_done = len(running) < len(self._group.workers)
+        if now >= self._state.stop_at or (some_are_done and all(worker.silent_since for worker in running)):
             self._ends_at = min(self._ends_at, now)
         if now > min(self._ends_at + self._load.graceful_stop, self._cut_at) + SILENCE:
-            self._crew.kill_silent(now)
+            self._group.kill_silent(now)
 
     def _show(self, *, stage: str = "", note: str = "", is_last: bool = False) -> None:
         now = self._clock.now()
         if not (is_last or self._display.is_due(now)):
             return
-        news = [worker.latest for worker in self._crew.running if worker.latest]
+        latest = [worker.latest for worker in self._group.running if worker.latest]
         self._display.show(
             now,
-            threads=sum(one.threads for one in news),
-            in_flight=sum(one.in_flight for one in news),
+            threads=sum(one.threads for one in latest),
+            in_flight=sum(one.in_flight for one in latest),
             is_interrupted=self._is_interrupted,
             stage=stage,
             note=note,
@@ -230,17 +232,17 @@ class _Director:
     # -- after
 
     def _result(self) -> Driven:
-        for batch in self._crew.batches(self._state.measured_from):
+        for batch in self._group.batches(self._state.measured_from):
             self._recording.absorb(batch)
         measured_from, stopped_at = self._times()
-        count_lost(self._crew.workers, self._scenario, self._recording, stopped_at - measured_from)
+        count_lost(self._group.workers, self._scenario, self._recording, stopped_at - measured_from)
         self._recording.finish()
-        count_not_begun(self._crew.workers, self._scenario, self._recording)
+        count_not_begun(self._group.workers, self._scenario, self._recording)
         self._show(stage="draining", is_last=True)
         return self._driven(self._recording, measured_from, stopped_at)
 
     def _driven(self, recording: Recording, measured_from: int, stopped_at: int) -> Driven:
-        workers, done = self._crew.workers, self._done()
+        workers, done = self._group.workers, self._done()
         some = RunStats.merge(done) if done else RunStats(measured_from=measured_from, stopped_at=stopped_at)
         others = [worker.latest for worker in workers if worker.latest and not worker.done]
         own = nanoseconds(time.process_time() - self._cpu) if self._cpu else 0
@@ -249,19 +251,19 @@ class _Director:
             measured_from=measured_from,
             stopped_at=stopped_at,
             interrupted=some.interrupted or self._is_interrupted,
-            unreachable=some.unreachable and not self._crew.running,
-            cpu_time=some.cpu_time + own + sum(nanoseconds(news.cpu_seconds) for news in others),
+            unreachable=some.unreachable and not self._group.running,
+            cpu_time=some.cpu_time + own + sum(nanoseconds(one.cpu_seconds) for one in others),
             cpu_by_process=tuple(worker.cpu_seconds for worker in workers),
-            threads=some.threads + sum(news.threads for news in others),
+            threads=some.threads + sum(one.threads for one in others),
             in_flight=some.in_flight if len(done) == len(workers) else None,
             lost=tuple(losses(workers)),
-            silent=tuple(self._crew.silences),
+            silent=tuple(self._group.silences),
         )
         return Driven(recording=recording, stats=stats)
 
     def _done(self) -> list[RunStats]:
         """What those did that have told, by our clock."""
-        return [worker.done.stats.shifted(self._state.began) for worker in self._crew.workers if worker.done]
+        return [worker.done.stats.shifted(self._state.began) for worker in self._group.workers if worker.done]
 
     def _times(self) -> tuple[int, int]:
         """When measuring began and ended: for the whole, when it did for the last."""

@@ -13,21 +13,21 @@ from loadkit.plan.labels import OTHER
 from loadkit.plan.workload import Closed, Open, workload
 
 if TYPE_CHECKING:
-    from loadkit.drive.processes.child import Worker
+    from loadkit.drive.processes.child import WorkerProcess
     from loadkit.plan.scenario import Scenario
 
 
-def check_start(worker: Worker) -> None:
+def check_start(worker: WorkerProcess) -> None:
     """Raise what kept a worker from getting ready: `UsageError` for the user's mistake."""
     if worker.failed and worker.failed.is_usage:
         error = UsageError(worker.failed.message)
         error.exit_code = worker.failed.exit_code
         raise error
     if worker.failed or worker.lost:
-        raise LoadkitError(f"{worker} {worker.lost or worker.ending()}, before it was ready")
+        raise LoadkitError(f"{worker} {worker.lost or worker.how_it_ended()}, before it was ready")
 
 
-def losses(workers: Sequence[Worker]) -> Iterable[str]:
+def losses(workers: Sequence[WorkerProcess]) -> Iterable[str]:
     """A sentence on each worker that was lost, or never got a connection where others did."""
     all_are_unreachable = all(worker.done.stats.unreachable for worker in workers if worker.done)
     for worker in workers:
@@ -37,7 +37,7 @@ def losses(workers: Sequence[Worker]) -> Iterable[str]:
             yield f"{worker} never got a connection and stopped early"
 
 
-def count_lost(workers: Sequence[Worker], scenario: Scenario, recording: Recording, length: int) -> None:
+def count_lost(workers: Sequence[WorkerProcess], scenario: Scenario, recording: Recording, length: int) -> None:
     """What was due in the part of a lost worker within `length`, and is not known to have been sent, is unsent."""
     for worker in workers:
         load = workload(scenario, worker.part, len(workers))
@@ -47,7 +47,7 @@ def count_lost(workers: Sequence[Worker], scenario: Scenario, recording: Recordi
 
 
 def _missing(
-    worker: Worker, load: Open, scenario: Scenario, recording: Recording, length: int
+    worker: WorkerProcess, load: Open, scenario: Scenario, recording: Recording, length: int
 ) -> Counter[tuple[str, str, int]]:
     """By kind, label and phase; journeys are counted in no phase."""
     rows = [_row(position, scenario, recording) for position in load.turns]
@@ -70,7 +70,7 @@ def _row(position: int, scenario: Scenario, recording: Recording) -> tuple[str, 
     return REQUEST, label if label in recording.labels else OTHER
 
 
-def count_not_begun(workers: Sequence[Worker], scenario: Scenario, recording: Recording) -> None:
+def count_not_begun(workers: Sequence[WorkerProcess], scenario: Scenario, recording: Recording) -> None:
     """Iterations of lost workers; those that a living one did not come to it has counted itself."""
     load, total = workload(scenario), recording.total()
     if not isinstance(load, Closed) or load.iterations is None or not any(one.lost for one in workers):

@@ -1,7 +1,7 @@
-"""What a worker process and the one who started it say to each other.
+"""What a worker process and its parent write to each other.
 
-Orders go in on its stdin, a line of JSON each; news come out on its stdout, each a MessagePack value after its length.
-A worker needs nothing else of the one who started it: no memory in common, no code sent along.
+Commands go in on its stdin, a line of JSON each; messages come out on its stdout, each a MessagePack value after its
+length. A worker needs nothing else of its parent: no memory in common, no code sent along.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from loadkit.drive.stats import RunStats
 from loadkit.measure.packed import Parcel
 
 VERSION: Final = 1
-"""Of the protocol: a worker refuses an order of another one."""
+"""Of the protocol: a worker refuses an assignment of another one."""
 
 _LENGTH: Final = 4
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
+class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
     """The first line: load this scenario, connect, and say that you are ready."""
 
     version: int = VERSION
@@ -48,14 +48,14 @@ class Cut(msgspec.Struct, frozen=True, tag="cut"):
     """Be done at once."""
 
 
-Word: TypeAlias = Order | Go | Stop | Cut
+Command: TypeAlias = Assignment | Go | Stop | Cut
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     """The scenario is loaded, all threads have connected or tried to."""
 
 
-class News(msgspec.Struct, frozen=True, kw_only=True, tag="news"):
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
     """Once a second: what was counted since the last time, and how it goes."""
 
     parcels: list[Parcel]
@@ -80,28 +80,28 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     """Of the user's mistake."""
 
 
-Message: TypeAlias = Ready | News | Done | Failed
+Message: TypeAlias = Ready | Heartbeat | Done | Failed
 
 
-def line(word: Word) -> bytes:
-    """An order as it is written."""
-    return msgspec.json.encode(word) + b"\n"
+def line(command: Command) -> bytes:
+    """A command as it is written."""
+    return msgspec.json.encode(command) + b"\n"
 
 
 def frame(message: Message) -> bytes:
-    """News as they are written."""
+    """A message as it is written."""
     body = msgspec.msgpack.encode(message)
     return len(body).to_bytes(_LENGTH, "big") + body
 
 
-def read_word(text: bytes) -> Word:
-    """An order that was written on a line; `msgspec.DecodeError` if it is none."""
-    word: Word = msgspec.json.decode(text, type=Word)
-    return word
+def read_command(text: bytes) -> Command:
+    """A command that was written on a line; `msgspec.DecodeError` if it is none."""
+    command: Command = msgspec.json.decode(text, type=Command)
+    return command
 
 
 def take_frames(buffer: bytearray) -> list[Message]:
-    """The whole news in a buffer, which are taken out of it; `msgspec.DecodeError` for what are none."""
+    """The whole messages in a buffer, which are taken out of it; `msgspec.DecodeError` for what are none."""
     found: list[Message] = []
     while len(buffer) >= _LENGTH:
         end = _LENGTH + int.from_bytes(buffer[:_LENGTH], "big")

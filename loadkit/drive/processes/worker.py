@@ -1,6 +1,6 @@
-"""`python -m loadkit.drive.processes.worker`: runs a part of a scenario for somebody else; see `drive.protocol`.
+"""`python -m loadkit.drive.processes.worker`: runs a part of a scenario for somebody else; see `protocol`.
 
-It is not for people: it reads orders on stdin, and stdout is for its news alone. It ends with the one who started it,
+It is not for people: it reads commands on stdin, and stdout is for its messages alone. It ends with its parent,
 however that one ends.
 """
 
@@ -18,18 +18,18 @@ import msgspec
 
 from loadkit.drive.processes.protocol import (
     VERSION,
+    Assignment,
+    Command,
     Cut,
     Done,
     Failed,
     Go,
+    Heartbeat,
     Message,
-    News,
-    Order,
     Ready,
     Stop,
-    Word,
     frame,
-    read_word,
+    read_command,
 )
 from loadkit.host.posix import SET_PDEATHSIG, prctl
 from loadkit.measure.packed import packed
@@ -51,32 +51,32 @@ FARTHEST: Final = 5 * SECOND
 
 
 def main() -> None:
-    """Do what the orders on stdin say; end the process with what came of it."""
-    orders, news = _private_pipes()
+    """Do what the commands on stdin say; end the process with what came of it."""
+    commands, messages = _private_pipes()
     _ignore_interrupts()
     _die_with_parent()
-    voice, ear = _Voice(news), _Ear(orders)
+    writer, reader = MessageWriter(messages), CommandReader(commands)
     try:
-        _work(ear, voice)
+        _work(reader, writer)
     except LoadkitError as error:
-        voice.say(Failed(message=str(error), is_usage=isinstance(error, UsageError), exit_code=error.exit_code))
+        writer.write(Failed(message=str(error), is_usage=isinstance(error, UsageError), exit_code=error.exit_code))
         sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001 - a fault of ours, told to the one who started us
         traceback.print_exc()
-        voice.say(Failed(message=f"{type(error).__name__}: {error}", is_usage=False))
+        writer.write(Failed(message=f"{type(error).__name__}: {error}", is_usage=False))
         sys.exit(LoadkitError.exit_code)
 
 
 def _private_pipes() -> tuple[int, int]:
-    """Pipes for orders and news that nobody's `print` or `input` gets at: what is printed goes to stderr."""
-    orders, news = os.dup(0), os.dup(1)
+    """Pipes for commands and messages that nobody's `print` or `input` gets at: what is printed goes to stderr."""
+    commands, messages = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # nobody has replaced it yet
-    return orders, news
+    return commands, messages
 
 
 def _ignore_interrupts() -> None:
@@ -91,11 +91,11 @@ def _die_with_parent() -> None:
     prctl(SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _work(ear: _Ear, voice: _Voice) -> None:
-    order = ear.order()
-    if order.version != VERSION:
-        raise UsageError(f"a worker of this loadkit speaks version {VERSION} of the protocol, not {order.version}")
-    sys.path[:] = order.path
+def _work(reader: CommandReader, writer: MessageWriter) -> None:
+    assignment = reader.assignment()
+    if assignment.version != VERSION:
+        raise UsageError(f"a worker of this loadkit speaks version {VERSION} of the protocol, not {assignment.version}")
+    sys.path[:] = assignment.path
     # what the user's code needs is found only now
     from loadkit.clock import SystemClock
     from loadkit.drive.director import drive
@@ -103,80 +103,81 @@ def _work(ear: _Ear, voice: _Voice) -> None:
     from loadkit.wire.encode import encode
     from loadkit.wire.sockets import SocketWire
 
-    scenario = _scenario(order)
+    scenario = _scenario(assignment)
     clock = SystemClock()
     requests = [encode(one, scenario) if isinstance(one, Endpoint) else None for one in scenario.plans]
     wire = SocketWire(clock, scenario)
     for origin in dict.fromkeys(request.origin for request in requests if request):
         wire.resolve(origin)
-    part = _Part(ear, voice, clock)
+    relay = PipeRelay(reader, writer, clock)
     driven = drive(
         scenario,
         requests,
         wire,
         clock,
-        watch=part.watch,
-        interrupts=ear.asked,
-        shared=order.shared,
-        part=order.part,
-        parts=order.parts,
-        relay=part,
+        watch=relay.watch,
+        interrupts=reader.stops,
+        shared=assignment.shared,
+        part=assignment.part,
+        parts=assignment.parts,
+        relay=relay,
     )
-    part.finish(driven)
+    relay.finish(driven)
 
 
-def _scenario(order: Order) -> Scenario:
+def _scenario(assignment: Assignment) -> Scenario:
     from loadkit.plan.loader import load
     from loadkit.plan.remote import with_fields
 
-    found = load(order.source)
+    source = assignment.source
+    found = load(source)
     if len(found) > 1:
-        raise UsageError(f"there are {len(found)} scenarios {order.source!r}, and a worker needs to know which one")
-    return with_fields(found[0], order.changes)
+        raise UsageError(f"there are {len(found)} scenarios {source!r}, and a worker needs to know which one")
+    return with_fields(found[0], assignment.changes)
 
 
-class _Ear:
-    """Reads the orders, by themselves and not through `sys.stdin`, whose lock would be in the way at the end."""
+class CommandReader:
+    """Reads the commands, by themselves and not through `sys.stdin`, whose lock would be in the way at the end."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
         self._buffer = b""
         self._began = threading.Event()
         self._at: int | None = None
-        self._asked = 0
+        self._stops = 0
 
-    def order(self) -> Order:
-        """The first one; the others are heard in a thread of its own from now on."""
-        word = self._next()
-        if not isinstance(word, Order):
+    def assignment(self) -> Assignment:
+        """The first one; the others are read by a thread of its own from now on."""
+        command = self._next()
+        if not isinstance(command, Assignment):
             sys.stderr.write("loadkit: a worker is started by loadkit run --processes N, not by hand\n")
             sys.exit(UsageError.exit_code)
-        threading.Thread(target=self._hear, name="loadkit-ear", daemon=True).start()
-        return word
+        threading.Thread(target=self._read_all, name="loadkit-reader", daemon=True).start()
+        return command
 
-    def asked(self) -> int:
+    def stops(self) -> int:
         """How often it was told to end: once drains, twice cuts."""
-        return self._asked
+        return self._stops
 
     def beginning(self) -> int | None:
         """Wait for the instant at which the run begins, of the wall clock; None where it is not to begin at all."""
         self._began.wait()
         return self._at
 
-    def _hear(self) -> None:
-        while word := self._next():
-            match word:
+    def _read_all(self) -> None:
+        while command := self._next():
+            match command:
                 case Go():
-                    self._at = word.at
+                    self._at = command.at
                 case Stop():
-                    self._asked = max(self._asked, 1)
+                    self._stops = max(self._stops, 1)
                 case Cut():
-                    self._asked = 2
+                    self._stops = 2
             self._began.set()
         # whoever started us is gone: nobody is left to send for, or to tell
         os._exit(ORPHANED)
 
-    def _next(self) -> Word | None:
+    def _next(self) -> Command | None:
         while b"\n" not in self._buffer:
             data = os.read(self._pipe, 1 << 16)
             if not data:
@@ -184,18 +185,18 @@ class _Ear:
             self._buffer += data
         text, _, self._buffer = self._buffer.partition(b"\n")
         try:
-            return read_word(text)
+            return read_command(text)
         except msgspec.DecodeError:  # whoever writes this is not the one who started us
             return None
 
 
-class _Voice:
-    """Writes the news; one thread's."""
+class MessageWriter:
+    """Writes messages; one thread's."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
 
-    def say(self, message: Message) -> None:
+    def write(self, message: Message) -> None:
         """Write a message, all of it."""
         rest = memoryview(frame(message))
         try:
@@ -205,12 +206,12 @@ class _Voice:
             os._exit(ORPHANED)
 
 
-class _Part:
-    """Our part of the run: tells the whole of it what is counted here; see `drive.threads.Relay`."""
+class PipeRelay:
+    """Our part of the run: tells the whole of it what is counted here; see `drive.collect.Relay`."""
 
-    def __init__(self, ear: _Ear, voice: _Voice, clock: SystemClock) -> None:
-        self._ear = ear
-        self._voice = voice
+    def __init__(self, reader: CommandReader, writer: MessageWriter, clock: SystemClock) -> None:
+        self._reader = reader
+        self._writer = writer
         self._clock = clock
         self._began = 0
         self._cpu = 0.0
@@ -221,9 +222,9 @@ class _Part:
         self._latest = snapshot
 
     def begin(self) -> int:
-        """Say that we are ready, and wait to hear of the beginning."""
-        self._voice.say(Ready())
-        at = self._ear.beginning()
+        """Say that we are ready, and wait for the beginning."""
+        self._writer.write(Ready())
+        at = self._reader.beginning()
         self._clock.reanchor()
         now = self._clock.now()
         instant = now if at is None else at - self._clock.wall_offset
@@ -234,8 +235,8 @@ class _Part:
     def take(self, batches: list[Batch], start: int) -> None:
         """Tell what was counted; nothing, too, for then we are heard of."""
         seen = self._latest
-        self._voice.say(
-            News(
+        self._writer.write(
+            Heartbeat(
                 parcels=[packed(batch, start=start) for batch in batches],
                 threads=seen.threads if seen else 0,
                 in_flight=seen.in_flight if seen else 0,
@@ -249,11 +250,11 @@ class _Part:
 
         stats = msgspec.structs.replace(
             driven.stats.shifted(-self._began),
-            interrupted=driven.stats.interrupted and not self._ear.asked(),
+            interrupted=driven.stats.interrupted and not self._reader.stops(),
             cpu_by_process=(driven.stats.cpu_seconds,),
             worker_memory=peak_memory(),
         )
-        self._voice.say(Done(stats=stats))
+        self._writer.write(Done(stats=stats))
 
 
 if __name__ == "__main__":

@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadkit.drive.processes.protocol import (
+    Assignment,
     Cut,
     Done,
     Failed,
     Go,
+    Heartbeat,
     Message,
-    News,
-    Order,
     Ready,
     Stop,
     frame,
     line,
-    read_word,
+    read_command,
     take_frames,
 )
 from loadkit.measure.packed import packed
@@ -34,7 +34,7 @@ messages: st.SearchStrategy[list[Message]] = st.lists(
         st.builds(Done, stats=run_stats()),
         st.builds(Failed, message=st.text(max_size=300), is_usage=st.booleans()),
         st.builds(
-            News,
+            Heartbeat,
             parcels=st.lists(st.just(PARCEL), max_size=3),
             threads=st.integers(0, 2**31),
             in_flight=st.integers(0, 2**31),
@@ -68,15 +68,17 @@ def test_what_are_no_news_are_refused() -> None:
 @pytest.mark.parametrize(
     "word",
     [
-        Order(source="shop.py::a", changes={"rate": 1 / 3, "name": "line\nbreak"}, part=1, parts=3, path=["/x", ""]),
+        Assignment(
+            source="shop.py::a", changes={"rate": 1 / 3, "name": "line\nbreak"}, part=1, parts=3, path=["/x", ""]
+        ),
         Go(at=1_800_000_000_123_456_789),
         Stop(),
         Cut(),
     ],
     ids=lambda word: type(word).__name__,
 )
-def test_an_order_is_a_line(word: Order | Go | Stop | Cut) -> None:
+def test_an_order_is_a_line(word: Assignment | Go | Stop | Cut) -> None:
     written = line(word)
 
     assert written.count(b"\n") == 1
-    assert read_word(written.rstrip(b"\n")) == word
+    assert read_command(written.rstrip(b"\n")) == word

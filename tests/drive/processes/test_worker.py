@@ -15,15 +15,15 @@ import pytest
 
 from loadkit.drive.processes.child import MODULE
 from loadkit.drive.processes.protocol import (
+    Assignment,
+    Command,
     Done,
     Failed,
     Go,
+    Heartbeat,
     Message,
-    News,
-    Order,
     Ready,
     Stop,
-    Word,
     line,
     take_frames,
 )
@@ -38,7 +38,7 @@ class Conversation:
         self._buffer = bytearray()
         self._heard: list[Message] = []
 
-    def tell(self, word: Word) -> None:
+    def tell(self, word: Command) -> None:
         assert self.process.stdin
         self.process.stdin.write(line(word))
         self.process.stdin.flush()
@@ -72,9 +72,9 @@ def conversation() -> Iterator[Conversation]:
             process.kill()
 
 
-def order(url: str, **changes: Any) -> Order:
+def order(url: str, **changes: Any) -> Assignment:
     """To run the second half of a scenario."""
-    return Order(source=url, changes=changes, part=1, parts=2, path=sys.path)
+    return Assignment(source=url, changes=changes, part=1, parts=2, path=sys.path)
 
 
 def test_a_worker_runs_its_part_and_tells_of_it(demo: Demo):
@@ -85,7 +85,7 @@ def test_a_worker_runs_its_part_and_tells_of_it(demo: Demo):
         *news, done = worker.rest()
 
     assert ready == Ready()
-    counted = [parcel for one in news if isinstance(one, News) for parcel in one.parcels]
+    counted = [parcel for one in news if isinstance(one, Heartbeat) for parcel in one.parcels]
     # of three threads it has the second one, of 101 iterations that one's 34
     assert sum(parcel.statuses.get(200, 0) for parcel in counted) == 34
     assert isinstance(done, Done)
@@ -98,7 +98,7 @@ def test_a_worker_that_is_told_to_stop_drains(demo: Demo):
         worker.tell(order(f"{demo.url}/delay/0.05", threads=2, duration=3600))
         worker.hear()
         worker.tell(Go(at=time.time_ns()))
-        while not (isinstance(news := worker.hear(), News) and news.parcels):
+        while not (isinstance(news := worker.hear(), Heartbeat) and news.parcels):
             pass
         worker.tell(Stop())
         *_, done = worker.rest()
@@ -131,7 +131,7 @@ def test_a_beginning_that_another_wall_clock_set_in_a_far_future_is_now(demo: De
 
 def test_a_worker_refuses_another_version_of_the_protocol(demo: Demo):
     with conversation() as worker:
-        worker.tell(Order(version=99, source=demo.url, changes={}, part=0, parts=1, path=sys.path))
+        worker.tell(Assignment(version=99, source=demo.url, changes={}, part=0, parts=1, path=sys.path))
         (failed,) = worker.rest()
 
     assert isinstance(failed, Failed)

@@ -1,4 +1,4 @@
-"""The worker processes of a run: orders go to all of them, what comes from each is read, and none is left behind."""
+"""The worker processes of a run: commands go to all of them, messages of each are read, and none is left behind."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from loadkit.drive.processes.child import Worker
-from loadkit.drive.processes.protocol import Done, Failed, Go, Message, News, Order, Ready, Word
+from loadkit.drive.processes.child import WorkerProcess
+from loadkit.drive.processes.protocol import Assignment, Command, Done, Failed, Go, Heartbeat, Message, Ready
 from loadkit.measure.packed import Parcel, unpacked
 from loadkit.plan.units import SECOND
 
@@ -21,45 +21,45 @@ SILENCE: Final = 2 * SECOND
 """Each worker says something once a second; one that does not for so long is stopped, or starved."""
 
 
-class Crew:
+class WorkerGroup:
     """The workers, by their parts; it belongs to one thread."""
 
     def __init__(self, clock: Clock) -> None:
-        self.workers: list[Worker] = []
+        self.workers: list[WorkerProcess] = []
         self.silences: list[str] = []
         """A sentence for each time one was silent, and was heard of again."""
         self._clock = clock
         self._selector = selectors.DefaultSelector()
-        self._parcels: list[tuple[Worker, Parcel]] = []
+        self._parcels: list[tuple[WorkerProcess, Parcel]] = []
         self._began = 0
 
     @property
-    def running(self) -> list[Worker]:
+    def running(self) -> list[WorkerProcess]:
         """Those that have more to tell."""
         return [worker for worker in self.workers if worker.is_running]
 
-    def hire(self, order: Order) -> None:
-        """Start a worker with its order."""
-        worker = Worker(order.part, order.parts)
+    def start(self, assignment: Assignment) -> None:
+        """Start a worker with its assignment."""
+        worker = WorkerProcess(assignment.part, assignment.parts)
         self.workers.append(worker)
-        news, said = worker.pipes
-        self._selector.register(news, selectors.EVENT_READ, (worker, self._read_news))
-        self._selector.register(said, selectors.EVENT_READ, (worker, self._pass_on))
-        worker.tell(order)
+        messages, stderr = worker.pipes
+        self._selector.register(messages, selectors.EVENT_READ, (worker, self._read_messages))
+        self._selector.register(stderr, selectors.EVENT_READ, (worker, self._print))
+        worker.send(assignment)
 
     def begin(self, at: int) -> None:
         """Tell all when they begin."""
         self._began = at
         for worker in self.workers:
-            worker.heard = at
-            worker.tell(Go(at=at + self._clock.wall_offset))
+            worker.heard_at = at
+            worker.send(Go(at=at + self._clock.wall_offset))
 
-    def tell(self, word: Word) -> None:
-        """Tell all that are running."""
+    def send(self, command: Command) -> None:
+        """Send a command to all that are running."""
         for worker in self.running:
-            worker.tell(word)
+            worker.send(command)
 
-    def listen(self, seconds: float) -> None:
+    def read(self, seconds: float) -> None:
         """Read what has come, or wait until something comes."""
         for key, _ in self._selector.select(seconds):
             worker, read = key.data
@@ -70,14 +70,14 @@ class Crew:
         parcels, self._parcels = self._parcels, []
         for worker, parcel in parcels:
             batch = unpacked(parcel, start=start)
-            worker.account(batch)
+            worker.count_reported(batch)
             yield batch
 
-    def dismiss(self) -> None:
+    def await_end(self) -> None:
         """All have told all: let them end."""
         for worker in self.workers:
-            worker.dismiss()
-            self._pass_on(worker, worker.pipes[1])
+            worker.await_end()
+            self._print(worker, worker.pipes[1])
 
     def close(self) -> None:
         """Whatever happened: no worker is left behind."""
@@ -85,20 +85,20 @@ class Crew:
             worker.close()
         self._selector.close()
 
-    def _read_news(self, worker: Worker, pipe: int) -> None:
-        messages = worker.news()
+    def _read_messages(self, worker: WorkerProcess, pipe: int) -> None:
+        messages = worker.messages()
         if messages is None:
             self._selector.unregister(pipe)
-            self._pass_on(worker, worker.pipes[1])
+            self._print(worker, worker.pipes[1])
             if worker.is_running:
-                worker.lost = worker.ending()
+                worker.lost = worker.how_it_ended()
             return
         for message in messages:
-            self._heed(worker, message)
+            self._handle(worker, message)
 
-    def _pass_on(self, worker: Worker, pipe: int) -> None:
+    def _print(self, worker: WorkerProcess, pipe: int) -> None:
         """What the code in a worker prints is for the user, as it is without workers."""
-        text, is_end = worker.said()
+        text, is_end = worker.stderr_text()
         if is_end and pipe in self._selector.get_map():
             self._selector.unregister(pipe)
         # it is written as far as there is somebody to read it
@@ -106,16 +106,16 @@ class Crew:
             sys.stderr.write(text)
             sys.stderr.flush()
 
-    def _heed(self, worker: Worker, message: Message) -> None:
+    def _handle(self, worker: WorkerProcess, message: Message) -> None:
         now = self._clock.now()
-        if worker.quiet_since:
-            self.silences.append(f"{worker} was silent for {self._span(worker.quiet_since, now)}")
-            worker.quiet_since = 0
-        worker.heard = max(worker.heard, now)
+        if worker.silent_since:
+            self.silences.append(f"{worker} was silent for {self._span(worker.silent_since, now)}")
+            worker.silent_since = 0
+        worker.heard_at = max(worker.heard_at, now)
         match message:
             case Ready():
                 worker.is_ready = True
-            case News():
+            case Heartbeat():
                 worker.latest = message
                 self._parcels += [(worker, parcel) for parcel in message.parcels]
             case Done():
@@ -125,28 +125,28 @@ class Crew:
 
     # -- silence
 
-    def forgive(self, span: int) -> None:
+    def excuse_pause(self, span: int) -> None:
         """If it was us who slept (a Ctrl-Z, a suspended laptop), the workers were not silent meanwhile."""
         if span > SECOND:
             for worker in self.workers:
-                worker.heard += span
+                worker.heard_at += span
 
     def note_silence(self, now: int) -> None:
         """See of whom nothing was heard for too long."""
         for worker in self.running:
-            if now - worker.heard > SILENCE and not worker.quiet_since:
-                worker.quiet_since = worker.heard
+            if now - worker.heard_at > SILENCE and not worker.silent_since:
+                worker.silent_since = worker.heard_at
 
     def kill_silent(self, now: int) -> None:
         """End those of whom nothing is heard."""
         for worker in self.running:
-            if worker.quiet_since:
+            if worker.silent_since:
                 worker.kill()
-                worker.lost = f"was silent for {self._span(worker.quiet_since, now)}, and was killed"
+                worker.lost = f"was silent for {self._span(worker.silent_since, now)}, and was killed"
 
     def silence(self) -> str:
         """Who is silent now, to be shown behind the stage of the run."""
-        silent = [str(worker.part + 1) for worker in self.running if worker.quiet_since]
+        silent = [str(worker.part + 1) for worker in self.running if worker.silent_since]
         return f", process {', '.join(silent)} silent" if silent else ""
 
     def _span(self, start: int, end: int) -> str:
