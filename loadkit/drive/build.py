@@ -10,13 +10,13 @@ from loadkit.drive.closed import Pace, closed_loop
 from loadkit.drive.open import Pool, open_loop
 from loadkit.drive.pauses import Pauses
 from loadkit.drive.recorder import BoundRequest, Recorder
-from loadkit.drive.supply import Supply
+from loadkit.drive.shared_iterator import SharedIterator
 from loadkit.drive.user import User
 from loadkit.host.limits import check_ports, make_room, max_connections
 from loadkit.measure.recording import JOURNEY, Batch, RowRecorder
 from loadkit.plan.journey import Journey
 from loadkit.plan.think_time import pauses
-from loadkit.plan.workload import Closed, Open, Seat
+from loadkit.plan.workload import Closed, Open, ThreadPlan
 from loadkit.wire.base import Clock, Origin, Request
 from loadkit.wire.protocols import Connection, Wire
 
@@ -62,7 +62,7 @@ class Builder:
             # a session of its own, of which nobody knows where it goes
             per_thread.add(None)
         if isinstance(load, Closed):
-            most = len(load.seats)
+            most = len(load.thread_plans)
         elif scenario.max_threads is None:
             # nobody asked for so many: fewer do where the machine allows fewer
             most = max(load.threads, min(load.max_threads, max_connections() // len(per_thread)))
@@ -75,37 +75,37 @@ class Builder:
 
     def closed_users(self, load: Closed) -> list[User]:
         """A user for each thread of a closed workload."""
-        return [self._closed_user(load, seat) for seat in load.seats]
+        return [self._closed_user(load, plan) for plan in load.thread_plans]
 
-    def _closed_user(self, load: Closed, seat: Seat) -> User:
-        parts = self._parts(seat.turns, planned=seat.iterations)
-        pace = Pace(pauses(load.think_time, load.seed, seat.number), load.pacing)
-        journey = self._plan.scenario.plans[seat.turns[0]]
+    def _closed_user(self, load: Closed, plan: ThreadPlan) -> User:
+        parts = self._parts(plan.rotation, planned=plan.iterations)
+        pace = Pace(pauses(load.think_time, load.seed, plan.number), load.pacing)
+        journey = self._plan.scenario.plans[plan.rotation[0]]
         if isinstance(journey, Journey) and journey.tasks_per_thread > 1:
-            return self._task_user(journey, seat, pace, parts)
-        requests = [parts.request(position) for position in seat.turns]
-        return parts.user(lambda user: closed_loop(user, requests, seat, pace), connects_late=not seat.begins_at_once)
+            return self._task_user(journey, plan, pace, parts)
+        requests = [parts.request(position) for position in plan.rotation]
+        return parts.user(lambda user: closed_loop(user, requests, plan, pace), connects_late=not plan.begins_at_once)
 
-    def _task_user(self, journey: Journey, seat: Seat, pace: Pace, parts: _UserParts) -> User:
+    def _task_user(self, journey: Journey, plan: ThreadPlan, pace: Pace, parts: _UserParts) -> User:
         from loadkit.drive.journeys.tasks import tasks_loop
 
-        position, runner = seat.turns[0], parts.needed_runner()
+        position, runner = plan.rotation[0], parts.needed_runner()
         row = parts.rows[position]
         send = runner.add_task(journey, row, self._plan.feeds.taker(position))
         request = BoundRequest(send=send, request=None, row=row, good=RAN)
         return parts.user(
-            lambda user: tasks_loop(user, request, seat, pace, runner, journey.tasks_per_thread),
-            connects_late=not seat.begins_at_once,
+            lambda user: tasks_loop(user, request, plan, pace, runner, journey.tasks_per_thread),
+            connects_late=not plan.begins_at_once,
             under_way=0,
         )
 
     def pool(self, load: Open, notify: Callable[[], object]) -> Pool:
         """What the threads of an open workload share."""
         return Pool(
-            arrivals=Supply(load.arrivals.dues()),
-            warming=Supply(load.warming.dues()),
-            turns=load.turns,
-            tell=notify,
+            arrivals=SharedIterator(load.arrivals.dues()),
+            warming=SharedIterator(load.warming.dues()),
+            rotation=load.rotation,
+            wake_director=notify,
             threads=load.threads,
         )
 

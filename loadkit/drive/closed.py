@@ -14,7 +14,7 @@ from loadkit.plan.think_time import BACK_OFF
 if TYPE_CHECKING:
     from loadkit.drive.recorder import BoundParts, BoundRequest
     from loadkit.drive.user import User
-    from loadkit.plan.workload import Seat
+    from loadkit.plan.workload import ThreadPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +36,24 @@ class Pace:
         return max(free, began + self.pacing)
 
 
-def closed_loop(user: User, requests: Sequence[BoundRequest], seat: Seat, pace: Pace) -> None:
+def closed_loop(user: User, requests: Sequence[BoundRequest], plan: ThreadPlan, pace: Pace) -> None:
     """Send the requests in turn, each when the reply to the last one is in."""
-    run_windows(user, requests, seat, lambda rotation: _send_all(user, pace, rotation))
+    run_windows(user, requests, plan, lambda rotation: _send_all(user, pace, rotation))
 
 
 def run_windows(
-    user: User, requests: Sequence[BoundRequest], seat: Seat, send_all: Callable[[Iterator[BoundParts]], None]
+    user: User, requests: Sequence[BoundRequest], plan: ThreadPlan, send_all: Callable[[Iterator[BoundParts]], None]
 ) -> None:
-    """Warm up, and then send within each window of a seat; `send_all` returns when that is over."""
+    """Warm up, and then send within each window of a plan; `send_all` returns when that is over."""
     rotation: Iterator[BoundParts] = cycle([request.parts for request in requests])
-    if seat.begins_at_once:
+    if plan.begins_at_once:
         now = user.clock.now()
-        user.pauses.until(now + seat.delay, user.state.stop_at)
+        user.pauses.until(now + plan.delay, user.state.stop_at)
         send_all(rotation)
     user.recorder.begin_measuring()
-    if seat.iterations is not None:
-        rotation = islice(rotation, seat.iterations)
-    for start, end in seat.windows:
+    if plan.iterations is not None:
+        rotation = islice(rotation, plan.iterations)
+    for start, end in plan.windows:
         opens = user.state.measured_from + start
         user.recorder.stage_end = user.state.measured_from + end
         if user.clock.now() < opens:

@@ -253,19 +253,19 @@ class _Director:
             self._threads.stop()
 
     def _end_threads(self) -> None:
-        """The end has come: nobody stands by any more, and no journey begins another request."""
+        """The end has come: nobody is parked any more, and no journey begins another request."""
         if not self._has_ended:
             self._has_ended = True
             self._state.is_stopped = True
             if self._growth:
-                self._growth.pool.end()
+                self._growth.pool.wake_all()
             self._threads.stop()
 
     def _cut(self) -> None:
         self._cut_at = self._clock.now()
         self._state.cutting = self._state.is_stopped = True
         if self._growth:
-            self._growth.pool.end()
+            self._growth.pool.wake_all()
         self._threads.stop()
         self._threads.abort()
 

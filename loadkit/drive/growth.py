@@ -53,7 +53,7 @@ class Growth:
 def count_never_sent(pool: Pool, scenario: Scenario, state: RunState, recording: Recording) -> None:
     """Count arrivals that were due and that no thread sent."""
     kinds = [JOURNEY if isinstance(plan, Journey) else REQUEST for plan in scenario.plans]
-    row = [(kinds[position], scenario.rows[position]) for position in pool.turns]
+    row = [(kinds[position], scenario.rows[position]) for position in pool.rotation]
     never_sent = _never_sent(pool, state.stop_at - state.measured_from)
     found = Counter((*row[number % len(row)], phase_of(due, scenario.stretches)) for number, due in never_sent)
     for (kind, label, phase), count in found.items():

@@ -1,8 +1,8 @@
 """The loop of an open workload: whichever thread is free takes the next arrival, waits for its instant and sends.
 
 Arrivals are taken in order, a thread that is free holds one, and so each of the next ones has a thread that waits for
-it: a slow reply holds up nobody else. Of many free threads only some hold one; the others stand by, and cost nothing,
-until those become few.
+it: a slow reply holds up nobody else. Of many free threads only some hold one; the others are parked, and cost
+nothing, until those become few.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from loadkit.drive.supply import Supply
+from loadkit.drive.shared_iterator import SharedIterator
 from loadkit.measure.recording import FOLD
 from loadkit.plan.errors import Halt
 from loadkit.plan.units import MILLISECOND
@@ -33,98 +33,98 @@ MOST_IDLE: Final = 32
 A server that stalls for a second at 3,000/s leaves 3,000 of them: if all took turns, each would come to run once a
 second, and would find nothing of its own in the caches of the CPU."""
 
-FEW: Final = 4
-"""When no more than one in so many of them waits, another one is called that stands by: it is there within 0.1 ms."""
+LOW_WATER_SHARE: Final = 4
+"""When no more than one in so many of them waits, a parked one is woken: it is there within 0.1 ms."""
 
 
 class Pool:
     """What the threads of an open workload share: what is due, and how many of them wait for it.
 
-    Those that stand by read from a pipe, a byte for each that is called: threads that wait for a lock are searched for
+    Those that are parked read from a pipe, a byte for each that is woken: threads that wait for a lock are searched for
     one by one by the kernel, in 16 lists for all locks of the process (Linux 6.18).
     """
 
     __slots__ = (
-        "_call",
-        "_stand",
+        "_park_end",
+        "_wake_end",
         "arrivals",
         "drawing",
-        "few",
         "idle",
         "is_over",
         "is_short",
+        "low_water",
         "most_idle",
-        "standing_by",
-        "tell",
-        "turns",
+        "parked",
+        "rotation",
         "unsent",
+        "wake_director",
         "warming",
     )
 
     def __init__(
         self,
         *,
-        arrivals: Supply[tuple[int, int]],
-        warming: Supply[tuple[int, int]],
-        turns: tuple[int, ...],
-        tell: Callable[[], object],
+        arrivals: SharedIterator[tuple[int, int]],
+        warming: SharedIterator[tuple[int, int]],
+        rotation: tuple[int, ...],
+        wake_director: Callable[[], object],
         threads: int,
     ) -> None:
-        self._stand = self._call = -1
+        self._park_end = self._wake_end = -1
         self.arrivals = arrivals
         self.warming = warming
-        self.turns = turns
+        self.rotation = rotation
         """The endpoint (by position) that each arrival in turn is for."""
         self.idle: deque[None] = deque()
         """As long as there are threads that wait; changed by all of them, which appending and popping allow."""
         self.most_idle = max(threads, MOST_IDLE)
-        self.few = self.most_idle // FEW
-        self.standing_by: deque[None] = deque()
-        """As long as there are threads that stand by, and have not been called."""
-        self._stand, self._call = os.pipe()
+        self.low_water = self.most_idle // LOW_WATER_SHARE
+        self.parked: deque[None] = deque()
+        """As long as there are threads that are parked, and have not been woken."""
+        self._park_end, self._wake_end = os.pipe()
         self.drawing = Lock()
         """Held by whoever takes an arrival and the row that belongs to it."""
         self.is_over = False
-        """Nobody stands by any more."""
+        """Nobody is parked any more."""
         self.is_short = False
         """All threads are busy: the next arrival may find nobody."""
-        self.tell = tell
-        """Wakes the director up."""
+        self.wake_director = wake_director
+        """Called when it needs another thread."""
         self.unsent: deque[tuple[int, int]] = deque()
         """Arrivals (number and instant) that were taken, and due, and not sent."""
 
-    def lack(self) -> None:
-        """Few wait: call one that stands by; if there is none, and nobody is free, say so."""
-        if self.standing_by:
-            self._call_one()
+    def wake_or_ask(self) -> None:
+        """Wake a parked thread, or ask the director for one more."""
+        if self.parked:
+            self._wake_one()
         elif not self.idle and not self.is_short:
             self.is_short = True
-            self.tell()
+            self.wake_director()
 
-    def stand_by(self) -> None:
-        """Wait until called, or until all is over."""
-        self.standing_by.append(None)
-        # whoever says that it is over calls those whom it finds here; we are here, so we look whether it was said
-        if self.is_over or len(self.idle) <= self.few:
-            self._call_one()
-        os.read(self._stand, 1)
+    def park(self) -> None:
+        """Wait until woken, or until all is over."""
+        self.parked.append(None)
+        # whoever says that it is over wakes those it finds here; this one is here, so it looks whether that was said
+        if self.is_over or len(self.idle) <= self.low_water:
+            self._wake_one()
+        os.read(self._park_end, 1)
 
-    def _call_one(self) -> None:
+    def _wake_one(self) -> None:
         try:
-            self.standing_by.pop()
+            self.parked.pop()
         except IndexError:
             return
-        os.write(self._call, b"!")
+        os.write(self._wake_end, b"!")
 
-    def end(self) -> None:
-        """Call all; from now on nobody stands by."""
+    def wake_all(self) -> None:
+        """Wake all; from now on nobody is parked."""
         self.is_over = True
-        while self.standing_by:
-            self._call_one()
+        while self.parked:
+            self._wake_one()
 
     def close(self) -> None:
-        """All threads have ended, and nobody will call."""
-        pipe, self._stand, self._call = (self._stand, self._call), -1, -1
+        """Close the pipe: all threads have ended."""
+        pipe, self._park_end, self._wake_end = (self._park_end, self._wake_end), -1, -1
         for handle in pipe:
             if handle >= 0:
                 os.close(handle)
@@ -136,37 +136,37 @@ class Pool:
 
 def open_loop(user: User, requests: Sequence[BoundRequest], pool: Pool) -> None:
     """Send arrivals that nobody else has taken, each when it is due; `requests` are by their positions."""
-    loop = _OpenLoop(user, [requests[position].parts for position in pool.turns], pool)
+    loop = _OpenLoop(user, [requests[position].parts for position in pool.rotation], pool)
     loop.serve(pool.warming, user.state.began)
     user.recorder.begin_measuring()
     loop.serve(pool.arrivals, user.state.measured_from)
     if not pool.idle:
-        # earlier, those who are called would be in the way of those who wait for the last arrivals
-        pool.end()
+        # earlier, those who are woken would be in the way of those who wait for the last arrivals
+        pool.wake_all()
 
 
 class _OpenLoop:
     """What one thread does with the arrivals of a pool."""
 
-    __slots__ = ("_is_fed", "_pool", "_turns", "_user")
+    __slots__ = ("_is_fed", "_pool", "_rotation", "_user")
 
-    def __init__(self, user: User, turns: list[BoundParts], pool: Pool) -> None:
+    def __init__(self, user: User, rotation: list[BoundParts], pool: Pool) -> None:
         self._user = user
-        self._turns = turns
+        self._rotation = rotation
         self._pool = pool
-        self._is_fed = any(bound.draw for *_, bound in turns)
+        self._is_fed = any(bound.draw for *_, bound in rotation)
 
-    def serve(self, supply: Supply[tuple[int, int]], start: int) -> None:
+    def serve(self, arrivals: SharedIterator[tuple[int, int]], start: int) -> None:
         """The hot path: take an arrival, wait for it, send."""
-        now, turns, many, pool = self._user.clock.now, self._turns, len(self._turns), self._pool
+        now, rotation, many, pool = self._user.clock.now, self._rotation, len(self._rotation), self._pool
         recorder, pause = self._user.recorder, self._user.pauses.until
-        idle, few, most_idle = pool.idle, pool.few, pool.most_idle
-        take = partial(self._take_with_its_row, supply) if self._is_fed else supply.take
+        idle, low_water, most_idle = pool.idle, pool.low_water, pool.most_idle
+        take = partial(self._take_with_its_row, arrivals) if self._is_fed else arrivals.take
         recorder.cross(now())
         written = 0
         while True:
             if len(idle) >= most_idle:
-                self._stand_by()
+                self._park()
             if not (arrival := take()):
                 return
             number, due = arrival
@@ -184,11 +184,11 @@ class _OpenLoop:
             ):
                 self._leave(number, due)
                 return
-            if len(idle) <= few:
-                pool.lack()
+            if len(idle) <= low_water:
+                pool.wake_or_ask()
             if due >= recorder.phase_end:
                 recorder.enter_phase(due)
-            send, request, row, ordinary, bound = turns[number % many]
+            send, request, row, ordinary, bound = rotation[number % many]
             try:
                 exchange = status, sent, arrived, taken, size, note = send(request)
             except Halt as halt:
@@ -205,19 +205,19 @@ class _OpenLoop:
                 for one in recorder.rows:
                     one.fold()
 
-    def _take_with_its_row(self, supply: Supply[tuple[int, int]]) -> tuple[int, int] | None:
+    def _take_with_its_row(self, arrivals: SharedIterator[tuple[int, int]]) -> tuple[int, int] | None:
         """Rows belong to arrivals in turn, whoever is late then; and they are in their place before the instant."""
         with self._pool.drawing:
-            arrival = supply.take()
+            arrival = arrivals.take()
             if arrival and (draw := self._bound(arrival[0]).draw):
                 draw()
             return arrival
 
     def _bound(self, number: int) -> BoundRequest:
         """What this arrival is for."""
-        return self._turns[number % len(self._turns)][-1]
+        return self._rotation[number % len(self._rotation)][-1]
 
-    def _stand_by(self) -> None:
+    def _park(self) -> None:
         """Enough others wait: hand over what was written, which may be long, and rest."""
         user = self._user
         if user.state.is_stopped:
@@ -225,7 +225,7 @@ class _OpenLoop:
         if user.recorder.is_measuring:
             user.recorder.hand_over()
         user.pauses.count += 1
-        self._pool.stand_by()
+        self._pool.park()
         user.pauses.count -= 1
 
     def _is_just_late(self, number: int, due: int, instant: int) -> bool:

@@ -21,7 +21,7 @@ from loadkit.plan.scenario import DEFAULT_DURATION, Scenario
 from loadkit.plan.think_time import Thought, longest_pause
 from loadkit.plan.units import nanoseconds
 
-MAX_TURNS = 1000
+MAX_ROTATION = 1000
 
 ALWAYS = 1 << 62
 """Nanoseconds: later than any run ends."""
@@ -39,7 +39,7 @@ class Closed:
     seed: int
     graceful_stop: int
     stretches: tuple[Stretch, ...] = ()
-    seats: tuple[Seat, ...]
+    thread_plans: tuple[ThreadPlan, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +54,13 @@ class Open:
     arrivals: Arrivals
     warming: Arrivals
     """What is due during the warm-up."""
-    turns: tuple[int, ...]
+    rotation: tuple[int, ...]
     threads: int
     max_threads: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seat:
+class ThreadPlan:
     """What one thread sends: endpoints (by position in the scenario) in turn, how many requests at most, and when.
 
     `windows` are spans in which it sends, nanoseconds from the start of what is measured; `delay` is how much later
@@ -68,7 +68,7 @@ class Seat:
     """
 
     number: int
-    turns: tuple[int, ...]
+    rotation: tuple[int, ...]
     iterations: int | None = None
     windows: tuple[tuple[int, int], ...] = ((0, ALWAYS),)
     delay: int = 0
@@ -86,9 +86,9 @@ def workload(scenario: Scenario, part: int = 0, parts: int = 1) -> Closed | Open
 
 def closed(scenario: Scenario, part: int = 0, parts: int = 1) -> Closed:
     """The workload of threads that wait for their replies."""
-    places = seats(scenario)
+    places = thread_plans(scenario)
     mine = places[part::parts]
-    quotas = [seat.iterations for seat in mine if seat.iterations is not None]
+    quotas = [plan.iterations for plan in mine if plan.iterations is not None]
     return Closed(
         duration=_duration(scenario),
         iterations=sum(quotas) if quotas else None,
@@ -98,7 +98,7 @@ def closed(scenario: Scenario, part: int = 0, parts: int = 1) -> Closed:
         seed=scenario.seed,
         graceful_stop=_ns(scenario.graceful_stop),
         stretches=scenario.stretches,
-        seats=tuple(mine),
+        thread_plans=tuple(mine),
     )
 
 
@@ -127,7 +127,7 @@ def opened(scenario: Scenario, part: int = 0, parts: int = 1) -> Open:
         stretches=scenario.stretches,
         arrivals=arrivals,
         warming=replace(arrivals, stretches=(first,), iterations=None),
-        turns=tuple(_turns(scenario.plans)),
+        rotation=tuple(_rotation(scenario.plans)),
         threads=max(1, _share(min(scenario.threads, scenario.most_threads), part, parts)),
         max_threads=_share(scenario.most_threads, part, parts),
     )
@@ -148,14 +148,14 @@ def _duration(scenario: Scenario) -> int | None:
     return _ns(duration)
 
 
-def seats(scenario: Scenario) -> list[Seat]:
-    """A seat for each thread: first those that share, then those that an endpoint has of its own.
+def thread_plans(scenario: Scenario) -> list[ThreadPlan]:
+    """A plan for each thread: first those that share, then those that an endpoint has of its own.
 
-    Threads that share go through the same turns, each from another place, so that at any instant the mix on
+    Threads that share go through the same rotation, each from another place, so that at any instant the mix on
     the wire is near the weights. Those that think or keep a pace begin spread over it, or they would do all in step.
     """
     shared = [k for k, endpoint in enumerate(scenario.plans) if endpoint.threads is None]
-    order = _turns([scenario.plans[k] for k in shared])
+    order = _rotation([scenario.plans[k] for k in shared])
     laid = scenario.stretches
     sharing = scenario.total_threads if laid else scenario.threads
     rows: list[tuple[int, ...]] = []
@@ -167,18 +167,18 @@ def seats(scenario: Scenario) -> list[Seat]:
     quotas = _quotas(scenario, len(rows))
     spread = longest_pause(scenario.think_time) or _ns(scenario.pacing)  # type: ignore[arg-type]  # kept as seconds
     return [
-        Seat(
+        ThreadPlan(
             number=number,
-            turns=turns,
+            rotation=rotation,
             iterations=quota,
             windows=_windows(laid, number) if laid else ((0, ALWAYS),),
             delay=0 if laid else spread * number // len(rows),
         )
-        for number, (turns, quota) in enumerate(zip(rows, quotas, strict=True))
+        for number, (rotation, quota) in enumerate(zip(rows, quotas, strict=True))
     ]
 
 
-def row_turns(scenario: Scenario, feed: Rows, parts: int) -> tuple[int, ...]:
+def row_rotation(scenario: Scenario, feed: Rows, parts: int) -> tuple[int, ...]:
     """The part that each row of a feed in turn is for: each part has as many as its threads or arrivals use.
 
     A part of which no thread or arrival uses the feed has none.
@@ -187,8 +187,10 @@ def row_turns(scenario: Scenario, feed: Rows, parts: int) -> tuple[int, ...]:
         return (0,)
     fed = {k for k, plan in enumerate(scenario.plans) if plan.feed is feed}
     if scenario.is_open:
-        turns = _turns(scenario.plans)
-        return tuple(number % parts for number in range(lcm(len(turns), parts)) if turns[number % len(turns)] in fed)
+        rotation = _rotation(scenario.plans)
+        return tuple(
+            number % parts for number in range(lcm(len(rotation), parts)) if rotation[number % len(rotation)] in fed
+        )
     uses = _row_uses(scenario, fed)
     by_part = [sum(uses[part::parts], Fraction(0)) for part in range(parts)]
     users = [part for part in range(parts) if by_part[part]]
@@ -196,15 +198,15 @@ def row_turns(scenario: Scenario, feed: Rows, parts: int) -> tuple[int, ...]:
 
 
 def _row_uses(scenario: Scenario, fed: set[int]) -> list[Fraction]:
-    """How often each seat uses a feed, of all that it sends."""
+    """How often each thread uses a feed, of all that it sends."""
     known: dict[tuple[int, int], Fraction] = {}
     uses = []
-    for turns in (seat.turns for seat in seats(scenario)):
-        # those that share go through the same turns, each from another place
-        key = (turns[0], 1) if len(turns) == 1 else (0, len(turns))
+    for rotation in (plan.rotation for plan in thread_plans(scenario)):
+        # those that share go through the same rotation, each from another place
+        key = (rotation[0], 1) if len(rotation) == 1 else (0, len(rotation))
         if key not in known:
-            known[key] = Fraction(sum(turn in fed for turn in turns), len(turns))
-        plan = scenario.plans[turns[0]]
+            known[key] = Fraction(sum(turn in fed for turn in rotation), len(rotation))
+        plan = scenario.plans[rotation[0]]
         uses.append(known[key] * (plan.tasks_per_thread if isinstance(plan, Journey) else 1))
     return uses
 
@@ -231,7 +233,7 @@ def _crossing(one: Stretch, level: int) -> int:
     return one.start + round(one.length * (level - one.first) / (one.last - one.first))
 
 
-def _turns(endpoints: Sequence[Endpoint | Journey]) -> list[int]:
+def _rotation(endpoints: Sequence[Endpoint | Journey]) -> list[int]:
     """Smooth weighted round-robin: each endpoint as often as its weight says, as evenly spread as can be.
 
     Each step everyone gains its weight and the richest pays for all (the scheme nginx balances with).
@@ -254,27 +256,27 @@ def _smooth(shares: Sequence[float | Fraction]) -> list[int]:
 
 
 def _whole_weights(weights: Sequence[float | Fraction]) -> list[int]:
-    """Weights as small whole numbers in the same proportion; to 1 in `MAX_TURNS` where there are none exactly."""
+    """Weights as small whole numbers in the same proportion; to 1 in `MAX_ROTATION` where there are none exactly."""
     if not weights:
         return []
     # as they were written: 0.1 is a tenth, and not the nearest binary float
     written = [Fraction(str(weight)) for weight in weights]
     total = sum(written)
     shares = [weight / total for weight in written]
-    simple = [share.limit_denominator(MAX_TURNS) for share in shares]
+    simple = [share.limit_denominator(MAX_ROTATION) for share in shares]
     common = lcm(*(share.denominator for share in simple))
-    if all(simple) and sum(simple) == 1 and common <= MAX_TURNS:
+    if all(simple) and sum(simple) == 1 and common <= MAX_ROTATION:
         return [int(share * common) for share in simple]
     return _apportioned(shares)
 
 
 def _apportioned(shares: list[Fraction]) -> list[int]:
-    """`MAX_TURNS` turns given out by largest remainder (Hamilton's method); everyone has one at least."""
-    turns = [int(share * MAX_TURNS) for share in shares]
-    by_rest = sorted(range(len(shares)), key=lambda k: turns[k] - shares[k] * MAX_TURNS)
-    for k in by_rest[: MAX_TURNS - sum(turns)]:
-        turns[k] += 1
-    return [max(1, many) for many in turns]
+    """`MAX_ROTATION` places given out by largest remainder (Hamilton's method); everyone has one at least."""
+    places = [int(share * MAX_ROTATION) for share in shares]
+    by_rest = sorted(range(len(shares)), key=lambda k: places[k] - shares[k] * MAX_ROTATION)
+    for k in by_rest[: MAX_ROTATION - sum(places)]:
+        places[k] += 1
+    return [max(1, many) for many in places]
 
 
 def _quotas(scenario: Scenario, threads: int) -> list[int | None]:

@@ -18,8 +18,8 @@ from requests import Response
 from loadkit import Endpoint, Scenario, hold, ramp, rows
 from loadkit.clock import ManualClock, SystemClock
 from loadkit.drive.director import drive
+from loadkit.drive.shared_iterator import SharedIterator
 from loadkit.drive.stats import Driven
-from loadkit.drive.supply import Supply
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.server.demo import Demo
@@ -232,11 +232,11 @@ def test_a_stall_that_outlasts_the_timeout_is_a_failure_and_delays_the_others_al
 
 @pytest.mark.parametrize("threads", [1, 8])
 def test_a_supply_hands_out_each_item_once_and_in_order(threads: int):
-    supply = Supply(iter(range(20_000)), chunk=7)
+    arrivals = SharedIterator(iter(range(20_000)), chunk=7)
     taken: list[list[int]] = [[] for _ in range(threads)]
 
     def take(mine: list[int]) -> None:
-        while (item := supply.take()) is not None:
+        while (item := arrivals.take()) is not None:
             mine.append(item)
 
     takers = [threading.Thread(target=take, args=(mine,)) for mine in taken]
@@ -247,7 +247,7 @@ def test_a_supply_hands_out_each_item_once_and_in_order(threads: int):
 
     assert sorted(item for mine in taken for item in mine) == list(range(20_000))
     assert all(mine == sorted(mine) for mine in taken)
-    assert supply.take() is None
+    assert arrivals.take() is None
 
 
 # -- on sockets

@@ -19,7 +19,7 @@ from loadkit.drive.stats import Driven
 from loadkit.drive.user import User
 from loadkit.measure.recording import RowRecorder
 from loadkit.plan.units import MILLISECOND, SECOND
-from loadkit.plan.workload import Seat
+from loadkit.plan.workload import ThreadPlan
 from loadkit.server.demo import Demo
 from loadkit.wire.base import Failure, Request
 from loadkit.wire.encode import encode
@@ -245,7 +245,7 @@ def test_a_stop_that_comes_while_a_thread_looks_at_the_end_is_not_missed(nth: in
     bound = BoundRequest(send=connection.sender(request), request=request, row=row, good=frozenset({200}))
     recorder = Recorder([row], state, lambda batch: None, planned=5000)
     user = User(
-        lambda user: closed_loop(user, [bound], Seat(number=0, turns=(0,), iterations=5000), Pace(None, 0)),
+        lambda user: closed_loop(user, [bound], ThreadPlan(number=0, rotation=(0,), iterations=5000), Pace(None, 0)),
         clock=clock,
         state=state,
         recorder=recorder,

@@ -13,7 +13,7 @@ from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.phases import Phase, hold, ramp
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import SECOND
-from loadkit.plan.workload import ALWAYS, MAX_TURNS, Closed, Open, closed, opened, seats, workload
+from loadkit.plan.workload import ALWAYS, MAX_ROTATION, Closed, Open, closed, opened, thread_plans, workload
 
 
 def scenario(*weights: float, **fields: Any) -> Scenario:
@@ -23,9 +23,9 @@ def scenario(*weights: float, **fields: Any) -> Scenario:
     return Scenario(**given)
 
 
-def turns(*weights: float) -> list[int]:
-    """The turns of a single thread."""
-    return list(seats(scenario(*weights))[0].turns)
+def rotation(*weights: float) -> list[int]:
+    """The rotation of a single thread."""
+    return list(thread_plans(scenario(*weights))[0].rotation)
 
 
 @pytest.mark.parametrize(
@@ -45,29 +45,29 @@ def turns(*weights: float) -> list[int]:
     ],
 )
 def test_turns_are_as_often_as_the_weights_and_evenly_spread(weights: list[float], order: list[int]) -> None:
-    assert turns(*weights) == order
+    assert rotation(*weights) == order
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=16))
 def test_whole_weights_are_kept_exactly(weights: list[int]) -> None:
-    count = Counter(turns(*weights))
+    count = Counter(rotation(*weights))
     assert all(count[k] * sum(weights) == weight * count.total() for k, weight in enumerate(weights))
 
 
 @given(st.lists(st.floats(1e-12, 1e12) | st.integers(1, 10**12), min_size=1, max_size=20))
 def test_any_weights_are_kept_to_a_turn_in_the_most_there_are(weights: list[float]) -> None:
-    order = turns(*weights)
+    order = rotation(*weights)
     count = Counter(order)
-    assert len(order) <= MAX_TURNS + len(weights)
+    assert len(order) <= MAX_ROTATION + len(weights)
     assert set(order) == set(range(len(weights))), "everyone has a turn"
     for k, weight in enumerate(weights):
         # those that weigh next to nothing have one turn each, which the others pay for
-        assert count[k] / len(order) == pytest.approx(weight / sum(weights), abs=(1 + len(weights)) / MAX_TURNS)
+        assert count[k] / len(order) == pytest.approx(weight / sum(weights), abs=(1 + len(weights)) / MAX_ROTATION)
 
 
 @given(st.lists(st.integers(1, 30), min_size=2, max_size=6))
 def test_any_stretch_of_turns_is_near_the_weights(weights: list[int]) -> None:
-    order = turns(*weights)
+    order = rotation(*weights)
     for length in range(1, len(order) + 1):
         count = Counter(order[:length])
         for k, weight in enumerate(weights):
@@ -76,21 +76,21 @@ def test_any_stretch_of_turns_is_near_the_weights(weights: list[int]) -> None:
 
 
 def test_five_thousand_endpoints_of_one_weight_take_their_turns() -> None:
-    assert turns(*[1] * 5000) == list(range(5000))
+    assert rotation(*[1] * 5000) == list(range(5000))
 
 
 def test_more_different_endpoints_than_turns_have_one_each() -> None:
-    assert set(turns(*range(1, MAX_TURNS + 200))) == set(range(MAX_TURNS + 199))
+    assert set(rotation(*range(1, MAX_ROTATION + 200))) == set(range(MAX_ROTATION + 199))
 
 
 def test_threads_that_share_begin_at_different_places() -> None:
-    rows = [seat.turns for seat in seats(scenario(2, 1, 1, threads=4))]
+    rows = [plan.rotation for plan in thread_plans(scenario(2, 1, 1, threads=4))]
     assert rows == [(0, 1, 2, 0), (1, 2, 0, 0), (2, 0, 0, 1), (0, 0, 1, 2)]
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 50))
 def test_the_first_requests_of_all_threads_are_near_the_weights(weights: list[int], threads: int) -> None:
-    first = Counter(seat.turns[0] for seat in seats(scenario(*weights, threads=threads)))
+    first = Counter(plan.rotation[0] for plan in thread_plans(scenario(*weights, threads=threads)))
     for k, weight in enumerate(weights):
         assert abs(first[k] - threads * weight / sum(weights)) < len(weights) + 1
 
@@ -101,24 +101,24 @@ def test_an_endpoint_with_threads_of_its_own_has_them_beside_the_others() -> Non
         Endpoint("GET", "http://h/b"),
         Endpoint("GET", "http://h/c"),
     ]
-    rows = [seat.turns for seat in seats(Scenario(endpoints=endpoints, threads=2))]
+    rows = [plan.rotation for plan in thread_plans(Scenario(endpoints=endpoints, threads=2))]
     assert rows == [(1, 2), (2, 1), (0,), (0,)]
 
 
 def test_nobody_shares_where_every_endpoint_has_its_own() -> None:
     endpoints = [Endpoint("GET", "http://h/a", threads=1), Endpoint("GET", "http://h/b", threads=2)]
-    assert [seat.turns for seat in seats(Scenario(endpoints=endpoints, threads=9))] == [(0,), (1,), (1,)]
+    assert [plan.rotation for plan in thread_plans(Scenario(endpoints=endpoints, threads=9))] == [(0,), (1,), (1,)]
 
 
 @given(st.integers(1, 10_000), st.integers(1, 300))
 def test_iterations_are_shared_out_to_the_last(iterations: int, threads: int) -> None:
-    quotas = [seat.iterations for seat in seats(scenario(1, threads=threads, iterations=iterations))]
+    quotas = [plan.iterations for plan in thread_plans(scenario(1, threads=threads, iterations=iterations))]
     assert sum(quota for quota in quotas if quota is not None) == iterations
     assert {iterations // threads, -(-iterations // threads)} >= set(quotas)
 
 
 def test_without_iterations_nobody_has_a_quota() -> None:
-    assert {seat.iterations for seat in seats(scenario(1, threads=3))} == {None}
+    assert {plan.iterations for plan in thread_plans(scenario(1, threads=3))} == {None}
 
 
 @pytest.mark.parametrize(
@@ -144,14 +144,14 @@ def test_a_workload_is_in_nanoseconds() -> None:
         pacing=0,
         seed=0,
         graceful_stop=0,
-        seats=tuple(seats(plan)),
+        thread_plans=tuple(thread_plans(plan)),
     )
 
 
 def windows(*phases: Phase, threads: int = 1) -> list[list[tuple[float, float]]]:
     """When each thread sends, seconds."""
     plan = scenario(1, phases=phases, threads=threads)
-    return [[(start / SECOND, end / SECOND) for start, end in seat.windows] for seat in seats(plan)]
+    return [[(start / SECOND, end / SECOND) for start, end in plan.windows] for plan in thread_plans(plan)]
 
 
 def test_on_a_ramp_threads_come_and_go_one_after_the_other() -> None:
@@ -181,29 +181,29 @@ def test_there_are_as_many_threads_as_the_phase_asks_for(drawn: list[tuple[int, 
         for tenth in range(1, 10):
             instant = one.start + one.length * tenth // 10
             if one.length:
-                at = sum(start <= instant < end for seat in seats(plan) for start, end in seat.windows)
+                at = sum(start <= instant < end for plan in thread_plans(plan) for start, end in plan.windows)
                 assert abs(at - one.level(instant)) <= 1
 
 
 def test_without_phases_threads_send_from_beginning_to_end() -> None:
-    assert {seat.windows for seat in seats(scenario(1, threads=3))} == {((0, ALWAYS),)}
+    assert {plan.windows for plan in thread_plans(scenario(1, threads=3))} == {((0, ALWAYS),)}
 
 
 def test_threads_that_think_begin_spread_over_it() -> None:
-    assert [seat.delay / SECOND for seat in seats(scenario(1, threads=4, think_time="2s"))] == [0, 0.5, 1, 1.5]
-    assert [seat.delay / SECOND for seat in seats(scenario(1, threads=2, pacing="1s"))] == [0, 0.5]
+    assert [plan.delay / SECOND for plan in thread_plans(scenario(1, threads=4, think_time="2s"))] == [0, 0.5, 1, 1.5]
+    assert [plan.delay / SECOND for plan in thread_plans(scenario(1, threads=2, pacing="1s"))] == [0, 0.5]
 
 
 def test_iterations_of_each_thread() -> None:
-    assert [seat.iterations for seat in seats(scenario(1, threads=3, iterations_per_thread=7))] == [7, 7, 7]
+    assert [plan.iterations for plan in thread_plans(scenario(1, threads=3, iterations_per_thread=7))] == [7, 7, 7]
 
 
 @given(threads=st.integers(1, 20), parts=st.integers(1, 6), iterations=st.integers(1, 100))
 def test_the_parts_of_a_closed_workload_are_its_seats(threads: int, parts: int, iterations: int) -> None:
     plan = scenario(1, 2, threads=threads, iterations=iterations)
-    split = [closed(plan, part, parts).seats for part in range(parts)]
+    split = [closed(plan, part, parts).thread_plans for part in range(parts)]
 
-    assert sorted((seat for part in split for seat in part), key=lambda seat: seat.number) == seats(plan)
+    assert sorted((plan for part in split for plan in part), key=lambda plan: plan.number) == thread_plans(plan)
 
 
 def test_a_rate_makes_it_open() -> None:
@@ -250,5 +250,7 @@ def test_the_parts_of_a_closed_workload_are_the_whole(threads: int, parts: int, 
 
     loads = [closed(whole, part, parts) for part in range(min(parts, threads))]
 
-    assert sorted((seat for load in loads for seat in load.seats), key=lambda seat: seat.number) == seats(whole)
+    assert sorted((plan for load in loads for plan in load.thread_plans), key=lambda plan: plan.number) == thread_plans(
+        whole
+    )
     assert sum(load.iterations or 0 for load in loads) == iterations

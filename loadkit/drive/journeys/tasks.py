@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from loadkit.drive.journeys.runner import JourneyRunner
     from loadkit.drive.recorder import BoundParts, BoundRequest
     from loadkit.drive.user import User
-    from loadkit.plan.workload import Seat
+    from loadkit.plan.workload import ThreadPlan
     from loadkit.wire.base import Exchange
 
 
-def tasks_loop(user: User, request: BoundRequest, seat: Seat, pace: Pace, runner: JourneyRunner, tasks: int) -> None:
+def tasks_loop(
+    user: User, request: BoundRequest, plan: ThreadPlan, pace: Pace, runner: JourneyRunner, tasks: int
+) -> None:
     """Run one journey by so many tasks at once; think time and pace are those of each task.
 
     What the request's `send` returns is awaited.
     """
     group = _Tasks(user, pace, runner, tasks)
-    run_windows(user, [request], seat, group.run_all)
+    run_windows(user, [request], plan, group.run_all)
 
 
 class _Tasks:

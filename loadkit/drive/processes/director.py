@@ -26,7 +26,7 @@ from loadkit.measure.recording import Recording, second_of
 from loadkit.plan.errors import LoadkitError
 from loadkit.plan.remote import changed_fields, source_of, to_json_value
 from loadkit.plan.units import MILLISECOND, SECOND, nanoseconds
-from loadkit.plan.workload import Closed, Open, row_turns, workload
+from loadkit.plan.workload import Closed, Open, row_rotation, workload
 
 if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
@@ -276,4 +276,4 @@ class _Director:
 def _row_owners(scenario: Scenario, parts: int) -> list[frozenset[int]]:
     """The processes that have rows of each feed."""
     feeds = {id(one.feed): one.feed for one in scenario.plans if one.feed is not None}.values()
-    return [frozenset(row_turns(scenario, feed, parts)) for feed in feeds]
+    return [frozenset(row_rotation(scenario, feed, parts)) for feed in feeds]

@@ -50,7 +50,7 @@ def _missing(
     worker: WorkerProcess, load: Open, scenario: Scenario, recording: Recording, length: int
 ) -> Counter[tuple[str, str, int]]:
     """By kind, label and phase; journeys are counted in no phase."""
-    rows = [_row(position, scenario, recording) for position in load.turns]
+    rows = [_row(position, scenario, recording) for position in load.rotation]
     due: Counter[tuple[str, str, int]] = Counter()
     for number, at in load.arrivals.dues():
         if at >= length:

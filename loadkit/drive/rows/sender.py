@@ -10,7 +10,7 @@ from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import Halt
 from loadkit.plan.journey import Journey
 from loadkit.plan.placeholders import columns
-from loadkit.plan.workload import row_turns
+from loadkit.plan.workload import row_rotation
 from loadkit.wire.base import Exchange, Request, Send
 from loadkit.wire.protocols import Connection
 from loadkit.wire.template import Fill, filler
@@ -65,7 +65,7 @@ class Feeds:
             if endpoint.feed is rows and isinstance(endpoint, Endpoint)
             for column in sorted(columns(endpoint))
         }
-        turns = row_turns(scenario, rows, parts)
+        turns = row_rotation(scenario, rows, parts)
         feed = self._feeds[id(rows)] = Feed(rows, seed=seed, part=part, turns=turns, wanted=wanted)
         return feed
 

@@ -14,7 +14,7 @@ CHUNK: Final = 64
 """Items made at once: 30 us of work for arrivals, in which whoever has just become due would wait."""
 
 
-class Supply(Generic[Item]):
+class SharedIterator(Generic[Item]):
     """Hands out what an iterator makes. Taking is atomic; only making more is locked, once for `chunk` items."""
 
     def __init__(self, source: Iterator[Item], chunk: int = CHUNK) -> None:
