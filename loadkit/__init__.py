@@ -13,6 +13,7 @@ from loadkit._version import __version__
 if TYPE_CHECKING:
     from loadkit.fetcher import FetchReply, FetchResult, fetch
     from loadkit.jobs.run import run
+    from loadkit.jobs.testing.fixture import LoadFixture
     from loadkit.judge.result import Result
     from loadkit.measure.timer import timed, timer
     from loadkit.plan.data import rows
@@ -29,6 +30,7 @@ __all__ = [
     "FetchReply",
     "FetchResult",
     "Journey",
+    "LoadFixture",
     "LoadkitError",
     "NothingToRun",
     "OutputError",
@@ -55,6 +57,7 @@ _LATE = {
     "FetchReply": "loadkit.fetcher",
     "FetchResult": "loadkit.fetcher",
     "Journey": "loadkit.plan.journey",
+    "LoadFixture": "loadkit.jobs.testing.fixture",
     "LoadkitError": "loadkit.plan.errors",
     "NothingToRun": "loadkit.plan.errors",
     "OutputError": "loadkit.plan.errors",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from loadkit.plan.data import Rows
 from loadkit.plan.errors import UsageError
@@ -22,6 +22,9 @@ from loadkit.plan.placeholders import check_fed
 from loadkit.plan.redact import redacted_repr
 from loadkit.plan.units import Duration
 from loadkit.plan.urls import check_target, strip_url
+
+if TYPE_CHECKING:
+    from loadkit.plan.keywords import EndpointFields
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"})
 
@@ -101,7 +104,7 @@ class Endpoint:
         """The statuses of a good reply."""
         return GOOD if self.expect is None else parse_statuses(self.expect)
 
-    def replace(self, **changes: Any) -> Endpoint:
+    def replace(self, **changes: Unpack[EndpointFields]) -> Endpoint:
         """The same endpoint with some fields changed."""
         return replace_fields(self, changes)
 

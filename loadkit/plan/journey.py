@@ -7,12 +7,15 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from loadkit.plan.data import Rows
 from loadkit.plan.errors import UsageError
 from loadkit.plan.fields import check_name, check_share, check_whole_number, replace_fields
 from loadkit.plan.redact import redacted_repr
+
+if TYPE_CHECKING:
+    from loadkit.plan.keywords import JourneyFields
 
 GIVEN: Final = ("http", "row", "shared", "own")
 """What a journey may have as parameters: its session, the next row of its feed, what the scenario's `setup` returned,
@@ -96,7 +99,7 @@ class Journey:
         """Whether it runs on an event loop."""
         return inspect.iscoroutinefunction(self.run)
 
-    def replace(self, **changes: Any) -> Journey:
+    def replace(self, **changes: Unpack[JourneyFields]) -> Journey:
         """The same journey with some fields changed."""
         return replace_fields(self, changes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, cast
 
 from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.journey import Journey
 from loadkit.plan.scenario import Scenario
 
 ONCE_AT_MOST: Final = 6
@@ -16,7 +17,7 @@ def once(scenario: Scenario) -> Scenario:
 
     It ends after `ONCE_AT_MOST` timeouts an endpoint: a journey may have a loop without an end.
     """
-    endpoints = [one.replace(weight=1, threads=None, **_alone(one)) for one in scenario.plans]
+    endpoints = [_alone(one) for one in scenario.plans]
     return scenario.replace(
         endpoints=endpoints,
         threads=1,
@@ -35,5 +36,7 @@ def once(scenario: Scenario) -> Scenario:
     )
 
 
-def _alone(plan: object) -> dict[str, int]:
-    return {} if isinstance(plan, Endpoint) else {"tasks_per_thread": 1}
+def _alone(plan: Endpoint | Journey) -> Endpoint | Journey:
+    if isinstance(plan, Endpoint):
+        return plan.replace(weight=1, threads=None)
+    return plan.replace(weight=1, threads=None, tasks_per_thread=1)

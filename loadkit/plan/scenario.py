@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, cast, overload
+from typing import Any, Final, Literal, TypeAlias, TypedDict, Unpack, cast, overload
 
 from loadkit.plan.arrivals import SPACINGS, Spacing
 from loadkit.plan.endpoint import Endpoint
@@ -41,6 +41,43 @@ class Source:
     target: str
     """`file.py::name`, or a URL."""
     scenario: Scenario
+
+
+class ScenarioFields(TypedDict, total=False):
+    """What `Scenario.replace` takes, and the fixture `load`."""
+
+    endpoints: Sequence[Endpoint | Journey | Callable[..., Any]]
+    base_url: str | None
+    threads: int
+    duration: Duration | None
+    iterations: int | None
+    iterations_per_thread: int | None
+    warmup: Duration
+    think_time: ThinkTime
+    pacing: Duration
+    rate: Rate | None
+    arrivals: Spacing
+    max_threads: int | None
+    phases: Sequence[Phase]
+    processes: Processes
+    seed: int
+    thresholds: Sequence[str]
+    headers: dict[str, str]
+    timeout: Duration
+    graceful_stop: Duration
+    verify: bool
+    ca: str | Path | None
+    cert: str | Path | tuple[str | Path, str | Path] | None
+    body_limit: Size
+    setup: Callable[..., Any] | None
+    teardown: Callable[..., Any] | None
+    server: Sequence[str] | str | None
+    ready: str
+    ready_timeout: Duration
+    keep_going: bool
+    name: str | None
+    description: str
+    source: Source | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +272,7 @@ class Scenario:
             one.name or (fold_path(one.label) if isinstance(one, Endpoint) else one.label) for one in self.plans
         )
 
-    def replace(self, **changes: Any) -> Scenario:
+    def replace(self, **changes: Unpack[ScenarioFields]) -> Scenario:
         """The same scenario with some fields changed; `UsageError` for a field there is not.
 
         Other `threads` or another `rate` take the place of its phases, for as long as those last in all, and

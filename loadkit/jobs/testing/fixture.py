@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from _pytest.outcomes import Failed
 
@@ -20,6 +20,9 @@ from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario
 from loadkit.report.escape import visible_text
 
+if TYPE_CHECKING:
+    from loadkit.plan.scenario import ScenarioFields
+
 _HOW: Final[dict[Outcome, str]] = {
     "not-applied": "the load asked for was not applied",
     "interrupted": "interrupted",
@@ -27,6 +30,14 @@ _HOW: Final[dict[Outcome, str]] = {
 }
 
 _UNREACHED = frozenset(("dns", "connect", "tls"))
+
+
+if TYPE_CHECKING:
+
+    class LoadOptions(ScenarioFields, total=False):
+        """What `load` takes beside its target."""
+
+        judge: bool
 
 
 class TargetDown(Failed):
@@ -65,7 +76,7 @@ class LoadFixture:
     def __repr__(self) -> str:
         return f"<load of {self.name}>"
 
-    def __call__(self, target: Target, /, **changes: Any) -> Result:
+    def __call__(self, target: Target, /, **changes: Unpack[LoadOptions]) -> Result:
         """Run a target and return what was found.
 
         Args:
