@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypedDict, Unpack, cast, overload
 
-from loadkit.plan.arrivals import SPACINGS, Spacing
+from loadkit.plan.arrivals import Spacing
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
-from loadkit.plan.fields import check_headers, check_name, check_whole_number, parse_positive_seconds, replace_fields
-from loadkit.plan.journey import Journey, check_no_generator, function_name, wanted_parameters
+from loadkit.plan.fields import replace_fields
+from loadkit.plan.journey import Journey, function_name
 from loadkit.plan.labels import MAX_LABELS, fold_path
 from loadkit.plan.phases import Phase, Stretch, lasting, says_rate, stretches, threads_beside_rates
-from loadkit.plan.placeholders import check_plain_headers, check_unfed
 from loadkit.plan.redact import redacted_repr
-from loadkit.plan.think_time import ThinkTime, parse_think_time
+from loadkit.plan.scenario_fields import READERS, is_application
+from loadkit.plan.think_time import ThinkTime
 from loadkit.plan.threshold import Threshold, threshold
-from loadkit.plan.units import Duration, Rate, Size, per_second, seconds, size
-from loadkit.plan.urls import check_target, check_url
+from loadkit.plan.units import Duration, Rate, Size
 
 FREE_PORT: Final = "http://127.0.0.1:0"
 """Where a server is to listen that may choose its port."""
@@ -168,41 +165,24 @@ class Scenario:
     source: Source | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        keep = object.__setattr__
-        if self.server is not None:
-            keep(self, "server", _server(self.server))
-            if self.base_url is None and (is_application(self.server) or any("{port}" in word for word in self.server)):
-                keep(self, "base_url", FREE_PORT)
-        _check_base(self.base_url)
-        keep(self, "endpoints", _endpoints(self.endpoints))
-        check_whole_number(self.threads, what="threads")
-        for what in ("iterations", "iterations_per_thread", "max_threads"):
-            if getattr(self, what) is not None:
-                check_whole_number(getattr(self, what), what=what)
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool):
-            raise UsageError(f"seed takes a whole number like 1, not {self.seed!r}")
-        for what in ("duration", "timeout", "ready_timeout"):
-            if getattr(self, what) is not None:
-                keep(self, what, parse_positive_seconds(getattr(self, what), what=what))
-        for what in ("warmup", "pacing", "graceful_stop"):
-            keep(self, what, seconds(getattr(self, what), what=what))
-        keep(self, "think_time", parse_think_time(self.think_time))
-        keep(self, "rate", None if self.rate is None else _rate(self.rate))
-        keep(self, "phases", _phases(self.phases, self.duration))
-        if self.phases:
-            keep(self, "duration", None)
-        keep(self, "headers", check_headers(self.headers))
-        check_plain_headers(self.headers, whose="the scenario")
-        keep(self, "body_limit", size(self.body_limit, what="body_limit"))
-        keep(self, "thresholds", _texts(self.thresholds, what="thresholds", like=["p99 < 250ms"]))
-        _check_hooks(self)
+        for name, read in READERS.items():
+            object.__setattr__(self, name, read(getattr(self, name), what=name))
+        self._conclude()
+        _check_journeys(self)
         _check_workload(self)
         _check_phases(self)
         _check_processes(self)
-        _check_server(self)
-        _check_tls(self)
-        _check_names(self)
         _check_labels(self)
+
+    def _conclude(self) -> None:
+        """Fill in what follows from other fields."""
+        keep = object.__setattr__
+        if self.base_url is None and self.server and _chooses_port(self.server):
+            keep(self, "base_url", FREE_PORT)
+        if self.phases:
+            if isinstance(self.duration, float):
+                keep(self, "phases", lasting(self.phases, self.duration))
+            keep(self, "duration", None)
 
     def __repr__(self) -> str:
         return redacted_repr(self)
@@ -288,9 +268,8 @@ class Scenario:
         return replace_fields(self, changes)
 
 
-def _check_base(base_url: object) -> None:
-    if base_url is not None and re.search(r"[?#]", check_url(base_url, what="base_url")):
-        raise UsageError("base_url ends with a query or fragment, and paths are joined to it; give it to the endpoints")
+def _chooses_port(server: Sequence[str]) -> bool:
+    return is_application(server) or any("{port}" in word for word in server)
 
 
 def check_addresses(scenario: Scenario) -> None:
@@ -305,63 +284,7 @@ def check_addresses(scenario: Scenario) -> None:
         )
 
 
-def _endpoints(given: object) -> tuple[Endpoint | Journey, ...]:
-    if isinstance(given, Endpoint | Journey) or (callable(given) and not isinstance(given, type)):
-        given = (given,)
-    if not isinstance(given, Sequence) or isinstance(given, str) or not given:
-        raise UsageError(f"endpoints takes a list like [Endpoint('GET', '/')], not {given!r}")
-    plans = tuple(map(_plan, given))
-    for one in plans:
-        if isinstance(one, Endpoint) and one.feed is None:
-            check_unfed(one)
-    names = [one.label for one in plans if isinstance(one, Journey)]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UsageError(
-            f"there are two journeys called {twice!r}; give one of them a name, like Journey({twice}, name='b')"
-        )
-    if shared := next((one.label for one in plans if isinstance(one, Endpoint) and one.label in names), None):
-        raise UsageError(f"an endpoint and a journey are both called {shared!r}; give one of them another name")
-    return plans
-
-
-def _plan(given: object) -> Endpoint | Journey:
-    if isinstance(given, Endpoint | Journey):
-        return given
-    if callable(given) and not isinstance(given, type):
-        return Journey(given)
-    raise UsageError(
-        f"endpoints takes values like Endpoint('GET', '/') and functions like def buy(http): ..., not {given!r}"
-    )
-
-
-def _texts(given: object, *, what: str, like: list[str]) -> tuple[str, ...]:
-    if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(text, str) for text in given):
-        raise UsageError(f"{what} takes a list of strings like {like!r}, not {given!r}")
-    return tuple(given)
-
-
-def _rate(rate: Rate) -> float:
-    value = per_second(rate)
-    if not value:
-        raise UsageError(f"rate must be more than 0, not {rate!r}; leave it out for a closed workload")
-    return value
-
-
-def _phases(given: object, duration: object) -> tuple[Phase, ...]:
-    if isinstance(given, Phase):
-        given = (given,)
-    if not isinstance(given, Sequence) or not all(isinstance(phase, Phase) for phase in given):
-        raise UsageError(f"phases takes a list like [ramp('30s', to=50), hold('2m')], not {given!r}")
-    if not given:
-        return ()
-    if not sum(phase.duration for phase in given):
-        raise UsageError("the phases last no time at all; give one of them a duration like '30s'")
-    return lasting(given, duration) if isinstance(duration, float) else tuple(given)
-
-
 def _check_workload(scenario: Scenario) -> None:
-    if scenario.arrivals not in SPACINGS:
-        raise UsageError(f"there are no arrivals {scenario.arrivals!r}; use one of {', '.join(SPACINGS)}")
     if scenario.iterations is not None and scenario.iterations_per_thread is not None:
         raise UsageError("iterations are those of the run and iterations_per_thread those of each thread; give one")
     if scenario.think_time and scenario.pacing:
@@ -373,25 +296,10 @@ def _check_workload(scenario: Scenario) -> None:
         raise UsageError(f"{what} belongs to an open workload; give it a rate like '200/s'")
 
 
-def _check_hooks(scenario: Scenario) -> None:
+def _check_journeys(scenario: Scenario) -> None:
     for one in scenario.journeys:
         if one.tasks_per_thread > 1 and one.threads is None and len(scenario.plans) > 1:
             raise UsageError(f"{one.label} has tasks_per_thread beside other endpoints; give it threads of its own")
-    for what in ("setup", "teardown"):
-        function = getattr(scenario, what)
-        if function is not None and (not callable(function) or isinstance(function, type)):
-            raise UsageError(f"{what} takes a function like def {what}(http): ..., not {function!r}")
-        if function is not None:
-            _check_hook(function, what)
-
-
-def _check_hook(function: Callable[..., Any], what: str) -> None:
-    whose = f"the {what} of the scenario"
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise UsageError(f"{whose} is async, and no event loop runs then; write it like def {what}(http): ...")
-    if what == "teardown":
-        check_no_generator(function, what=whose)
-    wanted_parameters(function, what=whose, given=("http",) if what == "setup" else ("http", "shared"))
 
 
 def _check_open(scenario: Scenario) -> None:
@@ -438,52 +346,12 @@ def _check_processes(scenario: Scenario) -> None:
     processes = scenario.processes
     if processes == "auto":
         return
-    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
-        raise UsageError(f"processes takes a whole number of at least 1, or 'auto', not {processes!r}")
     if processes > scenario.total_threads:
         threads = "thread" if scenario.total_threads == 1 else "threads"
         raise UsageError(
             f"{processes:,} processes cannot share {scenario.total_threads:,} {threads}; "
             "give each one at least, or use fewer processes"
         )
-
-
-def is_application(server: Sequence[str]) -> bool:
-    """True for the name of an application, in the place of a command."""
-    return len(server) == 1 and bool(re.fullmatch(r"[^\s:]+:[A-Za-z_][\w.]*(\(\))?", server[0]))
-
-
-def _server(given: object) -> tuple[str, ...]:
-    if isinstance(given, str) and is_application((given,)):
-        return (given,)
-    return _texts(given, what="server", like=["python", "app.py"])
-
-
-def _check_server(scenario: Scenario) -> None:
-    check_target(scenario.ready, what="ready")
-    if scenario.server is None:
-        return
-    if not scenario.server:
-        raise UsageError("server takes a command like ['python', 'app.py'], not nothing")
-
-
-def _check_tls(scenario: Scenario) -> None:
-    for what in ("verify", "keep_going"):
-        if not isinstance(getattr(scenario, what), bool):
-            hint = "; a file of authorities goes to ca" if what == "verify" else ""
-            raise UsageError(f"{what} takes True or False, not {getattr(scenario, what)!r}{hint}")
-    if not isinstance(scenario.ca, str | Path | None):
-        raise UsageError(f"ca takes the path of a file, not {scenario.ca!r}")
-    cert = scenario.cert
-    pair = cert if isinstance(cert, tuple) and len(cert) == 2 else (cert,)
-    if not all(isinstance(file, str | Path) for file in pair) and cert is not None:
-        raise UsageError("cert takes the path of a file, or (certificate, key)")
-
-
-def _check_names(scenario: Scenario) -> None:
-    check_name(scenario.name)
-    if not isinstance(scenario.description, str):
-        raise UsageError(f"description takes text, not {scenario.description!r}")
 
 
 def _check_labels(scenario: Scenario) -> None:

@@ -9,7 +9,8 @@ from typing import cast
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.redact import redact
-from loadkit.plan.scenario import FREE_PORT, Scenario, is_application
+from loadkit.plan.scenario import FREE_PORT, Scenario
+from loadkit.plan.scenario_fields import is_application
 from loadkit.server.serving import application_command, application_environment, filled, free_port
 from loadkit.server.start import Place, ServerProcess, check_free, place_of, running
 from loadkit.wire.base import Request
