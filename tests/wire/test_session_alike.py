@@ -494,6 +494,21 @@ def test_each_of_many_urls_gets_its_own_reply(serve_as: Serve):
     assert (len(told), peer.connections) == (1500, 1)
 
 
+def test_a_form_without_a_value_is_sent_alike_but_for_the_order_of_headers(serve_as: Serve, both: Any):
+    def script(line: Line) -> None:
+        request = b""
+        while not request.endswith(b"\r\n0\r\n\r\n"):
+            request += line.receive()
+        line.send(reply(request, "Connection: close"))
+
+    url = serve_as(script).url + "/"
+    for _ in range(2):
+        theirs, ours = (session.post(url, data={"a": []}).text.splitlines() for session in both)
+        assert sorted(line for line in ours if "User-Agent" not in line) == sorted(
+            line for line in theirs if "User-Agent" not in line
+        )
+
+
 def test_the_same_call_with_another_body_is_sent_alike(serve_as: Serve, both: Any):
     url = serve_as(site({})).url + "/"
     for k in range(5):

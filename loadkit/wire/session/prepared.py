@@ -108,7 +108,8 @@ def body_of(data: Any, value: Any) -> tuple[str | None, Any]:
     if type(data) in (bytes, str):
         return RAW, data
     if type(data) in (dict, list):
-        return FORM, _form(data)
+        form = _form(data)
+        return (FORM, form) if form else (None, None)
     return None, None
 
 
