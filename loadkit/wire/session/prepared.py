@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import requests
-from requests.models import RequestEncodingMixin
 
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import WithPayload
 from loadkit.wire.fast import sender
 from loadkit.wire.session.adapter import FOREVER, Asked, WireAdapter
-from loadkit.wire.session.response import Head, complexjson
+from loadkit.wire.session.response import Head
 from loadkit.wire.session.watched import WatchedCookies, environment
 
 if TYPE_CHECKING:
@@ -33,9 +30,6 @@ LOOK_AGAIN: Final = 1 * SECOND
 _SIMPLE: Final = re.compile(
     r"(https?://[a-z0-9][a-z0-9.-]*(?::[1-9]\d*)?)(/|(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+/?)(\?[A-Za-z0-9_.=&-]+)?"
 )
-
-NOTHING, JSON, FORM, RAW = "", "json", "form", "raw"
-_form: Callable[[object], str] = RequestEncodingMixin._encode_params  # type: ignore[attr-defined]
 
 
 @dataclass(slots=True, eq=False)
@@ -98,68 +92,10 @@ class Shot:
         return prepared
 
 
-def body_of(data: Any, value: Any) -> tuple[str | None, Any]:
-    """The kind of a body, None for what is left to `requests`, and the body as `requests` would send it."""
-    if not data:
-        if value is None:
-            return NOTHING, None
-        body = json_body(value)
-        return (None, None) if body is None else (JSON, body)
-    if type(data) in (bytes, str):
-        return RAW, data
-    if type(data) in (dict, list):
-        form = _form(data)
-        return (FORM, form) if form else (None, None)
-    return None, None
-
-
-def json_body(value: Any) -> bytes | None:
-    """The JSON of a body as `requests` would send it; None for what is left to `requests`."""
-    try:
-        return _json_text(value).encode()
-    except ValueError:
-        return None
-
-
-def _encoder() -> Callable[[Any], str]:
-    """`JSONEncoder.encode` with one encoder in C, which it makes anew for each value: 0.6 us against 1.4."""
-    slow = complexjson.JSONEncoder(allow_nan=False)
-    make: Any = getattr(json.encoder, "c_make_encoder", None)
-    if complexjson is not json or make is None:
-        return cast("Callable[[Any], str]", slow.encode)
-    # no dictionary to find circular references with, for threads cannot share one
-    fast = make(None, slow.default, encode_basestring_ascii, None, ": ", ", ", False, False, False)
-
-    def encode(value: Any) -> str:
-        try:
-            return "".join(fast(value, 0))
-        except RecursionError:
-            return cast(str, slow.encode(value))
-
-    return encode
-
-
-_json_text: Final = _encoder()
-
-
 def simple(url: str) -> tuple[str, str] | None:
     """Origin and target of a URL that `requests` leaves as it is; None for one it may have to mend."""
     found = _SIMPLE.fullmatch(url)
     return (found[1], found[2] + (found[3] or "")) if found else None
-
-
-def frozen(mapping: Any) -> tuple[Any, ...] | None:
-    """Parameters or headers as a part of a key; None if they could look the same and not be."""
-    if not mapping:
-        return ()
-    if type(mapping) is str:
-        return (mapping,)
-    if type(mapping) is not dict:
-        return None
-    items = tuple(mapping.items())
-    if all(type(name) is str and type(value) in (str, int) for name, value in items):
-        return items
-    return None
 
 
 def prepare_shot(

@@ -28,18 +28,9 @@ from loadkit.wire.base import Clock, Exchange, Request, WithPayload
 from loadkit.wire.connection import NO_GIL
 from loadkit.wire.resolver import Resolver
 from loadkit.wire.session.adapter import FOREVER, Asked, Call, Observer, WireAdapter, is_replaced
+from loadkit.wire.session.bodies import JSON, NOTHING, body_of, frozen, json_body
 from loadkit.wire.session.exceptions import exception_of
-from loadkit.wire.session.prepared import (
-    JSON,
-    NOTHING,
-    Shot,
-    body_of,
-    frozen,
-    json_body,
-    loose_copy,
-    prepare_shot,
-    simple,
-)
+from loadkit.wire.session.prepared import Shot, loose_copy, prepare_shot, simple
 from loadkit.wire.session.raw import Pull, raw_of
 from loadkit.wire.session.redirects import Chain, check_scheme, redirect_target, strip_credentials
 from loadkit.wire.session.response import Head, Response
