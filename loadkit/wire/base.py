@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from typing import Final, Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from loadkit.plan.urls import strip_url
@@ -160,15 +161,17 @@ class WithPayload(Request):
         self._like = like
         self.payload = payload  # type: ignore[misc] # only a dataclass is frozen
 
-    def __getattr__(self, name: str) -> Any:
-        """What it has in common with the one it is like: a slot that was never filled ends here."""
-        return getattr(self._like, name)
-
     @property
     def url(self) -> str:
         """Its URL, as it may be shown."""
         parts = urlsplit(self._like.url)
         return f"{parts.scheme}://{parts.netloc}{strip_url(_target(self.payload))}"
+
+
+# what both have in common; not by __getattr__, which makes each look at `payload` 20 ns dearer
+for _field in fields(Request):
+    if _field.name not in ("payload", "url"):
+        setattr(WithPayload, _field.name, property(attrgetter(f"_like.{_field.name}")))
 
 
 def _target(payload: bytes) -> str:

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 from loadkit.wire.base import Exchange, Failure, Note, Origin, Request, Send
 from loadkit.wire.resolver import Resolver
 from loadkit.wire.session.checked import checked_response
-from loadkit.wire.session.response import Head, Response
+from loadkit.wire.session.head import Head
+from loadkit.wire.session.response import Response
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ from loadkit.wire.connection import HttpConnection
 from loadkit.wire.fast import sender
 from loadkit.wire.resolver import Resolver, Trust, UnreadableFile
 from loadkit.wire.session.checked import checked_response
-from loadkit.wire.session.response import Head, Response
+from loadkit.wire.session.head import Head
+from loadkit.wire.session.response import Response
 
 if TYPE_CHECKING:
     import ssl

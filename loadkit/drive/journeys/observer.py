@@ -17,7 +17,7 @@ from loadkit.wire.base import Exchange, Failure, Note
 if TYPE_CHECKING:
     from loadkit.drive.journeys.session import JourneySession
     from loadkit.drive.recorder import Recorder
-    from loadkit.wire.session.adapter import Asked
+    from loadkit.wire.session.call import Asked
 
 MAX_KNOWN: Final = 1000
 """Different URLs of which a thread remembers the row."""

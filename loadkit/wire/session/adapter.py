@@ -7,11 +7,10 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -30,6 +29,7 @@ from loadkit.wire.base import Clock, Exchange, Failure, Note, Origin, Request
 from loadkit.wire.connection import HttpConnection
 from loadkit.wire.encode import host_of, message, origin_of
 from loadkit.wire.resolver import Resolver, Trust, UnreadableFile
+from loadkit.wire.session.call import FOREVER, Asked, Call, Observer
 from loadkit.wire.session.exceptions import UnfitHeader, exception_of
 from loadkit.wire.session.flow import Flow, begin
 from loadkit.wire.session.raw import Pull, raw_of
@@ -38,9 +38,7 @@ from loadkit.wire.session.response import Response
 if TYPE_CHECKING:
     from requests import PreparedRequest
 
-    from loadkit.wire.session.redirects import Chain
 
-FOREVER: Final = 10 * 365 * 24 * 3600 * SECOND
 STILL: Final = FOREVER // 10
 """How long nothing may come if nobody says; less than for ever, so that the socket is armed once."""
 MAX_PLACES: Final = 64
@@ -48,17 +46,6 @@ MAX_PLACES: Final = 64
 BLOCK: Final = 16 * 1024
 SCHEMES: Final = ("http", "https", "http+unix")
 
-
-class Asked(NamedTuple):
-    """What an exchange was about: the method, the URL without its query, and the `name=` of the call, if any."""
-
-    method: str
-    url: str
-    name: str | None
-
-
-Observer: TypeAlias = Callable[[Asked, Exchange, int], object]
-"""Called once for each exchange, each hop of a redirect too: what was asked, how it went, bytes of the request."""
 
 Verify: TypeAlias = bool | str | None
 Cert: TypeAlias = str | tuple[str, str] | None
@@ -86,21 +73,6 @@ def is_replaced() -> bool:
     )
 
 
-@dataclass(slots=True)
-class Call:
-    """What one call of the user's said that `requests` knows nothing of; its hops share the deadline."""
-
-    name: str | None = None
-    deadline: int | None = None
-    """An instant of the monotonic clock."""
-    begun: bool = False
-    """A session's call is under way, in this thread."""
-    follows: bool = False
-    """It follows redirects."""
-    chain: Chain | None = None
-    """Those that it has followed."""
-
-
 class WireAdapter(HTTPAdapter):
     """Sends over our wire what it can; the rest (proxies) as `HTTPAdapter` does, over urllib3."""
 
@@ -114,9 +86,6 @@ class WireAdapter(HTTPAdapter):
         """While `is_replaced`, send through `requests` and urllib3."""
         self.aborted = False
         self._threads = threading.local()
-        self.over_the_wire = 0
-        """Exchanges so far that went over our wire, those of the fast path apart."""
-        self.over_urllib3 = 0
         self._unstamped = 0
         self.connections: dict[Place, HttpConnection] = {}
         self.forget: Callable[[], object] = _nobody_knows
@@ -156,7 +125,6 @@ class WireAdapter(HTTPAdapter):
         if not self.takes(request, proxies):
             return self._send_elsewhere(request, stream, timeout, verify, cert, proxies)
         ready = self.ready(request, timeout, follows=self.call.follows)
-        self.over_the_wire += 1
         asked = Asked(ready.method, ready.url, self.call.name)
         told = _Told(self, asked, len(ready.payload))
         self.call.name = None
@@ -345,7 +313,6 @@ class WireAdapter(HTTPAdapter):
         return exception_of(note.failure, request)
 
     def _send_elsewhere(self, request: PreparedRequest, *settings: Any) -> requests.Response:
-        self.over_urllib3 += 1
         if self.aborted:
             raise requests.ConnectionError("aborted", request=request)
         stream, timeout, verify, cert, proxies = settings

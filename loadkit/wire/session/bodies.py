@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
+from requests import compat
 from requests.models import RequestEncodingMixin
 
-from loadkit.wire.session.response import complexjson
+Given: TypeAlias = tuple[Any, ...]
+"""Whether redirects are followed, parameters, headers, timeout and deadline of a call; empty for `DEFAULTS`."""
+DEFAULTS: Final = (True, (), (), None, None)
+_TIMEOUTS: Final = (type(None), int, float, tuple)
 
 NOTHING, JSON, FORM, RAW = "", "json", "form", "raw"
+# simplejson if it is installed, as for requests itself
+_complexjson: Any = compat.json  # type: ignore[attr-defined]
 _form: Callable[[object], str] = RequestEncodingMixin._encode_params  # type: ignore[attr-defined]
 
 
@@ -40,9 +46,9 @@ def json_body(value: Any) -> bytes | None:
 
 def _encoder() -> Callable[[Any], str]:
     """`JSONEncoder.encode` with one encoder in C, which it makes anew for each value: 0.6 us against 1.4."""
-    slow = complexjson.JSONEncoder(allow_nan=False)
+    slow = _complexjson.JSONEncoder(allow_nan=False)
     make: Any = getattr(json.encoder, "c_make_encoder", None)
-    if complexjson is not json or make is None:
+    if _complexjson is not json or make is None:
         return cast("Callable[[Any], str]", slow.encode)
     # no dictionary to find circular references with, for threads cannot share one
     fast = make(None, slow.default, encode_basestring_ascii, None, ": ", ", ", False, False, False)
@@ -59,8 +65,17 @@ def _encoder() -> Callable[[Any], str]:
 _json_text: Final = _encoder()
 
 
-def frozen(mapping: Any) -> tuple[Any, ...] | None:
-    """Parameters or headers as a part of a key; None if they could look the same and not be."""
+def options_of(params: Any, headers: Any, timeout: Any, follow: bool, deadline: Any) -> Given | None:
+    """Options of a call as a part of a key, empty for none; None if they could look the same and not be."""
+    if follow and timeout is None and deadline is None and not (params or headers):
+        return ()
+    params, headers = _frozen(params), _frozen(headers)
+    if params is None or headers is None or type(timeout) not in _TIMEOUTS:
+        return None
+    return follow, params, headers, timeout, deadline
+
+
+def _frozen(mapping: Any) -> tuple[Any, ...] | None:
     if not mapping:
         return ()
     if type(mapping) is str:

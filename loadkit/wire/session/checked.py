@@ -9,7 +9,8 @@ import requests
 from requests.utils import get_encoding_from_headers
 
 from loadkit.wire.decode import DecodeError, Decoder, codings_of
-from loadkit.wire.session.response import Head, Response
+from loadkit.wire.session.head import Head
+from loadkit.wire.session.response import Response
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Request
@@ -76,7 +77,7 @@ class SentRequest:
     def __init__(self, request: Request) -> None:
         self._request = request
 
-    def request(self, _body: Any) -> requests.PreparedRequest:
+    def prepared_request(self, _body: Any) -> requests.PreparedRequest:
         """As `requests` would have prepared it, but for the URL, which is without query."""
         head, _, body = self._request.payload.partition(b"\r\n\r\n")
         made = requests.PreparedRequest()

@@ -24,20 +24,22 @@ from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND, Duration, Size, nanoseconds, seconds
 from loadkit.plan.units import size as size_of
 from loadkit.plan.urls import strip_url
-from loadkit.wire.base import Clock, Exchange, Request, WithPayload
+from loadkit.wire.base import Clock, Exchange, Request
 from loadkit.wire.connection import NO_GIL
 from loadkit.wire.resolver import Resolver
-from loadkit.wire.session.adapter import FOREVER, Asked, Call, Observer, WireAdapter, is_replaced
-from loadkit.wire.session.bodies import JSON, NOTHING, body_of, frozen, json_body
+from loadkit.wire.session.adapter import WireAdapter, is_replaced
+from loadkit.wire.session.bodies import DEFAULTS, JSON, NOTHING, Given, body_of, json_body, options_of
+from loadkit.wire.session.cache import CallCache, store
+from loadkit.wire.session.call import FOREVER, Asked, Call, Observer
 from loadkit.wire.session.exceptions import exception_of
-from loadkit.wire.session.prepared import Shot, loose_copy, prepare_shot, simple
+from loadkit.wire.session.preparation import prepare_call
+from loadkit.wire.session.prepared import AddressedCall, PreparedCall, have_changed
 from loadkit.wire.session.raw import Pull, raw_of
 from loadkit.wire.session.redirects import Chain, check_scheme, redirect_target, strip_credentials
-from loadkit.wire.session.response import Head, Response
-from loadkit.wire.session.watched import CallCache, Watched, WatchedCookies, WatchedDict, WatchedHeaders, is_as_it_was
+from loadkit.wire.session.response import Response
+from loadkit.wire.session.watched import Watched, WatchedCookies, WatchedDict, WatchedHeaders, is_as_it_was
 
 BODY_LIMIT: Final = 256_000_000
-MAX_SHOTS: Final = 1024
 
 _new: Any = Response.__new__
 _extract: Any = cookies_of.extract_cookies_to_jar
@@ -71,7 +73,7 @@ class Session(requests.Session):
     """
 
     __attrs__ = (*requests.Session.__attrs__, "base_url", "deadline")
-    _shots: CallCache
+    _cache: CallCache
     _forget: Callable[[], None]
 
     def __init__(
@@ -102,10 +104,9 @@ class Session(requests.Session):
         return f"<Session {strip_url(self.base_url)}>" if self.base_url else "<Session>"
 
     def _begin(self) -> None:
-        shots = CallCache()
-        vars(self)["_shots"] = shots
-        vars(self)["_forget"] = shots.clear
-        self._loose: tuple[tuple[Any, Any], ...] = ()
+        cache = CallCache()
+        vars(self)["_cache"] = cache
+        vars(self)["_forget"] = cache.clear
         self._halt: type[BaseException] | None = None
         self._plain = all(getattr(type(self), name) is getattr(Session, name) for name in (*_METHODS, "get_adapter"))
 
@@ -117,7 +118,7 @@ class Session(requests.Session):
         object.__setattr__(self, name, value)
         if name in _TELLING:
             if isinstance(value, Watched):
-                value.bind(self._shots)
+                value.bind(self._cache)
             if name in _METHODS:
                 self._plain = False
             self._forget()
@@ -142,16 +143,7 @@ class Session(requests.Session):
     def observe(self, observer: Observer | None) -> None:
         """Tell somebody else from now on, or nobody."""
         self._wire.observe = observer
-
-    @property
-    def over_the_wire(self) -> int:
-        """Exchanges that went through `requests` and our wire; those of the fast path are not among them."""
-        return self._wire.over_the_wire
-
-    @property
-    def over_urllib3(self) -> int:
-        """Exchanges that our wire left to urllib3."""
-        return self._wire.over_urllib3
+        self._forget()
 
     def abort(self) -> None:
         """End the request under way in another thread, and fail all later ones at once with a `ConnectionError`.
@@ -177,10 +169,10 @@ class Session(requests.Session):
 
     def get(self, url: Any, params: Any = None, **options: Any) -> requests.Response:
         """Send a GET; see `requests.Session.get`."""
-        if params is None and not options and self._plain:
-            shot = self._shots.get(url) if url.__class__ is str else None
-            if shot is not None:
-                response = self._fire(shot, shot.message, None)
+        if params is None and not options and self._plain and url.__class__ is str:
+            call = self._cache.calls.addressed.get(url)
+            if call is not None:
+                response = self._exchange(call, call.request, None)
                 if response is not None:
                     return response
         return super().get(url, params=params, **options)
@@ -188,9 +180,9 @@ class Session(requests.Session):
     def post(self, url: Any, data: Any = None, json: Any = None, **options: Any) -> requests.Response:
         """Send a POST; see `requests.Session.post`."""
         if json is not None and not data and not options and self._plain and url.__class__ is str:
-            shot = self._shots.get(("POST", url, True, JSON))
-            if shot is not None and (body := json_body(json)) is not None:
-                response = self._fire(shot, WithPayload(shot.message, shot.payload_of(body)), body)
+            call = self._cache.calls.addressed.get(("POST", url, JSON, (), None))
+            if call is not None and (body := json_body(json)) is not None:
+                response = self._exchange(call, call.with_body(body), body)
                 if response is not None:
                     return response
         return super().post(url, data=data, json=json, **options)
@@ -220,23 +212,17 @@ class Session(requests.Session):
         """Send a request; see `requests.Session.request`, and this class for `deadline` and `name`."""
         unusual = cookies or files or proxies or hooks or stream or auth is not None
         if self._plain and not unusual and verify is None and cert is None and url.__class__ is str:
-            key, body = self._key(method, url, params, data, json, headers, timeout, allow_redirects, deadline, name)
-            if key is not None:
-                shot = self._shots.get(key)
-                if shot is None:
-                    full = self._joined(url)
-                    family, target = self._family(key, full)
-                    shot = self._related(key, family, target, full, name)
-                if shot is None:
-                    request = requests.Request(method.upper(), full, headers, None, data or {}, params or {}, json=json)
-                    shot = self._aim(key, request, timeout, allow_redirects, deadline, name)
-                    if shot is not None and shot.general and family and self._shots.get(key) is shot:
-                        self._shots[family] = shot
-                if shot is not None:
-                    message = shot.message
-                    if body is not None:
-                        message = WithPayload(message, shot.payload_of(_bytes(body)))
-                    response = self._fire(shot, message, body)
+            kind, body = body_of(data, json)
+            given = options_of(params, headers, timeout, allow_redirects, deadline)
+            if kind is not None and given is not None:
+                call = self._addressed(method, url, kind, given, name)
+                if call is None:
+                    parts = (method.upper(), self._joined(url), headers, None, data or {}, params or {})
+                    self._prepare(requests.Request(*parts, json=json), method, kind, given)
+                    call = self._addressed(method, url, kind, given, name)
+                if call is not None:
+                    message = call.request if body is None else call.with_body(_bytes(body))
+                    response = self._exchange(call, message, body)
                     if response is not None:
                         return response
         with self._call(name, deadline, follows=allow_redirects):
@@ -305,126 +291,103 @@ class Session(requests.Session):
 
     # -- the fast path
 
-    def _key(
-        self, method: Any, url: str, params: Any, data: Any, json: Any, headers: Any, *rest: Any
-    ) -> tuple[Any, Any]:
-        """What a request that is the same again has the same, and its body; None if it is left to requests."""
-        timeout, follow, deadline, name = rest
-        kind, body = body_of(data, json)
-        if timeout is None and deadline is None and not (params or headers or name):
-            key = url if kind == NOTHING and follow and method == "GET" else (method, url, follow, kind)
-            return (None if kind is None else key), body
-        params, headers = frozen(params), frozen(headers)
-        if kind is None or params is None or headers is None or type(timeout) not in _TIMEOUTS:
-            return None, None
-        return (method, url, follow, kind, params, headers, timeout, deadline, name), body
+    def _addressed(self, method: str, url: str, kind: str, given: Given, name: str | None) -> AddressedCall | None:
+        """The call to a URL, None if nothing like it was prepared."""
+        calls = self._cache.calls
+        is_plain = kind == NOTHING and not given and name is None and method == "GET"
+        key = url if is_plain else (method, url, kind, given, name)
+        found = calls.addressed.get(key)
+        if found is None:
+            full = self._joined(url)
+            place, target = calls.place(full, given)
+            prepared = calls.prepared.get((method, place, kind, given))
+            if prepared is None:
+                return None
+            found = AddressedCall(prepared, full, target, name)
+            store(calls.addressed, key, found)
+        return found
 
-    @staticmethod
-    def _family(key: Any, url: str) -> tuple[Any, str]:
-        """What the key of a request has in common with those of other URLs of the same origin; and its target."""
-        parts = simple(url)
-        if parts is None or (type(key) is tuple and len(key) > 4 and key[4]):
-            return None, ""
-        origin, target = parts
-        if type(key) is str:
-            return (_FAMILY, "GET", origin, True, NOTHING), target
-        # all but the URL and the name
-        return (_FAMILY, key[0], origin, *key[2:8]), target
-
-    def _related(self, key: Any, family: Any, target: str, url: str, name: str | None) -> Shot | None:
-        """A request that differs from one that was prepared by its path alone, so that it need not be."""
-        known = self._shots.get(family) if family else None
-        if known is None:
-            return None
-        if len(self._shots) >= MAX_SHOTS:
-            self._forget()
-            self._shots[family] = known
-        shot: Shot = known.aimed_at(target, url, name)
-        self._shots[key] = shot
-        return shot
-
-    def _aim(
-        self, key: Any, request: requests.Request, timeout: Any, follow: bool, deadline: Any, name: str | None
-    ) -> Shot | None:
+    def _prepare(self, request: requests.Request, method: str, kind: str, given: Given) -> None:
+        """Prepare what is like a request, for `_addressed`; not for one that is left to `requests`."""
         if self._halt is not None:
             raise self._halt
-        if len(self._shots) >= MAX_SHOTS:
-            self._forget()
+        calls = self._cache.calls
+        follow, _, _, timeout, deadline = given or DEFAULTS
+        containers = [getattr(self, name) for name in _CONTAINERS]
         span = self._span_of(deadline)
-        latest = self._shots[_LATEST] = cast(Any, object())
-        shot = prepare_shot(self, self._wire, request, timeout=timeout, span=span, name=name, follow=follow)
-        if shot is not None:
-            containers = [getattr(self, name) for name in _CONTAINERS]
-            self._loose = tuple((each, loose_copy(each)) for each in containers if not isinstance(each, Watched))
-            if self._shots.get(_LATEST) is latest:
-                # no other thread has changed the session meanwhile
-                self._shots[key] = shot
-        return shot
+        prepared = prepare_call(self, self._wire, request, containers, timeout=timeout, span=span, follow=follow)
+        if prepared is None:
+            return
+        calls.is_by_url = calls.is_by_url or not prepared.is_general
+        place, _ = calls.place(request.url, given)
+        store(calls.prepared, (method, place, kind, given), prepared)
 
-    def _fire(self, shot: Shot, message: Request, body: Any) -> requests.Response | None:
-        """Send it and make the reply; None if it has to be prepared anew."""
+    def _exchange(self, call: AddressedCall, request: Request, body: Any) -> requests.Response | None:
+        """Send a request and make the reply; None if it has to be prepared anew."""
         # the hot path: each line of it is paid for by every request
+        prepared = call.prepared
         if (
-            shot.now() > shot.until
-            or shot.hooks
-            or (shot.adapter.heeds_replacements and is_replaced())
-            or (shot.environment is not None and not is_as_it_was(shot.environment))
-            or (self._loose and any(each != copy for each, copy in self._loose))
+            prepared.now() > prepared.until
+            or prepared.hooks
+            or (prepared.is_replaceable and is_replaced())
+            or (prepared.environment is not None and not is_as_it_was(prepared.environment))
+            or (prepared.loose and have_changed(prepared.loose))
         ):
             self._forget()
             return None
-        connection = shot.connection
+        connection = prepared.connection
         if connection.in_use or (NO_GIL and not connection.lock.acquire(False)):
             # another thread, or a call around this one, has it: the long way takes another connection
             return None
         connection.in_use = True
         try:
-            exchange = shot.send(message)
+            exchange = prepared.send(request)
             _, raw_head, content, _ = connection.last
         finally:
             connection.in_use = False
             if NO_GIL:
                 connection.lock.release()
-        observe = shot.adapter.observe
-        if observe is not None:
-            observe(shot.asked, exchange, len(message.payload))
+        if prepared.observe is not None:
+            prepared.observe(call.asked, exchange, len(request.payload))
         status, sent, arrived, _, _, note = exchange
         if note is not None and note.failure is not None:
-            raise self._failed(exchange, shot, body)
-        head = shot.head
+            raise self._failed(exchange, call, body)
+        head = call.head
         if head.raw is not raw_head:
-            head = shot.head = Head(raw_head)
+            head = call.head = prepared.head_of(raw_head)
         response = _new(Response)
         response.status_code = status
         response._content = content
         response._content_consumed = True
-        response._seen = (head, shot, body, arrived - sent)
-        return self._handled(shot, response, sent) if head.unusual else response
+        response._seen = (head, call, body, arrived - sent)
+        return self._handled(call, response, sent) if head.unusual else response
 
-    def _handled(self, shot: Shot, response: Response, sent: int) -> requests.Response:
+    def _handled(self, call: AddressedCall, response: Response, sent: int) -> requests.Response:
         """What `requests.Session.send` does with a reply that has cookies, a redirect or a coding."""
-        head = shot.head
+        head, prepared = call.head, call.prepared
         if head.coded:
-            method = str(shot.prepared.method)
-            step = shot.adapter.deadline_check(sent + shot.span, shot.url or shot.prepared.url or "")
+            method = str(prepared.template.method)
+            step = self._wire.deadline_check(sent + prepared.span, call.url)
             response.raw = raw_of(head.raw, method, Pull(head.raw, method, body=response._content), step)
             response._content, response._content_consumed = False, False
-            response._limit = shot.adapter.body_limit
-        if head.cookies and shot.baked is not head:
+            response._limit = self._wire.body_limit
+        if head.cookies and call.extracted is not head:
             _extract(self.cookies, response.request, response.raw)
             # a max-age counts from now, each time
-            shot.baked = None if head.dated else head
+            call.extracted = None if head.dated else head
         if response.status_code in REDIRECT_STATI and response.is_redirect:
-            deadline = None if shot.span == FOREVER else sent + shot.span
-            return self._redirected(shot, response, Call(None, deadline, follows=shot.follow))
+            deadline = None if prepared.span == FOREVER else sent + prepared.span
+            return self._redirected(prepared, response, Call(None, deadline, follows=prepared.follow))
         response.content  # noqa: B018 - decoded now, so that what is wrong with it is raised now
         return response
 
-    def _redirected(self, shot: Shot, response: Response, call: Call) -> requests.Response:
-        settings = dict(shot.settings)
-        hops = cast(Any, self).resolve_redirects(response, response.request, yield_requests=not shot.follow, **settings)
+    def _redirected(self, prepared: PreparedCall, response: Response, call: Call) -> requests.Response:
+        settings = dict(prepared.settings)
+        hops = cast(Any, self).resolve_redirects(
+            response, response.request, yield_requests=not prepared.follow, **settings
+        )
         with self._as(call):
-            if not shot.follow:
+            if not prepared.follow:
                 response._next = next(hops, None)
                 response.content  # noqa: B018 - read now, as requests does
                 return response
@@ -435,15 +398,15 @@ class Session(requests.Session):
         last.content  # noqa: B018 - read now, as requests does
         return cast(requests.Response, last)
 
-    def _failed(self, exchange: Exchange, shot: Shot, body: Any) -> requests.RequestException:
+    def _failed(self, exchange: Exchange, call: AddressedCall, body: Any) -> requests.RequestException:
         note = exchange[-1]
         assert note
         assert note.failure
         if note.failure.kind == "connect":
             # its name is looked up again
-            shot.adapter.resolver.forget(shot.connection.origin)
+            self._wire.resolver.forget(call.prepared.connection.origin)
             self._forget()
-        return exception_of(note.failure, shot.request(body))
+        return exception_of(note.failure, call.prepared_request(body))
 
     # --
 
@@ -492,10 +455,6 @@ class _Timed:
 
 
 _UNFIT: Final = (InvalidURL, InvalidSchema)
-# no method is called so, nor can be
-_FAMILY: Final = " family"
-_LATEST: Final = (" latest",)
-_TIMEOUTS: Final = (type(None), int, float, tuple)
 
 
 def _bytes(body: str | bytes) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias, cast
 from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
+from loadkit.wire.session.cache import CallCache
 from loadkit.wire.session.redirects import Site, key_of, set_by, site_of
 
 MAX_COOKIES: Final = 3000
@@ -27,12 +28,6 @@ MAX_ATTRIBUTES: Final = 1024
 """Bytes of all else that it has, domain and path among them."""
 LATEST: Final = 253_402_300_799
 """The end of the year 9999, in seconds of the wall clock: no cookie lasts longer."""
-
-
-class CallCache(dict[Any, Any]):
-    """Prepared calls of a session, which are cleared when something that they were prepared from changes."""
-
-    __slots__ = ("__weakref__",)
 
 
 Key: TypeAlias = tuple[str, str, str]
