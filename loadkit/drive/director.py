@@ -69,8 +69,8 @@ def drive(
     `parts`; what it counts goes to `relay`, and not into the recording.
     """
     load = workload(scenario, part, parts)
-    state = RunState(tuple(one.end for one in load.stretches))
-    recording = Recording(scenario.labels, phases=len(load.stretches))
+    state = RunState(tuple(one.end for one in load.segments))
+    recording = Recording(scenario.labels, phases=len(load.segments))
     for journey in scenario.journeys:
         recording.unsent(journey.label, 0, 0, kind=JOURNEY)  # so that each has a row, in their order
     collector = Collector(recording, state, clock, relay, keeper)
@@ -301,7 +301,7 @@ class _Director:
         """The planned end, even where the last arrival before it has been answered and nobody waits for it."""
         load, stop_at = self._plan.load, self._state.stop_at
         is_cut_short = isinstance(load, Open) and load.arrivals.is_cut_short
-        by_the_clock = (isinstance(load, Open) or load.stretches) and not is_cut_short
+        by_the_clock = (isinstance(load, Open) or load.segments) and not is_cut_short
         if by_the_clock and stop_at < NEVER:
             return stop_at
         ended = 0 if self._threads.any_alive else max(user.ended for user in self._threads.users)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from loadkit.drive.open import Pool
     from loadkit.drive.state import RunState
     from loadkit.drive.threads import UserThreads
-    from loadkit.plan.phases import Stretch
+    from loadkit.plan.phases import Segment
     from loadkit.plan.scenario import Scenario
 
 SPARE_SHARE: Final = 8
@@ -55,7 +55,7 @@ def count_never_sent(pool: Pool, scenario: Scenario, state: RunState, recording:
     kinds = [JOURNEY if isinstance(plan, Journey) else REQUEST for plan in scenario.plans]
     row = [(kinds[position], scenario.rows[position]) for position in pool.rotation]
     never_sent = _never_sent(pool, state.stop_at - state.measured_from)
-    found = Counter((*row[number % len(row)], phase_of(due, scenario.stretches)) for number, due in never_sent)
+    found = Counter((*row[number % len(row)], phase_of(due, scenario.segments)) for number, due in never_sent)
     for (kind, label, phase), count in found.items():
         recording.absorb(Batch(NO_SECOND, phase, label, [], 0, Counts(unsent=count), kind=kind))
 
@@ -66,6 +66,6 @@ def _never_sent(pool: Pool, until: int) -> Iterator[tuple[int, int]]:
         yield arrival
 
 
-def phase_of(due: int, stretches: tuple[Stretch, ...]) -> int:
+def phase_of(due: int, segments: tuple[Segment, ...]) -> int:
     """The phase that an instant lies in, nanoseconds from the start of what is measured."""
-    return next((k for k, one in enumerate(stretches) if due < one.end), max(0, len(stretches) - 1))
+    return next((k for k, one in enumerate(segments) if due < one.end), max(0, len(segments) - 1))

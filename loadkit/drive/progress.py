@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from loadkit.measure.recording import Recording, second_of
-from loadkit.plan.phases import Stretch
+from loadkit.plan.phases import Segment
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.plan.workload import Closed, Open
 
@@ -58,18 +58,18 @@ class Snapshot:
 Watcher: TypeAlias = Callable[[Snapshot], None]
 
 
-def stage_at(stretches: Sequence[Stretch], since: int, until: int) -> str:
+def stage_at(segments: Sequence[Segment], since: int, until: int) -> str:
     """The stage of a run `since` nanoseconds after measuring began, with `until` as its end."""
     if since < 0:
         return "warm-up"
     if since >= until:
         return "draining"
-    return next((one.name for one in stretches if since < one.end), "running")
+    return next((one.name for one in segments if since < one.end), "running")
 
 
-def level_at(stretches: Sequence[Stretch], since: int) -> float | None:
+def level_at(segments: Sequence[Segment], since: int) -> float | None:
     """How many threads or arrivals a second phases ask for then; None where it is always the same."""
-    return next((one.level(since) for one in stretches if one.start <= since < one.end), None)
+    return next((one.level(since) for one in segments if one.start <= since < one.end), None)
 
 
 class Display:
@@ -133,7 +133,7 @@ class Display:
 
     def _stage(self, now: int) -> str:
         start = self._state.measured_from
-        return stage_at(self._load.stretches, now - start, self._state.stop_at - start)
+        return stage_at(self._load.segments, now - start, self._state.stop_at - start)
 
     def _elapsed(self, now: int) -> float:
         state = self._state
@@ -151,7 +151,7 @@ class Display:
         return recent.good / seconds, None if p99 is None else p99 / SECOND
 
     def _level(self, now: int) -> float | None:
-        return level_at(self._load.stretches, now - self._state.measured_from)
+        return level_at(self._load.segments, now - self._state.measured_from)
 
     def _asked_rate(self, now: int) -> float | None:
         if isinstance(self._load, Closed) or self._scenario.journeys:

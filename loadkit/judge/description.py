@@ -71,7 +71,7 @@ def describe(scenario: Scenario) -> ScenarioInfo:
         max_threads=scenario.most_threads if isinstance(load, Open) else None,
         phases=[
             PhasePlan(name=one.name, duration=one.length / SECOND, start=one.first, end=one.last)
-            for one in scenario.stretches
+            for one in scenario.segments
         ],
         processes=scenario.processes,
         seed=scenario.seed,
@@ -87,7 +87,7 @@ def describe(scenario: Scenario) -> ScenarioInfo:
 
 
 def _mean_rate(load: Open) -> float:
-    laid = load.arrivals.stretches
-    if len(laid) == 1 and laid[0].first == laid[0].last:
-        return laid[0].first
-    return float(sum(one.amount() for one in laid) * SECOND / laid[-1].end)
+    segments = load.arrivals.segments
+    if len(segments) == 1 and segments[0].first == segments[0].last:
+        return segments[0].first
+    return float(sum(one.amount() for one in segments) * SECOND / segments[-1].end)

@@ -100,7 +100,7 @@ def _evidence(
         duration=duration,
         total=total,
         endpoints=endpoints,
-        phases=phases(recording, scenario.stretches, started=started, stopped=stats.stopped_at, to_times=to_times),
+        phases=phases(recording, scenario.segments, started=started, stopped=stats.stopped_at, to_times=to_times),
         timings=timings(recording, duration=duration, started=started, to_times=to_times),
         limits=scenario.limits,
         activity=_activity(scenario, stats, is_over=draft is None),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from loadkit.measure.recording import Recording
-    from loadkit.plan.phases import Stretch
+    from loadkit.plan.phases import Segment
 
 ToTimes: TypeAlias = "Callable[[Histogram], Times]"
 
@@ -90,17 +90,17 @@ def _rows(by_label: Mapping[str, Counts], *, duration: float, started: int, to_t
 
 
 def phases(
-    recording: Recording, stretches: Sequence[Stretch], *, started: int, stopped: int, to_times: ToTimes = times
+    recording: Recording, segments: Sequence[Segment], *, started: int, stopped: int, to_times: ToTimes = times
 ) -> list[Phase]:
     """The figures of each phase that was reached; a step, which lasts no time, has none."""
     found = []
-    for stretch, by_label in zip(stretches, recording.phases, strict=True):
-        length = (min(stretch.end, stopped - started) - stretch.start) / SECOND
+    for segment, by_label in zip(segments, recording.phases, strict=True):
+        length = (min(segment.end, stopped - started) - segment.start) / SECOND
         if length <= 0:
             continue
         ordered = {label: by_label[label] for label in recording.labels if label in by_label}
         total, each = _rows(ordered, duration=length, started=started, to_times=to_times)
-        found.append(Phase(name=stretch.name, start=stretch.start / SECOND, length=length, total=total, endpoints=each))
+        found.append(Phase(name=segment.name, start=segment.start / SECOND, length=length, total=total, endpoints=each))
     return found
 
 

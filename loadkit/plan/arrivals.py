@@ -16,7 +16,7 @@ from itertools import count
 from random import Random
 from typing import Final, Literal, TypeAlias
 
-from loadkit.plan.phases import Stretch, as_fraction
+from loadkit.plan.phases import Segment, as_fraction
 from loadkit.plan.units import SECOND
 
 Spacing: TypeAlias = Literal["constant", "poisson"]
@@ -27,11 +27,11 @@ SPACINGS: Final = ("constant", "poisson")
 class Arrivals:
     """The instants of an open workload.
 
-    `stretches` say the rate over time, nanoseconds from the start; `iterations` how many arrivals there are at most.
+    `segments` say the rate over time, nanoseconds from the start; `iterations` how many arrivals there are at most.
     Part `part` of `parts` has every `parts`-th arrival, so that all parts together are the whole.
     """
 
-    stretches: Sequence[Stretch]
+    segments: Sequence[Segment]
     spacing: Spacing = "constant"
     seed: int = 0
     iterations: int | None = None
@@ -43,16 +43,16 @@ class Arrivals:
         amounts = self._amounts()
         number, amount = next(amounts, (0, None))
         before = Fraction(0)
-        for stretch in self.stretches:
-            after = before + stretch.amount()
-            many, divisor, shift = _steady(stretch, before)
+        for segment in self.segments:
+            after = before + segment.amount()
+            many, divisor, shift = _steady(segment, before)
             base = float(before)
             limit = math.ceil(after) if self.spacing == "constant" else float(after)
             while amount is not None and amount < limit:
                 if divisor and isinstance(amount, int):
-                    due = min((amount * many + shift) // divisor, stretch.end - 1)
+                    due = min((amount * many + shift) // divisor, segment.end - 1)
                 else:
-                    due = stretch.reached(amount - base)
+                    due = segment.reached(amount - base)
                 yield number, due
                 number, amount = next(amounts, (0, None))
             before = after
@@ -62,7 +62,7 @@ class Arrivals:
         """The number of iterations ends it, and not the time."""
         if self.iterations is None:
             return False
-        area = sum((stretch.amount() for stretch in self.stretches), Fraction(0))
+        area = sum((segment.amount() for segment in self.segments), Fraction(0))
         if self.spacing == "constant":
             return self.iterations < area
         draw = Random(f"arrivals:{self.seed}")
@@ -85,16 +85,16 @@ class Arrivals:
                     yield number, reached
 
 
-def _steady(stretch: Stretch, before: Fraction) -> tuple[int, int, int]:
+def _steady(segment: Segment, before: Fraction) -> tuple[int, int, int]:
     """`many, divisor, shift`, so that arrival k of a constant rate is due at `(k * many + shift) // divisor`.
 
     That is `start + round((k - before) * SECOND / rate)` in whole numbers only. The divisor is 0 where the rate
     changes, or nothing arrives.
     """
-    rate = as_fraction(stretch.first)
-    if stretch.first != stretch.last or not rate:
+    rate = as_fraction(segment.first)
+    if segment.first != segment.last or not rate:
         return 0, 0, 0
     divisor = rate.numerator * before.denominator
     many = SECOND * rate.denominator * before.denominator
-    shift = stretch.start * divisor - before.numerator * SECOND * rate.denominator
+    shift = segment.start * divisor - before.numerator * SECOND * rate.denominator
     return many, divisor, shift + divisor // 2

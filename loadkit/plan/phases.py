@@ -123,7 +123,7 @@ def lasting(phases: Sequence[Phase], span: float) -> tuple[Phase, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Segment:
     """A phase with its place in the run: nanoseconds from the start of what is measured, and the levels at its ends."""
 
     name: str
@@ -165,12 +165,12 @@ def as_fraction(number: float) -> Fraction:
     return Fraction(str(number))
 
 
-def stretches(phases: Sequence[Phase], base: float) -> tuple[Stretch, ...]:
+def segments_of(phases: Sequence[Phase], base: float) -> tuple[Segment, ...]:
     """Phases one after the other, each with its levels and a name of its own; `base` is what a first hold holds.
 
     Phases of the same name are numbered.
     """
-    laid = []
+    placed = []
     at, level = 0, 0.0
     for number, one in enumerate(phases):
         first = level if one.start is None else per_second(one.start)
@@ -178,11 +178,11 @@ def stretches(phases: Sequence[Phase], base: float) -> tuple[Stretch, ...]:
             first = base
         level = first if one.to is None else per_second(one.to)
         end = at + round(one.duration * SECOND)
-        laid.append((one.name or one.kind, at, end, first, level))
+        placed.append((one.name or one.kind, at, end, first, level))
         at = end
-    many, seen = Counter(name for name, *_ in laid), Counter[str]()
+    many, seen = Counter(name for name, *_ in placed), Counter[str]()
     named = []
-    for name, start, end, first, last in laid:
+    for name, start, end, first, last in placed:
         seen[name] += 1
-        named.append(Stretch(f"{name} {seen[name]}" if many[name] > 1 else name, start, end, first, last))
+        named.append(Segment(f"{name} {seen[name]}" if many[name] > 1 else name, start, end, first, last))
     return tuple(named)

@@ -14,7 +14,7 @@ from loadkit.plan.errors import UsageError
 from loadkit.plan.fields import replace_fields
 from loadkit.plan.journey import Journey, function_name
 from loadkit.plan.labels import MAX_LABELS, fold_path
-from loadkit.plan.phases import Phase, Stretch, lasting, says_rate, stretches, threads_beside_rates
+from loadkit.plan.phases import Phase, Segment, lasting, says_rate, segments_of, threads_beside_rates
 from loadkit.plan.redact import redacted_repr
 from loadkit.plan.scenario_fields import READERS, is_application
 from loadkit.plan.think_time import ThinkTime
@@ -198,11 +198,11 @@ class Scenario:
         return self.rate is not None or says_rate(self.phases)
 
     @property
-    def stretches(self) -> tuple[Stretch, ...]:
+    def segments(self) -> tuple[Segment, ...]:
         """The phases, each with its place in time and its levels; none where the load is always the same."""
         base = self.rate if self.is_open else self.threads
         assert not isinstance(base, str)
-        return stretches(self.phases, base or 0)
+        return segments_of(self.phases, base or 0)
 
     @property
     def total_threads(self) -> int:
@@ -210,7 +210,7 @@ class Scenario:
         if self.is_open:
             return self.most_threads
         if self.phases:
-            return ceil(max(max(one.first, one.last) for one in self.stretches))
+            return ceil(max(max(one.first, one.last) for one in self.segments))
         own = sum(one.threads or 0 for one in self.plans)
         return own + (self.threads if any(one.threads is None for one in self.plans) else 0)
 
@@ -219,7 +219,7 @@ class Scenario:
         """How many threads an open workload may grow to."""
         if self.max_threads is not None:
             return self.max_threads
-        most = max((max(one.first, one.last) for one in self.stretches), default=0) or self.rate
+        most = max((max(one.first, one.last) for one in self.segments), default=0) or self.rate
         assert isinstance(most, int | float)
         return max(self.threads, LEAST_POOL, min(ceil(2 * most), MOST_POOL))
 
@@ -261,7 +261,7 @@ class Scenario:
         if "phases" in changes:
             changes = {"duration": None, **changes}
         elif self.phases and not {"threads", "rate"}.isdisjoint(changes):
-            names = tuple(one.name for one in self.stretches)
+            names = tuple(one.name for one in self.segments)
             lasting = [one.text for one in self.limits if (one.label or "").partition(": ")[0] not in names]
             span = sum(phase.duration for phase in self.phases)
             changes = {"phases": (), "duration": span, "thresholds": lasting, **changes}
@@ -323,19 +323,19 @@ def _check_phases(scenario: Scenario) -> None:
         raise UsageError(
             f"the phases have {mixed:g} threads beside a rate; write all of them like '{mixed:g}/s', or none"
         )
-    laid, what = scenario.stretches, "rate" if scenario.is_open else "threads"
-    if not any(one.first or one.last for one in laid):
+    segments, what = scenario.segments, "rate" if scenario.is_open else "threads"
+    if not any(one.first or one.last for one in segments):
         raise UsageError(f"the phases never have any {what}; say how many, like ramp('30s', to=50)")
     if scenario.iterations is not None or scenario.iterations_per_thread is not None:
         raise UsageError("phases end by the clock; leave the iterations out")
-    if scenario.warmup and not laid[0].first:
+    if scenario.warmup and not segments[0].first:
         raise UsageError("warmup is at the load with which the phases begin, and that is 0; begin with a hold")
     if scenario.is_open:
         return
     for plan in scenario.plans:
         if plan.threads is not None:
             raise UsageError(f"{plan.label} has threads of its own, which phases do not change; give it a weight")
-    for one in laid:
+    for one in segments:
         if one.last != int(one.last) or one.first != int(one.first):
             raise UsageError(
                 f"{one.name} has {one.first:g} to {one.last:g} threads; give whole numbers, or a rate like '2.5/s'"
@@ -355,7 +355,7 @@ def _check_processes(scenario: Scenario) -> None:
 
 
 def _check_labels(scenario: Scenario) -> None:
-    phases = [one.name for one in scenario.stretches]
+    phases = [one.name for one in scenario.segments]
     if scenario.journeys:
         # what a journey requests is known when it has done so
         return

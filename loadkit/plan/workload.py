@@ -16,7 +16,7 @@ from loadkit.plan.arrivals import Arrivals
 from loadkit.plan.data import Rows
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.journey import Journey
-from loadkit.plan.phases import Stretch
+from loadkit.plan.phases import Segment
 from loadkit.plan.scenario import DEFAULT_DURATION, Scenario
 from loadkit.plan.think_time import Thought, longest_pause
 from loadkit.plan.units import nanoseconds
@@ -38,7 +38,7 @@ class Closed:
     pacing: int
     seed: int
     graceful_stop: int
-    stretches: tuple[Stretch, ...] = ()
+    segments: tuple[Segment, ...] = ()
     thread_plans: tuple[ThreadPlan, ...]
 
 
@@ -50,7 +50,7 @@ class Open:
     iterations: int | None
     warmup: int
     graceful_stop: int
-    stretches: tuple[Stretch, ...] = ()
+    segments: tuple[Segment, ...] = ()
     arrivals: Arrivals
     warming: Arrivals
     """What is due during the warm-up."""
@@ -97,7 +97,7 @@ def closed(scenario: Scenario, part: int = 0, parts: int = 1) -> Closed:
         pacing=_ns(scenario.pacing),
         seed=scenario.seed,
         graceful_stop=_ns(scenario.graceful_stop),
-        stretches=scenario.stretches,
+        segments=scenario.segments,
         thread_plans=tuple(mine),
     )
 
@@ -106,27 +106,27 @@ def opened(scenario: Scenario, part: int = 0, parts: int = 1) -> Open:
     """The workload of arrivals."""
     duration = _duration(scenario)
     rate = scenario.rate
-    laid = scenario.stretches
-    if not laid:
+    segments = scenario.segments
+    if not segments:
         assert isinstance(rate, float)
-        laid = (Stretch("", 0, ALWAYS if duration is None else duration, rate, rate),)
+        segments = (Segment("", 0, ALWAYS if duration is None else duration, rate, rate),)
     arrivals = Arrivals(
-        stretches=laid,
+        segments=segments,
         spacing=scenario.arrivals,
         seed=scenario.seed,
         iterations=scenario.iterations,
         part=part,
         parts=parts,
     )
-    first = Stretch("", 0, _ns(scenario.warmup), laid[0].first, laid[0].first)
+    first = Segment("", 0, _ns(scenario.warmup), segments[0].first, segments[0].first)
     return Open(
         duration=duration,
         iterations=scenario.iterations,
         warmup=_ns(scenario.warmup),
         graceful_stop=_ns(scenario.graceful_stop),
-        stretches=scenario.stretches,
+        segments=scenario.segments,
         arrivals=arrivals,
-        warming=replace(arrivals, stretches=(first,), iterations=None),
+        warming=replace(arrivals, segments=(first,), iterations=None),
         rotation=tuple(_rotation(scenario.plans)),
         threads=max(1, _share(min(scenario.threads, scenario.most_threads), part, parts)),
         max_threads=_share(scenario.most_threads, part, parts),
@@ -140,7 +140,7 @@ def _share(threads: int, part: int, parts: int) -> int:
 
 def _duration(scenario: Scenario) -> int | None:
     if scenario.phases:
-        return scenario.stretches[-1].end
+        return scenario.segments[-1].end
     duration = scenario.duration
     if duration is None:
         ends = scenario.iterations is not None or scenario.iterations_per_thread is not None
@@ -156,8 +156,8 @@ def thread_plans(scenario: Scenario) -> list[ThreadPlan]:
     """
     shared = [k for k, endpoint in enumerate(scenario.plans) if endpoint.threads is None]
     order = _rotation([scenario.plans[k] for k in shared])
-    laid = scenario.stretches
-    sharing = scenario.total_threads if laid else scenario.threads
+    segments = scenario.segments
+    sharing = scenario.total_threads if segments else scenario.threads
     rows: list[tuple[int, ...]] = []
     for thread in range(sharing if shared else 0):
         start = thread % len(order)
@@ -171,8 +171,8 @@ def thread_plans(scenario: Scenario) -> list[ThreadPlan]:
             number=number,
             rotation=rotation,
             iterations=quota,
-            windows=_windows(laid, number) if laid else ((0, ALWAYS),),
-            delay=0 if laid else spread * number // len(rows),
+            windows=_windows(segments, number) if segments else ((0, ALWAYS),),
+            delay=0 if segments else spread * number // len(rows),
         )
         for number, (rotation, quota) in enumerate(zip(rows, quotas, strict=True))
     ]
@@ -211,10 +211,10 @@ def _row_uses(scenario: Scenario, fed: set[int]) -> list[Fraction]:
     return uses
 
 
-def _windows(laid: Sequence[Stretch], thread: int) -> tuple[tuple[int, int], ...]:
+def _windows(segments: Sequence[Segment], thread: int) -> tuple[tuple[int, int], ...]:
     """When a thread is wanted: while there are more threads than its number, to the nanosecond."""
     found: list[tuple[int, int]] = []
-    for one in laid:
+    for one in segments:
         start, end = one.start, one.end
         if one.first <= thread < one.last:
             start = _crossing(one, thread)
@@ -229,7 +229,7 @@ def _windows(laid: Sequence[Stretch], thread: int) -> tuple[tuple[int, int], ...
     return tuple(found)
 
 
-def _crossing(one: Stretch, level: int) -> int:
+def _crossing(one: Segment, level: int) -> int:
     return one.start + round(one.length * (level - one.first) / (one.last - one.first))
 
 

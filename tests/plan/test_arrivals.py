@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadkit.plan.arrivals import Arrivals, Spacing
-from loadkit.plan.phases import Phase, hold, ramp, stretches
+from loadkit.plan.phases import Phase, hold, ramp, segments_of
 from loadkit.plan.units import MILLISECOND, SECOND
 
 
 def arrivals(*phases: Phase, spacing: Spacing = "constant", **fields: int) -> Arrivals:
     """The arrivals of these phases."""
-    return Arrivals(stretches=stretches(phases, 0), spacing=spacing, **fields)
+    return Arrivals(segments=segments_of(phases, 0), spacing=spacing, **fields)
 
 
 def dues(*phases: Phase, spacing: Spacing = "constant", **fields: int) -> list[int]:
@@ -56,12 +56,12 @@ def test_a_constant_rate_is_never_accumulated(rate: str) -> None:
     )
 )
 def test_there_are_as_many_arrivals_as_the_area_under_the_rate(phases: list[Phase]) -> None:
-    laid = stretches(phases, 0)
+    segments = segments_of(phases, 0)
     found = dues(*phases)
 
-    assert len(found) == -(-sum(one.amount() for one in laid) // 1)
+    assert len(found) == -(-sum(one.amount() for one in segments) // 1)
     assert found == sorted(found)
-    assert all(0 <= due < laid[-1].end for due in found)
+    assert all(0 <= due < segments[-1].end for due in found)
 
 
 def test_on_a_ramp_the_gaps_shrink_as_the_rate_grows() -> None:

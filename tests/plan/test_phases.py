@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from loadkit.plan.errors import UsageError
-from loadkit.plan.phases import Phase, hold, lasting, phase, ramp, says_rate, stretches, threads_beside_rates
+from loadkit.plan.phases import Phase, hold, lasting, phase, ramp, says_rate, segments_of, threads_beside_rates
 from loadkit.plan.units import SECOND
 
 
 def test_each_phase_begins_where_the_one_before_it_ended() -> None:
-    laid = stretches([ramp("30s", to=50), hold("2m"), ramp("10s", to=0)], 10)
+    segments = segments_of([ramp("30s", to=50), hold("2m"), ramp("10s", to=0)], 10)
 
-    assert [(one.name, one.start // SECOND, one.end // SECOND, one.first, one.last) for one in laid] == [
+    assert [(one.name, one.start // SECOND, one.end // SECOND, one.first, one.last) for one in segments] == [
         ("ramp 1", 0, 30, 0, 50),
         ("hold", 30, 150, 50, 50),
         ("ramp 2", 150, 160, 50, 0),
@@ -23,7 +23,7 @@ def test_each_phase_begins_where_the_one_before_it_ended() -> None:
 
 
 def test_a_first_hold_is_at_the_level_of_the_scenario() -> None:
-    first, second, third = stretches([hold("1s"), hold("1s", at=4), ramp("1s", to=2, start=8, name="spike")], 10)
+    first, second, third = segments_of([hold("1s"), hold("1s", at=4), ramp("1s", to=2, start=8, name="spike")], 10)
 
     assert (first.first, first.last) == (10, 10)
     assert (second.first, second.last) == (4, 4)
@@ -31,7 +31,7 @@ def test_a_first_hold_is_at_the_level_of_the_scenario() -> None:
 
 
 def test_levels_and_areas_are_exact() -> None:
-    up, flat = stretches([ramp("10s", to="0.1/s"), hold("10s")], 0)
+    up, flat = segments_of([ramp("10s", to="0.1/s"), hold("10s")], 0)
 
     assert up.level(5 * SECOND) == 0.05
     assert up.amount() == Fraction(1, 2)
@@ -39,7 +39,7 @@ def test_levels_and_areas_are_exact() -> None:
 
 
 def test_a_step_has_no_length_and_its_last_level() -> None:
-    step, after = stretches([ramp(0, to=7), hold("1s")], 0)
+    step, after = segments_of([ramp(0, to=7), hold("1s")], 0)
 
     assert (step.length, step.level(0), step.amount()) == (0, 7, 0)
     assert after.first == 7

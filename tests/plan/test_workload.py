@@ -177,7 +177,7 @@ def test_there_are_as_many_threads_as_the_phase_asks_for(drawn: list[tuple[int, 
     if not any(level for _, level in drawn) or not any(length for length, _ in drawn):
         return
     plan = scenario(1, phases=phases)
-    for one in plan.stretches:
+    for one in plan.segments:
         for tenth in range(1, 10):
             instant = one.start + one.length * tenth // 10
             if one.length:
@@ -230,7 +230,7 @@ def test_the_warm_up_has_the_rate_with_which_the_run_begins() -> None:
     load = opened(scenario(1, rate="10/s", warmup="2s"))
 
     assert len(list(load.warming.dues())) == 20
-    assert opened(scenario(1, rate="10/s")).warming.stretches[0].length == 0
+    assert opened(scenario(1, rate="10/s")).warming.segments[0].length == 0
 
 
 @given(threads=st.integers(1, 300), parts=st.integers(1, 40), most=st.integers(40, 300))

@@ -90,7 +90,7 @@ class _Director:
         self._keeper = keeper
         self._load: Closed | Open = workload(scenario)
         self._state = RunState()
-        self._recording = Recording(scenario.labels, phases=len(self._load.stretches))
+        self._recording = Recording(scenario.labels, phases=len(self._load.segments))
         self._display = Display(scenario, self._load, self._state, self._recording, watch, lag=LAG - 1)
         self._ends_at = self._cut_at = NEVER
         """When the last part is to end, as far as it is known; when all were told to be done at once."""

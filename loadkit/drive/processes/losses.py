@@ -56,7 +56,7 @@ def _missing(
         if at >= length:
             break
         kind, label = rows[number % len(rows)]
-        phase = next((k for k, one in enumerate(load.stretches) if at < one.end), 0) if kind == REQUEST else 0
+        phase = next((k for k, one in enumerate(load.segments) if at < one.end), 0) if kind == REQUEST else 0
         due[kind, label, phase] += 1
     due.subtract(worker.reported)
     return +due
