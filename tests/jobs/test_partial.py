@@ -13,9 +13,9 @@ import pytest
 from loadkit.jobs.partial import Partial
 from loadkit.measure.recording import Recording
 from loadkit.report.json import load
-from tests.judge.made import Shot, result
+from tests.results import Shot, measured
 
-RESULT = result([Shot()])
+RESULT = measured([Shot()])
 
 
 def use_cpu(milliseconds: float) -> None:

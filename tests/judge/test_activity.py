@@ -15,8 +15,8 @@ from loadkit.judge.rows import Phase, Row, Timing
 from loadkit.judge.summary import intervals, times
 from loadkit.judge.validity import validity_of
 from loadkit.measure.histogram import Histogram
-from tests.judge.loads import asked, closed, replace, total
-from tests.judge.made import Shot, recorded
+from tests.evidence import asked, closed, total
+from tests.results import Shot, recorded, replace
 
 RAMP = [PhasePlan(name="ramp", duration=10.0, start=0, end=5)]
 STEPS = [

@@ -11,7 +11,8 @@ from loadkit.judge.bottleneck import NOTHING, Bottleneck, bottleneck, together
 from loadkit.judge.description import PhasePlan
 from loadkit.judge.evidence import Evidence
 from loadkit.judge.rows import Interval, IntervalRow
-from tests.judge.loads import closed, opened, replace, spans, total, using
+from tests.evidence import closed, opened, total, using
+from tests.results import replace, spans
 
 
 def intervals(*seconds: tuple[int, float]) -> list[Interval]:

@@ -14,7 +14,8 @@ from loadkit.judge.evidence import Evidence
 from loadkit.judge.validity import Caveat, Level, Validity, ranked, validity_of
 from loadkit.plan.labels import OTHER
 from loadkit.plan.threshold import threshold
-from tests.judge.loads import closed, known, opened, replace, total, using
+from tests.evidence import closed, known, opened, total, using
+from tests.results import replace
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from loadkit.judge.caveats.figures import OF_FIGURES, needed, of_figures
 from loadkit.judge.rows import Phase
 from loadkit.judge.summary import rows
 from loadkit.plan.threshold import threshold
-from tests.judge.loads import replace, total
-from tests.judge.made import Shot, recorded
+from tests.evidence import total
+from tests.results import Shot, recorded, replace
 
 
 @pytest.mark.parametrize(

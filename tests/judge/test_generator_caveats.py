@@ -14,7 +14,8 @@ import pytest
 from loadkit.judge.caveats.generator import of_generator, of_surroundings, tracing
 from loadkit.judge.evidence import Evidence
 from loadkit.judge.rows import Phase
-from tests.judge.loads import DURATION, closed, opened, replace, spans, total, using
+from tests.evidence import DURATION, closed, opened, total, using
+from tests.results import replace, spans
 
 
 def doubts(load: Evidence) -> dict[str, str]:

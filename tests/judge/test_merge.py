@@ -23,7 +23,7 @@ from loadkit.measure.recording import MAX_REASONS
 from loadkit.plan.errors import UsageError
 from loadkit.report.json import dump
 from loadkit.wire.base import Failure
-from tests.judge.made import BEGAN, ENVIRONMENT, REFUSED, Shot, result
+from tests.results import BEGAN, ENVIRONMENT, REFUSED, Shot, measured
 
 replace = msgspec.structs.replace
 
@@ -51,8 +51,8 @@ def split(whole: list[Shot], parts: int, chance: random.Random) -> list[list[Sho
 @given(shots, st.integers(2, 4), st.randoms(use_true_random=False))
 def test_parts_side_by_side_are_the_whole_in_any_order(whole: list[Shot], parts: int, chance: random.Random) -> None:
     each: dict[str, Any] = {"scenario": {"threads": 1}, "environment": replace(ENVIRONMENT, cpu_seconds=0.25)}
-    pieces = [result(piece, thresholds=LIMITS, **each) for piece in split(whole, parts, chance)]
-    expected = result(whole, thresholds=LIMITS)
+    pieces = [measured(piece, thresholds=LIMITS, **each) for piece in split(whole, parts, chance)]
+    expected = measured(whole, thresholds=LIMITS)
     merged = merge(pieces)
     assert (merged.total, merged.endpoints) == (expected.total, expected.endpoints), "byte for byte, hdr texts included"
     assert [unordered(one) for one in merged.intervals] == [unordered(one) for one in expected.intervals]
@@ -86,7 +86,7 @@ WORKLOADS = ({"threads": 2}, {"threads": 2, "rate": 33.3, "max_threads": 7, "arr
 def runs(draw: st.DrawFn, workload: dict[str, Any]) -> Result:
     """A run of some load: when and for how long it ran, what it sent, and what was doubted, are its own."""
     start, length = draw(st.integers(0, 9_000_000)), draw(st.integers(0, 6_000_000_000))
-    part = result(
+    part = measured(
         draw(st.lists(shot, max_size=6)),
         later=start / 1_000_000,
         duration=length / 1_000_000_000,
@@ -166,7 +166,7 @@ def test_merging_in_steps_in_any_order_is_merging_at_once(data: st.DataObject, c
 def test_throughput_is_over_the_time_in_which_any_was_measured(
     spans: list[tuple[float, float]], duration: float
 ) -> None:
-    parts = [result([Shot()] * 30, later=start, duration=length) for start, length in spans]
+    parts = [measured([Shot()] * 30, later=start, duration=length) for start, length in spans]
     for order in itertools.permutations(parts):
         merged = merge(order)
         assert (merged.duration, merged.throughput) == (duration, 30 * len(spans) / duration)
@@ -182,12 +182,12 @@ def test_throughput_is_over_the_time_in_which_any_was_measured(
     ],
 )
 def test_threads_are_as_many_as_there_were_at_once(spans: list[tuple[float, float]], threads: int) -> None:
-    parts = [result([Shot()], later=start, duration=length) for start, length in spans]
+    parts = [measured([Shot()], later=start, duration=length) for start, length in spans]
     assert merge(parts).scenario.threads == threads
 
 
 def test_replies_after_the_stop_stay_out_of_the_throughput() -> None:
-    part = result([Shot()] * 4)
+    part = measured([Shot()] * 4)
     late = replace(part, total=replace(part.total, drained=3, throughput=0.5))
     assert merge([late, late]).throughput == 1.0
 
@@ -200,7 +200,7 @@ def test_replies_after_the_stop_stay_out_of_the_throughput() -> None:
     ],
 )
 def test_different_loads_are_not_one(others: dict[str, str], reason: str) -> None:
-    mine = result([Shot()])
+    mine = measured([Shot()])
     yours = replace(mine, identity=replace(mine.identity, **others))
     for order in ([mine, yours], [yours, mine]):
         with pytest.raises(UsageError) as caught:
@@ -210,7 +210,7 @@ def test_different_loads_are_not_one(others: dict[str, str], reason: str) -> Non
 
 def test_parts_of_one_scenario_may_differ_in_size() -> None:
     parts = [
-        result([Shot()], scenario={"threads": threads, "iterations": 5 * threads, "endpoints": endpoints})
+        measured([Shot()], scenario={"threads": threads, "iterations": 5 * threads, "endpoints": endpoints})
         for threads, endpoints in ((3, ["a"]), (4, ["b", "a"]))
     ]
     asked = merge(parts).scenario
@@ -218,14 +218,14 @@ def test_parts_of_one_scenario_may_differ_in_size() -> None:
 
 
 def test_one_result_is_itself() -> None:
-    only = result([Shot()])
+    only = measured([Shot()])
     assert merge([only]) is only
 
 
 def test_the_first_by_time_is_the_first_whatever_its_spelling() -> None:
     # as text, "10:15:03Z" comes after "10:15:03.500+00:00", and an hour east comes after both
     spelled = ["2026-05-04T11:15:02+01:00", "2026-05-04T10:15:03Z", "2026-05-04T10:15:03.500+00:00"]
-    parts = [result([Shot()], started_at=text) for text in spelled]
+    parts = [measured([Shot()], started_at=text) for text in spelled]
     for order in itertools.permutations(parts):
         assert merge(order).started_at == spelled[0]
 
@@ -233,8 +233,8 @@ def test_the_first_by_time_is_the_first_whatever_its_spelling() -> None:
 def test_an_example_is_dated_from_the_first_start() -> None:
     early, late = (Failure("check", text) for text in ("early", "late"))
     parts = [
-        result([Shot(1, failure=early, span=1)]),
-        result([Shot(2, failure=late, span=1), Shot(3, failure=early, span=1)], later=60.0),
+        measured([Shot(1, failure=early, span=1)]),
+        measured([Shot(2, failure=late, span=1), Shot(3, failure=early, span=1)], later=60.0),
     ]
     found = merge(parts[::-1]).total.examples
     assert [(one.message, one.count, round(one.first_at, 6)) for one in found] == [("early", 2, 1.0), ("late", 1, 62.0)]
@@ -242,7 +242,7 @@ def test_an_example_is_dated_from_the_first_start() -> None:
 
 def test_the_reasons_of_all_parts_are_kept() -> None:
     # which of them are the most frequent is known only when all parts are there
-    parts = [result([Shot(failure=Failure("check", f"{part}-{k}")) for k in range(30)]) for part in range(5)]
+    parts = [measured([Shot(failure=Failure("check", f"{part}-{k}")) for k in range(30)]) for part in range(5)]
     found = merge(parts).total.examples
     assert len(found) == 5 * MAX_REASONS + 1
     assert sum(one.count for one in found) == 150
@@ -259,7 +259,7 @@ def test_the_reasons_of_all_parts_are_kept() -> None:
     ],
 )
 def test_the_whole_comes_to_the_worst_of_its_parts(outcomes: list[str], comes_to: str) -> None:
-    parts = [result([Shot()], outcome=one) for one in outcomes]
+    parts = [measured([Shot()], outcome=one) for one in outcomes]
     for order in (parts, parts[::-1]):
         assert merge(order).outcome == comes_to
 
@@ -267,21 +267,21 @@ def test_the_whole_comes_to_the_worst_of_its_parts(outcomes: list[str], comes_to
 def test_thresholds_are_held_against_the_whole_and_not_against_its_parts() -> None:
     # 1 % of 200 failed: one part missed its threshold, the whole does not
     clean, dirty = [Shot()] * 150, [Shot()] * 48 + [Shot(failure=REFUSED)] * 2
-    parts = [result(piece, thresholds=("error_rate <= 1%",)) for piece in (clean, dirty)]
+    parts = [measured(piece, thresholds=("error_rate <= 1%",)) for piece in (clean, dirty)]
     assert [part.outcome for part in parts] == ["passed", "failed"]
     merged = merge(parts)
     assert (merged.outcome, merged.thresholds[0].shown) == ("passed", "1 %")
 
 
 def test_percentiles_are_of_all_values_and_never_averaged() -> None:
-    parts = [result([Shot(span=1_000_000)] * 99), result([Shot(span=1_000_000_000)])]
+    parts = [measured([Shot(span=1_000_000)] * 99), measured([Shot(span=1_000_000_000)])]
     assert merge(parts).response_time.p99 == pytest.approx(0.001, rel=0.001)
     assert merge(parts).response_time.max == 1.0
 
 
 def test_doubts_of_a_machine_stay_and_doubts_of_the_figures_are_asked_again() -> None:
     busy = Caveat(code="generator-busy", message="loadkit itself used 99% of a CPU")
-    few = result([Shot()] * 600)
+    few = measured([Shot()] * 600)
     assert [caveat.code for caveat in few.caveats] == ["few-samples"]
     parts = [replace(few, caveats=[busy, *few.caveats]), few]
     assert merge(parts).caveats == [
@@ -295,7 +295,7 @@ def test_doubts_of_a_machine_stay_and_doubts_of_the_figures_are_asked_again() ->
 
 
 def test_a_percentile_that_is_limited_is_doubted_for_the_whole_and_no_longer_for_its_parts() -> None:
-    parts = [result([Shot()] * 600, thresholds=("p99 < 1s",), validity="doubtful") for _ in range(2)]
+    parts = [measured([Shot()] * 600, thresholds=("p99 < 1s",), validity="doubtful") for _ in range(2)]
     assert [caveat.level for part in parts for caveat in part.caveats] == ["doubt", "doubt"]
     whole = merge(parts)
     assert [caveat.level for caveat in whole.caveats] == ["note"]
@@ -307,8 +307,10 @@ def test_the_gravest_caveat_of_all_parts_comes_first_and_a_note_once_for_each_co
     busy = [Caveat(code="generator-busy", message=f"{share}%") for share in (85, 90)]
     missed = Caveat(code="asked-rate", message="asked 5/s", level="grave")
     parts = [
-        result([Shot()] * 2, caveats=[busy[0], here[0]]),
-        result([Shot()] * 2, caveats=[missed, busy[1], here[1]], outcome="not-applied", validity="invalid", later=5.0),
+        measured([Shot()] * 2, caveats=[busy[0], here[0]]),
+        measured(
+            [Shot()] * 2, caveats=[missed, busy[1], here[1]], outcome="not-applied", validity="invalid", later=5.0
+        ),
     ]
     for order in (parts, parts[::-1]):
         whole = merge(order)
@@ -319,7 +321,7 @@ def test_the_gravest_caveat_of_all_parts_comes_first_and_a_note_once_for_each_co
 def test_which_note_is_kept_does_not_depend_on_what_was_merged_first() -> None:
     notes = [Caveat(code="same-host", message=f"{busy}% busy", level="note") for busy in (20, 30)]
     first, second, third = (
-        result([Shot()] * 2, caveats=caveats, later=later)
+        measured([Shot()] * 2, caveats=caveats, later=later)
         for later, caveats in ((0.0, []), (5.0, [notes[1]]), (9.0, [notes[0]]))
     )
     in_steps = merge([merge([first, third]), second])
@@ -329,7 +331,7 @@ def test_which_note_is_kept_does_not_depend_on_what_was_merged_first() -> None:
 
 def test_what_bound_each_part_bound_the_whole() -> None:
     rate, generator = Bottleneck("rate", "rate"), Bottleneck("generator", "generator")
-    parts = [result([Shot()], later=start, bottleneck=by) for start, by in ((0, rate), (5, generator))]
+    parts = [measured([Shot()], later=start, bottleneck=by) for start, by in ((0, rate), (5, generator))]
     assert merge([parts[0]] * 2).bottleneck.cause == "rate"
     assert merge(parts).bottleneck.cause is None
     assert merge(parts).bottleneck.sentence == "Of 2 runs, bound: 1 by the asked rate, 1 by the generator."
@@ -344,7 +346,9 @@ def test_what_bound_each_part_bound_the_whole() -> None:
 )
 def test_what_a_run_says_of_its_own_rate_is_not_said_of_several_side_by_side(later: float, said: str) -> None:
     parts = [
-        result([Shot()], later=start, scenario=OPEN, bottleneck=Bottleneck("rate", "the server answered all of 100/s"))
+        measured(
+            [Shot()], later=start, scenario=OPEN, bottleneck=Bottleneck("rate", "the server answered all of 100/s")
+        )
         for start in (0.0, later)
     ]
     assert merge(parts).bottleneck == Bottleneck("rate", said)
@@ -352,7 +356,7 @@ def test_what_a_run_says_of_its_own_rate_is_not_said_of_several_side_by_side(lat
 
 def test_the_machine_of_several_is_the_first_with_what_all_used() -> None:
     parts = [
-        result([Shot()], environment=replace(ENVIRONMENT, clock=clock, cpu_seconds=seconds, peak_memory=memory))
+        measured([Shot()], environment=replace(ENVIRONMENT, clock=clock, cpu_seconds=seconds, peak_memory=memory))
         for clock, seconds, memory in (("kernel", 1.0, 5), ("own", 2.0, 9))
     ]
     found = merge(parts).environment
@@ -361,7 +365,7 @@ def test_the_machine_of_several_is_the_first_with_what_all_used() -> None:
 
 def test_all_processes_of_several_runs_are_named() -> None:
     parts = [
-        result([Shot()], later=later, environment=replace(ENVIRONMENT, cpu_by_process=cpu))
+        measured([Shot()], later=later, environment=replace(ENVIRONMENT, cpu_by_process=cpu))
         for later, cpu in ((0, [1.0, 2.0]), (9, [3.0]))
     ]
     assert merge(parts).environment.cpu_by_process == [3.0, 2.0, 1.0]
@@ -378,7 +382,7 @@ OPEN = {"rate": 100.0, "max_threads": 50, "arrivals": "constant", "processes": 2
     ],
 )
 def test_what_was_asked_of_runs_side_by_side_adds_up(later: float, asked: tuple[float, int, int, int]) -> None:
-    parts = [result([Shot()], later=start, scenario=OPEN) for start in (0.0, later)]
+    parts = [measured([Shot()], later=start, scenario=OPEN) for start in (0.0, later)]
     found = merge(parts).scenario
     assert (found.rate, found.max_threads, found.threads, found.processes) == asked
 
@@ -386,7 +390,7 @@ def test_what_was_asked_of_runs_side_by_side_adds_up(later: float, asked: tuple[
 def test_the_memory_of_runs_side_by_side_adds_up_and_that_of_others_does_not() -> None:
     server = Server(cpu_seconds=0.5, peak_memory=7)
     parts = [
-        result([Shot()], later=later, server=server, environment=replace(ENVIRONMENT, peak_memory=5))
+        measured([Shot()], later=later, server=server, environment=replace(ENVIRONMENT, peak_memory=5))
         for later in (0.0, 1.0, 9.0)
     ]
     whole = merge(parts)
@@ -396,7 +400,7 @@ def test_the_memory_of_runs_side_by_side_adds_up_and_that_of_others_does_not() -
 def test_what_fetches_counted_adds_up_and_what_they_were_told_stays() -> None:
     counted = {"files": 3, "bytes": 70, "retries": {"503": 1}, "network_seconds": 0.1, "rate_limit": 5.0, "auto": None}
     others = {"files": 4, "bytes": 1, "retries": {"503": 2, "connect": 1}, "network_seconds": 0.2, "rate_limit": 5.0}
-    parts = [result([Shot()], scenario={"options": options}) for options in (counted, others | {"auto": "said"})]
+    parts = [measured([Shot()], scenario={"options": options}) for options in (counted, others | {"auto": "said"})]
     assert merge(parts).scenario.options == {
         "files": 7,
         "bytes": 71,
@@ -408,26 +412,26 @@ def test_what_fetches_counted_adds_up_and_what_they_were_told_stays() -> None:
 
 
 def test_runs_against_several_servers_name_them_all() -> None:
-    parts = [result([Shot()], scenario={"base_url": url}) for url in ("http://b/", "http://a/", "http://b/")]
+    parts = [measured([Shot()], scenario={"base_url": url}) for url in ("http://b/", "http://a/", "http://b/")]
     assert merge(parts).scenario.base_url == "http://a/, http://b/"
 
 
 def test_intervals_lie_on_one_time_line() -> None:
-    parts = [result([Shot(0), Shot(1)]), result([Shot(0), Shot(1), Shot(1)], later=1.1)]
+    parts = [measured([Shot(0), Shot(1)]), measured([Shot(0), Shot(1), Shot(1)], later=1.1)]
     assert [(one.start, one.total.requests) for one in merge(parts).intervals] == [(0.0, 1), (1.0, 2), (2.0, 2)]
 
 
 def test_intervals_of_different_length_are_as_long_as_the_longest() -> None:
     # both begin on a multiple of four seconds
-    fine = result([Shot(second) for second in range(6)], later=1.0)
-    coarse = result([Shot(0), Shot(4)], later=1.0)
+    fine = measured([Shot(second) for second in range(6)], later=1.0)
+    coarse = measured([Shot(0), Shot(4)], later=1.0)
     coarse = replace(coarse, intervals=[replace(one, length=4.0) for one in coarse.intervals])
     found = merge([fine, coarse]).intervals
     assert [(one.start, one.length, one.total.requests) for one in found] == [(0.0, 4.0, 5), (4.0, 4.0, 3)]
 
 
 def test_a_histogram_that_cannot_be_read_is_said_in_one_line() -> None:
-    part = result([Shot()])
+    part = measured([Shot()])
     broken = replace(part, total=replace(part.total, pickup=replace(part.total.pickup, hdr="x")))
     with pytest.raises(UsageError, match=r"^a stored histogram cannot be read: not an encoded histogram: 'x'$"):
         merge([part, broken])
@@ -443,5 +447,5 @@ def test_times_of_hours_are_merged_exactly() -> None:
 
 
 def test_the_dates_are_what_these_tests_take_them_for() -> None:
-    assert result([], later=60.0).started_at == "2026-05-04T10:16:03.000+00:00"
+    assert measured([], later=60.0).started_at == "2026-05-04T10:16:03.000+00:00"
     assert BEGAN.isoformat() == "2026-05-04T10:15:03+00:00"

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from loadkit.judge.rows import Phase, Timing
 from loadkit.judge.threshold_results import by_name
 from loadkit.plan.errors import UsageError
-from tests.judge.made import REFUSED, Shot, result
+from tests.results import REFUSED, Shot, measured
 
-GOOD = result([*[Shot(k) for k in range(10)], Shot(1, label="b"), Shot(2, label="b", failure=REFUSED)])
-EMPTY = result([])
+GOOD = measured([*[Shot(k) for k in range(10)], Shot(1, label="b"), Shot(2, label="b", failure=REFUSED)])
+EMPTY = measured([])
 
 
 def test_the_figures_of_the_whole_are_at_hand():
@@ -129,7 +129,7 @@ def test_an_endpoint_wins_over_a_phase_of_its_name():
     ],
 )
 def test_an_interval_of_what_is_none_says_what_is_right(asked: tuple[float, ...], why: str) -> None:
-    for times in (result([Shot()]).response_time, EMPTY.response_time):
+    for times in (measured([Shot()]).response_time, EMPTY.response_time):
         with pytest.raises(UsageError) as caught:
             times.interval(*asked)
         assert str(caught.value) == why

@@ -12,7 +12,7 @@ from loadkit.measure.recording import Counts
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Failure
-from tests.judge.made import REFUSED, Shot, recorded
+from tests.results import REFUSED, Shot, recorded
 
 
 def test_times_are_in_seconds() -> None:

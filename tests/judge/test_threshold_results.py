@@ -7,7 +7,7 @@ import pytest
 from loadkit.judge.summary import rows
 from loadkit.judge.threshold_results import EXIT_CODES, ThresholdResult, outcome, threshold_results
 from loadkit.plan.threshold import threshold
-from tests.judge.made import REFUSED, Shot, recorded, result
+from tests.results import REFUSED, Shot, measured, recorded
 
 # a: 98 of 1 ms, one of 1 s, one refused; b: one of 3 ms; in 2 s
 SHOTS = [
@@ -144,7 +144,7 @@ def test_exit_codes_are_pytest_s_and_one_more() -> None:
 
 
 def test_a_result_is_asked_for_its_figures() -> None:
-    found = result([Shot(), Shot(label="b", failure=REFUSED)])
+    found = measured([Shot(), Shot(label="b", failure=REFUSED)])
     assert (found.requests, found.throughput, found.error_rate) == (2, 0.5, 0.5)
     assert (found.statuses, found.failures, found.passed) == ({200: 1}, {"connect": 1}, False)
     assert (found.response_time, found.service_time) == (found.total.response_time, found.total.service_time)
@@ -188,7 +188,7 @@ def test_a_load_whose_plan_broke_off_was_not_applied() -> None:
 
 
 def test_figures_that_are_invalid_for_any_reason_never_pass() -> None:
-    total = result([Shot()] * 10).total
+    total = measured([Shot()] * 10).total
     outcomes = [
         outcome(total, [], interrupted=False, validity=validity) for validity in ("clean", "doubtful", "invalid")
     ]

@@ -19,7 +19,7 @@ from loadkit.measure.recording import Batch, Counts, Recording
 from loadkit.plan.labels import MAX_LABELS, OTHER
 from loadkit.plan.threshold import threshold
 from loadkit.wire.base import Failure
-from tests.judge.made import Shot, recorded, result
+from tests.results import Shot, measured, recorded
 
 replace = msgspec.structs.replace
 
@@ -50,7 +50,7 @@ def of(recording: Recording, duration: float = 2.0) -> list[Timing]:
 
 def with_timings(found: list[Timing], shots: list[Shot] | None = None, **options: Any) -> Result:
     """A result of a few requests, with these timings."""
-    return replace(result(shots if shots is not None else [Shot()], **options), timings=found)
+    return replace(measured(shots if shots is not None else [Shot()], **options), timings=found)
 
 
 def test_they_are_no_requests_and_have_times_of_their_own():

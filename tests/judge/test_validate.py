@@ -12,15 +12,15 @@ from loadkit.judge.result import Result
 from loadkit.judge.rows import Phase, Timing
 from loadkit.judge.spans import RunSpan
 from loadkit.judge.validate import violations
-from tests.judge.made import REFUSED, Shot, result
+from tests.results import REFUSED, Shot, measured
 
 replace = msgspec.structs.replace
-SOUND = result([Shot(), Shot(label="b"), Shot(failure=REFUSED)])
+SOUND = measured([Shot(), Shot(label="b"), Shot(failure=REFUSED)])
 
 
 def test_what_loadkit_wrote_adds_up() -> None:
     assert list(violations(SOUND)) == []
-    assert list(violations(result([]))) == []
+    assert list(violations(measured([]))) == []
 
 
 def total(**changes: Any) -> Result:
@@ -65,7 +65,7 @@ def timing(**changes: Any) -> Result:
     return replace(SOUND, timings=[replace(made, **changes)])
 
 
-PASSED = result([Shot()], thresholds=("requests == 1",))
+PASSED = measured([Shot()], thresholds=("requests == 1",))
 MISSED = replace(PASSED.thresholds[0], passed=False)
 
 
@@ -92,7 +92,7 @@ def test_these_add_up_before_they_are_doctored(sound: Result) -> None:
         (replace(SOUND, validity="invalid"), "its figures are invalid, and yet it failed"),
         (replace(SOUND, validity="doubtful"), "its figures are doubtful, and by its caveats they are clean"),
         (replace(SOUND, outcome="passed"), "it passed, and yet 'error_rate == 0%' was missed"),
-        (replace(result([]), outcome="passed", total=replace(result([]).total, cut=1)), "nothing in it went well"),
+        (replace(measured([]), outcome="passed", total=replace(measured([]).total, cut=1)), "nothing in it went well"),
         (replace(PASSED, thresholds=[MISSED]), "the threshold 'requests == 1' is said to be missed at 1"),
         (replace(SOUND, endpoints=[]), "the total has 3 requests and its endpoints have 0"),
         (replace(SOUND, endpoints=SOUND.endpoints[:1]), "the total has 3 requests and its endpoints have 2"),

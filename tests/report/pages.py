@@ -12,7 +12,7 @@ from loadkit.judge.rows import Phase, Timing
 from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.judge.validity import Caveat
 from loadkit.report.html import html_report
-from tests.report.builder import example, interval, replace, result, row, skewed, times
+from tests.results import example, interval, replace, result, row, skewed, times
 
 HOME = row("GET /", skewed(180, 74_000))
 SEARCH = row(

@@ -7,7 +7,7 @@ from loadkit.judge.result import Result
 from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.judge.validity import Caveat
 from loadkit.report.text import text_report
-from tests.report.builder import example, result, row, skewed, times
+from tests.results import example, result, row, skewed, times
 
 HOME = row("GET /", skewed(180, 74_000))
 NOTHING_FOUND = example("check", "AssertionError: the search found nothing\nassert []\n +  where [] = items()", 301)

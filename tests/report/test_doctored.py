@@ -20,10 +20,10 @@ from loadkit.plan.errors import UsageError
 from loadkit.report.html import html_report
 from loadkit.report.json import dump, load
 from loadkit.report.text import text_report
-from tests.judge.made import REFUSED, Shot, result
+from tests.results import REFUSED, Shot, measured
 
 PLANS = [PhasePlan(name=name, duration=1.0, start=0.0, end=50.0) for name in ("up", "on")]
-SOUND = result(
+SOUND = measured(
     [Shot(), Shot(1, label="b", status=404), Shot(1, failure=REFUSED)],
     thresholds=("p99 < 1s", "a: failures < 9"),
     scenario={"phases": PLANS, "rate": 50.0, "max_threads": 9, "arrivals": "constant"},
@@ -118,7 +118,7 @@ def test_a_file_of_many_intervals_is_reported_in_time(tmp_path: Path):
     [one] = content["results"]
     first = one["intervals"][0] | {"endpoints": []}
     none = first | {"total": first["total"] | {"requests": 0, "response_time": one["total"]["pickup"]}}
-    empty = json.loads(dump([result([])]))["results"][0]["total"]["response_time"]
+    empty = json.loads(dump([measured([])]))["results"][0]["total"]["response_time"]
     none["total"]["response_time"] = empty
     one["intervals"] = [none | {"start": float(k)} for k in range(10_000)]
     began = time.process_time()

@@ -13,10 +13,8 @@ from loadkit.judge.result import Result
 from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.report.html import html_report
 from loadkit.report.json import dump, load
-from tests.judge.made import REFUSED, Shot
-from tests.judge.made import result as made
-from tests.report.builder import interval, replace, result, row, skewed, times
 from tests.report.pages import DOWN, HOME, NOTHING, SHOP, TOTAL, Page, page
+from tests.results import REFUSED, Shot, interval, measured, replace, result, row, skewed, times
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +83,7 @@ def test_the_verdict_stands_before_the_figures_and_the_reasons_before_the_charts
 
 
 def test_a_stored_result_makes_the_same_page_again(tmp_path: Path):
-    ran = made([Shot(), Shot(1, label="b"), Shot(2, failure=REFUSED)], thresholds=("p99 < 1s", "a: failures < 9"))
+    ran = measured([Shot(), Shot(1, label="b"), Shot(2, failure=REFUSED)], thresholds=("p99 < 1s", "a: failures < 9"))
     (tmp_path / "today.json").write_text(dump([ran]))
 
     assert html_report(load(tmp_path / "today.json")) == html_report([ran])

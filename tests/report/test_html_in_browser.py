@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from loadkit.report.html import html_report
-from tests.report.builder import result, row, skewed
 from tests.report.pages import HOSTILE, ODD, SHOP, hostile
+from tests.results import result, row, skewed
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

@@ -17,16 +17,16 @@ from loadkit.judge.rows import Phase
 from loadkit.judge.validity import Caveat
 from loadkit.plan.errors import UsageError
 from loadkit.report.json import SCHEMA_FILE, dump, load, schema
-from tests.judge.made import REFUSED, Shot, result
+from tests.results import REFUSED, Shot, measured
 
-FULL = result(
+FULL = measured(
     [Shot(), Shot(1, label="b", status=404), Shot(2, failure=REFUSED)],
     thresholds=("p99 < 1s", "a: failures < 9"),
     scenario={"description": "Größe <b>\u2028\x1b", "options": {"deep": [1, {"x": None}]}},
     caveats=[Caveat(code="busy", message="99%")],
 )
 FULL = msgspec.structs.replace(FULL, phases=[Phase(name="ramp", start=0.0, length=2.0, total=FULL.total)])
-EMPTY = result([])
+EMPTY = measured([])
 
 
 def stored(path: Path, results: list[Result], **changes: Any) -> Path:
@@ -163,7 +163,7 @@ def test_a_file_of_no_results_says_so(tmp_path: Path, content: str) -> None:
 
 
 def test_a_file_with_the_names_that_fields_had_at_first_is_read(tmp_path: Path) -> None:
-    doubtful = result(
+    doubtful = measured(
         [Shot()],
         scenario={"name": "verdict"},
         caveats=[Caveat(code="late", message="m")],

@@ -8,7 +8,7 @@ import pytest
 
 from loadkit.report.layout import LONGEST, Layout, display_width
 from loadkit.report.text import text_report
-from tests.report.builder import example, result, row, times
+from tests.results import example, result, row, times
 
 LAYOUT = Layout(width=80)
 

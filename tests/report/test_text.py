@@ -11,8 +11,8 @@ from loadkit.judge.rows import Phase
 from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.judge.validity import Caveat
 from loadkit.report.layout import display_width
-from tests.report.builder import example, replace, result, row, times
 from tests.report.shop import HOME, SHOP, TOTAL, report, section
+from tests.results import example, replace, result, row, times
 
 AT_80 = """\
 ━━ browse ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━

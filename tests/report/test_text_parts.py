@@ -12,8 +12,8 @@ from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.judge.validity import Caveat
 from loadkit.report.layout import display_width, needs_ascii
 from loadkit.report.text import text_report
-from tests.report.builder import example, replace, result, row, times
 from tests.report.shop import HOME, SEARCH, SHOP, report, section
+from tests.results import example, replace, result, row, times
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from loadkit.report.html import html_report
 from loadkit.report.json import dump, load, schema
 from loadkit.report.layout import display_width
 from loadkit.report.text import text_report
-from tests.report.builder import example, replace, result, row, times
+from tests.results import example, replace, result, row, times
 
 HOME = row("GET /", times((180, 6_000)))
 SAID = "another item\nassert 7 == 8\n  at shop.py:12 in buy: assert item == 8"

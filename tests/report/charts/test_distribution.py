@@ -9,7 +9,7 @@ import pytest
 
 from loadkit.judge.rows import Row
 from loadkit.report.charts.distribution import distribution_charts
-from tests.report.builder import replace, row, skewed, times
+from tests.results import replace, row, skewed, times
 
 
 def titles(total: Row) -> list[str]:

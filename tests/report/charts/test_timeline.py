@@ -11,9 +11,7 @@ from loadkit.judge.merge import merge
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Interval, Phase
 from loadkit.report.charts.timeline import endpoint_charts, rates, timeline_charts
-from tests.judge.made import REFUSED, Shot
-from tests.judge.made import result as measured
-from tests.report.builder import interval, replace, result, row, skewed, times
+from tests.results import REFUSED, Shot, interval, measured, replace, result, row, skewed, times
 
 FAST, SLOW = times((500, 400)), times((100_000, 2))
 

@@ -1,4 +1,4 @@
-"""What is known of a run, from a few numbers."""
+"""What is known of a run, as the judge gets it, from a few numbers."""
 
 from __future__ import annotations
 
@@ -6,29 +6,17 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
 from loadkit.drive.stats import RunStats
 from loadkit.host.usage import Usage
 from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.evidence import Evidence, RunContext
 from loadkit.judge.rows import Row
-from loadkit.judge.summary import rows, times
-from loadkit.judge.times import Times
-from loadkit.measure.histogram import Histogram
+from loadkit.judge.summary import rows
 from loadkit.plan.units import SECOND
-from tests.judge.made import BEGAN, ENVIRONMENT, SCENARIO, recorded
+from tests.results import BEGAN, ENVIRONMENT, SCENARIO, recorded, replace, spans
 
-replace = msgspec.structs.replace
-
-MS = 1_000_000
 DURATION = 10.0
 IDLE = Usage(seconds=DURATION, cpu_user=1.0, cpu_system=1.0)
-
-
-def spans(*parts: tuple[float, int]) -> Times:
-    """Times from (milliseconds, how often)."""
-    return times(Histogram.of([round(span * MS) for span, count in parts for _ in range(count)]))
 
 
 def total(good: int, *, service: float = 1.0, late: float = 0.01, pickup: float = 0.02, **changes: Any) -> Row:
