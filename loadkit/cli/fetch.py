@@ -28,7 +28,7 @@ from loadkit.plan.redact import HIDDEN
 
 if TYPE_CHECKING:
     from loadkit.fetcher import FetchResult
-    from loadkit.fetcher.job import FetchJob
+    from loadkit.fetcher.figures import FetchSummary
 
 _LITERAL: Final = re.compile(r"\$\{\w+\}|\b(?:Bearer|Basic|Token)\b|\s", re.IGNORECASE)
 """What is no secret in the value of a header: variables of the environment, and the scheme before one."""
@@ -177,13 +177,13 @@ def _report(
     quiet: bool,
 ) -> int:
     """Say what was found, whatever ended it."""
-    fetching = fetched.fetching
-    result = fetching.result()
+    job = fetched.job
+    result = job.result()
     codes = [fetched.exit_code]
     if output:
         codes.append(store(output, [result]))
     if not quiet:
-        codes.append(print_text(_summary(fetching, again)))
+        codes.append(print_text(_summary(job.summary(), again)))
         if result.requests:
             codes.append(print_text(""))
             codes.append(print_report(result))
@@ -193,11 +193,11 @@ def _report(
     return 3 if 3 in codes else codes[0]
 
 
-def _summary(fetching: FetchJob, again: list[str]) -> str:
-    from loadkit.fetcher.summary_text import summary
+def _summary(summary: FetchSummary, again: list[str]) -> str:
+    from loadkit.fetcher.summary_text import summary_text
     from loadkit.report.layout import layout_of
 
-    return summary(layout_of(sys.stdout), fetching, again)
+    return summary_text(layout_of(sys.stdout), summary, again)
 
 
 def _again(context: typer.Context) -> list[str]:
@@ -212,10 +212,10 @@ def _again(context: typer.Context) -> list[str]:
 
 
 def _words(parameter: Any, value: Any) -> list[str]:
-    from loadkit.fetcher.sources import shown_source
+    from loadkit.fetcher.sources import printable_source
 
     if parameter.param_type_name == "argument":
-        return [shown_source(source) for source in value]
+        return [printable_source(source) for source in value]
     option = max(parameter.opts, key=len)
     if isinstance(value, bool):
         return [option]

@@ -1,23 +1,30 @@
-"""Fetch many URLs on some threads and lose none of them: names, a manifest, retries, resumption, figures."""
+"""Fetches many URLs on some threads and loses none of them: names, a manifest, retries, resumption, figures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from loadkit.fetcher import sources
 from loadkit.fetcher.handle import FetchResult, wait_for_stopped
 from loadkit.fetcher.job import FetchJob
-from loadkit.fetcher.manifest import FetchReply
-from loadkit.fetcher.options import FetchOptions, read_options
+from loadkit.fetcher.options import FetchKeywords, FetchOptions, read_options
 from loadkit.fetcher.reader import check_all
+from loadkit.fetcher.replies import FetchReply
+from loadkit.fetcher.sources import (
+    STDIN,
+    Sources,
+    check_sources,
+    count_entries,
+    describe_sources,
+    read_iterable,
+    read_sources,
+    spool_stdin,
+)
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from loadkit.fetcher.job import Watch
+    from loadkit.fetcher.progress import Watch
     from loadkit.fetcher.sources import SourceItem, Urls
 
 __all__ = ["FetchReply", "FetchResult", "fetch"]
@@ -26,12 +33,10 @@ __all__ = ["FetchReply", "FetchResult", "fetch"]
 def fetch(
     urls: Urls,
     *,
-    threads: int | str = 20,
-    into: str | Path | None = None,
     on_reply: Callable[[FetchReply], Any] | None = None,
     watch: Watch | None = None,
     interrupts: Callable[[], int] | None = None,
-    **options: Any,
+    **keywords: Unpack[FetchKeywords],
 ) -> FetchResult:
     """Fetch URLs into a folder, on some threads, each body in a file of its own.
 
@@ -68,33 +73,33 @@ def fetch(
 
     Raises `UsageError` before anything is sent for what cannot work.
     """
-    plan = read_options({"threads": threads, "into": into, **options})
-    wait_for_stopped(plan.into)
-    entries, name, expected = _entries(urls, plan)
-    fetching = FetchJob(
-        entries, plan, name=name, on_reply=on_reply, watch=watch, interrupts=interrupts, expected=expected
+    options = read_options(keywords)
+    wait_for_stopped(options.into)
+    entries, name, expected = _entries(urls, options)
+    job = FetchJob(
+        entries, options, name=name, on_reply=on_reply, watch=watch, interrupts=interrupts, expected=expected
     )
-    return FetchResult(fetching)
+    return FetchResult(job)
 
 
-def _entries(urls: Urls, plan: FetchOptions) -> tuple[Iterator[SourceItem], str, int | None]:
-    """What to read, what to call it, and how many entries it seems to have."""
+def _entries(urls: Urls, options: FetchOptions) -> tuple[Iterator[SourceItem], str, int | None]:
+    """What to read, its name in reports, and how many entries it seems to have."""
     if isinstance(urls, str | Path):
-        urls = sources.Sources([str(urls)])
-    if isinstance(urls, sources.Sources):
-        sources.check(urls)
-        stdin = sources.kept() if plan.strict and sources.STDIN in urls else None
-        if plan.strict:
-            check_all(sources.read(urls, column=plan.column, form=plan.format, stdin=stdin), plan)
-        entries = sources.read(urls, column=plan.column, form=plan.format, stdin=stdin)
-        return entries, sources.named(urls), sources.count(urls)
+        urls = Sources([str(urls)])
+    if isinstance(urls, Sources):
+        check_sources(urls)
+        stdin = spool_stdin() if options.strict and STDIN in urls else None
+        if options.strict:
+            check_all(read_sources(urls, column=options.column, form=options.format, stdin=stdin), options)
+        entries = read_sources(urls, column=options.column, form=options.format, stdin=stdin)
+        return entries, describe_sources(urls), count_entries(urls)
     try:
         iterator = iter(urls)
     except TypeError:
         raise UsageError(f"urls takes URLs, a file of them, or '-', not {type(urls).__name__}") from None
-    if plan.strict:
+    if options.strict:
         if iterator is urls:
             raise UsageError("strict reads the list twice, and what was given can be read once; give a list or a file")
-        check_all(sources.iterate(urls), plan)
+        check_all(read_iterable(urls), options)
     expected = len(urls) if isinstance(urls, Sized) else None
-    return sources.iterate(iterator), "URLs", expected
+    return read_iterable(iterator), "URLs", expected

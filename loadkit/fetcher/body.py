@@ -1,6 +1,6 @@
-"""The body of one reply on its way to the disk: decoded as it comes, counted, hashed, never whole in memory.
+"""The body of one reply on its way to the disk: decoded as it arrives, counted and hashed, never whole in memory.
 
-Small bodies are written when the reply is complete, in one go; larger ones as they come.
+Small bodies are written when the reply is complete, in one call; larger ones as they arrive.
 """
 
 from __future__ import annotations
@@ -8,126 +8,125 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from enum import Enum
 from mmap import ACCESS_READ, mmap
 from typing import Final, NamedTuple
 
-from loadkit.fetcher.filenames import FilePath
 from loadkit.fetcher.folder import OutputFolder, write_all
+from loadkit.fetcher.retry import UNDECIDED, BodyUse, Decision
 from loadkit.plan.units import SECOND, show_size
 from loadkit.wire.base import BrokenExchange, Clock, Failure
 from loadkit.wire.decode import CutShort, DecodeError, Decoder, TooMuch, codings_of
 
-SPILL: Final = 256 * 1024
+LARGEST_IN_MEMORY: Final = 256 * 1024
 """Bytes of a body that are held before a file is opened for it."""
-SKIPPED: Final = 64 * 1024
-"""Bytes read of a body that nobody wants, so that the connection can be used again."""
+LARGEST_SKIPPED: Final = 64 * 1024
+"""Bytes of a body nobody wants that are read all the same, so that the connection can be used again."""
 LONGEST_LINE: Final = 64_000_000
 """Bytes of a body that is to become a line: one such body at a time is in memory, several times over."""
 SLOWEST: Final = 1_000_000
 """Nanoseconds a byte may take on average beyond the timeout: 1 kB/s."""
 
 
-class BodyUse(Enum):
-    """What is to become of a body."""
+class BodySettings(NamedTuple):
+    """What holds for the bodies of all replies to one worker."""
 
-    FILE = "a file"
-    LINE = "a line of the file that replies are appended to"
-    SKIP = "nothing"
+    output: OutputFolder
+    clock: Clock
+    largest: int
+    """Bytes, decoded."""
+    raw: bool
+    """True if bodies are saved as they arrive, not decoded."""
+    timeout: int
+    """Nanoseconds that decoding what arrived at once may take."""
+    is_cutting: Callable[[], bool]
+    """True while exchanges in progress are being ended."""
 
 
-Choose = Callable[[int, dict[bytes, bytes]], tuple[BodyUse, FilePath | None]]
-"""What is to become of a reply's body, told by its status and headers, and where its file goes."""
+class BodyFile:
+    """The file of a body that is too large to be held in memory. All methods raise `OSError` for the disk."""
 
+    def __init__(self, handle: int, *, hashed: bool) -> None:
+        self._handle = handle
+        self._hash = hashlib.sha256() if hashed else None
 
-class Saved(NamedTuple):
-    """A body that has been taken in: how long it is, its SHA-256, and the bytes if it is to be a line."""
+    def write(self, content: bytes) -> None:
+        """Append to the file."""
+        if self._hash:
+            self._hash.update(content)
+        write_all(self._handle, content)
 
-    size: int
-    sha256: str
-    content: bytes | mmap
+    def sha256(self) -> str:
+        """The SHA-256 of all that was written."""
+        assert self._hash
+        return self._hash.hexdigest()
+
+    def map(self) -> mmap:
+        """All that was written, mapped into memory."""
+        return mmap(self._handle, 0, access=ACCESS_READ)
+
+    def close(self) -> None:
+        """Close the file; more than once does no harm."""
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
 
 
 class Body:
-    """A sink for one exchange; see `wire.base.Sink`. Decoding a piece of it may take `timeout` nanoseconds."""
+    """A sink for one exchange; see `wire.base.Sink`."""
 
     __slots__ = (
-        "_bound",
-        "_choose",
-        "_clock",
+        "_decide",
         "_decoder",
-        "_handle",
-        "_hash",
+        "_file",
         "_held",
-        "_holding",
-        "_is_cutting",
-        "_output",
-        "_raw",
-        "_received",
+        "_held_size",
+        "_settings",
         "_since",
         "_tag",
-        "_timeout",
-        "came",
-        "disk",
-        "fault",
+        "decision",
+        "disk_error",
+        "disk_time",
         "headers",
         "is_abandoned",
-        "place",
         "size",
-        "status",
-        "use",
     )
 
     def __init__(
-        self,
-        choose: Choose,
-        output: OutputFolder,
-        clock: Clock,
-        *,
-        bound: int,
-        raw: bool,
-        timeout: int,
-        is_cutting: Callable[[], bool],
-        tag: str = "",
+        self, decide: Callable[[int, dict[bytes, bytes]], Decision], settings: BodySettings, tag: str = ""
     ) -> None:
-        self._choose = choose
-        self._output = output
-        self._clock = clock
-        self._bound = bound
-        self._raw = raw
+        """`tag` is in the name of the part file, which is otherwise that of the file."""
+        self._decide = decide
+        self._settings = settings
         self._tag = tag
-        self._timeout = timeout
-        self._is_cutting = is_cutting
         self._decoder: Decoder | None = None
         self._since = 0
-        self._handle = -1
-        self._hash: hashlib._Hash | None = None
+        """When decoding what arrived last began, less the time on the disk until then."""
+        self._file: BodyFile | None = None
         self._held: list[bytes | memoryview] = []
-        self._holding = 0
-        self._received = 0
-        self.status = 0
-        self.headers: dict[bytes, bytes] = {}
-        self.use = BodyUse.SKIP
-        self.place: FilePath | None = None
+        self._held_size = 0
+        self.decision = UNDECIDED
+        self.headers: dict[bytes, bytes] | None = None
+        """Of the reply, if its head has arrived."""
         self.size = 0
-        self.disk = 0
+        """Bytes, decoded; of a body that is skipped, as they arrive."""
+        self.disk_time = 0
         """Nanoseconds spent on the disk."""
-        self.came = False
-        """Whether there was a reply at all."""
         self.is_abandoned = False
-        """The exchange was ended by us, for the rest of the body is of no use; the head is all there is to know."""
-        self.fault: OSError | None = None
-        """What the disk said."""
+        """True if this side ended the exchange, for the rest of the body is not wanted; the head was complete."""
+        self.disk_error: OSError | None = None
+
+    @property
+    def is_large(self) -> bool:
+        """True if it is not held in memory."""
+        return self._file is not None
 
     def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """The head has come."""
-        self.came = True
-        self.status = status
+        """Decide on the reply; its head has arrived."""
         found = self.headers = dict(headers)
         if len(found) != len(headers) and b"content-encoding" in found:
             found[b"content-encoding"] = b", ".join(value for name, value in headers if name == b"content-encoding")
-        self.use, self.place = self._choose(status, found)
-        if self.use is not BodyUse.SKIP and not self._raw and b"content-encoding" in found:
+        decision = self.decision = self._decide(status, found)
+        if decision.use is not BodyUse.SKIP and not self._settings.raw and b"content-encoding" in found:
             self._decoder = self._decoder_of(found[b"content-encoding"])
 
     def _decoder_of(self, value: bytes) -> Decoder | None:
@@ -138,116 +137,107 @@ class Body:
         return Decoder(codings, step=self._step) if codings else None
 
     def write(self, data: bytes | memoryview) -> int:
-        """The next piece as it came."""
-        self._received += len(data)
-        if self.use is BodyUse.SKIP:
-            if self._received > SKIPPED:
-                self.is_abandoned = True
-                raise BrokenExchange(Failure("check", "the rest of the body is not wanted"))
+        """Take the next piece, still encoded; how many nanoseconds more the exchange may take for it."""
+        if self.decision.use is BodyUse.SKIP:
+            self._skip(data)
         elif self._decoder:
-            self._decoded(data, self._decoder)
+            self._decode(data, self._decoder)
         else:
             self._take(data)
         return len(data) * SLOWEST
 
-    def finish(self) -> Saved:
-        """The reply is whole: bring the rest to the disk; raises `BrokenExchange`, and `OSError` for the disk."""
+    def save(self) -> str:
+        """Write the rest to the part file, for the reply is complete; its SHA-256.
+
+        Raises `BrokenExchange` if the body is cut short, and `OSError` for the disk.
+        """
+        self._end_decoding()
+        assert self.decision.path is not None
+        content = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        digest = "" if self._file else hashlib.sha256(content).hexdigest()
+        began = self._settings.clock.now()
+        try:
+            if self._file:
+                self._file.write(bytes(content))
+                digest = self._file.sha256()
+            else:
+                self._settings.output.write(self.decision.path, self._tag, content)
+        finally:
+            self._close()
+            self.disk_time += self._settings.clock.now() - began
+        return digest
+
+    def content(self) -> bytes | mmap:
+        """All of it, for the reply is complete; a large body is mapped, not read. Raises as `save` does."""
+        self._end_decoding()
+        content = b"".join(self._held)
+        if not self._file:
+            return content
+        try:
+            self._file.write(content)
+            return self._file.map()
+        finally:
+            self._close()
+
+    def discard(self) -> None:
+        """Forget it, and remove what is on the disk of it."""
+        self._held.clear()
+        self._close()
+        if self.decision.path is not None and self.decision.use is BodyUse.FILE:
+            self._settings.output.discard(self.decision.path, self._tag)
+
+    def _end_decoding(self) -> None:
         if self._decoder:
             try:
                 self._decoder.finish()
             except CutShort as error:
                 raise BrokenExchange(Failure("disconnect", str(error))) from None
-        if self.use is BodyUse.LINE:
-            return Saved(self.size, "", self._read_again())
-        if self._hash is None:
-            return Saved(self.size, self._saved_at_once(), b"")
-        content = b"".join(self._held)
-        self._hash.update(content)
-        began = self._clock.now()
-        try:
-            write_all(self._handle, content)
-        finally:
-            self._close()
-            self.disk += self._clock.now() - began
-        return Saved(self.size, self._hash.hexdigest(), b"")
 
-    @property
-    def is_large(self) -> bool:
-        """Whether it is not held in memory."""
-        return self._handle >= 0
-
-    def _read_again(self) -> bytes | mmap:
-        """All of what is to be a line; a large one as it lies on the disk."""
-        if not self.is_large:
-            return b"".join(self._held)
-        try:
-            write_all(self._handle, b"".join(self._held))
-            return mmap(self._handle, 0, access=ACCESS_READ)
-        finally:
-            self._close()
-
-    def _saved_at_once(self) -> str:
-        """Bring a body to the disk of which nothing is there yet; its hash."""
-        assert self.place is not None
-        content = self._held[0] if len(self._held) == 1 else b"".join(self._held)
-        digest = hashlib.sha256(content).hexdigest()
-        began = self._clock.now()
-        try:
-            self._output.fill(self.place, self._tag, content)
-        finally:
-            self.disk += self._clock.now() - began
-        return digest
-
-    def drop(self) -> None:
-        """Forget it, the part on the disk included."""
-        self._held.clear()
-        if self._handle >= 0:
-            self._close()
-        if self.place is not None and self.use is BodyUse.FILE:
-            self._output.drop(self.place, self._tag)
+    def _skip(self, data: bytes | memoryview) -> None:
+        self.size += len(data)
+        if self.size > LARGEST_SKIPPED:
+            self.is_abandoned = True
+            raise BrokenExchange(Failure("check", "the rest of the body is not wanted"))
 
     def _take(self, piece: bytes | memoryview) -> None:
         self.size += len(piece)
-        if self.size > self._bound:
-            raise BrokenExchange(Failure("check", f"the body is more than {show_size(self._bound)} (--max-size)"))
+        if self.size > self._settings.largest:
+            limit = show_size(self._settings.largest)
+            raise BrokenExchange(Failure("check", f"the body is more than {limit} (--max-size)"))
         self._held.append(piece)
-        self._holding += len(piece)
-        if self.use is BodyUse.LINE and self.size > LONGEST_LINE:
+        self._held_size += len(piece)
+        if self.decision.use is BodyUse.LINE and self.size > LONGEST_LINE:
             raise BrokenExchange(Failure("check", f"more than {show_size(LONGEST_LINE)} are too much for a line"))
-        if self._holding > SPILL:
+        if self._held_size > LARGEST_IN_MEMORY:
             self._spill()
 
     def _spill(self) -> None:
-        """Bring to the disk what is held. What that meets ends the exchange, and is kept in `fault`."""
+        """Write what is held; an error of the disk ends the exchange, and is kept in `disk_error`."""
         content = b"".join(self._held)
-        self._held, self._holding = [], 0
-        if self._hash is None and self.use is BodyUse.FILE:
-            self._hash = hashlib.sha256()
-        if self._hash:
-            self._hash.update(content)
-        began = self._clock.now()
+        self._held, self._held_size = [], 0
+        began = self._settings.clock.now()
         try:
-            if self._handle < 0:
-                self._open()
-            write_all(self._handle, content)
+            self._file = self._file or self._create()
+            self._file.write(content)
         except OSError as error:
-            self.fault = error
+            self.disk_error = error
             raise BrokenExchange(Failure("check", f"cannot save the body: {error.strerror}")) from None
         finally:
-            self.disk += self._clock.now() - began
+            self.disk_time += self._settings.clock.now() - began
 
-    def _open(self) -> None:
-        assert self.place is not None
-        is_file = self.use is BodyUse.FILE
-        self._handle = self._output.create(self.place, self._tag) if is_file else self._output.scratch(self.place)
+    def _create(self) -> BodyFile:
+        path, output = self.decision.path, self._settings.output
+        assert path is not None
+        if self.decision.use is BodyUse.FILE:
+            return BodyFile(output.create(path, self._tag), hashed=True)
+        return BodyFile(output.create_unnamed(path), hashed=False)
 
     def _close(self) -> None:
-        handle, self._handle = self._handle, -1
-        if handle >= 0:
-            os.close(handle)
+        if self._file:
+            self._file.close()
 
-    def _decoded(self, data: bytes | memoryview, decoder: Decoder) -> None:
-        self._since = self._clock.now() - self.disk
+    def _decode(self, data: bytes | memoryview, decoder: Decoder) -> None:
+        self._since = self._settings.clock.now() - self.disk_time
         try:
             for piece in decoder.feed(data):
                 self._take(piece)
@@ -257,8 +247,9 @@ class Body:
             raise BrokenExchange(Failure("protocol", str(error))) from None
 
     def _step(self) -> None:
-        """Go on decoding, unless the fetch is being ended, or what came at once took too long without the disk."""
-        if self._is_cutting():
+        """End the exchange if the fetch is being ended, or if decoding takes too long without the disk."""
+        if self._settings.is_cutting():
             raise BrokenExchange(Failure("disconnect", "the fetch was ended"))
-        if self._clock.now() - self.disk - self._since > self._timeout:
-            raise BrokenExchange(Failure("timeout", f"not decoded within {self._timeout / SECOND:g} s"))
+        timeout = self._settings.timeout
+        if self._settings.clock.now() - self.disk_time - self._since > timeout:
+            raise BrokenExchange(Failure("timeout", f"not decoded within {timeout / SECOND:g} s"))

@@ -1,4 +1,4 @@
-"""Connections for many hosts: a few for each thread, names looked up when they are needed and kept for a minute."""
+"""Connections to many hosts: a few for each thread. Names are resolved when needed and kept for a minute."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ if TYPE_CHECKING:
     from loadkit.wire.base import Clock, Origin
     from loadkit.wire.channel import Address
 
-EACH: Final = 4
-"""Connections a thread keeps."""
-KEPT: Final = 60 * SECOND
-TELLING: Final = 5
-"""Public hosts that are named in a caveat."""
+CONNECTIONS: Final = 4
+"""Connections that a thread keeps open."""
+LIFETIME: Final = 60 * SECOND
+MAX_PUBLIC: Final = 5
+"""Hosts on the public internet that are named in a caveat."""
 
 
 class Network:
-    """What the threads share: names, certificates."""
+    """Names and certificates, which the threads share."""
 
     def __init__(self, clock: Clock, scenario: Scenario) -> None:
-        self.wire = SocketWire(clock, scenario, Resolver(trusts_system=True, clock=clock, lifetime=KEPT))
+        self.wire = SocketWire(clock, scenario, Resolver(trusts_system=True, clock=clock, lifetime=LIFETIME))
         self.public: dict[str, None] = {}
-        """Some of the hosts that are on the internet."""
+        """Some of the hosts that are on the public internet."""
 
     def connect(self, origin: Origin) -> FetchConnection:
-        """A connection, not opened yet; raises `BrokenExchange` of kind `dns`."""
+        """A connection to a host, not opened yet; raises `BrokenExchange` of kind `dns`."""
         addresses = self.wire.resolver.addresses(origin)
-        if len(self.public) < TELLING and any(map(_is_public, addresses)):
+        if len(self.public) < MAX_PUBLIC and any(map(_is_public, addresses)):
             self.public[origin.host] = None
         return FetchConnection(self.wire.open_connection(origin))
 
     def forget(self, origin: Origin) -> None:
-        """Nobody was there: the name may lead elsewhere by now."""
+        """Forget the addresses of a host that did not answer: its name may have others by now."""
         self.wire.resolver.forget(origin)
 
     def prepare_tls(self) -> None:
-        """Read certificates, once."""
+        """Read the certificates, once."""
         self.wire.read_certificates()
 
 
 class Connections:
-    """One thread's connections, those used last."""
+    """The connections of one thread that were used last."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -57,32 +57,32 @@ class Connections:
         self._is_aborted = False
         self.unstamped = 0
 
-    def known(self, there: Url) -> FetchConnection | None:
-        """The connection there, if there is one."""
-        return self._open.get(there.site)
+    def known(self, url: Url) -> FetchConnection | None:
+        """The connection to the host of a URL, None if there is none."""
+        return self._open.get(url.site)
 
-    def to(self, there: Url) -> FetchConnection:
-        """A connection there, opened before or not; raises `BrokenExchange` of kind `dns`."""
-        known = self.known(there)
+    def to(self, url: Url) -> FetchConnection:
+        """The connection to the host of a URL, opened before or not; raises `BrokenExchange` of kind `dns`."""
+        known = self.known(url)
         if known is not None:
             if len(self._open) > 1:
-                self._open.move_to_end(there.site)
+                self._open.move_to_end(url.site)
             return known
-        made = self._open[there.site] = self._network.connect(there.origin)
-        if len(self._open) > EACH:
+        made = self._open[url.site] = self._network.connect(url.origin)
+        if len(self._open) > CONNECTIONS:
             self._close(self._open.popitem(last=False)[1])
         if self._is_aborted:
             made.http.abort()
         return made
 
-    def forget(self, there: Url) -> None:
-        """Nobody was there."""
-        self._network.forget(there.origin)
-        if known := self._open.pop(there.site, None):
+    def forget(self, url: Url) -> None:
+        """Close the connection to a host that did not answer, and forget its addresses."""
+        self._network.forget(url.origin)
+        if known := self._open.pop(url.site, None):
             self._close(known)
 
     def abort(self) -> None:
-        """End what is under way, and let nothing new begin; called by another thread."""
+        """End the exchanges in progress, and let no other begin; called by another thread."""
         self._is_aborted = True
         for connection in list(self._open.values()):
             connection.http.abort()

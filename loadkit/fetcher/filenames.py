@@ -1,4 +1,4 @@
-"""What a file is called: unique by its position, readable by its path, and never anywhere but in the folder."""
+"""Names of files: unique by the position in the list, readable, and never outside the folder."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from loadkit.plan.redact import is_harmless
 if TYPE_CHECKING:
     from loadkit.fetcher.url import Url
 
-A_FOLDER: Final = 10_000
-SLUG: Final = 80
-MOST_QUERY: Final = 1000
+FILES_PER_FOLDER: Final = 10_000
+LONGEST_SLUG: Final = 80
+LONGEST_QUERY: Final = 1000
 SHORTEST_SECRET: Final = 6
-"""Characters of a query that is no name and value."""
+"""Characters from which on a part of a query without a name is treated as a secret."""
 LONGEST: Final = 200
-"""Characters of one part of a name: 255 bytes are allowed almost everywhere, and `.part` comes behind it."""
+"""Characters of one part of a path: almost every file system allows 255 bytes, and `.part` is appended."""
 FAILED: Final = "failed"
 RESERVED: Final = ("manifest.jsonl", "manifest.lock", FAILED)
 
 GENERATED = re.compile(r"\d{6,}-[a-z0-9._-]*[0-9a-f]{8}\.[a-z0-9]{1,8}")
-"""The names of this scheme, to tell what we wrote from what we did not."""
+"""Matches the names that are given without a template: files with other names are not touched."""
 
 EXTENSIONS: Final = {
     "application/json": "json",
@@ -55,7 +55,7 @@ EXTENSIONS: Final = {
     "video/mp4": "mp4",
     "font/woff2": "woff2",
 }
-# what servers say when they do not know
+# what servers send when they do not know
 VAGUE: Final = {"": "bin", "application/octet-stream": "bin", "text/plain": "txt", "binary/octet-stream": "bin"}
 
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
@@ -65,7 +65,7 @@ _DEVICES = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNO
 
 
 class FilePath(NamedTuple):
-    """Where a file goes: a folder within the folder (empty for itself) and a name."""
+    """The path of a file below the output folder: its own folder (empty at the top) and its name."""
 
     folder: str
     name: str
@@ -75,7 +75,7 @@ class FilePath(NamedTuple):
 
 
 def extension(path: str, content_type: str) -> str:
-    """Of the Content-Type; where that says nothing, of the path."""
+    """The extension for a Content-Type or, if that is vague, the one of the path."""
     kind = _kind(content_type)
     if kind in EXTENSIONS:
         return EXTENSIONS[kind]
@@ -94,33 +94,33 @@ def _kind(content_type: str) -> str:
 
 
 def slug(target: str) -> str:
-    """A path (and query) in a few plain letters: `/posts/1?lang=en` is `posts-1-lang-en`.
+    """A path and query in lower-case letters, digits and hyphens: `/posts/1?lang=en` is `posts-1-lang-en`.
 
-    A value of a query that may be a secret is there as eight digits of its hash.
+    A value of the query that may be a secret becomes eight digits of its hash.
     """
     path, _, query = target.partition("?")
-    values = "-".join(_letters(_harmless(part)) for part in query[:MOST_QUERY].split("&"))
-    return "-".join(filter(None, (slug_of(path), values)))[-SLUG:].strip("-")
+    values = "-".join(_letters(_without_secret(part)) for part in query[:LONGEST_QUERY].split("&"))
+    return "-".join(filter(None, (path_slug(path), values)))[-LONGEST_SLUG:].strip("-")
 
 
-def _harmless(part: str) -> str:
+def _without_secret(part: str) -> str:
     name, separator, value = part.partition("=")
     if not separator:
-        return part if len(part) < SHORTEST_SECRET else _digits(part)
-    return part if is_harmless(unquote(name)) or not value else f"{name}={_digits(value)}"
+        return part if len(part) < SHORTEST_SECRET else _short_hash(part)
+    return part if is_harmless(unquote(name)) or not value else f"{name}={_short_hash(value)}"
 
 
-def _digits(secret: str) -> str:
+def _short_hash(secret: str) -> str:
     return blake2b(secret.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
 
 
-def slug_of(path: str) -> str:
-    """The same of a path alone: the folders, which many URLs share, and what follows them."""
+def path_slug(path: str) -> str:
+    """The slug of a path without a query. Many URLs share all but the last segment, so that is cached."""
     folders, _, last = _EXTENSION.sub("", path)[-400:].rpartition("/")
     if not (last.isascii() and last.isalnum()):
         last = _letters(last)
     found = f"{_folder_letters(folders)}-{last.lower()}" if last else _folder_letters(folders)
-    return found[-SLUG:].strip("-")
+    return found[-LONGEST_SLUG:].strip("-")
 
 
 def _letters(text: str) -> str:
@@ -131,13 +131,13 @@ _folder_letters = lru_cache(maxsize=1024)(_letters)
 
 
 def stem(position: int, path: str, key: int) -> str:
-    """A name without its extension: position, slug, eight digits of the hash of the URL."""
-    readable = slug_of(path)
+    """A name without its extension: position, slug, eight digits of the request's key."""
+    readable = path_slug(path)
     return f"{position:06}-{readable}-{key >> 32:08x}" if readable else f"{position:06}-{key >> 32:08x}"
 
 
 class Filenames:
-    """The names of one run: our own scheme, or a template of the user's."""
+    """The paths of the files of one run: generated, or from a template of the user."""
 
     def __init__(self, template: str | None = None, *, flat: bool = False) -> None:
         self.template = template
@@ -145,38 +145,36 @@ class Filenames:
         if template is not None:
             _check(template)
 
-    def place(self, position: int, address: Url, key: int, content_type: str) -> FilePath:
-        """Where the body of a good reply goes; `ValueError` when a template gives no name for it."""
-        path = address.target.partition("?")[0]
+    def path(self, position: int, url: Url, key: int, content_type: str) -> FilePath:
+        """The path for the body of a good reply; raises `ValueError` if the template gives none for it."""
+        path = url.target.partition("?")[0]
         kind = extension(path, content_type)
         if self.template is None:
-            # what is a secret in a query does not belong into a file name, and nobody reads it there
+            # without the query, which may hold a secret
             return FilePath(self._folder(position), f"{stem(position, path, key)}.{kind}")
-        fields = _fields(position, address, key, kind)
-        return _parts(self.template.format_map(fields))
+        fields = _fields(position, url, key, kind)
+        return _split(self.template.format_map(fields))
 
-    def failed(self, position: int, address: Url, key: int, content_type: str) -> FilePath:
-        """Where the body of a failed status goes."""
-        path = address.target.partition("?")[0]
-        kind = extension(path, content_type)
-        folder = self._folder(position)
-        return FilePath(f"{FAILED}/{folder}" if folder else FAILED, f"{stem(position, path, key)}.{kind}")
+    def failed_path(self, position: int, url: Url, key: int, content_type: str) -> FilePath:
+        """The path for the body of a failed status."""
+        path, folder = url.target.partition("?")[0], self._folder(position)
+        name = f"{stem(position, path, key)}.{extension(path, content_type)}"
+        return FilePath(f"{FAILED}/{folder}" if folder else FAILED, name)
 
     def _folder(self, position: int) -> str:
-        number = 0 if self._flat else (position - 1) // A_FOLDER
+        number = 0 if self._flat else (position - 1) // FILES_PER_FOLDER
         return f"{number:04}" if number > 0 else ""
 
 
-def _fields(position: int, address: Url, key: int, kind: str) -> dict[str, object]:
-    path = address.target.partition("?")[0]
-    parts = [component(unquote(part)) for part in path.split("/") if part]
+def _fields(position: int, url: Url, key: int, kind: str) -> dict[str, object]:
+    parts = [component(unquote(part)) for part in url.target.partition("?")[0].split("/") if part]
     last = parts[-1] if parts else "index"
     return {
         "position": position,
-        "host": component(address.host.replace(":", "_")),
+        "host": component(url.host.replace(":", "_")),
         "path": "/".join(parts) or "index",
         "last": last,
-        "slug": slug(address.target) or "index",
+        "slug": slug(url.target) or "index",
         "hash": f"{key:016x}",
         "ext": kind,
     }
@@ -189,7 +187,7 @@ def _check(template: str) -> None:
         if unknown := [name for name in used if name not in sample]:
             known = ", ".join(f"{{{name}}}" for name in sample)
             raise UsageError(f"the name {template!r} uses {{{unknown[0]}}}, which there is not; there are {known}")
-        _parts(template.format_map(sample))
+        _split(template.format_map(sample))
     except (ValueError, TypeError, KeyError, IndexError) as error:
         form = "write it like '{position:06}-{slug}.{ext}'"
         raise UsageError(f"cannot use the name {template!r}: {error}; {form}") from None
@@ -198,7 +196,7 @@ def _check(template: str) -> None:
 
 
 def component(text: str) -> str:
-    """One part of a path made safe: no separators, no dots alone, no device, no hidden file, not too long."""
+    """One part of a path made safe: no separators, dots alone, device names or hidden files, and not too long."""
     clean = _UNSAFE.sub("_", text).strip(" .") or "_"
     clean = f"_{clean}" if _DEVICES.fullmatch(clean) or clean[0] == "-" else clean
     if len(clean) <= LONGEST:
@@ -206,7 +204,7 @@ def component(text: str) -> str:
     return clean[: LONGEST - 60] + "~" + clean[-59:]
 
 
-def _parts(name: str) -> FilePath:
+def _split(name: str) -> FilePath:
     parts = [component(part) for part in name.split("/") if part not in ("", ".")]
     if not parts or ".." in name.split("/") or name.startswith("/") or name.endswith("/"):
         raise ValueError(f"{name[:80]!r} is no name of a file in the folder")

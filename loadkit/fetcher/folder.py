@@ -1,7 +1,7 @@
-"""The folder the bodies go into: written as `name.part`, put in place whole, no link followed, nothing outside.
+"""The output folder: files are written as `name.part` and renamed when complete; links are never followed.
 
-Everything is opened relative to a folder that is open already, so no path is looked up twice and a link that somebody
-puts in its place is not followed.
+Everything is opened relative to a folder that is open already, so that no path is looked up twice, and a link that
+somebody puts in the place of a folder is not followed.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from loadkit.plan.errors import UsageError, reason_of
 from loadkit.wire.base import BrokenExchange, Failure
 
 PART: Final = ".part"
-KEPT_OPEN: Final = 4
-
+FOLDERS_OPEN: Final = 4
+"""Subfolders that a thread keeps open."""
 MOST_ORPHANS: Final = 10_000
 
 _PARTS = re.compile(rf"(?:{GENERATED.pattern}|.*\.\d+-[0-9a-f]{{16}})\.part")
@@ -37,82 +37,82 @@ _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class NameTaken(OSError):
-    """There is a file of that name already, and it is not this one."""
+    """There is another file of that name already."""
 
 
 class OutputFolder:
-    """The folder as one thread writes to it; not shared, for it keeps a few subfolders open."""
+    """The folder, for one thread: it keeps a few subfolders open. Paths are those below the folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._open: OrderedDict[str, int] = OrderedDict()
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all subfolders."""
         for handle in (*self._open.values(), self._root):
             os.close(handle)
         self._open.clear()
 
-    def create(self, place: FilePath, tag: str = "") -> int:
-        """A new file beside the place, to be put there by `put`; raises `OSError`."""
-        return os.open(f"{place.name}{tag}{PART}", _NEW, 0o666, dir_fd=self._at(place.folder))
+    def create(self, path: FilePath, tag: str = "") -> int:
+        """Create the part file of a path; raises `OSError`."""
+        return os.open(f"{path.name}{tag}{PART}", _NEW, 0o666, dir_fd=self._at(path.folder))
 
-    def scratch(self, place: FilePath) -> int:
-        """A file without a name, to be written and read again; raises `OSError`."""
-        name = f"{place.name}{PART}"
+    def create_unnamed(self, path: FilePath) -> int:
+        """Create a file without a name, to be written and read again; raises `OSError`."""
+        name = f"{path.name}{PART}"
         handle = os.open(name, _SCRATCH, 0o600, dir_fd=self._root)
         os.unlink(name, dir_fd=self._root)
         return handle
 
-    def fill(self, place: FilePath, tag: str, content: bytes | memoryview) -> None:
-        """A new file beside the place with all of its content; raises `OSError`."""
-        handle = os.open(f"{place.name}{tag}{PART}", _NEW, 0o666, dir_fd=self._at(place.folder))
+    def write(self, path: FilePath, tag: str, content: bytes | memoryview) -> None:
+        """Create the part file of a path with all of its content; raises `OSError`."""
+        handle = os.open(f"{path.name}{tag}{PART}", _NEW, 0o666, dir_fd=self._at(path.folder))
         try:
             if content:
                 write_all(handle, content)
         finally:
             os.close(handle)
 
-    def put(self, place: FilePath, tag: str = "") -> None:
-        """Rename the part to its name. Whatever had that name was ours and is replaced."""
-        folder = self._at(place.folder)
-        os.rename(f"{place.name}{tag}{PART}", place.name, src_dir_fd=folder, dst_dir_fd=folder)
+    def commit(self, path: FilePath, tag: str = "") -> None:
+        """Rename the part file to its path, replacing a file of an earlier run."""
+        folder = self._at(path.folder)
+        os.rename(f"{path.name}{tag}{PART}", path.name, src_dir_fd=folder, dst_dir_fd=folder)
 
-    def put_new(self, place: FilePath, tag: str = "") -> None:
-        """The same, but `NameTaken` if there is a file of that name."""
-        folder, part = self._at(place.folder), f"{place.name}{tag}{PART}"
+    def commit_new(self, path: FilePath, tag: str = "") -> None:
+        """The same; raises `NameTaken` if there is a file at the path."""
+        folder, part = self._at(path.folder), f"{path.name}{tag}{PART}"
         try:
-            os.link(part, place.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+            os.link(part, path.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
         except FileExistsError:
-            raise NameTaken(f"there is a file {place} already") from None
+            raise NameTaken(f"there is a file {path} already") from None
         os.unlink(part, dir_fd=folder)
 
-    def drop(self, place: FilePath, tag: str = "") -> None:
-        """Remove the part, if it is there."""
+    def discard(self, path: FilePath, tag: str = "") -> None:
+        """Remove the part file, if there is one."""
         with contextlib.suppress(OSError):
-            os.unlink(f"{place.name}{tag}{PART}", dir_fd=self._at(place.folder))
+            os.unlink(f"{path.name}{tag}{PART}", dir_fd=self._at(path.folder))
 
-    def remove(self, place: FilePath) -> None:
-        """Remove a file, if it is there."""
+    def remove(self, path: FilePath) -> None:
+        """Remove a file, if there is one."""
         with contextlib.suppress(OSError):
-            os.unlink(place.name, dir_fd=self._at(place.folder))
+            os.unlink(path.name, dir_fd=self._at(path.folder))
 
-    def size(self, place: FilePath) -> int:
-        """Its size in bytes, -1 if there is no such file."""
+    def size(self, path: FilePath) -> int:
+        """The size of a file in bytes, -1 if there is no such file."""
         try:
-            found = os.stat(place.name, dir_fd=self._at(place.folder, make=False), follow_symlinks=False)
+            found = os.stat(path.name, dir_fd=self._at(path.folder, make=False), follow_symlinks=False)
         except OSError:
             return -1
         return found.st_size if stat.S_ISREG(found.st_mode) else -1
 
-    def open(self, place: FilePath) -> int:
-        """A file to be read; raises `OSError`."""
-        return os.open(place.name, _OLD, dir_fd=self._at(place.folder, make=False))
+    def open(self, path: FilePath) -> int:
+        """Open a file for reading; raises `OSError`."""
+        return os.open(path.name, _OLD, dir_fd=self._at(path.folder, make=False))
 
-    def hash(self, place: FilePath) -> str:
+    def sha256(self, path: FilePath) -> str:
         """The SHA-256 of a file, empty if it cannot be read."""
         try:
-            handle = self.open(place)
+            handle = self.open(path)
         except OSError:
             return ""
         with os.fdopen(handle, "rb") as file:
@@ -136,14 +136,14 @@ class OutputFolder:
                 os.mkdir(name, dir_fd=within)
             found = os.open(name, _FOLDER, dir_fd=within)
         self._open[folder] = found
-        if len(self._open) > KEPT_OPEN:
+        if len(self._open) > FOLDERS_OPEN:
             # the parent of the one just opened is among the newest
             os.close(self._open.popitem(last=False)[1])
         return found
 
 
 def write_all(handle: int, data: bytes | memoryview) -> None:
-    """Write everything; a disk that takes a part of it raises when asked for the rest."""
+    """Write all of it; if the disk takes a part only, writing the rest raises `OSError`."""
     went = os.write(handle, data)
     if went < len(data):
         view = memoryview(data)[went:]
@@ -151,11 +151,11 @@ def write_all(handle: int, data: bytes | memoryview) -> None:
             view = view[os.write(handle, view) :]
 
 
-def sweep(root: Path, is_known: Callable[[str], bool]) -> dict[str, str]:
-    """Remove the parts that a run which was killed left behind.
+def clean_up(root: Path, is_known: Callable[[str], bool]) -> dict[str, str]:
+    """Remove the part files that a killed run left behind; links are neither followed nor removed.
 
-    Tells which files of our names the manifest does not know, by their stems: the kill came between the file and its
-    line. They are replaced when their URL is fetched again. Links are neither followed nor removed.
+    Returns the files with generated names that the manifest does not know, by their stems: the kill came between the
+    file and its line. They are replaced when their URL is fetched again.
     """
     orphans: dict[str, str] = {}
     for path, name in _files(root):
@@ -180,7 +180,7 @@ BLOCK: Final = 1 << 20
 
 
 def open_regular_file(path: Path, flags: int, mode: int = 0o666) -> int:
-    """A plain file of one name, made if need be: no link of either kind is written through. `UsageError` if not."""
+    """Open a regular file with one name, created if needed; raises `UsageError` for a link of either kind."""
     try:
         handle = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     except OSError as error:
@@ -195,10 +195,13 @@ def open_regular_file(path: Path, flags: int, mode: int = 0o666) -> int:
 
 
 class JsonLinesFile:
-    """The file, and how long it is. Written to by whoever holds the manifest's lock: the two belong together."""
+    """JSON replies in one file, a line each, in the order in which they arrived.
+
+    It is written under the lock of the manifest, which holds where each line begins.
+    """
 
     def __init__(self, path: Path, size: int) -> None:
-        """Continue after `size` bytes: what is behind them was not in the manifest when a run was killed."""
+        """Continue after `size` bytes; what follows them is not in the manifest, as after a kill, and is cut off."""
         self.path = path
         self._handle = open_regular_file(path, os.O_RDWR)
         try:
@@ -214,10 +217,10 @@ class JsonLinesFile:
         self._size = size
 
     def write(self, line: bytes) -> int:
-        """Append a line; where it begins. Raises `OSError`, and then no part of it is there."""
+        """Append a line and return its offset; raises `OSError`, and then no part of the line is there."""
         begin = self._size
         try:
-            # a large one by itself, for joining it to its end takes another copy
+            # a large line by itself: appending the newline to it would copy it
             for part in (line, b"\n") if len(line) > BLOCK else (line + b"\n",):
                 write_all(self._handle, part)
         except OSError:
@@ -228,7 +231,7 @@ class JsonLinesFile:
         return begin
 
     def close(self) -> None:
-        """Bring it to the disk."""
+        """Flush it to the disk and close it."""
         try:
             os.fsync(self._handle)
         finally:
@@ -236,7 +239,7 @@ class JsonLinesFile:
 
 
 def _check_rest(path: Path, handle: int, size: int) -> None:
-    """A kill leaves a line or the beginning of one that is not in the manifest; more than that is not cut off."""
+    """Refuse to cut off more than a kill leaves: one line, or the beginning of one, that is not in the manifest."""
     end = os.fstat(handle).st_size
     blocks = (os.pread(handle, BLOCK, start) for start in range(size, end, BLOCK))
     if sum(block.count(b"\n") for block in blocks) > 1:
@@ -246,8 +249,8 @@ def _check_rest(path: Path, handle: int, size: int) -> None:
         )
 
 
-def compact(content: bytes | mmap) -> bytes:
-    """JSON without blanks between its parts, on one line; raises `BrokenExchange` for what is no JSON."""
+def compact_json(content: bytes | mmap) -> bytes:
+    """JSON on one line without blanks; raises `BrokenExchange` for what is no JSON."""
     whole = memoryview(content)
     try:
         text = whole[len(BOM_UTF8) :] if bytes(whole[: len(BOM_UTF8)]) == BOM_UTF8 else whole
@@ -259,7 +262,7 @@ def compact(content: bytes | mmap) -> bytes:
 
 
 def _check_utf8(text: memoryview) -> None:
-    """Raise `UnicodeDecodeError` for what is not; in blocks, for a text takes up to four times as much."""
+    """Raise `UnicodeDecodeError` for what is not UTF-8; in blocks, for decoded text takes up to four times as much."""
     decode = getincrementaldecoder("utf-8")().decode
     for start in range(0, len(text), BLOCK):
         decode(text[start : start + BLOCK])

@@ -1,4 +1,4 @@
-"""What a fetch gives back: replies as they complete, figures when it is over."""
+"""What `fetch` returns: the handle of a fetch in progress, its replies as they complete, and what came of it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from loadkit.fetcher.figures import FetchSummary
     from loadkit.fetcher.job import FetchJob
-    from loadkit.fetcher.manifest import FetchReply
+    from loadkit.fetcher.replies import FetchReply
     from loadkit.judge.result import Result
 
 
 class FetchResult:
-    """A fetch under way, and what came of it.
+    """A fetch in progress, and what came of it.
 
     >>> for reply in fetch(urls, threads=20, into="bodies"):
     ...     print(reply.url, reply.status, reply.file, reply.error)
@@ -29,16 +30,16 @@ class FetchResult:
     when the block raises.
     """
 
-    def __init__(self, fetching: FetchJob) -> None:
-        self.fetching = fetching
+    def __init__(self, job: FetchJob) -> None:
+        self.job = job
         """What does the work; for the command line."""
-        # a daemon, for the interpreter would wait for it before it asks whether it is to stop; `running` does both
-        self._thread = threading.Thread(target=_run, args=(fetching,), name="loadkit-fetch", daemon=True)
-        started(fetching)
+        # a daemon: the interpreter waits for other threads before it calls `_end_all`, which stops this one or waits
+        self._thread = threading.Thread(target=_run, args=(job,), name="loadkit-fetch", daemon=True)
+        _add(job)
         try:
             self._thread.start()
         except BaseException:
-            ended(fetching)
+            _running.discard(job)
             raise
 
     def __repr__(self) -> str:
@@ -46,7 +47,12 @@ class FetchResult:
         return f"<FetchResult into {self.into}: {state}>"
 
     def __iter__(self) -> Iterator[FetchReply]:
-        return self.fetching.replies()
+        try:
+            yield from self.job.replies
+        except BaseException:
+            self.stop()
+            raise
+        self.job.summary().raise_error()
 
     def __enter__(self) -> Self:
         return self
@@ -60,150 +66,144 @@ class FetchResult:
 
     def wait(self) -> Self:
         """Wait for the end; raises what ended it before: `UsageError`, `OutputError`, what the source raised."""
-        self._join()
-        self.fetching.complain()
+        self._summary().raise_error()
         return self
 
     def stop(self) -> None:
-        """Ask for nothing more; what is under way may finish."""
-        self.fetching.stop()
+        """Begin nothing more; exchanges in progress may finish."""
+        self.job.stop()
 
     def _join(self) -> None:
         try:
-            self.fetching.wait()
+            self.job.wait()
         except KeyboardInterrupt:
-            self.fetching.stop()
-            wait_to_the_end(self.fetching)
+            self.job.stop()
+            _wait_or_cut(self.job)
             raise
         self._thread.join()
 
-    def _ended(self) -> FetchJob:
+    def _summary(self) -> FetchSummary:
         self._join()
-        return self.fetching
+        return self.job.summary()
 
     @property
     def into(self) -> Path:
         """The folder."""
-        return self.fetching.plan.into
+        return self.job.options.into
 
     @property
     def manifest(self) -> Path:
         """The account of every URL, a JSON line each."""
-        return self.fetching.manifest_path
+        return self.job.manifest
 
     @property
     def result(self) -> Result:
         """The figures as of a load run, to be reported, stored and compared like one."""
         self.wait()
-        return self.fetching.result()
+        return self.job.result()
 
     @property
     def files(self) -> int:
         """Bodies that were saved."""
-        return self._ended().counters.files
+        return self._summary().counters.files
 
     @property
     def bytes(self) -> int:
         """Bytes that were saved."""
-        return self._ended().counters.bytes
+        return self._summary().counters.bytes
 
     @property
     def failed(self) -> int:
-        """URLs that failed for good, and lines that were none."""
-        return self._ended().failed
+        """URLs that failed for good, and lines without one."""
+        return self._summary().failed
 
     @property
     def complete(self) -> int:
         """URLs whose files were there already."""
-        return self._ended().stats.complete
+        return self._summary().input.complete
 
     @property
     def duplicates(self) -> int:
         """URLs that came before in the list, and were not fetched again."""
-        return self._ended().stats.duplicates
+        return self._summary().input.duplicates
 
     @property
     def refused(self) -> int:
         """Lines that were no URLs."""
-        return self._ended().stats.refused
+        return self._summary().input.refused
 
     @property
     def retries(self) -> dict[str, int]:
         """How often something was asked for again, by reason."""
-        return dict(self._ended().counters.retries)
+        return self._summary().counters.retries
 
     @property
     def threads(self) -> int:
         """Threads at the end; with `auto`, how many it settled on."""
-        return self._ended().threads
+        return self._summary().threads
 
     @property
     def passed(self) -> bool:
-        """Whether every URL of the list is fetched."""
+        """True if every URL of the list is fetched."""
         return self.exit_code == 0
 
     @property
     def exit_code(self) -> int:
         """0 all is there, 1 something failed for good, 2 interrupted, 3 the disk took no more, 5 the list was empty."""
-        return self._ended().exit_code
-
-
-def _run(fetching: FetchJob) -> None:
-    try:
-        fetching.run()
-    finally:
-        ended(fetching)
+        return self._summary().exit_code
 
 
 _running: set[FetchJob] = set()
-
-
-def started(fetching: FetchJob) -> None:
-    """Have the program not end before it does."""
-    if not _running:
-        atexit.unregister(_end_all)
-        atexit.register(_end_all)
-    _running.add(fetching)
-
-
-def ended(fetching: FetchJob) -> None:
-    """It has come to its end."""
-    _running.discard(fetching)
+"""The fetches in progress in this process, which does not end before they do."""
 
 
 def wait_for_stopped(folder: Path) -> None:
     """Wait for fetches into this folder that were stopped and still hold it."""
-    for fetching in list(_running):
-        if fetching.is_stopping and _is_same(fetching.plan.into, folder):
-            wait_to_the_end(fetching)
+    for job in list(_running):
+        if job.is_stopping and _is_same(job.options.into, folder):
+            _wait_or_cut(job)
 
 
-def wait_to_the_end(fetching: FetchJob) -> None:
-    """Wait for a fetch that was stopped; a Ctrl-C meanwhile cuts what is under way."""
+def _add(job: FetchJob) -> None:
+    if not _running:
+        atexit.unregister(_end_all)
+        atexit.register(_end_all)
+    _running.add(job)
+
+
+def _run(job: FetchJob) -> None:
     try:
-        fetching.wait()
-    except KeyboardInterrupt:
-        fetching.cut()
-        fetching.wait()
+        job.run()
+    finally:
+        _running.discard(job)
 
 
 def _end_all() -> None:
-    """As the program ends: finish what nobody left, unless an exception ended the program."""
+    """As the program ends: finish the fetches in progress, or stop them if an exception ends the program."""
     has_failed = hasattr(sys, "last_value")
-    for fetching in (unfinished := list(_running)):
+    for job in (unfinished := list(_running)):
         if has_failed:
-            fetching.stop()
-    for fetching in unfinished:
-        _wait_or_stop(fetching)
+            job.stop()
+    for job in unfinished:
+        _wait_or_stop(job)
 
 
-def _wait_or_stop(fetching: FetchJob) -> None:
-    """Wait for a fetch; a first Ctrl-C meanwhile stops it, a second one cuts what is under way."""
+def _wait_or_stop(job: FetchJob) -> None:
+    """Wait for a fetch; a first Ctrl-C meanwhile stops it, a second one ends its exchanges."""
     try:
-        fetching.wait()
+        job.wait()
     except KeyboardInterrupt:
-        fetching.stop()
-        wait_to_the_end(fetching)
+        job.stop()
+        _wait_or_cut(job)
+
+
+def _wait_or_cut(job: FetchJob) -> None:
+    """Wait for a fetch that was stopped; a Ctrl-C meanwhile ends its exchanges."""
+    try:
+        job.wait()
+    except KeyboardInterrupt:
+        job.cut()
+        job.wait()
 
 
 def _is_same(one: Path, other: Path) -> bool:

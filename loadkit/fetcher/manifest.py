@@ -1,7 +1,7 @@
-"""The account of a fetch, a JSON line for each URL that was settled, written when it was.
+"""The manifest of a folder: a JSON line for each URL that is done, written when it is done.
 
-A line is written after the file it tells of is in place, with one call, and a line that was cut by a kill is cut off
-before the next run writes on. The last line of a key counts. Nothing of it is kept in memory but digests.
+A line is written with one call after its file is in place. The next run cuts off a last line that a kill left
+incomplete. Of the lines with one key the last one counts. Nothing but digests of it is kept in memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import fcntl
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
@@ -29,9 +28,9 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 
 
 class ManifestLine(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One settled URL. `error` is None for a good one; `file` is relative to the folder.
+    """A URL that is done. `error` is None for a good one; `file` is relative to the folder.
 
-    A line that does not have values such as we write is not read.
+    Lines with other kinds of values than are written here are not read.
     """
 
     url: str
@@ -45,40 +44,16 @@ class ManifestLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     started: float = 0.0
     """Seconds since 1970, of the first attempt."""
     seconds: float = 0.0
-    """From the instant its last attempt was due to the last byte of the reply."""
+    """From the instant the last attempt was due to the last byte of the reply."""
     error: str | None = None
     kind: str | None = None
     method: str = "GET"
     final_url: str | None = None
-    """Where redirects led."""
+    """The URL that redirects led to."""
     offset: Count | None = None
-    """Where its line begins in the file that replies are appended to."""
+    """Of its line in the file that replies are appended to."""
     key: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})?$")] = ""
-    """Sixteen hexadecimal digits by which the next run knows the request; secrets in `url` are masked."""
-
-
-@dataclass(frozen=True, slots=True)
-class FetchReply:
-    """One URL that was settled: `error` is None and `file` is where its body is, or `error` says why it failed.
-
-    `file` is a path, None where there is no body; `seconds` is its response time. What is secret in `url` is masked.
-    """
-
-    url: str
-    status: int | None
-    file: Path | None
-    bytes: int | None
-    seconds: float
-    error: str | None
-    attempts: int = 0
-    position: int = 0
-    sha256: str | None = None
-    final_url: str | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether it was fetched."""
-        return self.error is None
+    """Sixteen hexadecimal digits that identify the request for the next run; secrets in `url` are masked."""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -86,17 +61,18 @@ _decode = msgspec.json.Decoder(ManifestLine).decode
 
 
 class Manifest:
-    """The open file; as long as it is open, other runs are locked out.
+    """The open manifest; as long as it is open, other runs into the folder are locked out.
 
-    The lock is a file that only those can open who may write the manifest: whoever may read one can lock it.
+    The lock is a file of its own, which only those can open who may write the manifest: everyone who may read a file
+    can lock it.
     """
 
     def __init__(self, root: Path) -> None:
         self.path = root / FILE
         self.lock = threading.Lock()
-        """Held while a line is written; whoever writes more than the line holds it for both."""
+        """Held while a line is written, and the line of an appended reply with it."""
         self.began_at = 0
-        """Where this run's lines begin."""
+        """Offset of the first line of this run."""
         self._handle = open_regular_file(self.path, os.O_RDWR | os.O_APPEND)
         try:
             self._lock = _locked(root, self._handle)
@@ -106,29 +82,29 @@ class Manifest:
             raise
 
     def begin(self) -> None:
-        """From here on the lines are of this run."""
+        """Mark the beginning of this run's lines."""
         self.began_at = self._size
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was ever settled here."""
+        """True if nothing was ever fetched into the folder."""
         return not self._size
 
     @property
     def size(self) -> int:
-        """Bytes of whole lines."""
+        """Bytes of complete lines."""
         return self._size
 
     def append(self, line: ManifestLine) -> None:
-        """Write a line; raises `OSError`, and then no part of it is there."""
+        """Write a line; raises `OSError`, and then no part of the line is there."""
         with self.lock:
             self.write(line)
 
     def write(self, line: ManifestLine) -> None:
-        """The same for whoever holds the lock."""
+        """The same for a caller that holds the lock."""
         data = _encode(line) + b"\n"
         if self._handle < 0:
-            # whoever is late must not write into a file that has got its number since
+            # a late thread must not write into another file that was given the descriptor
             raise OSError(errno.EBADF, "the manifest is closed")
         try:
             write_all(self._handle, data)
@@ -138,7 +114,7 @@ class Manifest:
         self._size += len(data)
 
     def close(self) -> None:
-        """Bring it to the disk and let others in."""
+        """Flush it to the disk and release the lock."""
         with self.lock:
             handle, self._handle = self._handle, -1
             try:
@@ -150,7 +126,7 @@ class Manifest:
                 os.close(self._lock)
 
     def lines(self, start: int = 0, end: int | None = None) -> Iterator[ManifestLine]:
-        """The lines between two offsets; what cannot be read is left out, for it proves nothing."""
+        """Yield the lines between two offsets, without those that cannot be read."""
         end = self._size if end is None else end
         with self.path.open("rb") as file:
             file.seek(start)
@@ -163,7 +139,7 @@ class Manifest:
 
 
 def _locked(root: Path, manifest: int) -> int:
-    """The lock of a folder, held as long as it is open; `UsageError` if another run has it."""
+    """Open and lock the lock file of a folder; raises `UsageError` if another run has it."""
     path = root / LOCK
     writers = os.fstat(manifest).st_mode & 0o222
     while True:
@@ -171,7 +147,7 @@ def _locked(root: Path, manifest: int) -> int:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_still_there(path, handle):
-                with contextlib.suppress(OSError):  # it is of another user, who lets us write
+                with contextlib.suppress(OSError):  # another user owns it and lets us write
                     os.fchmod(handle, writers | writers << 1)
                 return handle
         except BlockingIOError:
@@ -180,7 +156,7 @@ def _locked(root: Path, manifest: int) -> int:
         except BaseException:
             os.close(handle)
             raise
-        # it was taken away by the run that ended just now
+        # the run that held it has just ended and removed it
         os.close(handle)
 
 
@@ -192,7 +168,7 @@ def _is_still_there(path: Path, handle: int) -> bool:
 
 
 def _without_torn_end(handle: int) -> int:
-    """Cut off a last line that a kill left without its end; the size that remains."""
+    """Cut off a last line without its end, as a kill leaves it; the size that remains."""
     size = end = os.fstat(handle).st_size
     while end:
         begin = max(0, end - BLOCK)

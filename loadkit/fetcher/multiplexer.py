@@ -1,8 +1,11 @@
-"""One thread that waits for the replies of many, and does what is ordinary about them.
+"""One thread that waits for the replies on many connections.
 
-A thread that waits for its reply has to be woken for it, and twenty that are awake wait for each other: that cost more
-than the reply. So they hand their connections over; a reply that comes whole is saved, and followed by the next
-request, here. What is out of the ordinary goes back to the thread whose connection it is, which may wait.
+A thread that waits for its own reply has to be woken for it, and 20 threads that are awake wait for each other: that
+cost more than the reply. So a thread attaches its stream of exchanges here and sleeps. A reply that arrives whole is
+processed, and followed by the next request, on the thread of the multiplexer. Whatever is out of the ordinary detaches
+the stream, and its own thread, which may block, goes on with it.
+
+The multiplexer knows nothing of what the requests are for: see `Stream` for all that it calls.
 """
 
 from __future__ import annotations
@@ -18,178 +21,197 @@ from loadkit.plan.units import MILLISECOND, SECOND
 if TYPE_CHECKING:
     from loadkit.wire.base import Clock
 
-HAS_POLL: Final = hasattr(select, "epoll")
+IS_AVAILABLE: Final = hasattr(select, "epoll")
 TICK: Final = 50 * MILLISECOND
+BUFFER: Final = 256 * 1024
+"""Bytes received at once."""
+IDLE_SHARE: Final = 2
+"""The multiplexer is busy if it waited for less than 1/IDLE_SHARE of the last period. Then the next requests go out
+together. If it is idle, each goes out at once: sent together they would be answered together, and wait for each
+other."""
 SLOW: Final = 2 * MILLISECOND
-"""What a reply may take here on average, 20 times the usual: with a slower disk each thread is better off by itself."""
-REST: Final = SECOND // 4
-LONGEST_REST: Final = 16 * SECOND
-"""How long each thread is left to itself then, at first and at most. It need not be the disk: as a fetch begins, who
-reads the list holds the interpreter."""
+"""Average time to process a reply, 20 times the usual, above which streams are turned away: with a slow disk each
+thread is better off by itself."""
 SLOWEST: Final = 8 * SLOW
-"""What a single one counts for at most, for a disk that stalled once is not slow."""
-ROOM: Final = 256 * 1024
-"""Bytes taken at once."""
-IDLE: Final = 2
-"""Who waits for less than one part in so many of the time is busy. Then the next requests go out together; if there is
-time, each as soon as it can, for together they would be answered together, and wait for each other."""
+"""Cap for one sample, so that a single stall of the disk turns nobody away."""
 WEIGHT: Final = 32
-"""So many replies make the average."""
+"""Replies that the average is taken over."""
+PAUSE: Final = SECOND // 4
+"""How long streams are turned away the first time; each further time twice as long. The cause need not last: while a
+fetch starts, the thread that reads the list holds the interpreter."""
+LONGEST_PAUSE: Final = 16 * SECOND
 
 
-class Then(Enum):
-    """What is to be done after something came."""
+class Step(Enum):
+    """What a stream wants after it received something."""
 
-    WAIT = "for more of it"
-    SET_OFF = "again, the reply was whole"
-    LEAVE = "there is something to do for the thread itself"
+    WAIT = "more of the reply"
+    NEXT = "the next request, for the reply was whole"
+    DETACH = "to be detached"
 
 
-class Rider(Protocol):
-    """A thread's work while it waits. What is called here is never called by two threads at once."""
+class Reason(Enum):
+    """Why a stream was detached."""
 
-    due_by: int
-    """When the reply under way must be there, nanoseconds of the clock."""
+    WANTED = "the stream asked for it"
+    TIMED_OUT = "its deadline passed"
+    TURNED_AWAY = "the multiplexer is closed, or too slow"
 
-    def set_off(self) -> bool:
-        """Send the next request; False where the thread itself has to do something first."""
 
-    def take(self, room: memoryview) -> Then:
-        """Take what came, for which there is room."""
+class Stream(Protocol):
+    """Exchanges on one connection, one after the other. Its methods are never called by two threads at once."""
 
-    def leave(self, *, late: bool) -> None:
-        """The thread is to go on by itself; `late`: for the reply did not come in time."""
+    deadline: int
+    """When the reply in progress must be there, nanoseconds of the clock."""
+
+    def start_next(self) -> bool:
+        """Send the next request; False if the stream is to be detached."""
+
+    def receive(self, buffer: memoryview) -> Step:
+        """Receive into the buffer, which is only the stream's during the call."""
+
+    def detached(self, reason: Reason) -> None:
+        """The multiplexer has let go of the stream; called once for each time it was attached."""
 
 
 class Poll(Protocol):
     """What is used of `select.epoll`."""
 
     def register(self, fd: int, eventmask: int, /) -> None:
-        """Look at it, too."""
+        """Watch a descriptor."""
 
     def unregister(self, fd: int, /) -> None:
-        """Look at it no more."""
+        """Watch it no longer."""
 
     def poll(self, timeout: float, /) -> list[tuple[int, int]]:
-        """Wait so many seconds for something to come; where it did."""
+        """Wait up to so many seconds; the descriptors on which something happened."""
 
     def close(self) -> None:
         """Close."""
 
 
-class Pump:
-    """See the module. `carry` is called by the threads, `run` by one of its own, `end` by whoever ends it."""
+class Admission:
+    """Whether streams are accepted: not for a while after replies took too long to process, on average."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self._average = 0
+        self._pause = PAUSE
+        self._opens_at = 0
+
+    def add(self, span: int) -> None:
+        """Count the nanoseconds that one reply took."""
+        self._average += min(span, SLOWEST) - self._average // WEIGHT
+
+    def update(self, now: int) -> None:
+        """Close if the average is too high, and open again after a pause."""
+        if self._average > SLOW * WEIGHT:
+            self.is_open = False
+            self._average, self._opens_at = 0, now + self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        elif now >= self._opens_at:
+            self.is_open = True
+
+
+class Multiplexer:
+    """See the module. `attach` may be called by any thread, `run` by one of its own, `close` by whoever ends it."""
 
     def __init__(self, clock: Clock, poll: Poll | None = None) -> None:
         self._clock = clock
         self._poll = poll or select.epoll()
-        self._end, self._say_end = os.pipe()
-        self._poll.register(self._end, select.EPOLLIN)
-        # one for all, and always the same: a buffer of its own for each reply took as long as everything else
-        self._room = memoryview(bytearray(ROOM))
-        self._riders: dict[int, tuple[Rider, Lock]] = {}
-        self._boarding = Lock()
-        self._pace = 0
-        self._rest = REST
-        self._opens = 0
-        self._looked = clock.now()
+        self._wake, self._waker = os.pipe()
+        self._poll.register(self._wake, select.EPOLLIN)
+        # one for all: a new buffer for each reply took as long as everything else
+        self._buffer = memoryview(bytearray(BUFFER))
+        self._streams: dict[int, Stream] = {}
+        self._registering = Lock()
+        self._admission = Admission()
+        self._checked = clock.now()
         self._waited = 0
         self._is_busy = False
         self._is_over = False
-        self.is_open = True
-        """Whether riders are taken."""
 
-    def carry(self, rider: Rider, handle: int) -> None:
-        """Work for a thread on its connection, and return when it has to do something itself."""
-        if not rider.set_off():
-            return
-        waiting = Lock()
-        waiting.acquire()
-        if self._board(rider, handle, waiting):
-            waiting.acquire()
-        else:
-            rider.leave(late=False)
+    @property
+    def is_open(self) -> bool:
+        """True if streams are accepted."""
+        return self._admission.is_open and not self._is_over
 
-    def _board(self, rider: Rider, handle: int, waiting: Lock) -> bool:
-        # whoever looks around meanwhile would let off one that is not registered yet
-        with self._boarding:
+    @property
+    def attached(self) -> int:
+        """How many streams are attached."""
+        return len(self._streams)
+
+    def attach(self, stream: Stream, handle: int) -> bool:
+        """Wait for the reply of a request that `stream` has sent on this descriptor; False if it is not accepted."""
+        # `_check` must not detach a stream that is not registered yet
+        with self._registering:
             if not self.is_open:
                 return False
             try:
-                # a number of our own, for the other may be closed meanwhile and be given to another connection
+                # a descriptor of our own, for the other may be closed and its number given to another connection
                 handle = os.dup(handle)
             except OSError:  # there are no more of them
                 return False
-            self._riders[handle] = rider, waiting
+            self._streams[handle] = stream
             self._poll.register(handle, select.EPOLLIN)
         return True
 
     def run(self) -> None:
-        """Until the end."""
+        """Serve the streams until `close` is called."""
         try:
             while not self._is_over:
-                self.wait()
+                self.poll()
         finally:
-            self._is_over, self.is_open = True, False
-            self._look_around(self._clock.now())
+            self._is_over = True
+            self._check(self._clock.now())
             self._poll.close()
-            os.close(self._end)
+            os.close(self._wake)
 
-    @property
-    def carried(self) -> int:
-        """Riders whose replies are waited for."""
-        return len(self._riders)
+    def close(self) -> None:
+        """End `run`, which detaches all streams."""
+        os.close(self._waker)
 
-    def wait(self) -> None:
-        """Wait once for what comes, and do what there is to be done."""
-        now, riders = self._clock.now, self._riders
+    def poll(self) -> None:
+        """Wait once, and process what has arrived."""
+        now, streams = self._clock.now, self._streams
         asked = now()
         events = self._poll.poll(TICK / SECOND)
         self._waited += now() - asked
         ready = []
         for handle, _ in events:
-            if handle == self._end:
+            if handle == self._wake:
                 self._is_over = True
                 continue
             began = now()
-            then = riders[handle][0].take(self._room)
-            self._pace += min(now() - began, SLOWEST) - self._pace // WEIGHT
-            if then is Then.SET_OFF and self._is_busy:
+            step = streams[handle].receive(self._buffer)
+            self._admission.add(now() - began)
+            if step is Step.NEXT and self._is_busy:
                 ready.append(handle)
-            elif then is Then.LEAVE or (then is Then.SET_OFF and not riders[handle][0].set_off()):
-                self._let_off(handle)
-        # all of them at once: a server that slept was woken for each, and that was a third of the CPU
+            elif step is Step.DETACH or (step is Step.NEXT and not streams[handle].start_next()):
+                self._detach(handle, Reason.WANTED)
+        # together: a server that slept was woken for each of them, which was a third of the CPU
         for handle in ready:
-            if not riders[handle][0].set_off():
-                self._let_off(handle)
-        if now() - self._looked > TICK:
-            # what came while we were held up is not late: nothing had come by the time we asked for
-            self._look_around(asked)
+            if not streams[handle].start_next():
+                self._detach(handle, Reason.WANTED)
+        if now() - self._checked > TICK:
+            # a reply that arrived while this thread was held up is not late: at `asked` it had not been looked for
+            self._check(asked)
 
-    def end(self) -> None:
-        """Nobody is to be carried any more."""
-        os.close(self._say_end)
-
-    def _look_around(self, moment: int) -> None:
-        """Let those off whose replies had not come at that moment, or all if nobody is carried any more."""
+    def _check(self, moment: int) -> None:
+        """Detach the streams whose deadline was before this moment, or all if none are accepted any longer."""
         now = self._clock.now()
-        self._is_busy = self._waited * IDLE < now - self._looked
-        self._looked, self._waited = now, 0
-        with self._boarding:
-            if self._pace > SLOW * WEIGHT:
-                self.is_open = False
-                self._pace, self._opens = 0, now + self._rest
-                self._rest = min(2 * self._rest, LONGEST_REST)
-            elif not self._is_over and now >= self._opens:
-                self.is_open = True
-            for handle, (rider, _) in list(self._riders.items()):
-                late = rider.due_by < moment
-                if late or not self.is_open:
-                    rider.leave(late=late)
-                    self._let_off(handle)
+        self._is_busy = self._waited * IDLE_SHARE < now - self._checked
+        self._checked, self._waited = now, 0
+        with self._registering:
+            self._admission.update(now)
+            for handle, stream in list(self._streams.items()):
+                if stream.deadline < moment:
+                    self._detach(handle, Reason.TIMED_OUT)
+                elif not self.is_open:
+                    self._detach(handle, Reason.TURNED_AWAY)
 
-    def _let_off(self, handle: int) -> None:
-        waiting = self._riders.pop(handle)[1]
+    def _detach(self, handle: int, reason: Reason) -> None:
+        stream = self._streams.pop(handle)
         self._poll.unregister(handle)
         os.close(handle)
-        waiting.release()
+        stream.detached(reason)

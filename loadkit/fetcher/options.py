@@ -1,13 +1,14 @@
-"""What a fetch was asked to do, read and checked before anything is opened or sent."""
+"""The options of a fetch, checked before anything is opened or sent."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypedDict
 
 from loadkit._version import __version__
 from loadkit.fetcher.filenames import Filenames
@@ -15,18 +16,52 @@ from loadkit.plan.endpoint import METHODS, Endpoint
 from loadkit.plan.errors import UsageError, unknown
 from loadkit.plan.fields import check_headers, check_whole_number, parse_positive_seconds
 from loadkit.plan.scenario import Scenario
-from loadkit.plan.units import SECOND, Duration, Rate, Size, per_second, size
+from loadkit.plan.units import Duration, Rate, Size, per_second, size
 
 AUTO: Final = "auto"
 FORMATS: Final = ("lines", "csv", "jsonl")
 MOST_THREADS: Final = 1000
 
+_FLAGS: Final = ("flat", "resume", "verify", "strict", "duplicates", "keep_failed", "raw", "insecure")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class FetchKeywords(TypedDict, total=False):
+    """The keywords of `fetch`; None stands for the default."""
+
+    threads: int | str | None
+    into: str | Path | None
+    append: str | Path | None
+    name: str | None
+    flat: bool | None
+    resume: bool | None
+    verify: bool | None
+    strict: bool | None
+    duplicates: bool | None
+    column: str | None
+    format: str | None
+    method: str | None
+    headers: Mapping[str, str] | None
+    user_agent: str | None
+    timeout: Duration | None
+    retries: int | None
+    max_wait: Duration | None
+    back_off: Duration | None
+    host_pause: Duration | None
+    rate: Rate | None
+    per_host: int | None
+    max_size: Size | None
+    redirects: int | None
+    keep_failed: bool | None
+    raw: bool | None
+    ca: str | Path | None
+    cert: str | Path | tuple[str | Path, str | Path] | None
+    insecure: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchOptions:
-    """Everything that can be said about a fetch but its URLs; see `fetch`."""
+    """Everything that is asked of a fetch but its URLs, checked; see `fetch` and `read_options`."""
 
     threads: int | Literal["auto"] = 20
     into: Path = Path("bodies")
@@ -42,14 +77,17 @@ class FetchOptions:
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     user_agent: str | None = None
-    timeout: Duration = 30.0
+    timeout: float = 30.0
+    """Seconds, as in all fields that are a time."""
     retries: int = 4
-    max_wait: Duration = 300.0
-    back_off: Duration = 0.5
-    host_pause: Duration = 1.0
-    rate: Rate | None = None
+    max_wait: float = 300.0
+    back_off: float = 0.5
+    host_pause: float = 1.0
+    rate: float | None = None
+    """Requests a second, at most."""
     per_host: int | None = None
-    max_size: Size = 16_000_000_000
+    max_size: int = 16_000_000_000
+    """Bytes of a body, decoded."""
     redirects: int = 10
     keep_failed: bool = True
     raw: bool = False
@@ -57,80 +95,21 @@ class FetchOptions:
     cert: str | Path | tuple[str | Path, str | Path] | None = field(default=None, repr=False)
     insecure: bool = False
 
-    def __post_init__(self) -> None:
-        keep = object.__setattr__
-        keep(self, "threads", _threads(self.threads))
-        keep(self, "timeout", parse_positive_seconds(self.timeout, what="timeout"))
-        keep(self, "max_wait", parse_positive_seconds(self.max_wait, what="max_wait"))
-        keep(self, "back_off", parse_positive_seconds(self.back_off, what="back_off"))
-        keep(self, "host_pause", parse_positive_seconds(self.host_pause, what="host_pause"))
-        keep(self, "max_size", size(self.max_size, what="max_size"))
-        keep(
-            self,
-            "headers",
-            sendable({name: from_environment(value) for name, value in check_headers(self.headers).items()}),
-        )
-        check_whole_number(self.retries, what="retries", least=0)
-        check_whole_number(self.redirects, what="redirects", least=0)
-        if self.per_host is not None:
-            check_whole_number(self.per_host, what="per_host")
-        if self.rate is not None:
-            keep(self, "rate", per_second(self.rate))
-            if not self.rate:
-                raise UsageError("the rate must be more than 0, like '100/s'")
-        keep(self, "method", method(self.method))
-        if self.format is not None and self.format not in FORMATS:
-            raise UsageError(f"there is no format {self.format!r}; use one of {', '.join(FORMATS)}")
-        if self.append is not None and (self.name is not None or self.flat):
-            raise UsageError("append writes one file; name and flat are for folders of files")
-        if self.verify and not self.resume:
-            raise UsageError("verify says how closely resume looks at what is there; give both")
-
     @property
-    def names(self) -> Filenames:
-        """How files are called."""
+    def filenames(self) -> Filenames:
+        """How files are named."""
         return Filenames(self.name, flat=self.flat)
-
-    @property
-    def rate_a_second(self) -> float | None:
-        """Requests a second at most."""
-        return cast("float | None", self.rate)
-
-    @property
-    def seconds(self) -> float:
-        """The timeout."""
-        return cast(float, self.timeout)
-
-    @property
-    def longest_wait(self) -> int:
-        """Nanoseconds a server may ask us to wait."""
-        return round(cast(float, self.max_wait) * SECOND)
-
-    @property
-    def first_wait(self) -> int:
-        """Nanoseconds to wait at most before something is asked for a second time."""
-        return round(cast(float, self.back_off) * SECOND)
-
-    @property
-    def first_pause(self) -> int:
-        """Nanoseconds that a host that does not answer is left alone at first."""
-        return round(cast(float, self.host_pause) * SECOND)
-
-    @property
-    def bound(self) -> int:
-        """Bytes a body may have, decoded."""
-        return cast(int, self.max_size)
 
     def common_headers(self) -> dict[str, str]:
         """What is sent with each request unless its row says otherwise, names as they were given."""
         agent = self.user_agent or f"loadkit/{__version__}"
         coding = "identity" if self.raw else "gzip, deflate"
         ours = check_headers({"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": coding})
-        said = {name.lower() for name in self.headers}
-        return {name: value for name, value in ours.items() if name.lower() not in said} | dict(self.headers)
+        given = {name.lower() for name in self.headers}
+        return {name: value for name, value in ours.items() if name.lower() not in given} | dict(self.headers)
 
     def scenario(self) -> Scenario:
-        """What the wire wants to know, in its own words."""
+        """The scenario that a wire reads its settings from."""
         return Scenario(
             endpoints=[Endpoint("GET", "http://localhost/")],
             timeout=self.timeout,
@@ -138,6 +117,37 @@ class FetchOptions:
             ca=self.ca,
             cert=self.cert,
         )
+
+
+def read_options(keywords: Mapping[str, Any]) -> FetchOptions:
+    """Check the keywords of `fetch`; raises `UsageError` for an unknown one and for a value that cannot work."""
+    known = FetchOptions.__dataclass_fields__
+    for name in keywords:
+        if name not in known:
+            raise UsageError(unknown("fetch", name, list(known)))
+    given = {name: value for name, value in keywords.items() if value is not None}
+    for name in ("into", "append"):
+        if name in given:
+            given[name] = _path(given[name], name)
+    for name in _FLAGS:
+        if not isinstance(given.get(name, False), bool):
+            raise UsageError(f"{name} takes True or False, not {given[name]!r}")
+    if "append" in given and "into" not in given:
+        given["into"] = given["append"].with_name(f"{given['append'].name}.fetch")
+    for name, read in _READERS.items():
+        if name in given:
+            given[name] = read(given[name])
+    options = FetchOptions(**given)
+    _check_combination(options)
+    return options
+
+
+def _check_combination(options: FetchOptions) -> None:
+    if options.append is not None and (options.name is not None or options.flat):
+        raise UsageError("append writes one file; name and flat are for folders of files")
+    if options.verify and not options.resume:
+        raise UsageError("verify says how closely resume looks at what is there; give both")
+    options.filenames  # noqa: B018 - raises for a template that cannot be used
 
 
 def from_environment(value: str) -> str:
@@ -157,8 +167,8 @@ def from_environment(value: str) -> str:
     return _VARIABLE.sub(look_up, value)
 
 
-def sendable(given: dict[str, str]) -> dict[str, str]:
-    """Headers that can be sent and do not say where the message ends; `UsageError` naming the one that cannot."""
+def check_sendable(given: dict[str, str]) -> dict[str, str]:
+    """Return the headers; raises `UsageError` naming one that cannot be sent, or that belongs to the connection."""
     for name, value in given.items():
         if name.lower() in ("content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"):
             raise UsageError(f"the header {name!r} is not yours to set: it belongs to the connection")
@@ -170,30 +180,12 @@ def sendable(given: dict[str, str]) -> dict[str, str]:
     return given
 
 
-def method(name: object) -> str:
-    """An HTTP method, in capitals; `UsageError` for what is none."""
+def parse_method(name: object) -> str:
+    """An HTTP method in capitals; raises `UsageError` for anything else."""
     upper = name.strip().upper() if isinstance(name, str) else ""
     if upper not in METHODS:
         raise UsageError(f"{name!r} is not an HTTP method; use one of {', '.join(sorted(METHODS))}")
     return upper
-
-
-def read_options(options: Mapping[str, Any]) -> FetchOptions:
-    """A plan out of keywords; `UsageError` for one there is not, or that has a wrong kind of value."""
-    known = FetchOptions.__dataclass_fields__
-    for name in options:
-        if name not in known:
-            raise UsageError(unknown("fetch", name, list(known)))
-    given = {name: value for name, value in options.items() if value is not None}
-    for name in ("into", "append"):
-        if name in given:
-            given[name] = _path(given[name], name)
-    for name in ("flat", "resume", "verify", "strict", "duplicates", "keep_failed", "raw", "insecure"):
-        if not isinstance(given.get(name, False), bool):
-            raise UsageError(f"{name} takes True or False, not {given[name]!r}")
-    if "append" in given and "into" not in given:
-        given["into"] = given["append"].with_name(f"{given['append'].name}.fetch")
-    return FetchOptions(**given)
 
 
 def _path(value: object, what: str) -> Path:
@@ -215,3 +207,38 @@ def _threads(value: object) -> int | str:
     if number > MOST_THREADS:
         raise UsageError(f"{number:,} threads are more than {MOST_THREADS:,}: no server is asked for that much at once")
     return number
+
+
+def _headers(given: object) -> dict[str, str]:
+    return check_sendable({name: from_environment(value) for name, value in check_headers(given).items()})
+
+
+def _rate(value: Rate) -> float:
+    rate = per_second(value)
+    if not rate:
+        raise UsageError("the rate must be more than 0, like '100/s'")
+    return rate
+
+
+def _format(name: str) -> str:
+    if name not in FORMATS:
+        raise UsageError(f"there is no format {name!r}; use one of {', '.join(FORMATS)}")
+    return name
+
+
+_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "threads": _threads,
+    "timeout": partial(parse_positive_seconds, what="timeout"),
+    "max_wait": partial(parse_positive_seconds, what="max_wait"),
+    "back_off": partial(parse_positive_seconds, what="back_off"),
+    "host_pause": partial(parse_positive_seconds, what="host_pause"),
+    "max_size": partial(size, what="max_size"),
+    "headers": _headers,
+    "retries": partial(check_whole_number, what="retries", least=0),
+    "redirects": partial(check_whole_number, what="redirects", least=0),
+    "per_host": partial(check_whole_number, what="per_host"),
+    "rate": _rate,
+    "method": parse_method,
+    "format": _format,
+}
+"""How values are read, in the order in which their mistakes are reported."""

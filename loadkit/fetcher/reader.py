@@ -1,4 +1,4 @@
-"""From the sources to the schedule: read, refuse what is no URL, leave out what is there already or came before."""
+"""Reads the sources into the schedule, without lines that are no URLs, URLs that are complete, and duplicates."""
 
 from __future__ import annotations
 
@@ -12,52 +12,54 @@ from loadkit.fetcher.resume import DigestSet, PreviousRuns, digest_of
 from loadkit.fetcher.schedule import Schedule
 from loadkit.fetcher.sources import BadLine, SourceItem
 from loadkit.fetcher.task import parse_entry
-from loadkit.fetcher.url import InvalidUrl, shown
+from loadkit.fetcher.url import InvalidUrl, printable
 from loadkit.plan.errors import UsageError
 
 SHOWN: Final = 20
-"""Refused lines that are shown in full; the manifest has all."""
+"""Lines without a URL that are shown; the manifest has all."""
 
 
 @dataclass(slots=True)
 class InputStats:
-    """What was read, and what became of it. Written by the reader alone."""
+    """How many entries were read, and what became of them. Only the reader changes it."""
 
     read: int = 0
     duplicates: int = 0
     complete: int = 0
-    """There already, as the manifest proves."""
+    """Fetched by an earlier run, as the manifest says and the disk confirms."""
     refused: int = 0
-    refusals: list[str] = field(default_factory=list)
+    """Lines without a URL."""
+    bad_lines: list[str] = field(default_factory=list)
+    """Some of them, with the reason."""
     given: int = 0
-    """Handed to the threads."""
+    """Added to the schedule."""
     is_done: bool = False
 
 
 class SourceReader:
-    """Reads in a thread of its own, for a source may be as slow as it likes."""
+    """Reads a source, which may be slow, on a thread of its own."""
 
     def __init__(
         self,
         entries: Iterator[SourceItem],
-        plan: FetchOptions,
+        options: FetchOptions,
         schedule: Schedule,
         manifest: Manifest,
-        before: PreviousRuns,
+        previous: PreviousRuns,
     ) -> None:
         self.stats = InputStats()
         self.crash: BaseException | None = None
-        self.trouble: OSError | None = None
+        self.disk_error: OSError | None = None
         self._entries = entries
-        self._plan = plan
+        self._options = options
         self._schedule = schedule
         self._manifest = manifest
-        self._before = before
+        self._previous = previous
         self._seen = DigestSet()
-        self._must_be_whole = not plan.resume and not manifest.is_empty
+        self._must_be_complete = not options.resume and not manifest.is_empty
 
     def run(self) -> None:
-        """Read to the end, or until nothing more is wanted. What the source raises is kept in `crash`."""
+        """Read until the end, or until no more is wanted; what the source raises is kept in `crash`."""
         try:
             for entry in self._entries:
                 if self._schedule.is_stopped:
@@ -67,36 +69,36 @@ class SourceReader:
                     return
             self.stats.is_done = True
         except OSError as error:
-            if self.trouble is None:
+            if self.disk_error is None:
                 self.crash = error
-        except BaseException as error:  # noqa: BLE001 - a source is anybody's code; raised again where it was asked for
+        except BaseException as error:  # noqa: BLE001 - raised again by the job: a source may be anybody's code
             self.crash = error
         finally:
-            if self.crash or self.trouble:
+            if self.crash or self.disk_error:
                 self._schedule.stop()
-            self._schedule.no_more()
+            self._schedule.close()
 
     def _take(self, entry: SourceItem) -> bool:
-        """Whether more is wanted."""
+        """Take one entry; False if no more are wanted."""
         stats = self.stats
         if isinstance(entry, BadLine):
             self._refuse(entry.where, entry.text, entry.reason)
             return True
         try:
-            task = parse_entry(entry, stats.read, self._plan.method)
+            task = parse_entry(entry, stats.read, self._options.method)
         except InvalidUrl as error:
             self._refuse(entry.where, entry.url, str(error))
             return True
-        is_new = self._plan.duplicates or self._seen.add(task.key)
+        is_new = self._options.duplicates or self._seen.add(task.request.key)
         if not is_new:
             stats.duplicates += 1
-        elif self._before.entry_key(task.key, task.position) in self._before.complete:
+        elif self._previous.entry_key(task.request.key, task.request.position) in self._previous.complete:
             stats.complete += 1
         else:
-            if self._must_be_whole:
+            if self._must_be_complete:
                 raise UsageError(
-                    f"{self._manifest.path.parent} holds an earlier run that has not fetched {shown(task.asked.url)}; "
-                    "--resume does the rest, or fetch into another folder"
+                    f"{self._manifest.path.parent} holds an earlier run that has not fetched "
+                    f"{printable(task.request.url.text)}; --resume does the rest, or fetch into another folder"
                 )
             stats.given += 1
             return self._schedule.add(task)
@@ -105,15 +107,15 @@ class SourceReader:
     def _refuse(self, where: str, text: str, reason: str) -> None:
         stats = self.stats
         stats.refused += 1
-        if len(stats.refusals) < SHOWN:
-            stats.refusals.append(f"{where}: {reason}")
+        if len(stats.bad_lines) < SHOWN:
+            stats.bad_lines.append(f"{where}: {reason}")
         key = digest_of(f"{where} {text}")
-        if key in self._before.refused:
+        if key in self._previous.refused:
             return
         line = ManifestLine(
-            url=shown(text),
+            url=printable(text),
             position=stats.read,
-            error=f"{shown(where)}: {reason}",
+            error=f"{printable(where)}: {reason}",
             kind="refused",
             key=f"{key:016x}",
         )
@@ -121,12 +123,12 @@ class SourceReader:
             self._manifest.append(line)
         except OSError as error:
             if not self._schedule.is_stopped:
-                self.trouble = error
+                self.disk_error = error
                 raise
 
 
-def check_all(entries: Iterator[SourceItem], plan: FetchOptions) -> None:
-    """Read all of a source and send nothing; `UsageError` naming the first lines that are no URLs."""
+def check_all(entries: Iterator[SourceItem], options: FetchOptions) -> None:
+    """Read all of a source; raises `UsageError` naming the first lines that are no URLs."""
     found: list[str] = []
     count = 0
     for position, entry in enumerate(entries, start=1):
@@ -135,7 +137,7 @@ def check_all(entries: Iterator[SourceItem], plan: FetchOptions) -> None:
             reason = entry.reason
         else:
             try:
-                parse_entry(entry, position, plan.method)
+                parse_entry(entry, position, options.method)
             except InvalidUrl as error:
                 reason = str(error)
         if reason:

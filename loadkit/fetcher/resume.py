@@ -1,4 +1,4 @@
-"""What earlier runs into a folder have left there, and which of a million keys came before, in 8 bytes each."""
+"""What earlier runs into a folder completed, held against what is on the disk; and a compact set of digests."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 FIRST: Final = 4096
 FULL: Final = 0.75
 DEEPEST: Final = 20
-"""Folders within each other that a name of ours may have."""
+"""Nested folders that a path in a manifest may have."""
 
 _FOLDERS = re.compile(rf"(?:{FAILED})?/?(?:\d{{4,}})?")
 
 
 class DigestSet:
-    """A set of 64-bit digests, by open addressing in one array: 11-21 bytes for each.
+    """A set of 64-bit digests, by open addressing in one array.
 
+    It takes 11-21 bytes for each digest, where a `set` of integers takes 75-85.
     Two different keys among a million share a digest with a probability of 3 in 100 million.
     """
 
@@ -38,34 +39,34 @@ class DigestSet:
         self.count = 0
 
     def __contains__(self, digest: int) -> bool:
-        return bool(self._slots[self._place(digest or 1)])
+        return bool(self._slots[self._slot_of(digest or 1)])
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it takes."""
+        """Bytes that the array takes."""
         return self._slots.itemsize * len(self._slots)
 
     def __len__(self) -> int:
         return self.count
 
     def add(self, digest: int) -> bool:
-        """Remember it; whether it is new."""
+        """Add a digest; True if it is new."""
         wanted = digest or 1  # 0 is an empty slot
-        place = self._place(wanted)
-        if self._slots[place]:
+        slot = self._slot_of(wanted)
+        if self._slots[slot]:
             return False
-        self._slots[place] = wanted
+        self._slots[slot] = wanted
         self.count += 1
         if self.count > FULL * self._mask:
             self._grow()
         return True
 
-    def _place(self, digest: int) -> int:
+    def _slot_of(self, digest: int) -> int:
         slots, mask = self._slots, self._mask
-        place = digest & mask
-        while (found := slots[place]) and found != digest:
-            place = (place + 1) & mask
-        return place
+        slot = digest & mask
+        while (found := slots[slot]) and found != digest:
+            slot = (slot + 1) & mask
+        return slot
 
     def _grow(self) -> None:
         before = self._slots
@@ -73,42 +74,42 @@ class DigestSet:
         self._mask = len(self._slots) - 1
         for digest in before:
             if digest:
-                self._slots[self._place(digest)] = digest
+                self._slots[self._slot_of(digest)] = digest
 
 
 def digest_of(text: str) -> int:
-    """64 bits of a key."""
+    """The 64-bit digest of a text."""
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
 class PreviousRuns:
-    """What earlier runs into this folder have proved: 16-64 bytes for each URL."""
+    """What earlier runs into the folder completed; it takes 16-64 bytes for each URL."""
 
     def __init__(self, *, duplicates: bool = False) -> None:
         self._duplicates = duplicates
         self.complete = DigestSet()
         self.refused = DigestSet()
-        """Lines that were no URLs, and are in the manifest as such."""
+        """Lines without a URL that are in the manifest."""
         self.files = DigestSet()
-        """Names that the manifest knows."""
+        """Paths that are in the manifest."""
         self.spoiled: dict[int, str] = {}
-        """Files that are not what the manifest says of them, by `entry_key`."""
+        """Files that differ from their lines, by `entry_key`."""
         self.failed: dict[int, str] = {}
         """Bodies of failed statuses, by `entry_key`."""
         self.appended = 0
-        """Bytes of the appended file that are accounted for."""
+        """Bytes of the appended file that are in the manifest."""
         self.orphans: dict[str, str] = {}
-        """Files of our names that no line tells of, by their names without extension."""
+        """Files with generated names that are in no line, by their names without extension."""
 
     def entry_key(self, key: int, position: int) -> int:
-        """The digest of an entry of the list: where each copy of a URL is fetched, its position belongs to it."""
+        """The digest that identifies an entry of the list, with its position if each copy of a URL is fetched."""
         return digest_of(f"{key:016x} {position}") if self._duplicates else key
 
 
 def read_previous_runs(
     manifest: Manifest, output: OutputFolder, *, verify: bool, appended: Path | None, duplicates: bool = False
 ) -> PreviousRuns:
-    """Hold every line against the disk: a file counts when it has its size, and with `verify` its content."""
+    """Compare every line with the disk: a file is complete if it has its size, and with `verify` its content."""
     found = PreviousRuns(duplicates=duplicates)
     size = appended.stat().st_size if appended and appended.exists() else 0
     reader = appended.open("rb") if appended and size and verify else None
@@ -145,7 +146,7 @@ def _take(found: PreviousRuns, line: ManifestLine, key: int, output: OutputFolde
 
 
 def parse_path(file: str) -> FilePath:
-    """A name out of the manifest; it leads nowhere but into the folder, whoever wrote it."""
+    """A path from a manifest, which anybody may have written; one that leads outside the folder becomes empty."""
     folder, _, name = file.rpartition("/")
     if ".." in file.split("/") or file.startswith("/") or "\0" in file or file.count("/") > DEEPEST:
         return FilePath(FAILED, "")
@@ -153,17 +154,17 @@ def parse_path(file: str) -> FilePath:
 
 
 def may_be_removed(file: str) -> bool:
-    """Whether a name is one that we gave: a manifest may be anybody's, and name whatever is in the folder."""
-    place = parse_path(file)
-    return bool(_FOLDERS.fullmatch(place.folder) and GENERATED.fullmatch(place.name))
+    """True if a path is a generated one; a manifest may be anybody's, and name any file in the folder."""
+    path = parse_path(file)
+    return bool(_FOLDERS.fullmatch(path.folder) and GENERATED.fullmatch(path.name))
 
 
 def _is_whole(line: ManifestLine, output: OutputFolder, *, verify: bool) -> bool:
     assert line.file is not None
-    place = parse_path(line.file)
-    if output.size(place) != line.bytes:
+    path = parse_path(line.file)
+    if output.size(path) != line.bytes:
         return False
-    return not verify or output.hash(place) == line.sha256
+    return not verify or output.sha256(path) == line.sha256
 
 
 def _same_part(handle: int, line: ManifestLine) -> bool:

@@ -1,8 +1,8 @@
-"""What is fetched next: none of the threads waits for a URL that has to wait.
+"""Which task is next: no thread waits for a task that has to wait.
 
-A URL whose time has not come is on a heap, one whose host is busy or asked for a pause is in that host's queue, and the
-threads go on with others. So much may wait, and then the source is not read on. All of it is under one lock, held for
-microseconds.
+A task whose time has not come is on a heap; one whose host is busy or asked for a pause is in the queue of that host;
+the threads go on with others. If too many wait, the source is not read on. All of it is under one lock, which is held
+for microseconds.
 """
 
 from __future__ import annotations
@@ -12,126 +12,123 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from loadkit.fetcher.retry import back_off
+from loadkit.fetcher.hosts import TRIP, HostState, HostTable
 from loadkit.plan.units import MILLISECOND, SECOND
 
 if TYPE_CHECKING:
     from loadkit.fetcher.task import Task
     from loadkit.wire.base import Clock, Failure
 
-AHEAD: Final = 1_000
-"""Entries read ahead of the threads."""
-WAITING: Final = 10_000
-"""URLs that may wait, for a retry or for their host, before the source is left alone."""
-HOSTS: Final = 10_000
+READ_AHEAD: Final = 1_000
+"""Tasks that are read ahead of the threads."""
+MAX_WAITING: Final = 10_000
+"""Tasks that may wait, for a retry or for their host, before new ones are left alone."""
 BURST: Final = 10 * MILLISECOND
 """How much a rate may catch up after a thread was late."""
 NAP: Final = 0.5
+"""Seconds that a thread waits before it looks again."""
+NEVER: Final = 1 << 62
 
-TRIP: Final = 10
-"""Failures of a host in a row, with no reply between, that open its circuit."""
-CHANCES: Final = 4
-"""Probes that may fail before a host is given up."""
-GIVEN_UP: Final = 60 * SECOND
-"""After that it gets another one."""
-GROW: Final = 8
-"""Good replies for each slot before a host that was too busy gets one more."""
+Due: TypeAlias = "Task | HostState"
 
 
-class Host:
-    """What is known of one origin."""
+class RateLimit:
+    """Spreads requests over time, at most so many a second."""
 
-    __slots__ = (
-        "active",
-        "cap",
-        "down_until",
-        "failures",
-        "good",
-        "is_waking",
-        "last",
-        "opens",
-        "paused_until",
-        "queue",
-        "throttles",
-    )
+    def __init__(self, rate: float | None) -> None:
+        self.is_set = bool(rate)
+        """True if there is a limit."""
+        self._interval = round(SECOND / rate) if rate else 0
+        self._next = 0
+
+    def reserve(self, now: int) -> int:
+        """When the next request may be sent; each call takes one turn."""
+        turn = max(self._next or now, now - BURST)
+        self._next = turn + self._interval
+        return max(now, turn)
+
+
+class Timers:
+    """Tasks and hosts by the time at which they are due."""
 
     def __init__(self) -> None:
-        self.active = 0
-        self.cap: int | None = None
-        """Requests at once that it seems to bear; None where it never complained."""
-        self.queue: deque[Task] = deque()
-        self.paused_until = 0
-        self.down_until = 0
-        self.throttles = 0
-        self.failures = 0
-        self.opens = 0
-        self.good = 0
-        self.is_waking = False
-        self.last: Failure | None = None
+        self.first = NEVER
+        """When the first one is due."""
+        self.tasks = 0
+        """How many of them are tasks."""
+        self._heap: list[tuple[int, int, Due]] = []
+        self._number = 0
 
-    @property
-    def is_clean(self) -> bool:
-        """There is nothing to be remembered of it."""
-        return self.cap is None and not (
-            self.active or self.queue or self.failures or self.opens or self.throttles or self.is_waking
-        )
+    def add(self, when: int, due: Due) -> None:
+        """Set a timer; of two for the same instant the first one set is due first."""
+        self._number += 1
+        self.tasks += not isinstance(due, HostState)
+        heapq.heappush(self._heap, (when, self._number, due))
+        self.first = self._heap[0][0]
 
-
-Due: TypeAlias = "Task | Host"
+    def pop(self) -> Due:
+        """Take the first one."""
+        due = heapq.heappop(self._heap)[2]
+        self.tasks -= not isinstance(due, HostState)
+        self.first = self._heap[0][0] if self._heap else NEVER
+        return due
 
 
 class Schedule:
-    """Hands out items; see the module. All methods may be called by any thread."""
+    """Hands out tasks; see the module. All methods may be called by any thread."""
 
     def __init__(
         self, clock: Clock, *, per_host: int | None, rate: float | None, first_wait: int, first_pause: int
     ) -> None:
         self._clock = clock
-        self._first_wait = first_wait
-        self._first_pause = first_pause
-        self._per_host = per_host
-        self._interval = round(SECOND / rate) if rate else 0
-        self._slot = 0
-        # taken by itself, which is C; a condition takes it in Python
-        lock = self._lock = threading.Lock()
-        self._condition = threading.Condition(lock)
-        self._has_room = threading.Condition(lock)
-        """The reader waits here, and nobody else."""
-        self._is_needed = threading.Condition(lock)
+        self._rate = RateLimit(rate)
+        # acquired directly, in C; a condition acquires it in Python
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
+        self._has_room = threading.Condition(self._lock)
+        """The reader waits here."""
+        self._is_needed = threading.Condition(self._lock)
         """Threads beyond the limit wait here."""
         self._limit = 0
         self._inbox: deque[Task] = deque()
+        """New tasks."""
         self._ready: deque[Task] = deque()
-        self._timers: list[tuple[int, int, Due]] = []
-        self._number = 0
-        self._hosts: dict[str, Host] = {}
-        self._parked = 0
-        self._later = 0
+        """Tasks that have waited, which are next."""
+        self._timers = Timers()
+        self._hosts = HostTable(per_host=per_host, first_wait=first_wait, first_pause=first_pause)
         self._pending = 0
+        """Tasks that are not done."""
         self._idle = 0
+        """Threads that wait for a task."""
         self._is_read = False
         self._is_stopped = False
-        self.throttles = 0
-        """Replies that said not now."""
-        self.trips = 0
-        """Circuits opened."""
 
     @property
     def is_stopped(self) -> bool:
-        """Whether nothing is handed out any more."""
+        """True if nothing is handed out any longer."""
         return self._is_stopped
 
     @property
-    def hosts(self) -> int:
-        """How many of them something is remembered of."""
-        return len(self._hosts)
+    def throttles(self) -> int:
+        """Replies that asked us to wait."""
+        return self._hosts.throttles
 
-    # -- the reader
+    @property
+    def trips(self) -> int:
+        """Circuits opened."""
+        return self._hosts.trips
+
+    @property
+    def known_hosts(self) -> int:
+        """Hosts that something is remembered of."""
+        return len(self._hosts.by_site)
+
+    # -- called by the reader
 
     def add(self, task: Task) -> bool:
-        """Give it to the threads, waiting while they have enough; False when nothing more is wanted."""
+        """Add a new task, and wait while there are enough; False if no more are wanted."""
         with self._lock:
-            while len(self._inbox) >= AHEAD and not self._is_stopped:
+            while len(self._inbox) >= READ_AHEAD and not self._is_stopped:
                 self._has_room.wait(NAP)
             if self._is_stopped:
                 return False
@@ -141,167 +138,124 @@ class Schedule:
                 self._condition.notify()
         return True
 
-    def no_more(self) -> None:
-        """The source has ended."""
+    def close(self) -> None:
+        """Say that no more tasks will be added."""
         with self._lock:
             self._is_read = True
             self._wake_all()
 
     def stop(self) -> int:
-        """Hand nothing out any more; how many were left."""
+        """Hand nothing out any longer; how many tasks are left."""
         with self._lock:
             self._is_stopped = True
             self._wake_all()
-            return len(self._inbox) + len(self._ready) + self._parked + self._later
+            return len(self._inbox) + len(self._ready) + self._hosts.queued + self._timers.tasks
 
-    # -- the threads
+    # -- called by the workers
 
-    def let(self, threads: int) -> None:
-        """So many threads may work; the others wait."""
+    def set_limit(self, threads: int) -> None:
+        """Let so many threads work; the others wait."""
         with self._lock:
             self._limit = threads
             self._is_needed.notify_all()
 
     def take(self, number: int) -> tuple[Task, int] | None:
-        """The next task for this thread and when it is due; None when all is done. Waits for both."""
-        condition = self._condition
+        """Wait for the next task for this thread; the task and when it is due, None when all are done."""
         with self._lock:
             while not self._is_over():
                 if number >= self._limit:
                     self._is_needed.wait(NAP)
                     continue
                 now = self._clock.now()
-                if self._timers and self._timers[0][0] <= now:
-                    self._wake(now)
-                task = self._next()
+                task = self._admitted(now)
                 if task is not None:
-                    if self._admit(task, now):
-                        return task, self._reserved(now) if self._interval else now
-                    continue
+                    return task, self._rate.reserve(now) if self._rate.is_set else now
                 self._idle += 1
-                condition.wait(min(NAP, max(0.0, (self._timers[0][0] - now) / SECOND)) if self._timers else NAP)
+                self._condition.wait(min(NAP, max(0.0, (self._timers.first - now) / SECOND)))
                 self._idle -= 1
             return None
 
-    def take_now(self, number: int) -> tuple[Task, int] | None:
-        """The next task for this thread, if there is one and it is due; it does not wait."""
+    def take_nowait(self, number: int) -> tuple[Task, int] | None:
+        """The next task for this thread, if there is one that is due now and there is no limit to the rate."""
         with self._lock:
-            if self._is_over() or number >= self._limit or self._interval:
+            if self._is_over() or number >= self._limit or self._rate.is_set:
                 return None
             now = self._clock.now()
-            if self._timers and self._timers[0][0] <= now:
-                self._wake(now)
-            while (task := self._next()) is not None:
-                if self._admit(task, now):
-                    return task, now
-            return None
+            task = self._admitted(now)
+            return None if task is None else (task, now)
 
-    def is_still_wanted(self, task: Task) -> bool:
-        """After waiting for its turn under a rate: whether its host has not asked for a pause meanwhile.
-
-        If it has, the task is not the caller's any more.
-        """
+    def reclaim(self, task: Task) -> bool:
+        """After waiting for a turn under a rate: False if the host asked for a pause, and then the task waits again."""
         with self._lock:
-            host = self._hosts[task.address.site]
+            host = self._hosts.by_site[task.url.site]
             if host.paused_until <= self._clock.now() and not self._is_stopped:
                 return True
             host.active -= 1
             self._park(task, host)
             return False
 
-    def refusal(self, task: Task) -> Failure | None:
-        """Why it need not even be tried: its host has been given up."""
-        host = self._hosts.get(task.address.site)
+    def host_failure(self, task: Task) -> Failure | None:
+        """The failure of the task's host if that has been given up, so that the task need not be tried."""
+        host = self._hosts.by_site.get(task.url.site)
         return host.last if host and host.down_until and host.down_until > self._clock.now() else None
 
-    def later(self, task: Task, when: int) -> None:
-        """Hand it out again, not before `when`."""
+    def retry_at(self, task: Task, when: int) -> None:
+        """Hand a task out again, not before `when`."""
         with self._lock:
-            self._push(when, task)
-            self._later += 1
+            self._timers.add(when, task)
             self._condition.notify()
 
-    def again(self, task: Task) -> None:
-        """Hand it out again at once, as after a redirect."""
+    def requeue(self, task: Task) -> None:
+        """Hand a task out again at once."""
         with self._lock:
             self._ready.appendleft(task)
             if self._idle:
                 self._condition.notify()
 
-    def finish(self) -> None:
-        """A task is settled for good."""
+    def task_done(self) -> None:
+        """Count a task that is done, well or not."""
         with self._lock:
-            self._pending -= 1
-            if self._is_over():
-                self._wake_all()
+            self._finish_task()
 
-    # -- what a host did; each ends one request to it
+    # -- what a host did; each of these ends one request to it
 
-    def went_well(self, site: str, *, is_settled: bool = False) -> None:
-        """It answered, whatever it said; `is_settled`: and that was all there is to do for its task."""
+    def succeeded(self, site: str, *, is_done: bool = False) -> None:
+        """The host replied; `is_done`: and so the task is done."""
         with self._lock:
-            if is_settled:
-                self._pending -= 1
-                if self._is_over():
-                    self._wake_all()
-            host = self._hosts[site]
-            host.failures = host.opens = host.throttles = host.down_until = 0
-            if host.cap is not None:
-                host.good += 1
-                if host.good >= GROW * host.cap:
-                    host.good = 0
-                    host.cap += 1
+            if is_done:
+                self._finish_task()
+            host = self._hosts.by_site[site]
+            host.reply()
             self._release(site, host)
 
-    def throttled(self, site: str, span: int | None) -> int:
-        """It said not now; until when it is left alone. `span` is what it asked for, nanoseconds."""
+    def throttled(self, site: str, wait: int | None) -> int:
+        """The host asked us to wait, for `wait` nanoseconds or a time we choose; returns when it is asked again."""
         with self._lock:
-            now, host = self._clock.now(), self._hosts[site]
-            self.throttles += 1
-            host.failures = host.opens = host.down_until = 0
-            if host.paused_until <= now:
-                # half of what it had at once: it will come to bear what it is sent, and not turn away the same ones
-                host.cap = max(1, host.active // 2)
-                host.good = 0
-                host.throttles += 1
-            wait = span if span is not None else back_off(host.throttles - 1, self._first_wait)
-            host.paused_until = max(host.paused_until, now + wait)
+            now, host = self._clock.now(), self._hosts.by_site[site]
+            self._hosts.throttle(host, now, wait)
             self._wake_host_at(host, host.paused_until)
             self._release(site, host)
             return host.paused_until
 
-    def went_down(self, site: str, failure: Failure) -> None:
-        """No connection, or no answer in time."""
+    def failed(self, site: str, failure: Failure) -> None:
+        """No connection to the host, or no answer in time."""
         with self._lock:
-            now, host = self._clock.now(), self._hosts[site]
-            host.failures += 1
-            host.last = failure
-            if host.failures >= TRIP and host.paused_until <= now:
-                self.trips += 1
-                host.opens += 1
-                if host.opens > CHANCES:
-                    host.down_until = now + GIVEN_UP
-                    host.opens = 0
-                    # the next one to it is a probe again
-                    host.failures = TRIP
-                else:
-                    host.paused_until = now + (self._first_pause << (host.opens - 1))
-                    self._wake_host_at(host, host.paused_until)
+            now, host = self._clock.now(), self._hosts.by_site[site]
+            self._hosts.fail(host, now, failure)
+            if host.paused_until > now:
+                self._wake_host_at(host, host.paused_until)
             self._release(site, host)
 
-    def unused(self, site: str) -> None:
-        """Nothing was sent after all."""
+    def release(self, site: str) -> None:
+        """Nothing was sent after all, or nothing follows from it."""
         with self._lock:
-            self._release(site, self._hosts[site])
+            self._release(site, self._hosts.by_site[site])
 
-    def closed(self, site: str, failure: Failure, span: int) -> None:
-        """It is of no use to ask it anything for so long: no such name, a wrong certificate, or it said so."""
+    def give_up(self, site: str, failure: Failure, span: int) -> None:
+        """It is of no use to ask the host anything for `span` nanoseconds."""
         with self._lock:
-            host = self._hosts[site]
-            host.last = failure
-            host.failures = TRIP
-            host.down_until = max(host.down_until, self._clock.now() + span)
-            host.paused_until = 0
+            host = self._hosts.by_site[site]
+            host.give_up(failure, self._clock.now() + span)
             self._release(site, host)
 
     # -- all below holds the lock
@@ -313,92 +267,73 @@ class Schedule:
         for condition in (self._condition, self._has_room, self._is_needed):
             condition.notify_all()
 
+    def _finish_task(self) -> None:
+        self._pending -= 1
+        if self._is_over():
+            self._wake_all()
+
+    def _admitted(self, now: int) -> Task | None:
+        """The next task whose host may get a request now; those before it wait for theirs."""
+        if self._timers.first <= now:
+            self._wake(now)
+        while (task := self._next()) is not None:
+            if self._admit(task, now):
+                return task
+        return None
+
     def _next(self) -> Task | None:
         if self._ready:
             return self._ready.popleft()
-        if self._inbox and self._parked + self._later < WAITING:
+        if self._inbox and self._hosts.queued + self._timers.tasks < MAX_WAITING:
             task = self._inbox.popleft()
-            if len(self._inbox) == AHEAD // 2:
+            if len(self._inbox) == READ_AHEAD // 2:
                 self._has_room.notify()
             return task
         return None
 
     def _admit(self, task: Task, now: int) -> bool:
-        site = task.address.site
-        host = self._hosts.get(site)
-        if host is None:
-            if len(self._hosts) >= HOSTS:
-                self._forget()
-            host = self._hosts[site] = Host()
-        # what `_room` says of almost every host, without the call
-        is_unbound = self._per_host is None and host.cap is None and host.failures < TRIP
-        if host.down_until > now or (host.paused_until <= now and (is_unbound or self._room(host) > 0)):
+        site, hosts = task.url.site, self._hosts
+        host = hosts.by_site.get(site) or hosts.add(site)
+        # what `room` says of almost every host, without the call
+        is_unbound = hosts.per_host is None and host.cap is None and host.failures < TRIP
+        if host.down_until > now or (host.paused_until <= now and (is_unbound or host.room(hosts.per_host) > 0)):
             host.active += 1
             return True
         self._park(task, host)
         return False
 
-    def _room(self, host: Host) -> float:
-        if host.failures >= TRIP:
-            return 1 - host.active
-        caps = [cap for cap in (self._per_host, host.cap) if cap is not None]
-        return min(caps) - host.active if caps else float("inf")
-
-    def _park(self, task: Task, host: Host) -> None:
-        host.queue.append(task)
-        self._parked += 1
+    def _park(self, task: Task, host: HostState) -> None:
+        self._hosts.park(task, host)
         if host.paused_until > self._clock.now():
             self._wake_host_at(host, host.paused_until)
 
-    def _release(self, site: str, host: Host) -> None:
+    def _release(self, site: str, host: HostState) -> None:
         host.active -= 1
         if host.queue:
             self._unpark(host)
-        elif not host.active and host.is_clean:
-            # of 50,000 hosts only those are remembered that there is something to be remembered of
-            del self._hosts[site]
+        elif not host.active and host.is_forgettable:
+            # of 50,000 hosts only those are kept of which there is something to remember
+            del self._hosts.by_site[site]
 
-    def _unpark(self, host: Host) -> None:
-        now = self._clock.now()
-        if host.paused_until > now:
-            return
-        room = len(host.queue) if host.down_until > now else min(len(host.queue), max(0, self._room(host)))
-        for _ in range(int(room)):
-            self._ready.append(host.queue.popleft())
-            self._parked -= 1
-        if self._idle and room:
-            self._condition.notify(int(room))
+    def _unpark(self, host: HostState) -> None:
+        tasks = self._hosts.unpark(host, self._clock.now())
+        self._ready += tasks
+        if self._idle and tasks:
+            self._condition.notify(len(tasks))
 
-    def _wake_host_at(self, host: Host, when: int) -> None:
+    def _wake_host_at(self, host: HostState, when: int) -> None:
         if not host.is_waking:
             host.is_waking = True
-            self._push(when, host)
-
-    def _push(self, when: int, what: Due) -> None:
-        self._number += 1
-        heapq.heappush(self._timers, (when, self._number, what))
+            self._timers.add(when, host)
 
     def _wake(self, now: int) -> None:
-        while self._timers and self._timers[0][0] <= now:
-            due = heapq.heappop(self._timers)[2]
-            if isinstance(due, Host):
-                due.is_waking = False
-                if due.paused_until > now:
-                    self._wake_host_at(due, due.paused_until)
-                else:
-                    self._unpark(due)
-            else:
-                self._later -= 1
+        while self._timers.first <= now:
+            due = self._timers.pop()
+            if not isinstance(due, HostState):
                 self._ready.append(due)
-
-    def _reserved(self, now: int) -> int:
-        """When the next request may go out under the rate; each takes one."""
-        self._slot = max(self._slot or now, now - BURST)
-        slot, self._slot = self._slot, self._slot + self._interval
-        return max(now, slot)
-
-    def _forget(self) -> None:
-        """Too many hosts with a history: the older half of those that nobody waits for starts anew."""
-        idle = [site for site, host in self._hosts.items() if not (host.active or host.queue or host.is_waking)]
-        for site in idle[: HOSTS // 2]:
-            del self._hosts[site]
+                continue
+            due.is_waking = False
+            if due.paused_until > now:
+                self._wake_host_at(due, due.paused_until)
+            else:
+                self._unpark(due)

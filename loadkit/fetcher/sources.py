@@ -1,4 +1,4 @@
-"""Where URLs come from: files of lines, CSV and JSON lines, stdin, or anything that can be iterated. Read lazily."""
+"""Sources of URLs: files of lines, CSV and JSON lines, stdin, or any iterable. All are read lazily."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import IO, Any, Final, Self, TypeAlias
 
 import msgspec
 
-from loadkit.fetcher.url import quoted, shown
+from loadkit.fetcher.url import printable, quoted
 from loadkit.plan.errors import UsageError, reason_of
 from loadkit.plan.redact import redact_url
 
 LONGEST_LINE: Final = 4_000_000
-COUNTED: Final = 1_000_000_000
-"""Bytes of a file whose lines are counted beforehand: half a second."""
-MOST_COLUMNS: Final = 20
+LARGEST_COUNTED: Final = 1_000_000_000
+"""Bytes of a file up to which its lines are counted beforehand, in half a second."""
+MAX_COLUMNS: Final = 20
 """Columns that are named in a message."""
 STDIN: Final = "-"
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -30,7 +30,7 @@ _BY_SUFFIX: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson":
 
 
 class Entry(msgspec.Struct):
-    """One URL of a source, with what its row says beside it. `where` is such as `urls.txt:7`."""
+    """One URL of a source and what its row asks for; `where` is such as `urls.txt:7`."""
 
     where: str
     url: str
@@ -41,7 +41,7 @@ class Entry(msgspec.Struct):
 
 
 class BadLine(msgspec.Struct):
-    """A line that names no URL."""
+    """A line or row without a URL."""
 
     where: str
     text: str
@@ -53,38 +53,40 @@ Urls: TypeAlias = str | Path | Iterable[str | Mapping[str, Any]]
 
 
 class Sources(list[str]):
-    """Names of files, `-` and URLs, as on a command line; a plain list is of URLs."""
+    """Names of files, `-` and URLs, as on a command line; a plain list holds URLs alone."""
 
 
 def is_url(text: str) -> bool:
-    """Whether an argument is a URL itself and not the name of a file of them."""
+    """True if an argument is a URL, not the name of a file of URLs."""
     return text.lower().startswith(("http://", "https://"))
 
 
-def shown_source(source: str) -> str:
-    """A URL, or the name of a file that may be meant as one, without secrets."""
+def printable_source(source: str) -> str:
+    """A source without secrets; also the name of a file may be meant as a URL."""
     return redact_url(source) if _USER.search(source) or "?" in source else source
 
 
-def check(sources: Sources) -> None:
-    """See that the files are there; `UsageError` naming the one that is not."""
+def check_sources(sources: Sources) -> None:
+    """Raise `UsageError` for a file that cannot be opened."""
     for source in sources:
         if source == STDIN or is_url(source):
             continue
         if _SCHEME.match(source):
-            raise UsageError(f"{shown_source(source)!r} is no http or https URL, and nothing else is fetched")
+            raise UsageError(f"{printable_source(source)!r} is no http or https URL, and nothing else is fetched")
         try:
             with Path(source).open("rb"):
                 pass
         except OSError as error:
             reason = reason_of(error)
-            named = shown_source(source)
+            named = printable_source(source)
             hint = f"; a URL is written like 'http://{named}'" if isinstance(error, FileNotFoundError) else ""
             raise UsageError(f"cannot read the URLs in {named}: {reason}{hint}") from None
 
 
-def read(sources: Sources, *, column: str, form: str | None, stdin: IO[bytes] | None = None) -> Iterator[SourceItem]:
-    """The entries of files, stdin (`-`, or what was `kept` of it) and URLs, one source after the other."""
+def read_sources(
+    sources: Sources, *, column: str, form: str | None, stdin: IO[bytes] | None = None
+) -> Iterator[SourceItem]:
+    """Yield the entries of the sources one after the other; `stdin` stands for what was spooled of it."""
     for source in sources:
         if is_url(source):
             yield Entry("the command line", source)
@@ -99,8 +101,8 @@ def read(sources: Sources, *, column: str, form: str | None, stdin: IO[bytes] | 
                 yield from _entries(file, path.name, chosen, column, tabs=path.suffix.lower() == ".tsv")
 
 
-def iterate(urls: Iterable[Any]) -> Iterator[SourceItem]:
-    """The entries of an iterable of URLs, or of mappings with `url` and perhaps `method`, `headers`, `body`, `json`."""
+def read_iterable(urls: Iterable[Any]) -> Iterator[SourceItem]:
+    """Yield the entries of URLs, or of mappings with `url` and perhaps `method`, `headers`, `body`, `json`."""
     for number, item in enumerate(urls, start=1):
         where = f"item {number}"
         if isinstance(item, str):
@@ -111,31 +113,31 @@ def iterate(urls: Iterable[Any]) -> Iterator[SourceItem]:
             yield BadLine(where, repr(item)[:200], f"a URL is a string, not {type(item).__name__}")
 
 
-def kept() -> IO[bytes]:
-    """What comes on stdin, in a file without a name that can be read twice."""
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 - it is gone when it is read no more
+def spool_stdin() -> IO[bytes]:
+    """Copy stdin into a file without a name, which can be read twice."""
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - it is removed when nobody reads it any longer
     while block := sys.stdin.buffer.read(1 << 20):
         copy.write(block)
     return copy
 
 
-def named(sources: Sources) -> str:
-    """How a report calls them."""
+def describe_sources(sources: Sources) -> str:
+    """The name of the sources in reports."""
     names = [
-        "stdin" if source == STDIN else shown(source) if is_url(source) else Path(source).name for source in sources
+        "stdin" if source == STDIN else printable(source) if is_url(source) else Path(source).name for source in sources
     ]
     return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
 
 
-def count(sources: Sources) -> int | None:
-    """About how many entries they have, for showing how far a fetch has come; None where it cannot be known."""
+def count_entries(sources: Sources) -> int | None:
+    """About how many entries they have, for the progress of a fetch; None if that is unknown."""
     total = 0
     for source in sources:
         if is_url(source):
             total += 1
             continue
         path = Path(source)
-        if source == STDIN or not path.is_file() or path.stat().st_size > COUNTED:
+        if source == STDIN or not path.is_file() or path.stat().st_size > LARGEST_COUNTED:
             return None
         with path.open("rb") as file:
             last = b""
@@ -154,7 +156,7 @@ def _entries(file: IO[bytes], name: str, form: str, column: str, *, tabs: bool =
 
 
 def _numbered(file: IO[bytes]) -> Iterator[tuple[int, str | None]]:
-    """Lines that are not blank, with their numbers; None for one that is too long."""
+    """Yield the lines that are not blank with their numbers; None for a line that is too long."""
     number = 0
     while data := file.readline(LONGEST_LINE):
         number += 1
@@ -228,15 +230,15 @@ def _check_columns(rows: csv.DictReader[str], name: str, column: str) -> None:
     except csv.Error as error:
         raise UsageError(f"cannot read the columns of {name}: {error}") from None
     if column not in found:
-        columns = ", ".join(map(quoted, found[:MOST_COLUMNS])) or "none"
-        more = f" and {len(found) - MOST_COLUMNS:,} more" if len(found) > MOST_COLUMNS else ""
+        columns = ", ".join(map(quoted, found[:MAX_COLUMNS])) or "none"
+        more = f" and {len(found) - MAX_COLUMNS:,} more" if len(found) > MAX_COLUMNS else ""
         raise UsageError(f"{name} has no column {column!r}; it has {columns}{more}: name one with --column")
 
 
 class _CsvLines:
-    """The lines of a file for `csv.reader`, which goes on after a line that is too long and raised `csv.Error`.
+    """The lines of a file for `csv.reader`; a line that is too long raises `csv.Error`, and the next one follows.
 
-    Of a first line that is too long the columns are read that are whole, for the other lines may be sound.
+    Of a first line that is too long, the complete columns are read: the other lines may be sound.
     """
 
     def __init__(self, text: io.TextIOWrapper, delimiter: str) -> None:

@@ -1,6 +1,6 @@
-"""How many threads? Measured while the work is done: more of them as long as that helps.
+"""Finds the number of threads while the work is done: more of them as long as that helps.
 
-Each step works for a while with so many threads and counts what was settled in slices of that time. It goes on to half
+Each step works for a while with so many threads and counts what was done in slices of that time. It goes on to half
 as many again as long as the rate grows by more than its noise, and goes back to the step before when it does not, or
 when failures or replies that say not now become more.
 """
@@ -14,14 +14,14 @@ from typing import Final
 from loadkit.plan.units import SECOND, show_rate
 
 FIRST: Final = 4
-MOST: Final = 256
+MAX_THREADS: Final = 256
 SLICE: Final = SECOND // 4
 SLICES: Final = 6
 LONGEST: Final = 10 * SECOND
 EACH: Final = 5
-"""URLs of each thread that a step must see: of fewer the rate is luck."""
-SETTLE: Final = SECOND // 4
-"""New threads have to connect first."""
+"""URLs of each thread that a step must see: the rate of fewer is chance."""
+CONNECTING: Final = SECOND // 4
+"""Nanoseconds in which new threads connect, which are not counted."""
 WORTH: Final = 0.05
 """A gain below this is not worth more threads, however certain."""
 SIGMA: Final = 2.0
@@ -31,11 +31,11 @@ WORSE: Final = 0.01
 
 @dataclass(slots=True)
 class Step:
-    """What so many threads reached."""
+    """The rate that so many threads reached."""
 
     threads: int
     began: int
-    settled_at_start: int = 0
+    done_at_start: int = 0
     bad_at_start: int = 0
     slices: list[float] = field(default_factory=list)
     bad_share: float = 0.0
@@ -51,10 +51,10 @@ class Step:
         return stdev(self.slices) / len(self.slices) ** 0.5 if len(self.slices) > 1 else 0.0
 
 
-class Auto:
-    """Decides on the number of threads; it is told of the time and of what was done, and looks at nothing else."""
+class ThreadTuner:
+    """Decides on the number of threads, by nothing but the times and counts it is given."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MAX_THREADS) -> None:
         self.threads = min(FIRST, most)
         self.steps: list[Step] = []
         self.verdict = ""
@@ -63,42 +63,42 @@ class Auto:
         self._slice_at = 0
         self._slice_from = 0
 
-    def look(self, now: int, settled: int, bad: int) -> int:
-        """How many threads there should be now; `settled` and `bad` (failed, or not now) are counts so far."""
+    def observe(self, now: int, done: int, bad: int) -> int:
+        """The number of threads from now on; `done` and `bad` (failed, or asked to wait) are counts so far."""
         if self.verdict:
             return self.threads
         step = self._step
         if step is None:
-            self._step = Step(self.threads, now + SETTLE)
+            self._step = Step(self.threads, now + CONNECTING)
             self._slice_at = 0
             return self.threads
         if now < step.began:
             return self.threads
         if not self._slice_at:
-            step.settled_at_start, step.bad_at_start = settled, bad
-            self._slice_at, self._slice_from = now, settled
+            step.done_at_start, step.bad_at_start = done, bad
+            self._slice_at, self._slice_from = now, done
             return self.threads
         if now - self._slice_at >= SLICE:
-            step.slices.append((settled - self._slice_from) * SECOND / (now - self._slice_at))
-            self._slice_at, self._slice_from = now, settled
-            if self._has_seen_enough(step, now, settled):
-                self._decide(step, settled, bad)
+            step.slices.append((done - self._slice_from) * SECOND / (now - self._slice_at))
+            self._slice_at, self._slice_from = now, done
+            if self._has_seen_enough(step, now, done):
+                self._decide(step, done, bad)
         return self.threads
 
     @staticmethod
-    def _has_seen_enough(step: Step, now: int, settled: int) -> bool:
+    def _has_seen_enough(step: Step, now: int, done: int) -> bool:
         if len(step.slices) < SLICES:
             return False
-        return settled - step.settled_at_start >= EACH * step.threads or now - step.began > LONGEST
+        return done - step.done_at_start >= EACH * step.threads or now - step.began > LONGEST
 
-    def _decide(self, step: Step, settled: int, bad: int) -> None:
-        step.bad_share = (bad - step.bad_at_start) / max(1, settled - step.settled_at_start)
+    def _decide(self, step: Step, done: int, bad: int) -> None:
+        step.bad_share = (bad - step.bad_at_start) / max(1, done - step.done_at_start)
         before = self.steps[-1] if self.steps else None
         self.steps.append(step)
         self._step = None
         if before is None or self._is_better(before, step):
             if step.threads >= self._most:
-                self._settle(step, f"{self._most} is the most it tries")
+                self._end_at(step, f"{self._most} is the most it tries")
             else:
                 self.threads = min(self._most, max(step.threads + 1, step.threads * 3 // 2))
             return
@@ -110,7 +110,7 @@ class Auto:
             gain = step.rate / before.rate - 1 if before.rate else 0.0
             noise = SIGMA * (step.noise**2 + before.noise**2) ** 0.5 / before.rate if before.rate else 0.0
             why = f"{step.threads} gave {gain:+.0%}, where {max(noise, WORTH):.0%} would be more than noise"
-        self._settle(before, why)
+        self._end_at(before, why)
 
     @staticmethod
     def _is_better(before: Step, step: Step) -> bool:
@@ -119,13 +119,13 @@ class Auto:
         noise = SIGMA * (step.noise**2 + before.noise**2) ** 0.5
         return bool(step.rate > before.rate + max(noise, WORTH * before.rate))
 
-    def _settle(self, step: Step, why: str) -> None:
+    def _end_at(self, step: Step, why: str) -> None:
         self.threads = step.threads
         self.verdict = f"settled on {step.threads} threads at {show_rate(step.rate)}: {why}"
 
     @property
-    def said(self) -> str:
-        """What it found, or how far it came."""
+    def summary(self) -> str:
+        """What it found, or how far it got."""
         if self.verdict:
             return self.verdict
         return f"{self.threads} threads when the list ended: too short a fetch to settle"

@@ -1,4 +1,4 @@
-"""A URL out of a list: where its connection goes, and what is asked for there. Fails closed, a sentence each."""
+"""URLs as a list has them: parsed and normalized, or refused with one sentence that shows no secret."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from loadkit.wire.base import DEFAULT_PORTS, Origin
 from loadkit.wire.resolver import ascii_host
 
 MOST_SHOWN: Final = 20_000
+"""Characters that are searched for secrets before a text is shown."""
 LONGEST: Final = 1_000_000
 LONGEST_HOST: Final = 1_000
 """Characters; more than any name has, and few enough for its encoding, which is slow."""
@@ -23,7 +24,7 @@ _URL = re.compile(
     r"(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?(?:#.*)?",
     re.DOTALL,
 )
-# almost every URL: nothing in it has to be quoted or refused, but perhaps its host; read in half the time
+# almost every URL: nothing but perhaps its host has to be quoted or refused; parsed in half the time
 _PLAIN = re.compile(
     r"(https?)://([a-z0-9_.-]+)(?::([0-9]+))?(/[!$&'()*+,\-./0-9:;=@A-Z_a-z~]*(?:\?[!$&'()*+,\-./0-9:;=?@A-Z_a-z~]*)?)"
 )
@@ -34,30 +35,31 @@ _UNSAFE = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]|%(?![0-9A-Fa-f]{2}
 
 
 class InvalidUrl(ValueError):
-    """Why a text is no URL that can be fetched; without secrets."""
+    """A text is no URL that can be fetched; the message has no secrets."""
 
 
 class Url(NamedTuple):
-    """One thing to ask for. `url` is without fragment and credentials, its odd characters percent-encoded."""
+    """A normalized URL."""
 
     origin: Origin
-    url: str
+    text: str
+    """The URL without fragment and credentials, its odd characters percent-encoded."""
     target: str
     """Path and query, as they go into the request line."""
     host: str
     """The Host header."""
     user: str
-    """The name in the URL's credentials, for telling URLs apart."""
+    """The name in the URL's credentials, which tells URLs apart."""
     credentials: str
     """The value of an Authorization header, empty if the URL had none."""
     site: str
-    """Scheme, host and port: what the origin is known by, for hashing that itself takes 1.5 us."""
+    """Scheme, host and port as text: a key for the origin, which itself takes 1.5 us to hash."""
 
 
 def parse_url(text: str) -> Url:
-    """Read a URL.
+    """Parse and normalize a URL.
 
-    >>> parse_url("HTTP://127.0.0.1:80/a b?q=1#top").url
+    >>> parse_url("HTTP://127.0.0.1:80/a b?q=1#top").text
     'http://127.0.0.1/a%20b?q=1'
 
     Raises `InvalidUrl`.
@@ -86,34 +88,33 @@ def _parse(text: str) -> Url:
     return Url(origin, site + target, target, host, user, credentials, site)
 
 
-def redirected(here: Url, location: bytes) -> Url:
-    """Where a Location header leads, without credentials of its own.
+def redirect_target(base: Url, location: bytes) -> Url:
+    """The URL a Location header names, without credentials of its own.
 
     Raises `InvalidUrl` for what is neither http nor https.
     """
     text = location.decode("utf-8", "surrogateescape").strip()
-    if _CONTROL.search(text):  # which urljoin would take out
+    if _CONTROL.search(text):  # urljoin would remove them
         raise InvalidUrl("a Location with a control character in it")
-    there = parse_url(urljoin(here.url, text))
-    return there._replace(user="", credentials="")
+    return parse_url(urljoin(base.text, text))._replace(user="", credentials="")
 
 
-def shown(text: str) -> str:
-    """A URL, or what should have been one, as it may be written anywhere: short, without secrets, in UTF-8."""
+def printable(text: str) -> str:
+    """A URL, or what should have been one, as it may be printed anywhere: short, without secrets, in UTF-8."""
     text = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
-    # before it is cut, for what says that a part is secret may be in another
+    # masked before it is cut: what names a secret may be in another part
     hidden = redact_url(text) if "@" in text or "?" in text else text
     cut = hidden if len(hidden) <= 300 else f"{hidden[:200]}…{hidden[-60:]}"
     return cut if cut.isascii() else _SURROGATE.sub(_as_escape, cut)
 
 
 def quoted(text: str) -> str:
-    """The same in quotes, for a message."""
-    return _SURROGATE.sub(_as_escape, f"{shown(text)!r}").replace("\\\\", "\\")
+    """The same in quotes, for a message of an error."""
+    return _SURROGATE.sub(_as_escape, f"{printable(text)!r}").replace("\\\\", "\\")
 
 
 def _as_escape(found: re.Match[str]) -> str:
-    """What is no character: a byte that is not UTF-8 as `\\xff`, half of a pair as `\\ud800`."""
+    """A byte that is not UTF-8 as `\\xff`, half of a surrogate pair as `\\ud800`."""
     number = ord(found[0])
     return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"
 

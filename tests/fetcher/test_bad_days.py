@@ -367,7 +367,7 @@ def test_a_host_that_is_down_is_tried_a_few_times_and_then_left_alone(into: Path
     assert fetched.failed == 300
     assert {line["kind"] for line in manifest(into)} == {"connect"}
     assert sum("not tried: connection refused" in line["error"] for line in manifest(into)) > 200
-    assert fetched.fetching.circuits > 0
+    assert fetched.job.summary().circuits > 0
 
 
 def test_a_host_that_does_not_resolve_is_asked_for_once(into: Path):
@@ -565,7 +565,7 @@ def test_a_source_that_goes_on_after_the_end_writes_nowhere(site: Site, into: Pa
             thread.join(20)
 
     assert (into / "manifest.jsonl").read_bytes() == before
-    assert fetched.fetching.trouble is None
+    assert fetched.job.summary().disk_error is None
 
 
 LIMITED = """

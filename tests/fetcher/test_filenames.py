@@ -17,7 +17,7 @@ KEY = 0x3F9A2C1B_00000000
 
 
 def name(url: str, position: int = 17, content_type: str = "application/json", **options: Any) -> str:
-    return str(Filenames(**options).place(position, parse_url(url), KEY, content_type))
+    return str(Filenames(**options).path(position, parse_url(url), KEY, content_type))
 
 
 def test_a_name_has_position_path_hash_and_extension():
@@ -70,7 +70,7 @@ def test_whatever_the_path_the_name_is_safe(path: str, position: int):
         there = parse_url("http://h/" + path)
     except InvalidUrl:
         return
-    place = Filenames().place(position, there, KEY, "")
+    place = Filenames().path(position, there, KEY, "")
 
     assert GENERATED.fullmatch(place.name), place
     assert re.fullmatch(r"(?:\d{4,})?", place.folder)
@@ -85,7 +85,7 @@ def test_whatever_the_path_a_template_stays_within_the_folder(path: str, templat
     except InvalidUrl:
         return
     try:
-        place = Filenames(template).place(1, there, KEY, "")
+        place = Filenames(template).path(1, there, KEY, "")
     except ValueError:
         return
 
@@ -99,8 +99,8 @@ def test_whatever_the_path_a_template_stays_within_the_folder(path: str, templat
 def test_a_template_names_files():
     url = parse_url("http://example.com:8000/v1/posts/1.json?page=2")
 
-    assert str(Filenames("{host}/{position:04}-{last}").place(7, url, KEY, "")) == "example.com_8000/0007-1.json"
-    assert str(Filenames("{slug}-{hash}.{ext}").place(7, url, KEY, "")) == "v1-posts-1-page-2-3f9a2c1b00000000.json"
+    assert str(Filenames("{host}/{position:04}-{last}").path(7, url, KEY, "")) == "example.com_8000/0007-1.json"
+    assert str(Filenames("{slug}-{hash}.{ext}").path(7, url, KEY, "")) == "v1-posts-1-page-2-3f9a2c1b00000000.json"
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from loadkit.clock import ManualClock
-from loadkit.fetcher.schedule import CHANCES, GIVEN_UP, HOSTS, TRIP, WAITING, Schedule
-from loadkit.fetcher.task import Task
+from loadkit.fetcher.hosts import CHANCES, GIVEN_UP, HOSTS, TRIP
+from loadkit.fetcher.schedule import MAX_WAITING, Schedule
+from loadkit.fetcher.task import FetchRequest, Task
 from loadkit.fetcher.url import parse_url
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Failure
@@ -14,13 +15,13 @@ REFUSED = Failure("connect", "connection refused")
 
 
 def item(position: int, url: str = "http://h/x") -> Task:
-    return Task(position, "", parse_url(url), "GET", position)
+    return Task(FetchRequest(position, parse_url(url), "GET", None, None, position))
 
 
 def schedule(count: int = 0, *, per_host: int | None = None, rate: float | None = None) -> tuple[Schedule, ManualClock]:
     clock = ManualClock()
     made = Schedule(clock, per_host=per_host, rate=rate, first_wait=SECOND // 2, first_pause=SECOND)
-    made.let(100)
+    made.set_limit(100)
     for position in range(count):
         made.add(item(position))
     return made, clock
@@ -29,17 +30,17 @@ def schedule(count: int = 0, *, per_host: int | None = None, rate: float | None 
 def taken(made: Schedule, count: int) -> list[int]:
     """The positions of the next so many."""
     found = [made.take(0) for _ in range(count)]
-    return [one[0].position for one in found if one]
+    return [one[0].request.position for one in found if one]
 
 
 def test_all_are_handed_out_in_order_and_then_it_is_over():
     made, _ = schedule(3)
-    made.no_more()
+    made.close()
 
     assert taken(made, 3) == [0, 1, 2]
     for _ in range(3):
-        made.went_well(HOST)
-        made.finish()
+        made.succeeded(HOST)
+        made.task_done()
     assert made.take(0) is None
 
 
@@ -47,8 +48,8 @@ def test_a_retry_waits_for_its_time_while_others_go_on():
     made, clock = schedule(3)
     first = made.take(0)
     assert first
-    made.went_well(HOST)
-    made.later(first[0], clock.now() + SECOND)
+    made.succeeded(HOST)
+    made.retry_at(first[0], clock.now() + SECOND)
 
     assert taken(made, 2) == [1, 2]
     clock.advance(SECOND)
@@ -60,7 +61,7 @@ def test_a_host_has_so_many_at_once_and_the_next_when_one_is_done():
     made.add(item(9, "http://other/"))
 
     assert taken(made, 3) == [0, 1, 9]
-    made.went_well(HOST)
+    made.succeeded(HOST)
     assert taken(made, 1) == [2]
 
 
@@ -69,7 +70,7 @@ def test_a_host_that_asks_for_a_pause_gets_it_and_half_of_what_it_had_after():
     assert taken(made, 8) == list(range(8))
     made.throttled(HOST, 2 * SECOND)
     for _ in range(7):
-        made.went_well(HOST)
+        made.succeeded(HOST)
     made.add(item(99, "http://other/"))
 
     assert taken(made, 1) == [99]
@@ -84,7 +85,7 @@ def test_an_open_circuit_lets_one_probe_through():
     made, clock = schedule(TRIP + 5)
     assert len(taken(made, TRIP)) == TRIP
     for _ in range(TRIP):
-        made.went_down(HOST, REFUSED)
+        made.failed(HOST, REFUSED)
     made.add(item(99, "http://other/"))
     assert taken(made, 1) == [99]
 
@@ -93,7 +94,7 @@ def test_an_open_circuit_lets_one_probe_through():
     made.add(item(98, "http://other/"))
     assert taken(made, 1) == [98]
 
-    made.went_well(HOST)
+    made.succeeded(HOST)
     assert len(taken(made, 4)) == 4
 
 
@@ -101,20 +102,20 @@ def test_a_host_whose_probes_all_fail_is_given_up_for_a_while():
     made, clock = schedule(TRIP + CHANCES + 20)
     taken(made, TRIP)
     for _ in range(TRIP):
-        made.went_down(HOST, REFUSED)
+        made.failed(HOST, REFUSED)
     for _ in range(CHANCES):
         clock.advance(60 * SECOND)
         assert len(taken(made, 1)) == 1
-        made.went_down(HOST, REFUSED)
+        made.failed(HOST, REFUSED)
 
     found = [made.take(0) for _ in range(5)]
-    assert all(one and made.refusal(one[0]) == REFUSED for one in found)
+    assert all(one and made.host_failure(one[0]) == REFUSED for one in found)
     for _ in found:
-        made.unused(HOST)
+        made.release(HOST)
     clock.advance(GIVEN_UP)
     probe = made.take(0)
     assert probe
-    assert made.refusal(probe[0]) is None
+    assert made.host_failure(probe[0]) is None
 
 
 def test_a_rate_spreads_what_is_due():
@@ -138,7 +139,7 @@ def test_what_waits_under_a_rate_is_given_back_when_its_host_asks_for_a_pause():
     assert second
     made.throttled(HOST, 5 * SECOND)
 
-    assert not made.is_still_wanted(second[0])
+    assert not made.reclaim(second[0])
     clock.advance(5 * SECOND)
     assert taken(made, 1) == [1]
 
@@ -147,8 +148,8 @@ def test_stopped_it_hands_out_nothing_and_counts_what_is_left():
     made, clock = schedule(5, per_host=1)
     one = made.take(0)
     assert one
-    made.went_well(HOST)
-    made.later(one[0], clock.now() + SECOND)
+    made.succeeded(HOST)
+    made.retry_at(one[0], clock.now() + SECOND)
 
     assert made.stop() == 5
     assert made.take(0) is None
@@ -157,12 +158,12 @@ def test_stopped_it_hands_out_nothing_and_counts_what_is_left():
 
 def test_the_source_is_left_alone_while_too_much_waits():
     made, clock = schedule()
-    for position in range(WAITING):
+    for position in range(MAX_WAITING):
         made.add(item(position))
         one = made.take(0)
         assert one
-        made.went_well(HOST)
-        made.later(one[0], clock.now() + SECOND)
+        made.succeeded(HOST)
+        made.retry_at(one[0], clock.now() + SECOND)
     made.add(item(10**6))
     clock.advance(SECOND)
 
@@ -175,8 +176,8 @@ def test_of_many_hosts_only_those_with_a_history_are_remembered():
         made.add(item(number, f"http://h{number}/"))
         made.take(0)
         if number % 3:
-            made.went_well(f"http://h{number}")
+            made.succeeded(f"http://h{number}")
         else:
-            made.went_down(f"http://h{number}", REFUSED)
+            made.failed(f"http://h{number}", REFUSED)
 
-    assert HOSTS * 2 // 3 <= made.hosts <= HOSTS
+    assert HOSTS * 2 // 3 <= made.known_hosts <= HOSTS

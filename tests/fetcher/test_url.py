@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadkit.fetcher.url import LONGEST, InvalidUrl, parse_url, redirected, shown
+from loadkit.fetcher.url import LONGEST, InvalidUrl, parse_url, printable, redirect_target
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from loadkit.fetcher.url import LONGEST, InvalidUrl, parse_url, redirected, show
 def test_a_url_is_read(text: str, url: str, target: str, host: str):
     found = parse_url(text)
 
-    assert (found.url, found.target, found.host) == (url, target, host)
+    assert (found.text, found.target, found.host) == (url, target, host)
 
 
 def test_credentials_become_a_header_and_leave_the_url():
@@ -62,7 +62,7 @@ def test_what_is_none_is_refused_with_its_reason(text: str, reason: str):
 
 
 def test_a_url_of_100_kilobytes_is_one():
-    assert len(parse_url("http://h/" + "x" * 100_000).url) == 100_009
+    assert len(parse_url("http://h/" + "x" * 100_000).text) == 100_009
 
 
 @pytest.mark.parametrize(
@@ -78,18 +78,18 @@ def test_a_refusal_tells_no_secret(text: str):
 def test_a_redirect_is_joined_and_brings_no_credentials():
     here = parse_url("http://me:pw@h/a/b?c")
 
-    assert redirected(here, b"../d").url == "http://h/d"
-    assert redirected(here, b"//other/x").site == "http://other"
-    assert redirected(here, b"http://you:pw@h/x").credentials == ""
-    assert redirected(here, "/ü".encode()).url == "http://h/%C3%BC"
+    assert redirect_target(here, b"../d").text == "http://h/d"
+    assert redirect_target(here, b"//other/x").site == "http://other"
+    assert redirect_target(here, b"http://you:pw@h/x").credentials == ""
+    assert redirect_target(here, "/ü".encode()).text == "http://h/%C3%BC"
 
 
 @pytest.mark.parametrize("location", [b"file:///etc/passwd", b"gopher://h/", b"http://:80/", b"http://h/\r\nX: y"])
 def test_a_redirect_leads_to_nothing_but_http(location: bytes):
     with pytest.raises(InvalidUrl):
-        redirected(parse_url("http://h/"), location)
+        redirect_target(parse_url("http://h/"), location)
 
 
 def test_what_is_shown_is_short_and_without_secrets():
-    assert shown("http://h/?token=abc&q=1") == "http://h/?token=***&q=1"
-    assert len(shown("http://h/" + "x" * 10_000)) < 300
+    assert printable("http://h/?token=abc&q=1") == "http://h/?token=***&q=1"
+    assert len(printable("http://h/" + "x" * 10_000)) < 300

@@ -1,0 +1,151 @@
+"""Completed bodies: put in place under their names, then entered in the manifest; in this order."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from loadkit.fetcher.folder import NameTaken, compact_json
+from loadkit.fetcher.manifest import ManifestLine
+from loadkit.fetcher.resume import digest_of, may_be_removed, parse_path
+from loadkit.plan.redact import redact_url
+from loadkit.plan.units import SECOND
+
+if TYPE_CHECKING:
+    from threading import Lock
+
+    from loadkit.fetcher.body import Body
+    from loadkit.fetcher.filenames import FilePath
+    from loadkit.fetcher.folder import JsonLinesFile, OutputFolder
+    from loadkit.fetcher.manifest import Manifest
+    from loadkit.fetcher.resume import PreviousRuns
+    from loadkit.fetcher.task import Task
+    from loadkit.wire.base import Failure
+
+
+class Store:
+    """Where one thread puts bodies, and the manifest it shares with the others."""
+
+    def __init__(
+        self,
+        output: OutputFolder,
+        manifest: Manifest,
+        previous: PreviousRuns,
+        jsonl: JsonLinesFile | None,
+        one_large_body: Lock,
+        *,
+        has_template: bool,
+    ) -> None:
+        self.output = output
+        self._manifest = manifest
+        self._previous = previous
+        self._jsonl = jsonl
+        self._one_large_body = one_large_body
+        self._has_template = has_template
+
+    def save(self, task: Task, body: Body, arrived: int) -> ManifestLine:
+        """Save a good reply, and enter it. Raises `BrokenExchange` for its content, and `OSError` for the disk."""
+        line = line_of(task, arrived)
+        if self._jsonl:
+            self._append(task, body, line, self._jsonl)
+        else:
+            self._save_file(task, body, line)
+        return line
+
+    def enter_failure(
+        self, task: Task, failure: Failure, now: int, body: Body | None = None, *, sha256: str = ""
+    ) -> ManifestLine:
+        """Enter a URL that has failed for good, with the body that was kept of it; raises `OSError`."""
+        line = line_of(task, now)
+        line.status = task.status or None
+        line.error, line.kind = failure.message, failure.kind
+        if body and sha256:
+            line.file, line.sha256, line.bytes = str(body.decision.path), sha256, body.size
+        self._manifest.append(line)
+        if line.file:
+            self._remove_older(task, line.file)
+        return line
+
+    def keep_failed(self, task: Task, body: Body) -> str:
+        """Put the body of a failed status in place; its SHA-256. Raises as `save` does."""
+        path = body.decision.path
+        assert path is not None
+        sha256 = body.save()
+        self.output.commit(path, tag_of(task) if self._has_template else "")
+        return sha256
+
+    def _save_file(self, task: Task, body: Body, line: ManifestLine) -> None:
+        path = body.decision.path
+        assert path is not None
+        sha256 = body.save()
+        file = str(path)
+        previous = self._previous
+        if not self._has_template:
+            self.output.commit(path)
+        elif previous.spoiled.get(previous.entry_key(task.request.key, task.request.position)) == file:
+            self.output.commit(path, tag_of(task))
+        else:
+            try:
+                self.output.commit_new(path, tag_of(task))
+            except NameTaken:
+                self._adopt(path, sha256)
+                body.discard()
+        line.file, line.bytes, line.sha256 = file, body.size, sha256
+        self._manifest.append(line)
+        self._remove_older(task, file)
+
+    def _adopt(self, path: FilePath, sha256: str) -> None:
+        """Accept a file that no line names and that has just this content: a kill came before its line."""
+        if digest_of(str(path)) in self._previous.files or self.output.sha256(path) != sha256:
+            raise NameTaken(f"there is a file {path} already")
+
+    def _append(self, task: Task, body: Body, line: ManifestLine, jsonl: JsonLinesFile) -> None:
+        with self._one_large_body if body.is_large else nullcontext():
+            content = compact_json(body.content())
+            line.sha256 = hashlib.sha256(content).hexdigest()
+            line.file, line.bytes = jsonl.path.name, len(content) + 1
+            with self._manifest.lock:
+                line.offset = jsonl.write(content)
+                self._manifest.write(line)
+        self._remove_older(task, "")
+
+    def _remove_older(self, task: Task, file: str) -> None:
+        """Remove what earlier runs left of this URL under other names."""
+        previous = self._previous
+        if not (previous.failed or previous.spoiled or previous.orphans):
+            return
+        key = previous.entry_key(task.request.key, task.request.position)
+        stale = [previous.failed.pop(key, None), previous.spoiled.pop(key, None)]
+        if previous.orphans and file:
+            stale.append(previous.orphans.pop(parse_path(file).name.rpartition(".")[0], None))
+        for old in stale:
+            if old is not None and old != file and may_be_removed(old):
+                self.output.remove(parse_path(old))
+
+
+def tag_of(task: Task) -> str:
+    """What tells the part file apart from that of another task; names from a template need not be unique."""
+    request = task.request
+    return f".{request.position}-{request.key:016x}"
+
+
+def line_of(task: Task, arrived: int) -> ManifestLine:
+    """The line of a task that has ended; `arrived` is the instant of its last byte."""
+    request, url = task.request, task.url
+    return ManifestLine(
+        url=_redacted(request.url.text),
+        position=request.position,
+        status=task.status,
+        attempts=task.attempts,
+        started=task.started,
+        seconds=(arrived - task.due) / SECOND,
+        method=request.method,
+        final_url=None if url is request.url else _redacted(url.text),
+        key=f"{request.key:016x}",
+    )
+
+
+def _redacted(url: str) -> str:
+    """A URL as it is written into the manifest: whole, with what is secret in its query masked."""
+    return redact_url(url) if "?" in url else url
