@@ -71,10 +71,10 @@ class Channel:
 
     __slots__ = ("_clock", "armed", "look", "opened", "ragged", "sock", "stamp", "taken")
 
-    def __init__(self, sock: socket.socket, clock: Clock) -> None:
+    def __init__(self, sock: socket.socket, clock: Clock, look: Callable[[int], object] | None = None) -> None:
         self.sock = sock
         self._clock = clock
-        self.look = _looker(sock)
+        self.look = look or _looker(sock)
         """Called with 0: true if anything has come, be it the end or an error."""
         self.opened = clock.now()
         """When it was, or earlier."""

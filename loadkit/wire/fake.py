@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from loadkit.plan.units import SECOND
 from loadkit.wire.base import Exchange, Failure, Note, Origin, Request, Send
+from loadkit.wire.fake_network import FakeNetwork, Piece
 from loadkit.wire.resolver import Resolver
 from loadkit.wire.session.checked import checked_response
 from loadkit.wire.session.head import Head
@@ -44,7 +48,8 @@ class FakeWire:
         """What comes of opening a connection: where each request is refused one, that is too."""
         fixed = answer if isinstance(answer, FakeReply) else FakeReply()
         self._answer: Answer = answer if callable(answer) else lambda request, number: fixed  # noqa: ARG005
-        self.resolver = Resolver()
+        self.resolver: Resolver = FakeNetwork(clock, self._serve)
+        """Where sessions get the same answers; a failure is a connection that is reset."""
         self.resolved: list[Origin] = []
         self.sent: list[Request] = []
 
@@ -68,6 +73,26 @@ class FakeWire:
         if answer.failure:
             return (0, sent, taken, taken, 0, Note(answer.failure)), answer
         return (answer.status, sent, arrived, taken, len(answer.body), None), answer
+
+    def _serve(self, payload: bytes) -> Iterator[Piece]:
+        method, target, _ = payload.decode("latin-1").split(" ", 2)
+        origin = Origin("http", "fake", 80)
+        request = Request(
+            origin=origin, method=method, url=f"http://fake{target}", payload=payload, timeout=SECOND, keep=None
+        )
+        (*_, note), answer = self.exchange(request)
+        if note:
+            yield ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        else:
+            yield head_of(answer) + (b"" if method == "HEAD" else answer.body)
+
+
+def head_of(reply: FakeReply) -> bytes:
+    """The head of a reply as it is sent."""
+    lines = [f"{name}: {value}" for name, value in reply.headers.items()]
+    return "\r\n".join([f"HTTP/1.1 {reply.status:03} ", *lines, f"Content-Length: {len(reply.body)}", "", ""]).encode(
+        "latin-1"
+    )
 
 
 class FakeConnection:
@@ -96,10 +121,8 @@ class FakeConnection:
 
     def reply(self) -> Response:
         """The last answer."""
-        last = self._last
         assert self._asked, "something was sent"
-        lines = [f"HTTP/1.1 {last.status:03} ", *(f"{name}: {value}" for name, value in last.headers.items()), "", ""]
-        return checked_response(self._asked, Head("\r\n".join(lines).encode("latin-1")), last.body)
+        return checked_response(self._asked, Head(head_of(self._last)), self._last.body)
 
     def abort(self) -> None:
         """Remember that it was asked for."""

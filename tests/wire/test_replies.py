@@ -82,28 +82,6 @@ def test_a_reply_that_ends_the_connection_is_whole_and_the_next_gets_a_new_one(
     assert peer.connections == 3
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        pytest.param(reply(b"a cup of tea", "X: 1"), id="a length"),
-        pytest.param(b"HTTP/1.1 100 Go on\r\n\r\n" + reply(b"tea"), id="an interim reply"),
-        pytest.param(CHUNKED + chunked(b"some", b"thing", extension=b";a=b", trailers=b"X: 1\r\n"), id="chunks"),
-    ],
-)
-def test_a_reply_may_be_split_at_any_byte(serve: Serve, call: Call, message: bytes):
-    splits = [(message[:k], message[k:]) for k in range(1, len(message))]
-    peer = serve(replies(*splits))
-    caller = call(peer, check=bool)
-    expected = message[message.rindex(b"HTTP/1.1") :]
-
-    for _ in splits:
-        outcome = caller.send()
-
-        assert (outcome.status, outcome.message, outcome.size) == (200, "", len(expected))
-        assert caller.connection.reply().content in (b"a cup of tea", b"tea", b"something")
-    assert peer.connections == 1
-
-
 def test_a_tls_record_may_be_split_at_any_byte(serve_as: Serve, call: Call, tls):
     length = len(reply(b"tea")) + 22
 
