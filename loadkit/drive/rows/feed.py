@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import chain, compress, count, cycle, islice
+from itertools import compress, cycle, islice
 from threading import Lock
 from typing import Final, cast
 
@@ -192,8 +192,8 @@ class Feed:
         self._lap = n
         if self._rows.order == "random":
             return at_random(n, seed=seed)
-        laps = count() if self._starts_again else range(1)
-        return chain.from_iterable(shuffled(n, seed=seed, lap=lap) for lap in laps)
+        positions = shuffled(n, seed=seed)
+        return positions if self._starts_again else islice(positions, n)
 
     @property
     def _starts_again(self) -> bool:

@@ -9,17 +9,12 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from struct import Struct
 from typing import IO, Any, Final, Protocol, TypeAlias
 
 from loadkit.plan.data import Row, Rows
 from loadkit.plan.errors import FeedError
 
 BOM: Final = b"\xef\xbb\xbf"
-ENTRY: Final = 8
-"""Bytes of an offset in an index."""
-ENTRIES: Final = Struct("=2Q").unpack
-WRITE_AT_ONCE: Final = 8192
 
 Record: TypeAlias = tuple[int, Any]
 """Where it begins (a line of a file, a position from 1 elsewhere), and what is there, not looked at closely yet."""
@@ -141,26 +136,22 @@ class Format(Protocol):
 
 
 class RowFile:
-    """A file of records: streamed, or looked into by an index that is kept on the disk and not in memory."""
+    """A file of records: streamed, or looked into where each begins, at 8 bytes a record."""
 
     def __init__(self, path: Path, form: Format, *, indexed: bool) -> None:
         self.name = str(path)
         self._path = path
         self._form = form
-        self._count = 0
         self._data: IO[bytes] | None = None
-        self._index: IO[bytes] | None = None
-        with _readable(path), path.open("rb") as file:
-            self._head = form.begin(file)
-        try:
+        with _readable(path):
+            with path.open("rb") as file:
+                self._starts = array("Q", (form.begin(file),))
             if indexed:
-                self._make_index()
-        except BaseException:
-            self.close()
-            raise
+                self._note_starts()
+                self._data = path.open("rb", buffering=0)
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._starts) - 1
 
     def records(self) -> Generator[Record, None, None]:
         """All of them; the file is read as they are taken."""
@@ -173,10 +164,9 @@ class RowFile:
 
     def at(self, position: int) -> Row:
         """The row at a position, counted from 0."""
-        assert self._index
         assert self._data
+        start, end = self._starts[position : position + 2]
         try:
-            start, end = ENTRIES(_at(self._index, 2 * ENTRY, position * ENTRY))
             content = _at(self._data, end - start, start)
         except OSError as error:
             raise FeedError(f"cannot read {self.name}: {error.strerror or error}") from None
@@ -198,43 +188,23 @@ class RowFile:
                 left -= len(piece)
         return line
 
-    def _make_index(self) -> None:
-        import tempfile
-
-        try:
-            self._index = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by close()
-            for starts in self._starts():
-                self._index.write(starts)
-        except OSError as error:
-            reason = error.strerror or error
-            raise FeedError(f"cannot keep an index of {self.name} in {tempfile.gettempdir()}: {reason}") from None
-        with _readable(self._path):
-            self._data = self._path.open("rb", buffering=0)
-
-    def _starts(self) -> Iterator[array[int]]:
-        """Where each record begins, and where the last one ends, some at a time."""
+    def _note_starts(self) -> None:
+        """Note where each record ends, which is where the next one begins."""
         offset = 0
 
         def passed(size: int) -> None:
             nonlocal offset
             offset += size
 
-        starts = array("Q", (self._head,))
-        with _readable(self._path), self._path.open("rb") as file:
+        with self._path.open("rb") as file:
             for record in self._form.records(file, passed):
                 self._form.look(record)
-                starts.append(offset)
-                self._count += 1
-                if len(starts) >= WRITE_AT_ONCE:
-                    yield starts
-                    del starts[:]
-        yield starts
+                self._starts.append(offset)
 
     def close(self) -> None:
-        """Close the file and forget the index."""
-        for file in (self._index, self._data):
-            if file:
-                file.close()
+        """Close the file."""
+        if self._data:
+            self._data.close()
 
 
 class Csv:
