@@ -14,7 +14,7 @@ from loadkit.drive.build import Builder, RunPlan
 from loadkit.drive.collect import Collector, Keeper, Relay
 from loadkit.drive.growth import Growth, count_never_sent
 from loadkit.drive.progress import Display, Watcher
-from loadkit.drive.rows.feed import Dry
+from loadkit.drive.rows.feed import RowsUsedUp
 from loadkit.drive.rows.sender import Feeds
 from loadkit.drive.state import NEVER, RunState
 from loadkit.drive.stats import Driven, InFlight, RunStats
@@ -318,7 +318,7 @@ class _Director:
             interrupted=self._is_interrupted or ends_it,
             unreachable=self._target.was_down,
             fault=str(halt) if halt and halt.is_fault and not ends_it else "",
-            is_dry=isinstance(halt, Dry),
+            is_dry=isinstance(halt, RowsUsedUp),
             rows=self._plan.feeds.uses,
             unstamped=sum(user.unstamped for user in users),
             cpu_time=_scaled(use, stopped_at - measured_from),

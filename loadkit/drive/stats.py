@@ -9,7 +9,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
-from loadkit.drive.rows.feed import RowUse, ends_of, of_all
+from loadkit.drive.rows.feed import RowUse, describe_ends, sum_of_uses
 from loadkit.host.usage import Usage, worst
 from loadkit.measure.recording import Recording
 from loadkit.plan.units import SECOND
@@ -75,7 +75,7 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def halted(self) -> str:
         """Why the plan could not go on, if so: rows used up, a function that failed."""
-        return self.fault or (ends_of(self.rows) if self.is_dry else "")
+        return self.fault or (describe_ends(self.rows) if self.is_dry else "")
 
     @property
     def duration(self) -> float:
@@ -106,7 +106,7 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
             unreachable=all(one.unreachable for one in parts),
             fault=min((one.fault for one in parts if one.fault), default=""),
             is_dry=any(one.is_dry for one in parts),
-            rows=tuple(of_all(uses) for uses in zip(*(one.rows for one in parts), strict=True)),
+            rows=tuple(sum_of_uses(uses) for uses in zip(*(one.rows for one in parts), strict=True)),
             unstamped=sum(one.unstamped for one in parts),
             cpu_time=sum(one.cpu_time for one in parts),
             cpu_by_process=_joined(one.cpu_by_process for one in parts),

@@ -19,7 +19,7 @@ from loadkit.drive.processes.group import SILENCE, WorkerGroup
 from loadkit.drive.processes.losses import check_start, count_lost, count_not_begun, losses
 from loadkit.drive.processes.protocol import Assignment, Cut, Stop
 from loadkit.drive.progress import RECENT, Display, Watcher
-from loadkit.drive.rows.feed import of_all
+from loadkit.drive.rows.feed import sum_of_uses
 from loadkit.drive.state import NEVER, RunState
 from loadkit.drive.stats import Driven, RunStats
 from loadkit.measure.recording import Recording, second_of
@@ -189,7 +189,9 @@ class _Director:
 
     def _is_out_of_rows(self, done: list[RunStats]) -> bool:
         """No process has rows left of a feed that has ended; one that has goes on until it has used them."""
-        ended = [k for k, uses in enumerate(zip(*(one.rows for one in done), strict=True)) if of_all(uses).is_spent]
+        ended = [
+            k for k, uses in enumerate(zip(*(one.rows for one in done), strict=True)) if sum_of_uses(uses).is_spent
+        ]
         if not ended:
             return False
         running = {worker.part for worker in self._group.running}

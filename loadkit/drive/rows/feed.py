@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Final, cast
 
 from loadkit.drive.rows.order import at_random, shuffled
-from loadkit.drive.rows.readers import Record, Shelf, Source, Stream, open_source
+from loadkit.drive.rows.readers import RandomAccess, Record, RowSource, RowStream, open_source
 from loadkit.plan.data import Row, Rows
 from loadkit.plan.errors import FeedError, Halt, raised
 
@@ -22,7 +22,7 @@ PATIENCE: Final = 1.0
 """Seconds in which whoever is reading should be done."""
 
 
-class Dry(Halt):
+class RowsUsedUp(Halt):
     """The rows are used up, which ends the run; the message says how many there were."""
 
     is_fault = False
@@ -49,12 +49,12 @@ class RowUse:
         return f"{self.name} has {_many(self.rows)}, of which {self.used:,} are known to have been used once"
 
 
-def ends_of(uses: Iterable[RowUse]) -> str:
+def describe_ends(uses: Iterable[RowUse]) -> str:
     """What became of those that ended."""
     return ", and ".join(use.sentence for use in uses if use.is_spent)
 
 
-def of_all(uses: Iterable[RowUse]) -> RowUse:
+def sum_of_uses(uses: Iterable[RowUse]) -> RowUse:
     """What the parts of a run used of one source, added up."""
     found = list(uses)
     return replace(
@@ -65,7 +65,7 @@ def of_all(uses: Iterable[RowUse]) -> RowUse:
     )
 
 
-class Feed:
+class RowFeed:
     """Hands out rows; `take` may be called by any thread.
 
     The sequence of rows is decided by the seed. Of several processes with the same seed each takes its `part`: `turns`
@@ -87,7 +87,7 @@ class Feed:
         self._rows = rows
         self._lock = Lock()
         self._ready: deque[Row] = deque()
-        self._end: tuple[type[Dry | FeedError], str] | None = None
+        self._end: tuple[type[RowsUsedUp | FeedError], str] | None = None
         self._lap = 0
         """Rows in all, as soon as they have come to an end."""
         self._taken = 0
@@ -99,7 +99,7 @@ class Feed:
             self.first: Row = _first(self._source)
             self._sequence = self._in_sequence(seed, [turn == part for turn in turns])
             # what is taken from a generator is gone: it is asked only for rows that are needed
-            self._chunk = 1 if isinstance(self._source, Stream) else CHUNK
+            self._chunk = 1 if isinstance(self._source, RowStream) else CHUNK
             if self._chunk > 1:
                 self._begin()
         except BaseException:
@@ -120,7 +120,7 @@ class Feed:
     def take(self) -> Row:
         """The next row.
 
-        Raises `Dry` when there is none left, and `FeedError` when it is unsound.
+        Raises `RowsUsedUp` when there is none left, and `FeedError` when it is unsound.
         """
         try:
             return self._ready.popleft()
@@ -135,8 +135,8 @@ class Feed:
             except IndexError:
                 found = self._read(self._chunk)
             if not found:
-                kind, message = self._end or (Dry, f"{self.name} is closed")
-                self._is_spent = kind is Dry
+                kind, message = self._end or (RowsUsedUp, f"{self.name} is closed")
+                self._is_spent = kind is RowsUsedUp
                 raise kind(message)
             self._ready.extend(found[1:])
             return found[0]
@@ -166,7 +166,7 @@ class Feed:
             self._end = FeedError, f"{self.name} failed with {raised(error)}"
         else:
             if len(found) < many:
-                self._end = Dry, self._why_dry()
+                self._end = RowsUsedUp, self._why_dry()
         self._taken += len(found)
         return found
 
@@ -175,7 +175,7 @@ class Feed:
             return iter(())
         if self._rows.order == "file":
             return map(self._source.row, compress(self._records, cycle(ours)))
-        shelf = cast(Shelf, self._source)
+        shelf = cast(RandomAccess, self._source)
         return map(shelf.at, compress(self._positions(seed, len(shelf)), cycle(ours)))
 
     def _in_order(self) -> Generator[Record, None, None]:
@@ -211,14 +211,14 @@ class Feed:
             return
         try:
             self._ready.clear()
-            self._end = self._end or (Dry, f"{self.name} is closed")
+            self._end = self._end or (RowsUsedUp, f"{self.name} is closed")
             self._records.close()
             self._source.close()
         finally:
             self._lock.release()
 
 
-def _first(source: Source) -> Row:
+def _first(source: RowSource) -> Row:
     """The first row, to see what columns there are; it is handed out all the same."""
     try:
         with closing(source.records()) as records:
@@ -229,7 +229,7 @@ def _first(source: Source) -> Row:
         raise FeedError(f"{source.name} failed with {raised(error)}") from error
     if record is None:
         raise FeedError(f"{source.name} has no rows")
-    if isinstance(source, Stream):
+    if isinstance(source, RowStream):
         source.put_back(record[1])
     return source.row(record)
 

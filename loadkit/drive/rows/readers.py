@@ -22,7 +22,7 @@ Record: TypeAlias = tuple[int, Any]
 Passed: TypeAlias = Callable[[int], None]
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """Rows in the order they have, as records first: workers that share a source skip those of others."""
 
     name: str
@@ -37,7 +37,7 @@ class Source(Protocol):
         """Give back what the system lent."""
 
 
-class Shelf(Source, Protocol):
+class RandomAccess(RowSource, Protocol):
     """A source in which each row can be got by its position."""
 
     def __len__(self) -> int: ...
@@ -46,21 +46,21 @@ class Shelf(Source, Protocol):
         """One row; `FeedError` where it is none."""
 
 
-def open_source(rows: Rows, wanted: Mapping[str, str]) -> Source:
+def open_source(rows: Rows, wanted: Mapping[str, str]) -> RowSource:
     """The source of rows that must have the columns `wanted` by endpoints, which messages name.
 
     Raises `FeedError` for a file that cannot be read.
     """
     path, name, indexed = rows.source, rows.name, rows.order != "file"
     if isinstance(path, Path) and rows.format == "json":
-        return Items(name, _read_list(path), wanted)
+        return RowList(name, _read_list(path), wanted)
     if isinstance(path, Path):
-        form: Format = Csv(name, wanted) if rows.format == "csv" else Lines(name, wanted)
+        form: FileFormat = Csv(name, wanted) if rows.format == "csv" else JsonLines(name, wanted)
         return RowFile(path, form, indexed=indexed)
-    return Items(name, path, wanted) if isinstance(path, Sequence) else Stream(name, path, wanted)
+    return RowList(name, path, wanted) if isinstance(path, Sequence) else RowStream(name, path, wanted)
 
 
-class Items:
+class RowList:
     """A list, or something like one."""
 
     def __init__(self, name: str, items: Sequence[Any], wanted: Mapping[str, str]) -> None:
@@ -88,7 +88,7 @@ class Items:
         """There is nothing to close."""
 
 
-class Stream:
+class RowStream:
     """Anything to go through, perhaps once only and without an end; its rows are taken when they are needed."""
 
     def __init__(self, name: str, items: Iterable[Any], wanted: Mapping[str, str]) -> None:
@@ -116,7 +116,7 @@ class Stream:
         """A generator is its owner's."""
 
 
-class Format(Protocol):
+class FileFormat(Protocol):
     """How the records of a file are written."""
 
     def begin(self, file: IO[bytes]) -> int:
@@ -138,7 +138,7 @@ class Format(Protocol):
 class RowFile:
     """A file of records: streamed, or looked into where each begins, at 8 bytes a record."""
 
-    def __init__(self, path: Path, form: Format, *, indexed: bool) -> None:
+    def __init__(self, path: Path, form: FileFormat, *, indexed: bool) -> None:
         self.name = str(path)
         self._path = path
         self._form = form
@@ -267,7 +267,7 @@ class Csv:
         return dict(zip(self._columns, record[1], strict=True))
 
 
-class Lines:
+class JsonLines:
     """A JSON object on each line; blank lines are skipped."""
 
     def __init__(self, name: str, wanted: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from loadkit.drive.rows.feed import Feed, RowUse
+from loadkit.drive.rows.feed import RowFeed, RowUse
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import Halt
 from loadkit.plan.journey import Journey
@@ -38,9 +38,9 @@ class Feeds:
     """
 
     def __init__(self, scenario: Scenario, *, seed: int, part: int = 0, parts: int = 1) -> None:
-        self._feeds: dict[int, Feed] = {}
+        self._feeds: dict[int, RowFeed] = {}
         self._takes: dict[int, Callable[[], Row]] = {}
-        self._fills: dict[int, tuple[Fill, Feed]] = {}
+        self._fills: dict[int, tuple[Fill, RowFeed]] = {}
         try:
             for position, plan in enumerate(scenario.plans):
                 if plan.feed is None:
@@ -56,7 +56,7 @@ class Feeds:
             self.close()
             raise
 
-    def _feed(self, rows: Rows, scenario: Scenario, seed: int, part: int, parts: int) -> Feed:
+    def _feed(self, rows: Rows, scenario: Scenario, seed: int, part: int, parts: int) -> RowFeed:
         if id(rows) in self._feeds:
             return self._feeds[id(rows)]
         wanted = {
@@ -66,17 +66,17 @@ class Feeds:
             for column in sorted(columns(endpoint))
         }
         turns = row_rotation(scenario, rows, parts)
-        feed = self._feeds[id(rows)] = Feed(rows, seed=seed, part=part, turns=turns, wanted=wanted)
+        feed = self._feeds[id(rows)] = RowFeed(rows, seed=seed, part=part, turns=turns, wanted=wanted)
         return feed
 
     def taker(self, position: int) -> Callable[[], Row] | None:
-        """What hands the next row to a journey, if it has a feed; it may raise `Dry` and `FeedError`."""
+        """What hands the next row to a journey, if it has a feed; it may raise `RowsUsedUp` and `FeedError`."""
         return self._takes.get(position)
 
     def sender(
         self, position: int, request: Request, connection: Connection, recorder: RowRecorder, state: RunState
     ) -> FedSender:
-        """What sends the next row in the request of an endpoint; sending may raise `Dry` and `FeedError`."""
+        """What sends the next row in the request of an endpoint; sending may raise `RowsUsedUp` and `FeedError`."""
         fill, feed = self._fills[position]
         take, send_filled = feed.take, connection.sender(request)
         # each has a size of its own, so they are counted here

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from loadkit import Endpoint, Scenario, UsageError, rows
 from loadkit.clock import ManualClock
 from loadkit.drive.director import drive
-from loadkit.drive.rows.feed import CHUNK, Dry, Feed
+from loadkit.drive.rows.feed import CHUNK, RowFeed, RowsUsedUp
 from loadkit.drive.rows.order import at_random, shuffled
 from loadkit.drive.stats import Driven
 from loadkit.plan.data import Order, Rows
@@ -31,19 +31,19 @@ from loadkit.wire.fake import FakeReply, FakeWire
 ORDERS: tuple[Order, ...] = ("file", "shuffled")
 
 
-def all_of(feed: Feed) -> list[Any]:
+def all_of(feed: RowFeed) -> list[Any]:
     """What is left, until it is dry."""
     found = []
     try:
         while True:
             found.append(feed.take())
-    except Dry:
+    except RowsUsedUp:
         return found
     finally:
         feed.close()
 
 
-def some_of(feed: Feed, many: int) -> list[Any]:
+def some_of(feed: RowFeed, many: int) -> list[Any]:
     """The next few."""
     found = [feed.take() for _ in range(many)]
     feed.close()
@@ -85,13 +85,13 @@ CONTENTS: list[Any] = [
 @pytest.mark.parametrize(("name", "text"), CONTENTS)
 @pytest.mark.parametrize("order", ORDERS)
 def test_files_are_read(tmp_path: Path, name: str, text: str, order: Order) -> None:
-    found = all_of(Feed(rows(written(tmp_path, name, text), order=order, at_end="stop")))
+    found = all_of(RowFeed(rows(written(tmp_path, name, text), order=order, at_end="stop")))
     assert sorted(found, key=str) == [{"id": "1", "name": "Ann"}, {"id": "2", "name": "Bob"}]
 
 
 def test_values_of_json_keep_their_types(tmp_path: Path) -> None:
     path = written(tmp_path, "a.jsonl", '{"a": 1, "b": [true, null], "c": "ü\\n"}\n')
-    assert some_of(Feed(rows(path)), 1)[0] == {"a": 1, "b": [True, None], "c": "ü\n"}
+    assert some_of(RowFeed(rows(path)), 1)[0] == {"a": 1, "b": [True, None], "c": "ü\n"}
 
 
 @settings(max_examples=50)
@@ -106,8 +106,8 @@ def test_any_csv_is_read_as_the_standard_library_wrote_it(
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("ä", "b c"), *table])
 
     expected = [{"ä": one, "b c": two} for one, two in table]
-    assert all_of(Feed(rows(path, at_end="stop"))) == expected
-    found = all_of(Feed(rows(path, order="shuffled", at_end="stop")))
+    assert all_of(RowFeed(rows(path, at_end="stop"))) == expected
+    found = all_of(RowFeed(rows(path, order="shuffled", at_end="stop")))
     assert sorted(map(repr, found)) == sorted(map(repr, expected))
 
 
@@ -141,7 +141,7 @@ def test_what_is_broken_is_said_with_its_place_before_the_start(
 ) -> None:
     path = written(tmp_path, name, content)
     with pytest.raises(FeedError) as caught:
-        all_of(Feed(rows(path, order=order)))
+        all_of(RowFeed(rows(path, order=order)))
     assert str(caught.value) == said.format(path)
 
 
@@ -150,7 +150,7 @@ def test_as_many_columns_as_anybody_has_are_read(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", f"{','.join(names)}\n{','.join(names)}\n")
     before = time.process_time()
 
-    assert all_of(Feed(rows(path, at_end="stop"))) == [dict(zip(names, names, strict=True))]
+    assert all_of(RowFeed(rows(path, at_end="stop"))) == [dict(zip(names, names, strict=True))]
 
     # a minute where each name was looked for among all
     assert time.process_time() - before < 10
@@ -160,7 +160,7 @@ def test_as_many_columns_as_anybody_has_are_read(tmp_path: Path) -> None:
 def test_what_is_not_json_is_said_with_its_place(tmp_path: Path, order: Order) -> None:
     path = written(tmp_path, "a.jsonl", '{"id": 1}\n\n{"id": \n')
     with pytest.raises(FeedError) as caught:
-        all_of(Feed(rows(path, order=order)))
+        all_of(RowFeed(rows(path, order=order)))
     assert str(caught.value).startswith(f"{path}:3 is not JSON: ")
 
 
@@ -173,7 +173,7 @@ def test_files_that_are_not_there_are_the_users_mistake(tmp_path: Path, monkeypa
         ("folder.csv", "cannot read folder.csv: Is a directory"),
     ]:
         with pytest.raises(UsageError) as caught:
-            Feed(rows(source))
+            RowFeed(rows(source))
         assert str(caught.value) == said
 
 
@@ -184,7 +184,7 @@ def test_what_is_broken_far_behind_is_said_when_it_is_met(tmp_path: Path, order:
     path = written(tmp_path, "a.jsonl", "\n".join(lines))
     said = f"{path}:{2 * CHUNK + 1} is a list and not an object like {{'id': 17}}"
     # a seed with which the broken line is not among the first
-    feed = Feed(rows(path, order=order, at_end="stop"), seed=2)
+    feed = RowFeed(rows(path, order=order, at_end="stop"), seed=2)
     found: list[int] = []
     with pytest.raises(FeedError) as caught:
         found.extend(row["n"] for row in iter(feed.take, None))
@@ -205,7 +205,7 @@ def test_a_column_that_is_wanted_is_looked_for_in_each_row(tmp_path: Path) -> No
     ]:
         path = written(tmp_path, name, text)
         with pytest.raises(FeedError) as caught:
-            Feed(rows(path), wanted=wanted)
+            RowFeed(rows(path), wanted=wanted)
         assert str(caught.value) == f"{path}{place} has no column 'id' for GET /users/{{id}}; it has name, age"
 
 
@@ -213,13 +213,13 @@ def test_a_column_that_is_wanted_is_looked_for_in_each_row(tmp_path: Path) -> No
 
 
 def test_in_order_and_again(tmp_path: Path) -> None:
-    assert ns(some_of(Feed(rows(numbered(tmp_path, 3))), 7)) == [0, 1, 2, 0, 1, 2, 0]
-    assert ns(some_of(Feed(rows([{"n": 0}, {"n": 1}])), 5)) == [0, 1, 0, 1, 0]
+    assert ns(some_of(RowFeed(rows(numbered(tmp_path, 3))), 7)) == [0, 1, 2, 0, 1, 2, 0]
+    assert ns(some_of(RowFeed(rows([{"n": 0}, {"n": 1}])), 5)) == [0, 1, 0, 1, 0]
 
 
 @pytest.mark.parametrize("name", ["n.csv", "n.jsonl"])
 def test_shuffled_is_each_once_a_lap_and_each_lap_another(tmp_path: Path, name: str) -> None:
-    found = ns(some_of(Feed(rows(numbered(tmp_path, 500, name), order="shuffled"), seed=5), 1500))
+    found = ns(some_of(RowFeed(rows(numbered(tmp_path, 500, name), order="shuffled"), seed=5), 1500))
     laps = [found[:500], found[500:1000], found[1000:]]
     assert [sorted(lap) for lap in laps] == [list(range(500))] * 3
     assert len({tuple(lap) for lap in [*laps, range(500)]}) == 4
@@ -229,26 +229,26 @@ def test_shuffled_is_each_once_a_lap_and_each_lap_another(tmp_path: Path, name: 
 def test_the_seed_decides_and_nothing_else(tmp_path: Path, order: Order) -> None:
     path = numbered(tmp_path, 300)
     as_list = [{"n": str(n), "name": f"no. {n}"} for n in range(300)]
-    first = some_of(Feed(rows(path, order=order), seed=1), 900)
-    assert first == some_of(Feed(rows(path, order=order), seed=1), 900)
-    assert first == some_of(Feed(rows(as_list, order=order), seed=1), 900)
-    assert first != some_of(Feed(rows(path, order=order), seed=2), 900)
+    first = some_of(RowFeed(rows(path, order=order), seed=1), 900)
+    assert first == some_of(RowFeed(rows(path, order=order), seed=1), 900)
+    assert first == some_of(RowFeed(rows(as_list, order=order), seed=1), 900)
+    assert first != some_of(RowFeed(rows(path, order=order), seed=2), 900)
 
 
 @pytest.mark.parametrize("order", ["file", "shuffled", "random"])
 @pytest.mark.parametrize("name", ["n.csv", "n.jsonl"])
 def test_parts_are_the_whole(tmp_path: Path, order: Order, name: str) -> None:
     path = numbered(tmp_path, 500, name)
-    whole = ns(some_of(Feed(rows(path, order=order), seed=3), 1200))
+    whole = ns(some_of(RowFeed(rows(path, order=order), seed=3), 1200))
     for part in range(3):
-        feed = Feed(rows(path, order=order), seed=3, part=part, turns=range(3))
+        feed = RowFeed(rows(path, order=order), seed=3, part=part, turns=range(3))
         assert ns(some_of(feed, 400)) == whole[part::3]
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_more_parts_than_rows_leave_some_with_nothing(tmp_path: Path, order: Order) -> None:
     made = rows(numbered(tmp_path, 2), order=order, at_end="stop")
-    found = [ns(all_of(Feed(made, part=part, turns=range(3)))) for part in range(3)]
+    found = [ns(all_of(RowFeed(made, part=part, turns=range(3)))) for part in range(3)]
     assert sorted(map(len, found)) == [0, 1, 1]
     assert sorted(chain.from_iterable(found)) == [0, 1]
 
@@ -256,11 +256,11 @@ def test_more_parts_than_rows_leave_some_with_nothing(tmp_path: Path, order: Ord
 @pytest.mark.parametrize("order", ORDERS)
 def test_when_it_is_dry_it_says_of_what(tmp_path: Path, order: Order) -> None:
     path = numbered(tmp_path, 1000)
-    feed = Feed(rows(path, order=order, at_end="stop"))
+    feed = RowFeed(rows(path, order=order, at_end="stop"))
     for _ in range(1000):
         feed.take()
     for _ in range(2):
-        with pytest.raises(Dry) as caught:
+        with pytest.raises(RowsUsedUp) as caught:
             feed.take()
         assert str(caught.value) == f"{path} has 1,000 rows and each was used once"
     feed.close()
@@ -273,17 +273,17 @@ def test_a_generator_is_asked_for_what_is_needed_and_ends_once() -> None:
         for _ in range(3):
             yield {"n": next(asked)}
 
-    feed = Feed(rows(source()))
+    feed = RowFeed(rows(source()))
     assert feed.first == {"n": 0}
     assert ns([feed.take(), feed.take()]) == [0, 1]
     assert next(asked) == 2, "nothing was read ahead"
     feed.take()
-    with pytest.raises(Dry, match=r"^the generator of rows ended after 3 rows$"):
+    with pytest.raises(RowsUsedUp, match=r"^the generator of rows ended after 3 rows$"):
         feed.take()
 
 
 def test_a_generator_may_have_no_end() -> None:
-    feed = Feed(rows({"n": n} for n in count()), part=1, turns=range(2))
+    feed = RowFeed(rows({"n": n} for n in count()), part=1, turns=range(2))
     assert ns(some_of(feed, 1000)) == list(range(1, 2000, 2))
 
 
@@ -292,7 +292,7 @@ def test_a_generator_that_fails_ends_the_feed_with_its_reason() -> None:
         yield {"n": 1}
         raise ValueError("no more users")
 
-    feed = Feed(rows(source()))
+    feed = RowFeed(rows(source()))
     feed.take()
     for _ in range(2):
         with pytest.raises(
@@ -303,13 +303,13 @@ def test_a_generator_that_fails_ends_the_feed_with_its_reason() -> None:
 
 def test_what_is_no_mapping_is_refused_with_its_number() -> None:
     with pytest.raises(FeedError, match=r"^the list of rows, row 2, is text and not an object like"):
-        Feed(rows([{"n": 1}, "n"]))  # type: ignore[list-item]
+        RowFeed(rows([{"n": 1}, "n"]))  # type: ignore[list-item]
 
 
 def test_a_closed_feed_is_dry(tmp_path: Path) -> None:
-    feed = Feed(rows(numbered(tmp_path, 3), order="shuffled"))
+    feed = RowFeed(rows(numbered(tmp_path, 3), order="shuffled"))
     feed.close()
-    with pytest.raises(Dry, match=r"n\.csv is closed$"):
+    with pytest.raises(RowsUsedUp, match=r"n\.csv is closed$"):
         feed.take()
 
 
@@ -322,7 +322,7 @@ def test_a_generator_that_does_not_return_holds_nobody_who_closes() -> None:
         told.wait()
         yield {"n": 2}
 
-    feed = Feed(rows(source()))
+    feed = RowFeed(rows(source()))
     thread = threading.Thread(target=lambda: [feed.take(), feed.take()])
     thread.start()
     asked.wait()
@@ -333,7 +333,7 @@ def test_a_generator_that_does_not_return_holds_nobody_who_closes() -> None:
 
 def test_a_file_that_shrinks_in_mid_run_is_noticed(tmp_path: Path) -> None:
     path = numbered(tmp_path, 10 * CHUNK)
-    feed = Feed(rows(path, order="shuffled"))
+    feed = RowFeed(rows(path, order="shuffled"))
     path.write_text("n,name\n")
     with pytest.raises(FeedError, match=r"n\.csv became shorter while rows were taken from it$"):
         deque(iter(feed.take, None), maxlen=0)
@@ -354,7 +354,7 @@ def test_each_row_goes_to_one_thread(tmp_path: Path, order: Order, source: str) 
     else:
         data = numbered(tmp_path, many) if source == "file" else [{"n": n} for n in range(many)]
         made = rows(data, order=order, at_end="stop")
-    feed = Feed(made)
+    feed = RowFeed(made)
     found: list[list[int]] = [[] for _ in range(8)]
     barrier = threading.Barrier(8)
 
@@ -363,7 +363,7 @@ def test_each_row_goes_to_one_thread(tmp_path: Path, order: Order, source: str) 
         try:
             while True:
                 mine.append(int(feed.take()["n"]))
-        except Dry:
+        except RowsUsedUp:
             pass
 
     threads = [threading.Thread(target=take, args=(mine,)) for mine in found]
@@ -383,10 +383,10 @@ def peak_of_taking(path: Path, order: Order, many: int) -> int:
     """The most bytes that Python held for it."""
     tracemalloc.start()
     try:
-        feed = Feed(rows(path, order=order, at_end="stop"))
+        feed = RowFeed(rows(path, order=order, at_end="stop"))
         for _ in range(many):
             feed.take()
-        with pytest.raises(Dry):
+        with pytest.raises(RowsUsedUp):
             feed.take()
         feed.close()
         return tracemalloc.get_traced_memory()[1]
@@ -412,11 +412,11 @@ def test_memory_for_ten_million_rows_is_a_few_bytes_a_row(tmp_path: Path, order:
         file.write("n,name\n")
         file.writelines(f"{n},no. {n}\n" for n in range(10_000_000))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    feed = Feed(rows(path, order=order, at_end="stop"))
+    feed = RowFeed(rows(path, order=order, at_end="stop"))
     seen = bytearray(10_000_000)
     for row in islice(iter(feed.take, None), 10_000_000):
         seen[int(row["n"])] += 1
-    with pytest.raises(Dry, match="10,000,000 rows"):
+    with pytest.raises(RowsUsedUp, match="10,000,000 rows"):
         feed.take()
     feed.close()
     assert seen.count(1) == 10_000_000
