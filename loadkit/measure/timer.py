@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import time
 from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar
@@ -20,19 +19,19 @@ Returned = TypeVar("Returned")
 class TimeKeeper(Protocol):
     """Who writes down what a timer has measured."""
 
-    def begin(self) -> None:
-        """A timer begins; may raise what ends a journey."""
+    def begin(self) -> int:
+        """A timer begins: the time now, nanoseconds; may raise what ends a journey."""
 
-    def keep(self, kind: str, name: str, began: int, ended: int, error: BaseException | None) -> None:
-        """A span of the monotonic clock, nanoseconds, and what ended it."""
+    def keep(self, kind: str, name: str, began: int, error: BaseException | None) -> None:
+        """A timer that began then ends now, by this error if there is one."""
 
 
 KEEPER: ContextVar[TimeKeeper | None] = ContextVar("loadkit_keeper", default=None)
 """Of the journey that runs here; each thread and task has its own."""
 
 
-_RUNNING: ContextVar[tuple[tuple[timer, int], ...]] = ContextVar("loadkit_timers", default=())
-"""Timers that have begun, and when: one object may be in use by many threads and tasks."""
+_RUNNING: ContextVar[tuple[tuple[timer, int | None], ...]] = ContextVar("loadkit_timers", default=())
+"""Timers that have begun, and when, if somebody keeps time: one may be in use by many threads and tasks."""
 
 
 class timer(ContextDecorator):  # noqa: N801 - it reads like a function
@@ -56,9 +55,8 @@ class timer(ContextDecorator):  # noqa: N801 - it reads like a function
         return type(self)(self._name)
 
     def __enter__(self) -> Self:
-        if keeper := KEEPER.get():
-            keeper.begin()
-        _RUNNING.set((*_RUNNING.get(), (self, time.monotonic_ns())))
+        keeper = KEEPER.get()
+        _RUNNING.set((*_RUNNING.get(), (self, keeper.begin() if keeper else None)))
         return self
 
     def __exit__(
@@ -72,8 +70,9 @@ class timer(ContextDecorator):  # noqa: N801 - it reads like a function
             return
         began = running[place][1]
         _RUNNING.set(running[:place] + running[place + 1 :])
-        if keeper := KEEPER.get():
-            keeper.keep(self.kind, self._name, began, time.monotonic_ns(), error)
+        keeper = KEEPER.get()
+        if keeper and began is not None:
+            keeper.keep(self.kind, self._name, began, error)
 
 
 class step(timer):  # noqa: N801 - it reads like a function

@@ -91,6 +91,20 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         pytest.fail("a cycle of imports, types included: " + " -> ".join(reversed(error.args[1])))
 
 
+def test_no_object_hands_itself_to_another_by_an_attribute() -> None:
+    """It would be held by what it owns; a callable or a smaller object goes to the constructor instead."""
+    offenders = [
+        f"{path.relative_to(PACKAGE.parent)}:{node.lineno} {ast.unparse(node)}"
+        for path in FILES
+        for node in ast.walk(TREES[path])
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+        and any(isinstance(target, ast.Attribute) for target in node.targets)
+    ]
+    assert not offenders, "\n".join(offenders)
+
+
 def test_every_folder_is_a_room_of_the_design() -> None:
     folders = {path.relative_to(PACKAGE).parts[0] for path in FILES if path.parent != PACKAGE}
     assert folders <= set(ROOMS), f"no such room in DESIGN.md: {sorted(folders - set(ROOMS))}"

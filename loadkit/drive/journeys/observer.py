@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -26,13 +26,14 @@ MAX_KNOWN: Final = 1000
 class JourneyObserver:
     """Watches the session of one thread, and is its timers' `TimeKeeper`."""
 
-    def __init__(self, session: JourneySession, recorder: Recorder) -> None:
+    def __init__(self, session: JourneySession, recorder: Recorder, now: Callable[[], int]) -> None:
         self.is_ending = False
         """Tasks of journeys are being cancelled."""
         self.is_muted = False
         """What is requested and timed now is in no figure."""
         self._session = session
         self._recorder = recorder
+        self._now = now
         self._base = strip_url(session.base_url or "").rstrip("/").lower()
         self._known: dict[Asked, RowRecorder] = {}
         self._rows: dict[tuple[str, str], RowRecorder] = {}
@@ -111,13 +112,15 @@ class JourneyObserver:
 
     # -- timers and steps
 
-    def begin(self) -> None:
-        """A timer begins; raises `Stopped` when the run is over."""
+    def begin(self) -> int:
+        """A timer begins: the time now; raises `Stopped` when the run is over."""
         if self._session.halted and not self.is_muted:
             raise Stopped
+        return self._now()
 
-    def keep(self, kind: str, name: str, began: int, ended: int, error: BaseException | None) -> None:
-        """Count a timer or a step; it may be called by other threads."""
+    def keep(self, kind: str, name: str, began: int, error: BaseException | None) -> None:
+        """Count a timer or a step, which ends now; it may be called by other threads."""
+        ended = self._now()
         if self.is_muted:
             return
         failure = None if error is None else CUT if self.is_end(error) else failure_of_journey(error)

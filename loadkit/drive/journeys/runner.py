@@ -48,7 +48,7 @@ class JourneyRunner:
     ) -> None:
         self._http = JourneySession(scenario, clock, resolver, self._rest)
         self._async_http = AsyncSession(scenario, self._rest_task)
-        self.observer = JourneyObserver(self._http, recorder)
+        self.observer = JourneyObserver(self._http, recorder, clock.now)
         self._http.observe = self.observer.observe
         self._fixtures = Fixtures(self._http, self._async_http, self._complete)
         self._clock = clock

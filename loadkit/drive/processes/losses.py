@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from loadkit.drive.growth import phase_of
 from loadkit.measure.recording import JOURNEY, NO_SECOND, REQUEST, Batch, Counts, Recording
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.journey import Journey
@@ -56,7 +57,7 @@ def _missing(
         if at >= length:
             break
         kind, label = rows[number % len(rows)]
-        phase = next((k for k, one in enumerate(load.segments) if at < one.end), 0) if kind == REQUEST else 0
+        phase = phase_of(at, load.segments) if kind == REQUEST else 0
         due[kind, label, phase] += 1
     due.subtract(worker.reported)
     return +due
