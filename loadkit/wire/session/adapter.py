@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -29,7 +28,7 @@ from loadkit.wire.base import Clock, Exchange, Failure, Note, Origin, Request
 from loadkit.wire.connection import HttpConnection
 from loadkit.wire.encode import host_of, message, origin_of
 from loadkit.wire.resolver import Resolver, Trust, UnreadableFile
-from loadkit.wire.session.call import FOREVER, Asked, Call, Observer
+from loadkit.wire.session.call import FOREVER, Asked, Observer, ThreadCall
 from loadkit.wire.session.exceptions import UnfitHeader, exception_of
 from loadkit.wire.session.flow import Flow, begin
 from loadkit.wire.session.raw import Pull, raw_of
@@ -85,7 +84,7 @@ class WireAdapter(HTTPAdapter):
         self.heeds_replacements = True
         """While `is_replaced`, send through `requests` and urllib3."""
         self.aborted = False
-        self._threads = threading.local()
+        self.calls = ThreadCall()
         self._unstamped = 0
         self.connections: dict[Place, HttpConnection] = {}
         self.forget: Callable[[], object] = _nobody_knows
@@ -99,19 +98,6 @@ class WireAdapter(HTTPAdapter):
         WireAdapter.__init__(self, SystemClock(), body_limit=state.pop("body_limit"))
         cast(Any, super()).__setstate__(state)
 
-    @property
-    def call(self) -> Call:
-        """The call under way in this thread."""
-        found: Call | None = getattr(self._threads, "call", None)
-        if found is None:
-            found = self._threads.call = Call()
-        return found
-
-    @call.setter
-    def call(self, call: Call) -> None:
-        """Another one is, from now on."""
-        self._threads.call = call
-
     def send(  # type: ignore[override]
         self,
         request: PreparedRequest,
@@ -124,10 +110,10 @@ class WireAdapter(HTTPAdapter):
         """Send a request over the wire and read the head of the reply; raises `requests.RequestException`."""
         if not self.takes(request, proxies):
             return self._send_elsewhere(request, stream, timeout, verify, cert, proxies)
-        ready = self.ready(request, timeout, follows=self.call.follows)
-        asked = Asked(ready.method, ready.url, self.call.name)
+        ready = self.ready(request, timeout, follows=self.calls.current.follows)
+        asked = Asked(ready.method, ready.url, self.calls.current.name)
         told = _Told(self, asked, len(ready.payload))
-        self.call.name = None
+        self.calls.current.name = None
         begun = self._begun(request, ready, verify, cert, told)
         if not isinstance(begun, Flow):
             raise self._failed(begun, told, request, ready.origin)
@@ -242,9 +228,9 @@ class WireAdapter(HTTPAdapter):
         spans = [FOREVER if span is None else span]
         if isinstance(timeout, Timeout) and isinstance(timeout.total, int | float):
             spans.append(round(timeout.total * SECOND))
-        if span is None and self.call.deadline is not None:
+        if span is None and self.calls.current.deadline is not None:
             # what is over already fails as soon as it is tried
-            spans.append(max(self.call.deadline - self.clock.now(), 1))
+            spans.append(max(self.calls.current.deadline - self.clock.now(), 1))
         return min(spans)
 
     def _payload(self, request: PreparedRequest, origin: Origin, address: str) -> bytes:
@@ -321,8 +307,8 @@ class WireAdapter(HTTPAdapter):
 
     def time(self, request: PreparedRequest, send: Callable[[], requests.Response]) -> requests.Response:
         """Observe an exchange that others make: up to its head, for what is read later is not seen here."""
-        asked = Asked(str(request.method), bare(request.url or ""), self.call.name)
-        self.call.name = None
+        asked = Asked(str(request.method), bare(request.url or ""), self.calls.current.name)
+        self.calls.current.name = None
         sent = self.clock.now()
         status, note = 0, None
         try:

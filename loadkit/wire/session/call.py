@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -40,3 +42,20 @@ class Call:
     """It follows redirects."""
     chain: Chain | None = None
     """Those that it has followed."""
+
+
+class ThreadCall(threading.local):
+    """The call under way in each thread."""
+
+    def __init__(self) -> None:
+        self.current = Call()
+
+    @contextmanager
+    def during(self, call: Call) -> Iterator[None]:
+        """Make `call` the one under way; calls may be within calls, from hooks."""
+        before, self.current = self.current, call
+        call.begun = True
+        try:
+            yield
+        finally:
+            self.current = before

@@ -13,9 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final, cast
 
 import requests
-from requests import cookies as cookies_of
 from requests.exceptions import InvalidSchema, InvalidURL
-from requests.models import REDIRECT_STATI
 from requests.utils import default_user_agent
 
 from loadkit._version import __version__
@@ -24,25 +22,21 @@ from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND, Duration, Size, nanoseconds, seconds
 from loadkit.plan.units import size as size_of
 from loadkit.plan.urls import strip_url
-from loadkit.wire.base import Clock, Exchange, Request
-from loadkit.wire.connection import NO_GIL
+from loadkit.wire.base import Clock
 from loadkit.wire.resolver import Resolver
-from loadkit.wire.session.adapter import WireAdapter, is_replaced
+from loadkit.wire.session.adapter import WireAdapter
 from loadkit.wire.session.bodies import DEFAULTS, JSON, NOTHING, Given, body_of, json_body, options_of
 from loadkit.wire.session.cache import CallCache, store
 from loadkit.wire.session.call import FOREVER, Asked, Call, Observer
-from loadkit.wire.session.exceptions import exception_of
 from loadkit.wire.session.preparation import prepare_call
-from loadkit.wire.session.prepared import AddressedCall, PreparedCall, have_changed
-from loadkit.wire.session.raw import Pull, raw_of
+from loadkit.wire.session.prepared import AddressedCall
 from loadkit.wire.session.redirects import Chain, check_scheme, redirect_target, strip_credentials
 from loadkit.wire.session.response import Response
-from loadkit.wire.session.watched import Watched, WatchedCookies, WatchedDict, WatchedHeaders, is_as_it_was
+from loadkit.wire.session.sender import CallSender
+from loadkit.wire.session.watched import Watched, WatchedCookies, WatchedDict, WatchedHeaders
 
 BODY_LIMIT: Final = 256_000_000
 
-_new: Any = Response.__new__
-_extract: Any = cookies_of.extract_cookies_to_jar
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 _CONTAINERS: Final = ("headers", "cookies", "params", "proxies", "hooks", "adapters")
@@ -92,6 +86,7 @@ class Session(requests.Session):
             setattr(self, name, _watched(getattr(self, name)))
         self._wire = WireAdapter(clock or SystemClock(), resolver, size_of(body_limit, what="body_limit"))
         self._wire.forget = self._forget
+        self._sender = CallSender(self._wire, self._cache)
         for prefix in ("https://", "http://"):
             self.mount(prefix, self._wire)
         self.headers["User-Agent"] = f"loadkit/{__version__} {default_user_agent()}"
@@ -131,6 +126,7 @@ class Session(requests.Session):
         ours = [adapter for adapter in self.adapters.values() if isinstance(adapter, WireAdapter)]
         self._wire = ours[0] if ours else WireAdapter(SystemClock())
         self._wire.forget = self._forget
+        self._sender = CallSender(self._wire, self._cache)
 
     # -- what requests does not have
 
@@ -172,7 +168,7 @@ class Session(requests.Session):
         if params is None and not options and self._plain and url.__class__ is str:
             call = self._cache.calls.addressed.get(url)
             if call is not None:
-                response = self._exchange(call, call.request, None)
+                response = self._sender.send(self, call, call.request, None)
                 if response is not None:
                     return response
         return super().get(url, params=params, **options)
@@ -182,7 +178,7 @@ class Session(requests.Session):
         if json is not None and not data and not options and self._plain and url.__class__ is str:
             call = self._cache.calls.addressed.get(("POST", url, JSON, (), None))
             if call is not None and (body := json_body(json)) is not None:
-                response = self._exchange(call, call.with_body(body), body)
+                response = self._sender.send(self, call, call.with_body(body), body)
                 if response is not None:
                     return response
         return super().post(url, data=data, json=json, **options)
@@ -222,7 +218,7 @@ class Session(requests.Session):
                     call = self._addressed(method, url, kind, given, name)
                 if call is not None:
                     message = call.request if body is None else call.with_body(_bytes(body))
-                    response = self._exchange(call, message, body)
+                    response = self._sender.send(self, call, message, body)
                     if response is not None:
                         return response
         with self._call(name, deadline, follows=allow_redirects):
@@ -234,7 +230,7 @@ class Session(requests.Session):
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send a prepared request; see `requests.Session.send`, and this class for `deadline` and `name`."""
         name, deadline = options.pop("name", None), options.pop("deadline", None)
-        if self._wire.call.begun and name is None and deadline is None:
+        if self._wire.calls.current.begun and name is None and deadline is None:
             return super().send(request, **options)
         with self._call(name, deadline, follows=options.get("allow_redirects", True)):
             return super().send(request, **options)
@@ -242,12 +238,12 @@ class Session(requests.Session):
     def get_adapter(self, url: Any) -> Any:
         """The adapter for a URL; one that is not ours is timed while somebody observes."""
         if str(url).lower().startswith("http+unix://"):
-            if chain := self._wire.call.chain:
+            if chain := self._wire.calls.current.chain:
                 # once more where it cannot be replaced: on the way only what the caller named is spoken to
                 check_scheme(str(url), chain.first.url or "", chain.first)
             return self._wire
         adapter = cast(Any, super()).get_adapter(url)
-        if self.observe is None or not self._wire.call.begun or isinstance(adapter, WireAdapter):
+        if self.observe is None or not self._wire.calls.current.begun or isinstance(adapter, WireAdapter):
             return adapter
         return _Timed(adapter, self._wire)
 
@@ -274,7 +270,7 @@ class Session(requests.Session):
     ) -> Iterator[Any]:
         """The replies that a redirect leads to; or with `yield_requests` the next request, if it can be made."""
         hops = cast(Any, super()).resolve_redirects(resp, req, *args, **options)
-        call = self._wire.call
+        call = self._wire.calls.current
         before, call.chain = call.chain, call.chain or Chain(req)
         try:
             # a call that does not follow raises nothing for where it leads
@@ -286,7 +282,7 @@ class Session(requests.Session):
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Lead to http and https only, and let nothing that may be a credential go to another host, port or scheme."""
         check_scheme(prepared_request.url or "", response.url, response.request)
-        strip_credentials(prepared_request, self._wire.call.chain or Chain(response.request), self.cookies)
+        strip_credentials(prepared_request, self._wire.calls.current.chain or Chain(response.request), self.cookies)
         cast(Any, super()).rebuild_auth(prepared_request, response)
 
     # -- the fast path
@@ -322,92 +318,6 @@ class Session(requests.Session):
         place, _ = calls.place(request.url, given)
         store(calls.prepared, (method, place, kind, given), prepared)
 
-    def _exchange(self, call: AddressedCall, request: Request, body: Any) -> requests.Response | None:
-        """Send a request and make the reply; None if it has to be prepared anew."""
-        # the hot path: each line of it is paid for by every request
-        prepared = call.prepared
-        if (
-            prepared.now() > prepared.until
-            or prepared.hooks
-            or (prepared.is_replaceable and is_replaced())
-            or (prepared.environment is not None and not is_as_it_was(prepared.environment))
-            or (prepared.loose and have_changed(prepared.loose))
-        ):
-            self._forget()
-            return None
-        connection = prepared.connection
-        if connection.in_use or (NO_GIL and not connection.lock.acquire(False)):
-            # another thread, or a call around this one, has it: the long way takes another connection
-            return None
-        connection.in_use = True
-        try:
-            exchange = prepared.send(request)
-            _, raw_head, content, _ = connection.last
-        finally:
-            connection.in_use = False
-            if NO_GIL:
-                connection.lock.release()
-        if prepared.observe is not None:
-            prepared.observe(call.asked, exchange, len(request.payload))
-        status, sent, arrived, _, _, note = exchange
-        if note is not None and note.failure is not None:
-            raise self._failed(exchange, call, body)
-        head = call.head
-        if head.raw is not raw_head:
-            head = call.head = prepared.head_of(raw_head)
-        response = _new(Response)
-        response.status_code = status
-        response._content = content
-        response._content_consumed = True
-        response._seen = (head, call, body, arrived - sent)
-        return self._handled(call, response, sent) if head.unusual else response
-
-    def _handled(self, call: AddressedCall, response: Response, sent: int) -> requests.Response:
-        """What `requests.Session.send` does with a reply that has cookies, a redirect or a coding."""
-        head, prepared = call.head, call.prepared
-        if head.coded:
-            method = str(prepared.template.method)
-            step = self._wire.deadline_check(sent + prepared.span, call.url)
-            response.raw = raw_of(head.raw, method, Pull(head.raw, method, body=response._content), step)
-            response._content, response._content_consumed = False, False
-            response._limit = self._wire.body_limit
-        if head.cookies and call.extracted is not head:
-            _extract(self.cookies, response.request, response.raw)
-            # a max-age counts from now, each time
-            call.extracted = None if head.dated else head
-        if response.status_code in REDIRECT_STATI and response.is_redirect:
-            deadline = None if prepared.span == FOREVER else sent + prepared.span
-            return self._redirected(prepared, response, Call(None, deadline, follows=prepared.follow))
-        response.content  # noqa: B018 - decoded now, so that what is wrong with it is raised now
-        return response
-
-    def _redirected(self, prepared: PreparedCall, response: Response, call: Call) -> requests.Response:
-        settings = dict(prepared.settings)
-        hops = cast(Any, self).resolve_redirects(
-            response, response.request, yield_requests=not prepared.follow, **settings
-        )
-        with self._as(call):
-            if not prepared.follow:
-                response._next = next(hops, None)
-                response.content  # noqa: B018 - read now, as requests does
-                return response
-            history = [response, *hops]
-        last = history.pop()
-        if history:
-            last.history = history
-        last.content  # noqa: B018 - read now, as requests does
-        return cast(requests.Response, last)
-
-    def _failed(self, exchange: Exchange, call: AddressedCall, body: Any) -> requests.RequestException:
-        note = exchange[-1]
-        assert note
-        assert note.failure
-        if note.failure.kind == "connect":
-            # its name is looked up again
-            self._wire.resolver.forget(call.prepared.connection.origin)
-            self._forget()
-        return exception_of(note.failure, call.prepared_request(body))
-
     # --
 
     def _joined(self, url: Any) -> Any:
@@ -426,18 +336,8 @@ class Session(requests.Session):
             raise self._halt
         span = self._span_of(deadline)
         until = None if span == FOREVER else self._wire.clock.now() + span
-        with self._as(Call(name, until, follows=follows)):
+        with self._wire.calls.during(Call(name, until, follows=follows)):
             yield
-
-    @contextmanager
-    def _as(self, call: Call) -> Iterator[None]:
-        """What the adapter must know of the call under way; calls may be within calls, from hooks."""
-        before, self._wire.call = self._wire.call, call
-        call.begun = True
-        try:
-            yield
-        finally:
-            self._wire.call = before
 
 
 class _Timed:

@@ -1,0 +1,131 @@
+"""Send the prepared calls of a session, and do with their replies what `requests` does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from requests import cookies
+from requests.models import REDIRECT_STATI
+
+from loadkit.wire.connection import NO_GIL
+from loadkit.wire.session.adapter import is_replaced
+from loadkit.wire.session.call import FOREVER, Call
+from loadkit.wire.session.exceptions import exception_of
+from loadkit.wire.session.prepared import have_changed
+from loadkit.wire.session.raw import Pull, raw_of
+from loadkit.wire.session.response import Response
+from loadkit.wire.session.watched import is_as_it_was
+
+if TYPE_CHECKING:
+    import requests
+
+    from loadkit.wire.base import Exchange, Request
+    from loadkit.wire.session.adapter import WireAdapter
+    from loadkit.wire.session.cache import CallCache
+    from loadkit.wire.session.prepared import AddressedCall, PreparedCall
+
+_new: Any = Response.__new__
+_extract: Any = cookies.extract_cookies_to_jar
+
+
+class CallSender:
+    """Sends prepared calls over the adapter that they were prepared for."""
+
+    __slots__ = ("_cache", "_wire")
+
+    def __init__(self, wire: WireAdapter, cache: CallCache) -> None:
+        self._wire = wire
+        self._cache = cache
+        """Cleared when a call has to be prepared anew."""
+
+    def send(
+        self, session: requests.Session, call: AddressedCall, request: Request, body: Any
+    ) -> requests.Response | None:
+        """Send a request and make its response; None if it has to be prepared anew."""
+        # the hot path: each line of it is paid for by every request
+        prepared = call.prepared
+        if (
+            prepared.now() > prepared.until
+            or prepared.hooks
+            or (prepared.is_replaceable and is_replaced())
+            or (prepared.environment is not None and not is_as_it_was(prepared.environment))
+            or (prepared.loose and have_changed(prepared.loose))
+        ):
+            self._cache.clear()
+            return None
+        connection = prepared.connection
+        if connection.in_use or (NO_GIL and not connection.lock.acquire(False)):
+            # another thread, or a call around this one, has it: the long way takes another connection
+            return None
+        connection.in_use = True
+        try:
+            exchange = prepared.send(request)
+            _, raw_head, content, _ = connection.last
+        finally:
+            connection.in_use = False
+            if NO_GIL:
+                connection.lock.release()
+        if prepared.observe is not None:
+            prepared.observe(call.asked, exchange, len(request.payload))
+        status, sent, arrived, _, _, note = exchange
+        if note is not None and note.failure is not None:
+            raise self._failed(exchange, call, body)
+        head = call.head
+        if head.raw is not raw_head:
+            head = call.head = prepared.head_of(raw_head)
+        response = _new(Response)
+        response.status_code = status
+        response._content = content
+        response._content_consumed = True
+        response._seen = (head, call, body, arrived - sent)
+        return self._handled(session, call, response, sent) if head.unusual else response
+
+    def _handled(
+        self, session: requests.Session, call: AddressedCall, response: Response, sent: int
+    ) -> requests.Response:
+        """What `requests.Session.send` does with a reply that has cookies, a redirect or a coding."""
+        head, prepared = call.head, call.prepared
+        if head.coded:
+            method = str(prepared.template.method)
+            step = self._wire.deadline_check(sent + prepared.span, call.url)
+            response.raw = raw_of(head.raw, method, Pull(head.raw, method, body=response._content), step)
+            response._content, response._content_consumed = False, False
+            response._limit = self._wire.body_limit
+        if head.cookies and call.extracted is not head:
+            _extract(session.cookies, response.request, response.raw)
+            # a max-age counts from now, each time
+            call.extracted = None if head.dated else head
+        if response.status_code in REDIRECT_STATI and response.is_redirect:
+            deadline = None if prepared.span == FOREVER else sent + prepared.span
+            return self._redirected(session, prepared, response, Call(None, deadline, follows=prepared.follow))
+        response.content  # noqa: B018 - decoded now, so that what is wrong with it is raised now
+        return response
+
+    def _redirected(
+        self, session: requests.Session, prepared: PreparedCall, response: Response, call: Call
+    ) -> requests.Response:
+        settings = dict(prepared.settings)
+        hops = cast(Any, session).resolve_redirects(
+            response, response.request, yield_requests=not prepared.follow, **settings
+        )
+        with self._wire.calls.during(call):
+            if not prepared.follow:
+                response._next = next(hops, None)
+                response.content  # noqa: B018 - read now, as requests does
+                return response
+            history = [response, *hops]
+        last = history.pop()
+        if history:
+            last.history = history
+        last.content  # noqa: B018 - read now, as requests does
+        return cast("requests.Response", last)
+
+    def _failed(self, exchange: Exchange, call: AddressedCall, body: Any) -> requests.RequestException:
+        note = exchange[-1]
+        assert note
+        assert note.failure
+        if note.failure.kind == "connect":
+            # its name is looked up again
+            self._wire.resolver.forget(call.prepared.connection.origin)
+            self._cache.clear()
+        return exception_of(note.failure, call.prepared_request(body))
