@@ -143,7 +143,7 @@ class FetchJob:
             counters=self._pool.counters(),
             input=self._reader.stats,
             reasons=context.examples.urls,
-            circuits=context.schedule.trips,
+            circuits=context.schedule.hosts.trips,
             tuning=self._tuner.summary if self._tuner else None,
             was_stopped=state.is_interrupted,
             crash=self._reader.crash or state.crash,
@@ -234,7 +234,7 @@ class FetchJob:
 
     def _tune(self, tuner: ThreadTuner, now: int) -> None:
         counters = self._pool.counters()
-        throttles = self._context.schedule.throttles
+        throttles = self._context.schedule.hosts.throttles
         self._threads = tuner.observe(now, counters.files + counters.failed, counters.failed + throttles)
         self._pool.set_size(self._threads)
 

@@ -95,7 +95,7 @@ class Schedule:
         self._ready: deque[Task] = deque()
         """Tasks that have waited, which are next."""
         self._timers = Timers()
-        self._hosts = HostTable(per_host=per_host, first_wait=first_wait, first_pause=first_pause)
+        self.hosts = HostTable(per_host=per_host, first_wait=first_wait, first_pause=first_pause)
         self._pending = 0
         """Tasks that are not done."""
         self._idle = 0
@@ -107,21 +107,6 @@ class Schedule:
     def is_stopped(self) -> bool:
         """True if nothing is handed out any longer."""
         return self._is_stopped
-
-    @property
-    def throttles(self) -> int:
-        """Replies that asked us to wait."""
-        return self._hosts.throttles
-
-    @property
-    def trips(self) -> int:
-        """Circuits opened."""
-        return self._hosts.trips
-
-    @property
-    def known_hosts(self) -> int:
-        """Hosts that something is remembered of."""
-        return len(self._hosts.by_site)
 
     # -- called by the reader
 
@@ -149,7 +134,7 @@ class Schedule:
         with self._lock:
             self._is_stopped = True
             self._wake_all()
-            return len(self._inbox) + len(self._ready) + self._hosts.queued + self._timers.tasks
+            return len(self._inbox) + len(self._ready) + self.hosts.queued + self._timers.tasks
 
     # -- called by the workers
 
@@ -187,7 +172,7 @@ class Schedule:
     def reclaim(self, task: Task) -> bool:
         """After waiting for a turn under a rate: False if the host asked for a pause, and then the task waits again."""
         with self._lock:
-            host = self._hosts.by_site[task.url.site]
+            host = self.hosts.by_site[task.url.site]
             if host.paused_until <= self._clock.now() and not self._is_stopped:
                 return True
             host.active -= 1
@@ -196,7 +181,7 @@ class Schedule:
 
     def host_failure(self, task: Task) -> Failure | None:
         """The failure of the task's host if that has been given up, so that the task need not be tried."""
-        host = self._hosts.by_site.get(task.url.site)
+        host = self.hosts.by_site.get(task.url.site)
         return host.last if host and host.down_until and host.down_until > self._clock.now() else None
 
     def retry_at(self, task: Task, when: int) -> None:
@@ -224,15 +209,15 @@ class Schedule:
         with self._lock:
             if is_done:
                 self._finish_task()
-            host = self._hosts.by_site[site]
+            host = self.hosts.by_site[site]
             host.reply()
             self._release(site, host)
 
     def throttled(self, site: str, wait: int | None) -> int:
         """The host asked us to wait, for `wait` nanoseconds or a time we choose; returns when it is asked again."""
         with self._lock:
-            now, host = self._clock.now(), self._hosts.by_site[site]
-            self._hosts.throttle(host, now, wait)
+            now, host = self._clock.now(), self.hosts.by_site[site]
+            self.hosts.throttle(host, now, wait)
             self._wake_host_at(host, host.paused_until)
             self._release(site, host)
             return host.paused_until
@@ -240,8 +225,8 @@ class Schedule:
     def failed(self, site: str, failure: Failure) -> None:
         """No connection to the host, or no answer in time."""
         with self._lock:
-            now, host = self._clock.now(), self._hosts.by_site[site]
-            self._hosts.fail(host, now, failure)
+            now, host = self._clock.now(), self.hosts.by_site[site]
+            self.hosts.fail(host, now, failure)
             if host.paused_until > now:
                 self._wake_host_at(host, host.paused_until)
             self._release(site, host)
@@ -249,12 +234,12 @@ class Schedule:
     def release(self, site: str) -> None:
         """Nothing was sent after all, or nothing follows from it."""
         with self._lock:
-            self._release(site, self._hosts.by_site[site])
+            self._release(site, self.hosts.by_site[site])
 
     def give_up(self, site: str, failure: Failure, span: int) -> None:
         """It is of no use to ask the host anything for `span` nanoseconds."""
         with self._lock:
-            host = self._hosts.by_site[site]
+            host = self.hosts.by_site[site]
             host.give_up(failure, self._clock.now() + span)
             self._release(site, host)
 
@@ -284,7 +269,7 @@ class Schedule:
     def _next(self) -> Task | None:
         if self._ready:
             return self._ready.popleft()
-        if self._inbox and self._hosts.queued + self._timers.tasks < MAX_WAITING:
+        if self._inbox and self.hosts.queued + self._timers.tasks < MAX_WAITING:
             task = self._inbox.popleft()
             if len(self._inbox) == READ_AHEAD // 2:
                 self._has_room.notify()
@@ -292,7 +277,7 @@ class Schedule:
         return None
 
     def _admit(self, task: Task, now: int) -> bool:
-        site, hosts = task.url.site, self._hosts
+        site, hosts = task.url.site, self.hosts
         host = hosts.by_site.get(site) or hosts.add(site)
         # what `room` says of almost every host, without the call
         is_unbound = hosts.per_host is None and host.cap is None and host.failures < TRIP
@@ -303,7 +288,7 @@ class Schedule:
         return False
 
     def _park(self, task: Task, host: HostState) -> None:
-        self._hosts.park(task, host)
+        self.hosts.park(task, host)
         if host.paused_until > self._clock.now():
             self._wake_host_at(host, host.paused_until)
 
@@ -313,10 +298,10 @@ class Schedule:
             self._unpark(host)
         elif not host.active and host.is_forgettable:
             # of 50,000 hosts only those are kept of which there is something to remember
-            del self._hosts.by_site[site]
+            del self.hosts.by_site[site]
 
     def _unpark(self, host: HostState) -> None:
-        tasks = self._hosts.unpark(host, self._clock.now())
+        tasks = self.hosts.unpark(host, self._clock.now())
         self._ready += tasks
         if self._idle and tasks:
             self._condition.notify(len(tasks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from loadkit import FetchReply, LoadkitError, NothingToRun, UsageError, fetch
+from loadkit.fetcher.options import FetchKeywords, FetchOptions
 from loadkit.fetcher.sources import Sources
 from loadkit.judge.validate import violations
 from tests.fetcher.conftest import Call, Site, body_of, contents, manifest
@@ -364,6 +366,10 @@ def test_what_cannot_work_is_said_before_anything_is_sent(
 
     assert message in str(caught.value)
     assert not site.hits
+
+
+def test_the_type_checker_knows_the_keywords_that_are_read():
+    assert set(FetchKeywords.__annotations__) == {field.name for field in dataclasses.fields(FetchOptions)}
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):

@@ -180,4 +180,4 @@ def test_of_many_hosts_only_those_with_a_history_are_remembered():
         else:
             made.failed(f"http://h{number}", REFUSED)
 
-    assert HOSTS * 2 // 3 <= made.known_hosts <= HOSTS
+    assert HOSTS * 2 // 3 <= len(made.hosts.by_site) <= HOSTS
