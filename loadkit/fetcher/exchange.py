@@ -63,7 +63,7 @@ class FetchConnection:
     def is_ready(self, request: Request) -> bool:
         """True if the request may go out over plain TCP on the connection as it is."""
         channel = self.http.channel
-        return type(channel) is Channel and channel.armed == request.span and self.http.is_idle()
+        return type(channel) is Channel and channel.armed == request.io_timeout and self.http.is_idle()
 
     @property
     def channel(self) -> Channel | None:

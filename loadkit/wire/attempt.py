@@ -57,7 +57,7 @@ def _keep(connection: HttpConnection, request: Request, reader: ReplyReader, tak
         connection.close()
         return
     connection.rest(taken)
-    if reader.memorable:
+    if reader.repeatable:
         connection.memo = reader.head, reader.size, reader.status, reader.headers
 
 
@@ -130,12 +130,12 @@ class Attempt:
     def _reader(self) -> ReplyReader:
         asked = self._request
         if self._halts:
-            return PulledReader(method=asked.method, forgiving=asked.forgiving, follows=asked.follows)
+            return PulledReader(method=asked.method, lenient=asked.lenient, follows=asked.follows)
         return ReplyReader(
             method=asked.method,
             keep=asked.keep,
             sink=asked.sink,
-            forgiving=asked.forgiving,
+            lenient=asked.lenient,
             follows=asked.follows,
         )
 
@@ -160,7 +160,8 @@ class Attempt:
         left = self.deadline - began
         if left <= 0:
             raise self.timed_out()
-        self._connection.open(left if self._request.connecting is None else min(left, self._request.connecting))
+        most = self._request.connect_timeout
+        self._connection.open(left if most is None else min(left, most))
         self.connects += 1
         self.connect_time += clock.now() - began
 
@@ -173,8 +174,8 @@ class Attempt:
         """Send the request; an error is kept, for the server may have replied before it closed."""
         channel = self._channel()
         if not went:
-            if channel.armed != self._request.span:
-                channel.arm(self._request.span)
+            if channel.armed != self._request.io_timeout:
+                channel.arm(self._request.io_timeout)
             self.sent = self._connection.clock.now()
         try:
             channel.send_all(self._request.payload[went:], self.deadline)
@@ -235,19 +236,19 @@ class Attempt:
                 return
             if self._halts and reader.head:
                 return
-            data = channel.receive(self._extended(reader, channel) if reader.granted else self.deadline)
-        reader.end(ragged=channel.ragged)
+            data = channel.receive(self._extended(reader, channel) if reader.extension else self.deadline)
+        reader.end(without_close_notify=channel.without_close_notify)
 
     def _extended(self, reader: ReplyReader, channel: Channel) -> int:
         """The deadline with what the sink grants; a single wait stays within the timeout all the same."""
-        if channel.armed != self._request.span:
-            channel.arm(self._request.span)
-        return self.deadline + reader.granted
+        if channel.armed != self._request.io_timeout:
+            channel.arm(self._request.io_timeout)
+        return self.deadline + reader.extension
 
     def see_the_end(self, reader: ReplyReader, channel: Channel) -> None:
         """Fail if more came than the reply; use the connection no more if its end came, too."""
         left = channel.leftover()
-        if left and not self._request.forgiving:
+        if left and not self._request.lenient:
             raise BrokenExchange(Failure("protocol", f"{len(left):,} bytes more than the reply announced"))
         reader.keep_alive = reader.keep_alive and left is None
 
@@ -264,8 +265,8 @@ class Attempt:
         """The failure of one that took too long, `size` bytes of the reply having come."""
         request = self._request
         got = f", {size:,} bytes of the reply had come" if size else ""
-        if request.span < request.timeout and self._connection.clock.now() < self.deadline:
-            return BrokenExchange(Failure("timeout", f"nothing came for {request.span / SECOND:g} s{got}"))
+        if request.io_timeout < request.timeout and self._connection.clock.now() < self.deadline:
+            return BrokenExchange(Failure("timeout", f"nothing came for {request.io_timeout / SECOND:g} s{got}"))
         return BrokenExchange(Failure("timeout", f"no whole reply within {request.timeout / SECOND:g} s{got}"))
 
 

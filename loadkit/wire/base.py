@@ -88,7 +88,7 @@ class Origin:
 
     @property
     def tls(self) -> bool:
-        """Whether what is said there is encrypted."""
+        """True for https."""
         return self.scheme == "https"
 
 
@@ -113,9 +113,9 @@ class Request:
     """A request that is ready to be sent, as often as one likes.
 
     `payload` is the whole HTTP/1.1 message. `timeout` is the deadline of the whole exchange in nanoseconds; `keep` how
-    many bytes of a body are kept for a check, None if there is none. `patience` is how long nothing may come, and
-    `connecting` how long connecting may take, where that is less. With a `sink` the body goes there instead, and each
-    piece of it may move the deadline.
+    many bytes of a body are kept for a check, None if there is none. `read_timeout` is how long nothing may come, and
+    `connect_timeout` how long connecting may take, where that is less. With a `sink` the body goes there instead, and
+    each piece of it may move the deadline.
     """
 
     origin: Origin
@@ -125,9 +125,9 @@ class Request:
     timeout: int
     keep: int | None
     sink: Sink | None = None
-    patience: int | None = None
-    connecting: int | None = None
-    forgiving: bool = False
+    read_timeout: int | None = None
+    connect_timeout: int | None = None
+    lenient: bool = False
     """As browsers are: what comes behind a reply is dropped, and the connection with it. A body of more bytes than are
     kept is a failure, and read no further."""
 
@@ -135,9 +135,9 @@ class Request:
     """A redirect is followed, so that its body is read only if that is short."""
 
     @property
-    def span(self) -> int:
+    def io_timeout(self) -> int:
         """How long one call to the kernel may wait, in nanoseconds."""
-        return self.timeout if self.patience is None else min(self.timeout, self.patience)
+        return self.timeout if self.read_timeout is None else min(self.timeout, self.read_timeout)
 
     @property
     def idempotent(self) -> bool:

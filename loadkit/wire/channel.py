@@ -69,7 +69,7 @@ class Opening:
 class Channel:
     """A plain socket: what is sent and what comes, and when the last of it came."""
 
-    __slots__ = ("_clock", "armed", "look", "opened", "ragged", "sock", "stamp", "taken")
+    __slots__ = ("_clock", "armed", "look", "opened", "sock", "stamp", "taken", "without_close_notify")
 
     def __init__(self, sock: socket.socket, clock: Clock, look: Callable[[int], object] | None = None) -> None:
         self.sock = sock
@@ -83,7 +83,7 @@ class Channel:
         """The kernel's time of the bytes last received, wall clock, 0 if it gave none."""
         self.taken = 0
         """When we had them."""
-        self.ragged = False
+        self.without_close_notify = False
         """The peer closed without the goodbye that TLS has."""
 
     def arm(self, span: int) -> None:
@@ -94,7 +94,7 @@ class Channel:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
         self.armed = span
 
-    def hurry(self, deadline: int) -> None:
+    def limit_timeout(self, deadline: int) -> None:
         """See to it that no call waits beyond `deadline`; raises `BrokenExchange` when it has passed."""
         left = deadline - self._clock.now()
         if left <= 0:
@@ -106,12 +106,12 @@ class Channel:
         """Send everything, or raise `OSError`."""
         view = memoryview(data)
         while view:
-            self.hurry(deadline)
+            self.limit_timeout(deadline)
             view = view[self.sock.send(view) :]
 
     def receive(self, deadline: int) -> bytes:
         """The next bytes, empty when the peer has closed."""
-        self.hurry(deadline)
+        self.limit_timeout(deadline)
         return self.receive_armed()
 
     def receive_armed(self) -> bytes:
@@ -134,8 +134,8 @@ class Channel:
         self.taken = self._clock.now()
         return size
 
-    def is_quiet(self) -> bool:
-        """Whether nothing has come that nobody asked for, not even the end."""
+    def is_idle(self) -> bool:
+        """True if the socket has nothing to read, not even the end."""
         return not self.look(0)
 
     def leftover(self) -> bytes | None:
@@ -193,12 +193,12 @@ class TlsChannel(Channel):
                 # a key update may want an answer
                 self._flush(deadline)
                 if not self._fill(deadline):
-                    self.ragged = True
+                    self.without_close_notify = True
                     return b""
             except ssl.SSLZeroReturnError:
                 return b""
             except ssl.SSLEOFError:
-                self.ragged = True
+                self.without_close_notify = True
                 return b""
 
     def leftover(self) -> bytes | None:
@@ -210,8 +210,8 @@ class TlsChannel(Channel):
         except ssl.SSLError:
             return b""
 
-    def is_quiet(self) -> bool:
-        """Whether nothing has come that nobody asked for; session tickets come after the handshake, and are nothing."""
+    def is_idle(self) -> bool:
+        """True if there is nothing to read; session tickets come after the handshake, and are nothing."""
         if not self.look(0):
             # what came together with the last reply was looked at behind it
             return True
@@ -227,7 +227,7 @@ class TlsChannel(Channel):
         return False
 
     def _fill(self, deadline: int) -> bool:
-        self.hurry(deadline)
+        self.limit_timeout(deadline)
         data = self.receive_armed()
         if data:
             self.incoming.write(data)
@@ -339,7 +339,7 @@ def _reach(sock: socket.socket, address: Any, span: int, opening: Opening) -> No
 
 
 def _is_decided(sock: socket.socket, span: int) -> bool:
-    """Whether it is connected, or will not be, within `span` nanoseconds."""
+    """True if it is connected, or will not be, within `span` nanoseconds."""
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
     return bool(poll.poll(min(-(-span // MILLISECOND), _LONGEST_POLL)))

@@ -120,7 +120,7 @@ class HttpConnection:
 
     def is_idle(self) -> bool:
         """True if it is open, no exchange was left unfinished, and nothing has come that nobody asked for."""
-        return self.state is IDLE and cast(Channel, self.channel).is_quiet()
+        return self.state is IDLE and cast(Channel, self.channel).is_idle()
 
     def abort(self) -> None:
         """Shut the sockets down under the thread that waits on them, for good: it is not opened again."""

@@ -29,7 +29,7 @@ def sender(connection: HttpConnection, like: Request) -> Send:
 
 
 def _fast_sender(connection: HttpConnection, like: Request) -> Send:  # noqa: PLR0915
-    span, keep, is_tls = like.span, like.keep, connection.origin.tls
+    io_timeout, keep, is_tls = like.io_timeout, like.keep, connection.origin.tls
     clock, now, looks = connection.clock, connection.clock.now, _looks_always(like)
     head, begins, size, status = b"\0", 1, -1, 0
     idle, active = IDLE, ACTIVE
@@ -38,7 +38,7 @@ def _fast_sender(connection: HttpConnection, like: Request) -> Send:  # noqa: PL
     def send(request: Request) -> Exchange:  # noqa: PLR0912, PLR0915
         nonlocal head, begins, size, status
         channel = cast(Channel, connection.channel)
-        if connection.state is not idle or channel.armed != span:
+        if connection.state is not idle or channel.armed != io_timeout:
             return complete(connection, request)
         sock, payload = channel.sock, request.payload
         fresh_until = connection.fresh_until
@@ -107,7 +107,7 @@ def _fast_sender(connection: HttpConnection, like: Request) -> Send:  # noqa: PL
 def _looks_always(request: Request) -> bool:
     """True if the connection is looked at each time: what cannot be sent again is lost with it, and a session may do
     anything between two requests."""
-    return request.forgiving or not request.idempotent
+    return request.lenient or not request.idempotent
 
 
 def _met(error: OSError, went: int) -> OSError | None:

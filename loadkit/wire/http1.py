@@ -39,10 +39,10 @@ class ReplyReader:
         "_buffer",
         "_fault",
         "_follows",
-        "_forgiving",
         "_framing",
         "_interim",
         "_keeps",
+        "_lenient",
         "_overhead",
         "_parser",
         "_redirect_body",
@@ -52,12 +52,12 @@ class ReplyReader:
         "_tail",
         "_wants_body",
         "complete",
-        "granted",
+        "extension",
         "head",
         "headers",
         "keep_alive",
         "kept",
-        "memorable",
+        "repeatable",
         "size",
         "status",
         "truncated",
@@ -69,7 +69,7 @@ class ReplyReader:
         method: str,
         keep: int | None,
         sink: Sink | None = None,
-        forgiving: bool = False,
+        lenient: bool = False,
         follows: bool = False,
     ) -> None:
         self.status = 0
@@ -77,16 +77,16 @@ class ReplyReader:
         self.head = b""
         self.keep_alive = False
         self.complete = False
-        self.memorable = False
+        self.repeatable = False
         """The head and its length say all: the same bytes again are the same reply."""
         self.kept = bytearray()
         self.truncated = False
-        self.granted = 0
+        self.extension = 0
         """Nanoseconds that the sink allows the exchange beyond its deadline, for what has come so far."""
         self._sink = sink
         self._keeps = keep is not None or sink is not None
         self._room = keep or 0
-        self._forgiving = forgiving
+        self._lenient = lenient
         self._follows = follows
         self._redirect_body: bytearray | None = None
         """The body of a redirect that is followed, until it is whole."""
@@ -112,15 +112,15 @@ class ReplyReader:
 
     @property
     def begun(self) -> bool:
-        """Whether the server has said anything, be it an interim reply."""
+        """True if the server has said anything, be it an interim reply."""
         return bool(self.size or self._interim)
 
-    def end(self, *, ragged: bool = False) -> None:
+    def end(self, *, without_close_notify: bool = False) -> None:
         """The peer has closed: the end of a reply without a length, the failure of any other.
 
-        `ragged`: without the alert with which TLS ends, so that anybody may have cut it (RFC 9112, 9.8).
+        `without_close_notify`: without the alert with which TLS ends, so that anybody may have cut it (RFC 9112, 9.8).
         """
-        if self.head and self._framing == _UNTIL_CLOSE and not ragged:
+        if self.head and self._framing == _UNTIL_CLOSE and not without_close_notify:
             self.complete = True
             self._keep_redirect_body()
             return
@@ -207,7 +207,7 @@ class ReplyReader:
         else:
             self._framing = _UNTIL_CLOSE
         self.keep_alive = self.keep_alive and self._framing != _UNTIL_CLOSE
-        self.memorable = self.keep_alive and self._framing == _LENGTH
+        self.repeatable = self.keep_alive and self._framing == _LENGTH
 
     def _leads_elsewhere(self) -> bool:
         return self.status in REDIRECTS and any(self._all(b"location"))
@@ -234,7 +234,7 @@ class ReplyReader:
 
     def _take_length(self, data: bytes) -> None:
         if len(data) > self._remaining:
-            if not self._forgiving:
+            if not self._lenient:
                 raise _broken(f"{len(data) - self._remaining:,} bytes more than the reply announced")
             data, self.keep_alive = data[: self._remaining], False
         self._remaining -= len(data)
@@ -246,7 +246,7 @@ class ReplyReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            if self.complete and self._forgiving:
+            if self.complete and self._lenient:
                 self.keep_alive = False
                 return
             message = "bytes after the last chunk" if self.complete else f"chunked body: {error}"
@@ -262,7 +262,7 @@ class ReplyReader:
         if not self._keeps or not data:
             return
         if self._sink is not None:
-            self.granted += self._sink.write(data)
+            self.extension += self._sink.write(data)
             return
         if self._redirect_body is not None:
             self._redirect_body += data
@@ -270,7 +270,7 @@ class ReplyReader:
                 self._skip_body()
             return
         if len(data) > self._room:
-            if self._forgiving:
+            if self._lenient:
                 limit = self._room + len(self.kept)
                 self._fault = BrokenExchange(Failure("protocol", f"a body of more than {limit:,} bytes", surplus=True))
                 raise self._fault
@@ -340,8 +340,8 @@ class PulledReader(ReplyReader):
 
     __slots__ = ("_taken", "marks")
 
-    def __init__(self, *, method: str, forgiving: bool = False, follows: bool = False) -> None:
-        super().__init__(method=method, keep=sys.maxsize, forgiving=forgiving, follows=follows)
+    def __init__(self, *, method: str, lenient: bool = False, follows: bool = False) -> None:
+        super().__init__(method=method, keep=sys.maxsize, lenient=lenient, follows=follows)
         self.marks: list[int] = []
         """Where chunks end in the body, those that are not over yet."""
         self._taken = 0

@@ -32,7 +32,7 @@ def read(reader: ReplyReader, pieces: list[bytes], *, ends: bool) -> dict[str, A
     if failure:
         # how much was kept before it failed is nobody's business
         return {"failure": failure}
-    names = ("status", "head", "complete", "keep_alive", "memorable", "size", "kept", "truncated")
+    names = ("status", "head", "complete", "keep_alive", "repeatable", "size", "kept", "truncated")
     return {name: getattr(reader, name) for name in names}
 
 

@@ -120,7 +120,7 @@ class WireAdapter(HTTPAdapter):
         return self._response(request, begun, told)
 
     def takes(self, request: PreparedRequest, proxies: Any) -> bool:
-        """Whether our wire can do this one."""
+        """True if our wire can do this one."""
         url = request.url or ""
         scheme = urlsplit(url).scheme.lower()
         if scheme not in SCHEMES or select_proxy(url, proxies):
@@ -137,7 +137,7 @@ class WireAdapter(HTTPAdapter):
         follows: bool = False,
     ) -> Request:
         """The request as bytes, with its deadlines; of a body that is not text or bytes only the head."""
-        connecting, patience = patience_of(timeout)
+        connect_timeout, read_timeout = timeouts_of(timeout)
         origin, address = _origin(request)
         return Request(
             origin=origin,
@@ -146,9 +146,9 @@ class WireAdapter(HTTPAdapter):
             payload=self._payload(request, origin, address),
             timeout=self._left(timeout, span),
             keep=keep,
-            forgiving=True,
-            patience=STILL if patience is None else patience,
-            connecting=connecting,
+            lenient=True,
+            read_timeout=STILL if read_timeout is None else read_timeout,
+            connect_timeout=connect_timeout,
             follows=follows,
         )
 
@@ -355,7 +355,7 @@ def failure_of(error: BaseException) -> Failure:
     return Failure("disconnect", message)
 
 
-def patience_of(timeout: Any) -> tuple[int | None, int | None]:
+def timeouts_of(timeout: Any) -> tuple[int | None, int | None]:
     """What `timeout=` says of connecting and of waiting between bytes, in nanoseconds; raises `ValueError`."""
     if timeout is None:
         return None, None
@@ -367,8 +367,8 @@ def patience_of(timeout: Any) -> tuple[int | None, int | None]:
         timeout = Timeout(connect=timeout, read=timeout)
     read = timeout._read if isinstance(timeout._read, int | float) else None
     connect = timeout.connect_timeout
-    connecting = round(connect * SECOND) if isinstance(connect, int | float) else None
-    return connecting, None if read is None else round(read * SECOND)
+    connect_timeout = round(connect * SECOND) if isinstance(connect, int | float) else None
+    return connect_timeout, None if read is None else round(read * SECOND)
 
 
 def bare(url: str) -> str:

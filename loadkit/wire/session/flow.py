@@ -91,7 +91,7 @@ class Flow:
         try:
             data = channel.receive(self._attempt.deadline)
             if not data:
-                reader.end(ragged=channel.ragged)
+                reader.end(without_close_notify=channel.without_close_notify)
             elif reader.feed(data):
                 self._attempt.see_the_end(reader, channel)
         except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
