@@ -22,14 +22,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from statistics import fmean
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import msgspec
 
-from loadkit.judge.description import PhasePlan
 from loadkit.judge.evidence import MOSTLY, Evidence, percent
 from loadkit.judge.rows import Interval
+from loadkit.judge.scaling import ENOUGH, scaling
 from loadkit.plan.units import SECOND, show_rate, show_seconds, three_digits
 
 RATE_REACHED: Final = 0.99
@@ -62,23 +61,8 @@ FULL: Final = 0.9
 BAD: Final = 0.5
 """With more failures than this there is no load to speak of."""
 
-FEW, MANY = 0.5, 0.9
-"""Threads, as shares of the most there were, that count as few and as many; fewer than a tenth say nothing."""
-
 LEAST: Final = 2
 """Threads of an open run: one alone has never more than one under way."""
-
-ENOUGH: Final = 3
-"""Intervals needed with few and with many threads."""
-
-GROWN, FLAT = 0.75, 0.25
-"""The share of its threads' growth by which throughput grows at least to be bound by them, or at most to be not."""
-
-NEAR_THE_TOP: Final = (0.6, 0.4)
-"""Threads, as shares of the most there were, from which on throughput is looked at where few and many do not tell."""
-
-RISING, STANDING = 0.6, 0.3
-"""The same as `GROWN` and `FLAT`, of the line through all intervals there."""
 
 DUE_TO: Final[dict[Cause, str]] = {
     "rate": "the asked rate",
@@ -268,7 +252,7 @@ def _of_closed(run: Evidence, intervals: Sequence[Interval]) -> Bottleneck:
             f"Its threads waited for replies {percent(waited)} of the time; the rest went by in the journeys' own "
             f"pauses, code and other clients, and {_cpu(run)}.",
         )
-    return _by_threads(run, intervals) or Bottleneck(
+    return _by_scaling(run, intervals) or Bottleneck(
         None,
         (
             f"Bound by the server or by the connections, which one run cannot tell: {_under_way(run)}, and "
@@ -311,82 +295,16 @@ def _elsewhere(run: Evidence) -> str:
     return f" (its threads waited for the server {percent(share)} of the time, so that may be near its limit, too)"
 
 
-class _Level(NamedTuple):
-    threads: float
-    rate: float
-
-
-def _by_threads(run: Evidence, intervals: Sequence[Interval]) -> Bottleneck | None:
+def _by_scaling(run: Evidence, intervals: Sequence[Interval]) -> Bottleneck | None:
     """What phases of fewer and of more threads say."""
-    levels = [level for one in intervals if (level := _level(one, run.scenario.phases))]
-    if run.rests or not levels:
+    found = None if run.rests else scaling(intervals, run.scenario.phases)
+    if found is None:
         return None
-    few, many = _few_and_many(levels)
-    near, gained_near = _near_the_top(levels)
-    if few and many and few.rate:
-        gained = (many.rate / few.rate - 1) / (many.threads / few.threads - 1)
-        # it may have grown at first and stand still where there are most threads
-        is_more = gained >= GROWN and not (near and gained_near < RISING)
-        if found := _of_levels(few, many, is_more=is_more, is_same=gained <= FLAT):
-            return found
-    if not near:
-        return None
-    third = len(near) // 3
-    return _of_levels(
-        _mean(near[:third]), _mean(near[-third:]), is_more=gained_near >= RISING, is_same=gained_near <= STANDING
-    )
-
-
-def _few_and_many(levels: Sequence[_Level]) -> tuple[_Level | None, _Level | None]:
-    top = max(level.threads for level in levels)
-    few = [level for level in levels if top / 10 <= level.threads <= FEW * top]
-    many = [level for level in levels if level.threads >= MANY * top]
-    return (_mean(few), _mean(many)) if min(len(few), len(many)) >= ENOUGH else (None, None)
-
-
-def _near_the_top(levels: Sequence[_Level]) -> tuple[list[_Level], float]:
-    """The intervals with the most threads, as few of them as tell, and by which share throughput grew there."""
-    top = max(level.threads for level in levels)
-    for share in NEAR_THE_TOP:
-        near = sorted(level for level in levels if level.threads >= share * top)
-        if len(near) > ENOUGH and near[-1].threads >= 1.25 * near[0].threads:
-            return near, _gained(near)
-    return [], 0.0
-
-
-def _gained(levels: Sequence[_Level]) -> float:
-    """By which share of their growth throughput grows with threads: the slope of the line of least squares."""
-    threads, rate = fmean(level.threads for level in levels), fmean(level.rate for level in levels)
-    spread = sum((level.threads - threads) ** 2 for level in levels)
-    slope = sum((level.threads - threads) * (level.rate - rate) for level in levels) / spread
-    return slope * threads / rate if rate else 0.0
-
-
-def _of_levels(few: _Level, many: _Level, *, is_more: bool, is_same: bool) -> Bottleneck | None:
+    few, many = found.few, found.many
     figures = (
         f"{three_digits(few.threads)} threads got {show_rate(few.rate)}, "
         f"{three_digits(many.threads)} threads {show_rate(many.rate)}"
     )
-    if is_more:
+    if found.has_grown:
         return Bottleneck("connections", f"Bound by the connections: {figures}; more threads would get more.")
-    if is_same:
-        return Bottleneck("server", f"Bound by the server: {figures}; more threads only wait longer.")
-    return None
-
-
-def _level(interval: Interval, phases: Sequence[PhasePlan]) -> _Level | None:
-    """Threads and requests a second in an interval that lies wholly within a phase."""
-    begins = 0.0
-    for phase in phases:
-        ends = begins + phase.duration
-        if begins <= interval.start and interval.start + interval.length <= ends and phase.duration:
-            middle = (interval.start + interval.length / 2 - begins) / phase.duration
-            planned = phase.start + (phase.end - phase.start) * middle
-            threads = planned if interval.threads is None else interval.threads
-            return _Level(threads, interval.total.requests / interval.length)
-        begins = ends
-    return None
-
-
-def _mean(levels: Sequence[_Level]) -> _Level:
-    return _Level(fmean(one.threads for one in levels), fmean(one.rate for one in levels))
+    return Bottleneck("server", f"Bound by the server: {figures}; more threads only wait longer.")
