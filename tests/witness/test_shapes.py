@@ -192,9 +192,11 @@ def test_threads_are_those_of_the_plan(witness: Witness, shape: str, kind: str, 
     if asked.total is not None and kind != "tasks":
         assert reported(result, kind) == len(log) == asked.total
     seen = log.under_way_by_second(start_of(result), len(asked.threads))
+    # a busy machine holds the server up, and what it is asked for is under way for longer
+    slower = max(1, max(one.replied - one.received for one in log.requests) / 0.2)
     for second, level in enumerate(asked.threads):
         # what the client does between two requests takes a part of the time, more of it on a busy machine
-        assert 0.65 * each * level - 0.5 <= seen[second] <= 1.1 * each * level + 0.5, (second, seen)
+        assert 0.65 * each * level - 0.5 <= seen[second] <= slower * (1.1 * each * level + 0.5), (second, seen)
 
 
 @pytest.mark.parametrize(("shape", "kind", "processes"), cases(list(RATES)))
@@ -315,6 +317,7 @@ def test_rows_are_handed_out_as_asked(witness: Witness, shape: str, kind: str, p
     if "in_order" in shape:
         assert {row for row, count in many.items() if count == 2} == set(range(100))
         moved = [abs(place % ROWS - row) for place, row in enumerate(ids)]
-        assert sorted(moved)[len(moved) // 2] < 40, "in order but for what was under way at once"
+        # shuffled, half of them would be 88 places away or more; of two processes one may be ahead on a busy machine
+        assert sorted(moved)[len(moved) // 2] < 70, "in order but for what was under way at once"
     else:
         assert sum(after > before for before, after in pairwise(ids)) < 0.7 * len(ids), "not in order"
