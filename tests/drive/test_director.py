@@ -293,7 +293,8 @@ def test_snapshots_tell_stage_and_progress(demo: Demo):
     assert [stage for stage in ("warm-up", "running") if stage in stages] == ["warm-up", "running"]
     last = [snapshot for snapshot in seen if snapshot.stage == "running"][-1]
     assert last.rate is not None
-    assert 100 < last.rate < 200
+    # two threads of 100 a second at the most; that of the last seconds, which a busy machine may have made slower
+    assert 0.5 * last.requests / last.elapsed < last.rate < 200
     assert last.p99 is not None
     assert last.p99 > 0.01
 

@@ -526,6 +526,7 @@ async def _lateness(delays: list[float]) -> list[float]:
     return late
 
 
+@pytest.mark.alone
 @pytest.mark.accuracy
 def test_timers_are_not_late_unless_the_machine_is_busy() -> None:
     delays = [0.005 + 0.0001 * (nth % 10) for nth in range(100)]
