@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from types import SimpleNamespace
@@ -15,22 +15,21 @@ from urllib.parse import urlsplit
 import requests
 from certifi import where
 from requests.adapters import HTTPAdapter
-from requests.exceptions import InvalidURL, SSLError
+from requests.exceptions import SSLError
 from requests.utils import select_proxy
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
 from urllib3.exceptions import InsecureRequestWarning, ProtocolError, ReadTimeoutError
 
 from loadkit.clock import SystemClock
-from loadkit.plan.errors import UsageError
 from loadkit.plan.redact import redact_message
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Clock, Exchange, Failure, Note, Origin, Request
 from loadkit.wire.connection import HttpConnection
-from loadkit.wire.encode import host_of, message, origin_of
 from loadkit.wire.resolver import Resolver, Trust, UnreadableFile
 from loadkit.wire.session.call import FOREVER, Asked, Observer, ThreadCall
-from loadkit.wire.session.exceptions import UnfitHeader, exception_of
+from loadkit.wire.session.exceptions import exception_of
 from loadkit.wire.session.flow import Flow, begin
+from loadkit.wire.session.outgoing import payload_of, pieces_of, place_of
 from loadkit.wire.session.raw import Pull, raw_of
 from loadkit.wire.session.response import Response
 
@@ -42,7 +41,6 @@ STILL: Final = FOREVER // 10
 """How long nothing may come if nobody says; less than for ever, so that the socket is armed once."""
 MAX_PLACES: Final = 64
 """Connections that are kept open, each to another place."""
-BLOCK: Final = 16 * 1024
 SCHEMES: Final = ("http", "https", "http+unix")
 
 
@@ -138,12 +136,12 @@ class WireAdapter(HTTPAdapter):
     ) -> Request:
         """The request as bytes, with its deadlines; of a body that is not text or bytes only the head."""
         connect_timeout, read_timeout = timeouts_of(timeout)
-        origin, address = _origin(request)
+        origin, address = place_of(request)
         return Request(
             origin=origin,
             method=request.method or "",
             url=bare(request.url or ""),
-            payload=self._payload(request, origin, address),
+            payload=payload_of(request, cast(Any, self).request_url(request, None), origin, address),
             timeout=self._left(timeout, span),
             keep=keep,
             lenient=True,
@@ -158,7 +156,7 @@ class WireAdapter(HTTPAdapter):
         """Send it on the session's connection, or on another one while that is in use."""
         for number in count():
             connection = self.connection(request, ready.origin, verify, cert, number)
-            begun = begin(connection, ready, _pieces(request, told))
+            begun = begin(connection, ready, pieces_of(request, told.count))
             if begun is not None:
                 return begun
         raise AssertionError("there is always another")
@@ -232,26 +230,6 @@ class WireAdapter(HTTPAdapter):
             # what is over already fails as soon as it is tried
             spans.append(max(self.calls.current.deadline - self.clock.now(), 1))
         return min(spans)
-
-    def _payload(self, request: PreparedRequest, origin: Origin, address: str) -> bytes:
-        target = cast(Any, self).request_url(request, None)
-        # as http.client says it for whoever says nothing
-        first = {} if "accept-encoding" in request.headers else {"Accept-Encoding": "identity"}
-        headers = first | dict(request.headers)
-        if _is_chunked(request) and "transfer-encoding" not in request.headers:
-            headers["Transfer-Encoding"] = "chunked"
-        body: Any = request.body
-        content = body.encode() if isinstance(body, str) else bytes(body) if isinstance(body, _BYTES) else b""
-        try:
-            return message(
-                str(request.method),
-                target,
-                host_of(origin, urlsplit(address).hostname or origin.host),
-                headers,
-                content,
-            )
-        except ValueError as error:
-            raise UnfitHeader(str(error), request=request) from None
 
     def _trust(self, request: PreparedRequest, verify: Verify, cert: Cert) -> Trust:
         # requests itself says which files these are, and what is wrong with them
@@ -336,6 +314,10 @@ class _Told:
         self.size = size
         """Bytes of the request."""
 
+    def count(self, size: int) -> None:
+        """So many bytes more of the request were sent."""
+        self.size += size
+
     def tell(self, exchange: Exchange | None) -> None:
         """The first time it is called with an exchange, that is what it was."""
         observe = self._adapter.observe
@@ -375,53 +357,6 @@ def bare(url: str) -> str:
     """A URL without what is not shown: query, fragment, name and password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
-
-
-_BYTES: Final = (bytes, bytearray, memoryview)
-
-
-def _origin(request: PreparedRequest) -> tuple[Origin, str]:
-    try:
-        return origin_of(request.url or "")
-    except (AssertionError, ValueError, UsageError) as error:
-        raise InvalidURL(f"no host, or no port, in the URL {request.url!r}: {error}", request=request) from None
-
-
-def _is_chunked(request: PreparedRequest) -> bool:
-    return request.body is not None and "content-length" not in request.headers
-
-
-def _pieces(request: PreparedRequest, told: _Told) -> Iterable[bytes] | None:
-    """A body that is a file or an iterable, as it goes over the wire; None for one that is there already."""
-    body: Any = request.body
-    if body is None or (isinstance(body, str | bytes | bytearray | memoryview) and not _is_chunked(request)):
-        return None
-    return _counted(_framed(_blocks(body)) if _is_chunked(request) else _blocks(body), told)
-
-
-def _blocks(body: Any) -> Iterator[bytes]:
-    if isinstance(body, str | bytes | bytearray | memoryview):
-        blocks: Iterable[Any] = [body]
-    else:
-        blocks = iter(lambda: body.read(BLOCK), None) if hasattr(body, "read") else body
-    for block in blocks:
-        if not block:
-            if hasattr(body, "read"):
-                return
-            continue
-        yield block.encode() if isinstance(block, str) else bytes(block)
-
-
-def _framed(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    for block in blocks:
-        yield b"%x\r\n%s\r\n" % (len(block), block)
-    yield b"0\r\n\r\n"
-
-
-def _counted(pieces: Iterable[bytes], told: _Told) -> Iterator[bytes]:
-    for piece in pieces:
-        told.size += len(piece)
-        yield piece
 
 
 def _nobody_knows() -> None:
