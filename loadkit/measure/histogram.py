@@ -60,7 +60,7 @@ class Histogram:
     def copy(self) -> Histogram:
         """Another one with the same counts."""
         made = Histogram()
-        made._counts = dict(self._settle())
+        made._counts = dict(self._fold_fresh())
         made.count, made.sum, made.min, made.max = self.count, self.sum, self.min, self.max
         return made
 
@@ -73,7 +73,7 @@ class Histogram:
         return f"Histogram(count={self.count}, min={self.min}, max={self.max})"
 
     def _state(self) -> tuple[object, ...]:
-        return self.count, self.sum, self.min, self.max, self._settle()
+        return self.count, self.sum, self.min, self.max, self._fold_fresh()
 
     def record(self, values: Sequence[int]) -> None:
         """Count values, nanoseconds; negative ones count as 0, and more than an hour as an hour."""
@@ -88,9 +88,9 @@ class Histogram:
         # counted in C first, 45 ns a value; the buckets take 100 ns, but once for each different value
         self._fresh.update([value >> UNIT_SHIFT for value in values])
         if len(self._fresh) > MAX_FRESH:
-            self._settle()
+            self._fold_fresh()
 
-    def _settle(self) -> dict[int, int]:
+    def _fold_fresh(self) -> dict[int, int]:
         """The counts by bucket, with nothing left to be sorted into them."""
         counts = self._counts
         if self._fresh:
@@ -106,8 +106,8 @@ class Histogram:
             return
         self._widen(other.min, other.max, other.count)
         self.sum += other.sum
-        counts = self._settle()
-        for bucket, count in other._settle().items():
+        counts = self._fold_fresh()
+        for bucket, count in other._fold_fresh().items():
             counts[bucket] = counts.get(bucket, 0) + count
 
     def _widen(self, least: int, most: int, count: int) -> None:
@@ -132,7 +132,7 @@ class Histogram:
         ranks = [self._rank(percent) for percent in percents]
         if not self.count:
             return [None] * len(ranks)
-        counts = self._settle()
+        counts = self._fold_fresh()
         buckets = sorted(counts)
         reached = [*accumulate(map(counts.__getitem__, buckets))]
         tops = [_span(buckets[bisect_left(reached, rank)])[1] for rank in ranks]
@@ -146,12 +146,12 @@ class Histogram:
 
     def below(self, value: int) -> int:
         """How many values lie in buckets that begin below one, nanoseconds."""
-        counts = self._settle()
+        counts = self._fold_fresh()
         return sum(count for bucket, count in counts.items() if _span(bucket)[0] < value)
 
     def buckets(self) -> list[tuple[int, int, int]]:
         """`(lowest, highest, count)` of the buckets in use, in order; nanoseconds, both ends included."""
-        return [(*_span(bucket), count) for bucket, count in sorted(self._settle().items())]
+        return [(*_span(bucket), count) for bucket, count in sorted(self._fold_fresh().items())]
 
     # -- encoding
 
@@ -160,7 +160,7 @@ class Histogram:
         from hdrh.histogram import HdrHistogram
 
         made = HdrHistogram(LOWEST, HIGHEST, DIGITS)
-        counts = self._settle()
+        counts = self._fold_fresh()
         for bucket, count in counts.items():
             made.counts[bucket] = count
         made.total_count = self.count
@@ -206,7 +206,7 @@ class Histogram:
     def pack(self) -> bytes:
         """The smallest exact form, to be kept in memory: see `unpack`."""
         flat = array("q", (self.count, self.sum, self.min, self.max))
-        for bucket, count in sorted(self._settle().items()):
+        for bucket, count in sorted(self._fold_fresh().items()):
             flat.extend((bucket, count))
         return _squeeze(flat)
 

@@ -110,12 +110,12 @@ class WireAdapter(HTTPAdapter):
             return self._send_elsewhere(request, stream, timeout, verify, cert, proxies)
         ready = self.ready(request, timeout, follows=self.calls.current.follows)
         asked = Asked(ready.method, ready.url, self.calls.current.name)
-        told = _Told(self, asked, len(ready.payload))
+        observation = _Observation(self, asked, len(ready.payload))
         self.calls.current.name = None
-        begun = self._begun(request, ready, verify, cert, told)
+        begun = self._begun(request, ready, verify, cert, observation)
         if not isinstance(begun, Flow):
-            raise self._failed(begun, told, request, ready.origin)
-        return self._response(request, begun, told)
+            raise self._failed(begun, observation, request, ready.origin)
+        return self._response(request, begun, observation)
 
     def takes(self, request: PreparedRequest, proxies: Any) -> bool:
         """True if our wire can do this one."""
@@ -151,12 +151,12 @@ class WireAdapter(HTTPAdapter):
         )
 
     def _begun(
-        self, request: PreparedRequest, ready: Request, verify: Verify, cert: Cert, told: _Told
+        self, request: PreparedRequest, ready: Request, verify: Verify, cert: Cert, observation: _Observation
     ) -> Flow | Exchange:
         """Send it on the session's connection, or on another one while that is in use."""
         for number in count():
             connection = self.connection(request, ready.origin, verify, cert, number)
-            begun = begin(connection, ready, pieces_of(request, told.count))
+            begun = begin(connection, ready, pieces_of(request, observation.count))
             if begun is not None:
                 return begun
         raise AssertionError("there is always another")
@@ -245,10 +245,10 @@ class WireAdapter(HTTPAdapter):
             raise SSLError(str(unreadable.error), request=request) from None
         return trust
 
-    def _response(self, request: PreparedRequest, flow: Flow, told: _Told) -> Response:
+    def _response(self, request: PreparedRequest, flow: Flow, observation: _Observation) -> Response:
         head = flow.reader.head
         response = Response()
-        pull = Pull(head, str(request.method), flow=flow, ended=lambda: told.tell(flow.exchange))
+        pull = Pull(head, str(request.method), flow=flow, ended=lambda: observation.report(flow.exchange))
         raw = raw_of(head, str(request.method), pull, self.deadline_check(flow.deadline, request.url or ""))
         built = cast(Any, self).build_response(request, raw)
         response.__dict__.update(built.__dict__)
@@ -267,8 +267,10 @@ class WireAdapter(HTTPAdapter):
 
         return check
 
-    def _failed(self, exchange: Exchange, told: _Told, request: PreparedRequest, origin: Origin) -> Exception:
-        told.tell(exchange)
+    def _failed(
+        self, exchange: Exchange, observation: _Observation, request: PreparedRequest, origin: Origin
+    ) -> Exception:
+        observation.report(exchange)
         note = exchange[-1]
         assert note
         assert note.failure
@@ -303,7 +305,7 @@ class WireAdapter(HTTPAdapter):
         return response
 
 
-class _Told:
+class _Observation:
     """Tells the observer once of an exchange, whenever it is over."""
 
     __slots__ = ("_adapter", "asked", "size")
@@ -318,7 +320,7 @@ class _Told:
         """So many bytes more of the request were sent."""
         self.size += size
 
-    def tell(self, exchange: Exchange | None) -> None:
+    def report(self, exchange: Exchange | None) -> None:
         """The first time it is called with an exchange, that is what it was."""
         observe = self._adapter.observe
         if observe is not None and exchange:

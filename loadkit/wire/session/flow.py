@@ -55,7 +55,7 @@ class Flow:
         self.exchange: Exchange | None = None
         """What it was, as soon as it is over."""
         if reader.complete:
-            self._settle()
+            self._finish()
 
     @property
     def deadline(self) -> int:
@@ -77,7 +77,7 @@ class Flow:
             raise
         data = reader.take()
         if reader.complete:
-            self._settle()
+            self._finish()
         return data
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class Flow:
         except OSError as error:
             raise BrokenExchange(self._attempt.lost(error, reader.size)) from None
 
-    def _settle(self) -> None:
+    def _finish(self) -> None:
         if self.exchange:
             return
         reader, channel = self.reader, self.channel
