@@ -19,6 +19,7 @@ from loadkit.plan.units import SECOND
 from loadkit.wire.base import Origin
 from loadkit.wire.channel import Address, open_channel
 from loadkit.wire.connection import HttpConnection
+from loadkit.wire.session.adapter import WireAdapter
 from loadkit.wire.sockets import SocketConnection
 from tests.wire.conftest import Call, Caller, Outcome, Serve
 from tests.wire.peer import OK, Line, replies
@@ -225,9 +226,12 @@ def test_streams_are_aborted_while_their_thread_begins_and_ends_others(serve_as:
         while line.request():
             line.send(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n")
 
-    http = Session(base_url=serve_as(endless).url)
+    url = serve_as(endless).url
+    http = Session(base_url=url)
     kept = [http.get("/", stream=True) for _ in range(100)]
-    (connection,) = http._wire.connections.values()
+    adapter = http.get_adapter(url)
+    assert isinstance(adapter, WireAdapter)
+    (connection,) = adapter.connections.values()
     over, found = threading.Event(), list[BaseException]()
 
     def look() -> None:
