@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from loadkit.fetcher.exchange import FetchConnection
+from loadkit.host.locality import is_public_address
 from loadkit.plan.units import SECOND
 from loadkit.wire.resolver import Resolver
 from loadkit.wire.sockets import SocketWire
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from loadkit.fetcher.url import Url
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.base import Clock, Origin
-    from loadkit.wire.channel import Address
 
 CONNECTIONS: Final = 4
 """Connections that a thread keeps open."""
@@ -35,7 +34,7 @@ class Network:
     def connect(self, origin: Origin) -> FetchConnection:
         """A connection to a host, not opened yet; raises `BrokenExchange` of kind `dns`."""
         addresses = self.wire.resolver.addresses(origin)
-        if len(self.public) < MAX_PUBLIC and any(map(_is_public, addresses)):
+        if len(self.public) < MAX_PUBLIC and any(is_public_address(str(address[1][0])) for address in addresses):
             self.public[origin.host] = None
         return FetchConnection(self.wire.open_connection(origin))
 
@@ -95,10 +94,3 @@ class Connections:
     def _close(self, connection: FetchConnection) -> None:
         self.unstamped += connection.http.unstamped
         connection.http.close()
-
-
-def _is_public(address: Address) -> bool:
-    try:
-        return ipaddress.ip_address(str(address[1][0]).partition("%")[0]).is_global
-    except ValueError:
-        return False

@@ -21,7 +21,15 @@ def is_public(host: str) -> bool:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:
         return False
-    return any(ipaddress.ip_address(address[4][0]).is_global for address in found)
+    return any(is_public_address(str(address[4][0])) for address in found)
+
+
+def is_public_address(text: str) -> bool:
+    """True for an IP address that is routed on the internet; False for anything that is no address."""
+    try:
+        return ipaddress.ip_address(text.partition("%")[0]).is_global
+    except ValueError:
+        return False
 
 
 def _can_be_bound(family: int, address: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]) -> bool:
