@@ -67,7 +67,7 @@ def _fault(error: BaseException) -> int:
 
 
 def _is_broken_output(error: BaseException | None) -> bool:
-    """Whether a pipe broke at the command line itself, and not within a job."""
+    """True if a pipe broke at the command line itself, and not within a job."""
     import traceback
 
     ours = str(Path(loadkit.__path__[0]))

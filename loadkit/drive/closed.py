@@ -124,7 +124,7 @@ def _send(user: User, pace: Pace, some: list[BoundParts], due: int) -> int | Non
 
 
 def _rest(user: User, until: int) -> bool:
-    """Wait, at most until it is time to stop; whether it is."""
+    """Wait, at most until it is time to stop; True if it is."""
     user.pauses.until(until)
     instant, recorder = user.clock.now(), user.recorder
     is_over = instant >= recorder.check_at and recorder.cross(instant)

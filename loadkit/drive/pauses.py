@@ -32,7 +32,7 @@ class Pauses:
         self.count -= 1
 
     def within_journey(self, span: int) -> bool:
-        """Rest so many nanoseconds within a journey; whether it is time to stop."""
+        """Rest so many nanoseconds within a journey; True if it is time to stop."""
         now, state, is_over = self._clock.now, self._state, self._recorder.is_over
         until = now() + span
         self.count += 1

@@ -78,7 +78,7 @@ class Iterations:
 
 
 class Contact:
-    """Whether one thread ever got a connection; read by the director."""
+    """What one thread knows of the target: connections it got, and those it was refused; read by the director."""
 
     __slots__ = ("has_connected", "is_turned_away", "refusals")
 
@@ -164,7 +164,7 @@ class Recorder:
         self.check_at = 0
 
     def cross(self, instant: int) -> bool:
-        """A second has passed, the warm-up, or all of it; whether this stage is over."""
+        """A second has passed, the warm-up, or all of it; True if this stage is over."""
         following = self.end
         if self.is_measuring:
             self.hand_over()
@@ -215,7 +215,7 @@ class Recorder:
     def count(self, bound: BoundRequest, due: int, exchange: Exchange) -> bool:
         """Count what was not ordinary: it crossed a second, failed, is to be checked, needed a new connection.
 
-        Whether it is time to stop.
+        True if it is time to stop.
         """
         taken, note = exchange[3], exchange[5]
         crossing = taken >= self.check_at
@@ -237,7 +237,7 @@ class Recorder:
         return is_over
 
     def count_within(self, row: RowRecorder, due: int, exchange: Exchange, failure: Failure | None) -> bool:
-        """Count one exchange or span within a journey; whether it is time to stop."""
+        """Count one exchange or span within a journey; True if it is time to stop."""
         taken, note = exchange[3], exchange[5]
         crossing = taken >= self.check_at
         if crossing:

@@ -48,7 +48,7 @@ class RunState:
                 self.halt = instant, halt
 
     def stop(self, at: int) -> bool:
-        """Stop at this instant if nothing stops the run before it; whether that changed anything."""
+        """Stop at this instant if nothing stops the run before it; True if that changed anything."""
         if at >= self.stop_at:
             return False
         self.measured_from = min(self.measured_from, at)

@@ -91,7 +91,7 @@ class Poll(Protocol):
 
 
 class Admission:
-    """Whether streams are accepted: not for a while after replies took too long to process, on average."""
+    """Admits streams, except for a while after replies took too long to process, on average."""
 
     def __init__(self) -> None:
         self.is_open = True

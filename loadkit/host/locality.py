@@ -7,7 +7,7 @@ import socket
 
 
 def is_here(host: str) -> bool:
-    """Whether a host is this machine: only its own addresses, loopback among them, can be bound to."""
+    """True if a host is this machine: only its own addresses, loopback among them, can be bound to."""
     try:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError):
@@ -16,7 +16,7 @@ def is_here(host: str) -> bool:
 
 
 def is_public(host: str) -> bool:
-    """Whether a host is somebody's on the internet, neither this machine nor a private network."""
+    """True if a host is somebody's on the internet, neither this machine nor a private network."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:

@@ -1,4 +1,4 @@
-"""Whether the load that was applied was the one of the plan: threads that were active, and those that were to be."""
+"""Compares the load that was applied with the plan's: threads that were active, and those that were to be."""
 
 from __future__ import annotations
 

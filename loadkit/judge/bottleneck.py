@@ -155,7 +155,7 @@ def _hands(run: Evidence) -> str:
 
 
 def _queueing(run: Evidence, intervals: Sequence[Interval]) -> Bottleneck | None:
-    """Whether replies fell behind, and came later and later, and not for want of a thread to send them."""
+    """The server, if replies fell behind, and came later and later, and not for want of a thread to send them."""
     total = run.total
     answered = total.requests - total.drained
     late, whole = total.lateness.p50 or 0.0, total.response_time.p50 or 0.0

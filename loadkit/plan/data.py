@@ -62,7 +62,7 @@ class Rows:
 
     @property
     def is_one_shot(self) -> bool:
-        """Whether it can be gone through once only, as a generator."""
+        """True if the source can be gone through once only, as a generator."""
         return isinstance(self.source, Iterator)
 
 

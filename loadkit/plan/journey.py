@@ -96,7 +96,7 @@ class Journey:
 
     @property
     def is_async(self) -> bool:
-        """Whether it runs on an event loop."""
+        """True if the journey runs on an event loop."""
         return inspect.iscoroutinefunction(self.run)
 
     def replace(self, **changes: Unpack[JourneyFields]) -> Journey:

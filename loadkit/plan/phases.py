@@ -103,7 +103,7 @@ def _name(name: str | None) -> str | None:
 
 
 def says_rate(phases: Sequence[Phase]) -> bool:
-    """Whether a level is written as a rate (`"200/s"`), which makes the workload open."""
+    """True if a level is written as a rate (`"200/s"`), which makes the workload open."""
     levels = [level for one in phases for level in (one.start, one.to)]
     return any(isinstance(level, str) and "/" in level for level in levels)
 

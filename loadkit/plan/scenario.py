@@ -194,7 +194,7 @@ class Scenario:
 
     @property
     def is_open(self) -> bool:
-        """Whether requests are due by the clock (a rate), and not when the last reply is in."""
+        """True if requests are due by the clock (a rate), and not when the last reply is in."""
         return self.rate is not None or says_rate(self.phases)
 
     @property

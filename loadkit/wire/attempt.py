@@ -140,7 +140,7 @@ class Attempt:
         )
 
     def _ready(self) -> bool:
-        """Have an open connection; whether it was used before."""
+        """Have an open connection; True if it was used before."""
         if self._connection.is_idle():
             return True
         if self._connection.channel:

@@ -100,7 +100,7 @@ class ReplyReader:
         self._tail = b""
 
     def feed(self, data: bytes) -> bool:
-        """Take the next bytes; whether the reply is whole."""
+        """Take the next bytes; True if the reply is whole."""
         self.size += len(data)
         if self.head:
             self._take_body(data)

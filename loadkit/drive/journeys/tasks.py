@@ -99,7 +99,7 @@ class _Tasks:
         return self._user.recorder.count(bound, due, exchange)
 
     async def _sleep(self, until: int) -> bool:
-        """Wait, at most until it is time to stop; whether it is."""
+        """Wait, at most until it is time to stop; True if it is."""
         now, recorder, state = self._user.clock.now, self._user.recorder, self._user.state
         # it is another thread that ends the run, and it sets no event of a loop that may be closed
         while (left := min(until, recorder.end) - now()) > 0 and not state.is_stopped:  # noqa: ASYNC110

@@ -120,7 +120,7 @@ class _Director:
     # -- before
 
     def _all_are_ready(self) -> bool:
-        """Wait until all have connected; whether nobody interrupted it."""
+        """Wait until all have connected; True if nobody interrupted it."""
         while not all(worker.is_ready for worker in self._group.workers):
             if self._interrupts():
                 return False

@@ -110,7 +110,7 @@ def serve(app: _App, listener: socket.socket) -> None:
 
 
 def is_asgi(app: _App) -> bool:
-    """Whether it is called as (scope, receive, send) and awaited, not as (environ, start_response)."""
+    """True if an application is called as (scope, receive, send) and awaited, not as (environ, start_response)."""
     if any(map(inspect.iscoroutinefunction, (app, getattr(app, "__call__", None)))):  # noqa: B004 - asked what it is
         return True
     needed = [one for one in _positional(app) if one.default is one.empty and one.kind is not one.VAR_POSITIONAL]

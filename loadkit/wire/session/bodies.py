@@ -11,7 +11,7 @@ from requests import compat
 from requests.models import RequestEncodingMixin
 
 Given: TypeAlias = tuple[Any, ...]
-"""Whether redirects are followed, parameters, headers, timeout and deadline of a call; empty for `DEFAULTS`."""
+"""What a call was given: if redirects are followed, parameters, headers, timeout, deadline; empty for `DEFAULTS`."""
 DEFAULTS: Final = (True, (), (), None, None)
 _TIMEOUTS: Final = (type(None), int, float, tuple)
 

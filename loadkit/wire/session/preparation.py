@@ -87,7 +87,7 @@ def _is_general(session: requests.Session, cookies: WatchedCookies) -> bool:
 
 
 def _is_patched(adapter: WireAdapter) -> bool:
-    """Whether somebody put a method of his own in the place of ours, to look at each request or reply."""
+    """True if an adapter has another method in the place of one of ours, which looks at each request or reply."""
     return not vars(adapter).keys().isdisjoint(("send", "build_response", "request_url"))
 
 

@@ -69,7 +69,7 @@ class Pull:
 
     @property
     def closed(self) -> bool:
-        """Whether the body was read to its end, failed or was given up."""
+        """True if the body was read to its end, failed or was given up."""
         return not self._more and not self._buffer
 
     def isclosed(self) -> bool:

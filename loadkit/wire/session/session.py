@@ -150,7 +150,7 @@ class Session(requests.Session):
 
     @property
     def halted(self) -> bool:
-        """Whether no request may begin any more."""
+        """True if no request may begin any more."""
         return self._halt is not None or self._wire.aborted
 
     def halt(self, error: type[BaseException] | None) -> None:

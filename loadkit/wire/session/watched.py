@@ -222,5 +222,5 @@ def environment() -> dict[Any, Any]:
 
 
 def is_as_it_was(before: dict[Any, Any]) -> bool:
-    """Whether the environment says what it said."""
+    """True if the environment says what it said."""
     return bool(_variables == before) if before else bool(_variables.keys().isdisjoint(_names))
