@@ -9,7 +9,7 @@ import re
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 from loadkit.plan.units import SECOND
 from loadkit.wire.channel import SO_TIMESTAMPNS, Channel
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from loadkit.wire.base import Clock, Origin
     from loadkit.wire.channel import Address, Opening
 
-Piece: TypeAlias = bytes | OSError
+
+class Arrival(NamedTuple):
+    """Bytes that had arrived before they are received."""
+
+    data: bytes
+    at: int | None
+    """When, in nanoseconds of the clock; None for no stamp, as on a unix socket."""
+
+
+Piece: TypeAlias = bytes | Arrival | OSError
 Serve: TypeAlias = Callable[[bytes], Iterable[Piece]]
 """Given a whole request, what comes back: a piece for each receive; nothing in one is the end, an error is raised.
 
@@ -80,24 +89,27 @@ class FakeSocket:
             self._pieces = iter(self._serve(request))
         return len(data)
 
-    def recvmsg(self, _size: int, _ancillary: int = 0) -> tuple[bytes, list[tuple[int, int, bytes]], int, None]:
-        """The next piece, stamped with the time it is."""
-        data = self.recv(_size)
-        stamp = struct.pack("qq", *divmod(self._clock.now() + self._clock.wall_offset, SECOND))
-        return data, [(socket.SOL_SOCKET, SO_TIMESTAMPNS, stamp)] if data else [], 0, None
-
-    def recv(self, _size: int, _flags: int = 0) -> bytes:
-        """The next piece; raises what it is if that is an error, and `BlockingIOError` if there is none in time."""
+    def recvmsg(self, _size: int, _ancillary: int, flags: int = 0) -> tuple[bytes, list[Any], int, None]:
+        """The next piece, stamped with its arrival; raises `OSError` if it is one, or if there is none in time."""
         piece = self._peek()
         self._next = None
         if piece is None:
-            self._clock.advance(self._timeout)
+            if not flags & socket.MSG_DONTWAIT:
+                self._clock.advance(self._timeout)
             raise BlockingIOError
         if isinstance(piece, OSError):
             self._is_over = True
             raise piece
-        self._is_over = not piece
-        return piece
+        data, at = piece if isinstance(piece, Arrival) else (piece, self._clock.now())
+        self._is_over = not data
+        if not data or at is None:
+            return data, [], 0, None
+        stamp = struct.pack("qq", *divmod(at + self._clock.wall_offset, SECOND))
+        return data, [(socket.SOL_SOCKET, SO_TIMESTAMPNS, stamp)], 0, None
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """The same without a stamp."""
+        return self.recvmsg(size, 0, flags)[0]
 
     def look(self, _span: int) -> bool:
         """True if something has come."""

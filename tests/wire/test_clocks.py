@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ import pytest
 
 from loadkit.clock import SystemClock
 from loadkit.plan.units import MILLISECOND, SECOND
-from tests.wire.conftest import Call, Serve
+from tests.wire.conftest import Basin, Call, Serve
 from tests.wire.peer import OK, Line, replies, reply
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps what arrives")
@@ -115,6 +116,41 @@ def test_a_step_of_the_wall_clock_gives_no_absurd_times(serve: Serve, call: Call
         assert outcome.taken - outcome.sent < SECOND
         assert abs(caller.clock.wall_offset - right) < MILLISECOND
     assert len(caller.clock.steps) == 3
+
+
+class StoppedClock(SystemClock):
+    """A clock for a process that was stopped until now: it says that an hour passed."""
+
+    __slots__ = ("passed",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passed, real = 0, self.now
+        self.now = lambda: real() + self.passed
+
+
+@linux
+@pytest.mark.parametrize("turn", [0, 4], ids=["first", "repeated"])
+def test_a_body_that_came_while_this_process_was_stopped_came_in_time(serve: Serve, call: Call, turn: int):
+    class Stopping(Basin):
+        def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+            super().begin(status, headers)
+            peer_sent.wait(5)
+            clock.passed = 3600 * SECOND
+
+    def in_two(line: Line) -> None:
+        line.send(OK[:-2], OK[-2:])
+        peer_sent.set()
+
+    clock, basin, peer_sent = StoppedClock(), Stopping(), threading.Event()
+    caller = call(serve(replies(*[OK] * turn, in_two)), clock=clock, timeout=60)
+    caller.sends(turn)
+    caller.use(replace(caller.request, keep=None, sink=basin))
+
+    outcome = caller.send()
+
+    assert (outcome.status, outcome.message, basin.bodies) == (200, "", [b"ok"])
+    assert outcome.arrived - outcome.sent < 60 * SECOND < outcome.taken - outcome.sent
 
 
 class SteppedClock(SystemClock):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from itertools import count, pairwise
 
 import pytest
@@ -14,7 +15,7 @@ from loadkit import Endpoint, Scenario, Session
 from loadkit.clock import ManualClock
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.wire.encode import encode
-from loadkit.wire.fake_network import FakeNetwork, Piece, Serve
+from loadkit.wire.fake_network import Arrival, FakeNetwork, Piece, Serve
 from loadkit.wire.sockets import SocketWire
 from tests.wire.peer import OK, chunked, reply
 
@@ -102,6 +103,49 @@ def test_what_does_not_come_is_a_timeout_and_nobody_waits():
 
     assert clock.now() - began == pytest.approx(4 * SECOND, rel=0.01)
     assert [made.is_closed for made in network.sockets] == [True, True]
+
+
+HELD_UP = [
+    pytest.param([(b"tea", -1)], "", id="it came in time"),
+    pytest.param([(b"t", -3), (b"e", -2), (b"a", -1)], "", id="it came in time, in parts"),
+    pytest.param([(b"tea", 1)], "timeout", id="it came too late"),
+    pytest.param([(b"te", -1), (b"a", 1)], "timeout", id="its end came too late"),
+    pytest.param([], "timeout", id="it did not come"),
+    pytest.param([(b"tea", None)], "", id="it was there, when it came is not known"),
+    pytest.param([(b"te", None), (b"a", None)], "timeout", id="it went on, when is not known"),
+]
+
+
+@pytest.mark.parametrize(("parts", "kind"), HELD_UP)
+def test_what_came_before_the_deadline_and_is_read_after_it_came_in_time(
+    parts: list[tuple[bytes, int | None]], kind: str
+):
+    clock = ManualClock()
+
+    def serve(_: bytes) -> Iterator[Piece]:
+        began, deadline = clock.now(), clock.now() + 2 * SECOND
+        clock.advance(5 * SECOND)
+        yield Arrival(reply(b"tea")[:-3], began)
+        for data, at in parts:
+            yield Arrival(data, at if at is None else deadline + at * MILLISECOND)
+
+    network = FakeNetwork(clock, serve)
+    endpoint = Endpoint("GET", "/", check=bool)
+    scenario = Scenario(base_url="http://shop.test", endpoints=[endpoint], timeout=2)
+    request = encode(endpoint, scenario)
+    connection = SocketWire(clock, scenario, network).connect(request.origin)
+
+    status, sent, arrived, taken, _, note = connection.sender(request)(request)
+
+    assert (note.failure.kind if note and note.failure else "") == kind
+    assert taken - sent == 5 * SECOND
+    if not kind:
+        assert (status, connection.reply().content) == (200, b"tea")
+        assert arrived == (taken if parts[-1][1] is None else sent + 2 * SECOND - MILLISECOND)
+    http = session(network, clock)
+    pieces = http.get("/", stream=True, deadline="2s").iter_content(1)
+    with pytest.raises(requests.ConnectionError) if kind else nullcontext():
+        assert b"".join(pieces) == b"tea"
 
 
 def test_a_redirect_is_followed_with_the_cookies_that_came_with_it():
