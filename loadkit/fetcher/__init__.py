@@ -25,7 +25,7 @@ from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
     from loadkit.fetcher.progress import Watch
-    from loadkit.fetcher.sources import SourceItem, Urls
+    from loadkit.fetcher.sources import Entry, Urls
 
 __all__ = ["FetchReply", "FetchResult", "fetch"]
 
@@ -82,7 +82,7 @@ def fetch(
     return FetchResult(job)
 
 
-def _entries(urls: Urls, options: FetchOptions) -> tuple[Iterator[SourceItem], str, int | None]:
+def _entries(urls: Urls, options: FetchOptions) -> tuple[Iterator[Entry], str, int | None]:
     """What to read, its name in reports, and how many entries it seems to have."""
     if isinstance(urls, str | Path):
         urls = Sources([str(urls)])

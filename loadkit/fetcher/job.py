@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from loadkit.fetcher.progress import Watch
     from loadkit.fetcher.replies import FetchReply
-    from loadkit.fetcher.sources import SourceItem
+    from loadkit.fetcher.sources import Entry
     from loadkit.judge.result import Result
 
 TICK: Final = 0.1
@@ -62,7 +62,7 @@ class FetchJob:
 
     def __init__(
         self,
-        entries: Iterator[SourceItem],
+        entries: Iterator[Entry],
         options: FetchOptions,
         *,
         name: str,

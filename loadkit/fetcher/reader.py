@@ -1,19 +1,21 @@
-"""Reads the sources into the schedule, without lines that are no URLs, URLs that are complete, and duplicates."""
+"""From the entries of a list to tasks in the schedule, without those that are no URLs, complete, or duplicates."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from loadkit.fetcher.manifest import Manifest, ManifestLine
-from loadkit.fetcher.options import FetchOptions
+from loadkit.fetcher.options import FetchOptions, check_sendable, parse_method
 from loadkit.fetcher.resume import DigestSet, PreviousRuns, digest_of
 from loadkit.fetcher.schedule import Schedule
-from loadkit.fetcher.sources import BadLine, SourceItem
-from loadkit.fetcher.task import parse_entry
-from loadkit.fetcher.url import InvalidUrl, printable
+from loadkit.fetcher.sources import Entry
+from loadkit.fetcher.task import FetchRequest, Task
+from loadkit.fetcher.url import InvalidUrl, Url, parse_url, printable
 from loadkit.plan.errors import UsageError
+from loadkit.plan.fields import check_headers
 
 SHOWN: Final = 20
 """Lines without a URL that are shown; the manifest has all."""
@@ -41,7 +43,7 @@ class SourceReader:
 
     def __init__(
         self,
-        entries: Iterator[SourceItem],
+        entries: Iterator[Entry],
         options: FetchOptions,
         schedule: Schedule,
         manifest: Manifest,
@@ -78,44 +80,41 @@ class SourceReader:
                 self._schedule.stop()
             self._schedule.close()
 
-    def _take(self, entry: SourceItem) -> bool:
+    def _take(self, entry: Entry) -> bool:
         """Take one entry; False if no more are wanted."""
-        stats = self.stats
-        if isinstance(entry, BadLine):
-            self._refuse(entry.where, entry.text, entry.reason)
-            return True
+        stats, previous = self.stats, self._previous
         try:
             task = parse_entry(entry, stats.read, self._options.method)
         except InvalidUrl as error:
-            self._refuse(entry.where, entry.url, str(error))
+            self._refuse(entry, str(error))
             return True
-        is_new = self._options.duplicates or self._seen.add(task.request.key)
-        if not is_new:
+        request = task.request
+        if not (self._options.duplicates or self._seen.add(request.key)):
             stats.duplicates += 1
-        elif self._previous.entry_key(task.request.key, task.request.position) in self._previous.complete:
+        elif previous.entry_key(request.key, request.position) in previous.complete:
             stats.complete += 1
+        elif self._must_be_complete:
+            raise UsageError(
+                f"{self._manifest.path.parent} holds an earlier run that has not fetched "
+                f"{printable(request.url.text)}; --resume does the rest, or fetch into another folder"
+            )
         else:
-            if self._must_be_complete:
-                raise UsageError(
-                    f"{self._manifest.path.parent} holds an earlier run that has not fetched "
-                    f"{printable(task.request.url.text)}; --resume does the rest, or fetch into another folder"
-                )
             stats.given += 1
             return self._schedule.add(task)
         return True
 
-    def _refuse(self, where: str, text: str, reason: str) -> None:
+    def _refuse(self, entry: Entry, reason: str) -> None:
         stats = self.stats
         stats.refused += 1
         if len(stats.bad_lines) < SHOWN:
-            stats.bad_lines.append(f"{where}: {reason}")
-        key = digest_of(f"{where} {text}")
+            stats.bad_lines.append(f"{entry.where}: {reason}")
+        key = digest_of(f"{entry.where} {entry.url}")
         if key in self._previous.refused:
             return
         line = ManifestLine(
-            url=printable(text),
+            url=printable(entry.url),
             position=stats.read,
-            error=f"{printable(where)}: {reason}",
+            error=f"{printable(entry.where)}: {reason}",
             kind="refused",
             key=f"{key:016x}",
         )
@@ -127,24 +126,69 @@ class SourceReader:
                 raise
 
 
-def check_all(entries: Iterator[SourceItem], options: FetchOptions) -> None:
+def check_all(entries: Iterator[Entry], options: FetchOptions) -> None:
     """Read all of a source; raises `UsageError` naming the first lines that are no URLs."""
     found: list[str] = []
     count = 0
-    for position, entry in enumerate(entries, start=1):
-        reason = ""
-        if isinstance(entry, BadLine):
-            reason = entry.reason
-        else:
-            try:
-                parse_entry(entry, position, options.method)
-            except InvalidUrl as error:
-                reason = str(error)
-        if reason:
+    for entry in entries:
+        try:
+            parse_entry(entry, 1, options.method)
+        except InvalidUrl as error:
             count += 1
-            if len(found) < SHOWN:
-                found.append(f"  {entry.where}: {reason}")
+            if count <= SHOWN:
+                found.append(f"  {entry.where}: {error}")
     if count:
-        more = [f"  and {count - len(found):,} more"] if count > len(found) else []
+        more = [f"  and {count - SHOWN:,} more"] if count > SHOWN else []
         lines = "1 line is no URL" if count == 1 else f"{count:,} lines are no URLs"
         raise UsageError("\n".join([f"{lines}, and --strict refuses the list:", *found, *more]))
+
+
+def parse_entry(entry: Entry, position: int, default_method: str) -> Task:
+    """The task for an entry of the list; raises `InvalidUrl` with the reason if it cannot be one."""
+    if entry.error:
+        raise InvalidUrl(entry.error)
+    url = parse_url(entry.url)
+    if entry.row is None:
+        method, headers, body = default_method, None, None
+    else:
+        try:
+            method = parse_method(entry.row.get("method") or default_method)
+            headers, body = _headers_and_body(entry.row)
+        except RecursionError:
+            raise InvalidUrl("nested too deep") from None
+        except (UsageError, ValueError, TypeError) as error:
+            raise InvalidUrl(str(error)) from None
+    return Task(FetchRequest(position, url, method, headers, body, _request_key(url, method, headers, body)))
+
+
+def _headers_and_body(row: Mapping[str, Any]) -> tuple[dict[str, str] | None, bytes | None]:
+    headers = _headers(row.get("headers") or {})
+    given, is_json = row.get("json"), True
+    if given is None:
+        given = row.get("body")
+        is_json = not isinstance(given, str | bytes | None)
+    if is_json:
+        if "content-type" not in map(str.lower, headers):
+            headers["Content-Type"] = "application/json"
+        given = json.dumps(given)
+    return headers or None, given.encode("utf-8", "surrogateescape") if isinstance(given, str) else given
+
+
+def _headers(given: object) -> dict[str, str]:
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except (ValueError, RecursionError):
+            given = None
+    if not isinstance(given, Mapping):
+        raise TypeError('headers are an object like {"Accept": "text/html"}')
+    # without variables: a list may be somebody else's, and must not read our environment
+    return check_sendable(check_headers({str(name): str(value) for name, value in given.items()}))
+
+
+def _request_key(url: Url, method: str, headers: dict[str, str] | None, body: bytes | None) -> int:
+    """The digest of everything that is requested, but of the credentials only the user."""
+    if method == "GET" and body is None and not headers and not url.user:
+        return digest_of(url.text)
+    own = sorted((name.lower(), value) for name, value in (headers or {}).items())
+    return digest_of(f"{method} {url.user}@{url.text} {own!r} {body!r}")

@@ -8,7 +8,8 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, Self, TypeAlias
 
@@ -19,6 +20,7 @@ from loadkit.plan.errors import UsageError, reason_of
 from loadkit.plan.redact import redact_url
 
 LONGEST_LINE: Final = 4_000_000
+TOO_LONG: Final = f"a line of more than {LONGEST_LINE:,} bytes"
 LARGEST_COUNTED: Final = 1_000_000_000
 """Bytes of a file up to which its lines are counted beforehand, in half a second."""
 MAX_COLUMNS: Final = 20
@@ -30,25 +32,15 @@ _BY_SUFFIX: Final = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson":
 
 
 class Entry(msgspec.Struct):
-    """One URL of a source and what its row asks for; `where` is such as `urls.txt:7`."""
+    """One line, row or item of a source, `where` is such as `urls.txt:7`; with an `error` it has no URL."""
 
     where: str
     url: str
-    method: str | None = None
-    headers: dict[str, str] | None = None
-    body: bytes | None = None
-    is_json: bool = False
+    row: Mapping[str, Any] | None = None
+    """What else is asked for: `method`, `headers`, `body`, `json`."""
+    error: str = ""
 
 
-class BadLine(msgspec.Struct):
-    """A line or row without a URL."""
-
-    where: str
-    text: str
-    reason: str
-
-
-SourceItem: TypeAlias = Entry | BadLine
 Urls: TypeAlias = str | Path | Iterable[str | Mapping[str, Any]]
 
 
@@ -83,9 +75,7 @@ def check_sources(sources: Sources) -> None:
             raise UsageError(f"cannot read the URLs in {named}: {reason}{hint}") from None
 
 
-def read_sources(
-    sources: Sources, *, column: str, form: str | None, stdin: IO[bytes] | None = None
-) -> Iterator[SourceItem]:
+def read_sources(sources: Sources, *, column: str, form: str | None, stdin: IO[bytes] | None = None) -> Iterator[Entry]:
     """Yield the entries of the sources one after the other; `stdin` stands for what was spooled of it."""
     for source in sources:
         if is_url(source):
@@ -97,11 +87,10 @@ def read_sources(
         else:
             path = Path(source)
             with path.open("rb") as file:
-                chosen = form or _BY_SUFFIX.get(path.suffix.lower(), "lines")
-                yield from _entries(file, path.name, chosen, column, tabs=path.suffix.lower() == ".tsv")
+                yield from _entries(file, path.name, form or _BY_SUFFIX.get(path.suffix.lower(), "lines"), column)
 
 
-def read_iterable(urls: Iterable[Any]) -> Iterator[SourceItem]:
+def read_iterable(urls: Iterable[Any]) -> Iterator[Entry]:
     """Yield the entries of URLs, or of mappings with `url` and perhaps `method`, `headers`, `body`, `json`."""
     for number, item in enumerate(urls, start=1):
         where = f"item {number}"
@@ -110,7 +99,7 @@ def read_iterable(urls: Iterable[Any]) -> Iterator[SourceItem]:
         elif isinstance(item, Mapping):
             yield _row(where, item, "url")
         else:
-            yield BadLine(where, repr(item)[:200], f"a URL is a string, not {type(item).__name__}")
+            yield Entry(where, repr(item)[:200], error=f"a URL is a string, not {type(item).__name__}")
 
 
 def spool_stdin() -> IO[bytes]:
@@ -149,75 +138,65 @@ def count_entries(sources: Sources) -> int | None:
     return total
 
 
-def _entries(file: IO[bytes], name: str, form: str, column: str, *, tabs: bool = False) -> Iterator[SourceItem]:
+def _entries(file: IO[bytes], name: str, form: str, column: str) -> Iterator[Entry]:
     if form == "csv":
-        return _csv(file, name, column, "\t" if tabs else ",")
-    return (_jsonl if form == "jsonl" else _lines)(file, name, column)
+        return _csv(file, name, column)
+    return _lines(file, name, partial(_json_entry, column=column) if form == "jsonl" else _url_entry)
 
 
-def _numbered(file: IO[bytes]) -> Iterator[tuple[int, str | None]]:
-    """Yield the lines that are not blank with their numbers; None for a line that is too long."""
-    number = 0
-    while data := file.readline(LONGEST_LINE):
-        number += 1
+def _lines(file: IO[bytes], name: str, entry_of: Callable[[str, str], Entry | None]) -> Iterator[Entry]:
+    for number, data in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), start=1):
+        where = f"{name}:{number}"
         if len(data) == LONGEST_LINE and not data.endswith(b"\n"):
             while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
                 pass
-            yield number, None
+            yield Entry(where, "", error=TOO_LONG)
             continue
         text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff" if number == 1 else "").strip()
-        if text:
-            yield number, text
+        if text and (entry := entry_of(where, text)):
+            yield entry
 
 
-def _lines(file: IO[bytes], name: str, _: str) -> Iterator[SourceItem]:
-    for number, text in _numbered(file):
-        where = f"{name}:{number}"
-        if text is None:
-            yield _too_long(where)
-        elif not text.startswith("#"):
-            yield Entry(where, text)
+def _url_entry(where: str, text: str) -> Entry | None:
+    return None if text.startswith("#") else Entry(where, text)
 
 
-def _too_long(where: str) -> BadLine:
-    return BadLine(where, "", f"a line of more than {LONGEST_LINE:,} bytes")
+def _json_entry(where: str, text: str, column: str) -> Entry:
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        return Entry(where, text[:200], error="not a line of JSON")
+    if isinstance(row, str):
+        return Entry(where, row)
+    if isinstance(row, dict):
+        return _row(where, row, column)
+    return Entry(where, text[:200], error=f'neither a URL nor an object like {{"{column}": "http://..."}}')
 
 
-def _jsonl(file: IO[bytes], name: str, column: str) -> Iterator[SourceItem]:
-    for number, text in _numbered(file):
-        where = f"{name}:{number}"
-        if text is None:
-            yield _too_long(where)
-            continue
-        try:
-            row = json.loads(text)
-        except (ValueError, RecursionError):
-            yield BadLine(where, text[:200], "not a line of JSON")
-            continue
-        if isinstance(row, str):
-            yield Entry(where, row)
-        elif isinstance(row, dict):
-            yield _row(where, row, column)
-        else:
-            yield BadLine(where, text[:200], f'neither a URL nor an object like {{"{column}": "http://..."}}')
+def _row(where: str, row: Mapping[str, Any], column: str) -> Entry:
+    url = row.get(column)
+    if not isinstance(url, str) or not url.strip():
+        return Entry(where, "", error=f"no {column!r} in it")
+    return Entry(where, url.strip(), row)
 
 
-def _csv(file: IO[bytes], name: str, column: str, delimiter: str) -> Iterator[SourceItem]:
+def _csv(file: IO[bytes], name: str, column: str) -> Iterator[Entry]:
     csv.field_size_limit(LONGEST_LINE)
+    delimiter = "\t" if name.lower().endswith(".tsv") else ","
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     lines = _CsvLines(text, delimiter)
     try:
         rows = csv.DictReader(lines, delimiter=delimiter)
         _check_columns(rows, name, column)
         if lines.is_cut:
-            yield _too_long(f"{name}:1")
+            yield Entry(f"{name}:1", "", error=TOO_LONG)
         while True:
             try:
                 row = next(rows)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield BadLine(f"{name}:{lines.number}", "", f"not a row of CSV: {error}")
+                yield Entry(f"{name}:{lines.number}", "", error=f"not a row of CSV: {error}")
                 continue
             yield _row(f"{name}:{lines.number}", {key: value for key, value in row.items() if key and value}, column)
     finally:
@@ -264,40 +243,3 @@ class _CsvLines:
             self.is_cut = True
             return whole
         raise csv.Error(f"a line of more than {LONGEST_LINE:,} characters")
-
-
-def _row(where: str, row: Mapping[str, Any], column: str) -> SourceItem:
-    url = row.get(column)
-    if not isinstance(url, str) or not url.strip():
-        return BadLine(where, "", f"no {column!r} in it")
-    try:
-        return Entry(where, url.strip(), row.get("method") or None, _headers(row.get("headers")), *_body(row))
-    except RecursionError:
-        return BadLine(where, url, "nested too deep")
-    except (ValueError, TypeError) as error:
-        return BadLine(where, url, str(error))
-
-
-def _headers(given: object) -> dict[str, str] | None:
-    if not given:
-        return None
-    found = given
-    if isinstance(given, str):
-        try:
-            found = json.loads(given)
-        except (ValueError, RecursionError):
-            found = None
-    if isinstance(found, Mapping):
-        return {str(name): str(value) for name, value in found.items()}
-    raise ValueError('headers are an object like {"Accept": "text/html"}')
-
-
-def _body(row: Mapping[str, Any]) -> tuple[bytes | None, bool]:
-    if row.get("json") is not None:
-        return json.dumps(row["json"]).encode(), True
-    given = row.get("body")
-    if given is None or isinstance(given, bytes):
-        return given, False
-    if isinstance(given, str):
-        return given.encode("utf-8", "surrogateescape"), False
-    return json.dumps(given).encode(), True

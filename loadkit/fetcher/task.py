@@ -6,18 +6,13 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadkit.fetcher.options import check_sendable, parse_method
-from loadkit.fetcher.resume import digest_of
-from loadkit.fetcher.url import InvalidUrl, Url, parse_url
-from loadkit.plan.errors import UsageError
-from loadkit.plan.fields import check_headers
+from loadkit.fetcher.url import Url
 from loadkit.plan.labels import fold_path
 from loadkit.wire.base import HARMLESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from loadkit.fetcher.sources import Entry
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
 IDEMPOTENT: Final = SAFE | {"PUT", "DELETE"}
@@ -116,31 +111,6 @@ class Task:
             and self.url is request.url
             and request.method in ("GET", "HEAD")
         )
-
-
-def parse_entry(entry: Entry, position: int, default_method: str) -> Task:
-    """The task for an entry of the list; raises `InvalidUrl` with the reason if it cannot be one."""
-    url = parse_url(entry.url)
-    try:
-        method = default_method if entry.method is None else parse_method(entry.method)
-        headers = None
-        if entry.headers:
-            # without variables: a list may be somebody else's, and must not read our environment
-            headers = check_sendable(check_headers(entry.headers))
-    except UsageError as error:
-        raise InvalidUrl(str(error)) from None
-    if entry.is_json and not (headers and "content-type" in map(str.lower, headers)):
-        headers = {**(headers or {}), "Content-Type": "application/json"}
-    key = _request_key(url, method, headers, entry.body)
-    return Task(FetchRequest(position, url, method, headers, entry.body, key))
-
-
-def _request_key(url: Url, method: str, headers: dict[str, str] | None, body: bytes | None) -> int:
-    """The digest of everything that is requested, but of the credentials only the user."""
-    if method == "GET" and body is None and not headers and not url.user:
-        return digest_of(url.text)
-    own = sorted((name.lower(), value) for name, value in (headers or {}).items())
-    return digest_of(f"{method} {url.user}@{url.text} {own!r} {body!r}")
 
 
 def encode_request(task: Task, common: Mapping[str, str], common_lines: str = "") -> bytes:
