@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from loadkit.fetcher.handle import FetchResult, wait_for_stopped
+from loadkit.fetcher.handle import FetchReply, FetchResult, wait_for_stopped
 from loadkit.fetcher.job import FetchJob
 from loadkit.fetcher.options import FetchKeywords, FetchOptions, read_options
 from loadkit.fetcher.reader import check_all
-from loadkit.fetcher.replies import FetchReply
 from loadkit.fetcher.sources import (
     STDIN,
     Sources,

@@ -13,12 +13,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from loadkit.fetcher.connections import Network
-    from loadkit.fetcher.folder import JsonLinesFile
-    from loadkit.fetcher.manifest import Manifest, ManifestLine
+    from loadkit.fetcher.manifest import Manifest, ManifestLine, PreviousRuns
     from loadkit.fetcher.options import FetchOptions
-    from loadkit.fetcher.resume import PreviousRuns
     from loadkit.fetcher.retry import RetryPolicy
     from loadkit.fetcher.schedule import Schedule
+    from loadkit.fetcher.store import JsonLinesFile
     from loadkit.measure.recording import Batch
     from loadkit.wire.base import Clock
 

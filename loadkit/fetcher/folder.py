@@ -11,18 +11,13 @@ import hashlib
 import os
 import re
 import stat
-from codecs import BOM_UTF8, getincrementaldecoder
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from mmap import mmap
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from loadkit.fetcher.filenames import GENERATED, FilePath
 from loadkit.plan.errors import UsageError, reason_of
-from loadkit.wire.base import BrokenExchange, Failure
 
 PART: Final = ".part"
 FOLDERS_OPEN: Final = 4
@@ -176,9 +171,6 @@ def _files(root: Path, within: str = "") -> Iterator[tuple[str, str]]:
                 yield path, entry.name
 
 
-BLOCK: Final = 1 << 20
-
-
 def open_regular_file(path: Path, flags: int, mode: int = 0o666) -> int:
     """Open a regular file with one name, created if needed; raises `UsageError` for a link of either kind."""
     try:
@@ -192,78 +184,3 @@ def open_regular_file(path: Path, flags: int, mode: int = 0o666) -> int:
     if not stat.S_ISREG(found.st_mode):
         raise UsageError(f"cannot write {path}: it is no plain file")
     raise UsageError(f"cannot write {path}: it is a hard link, and has another name elsewhere; put a copy in its place")
-
-
-class JsonLinesFile:
-    """JSON replies in one file, a line each, in the order in which they arrived.
-
-    It is written under the lock of the manifest, which holds where each line begins.
-    """
-
-    def __init__(self, path: Path, size: int) -> None:
-        """Continue after `size` bytes; what follows them is not in the manifest, as after a kill, and is cut off."""
-        self.path = path
-        self._handle = open_regular_file(path, os.O_RDWR)
-        try:
-            _check_rest(path, self._handle, size)
-            os.ftruncate(self._handle, size)
-            os.lseek(self._handle, size, os.SEEK_SET)
-        except OSError as error:
-            os.close(self._handle)
-            raise UsageError(f"cannot write {path}: {reason_of(error)}") from None
-        except UsageError:
-            os.close(self._handle)
-            raise
-        self._size = size
-
-    def write(self, line: bytes) -> int:
-        """Append a line and return its offset; raises `OSError`, and then no part of the line is there."""
-        begin = self._size
-        try:
-            # a large line by itself: appending the newline to it would copy it
-            for part in (line, b"\n") if len(line) > BLOCK else (line + b"\n",):
-                write_all(self._handle, part)
-        except OSError:
-            os.ftruncate(self._handle, begin)
-            os.lseek(self._handle, begin, os.SEEK_SET)
-            raise
-        self._size += len(line) + 1
-        return begin
-
-    def close(self) -> None:
-        """Flush it to the disk and close it."""
-        try:
-            os.fsync(self._handle)
-        finally:
-            os.close(self._handle)
-
-
-def _check_rest(path: Path, handle: int, size: int) -> None:
-    """Refuse to cut off more than a kill leaves: one line, or the beginning of one, that is not in the manifest."""
-    end = os.fstat(handle).st_size
-    blocks = (os.pread(handle, BLOCK, start) for start in range(size, end, BLOCK))
-    if sum(block.count(b"\n") for block in blocks) > 1:
-        raise UsageError(
-            f"the manifest tells of the first {size:,} bytes of {path}, which has {end:,}; append to another file, or "
-            f"cut off the rest: truncate -s {size} {path}"
-        )
-
-
-def compact_json(content: bytes | mmap) -> bytes:
-    """JSON on one line without blanks; raises `BrokenExchange` for what is no JSON."""
-    whole = memoryview(content)
-    try:
-        text = whole[len(BOM_UTF8) :] if bytes(whole[: len(BOM_UTF8)]) == BOM_UTF8 else whole
-        _check_utf8(text)
-        msgspec.json.decode(text, type=msgspec.Raw)
-        return msgspec.json.format(text, indent=-1)
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
-        raise BrokenExchange(Failure("check", f"the reply is no JSON, so no line: {error}")) from None
-
-
-def _check_utf8(text: memoryview) -> None:
-    """Raise `UnicodeDecodeError` for what is not UTF-8; in blocks, for decoded text takes up to four times as much."""
-    decode = getincrementaldecoder("utf-8")().decode
-    for start in range(0, len(text), BLOCK):
-        decode(text[start : start + BLOCK])
-    decode(b"", final=True)

@@ -16,17 +16,17 @@ from loadkit.drive.stats import Driven, RunStats
 from loadkit.fetcher.connections import CONNECTIONS, Network
 from loadkit.fetcher.context import FetchContext
 from loadkit.fetcher.figures import FetchSummary, result_of
-from loadkit.fetcher.folder import JsonLinesFile, OutputFolder, clean_up
-from loadkit.fetcher.manifest import Manifest
+from loadkit.fetcher.folder import OutputFolder, clean_up
+from loadkit.fetcher.handle import ReplyStream
+from loadkit.fetcher.manifest import Manifest, PreviousRuns, digest_of, read_previous_runs
 from loadkit.fetcher.multiplexer import IS_AVAILABLE
 from loadkit.fetcher.options import AUTO, FetchOptions
 from loadkit.fetcher.pool import WorkerPool
 from loadkit.fetcher.progress import ProgressReporter
 from loadkit.fetcher.reader import SourceReader
-from loadkit.fetcher.replies import ReplyStream
-from loadkit.fetcher.resume import PreviousRuns, digest_of, read_previous_runs
 from loadkit.fetcher.retry import RetryPolicy
 from loadkit.fetcher.schedule import Schedule
+from loadkit.fetcher.store import JsonLinesFile
 from loadkit.fetcher.thread_tuner import MAX_THREADS, ThreadTuner
 from loadkit.host.limits import make_room
 from loadkit.host.tuning import interpreter_tuned
@@ -38,8 +38,8 @@ from loadkit.plan.units import SECOND
 if TYPE_CHECKING:
     from typing import Any
 
+    from loadkit.fetcher.handle import FetchReply
     from loadkit.fetcher.progress import Watch
-    from loadkit.fetcher.replies import FetchReply
     from loadkit.fetcher.sources import Entry
     from loadkit.judge.result import Result
 

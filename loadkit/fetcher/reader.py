@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from loadkit.fetcher.manifest import Manifest, ManifestLine
+from loadkit.fetcher.manifest import DigestSet, Manifest, ManifestLine, PreviousRuns, digest_of
 from loadkit.fetcher.options import FetchOptions, check_sendable, parse_method
-from loadkit.fetcher.resume import DigestSet, PreviousRuns, digest_of
 from loadkit.fetcher.schedule import Schedule
 from loadkit.fetcher.sources import Entry
 from loadkit.fetcher.task import FetchRequest, Task

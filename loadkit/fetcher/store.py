@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from codecs import BOM_UTF8, getincrementaldecoder
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from loadkit.fetcher.folder import NameTaken, compact_json
-from loadkit.fetcher.manifest import ManifestLine
-from loadkit.fetcher.resume import digest_of, may_be_removed, parse_path
+import msgspec
+
+from loadkit.fetcher.folder import NameTaken, open_regular_file, write_all
+from loadkit.fetcher.manifest import ManifestLine, digest_of, may_be_removed, parse_path
+from loadkit.plan.errors import UsageError, reason_of
 from loadkit.plan.redact import redact_url
 from loadkit.plan.units import SECOND
+from loadkit.wire.base import BrokenExchange, Failure
 
 if TYPE_CHECKING:
+    from mmap import mmap
+    from pathlib import Path
     from threading import Lock
 
     from loadkit.fetcher.body import Body
     from loadkit.fetcher.filenames import FilePath
-    from loadkit.fetcher.folder import JsonLinesFile, OutputFolder
-    from loadkit.fetcher.manifest import Manifest
-    from loadkit.fetcher.resume import PreviousRuns
+    from loadkit.fetcher.folder import OutputFolder
+    from loadkit.fetcher.manifest import Manifest, PreviousRuns
     from loadkit.fetcher.task import Task
-    from loadkit.wire.base import Failure
 
 
 class Store:
@@ -149,3 +154,81 @@ def line_of(task: Task, arrived: int) -> ManifestLine:
 def _redacted(url: str) -> str:
     """A URL as it is written into the manifest: whole, with what is secret in its query masked."""
     return redact_url(url) if "?" in url else url
+
+
+BLOCK: Final = 1 << 20
+
+
+class JsonLinesFile:
+    """JSON replies in one file, a line each, in the order in which they arrived.
+
+    It is written under the lock of the manifest, which holds where each line begins.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        """Continue after `size` bytes; what follows them is not in the manifest, as after a kill, and is cut off."""
+        self.path = path
+        self._handle = open_regular_file(path, os.O_RDWR)
+        try:
+            _check_rest(path, self._handle, size)
+            os.ftruncate(self._handle, size)
+            os.lseek(self._handle, size, os.SEEK_SET)
+        except OSError as error:
+            os.close(self._handle)
+            raise UsageError(f"cannot write {path}: {reason_of(error)}") from None
+        except UsageError:
+            os.close(self._handle)
+            raise
+        self._size = size
+
+    def write(self, line: bytes) -> int:
+        """Append a line and return its offset; raises `OSError`, and then no part of the line is there."""
+        begin = self._size
+        try:
+            # a large line by itself: appending the newline to it would copy it
+            for part in (line, b"\n") if len(line) > BLOCK else (line + b"\n",):
+                write_all(self._handle, part)
+        except OSError:
+            os.ftruncate(self._handle, begin)
+            os.lseek(self._handle, begin, os.SEEK_SET)
+            raise
+        self._size += len(line) + 1
+        return begin
+
+    def close(self) -> None:
+        """Flush it to the disk and close it."""
+        try:
+            os.fsync(self._handle)
+        finally:
+            os.close(self._handle)
+
+
+def _check_rest(path: Path, handle: int, size: int) -> None:
+    """Refuse to cut off more than a kill leaves: one line, or the beginning of one, that is not in the manifest."""
+    end = os.fstat(handle).st_size
+    blocks = (os.pread(handle, BLOCK, start) for start in range(size, end, BLOCK))
+    if sum(block.count(b"\n") for block in blocks) > 1:
+        raise UsageError(
+            f"the manifest tells of the first {size:,} bytes of {path}, which has {end:,}; append to another file, or "
+            f"cut off the rest: truncate -s {size} {path}"
+        )
+
+
+def compact_json(content: bytes | mmap) -> bytes:
+    """JSON on one line without blanks; raises `BrokenExchange` for what is no JSON."""
+    whole = memoryview(content)
+    try:
+        text = whole[len(BOM_UTF8) :] if bytes(whole[: len(BOM_UTF8)]) == BOM_UTF8 else whole
+        _check_utf8(text)
+        msgspec.json.decode(text, type=msgspec.Raw)
+        return msgspec.json.format(text, indent=-1)
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+        raise BrokenExchange(Failure("check", f"the reply is no JSON, so no line: {error}")) from None
+
+
+def _check_utf8(text: memoryview) -> None:
+    """Raise `UnicodeDecodeError` for what is not UTF-8; in blocks, for decoded text takes up to four times as much."""
+    decode = getincrementaldecoder("utf-8")().decode
+    for start in range(0, len(text), BLOCK):
+        decode(text[start : start + BLOCK])
+    decode(b"", final=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadkit.fetcher.resume import DigestSet, digest_of
+from loadkit.fetcher.manifest import DigestSet, digest_of
 
 
 @given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 20)))
