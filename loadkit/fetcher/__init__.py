@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from loadkit.fetcher.handle import FetchReply, FetchResult, wait_for_stopped
+from loadkit.fetcher.handle import FetchReply, FetchResult, reply_of, wait_for_stopped
 from loadkit.fetcher.job import FetchJob
 from loadkit.fetcher.options import FetchKeywords, FetchOptions, read_options
 from loadkit.fetcher.reader import check_all
@@ -75,9 +75,8 @@ def fetch(
     options = read_options(keywords)
     wait_for_stopped(options.into)
     entries, name, expected = _entries(urls, options)
-    job = FetchJob(
-        entries, options, name=name, on_reply=on_reply, watch=watch, interrupts=interrupts, expected=expected
-    )
+    on_line = None if on_reply is None else lambda line: on_reply(reply_of(line, options))
+    job = FetchJob(entries, options, name=name, on_line=on_line, watch=watch, interrupts=interrupts, expected=expected)
     return FetchResult(job)
 
 

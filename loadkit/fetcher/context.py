@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loadkit.fetcher.counters import FailureExamples
 
@@ -54,7 +54,7 @@ class FetchContext:
     previous: PreviousRuns
     jsonl: JsonLinesFile | None
     hand_over: Callable[[Batch], None]
-    on_line: Callable[[ManifestLine], None]
+    on_line: Callable[[ManifestLine], Any] | None
     """Called after the line of each URL is written."""
     state: RunState = field(default_factory=RunState)
     examples: FailureExamples = field(default_factory=FailureExamples)

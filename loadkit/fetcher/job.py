@@ -17,7 +17,6 @@ from loadkit.fetcher.connections import CONNECTIONS, Network
 from loadkit.fetcher.context import FetchContext
 from loadkit.fetcher.figures import FetchSummary, result_of
 from loadkit.fetcher.folder import OutputFolder, clean_up
-from loadkit.fetcher.handle import ReplyStream
 from loadkit.fetcher.manifest import Manifest, PreviousRuns, digest_of, read_previous_runs
 from loadkit.fetcher.multiplexer import IS_AVAILABLE
 from loadkit.fetcher.options import AUTO, FetchOptions
@@ -38,7 +37,7 @@ from loadkit.plan.units import SECOND
 if TYPE_CHECKING:
     from typing import Any
 
-    from loadkit.fetcher.handle import FetchReply
+    from loadkit.fetcher.manifest import ManifestLine
     from loadkit.fetcher.progress import Watch
     from loadkit.fetcher.sources import Entry
     from loadkit.judge.result import Result
@@ -66,7 +65,7 @@ class FetchJob:
         options: FetchOptions,
         *,
         name: str,
-        on_reply: Callable[[FetchReply], Any] | None = None,
+        on_line: Callable[[ManifestLine], Any] | None = None,
         watch: Watch | None = None,
         interrupts: Callable[[], int] | None = None,
         expected: int | None = None,
@@ -87,7 +86,7 @@ class FetchJob:
         if options.ca is not None or options.cert is not None:
             network.prepare_tls()
         manifest, previous, jsonl = open_folder(options)
-        self.replies = ReplyStream(options, manifest, on_reply)
+        self.manifest = manifest
         self._context = FetchContext(
             options=options,
             clock=self._clock,
@@ -98,17 +97,12 @@ class FetchJob:
             previous=previous,
             jsonl=jsonl,
             hand_over=self._handed.append,
-            on_line=self.replies.publish,
+            on_line=on_line,
         )
-        multiplexed = IS_AVAILABLE and threads > 1 and not on_reply and not options.rate
+        multiplexed = IS_AVAILABLE and threads > 1 and not on_line and not options.rate
         self._pool = WorkerPool(self._context, multiplexed=multiplexed)
         self._reader = SourceReader(entries, options, self._context.schedule, manifest, previous)
         self._over = threading.Event()
-
-    @property
-    def manifest(self) -> Path:
-        """The manifest's path."""
-        return self._context.manifest.path
 
     @property
     def is_stopping(self) -> bool:
@@ -179,8 +173,8 @@ class FetchJob:
         except BaseException as error:  # noqa: BLE001 - raised again where the fetch was asked for
             self._context.crash(error)
         finally:
+            self._close_files()
             self._over.set()
-            self.replies.close()
 
     def _run(self) -> None:
         state = self._context.state
@@ -196,7 +190,6 @@ class FetchJob:
             state.cpu_seconds = time.process_time() - cpu
             self._collect()
             self._recording.finish()
-            self._close_files()
         self._report_progress(is_last=True)
 
     def _work(self) -> None:
@@ -279,13 +272,12 @@ def open_folder(options: FetchOptions) -> tuple[Manifest, PreviousRuns, JsonLine
     except BaseException:
         manifest.close()
         raise
-    manifest.begin()
     return manifest, previous, jsonl
 
 
 def _read_previous_runs(options: FetchOptions, manifest: Manifest) -> PreviousRuns:
     append = options.append
-    if append is not None and manifest.is_empty and _size(append):
+    if append is not None and manifest.was_empty and _size(append):
         raise UsageError(f"{append} is there already, and no manifest tells of it; append to another file")
     output = OutputFolder(options.into)
     try:
@@ -296,7 +288,7 @@ def _read_previous_runs(options: FetchOptions, manifest: Manifest) -> PreviousRu
         output.close()
     orphans = clean_up(options.into, lambda path: digest_of(path) in previous.files)
     # without a manifest no file in the folder is known to be from a fetch
-    previous.orphans = {} if manifest.is_empty else orphans
+    previous.orphans = {} if manifest.was_empty else orphans
     return previous
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 FILE: Final = "manifest.jsonl"
 LOCK: Final = "manifest.lock"
 BLOCK: Final = 1 << 20
+NAP: Final = 0.1
+"""Seconds after which one that waits for a line looks again, so that signals are noticed."""
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 
@@ -79,29 +81,21 @@ class Manifest:
         self.path = root / FILE
         self.lock = threading.Lock()
         """Held while a line is written, and the line of an appended reply with it."""
-        self.began_at = 0
-        """Offset of the first line of this run."""
+        self._has_line = threading.Condition(self.lock)
+        self._waiting = 0
+        """Threads that wait for a line."""
         self._handle = open_regular_file(self.path, os.O_RDWR | os.O_APPEND)
         try:
             self._lock = _locked(root, self._handle)
-            self._size = _without_torn_end(self._handle)
+            self._began_at = self._size = _without_torn_end(self._handle)
         except BaseException:
             os.close(self._handle)
             raise
 
-    def begin(self) -> None:
-        """Mark the beginning of this run's lines."""
-        self.began_at = self._size
-
     @property
-    def is_empty(self) -> bool:
-        """True if nothing was ever fetched into the folder."""
-        return not self._size
-
-    @property
-    def size(self) -> int:
-        """Bytes of complete lines."""
-        return self._size
+    def was_empty(self) -> bool:
+        """True if nothing was fetched into the folder before this run."""
+        return not self._began_at
 
     def append(self, line: ManifestLine) -> None:
         """Write a line; raises `OSError`, and then no part of the line is there."""
@@ -120,6 +114,8 @@ class Manifest:
             os.ftruncate(self._handle, self._size)
             raise
         self._size += len(data)
+        if self._waiting:
+            self._has_line.notify_all()
 
     def close(self) -> None:
         """Flush it to the disk and release the lock."""
@@ -132,6 +128,20 @@ class Manifest:
                 with contextlib.suppress(OSError):
                     self.path.with_name(LOCK).unlink()
                 os.close(self._lock)
+                self._has_line.notify_all()
+
+    def follow(self) -> Iterator[ManifestLine]:
+        """Yield the lines of this run as they are written, until the manifest is closed."""
+        start, is_closed = self._began_at, False
+        while not is_closed:
+            with self.lock:
+                if start == self._size and self._handle >= 0:
+                    self._waiting += 1
+                    self._has_line.wait(NAP)
+                    self._waiting -= 1
+                end, is_closed = self._size, self._handle < 0
+            yield from self.lines(start, end)
+            start = end
 
     def lines(self, start: int = 0, end: int | None = None) -> Iterator[ManifestLine]:
         """Yield the lines between two offsets, without those that cannot be read."""

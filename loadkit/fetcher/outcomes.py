@@ -87,7 +87,8 @@ class Outcomes:
         recorder = self._recorder
         recorder.count_good(task, arrived, taken, size, disk_time=disk_time, disk_meanwhile=disk_meanwhile)
         recorder.counters.bytes += line.bytes or 0
-        self._context.on_line(line)
+        if self._context.on_line:
+            self._context.on_line(line)
         self._schedule.succeeded(task.url.site, is_done=True)
 
     def _fail_to_save(self, task: Task, error: OSError, now: int, size: int) -> None:
@@ -191,7 +192,8 @@ class Outcomes:
             self._end_for_disk(task, error, now)
             return
         self._recorder.count_failed(task, failure, now, size)
-        self._context.on_line(line)
+        if self._context.on_line:
+            self._context.on_line(line)
         self._schedule.task_done()
 
     def _end_for_disk(self, task: Task, error: OSError, now: int) -> None:

@@ -57,7 +57,7 @@ class SourceReader:
         self._manifest = manifest
         self._previous = previous
         self._seen = DigestSet()
-        self._must_be_complete = not options.resume and not manifest.is_empty
+        self._must_be_complete = not options.resume and not manifest.was_empty
 
     def run(self) -> None:
         """Read until the end, or until no more is wanted; what the source raises is kept in `crash`."""
