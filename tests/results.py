@@ -22,7 +22,8 @@ from loadkit.judge.summary import intervals, rows
 from loadkit.judge.threshold_results import outcome, threshold_results
 from loadkit.judge.times import Times
 from loadkit.judge.validity import validity_of
-from loadkit.measure.recording import Batch, Counts, Recording
+from loadkit.measure.counts import Counts
+from loadkit.measure.recording import Batch, Recording
 from loadkit.plan.threshold import threshold
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Failure

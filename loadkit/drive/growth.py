@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from loadkit.host.tuning import raise_switch_interval
-from loadkit.measure.recording import JOURNEY, NO_SECOND, REQUEST, Batch, Counts, Recording
+from loadkit.measure.recording import JOURNEY, REQUEST, Recording
 from loadkit.plan.journey import Journey
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def count_never_sent(pool: Pool, scenario: Scenario, state: RunState, recording:
     never_sent = _never_sent(pool, state.stop_at - state.measured_from)
     found = Counter((*row[number % len(row)], phase_of(due, scenario.segments)) for number, due in never_sent)
     for (kind, label, phase), count in found.items():
-        recording.absorb(Batch(NO_SECOND, phase, label, [], 0, Counts(unsent=count), kind=kind))
+        recording.unsent(label, phase, count, kind=kind)
 
 
 def _never_sent(pool: Pool, until: int) -> Iterator[tuple[int, int]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from loadkit.judge.rows import Interval
     from loadkit.judge.times import Times
     from loadkit.measure.histogram import Histogram
-    from loadkit.measure.recording import Slice
+    from loadkit.measure.series import Slice
 
 EVERY: Final = 1.0
 """Seconds from one to the next, at least."""

@@ -15,7 +15,7 @@ from loadkit.wire.protocols import Wire
 from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:
-    from loadkit.measure.recording import Counts
+    from loadkit.measure.counts import Counts
 
 NEARLY_ALL: Final = 0.95
 """The share of replies that must be redirects for a caveat: a few, such as of those not logged in, may be meant."""
@@ -88,7 +88,8 @@ def _has_proxy(origin: Origin) -> bool:
 def _is_unanswered(total: Counts) -> bool:
     """True if nothing came back but what servers of https have for http: nothing, an alert, or a 400."""
     return bool(total.requests and not total.statuses) and (
-        set(total.failures) <= {"disconnect", "protocol", "send", "check"} and set(total.failed_statuses) <= {400}
+        set(total.failures.kinds) <= {"disconnect", "protocol", "send", "check"}
+        and set(total.failures.statuses) <= {400}
     )
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from loadkit.judge.evidence import RunContext
     from loadkit.judge.threshold_results import ThresholdResult
     from loadkit.judge.validity import Validity
-    from loadkit.measure.recording import Slice
+    from loadkit.measure.series import Slice
     from loadkit.plan.scenario import Scenario
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from loadkit.judge.percentiles import PERCENTILES
 from loadkit.judge.rows import KINDS, FailureExample, Interval, IntervalRow, Phase, Row, Timing
 from loadkit.judge.times import Times, seconds
+from loadkit.measure.counts import Counts
 from loadkit.measure.histogram import Histogram
-from loadkit.measure.recording import MAX_INTERVALS, Counts, Slice
+from loadkit.measure.series import MAX_INTERVALS, Slice
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def row(name: str, counts: Counts, *, duration: float, started: int, to_times: T
     `throughput` is good replies that came before the stop, a second.
     """
     assert sum(counts.statuses.values()) == counts.good, "each good reply has one status"
-    assert sum(counts.failures.values()) == counts.failed, "each failed request has one kind"
+    assert sum(counts.failures.kinds.values()) == counts.failed, "each failed request has one kind"
     requests = counts.requests
     return Row(
         name=name,
@@ -53,8 +54,8 @@ def row(name: str, counts: Counts, *, duration: float, started: int, to_times: T
         throughput=(counts.good - counts.drained) / duration if duration > 0 else 0.0,
         error_rate=counts.failed / requests if requests else 0.0,
         statuses=dict(sorted(counts.statuses.items())),
-        failures=most_first(counts.failures),
-        failed_statuses=dict(sorted(counts.failed_statuses.items())),
+        failures=most_first(counts.failures.kinds),
+        failed_statuses=dict(sorted(counts.failures.statuses.items())),
         examples=_examples(counts, started),
         drained=counts.drained,
         unsent=counts.unsent,
@@ -68,7 +69,7 @@ def row(name: str, counts: Counts, *, duration: float, started: int, to_times: T
         service_time=to_times(counts.service_time),
         lateness=to_times(counts.lateness),
         pickup=to_times(counts.pickup),
-        failure_time=to_times(counts.failure_time),
+        failure_time=to_times(counts.failures.time),
     )
 
 
@@ -113,14 +114,14 @@ def timings(recording: Recording, *, duration: float, started: int, to_times: To
             count=counts.requests,
             throughput=(counts.good - counts.drained) / duration if duration > 0 else 0.0,
             error_rate=counts.failed / counts.requests if counts.requests else 0.0,
-            failures=most_first(counts.failures),
+            failures=most_first(counts.failures.kinds),
             examples=_examples(counts, started),
             drained=counts.drained,
             cut=counts.cut,
             unsent=counts.unsent,
             response_time=to_times(counts.response_time),
             service_time=to_times(counts.service_time),
-            failure_time=to_times(counts.failure_time),
+            failure_time=to_times(counts.failures.time),
         )
         for (kind, name), counts in sorted(recording.timings.items(), key=lambda item: KINDS.index(item[0][0]))
     ]
@@ -173,7 +174,7 @@ def most_first(failures: Mapping[str, int]) -> dict[str, int]:
 
 
 def _examples(counts: Counts, started: int) -> list[FailureExample]:
-    ordered = sorted(counts.reasons.items(), key=lambda item: (-item[1][0], item[1][1], item[0].message))
+    ordered = sorted(counts.failures.reasons.items(), key=lambda item: (-item[1][0], item[1][1], item[0].message))
     return [
         FailureExample(
             kind=failure.kind, message=failure.message, count=count, first_at=max(0.0, (first - started) / SECOND)

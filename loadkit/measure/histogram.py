@@ -57,13 +57,6 @@ class Histogram:
         made.record(values)
         return made
 
-    def copy(self) -> Histogram:
-        """Another one with the same counts."""
-        made = Histogram()
-        made._counts = dict(self._fold_fresh())
-        made.count, made.sum, made.min, made.max = self.count, self.sum, self.min, self.max
-        return made
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Histogram) and self._state() == other._state()
 
@@ -104,8 +97,13 @@ class Histogram:
         """Merge another one into this."""
         if not other.count:
             return
+        is_first = not self.count
         self._widen(other.min, other.max, other.count)
         self.sum += other.sum
+        if is_first:
+            # a copy, in a tenth of the time
+            self._counts = dict(other._fold_fresh())
+            return
         counts = self._fold_fresh()
         for bucket, count in other._fold_fresh().items():
             counts[bucket] = counts.get(bucket, 0) + count

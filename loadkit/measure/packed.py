@@ -6,8 +6,9 @@ from collections import Counter
 
 import msgspec
 
+from loadkit.measure.counts import SUMS, TIMES, Counts
 from loadkit.measure.histogram import Histogram
-from loadkit.measure.recording import SUMS, TIMES, Batch, Counts
+from loadkit.measure.recording import Batch
 from loadkit.wire.base import Failure
 
 
@@ -22,7 +23,7 @@ class Parcel(msgspec.Struct, frozen=True, array_like=True):
     label: str
     kind: str
     times: list[bytes]
-    """Packed histograms in the order of `TIMES`, nothing for an empty one."""
+    """Packed histograms in the order of `TIMES`, and that of failures; nothing for an empty one."""
     statuses: dict[int, int]
     failures: dict[str, int]
     failed_statuses: dict[int, int]
@@ -35,17 +36,20 @@ class Parcel(msgspec.Struct, frozen=True, array_like=True):
 def packed(batch: Batch, *, start: int) -> Parcel:
     """Pack what was counted (samples are counted before); `start` is when measuring began, by our clock."""
     counts = batch.counts or Counts()
+    failures = counts.failures
+    times = [*(getattr(counts, name) for name in TIMES), failures.time]
     return Parcel(
         second=batch.second,
         phase=batch.phase,
         label=batch.label,
         kind=batch.kind,
-        times=[one.pack() if one.count else b"" for one in (getattr(counts, name) for name in TIMES)],
+        times=[one.pack() if one.count else b"" for one in times],
         statuses=dict(counts.statuses),
-        failures=dict(counts.failures),
-        failed_statuses=dict(counts.failed_statuses),
+        failures=dict(failures.kinds),
+        failed_statuses=dict(failures.statuses),
         reasons=[
-            (failure.kind, failure.message, count, first - start) for failure, (count, first) in counts.reasons.items()
+            (failure.kind, failure.message, count, first - start)
+            for failure, (count, first) in failures.reasons.items()
         ],
         sums=[getattr(counts, name) for name in SUMS],
     )
@@ -53,15 +57,12 @@ def packed(batch: Batch, *, start: int) -> Parcel:
 
 def unpacked(parcel: Parcel, *, start: int) -> Batch:
     """What was packed, with its instants on our clock, by which measuring began at `start`."""
-    counts = Counts(
-        statuses=Counter(parcel.statuses),
-        failures=Counter(parcel.failures),
-        failed_statuses=Counter(parcel.failed_statuses),
-        reasons={Failure(kind, message): (count, start + first) for kind, message, count, first in parcel.reasons},
-    )
-    for name, times in zip(TIMES, parcel.times, strict=True):
-        if times:
-            setattr(counts, name, Histogram.unpack(times))
-    for name, value in zip(SUMS, parcel.sums, strict=True):
+    counts = Counts(statuses=Counter(parcel.statuses))
+    *times, counts.failures.time = (Histogram.unpack(one) if one else Histogram() for one in parcel.times)
+    counts.failures.kinds.update(parcel.failures)
+    counts.failures.statuses.update(parcel.failed_statuses)
+    for kind, message, count, first in parcel.reasons:
+        counts.failures.reasons[Failure(kind, message)] = count, start + first
+    for name, value in (*zip(TIMES, times, strict=True), *zip(SUMS, parcel.sums, strict=True)):
         setattr(counts, name, value)
     return Batch(parcel.second, parcel.phase, parcel.label, [], 0, counts, kind=parcel.kind)

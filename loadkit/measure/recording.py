@@ -7,20 +7,14 @@ merging is addition: any split of a run, added in any order, is the same recordi
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
-from loadkit.measure.histogram import Histogram
-from loadkit.measure.sample import STRIDE, columns
+from loadkit.measure.counts import STRIDE, Counts
+from loadkit.measure.series import MAX_SERIES_BYTES, Series, Slice
 from loadkit.plan.labels import MAX_LABELS, OTHER
 from loadkit.plan.units import SECOND
-from loadkit.wire.base import Failure, Note
-
-_Key = TypeVar("_Key")
 
 REQUEST = "request"
 """The kind of what is counted as a request; journeys, steps and timers are kept apart."""
@@ -29,131 +23,12 @@ JOURNEY = "journey"
 FOLD = 256
 """Samples a thread writes before it folds them: 0.1 ms of work, in which the other threads wait."""
 
-MAX_REASONS = 20
-"""Different messages kept of each kind of failure; the rest is counted as one."""
-MORE_REASONS = f"… more than {MAX_REASONS} different messages"
-
 NO_SECOND = -1
 """For what is in the totals, and in no second of the series."""
 
-MAX_INTERVALS = 600
-MAX_SERIES_BYTES = 8_000_000
-
-
-@dataclass(slots=True)
-class Counts:
-    """All that is counted under one label. Mergeable by `add`."""
-
-    response_time: Histogram = field(default_factory=Histogram)
-    service_time: Histogram = field(default_factory=Histogram)
-    lateness: Histogram = field(default_factory=Histogram)
-    pickup: Histogram = field(default_factory=Histogram)
-    failure_time: Histogram = field(default_factory=Histogram)
-    statuses: Counter[int] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
-    failed_statuses: Counter[int] = field(default_factory=Counter)
-    reasons: dict[Failure, tuple[int, int]] = field(default_factory=dict)
-    """How often, and when first (nanoseconds of the monotonic clock)."""
-    drained: int = 0
-    unsent: int = 0
-    cut: int = 0
-    connects: int = 0
-    reconnects: int = 0
-    connect_time: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
-
-    @property
-    def good(self) -> int:
-        """Good replies."""
-        return self.response_time.count
-
-    @property
-    def failed(self) -> int:
-        """Failed requests."""
-        return self.failure_time.count
-
-    @property
-    def requests(self) -> int:
-        """Requests that ended, well or not."""
-        return self.good + self.failed
-
-    def take(self, samples: list[int], request_size: int) -> None:
-        """Count good replies."""
-        taken = columns(samples)
-        self.response_time.record(taken.response_time)
-        self.service_time.record(taken.service_time)
-        self.lateness.record(taken.lateness)
-        self.pickup.record(taken.pickup)
-        first = taken.statuses[0]
-        if taken.statuses.count(first) == len(taken.statuses):
-            # the common case, 5 ns a sample instead of 45
-            self.statuses[first] += len(taken.statuses)
-        else:
-            self.statuses.update(taken.statuses)
-        self.bytes_received += sum(taken.sizes)
-        self.bytes_sent += request_size * len(taken.sizes)
-
-    def fail(self, failure: Failure, *, at: int, span: int, status: int, size: int) -> None:
-        """Count a failed request that took `span` nanoseconds and ended at `at`."""
-        self.failure_time.record((span,))
-        self.failures[failure.kind] += 1
-        self.bytes_received += size
-        if status:
-            self.failed_statuses[status] += 1
-        self._reason(failure, 1, at)
-
-    def connected(self, note: Note) -> None:
-        """Count what a note says of connections."""
-        self.connects += note.connects
-        self.reconnects += note.reconnects
-        self.connect_time += note.connect_time
-
-    def copy(self) -> Counts:
-        """The same counts, apart from what is added to these from now on."""
-        made = Counts(
-            statuses=self.statuses.copy(),
-            failures=self.failures.copy(),
-            failed_statuses=self.failed_statuses.copy(),
-            reasons=dict(self.reasons),
-        )
-        for name in TIMES:
-            setattr(made, name, getattr(self, name).copy())
-        for name in SUMS:
-            setattr(made, name, getattr(self, name))
-        return made
-
-    def add(self, other: Counts) -> None:
-        """Merge another one into this."""
-        for name in TIMES:
-            getattr(self, name).add(getattr(other, name))
-        for name in ("statuses", "failures", "failed_statuses"):
-            getattr(self, name).update(getattr(other, name))
-        for name in SUMS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for failure, (count, first) in other.reasons.items():
-            self._reason(failure, count, first)
-
-    def _reason(self, failure: Failure, count: int, first: int) -> None:
-        known = self.reasons.get(failure)
-        if known is None and sum(reason.kind == failure.kind for reason in self.reasons) >= MAX_REASONS:
-            failure = Failure(failure.kind, MORE_REASONS)
-            known = self.reasons.get(failure)
-        seen, earliest = known or (0, first)
-        self.reasons[failure] = seen + count, min(earliest, first)
-
-
-TIMES = ("response_time", "service_time", "lateness", "pickup", "failure_time")
-SUMS = (
-    "drained",
-    "unsent",
-    "cut",
-    "connects",
-    "reconnects",
-    "connect_time",
-    "bytes_sent",
-    "bytes_received",
-)
+Key: TypeAlias = tuple[str, int, str]
+"""Kind, phase (0 of what is no request) and label."""
+_Row = TypeVar("_Row")
 
 
 @dataclass(slots=True)
@@ -218,31 +93,6 @@ class RowRecorder:
         self.samples, self._counts, self.bytes_sent = [], None, 0
 
 
-@dataclass(slots=True)
-class Slice:
-    """A closed interval of the series: for each label requests, failures and the packed response times."""
-
-    second: int
-    length: int
-    rows: dict[str, tuple[int, int, bytes]]
-
-    @property
-    def size(self) -> int:
-        """Bytes of the packed response times."""
-        return sum(len(packed) for _, _, packed in self.rows.values())
-
-    def add(self, other: Slice) -> None:
-        """Merge another part of the same interval."""
-        for label, (requests, failures, packed) in other.rows.items():
-            mine = self.rows.get(label)
-            if mine is None:
-                self.rows[label] = requests, failures, packed
-            else:
-                merged = Histogram.unpack(mine[2])
-                merged.add(Histogram.unpack(packed))
-                self.rows[label] = mine[0] + requests, mine[1] + failures, merged.pack()
-
-
 class Recording:
     """All that was counted, by label and by second, and by phase if there are any.
 
@@ -254,50 +104,56 @@ class Recording:
         self.phases: list[dict[str, Counts]] = [{} for _ in range(phases)]
         self.timings: dict[tuple[str, str], Counts] = {}
         """What is no request, by kind (`journey`, `step`, `timer`) and label."""
-        self.series: list[Slice] = []
         self.complete = 0
         """So many seconds are in the totals and in the series."""
-        self._open: dict[int, dict[tuple[int, str], Counts]] = {}
-        self._open_timings: dict[int, dict[tuple[str, str], Counts]] = {}
-        self._waiting: dict[tuple[int, int, str, int], list[int]] = {}
-        self._bytes = 0
-        self._most_bytes = series_bytes
-        self._length = 1
+        self._series = Series(series_bytes)
+        self._open: dict[int, dict[Key, Counts]] = {}
+        self._waiting: dict[tuple[int, Key, int], list[int]] = {}
+
+    @property
+    def series(self) -> list[Slice]:
+        """The seconds that are closed, or the longer intervals that many of them became."""
+        return self._series.slices
 
     def absorb(self, batch: Batch) -> None:
         """Merge what a thread has handed over."""
-        if batch.kind != REQUEST:
-            self._absorb_timing(batch)
-            return
-        counts = self._counts_of(batch.second, batch.phase, batch.label)
+        key = self._key(batch.kind, batch.phase, batch.label)
+        counts = self._counts_of(batch.second, key)
         counts.bytes_sent += batch.bytes_sent
         if batch.counts:
             counts.add(batch.counts)
         if batch.samples:
             # thousands of slow threads have a sample each: they are folded together, which costs a tenth
-            key = batch.second, batch.phase, batch.label, batch.request_size
-            waiting = self._waiting.setdefault(key, [])
+            waiting = self._waiting.setdefault((batch.second, key, batch.request_size), [])
             waiting += batch.samples
             if len(waiting) >= FOLD * STRIDE:
                 self._fold_waiting()
 
-    def _absorb_timing(self, batch: Batch) -> None:
-        key = self._timing_key(batch.kind, batch.label)
-        counts = self.timings.setdefault(key, Counts())
-        if batch.second >= self.complete:
-            counts = self._open_timings.setdefault(batch.second, {}).setdefault(key, Counts())
-        if batch.counts:
-            counts.add(batch.counts)
-        if batch.samples:
-            counts.take(batch.samples, 0)
+    def unsent(self, label: str, phase: int, count: int = 1, *, kind: str = REQUEST) -> None:
+        """Count what was due and nobody sent, or began; none of it still makes a row."""
+        self._counts_of(NO_SECOND, self._key(kind, phase, label)).unsent += count
 
-    def _timing_key(self, kind: str, label: str) -> tuple[str, str]:
-        is_known = (kind, label) in self.timings or len(self.timings) < MAX_LABELS
-        return kind, label if is_known else OTHER
+    def _key(self, kind: str, phase: int, label: str) -> Key:
+        """Where something is counted; its row is made, in the order in which they are met, and has a limit."""
+        if kind == REQUEST:
+            known = label if label in self.labels or len(self.labels) < MAX_LABELS else OTHER
+        else:
+            known = label if (kind, label) in self.timings or len(self.timings) < MAX_LABELS else OTHER
+            phase = 0
+        self._total_of(kind, known)
+        return kind, phase, known
+
+    def _total_of(self, kind: str, label: str) -> Counts:
+        if kind == REQUEST:
+            return _in(self.labels, label)
+        return _in(self.timings, (kind, label))
+
+    def _counts_of(self, second: int, key: Key) -> Counts:
+        return _in(self._open.setdefault(second, {}), key)
 
     def _fold_waiting(self) -> None:
-        for (second, phase, label, request_size), samples in self._waiting.items():
-            self._counts_of(second, phase, label).take(samples, request_size)
+        for (second, key, request_size), samples in self._waiting.items():
+            self._counts_of(second, key).take(samples, request_size)
         self._waiting.clear()
 
     def close_before(self, second: int) -> None:
@@ -306,21 +162,31 @@ class Recording:
         self._fold_waiting()
         for done in sorted(key for key in self._open if key < second):
             self._close(done, self._open.pop(done))
-        for done in [key for key in self._open_timings if key < second]:
-            for key, counts in self._open_timings.pop(done).items():
-                self.timings.setdefault(key, Counts()).add(counts)
 
     def close_next(self) -> bool:
         """Close the first of the seconds that are open; False if there is none."""
-        seconds = (*self._open, *self._open_timings)
-        if seconds:
-            self.close_before(min(seconds) + 1)
-        return bool(seconds)
+        if not self._open:
+            return False
+        self.close_before(min(self._open) + 1)
+        return True
 
     def finish(self) -> None:
         """All has been absorbed."""
-        if seconds := (*self._open, *self._open_timings):
-            self.close_before(max(seconds) + 1)
+        if self._open:
+            self.close_before(max(self._open) + 1)
+
+    def _close(self, second: int, rows: dict[Key, Counts]) -> None:
+        piece = Slice(second, 1, {})
+        for (kind, phase, label), counts in rows.items():
+            self._total_of(kind, label).add(counts)
+            if kind != REQUEST:
+                continue
+            if self.phases:
+                _in(self.phases[phase], label).add(counts)
+            packed = counts.requests, counts.failed, counts.response_time.pack()
+            piece.add(Slice(second, 1, {label: packed}))
+        if second >= 0 and piece.rows:
+            self._series.add(piece)
 
     def so_far(self, before: int) -> Recording:
         """What the seconds before one hold, and all that are complete, apart from what is counted from now on.
@@ -328,59 +194,52 @@ class Recording:
         Those that are open here are still to be closed there, by `close_next`.
         """
         self._fold_waiting()
-        made = Recording(series_bytes=self._most_bytes)
+        made = Recording()
         made.labels = {label: counts.copy() for label, counts in self.labels.items()}
         made.phases = [{label: counts.copy() for label, counts in rows.items()} for rows in self.phases]
         made.timings = {key: counts.copy() for key, counts in self.timings.items()}
-        made.series = [Slice(piece.second, piece.length, dict(piece.rows)) for piece in self.series]
-        made.complete, made._bytes, made._length = max(self.complete, before), self._bytes, self._length
-        made._open = _copied(self._open, before)
-        made._open_timings = _copied(self._open_timings, before)
+        made.complete = max(self.complete, before)
+        made._series = self._series.copy()
+        made._open = {
+            second: {key: counts.copy() for key, counts in rows.items()}
+            for second, rows in self._open.items()
+            if second < before
+        }
         return made
 
     def drain(self) -> list[Batch]:
         """Hand on all that was absorbed and not closed yet: it is no longer counted here."""
         self._fold_waiting()
         drained = [
-            Batch(second, phase, label, [], 0, counts)
+            Batch(second, phase, label, [], 0, counts, kind=kind)
             for second, rows in sorted(self._open.items())
-            for (phase, label), counts in rows.items()
-        ]
-        opened = [(second, *one) for second, rows in sorted(self._open_timings.items()) for one in rows.items()]
-        known = {key for _, key, _ in opened}
-        # one that has nothing is a row that was announced
-        counted = [(NO_SECOND, *one) for one in self.timings.items() if one[0] not in known or one[1] != Counts()]
-        drained += [
-            Batch(second, 0, label, [], 0, counts, kind=kind) for second, (kind, label), counts in (*counted, *opened)
+            for (kind, phase, label), counts in rows.items()
         ]
         self._open.clear()
-        self._open_timings.clear()
-        self.timings.clear()
         return drained
 
     def between(self, first: int, last: int) -> Counts:
-        """What the seconds from `first` to before `last` held, as far as they are open yet; for showing."""
+        """The requests of the seconds from `first` to before `last`, as far as they are open yet; for showing."""
         merged = Counts()
         for second in range(first, last):
-            for counts in self._open.get(second, {}).values():
-                merged.add(counts)
+            for (kind, *_), counts in self._open.get(second, {}).items():
+                if kind == REQUEST:
+                    merged.add(counts)
         return merged
 
     def requests_and_failures(self) -> tuple[int, int]:
         """How many so far."""
-        self._fold_waiting()
-        found = list(self._all())
+        found = [*self.labels.values(), *self._open_of(REQUEST)]
         return sum(counts.requests for counts in found), sum(counts.failed for counts in found)
 
     def journeys(self) -> int:
         """How many ended so far."""
-        timings = [*self.timings.items(), *(one for rows in self._open_timings.values() for one in rows.items())]
-        return sum(counts.requests for (kind, _), counts in timings if kind == JOURNEY)
+        closed = (counts for (kind, _), counts in self.timings.items() if kind == JOURNEY)
+        return sum(counts.requests for counts in (*closed, *self._open_of(JOURNEY)))
 
-    def _all(self) -> Iterator[Counts]:
-        yield from self.labels.values()
-        for rows in self._open.values():
-            yield from rows.values()
+    def _open_of(self, kind: str) -> Iterator[Counts]:
+        self._fold_waiting()
+        return (counts for rows in self._open.values() for (of, *_), counts in rows.items() if of == kind)
 
     def total(self) -> Counts:
         """Everything, all labels together."""
@@ -389,73 +248,13 @@ class Recording:
             merged.add(counts)
         return merged
 
-    def unsent(self, label: str, phase: int, count: int = 1, *, kind: str = REQUEST) -> None:
-        """Count what was due and nobody sent, or began."""
-        if kind != REQUEST:
-            self.timings.setdefault(self._timing_key(kind, label), Counts()).unsent += count
-            return
-        self._labelled(label).unsent += count
-        if self.phases:
-            self.phases[phase].setdefault(self._known(label), Counts()).unsent += count
 
-    def _known(self, label: str) -> str:
-        return label if label in self.labels or len(self.labels) < MAX_LABELS else OTHER
-
-    def _labelled(self, label: str) -> Counts:
-        return self.labels.setdefault(self._known(label), Counts())
-
-    def _counts_of(self, second: int, phase: int, label: str) -> Counts:
-        known = self._known(label)
-        self._labelled(known)
-        rows = self._open.setdefault(second, {})
-        if (phase, known) not in rows:
-            rows[phase, known] = Counts()
-        return rows[phase, known]
-
-    def _close(self, second: int, rows: dict[tuple[int, str], Counts]) -> None:
-        piece = Slice(second, 1, {})
-        for (phase, label), counts in rows.items():
-            self.labels[label].add(counts)
-            if self.phases:
-                self.phases[phase].setdefault(label, Counts()).add(counts)
-            packed = counts.requests, counts.failed, counts.response_time.pack()
-            piece.add(Slice(second, 1, {label: packed}))
-        if second >= 0:
-            self._append(piece)
-
-    def _append(self, piece: Slice) -> None:
-        self._place(piece)
-        if len(self.series) > MAX_INTERVALS or self._bytes > self._most_bytes:
-            self._fold_series()
-
-    def _place(self, piece: Slice) -> None:
-        """Put a piece into the interval it lies in, which is an old one where a thread waited long for its reply."""
-        piece.second -= piece.second % self._length
-        piece.length = self._length
-        place = bisect_left(self.series, piece.second, key=attrgetter("second"))
-        known = self.series[place] if place < len(self.series) else None
-        if known and known.second == piece.second:
-            self._bytes -= known.size
-            known.add(piece)
-            self._bytes += known.size
-        else:
-            self.series.insert(place, piece)
-            self._bytes += piece.size
-
-    def _fold_series(self) -> None:
-        """Make intervals twice as long: 1 s, 2 s, 4 s …"""
-        self._length *= 2
-        pieces, self.series, self._bytes = self.series, [], 0
-        for piece in pieces:
-            self._place(piece)
-
-
-def _copied(seconds: dict[int, dict[_Key, Counts]], before: int) -> dict[int, dict[_Key, Counts]]:
-    return {
-        second: {key: counts.copy() for key, counts in rows.items()}
-        for second, rows in seconds.items()
-        if second < before
-    }
+def _in(rows: dict[_Row, Counts], key: _Row) -> Counts:
+    """The counts of a row, which is made when it is first asked for."""
+    counts = rows.get(key)
+    if counts is None:
+        counts = rows[key] = Counts()
+    return counts
 
 
 def second_of(instant: int, start: int) -> int:

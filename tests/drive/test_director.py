@@ -219,7 +219,7 @@ def test_a_server_that_is_down_ends_the_run_early(free_port: int):
     total = done.recording.total()
     assert done.stats.unreachable
     assert total.good == 0
-    assert {failure.message for failure in total.reasons} == {f"connection refused 127.0.0.1:{free_port}"}
+    assert {failure.message for failure in total.failures.reasons} == {f"connection refused 127.0.0.1:{free_port}"}
 
 
 @pytest.mark.parametrize(

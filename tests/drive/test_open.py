@@ -225,7 +225,7 @@ def test_a_stall_that_outlasts_the_timeout_is_a_failure_and_delays_the_others_al
 
     total = by_hand(answer, rate="10/s", duration="2s").recording.total()
 
-    assert total.failures == {"timeout": 1}
+    assert total.failures.kinds == {"timeout": 1}
     assert total.statuses == {200: 19}
     assert total.response_time.max == 900 * MILLISECOND + MILLISECOND
 
@@ -339,7 +339,7 @@ def test_a_target_that_is_down_ends_an_open_run_early(free_port: int):
 
     total = done.recording.total()
     assert done.stats.unreachable
-    assert set(total.failures) == {"connect"}
+    assert set(total.failures.kinds) == {"connect"}
     assert total.requests == total.failed
 
 

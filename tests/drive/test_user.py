@@ -114,9 +114,9 @@ def test_a_failure_is_counted_by_kind_with_its_time_apart():
     total = driven(one_thread(iterations=100), answer).recording.total()
 
     assert total.statuses == {200: 75}
-    assert total.failures == {"disconnect": 25}
-    assert total.reasons[refused][0] == 25
-    assert total.failure_time.count == 25
+    assert total.failures.kinds == {"disconnect": 25}
+    assert total.failures.reasons[refused][0] == 25
+    assert total.failures.time.count == 25
     assert total.response_time.count == 75
 
 
@@ -124,9 +124,9 @@ def test_an_unexpected_status_fails_the_request_and_is_kept_beside_it():
     total = driven(one_thread(iterations=3), FakeReply(status=404)).recording.total()
 
     assert total.statuses == {}
-    assert total.failures == {"check": 3}
-    assert total.failed_statuses == {404: 3}
-    assert [failure.message for failure in total.reasons] == ["status 404, expected 200-399"]
+    assert total.failures.kinds == {"check": 3}
+    assert total.failures.statuses == {404: 3}
+    assert [failure.message for failure in total.failures.reasons] == ["status 404, expected 200-399"]
 
 
 class Silent(Exception):
@@ -164,11 +164,11 @@ def test_a_check_decides_over_each_reply(check: Callable[[object], object], mess
 
     assert total.requests == 5
     if message is None:
-        assert total.failures == {}
+        assert total.failures.kinds == {}
     else:
-        (failure,) = total.reasons
+        (failure,) = total.failures.reasons
         assert failure.message.startswith(message)
-        assert total.failures == {"check": 5}
+        assert total.failures.kinds == {"check": 5}
 
 
 def test_endpoints_share_the_threads_by_weight():
@@ -196,7 +196,7 @@ def test_a_target_that_never_connects_ends_the_run_early():
     done = driven(Scenario(endpoints=[Endpoint("GET", URL)], threads=2, duration="1h"), FakeReply(failure=refused))
 
     assert done.stats.unreachable
-    assert set(done.recording.total().failures) == {"connect"}
+    assert set(done.recording.total().failures.kinds) == {"connect"}
 
 
 def test_a_stalled_reply_in_a_closed_run_is_one_slow_request():

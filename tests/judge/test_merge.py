@@ -18,8 +18,8 @@ from loadkit.judge.result import Result, Stored
 from loadkit.judge.rows import Interval, Phase
 from loadkit.judge.summary import times
 from loadkit.judge.validity import Caveat
+from loadkit.measure.counts import MAX_REASONS
 from loadkit.measure.histogram import Histogram
-from loadkit.measure.recording import MAX_REASONS
 from loadkit.plan.errors import UsageError
 from loadkit.report.json import dump
 from loadkit.wire.base import Failure

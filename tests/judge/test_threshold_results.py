@@ -164,6 +164,7 @@ def test_a_result_is_asked_for_its_figures() -> None:
 def test_an_open_load_of_which_too_little_was_sent_was_not_applied(good: int, comes_to: str) -> None:
     recording = recorded([Shot(0, "GET /", 1000, None)] * good)
     recording.unsent("GET /", 0, 1000 - good)
+    recording.finish()
     total, _ = rows(recording, duration=10.0, started=0)
     assert outcome(total, [], interrupted=False, is_open=True) == comes_to
 
@@ -171,6 +172,7 @@ def test_an_open_load_of_which_too_little_was_sent_was_not_applied(good: int, co
 def test_iterations_that_a_closed_load_had_no_time_for_are_no_fault() -> None:
     recording = recorded([Shot()])
     recording.unsent("a", 0, 99)
+    recording.finish()
     total, _ = rows(recording, duration=10.0, started=0)
     assert outcome(total, [], interrupted=False) == "passed"
 

@@ -15,7 +15,8 @@ from loadkit.judge.rows import Timing
 from loadkit.judge.summary import rows, timings
 from loadkit.judge.threshold_results import outcome, threshold_results
 from loadkit.judge.validate import violations
-from loadkit.measure.recording import Batch, Counts, Recording
+from loadkit.measure.counts import Counts
+from loadkit.measure.recording import Batch, Recording
 from loadkit.plan.labels import MAX_LABELS, OTHER
 from loadkit.plan.threshold import threshold
 from loadkit.wire.base import Failure

@@ -8,8 +8,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadkit.measure.counts import SUMS, TIMES, Counts
 from loadkit.measure.packed import Parcel, packed, unpacked
-from loadkit.measure.recording import NO_SECOND, SUMS, TIMES, Batch, Counts, Recording
+from loadkit.measure.recording import NO_SECOND, Batch, Recording
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Failure
 
@@ -97,7 +98,7 @@ def merged(sent: list[tuple[int, bytes]]) -> Recording:
 
 def encoded(counts: Counts) -> list[str]:
     """Its histograms as they are stored."""
-    return [getattr(counts, name).encode() for name in TIMES]
+    return [*(getattr(counts, name).encode() for name in TIMES), counts.failures.time.encode()]
 
 
 @given(run=st.lists(shots, max_size=60))
@@ -144,7 +145,7 @@ def test_first_seen_is_on_the_clock_of_the_one_who_merges() -> None:
     arrived = unpacked(packed(Batch(0, 0, "a", [], 0, counts), start=1_000_000), start=OURS)
 
     assert arrived.counts
-    assert arrived.counts.reasons == {FAILURES[0]: (1, OURS + 300)}
+    assert arrived.counts.failures.reasons == {FAILURES[0]: (1, OURS + 300)}
 
 
 def test_what_has_no_second_is_in_the_totals_and_the_phase_and_not_in_the_series() -> None:

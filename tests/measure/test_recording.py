@@ -10,19 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadkit.measure.counts import MAX_REASONS, STRIDE, Counts
 from loadkit.measure.histogram import Histogram
-from loadkit.measure.recording import (
-    FOLD,
-    JOURNEY,
-    MAX_INTERVALS,
-    MAX_REASONS,
-    Batch,
-    Counts,
-    Recording,
-    RowRecorder,
-    second_of,
-)
-from loadkit.measure.sample import STRIDE, columns
+from loadkit.measure.recording import FOLD, JOURNEY, Batch, Recording, RowRecorder, second_of
+from loadkit.measure.series import MAX_INTERVALS
 from loadkit.plan.labels import MAX_LABELS, OTHER
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Failure, Note
@@ -117,7 +108,7 @@ def test_every_sample_is_counted_once(run: list[Shot]) -> None:
     total = recording.total()
     failed = sum(shot.failure is not None for shot in run)
     assert (total.requests, total.good, total.failed) == (len(run), len(run) - failed, failed)
-    assert total.requests == sum(total.statuses.values()) + sum(total.failures.values())
+    assert total.requests == sum(total.statuses.values()) + sum(total.failures.kinds.values())
     assert total.response_time.count == total.service_time.count == total.lateness.count == total.pickup.count
     assert recording.requests_and_failures() == (len(run), failed)
     assert sum(n for piece in recording.series for n, _, _ in piece.rows.values()) == len(run)
@@ -134,21 +125,15 @@ def test_the_four_times_are_those_of_the_laws() -> None:
     assert (counts.statuses, counts.bytes_received, counts.bytes_sent) == (Counter({200: 1, 404: 1}), 322, 80)
 
 
-def test_a_flat_list_of_samples_is_taken_apart() -> None:
-    taken = columns([1, 2, 4, 8, 200, 99] * 3)
-    assert len([1, 2, 4, 8, 200, 99]) == STRIDE
-    assert taken == ([3] * 3, [2] * 3, [1] * 3, [4] * 3, [200] * 3, [99] * 3)
-
-
 def test_a_failed_request_is_counted_apart() -> None:
     counts = Counts()
     counts.fail(Failure("check", "no items"), at=50, span=40, status=200, size=7)
     counts.fail(Failure("check", "no items"), at=30, span=20, status=200, size=7)
     counts.fail(REFUSED, at=60, span=5, status=0, size=0)
     assert (counts.good, counts.failed, counts.requests) == (0, 3, 3)
-    assert (counts.failures, counts.failed_statuses) == (Counter(check=2, connect=1), Counter({200: 2}))
-    assert counts.reasons == {Failure("check", "no items"): (2, 30), REFUSED: (1, 60)}
-    assert (counts.failure_time.count, counts.response_time.count, counts.bytes_received) == (3, 0, 14)
+    assert (counts.failures.kinds, counts.failures.statuses) == (Counter(check=2, connect=1), Counter({200: 2}))
+    assert counts.failures.reasons == {Failure("check", "no items"): (2, 30), REFUSED: (1, 60)}
+    assert (counts.failures.time.count, counts.response_time.count, counts.bytes_received) == (3, 0, 14)
 
 
 def test_connections_are_counted() -> None:
@@ -267,24 +252,24 @@ def failed_with(messages: list[str]) -> Counts:
 def test_of_a_thousand_different_messages_some_are_kept_and_all_counted() -> None:
     counts = failed_with([f"item {k} is missing" for k in range(1000)] + ["item 3 is missing"])
     rest = Failure("check", "… more than 20 different messages")
-    assert len(counts.reasons) == MAX_REASONS + 1
-    assert counts.reasons[rest] == (980, 9)
-    assert counts.reasons[Failure("check", "item 3 is missing")] == (2, 9)
-    assert counts.failures == Counter(check=1001)
+    assert len(counts.failures.reasons) == MAX_REASONS + 1
+    assert counts.failures.reasons[rest] == (980, 9)
+    assert counts.failures.reasons[Failure("check", "item 3 is missing")] == (2, 9)
+    assert counts.failures.kinds == Counter(check=1001)
 
 
 def test_one_kind_with_many_messages_leaves_room_for_the_others() -> None:
     counts = failed_with([str(k) for k in range(100)])
     counts.fail(REFUSED, at=1, span=1, status=0, size=0)
-    assert counts.reasons[REFUSED] == (1, 1)
+    assert counts.failures.reasons[REFUSED] == (1, 1)
 
 
 @given(st.lists(st.integers(0, 60).map(str), max_size=200), st.integers(0, 200))
 def test_messages_merged_are_bounded_and_all_counted(messages: list[str], cut: int) -> None:
     merged = failed_with(messages[:cut])
     merged.add(failed_with(messages[cut:]))
-    assert sum(count for count, _ in merged.reasons.values()) == len(messages)
-    assert len(merged.reasons) <= MAX_REASONS + 1
+    assert sum(count for count, _ in merged.failures.reasons.values()) == len(messages)
+    assert len(merged.failures.reasons) <= MAX_REASONS + 1
 
 
 # -- rows

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from loadkit.drive.growth import phase_of
-from loadkit.measure.recording import JOURNEY, NO_SECOND, REQUEST, Batch, Counts, Recording
+from loadkit.measure.recording import JOURNEY, REQUEST, Recording
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.journey import Journey
 from loadkit.plan.labels import OTHER
@@ -44,7 +44,7 @@ def count_lost(workers: Sequence[WorkerProcess], scenario: Scenario, recording: 
         load = workload(scenario, worker.part, len(workers))
         if isinstance(load, Open) and worker.lost:
             for (kind, label, phase), count in _missing(worker, load, scenario, recording, length).items():
-                recording.absorb(Batch(NO_SECOND, phase, label, [], 0, Counts(unsent=count), kind=kind))
+                recording.unsent(label, phase, count, kind=kind)
 
 
 def _missing(
@@ -82,3 +82,4 @@ def count_not_begun(workers: Sequence[WorkerProcess], scenario: Scenario, record
     label = next(iter(scenario.rows))
     kind = JOURNEY if label in [journey.label for journey in scenario.journeys] else REQUEST
     recording.unsent(label, 0, max(0, load.iterations - counted), kind=kind)
+    recording.finish()

@@ -22,8 +22,9 @@ from loadkit.drive.processes.protocol import (
     read_command,
     take_frames,
 )
+from loadkit.measure.counts import Counts
 from loadkit.measure.packed import packed
-from loadkit.measure.recording import Batch, Counts
+from loadkit.measure.recording import Batch
 from tests.drive.test_stats import run_stats
 
 PARCEL = packed(Batch(1, 0, "GET /", [], 0, Counts(cut=3, bytes_sent=2**40)), start=0)
