@@ -194,7 +194,7 @@ def _report(
 
 
 def _summary(summary: FetchSummary, again: list[str]) -> str:
-    from loadkit.fetcher.summary_text import summary_text
+    from loadkit.fetcher.progress import summary_text
     from loadkit.report.layout import layout_of
 
     return summary_text(layout_of(sys.stdout), summary, again)

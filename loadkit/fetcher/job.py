@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING, Final
 from loadkit.clock import SystemClock
 from loadkit.drive.stats import Driven, RunStats
 from loadkit.fetcher.connections import CONNECTIONS, Network
-from loadkit.fetcher.context import FetchContext
 from loadkit.fetcher.figures import FetchSummary, result_of
 from loadkit.fetcher.folder import OutputFolder, clean_up
 from loadkit.fetcher.manifest import Manifest, PreviousRuns, digest_of, read_previous_runs
 from loadkit.fetcher.multiplexer import IS_AVAILABLE
 from loadkit.fetcher.options import AUTO, FetchOptions
-from loadkit.fetcher.pool import WorkerPool
+from loadkit.fetcher.outcomes import FetchContext
+from loadkit.fetcher.pool import MAX_THREADS, ThreadTuner, WorkerPool
 from loadkit.fetcher.progress import ProgressReporter
 from loadkit.fetcher.reader import SourceReader
 from loadkit.fetcher.retry import RetryPolicy
 from loadkit.fetcher.schedule import Schedule
 from loadkit.fetcher.store import JsonLinesFile
-from loadkit.fetcher.thread_tuner import MAX_THREADS, ThreadTuner
 from loadkit.host.limits import make_room
 from loadkit.host.tuning import interpreter_tuned
 from loadkit.judge.evidence import RunContext

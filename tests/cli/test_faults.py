@@ -33,7 +33,7 @@ BROKEN: list[tuple[Sequence[str], str]] = [
     (["run", "{file}", "-q", "-o", "{output}"], "loadkit.report.json"),
     (["list", "{file}"], "loadkit.report.headline"),
     (["report", "{stored}"], "loadkit.judge.merge"),
-    (["fetch", "{url}/items/1", "--into", "{into}"], "loadkit.fetcher.summary_text"),
+    (["fetch", "{url}/items/1", "--into", "{into}"], "loadkit.fetcher.progress"),
     (["demo"], "loadkit.server.demo"),
 ]
 

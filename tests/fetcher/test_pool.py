@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from loadkit.fetcher.thread_tuner import FIRST, ThreadTuner
+from loadkit.fetcher.pool import FIRST, ThreadTuner
 from loadkit.plan.units import SECOND
 
 

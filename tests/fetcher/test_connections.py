@@ -11,7 +11,7 @@ import pytest
 
 from loadkit import Endpoint, Scenario
 from loadkit.clock import SystemClock
-from loadkit.fetcher.exchange import HEADS, FetchConnection
+from loadkit.fetcher.connections import HEADS, FetchConnection
 from loadkit.wire.encode import encode
 from loadkit.wire.sockets import SocketWire
 from tests.wire.conftest import Basin, Outcome
