@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from loadkit.fetcher.folder import OutputFolder, write_all
 from loadkit.fetcher.retry import UNDECIDED, BodyUse, Decision
+from loadkit.fetcher.task import Task
 from loadkit.plan.units import SECOND, show_size
 from loadkit.wire.base import BrokenExchange, Clock, Failure
 from loadkit.wire.decode import CutShort, DecodeError, Decoder, TooMuch, codings_of
@@ -38,51 +39,25 @@ class BodySettings(NamedTuple):
     """True if bodies are saved as they arrive, not decoded."""
     timeout: int
     """Nanoseconds that decoding what arrived at once may take."""
+    decide: Callable[[Task, int, dict[bytes, bytes]], Decision]
+    """Decides on a reply by its status and headers."""
     is_cutting: Callable[[], bool]
     """True while exchanges in progress are being ended."""
-
-
-class BodyFile:
-    """The file of a body that is too large to be held in memory. All methods raise `OSError` for the disk."""
-
-    def __init__(self, handle: int, *, hashed: bool) -> None:
-        self._handle = handle
-        self._hash = hashlib.sha256() if hashed else None
-
-    def write(self, content: bytes) -> None:
-        """Append to the file."""
-        if self._hash:
-            self._hash.update(content)
-        write_all(self._handle, content)
-
-    def sha256(self) -> str:
-        """The SHA-256 of all that was written."""
-        assert self._hash
-        return self._hash.hexdigest()
-
-    def map(self) -> mmap:
-        """All that was written, mapped into memory."""
-        return mmap(self._handle, 0, access=ACCESS_READ)
-
-    def close(self) -> None:
-        """Close the file; more than once does no harm."""
-        handle, self._handle = self._handle, -1
-        if handle >= 0:
-            os.close(handle)
 
 
 class Body:
     """A sink for one exchange; see `wire.base.Sink`."""
 
     __slots__ = (
-        "_decide",
         "_decoder",
-        "_file",
+        "_handle",
+        "_hash",
         "_held",
         "_held_size",
         "_settings",
         "_since",
         "_tag",
+        "_task",
         "decision",
         "disk_error",
         "disk_time",
@@ -91,17 +66,17 @@ class Body:
         "size",
     )
 
-    def __init__(
-        self, decide: Callable[[int, dict[bytes, bytes]], Decision], settings: BodySettings, tag: str = ""
-    ) -> None:
+    def __init__(self, task: Task, settings: BodySettings, tag: str = "") -> None:
         """`tag` is in the name of the part file, which is otherwise that of the file."""
-        self._decide = decide
+        self._task = task
         self._settings = settings
         self._tag = tag
         self._decoder: Decoder | None = None
         self._since = 0
         """When decoding what arrived last began, less the time on the disk until then."""
-        self._file: BodyFile | None = None
+        self._handle = -1
+        """The file of a body that is too large to be held in memory."""
+        self._hash: hashlib._Hash | None = None
         self._held: list[bytes | memoryview] = []
         self._held_size = 0
         self.decision = UNDECIDED
@@ -118,14 +93,14 @@ class Body:
     @property
     def is_large(self) -> bool:
         """True if it is not held in memory."""
-        return self._file is not None
+        return self._handle >= 0
 
     def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Decide on the reply; its head has arrived."""
         found = self.headers = dict(headers)
         if len(found) != len(headers) and b"content-encoding" in found:
             found[b"content-encoding"] = b", ".join(value for name, value in headers if name == b"content-encoding")
-        decision = self.decision = self._decide(status, found)
+        decision = self.decision = self._settings.decide(self._task, status, found)
         if decision.use is not BodyUse.SKIP and not self._settings.raw and b"content-encoding" in found:
             self._decoder = self._decoder_of(found[b"content-encoding"])
 
@@ -154,28 +129,25 @@ class Body:
         self._end_decoding()
         assert self.decision.path is not None
         content = self._held[0] if len(self._held) == 1 else b"".join(self._held)
-        digest = "" if self._file else hashlib.sha256(content).hexdigest()
-        began = self._settings.clock.now()
+        if not self.is_large:
+            self._settings.output.write(self.decision.path, self._tag, content)
+            return hashlib.sha256(content).hexdigest()
+        assert self._hash
         try:
-            if self._file:
-                self._file.write(bytes(content))
-                digest = self._file.sha256()
-            else:
-                self._settings.output.write(self.decision.path, self._tag, content)
+            self._append(content)
+            return self._hash.hexdigest()
         finally:
             self._close()
-            self.disk_time += self._settings.clock.now() - began
-        return digest
 
     def content(self) -> bytes | mmap:
         """All of it, for the reply is complete; a large body is mapped, not read. Raises as `save` does."""
         self._end_decoding()
         content = b"".join(self._held)
-        if not self._file:
+        if not self.is_large:
             return content
         try:
-            self._file.write(content)
-            return self._file.map()
+            self._append(content)
+            return mmap(self._handle, 0, access=ACCESS_READ)
         finally:
             self._close()
 
@@ -217,24 +189,32 @@ class Body:
         self._held, self._held_size = [], 0
         began = self._settings.clock.now()
         try:
-            self._file = self._file or self._create()
-            self._file.write(content)
+            if not self.is_large:
+                self._create()
+            self._append(content)
         except OSError as error:
             self.disk_error = error
             raise BrokenExchange(Failure("check", f"cannot save the body: {error.strerror}")) from None
         finally:
             self.disk_time += self._settings.clock.now() - began
 
-    def _create(self) -> BodyFile:
+    def _create(self) -> None:
         path, output = self.decision.path, self._settings.output
         assert path is not None
         if self.decision.use is BodyUse.FILE:
-            return BodyFile(output.create(path, self._tag), hashed=True)
-        return BodyFile(output.create_unnamed(path), hashed=False)
+            self._handle, self._hash = output.create(path, self._tag), hashlib.sha256()
+        else:
+            self._handle = output.create_unnamed(path)
+
+    def _append(self, content: bytes | memoryview) -> None:
+        if self._hash:
+            self._hash.update(content)
+        write_all(self._handle, content)
 
     def _close(self) -> None:
-        if self._file:
-            self._file.close()
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
 
     def _decode(self, data: bytes | memoryview, decoder: Decoder) -> None:
         self._since = self._settings.clock.now() - self.disk_time

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from loadkit.drive.stats import Driven
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from loadkit.fetcher.options import FetchOptions
     from loadkit.fetcher.reader import InputStats
     from loadkit.fetcher.task import Task
-    from loadkit.measure.recording import Recording
     from loadkit.wire.base import Failure, Note
 
 MAX_REASONS: Final = 50
@@ -52,6 +50,8 @@ class Counters:
     network_time: int = 0
     """Nanoseconds between sending and the last byte, less the time on the disk meanwhile."""
     disk_time: int = 0
+    examples: dict[Failure, list[str]] = field(default_factory=dict)
+    """A few URLs of each failure, secrets masked."""
 
     def add(self, other: Counters) -> None:
         """Add the counts of another worker, which may be counting."""
@@ -63,47 +63,40 @@ class Counters:
         self.disk_time += other.disk_time
         for reason, count in dict(other.retries).items():
             self.retries[reason] = self.retries.get(reason, 0) + count
+        for failure, urls in dict(other.examples).items():
+            for url in list(urls):
+                self.add_example(failure, url)
 
-
-class FailureExamples:
-    """A few URLs of each reason for a failure. May be used by all threads."""
-
-    def __init__(self) -> None:
-        self.urls: dict[Failure, list[str]] = {}
-        self._lock = Lock()
-
-    def add(self, failure: Failure, url: str) -> None:
-        """Keep the URL if there are not enough."""
-        with self._lock:
-            urls = self.urls.get(failure)
-            if urls is None and len(self.urls) < MAX_REASONS:
-                urls = self.urls[failure] = []
-            if urls is not None and len(urls) < MAX_EXAMPLES:
-                urls.append(printable(url))
+    def add_example(self, failure: Failure, url: str) -> None:
+        """Keep the URL of a failure if there are not enough."""
+        if failure in self.examples or len(self.examples) < MAX_REASONS:
+            urls = self.examples.setdefault(failure, [])
+            if len(urls) < MAX_EXAMPLES:
+                urls.append(url)
 
 
 class WorkerRecorder:
     """Counts for one worker, and hands its samples over once a second."""
 
-    def __init__(self, hand_over: Callable[[Batch], None], began: int, examples: FailureExamples) -> None:
+    def __init__(self, hand_over: Callable[[Batch], None], began: int) -> None:
         self.counters = Counters()
         self.request_size = 0
         """Bytes of the request that was sent last."""
         self._hand_over = hand_over
         self._began = began
-        self._examples = examples
         self._rows: dict[str, RowRecorder] = {}
         self._second = 0
 
     def count_good(
-        self, task: Task, arrived: int, taken: int, size: int, *, disk_time: int, disk_meanwhile: int
+        self, task: Task, arrived: int, taken: int, size: int, *, disk_time: int, disk_meanwhile: int, saved: int
     ) -> None:
-        """Count a URL whose reply is saved; `disk_meanwhile` is the time on the disk before the last byte."""
+        """Count a URL of which `saved` bytes were; `disk_meanwhile` is the time on the disk before its last byte."""
         row = self._row(task, taken)
         row.samples += (task.due, task.sent, arrived, taken, task.status, size)
         row.bytes_sent += self.request_size
         counters = self.counters
         counters.files += 1
+        counters.bytes += saved
         counters.network_time += max(0, arrived - task.sent - disk_meanwhile)
         counters.disk_time += disk_time
 
@@ -117,7 +110,8 @@ class WorkerRecorder:
             counts.bytes_sent += self.request_size
             counters.network_time += max(0, now - task.sent - task.disk_time)
         counters.disk_time += task.disk_time
-        self._examples.add(failure, task.request.url.text)
+        if len(counters.examples.get(failure, ())) < MAX_EXAMPLES:
+            counters.add_example(failure, printable(task.request.url.text))
 
     def count_retry(self, task: Task, reason: str, now: int, size: int) -> None:
         """Count an attempt that is followed by another."""
@@ -165,18 +159,8 @@ class WorkerRecorder:
 OF_A_LOAD: Final = frozenset({"nothing-sent", "pickup", "mixed-clock"})
 """Caveats about how well a load was applied; a fetch applies none."""
 COMPARABLE: Final = (
-    "threads",
-    "method",
-    "user_agent",
-    "timeout",
-    "retries",
-    "max_wait",
-    "rate",
-    "per_host",
-    "max_size",
-    "redirects",
-    "raw",
-    "insecure",
+    *("threads", "method", "user_agent", "timeout", "retries", "max_wait", "rate", "per_host"),
+    *("max_size", "redirects", "raw", "insecure"),
 )
 """Options by which the figures of two fetches are comparable; where the files go is not one of them."""
 
@@ -192,8 +176,6 @@ class FetchSummary:
     threads: int
     counters: Counters
     input: InputStats
-    reasons: Mapping[Failure, list[str]]
-    """Some URLs of each failure."""
     circuits: int
     """How often a host was left alone because it did not answer."""
     tuning: str | None
@@ -255,7 +237,8 @@ class FetchSummary:
 def result_of(summary: FetchSummary, driven: Driven, context: RunContext, *, clock_source: str) -> Result:
     """The figures of a fetch that has ended."""
     recording, stats = driven.recording, driven.stats
-    _count_unsent(recording, summary.left)
+    if summary.left > 0 and recording.labels:
+        next(iter(recording.labels.values())).unsent = max(0, summary.left - recording.total().cut)
     total, endpoints = rows(recording, duration=stats.duration, started=stats.measured_from)
     scenario = _scenario_info(summary, [row.name for row in endpoints])
     machine = environment(driven, clock_source=clock_source)
@@ -285,12 +268,6 @@ def result_of(summary: FetchSummary, driven: Driven, context: RunContext, *, clo
         intervals=intervals(recording.series, duration=stats.duration),
         validity=validity_of(doubts),
     )
-
-
-def _count_unsent(recording: Recording, left: int) -> None:
-    if left > 0 and recording.labels:
-        first = next(iter(recording.labels.values()))
-        first.unsent += max(0, left - recording.total().cut)
 
 
 def _scenario_info(summary: FetchSummary, labels: list[str]) -> ScenarioInfo:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import deque
@@ -13,20 +12,18 @@ from typing import TYPE_CHECKING, Final
 
 from loadkit.clock import SystemClock
 from loadkit.drive.stats import Driven, RunStats
-from loadkit.fetcher.connections import CONNECTIONS, Network
+from loadkit.fetcher.attempts import FetchContext
+from loadkit.fetcher.connections import Network
 from loadkit.fetcher.figures import FetchSummary, result_of
 from loadkit.fetcher.folder import OutputFolder, clean_up
 from loadkit.fetcher.manifest import Manifest, PreviousRuns, digest_of, read_previous_runs
 from loadkit.fetcher.multiplexer import IS_AVAILABLE
-from loadkit.fetcher.options import AUTO, FetchOptions
-from loadkit.fetcher.outcomes import FetchContext
-from loadkit.fetcher.pool import MAX_THREADS, ThreadTuner, WorkerPool
+from loadkit.fetcher.options import FetchOptions
+from loadkit.fetcher.pool import WorkerPool, make_room_for
 from loadkit.fetcher.progress import ProgressReporter
 from loadkit.fetcher.reader import SourceReader
-from loadkit.fetcher.retry import RetryPolicy
 from loadkit.fetcher.schedule import Schedule
 from loadkit.fetcher.store import JsonLinesFile
-from loadkit.host.limits import make_room
 from loadkit.host.tuning import interpreter_tuned
 from loadkit.judge.evidence import RunContext
 from loadkit.measure.recording import Batch, Recording, second_of
@@ -49,8 +46,6 @@ RECENT: Final = 3
 """Seconds of the recording that are kept open."""
 GRACE: Final = 5 * SECOND
 """How long exchanges in progress may take when the fetch is stopped."""
-FILES_PER_THREAD: Final = CONNECTIONS + 8
-"""Files a thread may have open: connections, folders, a body."""
 COLLECT_EACH: Final = 20_000
 """A URL leaves no cycles behind, and the collector looked for them 40 times in 1,000: 5 % of all CPU."""
 
@@ -69,29 +64,29 @@ class FetchJob:
         interrupts: Callable[[], int] | None = None,
         expected: int | None = None,
     ) -> None:
-        threads = _most_threads() if options.threads == AUTO else int(options.threads)
-        make_room(threads * FILES_PER_THREAD)
+        threads = make_room_for(options.threads)
+        clock = SystemClock()
         self.options = options
         self._name = name
-        self._clock = SystemClock()
-        self._tuner = ThreadTuner(threads) if options.threads == AUTO else None
-        self._threads = self._tuner.threads if self._tuner else threads
         self._interrupts = interrupts or (lambda: 0)
         self._progress = ProgressReporter(watch, name, expected)
         self._recording = Recording()
         self._handed: deque[Batch] = deque()
         """Samples that are not in the recording yet."""
-        network = Network(self._clock, options.scenario())
-        if options.ca is not None or options.cert is not None:
-            network.prepare_tls()
+        network = Network(clock, options)
         manifest, previous, jsonl = open_folder(options)
         self.manifest = manifest
         self._context = FetchContext(
             options=options,
-            clock=self._clock,
-            schedule=_schedule(self._clock, options),
+            clock=clock,
+            schedule=Schedule(
+                clock,
+                per_host=options.per_host,
+                rate=options.rate,
+                first_wait=round(options.back_off * SECOND),
+                first_pause=round(options.host_pause * SECOND),
+            ),
             network=network,
-            policy=RetryPolicy(options),
             manifest=manifest,
             previous=previous,
             jsonl=jsonl,
@@ -99,8 +94,12 @@ class FetchJob:
             on_line=on_line,
         )
         multiplexed = IS_AVAILABLE and threads > 1 and not on_line and not options.rate
-        self._pool = WorkerPool(self._context, multiplexed=multiplexed)
+        self._pool = WorkerPool(self._context, threads, multiplexed=multiplexed)
         self._reader = SourceReader(entries, options, self._context.schedule, manifest, previous)
+        self._started_at = datetime.now(UTC)
+        self._stats: RunStats | None = None
+        """How it went, when it is over."""
+        self._was_stopped = False
         self._over = threading.Event()
 
     @property
@@ -110,13 +109,13 @@ class FetchJob:
 
     def stop(self) -> None:
         """Begin nothing more."""
-        self._context.state.is_interrupted = True
+        self._was_stopped = True
         self._context.schedule.stop()
 
     def cut(self) -> None:
         """Begin nothing more, and end the exchanges in progress."""
         self.stop()
-        self._context.state.is_cutting = True
+        self._context.is_cutting = True
         self._pool.abort()
 
     def wait(self) -> None:
@@ -127,40 +126,32 @@ class FetchJob:
 
     def summary(self) -> FetchSummary:
         """What came of it until now."""
-        context, state = self._context, self._context.state
+        context, reader = self._context, self._reader
         return FetchSummary(
             name=self._name,
             options=self.options,
-            manifest=context.manifest.path,
-            threads=self._threads,
+            manifest=self.manifest.path,
+            threads=self._pool.size,
             counters=self._pool.counters(),
-            input=self._reader.stats,
-            reasons=context.examples.urls,
+            input=reader.stats,
             circuits=context.schedule.hosts.trips,
-            tuning=self._tuner.summary if self._tuner else None,
-            was_stopped=state.is_interrupted,
-            crash=self._reader.crash or state.crash,
-            disk_error=state.disk_error or self._reader.disk_error,
+            tuning=self._pool.tuning,
+            was_stopped=self._was_stopped,
+            crash=reader.crash or context.crash,
+            disk_error=context.disk_error or reader.disk_error,
         )
 
     def result(self) -> Result:
         """Its figures, when it is over."""
-        state, network = self._context.state, self._context.network
-        assert state.started_at
-        started = state.started_at.isoformat(timespec="milliseconds")
-        stats = RunStats(
-            measured_from=state.began,
-            stopped_at=state.ended,
-            cpu_time=round(state.cpu_seconds * SECOND),
-            unstamped=self._pool.unstamped,
-        )
+        assert self._stats
+        started, network = self._started_at.isoformat(timespec="milliseconds"), self._context.network
         context = RunContext(
             started_at=started,
             measured_at=started,
             public_hosts=list(network.public),
-            clock_steps=self._clock.steps,
+            clock_steps=self._context.clock.steps,
         )
-        driven = Driven(recording=self._recording, stats=stats)
+        driven = Driven(recording=self._recording, stats=self._stats)
         return result_of(self.summary(), driven, context, clock_source=network.wire.clock_source)
 
     # -- in the thread of the job
@@ -170,23 +161,26 @@ class FetchJob:
         try:
             self._run()
         except BaseException as error:  # noqa: BLE001 - raised again where the fetch was asked for
-            self._context.crash(error)
+            self._context.fail(error)
         finally:
             self._close_files()
             self._over.set()
 
     def _run(self) -> None:
-        state = self._context.state
-        state.started_at = datetime.now(UTC)
-        state.began = self._clock.now()
+        context = self._context
+        context.began = context.clock.now()
         cpu = time.process_time()
         threading.Thread(target=self._reader.run, name="loadkit-fetch-reader", daemon=True).start()
         try:
             with interpreter_tuned(collect_each=COLLECT_EACH):
                 self._work()
         finally:
-            state.ended = self._clock.now()
-            state.cpu_seconds = time.process_time() - cpu
+            self._stats = RunStats(
+                measured_from=context.began,
+                stopped_at=context.clock.now(),
+                cpu_time=round((time.process_time() - cpu) * SECOND),
+                unstamped=self._pool.unstamped,
+            )
             self._collect()
             self._recording.finish()
         self._report_progress(is_last=True)
@@ -194,41 +188,28 @@ class FetchJob:
     def _work(self) -> None:
         """Have everything fetched."""
         try:
-            self._pool.set_size(self._threads)
+            self._pool.start()
             self._direct()
         finally:
             self._context.schedule.stop()
             self._pool.join()
 
     def _direct(self) -> None:
-        stopped_at = 0
+        clock, began, stopped_at = self._context.clock, self._context.began, 0
         while self._pool.is_alive:
-            self._pause()
-            now = self._clock.now()
-            interrupts = self._interrupts()
-            if interrupts and not self._context.state.is_interrupted:
+            self._over.wait(TICK if clock.now() - began > SECOND else FIRST_TICK)
+            now, interrupts = clock.now(), self._interrupts()
+            if interrupts and not self._was_stopped:
                 self.stop()
             if self.is_stopping and not stopped_at:
                 stopped_at = now
             if stopped_at and (interrupts > 1 or now - stopped_at > GRACE):
                 self.cut()
             self._collect()
-            self._clock.reanchor()
-            if self._tuner and not stopped_at:
-                self._tune(self._tuner, now)
+            clock.reanchor()
+            if not stopped_at:
+                self._pool.tune(now)
             self._report_progress()
-
-    def _pause(self) -> None:
-        if self._clock.now() - self._context.state.began > SECOND:
-            self._over.wait(TICK)
-        else:
-            time.sleep(FIRST_TICK)
-
-    def _tune(self, tuner: ThreadTuner, now: int) -> None:
-        counters = self._pool.counters()
-        throttles = self._context.schedule.hosts.throttles
-        self._threads = tuner.observe(now, counters.files + counters.failed, counters.failed + throttles)
-        self._pool.set_size(self._threads)
 
     def _collect(self) -> None:
         """Take what the workers have handed over into the recording."""
@@ -237,16 +218,16 @@ class FetchJob:
         self._recording.close_before(self._second() - RECENT - 1)
 
     def _second(self) -> int:
-        return second_of(self._clock.now(), self._context.state.began)
+        return second_of(self._context.clock.now(), self._context.began)
 
     def _report_progress(self, *, is_last: bool = False) -> None:
-        now = self._clock.now()
+        now = self._context.clock.now()
         if not self._progress.is_due(now) and not is_last:
             return
         second = self._second()
         recent = self._recording.between(max(0, second - RECENT), second)
         p99 = recent.response_time.percentile(99)
-        self._progress.report(now, self.summary(), now - self._context.state.began, p99)
+        self._progress.report(now, self.summary(), now - self._context.began, p99)
 
     def _close_files(self) -> None:
         context = self._context
@@ -289,25 +270,6 @@ def _read_previous_runs(options: FetchOptions, manifest: Manifest) -> PreviousRu
     # without a manifest no file in the folder is known to be from a fetch
     previous.orphans = {} if manifest.was_empty else orphans
     return previous
-
-
-def _schedule(clock: SystemClock, options: FetchOptions) -> Schedule:
-    return Schedule(
-        clock,
-        per_host=options.per_host,
-        rate=options.rate,
-        first_wait=round(options.back_off * SECOND),
-        first_pause=round(options.host_pause * SECOND),
-    )
-
-
-def _most_threads() -> int:
-    """How many threads may be tried: fewer where few files may be open."""
-    for most in (MAX_THREADS, MAX_THREADS // 4):
-        with contextlib.suppress(UsageError):
-            make_room(most * FILES_PER_THREAD)
-            return most
-    return MAX_THREADS // 16
 
 
 def _size(path: Path) -> int:

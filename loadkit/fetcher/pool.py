@@ -1,107 +1,35 @@
-"""The threads of a fetch: its workers, and the one of the multiplexer."""
+"""The threads of a fetch, and how many there are: as many as were asked for, or as many as help.
+
+To find their number, each step works for a while with so many threads and counts what was done in slices of that time.
+It goes on to half as many again as long as the rate grows by more than its noise, and goes back to the step before when
+it does not, or when failures or replies that say not now become more.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Final
 
+from loadkit.fetcher.connections import CONNECTIONS
 from loadkit.fetcher.figures import Counters
 from loadkit.fetcher.multiplexer import Multiplexer
+from loadkit.fetcher.options import AUTO
 from loadkit.fetcher.worker import Worker
+from loadkit.host.limits import make_room
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND, show_rate
 
 if TYPE_CHECKING:
-    from loadkit.fetcher.outcomes import FetchContext
+    from loadkit.fetcher.attempts import FetchContext
 
 STACK: Final = 512 * 1024
 """Bytes of a thread's stack."""
-
-
-class WorkerPool:
-    """Workers, each on a thread of its own, that can become more and never fewer; a limit lets some of them wait."""
-
-    def __init__(self, context: FetchContext, *, multiplexed: bool) -> None:
-        self._context = context
-        self._workers: list[Worker] = []
-        self._threads: list[threading.Thread] = []
-        self._multiplexed = multiplexed
-        self._multiplexer: Multiplexer | None = None
-        self._multiplexing: threading.Thread | None = None
-
-    @property
-    def is_alive(self) -> bool:
-        """True if a worker runs."""
-        return any(thread.is_alive() for thread in self._threads)
-
-    @property
-    def unstamped(self) -> int:
-        """Replies without a time stamp of the kernel."""
-        return sum(worker.connections.unstamped for worker in self._workers)
-
-    def counters(self) -> Counters:
-        """The counts of all workers, added up."""
-        whole = Counters()
-        for worker in self._workers:
-            whole.add(worker.counters)
-        return whole
-
-    def set_size(self, size: int) -> None:
-        """Let so many workers run; raises `UsageError` if no more threads can be started."""
-        before = threading.stack_size(STACK)
-        try:
-            if self._multiplexed and not self._multiplexer:
-                self._start_multiplexer()
-            while len(self._workers) < size:
-                self._start(Worker(len(self._workers), self._context, self._multiplexer))
-        except RuntimeError as error:
-            raise UsageError(f"cannot start more than {len(self._threads):,} threads here: {error}") from None
-        finally:
-            threading.stack_size(before)
-        self._context.schedule.set_limit(size)
-
-    def abort(self) -> None:
-        """End the exchanges in progress."""
-        for worker in self._workers:
-            worker.connections.abort()
-
-    def join(self) -> None:
-        """Wait until all workers have ended, then end the multiplexer."""
-        for thread in self._threads:
-            thread.join()
-        if self._multiplexer and self._multiplexing:
-            self._multiplexer.close()
-            self._multiplexing.join()
-
-    def _start_multiplexer(self) -> None:
-        multiplexer = Multiplexer(self._context.clock)
-        name = "loadkit-fetch-multiplexer"
-        thread = threading.Thread(target=self._run_multiplexer, args=(multiplexer,), name=name, daemon=True)
-        thread.start()
-        self._multiplexer, self._multiplexing = multiplexer, thread
-
-    def _start(self, worker: Worker) -> None:
-        name = f"loadkit-fetch-{len(self._workers)}"
-        thread = threading.Thread(target=self._run, args=(worker,), name=name, daemon=True)
-        self._workers.append(worker)
-        thread.start()
-        self._threads.append(thread)
-
-    def _run(self, worker: Worker) -> None:
-        try:
-            worker.run()
-        except BaseException as error:  # noqa: BLE001 - a fault of ours or of a callback, raised again by the job
-            self._context.crash(error)
-
-    def _run_multiplexer(self, multiplexer: Multiplexer) -> None:
-        try:
-            multiplexer.run()
-        except BaseException as error:  # noqa: BLE001 - as above
-            self._context.crash(error)
-
-
+FILES_PER_THREAD: Final = CONNECTIONS + 8
+"""Files a thread may have open: connections, folders, a body."""
 FIRST: Final = 4
 MAX_THREADS: Final = 256
 SLICE: Final = SECOND // 4
@@ -116,6 +44,110 @@ WORTH: Final = 0.05
 SIGMA: Final = 2.0
 WORSE: Final = 0.01
 """How much the share of bad replies may rise from one step to the next."""
+
+
+def make_room_for(threads: int | str) -> int:
+    """Let the process open the files of so many threads, and return how many: with `auto` the most that may be tried.
+
+    Raises `UsageError` if so many files may not be open.
+    """
+    if threads != AUTO:
+        most = int(threads)
+    else:
+        for most in (MAX_THREADS, MAX_THREADS // 4):
+            with contextlib.suppress(UsageError):
+                make_room(most * FILES_PER_THREAD)
+                return most
+        most = MAX_THREADS // 16
+    make_room(most * FILES_PER_THREAD)
+    return most
+
+
+class WorkerPool:
+    """Workers, each on a thread of its own, that can become more and never fewer; a limit lets some of them wait."""
+
+    def __init__(self, context: FetchContext, threads: int, *, multiplexed: bool) -> None:
+        self._context = context
+        self._tuner = ThreadTuner(threads) if context.options.threads == AUTO else None
+        self.size = self._tuner.threads if self._tuner else threads
+        """How many workers may run."""
+        self._workers: list[Worker] = []
+        self._threads: list[threading.Thread] = []
+        self._is_multiplexed = multiplexed
+        self._multiplexer: Multiplexer | None = None
+        self._multiplexing: threading.Thread | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        """True if a worker runs."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def unstamped(self) -> int:
+        """Replies without a time stamp of the kernel."""
+        return sum(worker.connections.unstamped for worker in self._workers)
+
+    @property
+    def tuning(self) -> str | None:
+        """What came of finding the number of threads; None if it was given."""
+        return self._tuner.summary if self._tuner else None
+
+    def counters(self) -> Counters:
+        """The counts of all workers, added up."""
+        whole = Counters()
+        for worker in self._workers:
+            whole.add(worker.counters)
+        return whole
+
+    def tune(self, now: int) -> None:
+        """Let as many workers run as seem to help, if their number was not given."""
+        if self._tuner:
+            counters = self.counters()
+            bad = counters.failed + self._context.schedule.hosts.throttles
+            self.size = self._tuner.observe(now, counters.files + counters.failed, bad)
+            self.start()
+
+    def start(self) -> None:
+        """Let `size` workers run; raises `UsageError` if no more threads can be started."""
+        before = threading.stack_size(STACK)
+        try:
+            if self._is_multiplexed and not self._multiplexer:
+                multiplexer = Multiplexer(self._context.clock)
+                self._multiplexing = self._start("multiplexer", multiplexer.run)
+                self._multiplexer = multiplexer
+            while len(self._workers) < self.size:
+                worker = Worker(len(self._workers), self._context, self._multiplexer)
+                self._workers.append(worker)
+                self._threads.append(self._start(str(len(self._threads)), worker.run))
+        except RuntimeError as error:
+            raise UsageError(f"cannot start more than {len(self._threads):,} threads here: {error}") from None
+        finally:
+            threading.stack_size(before)
+        self._context.schedule.set_limit(self.size)
+
+    def abort(self) -> None:
+        """End the exchanges in progress."""
+        for worker in self._workers:
+            worker.connections.abort()
+
+    def join(self) -> None:
+        """Wait until all workers have ended, then end the multiplexer."""
+        for thread in self._threads:
+            thread.join()
+        if self._multiplexer and self._multiplexing:
+            self._multiplexer.close()
+            self._multiplexing.join()
+
+    def _start(self, name: str, run: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=self._run, args=(run,), name=f"loadkit-fetch-{name}", daemon=True)
+        thread.start()
+        return thread
+
+    def _run(self, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except BaseException as error:  # noqa: BLE001 - a fault of ours or of a callback, raised again by the job
+            self._context.fail(error)
 
 
 @dataclass(slots=True)

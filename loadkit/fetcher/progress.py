@@ -210,15 +210,15 @@ def _bad_lines(layout: Layout, summary: FetchSummary) -> list[str]:
 
 
 def _failures(layout: Layout, summary: FetchSummary) -> list[str]:
-    if not summary.reasons:
+    if not summary.counters.examples:
         return []
     lines = ["", layout.style("what failed, for example", "bold")]
-    shown = list(summary.reasons.items())[:MAX_REASONS]
+    shown = list(summary.counters.examples.items())[:MAX_REASONS]
     for failure, urls in shown:
         lines += layout.wrap(layout.escape(f"{failure.kind}: {failure.message}"), first="  ", margin="    ")
         for url in urls:
             lines.append(f"      {layout.ellipsize(layout.escape(url), layout.width - 8)}")
-    more = len(summary.reasons) - len(shown)
+    more = len(summary.counters.examples) - len(shown)
     return [*lines, f"  {more:,} more reasons in the manifest"] if more else lines
 
 

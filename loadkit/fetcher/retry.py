@@ -84,7 +84,7 @@ class RetryPolicy:
             return Decision(Disposition.RETRY)
         if not self._keeps_failed:
             return Decision(Disposition.FAIL)
-        return Decision(Disposition.FAIL, BodyUse.FILE, self._failed_path(task, headers))
+        return Decision(Disposition.FAIL, BodyUse.FILE, self._path(task, headers, failed=True))
 
     def may_retry_failure(self, task: Task, failure: Failure, *, sent: bool = True) -> bool:
         """True if the request may be sent again after an exchange that failed.
@@ -97,15 +97,14 @@ class RetryPolicy:
         """Nanoseconds to wait before the next attempt."""
         return back_off(task.attempts - task.throttled - 1, self._first_wait)
 
-    def excessive_wait(self, status: int, headers: Mapping[bytes, bytes]) -> int:
-        """Nanoseconds that a reply asks us to wait, if that is longer than is allowed; otherwise 0."""
+    def too_long_a_wait(self, status: int, headers: Mapping[bytes, bytes]) -> tuple[int, Failure] | None:
+        """Nanoseconds that a reply asks us to wait, and the failure, if that is longer than is allowed."""
         wait = retry_after(headers) or 0
-        return wait if is_throttled(status, headers) and wait > self._longest_wait else 0
-
-    def too_long(self, status: int, wait: int) -> Failure:
-        """The failure of a reply that asks for such a wait."""
+        if not is_throttled(status, headers) or wait <= self._longest_wait:
+            return None
         asked, limit = show_span(wait / SECOND), show_span(self._longest_wait / SECOND)
-        return Failure("check", f"status {status}, asked to wait {asked}, which is more than {limit} (--max-wait)")
+        message = f"status {status}, asked to wait {asked}, which is more than {limit} (--max-wait)"
+        return wait, Failure("check", message)
 
     def _may_retry(self, task: Task, headers: Mapping[bytes, bytes]) -> bool:
         status = task.status
@@ -122,19 +121,17 @@ class RetryPolicy:
     def _save(self, task: Task, headers: Mapping[bytes, bytes]) -> Decision:
         if self._appends:
             # the path of a failed body: only a large one is on the disk for a while, without a name
-            return Decision(Disposition.SAVE, BodyUse.LINE, self._failed_path(task, headers))
-        request = task.request
-        content_type = headers.get(b"content-type", b"").decode("latin-1")
+            return Decision(Disposition.SAVE, BodyUse.LINE, self._path(task, headers, failed=True))
         try:
-            path = self._filenames.path(request.position, request.url, request.key, content_type)
+            return Decision(Disposition.SAVE, BodyUse.FILE, self._path(task, headers))
         except ValueError as error:
             raise BrokenExchange(Failure("check", f"no name for it: {error}")) from None
-        return Decision(Disposition.SAVE, BodyUse.FILE, path)
 
-    def _failed_path(self, task: Task, headers: Mapping[bytes, bytes]) -> FilePath:
+    def _path(self, task: Task, headers: Mapping[bytes, bytes], *, failed: bool = False) -> FilePath:
         request = task.request
         content_type = headers.get(b"content-type", b"").decode("latin-1")
-        return self._filenames.failed_path(request.position, request.url, request.key, content_type)
+        path_of = self._filenames.failed_path if failed else self._filenames.path
+        return path_of(request.position, request.url, request.key, content_type)
 
     def _target(self, task: Task, location: bytes) -> Url:
         if task.redirects >= self._redirects:

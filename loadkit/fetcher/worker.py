@@ -1,117 +1,25 @@
-"""One thread of a fetch: it takes a task, sends its request, has the outcome applied, and goes on with the next."""
+"""One thread of a fetch: it takes a task, makes an attempt at it, and goes on with the next, or a multiplexer does."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadkit.fetcher.body import Body, BodySettings
+from loadkit.fetcher.attempts import Attempts
 from loadkit.fetcher.connections import Connections, FetchConnection, missing_of
 from loadkit.fetcher.figures import WorkerRecorder
 from loadkit.fetcher.folder import OutputFolder
 from loadkit.fetcher.multiplexer import Multiplexer, Reason, Step
-from loadkit.fetcher.outcomes import Outcomes
-from loadkit.fetcher.store import Store, tag_of
-from loadkit.fetcher.task import Task, encode_request, header_lines
-from loadkit.plan.units import nanoseconds
-from loadkit.wire.base import BrokenExchange, Note, Request
 
 if TYPE_CHECKING:
-    from loadkit.fetcher.connections import Connections
-    from loadkit.fetcher.figures import WorkerRecorder
-    from loadkit.fetcher.outcomes import FetchContext, Outcomes
+    from loadkit.fetcher.attempts import FetchContext
+    from loadkit.fetcher.body import Body
     from loadkit.fetcher.schedule import Schedule
-    from loadkit.fetcher.store import Store
+    from loadkit.fetcher.task import Task
     from loadkit.fetcher.url import Url
     from loadkit.wire.base import Exchange
-
-MAX_TEMPLATES: Final = 64
-
-
-class Attempts:
-    """Makes the attempts of one worker, each with its outcome."""
-
-    def __init__(
-        self,
-        context: FetchContext,
-        connections: Connections,
-        store: Store,
-        recorder: WorkerRecorder,
-        outcomes: Outcomes,
-    ) -> None:
-        options = context.options
-        self.timeout = nanoseconds(options.timeout)
-        self._clock = context.clock
-        self._schedule = context.schedule
-        self._policy = context.policy
-        self._connections = connections
-        self._has_template = options.name is not None
-        self._recorder = recorder
-        self._outcomes = outcomes
-        self._headers = options.common_headers()
-        self._header_lines = header_lines(self._headers)
-        self._settings = BodySettings(
-            store.output, context.clock, options.max_size, options.raw, self.timeout, context.is_cutting
-        )
-        self._templates: dict[tuple[str, str], Request] = {}
-
-    def make(self, task: Task, due: int) -> None:
-        """Make one attempt."""
-        body = self.begin(task, due)
-        if body is not None:
-            self._outcomes.apply(task, body, self._send(task, body))
-
-    def begin(self, task: Task, due: int) -> Body | None:
-        """Begin an attempt, or go on with it after a redirect; the body takes the reply.
-
-        None if its host has been given up, and then the task has failed.
-        """
-        failure = self._schedule.host_failure(task)
-        if failure:
-            task.due = task.due or due
-            self._outcomes.refuse(task, failure)
-            return None
-        if not task.redirects:
-            task.due = due
-            task.attempts += 1
-            task.started = task.started or time.time()
-        tag = tag_of(task) if self._has_template else ""
-        return Body(partial(self._policy.decide, task), self._settings, tag)
-
-    def payload(self, task: Task) -> bytes:
-        """The bytes to be sent."""
-        payload = encode_request(task, self._headers, self._header_lines)
-        self._recorder.request_size = len(payload)
-        return payload
-
-    def template(self, task: Task) -> Request:
-        """A request like the task's but for its bytes; making one takes 1.5 us."""
-        url, method = task.url, "GET" if task.became_get else task.request.method
-        known = self._templates.get((url.site, method))
-        if known is None:
-            if len(self._templates) >= MAX_TEMPLATES:
-                self._templates.clear()
-            known = self._templates[url.site, method] = Request(
-                origin=url.origin,
-                method=method,
-                url=url.site,
-                payload=b"",
-                timeout=self.timeout,
-                keep=None,
-            )
-        return known
-
-    def _send(self, task: Task, body: Body) -> Exchange:
-        try:
-            return self._connections.to(task.url).send(self.template(task), self.payload(task), body)
-        except BrokenExchange as broken:  # the name does not resolve
-            now = self._clock.now()
-            return 0, 0, now, now, 0, Note(broken.failure)
-
 
 BYPASSED: Final = 16
 """After a reply that the multiplexer could not process, the thread fetches this many URLs by itself."""
@@ -122,11 +30,16 @@ LARGEST_REST: Final = 256 * 1024
 class Pending(NamedTuple):
     """A request that was sent and whose reply has not arrived completely."""
 
+    connection: FetchConnection
     task: Task
     body: Body
-    template: Request
     payload: bytes
     sent: int
+
+    def complete(self, data: bytes | None, error: OSError | None = None, size: int | None = None) -> Exchange:
+        """Go on with the exchange, `size` bytes of whose request were sent (default: all) and `data` has arrived."""
+        went = len(self.payload) if size is None else size
+        return self.connection.complete(self.task.method, self.payload, self.body, self.sent, went, data, error)
 
 
 class WorkerStream:
@@ -136,15 +49,12 @@ class WorkerStream:
     waits meanwhile; so no two threads are here at once.
     """
 
-    def __init__(
-        self, number: int, schedule: Schedule, connections: Connections, attempts: Attempts, outcomes: Outcomes
-    ) -> None:
+    def __init__(self, number: int, schedule: Schedule, connections: Connections, attempts: Attempts) -> None:
         self.deadline = 0
         self._number = number
         self._schedule = schedule
         self._connections = connections
         self._attempts = attempts
-        self._outcomes = outcomes
         self._connection: FetchConnection | None = None
         self._pending: Pending | None = None
         self._received = b""
@@ -163,8 +73,9 @@ class WorkerStream:
             self._bypassed -= 1
             return
         connection = self._connection = self._connections.known(url)
-        if connection and connection.channel and not url.origin.tls and self.start_next():
-            self._wait(multiplexer, connection.channel.sock.fileno())
+        channel = connection and connection.http.channel
+        if channel and not url.origin.tls and self.start_next():
+            self._wait(multiplexer, channel.sock.fileno())
         rest, self._rest = self._rest, None
         if rest:
             rest()
@@ -210,39 +121,36 @@ class WorkerStream:
         if found is None:
             return False
         task, due = found
-        connection, template = self._connection, self._attempts.template(task)
-        if (
-            connection is None
-            or self._connections.known(task.url) is not connection
-            or template.method == "HEAD"
-            or not connection.is_ready(template)
-        ):
+        connection = self._connection
+        assert connection
+        is_ordinary = self._connections.known(task.url) is connection and task.method != "HEAD"
+        if not is_ordinary or not connection.is_ready():
             self._bypassed = BYPASSED
             return self._leave(self._attempts.make, task, due)
-        body = self._attempts.begin(task, due)
-        if body is None:
+        begun = self._attempts.begin(task, due)
+        if begun is None:
             return False
-        payload = self._attempts.payload(task)
+        body, payload = begun
         sent, size, error = connection.send_nowait(payload)
-        self._pending, self._received = Pending(task, body, template, payload, sent), b""
-        self.deadline = sent + self._attempts.timeout
+        self._pending, self._received = Pending(connection, task, body, payload, sent), b""
+        self.deadline = sent + connection.timeout
         if size != len(payload):
             # the server does not read: waiting for that would hold up all
             return self._leave(self._finish, None, error, size)
         return True
 
     def _receive(self, buffer: memoryview) -> Step:
-        connection, pending = self._connection, self._pending
-        assert connection, "a request was sent"
-        assert connection.channel
-        assert pending
+        assert self._pending, "a request was sent"
+        connection, task, body, _, sent = self._pending
+        channel = connection.http.channel
+        assert channel
         try:
-            piece = buffer[: connection.channel.receive_into(buffer)]
+            piece = buffer[: channel.receive_into(buffer)]
         except OSError as error:
             self._leave(self._finish, self._received or None, None if self._received else error)
             return Step.DETACH
         data = self._received + piece if self._received else piece
-        exchange = connection.match_known_head(pending.template, pending.body, pending.sent, data)
+        exchange = connection.match_known_head(task.method, body, sent, data)
         if exchange is None:
             data = bytes(data)
             missing = missing_of(data)
@@ -253,28 +161,18 @@ class WorkerStream:
                 self._bypassed = BYPASSED
                 self._leave(self._finish, data)
                 return Step.DETACH
-            exchange = self._complete(data)
+            exchange = self._pending.complete(data)
         if exchange[5]:
-            self._leave(self._outcomes.apply, pending.task, pending.body, exchange)
+            self._leave(self._attempts.finish, task, body, exchange)
             return Step.DETACH
         # at once, while the reply is in the buffer
-        self._outcomes.apply(pending.task, pending.body, exchange)
+        self._attempts.finish(task, body, exchange)
         return Step.NEXT
 
     def _finish(self, data: bytes | None, error: OSError | None = None, size: int | None = None) -> None:
         """Complete the exchange that has begun, on the worker's own thread."""
         assert self._pending
-        self._outcomes.apply(self._pending.task, self._pending.body, self._complete(data, error, size))
-
-    def _complete(self, data: bytes | None, error: OSError | None = None, size: int | None = None) -> Exchange:
-        """Go on with an exchange, `size` bytes of whose request were sent (default: all) and `data` has arrived."""
-        assert self._connection
-        assert self._pending
-        template, payload = self._pending.template, self._pending.payload
-        request = replace(template, payload=payload, sink=self._pending.body)
-        return self._connection.complete(
-            request, self._pending.sent, len(payload) if size is None else size, data, error
-        )
+        self._attempts.finish(self._pending.task, self._pending.body, self._pending.complete(data, error, size))
 
 
 class Worker:
@@ -287,18 +185,9 @@ class Worker:
         self._schedule = context.schedule
         self._multiplexer = multiplexer
         self._output = OutputFolder(context.options.into)
-        self._recorder = WorkerRecorder(context.hand_over, context.state.began, context.examples)
-        store = Store(
-            self._output,
-            context.manifest,
-            context.previous,
-            context.jsonl,
-            context.one_large_body,
-            has_template=context.options.name is not None,
-        )
-        outcomes = Outcomes(context, store, self.connections, self._recorder)
-        self._attempts = Attempts(context, self.connections, store, self._recorder, outcomes)
-        self._stream = WorkerStream(number, self._schedule, self.connections, self._attempts, outcomes)
+        self._recorder = WorkerRecorder(context.hand_over, context.began)
+        self._attempts = Attempts(context, self._output, self.connections, self._recorder)
+        self._stream = WorkerStream(number, self._schedule, self.connections, self._attempts)
         self.counters = self._recorder.counters
 
     def run(self) -> None:

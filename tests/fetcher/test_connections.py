@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 
 import pytest
 
@@ -29,14 +28,14 @@ class Fetcher:
         endpoint = Endpoint("GET", "/")
         scenario = Scenario(base_url=target.url, endpoints=[endpoint], timeout=timeout)
         wire = SocketWire(SystemClock(), scenario)
-        self.request = encode(endpoint, scenario)
+        request = encode(endpoint, scenario)
+        self.payload = request.payload
         self.basin = Basin()
-        wire.resolve(self.request.origin)
-        self.connection = FetchConnection(wire.open_connection(self.request.origin))
+        wire.resolve(request.origin)
+        self.connection = FetchConnection(wire.open_connection(request.origin), request.timeout)
 
     def send(self, method: str = "GET") -> Outcome:
-        like = replace(self.request, method=method)
-        return Outcome(*self.connection.send(like, self.request.payload, self.basin))
+        return Outcome(*self.connection.send(method, self.payload, self.basin))
 
     def sends(self, times: int, method: str = "GET") -> list[Outcome]:
         return [self.send(method) for _ in range(times)]

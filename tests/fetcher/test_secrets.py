@@ -101,7 +101,7 @@ def test_a_url_of_a_list_is_shown_without_its_secrets(site: Site, tmp_path: Path
     fetched = fetch([line], into=tmp_path / "b", retries=0).wait()
 
     assert fetched.failed == 1
-    shown = [str(list(fetched)), str(fetched.result), str(fetched.job.summary().reasons)]
+    shown = [str(list(fetched)), str(fetched.result), str(fetched.job.summary().counters.examples)]
     assert SECRET not in everything(tmp_path) + "".join(shown)
     with pytest.raises(UsageError) as caught:
         fetch(["nonsense", line], into=tmp_path / "c", strict=True)
