@@ -11,16 +11,16 @@ import typer
 
 from loadkit.cli.console import check_file, complain, print_report, print_text, store
 from loadkit.cli.options import (
-    FILES,
-    LIST,
-    LOAD,
-    OUTPUT,
-    REQUESTS,
     Authorities,
     ClientCertificate,
     Headers,
     Insecure,
+    file_option,
+    list_option,
+    load_option,
+    output_option,
     read_header,
+    request_option,
     whole_number,
 )
 from loadkit.plan.errors import LoadkitError, UsageError
@@ -37,81 +37,42 @@ _LITERAL: Final = re.compile(r"\$\{\w+\}|\b(?:Bearer|Basic|Token)\b|\s", re.IGNO
 def fetch(
     context: typer.Context,
     sources: Annotated[
-        list[str],
-        typer.Argument(help="Files of URLs (lines, .csv, .jsonl), - for stdin, or URLs.", show_default=False),
+        list[str], typer.Argument(help="Files of URLs (lines, .csv, .jsonl), - for stdin, or URLs.", show_default=False)
     ],
-    threads: Annotated[
-        str, typer.Option("--threads", "-c", help="How many, or auto to find out.", rich_help_panel=LOAD)
-    ] = "20",
-    single: Annotated[bool, typer.Option("--single", help="One thread.", rich_help_panel=LOAD)] = False,
-    into: Annotated[
-        Path | None, typer.Option("--into", "-d", help="The folder for the bodies: bodies.", rich_help_panel=FILES)
-    ] = None,
-    append: Annotated[
-        Path | None, typer.Option(help="Write JSON replies as lines into this file instead.", rich_help_panel=FILES)
-    ] = None,
+    threads: Annotated[str, load_option("--threads", "-c", help="How many, or auto to find out.")] = "20",
+    single: Annotated[bool, load_option("--single", help="One thread.")] = False,
+    into: Annotated[Path | None, file_option("--into", "-d", help="The folder for the bodies: bodies.")] = None,
+    append: Annotated[Path | None, file_option(help="Write JSON replies as lines into this file instead.")] = None,
     name: Annotated[
         str | None,
-        typer.Option(
-            help="A template such as '{host}/{position:06}-{slug}.{ext}'; also {path} {last} {hash}.",
-            rich_help_panel=FILES,
-        ),
+        file_option(help="A template such as '{host}/{position:06}-{slug}.{ext}'; also {path} {last} {hash}."),
     ] = None,
-    flat: Annotated[
-        bool, typer.Option("--flat", help="No subfolders beyond 10,000 files.", rich_help_panel=FILES)
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Skip what the manifest proves, do the rest.", rich_help_panel=FILES)
-    ] = False,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="With --resume: by the content of the files.", rich_help_panel=FILES)
-    ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse a list with a line that is no URL.", rich_help_panel=LIST)
-    ] = False,
-    duplicates: Annotated[
-        bool, typer.Option("--duplicates", help="Fetch a URL as often as it is in the list.", rich_help_panel=LIST)
-    ] = False,
-    column: Annotated[str | None, typer.Option(help="The column or key of the URL: url.", rich_help_panel=LIST)] = None,
-    form: Annotated[str | None, typer.Option("--format", help="lines, csv or jsonl.", rich_help_panel=LIST)] = None,
-    method: Annotated[
-        str | None, typer.Option("--method", "-X", help="GET unless the row says another.", rich_help_panel=REQUESTS)
-    ] = None,
+    flat: Annotated[bool, file_option("--flat", help="No subfolders beyond 10,000 files.")] = False,
+    resume: Annotated[bool, file_option("--resume", help="Skip what the manifest proves, do the rest.")] = False,
+    verify: Annotated[bool, file_option("--verify", help="With --resume: by the content of the files.")] = False,
+    strict: Annotated[bool, list_option("--strict", help="Refuse a list with a line that is no URL.")] = False,
+    duplicates: Annotated[bool, list_option("--duplicates", help="Fetch a URL as often as it is in the list.")] = False,
+    column: Annotated[str | None, list_option(help="The column or key of the URL: url.")] = None,
+    form: Annotated[str | None, list_option("--format", help="lines, csv or jsonl.")] = None,
+    method: Annotated[str | None, request_option("--method", "-X", help="GET unless the row says another.")] = None,
     header: Headers = None,
-    user_agent: Annotated[
-        str | None, typer.Option("--user-agent", "-A", help="The header User-Agent.", rich_help_panel=REQUESTS)
-    ] = None,
+    user_agent: Annotated[str | None, request_option("--user-agent", "-A", help="The header User-Agent.")] = None,
     timeout: Annotated[
-        str | None,
-        typer.Option(help="To connect, until the reply begins, and between its parts: 30s.", rich_help_panel=REQUESTS),
+        str | None, request_option(help="To connect, until the reply begins, and between its parts: 30s.")
     ] = None,
-    retries: Annotated[
-        str | None, typer.Option(help="How often a URL is asked for again: 4.", rich_help_panel=REQUESTS)
-    ] = None,
-    max_wait: Annotated[
-        str | None, typer.Option(help="How long a server may ask us to wait: 5m.", rich_help_panel=REQUESTS)
-    ] = None,
-    rate: Annotated[str | None, typer.Option(help="At most so many requests: 100/s.", rich_help_panel=LOAD)] = None,
-    per_host: Annotated[
-        str | None, typer.Option(help="Requests at once to one host, at most.", rich_help_panel=LOAD)
-    ] = None,
-    max_size: Annotated[str | None, typer.Option(help="The most a body may have: 16GB.", rich_help_panel=FILES)] = None,
-    redirects: Annotated[str | None, typer.Option(help="How many are followed: 10.", rich_help_panel=REQUESTS)] = None,
-    failed: Annotated[
-        str, typer.Option(help="Bodies of failed statuses: keep (in failed/) or drop.", rich_help_panel=FILES)
-    ] = "keep",
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Save bodies as they come, not decoded.", rich_help_panel=FILES)
-    ] = False,
+    retries: Annotated[str | None, request_option(help="How often a URL is asked for again: 4.")] = None,
+    max_wait: Annotated[str | None, request_option(help="How long a server may ask us to wait: 5m.")] = None,
+    rate: Annotated[str | None, load_option(help="At most so many requests: 100/s.")] = None,
+    per_host: Annotated[str | None, load_option(help="Requests at once to one host, at most.")] = None,
+    max_size: Annotated[str | None, file_option(help="The most a body may have: 16GB.")] = None,
+    redirects: Annotated[str | None, request_option(help="How many are followed: 10.")] = None,
+    failed: Annotated[str, file_option(help="Bodies of failed statuses: keep (in failed/) or drop.")] = "keep",
+    raw: Annotated[bool, file_option("--raw", help="Save bodies as they come, not decoded.")] = False,
     ca: Authorities = None,
     cert: ClientCertificate = None,
     insecure: Insecure = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Store the result as JSON.", rich_help_panel=OUTPUT)
-    ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, no report.", rich_help_panel=OUTPUT)
-    ] = False,
+    output: Annotated[Path | None, output_option("--output", "-o", help="Store the result as JSON.")] = None,
+    quiet: Annotated[bool, output_option("--quiet", "-q", help="No progress, no report.")] = False,
 ) -> None:
     """Fetch URLs into a folder: each body in a file of its own, none lost, every URL accounted for.
 
@@ -169,12 +130,7 @@ def _run(sources: list[str], options: dict[str, Any], output: Path | None, *, ag
 
 
 def _report(
-    fetched: FetchResult,
-    fault: LoadkitError | None,
-    output: Path | None,
-    *,
-    again: list[str],
-    quiet: bool,
+    fetched: FetchResult, fault: LoadkitError | None, output: Path | None, *, again: list[str], quiet: bool
 ) -> int:
     """Say what was found, whatever ended it."""
     job = fetched.job

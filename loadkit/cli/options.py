@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,40 +15,25 @@ from loadkit.plan.redact import HIDDEN
 if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
 
-LOAD: Final = "Load"
-REQUESTS: Final = "Requests"
-JUDGEMENT: Final = "Judgement"
-LIST: Final = "List"
-FILES: Final = "Files"
-OUTPUT: Final = "Output"
-"""Where `--help` shows an option."""
+# each is shown by `--help` in a panel of its own
+load_option = partial(typer.Option, rich_help_panel="Load")
+request_option = partial(typer.Option, rich_help_panel="Requests")
+judgement_option = partial(typer.Option, rich_help_panel="Judgement")
+list_option = partial(typer.Option, rich_help_panel="List")
+file_option = partial(typer.Option, rich_help_panel="Files")
+output_option = partial(typer.Option, rich_help_panel="Output")
 
 Targets = Annotated[
     list[str], typer.Argument(help="Scenario files, folders, file.py::name, or URLs.", show_default=False)
 ]
 Headers = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--header", "-H", help="'Name: value'; ${NAME} is taken from the environment.", rich_help_panel=REQUESTS
-    ),
+    list[str] | None, request_option("--header", "-H", help="'Name: value'; ${NAME} is taken from the environment.")
 ]
-Authorities = Annotated[
-    str | None,
-    typer.Option(help="Authorities to trust, not the system's: a file or folder.", rich_help_panel=REQUESTS),
-]
-ClientCertificate = Annotated[
-    str | None, typer.Option(help="A client's certificate (and key) file.", rich_help_panel=REQUESTS)
-]
-Insecure = Annotated[
-    bool, typer.Option("--insecure", "-k", help="Do not verify certificates.", rich_help_panel=REQUESTS)
-]
-Page = Annotated[
-    Path | None, typer.Option("--html", help="Write the report as a page, in one file.", rich_help_panel=OUTPUT)
-]
-Quiet = Annotated[
-    bool,
-    typer.Option("--quiet", "-q", help="No progress, no report; the exit code tells.", rich_help_panel=OUTPUT),
-]
+Authorities = Annotated[str | None, request_option(help="Authorities to trust, not the system's: a file or folder.")]
+ClientCertificate = Annotated[str | None, request_option(help="A client's certificate (and key) file.")]
+Insecure = Annotated[bool, request_option("--insecure", "-k", help="Do not verify certificates.")]
+Page = Annotated[Path | None, output_option("--html", help="Write the report as a page, in one file.")]
+Quiet = Annotated[bool, output_option("--quiet", "-q", help="No progress, no report; the exit code tells.")]
 
 
 def load_scenarios(targets: list[str]) -> list[Scenario]:

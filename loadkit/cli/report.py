@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadkit.cli.console import check_outputs, exit_code, print_report, store, write_page
-from loadkit.cli.options import OUTPUT, Page
+from loadkit.cli.options import Page, output_option
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 def report(
     files: Annotated[list[Path], typer.Argument(help="Stored results; those of one load in several files are merged.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Store the merged result as JSON.", rich_help_panel=OUTPUT)
-    ] = None,
+    output: Annotated[Path | None, output_option("--output", "-o", help="Store the merged result as JSON.")] = None,
     html: Page = None,
 ) -> None:
     """Make the report of stored results anew, merging what several files have of the same load.

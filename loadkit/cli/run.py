@@ -12,10 +12,6 @@ import typer
 
 from loadkit.cli.console import check_outputs, exit_code, print_report, store, write_page
 from loadkit.cli.options import (
-    JUDGEMENT,
-    LOAD,
-    OUTPUT,
-    REQUESTS,
     Authorities,
     ClientCertificate,
     Headers,
@@ -23,8 +19,12 @@ from loadkit.cli.options import (
     Page,
     Quiet,
     Targets,
+    judgement_option,
+    load_option,
     load_scenarios,
+    output_option,
     read_header,
+    request_option,
     whole_number,
 )
 from loadkit.plan.errors import NothingToRun, UsageError
@@ -37,91 +37,53 @@ if TYPE_CHECKING:
 
 def run(
     targets: Targets,
-    threads: Annotated[str | None, typer.Option("--threads", "-c", help="Virtual users.", rich_help_panel=LOAD)] = None,
-    duration: Annotated[
-        str | None, typer.Option("--duration", "-z", help="How long to measure: 30s, 1m30s.", rich_help_panel=LOAD)
-    ] = None,
-    iterations: Annotated[
-        str | None, typer.Option("--iterations", "-n", help="Requests and journeys in all.", rich_help_panel=LOAD)
-    ] = None,
+    threads: Annotated[str | None, load_option("--threads", "-c", help="Virtual users.")] = None,
+    duration: Annotated[str | None, load_option("--duration", "-z", help="How long to measure: 30s, 1m30s.")] = None,
+    iterations: Annotated[str | None, load_option("--iterations", "-n", help="Requests and journeys in all.")] = None,
     per_thread: Annotated[
-        str | None,
-        typer.Option("--iterations-per-thread", help="Requests and journeys of each thread.", rich_help_panel=LOAD),
+        str | None, load_option("--iterations-per-thread", help="Requests and journeys of each thread.")
     ] = None,
     rate: Annotated[
-        str | None,
-        typer.Option("--rate", "-r", help="Arrivals by the clock (open workload): 200/s.", rich_help_panel=LOAD),
+        str | None, load_option("--rate", "-r", help="Arrivals by the clock (open workload): 200/s.")
     ] = None,
-    arrivals: Annotated[
-        str | None, typer.Option(help="constant or poisson, with a rate.", rich_help_panel=LOAD)
-    ] = None,
-    max_threads: Annotated[
-        str | None, typer.Option(help="How many threads a rate may grow to.", rich_help_panel=LOAD)
-    ] = None,
+    arrivals: Annotated[str | None, load_option(help="constant or poisson, with a rate.")] = None,
+    max_threads: Annotated[str | None, load_option(help="How many threads a rate may grow to.")] = None,
     phase: Annotated[
         list[str] | None,
-        typer.Option(
-            "--phase",
-            help="ramp:30s:50, ramp:30s:200/s, hold:2m; in the order given; --duration stretches them.",
-            rich_help_panel=LOAD,
+        load_option(
+            "--phase", help="ramp:30s:50, ramp:30s:200/s, hold:2m; in the order given; --duration stretches them."
         ),
     ] = None,
-    warmup: Annotated[
-        str | None, typer.Option(help="Send before measuring, not counted: 5s.", rich_help_panel=LOAD)
-    ] = None,
+    warmup: Annotated[str | None, load_option(help="Send before measuring, not counted: 5s.")] = None,
     think_time: Annotated[
-        str | None,
-        typer.Option(
-            help="Pause of each thread between requests: 500ms, or 1s-3s for any between.", rich_help_panel=LOAD
-        ),
+        str | None, load_option(help="Pause of each thread between requests: 500ms, or 1s-3s for any between.")
     ] = None,
-    pacing: Annotated[
-        str | None, typer.Option(help="From start to start of a thread's requests: 1s.", rich_help_panel=LOAD)
-    ] = None,
+    pacing: Annotated[str | None, load_option(help="From start to start of a thread's requests: 1s.")] = None,
     processes: Annotated[
         str | None,
-        typer.Option(
-            help="Worker processes sharing the load: a number, or auto: one a CPU, less one if the target is here.",
-            rich_help_panel=LOAD,
+        load_option(
+            help="Worker processes sharing the load: a number, or auto: one a CPU, less one if the target is here."
         ),
     ] = None,
     seed: Annotated[
-        str | None,
-        typer.Option(
-            help="For arrivals, think times and orders of rows; the same seed, the same run.", rich_help_panel=LOAD
-        ),
+        str | None, load_option(help="For arrivals, think times and orders of rows; the same seed, the same run.")
     ] = None,
-    timeout: Annotated[str | None, typer.Option(help="Deadline of one request: 10s.", rich_help_panel=REQUESTS)] = None,
-    graceful_stop: Annotated[
-        str | None, typer.Option(help="What requests in flight get at the end: 5s.", rich_help_panel=LOAD)
-    ] = None,
+    timeout: Annotated[str | None, request_option(help="Deadline of one request: 10s.")] = None,
+    graceful_stop: Annotated[str | None, load_option(help="What requests in flight get at the end: 5s.")] = None,
     threshold: Annotated[
         list[str] | None,
-        typer.Option(
-            "--threshold", "-t", help="A limit such as 'p99 < 250ms'; adds to the file's.", rich_help_panel=JUDGEMENT
-        ),
+        judgement_option("--threshold", "-t", help="A limit such as 'p99 < 250ms'; adds to the file's."),
     ] = None,
     header: Headers = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="Aim the scenario at another server.", rich_help_panel=REQUESTS)
-    ] = None,
+    base_url: Annotated[str | None, request_option(help="Aim the scenario at another server.")] = None,
     ca: Authorities = None,
     cert: ClientCertificate = None,
     insecure: Insecure = False,
-    demo_server: Annotated[
-        bool, typer.Option("--demo", help="Start the demo server and aim at it.", rich_help_panel=REQUESTS)
-    ] = False,
-    keep_going: Annotated[
-        bool, typer.Option(help="Go on although the target cannot be reached.", rich_help_panel=JUDGEMENT)
-    ] = False,
-    once: Annotated[
-        bool, typer.Option("--once", help="Each endpoint and journey once: are they sound?", rich_help_panel=JUDGEMENT)
-    ] = False,
+    demo_server: Annotated[bool, request_option("--demo", help="Start the demo server and aim at it.")] = False,
+    keep_going: Annotated[bool, judgement_option(help="Go on although the target cannot be reached.")] = False,
+    once: Annotated[bool, judgement_option("--once", help="Each endpoint and journey once: are they sound?")] = False,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="Store the result as JSON; while it runs, OUT.partial.", rich_help_panel=OUTPUT
-        ),
+        Path | None, output_option("--output", "-o", help="Store the result as JSON; while it runs, OUT.partial.")
     ] = None,
     html: Page = None,
     quiet: Quiet = False,
