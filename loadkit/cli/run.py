@@ -131,25 +131,10 @@ def run(
     raise typer.Exit(code)
 
 
-# what `--once` decides itself
-_LOAD = {
-    "threads",
-    "duration",
-    "iterations",
-    "iterations_per_thread",
-    "rate",
-    "arrivals",
-    "max_threads",
-    "phases",
-    "warmup",
-    "think_time",
-    "pacing",
-    "processes",
-}
-
-
 def _check_once(changes: dict[str, Any], thresholds: list[str] | None) -> None:
-    others = [name for name in changes if name in _LOAD] + (["threshold"] if thresholds else [])
+    from loadkit.plan.once import DECIDED
+
+    others = [name for name in changes if name in DECIDED] + (["threshold"] if thresholds else [])
     if others:
         option = {"phases": "phase"}.get(others[0], others[0]).replace("_", "-")
         raise UsageError(f"--once sends each endpoint once and judges failures alone; leave --{option} out")
