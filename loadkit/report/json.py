@@ -11,9 +11,8 @@ import msgspec
 from loadkit.judge.result import VERSION, Result, Stored
 from loadkit.judge.validate import violations
 from loadkit.plan.errors import UsageError, reason_of
-from loadkit.report.earlier import may_be_earlier, of_today
+from loadkit.report.earlier import may_be_earlier, of_today, of_version_1
 from loadkit.report.layout import LONGEST, Layout
-from loadkit.report.version_1 import upgraded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +67,7 @@ def _decoded(content: bytes, path: Path) -> list[Result]:
         if version == VERSION:
             return msgspec.json.decode(content, type=Stored).results
         if version == 1:
-            return upgraded(msgspec.json.decode(content))
+            return of_version_1(msgspec.json.decode(content))
     except (msgspec.DecodeError, RecursionError) as error:
         # which may quote a value of any length
         why = _LAYOUT.ellipsize(str(error), _REASON)
