@@ -28,8 +28,7 @@ def print_report(result: Result) -> int:
 
     if sys.stdout is None:
         return 0
-    layout = layout_of(sys.stdout)
-    return print_text(text_report(result, width=layout.width, color=layout.color, ascii=layout.ascii))
+    return print_text(text_report(result, layout_of(sys.stdout)))
 
 
 def print_text(text: str) -> int:

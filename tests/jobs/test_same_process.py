@@ -12,6 +12,7 @@ import pytest
 
 from loadkit import Endpoint, Scenario, run
 from loadkit.plan.loader import load
+from loadkit.report.layout import Layout
 from loadkit.report.text import text_report
 from loadkit.server.demo import Demo
 
@@ -57,7 +58,7 @@ def test_a_target_in_this_process_is_a_doubt_and_its_cpu_is_not_called_the_gener
         result.bottleneck.sentence
         == "Server and generator are one process, so nothing tells which of them bound the run."
     )
-    assert "loadkit used" not in text_report(result, width=120)
+    assert "loadkit used" not in text_report(result, Layout(width=120))
 
 
 def test_so_it_is_where_worker_processes_send(inside: str, tmp_path: Path):

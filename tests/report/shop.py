@@ -6,6 +6,7 @@ from loadkit.judge.bottleneck import Bottleneck
 from loadkit.judge.result import Result
 from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.judge.validity import Caveat
+from loadkit.report.layout import Layout
 from loadkit.report.text import text_report
 from tests.results import example, result, row, skewed, times
 
@@ -72,7 +73,7 @@ SHOP = result(
 
 
 def report(shown: Result, *, width: int = 80, color: bool = False, ascii: bool = False) -> str:  # noqa: A002
-    return text_report(shown, width=width, color=color, ascii=ascii) + "\n"
+    return text_report(shown, Layout(width=width, color=color, ascii=ascii)) + "\n"
 
 
 def section(text: str, title: str) -> str:

@@ -19,6 +19,7 @@ from loadkit.judge.rows import Phase
 from loadkit.plan.errors import UsageError
 from loadkit.report.html import html_report
 from loadkit.report.json import dump, load
+from loadkit.report.layout import Layout
 from loadkit.report.text import text_report
 from tests.results import REFUSED, Shot, measured
 
@@ -60,7 +61,7 @@ def mistreated(file: Path, text: str) -> str:
     file.write_text(text)
     try:
         [read] = load(file)
-        text_report(read, width=80)
+        text_report(read, Layout(width=80))
         html_report([read])
         merge([read, SOUND])
     except UsageError as error:

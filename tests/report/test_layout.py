@@ -45,7 +45,7 @@ def test_a_report_of_long_words_is_made_in_no_time(char: str):
     made = result([failed], scenario={"description": word, "name": word})
 
     began = time.process_time()
-    text = text_report(made, width=80)
+    text = text_report(made, Layout(width=80))
 
     assert time.process_time() - began < 5, "it was over a minute"
     assert max(map(display_width, text.splitlines())) <= 80

@@ -10,9 +10,9 @@ from loadkit.judge.description import PhasePlan
 from loadkit.judge.rows import Phase
 from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.judge.validity import Caveat
-from loadkit.report.layout import display_width, needs_ascii
+from loadkit.report.layout import Layout, needs_ascii, report_width
 from loadkit.report.text import text_report
-from tests.report.shop import HOME, SEARCH, SHOP, report, section
+from tests.report.shop import HOME, SEARCH, report, section
 from tests.results import example, replace, result, row, times
 
 
@@ -243,17 +243,17 @@ def test_odd_figures_are_shown_and_raise_nothing(odd: object) -> None:
 )
 def test_a_report_is_headed_by_what_it_is_of(name: str, head: str):
     made = result([HOME])
-    lines = text_report(replace(made, identity=replace(made.identity, name=name)), width=80).splitlines()
+    lines = text_report(replace(made, identity=replace(made.identity, name=name)), Layout(width=80)).splitlines()
     assert lines[0].split(" ")[1] == head
 
 
 def test_a_merge_says_of_how_many_runs_it_is():
     made = result([HOME])
     for count, said in ((1, ""), (3, "; merged from 3 runs")):
-        line = text_report(replace(made, spans=made.spans * count), width=120).splitlines()[2]
+        line = text_report(replace(made, spans=made.spans * count), Layout(width=120)).splitlines()[2]
         assert line == f"  16 threads, 30s, closed, over sockets; started 2026-05-04 10:15:03 UTC{said}"
 
 
 @pytest.mark.parametrize(("asked", "columns"), [(1, 60), (60, 60), (140, 140), (141, 140), (10_000, 140)])
 def test_a_report_is_between_60_and_140_columns_wide(asked: int, columns: int):
-    assert display_width(text_report(SHOP, width=asked).splitlines()[0]) == columns
+    assert report_width(asked) == columns

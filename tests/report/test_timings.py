@@ -16,7 +16,7 @@ from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.plan.errors import UsageError
 from loadkit.report.html import html_report
 from loadkit.report.json import dump, load, schema
-from loadkit.report.layout import display_width
+from loadkit.report.layout import Layout, display_width
 from loadkit.report.text import text_report
 from tests.results import example, replace, result, row, times
 
@@ -62,13 +62,13 @@ SHOP = result(
 
 def section(shown: Result, first: str, **options: Any) -> list[str]:
     """The lines of the report from the one that begins so to the next empty one."""
-    lines = text_report(shown, **options).split("\n")
+    lines = text_report(shown, Layout(**options)).split("\n")
     start = next(k for k, line in enumerate(lines) if line.startswith(first))
     return lines[start : [*lines, ""].index("", start)]
 
 
 def test_each_kind_has_a_table_and_what_was_left_out_stands_below():
-    text = text_report(SHOP, width=100)
+    text = text_report(SHOP, Layout(width=100))
 
     assert section(SHOP, "journey", width=100) == [
         "journey           times  throughput  errors      %     p50     p90     p99   p99.9     max",
@@ -114,7 +114,7 @@ def test_what_fails_in_a_step_and_in_its_journey_is_told_once_and_its_type_too()
 def test_no_line_is_too_wide_and_no_name_moves_the_cursor(width: int, ascii: bool):  # noqa: A002 - as the report calls it
     long = replace(SHOP, timings=[timing("journey", "buy " * 40, (90, 5), unsent=10**9, cut=10**9), *SHOP.timings])
 
-    lines = text_report(long, width=width, ascii=ascii).split("\n")
+    lines = text_report(long, Layout(width=width, ascii=ascii)).split("\n")
 
     assert max(map(display_width, lines)) <= width
     assert not any("\x1b" in line for line in lines)
@@ -135,7 +135,7 @@ def test_of_journeys_alone_there_is_no_table_of_requests():
     nothing = row("total", times())
     alone = result([], nothing, outcome="passed", timings=[timing("journey", "buy", (90, 5))])
 
-    text = text_report(alone, width=100)
+    text = text_report(alone, Layout(width=100))
 
     assert "PASSED: no journey failed" in text
     assert "endpoint" not in text
@@ -168,7 +168,7 @@ def test_results_from_before_are_read(tmp_path: Path):
 
     assert [one.unsent for one in first.timings] == [0, 0, 0, 0]
     assert (second.timings, second.scenario.journeys) == ([], [])
-    assert "due and never begun" not in text_report(first, width=100)
+    assert "due and never begun" not in text_report(first, Layout(width=100))
 
 
 def test_figures_that_do_not_add_up_are_refused(tmp_path: Path):
@@ -182,7 +182,7 @@ def test_figures_that_do_not_add_up_are_refused(tmp_path: Path):
 def test_journeys_that_request_nothing_are_what_a_report_is_headed_by():
     alone = replace(SHOP, endpoints=[], total=row("total", times()), timings=[replace(BUY, failures={}, count=2_990)])
 
-    text, (page, _) = text_report(alone, width=100), html_report([alone, SHOP]).split("</table>", 1)
+    text, (page, _) = text_report(alone, Layout(width=100)), html_report([alone, SHOP]).split("</table>", 1)
 
     assert "  journeys     2,990 in 30 s, without a request of loadkit's own" in text
     assert "  throughput   " in text.partition("of journeys that came through")[0]

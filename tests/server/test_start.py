@@ -22,6 +22,7 @@ import requests
 from loadkit import Endpoint, Scenario, UsageError, run, serving
 from loadkit.judge.result import Result
 from loadkit.plan.loader import load
+from loadkit.report.layout import Layout
 from loadkit.report.text import text_report
 from loadkit.server.demo import Demo
 from tests.conftest import Call
@@ -127,7 +128,7 @@ def test_a_run_whose_server_dies_ends_and_says_how_it_died(
     assert 90 <= result.statuses[200] <= 102, "what was measured stays"
     assert " ended with exit code 9 at " in told(result)
     assert "FATAL" in told(result)
-    report = text_report(result, width=120)
+    report = text_report(result, Layout(width=120))
     assert "SERVER LOST" in report
     assert "FATAL \\x1b[31mno memory" in report, "and no terminal is coloured by it"
 

@@ -39,7 +39,7 @@ def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None
     for run in _to_show(item, runs, report):
         number = f" {run.number}" if len(runs) > 1 else ""
         title = layout.escape(f"load{number}: {run.result.scenario.name}")
-        text = run_report(run.result, width=layout.width, ascii=layout.ascii, is_of_failure=report.failed)
+        text = run_report(layout, run.result, is_of_failure=report.failed)
         add = getattr(report.longrepr, "addsection", None)
         if report.failed and add:
             add(title, text, "-")
@@ -85,7 +85,7 @@ def _lines(session: LoadSession) -> Iterator[str]:
         yield from caveat_lines(layout, runs)
     for run in session.unreported:
         if run.result.outcome == "interrupted":
-            yield f"\n{run_report(run.result, width=layout.width, ascii=layout.ascii)}"
+            yield f"\n{run_report(layout, run.result)}"
     if session.baseline is not None:
         yield f"\nbeside the baseline {session.compare}:"
         yield from comparison_lines(layout, runs, session.baseline)

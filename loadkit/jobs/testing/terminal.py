@@ -27,7 +27,6 @@ from loadkit.report.figures import (
     time_cell,
     time_columns,
 )
-from loadkit.report.headline import describe_outcome
 from loadkit.report.layout import Layout
 from loadkit.report.table import Cell, Column, Table
 from loadkit.report.text import text_report
@@ -95,22 +94,13 @@ def caveat_lines(layout: Layout, runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def run_report(
-    result: Result,
-    *,
-    width: int,
-    ascii: bool = False,  # noqa: A002 - as in text_report
-    is_of_failure: bool = False,
-) -> str:
-    """The report of a run as below a test: without colour, and with how sure its percentiles are.
+def run_report(layout: Layout, result: Result, *, is_of_failure: bool = False) -> str:
+    """The report of a run as below a test, with how sure its percentiles are.
 
     Where the test failed, PASSED would be read as said of the test: a sentence tells them apart.
     """
-    layout = Layout(width=width, ascii=ascii)
-    report = text_report(result, width=width, ascii=ascii)
-    if is_of_failure and result.passed:
-        word, text, _ = describe_outcome(result)
-        report = report.replace(f"{word}{text}", f"The test failed; the run by itself passed{text}", 1)
+    passed = "The test failed; the run by itself passed" if is_of_failure else "PASSED"
+    report = text_report(result, layout, passed=passed)
     return "\n\n".join([report, *("\n".join(lines) for lines in [_intervals(layout, result.total)] if lines)])
 
 
