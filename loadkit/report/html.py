@@ -11,20 +11,17 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing
-from loadkit.judge.validity import Caveat
 from loadkit.report import tables
 from loadkit.report.charts.distribution import distribution_charts
-from loadkit.report.charts.svg import Chart
 from loadkit.report.charts.timeline import endpoint_charts, timeline_charts
 from loadkit.report.escape import visible
-from loadkit.report.failures import FailureReason, failure_reasons
+from loadkit.report.failures import failure_reasons
 from loadkit.report.figures import (
     BRIEF,
     all_journeys,
@@ -63,8 +60,7 @@ MAX_FAILURES: Final = 50
 _LAYOUT: Final = Layout(width=LONGEST_LINE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeadFigure:
+class HeadFigure(NamedTuple):
     """A headline figure with an optional note."""
 
     name: str
@@ -73,58 +69,31 @@ class HeadFigure:
     tone: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultView:
-    """What the template shows of a result."""
-
-    title: str
-    about: Sequence[str]
-    word: str
-    outcome: str
-    tone: str
-    validity: str
-    doubts: int
-    bottleneck: str
-    figures: Sequence[HeadFigure]
-    thresholds: Table | None
-    caveats: Sequence[Caveat]
-    failures: Sequence[FailureReason]
-    more_failures: int
-    charts: Sequence[Chart]
-    tables: Sequence[Table]
-    intervals: Table | None
-    facts: Sequence[Table]
-    definition: str
-
-
 def html_report(results: Sequence[Result], titles: Sequence[str] | None = None) -> str:
     """One page of all results, in this order; the same results make the same page.
 
     `titles` are the headings of the results; by default those of the results themselves.
     """
     names = titles or [result.title for result in results]
-    views = [_view(result, name) for result, name in zip(results, names, strict=True)]
     style, script = _read("style.css"), _read("script.js")
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            views=views,
-            overview=_overview(results, names),
-            tones=TONES,
-            caveat_tones=CAVEAT_TONES,
-            policy=policy,
-            style=style,
-            script=script,
-        )
+    template = _environment().get_template("page.html")
+    return template.render(
+        views=[_view(result, name) for result, name in zip(results, names, strict=True)],
+        overview=_overview(results, names),
+        tones=TONES,
+        caveat_tones=CAVEAT_TONES,
+        policy=policy,
+        style=style,
+        script=script,
     )
 
 
-def _view(result: Result, title: str) -> ResultView:
+def _view(result: Result, title: str) -> dict[str, Any]:
+    """What the template shows of a result."""
     word, rest, tone = describe_outcome(result)
     reasons = failure_reasons(result)
     shown = (
@@ -135,26 +104,26 @@ def _view(result: Result, title: str) -> ResultView:
         tables.times(result, for_page=True),
         tables.statuses(result.total),
     )
-    return ResultView(
-        title=title,
-        about=_about(result, title),
-        word=word,
-        outcome=rest.lstrip(": "),
-        tone=tone,
-        validity=result.validity if is_believable(result) else "",
-        doubts=sum(reason.level != "note" for reason in result.caveats),
-        bottleneck=result.bottleneck.sentence,
-        figures=_figures(result),
-        thresholds=tables.thresholds(result.thresholds),
-        caveats=result.caveats,
-        failures=reasons[:MAX_FAILURES],
-        more_failures=max(0, len(reasons) - MAX_FAILURES),
-        charts=[*timeline_charts(result), *distribution_charts(result.total), *endpoint_charts(result)],
-        tables=[table for table in shown if table],
-        intervals=tables.intervals(result),
-        facts=[totals(result), *setup_tables(result)],
-        definition=describe_times(result),
-    )
+    return {
+        "title": title,
+        "about": _about(result, title),
+        "word": word,
+        "outcome": rest.lstrip(": "),
+        "tone": tone,
+        "validity": result.validity if is_believable(result) else "",
+        "doubts": sum(reason.level != "note" for reason in result.caveats),
+        "bottleneck": result.bottleneck.sentence,
+        "figures": _figures(result),
+        "thresholds": tables.thresholds(result.thresholds),
+        "caveats": result.caveats,
+        "failures": reasons[:MAX_FAILURES],
+        "more_failures": max(0, len(reasons) - MAX_FAILURES),
+        "charts": [*timeline_charts(result), *distribution_charts(result.total), *endpoint_charts(result)],
+        "tables": [table for table in shown if table],
+        "intervals": tables.intervals(result),
+        "facts": [totals(result), *setup_tables(result)],
+        "definition": describe_times(result),
+    }
 
 
 def _about(result: Result, title: str) -> list[str]:
@@ -173,21 +142,15 @@ def _figures(result: Result) -> list[HeadFigure]:
     timed = all_journeys(result)
     total = timed or result.total
     times, failed = total.response_time, sum(total.failures.values())
+    share = show_share(total.error_rate) if total.requests else "-"
     shown = [
-        HeadFigure(
-            name="throughput", value=show_throughput(total.throughput), note="journeys" if timed else "good replies"
-        ),
-        HeadFigure(
-            name="errors",
-            value=show_share(total.error_rate) if total.requests else "-",
-            note=f"{failed:,} of {total.requests:,}",
-            tone="bad" if failed else "",
-        ),
+        HeadFigure("throughput", show_throughput(total.throughput), "journeys" if timed else "good replies"),
+        HeadFigure("errors", share, f"{failed:,} of {total.requests:,}", "bad" if failed else ""),
     ]
     found = None if timed else histogram_of(times)
     for one in BRIEF:
         note = f"95 %: {tables.confidence_cell(found, one.percent).text}" if found else ""
-        shown.append(HeadFigure(name=f"{one.name} response time", value=show_time(one.of(times)), note=note))
+        shown.append(HeadFigure(f"{one.name} response time", show_time(one.of(times)), note))
     return shown
 
 
