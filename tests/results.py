@@ -15,9 +15,8 @@ from loadkit.judge.caveats import of_figures
 from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import Environment
 from loadkit.judge.identity import Identity
-from loadkit.judge.result import Result
+from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import FailureExample, Interval, IntervalRow, Row
-from loadkit.judge.spans import RunSpan
 from loadkit.judge.summary import intervals, rows
 from loadkit.judge.threshold_results import outcome, threshold_results
 from loadkit.judge.times import Times

@@ -15,8 +15,7 @@ from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import environment
 from loadkit.judge.evidence import Evidence, RunContext
 from loadkit.judge.identity import Identity, digest, plain
-from loadkit.judge.result import Result
-from loadkit.judge.spans import RunSpan
+from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.summary import intervals, rows
 from loadkit.judge.threshold_results import Outcome, threshold_results
 from loadkit.judge.validity import validity_of

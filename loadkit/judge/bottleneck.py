@@ -98,24 +98,6 @@ def bottleneck(run: Evidence, intervals: Sequence[Interval] = ()) -> Bottleneck:
     return _of_open(run, intervals) if run.is_open else _of_closed(run, intervals)
 
 
-def together(found: Sequence[Bottleneck], *, is_load_of_each: bool = True) -> Bottleneck:
-    """What bound several runs: what bound each of them, or how many were bound by what.
-
-    What a run says of its own threads and rate holds for the whole only where that has no more of them.
-    """
-    kinds = {one.cause for one in found}
-    by = kinds.pop() if len(kinds) == 1 else None
-    if is_load_of_each and len({one.sentence for one in found}) == 1:
-        return Bottleneck(by, found[0].sentence)
-    counted = [(kind, sum(one.cause == kind for one in found)) for kind in DUE_TO]
-    parts = [f"{count:,} by {DUE_TO[kind]}" for kind, count in counted if count]
-    left = sum(one.cause is None for one in found)
-    if left == len(found):
-        return Bottleneck(None, f"None of the {left:,} runs can tell by itself what bound it.")
-    parts += [f"{left:,} by what one run cannot tell"] if left else []
-    return Bottleneck(by, f"Of {len(found):,} runs, bound: {', '.join(parts)}.")
-
-
 # -- open
 
 

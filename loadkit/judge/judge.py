@@ -14,9 +14,8 @@ from loadkit.judge.description import describe
 from loadkit.judge.environment import Environment
 from loadkit.judge.evidence import Evidence
 from loadkit.judge.identity import identity
-from loadkit.judge.result import Result
+from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import Interval
-from loadkit.judge.spans import RunSpan
 from loadkit.judge.summary import ToTimes, intervals, phases, rows, times, timings, without_gaps
 from loadkit.judge.threshold_results import Outcome, outcome, threshold_results
 from loadkit.judge.validity import validity_of

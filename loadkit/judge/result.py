@@ -10,8 +10,8 @@ from loadkit.judge.bottleneck import Bottleneck
 from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import Environment, Server
 from loadkit.judge.identity import Identity
+from loadkit.judge.instants import Span
 from loadkit.judge.rows import Figures, Interval, Phase, Row, Timing
-from loadkit.judge.spans import RunSpan
 from loadkit.judge.threshold_results import Outcome, ThresholdResult, by_name, expanded, held, of_journeys
 from loadkit.judge.times import Times
 from loadkit.judge.validity import Caveat, Validity
@@ -20,6 +20,24 @@ from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import show_seconds
 
 VERSION: Final = 2
+
+
+class RunSpan(Span, frozen=True, kw_only=True):
+    """When a run was measured; in a merged result also what of it adds up only with runs at the same time.
+
+    All but the time is None in the result of one run, which says it elsewhere.
+    """
+
+    base_url: str | None = None
+    processes: int | None = None
+    threads: int | None = None
+    max_threads: int | None = None
+    rate: float | None = None
+    peak_memory: int | None = None
+    server_memory: int | None = None
+    interval: float | None = None
+    """How long the intervals of its series were."""
+    bottleneck: Bottleneck | None = None
 
 
 class Result(Figures, msgspec.Struct, frozen=True, kw_only=True):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from loadkit.judge.percentiles import PERCENTILES
 from loadkit.judge.rows import KINDS, FailureExample, Interval, IntervalRow, Phase, Row, Timing
-from loadkit.judge.times import Times, seconds
+from loadkit.judge.times import PERCENTILES, Times, seconds
 from loadkit.measure.counts import Counts
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.series import MAX_INTERVALS, Slice
@@ -47,16 +46,11 @@ def row(name: str, counts: Counts, *, duration: float, started: int, to_times: T
     """
     assert sum(counts.statuses.values()) == counts.good, "each good reply has one status"
     assert sum(counts.failures.kinds.values()) == counts.failed, "each failed request has one kind"
-    requests = counts.requests
     return Row(
         name=name,
-        requests=requests,
-        throughput=(counts.good - counts.drained) / duration if duration > 0 else 0.0,
-        error_rate=counts.failed / requests if requests else 0.0,
+        requests=counts.requests,
         statuses=dict(sorted(counts.statuses.items())),
-        failures=most_first(counts.failures.kinds),
         failed_statuses=dict(sorted(counts.failures.statuses.items())),
-        examples=_examples(counts, started),
         drained=counts.drained,
         unsent=counts.unsent,
         cut=counts.cut,
@@ -69,8 +63,29 @@ def row(name: str, counts: Counts, *, duration: float, started: int, to_times: T
         service_time=to_times(counts.service_time),
         lateness=to_times(counts.lateness),
         pickup=to_times(counts.pickup),
-        failure_time=to_times(counts.failures.time),
+        **_outcomes(counts, duration=duration, started=started, to_times=to_times),
     )
+
+
+def _outcomes(counts: Counts, *, duration: float, started: int, to_times: ToTimes) -> dict[str, Any]:
+    """The fields that rows and timings have in common: what came through a second, and what failed and why."""
+    kinds = counts.failures.kinds.items()
+    reasons = sorted(
+        counts.failures.reasons.items(), key=lambda item: (-item[1][0], item[1][1], item[0].kind, item[0].message)
+    )
+    return {
+        "throughput": (counts.good - counts.drained) / duration if duration > 0 else 0.0,
+        "error_rate": counts.failed / counts.requests if counts.requests else 0.0,
+        # the most frequent first; in one order, whatever order they were counted in
+        "failures": dict(sorted(kinds, key=lambda item: (-item[1], item[0]))),
+        "examples": [
+            FailureExample(
+                kind=failure.kind, message=failure.message, count=count, first_at=max(0.0, (first - started) / SECOND)
+            )
+            for failure, (count, first) in reasons
+        ],
+        "failure_time": to_times(counts.failures.time),
+    }
 
 
 def rows(recording: Recording, *, duration: float, started: int, to_times: ToTimes = times) -> tuple[Row, list[Row]]:
@@ -108,23 +123,24 @@ def phases(
 def timings(recording: Recording, *, duration: float, started: int, to_times: ToTimes = times) -> list[Timing]:
     """Journeys, then steps, then timers, in the order in which they were first met."""
     return [
-        Timing(
-            kind=kind,  # type: ignore[arg-type]  # one of the three
-            name=name,
-            count=counts.requests,
-            throughput=(counts.good - counts.drained) / duration if duration > 0 else 0.0,
-            error_rate=counts.failed / counts.requests if counts.requests else 0.0,
-            failures=most_first(counts.failures.kinds),
-            examples=_examples(counts, started),
-            drained=counts.drained,
-            cut=counts.cut,
-            unsent=counts.unsent,
-            response_time=to_times(counts.response_time),
-            service_time=to_times(counts.service_time),
-            failure_time=to_times(counts.failures.time),
-        )
+        timing(kind, name, counts, duration=duration, started=started, to_times=to_times)
         for (kind, name), counts in sorted(recording.timings.items(), key=lambda item: KINDS.index(item[0][0]))
     ]
+
+
+def timing(kind: str, name: str, counts: Counts, *, duration: float, started: int, to_times: ToTimes = times) -> Timing:
+    """The figures of a journey, step or timer over `duration` seconds; `started` is when measuring began."""
+    return Timing(
+        kind=kind,  # type: ignore[arg-type]  # one of the three
+        name=name,
+        count=counts.requests,
+        drained=counts.drained,
+        cut=counts.cut,
+        unsent=counts.unsent,
+        response_time=to_times(counts.response_time),
+        service_time=to_times(counts.service_time),
+        **_outcomes(counts, duration=duration, started=started, to_times=to_times),
+    )
 
 
 def intervals(series: list[Slice], *, duration: float) -> list[Interval]:
@@ -166,18 +182,3 @@ def interval(piece: Slice, duration: float, to_times: ToTimes = times) -> Interv
 def within(start: float, length: float, duration: float) -> float:
     """How many seconds of an interval lie before the stop."""
     return min(length, max(0.0, duration - start))
-
-
-def most_first(failures: Mapping[str, int]) -> dict[str, int]:
-    """Failures by kind, the most frequent first; in one order, whatever order they were counted in."""
-    return dict(sorted(failures.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _examples(counts: Counts, started: int) -> list[FailureExample]:
-    ordered = sorted(counts.failures.reasons.items(), key=lambda item: (-item[1][0], item[1][1], item[0].message))
-    return [
-        FailureExample(
-            kind=failure.kind, message=failure.message, count=count, first_at=max(0.0, (first - started) / SECOND)
-        )
-        for failure, (count, first) in ordered
-    ]

@@ -1,6 +1,8 @@
-"""How long something took, over many requests, as it is stored."""
+"""How long something took, over many requests, as it is stored; and the percentiles that are."""
 
 from __future__ import annotations
+
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -66,6 +68,32 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
         except (ValueError, TypeError) as error:
             raise UsageError(str(error)) from None
         return seconds(low), seconds(high)
+
+
+class Percentile(NamedTuple):
+    """A percentile, its name in reports (`p99.9`), and the field of `Times` that holds it (`p99_9`)."""
+
+    name: str
+    percent: float
+    field: str
+
+    def of(self, times: Times) -> float | None:
+        """Its value in seconds; None where nothing was measured."""
+        value: float | None = getattr(times, self.field)
+        return value
+
+
+PERCENTILES: Final = (
+    Percentile("p50", 50.0, "p50"),
+    Percentile("p75", 75.0, "p75"),
+    Percentile("p90", 90.0, "p90"),
+    Percentile("p95", 95.0, "p95"),
+    Percentile("p99", 99.0, "p99"),
+    Percentile("p99.9", 99.9, "p99_9"),
+)
+
+SHOWN: Final = tuple(one for one in PERCENTILES if one.name != "p75")
+"""Those in the tables of pytest, in its comparisons with a baseline and in JUnit XML."""
 
 
 def seconds(nanoseconds: int | None) -> float | None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from loadkit.judge.instants import covered, instant, whole
-from loadkit.judge.percentiles import PERCENTILES
 from loadkit.judge.summary import times as figures_of
+from loadkit.judge.times import PERCENTILES
 from loadkit.judge.validity import validity_of
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold

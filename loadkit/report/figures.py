@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
-from loadkit.judge.merge.sums import timing
-from loadkit.judge.percentiles import PERCENTILES
+from loadkit.judge.merge.sums import added
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing, journeys_among
-from loadkit.judge.times import Times
+from loadkit.judge.summary import timing
+from loadkit.judge.times import PERCENTILES, Times
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import show_rate, show_seconds, three_digits
@@ -106,4 +106,5 @@ def all_journeys(result: Result) -> Timing | None:
     total = result.total
     if not found or total.requests or total.unsent or total.cut:
         return None
-    return timing(found, result.duration)
+    merged = added((one, 0) for one in found)
+    return timing(found[0].kind, found[0].name, merged, duration=result.duration, started=0)

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from loadkit.judge.confidence import percentile_interval
-from loadkit.judge.percentiles import PERCENTILES
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Interval, Row, Timing
 from loadkit.judge.threshold_results import ThresholdResult
+from loadkit.judge.times import PERCENTILES
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loadkit.judge.bottleneck import NOTHING, Bottleneck, bottleneck, together
+from loadkit.judge.bottleneck import NOTHING, Bottleneck, bottleneck
 from loadkit.judge.description import PhasePlan
 from loadkit.judge.evidence import Evidence
 from loadkit.judge.rows import Interval, IntervalRow
@@ -332,15 +332,3 @@ def test_too_few_seconds_with_few_threads_tell_nothing() -> None:
 )
 def test_of_hardly_any_load_nothing_is_said(load: Evidence) -> None:
     assert bottleneck(load) == NOTHING == Bottleneck(None, "")
-
-
-def test_several_runs_are_bound_by_what_bound_each() -> None:
-    rate, other = Bottleneck("rate", "one"), Bottleneck("rate", "two")
-    assert together([rate, rate]) == rate
-    assert together([rate, other]) == Bottleneck("rate", "Of 2 runs, bound: 2 by the asked rate.")
-    unknown = [Bottleneck(None, "Run again with 4 threads."), Bottleneck(None, "Run again with 8 threads.")]
-    assert together(unknown) == Bottleneck(None, "None of the 2 runs can tell by itself what bound it.")
-    assert together([NOTHING, rate, Bottleneck("generator", "x"), rate]) == Bottleneck(
-        None,
-        "Of 4 runs, bound: 2 by the asked rate, 1 by the generator, 1 by what one run cannot tell.",
-    )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadkit.judge.bottleneck import Bottleneck
+from loadkit.judge.bottleneck import NOTHING, Bottleneck
 from loadkit.judge.environment import Server
 from loadkit.judge.merge import merge
 from loadkit.judge.result import Result, Stored
@@ -329,12 +329,29 @@ def test_which_note_is_kept_does_not_depend_on_what_was_merged_first() -> None:
     assert in_steps.caveats == merge([first, second, third]).caveats == merge([merge([first, second]), third]).caveats
 
 
-def test_what_bound_each_part_bound_the_whole() -> None:
-    rate, generator = Bottleneck("rate", "rate"), Bottleneck("generator", "generator")
-    parts = [measured([Shot()], later=start, bottleneck=by) for start, by in ((0, rate), (5, generator))]
-    assert merge([parts[0]] * 2).bottleneck.cause == "rate"
-    assert merge(parts).bottleneck.cause is None
-    assert merge(parts).bottleneck.sentence == "Of 2 runs, bound: 1 by the asked rate, 1 by the generator."
+RATE, GENERATOR, UNKNOWN = Bottleneck("rate", "one"), Bottleneck("generator", "x"), Bottleneck(None, "Run again.")
+
+
+@pytest.mark.parametrize(
+    ("found", "whole"),
+    [
+        ([RATE, RATE], RATE),
+        ([RATE, Bottleneck("rate", "two")], Bottleneck("rate", "Of 2 runs, bound: 2 by the asked rate.")),
+        (
+            [UNKNOWN, Bottleneck(None, "Run with more.")],
+            Bottleneck(None, "None of the 2 runs can tell by itself what bound it."),
+        ),
+        (
+            [NOTHING, RATE, GENERATOR, RATE],
+            Bottleneck(
+                None, "Of 4 runs, bound: 2 by the asked rate, 1 by the generator, 1 by what one run cannot tell."
+            ),
+        ),
+    ],
+)
+def test_several_runs_are_bound_by_what_bound_each(found: list[Bottleneck], whole: Bottleneck) -> None:
+    parts = [measured([Shot()], later=10.0 * place, bottleneck=one) for place, one in enumerate(found)]
+    assert merge(parts).bottleneck == whole
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from loadkit.judge.result import Result
+from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import Phase, Timing
-from loadkit.judge.spans import RunSpan
 from loadkit.judge.validate import violations
 from tests.results import REFUSED, Shot, measured
 

@@ -180,7 +180,9 @@ def test_figures_that_do_not_add_up_are_refused(tmp_path: Path):
 
 
 def test_journeys_that_request_nothing_are_what_a_report_is_headed_by():
-    alone = replace(SHOP, endpoints=[], total=row("total", times()), timings=[replace(BUY, failures={}, count=2_990)])
+    alone = replace(
+        SHOP, endpoints=[], total=row("total", times()), timings=[replace(BUY, failures={}, failure_time=times())]
+    )
 
     text, (page, _) = text_report(alone, Layout(width=100)), html_report([alone, SHOP]).split("</table>", 1)
 

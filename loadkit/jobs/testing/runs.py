@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from loadkit.judge.percentiles import SHOWN
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing
+from loadkit.judge.times import SHOWN
 from loadkit.report.escape import visible
 
 _LONGEST: Final = 120

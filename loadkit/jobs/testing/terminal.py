@@ -9,11 +9,10 @@ from typing import Final, NamedTuple
 
 from loadkit.jobs.testing.baseline import Baseline, difference, other_load
 from loadkit.jobs.testing.runs import Run
-from loadkit.judge.percentiles import SHOWN
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing, journeys_among
 from loadkit.judge.threshold_results import Outcome
-from loadkit.judge.times import Times
+from loadkit.judge.times import SHOWN, Times
 from loadkit.judge.validity import Caveat
 from loadkit.plan.units import show_rate, show_seconds, three_digits
 from loadkit.report.figures import (

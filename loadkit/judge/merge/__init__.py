@@ -8,17 +8,19 @@ the parts first changes nothing. What is added up are whole numbers, for a sum o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
+from loadkit.judge.bottleneck import DUE_TO, NOTHING, Bottleneck
 from loadkit.judge.caveats import OF_FIGURES, of_figures
-from loadkit.judge.instants import covered, instant
-from loadkit.judge.merge.origin import merged_bottleneck, merged_environment, merged_scenario, merged_server
-from loadkit.judge.merge.overlap import ends, run_spans, shift, start_of, when
-from loadkit.judge.merge.series import merged_series
-from loadkit.judge.merge.sums import dated_row, merged_phases, merged_row, merged_rows, merged_timings
-from loadkit.judge.result import Result
+from loadkit.judge.description import ScenarioInfo
+from loadkit.judge.environment import Environment, Server
+from loadkit.judge.instants import covered, instant, whole
+from loadkit.judge.merge.sums import merged_phases, merged_row, merged_rows, merged_series, merged_timings
+from loadkit.judge.merge.timeline import ends, known_at_once, most_at_once, run_spans, shift, start_of, when
+from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import Row, Timing
 from loadkit.judge.summary import TOTAL
 from loadkit.judge.threshold_results import Outcome, ThresholdResult, outcome, threshold_results
@@ -28,8 +30,12 @@ from loadkit.plan.threshold import threshold
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+Value = TypeVar("Value")
+
+_SETTINGS: Final = frozenset({"rate_limit", "per_host", "auto"})
+"""Options of a fetch that were asked for; the others were counted."""
 
 _NAME: Final = 120
 
@@ -46,11 +52,10 @@ def merge(results: Sequence[Result]) -> Result:
     parts = sorted(results, key=lambda part: (start_of(part), msgspec.json.encode(part)))
     spans = sorted((span for part in parts for span in run_spans(part)), key=when)
     duration = covered(map(ends, spans)) / SECOND
-    scenario = merged_scenario(parts, spans)
-    endpoints = merged_rows(
-        [[dated_row(row, shift(part, parts)) for row in part.endpoints] for part in parts], scenario, duration
-    )
-    total = merged_row(TOTAL, [dated_row(part.total, shift(part, parts)) for part in parts], duration)
+    scenario = _scenario(parts, spans)
+    rows = [(row, shift(part, parts)) for part in parts for row in part.endpoints]
+    endpoints = merged_rows(rows, scenario, duration)
+    total = merged_row(TOTAL, [(part.total, shift(part, parts)) for part in parts], duration)
     limits = [
         threshold(text)
         for text in dict.fromkeys(v.threshold for part in parts for v in part.thresholds if not v.implied)
@@ -63,7 +68,7 @@ def merge(results: Sequence[Result]) -> Result:
     return msgspec.structs.replace(
         parts[0],
         scenario=scenario,
-        environment=merged_environment(parts, spans),
+        environment=_environment(parts, spans),
         started_at=min((part.started_at for part in parts), key=lambda text: (instant(text), text)),
         spans=spans,
         duration=duration,
@@ -76,8 +81,8 @@ def merge(results: Sequence[Result]) -> Result:
         caveats=doubts,
         intervals=merged_series(parts, spans, [row.name for row in endpoints]),
         validity=validity_of(doubts),
-        bottleneck=merged_bottleneck(spans, scenario),
-        server=merged_server(parts, spans),
+        bottleneck=_bottleneck(spans, scenario),
+        server=_server(parts, spans),
     )
 
 
@@ -112,3 +117,103 @@ def _lasting(parts: Sequence[Result]) -> list[Caveat]:
     found.sort(key=lambda one: (one.code, one.message))
     notes = {caveat.code: caveat for caveat in reversed(found) if caveat.level == "note"}
     return [caveat for caveat in found if caveat.level != "note" or caveat == notes[caveat.code]]
+
+
+# -- what they are of, and what they ran on
+
+
+def _scenario(parts: Sequence[Result], spans: Sequence[RunSpan]) -> ScenarioInfo:
+    """What was asked for in all: what adds up of runs at the same time, and otherwise what the first run had."""
+    asked = [part.scenario.iterations for part in parts]
+    iterations = [count for count in asked if count is not None]
+    rate, most = known_at_once(spans, "rate"), known_at_once(spans, "max_threads")
+    of_all: dict[str, Any] = {
+        "base_url": ", ".join(sorted({span.base_url for span in spans if span.base_url})),
+        "processes": int(most_at_once(spans, "processes")),
+        "threads": int(most_at_once(spans, "threads")),
+        "rate": None if rate is None else float(rate),
+        "max_threads": None if most is None else int(most),
+        "iterations": sum(iterations) if len(iterations) == len(asked) else None,
+        "endpoints": _names(part.scenario.endpoints for part in parts),
+        "journeys": _names(part.scenario.journeys for part in parts),
+        "options": _options([part.scenario.options for part in parts]),
+    }
+    return _first([(start_of(part), msgspec.structs.replace(part.scenario, **of_all)) for part in parts])
+
+
+def _bottleneck(spans: Sequence[RunSpan], scenario: ScenarioInfo) -> Bottleneck:
+    """What bound each of the runs, or how many were bound by what.
+
+    What a run says of its own threads and rate holds for the whole only where that has no more of them.
+    """
+    found = [span.bottleneck or NOTHING for span in spans]
+    by = found[0].cause if len({one.cause for one in found}) == 1 else None
+    load = (scenario.threads, scenario.max_threads, scenario.rate)
+    is_load_of_each = all((span.threads, span.max_threads, span.rate) == load for span in spans)
+    if is_load_of_each and len({one.sentence for one in found}) == 1:
+        return Bottleneck(by, found[0].sentence)
+    counts = Counter(one.cause for one in found)
+    left = counts[None]
+    if left == len(found):
+        return Bottleneck(None, f"None of the {left:,} runs can tell by itself what bound it.")
+    parts = [f"{counts[kind]:,} by {name}" for kind, name in DUE_TO.items() if counts[kind]]
+    parts += [f"{left:,} by what one run cannot tell"] if left else []
+    return Bottleneck(by, f"Of {len(found):,} runs, bound: {', '.join(parts)}.")
+
+
+def _first(found: Sequence[tuple[int, Value]]) -> Value:
+    """What the part that started first has; of those in the same instant the one whose text is less."""
+    return min(found, key=lambda one: (one[0], msgspec.json.encode(one[1])))[1]
+
+
+def _names(parts: Iterable[Sequence[str]]) -> list[str]:
+    """All names: in the order of the longest list, then others by the alphabet."""
+    lists = sorted({tuple(names) for names in parts}, key=lambda names: (-len(names), names))
+    return [*lists[0], *sorted({name for names in lists[1:] for name in names} - set(lists[0]))]
+
+
+def _options(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What a fetch counted adds up; what was asked of it is that of all, or None where they differ."""
+    names = dict.fromkeys(name for options in parts for name in sorted(options))
+    found = {name: [options[name] for options in parts if name in options] for name in names}
+    return {name: _same(values) if name in _SETTINGS else _added(values) for name, values in found.items()}
+
+
+def _same(values: list[Any]) -> Any:
+    return values[0] if all(value == values[0] for value in values) else None
+
+
+def _added(values: list[Any]) -> Any:
+    if all(isinstance(value, dict) for value in values):
+        return _options(values)
+    if all(isinstance(value, int) for value in values):
+        return sum(values)
+    if all(isinstance(value, int | float) for value in values):
+        return sum(map(whole, values)) / SECOND
+    return _same(values)
+
+
+def _environment(parts: Sequence[Result], spans: Sequence[RunSpan]) -> Environment:
+    """The machine of the first run, with what all of them used."""
+    found = [part.environment for part in parts]
+    clocks = {one.clock for one in found}
+    of_all: dict[str, Any] = {
+        "clock": clocks.pop() if len(clocks) == 1 else "mixed",
+        "cpu_seconds": _seconds(one.cpu_seconds for one in found),
+        "cpu_by_process": sorted((cpu for one in found for cpu in one.cpu_by_process), reverse=True),
+        "peak_memory": int(most_at_once(spans, "peak_memory")),
+    }
+    return _first([(start_of(part), msgspec.structs.replace(part.environment, **of_all)) for part in parts])
+
+
+def _server(parts: Sequence[Result], spans: Sequence[RunSpan]) -> Server | None:
+    """Of all parts, or of none: the CPU of some would be divided by the requests of all."""
+    found = [part.server for part in parts if part.server is not None]
+    memory = known_at_once(spans, "server_memory")
+    if len(found) < len(parts) or memory is None:
+        return None
+    return Server(cpu_seconds=_seconds(one.cpu_seconds for one in found), peak_memory=int(memory))
+
+
+def _seconds(parts: Iterable[float]) -> float:
+    return sum(map(whole, parts)) / SECOND

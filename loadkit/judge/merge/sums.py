@@ -1,60 +1,81 @@
-"""Rows of several results as one: endpoints, phases, journeys, steps and timers."""
+"""Figures of several results as one: endpoints, phases, journeys, steps and timers, and the series."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING, TypeVar
 
 from loadkit.judge.description import ScenarioInfo
-from loadkit.judge.instants import Span, covered, instant, later, whole
-from loadkit.judge.merge.overlap import ends, shift, start_of
-from loadkit.judge.result import Result
-from loadkit.judge.rows import KINDS, FailureExample, Phase, Row, Timing
-from loadkit.judge.summary import TOTAL, most_first, times
-from loadkit.judge.times import Times
+from loadkit.judge.instants import Span, covered, instant, later, united, whole
+from loadkit.judge.merge.timeline import ends, interval_length, shift, start_of
+from loadkit.judge.result import Result, RunSpan
+from loadkit.judge.rows import KINDS, Interval, IntervalRow, Phase, Row, Timing
+from loadkit.judge.summary import TOTAL, row, times, timing
+from loadkit.measure.counts import Counts, Failures
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import SECOND
+from loadkit.wire.base import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-
-_TIMES = ("response_time", "service_time", "lateness", "pickup", "failure_time")
-
-_COUNTS = ("statuses", "failures", "failed_statuses")
-
-_SUMS = (
-    "requests",
-    "drained",
-    "unsent",
-    "cut",
-    "connects",
-    "reconnects",
-    "bytes_sent",
-    "bytes_received",
-)
+Name = TypeVar("Name")
+Part = TypeVar("Part")
 
 
-def dated_row(row: Row, shift: int) -> Row:
-    """A row with its examples on the time line of the whole."""
-    return msgspec.structs.replace(row, examples=_dated(row.examples, shift))
+def added(rows: Iterable[tuple[Row | Timing, int]]) -> Counts:
+    """What rows have together, each with how many nanoseconds later than the first its part began.
+
+    All reasons of failures are kept, for those of a few parts that were left out could be the most of all parts.
+    """
+    found = Counts()
+    reasons = found.failures.reasons
+    for one, after in rows:
+        found.add(_counts(one))
+        for example in one.examples:
+            reason, first = Failure(example.kind, example.message), whole(example.first_at) + after
+            count, earliest = reasons.get(reason, (0, first))
+            reasons[reason] = count + example.count, min(earliest, first)
+    return found
 
 
-def _dated(examples: Sequence[FailureExample], shift: int) -> list[FailureExample]:
-    return [
-        msgspec.structs.replace(example, first_at=(whole(example.first_at) + shift) / SECOND) for example in examples
-    ]
+def _counts(one: Row | Timing) -> Counts:
+    counts = Counts(
+        response_time=one.response_time.histogram,
+        service_time=one.service_time.histogram,
+        failures=Failures(time=one.failure_time.histogram, kinds=Counter(one.failures)),
+        drained=one.drained,
+        unsent=one.unsent,
+        cut=one.cut,
+    )
+    if isinstance(one, Row):
+        counts.lateness, counts.pickup = one.lateness.histogram, one.pickup.histogram
+        counts.statuses.update(one.statuses)
+        counts.failures.statuses.update(one.failed_statuses)
+        counts.connects, counts.reconnects = one.connects, one.reconnects
+        counts.connect_time = whole(one.connect_seconds)
+        counts.bytes_sent, counts.bytes_received = one.bytes_sent, one.bytes_received
+    return counts
 
 
-def merged_rows(parts: list[list[Row]], scenario: ScenarioInfo, duration: float) -> list[Row]:
+def merged_row(name: str, rows: Iterable[tuple[Row, int]], duration: float) -> Row:
+    """Rows of one name as one, over so many seconds."""
+    return row(name, added(rows), duration=duration, started=0)
+
+
+def merged_rows(rows: Iterable[tuple[Row, int]], scenario: ScenarioInfo, duration: float) -> list[Row]:
     """Rows of the same name as one: the scenario's endpoints in their order, then others by their names."""
-    by_name: dict[str, list[Row]] = {}
-    for part in parts:
-        for row in part:
-            by_name.setdefault(row.name, []).append(row)
+    by_name = grouped((one.name, (one, after)) for one, after in rows)
     return [merged_row(name, by_name[name], duration) for name in sorted(by_name, key=in_order_of(scenario.endpoints))]
+
+
+def grouped(parts: Iterable[tuple[Name, Part]]) -> dict[Name, list[Part]]:
+    """The parts of each name."""
+    found: dict[Name, list[Part]] = {}
+    for name, part in parts:
+        found.setdefault(name, []).append(part)
+    return found
 
 
 def in_order_of(names: Sequence[str]) -> Callable[[str], tuple[int, str]]:
@@ -63,33 +84,9 @@ def in_order_of(names: Sequence[str]) -> Callable[[str], tuple[int, str]]:
     return lambda name: (places.get(name, len(names)), name)
 
 
-def merged_row(name: str, rows: list[Row], duration: float) -> Row:
-    """Rows of one name as one, over so many seconds."""
-    merged: dict[str, Any] = {field: merged_times(getattr(row, field) for row in rows) for field in _TIMES}
-    counts = {field: _counter(getattr(row, field) for row in rows) for field in _COUNTS}
-    sums: dict[str, Any] = {field: sum(getattr(row, field) for row in rows) for field in _SUMS}
-    good, requests = merged["response_time"].count, sums["requests"]
-    return Row(
-        name=name,
-        throughput=(good - sums["drained"]) / duration if duration else 0.0,
-        error_rate=merged["failure_time"].count / requests if requests else 0.0,
-        statuses=dict(sorted(counts["statuses"].items())),
-        failures=most_first(counts["failures"]),
-        failed_statuses=dict(sorted(counts["failed_statuses"].items())),
-        examples=_examples([example for row in rows for example in row.examples]),
-        # in whole nanoseconds, for a sum of floats depends on their order
-        connect_seconds=sum(round(row.connect_seconds * SECOND) for row in rows) / SECOND,
-        **merged,
-        **sums,
-    )
-
-
 def merged_phases(parts: Sequence[Result], scenario: ScenarioInfo) -> list[Phase]:
     """Phases of the same name as one, in their order."""
-    by_name: dict[str, list[tuple[Result, Phase]]] = {}
-    for part in parts:
-        for phase in part.phases:
-            by_name.setdefault(phase.name, []).append((part, phase))
+    by_name = grouped((phase.name, (part, phase)) for part in parts for phase in part.phases)
     order = in_order_of([plan.name for plan in scenario.phases])
     found = [_phase(by_name[name], parts, scenario) for name in sorted(by_name, key=order)]
     return sorted(found, key=lambda phase: phase.start)
@@ -98,7 +95,7 @@ def merged_phases(parts: Sequence[Result], scenario: ScenarioInfo) -> list[Phase
 def _phase(found: Sequence[tuple[Result, Phase]], parts: Sequence[Result], scenario: ScenarioInfo) -> Phase:
     spans = sorted((span for part, phase in found for span in _of_phase(part, phase)), key=ends)
     length = covered(map(ends, spans)) / SECOND
-    moved = [[dated_row(row, shift(part, parts)) for row in phase.endpoints] for part, phase in found]
+    rows = [(one, shift(part, parts)) for part, phase in found for one in phase.endpoints]
     return Phase(
         name=found[0][1].name,
         start=(instant(spans[0].start) - start_of(parts[0])) / SECOND,
@@ -106,8 +103,8 @@ def _phase(found: Sequence[tuple[Result, Phase]], parts: Sequence[Result], scena
         threads=mean([(phase.threads, phase.length) for _, phase in found], length),
         asked=mean([(phase.asked, phase.length) for _, phase in found], length),
         spans=spans,
-        total=merged_row(TOTAL, [dated_row(phase.total, shift(part, parts)) for part, phase in found], length),
-        endpoints=merged_rows(moved, scenario, length),
+        total=merged_row(TOTAL, [(phase.total, shift(part, parts)) for part, phase in found], length),
+        endpoints=merged_rows(rows, scenario, length),
     )
 
 
@@ -117,63 +114,10 @@ def _of_phase(part: Result, phase: Phase) -> list[Span]:
 
 def merged_timings(parts: Sequence[Result], scenario: ScenarioInfo, duration: float) -> list[Timing]:
     """Journeys, steps and timers of the same name as one, in their order."""
-    by_name: dict[tuple[str, str], list[Timing]] = {}
-    for part in parts:
-        for one in part.timings:
-            moved = msgspec.structs.replace(one, examples=_dated(one.examples, shift(part, parts)))
-            by_name.setdefault((one.kind, one.name), []).append(moved)
+    by_name = grouped(((one.kind, one.name), (one, shift(part, parts))) for part in parts for one in part.timings)
     place = in_order_of(scenario.journeys)
     order = sorted(by_name, key=lambda found: (KINDS.index(found[0]), place(found[1])))
-    return [timing(by_name[key], duration) for key in order]
-
-
-def timing(found: Sequence[Timing], duration: float) -> Timing:
-    """Several of a kind as one, by the name of the first, over so many seconds."""
-    fields = ("response_time", "service_time", "failure_time")
-    merged: dict[str, Any] = {field: merged_times(getattr(one, field) for one in found) for field in fields}
-    count, drained = sum(one.count for one in found), sum(one.drained for one in found)
-    return Timing(
-        kind=found[0].kind,
-        name=found[0].name,
-        count=count,
-        throughput=(merged["response_time"].count - drained) / duration if duration else 0.0,
-        error_rate=merged["failure_time"].count / count if count else 0.0,
-        failures=most_first(_counter(one.failures for one in found)),
-        examples=_examples([example for one in found for example in one.examples]),
-        drained=drained,
-        cut=sum(one.cut for one in found),
-        unsent=sum(one.unsent for one in found),
-        **merged,
-    )
-
-
-def merged_times(parts: Iterable[Times]) -> Times:
-    """Times as one: their histograms add."""
-    whole = Histogram()
-    for part in parts:
-        whole.add(part.histogram)
-    return times(whole)
-
-
-def _counter(parts: Iterable[dict[Any, int]]) -> Counter[Any]:
-    whole: Counter[Any] = Counter()
-    for part in parts:
-        whole.update(part)
-    return whole
-
-
-def _examples(examples: list[FailureExample]) -> list[FailureExample]:
-    """Each reason once; all of them, for those of a few parts that were left out could be the most of all parts."""
-    whole: dict[tuple[str, str], FailureExample] = {}
-    for one in examples:
-        known = whole.get((one.kind, one.message))
-        whole[one.kind, one.message] = _both(known, one) if known else one
-    return sorted(whole.values(), key=lambda one: (-one.count, one.first_at, one.kind, one.message))
-
-
-def _both(one: FailureExample, other: FailureExample) -> FailureExample:
-    count, first = one.count + other.count, min(one.first_at, other.first_at)
-    return msgspec.structs.replace(one, count=count, first_at=first)
+    return [timing(*key, added(by_name[key]), duration=duration, started=0) for key in order]
 
 
 def mean(parts: Sequence[tuple[float | None, float]], measured: float) -> float | None:
@@ -182,3 +126,71 @@ def mean(parts: Sequence[tuple[float | None, float]], measured: float) -> float 
     if len(known) < len(parts) or not measured:
         return None
     return sum(value * seconds for value, seconds in known) / measured
+
+
+# -- the series
+
+
+def merged_series(parts: Sequence[Result], spans: Sequence[RunSpan], names: Sequence[str]) -> list[Interval]:
+    """All intervals on one time line, as long as the longest of them, each on a multiple of its length in UTC.
+
+    The intervals of a run begin when it does. They are moved, all by the same, to such a multiple, and so is the time
+    that was measured.
+    """
+    length = max(interval_length(part) for part in parts)
+    zeros = [_zero(start_of(part), interval_length(part)) for part in parts]
+    placed = ((zero + one.start, one) for zero, part in zip(zeros, parts, strict=True) for one in part.intervals)
+    at = grouped((start - start % length, one) for start, one in placed)
+    first, measured = _zero(start_of(parts[0]), length), united(map(_on_the_line, spans))
+    return [
+        _interval(found, names, start=start - first, length=length, measured=_overlap(measured, start, start + length))
+        for start, found in sorted(at.items())
+    ]
+
+
+def _zero(start: int, length: float) -> float:
+    """Where on the time line the intervals of a part begin that starts at an instant."""
+    second = (start + SECOND // 2) // SECOND
+    return second - second % length
+
+
+def _on_the_line(span: RunSpan) -> tuple[int, int]:
+    start = whole(_zero(instant(span.start), span.interval or 1.0))
+    return start, start + whole(span.length)
+
+
+def _overlap(spans: Sequence[tuple[int, int]], begins: float, ends: float) -> float:
+    """How many seconds between two instants lie in spans, which are in order and apart."""
+    start, end, found = whole(begins), whole(ends), 0
+    for place in range(max(0, bisect_right(spans, (start,)) - 1), len(spans)):
+        if spans[place][0] >= end:
+            break
+        found += max(0, min(end, spans[place][1]) - max(start, spans[place][0]))
+    return found / SECOND
+
+
+def _interval(
+    parts: Sequence[Interval], names: Sequence[str], *, start: float, length: float, measured: float
+) -> Interval:
+    by_name = grouped((row.name, row) for part in parts for row in part.endpoints)
+    return Interval(
+        start=start,
+        length=length,
+        measured=measured,
+        threads=mean([(one.threads, one.measured) for one in parts], measured),
+        asked=mean([(one.asked, one.measured) for one in parts], measured),
+        total=_interval_row(TOTAL, [part.total for part in parts]),
+        endpoints=[_interval_row(name, by_name[name]) for name in sorted(by_name, key=in_order_of(names))],
+    )
+
+
+def _interval_row(name: str, rows: list[IntervalRow]) -> IntervalRow:
+    merged = Histogram()
+    for one in rows:
+        merged.add(one.response_time.histogram)
+    return IntervalRow(
+        name=name,
+        requests=sum(row.requests for row in rows),
+        failures=sum(row.failures for row in rows),
+        response_time=times(merged),
+    )

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from loadkit.judge.instants import Span, instant, whole
-from loadkit.judge.result import Result
-from loadkit.judge.spans import RunSpan
+from loadkit.judge.result import Result, RunSpan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
