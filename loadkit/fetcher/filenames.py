@@ -6,7 +6,7 @@ import re
 import string
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from loadkit.plan.errors import UsageError
@@ -62,16 +62,6 @@ _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 _EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,8})$")
 _UNSAFE = re.compile(r"[^A-Za-z0-9 ._,=+@~-]+")
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
-
-
-class FilePath(NamedTuple):
-    """The path of a file below the output folder: its own folder (empty at the top) and its name."""
-
-    folder: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.folder}/{self.name}" if self.folder else self.name
 
 
 def extension(path: str, content_type: str) -> str:
@@ -130,12 +120,6 @@ def _letters(text: str) -> str:
 _folder_letters = lru_cache(maxsize=1024)(_letters)
 
 
-def stem(position: int, path: str, key: int) -> str:
-    """A name without its extension: position, slug, eight digits of the request's key."""
-    readable = path_slug(path)
-    return f"{position:06}-{readable}-{key >> 32:08x}" if readable else f"{position:06}-{key >> 32:08x}"
-
-
 class Filenames:
     """The paths of the files of one run: generated, or from a template of the user."""
 
@@ -145,29 +129,28 @@ class Filenames:
         if template is not None:
             _check(template)
 
-    def path(self, position: int, url: Url, key: int, content_type: str) -> FilePath:
+    def path(self, position: int, url: Url, key: int, content_type: str) -> str:
         """The path for the body of a good reply; raises `ValueError` if the template gives none for it."""
-        path = url.target.partition("?")[0]
-        kind = extension(path, content_type)
         if self.template is None:
-            # without the query, which may hold a secret
-            return FilePath(self._folder(position), f"{stem(position, path, key)}.{kind}")
-        fields = _fields(position, url, key, kind)
-        return _split(self.template.format_map(fields))
+            return self._generated(position, url, key, content_type)
+        return _checked(self.template.format_map(_fields(position, url, key, content_type)))
 
-    def failed_path(self, position: int, url: Url, key: int, content_type: str) -> FilePath:
+    def failed_path(self, position: int, url: Url, key: int, content_type: str) -> str:
         """The path for the body of a failed status."""
-        path, folder = url.target.partition("?")[0], self._folder(position)
-        name = f"{stem(position, path, key)}.{extension(path, content_type)}"
-        return FilePath(f"{FAILED}/{folder}" if folder else FAILED, name)
+        return f"{FAILED}/{self._generated(position, url, key, content_type)}"
 
-    def _folder(self, position: int) -> str:
+    def _generated(self, position: int, url: Url, key: int, content_type: str) -> str:
+        """Position, slug, eight digits of the request's key; not the query, which may hold a secret."""
+        path = url.target.partition("?")[0]
         number = 0 if self._flat else (position - 1) // FILES_PER_FOLDER
-        return f"{number:04}" if number > 0 else ""
+        folder, readable = f"{number:04}/" if number else "", path_slug(path)
+        name = f"{position:06}-{readable}-" if readable else f"{position:06}-"
+        return f"{folder}{name}{key >> 32:08x}.{extension(path, content_type)}"
 
 
-def _fields(position: int, url: Url, key: int, kind: str) -> dict[str, object]:
-    parts = [component(unquote(part)) for part in url.target.partition("?")[0].split("/") if part]
+def _fields(position: int, url: Url, key: int, content_type: str) -> dict[str, object]:
+    path = url.target.partition("?")[0]
+    parts = [component(unquote(part)) for part in path.split("/") if part]
     last = parts[-1] if parts else "index"
     return {
         "position": position,
@@ -176,7 +159,7 @@ def _fields(position: int, url: Url, key: int, kind: str) -> dict[str, object]:
         "last": last,
         "slug": slug(url.target) or "index",
         "hash": f"{key:016x}",
-        "ext": kind,
+        "ext": extension(path, content_type),
     }
 
 
@@ -187,7 +170,7 @@ def _check(template: str) -> None:
         if unknown := [name for name in used if name not in sample]:
             known = ", ".join(f"{{{name}}}" for name in sample)
             raise UsageError(f"the name {template!r} uses {{{unknown[0]}}}, which there is not; there are {known}")
-        _split(template.format_map(sample))
+        _checked(template.format_map(sample))
     except (ValueError, TypeError, KeyError, IndexError) as error:
         form = "write it like '{position:06}-{slug}.{ext}'"
         raise UsageError(f"cannot use the name {template!r}: {error}; {form}") from None
@@ -204,12 +187,14 @@ def component(text: str) -> str:
     return clean[: LONGEST - 60] + "~" + clean[-59:]
 
 
-def _split(name: str) -> FilePath:
+def _checked(name: str) -> str:
+    """The path that a template gives; raises `ValueError` for one that is not below the folder or used already."""
     parts = [component(part) for part in name.split("/") if part not in ("", ".")]
     if not parts or ".." in name.split("/") or name.startswith("/") or name.endswith("/"):
         raise ValueError(f"{name[:80]!r} is no name of a file in the folder")
-    if len("/".join(parts)) > 1000 or len(parts) > 20:
+    path = "/".join(parts)
+    if len(path) > 1000 or len(parts) > 20:
         raise ValueError("a name of more than 1,000 characters or 20 folders")
     if parts[0].casefold() in RESERVED:
         raise ValueError(f"{parts[0]!r} is a name that is used already")
-    return FilePath("/".join(parts[:-1]), parts[-1])
+    return path

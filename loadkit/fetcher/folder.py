@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from loadkit.fetcher.filenames import GENERATED, FilePath
+from loadkit.fetcher.filenames import GENERATED
 from loadkit.plan.errors import UsageError, reason_of
 
 PART: Final = ".part"
 FOLDERS_OPEN: Final = 4
 """Subfolders that a thread keeps open."""
+DEEPEST: Final = 20
+"""Nested folders that a path in a manifest, which anybody may have written, may have."""
 MOST_ORPHANS: Final = 10_000
 
 _PARTS = re.compile(rf"(?:{GENERATED.pattern}|.*\.\d+-[0-9a-f]{{16}})\.part")
@@ -48,80 +50,79 @@ class OutputFolder:
             os.close(handle)
         self._open.clear()
 
-    def create(self, path: FilePath, tag: str = "") -> int:
+    def create(self, path: str, tag: str = "") -> int:
         """Create the part file of a path; raises `OSError`."""
-        return os.open(f"{path.name}{tag}{PART}", _NEW, 0o666, dir_fd=self._at(path.folder))
+        folder, name = self._at(path)
+        return os.open(f"{name}{tag}{PART}", _NEW, 0o666, dir_fd=folder)
 
-    def create_unnamed(self, path: FilePath) -> int:
+    def create_unnamed(self, path: str) -> int:
         """Create a file without a name, to be written and read again; raises `OSError`."""
-        name = f"{path.name}{PART}"
+        name = f"{path.rpartition('/')[2]}{PART}"
         handle = os.open(name, _SCRATCH, 0o600, dir_fd=self._root)
         os.unlink(name, dir_fd=self._root)
         return handle
 
-    def write(self, path: FilePath, tag: str, content: bytes | memoryview) -> None:
+    def write(self, path: str, tag: str, content: bytes | memoryview) -> None:
         """Create the part file of a path with all of its content; raises `OSError`."""
-        handle = os.open(f"{path.name}{tag}{PART}", _NEW, 0o666, dir_fd=self._at(path.folder))
+        handle = self.create(path, tag)
         try:
             if content:
                 write_all(handle, content)
         finally:
             os.close(handle)
 
-    def commit(self, path: FilePath, tag: str = "") -> None:
+    def commit(self, path: str, tag: str = "") -> None:
         """Rename the part file to its path, replacing a file of an earlier run."""
-        folder = self._at(path.folder)
-        os.rename(f"{path.name}{tag}{PART}", path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        folder, name = self._at(path)
+        os.rename(f"{name}{tag}{PART}", name, src_dir_fd=folder, dst_dir_fd=folder)
 
-    def commit_new(self, path: FilePath, tag: str = "") -> None:
+    def commit_new(self, path: str, tag: str = "") -> None:
         """The same; raises `NameTaken` if there is a file at the path."""
-        folder, part = self._at(path.folder), f"{path.name}{tag}{PART}"
+        folder, name = self._at(path)
+        part = f"{name}{tag}{PART}"
         try:
-            os.link(part, path.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+            os.link(part, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
         except FileExistsError:
             raise NameTaken(f"there is a file {path} already") from None
         os.unlink(part, dir_fd=folder)
 
-    def discard(self, path: FilePath, tag: str = "") -> None:
+    def discard(self, path: str, tag: str = "") -> None:
         """Remove the part file, if there is one."""
-        with contextlib.suppress(OSError):
-            os.unlink(f"{path.name}{tag}{PART}", dir_fd=self._at(path.folder))
+        self.remove(f"{path}{tag}{PART}")
 
-    def remove(self, path: FilePath) -> None:
+    def remove(self, path: str) -> None:
         """Remove a file, if there is one."""
         with contextlib.suppress(OSError):
-            os.unlink(path.name, dir_fd=self._at(path.folder))
+            folder, name = self._at(path, make=False)
+            os.unlink(name, dir_fd=folder)
 
-    def size(self, path: FilePath) -> int:
-        """The size of a file in bytes, -1 if there is no such file."""
+    def holds(self, path: str, size: int | None, sha256: str | None = None) -> bool:
+        """True if there is a file of this size at the path, and with this content. None is outside the folder."""
+        if ".." in path.split("/") or path.startswith("/") or path.count("/") > DEEPEST:
+            return False
         try:
-            found = os.stat(path.name, dir_fd=self._at(path.folder, make=False), follow_symlinks=False)
-        except OSError:
-            return -1
-        return found.st_size if stat.S_ISREG(found.st_mode) else -1
+            folder, name = self._at(path, make=False)
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+                return False
+            if sha256 is None:
+                return True
+            with os.fdopen(os.open(name, _OLD, dir_fd=folder), "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        except (OSError, ValueError):
+            return False
 
-    def open(self, path: FilePath) -> int:
-        """Open a file for reading; raises `OSError`."""
-        return os.open(path.name, _OLD, dir_fd=self._at(path.folder, make=False))
+    def _at(self, path: str, *, make: bool = True) -> tuple[int, str]:
+        """The descriptor of the folder of a path, and the name in it."""
+        folder, _, name = path.rpartition("/")
+        return self._folder(folder, make=make) if folder else self._root, name
 
-    def sha256(self, path: FilePath) -> str:
-        """The SHA-256 of a file, empty if it cannot be read."""
-        try:
-            handle = self.open(path)
-        except OSError:
-            return ""
-        with os.fdopen(handle, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-    def _at(self, folder: str, *, make: bool = True) -> int:
-        if not folder:
-            return self._root
+    def _folder(self, folder: str, *, make: bool) -> int:
         known = self._open.get(folder)
         if known is not None:
             self._open.move_to_end(folder)
             return known
-        parent, _, name = folder.rpartition("/")
-        within = self._at(parent, make=make)
+        within, name = self._at(folder, make=make)
         try:
             found = os.open(name, _FOLDER, dir_fd=within)
         except FileNotFoundError:

@@ -261,9 +261,7 @@ def _read_previous_runs(options: FetchOptions, manifest: Manifest) -> PreviousRu
         raise UsageError(f"{append} is there already, and no manifest tells of it; append to another file")
     output = OutputFolder(options.into)
     try:
-        previous = read_previous_runs(
-            manifest, output, verify=options.verify, appended=append, duplicates=options.duplicates
-        )
+        previous = read_previous_runs(manifest, output, options)
     finally:
         output.close()
     orphans = clean_up(options.into, lambda path: digest_of(path) in previous.files)

@@ -17,7 +17,6 @@ from loadkit.wire.base import REDIRECTS, BrokenExchange, Failure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from loadkit.fetcher.filenames import FilePath
     from loadkit.fetcher.options import FetchOptions
     from loadkit.fetcher.task import Task
 
@@ -50,7 +49,7 @@ class Decision(NamedTuple):
 
     disposition: Disposition
     use: BodyUse = BodyUse.SKIP
-    path: FilePath | None = None
+    path: str | None = None
     """Where the body goes."""
     redirect: Url | None = None
 
@@ -127,7 +126,7 @@ class RetryPolicy:
         except ValueError as error:
             raise BrokenExchange(Failure("check", f"no name for it: {error}")) from None
 
-    def _path(self, task: Task, headers: Mapping[bytes, bytes], *, failed: bool = False) -> FilePath:
+    def _path(self, task: Task, headers: Mapping[bytes, bytes], *, failed: bool = False) -> str:
         request = task.request
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         path_of = self._filenames.failed_path if failed else self._filenames.path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from loadkit.fetcher.folder import NameTaken, open_regular_file, write_all
-from loadkit.fetcher.manifest import ManifestLine, digest_of, may_be_removed, parse_path
+from loadkit.fetcher.manifest import ManifestLine, digest_of, may_be_removed
 from loadkit.plan.errors import UsageError, reason_of
 from loadkit.plan.redact import redact_url
 from loadkit.plan.units import SECOND
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from threading import Lock
 
     from loadkit.fetcher.body import Body
-    from loadkit.fetcher.filenames import FilePath
     from loadkit.fetcher.folder import OutputFolder
     from loadkit.fetcher.manifest import Manifest, PreviousRuns
     from loadkit.fetcher.task import Task
@@ -66,7 +65,7 @@ class Store:
         line.status = task.status or None
         line.error, line.kind = failure.message, failure.kind
         if body and sha256:
-            line.file, line.sha256, line.bytes = str(body.decision.path), sha256, body.size
+            line.file, line.sha256, line.bytes = body.decision.path, sha256, body.size
         self._manifest.append(line)
         if line.file:
             self._remove_older(task, line.file)
@@ -81,29 +80,25 @@ class Store:
         return sha256
 
     def _save_file(self, task: Task, body: Body, line: ManifestLine) -> None:
-        path = body.decision.path
-        assert path is not None
+        file = body.decision.path
+        assert file is not None
         sha256 = body.save()
-        file = str(path)
         previous = self._previous
         if not self._has_template:
-            self.output.commit(path)
-        elif previous.spoiled.get(previous.entry_key(task.request.key, task.request.position)) == file:
-            self.output.commit(path, tag_of(task))
+            self.output.commit(file)
+        elif file in previous.stale.get(previous.entry_key(task.request.key, task.request.position), ()):
+            self.output.commit(file, tag_of(task))
         else:
             try:
-                self.output.commit_new(path, tag_of(task))
+                self.output.commit_new(file, tag_of(task))
             except NameTaken:
-                self._adopt(path, sha256)
+                # a file that no line names and that has just this content: a kill came before its line
+                if digest_of(file) in previous.files or not self.output.holds(file, body.size, sha256):
+                    raise
                 body.discard()
         line.file, line.bytes, line.sha256 = file, body.size, sha256
         self._manifest.append(line)
         self._remove_older(task, file)
-
-    def _adopt(self, path: FilePath, sha256: str) -> None:
-        """Accept a file that no line names and that has just this content: a kill came before its line."""
-        if digest_of(str(path)) in self._previous.files or self.output.sha256(path) != sha256:
-            raise NameTaken(f"there is a file {path} already")
 
     def _append(self, task: Task, body: Body, line: ManifestLine, jsonl: JsonLinesFile) -> None:
         with self._one_large_body if body.is_large else nullcontext():
@@ -118,15 +113,16 @@ class Store:
     def _remove_older(self, task: Task, file: str) -> None:
         """Remove what earlier runs left of this URL under other names."""
         previous = self._previous
-        if not (previous.failed or previous.spoiled or previous.orphans):
+        if not (previous.stale or previous.orphans):
             return
         key = previous.entry_key(task.request.key, task.request.position)
-        stale = [previous.failed.pop(key, None), previous.spoiled.pop(key, None)]
-        if previous.orphans and file:
-            stale.append(previous.orphans.pop(parse_path(file).name.rpartition(".")[0], None))
+        stale = previous.stale.pop(key, [])
+        stem = file.rpartition("/")[2].rpartition(".")[0]
+        if stem in previous.orphans:
+            stale.append(previous.orphans.pop(stem))
         for old in stale:
-            if old is not None and old != file and may_be_removed(old):
-                self.output.remove(parse_path(old))
+            if old != file and may_be_removed(old):
+                self.output.remove(old)
 
 
 def tag_of(task: Task) -> str:
