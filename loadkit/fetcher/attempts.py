@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from loadkit.drive.failures import unexpected
@@ -14,7 +13,6 @@ from loadkit.fetcher.body import Body, BodySettings
 from loadkit.fetcher.folder import NameTaken
 from loadkit.fetcher.hosts import GIVEN_UP
 from loadkit.fetcher.retry import BodyUse, Disposition, RetryPolicy, is_throttled, is_transient, retry_after
-from loadkit.fetcher.store import Store, tag_of
 from loadkit.fetcher.task import encode_request, header_lines
 from loadkit.wire.base import BrokenExchange, Failure, Note
 
@@ -23,10 +21,10 @@ if TYPE_CHECKING:
     from loadkit.fetcher.connections import Connections, Network
     from loadkit.fetcher.figures import WorkerRecorder
     from loadkit.fetcher.folder import OutputFolder
-    from loadkit.fetcher.manifest import Manifest, ManifestLine, PreviousRuns
+    from loadkit.fetcher.manifest import ManifestLine
     from loadkit.fetcher.options import FetchOptions
     from loadkit.fetcher.schedule import Schedule
-    from loadkit.fetcher.store import JsonLinesFile
+    from loadkit.fetcher.store import Store
     from loadkit.fetcher.task import Task
     from loadkit.measure.recording import Batch
     from loadkit.wire.base import Exchange
@@ -46,14 +44,10 @@ class FetchContext:
     clock: SystemClock
     schedule: Schedule
     network: Network
-    manifest: Manifest
-    previous: PreviousRuns
-    jsonl: JsonLinesFile | None
+    store: Store
     hand_over: Callable[[Batch], None]
     on_line: Callable[[ManifestLine], Any] | None
     """Called after the line of each URL is written."""
-    one_large_body: Lock = field(default_factory=Lock)
-    """Held while a body that is too large for memory is made into a line."""
     began: int = 0
     """When the fetch began, nanoseconds of the clock."""
     is_cutting: bool = False
@@ -87,19 +81,12 @@ class Attempts:
         self._connections = connections
         self._recorder = recorder
         self._policy = RetryPolicy(options)
-        self._has_template = options.name is not None
-        self._store = Store(
-            output,
-            context.manifest,
-            context.previous,
-            context.jsonl,
-            context.one_large_body,
-            has_template=self._has_template,
-        )
+        self._store = context.store
         self._headers = options.common_headers()
         self._header_lines = header_lines(self._headers)
         self._settings = BodySettings(
             output=output,
+            has_template=options.name is not None,
             clock=context.clock,
             largest=options.max_size,
             raw=options.raw,
@@ -138,7 +125,7 @@ class Attempts:
             task.started = task.started or time.time()
         payload = encode_request(task, self._headers, self._header_lines)
         self._recorder.request_size = len(payload)
-        return Body(task, self._settings, tag_of(task) if self._has_template else ""), payload
+        return Body(task, self._settings), payload
 
     def finish(self, task: Task, body: Body, exchange: Exchange) -> None:
         """Do what the exchange led to, and tell the schedule."""
@@ -249,15 +236,15 @@ class Attempts:
         else:
             self._schedule.succeeded(site)
         began = self._now()
-        sha256 = self._keep_failed(task, body)
+        sha256 = self._keep_failed(body)
         task.disk_time += self._now() - began
         self._fail(task, failure, taken, size=size, body=body, sha256=sha256)
 
-    def _keep_failed(self, task: Task, body: Body) -> str:
+    def _keep_failed(self, body: Body) -> str:
         """Save the body of a failed status; its SHA-256, empty if it is not kept."""
         try:
             if body.decision.use is BodyUse.FILE and not body.is_abandoned:
-                return self._store.keep_failed(task, body)
+                return self._store.keep_failed(body)
         except BrokenExchange:
             pass  # a body that does not decode is no loss beside its status
         except OSError as error:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from mmap import ACCESS_READ, mmap
 from typing import Final, NamedTuple
 
-from loadkit.fetcher.folder import OutputFolder, write_all
+from loadkit.fetcher.folder import PART, OutputFolder, write_all
 from loadkit.fetcher.retry import UNDECIDED, BodyUse, Decision
 from loadkit.fetcher.task import Task
 from loadkit.plan.units import SECOND, show_size
@@ -32,6 +32,8 @@ class BodySettings(NamedTuple):
     """What holds for the bodies of all replies to one worker."""
 
     output: OutputFolder
+    has_template: bool
+    """True if names are from a template of the user, and need not be unique."""
     clock: Clock
     largest: int
     """Bytes, decoded."""
@@ -56,21 +58,20 @@ class Body:
         "_held_size",
         "_settings",
         "_since",
-        "_tag",
         "_task",
         "decision",
         "disk_error",
         "disk_time",
         "headers",
         "is_abandoned",
+        "output",
         "size",
     )
 
-    def __init__(self, task: Task, settings: BodySettings, tag: str = "") -> None:
-        """`tag` is in the name of the part file, which is otherwise that of the file."""
+    def __init__(self, task: Task, settings: BodySettings) -> None:
+        self.output = settings.output
         self._task = task
         self._settings = settings
-        self._tag = tag
         self._decoder: Decoder | None = None
         self._since = 0
         """When decoding what arrived last began, less the time on the disk until then."""
@@ -89,6 +90,14 @@ class Body:
         self.is_abandoned = False
         """True if this side ended the exchange, for the rest of the body is not wanted; the head was complete."""
         self.disk_error: OSError | None = None
+
+    @property
+    def part(self) -> str:
+        """The path of the file until it is complete."""
+        if not self._settings.has_template:
+            return f"{self.decision.path}{PART}"
+        request = self._task.request
+        return f"{self.decision.path}.{request.position}-{request.key:016x}{PART}"
 
     @property
     def is_large(self) -> bool:
@@ -130,7 +139,7 @@ class Body:
         assert self.decision.path is not None
         content = self._held[0] if len(self._held) == 1 else b"".join(self._held)
         if not self.is_large:
-            self._settings.output.write(self.decision.path, self._tag, content)
+            self.output.write(self.part, content)
             return hashlib.sha256(content).hexdigest()
         assert self._hash
         try:
@@ -156,7 +165,7 @@ class Body:
         self._held.clear()
         self._close()
         if self.decision.path is not None and self.decision.use is BodyUse.FILE:
-            self._settings.output.discard(self.decision.path, self._tag)
+            self.output.remove(self.part)
 
     def _end_decoding(self) -> None:
         if self._decoder:
@@ -202,9 +211,9 @@ class Body:
         path, output = self.decision.path, self._settings.output
         assert path is not None
         if self.decision.use is BodyUse.FILE:
-            self._handle, self._hash = output.create(path, self._tag), hashlib.sha256()
+            self._handle, self._hash = output.create(self.part), hashlib.sha256()
         else:
-            self._handle = output.create_unnamed(path)
+            self._handle = output.create_unnamed(self.part)
 
     def _append(self, content: bytes | memoryview) -> None:
         if self._hash:

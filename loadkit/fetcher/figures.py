@@ -25,7 +25,6 @@ from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
     from loadkit.fetcher.options import FetchOptions
-    from loadkit.fetcher.reader import InputStats
     from loadkit.fetcher.task import Task
     from loadkit.wire.base import Failure, Note
 
@@ -162,6 +161,23 @@ COMPARABLE: Final = (
     *("max_size", "redirects", "raw", "insecure"),
 )
 """Options by which the figures of two fetches are comparable; where the files go is not one of them."""
+
+
+@dataclass(slots=True)
+class InputStats:
+    """How many entries were read, and what became of them. Only the reader changes it."""
+
+    read: int = 0
+    duplicates: int = 0
+    complete: int = 0
+    """Fetched by an earlier run, as the manifest says and the disk confirms."""
+    refused: int = 0
+    """Lines without a URL."""
+    bad_lines: list[str] = field(default_factory=list)
+    """Some of them, with the reason."""
+    given: int = 0
+    """Added to the schedule."""
+    is_done: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

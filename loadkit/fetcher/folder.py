@@ -19,6 +19,7 @@ from typing import Final
 from loadkit.fetcher.filenames import GENERATED
 from loadkit.plan.errors import UsageError, reason_of
 
+BLOCK: Final = 1 << 20
 PART: Final = ".part"
 FOLDERS_OPEN: Final = 4
 """Subfolders that a thread keeps open."""
@@ -50,45 +51,40 @@ class OutputFolder:
             os.close(handle)
         self._open.clear()
 
-    def create(self, path: str, tag: str = "") -> int:
-        """Create the part file of a path; raises `OSError`."""
+    def create(self, path: str) -> int:
+        """Create a file; raises `OSError`."""
         folder, name = self._at(path)
-        return os.open(f"{name}{tag}{PART}", _NEW, 0o666, dir_fd=folder)
+        return os.open(name, _NEW, 0o666, dir_fd=folder)
 
     def create_unnamed(self, path: str) -> int:
         """Create a file without a name, to be written and read again; raises `OSError`."""
-        name = f"{path.rpartition('/')[2]}{PART}"
+        name = path.rpartition("/")[2]
         handle = os.open(name, _SCRATCH, 0o600, dir_fd=self._root)
         os.unlink(name, dir_fd=self._root)
         return handle
 
-    def write(self, path: str, tag: str, content: bytes | memoryview) -> None:
-        """Create the part file of a path with all of its content; raises `OSError`."""
-        handle = self.create(path, tag)
+    def write(self, path: str, content: bytes | memoryview) -> None:
+        """Create a file with this content; raises `OSError`."""
+        handle = self.create(path)
         try:
             if content:
                 write_all(handle, content)
         finally:
             os.close(handle)
 
-    def commit(self, path: str, tag: str = "") -> None:
-        """Rename the part file to its path, replacing a file of an earlier run."""
+    def rename(self, path: str, target: str) -> None:
+        """Rename a file within its folder, replacing one of an earlier run."""
         folder, name = self._at(path)
-        os.rename(f"{name}{tag}{PART}", name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.rename(name, target.rpartition("/")[2], src_dir_fd=folder, dst_dir_fd=folder)
 
-    def commit_new(self, path: str, tag: str = "") -> None:
-        """The same; raises `NameTaken` if there is a file at the path."""
+    def rename_new(self, path: str, target: str) -> None:
+        """The same; raises `NameTaken` if there is a file of that name."""
         folder, name = self._at(path)
-        part = f"{name}{tag}{PART}"
         try:
-            os.link(part, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+            os.link(name, target.rpartition("/")[2], src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
         except FileExistsError:
-            raise NameTaken(f"there is a file {path} already") from None
-        os.unlink(part, dir_fd=folder)
-
-    def discard(self, path: str, tag: str = "") -> None:
-        """Remove the part file, if there is one."""
-        self.remove(f"{path}{tag}{PART}")
+            raise NameTaken(f"there is a file {target} already") from None
+        os.unlink(name, dir_fd=folder)
 
     def remove(self, path: str) -> None:
         """Remove a file, if there is one."""
@@ -185,3 +181,58 @@ def open_regular_file(path: Path, flags: int, mode: int = 0o666) -> int:
     if not stat.S_ISREG(found.st_mode):
         raise UsageError(f"cannot write {path}: it is no plain file")
     raise UsageError(f"cannot write {path}: it is a hard link, and has another name elsewhere; put a copy in its place")
+
+
+class JsonLinesFile:
+    """JSON replies in one file, a line each, in the order in which they arrived.
+
+    It is written under the lock of the manifest, which holds where each line begins.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        """Continue after `size` bytes; what follows them is not in the manifest, as after a kill, and is cut off."""
+        self.path = path
+        self._handle = open_regular_file(path, os.O_RDWR)
+        try:
+            _check_rest(path, self._handle, size)
+            os.ftruncate(self._handle, size)
+            os.lseek(self._handle, size, os.SEEK_SET)
+        except OSError as error:
+            os.close(self._handle)
+            raise UsageError(f"cannot write {path}: {reason_of(error)}") from None
+        except UsageError:
+            os.close(self._handle)
+            raise
+        self._size = size
+
+    def write(self, line: bytes) -> int:
+        """Append a line and return its offset; raises `OSError`, and then no part of the line is there."""
+        begin = self._size
+        try:
+            # a large line by itself: appending the newline to it would copy it
+            for part in (line, b"\n") if len(line) > BLOCK else (line + b"\n",):
+                write_all(self._handle, part)
+        except OSError:
+            os.ftruncate(self._handle, begin)
+            os.lseek(self._handle, begin, os.SEEK_SET)
+            raise
+        self._size += len(line) + 1
+        return begin
+
+    def close(self) -> None:
+        """Flush it to the disk and close it."""
+        try:
+            os.fsync(self._handle)
+        finally:
+            os.close(self._handle)
+
+
+def _check_rest(path: Path, handle: int, size: int) -> None:
+    """Refuse to cut off more than a kill leaves: one line, or the beginning of one, that is not in the manifest."""
+    end = os.fstat(handle).st_size
+    blocks = (os.pread(handle, BLOCK, start) for start in range(size, end, BLOCK))
+    if sum(block.count(b"\n") for block in blocks) > 1:
+        raise UsageError(
+            f"the manifest tells of the first {size:,} bytes of {path}, which has {end:,}; append to another file, or "
+            f"cut off the rest: truncate -s {size} {path}"
+        )

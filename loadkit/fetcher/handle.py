@@ -91,7 +91,7 @@ class FetchResult:
 
     def __iter__(self) -> Iterator[FetchReply]:
         try:
-            for line in self.job.manifest.follow():
+            for line in self.job.store.manifest.follow():
                 yield reply_of(line, self.job.options)
         except BaseException:
             self.stop()
@@ -138,7 +138,7 @@ class FetchResult:
     @property
     def manifest(self) -> Path:
         """The account of every URL, a JSON line each."""
-        return self.job.manifest.path
+        return self.job.store.manifest.path
 
     @property
     def result(self) -> Result:

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from loadkit.clock import SystemClock
@@ -15,19 +14,16 @@ from loadkit.drive.stats import Driven, RunStats
 from loadkit.fetcher.attempts import FetchContext
 from loadkit.fetcher.connections import Network
 from loadkit.fetcher.figures import FetchSummary, result_of
-from loadkit.fetcher.folder import OutputFolder, clean_up
-from loadkit.fetcher.manifest import Manifest, PreviousRuns, digest_of, read_previous_runs
 from loadkit.fetcher.multiplexer import IS_AVAILABLE
 from loadkit.fetcher.options import FetchOptions
 from loadkit.fetcher.pool import WorkerPool, make_room_for
 from loadkit.fetcher.progress import ProgressReporter
 from loadkit.fetcher.reader import SourceReader
 from loadkit.fetcher.schedule import Schedule
-from loadkit.fetcher.store import JsonLinesFile
+from loadkit.fetcher.store import Store
 from loadkit.host.tuning import interpreter_tuned
 from loadkit.judge.evidence import RunContext
 from loadkit.measure.recording import Batch, Recording, second_of
-from loadkit.plan.errors import UsageError, reason_of
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
@@ -74,8 +70,7 @@ class FetchJob:
         self._handed: deque[Batch] = deque()
         """Samples that are not in the recording yet."""
         network = Network(clock, options)
-        manifest, previous, jsonl = open_folder(options)
-        self.manifest = manifest
+        self.store = Store(options)
         self._context = FetchContext(
             options=options,
             clock=clock,
@@ -87,15 +82,13 @@ class FetchJob:
                 first_pause=round(options.host_pause * SECOND),
             ),
             network=network,
-            manifest=manifest,
-            previous=previous,
-            jsonl=jsonl,
+            store=self.store,
             hand_over=self._handed.append,
             on_line=on_line,
         )
         multiplexed = IS_AVAILABLE and threads > 1 and not on_line and not options.rate
         self._pool = WorkerPool(self._context, threads, multiplexed=multiplexed)
-        self._reader = SourceReader(entries, options, self._context.schedule, manifest, previous)
+        self._reader = SourceReader(entries, self._context)
         self._started_at = datetime.now(UTC)
         self._stats: RunStats | None = None
         """How it went, when it is over."""
@@ -130,15 +123,15 @@ class FetchJob:
         return FetchSummary(
             name=self._name,
             options=self.options,
-            manifest=self.manifest.path,
+            manifest=self.store.manifest.path,
             threads=self._pool.size,
             counters=self._pool.counters(),
             input=reader.stats,
             circuits=context.schedule.hosts.trips,
             tuning=self._pool.tuning,
             was_stopped=self._was_stopped,
-            crash=reader.crash or context.crash,
-            disk_error=context.disk_error or reader.disk_error,
+            crash=context.crash,
+            disk_error=context.disk_error,
         )
 
     def result(self) -> Result:
@@ -230,48 +223,7 @@ class FetchJob:
         self._progress.report(now, self.summary(), now - self._context.began, p99)
 
     def _close_files(self) -> None:
-        context = self._context
         try:
-            if context.jsonl:
-                context.jsonl.close()
-            context.manifest.close()
+            self.store.close()
         except OSError as error:
-            context.fail_disk(error)
-
-
-def open_folder(options: FetchOptions) -> tuple[Manifest, PreviousRuns, JsonLinesFile | None]:
-    """Make the folder, lock it, and see what is in it; raises `UsageError` if it cannot be written."""
-    try:
-        options.into.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder {options.into}: {reason_of(error)}") from None
-    manifest = Manifest(options.into)
-    try:
-        previous = _read_previous_runs(options, manifest)
-        jsonl = None if options.append is None else JsonLinesFile(options.append, previous.appended)
-    except BaseException:
-        manifest.close()
-        raise
-    return manifest, previous, jsonl
-
-
-def _read_previous_runs(options: FetchOptions, manifest: Manifest) -> PreviousRuns:
-    append = options.append
-    if append is not None and manifest.was_empty and _size(append):
-        raise UsageError(f"{append} is there already, and no manifest tells of it; append to another file")
-    output = OutputFolder(options.into)
-    try:
-        previous = read_previous_runs(manifest, output, options)
-    finally:
-        output.close()
-    orphans = clean_up(options.into, lambda path: digest_of(path) in previous.files)
-    # without a manifest no file in the folder is known to be from a fetch
-    previous.orphans = {} if manifest.was_empty else orphans
-    return previous
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+            self._context.fail_disk(error)

@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
-import re
 import threading
 from array import array
 from collections.abc import Iterator
@@ -21,23 +19,18 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import msgspec
 
-from loadkit.fetcher.filenames import FAILED, GENERATED
-from loadkit.fetcher.folder import open_regular_file, write_all
+from loadkit.fetcher.folder import BLOCK, open_regular_file, write_all
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
-    from loadkit.fetcher.folder import OutputFolder
-    from loadkit.fetcher.options import FetchOptions
+    pass
 
 FILE: Final = "manifest.jsonl"
 LOCK: Final = "manifest.lock"
-BLOCK: Final = 1 << 20
 FIRST: Final = 4096
 FULL: Final = 0.75
 NAP: Final = 0.1
 """Seconds after which one that waits for a line looks again, so that signals are noticed."""
-
-_REMOVABLE = re.compile(rf"(?:{FAILED}/)?(?:\d{{4,}}/)?{GENERATED.pattern}")
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 
@@ -252,68 +245,3 @@ class DigestSet:
 def digest_of(text: str) -> int:
     """The 64-bit digest of a text."""
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
-
-
-class PreviousRuns:
-    """What earlier runs into the folder completed; it takes 16-64 bytes for each URL."""
-
-    def __init__(self, *, duplicates: bool) -> None:
-        self._duplicates = duplicates
-        self.complete = DigestSet()
-        self.refused = DigestSet()
-        """Lines without a URL that are in the manifest."""
-        self.files = DigestSet()
-        """Paths that are in the manifest."""
-        self.stale: dict[int, list[str]] = {}
-        """Bodies of failed statuses, and files that differ from their lines, by `entry_key`."""
-        self.appended = 0
-        """Bytes of the appended file that are in the manifest."""
-        self.orphans: dict[str, str] = {}
-        """Files with generated names that are in no line, by their names without extension."""
-
-    def entry_key(self, key: int, position: int) -> int:
-        """The digest that identifies an entry of the list, with its position if each copy of a URL is fetched."""
-        return digest_of(f"{key:016x} {position}") if self._duplicates else key
-
-
-def read_previous_runs(manifest: Manifest, output: OutputFolder, options: FetchOptions) -> PreviousRuns:
-    """Compare every line with the disk: a file is complete if it has its size, and with `verify` its content."""
-    found = PreviousRuns(duplicates=options.duplicates)
-    appended = os.open(options.append, os.O_RDONLY) if options.append and options.append.exists() else None
-    try:
-        for line in manifest.lines():
-            _take(found, line, output, appended, verify=options.verify)
-    finally:
-        if appended is not None:
-            os.close(appended)
-    return found
-
-
-def _take(found: PreviousRuns, line: ManifestLine, output: OutputFolder, appended: int | None, *, verify: bool) -> None:
-    digest = int(line.key, 16) if line.key else digest_of(line.url)
-    key = found.entry_key(digest, line.position)
-    if line.offset is not None:
-        end = line.offset + (line.bytes or 0)
-        if appended is not None and end <= os.fstat(appended).st_size and (not verify or _is_same(appended, line)):
-            found.complete.add(key)
-            found.appended = max(found.appended, end)
-    elif line.file is not None:
-        found.files.add(digest_of(line.file))
-        if line.error is None and output.holds(line.file, line.bytes, line.sha256 if verify else None):
-            found.complete.add(key)
-            found.stale.pop(key, None)
-        else:
-            found.stale.setdefault(key, []).append(line.file)
-    elif line.kind == "refused":
-        found.refused.add(digest)
-
-
-def _is_same(handle: int, line: ManifestLine) -> bool:
-    """True if a line that was appended is still there."""
-    data = os.pread(handle, line.bytes or 0, line.offset or 0)
-    return hashlib.sha256(data.removesuffix(b"\n")).hexdigest() == line.sha256
-
-
-def may_be_removed(file: str) -> bool:
-    """True if a path is a generated one; a manifest may be anybody's, and name any file in the folder."""
-    return bool(_REMOVABLE.fullmatch(file))

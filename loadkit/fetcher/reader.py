@@ -4,102 +4,71 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from loadkit.fetcher.manifest import DigestSet, Manifest, ManifestLine, PreviousRuns, digest_of
+from loadkit.fetcher.figures import InputStats
+from loadkit.fetcher.manifest import DigestSet, ManifestLine, digest_of
 from loadkit.fetcher.options import FetchOptions, check_sendable, parse_method
-from loadkit.fetcher.schedule import Schedule
 from loadkit.fetcher.sources import Entry
 from loadkit.fetcher.task import FetchRequest, Task
 from loadkit.fetcher.url import InvalidUrl, Url, parse_url, printable
 from loadkit.plan.errors import UsageError
 from loadkit.plan.fields import check_headers
 
+if TYPE_CHECKING:
+    from loadkit.fetcher.attempts import FetchContext
+
 SHOWN: Final = 20
 """Lines without a URL that are shown; the manifest has all."""
-
-
-@dataclass(slots=True)
-class InputStats:
-    """How many entries were read, and what became of them. Only the reader changes it."""
-
-    read: int = 0
-    duplicates: int = 0
-    complete: int = 0
-    """Fetched by an earlier run, as the manifest says and the disk confirms."""
-    refused: int = 0
-    """Lines without a URL."""
-    bad_lines: list[str] = field(default_factory=list)
-    """Some of them, with the reason."""
-    given: int = 0
-    """Added to the schedule."""
-    is_done: bool = False
 
 
 class SourceReader:
     """Reads a source, which may be slow, on a thread of its own."""
 
-    def __init__(
-        self,
-        entries: Iterator[Entry],
-        options: FetchOptions,
-        schedule: Schedule,
-        manifest: Manifest,
-        previous: PreviousRuns,
-    ) -> None:
+    def __init__(self, entries: Iterator[Entry], context: FetchContext) -> None:
         self.stats = InputStats()
-        self.crash: BaseException | None = None
-        self.disk_error: OSError | None = None
         self._entries = entries
-        self._options = options
-        self._schedule = schedule
-        self._manifest = manifest
-        self._previous = previous
+        self._context = context
+        self._store = context.store
         self._seen = DigestSet()
-        self._must_be_complete = not options.resume and not manifest.was_empty
 
     def run(self) -> None:
-        """Read until the end, or until no more is wanted; what the source raises is kept in `crash`."""
+        """Read until the end, or until no more is wanted; what the source raises ends the fetch."""
+        schedule = self._context.schedule
         try:
             for entry in self._entries:
-                if self._schedule.is_stopped:
+                if schedule.is_stopped:
                     return
                 self.stats.read += 1
                 if not self._take(entry):
                     return
             self.stats.is_done = True
-        except OSError as error:
-            if self.disk_error is None:
-                self.crash = error
         except BaseException as error:  # noqa: BLE001 - raised again by the job: a source may be anybody's code
-            self.crash = error
+            self._context.fail(error)
         finally:
-            if self.crash or self.disk_error:
-                self._schedule.stop()
-            self._schedule.close()
+            schedule.close()
 
     def _take(self, entry: Entry) -> bool:
         """Take one entry; False if no more are wanted."""
-        stats, previous = self.stats, self._previous
+        stats, previous, options = self.stats, self._store.previous, self._context.options
         try:
-            task = parse_entry(entry, stats.read, self._options.method)
+            task = parse_entry(entry, stats.read, options.method)
         except InvalidUrl as error:
             self._refuse(entry, str(error))
             return True
         request = task.request
-        if not (self._options.duplicates or self._seen.add(request.key)):
+        if not (options.duplicates or self._seen.add(request.key)):
             stats.duplicates += 1
         elif previous.entry_key(request.key, request.position) in previous.complete:
             stats.complete += 1
-        elif self._must_be_complete:
+        elif not (options.resume or self._store.manifest.was_empty):
             raise UsageError(
-                f"{self._manifest.path.parent} holds an earlier run that has not fetched "
+                f"{options.into} holds an earlier run that has not fetched "
                 f"{printable(request.url.text)}; --resume does the rest, or fetch into another folder"
             )
         else:
             stats.given += 1
-            return self._schedule.add(task)
+            return self._context.schedule.add(task)
         return True
 
     def _refuse(self, entry: Entry, reason: str) -> None:
@@ -108,7 +77,7 @@ class SourceReader:
         if len(stats.bad_lines) < SHOWN:
             stats.bad_lines.append(f"{entry.where}: {reason}")
         key = digest_of(f"{entry.where} {entry.url}")
-        if key in self._previous.refused:
+        if key in self._store.previous.refused:
             return
         line = ManifestLine(
             url=printable(entry.url),
@@ -118,11 +87,10 @@ class SourceReader:
             key=f"{key:016x}",
         )
         try:
-            self._manifest.append(line)
+            self._store.manifest.append(line)
         except OSError as error:
-            if not self._schedule.is_stopped:
-                self.disk_error = error
-                raise
+            if not self._context.schedule.is_stopped:
+                self._context.fail_disk(error)
 
 
 def check_all(entries: Iterator[Entry], options: FetchOptions) -> None:

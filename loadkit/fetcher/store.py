@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from codecs import BOM_UTF8, getincrementaldecoder
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Final
+from threading import Lock
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from loadkit.fetcher.folder import NameTaken, open_regular_file, write_all
-from loadkit.fetcher.manifest import ManifestLine, digest_of, may_be_removed
+from loadkit.fetcher.filenames import FAILED, GENERATED
+from loadkit.fetcher.folder import BLOCK, JsonLinesFile, NameTaken, OutputFolder, clean_up
+from loadkit.fetcher.manifest import DigestSet, Manifest, ManifestLine, digest_of
 from loadkit.plan.errors import UsageError, reason_of
 from loadkit.plan.redact import redact_url
 from loadkit.plan.units import SECOND
@@ -19,34 +22,44 @@ from loadkit.wire.base import BrokenExchange, Failure
 
 if TYPE_CHECKING:
     from mmap import mmap
-    from pathlib import Path
-    from threading import Lock
 
     from loadkit.fetcher.body import Body
-    from loadkit.fetcher.folder import OutputFolder
-    from loadkit.fetcher.manifest import Manifest, PreviousRuns
+    from loadkit.fetcher.options import FetchOptions
     from loadkit.fetcher.task import Task
 
 
-class Store:
-    """Where one thread puts bodies, and the manifest it shares with the others."""
+_REMOVABLE = re.compile(rf"(?:{FAILED}/)?(?:\d{{4,}}/)?{GENERATED.pattern}")
 
-    def __init__(
-        self,
-        output: OutputFolder,
-        manifest: Manifest,
-        previous: PreviousRuns,
-        jsonl: JsonLinesFile | None,
-        one_large_body: Lock,
-        *,
-        has_template: bool,
-    ) -> None:
-        self.output = output
-        self._manifest = manifest
-        self._previous = previous
-        self._jsonl = jsonl
-        self._one_large_body = one_large_body
-        self._has_template = has_template
+
+class Store:
+    """The folder of a fetch, for all its threads: bodies are put in place, and then entered in the manifest."""
+
+    def __init__(self, options: FetchOptions) -> None:
+        """Make the folder, lock it, and see what is in it; raises `UsageError` if it cannot be written."""
+        self._has_template = options.name is not None
+        self._one_large_body = Lock()
+        """Held while a body that is too large for memory is made into a line."""
+        self._jsonl: JsonLinesFile | None = None
+        try:
+            options.into.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot make the folder {options.into}: {reason_of(error)}") from None
+        self.manifest = Manifest(options.into)
+        try:
+            self.previous = read_previous_runs(self.manifest, options)
+            if options.append is not None:
+                self._jsonl = JsonLinesFile(options.append, self.previous.appended)
+        except BaseException:
+            self.manifest.close()
+            raise
+
+    def close(self) -> None:
+        """Flush all to the disk and release the folder; raises `OSError`."""
+        try:
+            if self._jsonl:
+                self._jsonl.close()
+        finally:
+            self.manifest.close()
 
     def save(self, task: Task, body: Body, arrived: int) -> ManifestLine:
         """Save a good reply, and enter it. Raises `BrokenExchange` for its content, and `OSError` for the disk."""
@@ -66,69 +79,133 @@ class Store:
         line.error, line.kind = failure.message, failure.kind
         if body and sha256:
             line.file, line.sha256, line.bytes = body.decision.path, sha256, body.size
-        self._manifest.append(line)
-        if line.file:
-            self._remove_older(task, line.file)
+        self.manifest.append(line)
+        if body and line.file:
+            self._remove_older(task, line.file, body.output)
         return line
 
-    def keep_failed(self, task: Task, body: Body) -> str:
+    def keep_failed(self, body: Body) -> str:
         """Put the body of a failed status in place; its SHA-256. Raises as `save` does."""
-        path = body.decision.path
-        assert path is not None
+        assert body.decision.path is not None
         sha256 = body.save()
-        self.output.commit(path, tag_of(task) if self._has_template else "")
+        body.output.rename(body.part, body.decision.path)
         return sha256
 
     def _save_file(self, task: Task, body: Body, line: ManifestLine) -> None:
-        file = body.decision.path
+        file, output, previous = body.decision.path, body.output, self.previous
         assert file is not None
         sha256 = body.save()
-        previous = self._previous
-        if not self._has_template:
-            self.output.commit(file)
-        elif file in previous.stale.get(previous.entry_key(task.request.key, task.request.position), ()):
-            self.output.commit(file, tag_of(task))
+        if not self._has_template or file in previous.stale.get(self._entry_key(task), ()):
+            output.rename(body.part, file)
         else:
             try:
-                self.output.commit_new(file, tag_of(task))
+                output.rename_new(body.part, file)
             except NameTaken:
                 # a file that no line names and that has just this content: a kill came before its line
-                if digest_of(file) in previous.files or not self.output.holds(file, body.size, sha256):
+                if digest_of(file) in previous.files or not output.holds(file, body.size, sha256):
                     raise
                 body.discard()
         line.file, line.bytes, line.sha256 = file, body.size, sha256
-        self._manifest.append(line)
-        self._remove_older(task, file)
+        self.manifest.append(line)
+        self._remove_older(task, file, output)
 
     def _append(self, task: Task, body: Body, line: ManifestLine, jsonl: JsonLinesFile) -> None:
         with self._one_large_body if body.is_large else nullcontext():
             content = compact_json(body.content())
             line.sha256 = hashlib.sha256(content).hexdigest()
             line.file, line.bytes = jsonl.path.name, len(content) + 1
-            with self._manifest.lock:
+            with self.manifest.lock:
                 line.offset = jsonl.write(content)
-                self._manifest.write(line)
-        self._remove_older(task, "")
+                self.manifest.write(line)
+        self._remove_older(task, "", body.output)
 
-    def _remove_older(self, task: Task, file: str) -> None:
+    def _remove_older(self, task: Task, file: str, output: OutputFolder) -> None:
         """Remove what earlier runs left of this URL under other names."""
-        previous = self._previous
+        previous = self.previous
         if not (previous.stale or previous.orphans):
             return
-        key = previous.entry_key(task.request.key, task.request.position)
-        stale = previous.stale.pop(key, [])
+        stale = previous.stale.pop(self._entry_key(task), [])
         stem = file.rpartition("/")[2].rpartition(".")[0]
         if stem in previous.orphans:
             stale.append(previous.orphans.pop(stem))
         for old in stale:
-            if old != file and may_be_removed(old):
-                self.output.remove(old)
+            # a manifest may be anybody's, and name any file in the folder
+            if old != file and _REMOVABLE.fullmatch(old):
+                output.remove(old)
+
+    def _entry_key(self, task: Task) -> int:
+        return self.previous.entry_key(task.request.key, task.request.position)
 
 
-def tag_of(task: Task) -> str:
-    """What tells the part file apart from that of another task; names from a template need not be unique."""
-    request = task.request
-    return f".{request.position}-{request.key:016x}"
+class PreviousRuns:
+    """What earlier runs into the folder completed; it takes 16-64 bytes for each URL."""
+
+    def __init__(self, *, duplicates: bool) -> None:
+        self._duplicates = duplicates
+        self.complete = DigestSet()
+        self.refused = DigestSet()
+        """Lines without a URL that are in the manifest."""
+        self.files = DigestSet()
+        """Paths that are in the manifest."""
+        self.stale: dict[int, list[str]] = {}
+        """Bodies of failed statuses, and files that differ from their lines, by `entry_key`."""
+        self.appended = 0
+        """Bytes of the appended file that are in the manifest."""
+        self.orphans: dict[str, str] = {}
+        """Files with generated names that are in no line, by their names without extension."""
+
+    def entry_key(self, key: int, position: int) -> int:
+        """The digest that identifies an entry of the list, with its position if each copy of a URL is fetched."""
+        return digest_of(f"{key:016x} {position}") if self._duplicates else key
+
+
+def read_previous_runs(manifest: Manifest, options: FetchOptions) -> PreviousRuns:
+    """Compare every line with the disk: a file is complete if it has its size, and with `verify` its content.
+
+    What a kill left half-written is removed. Raises `UsageError` for a file to append to that is somebody else's.
+    """
+    append = options.append
+    if append is not None and manifest.was_empty and append.exists() and append.stat().st_size:
+        raise UsageError(f"{append} is there already, and no manifest tells of it; append to another file")
+    found = PreviousRuns(duplicates=options.duplicates)
+    output = OutputFolder(options.into)
+    appended = os.open(append, os.O_RDONLY) if append and append.exists() else None
+    try:
+        for line in manifest.lines():
+            _take(found, line, output, appended, verify=options.verify)
+    finally:
+        output.close()
+        if appended is not None:
+            os.close(appended)
+    orphans = clean_up(options.into, lambda path: digest_of(path) in found.files)
+    if not manifest.was_empty:  # or no file in the folder is known to be from a fetch
+        found.orphans = orphans
+    return found
+
+
+def _take(found: PreviousRuns, line: ManifestLine, output: OutputFolder, appended: int | None, *, verify: bool) -> None:
+    digest = int(line.key, 16) if line.key else digest_of(line.url)
+    key = found.entry_key(digest, line.position)
+    if line.offset is not None:
+        end = line.offset + (line.bytes or 0)
+        if appended is not None and end <= os.fstat(appended).st_size and (not verify or _is_same(appended, line)):
+            found.complete.add(key)
+            found.appended = max(found.appended, end)
+    elif line.file is not None:
+        found.files.add(digest_of(line.file))
+        if line.error is None and output.holds(line.file, line.bytes, line.sha256 if verify else None):
+            found.complete.add(key)
+            found.stale.pop(key, None)
+        else:
+            found.stale.setdefault(key, []).append(line.file)
+    elif line.kind == "refused":
+        found.refused.add(digest)
+
+
+def _is_same(handle: int, line: ManifestLine) -> bool:
+    """True if a line that was appended is still there."""
+    data = os.pread(handle, line.bytes or 0, line.offset or 0)
+    return hashlib.sha256(data.removesuffix(b"\n")).hexdigest() == line.sha256
 
 
 def line_of(task: Task, arrived: int) -> ManifestLine:
@@ -150,64 +227,6 @@ def line_of(task: Task, arrived: int) -> ManifestLine:
 def _redacted(url: str) -> str:
     """A URL as it is written into the manifest: whole, with what is secret in its query masked."""
     return redact_url(url) if "?" in url else url
-
-
-BLOCK: Final = 1 << 20
-
-
-class JsonLinesFile:
-    """JSON replies in one file, a line each, in the order in which they arrived.
-
-    It is written under the lock of the manifest, which holds where each line begins.
-    """
-
-    def __init__(self, path: Path, size: int) -> None:
-        """Continue after `size` bytes; what follows them is not in the manifest, as after a kill, and is cut off."""
-        self.path = path
-        self._handle = open_regular_file(path, os.O_RDWR)
-        try:
-            _check_rest(path, self._handle, size)
-            os.ftruncate(self._handle, size)
-            os.lseek(self._handle, size, os.SEEK_SET)
-        except OSError as error:
-            os.close(self._handle)
-            raise UsageError(f"cannot write {path}: {reason_of(error)}") from None
-        except UsageError:
-            os.close(self._handle)
-            raise
-        self._size = size
-
-    def write(self, line: bytes) -> int:
-        """Append a line and return its offset; raises `OSError`, and then no part of the line is there."""
-        begin = self._size
-        try:
-            # a large line by itself: appending the newline to it would copy it
-            for part in (line, b"\n") if len(line) > BLOCK else (line + b"\n",):
-                write_all(self._handle, part)
-        except OSError:
-            os.ftruncate(self._handle, begin)
-            os.lseek(self._handle, begin, os.SEEK_SET)
-            raise
-        self._size += len(line) + 1
-        return begin
-
-    def close(self) -> None:
-        """Flush it to the disk and close it."""
-        try:
-            os.fsync(self._handle)
-        finally:
-            os.close(self._handle)
-
-
-def _check_rest(path: Path, handle: int, size: int) -> None:
-    """Refuse to cut off more than a kill leaves: one line, or the beginning of one, that is not in the manifest."""
-    end = os.fstat(handle).st_size
-    blocks = (os.pread(handle, BLOCK, start) for start in range(size, end, BLOCK))
-    if sum(block.count(b"\n") for block in blocks) > 1:
-        raise UsageError(
-            f"the manifest tells of the first {size:,} bytes of {path}, which has {end:,}; append to another file, or "
-            f"cut off the rest: truncate -s {size} {path}"
-        )
 
 
 def compact_json(content: bytes | mmap) -> bytes:
