@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loadkit.judge.activity import UNRECORDED, Activity
 from loadkit.judge.rows import journeys_among
 from loadkit.plan.units import SECOND
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadkit.drive.stats import RunStats
-    from loadkit.judge.activity import Activity
     from loadkit.judge.description import ScenarioInfo
     from loadkit.judge.environment import Environment, Server
     from loadkit.judge.rows import Phase, Row, Timing
@@ -82,8 +82,8 @@ class Evidence:
     phases: Sequence[Phase] = ()
     timings: Sequence[Timing] = ()
     limits: Sequence[Threshold] = ()
-    activity: Activity | None = None
-    """What its threads did; None where nobody recorded it."""
+    activity: Activity = UNRECORDED
+    """What its threads did."""
     is_over: bool = True
     """False for figures that are made while the run goes on."""
 

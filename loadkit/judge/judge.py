@@ -59,7 +59,6 @@ def judge(
     found = threshold_results(scenario.limits, run.total, run.endpoints, run.phases, run.timings)
     doubts = caveats(run)
     validity = validity_of(doubts)
-    assert run.activity
     series, by_phase = with_threads(
         _intervals(driven, draft), run.phases, Plan(run.scenario, run.duration), run.activity
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Final, NamedTuple
 
+from loadkit.judge.activity import placed
 from loadkit.judge.description import PhasePlan
 from loadkit.judge.rows import Interval
 
@@ -86,15 +87,12 @@ def _gained(levels: Sequence[Level]) -> float:
 
 def _level(interval: Interval, phases: Sequence[PhasePlan]) -> Level | None:
     """Threads and requests a second in an interval that lies wholly within a phase."""
-    begins = 0.0
-    for phase in phases:
-        ends = begins + phase.duration
-        if begins <= interval.start and interval.start + interval.length <= ends and phase.duration:
+    for begins, phase in placed(phases):
+        if begins <= interval.start and interval.start + interval.length <= begins + phase.duration:
             middle = (interval.start + interval.length / 2 - begins) / phase.duration
             planned = phase.start + (phase.end - phase.start) * middle
             threads = planned if interval.threads is None else interval.threads
             return Level(threads, interval.total.requests / interval.length)
-        begins = ends
     return None
 
 

@@ -16,7 +16,7 @@ Validity = Literal["clean", "doubtful", "invalid"]
 """How far to believe the figures: as far as the gravest caveat lets them be. Notes leave them clean."""
 
 
-class Caveat(msgspec.Struct, frozen=True, kw_only=True):
+class Caveat(msgspec.Struct, frozen=True):
     """A reason to doubt the figures: a short code to look for, and a sentence with the figure and what to do."""
 
     code: str

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from loadkit.judge.activity import Activity, Plan, differs, with_threads
+from loadkit.judge.activity import Activity, Plan, with_threads
 from loadkit.judge.caveats import caveats
+from loadkit.judge.caveats.load import differs
 from loadkit.judge.description import PhasePlan, ScenarioInfo
 from loadkit.judge.rows import Phase, Row, Timing
 from loadkit.judge.summary import intervals, times
 from loadkit.judge.validity import validity_of
 from loadkit.measure.histogram import Histogram
-from tests.evidence import asked, closed, total
+from tests.evidence import asked, closed, known, total
 from tests.results import Shot, recorded, replace
 
 RAMP = [PhasePlan(name="ramp", duration=10.0, start=0, end=5)]
@@ -45,9 +46,11 @@ def seen(**figures: Any) -> Row:
     return total(figures.pop("good", 5000), service=figures.pop("service", 10.0), **figures)
 
 
-def said(scenario: ScenarioInfo, activity: Activity, row: Row | None = None, *more: Any, duration: float = 10.0) -> str:
+def said(scenario: ScenarioInfo, activity: Activity, row: Row | None = None, **more: Any) -> str:
     """The sentence, if there is one, of a run in which loadkit had some code between requests."""
-    return differs(scenario, duration, changed(activity, is_bare=False), row or seen(good=10), *more)
+    return differs(
+        known(scenario=scenario, activity=changed(activity, is_bare=False), total=row or seen(good=10), **more)
+    )
 
 
 @pytest.mark.parametrize(
@@ -184,7 +187,7 @@ def test_and_of_each_phase() -> None:
     activity = Activity(active=[*at(0, 0), *at(4, 4)])
     halves = [of_phase("hold 1", 0, 4, seen(good=1600)), of_phase("hold 2", 4, 6, seen(good=1600))]
 
-    found = said(plan(STEPS), activity, seen(good=3200), halves)
+    found = said(plan(STEPS), activity, seen(good=3200), phases=halves)
 
     assert "hold 1 was to have 2 threads in the mean, and 4 had a request" in found
 
@@ -205,7 +208,8 @@ def test_and_of_each_phase() -> None:
 def test_threads_that_had_no_request_most_of_the_time_are_told(
     good: int, activity: dict[str, Any], row: dict[str, Any], is_told: bool
 ) -> None:
-    found = differs(plan(), 10.0, Activity(active=at(0, 0, 0, 0, 0), **activity), seen(good=good, **row))
+    threads = Activity(active=at(0, 0, 0, 0, 0), **activity)
+    found = differs(known(scenario=plan(), activity=threads, total=seen(good=good, **row)))
 
     assert ("had a request" in found) == is_told
 
@@ -229,7 +233,7 @@ def test_journeys_last_no_longer_than_their_threads_and_tasks(tasks: int, is_tol
     )
     scenario = plan(journeys=["buy"], endpoints=[])
 
-    found = said(scenario, Activity(active=at(0, 0, 0, 0, 0), tasks=tasks), None, (), [journey])
+    found = said(scenario, Activity(active=at(0, 0, 0, 0, 0), tasks=tasks), timings=[journey])
 
     assert bool(found) == is_told
 
@@ -267,8 +271,8 @@ def test_arrivals_are_those_of_each_phase() -> None:
     right = [of_phase("ramp", 0, 4, seen(good=100)), of_phase("hold", 4, 6, seen(good=300))]
     wrong = [of_phase("ramp", 0, 4, seen(good=200)), of_phase("hold", 4, 6, seen(good=200))]
 
-    assert said(scenario, Activity(), seen(good=400), right) == ""
-    assert "ramp was to have 100 arrivals, and 200 came" in said(scenario, Activity(), seen(good=400), wrong)
+    assert said(scenario, Activity(), seen(good=400), phases=right) == ""
+    assert "ramp was to have 100 arrivals, and 200 came" in said(scenario, Activity(), seen(good=400), phases=wrong)
 
 
 # -- where it is told

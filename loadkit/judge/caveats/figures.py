@@ -72,11 +72,11 @@ def _few(name: str | None, percentile: float, row: Row | Timing, level: Level) -
     limited = ", which a threshold limits," if level == "doubt" else ""
     rests = f"rests on the slowest {beyond:,} of {count:,} replies"
     message = f"p{percentile:g}{of}{limited} {rests}; send at least {many:,} requests to believe it"
-    return Caveat(code="few-samples", message=message, level=level)
+    return Caveat("few-samples", message, level)
 
 
 def _late_replies(total: Row) -> Iterator[Caveat]:
     good = total.response_time.count
     if total.requests and total.drained > good // 2:
         message = f"{total.drained:,} of {good:,} good replies came after the stop and are not in the throughput"
-        yield Caveat(code="too-short", message=f"{message}; run longer")
+        yield Caveat("too-short", f"{message}; run longer")

@@ -46,13 +46,13 @@ def of_generator(run: Evidence) -> Iterator[Caveat]:
 
 def _asked(run: Evidence) -> Iterator[Caveat]:
     if not run.sent and not run.begun:
-        yield Caveat(code="nothing-sent", message="not one request was sent, so nothing was measured", level="grave")
+        yield Caveat("nothing-sent", "not one request was sent, so nothing was measured", "grave")
     elif run.is_open and run.sent < MIN_APPLIED * run.due:
         message = f"asked {show_rate(run.asked_rate)}, sent {show_rate(run.sent_rate)}"
-        yield Caveat(code="asked-rate", message=f"{message}{_why(run)}", level="grave")
+        yield Caveat("asked-rate", f"{message}{_why(run)}", "grave")
     elif run.is_open and run.begun < MIN_APPLIED * (run.begun + run.not_begun):
         message = f"{run.begun:,} of {run.begun + run.not_begun:,} journeys that were due began"
-        yield Caveat(code="asked-rate", message=f"{message}{_why(run)}", level="grave")
+        yield Caveat("asked-rate", f"{message}{_why(run)}", "grave")
 
 
 def _behind(run: Evidence) -> Iterator[Caveat]:
@@ -64,11 +64,9 @@ def _behind(run: Evidence) -> Iterator[Caveat]:
         due = sent + phase.total.unsent
         if sent < MIN_APPLIED * due:
             yield Caveat(
-                code="asked-rate",
-                message=(
-                    f"in the phase {phase.name!r} {sent:,} of {due:,} requests that were due were sent: its figures "
-                    "are of another load than was asked for"
-                ),
+                "asked-rate",
+                f"in the phase {phase.name!r} {sent:,} of {due:,} requests that were due were sent: its figures "
+                "are of another load than was asked for",
             )
 
 
@@ -101,12 +99,10 @@ def _short(run: Evidence) -> Iterator[Caveat]:
     unsent = total.unsent + run.not_begun
     if run.stats.was_short and (unsent or run.lateness > LATE):
         yield Caveat(
-            code="max-threads",
-            message=(
-                f"all {run.most_threads:,} threads were busy when requests were due, so some were sent late "
-                f"(p99 {show_seconds(total.lateness.p99)}) and {unsent:,} not at all; the response time has that "
-                "wait in it. Raise max_threads if the clients that you mean would not have waited for each other"
-            ),
+            "max-threads",
+            f"all {run.most_threads:,} threads were busy when requests were due, so some were sent late "
+            f"(p99 {show_seconds(total.lateness.p99)}) and {unsent:,} not at all; the response time has that "
+            "wait in it. Raise max_threads if the clients that you mean would not have waited for each other",
         )
 
 
@@ -116,12 +112,10 @@ def _busy(run: Evidence) -> Iterator[Caveat]:
     use, pickup = run.stats.use, show_seconds(run.total.pickup.p50)
     user, system = percent(use.cpu_user / use.seconds), percent(use.cpu_system / use.seconds)
     yield Caveat(
-        code="generator-busy",
-        message=(
-            f"loadkit itself used {percent(run.cpu_share)} of what one interpreter can use ({user} of a CPU in "
-            f"Python, {system} in the kernel): the server may be able to do more. Replies waited {pickup} in the "
-            f"median to be picked up, which is not in the service time; use {run.more_processes}, or ask for less"
-        ),
+        "generator-busy",
+        f"loadkit itself used {percent(run.cpu_share)} of what one interpreter can use ({user} of a CPU in "
+        f"Python, {system} in the kernel): the server may be able to do more. Replies waited {pickup} in the "
+        f"median to be picked up, which is not in the service time; use {run.more_processes}, or ask for less",
     )
 
 
@@ -142,13 +136,11 @@ def _late(run: Evidence) -> Iterator[Caveat]:
         else ""
     )
     yield Caveat(
-        code="late",
-        message=(
-            f"requests were sent up to {show_seconds(run.lateness)} (p99) after they were due{spacing}; the service "
-            f"time is {show_seconds(service)} in the median. The response time has that wait in it, which is "
-            f"loadkit's own: compare the service time (p99 {show_seconds(total.service_time.p99)}), use a quieter "
-            f"machine, or {run.more_processes}"
-        ),
+        "late",
+        f"requests were sent up to {show_seconds(run.lateness)} (p99) after they were due{spacing}; the service "
+        f"time is {show_seconds(service)} in the median. The response time has that wait in it, which is "
+        f"loadkit's own: compare the service time (p99 {show_seconds(total.service_time.p99)}), use a quieter "
+        f"machine, or {run.more_processes}",
     )
 
 
@@ -166,12 +158,10 @@ def _pickup(run: Evidence) -> Iterator[Caveat]:
         return
     if pickup > max(LONG_PICKUP, SLOW_PICKUP * service):
         yield Caveat(
-            code="pickup",
-            message=(
-                f"replies waited {show_seconds(pickup)} in the median until loadkit read them, "
-                f"{percent(pickup / service)} of the service time: it is not in the service time, but its threads "
-                f"sent less for it. Use fewer threads, a quieter machine, or {run.more_processes}"
-            ),
+            "pickup",
+            f"replies waited {show_seconds(pickup)} in the median until loadkit read them, "
+            f"{percent(pickup / service)} of the service time: it is not in the service time, but its threads "
+            f"sent less for it. Use fewer threads, a quieter machine, or {run.more_processes}",
         )
 
 
@@ -192,15 +182,13 @@ def _little(run: Evidence) -> Iterator[Caveat]:
     more = max(seen, expected)
     if abs(seen - expected) > 1 + SLACK * more + 4 * math.sqrt(more / (LOOKS * run.duration)):
         yield Caveat(
-            code="little",
-            message=(
-                f"throughput x mean time is {three_digits(expected)} requests under way, and {three_digits(seen)} were "
-                "seen (Little's law): "
-                + (
-                    "threads were held by something that is in no figure, such as checks"
-                    if seen > expected
-                    else "times or counts are wrong; please report it"
-                )
+            "little",
+            f"throughput x mean time is {three_digits(expected)} requests under way, and {three_digits(seen)} were "
+            "seen (Little's law): "
+            + (
+                "threads were held by something that is in no figure, such as checks"
+                if seen > expected
+                else "times or counts are wrong; please report it"
             ),
         )
 
@@ -209,17 +197,15 @@ def of_surroundings() -> Iterator[Caveat]:
     """What else runs in this interpreter."""
     if tools := tracing():
         yield Caveat(
-            code="traced",
-            message=(
-                f"a debugger, profiler or coverage was active ({', '.join(tools)}): loadkit is slower for it, and "
-                "so is the load; run without it"
-            ),
+            "traced",
+            f"a debugger, profiler or coverage was active ({', '.join(tools)}): loadkit is slower for it, and "
+            "so is the load; run without it",
         )
     if importlib.util.find_spec("niquests"):
         yield Caveat(
-            code="niquests",
-            message="niquests is installed; it replaces the urllib3 under requests in this whole environment",
-            level="note",
+            "niquests",
+            "niquests is installed; it replaces the urllib3 under requests in this whole environment",
+            "note",
         )
 
 

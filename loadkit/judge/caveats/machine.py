@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
-from loadkit.host.usage import Usage
-from loadkit.judge.environment import Environment
 from loadkit.judge.evidence import Evidence, percent
-from loadkit.judge.rows import Row
 from loadkit.judge.validity import Caveat
 from loadkit.plan.units import MILLISECOND, SECOND, show_seconds, show_size
 from loadkit.wire.base import NO_PORT
@@ -43,138 +40,95 @@ CROWDED: Final = 0.5
 
 def of_machine(run: Evidence) -> Iterator[Caveat]:
     """What the machine did meanwhile, and where it was near its limits."""
-    total, use, environment = run.total, run.stats.use, run.environment
-    yield from _suspended(use)
-    yield from _ports_failed(total)
-    yield from _descriptors(use)
-    yield from _ports(use)
-    yield from _stolen(use)
-    yield from _swapped(use)
-    yield from _steps(run.context.clock_steps, use)
-    yield from _clock(environment, use, run.stats.unstamped, total.response_time.count)
+    if run.stats.use.suspended > SLEPT:
+        yield Caveat(
+            "suspended",
+            f"the machine slept for {show_seconds(run.stats.use.suspended)} in mid-run, which no figure counts; what "
+            "was under way then may have failed or seem slow: run again",
+        )
+    yield from _limits(run)
+    yield from _starved(run)
+    yield from _clock(run)
     if run.context.is_same_host:
-        yield _same_host(environment, use)
+        count, busy = run.environment.cpu_count, run.stats.use.cpus_busy
+        cpus = f"{count} CPU{'s' * (count != 1)}" + ("" if busy is None else f" ({percent(busy)} busy)")
+        yield Caveat("same-host", f"the target runs on this machine and shares its {cpus} with loadkit", "note")
 
 
-def _suspended(use: Usage) -> Iterator[Caveat]:
-    if use.suspended > SLEPT:
+def _limits(run: Evidence) -> Iterator[Caveat]:
+    """Where there was no more of something, or nearly."""
+    use = run.stats.use
+    if failed := sum(example.count for example in run.total.examples if NO_PORT in example.message):
         yield Caveat(
-            code="suspended",
-            message=(
-                f"the machine slept for {show_seconds(use.suspended)} in mid-run, which no figure counts; what was "
-                "under way then may have failed or seem slow: run again"
-            ),
+            "no-ports",
+            f"{_times(failed)} no local port was free for a connection: that is this machine's failure and not the "
+            "server's; keep connections alive, or widen net.ipv4.ip_local_port_range",
         )
-
-
-def _ports_failed(total: Row) -> Iterator[Caveat]:
-    failed = sum(example.count for example in total.examples if NO_PORT in example.message)
-    if failed:
-        yield Caveat(
-            code="no-ports",
-            message=(
-                f"{_times(failed)} no local port was free for a connection: that is this machine's failure and not the "
-                "server's; keep connections alive, or widen net.ipv4.ip_local_port_range"
-            ),
-        )
-
-
-def _descriptors(use: Usage) -> Iterator[Caveat]:
     if use.descriptors and use.descriptor_limit and use.descriptors > use.descriptor_limit - LEFT:
         yield Caveat(
-            code="descriptors",
-            message=(
-                f"{use.descriptors:,} of {use.descriptor_limit:,} file descriptors were in use: the next connections "
-                "would have failed; raise the limit (ulimit -n), or use fewer threads"
-            ),
-            level="note",
+            "descriptors",
+            f"{use.descriptors:,} of {use.descriptor_limit:,} file descriptors were in use: the next connections "
+            "would have failed; raise the limit (ulimit -n), or use fewer threads",
+            "note",
         )
-
-
-def _ports(use: Usage) -> Iterator[Caveat]:
     if use.ports and use.port_range and use.ports > MOST_PORTS * use.port_range:
         yield Caveat(
-            code="ports",
-            message=(
-                f"up to {use.ports:,} of {use.port_range:,} local ports were taken, most by connections that were "
-                "closed a while ago (TIME_WAIT): keep connections alive, or widen net.ipv4.ip_local_port_range"
-            ),
-            level="note",
+            "ports",
+            f"up to {use.ports:,} of {use.port_range:,} local ports were taken, most by connections that were "
+            "closed a while ago (TIME_WAIT): keep connections alive, or widen net.ipv4.ip_local_port_range",
+            "note",
         )
 
 
-def _stolen(use: Usage) -> Iterator[Caveat]:
+def _starved(run: Evidence) -> Iterator[Caveat]:
+    """Where it had to wait for its CPU or its memory."""
+    use = run.stats.use
     if use.stolen > STOLEN:
         yield Caveat(
-            code="steal",
-            message=(
-                f"the hypervisor gave {percent(use.stolen)} of this machine's CPU time to others (steal): all times "
-                "are longer for it; use a machine of its own"
-            ),
+            "steal",
+            f"the hypervisor gave {percent(use.stolen)} of this machine's CPU time to others (steal): all times "
+            "are longer for it; use a machine of its own",
         )
     if use.seconds and use.throttled > THROTTLED * use.seconds:
         yield Caveat(
-            code="throttled",
-            message=(
-                f"this container had used up its share of CPU for {show_seconds(use.throttled)} of "
-                f"{show_seconds(use.seconds)}, and all its threads waited; raise its CPU limit"
-            ),
+            "throttled",
+            f"this container had used up its share of CPU for {show_seconds(use.throttled)} of "
+            f"{show_seconds(use.seconds)}, and all its threads waited; raise its CPU limit",
         )
-
-
-def _swapped(use: Usage) -> Iterator[Caveat]:
     if use.swapped > SWAPPED:
         yield Caveat(
-            code="swapping",
-            message=(
-                f"the machine swapped {show_size(use.swapped)} of memory to its disk and back: whoever waited for "
-                "that was slow; leave more memory free"
-            ),
+            "swapping",
+            f"the machine swapped {show_size(use.swapped)} of memory to its disk and back: whoever waited for "
+            "that was slow; leave more memory free",
         )
 
 
-def _steps(steps: Sequence[int], use: Usage) -> Iterator[Caveat]:
+def _clock(run: Evidence) -> Iterator[Caveat]:
+    """What arrivals were timed by."""
+    use, replies, unstamped = run.stats.use, run.total.response_time.count, run.stats.unstamped
     # the wall clock goes on while a machine sleeps and the monotonic one does not: that is no second reason
     slept = round(use.suspended * SECOND) if use.suspended > SLEPT else None
-    told = [step for step in steps if abs(step) >= STEP and (slept is None or abs(step - slept) > SECOND)]
-    if told:
+    steps = [abs(one) for one in run.context.clock_steps if slept is None or abs(one - slept) > SECOND]
+    if steps and max(steps) >= STEP:
+        count = sum(step >= STEP for step in steps)
         yield Caveat(
-            code="clock-step",
-            message=(
-                f"the wall clock was set {_times(len(told))}, by up to {show_seconds(max(map(abs, told)) / SECOND)}; "
-                "replies under way then were timed by our own clock"
-            ),
+            "clock-step",
+            f"the wall clock was set {_times(count)}, by up to {show_seconds(max(steps) / SECOND)}; "
+            "replies under way then were timed by our own clock",
         )
-
-
-def _clock(environment: Environment, use: Usage, unstamped: int, replies: int) -> Iterator[Caveat]:
-    if environment.clock == "own":
+    if run.environment.clock == "own":
         yield Caveat(
-            code="own-clock",
-            message=(
-                "arrivals were not stamped by the kernel but read by our own clock: with many threads, "
-                "service times include the wait for the interpreter"
-            ),
-            level="doubt" if use.cpu_share > CROWDED else "note",
+            "own-clock",
+            "arrivals were not stamped by the kernel but read by our own clock: with many threads, "
+            "service times include the wait for the interpreter",
+            "doubt" if use.cpu_share > CROWDED else "note",
         )
     elif unstamped > UNSTAMPED * replies:
         yield Caveat(
-            code="mixed-clock",
-            message=(
-                f"the kernel did not stamp {unstamped:,} of {replies:,} replies, so those were timed by our own "
-                "clock: with many threads, their service times include the wait for the interpreter"
-            ),
+            "mixed-clock",
+            f"the kernel did not stamp {unstamped:,} of {replies:,} replies, so those were timed by our own "
+            "clock: with many threads, their service times include the wait for the interpreter",
         )
-
-
-def _same_host(environment: Environment, use: Usage) -> Caveat:
-    cpus = f"{environment.cpu_count} CPU{'s' * (environment.cpu_count != 1)}"
-    busy = "" if use.cpus_busy is None else f" ({percent(use.cpus_busy)} busy)"
-    return Caveat(
-        code="same-host",
-        message=f"the target runs on this machine and shares its {cpus}{busy} with loadkit",
-        level="note",
-    )
 
 
 def _times(count: int) -> str:
