@@ -114,11 +114,11 @@ def _run(sources: list[str], options: dict[str, Any], output: Path | None, *, ag
     from loadkit.fetcher import fetch
     from loadkit.fetcher.progress import watcher
     from loadkit.fetcher.sources import Sources
-    from loadkit.jobs.interrupts import SignalCounter
+    from loadkit.jobs.interrupts import counted_signals
 
     check_file("--output", output)
     fault: LoadkitError | None = None
-    with SignalCounter() as signals, watcher(sys.stderr, quiet=quiet) as watch:
+    with counted_signals() as signals, watcher(sys.stderr, quiet=quiet) as watch:
         fetched = fetch(Sources(sources), watch=None if quiet else watch, interrupts=signals, **options)
         try:
             fetched.wait()

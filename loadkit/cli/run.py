@@ -191,7 +191,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, *, quiet: bool) -> int:
-    from loadkit.jobs.interrupts import SignalCounter
+    from loadkit.jobs.interrupts import counted_signals
     from loadkit.jobs.partial import Partial
     from loadkit.jobs.printing import printing_on_stderr
     from loadkit.jobs.run import run as run_one
@@ -206,7 +206,7 @@ def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, 
     results: list[Result] = []
     faults: list[int] = []
     partial = Partial(output) if output else None
-    with SignalCounter() as signals:
+    with counted_signals() as signals:
         for scenario in scenarios:
             # stdout is the report's: what the user's code prints goes where that of worker processes goes
             with watcher(sys.stderr, quiet=quiet) as watch, printing_on_stderr():

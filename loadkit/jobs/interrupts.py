@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType, TracebackType
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 
-class SignalCounter:
-    """Counts SIGINT and SIGTERM as long as it is entered. Calling it tells how many came.
+@contextmanager
+def counted_signals() -> Iterator[Callable[[], int]]:
+    """Give what tells how many SIGINT and SIGTERM came meanwhile.
 
-    Signals reach the main thread only; entered elsewhere it counts nothing and changes nothing.
+    Signals reach the main thread only; elsewhere nothing is counted, and nothing changed.
     """
+    seen: list[int] = []
 
-    def __init__(self) -> None:
-        self._count = 0
-        self._before: dict[signal.Signals, Any] = {}
+    def count(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - what signal.signal calls
+        seen.append(number)
 
-    def __call__(self) -> int:
-        return self._count
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._take)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, count) for number in (signal.SIGINT, signal.SIGTERM) if is_main}
+    try:
+        yield lambda: len(seen)
+    finally:
+        for number, handler in before.items():
             signal.signal(number, handler)
-        self._before.clear()
-
-    def _take(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - what signal.signal calls
-        self._count += 1

@@ -17,10 +17,9 @@ from loadkit.host.listening import is_held_here
 from loadkit.host.locality import is_here, is_public
 from loadkit.host.usage import allowed_cpus
 from loadkit.jobs.hooks import shared_by
-from loadkit.jobs.interrupts import SignalCounter
+from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.loop import check_loop
-from loadkit.jobs.probes import notes, redirects
-from loadkit.jobs.trust import check_trust
+from loadkit.jobs.probes import check_trust, notes, redirects
 from loadkit.judge.environment import environment
 from loadkit.judge.evidence import RunContext
 from loadkit.judge.instants import later
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
     from loadkit.drive.progress import Watcher
     from loadkit.drive.stats import Driven, RunStats
     from loadkit.jobs.partial import Partial
-    from loadkit.judge.environment import Environment
     from loadkit.judge.judge import Draft
     from loadkit.judge.result import Result
     from loadkit.measure.recording import Recording
@@ -78,7 +76,10 @@ def run(
     check_loop(scenario, call="run")
     opened = _opened(scenario, clock or SystemClock())
     scenario, wire = opened.scenario, opened.wire
-    with SignalCounter() if interrupts is None else nullcontext(interrupts) as asked, server_of(scenario, wire) as own:
+    with (
+        counted_signals() if interrupts is None else nullcontext(interrupts) as asked,
+        server_of(scenario, wire) as own,
+    ):
         for origin in opened.origins:
             check_trust(scenario, wire, origin)
         faults: list[str] = []
@@ -97,12 +98,13 @@ def run(
                     measured_at=later(started_at, max(0, stats.measured_from - began) / SECOND),
                     server=usage.between(stats.measured_from, stats.stopped_at),
                     is_in_process=is_in_process,
-                    is_same_host=opened.is_same_host,
+                    is_same_host=is_on_this_host(opened.origins),
                     clock_steps=opened.clock.steps,
                 )
 
             def unfinished(driven: Driven, draft: Draft) -> Result:
-                return judge(scenario, driven, opened.environment(driven), context(driven.stats), draft=draft)
+                used = environment(driven, clock_source=wire.clock_source)
+                return judge(scenario, driven, used, context(driven.stats), draft=draft)
 
             with partial.during(unfinished) if partial else nullcontext() as keeper:
                 driven = opened.drive(shared, usage.watch, stops, keeper)
@@ -112,7 +114,7 @@ def run(
         # while the server is up, for it may be asked where its redirects lead
         known = opened.probed(context(driven.stats), driven.recording)
         known = dataclasses.replace(known, server_loss=loss, faults=faults)
-        return judge(scenario, driven, opened.environment(driven), known)
+        return judge(scenario, driven, environment(driven, clock_source=wire.clock_source), known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,11 +128,6 @@ class _Opened:
     origins: Sequence[Origin]
     assignments: list[Assignment]
     """For worker processes, where there are several."""
-
-    @property
-    def is_same_host(self) -> bool:
-        """True if a part of the target runs on this machine."""
-        return is_on_this_host(self.origins)
 
     def server_usage(self, own: ServerProcess | None, watch: Watcher | None) -> ServerUsage:
         """The servers among the target that loadkit started."""
@@ -156,10 +153,6 @@ class _Opened:
             shared=shared,
             keeper=keeper,
         )
-
-    def environment(self, driven: Driven) -> Environment:
-        """This machine, and what the run used of it."""
-        return environment(driven, clock_source=self.wire.clock_source)
 
     def probed(self, context: RunContext, recording: Recording) -> RunContext:
         """The same with what is asked of the target once the run is over."""

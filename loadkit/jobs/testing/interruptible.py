@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import cast
 
 import loadkit.jobs.run
-from loadkit.jobs.interrupts import SignalCounter
+from loadkit.jobs.interrupts import counted_signals
 from loadkit.judge.result import Result
 from loadkit.plan.scenario import Scenario
 
@@ -14,7 +15,7 @@ from loadkit.plan.scenario import Scenario
 class _Running(threading.Thread):
     """The run on a thread of its own, so that an exception which is thrown at the main one leaves it whole."""
 
-    def __init__(self, scenario: Scenario, signals: SignalCounter) -> None:
+    def __init__(self, scenario: Scenario, signals: Callable[[], int]) -> None:
         super().__init__(name="loadkit-run", daemon=True)
         self._scenario = scenario
         self._signals = signals
@@ -48,7 +49,7 @@ def run_interruptible(scenario: Scenario) -> tuple[Result, BaseException | None]
     is cut, and its result is marked interrupted. No thread is left. Raises what the run raises.
     """
     thrown: BaseException | None = None
-    with SignalCounter() as signals:
+    with counted_signals() as signals:
         running = _Running(scenario, signals)
         running.start()
         try:
