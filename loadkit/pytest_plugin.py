@@ -6,12 +6,9 @@ with the first load test.
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -31,14 +28,6 @@ def _session(config: pytest.Config) -> LoadSession:
 
         config.stash[_SESSION] = LoadSession(config)
     return config.stash[_SESSION]
-
-
-def _session_of_test(config: pytest.Config) -> LoadSession:
-    """The same for a test, to which a setting that cannot be followed is no fault of ours."""
-    try:
-        return _session(config)
-    except pytest.UsageError as error:
-        pytest.fail(str(error), pytrace=False)
 
 
 # -- options
@@ -77,7 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if any(config.getoption(name) for name in ("load_duration", "load_json", "load_html", "load_save", "load_compare")):
         _session(config)
     if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(_Controller(config), "loadkit-controller")
+        from loadkit.jobs.testing.distributed import Controller
+
+        config.pluginmanager.register(Controller(config, _session), "loadkit-controller")
 
 
 def _check_settings(config: pytest.Config) -> None:
@@ -133,10 +124,7 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 def _scenario_file(path: Path, parent: pytest.Collector, *, has_tests: bool) -> pytest.Module:
     from loadkit.jobs.testing.collect import ScenarioFile
 
-    config = parent.config
-    file: ScenarioFile = ScenarioFile.from_parent(
-        parent, path=path, session_of=lambda: _session(config), has_tests=has_tests
-    )
+    file: ScenarioFile = ScenarioFile.from_parent(parent, path=path, session_of=_session, has_tests=has_tests)
     return file
 
 
@@ -224,7 +212,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a test whose mark has thresholds that were never held against anything."""
     returned = yield
-    if _is_to_load(item) and not _has_loaded(item):
+    session = item.config.stash.get(_SESSION, None)
+    if _is_to_load(item) and not (session and session.current):
         pytest.fail("the mark load has thresholds, and this test ran no load: call the fixture load", pytrace=False)
     return returned
 
@@ -236,11 +225,6 @@ def _is_to_load(item: pytest.Item) -> bool:
     return any("thresholds" in mark.kwargs for mark in marks)
 
 
-def _has_loaded(item: pytest.Item) -> bool:
-    session = item.config.stash.get(_SESSION, None)
-    return bool(session and session.current)
-
-
 # -- fixtures
 
 
@@ -249,70 +233,26 @@ def load(request: pytest.FixtureRequest) -> Iterator[LoadFixture]:
     """Run a scenario, endpoint or URL under load: load(target, threads=20, duration="5s") returns a Result."""
     if request.config.getoption("no_load"):
         pytest.skip("--no-load")
-    from loadkit.jobs.testing.fixture import LoadFixture
+    from loadkit.jobs.testing.fixture import LoadFixture, fields_of_marks
     from loadkit.jobs.testing.session import RUNS
 
-    node = request.node
-    session = _session_of_test(request.config)
-    session.current = node.stash.setdefault(RUNS, [])
-    yield LoadFixture(
-        name=node.name,
-        defaults=_defaults(node),
-        duration=session.duration,
-        root=request.config.rootpath,
-        lock=session.lock,
-        keep=lambda result: session.found(node, result),
-    )
+    try:
+        session = _session(request.config)
+    except pytest.UsageError as error:
+        # to a test a setting that cannot be followed is no fault of ours
+        pytest.fail(str(error), pytrace=False)
+    session.current = request.node.stash.setdefault(RUNS, [])
+    yield LoadFixture(request.node, session, fields_of_marks(request.node))
     session.current = []
-
-
-def _defaults(node: pytest.Item) -> dict[str, Any]:
-    """What the marks say; the nearest to the test wins."""
-    fields: dict[str, Any] = {}
-    for mark in reversed(list(node.iter_markers(MARK))):
-        if mark.args:
-            pytest.fail(f"the mark load takes fields like load(threads=20), not {mark.args[0]!r}", pytrace=False)
-        fields |= mark.kwargs
-    return fields
 
 
 @pytest.fixture(scope="session")
 def load_server(pytestconfig: pytest.Config) -> Iterator[str]:
     """The base URL of the server that the setting load_server names: a command with {port}, or package.module:app."""
-    from loadkit.plan.errors import UsageError
-    from loadkit.server.serving import serving
+    from loadkit.jobs.testing.server import configured_server
 
-    words = pytestconfig.getini("load_server")
-    if not words:
-        pytest.fail(
-            'nothing says what to serve: set load_server = ["shop.app:app"] or ["python", "app.py", "{port}"] under '
-            "[tool.pytest], or write a fixture load_server with loadkit.serving(...)",
-            pytrace=False,
-        )
-    from loadkit.report.escape import visible_text
-
-    is_app = len(words) == 1 and ":" in words[0]
-    with pytest.MonkeyPatch.context() as patch:
-        # an application is found from the root of the project, whatever the import mode has put on the path
-        patch.syspath_prepend(pytestconfig.rootpath)
-        up = serving(
-            words[0] if is_app else words,
-            ready=pytestconfig.getini("load_server_ready"),
-            cwd=pytestconfig.rootpath,
-        )
-        trouble = ""
-        try:
-            url = up.__enter__()
-        except UsageError as error:
-            trouble = visible_text(str(error))
-    if trouble:
-        # not above, where pytest would show one error for the other
-        hint = "; an application is named like 'shop.app:app'" if len(words) == 1 and not is_app else ""
-        pytest.fail(f"{trouble}{hint}", pytrace=False)
-    try:
+    with configured_server(pytestconfig) as url:
         yield url
-    finally:
-        up.__exit__(None, None, None)
 
 
 # -- what was found
@@ -358,47 +298,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         from loadkit.jobs.testing.reporting import summary
 
         summary(session, terminalreporter)
-
-
-class _Controller:
-    """Within the process that directs the workers of pytest-xdist: lends them a lock, and takes what they found."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-        self._shared: Path | None = None
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker where the lock is, and how tests are distributed."""
-        node.workerinput["loadkit_dist"] = self._config.getoption("dist")
-        if self._shared is None:
-            self._shared = Path(tempfile.mkdtemp(prefix="loadkit-"))
-        node.workerinput["loadkit_shared"] = os.fspath(self._shared)
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the runs that a worker's report carries."""
-        # the names are reporting.CARRIED and OF_TEST, which a session without load tests does not import
-        if values := getattr(report, "loadkit", None):
-            from loadkit.jobs.testing.runs import unpacked
-
-            for run in unpacked(values):
-                _session(self._config).keep(run)
-        if test := getattr(report, "loadkit_test", None):
-            from loadkit.jobs.testing.reporting import is_failure
-
-            _session(self._config).note_phase(test, failed=is_failure(report))
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_terminal_summary(self) -> None:
-        """Take what workers left that a Ctrl-C kept from making reports."""
-        self._take_left()
-
-    def _take_left(self) -> None:
-        if self._shared and any(self._shared.glob("*.json")):
-            _session(self._config).take_left_behind(self._shared)
-
-    def pytest_unconfigure(self) -> None:
-        """Leave no folder behind, and no result in it: without a terminal there was no summary."""
-        self._take_left()
-        if self._shared:
-            shutil.rmtree(self._shared, ignore_errors=True)

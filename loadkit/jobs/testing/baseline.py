@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -68,10 +68,6 @@ def _shown(value: object) -> str:
     return "none" if value in (None, "") else str(value)
 
 
-class Baseline(dict[str, Result]):
-    """What `--load-save NAME` keeps: a file of results, by the titles of their runs."""
-
-
 def baseline_file(folder: Path, name: str) -> Path:
     """Where a baseline is kept; `UsageError` for a name that is no plain one."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
@@ -79,10 +75,10 @@ def baseline_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.json"
 
 
-def read_baseline(folder: Path, name: str) -> Baseline:
-    """The baseline of that name; `UsageError` naming the file that is none."""
+def read_baseline(folder: Path, name: str) -> dict[str, Result]:
+    """The results in the baseline of that name, by the titles of their runs; `UsageError` for what is none."""
     file = baseline_file(folder, name)
-    return Baseline({result.identity.name: result for result in load(file)})
+    return {result.identity.name: result for result in load(file)}
 
 
 def no_baseline(folder: Path, name: str) -> str:
@@ -91,7 +87,7 @@ def no_baseline(folder: Path, name: str) -> str:
     return f"there is no baseline {name!r} in {folder} (there is {known}); save one with --load-save {name}"
 
 
-def saved(before: Baseline, runs: Sequence[Run]) -> str:
+def saved(before: Mapping[str, Result], runs: Sequence[Run]) -> str:
     """A baseline's text with these runs in it: tests that ran take the place of their old results, others stay."""
     ran = {run.test for run in runs}
     kept = [result for title, result in before.items() if test_of(title) not in ran]

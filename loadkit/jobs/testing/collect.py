@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class ScenarioFile(pytest.Module):
     """A scenario file, run as `loadkit run` does: under a name of its own, its asserts rewritten."""
 
-    def __init__(self, *, session_of: Callable[[], LoadSession], has_tests: bool, **more: Any) -> None:
+    def __init__(self, *, session_of: Callable[[pytest.Config], LoadSession], has_tests: bool, **more: Any) -> None:
         super().__init__(**more)
         self._session_of = session_of
         self._has_tests = has_tests
@@ -54,7 +54,9 @@ class ScenarioFile(pytest.Module):
 class ScenarioItem(pytest.Item):
     """A scenario as a test."""
 
-    def __init__(self, *, scenario: Scenario, line: int, session_of: Callable[[], LoadSession], **more: Any) -> None:
+    def __init__(
+        self, *, scenario: Scenario, line: int, session_of: Callable[[pytest.Config], LoadSession], **more: Any
+    ) -> None:
         super().__init__(**more)
         self._scenario = scenario
         self._line = line
@@ -64,11 +66,10 @@ class ScenarioItem(pytest.Item):
         """Run it under load."""
         from loadkit.jobs.testing.fixture import check_applied, missed, unsound
         from loadkit.jobs.testing.interruptible import run_interruptible, with_duration
-        from loadkit.jobs.testing.lock import hold_lock
 
-        session = self._session_of()
+        session = self._session_of(self.config)
         scenario = with_duration(self._scenario, session.duration)
-        with hold_lock(session.lock()):
+        with session.hold_lock():
             result, thrown = run_interruptible(scenario)
         result = session.found(self, result)
         if thrown is not None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+import pytest
 from _pytest.outcomes import Failed
 
 from loadkit.jobs.loop import check_loop, running_loop
 from loadkit.jobs.testing.interruptible import run_interruptible, with_duration
-from loadkit.jobs.testing.lock import hold_lock
 from loadkit.jobs.testing.target import Target, resolve_target
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing, journeys_among
@@ -21,6 +20,7 @@ from loadkit.plan.scenario import Scenario
 from loadkit.report.escape import visible_text
 
 if TYPE_CHECKING:
+    from loadkit.jobs.testing.session import LoadSession
     from loadkit.plan.scenario import ScenarioFields
 
 _HOW: Final[dict[Outcome, str]] = {
@@ -50,7 +50,7 @@ class TargetDown(Failed):
         super().__init__(message, pytrace=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False)
 class LoadFixture:
     """Runs a target under load within a test.
 
@@ -58,23 +58,17 @@ class LoadFixture:
     >>> assert result.p99 < 0.25
 
     Args:
-        name: what a scenario without a name is called.
+        test: the one that loads; a scenario without a name is called like it.
+        session: what is asked of all load tests, and where results are kept.
         defaults: fields of the scenario that the test's marks say.
-        duration: seconds that every run takes, whatever test and scenario say; None leaves it to them.
-        root: where relative file names begin.
-        lock: the file to be locked during a run, if any.
-        keep: gets each result as soon as it is there, and gives back what the test gets.
     """
 
-    name: str
+    test: pytest.Item
+    session: LoadSession
     defaults: Mapping[str, Any]
-    duration: float | None
-    root: Path
-    lock: Callable[[], Path | None]
-    keep: Callable[[Result], Result]
 
     def __repr__(self) -> str:
-        return f"<load of {self.name}>"
+        return f"<load of {self.test.name}>"
 
     def __call__(self, target: Target, /, **changes: Unpack[LoadOptions]) -> Result:
         """Run a target and return what was found.
@@ -93,14 +87,15 @@ class LoadFixture:
         fields = {**self.defaults, **changes}
         try:
             judge = _judge(fields.pop("judge", True))
-            scenario = self._scenario(target, fields)
+            scenario = resolve_target(target, fields, name=self.test.name, root=self.test.config.rootpath)
+            scenario = with_duration(scenario, self.session.duration)
             check_loop(scenario, call="load")
-            with hold_lock(self.lock()):
+            with self.session.hold_lock():
                 result, thrown = run_interruptible(scenario)
         except UsageError as error:
             # from here, so that pytest shows the line of the test and not ours
             raise UsageError(visible_text(str(error))) from None
-        result = self.keep(result)
+        result = self.session.found(self.test, result)
         if thrown is not None:
             raise thrown
         if reason := unsound(result) if judge else "":
@@ -112,9 +107,15 @@ class LoadFixture:
             raise AssertionError(missed(result))
         return result
 
-    def _scenario(self, target: Target, fields: Mapping[str, Any]) -> Scenario:
-        scenario = resolve_target(target, fields, name=self.name, root=self.root)
-        return with_duration(scenario, self.duration)
+
+def fields_of_marks(test: pytest.Item) -> dict[str, Any]:
+    """The fields of the scenario that the marks of a test say; the nearest to it wins."""
+    fields: dict[str, Any] = {}
+    for mark in reversed(list(test.iter_markers("load"))):
+        if mark.args:
+            pytest.fail(f"the mark load takes fields like load(threads=20), not {mark.args[0]!r}", pytrace=False)
+        fields |= mark.kwargs
+    return fields
 
 
 def _judge(value: object) -> bool:

@@ -32,7 +32,8 @@ def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None
     if runs:
         test = node_id(item)
         setattr(report, OF_TEST, test)
-        session.note_phase(test, failed=is_failure(report))
+        if is_failure(report):
+            session.failed.add(test)
     if call.excinfo and isinstance(call.excinfo.value, TargetDown):
         return
     layout = session_layout(session.config)

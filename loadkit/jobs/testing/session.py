@@ -12,8 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadkit.jobs.testing.baseline import Baseline, baseline_file, read_baseline, saved
-from loadkit.jobs.testing.lock import hold_lock
+from loadkit.jobs.testing.baseline import baseline_file, read_baseline, saved
 from loadkit.jobs.testing.runs import Run, file_name, packed, properties, unpacked
 from loadkit.judge.caveats import doubted
 from loadkit.judge.result import Result
@@ -55,38 +54,38 @@ class LoadSession:
         """What has gone into the baseline."""
         self.faults: list[str] = []
         """What could not be written."""
-        self.holds_lock = False
+        self._holds_lock = False
         self.duration: float | None = None
         self.json_folder: Path | None = None
         self.html: Path | None = None
         self.save: str = config.getoption("load_save") or ""
         self.compare: str = config.getoption("load_compare") or ""
-        self.baseline: Baseline | None = None
+        self.baseline: dict[str, Result] | None = None
         try:
             self._read_settings()
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
 
     def _read_settings(self) -> None:
-        option, setting = self.config.getoption, self.config.getini
-        if given := option("load_duration") or setting("load_duration"):
+        if given := self.config.getoption("load_duration") or self.config.getini("load_duration"):
             self.duration = parse_positive_seconds(given, what="--load-duration")
-        if given := option("load_json"):
-            self.json_folder = self.config.invocation_params.dir / given
-        elif given := setting("load_json"):
-            self.json_folder = self.config.rootpath / given
+        self.json_folder = self._path("load_json")
         if self.json_folder:
             _make(self.json_folder, "result.json")
-        if given := option("load_html"):
-            self.html = self.config.invocation_params.dir / given
-        elif given := setting("load_html"):
-            self.html = self.config.rootpath / given
+        self.html = self._path("load_html")
         if self.html and not self.is_worker:
             _make(self.html.parent, self.html.name)
         if self.compare and baseline_file(self.folder, self.compare).exists():
             self.baseline = read_baseline(self.folder, self.compare)
         if self.save:
             baseline_file(self.folder, self.save)
+
+    def _path(self, name: str) -> Path | None:
+        """What the option says, from where pytest was started, or the setting, from the root of the project."""
+        if given := self.config.getoption(name):
+            return Path(self.config.invocation_params.dir, given)
+        given = self.config.getini(name)
+        return Path(self.config.rootpath, given) if given else None
 
     @property
     def folder(self) -> Path:
@@ -98,10 +97,6 @@ class LoadSession:
         """This is a process of pytest-xdist, and another one tells what was found."""
         return hasattr(self.config, "workerinput")
 
-    def lock(self) -> Path | None:
-        """What the workers of pytest-xdist share, so that only one of them loads; None where it is held already."""
-        return None if self.holds_lock or not self._shared else self._shared / "load.lock"
-
     @property
     def _shared(self) -> Path | None:
         """The folder that the workers share; None without workers, and on another machine."""
@@ -110,13 +105,22 @@ class LoadSession:
 
     @contextlib.contextmanager
     def hold_lock(self) -> Iterator[None]:
-        """Hold the lock during a whole test, its fixtures too: then no clock that times tests runs while it waits."""
-        with hold_lock(self.lock()):
-            self.holds_lock = True
+        """Wait until no other worker of pytest-xdist loads, and keep them waiting; nothing where it is held already.
+
+        The kernel lets go of the lock when its holder dies, however that happens.
+        """
+        if self._holds_lock or not self._shared:
+            yield
+            return
+        import fcntl
+
+        with (self._shared / "load.lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            self._holds_lock = True
             try:
                 yield
             finally:
-                self.holds_lock = False
+                self._holds_lock = False
 
     def found(self, item: pytest.Item, result: Result) -> Result:
         """Keep what a test has measured; the same with what pytest itself gives reason to doubt."""
@@ -137,11 +141,6 @@ class LoadSession:
             item.stash[RUNS] = []
             item.stash[HANDED_ON] = item.stash[SHOWN] = 0
             item.user_properties[:] = [one for one in item.user_properties if not str(one[0]).startswith("load.")]
-
-    def note_phase(self, test: str, *, failed: bool) -> None:
-        """Note how a phase of a test went."""
-        if failed:
-            self.failed.add(test)
 
     def _doubts(self) -> Iterator[Caveat]:
         others = int(getattr(self.config, "workerinput", {}).get("workercount", 1)) - 1
@@ -202,7 +201,7 @@ class LoadSession:
             return
         file = baseline_file(self.folder, self.save)
         try:
-            before = read_baseline(self.folder, self.save) if file.exists() else Baseline()
+            before = read_baseline(self.folder, self.save) if file.exists() else {}
         except UsageError as error:
             self.faults.append(f"{error}; nothing was saved")
             return

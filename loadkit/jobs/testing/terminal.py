@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from loadkit.jobs.testing.baseline import Baseline, difference, other_load
+from loadkit.jobs.testing.baseline import difference, other_load
 from loadkit.jobs.testing.runs import Run
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing, journeys_among
@@ -187,7 +187,7 @@ def _sure(name: str, times: Times, percent: float) -> str:
     return f"{name}: {show_time(value)} ({between})"
 
 
-def comparison_lines(layout: Layout, runs: Sequence[Run], baseline: Baseline) -> list[str]:
+def comparison_lines(layout: Layout, runs: Sequence[Run], baseline: Mapping[str, Result]) -> list[str]:
     """Each run beside the one of the baseline, if that is of the same load: then, now, and the change."""
     found = [(run, baseline[run.title]) for run in runs if run.title in baseline]
     others = {run.title: other for run, then in found if (other := other_load(then, run.result))}
