@@ -2,7 +2,8 @@
 
 It is a program of its own, so that it shares no interpreter with what it watches:
 
-    python server.py            prints its port, then answers each line on its standard input with its log
+    python server.py            prints its port, then answers each line on its standard input with its log;
+                                behind the line `clear` it begins a new one
 
 The log is a line of JSON: `connections` (the instants at which they were accepted) and `requests`, each with the number
 of its connection, the instants (seconds since the epoch) at which its last byte was read and at which its reply was
@@ -83,8 +84,11 @@ async def main() -> None:
     print(server.sockets[0].getsockname()[1], flush=True)
     orders = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    while await orders.readline():
+    while order := await orders.readline():
         print(json.dumps({"connections": OPENED, "requests": REQUESTS}), flush=True)
+        if order == b"clear\n":
+            OPENED.clear()
+            REQUESTS.clear()
 
 
 if __name__ == "__main__":

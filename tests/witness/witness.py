@@ -106,13 +106,20 @@ class Witness:
 
     def log(self) -> Log:
         """What it has seen so far; a request that is still being answered counts as answered now."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("log\n")
-        self._process.stdin.flush()
-        found = json.loads(self._read())
+        found = json.loads(self._ask("log"))
         last = max((one[2] or one[1] for one in found["requests"]), default=0.0)
         requests = (Seen(one[0], one[1], one[2] or last, *one[3:]) for one in found["requests"])
         return Log(len(found["connections"]), tuple(requests))
+
+    def clear(self) -> None:
+        """Have it forget what it has seen."""
+        self._ask("clear")
+
+    def _ask(self, order: str) -> str:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{order}\n")
+        self._process.stdin.flush()
+        return self._read()
 
     def _read(self) -> str:
         assert self._process.stdout is not None
