@@ -12,14 +12,13 @@ from loadkit.wire.channel import STAMPS
 from loadkit.wire.connection import HttpConnection
 from loadkit.wire.fast import sender
 from loadkit.wire.resolver import Resolver, Trust, UnreadableFile
-from loadkit.wire.session.checked import checked_response
-from loadkit.wire.session.head import Head
-from loadkit.wire.session.response import Response
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from loadkit.plan.scenario import Scenario
+    from loadkit.wire.session.response import Response
 
 
 class SocketWire:
@@ -78,7 +77,7 @@ class SocketConnection:
     def __init__(self, http: HttpConnection, timeout: int) -> None:
         self.http = http
         self._timeout = timeout
-        self._head = Head(b"")
+        self._response: Callable[..., Response] | None = None
 
     @property
     def unstamped(self) -> int:
@@ -97,16 +96,17 @@ class SocketConnection:
 
     def sender(self, request: Request) -> Send:
         """The function for this request, and others like it but for their payload, on this connection."""
+        if request.keep is not None and not self._response:
+            # it comes with requests, whose import takes 65 ms of CPU: before the run, and only if there is a check
+            from loadkit.wire.session.checked import response_maker
+
+            self._response = response_maker()
         return sender(self.http, request)
 
     def reply(self) -> Response:
         """The last reply of a request that keeps bodies."""
-        request, head, body, is_cut = self.http.last
-        assert request, "a reply was kept"
-        if self._head.raw is not head:
-            # it is the same object for replies with the same head
-            self._head = Head(head)
-        return checked_response(request, self._head, body, is_cut=is_cut)
+        assert self._response, "a reply was kept"
+        return self._response(*self.http.last)
 
     def abort(self) -> None:
         """End an exchange under way in another thread, for good."""

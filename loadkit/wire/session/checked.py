@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
@@ -100,3 +100,17 @@ def checked_response(request: Request, head: Head, body: bytes, *, is_cut: bool 
     made._is_cut = is_cut
     made._seen = (head, SentRequest(request), None, 0)
     return made
+
+
+def response_maker() -> Callable[[Request, bytes, bytes, bool], CheckedResponse]:
+    """A function that makes the responses of one connection, from what `HttpConnection.last` keeps."""
+    known = Head(b"")
+
+    def response(request: Request, head: bytes, body: bytes, is_cut: bool) -> CheckedResponse:
+        nonlocal known
+        if known.raw is not head:
+            # it is the same object for replies with the same head
+            known = Head(head)
+        return checked_response(request, known, body, is_cut=is_cut)
+
+    return response
