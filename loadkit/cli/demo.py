@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import ssl
 from pathlib import Path
 from typing import Annotated
 
@@ -22,36 +20,16 @@ def demo(
 ) -> None:
     """A small server to try things on. Ctrl-C stops it."""
     from loadkit.plan.units import seconds
-    from loadkit.server.demo import serve
-    from loadkit.server.demo.process import ANNOUNCEMENT
+    from loadkit.server.demo import serve_announced
 
     number = _port(port)
     if tls_key and not tls_cert:
         raise UsageError("--tls-key needs --tls-cert")
-    try:
-        serve(
-            host,
-            number,
-            ready=lambda url: typer.echo(f"{ANNOUNCEMENT}{url}"),
-            tls=(tls_cert, tls_key or tls_cert) if tls_cert else None,
-            unix=unix,
-            idle=seconds(idle, what="--idle"),
-        )
-    except ssl.SSLError as error:
-        reason = error.reason or error
-        raise UsageError(f"cannot use the certificate {str(tls_cert)!r} with its key: {reason}") from None
-    except OSError as error:
-        if error.filename:
-            raise UsageError(f"cannot read {error.filename!r}: {error.strerror}") from None
-        raise UsageError(f"cannot listen on {unix or f'{host} port {port}'}: {_reason(error)}") from None
+    tls = (tls_cert, tls_key or tls_cert) if tls_cert else None
+    serve_announced(host, number, tls=tls, unix=unix, idle=seconds(idle, what="--idle"))
 
 
 def _port(text: str) -> int:
     if text.isascii() and text.isdigit() and int(text) <= 65535:
         return int(text)
     raise UsageError(f"--port takes a number from 0 to 65535, not {text!r}")
-
-
-def _reason(error: OSError) -> str:
-    """The system's own words; names that cannot be resolved have negative numbers and bring theirs."""
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)

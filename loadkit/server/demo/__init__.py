@@ -27,6 +27,6 @@ could not be understood counts under `(refused)`.
 from __future__ import annotations
 
 from loadkit.server.demo.process import Demo, running_demo
-from loadkit.server.demo.serving import serve
+from loadkit.server.demo.serving import serve_announced
 
-__all__ = ["Demo", "running_demo", "serve"]
+__all__ = ["Demo", "running_demo", "serve_announced"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -11,12 +12,10 @@ from typing import Final
 
 from loadkit.host.command import module_command, module_environment
 from loadkit.server.child_process import ChildProcess, child_process
-from loadkit.server.demo.serving import Certificate
+from loadkit.server.demo.serving import ANNOUNCEMENT, Certificate
 
 READY_WITHIN: Final = 20.0
 """Seconds to come up: a loaded CI machine imports slowly."""
-ANNOUNCEMENT: Final = "loadkit demo on "
-"""What the first line of its output begins with; the URL follows."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +42,12 @@ def running_demo(
     ```
     Raises RuntimeError with what the server said, if it does not come up.
     """
-    command = module_command("loadkit", "demo", *_options(host, port, tls, unix))
+    options = {"host": host, "port": port, "tls": tls, "unix": unix}
+    command = module_command("loadkit.server.demo", json.dumps(options, default=os.fspath))
     with child_process(command, environment=module_environment()) as child:
         yield Demo(url=_announced_url(child), pid=child.pid)
         child.stop()
         sys.stderr.write("".join(line for line in _lines(child) if not line.startswith(ANNOUNCEMENT)))
-
-
-def _options(host: str, port: int, tls: Certificate | None, unix: str | os.PathLike[str] | None) -> Iterator[str]:
-    yield from ("--host", host, "--port", str(port))
-    if tls:
-        yield from ("--tls-cert", os.fspath(tls[0]), "--tls-key", os.fspath(tls[1]))
-    if unix is not None:
-        yield from ("--unix", os.fspath(unix))
 
 
 def _announced_url(child: ChildProcess) -> str:

@@ -8,18 +8,22 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 from loadkit.host.posix import raise_open_file_limit
+from loadkit.plan.errors import UsageError
 from loadkit.server.demo.connection import Connection
 from loadkit.server.demo.punctual import punctual_loop
 from loadkit.server.demo.state import State
 
 Certificate = tuple[str | os.PathLike[str], str | os.PathLike[str]]
 IDLE = 75.0
+ANNOUNCEMENT = "loadkit demo on "
+"""What the first line of its output begins with; the URL follows."""
 MANY_FILES = 65_536
 _QUEUE = 4096  # connections waiting to be accepted: a load starts with all of its threads at once
 
@@ -47,6 +51,36 @@ def serve(
     with _listening(host, port, unix) as listener, asyncio.Runner(loop_factory=punctual_loop) as runner:
         url = _url(listener, "https" if tls else "http")
         runner.run(_serve(listener, context, idle, lambda: ready(url) if ready else None))
+
+
+def serve_announced(
+    host: str,
+    port: int,
+    *,
+    tls: Certificate | None = None,
+    unix: str | os.PathLike[str] | None = None,
+    idle: float = IDLE,
+) -> None:
+    """What a process that is a demo server does: `serve`, and print the URL; `UsageError` where it cannot."""
+    try:
+        serve(host, port, ready=_announce, tls=tls, unix=unix, idle=idle)
+    except ssl.SSLError as error:
+        certificate = os.fspath(tls[0]) if tls else None
+        raise UsageError(f"cannot use the certificate {certificate!r} with its key: {error.reason or error}") from None
+    except OSError as error:
+        if error.filename:
+            raise UsageError(f"cannot read {error.filename!r}: {error.strerror}") from None
+        raise UsageError(f"cannot listen on {unix or f'{host} port {port}'}: {_reason(error)}") from None
+
+
+def _announce(url: str) -> None:
+    sys.stdout.write(f"{ANNOUNCEMENT}{url}\n")
+    sys.stdout.flush()
+
+
+def _reason(error: OSError) -> str:
+    """The system's own words; names that cannot be resolved have negative numbers and bring theirs."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
 
 
 async def _serve(
