@@ -1,12 +1,14 @@
-"""What is known of the hosts that requests go to: how many at once each bears, and which are left alone for a while."""
+"""What may be asked of hosts: how much at once and a second, and which of them are left alone for a while."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from loadkit.fetcher.retry import back_off
-from loadkit.plan.units import SECOND
+from loadkit.plan.units import MILLISECOND, SECOND
 
 if TYPE_CHECKING:
     from loadkit.fetcher.task import Task
@@ -21,47 +23,35 @@ GIVEN_UP: Final = 60 * SECOND
 """How long a host is given up; after that it is probed again."""
 GROW: Final = 8
 """Good replies for each request at once after which a host that was throttled gets one more."""
+BURST: Final = 10 * MILLISECOND
+"""How much a rate may catch up after a thread was late."""
 
 
+@dataclass(slots=True)
 class HostState:
     """What is known of one origin. Times are nanoseconds of the clock."""
 
-    __slots__ = (
-        "active",
-        "cap",
-        "down_until",
-        "failures",
-        "good",
-        "is_waking",
-        "last",
-        "opens",
-        "paused_until",
-        "queue",
-        "throttles",
-    )
-
-    def __init__(self) -> None:
-        self.active = 0
-        """Requests in progress."""
-        self.cap: int | None = None
-        """Requests at once that it seems to bear; None as long as it never asked us to wait."""
-        self.queue: deque[Task] = deque()
-        """Tasks that wait for it."""
-        self.paused_until = 0
-        self.down_until = 0
-        """Until then it is given up: its tasks fail without being tried."""
-        self.throttles = 0
-        """Pauses it asked for since its last good reply."""
-        self.failures = 0
-        """Failures in a row."""
-        self.opens = 0
-        """How often its circuit opened since its last reply."""
-        self.good = 0
-        """Good replies since `cap` was changed."""
-        self.is_waking = False
-        """True if the schedule has a timer for it."""
-        self.last: Failure | None = None
-        """The last failure."""
+    active: int = 0
+    """Requests in progress."""
+    cap: int | None = None
+    """Requests at once that it seems to bear; None as long as it never asked us to wait."""
+    queue: deque[Task] = field(default_factory=deque)
+    """Tasks that wait for it."""
+    paused_until: int = 0
+    down_until: int = 0
+    """Until then it is given up: its tasks fail without being tried."""
+    throttles: int = 0
+    """Pauses it asked for since its last good reply."""
+    failures: int = 0
+    """Failures in a row."""
+    opens: int = 0
+    """How often its circuit opened since its last reply."""
+    good: int = 0
+    """Good replies since `cap` was changed."""
+    is_waking: bool = False
+    """True if the schedule has a timer for it."""
+    last: Failure | None = None
+    """The last failure."""
 
     @property
     def is_forgettable(self) -> bool:
@@ -70,12 +60,15 @@ class HostState:
             self.active or self.queue or self.failures or self.opens or self.throttles or self.is_waking
         )
 
-    def room(self, per_host: int | None) -> float:
-        """How many more requests it may get now."""
+    def room(self, now: int, per_host: int | None) -> float:
+        """How many more requests it may get; if it is given up any number, for they fail at once."""
+        if self.down_until > now:
+            return math.inf
+        if self.paused_until > now:
+            return 0
         if self.failures >= TRIP:
             return 1 - self.active
-        caps = [cap for cap in (per_host, self.cap) if cap is not None]
-        return min(caps) - self.active if caps else float("inf")
+        return min(cap for cap in (per_host, self.cap, math.inf) if cap is not None) - self.active
 
     def reply(self) -> None:
         """Note a reply that did not ask us to wait."""
@@ -121,21 +114,22 @@ class HostState:
         self.paused_until = 0
 
 
+@dataclass(slots=True, kw_only=True)
 class HostTable:
-    """The hosts of a fetch by their origins, as `Url.site` has them."""
+    """The hosts of a fetch, and what it may ask of each. Times are nanoseconds."""
 
-    def __init__(self, *, per_host: int | None, first_wait: int, first_pause: int) -> None:
-        self.per_host = per_host
-        """Requests at once to one host, at most."""
-        self.queued = 0
-        """Tasks in all queues."""
-        self.throttles = 0
-        """Replies that asked us to wait."""
-        self.trips = 0
-        """Circuits opened."""
-        self.by_site: dict[str, HostState] = {}
-        self._first_wait = first_wait
-        self._first_pause = first_pause
+    per_host: int | None
+    """Requests at once to one host, at most."""
+    first_wait: int
+    """How long a host that asks for a pause, and not how long, is left alone at most the first time."""
+    first_pause: int
+    """How long a host that does not answer is left alone the first time."""
+    throttles: int = 0
+    """Replies that asked us to wait."""
+    trips: int = 0
+    """Circuits opened."""
+    by_site: dict[str, HostState] = field(default_factory=dict)
+    """By origin, as `Url.site` has it."""
 
     def add(self, site: str) -> HostState:
         """Begin to remember a host; with too many, the older half of those without tasks is forgotten."""
@@ -146,25 +140,18 @@ class HostTable:
         host = self.by_site[site] = HostState()
         return host
 
-    def throttle(self, host: HostState, now: int, wait: int | None) -> None:
-        """Note a reply that asked us to wait, for so many nanoseconds or for a time we choose."""
-        self.throttles += 1
-        host.throttle(now, wait, self._first_wait)
 
-    def fail(self, host: HostState, now: int, failure: Failure) -> None:
-        """Note a failed connection, or an answer that did not come."""
-        self.trips += host.fail(now, failure, self._first_pause)
+class RateLimit:
+    """Spreads requests over time, at most so many a second."""
 
-    def park(self, task: Task, host: HostState) -> None:
-        """Have a task wait for its host."""
-        host.queue.append(task)
-        self.queued += 1
+    def __init__(self, rate: float | None) -> None:
+        self.is_set = bool(rate)
+        """True if there is a limit."""
+        self._interval = round(SECOND / rate) if rate else 0
+        self._next = 0
 
-    def unpark(self, host: HostState, now: int) -> list[Task]:
-        """The tasks of its queue that may be sent now; all of them if it is given up, for they fail at once."""
-        if host.paused_until > now:
-            return []
-        waiting = len(host.queue)
-        room = waiting if host.down_until > now else min(waiting, max(0, int(min(host.room(self.per_host), waiting))))
-        self.queued -= room
-        return [host.queue.popleft() for _ in range(room)]
+    def reserve(self, now: int) -> int:
+        """When the next request may be sent; each call takes one turn."""
+        turn = max(self._next or now, now - BURST)
+        self._next = turn + self._interval
+        return max(now, turn)

@@ -14,6 +14,7 @@ from loadkit.drive.stats import Driven, RunStats
 from loadkit.fetcher.attempts import FetchContext
 from loadkit.fetcher.connections import Network
 from loadkit.fetcher.figures import FetchSummary, result_of
+from loadkit.fetcher.hosts import HostTable
 from loadkit.fetcher.multiplexer import IS_AVAILABLE
 from loadkit.fetcher.options import FetchOptions
 from loadkit.fetcher.pool import WorkerPool, make_room_for
@@ -24,7 +25,7 @@ from loadkit.fetcher.store import Store
 from loadkit.host.tuning import interpreter_tuned
 from loadkit.judge.evidence import RunContext
 from loadkit.measure.recording import Batch, Recording, second_of
-from loadkit.plan.units import SECOND
+from loadkit.plan.units import SECOND, nanoseconds
 
 if TYPE_CHECKING:
     from typing import Any
@@ -71,16 +72,15 @@ class FetchJob:
         """Samples that are not in the recording yet."""
         network = Network(clock, options)
         self.store = Store(options)
+        hosts = HostTable(
+            per_host=options.per_host,
+            first_wait=nanoseconds(options.back_off),
+            first_pause=nanoseconds(options.host_pause),
+        )
         self._context = FetchContext(
             options=options,
             clock=clock,
-            schedule=Schedule(
-                clock,
-                per_host=options.per_host,
-                rate=options.rate,
-                first_wait=round(options.back_off * SECOND),
-                first_pause=round(options.host_pause * SECOND),
-            ),
+            schedule=Schedule(clock, hosts, rate=options.rate),
             network=network,
             store=self.store,
             hand_over=self._handed.append,

@@ -12,8 +12,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from loadkit.fetcher.hosts import TRIP, HostState, HostTable
-from loadkit.plan.units import MILLISECOND, SECOND
+from loadkit.fetcher.hosts import TRIP, HostState, HostTable, RateLimit
+from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
     from loadkit.fetcher.task import Task
@@ -23,29 +23,11 @@ READ_AHEAD: Final = 1_000
 """Tasks that are read ahead of the threads."""
 MAX_WAITING: Final = 10_000
 """Tasks that may wait, for a retry or for their host, before new ones are left alone."""
-BURST: Final = 10 * MILLISECOND
-"""How much a rate may catch up after a thread was late."""
 NAP: Final = 0.5
 """Seconds that a thread waits before it looks again."""
 NEVER: Final = 1 << 62
 
 Due: TypeAlias = "Task | HostState"
-
-
-class RateLimit:
-    """Spreads requests over time, at most so many a second."""
-
-    def __init__(self, rate: float | None) -> None:
-        self.is_set = bool(rate)
-        """True if there is a limit."""
-        self._interval = round(SECOND / rate) if rate else 0
-        self._next = 0
-
-    def reserve(self, now: int) -> int:
-        """When the next request may be sent; each call takes one turn."""
-        turn = max(self._next or now, now - BURST)
-        self._next = turn + self._interval
-        return max(now, turn)
 
 
 class Timers:
@@ -54,22 +36,18 @@ class Timers:
     def __init__(self) -> None:
         self.first = NEVER
         """When the first one is due."""
-        self.tasks = 0
-        """How many of them are tasks."""
         self._heap: list[tuple[int, int, Due]] = []
         self._number = 0
 
     def add(self, when: int, due: Due) -> None:
         """Set a timer; of two for the same instant the first one set is due first."""
         self._number += 1
-        self.tasks += not isinstance(due, HostState)
         heapq.heappush(self._heap, (when, self._number, due))
         self.first = self._heap[0][0]
 
     def pop(self) -> Due:
         """Take the first one."""
         due = heapq.heappop(self._heap)[2]
-        self.tasks -= not isinstance(due, HostState)
         self.first = self._heap[0][0] if self._heap else NEVER
         return due
 
@@ -77,9 +55,10 @@ class Timers:
 class Schedule:
     """Hands out tasks; see the module. All methods may be called by any thread."""
 
-    def __init__(
-        self, clock: Clock, *, per_host: int | None, rate: float | None, first_wait: int, first_pause: int
-    ) -> None:
+    def __init__(self, clock: Clock, hosts: HostTable, *, rate: float | None = None) -> None:
+        self.hosts = hosts
+        self.is_stopped = False
+        """True if nothing is handed out any longer."""
         self._clock = clock
         self._rate = RateLimit(rate)
         # acquired directly, in C; a condition acquires it in Python
@@ -95,27 +74,21 @@ class Schedule:
         self._ready: deque[Task] = deque()
         """Tasks that have waited, which are next."""
         self._timers = Timers()
-        self.hosts = HostTable(per_host=per_host, first_wait=first_wait, first_pause=first_pause)
-        self._pending = 0
-        """Tasks that are not done."""
+        self._waiting = 0
+        """Tasks that have a timer or wait for their host."""
+        self._pending = 1
+        """Tasks that are not done, and one for those that are still to be read."""
         self._idle = 0
         """Threads that wait for a task."""
-        self._is_read = False
-        self._is_stopped = False
-
-    @property
-    def is_stopped(self) -> bool:
-        """True if nothing is handed out any longer."""
-        return self._is_stopped
 
     # -- called by the reader
 
     def add(self, task: Task) -> bool:
         """Add a new task, and wait while there are enough; False if no more are wanted."""
         with self._lock:
-            while len(self._inbox) >= READ_AHEAD and not self._is_stopped:
+            while len(self._inbox) >= READ_AHEAD and not self.is_stopped:
                 self._has_room.wait(NAP)
-            if self._is_stopped:
+            if self.is_stopped:
                 return False
             self._inbox.append(task)
             self._pending += 1
@@ -125,16 +98,13 @@ class Schedule:
 
     def close(self) -> None:
         """Say that no more tasks will be added."""
-        with self._lock:
-            self._is_read = True
-            self._wake_all()
+        self.task_done()
 
-    def stop(self) -> int:
-        """Hand nothing out any longer; how many tasks are left."""
+    def stop(self) -> None:
+        """Hand nothing out any longer."""
         with self._lock:
-            self._is_stopped = True
+            self.is_stopped = True
             self._wake_all()
-            return len(self._inbox) + len(self._ready) + self.hosts.queued + self._timers.tasks
 
     # -- called by the workers
 
@@ -173,7 +143,7 @@ class Schedule:
         """After waiting for a turn under a rate: False if the host asked for a pause, and then the task waits again."""
         with self._lock:
             host = self.hosts.by_site[task.url.site]
-            if host.paused_until <= self._clock.now() and not self._is_stopped:
+            if host.paused_until <= self._clock.now() and not self.is_stopped:
                 return True
             host.active -= 1
             self._park(task, host)
@@ -187,6 +157,7 @@ class Schedule:
     def retry_at(self, task: Task, when: int) -> None:
         """Hand a task out again, not before `when`."""
         with self._lock:
+            self._waiting += 1
             self._timers.add(when, task)
             self._condition.notify()
 
@@ -216,25 +187,20 @@ class Schedule:
     def throttled(self, site: str, wait: int | None) -> int:
         """The host asked us to wait, for `wait` nanoseconds or a time we choose; returns when it is asked again."""
         with self._lock:
-            now, host = self._clock.now(), self.hosts.by_site[site]
-            self.hosts.throttle(host, now, wait)
-            self._wake_host_at(host, host.paused_until)
+            host = self.hosts.by_site[site]
+            self.hosts.throttles += 1
+            host.throttle(self._clock.now(), wait, self.hosts.first_wait)
+            self._wake_later(host)
             self._release(site, host)
             return host.paused_until
 
     def failed(self, site: str, failure: Failure) -> None:
         """No connection to the host, or no answer in time."""
         with self._lock:
-            now, host = self._clock.now(), self.hosts.by_site[site]
-            self.hosts.fail(host, now, failure)
-            if host.paused_until > now:
-                self._wake_host_at(host, host.paused_until)
+            host = self.hosts.by_site[site]
+            self.hosts.trips += host.fail(self._clock.now(), failure, self.hosts.first_pause)
+            self._wake_later(host)
             self._release(site, host)
-
-    def release(self, site: str) -> None:
-        """Nothing was sent after all, or nothing follows from it."""
-        with self._lock:
-            self._release(site, self.hosts.by_site[site])
 
     def give_up(self, site: str, failure: Failure, span: int) -> None:
         """It is of no use to ask the host anything for `span` nanoseconds."""
@@ -243,10 +209,15 @@ class Schedule:
             host.give_up(failure, self._clock.now() + span)
             self._release(site, host)
 
+    def release(self, site: str) -> None:
+        """Nothing was sent after all, or nothing follows from it."""
+        with self._lock:
+            self._release(site, self.hosts.by_site[site])
+
     # -- all below holds the lock
 
     def _is_over(self) -> bool:
-        return self._is_stopped or (self._is_read and not self._pending)
+        return self.is_stopped or not self._pending
 
     def _wake_all(self) -> None:
         for condition in (self._condition, self._has_room, self._is_needed):
@@ -254,43 +225,39 @@ class Schedule:
 
     def _finish_task(self) -> None:
         self._pending -= 1
-        if self._is_over():
+        if not self._pending:
             self._wake_all()
 
     def _admitted(self, now: int) -> Task | None:
         """The next task whose host may get a request now; those before it wait for theirs."""
-        if self._timers.first <= now:
-            self._wake(now)
+        while self._timers.first <= now:
+            self._wake(self._timers.pop())
+        hosts = self.hosts
         while (task := self._next()) is not None:
-            if self._admit(task, now):
+            site = task.url.site
+            host = hosts.by_site.get(site) or hosts.add(site)
+            # what `room` says of almost every host, without the call
+            is_unbound = hosts.per_host is None and host.cap is None and host.failures < TRIP
+            if (is_unbound and host.paused_until <= now) or host.room(now, hosts.per_host) > 0:
+                host.active += 1
                 return task
+            self._park(task, host)
         return None
 
     def _next(self) -> Task | None:
         if self._ready:
             return self._ready.popleft()
-        if self._inbox and self.hosts.queued + self._timers.tasks < MAX_WAITING:
-            task = self._inbox.popleft()
-            if len(self._inbox) == READ_AHEAD // 2:
-                self._has_room.notify()
-            return task
-        return None
-
-    def _admit(self, task: Task, now: int) -> bool:
-        site, hosts = task.url.site, self.hosts
-        host = hosts.by_site.get(site) or hosts.add(site)
-        # what `room` says of almost every host, without the call
-        is_unbound = hosts.per_host is None and host.cap is None and host.failures < TRIP
-        if host.down_until > now or (host.paused_until <= now and (is_unbound or host.room(hosts.per_host) > 0)):
-            host.active += 1
-            return True
-        self._park(task, host)
-        return False
+        if not self._inbox or self._waiting >= MAX_WAITING:
+            return None
+        if len(self._inbox) == READ_AHEAD // 2:
+            self._has_room.notify()
+        return self._inbox.popleft()
 
     def _park(self, task: Task, host: HostState) -> None:
-        self.hosts.park(task, host)
-        if host.paused_until > self._clock.now():
-            self._wake_host_at(host, host.paused_until)
+        """Have a task wait for its host."""
+        self._waiting += 1
+        host.queue.append(task)
+        self._wake_later(host)
 
     def _release(self, site: str, host: HostState) -> None:
         host.active -= 1
@@ -301,24 +268,26 @@ class Schedule:
             del self.hosts.by_site[site]
 
     def _unpark(self, host: HostState) -> None:
-        tasks = self.hosts.unpark(host, self._clock.now())
-        self._ready += tasks
-        if self._idle and tasks:
-            self._condition.notify(len(tasks))
+        """Have as many tasks as may be sent wait for their host no longer."""
+        room = min(len(host.queue), max(0, host.room(self._clock.now(), self.hosts.per_host)))
+        for _ in range(int(room)):
+            self._waiting -= 1
+            self._ready.append(host.queue.popleft())
+            if self._idle:
+                self._condition.notify()
 
-    def _wake_host_at(self, host: HostState, when: int) -> None:
-        if not host.is_waking:
+    def _wake_later(self, host: HostState) -> None:
+        """Set a timer for the end of the host's pause, if it has one."""
+        if not host.is_waking and host.paused_until > self._clock.now():
             host.is_waking = True
-            self._timers.add(when, host)
+            self._timers.add(host.paused_until, host)
 
-    def _wake(self, now: int) -> None:
-        while self._timers.first <= now:
-            due = self._timers.pop()
-            if not isinstance(due, HostState):
-                self._ready.append(due)
-                continue
-            due.is_waking = False
-            if due.paused_until > now:
-                self._wake_host_at(due, due.paused_until)
-            else:
-                self._unpark(due)
+    def _wake(self, due: Due) -> None:
+        if not isinstance(due, HostState):
+            self._waiting -= 1
+            self._ready.append(due)
+            return
+        due.is_waking = False
+        # it may have asked for another pause since the timer was set
+        self._wake_later(due)
+        self._unpark(due)
