@@ -6,10 +6,12 @@ import atexit
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from loadkit.fetcher.figures import FetchSummary
@@ -77,13 +79,11 @@ class FetchResult:
         self.job = job
         """What does the work; for the command line."""
         # a daemon: the interpreter waits for other threads before it calls `_end_all`, which stops this one or waits
-        self._thread = threading.Thread(target=_run, args=(job,), name="loadkit-fetch", daemon=True)
-        _add(job)
-        try:
-            self._thread.start()
-        except BaseException:
-            _running.discard(job)
-            raise
+        self._thread = threading.Thread(target=job.run, name="loadkit-fetch", daemon=True)
+        self._thread.start()
+        _jobs.add(job)
+        atexit.unregister(_end_all)
+        atexit.register(_end_all)
 
     def __repr__(self) -> str:
         state = "under way" if self._thread.is_alive() else f"{self.files:,} files, {self.failed:,} failed"
@@ -118,12 +118,7 @@ class FetchResult:
         self.job.stop()
 
     def _join(self) -> None:
-        try:
-            self.job.wait()
-        except KeyboardInterrupt:
-            self.job.stop()
-            _wait_or_cut(self.job)
-            raise
+        _finish(self.job)
         self._thread.join()
 
     def _summary(self) -> FetchSummary:
@@ -197,61 +192,37 @@ class FetchResult:
         return self._summary().exit_code
 
 
-_running: set[FetchJob] = set()
-"""The fetches in progress in this process, which does not end before they do."""
+_jobs: WeakSet[FetchJob] = WeakSet()
+"""The fetches of this process, which does not end before they do."""
 
 
 def wait_for_stopped(folder: Path) -> None:
     """Wait for fetches into this folder that were stopped and still hold it."""
-    for job in list(_running):
-        if job.is_stopping and _is_same(job.options.into, folder):
-            _wait_or_cut(job)
-
-
-def _add(job: FetchJob) -> None:
-    if not _running:
-        atexit.unregister(_end_all)
-        atexit.register(_end_all)
-    _running.add(job)
-
-
-def _run(job: FetchJob) -> None:
-    try:
-        job.run()
-    finally:
-        _running.discard(job)
+    for job in list(_jobs):
+        if job.is_stopping and job.options.into.resolve() == folder.resolve():
+            _finish(job)
 
 
 def _end_all() -> None:
     """As the program ends: finish the fetches in progress, or stop them if an exception ends the program."""
-    has_failed = hasattr(sys, "last_value")
-    for job in (unfinished := list(_running)):
-        if has_failed:
+    jobs = list(_jobs)
+    if hasattr(sys, "last_value"):
+        for job in jobs:
             job.stop()
-    for job in unfinished:
-        _wait_or_stop(job)
+    for job in jobs:
+        with suppress(KeyboardInterrupt):
+            _finish(job)
 
 
-def _wait_or_stop(job: FetchJob) -> None:
-    """Wait for a fetch; a first Ctrl-C meanwhile stops it, a second one ends its exchanges."""
+def _finish(job: FetchJob) -> None:
+    """Wait for a fetch. A first Ctrl-C meanwhile stops it, a second one ends its exchanges; then it is raised."""
     try:
         job.wait()
     except KeyboardInterrupt:
         job.stop()
-        _wait_or_cut(job)
-
-
-def _wait_or_cut(job: FetchJob) -> None:
-    """Wait for a fetch that was stopped; a Ctrl-C meanwhile ends its exchanges."""
-    try:
-        job.wait()
-    except KeyboardInterrupt:
-        job.cut()
-        job.wait()
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False
+        try:
+            job.wait()
+        except KeyboardInterrupt:
+            job.cut()
+            job.wait()
+        raise

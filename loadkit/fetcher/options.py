@@ -12,17 +12,19 @@ from typing import Any, Final, Literal, TypedDict
 
 from loadkit._version import __version__
 from loadkit.fetcher.filenames import Filenames
-from loadkit.plan.endpoint import METHODS, Endpoint
+from loadkit.plan.endpoint import Endpoint, parse_method
 from loadkit.plan.errors import UsageError, unknown
 from loadkit.plan.fields import check_headers, check_whole_number, parse_positive_seconds
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import Duration, Rate, Size, per_second, size
+from loadkit.wire.encode import merge_headers
 
 AUTO: Final = "auto"
 FORMATS: Final = ("lines", "csv", "jsonl")
 MOST_THREADS: Final = 1000
 
 _FLAGS: Final = ("flat", "resume", "verify", "strict", "duplicates", "keep_failed", "raw", "insecure")
+_OF_CONNECTION: Final = ("content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -105,8 +107,7 @@ class FetchOptions:
         agent = self.user_agent or f"loadkit/{__version__}"
         coding = "identity" if self.raw else "gzip, deflate"
         ours = check_headers({"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": coding})
-        given = {name.lower() for name in self.headers}
-        return {name: value for name, value in ours.items() if name.lower() not in given} | dict(self.headers)
+        return merge_headers(ours, self.headers)
 
     def scenario(self) -> Scenario:
         """The scenario that a wire reads its settings from."""
@@ -167,25 +168,20 @@ def from_environment(value: str) -> str:
     return _VARIABLE.sub(look_up, value)
 
 
-def check_sendable(given: dict[str, str]) -> dict[str, str]:
-    """Return the headers; raises `UsageError` naming one that cannot be sent, or that belongs to the connection."""
-    for name, value in given.items():
-        if name.lower() in ("content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"):
+def check_sendable(given: object) -> dict[str, str]:
+    """Accept headers; raises `UsageError` naming one that cannot be sent, or that belongs to the connection."""
+    headers = check_headers(given)
+    for name, value in headers.items():
+        if name.lower() in _OF_CONNECTION:
             raise UsageError(f"the header {name!r} is not yours to set: it belongs to the connection")
-        if not value.isascii():
-            try:
-                value.encode("latin-1")
-            except UnicodeEncodeError:
-                raise UsageError(f"the header {name!r} has a character that is not latin-1") from None
-    return given
+        if re.search(r"[^\x00-\xff]", value):
+            raise UsageError(f"the header {name!r} has a character that is not latin-1")
+    return headers
 
 
-def parse_method(name: object) -> str:
-    """An HTTP method in capitals; raises `UsageError` for anything else."""
-    upper = name.strip().upper() if isinstance(name, str) else ""
-    if upper not in METHODS:
-        raise UsageError(f"{name!r} is not an HTTP method; use one of {', '.join(sorted(METHODS))}")
-    return upper
+def read_method(name: object) -> str:
+    """An HTTP method in capitals, whatever blanks are around it; raises `UsageError` for anything else."""
+    return parse_method(name.strip() if isinstance(name, str) else name)
 
 
 def _path(value: object, what: str) -> Path:
@@ -238,7 +234,7 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "redirects": partial(check_whole_number, what="redirects", least=0),
     "per_host": partial(check_whole_number, what="per_host"),
     "rate": _rate,
-    "method": parse_method,
+    "method": read_method,
     "format": _format,
 }
 """How values are read, in the order in which their mistakes are reported."""

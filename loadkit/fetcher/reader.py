@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadkit.fetcher.figures import InputStats
 from loadkit.fetcher.manifest import DigestSet, ManifestLine, digest_of
-from loadkit.fetcher.options import FetchOptions, check_sendable, parse_method
+from loadkit.fetcher.options import FetchOptions, check_sendable, read_method
 from loadkit.fetcher.sources import Entry
 from loadkit.fetcher.task import FetchRequest, Task
 from loadkit.fetcher.url import InvalidUrl, Url, parse_url, printable
 from loadkit.plan.errors import UsageError
-from loadkit.plan.fields import check_headers
 
 if TYPE_CHECKING:
     from loadkit.fetcher.attempts import FetchContext
@@ -119,7 +118,7 @@ def parse_entry(entry: Entry, position: int, default_method: str) -> Task:
         method, headers, body = default_method, None, None
     else:
         try:
-            method = parse_method(entry.row.get("method") or default_method)
+            method = read_method(entry.row.get("method") or default_method)
             headers, body = _headers_and_body(entry.row)
         except RecursionError:
             raise InvalidUrl("nested too deep") from None
@@ -150,7 +149,7 @@ def _headers(given: object) -> dict[str, str]:
     if not isinstance(given, Mapping):
         raise TypeError('headers are an object like {"Accept": "text/html"}')
     # without variables: a list may be somebody else's, and must not read our environment
-    return check_sendable(check_headers({str(name): str(value) for name, value in given.items()}))
+    return check_sendable({str(name): str(value) for name, value in given.items()})
 
 
 def _request_key(url: Url, method: str, headers: dict[str, str] | None, body: bytes | None) -> int:

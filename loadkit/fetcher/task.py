@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from loadkit.fetcher.url import Url
 from loadkit.plan.labels import fold_path
 from loadkit.wire.base import HARMLESS
+from loadkit.wire.encode import merge_headers, message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
 IDEMPOTENT: Final = SAFE | {"PUT", "DELETE"}
-SHORTEST_HASH: Final = 12
-"""Characters of a path segment from which on it may be a hash or an identifier."""
 
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 _NUMBER = re.compile(r"[0-9]{2,}")
@@ -118,23 +117,16 @@ def encode_request(task: Task, common: Mapping[str, str], common_lines: str = ""
     url, request = task.url, task.request
     if common_lines and task.is_plain():
         return f"{request.method} {url.target} HTTP/1.1\r\nHost: {url.host}\r\n{common_lines}\r\n".encode("latin-1")
-    away = task.left_origin
-    headers = _merge(common, request.headers) if request.headers else common
-    lines = [f"{task.method} {url.target} HTTP/1.1"]
-    if away or "host" not in map(str.lower, headers):
-        lines.append(f"Host: {url.host}")
-    for name, value in headers.items():
-        if not away or name.lower() in HARMLESS:
-            lines.append(f"{name}: {value}")
-    if request.url.credentials and not away and "authorization" not in map(str.lower, headers):
-        lines.append(f"Authorization: {request.url.credentials}")
-    if not task.became_get and (request.body is not None or request.method in ("POST", "PUT", "PATCH")):
-        content = request.body or b""
-        if away and request.headers:
-            lines += [f"{name}: {value}" for name, value in request.headers.items() if name.lower() == "content-type"]
-        lines.append(f"Content-Length: {len(content)}")
-        return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+    headers = merge_headers(common, request.headers or {})
+    content = b"" if task.became_get else request.body or b""
+    if task.left_origin:
+        kept = HARMLESS | {"content-type"} if content else HARMLESS
+        headers = {name: value for name, value in headers.items() if name.lower() in kept}
+    elif request.url.credentials:
+        headers = merge_headers({"Authorization": request.url.credentials}, headers)
+    if content:
+        headers["Content-Length"] = str(len(content))
+    return message(task.method, url.target, url.host, headers, content)
 
 
 def header_lines(common: Mapping[str, str]) -> str:
@@ -142,11 +134,6 @@ def header_lines(common: Mapping[str, str]) -> str:
     if "host" in map(str.lower, common):
         return ""
     return "".join(f"{name}: {value}\r\n" for name, value in common.items())
-
-
-def _merge(common: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    names = {name.lower() for name in own}
-    return {name: value for name, value in common.items() if name.lower() not in names} | dict(own)
 
 
 def label_of(request: FetchRequest) -> str:
@@ -166,17 +153,8 @@ def path_template(path: str) -> str:
     found = _EXTENSION.search(path)
     end = found[0] if found else ""
     folder, slash, last = path.removesuffix(end).rpartition("/")
-    return f"{_folder_template(folder)}{slash}{_NUMBER.sub('{n}', _segment_template(last))}{end}"
+    return f"{_fold_folder(folder)}{slash}{_NUMBER.sub('{n}', fold_path(last))}{end}"
 
 
-@lru_cache(maxsize=1024)
-def _folder_template(path: str) -> str:
-    """The template of all but the last segment, which many URLs share."""
-    return "/".join(map(_segment_template, path.split("/")))
-
-
-def _segment_template(segment: str) -> str:
-    """What `fold_path` makes of a segment; most are so plain that its expressions are not needed."""
-    if segment.isdecimal() and segment.isascii():
-        return "{id}"
-    return fold_path(segment) if len(segment) >= SHORTEST_HASH else segment
+# many URLs share all but the last segment
+_fold_folder = lru_cache(maxsize=1024)(fold_path)

@@ -78,7 +78,7 @@ class Endpoint:
         keep = object.__setattr__
         if self.path == "" and "/" in str(self.method):
             raise UsageError(f"an endpoint takes a method and a path, like Endpoint('GET', {self.method!r})")
-        keep(self, "method", _method(self.method))
+        keep(self, "method", parse_method(self.method))
         keep(self, "path", check_target(self.path, what="path"))
         keep(self, "headers", check_headers(self.headers))
         keep(self, "expect", None if self.expect is None else parse_statuses(self.expect))
@@ -109,7 +109,8 @@ class Endpoint:
         return replace_fields(self, changes)
 
 
-def _method(method: object) -> str:
+def parse_method(method: object) -> str:
+    """An HTTP method in capitals; raises `UsageError` for anything else."""
     name = method.upper() if isinstance(method, str) else None
     if name not in METHODS:
         raise UsageError(f"{method!r} is not an HTTP method; use one of {', '.join(sorted(METHODS))}")

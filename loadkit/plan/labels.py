@@ -6,11 +6,12 @@ import re
 
 OTHER = "(other)"
 MAX_LABELS = 200
+SHORTEST_HASH = 12
+"""Characters of a segment from which on it may be a hash or an identifier."""
 
-_NUMBER = re.compile(r"[0-9]+")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 # long hexadecimal with a digit in it: a hash or object id, not a word like "decade"
-_HEX = re.compile(r"(?=.*[0-9])[0-9a-f]{12,}", re.IGNORECASE)
+_HEX = re.compile(r"(?=.*[0-9])[0-9a-f]+", re.IGNORECASE)
 
 
 def fold_path(path: str) -> str:
@@ -19,8 +20,12 @@ def fold_path(path: str) -> str:
     >>> fold_path("/users/17/orders/3f9a2c1b-0000-4000-8000-000000000000")
     '/users/{id}/orders/{id}'
     """
-    return "/".join("{id}" if _is_identity(part) else part for part in path.split("/"))
+    return "/".join(map(_fold_segment, path.split("/")))
 
 
-def _is_identity(segment: str) -> bool:
-    return any(form.fullmatch(segment) for form in (_NUMBER, _UUID, _HEX))
+def _fold_segment(segment: str) -> str:
+    # most segments are so plain that no expression is needed
+    if segment.isdecimal() and segment.isascii():
+        return "{id}"
+    is_identity = len(segment) >= SHORTEST_HASH and (_UUID.fullmatch(segment) or _HEX.fullmatch(segment))
+    return "{id}" if is_identity else segment

@@ -94,7 +94,7 @@ def _prepare(endpoint: Endpoint, scenario: Scenario, url: str) -> PreparedReques
         return requests.Request(
             endpoint.method,
             url,
-            headers=_merged(defaults, plain_headers(scenario.headers), dict(endpoint.headers)),
+            headers=merge_headers(defaults, plain_headers(scenario.headers), dict(endpoint.headers)),
             params=endpoint.params,
             json=endpoint.json,
             data=endpoint.data,
@@ -121,7 +121,7 @@ def _signing(auth: Callable[[PreparedRequest], PreparedRequest]) -> Callable[[Pr
     return sign
 
 
-def _merged(*layers: dict[str, str]) -> dict[str, str]:
+def merge_headers(*layers: Mapping[str, str]) -> dict[str, str]:
     """Headers with later layers winning, whatever the case of their names."""
     found: dict[str, tuple[str, str]] = {}
     for layer in layers:
