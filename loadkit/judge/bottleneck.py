@@ -110,11 +110,9 @@ def _of_open(run: Evidence, intervals: Sequence[Interval]) -> Bottleneck:
         return _queueing(run, intervals) or _of_all_threads(run)
     return Bottleneck(
         None,
-        (
-            f"Bound by the generator or by the server, which one run cannot tell: {_cpu(run)}, and not all "
-            f"{run.most_threads:,} threads were in use. Run again with {run.more_processes}: "
-            "if more are sent, it was loadkit."
-        ),
+        f"Bound by the generator or by the server, which one run cannot tell: {_cpu(run)}, and not all "
+        f"{run.most_threads:,} threads were in use. Run again with {run.more_processes}: "
+        "if more are sent, it was loadkit.",
     )
 
 
@@ -147,10 +145,8 @@ def _queueing(run: Evidence, intervals: Sequence[Interval]) -> Bottleneck | None
     sent += " as asked" if run.sent >= RATE_REACHED * run.due else f" of the {show_rate(run.asked_rate)} asked"
     return Bottleneck(
         "server",
-        (
-            f"Bound by the server: {sent}, {show_rate(answered / run.duration)} were answered, and replies took "
-            "longer with each second: requests queue there."
-        ),
+        f"Bound by the server: {sent}, {show_rate(answered / run.duration)} were answered, and replies took "
+        "longer with each second: requests queue there.",
     )
 
 
@@ -177,10 +173,8 @@ def _of_all_threads(run: Evidence) -> Bottleneck:
         least = show_seconds(run.total.service_time.min)
         return Bottleneck(
             "server",
-            (
-                f"Bound by the server: {waited}, and {least} when few were under way; {sent}, and no more are answered "
-                "for more that wait: requests queue there."
-            ),
+            f"Bound by the server: {waited}, and {least} when few were under way; {sent}, and no more are answered "
+            "for more that wait: requests queue there.",
         )
     if by == "connections":
         return Bottleneck(
@@ -236,10 +230,8 @@ def _of_closed(run: Evidence, intervals: Sequence[Interval]) -> Bottleneck:
         )
     return _by_scaling(run, intervals) or Bottleneck(
         None,
-        (
-            f"Bound by the server or by the connections, which one run cannot tell: {_under_way(run)}, and "
-            f"{_cpu(run)}. Run again with {2 * many:,} threads: if the throughput stays the same, it is the server."
-        ),
+        f"Bound by the server or by the connections, which one run cannot tell: {_under_way(run)}, and "
+        f"{_cpu(run)}. Run again with {2 * many:,} threads: if the throughput stays the same, it is the server.",
     )
 
 

@@ -12,11 +12,12 @@ sure than this says.
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, takewhile
+from operator import mul
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from loadkit.measure.histogram import Histogram
 
@@ -76,26 +77,14 @@ def _within(weights: Iterable[float], limit: float) -> int:
 def _binomial(count: int, share: float) -> tuple[int, list[float]]:
     """The first count that is at all likely, and from it on the likelihoods, relative to that of the likeliest."""
     mode = min(int((count + 1) * share), count)
-    below = list(_falling(count, share, mode))
-    return mode - len(below), [*reversed(below), 1.0, *_rising(count, share, mode)]
+    below = _falling(k / (count - k + 1) * ((1 - share) / share) for k in range(mode, 0, -1))
+    above = _falling((count - k) / (k + 1) * (share / (1 - share)) for k in range(mode, count))
+    return mode - len(below), [*reversed(below), 1.0, *above]
 
 
-def _falling(count: int, share: float, mode: int) -> Iterator[float]:
-    weight, odds = 1.0, (1 - share) / share
-    for k in range(mode, 0, -1):
-        weight *= k / (count - k + 1) * odds
-        if weight < _NOTHING:
-            return
-        yield weight
-
-
-def _rising(count: int, share: float, mode: int) -> Iterator[float]:
-    weight, odds = 1.0, share / (1 - share)
-    for k in range(mode, count):
-        weight *= (count - k) / (k + 1) * odds
-        if weight < _NOTHING:
-            return
-        yield weight
+def _falling(ratios: Iterable[float]) -> list[float]:
+    """Likelihoods from the ratio of each to the one before, as far as they add anything."""
+    return list(takewhile(lambda weight: weight >= _NOTHING, accumulate(ratios, mul)))
 
 
 def _at(histogram: Histogram, rank: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from loadkit.plan.units import SECOND
+from loadkit.plan.units import nanoseconds
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -22,6 +22,12 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     length: float
     """Seconds."""
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Its start and its end, nanoseconds since the epoch."""
+        start = instant(self.start)
+        return start, start + nanoseconds(self.length)
+
 
 def instant(text: str) -> int:
     """Nanoseconds since the epoch of a time in ISO 8601, which is UTC unless it says otherwise; to the microsecond.
@@ -33,19 +39,10 @@ def instant(text: str) -> int:
     return (utc - _EPOCH) // _MICROSECOND * 1000
 
 
-def iso(nanoseconds: int) -> str:
-    """An instant as text, to the microsecond."""
-    return (_EPOCH + nanoseconds // 1000 * _MICROSECOND).isoformat(timespec="microseconds")
-
-
 def later(start: str, seconds: float) -> str:
-    """An instant so many seconds after another, to the nearest microsecond."""
-    return iso(instant(start) + round(seconds * 1e6) * 1000)
-
-
-def whole(seconds: float) -> int:
-    """Seconds as nanoseconds."""
-    return round(seconds * SECOND)
+    """An instant so many seconds after another, as text, to the nearest microsecond."""
+    after = instant(start) // 1000 + round(seconds * 1e6)
+    return (_EPOCH + after * _MICROSECOND).isoformat(timespec="microseconds")
 
 
 def united(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -10,7 +10,6 @@ import msgspec
 
 from loadkit.judge.instants import Span
 from loadkit.judge.times import Times
-from loadkit.plan.threshold import Threshold
 from loadkit.plan.units import show_seconds
 
 Kind = Literal["journey", "step", "timer"]
@@ -105,13 +104,6 @@ class Row(Figures, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"<Row {self.name}: {self.requests:,} requests, p99 {show_seconds(self.response_time.p99)}>"
 
-    def figure(self, limit: Threshold) -> float | None:
-        """The value a threshold is about, in seconds, requests a second, a share of 1 or a count.
-
-        None where nothing was measured: nothing was sent, or for a time, nothing came back well.
-        """
-        return _figure(self, limit)
-
 
 class Timing(Figures, frozen=True, kw_only=True):
     """What is known of something that is no request: a journey, a step of one, or what a timer measured.
@@ -140,10 +132,6 @@ class Timing(Figures, frozen=True, kw_only=True):
     def requests(self) -> int:
         """How often it ended, well or not: what the threshold `requests` limits."""
         return self.count
-
-    def figure(self, limit: Threshold) -> float | None:
-        """The value a threshold is about, as of a `Row`; `throughput` is of those that came through."""
-        return _figure(self, limit)
 
 
 class IntervalRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,23 +180,6 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 def journeys_among(timings: Sequence[Timing]) -> list[Timing]:
     """Those of journeys, without the steps and timers."""
     return [one for one in timings if one.kind == "journey"]
-
-
-def _figure(row: Row | Timing, limit: Threshold) -> float | None:
-    if limit.metric == "requests":
-        return row.requests
-    if not row.requests:
-        return None
-    if limit.metric == "throughput":
-        return row.throughput
-    if limit.metric == "error_rate":
-        return row.error_rate
-    if limit.metric == "failures":
-        return sum(row.failures.values())
-    measured: Times = getattr(row, limit.time)
-    if limit.percentile is not None:
-        return measured.percentile(limit.percentile)
-    return float(value) if (value := getattr(measured, limit.metric)) is not None else None
 
 
 def _number(figure: float | None) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from loadkit.judge.rows import Phase, Row, Timing, journeys_among
+from loadkit.judge.times import Times
 from loadkit.judge.validity import Validity
 from loadkit.plan.threshold import Threshold, threshold
 
@@ -71,14 +72,10 @@ def _unsaid(
     if not said:
         # a journey that requests nothing itself, but by a client of its own, is limited alone
         alone = not total.requests and journeys
-        return [*([] if alone else [NO_FAILURES]), *(_none_of(one.name) for one in journeys if one.failures or alone)]
+        names = [one.name for one in journeys if one.failures or alone]
+        return [*([] if alone else [NO_FAILURES]), *_of_each(NO_FAILURES, names)]
     rows: list[Row | Timing] = [*endpoints, *journeys]
-    others = [row.name for row in rows if row.name not in said and row.requests]
-    return [_none_of(name) for name in others]
-
-
-def _none_of(name: str) -> Threshold:
-    return replace(NO_FAILURES, label=name, text=f"{name}: {NO_FAILURES.text}")
+    return _of_each(NO_FAILURES, [row.name for row in rows if row.name not in said and row.requests])
 
 
 MIN_APPLIED = 0.95
@@ -135,10 +132,31 @@ def _lacks(begun: int, unsent: int) -> bool:
 
 def held(limit: Threshold, row: Row | Timing | None, *, implied: bool = False) -> ThresholdResult:
     """What comes of a threshold on a row, which is None where nothing has the name that it gives."""
-    value = None if row is None else row.figure(limit)
+    value = None if row is None else _figure(row, limit)
     # what journeys request and time is not known before they do: a misspelt name is found here
     shown = limit.show(value) if row is not None else "nothing has that name"
     return ThresholdResult(threshold=limit.text, passed=limit.passes(value), value=value, shown=shown, implied=implied)
+
+
+def _figure(row: Row | Timing, limit: Threshold) -> float | None:
+    """The value a threshold is about, in seconds, requests a second, a share of 1 or a count.
+
+    None where nothing was measured: nothing was sent, or for a time, nothing came back well.
+    """
+    if limit.metric == "requests":
+        return row.requests
+    if not row.requests:
+        return None
+    if limit.metric == "throughput":
+        return row.throughput
+    if limit.metric == "error_rate":
+        return row.error_rate
+    if limit.metric == "failures":
+        return sum(row.failures.values())
+    measured: Times = getattr(row, limit.time)
+    if limit.percentile is not None:
+        return measured.percentile(limit.percentile)
+    return float(value) if (value := getattr(measured, limit.metric)) is not None else None
 
 
 def by_name(

@@ -9,7 +9,7 @@ import msgspec
 from loadkit.judge.confidence import CONFIDENCE, percentile_interval
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
-from loadkit.plan.units import SECOND, show_seconds
+from loadkit.plan.units import SECOND, nanoseconds, show_seconds
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError(f"a stored histogram cannot be read: {error}") from None
         if made.count != self.count:
             raise UsageError(f"a stored histogram holds {made.count:,} values, and {self.count:,} is said of it")
-        made.restore(_nanoseconds(self.min), _nanoseconds(self.max), self.sum_ns)
+        made.restore(nanoseconds(self.min or 0.0), nanoseconds(self.max or 0.0), self.sum_ns)
         return made
 
     def percentile(self, percent: float) -> float | None:
@@ -57,7 +57,7 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError(f"a percentile is above 0 and at most 100, like 99.9, not {percent!r}") from None
 
     def interval(self, percent: float, confidence: float = CONFIDENCE) -> tuple[float | None, float | None]:
-        """Between which times, in seconds, a percentile truly is, as surely as `confidence`; see `judge.quantile`.
+        """Between which times, in seconds, a percentile truly is, as surely as `confidence`; see `judge.confidence`.
 
         None on the side where there are too few replies to say. Raises `UsageError` for a percentile outside of
         (0, 100] and for a confidence outside of (0, 1).
@@ -96,10 +96,6 @@ SHOWN: Final = tuple(one for one in PERCENTILES if one.name != "p75")
 """Those in the tables of pytest, in its comparisons with a baseline and in JUnit XML."""
 
 
-def seconds(nanoseconds: int | None) -> float | None:
+def seconds(span: int | None) -> float | None:
     """Nanoseconds as seconds; None stays None."""
-    return None if nanoseconds is None else nanoseconds / SECOND
-
-
-def _nanoseconds(seconds: float | None) -> int:
-    return 0 if seconds is None else round(seconds * SECOND)
+    return None if span is None else span / SECOND

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from loadkit.judge.instants import covered, instant, whole
+from loadkit.judge.instants import covered, instant
 from loadkit.judge.summary import times as figures_of
 from loadkit.judge.times import PERCENTILES
 from loadkit.judge.validity import validity_of
@@ -92,14 +92,8 @@ def _instants(result: Result) -> Iterator[str]:
         yield f"{max(lengths):g} s are longer than any run"
     elif not result.spans:
         yield "it was measured at no time"
-    elif not _is_close(_covered(result), result.duration):
-        yield f"its duration is {result.duration:g} s, and its spans cover {_covered(result):g} s"
-
-
-def _covered(result: Result) -> float:
-    starts = [instant(span.start) for span in result.spans]
-    spans = zip(starts, (whole(span.length) for span in result.spans), strict=True)
-    return covered((start, start + length) for start, length in spans) / SECOND
+    elif not _is_close(seconds := covered(span.ends for span in result.spans) / SECOND, result.duration):
+        yield f"its duration is {result.duration:g} s, and its spans cover {seconds:g} s"
 
 
 def _is_close(one: float, other: float) -> bool:

@@ -12,7 +12,7 @@ from typing import Final
 from loadkit.judge.evidence import LATE, Evidence, percent
 from loadkit.judge.threshold_results import MIN_APPLIED
 from loadkit.judge.validity import Caveat
-from loadkit.plan.units import SECOND, show_rate, show_seconds, three_digits
+from loadkit.plan.units import SECOND, nanoseconds, show_rate, show_seconds, three_digits
 
 MATTERS: Final = 0.1
 """Share of the median service time that the generator may add at p99 before it changes what is measured."""
@@ -126,7 +126,9 @@ def _late(run: Evidence) -> Iterator[Caveat]:
         return  # there is another reason, or a worse one
     gap = 1 / run.asked_rate
     is_even = run.scenario.arrivals != "poisson"  # those come in bunches by nature
-    bunched = _share_above(run, max(gap, LATE)) if is_even else 0.0
+    # a spacing is lost when a request waits for the next
+    in_time = total.lateness.histogram.below(nanoseconds(max(gap, LATE)) + 1)
+    bunched = 1 - in_time / total.lateness.count if is_even and total.lateness.count else 0.0
     is_late = run.lateness > max(LATE, MATTERS * service)
     if not is_late and bunched <= BUNCHED:
         return
@@ -142,14 +144,6 @@ def _late(run: Evidence) -> Iterator[Caveat]:
         f"loadkit's own: compare the service time (p99 {show_seconds(total.service_time.p99)}), use a quieter "
         f"machine, or {run.more_processes}",
     )
-
-
-def _share_above(run: Evidence, span: float) -> float:
-    """The share of the requests that were sent later than that; a spacing is lost when a request waits for the next."""
-    late = run.total.lateness
-    if not late.count:
-        return 0.0
-    return sum(count for lowest, _, count in late.histogram.buckets() if lowest > span * SECOND) / late.count
 
 
 def _pickup(run: Evidence) -> Iterator[Caveat]:

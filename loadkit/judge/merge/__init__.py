@@ -17,9 +17,9 @@ from loadkit.judge.bottleneck import DUE_TO, NOTHING, Bottleneck
 from loadkit.judge.caveats import OF_FIGURES, of_figures
 from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import Environment, Server
-from loadkit.judge.instants import covered, instant, whole
+from loadkit.judge.instants import covered, instant
 from loadkit.judge.merge.sums import merged_phases, merged_row, merged_rows, merged_series, merged_timings
-from loadkit.judge.merge.timeline import ends, known_at_once, most_at_once, run_spans, shift, start_of, when
+from loadkit.judge.merge.timeline import known_at_once, most_at_once, run_spans, shift, start_of, when
 from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import Row, Timing
 from loadkit.judge.summary import TOTAL
@@ -27,7 +27,7 @@ from loadkit.judge.threshold_results import Outcome, ThresholdResult, outcome, t
 from loadkit.judge.validity import Caveat, ranked, validity_of
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold
-from loadkit.plan.units import SECOND
+from loadkit.plan.units import SECOND, nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,7 +51,7 @@ def merge(results: Sequence[Result]) -> Result:
     # of parts that start in the same instant the one with the lesser text is first, whatever order they were named in
     parts = sorted(results, key=lambda part: (start_of(part), msgspec.json.encode(part)))
     spans = sorted((span for part in parts for span in run_spans(part)), key=when)
-    duration = covered(map(ends, spans)) / SECOND
+    duration = covered(span.ends for span in spans) / SECOND
     scenario = _scenario(parts, spans)
     rows = [(row, shift(part, parts)) for part in parts for row in part.endpoints]
     endpoints = merged_rows(rows, scenario, duration)
@@ -189,7 +189,7 @@ def _added(values: list[Any]) -> Any:
     if all(isinstance(value, int) for value in values):
         return sum(values)
     if all(isinstance(value, int | float) for value in values):
-        return sum(map(whole, values)) / SECOND
+        return sum(map(nanoseconds, values)) / SECOND
     return _same(values)
 
 
@@ -216,4 +216,4 @@ def _server(parts: Sequence[Result], spans: Sequence[RunSpan]) -> Server | None:
 
 
 def _seconds(parts: Iterable[float]) -> float:
-    return sum(map(whole, parts)) / SECOND
+    return sum(map(nanoseconds, parts)) / SECOND

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from loadkit.judge.description import ScenarioInfo
-from loadkit.judge.instants import Span, covered, instant, later, united, whole
-from loadkit.judge.merge.timeline import ends, interval_length, shift, start_of
+from loadkit.judge.instants import Span, covered, instant, later, united
+from loadkit.judge.merge.timeline import interval_length, shift, start_of
 from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import KINDS, Interval, IntervalRow, Phase, Row, Timing
 from loadkit.judge.summary import TOTAL, row, times, timing
 from loadkit.measure.counts import Counts, Failures
 from loadkit.measure.histogram import Histogram
-from loadkit.plan.units import SECOND
+from loadkit.plan.units import SECOND, nanoseconds
 from loadkit.wire.base import Failure
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def added(rows: Iterable[tuple[Row | Timing, int]]) -> Counts:
     for one, after in rows:
         found.add(_counts(one))
         for example in one.examples:
-            reason, first = Failure(example.kind, example.message), whole(example.first_at) + after
+            reason, first = Failure(example.kind, example.message), nanoseconds(example.first_at) + after
             count, earliest = reasons.get(reason, (0, first))
             reasons[reason] = count + example.count, min(earliest, first)
     return found
@@ -54,7 +55,7 @@ def _counts(one: Row | Timing) -> Counts:
         counts.statuses.update(one.statuses)
         counts.failures.statuses.update(one.failed_statuses)
         counts.connects, counts.reconnects = one.connects, one.reconnects
-        counts.connect_time = whole(one.connect_seconds)
+        counts.connect_time = nanoseconds(one.connect_seconds)
         counts.bytes_sent, counts.bytes_received = one.bytes_sent, one.bytes_received
     return counts
 
@@ -93,8 +94,8 @@ def merged_phases(parts: Sequence[Result], scenario: ScenarioInfo) -> list[Phase
 
 
 def _phase(found: Sequence[tuple[Result, Phase]], parts: Sequence[Result], scenario: ScenarioInfo) -> Phase:
-    spans = sorted((span for part, phase in found for span in _of_phase(part, phase)), key=ends)
-    length = covered(map(ends, spans)) / SECOND
+    spans = sorted((span for part, phase in found for span in _of_phase(part, phase)), key=attrgetter("ends"))
+    length = covered(span.ends for span in spans) / SECOND
     rows = [(one, shift(part, parts)) for part, phase in found for one in phase.endpoints]
     return Phase(
         name=found[0][1].name,
@@ -155,13 +156,13 @@ def _zero(start: int, length: float) -> float:
 
 
 def _on_the_line(span: RunSpan) -> tuple[int, int]:
-    start = whole(_zero(instant(span.start), span.interval or 1.0))
-    return start, start + whole(span.length)
+    start = nanoseconds(_zero(instant(span.start), span.interval or 1.0))
+    return start, start + nanoseconds(span.length)
 
 
 def _overlap(spans: Sequence[tuple[int, int]], begins: float, ends: float) -> float:
     """How many seconds between two instants lie in spans, which are in order and apart."""
-    start, end, found = whole(begins), whole(ends), 0
+    start, end, found = nanoseconds(begins), nanoseconds(ends), 0
     for place in range(max(0, bisect_right(spans, (start,)) - 1), len(spans)):
         if spans[place][0] >= end:
             break

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from loadkit.judge.instants import Span, instant, whole
+from loadkit.judge.instants import instant
 from loadkit.judge.result import Result, RunSpan
 
 if TYPE_CHECKING:
@@ -41,12 +41,6 @@ def when(span: RunSpan) -> tuple[int, bytes]:
     return instant(span.start), msgspec.json.encode(span)
 
 
-def ends(span: Span) -> tuple[int, int]:
-    """Start and end, nanoseconds."""
-    start = instant(span.start)
-    return start, start + whole(span.length)
-
-
 def start_of(part: Result) -> int:
     """When the first run in a result began to be measured, nanoseconds."""
     return min(instant(span.start) for span in part.spans)
@@ -66,7 +60,7 @@ def most_at_once(spans: Sequence[RunSpan], name: str) -> Fraction:
     """The most of something that runs had together at any time; runs one after the other had it in turn."""
     changes = []
     for span in spans:
-        start, end = ends(span)
+        start, end = span.ends
         amount = Fraction(getattr(span, name) or 0)
         # one that measured for no time still had its threads when it started
         changes += [(start, 1, amount), (max(end, start + 1), 0, -amount)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
-from loadkit.judge.instants import instant, united, whole
+from loadkit.judge.instants import instant, united
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Interval
 from loadkit.plan.units import SECOND
@@ -51,7 +51,7 @@ def _phase_spans(result: Result) -> Iterator[tuple[str, float, float]]:
     if len(result.spans) > 1:
         began = min(instant(span.start) for span in result.spans)
         for phase in result.phases:
-            spans = [(instant(one.start), instant(one.start) + whole(one.length)) for one in phase.spans]
+            spans = [one.ends for one in phase.spans]
             for start, end in united(spans):
                 yield phase.name, (start - began) / SECOND, (end - began) / SECOND
         return
