@@ -127,8 +127,8 @@ def _late(run: Evidence) -> Iterator[Caveat]:
     gap = 1 / run.asked_rate
     is_even = run.scenario.arrivals != "poisson"  # those come in bunches by nature
     # a spacing is lost when a request waits for the next
-    in_time = total.lateness.histogram.below(nanoseconds(max(gap, LATE)) + 1)
-    bunched = 1 - in_time / total.lateness.count if is_even and total.lateness.count else 0.0
+    count, in_time = total.lateness.count, total.lateness.histogram.below(nanoseconds(max(gap, LATE)) + 1)
+    bunched = (count - in_time) / count if is_even and count else 0.0
     is_late = run.lateness > max(LATE, MATTERS * service)
     if not is_late and bunched <= BUNCHED:
         return
