@@ -13,8 +13,7 @@ from loadkit.wire.base import Exchange, Failure, Note, Origin, Request, Send
 from loadkit.wire.fake_network import FakeNetwork, Piece
 from loadkit.wire.resolver import Resolver
 from loadkit.wire.session.checked import checked_response
-from loadkit.wire.session.head import Head
-from loadkit.wire.session.response import Response
+from loadkit.wire.session.response import Head, Response
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

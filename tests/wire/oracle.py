@@ -16,8 +16,7 @@ from loadkit.plan.units import SECOND
 from loadkit.wire.base import Exchange, Failure, Note, Origin, Request, Send
 from loadkit.wire.channel import tls_reason
 from loadkit.wire.session.checked import checked_response
-from loadkit.wire.session.head import Head
-from loadkit.wire.session.response import Response
+from loadkit.wire.session.response import Head, Response
 
 PIECE: Final = 64 * 1024
 # what http.client raises for what is not HTTP; a ValueError is a chunk's size that is no number

@@ -9,8 +9,7 @@ import requests
 from requests.utils import get_encoding_from_headers
 
 from loadkit.wire.decode import DecodeError, Decoder, codings_of
-from loadkit.wire.session.head import Head
-from loadkit.wire.session.response import Response
+from loadkit.wire.session.response import Head, Response
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Request

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 import requests
 from requests import compat, cookies
 from requests.cookies import RequestsCookieJar
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_encoding_from_headers
 from urllib3.exceptions import ReadTimeoutError
 
 from loadkit.plan.units import show_size
 from loadkit.wire.charsets import is_charset
 from loadkit.wire.session.exceptions import BodyTimeout, BodyTooLarge, stalled
-from loadkit.wire.session.head import Head
-from loadkit.wire.session.raw import Raw, raw_of, reason_of
+from loadkit.wire.session.raw import Raw, message_of, raw_of, reason_of
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -27,6 +28,49 @@ _decode: Callable[[str], tuple[Any, int]] = complexjson.JSONDecoder().raw_decode
 _extract: Any = cookies.extract_cookies_to_jar
 
 PIECE: Final = 64 * 1024
+
+
+class Head:
+    """The head of replies that are the same byte for byte: what was read in it is read once."""
+
+    __slots__ = ("_encoding", "_pairs", "coded", "cookies", "dated", "raw", "unusual")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        lower = raw.lower()
+        self.cookies = b"\nset-cookie:" in lower
+        self.dated = b"max-age" in lower
+        self.coded = b"\ncontent-encoding:" in lower
+        self.unusual = self.cookies or self.coded or b"\nlocation:" in lower
+        """There is more to do than to hand the body over."""
+        self._pairs: dict[str, tuple[str, str]] | None = None
+        self._encoding: str | None = None
+
+    def headers(self) -> CaseInsensitiveDict[str]:
+        """A new dictionary of the headers."""
+        pairs = self._read()
+        headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+        for name, value in pairs.values():
+            headers[name] = value
+        return headers
+
+    @property
+    def encoding(self) -> str | None:
+        """The charset that the headers tell of."""
+        if self._pairs is None:
+            self._read()
+        return self._encoding
+
+    def _read(self) -> dict[str, tuple[str, str]]:
+        if self._pairs is None:
+            pairs: dict[str, tuple[str, str]] = {}
+            for name, value in message_of(self.raw).items():
+                key = name.lower()
+                # urllib3 keeps the first spelling and joins the values
+                pairs[key] = (pairs[key][0], f"{pairs[key][1]}, {value}") if key in pairs else (name, value)
+            self._pairs = pairs
+            self._encoding = get_encoding_from_headers(self.headers())
+        return self._pairs
 
 
 class Source(Protocol):

@@ -25,11 +25,9 @@ from loadkit.plan.urls import strip_url
 from loadkit.wire.base import Clock
 from loadkit.wire.resolver import Resolver
 from loadkit.wire.session.adapter import WireAdapter
-from loadkit.wire.session.bodies import DEFAULTS, JSON, NOTHING, Given, body_of, json_body, options_of
-from loadkit.wire.session.cache import CallCache, store
+from loadkit.wire.session.cache import DEFAULTS, JSON, NOTHING, CallCache, Given, body_of, json_body, options_of, store
 from loadkit.wire.session.call import FOREVER, Asked, Call, Observer
-from loadkit.wire.session.preparation import prepare_call
-from loadkit.wire.session.prepared import AddressedCall
+from loadkit.wire.session.prepared import AddressedCall, prepare_call
 from loadkit.wire.session.redirects import Chain, check_scheme, redirect_target, strip_credentials
 from loadkit.wire.session.response import Response
 from loadkit.wire.session.sender import CallSender
