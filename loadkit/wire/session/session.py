@@ -111,7 +111,7 @@ class Session(requests.Session):
         object.__setattr__(self, name, value)
         if name in _TELLING:
             if isinstance(value, Watched):
-                value.bind(self._cache)
+                value.bind(self._forget)
             if name in _METHODS:
                 self._plain = False
             self._forget()

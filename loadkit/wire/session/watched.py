@@ -13,7 +13,6 @@ from typing import Any, Final, TypeAlias, cast
 from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
-from loadkit.wire.session.cache import CallCache
 from loadkit.wire.session.redirects import Site, key_of, set_by, site_of
 
 MAX_COOKIES: Final = 3000
@@ -36,19 +35,18 @@ Key: TypeAlias = tuple[str, str, str]
 class Watched:
     """A container whose changes clear the calls that were prepared with it, of all sessions that share it."""
 
-    _made: tuple[weakref.ref[CallCache], ...] = ()
+    _forgets: tuple[weakref.WeakMethod[Callable[[], None]], ...] = ()
 
-    def bind(self, made: CallCache) -> None:
-        """Clear `made` with each change from now on, for as long as that exists."""
-        others = (one for one in self._made if one() is not None and one() is not made)
-        self._made = (*others, weakref.ref(made))
+    def bind(self, forget: Callable[[], None]) -> None:
+        """Call the method `forget` with each change from now on, for as long as its object exists."""
+        others = (other for other in self._forgets if other() not in (None, forget))
+        self._forgets = (*others, weakref.WeakMethod(forget))
 
     def changed(self) -> None:
         """Clear the calls that were prepared with it."""
-        for one in self._made:
-            made = one()
-            if made is not None:
-                made.clear()
+        for each in self._forgets:
+            if forget := each():
+                forget()
 
 
 class WatchedHeaders(Watched, CaseInsensitiveDict[Any]):
@@ -147,7 +145,7 @@ class WatchedCookies(Watched, RequestsCookieJar):  # type: ignore[misc] # as in 
 
     def __getstate__(self) -> dict[str, Any]:
         state: Any = super().__getstate__()
-        state.pop("_made", None)
+        state.pop("_forgets", None)
         return cast("dict[str, Any]", state)
 
     @property
