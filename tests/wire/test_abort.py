@@ -231,7 +231,7 @@ def test_streams_are_aborted_while_their_thread_begins_and_ends_others(serve_as:
     kept = [http.get("/", stream=True) for _ in range(100)]
     adapter = http.get_adapter(url)
     assert isinstance(adapter, WireAdapter)
-    (connection,) = adapter.connections.values()
+    (connection,) = adapter.pool.connections()
     over, found = threading.Event(), list[BaseException]()
 
     def look() -> None:

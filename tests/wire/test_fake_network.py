@@ -194,7 +194,7 @@ def test_what_is_aborted_sends_no_more():
     network = FakeNetwork(clock, at_once(OK))
     http = session(network, clock)
     assert http.get("/").ok
-    http._wire.abort()
+    http.abort()
 
     with pytest.raises(requests.ConnectionError):
         http.get("/")

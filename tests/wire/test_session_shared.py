@@ -15,7 +15,7 @@ import pytest
 from loadkit import Session
 from loadkit.clock import ManualClock
 from loadkit.plan.units import SECOND
-from loadkit.wire.session.adapter import MAX_PLACES
+from loadkit.wire.session.pool import MAX_CONNECTIONS
 from tests.wire.conftest import Serve
 from tests.wire.peer import Line, Peer, reply
 
@@ -107,7 +107,7 @@ def test_more_threads_than_a_session_keeps_connections_get_their_own_replies(ser
     def use(thread: int) -> list[bytes]:
         return [http.get(path).content for path in ("/meet", f"/{thread}")]
 
-    threads = MAX_PLACES + 6
+    threads = MAX_CONNECTIONS + 6
     met = threading.Barrier(threads)
     http = session(serve_as(meet))
     with ThreadPoolExecutor(threads) as pool:

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 class JourneySession(Session):
     """The session of a journey: a `Session` that can pause and group."""
 
+    # a load is one of the server, whatever else a test has others answer
+    _heeds_replacements = False
+
     def __init__(self, scenario: Scenario, clock: Clock, resolver: Resolver, rest: Callable[[int], None]) -> None:
         timeout = scenario.timeout
         super().__init__(base_url=scenario.base_url, deadline=timeout, resolver=resolver, clock=clock)
-        # a load is one of the server, whatever else a test has others answer
-        self._wire.heeds_replacements = False
         self._rest = rest
         self.good = GOOD
         """Statuses that count as good now."""
@@ -41,11 +42,10 @@ class JourneySession(Session):
 
     def revive(self) -> None:
         """Let what tears down send requests although the journeys were stopped or cut."""
-        self.halt(None)
-        if self._wire.aborted:
+        if self._wire.pool.is_aborted:
             self.close()
-            self._wire.revive()
-            self._forget()
+            self._wire.pool.revive()
+        self.halt(None)
 
     @property
     def unstamped(self) -> int:

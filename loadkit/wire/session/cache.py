@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from requests import compat
 from requests.models import RequestEncodingMixin
 
+from loadkit.wire.session.prepared import AddressedCall
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from loadkit.wire.session.prepared import AddressedCall, PreparedCall
+    from loadkit.wire.session.prepared import PreparedCall
 
 MAX_CALLS: Final = 1024
 """Calls that are kept of each kind; beyond them all are dropped."""
 
-Key: TypeAlias = "Hashable"
 Given: TypeAlias = tuple[Any, ...]
 """Whether redirects are followed, parameters, headers, timeout and deadline of a call; empty for `DEFAULTS`."""
 DEFAULTS: Final = (True, (), (), None, None)
@@ -39,24 +40,50 @@ _SIMPLE: Final = re.compile(
 class Calls:
     """The calls that were prepared since the session changed last."""
 
-    __slots__ = ("addressed", "is_by_url", "prepared")
+    __slots__ = ("_is_by_url", "_prepared", "addressed")
 
     def __init__(self) -> None:
-        self.prepared: dict[Key, PreparedCall] = {}
-        """By method, origin, kind of body and options; by the URL in place of the origin if `is_by_url`."""
-        self.addressed: dict[Key, AddressedCall] = {}
+        self.addressed: dict[Hashable, AddressedCall] = {}
         """By what the caller gave: a plain GET by its URL alone."""
-        self.is_by_url = False
+        self._prepared: dict[Hashable, PreparedCall] = {}
+        """By method, origin, kind of body and options; by the URL in place of the origin if `_is_by_url`."""
+        self._is_by_url = False
         """Something of the session depends on the path: a cookie, a parameter or an adapter."""
 
-    def place(self, url: str, given: Given) -> tuple[str, str | None]:
-        """What the key of a prepared call has of a URL: the origin, and the target that is put in; or all of it."""
-        is_by_url = self.is_by_url or (given and given[1])
-        return (url, None) if is_by_url else simple(url) or (url, None)
+    def find(
+        self, method: str, url: str, kind: str, given: Given, name: str | None, join: Callable[[str], str]
+    ) -> AddressedCall | None:
+        """The call to a URL, which `join` makes absolute; None if nothing like it was prepared."""
+        is_plain = kind == NOTHING and not given and name is None and method == "GET"
+        key = url if is_plain else (method, url, kind, given, name)
+        found = self.addressed.get(key)
+        if found is None:
+            full = join(url)
+            place, target = self._place(full, given)
+            prepared = self._prepared.get((method.upper(), place, kind, given))
+            if prepared is None:
+                return None
+            found = AddressedCall(prepared, full, target, name)
+            _store(self.addressed, key, found)
+        return found
+
+    def add(self, prepared: PreparedCall, url: str, kind: str, given: Given) -> None:
+        """Keep what was prepared for an absolute URL."""
+        self._is_by_url = self._is_by_url or not prepared.is_general
+        place, _ = self._place(url, given)
+        _store(self._prepared, (prepared.request.method, place, kind, given), prepared)
+
+    def _place(self, url: str, given: Given) -> tuple[str, str | None]:
+        """What the key of a prepared call has of a URL: the origin, and the target that is put in; or all of it.
+
+        A target is put in if `requests` leaves the URL as it is.
+        """
+        simple = None if self._is_by_url or (given and given[1]) else _SIMPLE.fullmatch(url)
+        return (simple[1], simple[2] + (simple[3] or "")) if simple else (url, None)
 
 
 class CallCache:
-    """Where a session has its calls."""
+    """The calls of a session."""
 
     __slots__ = ("__weakref__", "calls")
 
@@ -68,17 +95,10 @@ class CallCache:
         self.calls = Calls()
 
 
-def store(calls: dict[Key, Any], key: Key, call: Any) -> None:
-    """Keep a call, and not too many."""
+def _store(calls: dict[Hashable, Any], key: Hashable, call: Any) -> None:
     if len(calls) >= MAX_CALLS:
         calls.clear()
     calls[key] = call
-
-
-def simple(url: str) -> tuple[str, str] | None:
-    """Origin and target of a URL that `requests` leaves as it is; None for one it may have to mend."""
-    found = _SIMPLE.fullmatch(url)
-    return (found[1], found[2] + (found[3] or "")) if found else None
 
 
 def body_of(data: Any, value: Any) -> tuple[str | None, Any]:

@@ -6,9 +6,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.exceptions import ChunkedEncodingError, ConnectTimeout, InvalidHeader, ReadTimeout, SSLError
+from requests.exceptions import (
+    ChunkedEncodingError,
+    ConnectTimeout,
+    InvalidHeader,
+    ProxyError,
+    ReadTimeout,
+    SSLError,
+)
 from urllib3.exceptions import ReadTimeoutError
 
+from loadkit.plan.redact import redact_message
 from loadkit.wire.base import Failure
 
 
@@ -62,3 +70,13 @@ def _kind(failure: Failure) -> type[requests.RequestException]:
     if failure.begun and failure.kind == "disconnect":
         return CutReply
     return BadReply if failure.kind == "protocol" else requests.ConnectionError
+
+
+def failure_of(error: requests.RequestException) -> Failure:
+    """The failure of an exchange that another adapter made."""
+    message = redact_message(str(error))
+    if isinstance(error, SSLError):
+        return Failure("tls", message)
+    if isinstance(error, ConnectTimeout | ProxyError):
+        return Failure("connect", message)
+    return Failure("timeout" if isinstance(error, requests.Timeout) else "disconnect", message)

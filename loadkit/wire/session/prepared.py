@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import WithPayload
 from loadkit.wire.fast import sender
 from loadkit.wire.session.call import FOREVER, Asked
+from loadkit.wire.session.outgoing import request_of
 from loadkit.wire.session.response import Head
-from loadkit.wire.session.watched import Watched, WatchedCookies, environment
+from loadkit.wire.session.watched import CONTAINERS, Watched, WatchedCookies, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,9 +104,10 @@ class AddressedCall:
         """What sends it."""
         return self.prepared.adapter
 
-    def with_body(self, content: bytes) -> Request:
+    def with_body(self, body: bytes | str) -> Request:
         """The request with a body."""
         prepared = self.prepared
+        content = body.encode() if isinstance(body, str) else body
         return WithPayload(prepared.request, b"%b%d%b%b" % (self.start, len(content), prepared.end_of_head, content))
 
     def prepared_request(self, body: Any) -> PreparedRequest:
@@ -125,14 +127,7 @@ def have_changed(loose: Loose) -> bool:
 
 
 def prepare_call(
-    session: requests.Session,
-    adapter: WireAdapter,
-    request: requests.Request,
-    containers: list[Any],
-    *,
-    timeout: Any,
-    span: int,
-    follow: bool,
+    session: requests.Session, adapter: WireAdapter, request: requests.Request, *, timeout: Any, span: int, follow: bool
 ) -> PreparedCall | None:
     """Have `requests` prepare a request once; None for one that is not for the fast path.
 
@@ -146,18 +141,18 @@ def prepare_call(
     template = session.prepare_request(request)
     url = template.url or ""
     settings: dict[str, Any] = dict(session.merge_environment_settings(url, {}, None, None, None))
-    if (
-        session.get_adapter(url) is not adapter
-        or _is_patched(adapter)
-        or not adapter.takes(template, settings["proxies"])
-    ):
+    if session.get_adapter(url) is not adapter or _is_patched(adapter):
         return None
-    found = adapter.ready(template, timeout, keep=adapter.body_limit, span=span, follows=follow)
+    if not adapter.takes(template, settings["proxies"]):
+        return None
+    target = cast(Any, adapter).request_url(template, None)
+    found = request_of(template, target, timeout, span, keep=adapter.body_limit, follows=follow)
     connection = adapter.connection(template, found.origin, settings["verify"], settings["cert"])
     parts = _parts(found.payload, template)
     if parts is None:
         return None
     before, target, after, end_of_head = parts
+    now = adapter.context.clock.now
     return PreparedCall(
         send=sender(connection, found),
         request=found,
@@ -168,13 +163,13 @@ def prepare_call(
         connection=connection,
         adapter=adapter,
         template=template,
-        observe=adapter.observe,
-        now=adapter.clock.now,
-        until=_until(session, cookies, adapter.clock.now()),
+        observe=adapter.context.observe,
+        now=now,
+        until=_until(session, cookies, now()),
         hooks=hooks,
         environment=environment() if session.trust_env else None,
         is_replaceable=adapter.heeds_replacements,
-        loose=tuple((each, _copy(each)) for each in containers if not isinstance(each, Watched)),
+        loose=_loose(session),
         follow=follow,
         span=span,
         settings={"timeout": timeout, **settings},
@@ -189,7 +184,7 @@ def _is_general(session: requests.Session, cookies: WatchedCookies) -> bool:
 
 
 def _is_patched(adapter: WireAdapter) -> bool:
-    """Whether somebody put a method of his own in the place of ours, to look at each request or reply."""
+    """True if the user has replaced one of its methods, to look at each request or reply."""
     return not vars(adapter).keys().isdisjoint(("send", "build_response", "request_url"))
 
 
@@ -212,5 +207,6 @@ def _until(session: requests.Session, cookies: WatchedCookies, now: int) -> int:
     return until if expires is None else min(until, now + round((expires - time.time()) * SECOND))
 
 
-def _copy(container: Any) -> Any:
-    return dict(container) if isinstance(container, Mapping) else container
+def _loose(session: requests.Session) -> Loose:
+    loose = [each for name in CONTAINERS if not isinstance(each := getattr(session, name), Watched)]
+    return tuple((each, dict(each) if isinstance(each, Mapping) else each) for each in loose)

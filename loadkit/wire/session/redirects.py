@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import suppress
 from http.cookiejar import Cookie
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
@@ -15,6 +16,7 @@ from requests.exceptions import InvalidSchema, InvalidURL
 from loadkit.plan.redact import redact_url
 from loadkit.wire.base import DEFAULT_PORTS, HARMLESS
 from loadkit.wire.resolver import ascii_host
+from loadkit.wire.session.call import Call, Chain
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -116,14 +118,14 @@ def _shown(location: str) -> str:
     return repr(redact_url(location[:_MASKED])[:_LONGEST])
 
 
-@dataclass(slots=True)
-class Chain:
-    """The redirects that one call follows."""
-
-    first: PreparedRequest
-    """What the caller asked for."""
-    was_away: bool = False
-    """It has led to another host, port or scheme, and what was left behind then stays there."""
+def followed(hops: Iterator[Any], call: Call, first: PreparedRequest, *, is_lenient: bool) -> Iterator[Any]:
+    """The same `hops`, their chain known to the call; `is_lenient` ends them at a place that is not followed."""
+    before, call.chain = call.chain, call.chain or Chain(first)
+    try:
+        with suppress(*((InvalidURL, InvalidSchema) if is_lenient else ())):
+            yield from hops
+    finally:
+        call.chain = before
 
 
 def strip_credentials(request: PreparedRequest, chain: Chain, kept: RequestsCookieJar) -> None:

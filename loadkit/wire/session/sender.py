@@ -9,9 +9,9 @@ from requests.models import REDIRECT_STATI
 
 from loadkit.wire.connection import NO_GIL
 from loadkit.wire.session.adapter import is_replaced
+from loadkit.wire.session.cache import DEFAULTS
 from loadkit.wire.session.call import FOREVER, Call
-from loadkit.wire.session.exceptions import exception_of
-from loadkit.wire.session.prepared import have_changed
+from loadkit.wire.session.prepared import have_changed, prepare_call
 from loadkit.wire.session.raw import Pull, raw_of
 from loadkit.wire.session.response import Response
 from loadkit.wire.session.watched import is_as_it_was
@@ -19,9 +19,8 @@ from loadkit.wire.session.watched import is_as_it_was
 if TYPE_CHECKING:
     import requests
 
-    from loadkit.wire.base import Exchange, Request
     from loadkit.wire.session.adapter import WireAdapter
-    from loadkit.wire.session.cache import CallCache
+    from loadkit.wire.session.cache import CallCache, Given
     from loadkit.wire.session.prepared import AddressedCall, PreparedCall
 
 _new: Any = Response.__new__
@@ -38,10 +37,20 @@ class CallSender:
         self._cache = cache
         """Cleared when a call has to be prepared anew."""
 
+    def prepare(self, session: requests.Session, request: requests.Request, kind: str, given: Given, span: int) -> None:
+        """Prepare what is like a request, to be found in the cache; not for one that is left to `requests`."""
+        self._wire.context.check()
+        # a change of the session by another thread puts other calls in the place of these
+        calls = self._cache.calls
+        follow, _, _, timeout, _ = given or DEFAULTS
+        prepared = prepare_call(session, self._wire, request, timeout=timeout, span=span, follow=follow)
+        if prepared is not None:
+            calls.add(prepared, str(request.url), kind, given)
+
     def send(
-        self, session: requests.Session, call: AddressedCall, request: Request, body: Any
+        self, session: requests.Session, call: AddressedCall, body: bytes | str | None = None
     ) -> requests.Response | None:
-        """Send a request and make its response; None if it has to be prepared anew."""
+        """Send a call and make its response; None if it has to be prepared anew."""
         # the hot path: each line of it is paid for by every request
         prepared = call.prepared
         if (
@@ -56,9 +65,12 @@ class CallSender:
         connection = prepared.connection
         if connection.in_use or (NO_GIL and not connection.lock.acquire(False)):
             # another thread, or a call around this one, has it: the long way takes another connection
+            if connection not in self._wire.pool:
+                self._cache.clear()
             return None
         connection.in_use = True
         try:
+            request = call.request if body is None else call.with_body(body)
             exchange = prepared.send(request)
             _, raw_head, content, _ = connection.last
         finally:
@@ -69,7 +81,7 @@ class CallSender:
             prepared.observe(call.asked, exchange, len(request.payload))
         status, sent, arrived, _, _, note = exchange
         if note is not None and note.failure is not None:
-            raise self._failed(exchange, call, body)
+            raise self._wire.failed(exchange, call.prepared_request(body), connection.origin)
         head = call.head
         if head.raw is not raw_head:
             head = call.head = prepared.head_of(raw_head)
@@ -97,35 +109,21 @@ class CallSender:
             call.extracted = None if head.dated else head
         if response.status_code in REDIRECT_STATI and response.is_redirect:
             deadline = None if prepared.span == FOREVER else sent + prepared.span
-            return self._redirected(session, prepared, response, Call(None, deadline, follows=prepared.follow))
+            with self._wire.context.during(Call(deadline=deadline, begun=True, follows=prepared.follow)):
+                return _redirected(session, prepared, response)
         response.content  # noqa: B018 - decoded now, so that what is wrong with it is raised now
         return response
 
-    def _redirected(
-        self, session: requests.Session, prepared: PreparedCall, response: Response, call: Call
-    ) -> requests.Response:
-        settings = dict(prepared.settings)
-        hops = cast(Any, session).resolve_redirects(
-            response, response.request, yield_requests=not prepared.follow, **settings
-        )
-        with self._wire.calls.during(call):
-            if not prepared.follow:
-                response._next = next(hops, None)
-                response.content  # noqa: B018 - read now, as requests does
-                return response
-            history = [response, *hops]
-        last = history.pop()
-        if history:
-            last.history = history
-        last.content  # noqa: B018 - read now, as requests does
-        return cast("requests.Response", last)
 
-    def _failed(self, exchange: Exchange, call: AddressedCall, body: Any) -> requests.RequestException:
-        note = exchange[-1]
-        assert note
-        assert note.failure
-        if note.failure.kind == "connect":
-            # its name is looked up again
-            self._wire.resolver.forget(call.prepared.connection.origin)
-            self._cache.clear()
-        return exception_of(note.failure, call.prepared_request(body))
+def _redirected(session: requests.Session, prepared: PreparedCall, response: Response) -> requests.Response:
+    follow = cast(Any, session).resolve_redirects
+    hops = follow(response, response.request, yield_requests=not prepared.follow, **prepared.settings)
+    last = response
+    if prepared.follow:
+        history = [response, *hops]
+        last = history.pop()
+        last.history = history
+    else:
+        response._next = next(hops, None)
+    last.content  # noqa: B018 - read now, as requests does
+    return last

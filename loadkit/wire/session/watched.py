@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from http.cookiejar import Cookie, CookieJar
 from typing import Any, Final, TypeAlias, cast
 
+import requests
 from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
@@ -47,6 +48,26 @@ class Watched:
         for each in self._forgets:
             if forget := each():
                 forget()
+
+
+CONTAINERS: Final = ("headers", "cookies", "params", "proxies", "hooks", "adapters")
+"""The attributes of a session that hold one."""
+
+
+def watch(session: requests.Session) -> None:
+    """Put watched containers in the place of those that are not."""
+    for name in CONTAINERS:
+        container = getattr(session, name)
+        if not isinstance(container, Watched):
+            setattr(session, name, _watched(container))
+
+
+def _watched(container: Any) -> Watched:
+    if isinstance(container, RequestsCookieJar):
+        jar = WatchedCookies()
+        jar.update(container)
+        return jar
+    return WatchedHeaders(container) if isinstance(container, CaseInsensitiveDict) else WatchedDict(container)
 
 
 class WatchedHeaders(Watched, CaseInsensitiveDict[Any]):
