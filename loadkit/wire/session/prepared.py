@@ -104,10 +104,10 @@ class AddressedCall:
         """What sends it."""
         return self.prepared.adapter
 
-    def with_body(self, body: bytes | str) -> Request:
-        """The request with a body."""
+    def with_body(self, body: Any) -> Request:
+        """The request with a body, bytes or text."""
         prepared = self.prepared
-        content = body.encode() if isinstance(body, str) else body
+        content = body.encode() if body.__class__ is str else body
         return WithPayload(prepared.request, b"%b%d%b%b" % (self.start, len(content), prepared.end_of_head, content))
 
     def prepared_request(self, body: Any) -> PreparedRequest:
