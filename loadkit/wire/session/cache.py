@@ -22,7 +22,7 @@ MAX_CALLS: Final = 1024
 """Calls that are kept of each kind; beyond them all are dropped."""
 
 Given: TypeAlias = tuple[Any, ...]
-"""Whether redirects are followed, parameters, headers, timeout and deadline of a call; empty for `DEFAULTS`."""
+"""What a call was given: if redirects are followed, parameters, headers, timeout, deadline; empty for `DEFAULTS`."""
 DEFAULTS: Final = (True, (), (), None, None)
 _TIMEOUTS: Final = (type(None), int, float, tuple)
 
