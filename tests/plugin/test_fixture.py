@@ -4,52 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-import textwrap
-from collections.abc import Callable
 
 import pytest
 
 from loadkit.server.demo import Demo
+from tests.plugin.conftest import HEAD, Run, errors
 
 pytest_plugins = "pytester"
-
-HEAD = """
-import pytest
-from loadkit import Endpoint, Journey, Scenario
-
-URL = "{url}"
-shop = Scenario(
-    base_url=URL,
-    endpoints=[Endpoint("GET", "/"), Endpoint("GET", "/items/3", name="item")],
-    threads=2,
-    iterations=40,
-)
-
-
-def browse(http):
-    assert http.get("/items/3").json()["id"] == 3
-"""
-
-Run = Callable[..., pytest.RunResult]
-
-
-@pytest.fixture
-def run(pytester: pytest.Pytester, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a test file, whose code follows a small scenario, and return what pytest printed."""
-    monkeypatch.setenv("COLUMNS", "100")
-    pytester.makepyprojecttoml('[tool.pytest]\nstrict = true\nfilterwarnings = ["error"]')
-
-    def run_it(code: str, *arguments: str, subprocess: bool = False) -> pytest.RunResult:
-        pytester.makepyfile(test_it=HEAD.format(url=demo.url) + textwrap.dedent(code))
-        start = pytester.runpytest_subprocess if subprocess else pytester.runpytest_inprocess
-        return start("-p", "no:cacheprovider", *arguments)
-
-    return run_it
-
-
-def errors(result: pytest.RunResult) -> list[str]:
-    """The lines that say why a test failed."""
-    return [line.removeprefix("E").strip() for line in result.outlines if line.startswith("E ")]
 
 
 @pytest.mark.parametrize(
@@ -508,7 +469,7 @@ def test_ctrl_c_stops_pytest_and_shows_what_was_measured(run: Run):
         def test_after(load):
             load(shop)
         """,
-        subprocess=True,
+        no_reraise_ctrlc=True,
     )
 
     assert done.ret == pytest.ExitCode.INTERRUPTED

@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
-
 import pytest
 
-import loadkit.drive.journeys.runner
-import loadkit.jobs.testing.reporting
 from loadkit.server.demo import Demo
+from tests.plugin.conftest import Run
 
 pytest_plugins = "pytester"
 
-# imported here, or each run within this process would import it anew, and the half of requests with it
-assert loadkit.jobs.testing.reporting
-assert loadkit.drive.journeys.runner
 
-
-@pytest.fixture
-def project(pytester: pytest.Pytester, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A project whose files know the demo server as URL."""
-    monkeypatch.setenv("COLUMNS", "100")
-    pytester.makepyprojecttoml('[tool.pytest]\nstrict = true\nfilterwarnings = ["error"]')
-    pytester.makepyfile(where=f"URL = {demo.url!r}")
-    return pytester
-
-
-def run(project: pytest.Pytester, code: str) -> pytest.RunResult:
-    """Run a test file in this process."""
-    project.makepyfile(test_it=f"import pytest\nimport loadkit\nfrom where import URL\n{textwrap.dedent(code)}")
-    return project.runpytest_inprocess("-p", "no:cacheprovider")
-
-
-def test_a_journey_within_a_test_has_the_fixtures_of_that_test(project: pytest.Pytester):
+def test_a_journey_within_a_test_has_the_fixtures_of_that_test(run: Run):
     done = run(
-        project,
         """
         @pytest.fixture
         def order():
@@ -56,9 +33,8 @@ def test_a_journey_within_a_test_has_the_fixtures_of_that_test(project: pytest.P
     done.assert_outcomes(passed=1)
 
 
-def test_a_decorated_function_is_a_target(project: pytest.Pytester):
+def test_a_decorated_function_is_a_target(run: Run):
     done = run(
-        project,
         """
         @loadkit.scenario(base_url=URL, threads=2, iterations=8)
         def buy(http):
@@ -74,9 +50,8 @@ def test_a_decorated_function_is_a_target(project: pytest.Pytester):
     done.assert_outcomes(passed=1)
 
 
-def test_a_journey_that_fails_shows_the_values_in_the_report(project: pytest.Pytester):
+def test_a_journey_that_fails_shows_the_values_in_the_report(run: Run):
     done = run(
-        project,
         """
         @pytest.mark.load(threads=1, iterations=3)
         def test_it(load):
@@ -102,11 +77,11 @@ def test_a_journey_that_fails_shows_the_values_in_the_report(project: pytest.Pyt
     )
 
 
-def test_a_scenario_file_with_journeys_is_a_file_of_tests(project: pytest.Pytester):
+def test_a_scenario_file_with_journeys_is_a_file_of_tests(project: pytest.Pytester, demo: Demo):
     project.makepyfile(
-        scenario_shop="""
+        scenario_shop=f"""
         from loadkit import scenario
-        from where import URL
+        URL = {demo.url!r}
 
 
         @scenario(base_url=URL, threads=1, iterations=3)
@@ -126,9 +101,8 @@ def test_a_scenario_file_with_journeys_is_a_file_of_tests(project: pytest.Pytest
     done.stdout.fnmatch_lines(["*scenario_shop.py::good PASSED*", "*scenario_shop.py::bad FAILED*"])
 
 
-def test_pytest_s_own_ways_out_of_a_test_fail_a_journey_and_not_the_run(project: pytest.Pytester):
+def test_pytest_s_own_ways_out_of_a_test_fail_a_journey_and_not_the_run(run: Run):
     done = run(
-        project,
         """
         def test_it(load):
             def stop(http):

@@ -3,56 +3,13 @@
 from __future__ import annotations
 
 import re
-import textwrap
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
 
 import pytest
 
-import loadkit.drive.journeys.runner
-import loadkit.jobs.testing.reporting
-from loadkit.server.demo import Demo
+from tests.plugin.conftest import Run, errors
 
 pytest_plugins = "pytester"
-
-# imported here, or each run within this process would import it anew, and the half of requests with it
-assert loadkit.jobs.testing.reporting
-assert loadkit.drive.journeys.runner
-
-Run = Callable[..., pytest.RunResult]
-
-HEAD = """
-import pytest
-from loadkit import Endpoint, Scenario, serving, timer
-
-URL = "{url}"
-
-
-def fails(http):
-    assert http.get("/items/3").status_code == 201
-
-
-def plain(http):
-    sum(range(1000))
-"""
-
-
-@pytest.fixture
-def run(pytester: pytest.Pytester, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a test file in this process, and return what pytest printed."""
-    monkeypatch.setenv("COLUMNS", "100")
-    pytester.makepyprojecttoml('[tool.pytest]\nstrict = true\nfilterwarnings = ["error"]')
-
-    def run_it(code: str, *arguments: str) -> pytest.RunResult:
-        pytester.makepyfile(test_it=HEAD.format(url=demo.url) + textwrap.dedent(code))
-        return pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
-
-    return run_it
-
-
-def errors(result: pytest.RunResult) -> list[str]:
-    """The lines that say why a test failed."""
-    return [line.removeprefix("E").strip() for line in result.outlines if line.startswith("E ")]
 
 
 @pytest.mark.parametrize(

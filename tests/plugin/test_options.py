@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import loadkit.jobs.testing.reporting
 from loadkit.report.json import load
 from loadkit.server.demo import Demo
+from tests.conftest import Call
+from tests.plugin.conftest import Run
 
 pytest_plugins = "pytester"
-
-assert loadkit.jobs.testing.reporting, "imported here, or each run within this process would import it anew"
 
 TESTS = """
 import pytest
@@ -31,18 +28,14 @@ def test_plain():
     pass
 """
 
-Run = Callable[..., pytest.RunResult]
-
 
 @pytest.fixture
-def run(pytester: pytest.Pytester, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(project: pytest.Pytester, demo: Demo) -> Run:
     """Run a test that loads, and one that does not, with these arguments."""
-    monkeypatch.setenv("COLUMNS", "100")
-    pytester.makepyprojecttoml('[tool.pytest]\nstrict = true\nfilterwarnings = ["error"]')
-    pytester.makepyfile(test_it=TESTS.replace("{url}", demo.url))
+    project.makepyfile(test_it=TESTS.replace("{url}", demo.url))
 
     def run_it(*arguments: str) -> pytest.RunResult:
-        return pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+        return project.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
 
     return run_it
 
@@ -158,7 +151,7 @@ def test_load_json_stores_each_run_where_loadkit_report_reads_it(run: Run, pytes
     assert [name[:22] for name in found if found[name] == 7] == ["test_it.py-test_two-1-"]
 
 
-def test_what_other_tests_measured_of_one_endpoint_is_reported_apart(run: Run, pytester: pytest.Pytester):
+def test_what_other_tests_measured_of_one_endpoint_is_reported_apart(run: Run, pytester: pytest.Pytester, call: Call):
     add(
         pytester,
         "\n@pytest.mark.parametrize('k', [1, 4])\ndef test_more(load, k):\n    load(shop, threads=k)\n    load(shop)\n",
@@ -166,12 +159,12 @@ def test_what_other_tests_measured_of_one_endpoint_is_reported_apart(run: Run, p
     run("--load-json", "out").assert_outcomes(passed=4)
 
     files = sorted(map(str, (pytester.path / "out").iterdir()))
-    done = pytester.run(sys.executable, "-m", "loadkit", "report", *files)
+    report = call("report", *files).stdout
 
-    heads = sorted(line.split(" ━")[0].removeprefix("━━ ") for line in done.outlines if line.startswith("━━"))
+    heads = sorted(line.split(" ━")[0].removeprefix("━━ ") for line in report.splitlines() if line.startswith("━━"))
     tests = [f"test_it.py::test_more[{k}]{number}" for k in (1, 4) for number in ("", " #2")]
     assert heads == ["test_it.py::test_load", *tests]
-    assert "merged from" not in done.stdout.str()
+    assert "merged from" not in report
 
 
 def test_a_result_that_cannot_be_written_is_told_and_fails_the_session(run: Run, pytester: pytest.Pytester):

@@ -8,13 +8,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-import loadkit.jobs.testing.reporting
 from loadkit.server.demo import Demo
 from tests.conftest import Call
 
 pytest_plugins = "pytester"
-
-assert loadkit.jobs.testing.reporting, "imported here, or each run within this process would import it anew"
 
 FILE = '''"""Shoppers."""
 from loadkit import Endpoint, Scenario
@@ -28,13 +25,11 @@ Make = Callable[..., Path]
 
 
 @pytest.fixture
-def file(pytester: pytest.Pytester, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Make:
+def file(project: pytest.Pytester, demo: Demo) -> Make:
     """Write a scenario file of that name; `home` passes and `strict` does not."""
-    monkeypatch.setenv("COLUMNS", "100")
-    pytester.makepyprojecttoml('[tool.pytest]\nstrict = true\nfilterwarnings = ["error"]')
 
     def make(name: str, text: str = FILE) -> Path:
-        path = pytester.path / name
+        path = project.path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text.replace("{url}", demo.url))
         return path
