@@ -40,15 +40,18 @@ Call: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Runs the command with these arguments in this process, which is 20 times as fast as one in its own."""
+def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+    """Runs the command with these arguments in this process, which is 20 times as fast as one in its own.
+
+    What child processes write is captured, too.
+    """
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
         monkeypatch.setattr(sys, "argv", ["loadkit", *arguments])
         monkeypatch.setattr(sys, "path", [*sys.path])  # a scenario's folder is put there
         with pytest.raises(SystemExit) as ended:
             main()
-        said = capsys.readouterr()
+        said = capfd.readouterr()
         return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), said.out, said.err)
 
     return call

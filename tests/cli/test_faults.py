@@ -59,19 +59,17 @@ def test_a_fault_of_ours_is_a_traceback_and_no_missed_threshold(
     assert done.stderr.rstrip().rpartition("\n")[2].startswith("ModuleNotFoundError: ")
 
 
-@pytest.mark.parametrize("command", [["-m", "loadkit"], [str(Path(sys.executable).with_name("loadkit"))]])
-def test_a_fault_ends_a_process_with_its_own_exit_code(file: Path, command: list[str]):
+def test_a_fault_ends_a_process_with_its_own_exit_code(file: Path):
     file.write_text(f"import sys\nsys.modules['loadkit.report.text'] = None\n{file.read_text()}")
 
-    done = subprocess.run(
-        [sys.executable, *command, "run", str(file)], capture_output=True, text=True, timeout=50, check=False
-    )
+    command = [sys.executable, "-m", "loadkit", "run", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
 
     assert (done.returncode, done.stdout) == (3, "")
     assert "Traceback (most recent call last)" in done.stderr
 
 
-@pytest.mark.parametrize("words", ["--help", "run --help", "--version", "list {file}", "run {file}"])
+@pytest.mark.parametrize("words", ["--help", "--version", "list {file}"])
 @pytest.mark.parametrize("output", ["a pipe that nobody reads", "none"])
 def test_whoever_does_not_read_the_output_sees_no_fault(file: Path, words: str, output: str):
     read, write = os.pipe()
@@ -92,10 +90,12 @@ def test_whoever_does_not_read_the_output_sees_no_fault(file: Path, words: str, 
     assert "Traceback" not in done.stderr
 
 
-def test_a_fetch_whose_output_is_closed_has_fetched(demo: Demo, tmp_path: Path):
-    command = f"{sys.executable} -m loadkit fetch {demo.url}/items/1 --into {tmp_path / 'bodies'} >&-"
+def test_a_fetch_whose_output_is_closed_has_fetched(
+    call: Call, demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys, "stdout", None)  # what Python makes of a closed one
 
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=50, check=False)
+    done = call("fetch", f"{demo.url}/items/1", "--into", str(tmp_path / "bodies"))
 
     assert done.returncode == 0, done.stderr
     assert "1 of 1 done, 0 failed" in done.stderr

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from loadkit.server.demo import Demo
+from tests.conftest import Call
 
 FILE = """
 import logging
@@ -17,7 +16,7 @@ import subprocess
 import sys
 from loadkit import Endpoint, Scenario
 
-log = logging.getLogger("shop")
+log = logging.getLogger(__file__)
 log.addHandler(logging.StreamHandler(sys.stdout))
 
 def speak(where):
@@ -45,14 +44,6 @@ shop = Scenario(
 WAYS = ["printed", "written", "logged", "echoed"]
 
 
-def said(words: list[str]) -> tuple[str, str]:
-    """What the command writes to stdout and stderr."""
-    done = subprocess.run(
-        [sys.executable, "-m", "loadkit", *words], capture_output=True, text=True, timeout=60, check=True
-    )
-    return done.stdout, done.stderr
-
-
 @pytest.fixture
 def file(tmp_path: Path, demo: Demo) -> str:
     """A scenario file whose code says something wherever it runs."""
@@ -62,8 +53,9 @@ def file(tmp_path: Path, demo: Demo) -> str:
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_what_scenarios_print_is_not_in_the_report(file: str, processes: str) -> None:
-    stdout, stderr = said(["run", file, "--processes", processes])
+def test_what_scenarios_print_is_not_in_the_report(call: Call, file: str, processes: str) -> None:
+    done = call("run", file, "--processes", processes)
+    stdout, stderr = done.stdout, done.stderr
 
     assert stdout.startswith("━━ ")
     assert not [way for way in WAYS if f"{way} in" in stdout]
@@ -72,8 +64,8 @@ def test_what_scenarios_print_is_not_in_the_report(file: str, processes: str) ->
     assert "printed in the file" in stderr
 
 
-def test_what_a_file_prints_is_not_in_the_list(file: str) -> None:
-    stdout, stderr = said(["list", file])
+def test_what_a_file_prints_is_not_in_the_list(call: Call, file: str) -> None:
+    done = call("list", file)
 
-    assert [line.strip() for line in stdout.splitlines()[1:]] == ["GET /items", "buy (journey)"]
-    assert {way: stderr.count(f"{way} in the file") for way in WAYS} == dict.fromkeys(WAYS, 1)
+    assert [line.strip() for line in done.stdout.splitlines()[1:]] == ["GET /items", "buy (journey)"]
+    assert {way: done.stderr.count(f"{way} in the file") for way in WAYS} == dict.fromkeys(WAYS, 1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +9,8 @@ import pytest
 
 from loadkit.server.demo import Demo
 from tests.conftest import Call
+
+pytest_plugins = "pytester"
 
 MARK = "S3CR-3T"
 
@@ -192,14 +192,13 @@ def test_no_secret_of_the_command_line_is_repeated(call: Call, file: Path, argum
     assert MARK.lower() not in (done.stdout + done.stderr).lower()
 
 
-def test_no_secret_is_in_what_pytest_prints_and_writes_of_a_scenario(file: Path, tmp_path: Path):
-    junit, page = tmp_path / "junit.xml", tmp_path / "page.html"
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(file), f"--junitxml={junit}"]
+def test_no_secret_is_in_what_pytest_prints_and_writes_of_a_scenario(file: Path, pytester: pytest.Pytester):
+    junit, page = pytester.path / "junit.xml", pytester.path / "page.html"
 
-    done = subprocess.run(
-        [*command, "--load-html", str(page)], capture_output=True, text=True, timeout=50, check=False, cwd=tmp_path
+    done = pytester.runpytest_inprocess(
+        "-p", "no:cacheprovider", str(file), f"--junitxml={junit}", "--load-html", str(page)
     )
 
-    assert done.returncode == 1, done.stdout
-    for text in (done.stdout, done.stderr, junit.read_text(), page.read_text()):
+    assert done.ret == 1, done.stdout.str()
+    for text in (done.stdout.str(), done.stderr.str(), junit.read_text(), page.read_text()):
         assert MARK.lower() not in text.lower()
