@@ -12,7 +12,7 @@ from loadkit.drive.failures import unexpected
 from loadkit.fetcher.body import Body, BodySettings
 from loadkit.fetcher.folder import NameTaken
 from loadkit.fetcher.hosts import GIVEN_UP
-from loadkit.fetcher.retry import BodyUse, Disposition, RetryPolicy, is_throttled, is_transient, retry_after
+from loadkit.fetcher.retry import SAVED, Disposition, RetryPolicy, is_throttled, is_transient, retry_after
 from loadkit.fetcher.task import encode_request, header_lines
 from loadkit.wire.base import BrokenExchange, Failure, Note
 
@@ -50,6 +50,8 @@ class FetchContext:
     """Called after the line of each URL is written."""
     began: int = 0
     """When the fetch began, nanoseconds of the clock."""
+    was_stopped: bool = False
+    """True if somebody asked the fetch to stop."""
     is_cutting: bool = False
     """True while exchanges in progress are being ended."""
     crash: BaseException | None = None
@@ -140,7 +142,7 @@ class Attempts:
             self._end_for_disk(task, body.disk_error, self._now())
         elif note and note.failure and not body.is_abandoned:
             self._after_failure(task, body, note.failure, taken, size, sent=bool(sent))
-        elif body.decision.disposition is Disposition.SAVE:
+        elif body.decision.disposition in SAVED:
             self._save(task, body, arrived, taken, size)
         elif body.decision.disposition is Disposition.FOLLOW:
             self._follow(task, body, size)
@@ -243,7 +245,7 @@ class Attempts:
     def _keep_failed(self, body: Body) -> str:
         """Save the body of a failed status; its SHA-256, empty if it is not kept."""
         try:
-            if body.decision.use is BodyUse.FILE and not body.is_abandoned:
+            if body.decision.path is not None and not body.is_abandoned:
                 return self._store.keep_failed(body)
         except BrokenExchange:
             pass  # a body that does not decode is no loss beside its status

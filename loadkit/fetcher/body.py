@@ -12,7 +12,7 @@ from mmap import ACCESS_READ, mmap
 from typing import Final, NamedTuple
 
 from loadkit.fetcher.folder import PART, OutputFolder, write_all
-from loadkit.fetcher.retry import UNDECIDED, BodyUse, Decision
+from loadkit.fetcher.retry import UNDECIDED, Decision, Disposition
 from loadkit.fetcher.task import Task
 from loadkit.plan.units import SECOND, show_size
 from loadkit.wire.base import BrokenExchange, Clock, Failure
@@ -110,7 +110,7 @@ class Body:
         if len(found) != len(headers) and b"content-encoding" in found:
             found[b"content-encoding"] = b", ".join(value for name, value in headers if name == b"content-encoding")
         decision = self.decision = self._settings.decide(self._task, status, found)
-        if decision.use is not BodyUse.SKIP and not self._settings.raw and b"content-encoding" in found:
+        if decision.path is not None and not self._settings.raw and b"content-encoding" in found:
             self._decoder = self._decoder_of(found[b"content-encoding"])
 
     def _decoder_of(self, value: bytes) -> Decoder | None:
@@ -122,7 +122,7 @@ class Body:
 
     def write(self, data: bytes | memoryview) -> int:
         """Take the next piece, still encoded; how many nanoseconds more the exchange may take for it."""
-        if self.decision.use is BodyUse.SKIP:
+        if self.decision.path is None:
             self._skip(data)
         elif self._decoder:
             self._decode(data, self._decoder)
@@ -164,7 +164,7 @@ class Body:
         """Forget it, and remove what is on the disk of it."""
         self._held.clear()
         self._close()
-        if self.decision.path is not None and self.decision.use is BodyUse.FILE:
+        if self.decision.path is not None and self.decision.disposition is not Disposition.APPEND:
             self.output.remove(self.part)
 
     def _end_decoding(self) -> None:
@@ -187,7 +187,7 @@ class Body:
             raise BrokenExchange(Failure("check", f"the body is more than {limit} (--max-size)"))
         self._held.append(piece)
         self._held_size += len(piece)
-        if self.decision.use is BodyUse.LINE and self.size > LONGEST_LINE:
+        if self.decision.disposition is Disposition.APPEND and self.size > LONGEST_LINE:
             raise BrokenExchange(Failure("check", f"more than {show_size(LONGEST_LINE)} are too much for a line"))
         if self._held_size > LARGEST_IN_MEMORY:
             self._spill()
@@ -210,7 +210,7 @@ class Body:
     def _create(self) -> None:
         path, output = self.decision.path, self._settings.output
         assert path is not None
-        if self.decision.use is BodyUse.FILE:
+        if self.decision.disposition is not Disposition.APPEND:
             self._handle, self._hash = output.create(self.part), hashlib.sha256()
         else:
             self._handle = output.create_unnamed(self.part)

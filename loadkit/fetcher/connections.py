@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from loadkit.host.locality import is_public_address
 from loadkit.plan.units import SECOND, nanoseconds
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from loadkit.fetcher.options import FetchOptions
     from loadkit.fetcher.url import Url
     from loadkit.wire.base import Clock, Exchange, Sink
-    from loadkit.wire.connection import HttpConnection
+    from loadkit.wire.connection import HttpConnection, Memo
 
 CONNECTIONS: Final = 4
 """Connections that a thread keeps open."""
@@ -38,14 +38,6 @@ HEAD: Final = 2048
 """Bytes of the longest of them."""
 
 
-class KnownHead(NamedTuple):
-    """What a head means: bytes of the whole reply, its status and headers."""
-
-    size: int
-    status: int
-    headers: list[tuple[bytes, bytes]]
-
-
 class FetchConnection:
     """A connection whose replies go into sinks; an exchange is sent whole, or in steps by a multiplexer."""
 
@@ -55,7 +47,7 @@ class FetchConnection:
         self.http = http
         self.timeout = timeout
         """Nanoseconds."""
-        self._heads: dict[bytes, KnownHead] = {}
+        self._heads: dict[bytes, Memo] = {}
 
     def send(self, method: str, payload: bytes, sink: Sink) -> Exchange:
         """Send a request, and have the body of the reply go into `sink`."""
@@ -96,22 +88,23 @@ class FetchConnection:
         top = bytes(data[:HEAD])
         end = top.find(b"\r\n\r\n") + 4
         known = self._heads.get(top[:end])
-        if known is None or known.size != len(data) or method == "HEAD":
+        if known is None or known[1] != len(data) or method == "HEAD":
             return None
+        _, size, status, headers = known
         http, channel = self.http, cast(Channel, self.http.channel)
         arrived = http.arrival(channel.stamp, sent, channel.taken)
         if arrived == EARLY:
             return None
         try:
-            sink.begin(known.status, known.headers)
-            if known.size > end:
+            sink.begin(status, headers)
+            if size > end:
                 sink.write(data[end:])
         except BrokenExchange as broken:
             http.close()
             now = http.clock.now()
-            return 0, sent, now, now, known.size, Note(replace(broken.failure, headed=True))
+            return 0, sent, now, now, size, Note(replace(broken.failure, headed=True))
         http.rest(channel.taken)
-        return known.status, sent, arrived, channel.taken, known.size, None
+        return status, sent, arrived, channel.taken, size, None
 
     def complete(
         self,
@@ -136,10 +129,9 @@ class FetchConnection:
         )
         exchange = complete(http, request, sent, went, data, met)
         if http.memo and method != "HEAD":
-            head, size, status, headers = http.memo
             if len(self._heads) >= HEADS:
                 self._heads.clear()
-            self._heads[head] = KnownHead(size, status, headers)
+            self._heads[http.memo[0]] = http.memo
         return exchange
 
 

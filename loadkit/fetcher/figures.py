@@ -191,6 +191,8 @@ class FetchSummary:
     threads: int
     counters: Counters
     input: InputStats
+    expected: int | None
+    """Entries that the list seems to have."""
     circuits: int
     """How often a host was left alone because it did not answer."""
     tuning: str | None
@@ -210,6 +212,14 @@ class FetchSummary:
     def left(self) -> int:
         """URLs that were read and are not done."""
         return self.input.given - self.counters.files - self.counters.failed
+
+    @property
+    def wanted(self) -> int | None:
+        """URLs that are to be fetched, as far as that is known."""
+        read = self.input
+        if read.is_done or self.expected is None:
+            return read.given if read.is_done else None
+        return max(0, self.expected - read.complete - read.duplicates - read.refused)
 
     @property
     def is_interrupted(self) -> bool:

@@ -18,7 +18,7 @@ from loadkit.fetcher.hosts import HostTable
 from loadkit.fetcher.multiplexer import IS_AVAILABLE
 from loadkit.fetcher.options import FetchOptions
 from loadkit.fetcher.pool import WorkerPool, make_room_for
-from loadkit.fetcher.progress import ProgressReporter
+from loadkit.fetcher.progress import progress_of
 from loadkit.fetcher.reader import SourceReader
 from loadkit.fetcher.schedule import Schedule
 from loadkit.fetcher.store import Store
@@ -39,6 +39,7 @@ TICK: Final = 0.1
 """Seconds between two looks at a fetch in progress."""
 FIRST_TICK: Final = 0.01
 """The same in its first second: a fetch of a few URLs is over soon, and nobody should wait longer for it."""
+REPORT_EACH: Final = SECOND // 4
 RECENT: Final = 3
 """Seconds of the recording that are kept open."""
 GRACE: Final = 5 * SECOND
@@ -66,7 +67,10 @@ class FetchJob:
         self.options = options
         self._name = name
         self._interrupts = interrupts or (lambda: 0)
-        self._progress = ProgressReporter(watch, name, expected)
+        self._expected = expected
+        """URLs in the list, if its lines were counted."""
+        self._watch = watch
+        self._watched_at = 0
         self._recording = Recording()
         self._handed: deque[Batch] = deque()
         """Samples that are not in the recording yet."""
@@ -92,7 +96,6 @@ class FetchJob:
         self._started_at = datetime.now(UTC)
         self._stats: RunStats | None = None
         """How it went, when it is over."""
-        self._was_stopped = False
         self._over = threading.Event()
 
     @property
@@ -102,7 +105,7 @@ class FetchJob:
 
     def stop(self) -> None:
         """Begin nothing more."""
-        self._was_stopped = True
+        self._context.was_stopped = True
         self._context.schedule.stop()
 
     def cut(self) -> None:
@@ -127,9 +130,10 @@ class FetchJob:
             threads=self._pool.size,
             counters=self._pool.counters(),
             input=reader.stats,
+            expected=self._expected,
             circuits=context.schedule.hosts.trips,
             tuning=self._pool.tuning,
-            was_stopped=self._was_stopped,
+            was_stopped=context.was_stopped,
             crash=context.crash,
             disk_error=context.disk_error,
         )
@@ -192,7 +196,7 @@ class FetchJob:
         while self._pool.is_alive:
             self._over.wait(TICK if clock.now() - began > SECOND else FIRST_TICK)
             now, interrupts = clock.now(), self._interrupts()
-            if interrupts and not self._was_stopped:
+            if interrupts and not self._context.was_stopped:
                 self.stop()
             if self.is_stopping and not stopped_at:
                 stopped_at = now
@@ -215,12 +219,12 @@ class FetchJob:
 
     def _report_progress(self, *, is_last: bool = False) -> None:
         now = self._context.clock.now()
-        if not self._progress.is_due(now) and not is_last:
+        if not self._watch or (now - self._watched_at < REPORT_EACH and not is_last):
             return
-        second = self._second()
+        self._watched_at, second = now, self._second()
         recent = self._recording.between(max(0, second - RECENT), second)
         p99 = recent.response_time.percentile(99)
-        self._progress.report(now, self.summary(), now - self._context.began, p99)
+        self._watch(progress_of(self.summary(), now - self._context.began, p99))
 
     def _close_files(self) -> None:
         try:

@@ -30,31 +30,24 @@ TRANSIENT: Final = frozenset({"dns", "connect", "tls", "send", "timeout", "disco
 class Disposition(Enum):
     """What a reply leads to, known as soon as its head has arrived."""
 
-    SAVE = "its body is saved"
+    SAVE = "its body becomes a file"
+    APPEND = "its body becomes a line of the file that replies are appended to"
     FOLLOW = "its redirect is followed"
     RETRY = "the request is sent again"
     FAIL = "the URL has failed"
-
-
-class BodyUse(Enum):
-    """What is done with a body."""
-
-    FILE = "it becomes a file"
-    LINE = "it becomes a line of the file that replies are appended to"
-    SKIP = "nothing"
 
 
 class Decision(NamedTuple):
     """What is done with a reply."""
 
     disposition: Disposition
-    use: BodyUse = BodyUse.SKIP
     path: str | None = None
-    """Where the body goes."""
+    """Where the body goes; None if nothing is done with it."""
     redirect: Url | None = None
 
 
 UNDECIDED: Final = Decision(Disposition.FAIL)
+SAVED: Final = (Disposition.SAVE, Disposition.APPEND)
 
 
 class RetryPolicy:
@@ -83,7 +76,7 @@ class RetryPolicy:
             return Decision(Disposition.RETRY)
         if not self._keeps_failed:
             return Decision(Disposition.FAIL)
-        return Decision(Disposition.FAIL, BodyUse.FILE, self._path(task, headers, failed=True))
+        return Decision(Disposition.FAIL, self._path(task, headers, failed=True))
 
     def may_retry_failure(self, task: Task, failure: Failure, *, sent: bool = True) -> bool:
         """True if the request may be sent again after an exchange that failed.
@@ -120,9 +113,9 @@ class RetryPolicy:
     def _save(self, task: Task, headers: Mapping[bytes, bytes]) -> Decision:
         if self._appends:
             # the path of a failed body: only a large one is on the disk for a while, without a name
-            return Decision(Disposition.SAVE, BodyUse.LINE, self._path(task, headers, failed=True))
+            return Decision(Disposition.APPEND, self._path(task, headers, failed=True))
         try:
-            return Decision(Disposition.SAVE, BodyUse.FILE, self._path(task, headers))
+            return Decision(Disposition.SAVE, self._path(task, headers))
         except ValueError as error:
             raise BrokenExchange(Failure("check", f"no name for it: {error}")) from None
 
