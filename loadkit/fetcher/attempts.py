@@ -19,7 +19,7 @@ from loadkit.wire.base import BrokenExchange, Failure, Note
 if TYPE_CHECKING:
     from loadkit.clock import SystemClock
     from loadkit.fetcher.connections import Connections, Network
-    from loadkit.fetcher.figures import WorkerRecorder
+    from loadkit.fetcher.counters import WorkerRecorder
     from loadkit.fetcher.folder import OutputFolder
     from loadkit.fetcher.manifest import ManifestLine
     from loadkit.fetcher.options import FetchOptions

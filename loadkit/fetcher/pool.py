@@ -15,7 +15,7 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Final
 
 from loadkit.fetcher.connections import CONNECTIONS
-from loadkit.fetcher.figures import Counters
+from loadkit.fetcher.counters import Counters
 from loadkit.fetcher.multiplexer import Multiplexer
 from loadkit.fetcher.options import AUTO
 from loadkit.fetcher.worker import Worker

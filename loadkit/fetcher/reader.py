@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from loadkit.fetcher.figures import InputStats
+from loadkit.fetcher.counters import InputStats
 from loadkit.fetcher.manifest import DigestSet, ManifestLine, digest_of
 from loadkit.fetcher.options import FetchOptions, check_sendable, read_method
 from loadkit.fetcher.sources import Entry

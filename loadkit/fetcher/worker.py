@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadkit.fetcher.attempts import Attempts
 from loadkit.fetcher.connections import Connections, FetchConnection, missing_of
-from loadkit.fetcher.figures import WorkerRecorder
+from loadkit.fetcher.counters import WorkerRecorder
 from loadkit.fetcher.folder import OutputFolder
 from loadkit.fetcher.multiplexer import Multiplexer, Reason, Step
 
