@@ -16,7 +16,7 @@ from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import Environment
 from loadkit.judge.identity import Identity
 from loadkit.judge.result import Result, RunSpan
-from loadkit.judge.rows import FailureExample, Interval, IntervalRow, Row
+from loadkit.judge.rows import FailureExample, Interval, IntervalRow, Row, Timing
 from loadkit.judge.summary import intervals, rows
 from loadkit.judge.threshold_results import outcome, threshold_results
 from loadkit.judge.times import Times
@@ -148,6 +148,27 @@ def row(name: str, response: Times, **changes: Any) -> Row:
     return replace(row, **changes)
 
 
+def timing(response: Times, failed: Times | None = None, **changes: Any) -> Timing:
+    """A journey that came through in these times in 30 s, and failed in those, unless `changes` say otherwise."""
+    failure_time = failed or times()
+    failures, count = failure_time.count, response.count + failure_time.count
+    made = Timing(
+        kind="journey",
+        name="buy",
+        count=count,
+        throughput=response.count / 30,
+        error_rate=failures / count if count else 0.0,
+        failures={"check": failures} if failures else {},
+        examples=[],
+        drained=0,
+        cut=0,
+        response_time=response,
+        service_time=response,
+        failure_time=failure_time,
+    )
+    return replace(made, **changes)
+
+
 def interval(
     start: float,
     response: Times,
@@ -238,9 +259,9 @@ def measured(
     """What a run of these requests comes to that began `later` seconds after the first."""
     recording = recorded(shots)
     total, endpoints = rows(recording, duration=duration, started=0)
-    found = threshold_results([threshold(text) for text in thresholds], total, endpoints)
-    started_at = changes.get("started_at") or (BEGAN + timedelta(seconds=later)).isoformat(timespec="milliseconds")
     limits = [threshold(text) for text in thresholds]
+    found = threshold_results(limits, total, endpoints)
+    started_at = changes.get("started_at") or (BEGAN + timedelta(seconds=later)).isoformat(timespec="milliseconds")
     doubts = changes.get("caveats", of_figures(total, endpoints, limits=limits))
     values = {
         "identity": Identity(name="shop.py::browse", plan="0123456789abcdef"),

@@ -12,12 +12,11 @@ from loadkit.judge.activity import Activity, Plan, with_threads
 from loadkit.judge.caveats import caveats
 from loadkit.judge.caveats.load import differs
 from loadkit.judge.description import PhasePlan, ScenarioInfo
-from loadkit.judge.rows import Phase, Row, Timing
-from loadkit.judge.summary import intervals, times
+from loadkit.judge.rows import Phase, Row
+from loadkit.judge.summary import intervals
 from loadkit.judge.validity import validity_of
-from loadkit.measure.histogram import Histogram
 from tests.evidence import asked, closed, known, total
-from tests.results import Shot, recorded, replace
+from tests.results import Shot, recorded, replace, times, timing
 
 RAMP = [PhasePlan(name="ramp", duration=10.0, start=0, end=5)]
 STEPS = [
@@ -216,21 +215,7 @@ def test_threads_that_had_no_request_most_of_the_time_are_told(
 
 @pytest.mark.parametrize(("tasks", "is_told"), [(1, True), (3, False)])
 def test_journeys_last_no_longer_than_their_threads_and_tasks(tasks: int, is_told: bool) -> None:
-    lasting = times(Histogram.of([1_000_000_000] * 120))
-    journey = Timing(
-        kind="journey",
-        name="buy",
-        count=120,
-        throughput=12.0,
-        error_rate=0.0,
-        failures={},
-        examples=[],
-        drained=0,
-        cut=0,
-        response_time=lasting,
-        service_time=lasting,
-        failure_time=times(Histogram()),
-    )
+    journey = timing(times((1_000_000, 120)))
     scenario = plan(journeys=["buy"], endpoints=[])
 
     found = said(scenario, Activity(active=at(0, 0, 0, 0, 0), tasks=tasks), timings=[journey])

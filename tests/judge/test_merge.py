@@ -35,7 +35,7 @@ shot = st.builds(
     failure=st.none() | st.sampled_from([REFUSED, Failure("timeout", "no whole reply within 1 s")]),
     status=st.sampled_from([200, 201, 404]),
 )
-shots = st.lists(shot, max_size=40)
+shots = st.lists(shot, max_size=25)
 LIMITS = ("p99 < 1s", "a: error_rate < 5%", "throughput > 1/s")
 
 
@@ -47,7 +47,7 @@ def split(whole: list[Shot], parts: int, chance: random.Random) -> list[list[Sho
     return pieces
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(shots, st.integers(2, 4), st.randoms(use_true_random=False))
 def test_parts_side_by_side_are_the_whole_in_any_order(whole: list[Shot], parts: int, chance: random.Random) -> None:
     each: dict[str, Any] = {"scenario": {"threads": 1}, "environment": replace(ENVIRONMENT, cpu_seconds=0.25)}
@@ -87,7 +87,7 @@ def runs(draw: st.DrawFn, workload: dict[str, Any]) -> Result:
     """A run of some load: when and for how long it ran, what it sent, and what was doubted, are its own."""
     start, length = draw(st.integers(0, 9_000_000)), draw(st.integers(0, 6_000_000_000))
     part = measured(
-        draw(st.lists(shot, max_size=6)),
+        draw(st.lists(shot, max_size=4)),
         later=start / 1_000_000,
         duration=length / 1_000_000_000,
         thresholds=LIMITS,
@@ -140,7 +140,7 @@ def grouped(parts: list[Result], chance: random.Random) -> Result:
     return parts[0]
 
 
-@settings(max_examples=20)
+@settings(max_examples=15)
 @given(st.data(), st.randoms(use_true_random=False))
 def test_merging_in_steps_in_any_order_is_merging_at_once(data: st.DataObject, chance: random.Random) -> None:
     workload: dict[str, Any] = data.draw(st.sampled_from(WORKLOADS))
@@ -273,12 +273,6 @@ def test_thresholds_are_held_against_the_whole_and_not_against_its_parts() -> No
     assert (merged.outcome, merged.thresholds[0].shown) == ("passed", "1 %")
 
 
-def test_percentiles_are_of_all_values_and_never_averaged() -> None:
-    parts = [measured([Shot(span=1_000_000)] * 99), measured([Shot(span=1_000_000_000)])]
-    assert merge(parts).response_time.p99 == pytest.approx(0.001, rel=0.001)
-    assert merge(parts).response_time.max == 1.0
-
-
 def test_doubts_of_a_machine_stay_and_doubts_of_the_figures_are_asked_again() -> None:
     busy = Caveat(code="generator-busy", message="loadkit itself used 99% of a CPU")
     few = measured([Shot()] * 600)
@@ -316,17 +310,6 @@ def test_the_gravest_caveat_of_all_parts_comes_first_and_a_note_once_for_each_co
         whole = merge(order)
         assert [caveat for caveat in whole.caveats if caveat.code != "few-samples"] == [missed, *busy, here[0]]
         assert (whole.validity, whole.outcome) == ("invalid", "not-applied")
-
-
-def test_which_note_is_kept_does_not_depend_on_what_was_merged_first() -> None:
-    notes = [Caveat(code="same-host", message=f"{busy}% busy", level="note") for busy in (20, 30)]
-    first, second, third = (
-        measured([Shot()] * 2, caveats=caveats, later=later)
-        for later, caveats in ((0.0, []), (5.0, [notes[1]]), (9.0, [notes[0]]))
-    )
-    in_steps = merge([merge([first, third]), second])
-    assert notes[0] in in_steps.caveats
-    assert in_steps.caveats == merge([first, second, third]).caveats == merge([merge([first, second]), third]).caveats
 
 
 RATE, GENERATOR, UNKNOWN = Bottleneck("rate", "one"), Bottleneck("generator", "x"), Bottleneck(None, "Run again.")
@@ -373,19 +356,17 @@ def test_what_a_run_says_of_its_own_rate_is_not_said_of_several_side_by_side(lat
 
 def test_the_machine_of_several_is_the_first_with_what_all_used() -> None:
     parts = [
-        measured([Shot()], environment=replace(ENVIRONMENT, clock=clock, cpu_seconds=seconds, peak_memory=memory))
-        for clock, seconds, memory in (("kernel", 1.0, 5), ("own", 2.0, 9))
+        measured(
+            [Shot()],
+            environment=replace(
+                ENVIRONMENT, clock=clock, cpu_seconds=sum(cpu), peak_memory=memory, cpu_by_process=list(cpu)
+            ),
+        )
+        for clock, cpu, memory in (("kernel", (1.0, 2.0), 5), ("own", (3.0,), 9))
     ]
     found = merge(parts).environment
-    assert (found.clock, found.cpu_seconds, found.peak_memory) == ("mixed", 3.0, 14)
-
-
-def test_all_processes_of_several_runs_are_named() -> None:
-    parts = [
-        measured([Shot()], later=later, environment=replace(ENVIRONMENT, cpu_by_process=cpu))
-        for later, cpu in ((0, [1.0, 2.0]), (9, [3.0]))
-    ]
-    assert merge(parts).environment.cpu_by_process == [3.0, 2.0, 1.0]
+    assert (found.clock, found.cpu_seconds, found.peak_memory) == ("mixed", 6.0, 14)
+    assert found.cpu_by_process == [3.0, 2.0, 1.0]
 
 
 OPEN = {"rate": 100.0, "max_threads": 50, "arrivals": "constant", "processes": 2}

@@ -7,16 +7,16 @@ import math
 import pytest
 from msgspec.structs import replace
 
-from loadkit.judge.rows import Phase, Timing
+from loadkit.judge.rows import Phase
 from loadkit.judge.threshold_results import by_name
 from loadkit.plan.errors import UsageError
-from tests.results import REFUSED, Shot, measured
+from tests.results import REFUSED, Shot, measured, timing
 
 GOOD = measured([*[Shot(k) for k in range(10)], Shot(1, label="b"), Shot(2, label="b", failure=REFUSED)])
 EMPTY = measured([])
 
 
-def test_the_figures_of_the_whole_are_at_hand():
+def test_the_figures_of_the_whole_and_of_an_endpoint_are_at_hand():
     times = GOOD.total.response_time
 
     assert (GOOD.p50, GOOD.p90, GOOD.p95, GOOD.p99) == (times.p50, times.p90, times.p95, times.p99)
@@ -27,8 +27,6 @@ def test_the_figures_of_the_whole_are_at_hand():
     assert GOOD.pickup is GOOD.total.pickup
     assert (GOOD.outcome, GOOD.validity, GOOD.passed) == ("failed", "clean", False)
 
-
-def test_so_are_those_of_an_endpoint():
     row = GOOD["b"]
 
     assert row.p50 == row.p90 == row.p95 == row.p99 == row.percentile(50) == row.response_time.p50
@@ -90,21 +88,8 @@ def test_what_cannot_be_checked_is_told(limits: tuple[str, ...], message: str):
 
 def test_check_knows_phases_and_what_is_timed():
     rush = Phase(name="rush", start=0, length=1, total=GOOD["b"], endpoints=[GOOD["b"]])
-    timing = Timing(
-        kind="journey",
-        name="buy",
-        count=4,
-        throughput=3.0,
-        error_rate=0.25,
-        failures={"check": 1},
-        examples=[],
-        drained=0,
-        cut=0,
-        response_time=GOOD["a"].response_time,
-        service_time=GOOD["a"].service_time,
-        failure_time=GOOD["a"].failure_time,
-    )
-    whole = replace(GOOD, phases=[rush], timings=[timing])
+    buy = timing(GOOD["a"].response_time, failures={"check": 1}, error_rate=0.25)
+    whole = replace(GOOD, phases=[rush], timings=[buy])
 
     found = whole.check("rush: requests == 2", "rush: b: failures == 1", "buy: error_rate == 25%", "buy: p50 < 10s")
 

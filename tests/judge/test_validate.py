@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import msgspec
 import pytest
 
 from loadkit.judge.result import Result, RunSpan
-from loadkit.judge.rows import Phase, Timing
+from loadkit.judge.rows import Phase
 from loadkit.judge.validate import violations
-from tests.results import REFUSED, Shot, measured
+from tests import results
+from tests.results import REFUSED, Shot, measured, replace
 
-replace = msgspec.structs.replace
 SOUND = measured([Shot(), Shot(label="b"), Shot(failure=REFUSED)])
 
 
@@ -47,21 +46,8 @@ def interval(**changes: Any) -> Result:
 def timing(**changes: Any) -> Result:
     """The same with a journey."""
     of = SOUND.total
-    made = Timing(
-        kind="journey",
-        name="buy",
-        count=3,
-        throughput=1.0,
-        error_rate=1 / 3,
-        failures={"check": 1},
-        examples=[],
-        drained=0,
-        cut=0,
-        response_time=of.response_time,
-        service_time=of.service_time,
-        failure_time=of.failure_time,
-    )
-    return replace(SOUND, timings=[replace(made, **changes)])
+    made = results.timing(of.response_time, of.failure_time, **({"throughput": 1.0} | changes))
+    return replace(SOUND, timings=[made])
 
 
 PASSED = measured([Shot()], thresholds=("requests == 1",))
