@@ -76,7 +76,7 @@ def closed(good: int = 20_000, threads: int = 2, *, use: Usage = IDLE, **changes
 def opened(good: int = 20_000, *, unsent: int = 0, use: Usage = IDLE, **changes: Any) -> Evidence:
     """An open run of 10 s that sent 2,000/s of 1 ms on up to 100 threads, with changes."""
     figures = {name: changes.pop(name) for name in ("service", "late", "pickup", "lateness") if name in changes}
-    plan = {name: changes.pop(name) for name in ("arrivals", "phases") if name in changes}
+    plan = {name: changes.pop(name) for name in ("arrivals", "phases", "processes") if name in changes}
     row = total(good, unsent=unsent, **figures)
     values = {
         "total": row,

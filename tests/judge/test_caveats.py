@@ -14,7 +14,7 @@ from loadkit.judge.evidence import Evidence
 from loadkit.judge.validity import Caveat, Level, Validity, ranked, validity_of
 from loadkit.plan.labels import OTHER
 from loadkit.plan.threshold import threshold
-from tests.evidence import closed, known, opened, total, using
+from tests.evidence import asked, closed, opened, total, using
 from tests.results import replace
 
 
@@ -38,53 +38,41 @@ def test_a_sound_run_gives_no_reason_to_doubt() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"),
+    ("changes", "code", "message", "level"),
     [
-        (
+        pytest.param(
             {"stuck": ["shop.py:7 in buy"]},
-            (
-                "stuck",
-                "a thread did not end within 2 s of being cut off, and was left behind at shop.py:7 in buy",
-                "doubt",
-            ),
+            "stuck",
+            "a thread did not end within 2 s of being cut off, and was left behind at shop.py:7 in buy",
+            "doubt",
         ),
-        (
+        pytest.param(
             {"unreachable": True},
-            (
-                "unreachable",
-                "stopped early, for no thread ever got a connection; --keep-going goes on trying",
-                "doubt",
-            ),
+            "unreachable",
+            "stopped early, for no thread ever got a connection; --keep-going goes on trying",
+            "doubt",
         ),
-        (
+        pytest.param(
             {"is_dry": True, "rows": (RowUse(name="users.csv", used=3, rows=3, is_spent=True),)},
-            ("halted", "the run ended before its time: users.csv has 3 rows and each was used once", "note"),
+            "halted",
+            "the run ended before its time: users.csv has 3 rows and each was used once",
+            "note",
         ),
-        (
-            {"fault": "TypeError: no"},
-            ("halted", "the run ended before its time: TypeError: no", "grave"),
-        ),
-        (
+        pytest.param({"fault": "TypeError: no"}, "halted", "the run ended before its time: TypeError: no", "grave"),
+        pytest.param(
             {"endpoints": [replace(total(5), name=OTHER)]},
-            (
-                "labels-folded",
-                (
-                    "there were more than 200 different endpoints; the rest is counted as (other): give those that "
-                    "belong together the same name"
-                ),
-                "note",
-            ),
+            "labels-folded",
+            "there were more than 200 different endpoints; the rest is counted as (other): give those that belong "
+            "together the same name",
+            "note",
+        ),
+        pytest.param(
+            {"scenario": asked(verify=False)}, "insecure", "certificates were not verified (verify=False)", "note"
         ),
     ],
 )
-def test_what_happened_is_told(changes: dict[str, Any], expected: tuple[str, str, str]) -> None:
-    assert doubts(closed(**changes)) == [expected]
-
-
-def test_certificates_that_were_not_verified_are_a_note() -> None:
-    load = closed()
-    insecure = known(total=load.total, scenario=replace(load.scenario, verify=False))
-    assert doubts(insecure) == [("insecure", "certificates were not verified (verify=False)", "note")]
+def test_what_happened_is_told(changes: dict[str, Any], code: str, message: str, level: Level) -> None:
+    assert doubts(closed(**changes)) == [(code, message, level)]
 
 
 @pytest.mark.parametrize(("throughput", "said"), [(51.0, True), (50.0, False)])

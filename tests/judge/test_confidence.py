@@ -90,10 +90,10 @@ def test_the_truth_is_within_as_often_as_is_said():
     chance = random.Random(1)
     # the 90th percentile of uniform 0 to 1 s is 0.9 s
     hits = 0
-    for _ in range(1000):
+    for _ in range(400):
         low, high = percentile_interval(Histogram.of([int(chance.random() * 1e9) for _ in range(200)]), 90)
         assert low is not None
         assert high is not None
         hits += low <= 900_000_000 <= high
-    # at least 95 %; by the rounding to whole ranks it is 95.7 %, and 1000 tries know it to 1.3 %
-    assert 935 <= hits <= 980
+    # at least 95 %; by the rounding to whole ranks it is 95.7 %, and 400 tries know it to 3 %
+    assert 371 <= hits <= 395

@@ -31,59 +31,47 @@ def test_a_quiet_machine_gives_no_reason_to_doubt() -> None:
 @pytest.mark.parametrize(
     ("below", "above", "code", "message"),
     [
-        (
+        pytest.param(
             {"suspended": 0.05},
             {"suspended": 12.5},
             "suspended",
-            (
-                "the machine slept for 12.5 s in mid-run, which no figure counts; what was under way then may have "
-                "failed or seem slow: run again"
-            ),
+            "the machine slept for 12.5 s in mid-run, which no figure counts; what was under way then may have "
+            "failed or seem slow: run again",
         ),
-        (
+        pytest.param(
             {"stolen": 0.05},
             {"stolen": 0.07},
             "steal",
-            (
-                "the hypervisor gave 7% of this machine's CPU time to others (steal): all times are longer for it; use "
-                "a machine of its own"
-            ),
+            "the hypervisor gave 7% of this machine's CPU time to others (steal): all times are longer for it; use "
+            "a machine of its own",
         ),
-        (
+        pytest.param(
             {"throttled": 0.1},
             {"throttled": 0.25},
             "throttled",
-            (
-                "this container had used up its share of CPU for 250 ms of 10 s, and all its threads waited; raise its "
-                "CPU limit"
-            ),
+            "this container had used up its share of CPU for 250 ms of 10 s, and all its threads waited; raise its "
+            "CPU limit",
         ),
-        (
+        pytest.param(
             {"swapped": 1_000_000},
             {"swapped": 81_920_000},
             "swapping",
-            (
-                "the machine swapped 81.9 MB of memory to its disk and back: whoever waited for that was slow; leave "
-                "more memory free"
-            ),
+            "the machine swapped 81.9 MB of memory to its disk and back: whoever waited for that was slow; leave "
+            "more memory free",
         ),
-        (
+        pytest.param(
             {"descriptors": 1008, "descriptor_limit": 1024},
             {"descriptors": 1009, "descriptor_limit": 1024},
             "descriptors",
-            (
-                "1,009 of 1,024 file descriptors were in use: the next connections would have failed; raise the limit "
-                "(ulimit -n), or use fewer threads"
-            ),
+            "1,009 of 1,024 file descriptors were in use: the next connections would have failed; raise the limit "
+            "(ulimit -n), or use fewer threads",
         ),
-        (
+        pytest.param(
             {"ports": 22_400, "port_range": 28_000},
             {"ports": 22_401, "port_range": 28_000},
             "ports",
-            (
-                "up to 22,401 of 28,000 local ports were taken, most by connections that were closed a while ago "
-                "(TIME_WAIT): keep connections alive, or widen net.ipv4.ip_local_port_range"
-            ),
+            "up to 22,401 of 28,000 local ports were taken, most by connections that were closed a while ago "
+            "(TIME_WAIT): keep connections alive, or widen net.ipv4.ip_local_port_range",
         ),
     ],
 )

@@ -23,9 +23,7 @@ from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.report.json import dump
 from loadkit.wire.base import Failure
-from tests.results import BEGAN, ENVIRONMENT, REFUSED, Shot, measured
-
-replace = msgspec.structs.replace
+from tests.results import BEGAN, ENVIRONMENT, REFUSED, Shot, measured, replace
 
 shot = st.builds(
     Shot,
