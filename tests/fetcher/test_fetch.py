@@ -188,17 +188,6 @@ def test_headers_may_come_from_the_environment_but_not_those_of_a_list(
     assert b"hunter2" not in (into / "manifest.jsonl").read_bytes()
 
 
-def test_credentials_in_a_url_are_sent_and_not_written_down(site: Site, into: Path):
-    url = site.url.replace("http://", "http://me:hunter2@") + "/x?token=hunter3"
-
-    fetch([url], into=into).wait()
-
-    assert site.calls[0][1] == "/x?token=hunter3"
-    assert site.calls[0][2]["Authorization"].startswith("Basic ")
-    text = (into / "manifest.jsonl").read_text() + str(list(into.iterdir()))
-    assert "hunter" not in text
-
-
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
@@ -306,28 +295,6 @@ def test_json_replies_become_lines_of_one_file(site: Site, tmp_path: Path):
 
 
 # -- lists that are wrong
-
-
-def test_lines_that_are_no_urls_are_reported_and_the_rest_goes_on(site: Site, tmp_path: Path):
-    source = tmp_path / "urls.txt"
-    source.write_text(f"{site.url}/1\nnonsense\nfile:///etc/passwd\n{site.url}/2\n")
-
-    fetched = fetch(source, into=tmp_path / "b").wait()
-
-    assert (fetched.files, fetched.refused, fetched.exit_code) == (2, 2, 1)
-    errors = [line["error"] for line in manifest(tmp_path / "b") if "error" in line]
-    assert [error.split(":")[:2] for error in errors] == [["urls.txt", "2"], ["urls.txt", "3"]]
-
-
-def test_strict_refuses_them_before_anything_is_sent(site: Site, tmp_path: Path):
-    source = tmp_path / "urls.txt"
-    source.write_text(f"{site.url}/1\nnonsense\n")
-
-    with pytest.raises(UsageError, match=r"1 line is no URL.*\n  urls.txt:2: 'nonsense' is no URL"):
-        fetch(source, into=tmp_path / "b", strict=True)
-
-    assert not site.hits
-    assert not (tmp_path / "b").exists()
 
 
 def test_an_empty_list_is_nothing_to_run(tmp_path: Path):

@@ -20,13 +20,10 @@ def name(url: str, position: int = 17, content_type: str = "application/json", *
     return Filenames(**options).path(position, parse_url(url), KEY, content_type)
 
 
-def test_a_name_has_position_path_hash_and_extension():
-    assert name("http://h/posts/1") == "000017-posts-1-3f9a2c1b.json"
-
-
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
+        ("http://h/posts/1", "000017-posts-1-3f9a2c1b.json"),
         ("http://h/", "000017-3f9a2c1b.json"),
         ("http://h/../../etc/passwd", "000017-etc-passwd-3f9a2c1b.json"),
         ("http://h/%2e%2e%2f%2e%2e%2fetc", "000017-etc-3f9a2c1b.json"),
@@ -35,7 +32,7 @@ def test_a_name_has_position_path_hash_and_extension():
         ("http://h/x?token=hunter2", "000017-x-3f9a2c1b.json"),  # a query may hold secrets
     ],
 )
-def test_odd_paths_make_plain_names(url: str, expected: str):
+def test_a_name_has_position_path_hash_and_extension(url: str, expected: str):
     assert name(url) == expected
 
 
@@ -103,18 +100,14 @@ def test_a_template_names_files():
 
 
 @pytest.mark.parametrize(
-    "template", ["../{slug}", "/{slug}", "a/../{slug}", "manifest.jsonl/{slug}", "failed/{slug}", "{slug}/"]
+    "template",
+    [
+        *("../{slug}", "/{slug}", "a/../{slug}", "manifest.jsonl/{slug}", "failed/{slug}", "{slug}/"),
+        *("{nothing}", "{position.__class__}", "{position!x}", "{", "{slug:d}", "{0}", "same.json"),
+    ],
 )
-def test_a_template_that_leads_elsewhere_is_refused(template: str):
-    with pytest.raises(UsageError, match="cannot use the name"):
-        Filenames(template)
-
-
-@pytest.mark.parametrize(
-    "template", ["{nothing}", "{position.__class__}", "{position!x}", "{", "{slug:d}", "{0}", "same.json"]
-)
-def test_a_template_that_cannot_be_filled_in_is_refused(template: str):
-    with pytest.raises(UsageError, match="name"):
+def test_a_template_that_leads_elsewhere_or_cannot_be_filled_in_is_refused(template: str):
+    with pytest.raises(UsageError, match=rf"the name {re.escape(repr(template))}"):
         Filenames(template)
 
 

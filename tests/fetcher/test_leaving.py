@@ -104,7 +104,6 @@ def test_ctrl_c_in_a_loop_ends_the_fetch_soon_and_the_program_as_ever(slow: Site
 @pytest.mark.parametrize(
     "code",
     [
-        "fetch(urls, threads=20, into=into)",
         "fetched = fetch(urls, threads=20, into=into)\nshow(next(replies := iter(fetched)))",
         "fetch(urls, threads=20, into=into)\nsys.exit()",
     ],

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,18 @@ ODD_ROWS = [
     ("no object", b"17", "neither a URL nor an object"),
     ("UTF-16", '{"url": "x"}'.encode("utf-16"), "not a line of JSON"),
 ]
+ODD_CSV = [
+    ("not UTF-8", b"caf\xe9,", "is no URL"),
+    ("NUL", b"http://h/\0,", ""),
+    ("a field of 5 MB", b'"' + b"a" * 5_000_000 + b'",', "a line of more than"),
+    ("a line of 9 MB", b"a" * 9_000_000, "a line of more than"),
+    ("headers of 100,000 levels", b"{url}/h," + DEEP, "headers are an object"),
+]
+ODD: dict[str, Sequence[tuple[str, bytes, str | None]]] = {
+    "list.txt": ODD_LINES,
+    "list.jsonl": ODD_ROWS,
+    "list.csv": ODD_CSV,
+}
 
 
 def listed(folder: Path, site: Site, lines: list[bytes], name: str = "list.txt") -> Path:
@@ -79,30 +92,16 @@ def check(source: Path, into: Path, number: int, says: str | None) -> None:
     assert fetched.exit_code == (1 if refused else 0)
 
 
-@pytest.mark.parametrize(("line", "says"), [row[1:] for row in ODD_LINES], ids=[row[0] for row in ODD_LINES])
-def test_an_odd_line_is_refused_and_the_rest_is_fetched(site: Site, tmp_path: Path, line: bytes, says: str | None):
-    check(listed(tmp_path, site, [FIRST, line, LAST]), tmp_path / "b", 2, says)
-
-
-@pytest.mark.parametrize(("row", "says"), [row[1:] for row in ODD_ROWS], ids=[row[0] for row in ODD_ROWS])
-def test_an_odd_row_is_refused_and_the_rest_is_fetched(site: Site, tmp_path: Path, row: bytes, says: str):
-    ends = [b'"%s"' % FIRST, row, b'"%s"' % LAST]
-    check(listed(tmp_path, site, ends, "list.jsonl"), tmp_path / "b", 2, says)
-
-
 @pytest.mark.parametrize(
-    ("row", "says"),
-    [
-        (b"caf\xe9,", "is no URL"),
-        (b"http://h/\0,", ""),
-        (b'"' + b"a" * 5_000_000 + b'",', "a line of more than"),
-        (b"a" * 9_000_000, "a line of more than"),
-        (b"{url}/h," + DEEP, "headers are an object"),
-    ],
-    ids=["not UTF-8", "NUL", "a field of 5 MB", "a line of 9 MB", "headers of 100,000 levels"],
+    ("name", "line", "says"),
+    [pytest.param(name, *row[1:], id=f"{name}: {row[0]}") for name, rows in ODD.items() for row in rows],
 )
-def test_an_odd_row_of_csv_is_refused_and_the_rest_is_fetched(site: Site, tmp_path: Path, row: bytes, says: str):
-    check(listed(tmp_path, site, [b"url,headers", FIRST, row, LAST], "list.csv"), tmp_path / "b", 3, says)
+def test_an_odd_line_is_refused_and_the_rest_is_fetched(
+    site: Site, tmp_path: Path, name: str, line: bytes, says: str | None
+):
+    first, last = (b'"%s"' % FIRST, b'"%s"' % LAST) if name == "list.jsonl" else (FIRST, LAST)
+    before = [b"url,headers", first] if name == "list.csv" else [first]
+    check(listed(tmp_path, site, [*before, line, last], name), tmp_path / "b", len(before) + 1, says)
 
 
 @pytest.mark.parametrize("more", [b"a" * 5_000_000, b"a," * 2_500_000])

@@ -11,13 +11,17 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadkit import LoadkitError, UsageError, fetch
 from loadkit.fetcher import FetchReply
+from loadkit.fetcher.manifest import DigestSet, digest_of
 from tests.fetcher.conftest import Call, Page, Site, body_of, contents, default, manifest
 
 
@@ -126,30 +130,22 @@ def test_each_copy_of_a_line_is_appended_once(site: Site, tmp_path: Path):
     assert site.hits.total() == 4
 
 
-@pytest.mark.parametrize("harm", ["gone", "shorter", "longer"])
+@pytest.mark.parametrize("harm", ["gone", "shorter", "longer", "other content of that size"])
 def test_a_file_that_is_not_what_the_manifest_says_is_fetched_again(site: Site, into: Path, harm: str):
     fetch(site.urls(5), into=into).wait()
     victim = into / manifest(into)[2]["file"]
     content = victim.read_bytes()
     if harm == "gone":
         victim.unlink()
-    else:
+    elif harm in ("shorter", "longer"):
         victim.write_bytes(content[:-1] if harm == "shorter" else content + b"x")
+    else:
+        victim.write_bytes(b"x" * len(content))
+        assert fetch(site.urls(5), into=into, resume=True).wait().complete == 5
 
-    again = fetch(site.urls(5), into=into, resume=True).wait()
+    again = fetch(site.urls(5), into=into, resume=True, verify=harm.startswith("other")).wait()
 
     assert (again.files, again.complete) == (1, 4)
-    assert victim.read_bytes() == content
-
-
-def test_verify_finds_what_has_the_right_size_and_the_wrong_content(site: Site, into: Path):
-    fetch(site.urls(5), into=into).wait()
-    victim = into / manifest(into)[2]["file"]
-    content = victim.read_bytes()
-    victim.write_bytes(b"x" * len(content))
-
-    assert fetch(site.urls(5), into=into, resume=True).wait().complete == 5
-    assert fetch(site.urls(5), into=into, resume=True, verify=True).wait().files == 1
     assert victim.read_bytes() == content
 
 
@@ -186,34 +182,8 @@ def test_a_file_of_another_kind_takes_the_place_of_the_one_a_kill_left(site: Sit
     assert [Path(name).suffix for name in contents(into)] == [".json"]
 
 
-def test_a_torn_line_in_the_middle_costs_one_request(site: Site, into: Path):
-    fetch(site.urls(5), into=into).wait()
-    path = into / "manifest.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(lines[0] + lines[1][:30] + b"\n" + b"".join(lines[2:]))
-
-    assert fetch(site.urls(5), into=into, resume=True).wait().files == 1
-
-
-def test_a_manifest_of_somebody_else_leads_nowhere(site: Site, into: Path, tmp_path: Path):
-    (tmp_path / "victim").write_bytes(b"12345678")
-    url = site.urls(1)[0]
-    fetch([url], into=into).wait()
-    line = manifest(into)[0]
-    (into / line["file"]).unlink()
-    for file in ("../victim", str(tmp_path / "victim"), "a/../../victim"):
-        (into / "manifest.jsonl").write_text(json.dumps({**line, "file": file, "bytes": 8}) + "\n")
-        assert fetch([url], into=into, resume=True).wait().files == 1
-        assert (tmp_path / "victim").read_bytes() == b"12345678"
-
-
-def precious(into: Path) -> dict[str, bytes]:
-    """Files of the user's in the folder of a fetch."""
-    files = {"precious.txt": b"12345678", "0001/000001-notes.txt": b"12345678", "failed/mine.html": b"12345678"}
-    for name, content in files.items():
-        (into / name).parent.mkdir(parents=True, exist_ok=True)
-        (into / name).write_bytes(content)
-    return files
+PRECIOUS = ("precious.txt", "0001/000001-notes.txt", "failed/mine.html", "../victim")
+"""Files of the user's in and beside the folder of a fetch."""
 
 
 @pytest.mark.parametrize(
@@ -221,10 +191,12 @@ def precious(into: Path) -> dict[str, bytes]:
     [
         *({"file": file, "bytes": 9} for file in ("precious.txt", "0001/000001-notes.txt", "manifest.jsonl", "failed")),
         *({"file": file, "error": "status 404"} for file in ("failed/mine.html", "precious.txt", "manifest.jsonl")),
+        {"key": "", "kind": "refused", "file": None},
         {"key": "zz"},
         {"key": "-1"},
         {"key": "", "url": "\ud800"},
         {"file": "a/" * 3000 + "b"},
+        *({"file": file, "bytes": 8} for file in ("../victim", "{beside}/victim", "a/../../victim")),
         {"file": ""},
         {"file": "."},
         {"bytes": -1},
@@ -242,22 +214,31 @@ def test_a_manifest_of_somebody_else_takes_nothing_away(site: Site, into: Path, 
     fetch([url], into=into).wait()
     line = manifest(into)[0]
     (into / line["file"]).unlink()
-    files = precious(into)
-    (into / "manifest.jsonl").write_text(json.dumps({**line, **lie}) + "\n")
+    for name in PRECIOUS:
+        (into / name).parent.mkdir(exist_ok=True)
+        (into / name).write_bytes(b"12345678")
+    said = json.dumps({**line, **lie}).replace("{beside}", str(into.parent))
+    (into / "manifest.jsonl").write_text(said + "\n")
 
     for verify in (False, True):
         again = fetch([url], into=into, resume=True, verify=verify).wait()
         assert (again.files + again.complete, again.exit_code) == (1, 0)
 
-    assert contents(into) == files | {line["file"]: body_of("/posts/1")}
+    assert {name: (into / name).read_bytes() for name in PRECIOUS} == dict.fromkeys(PRECIOUS, b"12345678")
+    assert contents(into) == {
+        **dict.fromkeys(PRECIOUS[:3], b"12345678"),
+        line["file"]: body_of("/posts/1"),
+    }
 
 
-def test_a_line_of_a_manifest_that_is_nested_without_end_is_passed_over(site: Site, into: Path):
-    fetch(site.urls(2), into=into).wait()
-    with (into / "manifest.jsonl").open("ab") as file:
-        file.write(b'{"url":"x","more":' + b"[" * 100_000 + b"\n")
+def test_a_line_of_a_manifest_that_cannot_be_read_costs_one_request(site: Site, into: Path):
+    fetch(site.urls(5), into=into).wait()
+    path = into / "manifest.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    nested = b'{"url":"x","more":' + b"[" * 100_000 + b"\n"
+    path.write_bytes(lines[0] + lines[1][:30] + b"\n" + b"".join(lines[2:]) + nested)
 
-    assert fetch(site.urls(2), into=into, resume=True).wait().complete == 2
+    assert fetch(site.urls(5), into=into, resume=True).wait().files == 1
 
 
 @pytest.mark.parametrize("is_appended", [False, True])
@@ -438,3 +419,27 @@ def test_killed_at_ten_moments_and_resumed_the_folder_is_the_same(site: Site, tm
     killed_and_resumed(site, tmp_path, count=3000, kills=10, seed=random.randrange(10**9))
 
     check_equal(site, tmp_path, 3000)
+
+
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 20)))
+def test_a_digest_set_does_what_a_set_does(values: list[int]):
+    mine, theirs = DigestSet(), set[int]()
+    for value in values:
+        # an empty slot is 0, so 0 and 1 are one
+        assert mine.add(value) == ((value or 1) not in theirs)
+        theirs.add(value or 1)
+
+    assert all(value in mine for value in values)
+
+
+def test_a_digest_set_grows_takes_little_room_and_forgets_nothing():
+    keys = [digest_of(f"http://h/{number}") for number in range(30_000)]
+    tracemalloc.start()
+    mine = DigestSet()
+    assert all(mine.add(key) for key in keys)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert size <= 22 * len(keys)
+    assert not any(mine.add(key) for key in keys)
+    assert digest_of("http://h/x") not in mine

@@ -28,12 +28,6 @@ def test_a_url_is_read(text: str, url: str, target: str, host: str):
     assert (found.text, found.target, found.host) == (url, target, host)
 
 
-def test_credentials_become_a_header_and_leave_the_url():
-    found = parse_url("http://me:pa%40ss@h/x")
-
-    assert (found.user, found.credentials) == ("me", "Basic bWU6cGFAc3M=")
-
-
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -61,23 +55,10 @@ def test_what_is_none_is_refused_with_its_reason(text: str, reason: str):
         parse_url(text)
 
 
-def test_a_url_of_100_kilobytes_is_one():
-    assert len(parse_url("http://h/" + "x" * 100_000).text) == 100_009
-
-
-@pytest.mark.parametrize(
-    "text", ["http://me:hunter2@h:99999/", "nonsense://me:hunter2@h/?token=hunter2", "http://me:hunter2@a b/"]
-)
-def test_a_refusal_tells_no_secret(text: str):
-    with pytest.raises(InvalidUrl) as caught:
-        parse_url(text)
-
-    assert "hunter2" not in str(caught.value)
-
-
 def test_a_redirect_is_joined_and_brings_no_credentials():
-    here = parse_url("http://me:pw@h/a/b?c")
+    here = parse_url("http://me:pa%40ss@h/a/b?c")
 
+    assert (here.user, here.credentials) == ("me", "Basic bWU6cGFAc3M=")
     assert redirect_target(here, b"../d").text == "http://h/d"
     assert redirect_target(here, b"//other/x").site == "http://other"
     assert redirect_target(here, b"http://you:pw@h/x").credentials == ""
