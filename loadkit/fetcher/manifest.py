@@ -15,15 +15,12 @@ from array import array
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
 from loadkit.fetcher.folder import BLOCK, open_regular_file, write_all
 from loadkit.plan.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 FILE: Final = "manifest.jsonl"
 LOCK: Final = "manifest.lock"

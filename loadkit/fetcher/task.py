@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
-IDEMPOTENT: Final = SAFE | {"PUT", "DELETE"}
+IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PUT", "DELETE"})
+LONGEST_PATH: Final = 300
+"""Characters of a path in a label."""
 
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 _NUMBER = re.compile(r"[0-9]{2,}")
@@ -137,23 +138,19 @@ def header_lines(common: Mapping[str, str]) -> str:
 
 
 def label_of(request: FetchRequest) -> str:
-    """The label in reports: method, host and the template of the path, so that 50,000 posts are one row."""
-    url = request.url
-    return f"{request.method} {url.origin.scheme}://{url.host}{path_template(url.target.partition('?')[0])}"
+    """The label in reports: method, host and path, with placeholders for numbers and identifiers.
 
-
-def path_template(path: str) -> str:
-    """A path with placeholders for numbers and identifiers.
-
-    >>> path_template("/posts/17.json"), path_template("/data/part-00017.csv")
-    ('/posts/{id}.json', '/data/part-{n}.csv')
+    So 50,000 posts are one row: `GET http://h/posts/{id}.json`, and parts are `GET http://h/data/part-{n}.csv`.
     """
-    if len(path) > 300:
-        path = path[:300] + "…"
+    url = request.url
+    path = url.target.partition("?")[0]
+    if len(path) > LONGEST_PATH:
+        path = path[:LONGEST_PATH] + "…"
     found = _EXTENSION.search(path)
     end = found[0] if found else ""
     folder, slash, last = path.removesuffix(end).rpartition("/")
-    return f"{_fold_folder(folder)}{slash}{_NUMBER.sub('{n}', fold_path(last))}{end}"
+    template = f"{_fold_folder(folder)}{slash}{_NUMBER.sub('{n}', fold_path(last))}{end}"
+    return f"{request.method} {url.origin.scheme}://{url.host}{template}"
 
 
 # many URLs share all but the last segment

@@ -83,7 +83,7 @@ def _parse(text: str) -> Url:
     if not found:
         raise InvalidUrl(f"{quoted(text)} is no URL; write it like 'http://127.0.0.1:8000/posts/1'")
     origin, host, site = _origin(found["scheme"], found["host"], found["port"])
-    target = _quoted((found["path"] or "/") + (found["query"] or ""))
+    target = _UNSAFE.sub(_percent_encoded, (found["path"] or "/") + (found["query"] or ""))
     user, credentials = _credentials(found["user"])
     return Url(origin, site + target, target, host, user, credentials, site)
 
@@ -149,21 +149,17 @@ def _host(name: str) -> str:
             return str(ipaddress.IPv6Address(name[1:-1]))
         except ValueError:
             raise InvalidUrl(f"{quoted(name)} is no IPv6 address") from None
-    host = name.lower()
-    if not host.isascii():
-        try:
-            host = ascii_host(host)
-        except ValueError:
-            raise InvalidUrl(f"{quoted(name)} is no host name") from None
+    try:
+        host = ascii_host(name.lower())
+    except ValueError:
+        raise InvalidUrl(f"{quoted(name)} is no host name") from None
     if not _HOST.fullmatch(host):
         raise InvalidUrl(f"{quoted(name)} is no host name" if name else "a URL without a host")
     return host
 
 
-def _quoted(target: str) -> str:
-    if not _UNSAFE.search(target):
-        return target
-    return _UNSAFE.sub(lambda found: quote(found[0].encode("utf-8", "surrogateescape"), safe=""), target)
+def _percent_encoded(found: re.Match[str]) -> str:
+    return quote(found[0].encode("utf-8", "surrogateescape"), safe="")
 
 
 def _credentials(user: str | None) -> tuple[str, str]:
