@@ -7,6 +7,7 @@ somebody puts in the place of a folder is not followed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -183,56 +184,41 @@ def open_regular_file(path: Path, flags: int, mode: int = 0o666) -> int:
     raise UsageError(f"cannot write {path}: it is a hard link, and has another name elsewhere; put a copy in its place")
 
 
-class JsonLinesFile:
-    """JSON replies in one file, a line each, in the order in which they arrived.
+class LinesFile:
+    """A file that lines are appended to, each of them whole or not at all."""
 
-    It is written under the lock of the manifest, which holds where each line begins.
-    """
-
-    def __init__(self, path: Path, size: int) -> None:
-        """Continue after `size` bytes; what follows them is not in the manifest, as after a kill, and is cut off."""
+    def __init__(self, path: Path) -> None:
+        """Open or create it; raises `UsageError` as `open_regular_file` does."""
         self.path = path
-        self._handle = open_regular_file(path, os.O_RDWR)
-        try:
-            _check_rest(path, self._handle, size)
-            os.ftruncate(self._handle, size)
-            os.lseek(self._handle, size, os.SEEK_SET)
-        except OSError as error:
-            os.close(self._handle)
-            raise UsageError(f"cannot write {path}: {reason_of(error)}") from None
-        except UsageError:
-            os.close(self._handle)
-            raise
-        self._size = size
+        self.handle = open_regular_file(path, os.O_RDWR | os.O_APPEND)
+        self.size = os.fstat(self.handle).st_size
 
-    def write(self, line: bytes) -> int:
+    def cut(self, size: int) -> None:
+        """Cut off what follows `size` bytes; raises `OSError`."""
+        if size != self.size:
+            os.ftruncate(self.handle, size)
+            self.size = size
+
+    def append(self, line: bytes) -> int:
         """Append a line and return its offset; raises `OSError`, and then no part of the line is there."""
-        begin = self._size
+        if self.handle < 0:
+            # a late thread must not write into another file that was given the descriptor
+            raise OSError(errno.EBADF, f"{self.path.name} is closed")
         try:
             # a large line by itself: appending the newline to it would copy it
             for part in (line, b"\n") if len(line) > BLOCK else (line + b"\n",):
-                write_all(self._handle, part)
+                write_all(self.handle, part)
         except OSError:
-            os.ftruncate(self._handle, begin)
-            os.lseek(self._handle, begin, os.SEEK_SET)
+            os.ftruncate(self.handle, self.size)
             raise
-        self._size += len(line) + 1
+        begin = self.size
+        self.size += len(line) + 1
         return begin
 
     def close(self) -> None:
         """Flush it to the disk and close it."""
+        handle, self.handle = self.handle, -1
         try:
-            os.fsync(self._handle)
+            os.fsync(handle)
         finally:
-            os.close(self._handle)
-
-
-def _check_rest(path: Path, handle: int, size: int) -> None:
-    """Refuse to cut off more than a kill leaves: one line, or the beginning of one, that is not in the manifest."""
-    end = os.fstat(handle).st_size
-    blocks = (os.pread(handle, BLOCK, start) for start in range(size, end, BLOCK))
-    if sum(block.count(b"\n") for block in blocks) > 1:
-        raise UsageError(
-            f"the manifest tells of the first {size:,} bytes of {path}, which has {end:,}; append to another file, or "
-            f"cut off the rest: truncate -s {size} {path}"
-        )
+            os.close(handle)

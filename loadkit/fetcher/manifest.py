@@ -7,7 +7,6 @@ incomplete. Of the lines with one key the last one counts. Nothing but digests o
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import threading
@@ -19,7 +18,7 @@ from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
-from loadkit.fetcher.folder import BLOCK, open_regular_file, write_all
+from loadkit.fetcher.folder import BLOCK, LinesFile, open_regular_file
 from loadkit.plan.errors import UsageError
 
 FILE: Final = "manifest.jsonl"
@@ -73,19 +72,22 @@ class Manifest:
     """
 
     def __init__(self, root: Path) -> None:
-        self.path = root / FILE
         self.lock = threading.Lock()
         """Held while a line is written, and the line of an appended reply with it."""
         self._has_line = threading.Condition(self.lock)
         self._waiting = 0
         """Threads that wait for a line."""
-        self._handle = open_regular_file(self.path, os.O_RDWR | os.O_APPEND)
+        self._file = LinesFile(root / FILE)
+        self.path = self._file.path
         try:
-            self._lock = _locked(root, self._handle)
-            self._began_at = self._size = _without_torn_end(self._handle)
+            self._lock = _locked(root, self._file.handle)
+            # another run may have ended just now
+            self._file.size = os.fstat(self._file.handle).st_size
+            self._file.cut(_end_of_lines(self._file))
         except BaseException:
-            os.close(self._handle)
+            self._file.close()
             raise
+        self._began_at = self._file.size
 
     @property
     def was_empty(self) -> bool:
@@ -99,27 +101,16 @@ class Manifest:
 
     def write(self, line: ManifestLine) -> None:
         """The same for a caller that holds the lock."""
-        data = _encode(line) + b"\n"
-        if self._handle < 0:
-            # a late thread must not write into another file that was given the descriptor
-            raise OSError(errno.EBADF, "the manifest is closed")
-        try:
-            write_all(self._handle, data)
-        except OSError:
-            os.ftruncate(self._handle, self._size)
-            raise
-        self._size += len(data)
+        self._file.append(_encode(line))
         if self._waiting:
             self._has_line.notify_all()
 
     def close(self) -> None:
         """Flush it to the disk and release the lock."""
         with self.lock:
-            handle, self._handle = self._handle, -1
             try:
-                os.fsync(handle)
+                self._file.close()
             finally:
-                os.close(handle)
                 with contextlib.suppress(OSError):
                     self.path.with_name(LOCK).unlink()
                 os.close(self._lock)
@@ -130,17 +121,17 @@ class Manifest:
         start, is_closed = self._began_at, False
         while not is_closed:
             with self.lock:
-                if start == self._size and self._handle >= 0:
+                if start == self._file.size and self._file.handle >= 0:
                     self._waiting += 1
                     self._has_line.wait(NAP)
                     self._waiting -= 1
-                end, is_closed = self._size, self._handle < 0
+                end, is_closed = self._file.size, self._file.handle < 0
             yield from self.lines(start, end)
             start = end
 
     def lines(self, start: int = 0, end: int | None = None) -> Iterator[ManifestLine]:
         """Yield the lines between two offsets, without those that cannot be read."""
-        end = self._size if end is None else end
+        end = self._file.size if end is None else end
         with self.path.open("rb") as file:
             file.seek(start)
             while start < end and (data := file.readline()):
@@ -180,19 +171,16 @@ def _is_still_there(path: Path, handle: int) -> bool:
         return False
 
 
-def _without_torn_end(handle: int) -> int:
-    """Cut off a last line without its end, as a kill leaves it; the size that remains."""
-    size = end = os.fstat(handle).st_size
+def _end_of_lines(file: LinesFile) -> int:
+    """The end of the last complete line; a kill leaves a part of another one behind it."""
+    end = file.size
     while end:
         begin = max(0, end - BLOCK)
-        newline = os.pread(handle, end - begin, begin).rfind(b"\n")
+        newline = os.pread(file.handle, end - begin, begin).rfind(b"\n")
         if newline >= 0:
-            end = begin + newline + 1
-            break
+            return begin + newline + 1
         end = begin
-    if end != size:
-        os.ftruncate(handle, end)
-    return end
+    return 0
 
 
 class DigestSet:

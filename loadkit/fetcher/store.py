@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from loadkit.fetcher.filenames import FAILED, GENERATED
-from loadkit.fetcher.folder import BLOCK, JsonLinesFile, NameTaken, OutputFolder, clean_up
+from loadkit.fetcher.folder import BLOCK, LinesFile, NameTaken, OutputFolder, clean_up
 from loadkit.fetcher.manifest import DigestSet, Manifest, ManifestLine, digest_of
 from loadkit.plan.errors import UsageError, reason_of
 from loadkit.plan.redact import redact_url
@@ -22,6 +22,7 @@ from loadkit.wire.base import BrokenExchange, Failure
 
 if TYPE_CHECKING:
     from mmap import mmap
+    from pathlib import Path
 
     from loadkit.fetcher.body import Body
     from loadkit.fetcher.options import FetchOptions
@@ -39,7 +40,7 @@ class Store:
         self._has_template = options.name is not None
         self._one_large_body = Lock()
         """Held while a body that is too large for memory is made into a line."""
-        self._jsonl: JsonLinesFile | None = None
+        self._jsonl: LinesFile | None = None
         try:
             options.into.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -48,7 +49,7 @@ class Store:
         try:
             self.previous = read_previous_runs(self.manifest, options)
             if options.append is not None:
-                self._jsonl = JsonLinesFile(options.append, self.previous.appended)
+                self._jsonl = _open_appended(options.append, self.previous.appended)
         except BaseException:
             self.manifest.close()
             raise
@@ -109,13 +110,13 @@ class Store:
         self.manifest.append(line)
         self._remove_older(task, file, output)
 
-    def _append(self, task: Task, body: Body, line: ManifestLine, jsonl: JsonLinesFile) -> None:
+    def _append(self, task: Task, body: Body, line: ManifestLine, jsonl: LinesFile) -> None:
         with self._one_large_body if body.is_large else nullcontext():
             content = compact_json(body.content())
             line.sha256 = hashlib.sha256(content).hexdigest()
             line.file, line.bytes = jsonl.path.name, len(content) + 1
             with self.manifest.lock:
-                line.offset = jsonl.write(content)
+                line.offset = jsonl.append(content)
                 self.manifest.write(line)
         self._remove_older(task, "", body.output)
 
@@ -206,6 +207,28 @@ def _is_same(handle: int, line: ManifestLine) -> bool:
     """True if a line that was appended is still there."""
     data = os.pread(handle, line.bytes or 0, line.offset or 0)
     return hashlib.sha256(data.removesuffix(b"\n")).hexdigest() == line.sha256
+
+
+def _open_appended(path: Path, size: int) -> LinesFile:
+    """Open the file that replies are appended to, and cut off what a kill left behind the lines of the manifest.
+
+    That is one line, or the beginning of one; raises `UsageError` if there is more.
+    """
+    file = LinesFile(path)
+    try:
+        blocks = (os.pread(file.handle, BLOCK, start) for start in range(size, file.size, BLOCK))
+        if sum(block.count(b"\n") for block in blocks) > 1:
+            raise UsageError(
+                f"the manifest tells of the first {size:,} bytes of {path}, which has {file.size:,}; append to another "
+                f"file, or cut off the rest: truncate -s {size} {path}"
+            )
+        file.cut(size)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {reason_of(error)}") from None
+    finally:
+        if file.size != size:  # it was not cut
+            file.close()
+    return file
 
 
 def line_of(task: Task, arrived: int) -> ManifestLine:
