@@ -6,18 +6,20 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import pytest
 import trustme
 
-from loadkit import Endpoint, Scenario
-from loadkit.clock import SystemClock
+from loadkit import Endpoint, Scenario, Session
+from loadkit.clock import ManualClock, SystemClock
 from loadkit.wire.base import BrokenExchange, Failure, Note, Request, Send
 from loadkit.wire.channel import SO_TIMESTAMPNS
 from loadkit.wire.encode import encode
+from loadkit.wire.fake_network import FakeNetwork, Piece
 from loadkit.wire.protocols import Connection, Wire
 from loadkit.wire.sockets import SocketWire
 from tests.wire.peer import Peer, Script
@@ -212,3 +214,50 @@ def _scenario(url: str, method: str, path: str, options: dict[str, Any]) -> Scen
         if name in options:
             of_scenario[name.removesuffix("_of_all")] = options.pop(name)
     return Scenario(base_url=url, endpoints=[Endpoint(method, path, **options)], **of_scenario)
+
+
+Make = Callable[..., Session]
+
+
+@pytest.fixture
+def session(ca_file: Path) -> Iterator[Make]:
+    """Makes sessions that trust the tests' authority, do not trust the environment, and end with the test."""
+    with ExitStack() as made:
+
+        def start(**options: Any) -> Session:
+            http = made.enter_context(Session(**options))
+            http.verify, http.trust_env = str(ca_file), False
+            return http
+
+        yield start
+
+
+@pytest.fixture
+def http(session: Make) -> Session:
+    """One of them."""
+    return session()
+
+
+class MemoryServer:
+    """Every host, answering from memory in turn, the last answer again and again; an answer is bytes or pieces."""
+
+    def __init__(
+        self, *answers: bytes | Iterable[Piece] | Callable[[], bytes], clock: ManualClock | None = None
+    ) -> None:
+        self.clock = clock or ManualClock()
+        self.network = FakeNetwork(self.clock, self._serve)
+        self.heard: list[bytes] = []
+        self._answers = answers
+
+    def session(self, **options: Any) -> Session:
+        """A session that finds it everywhere."""
+        http = Session(base_url="http://shop.test", resolver=self.network, clock=self.clock, **options)
+        http.trust_env = False
+        return http
+
+    def _serve(self, request: bytes) -> Iterable[Piece]:
+        answer = self._answers[min(len(self.heard), len(self._answers) - 1)]
+        self.heard.append(request)
+        if callable(answer):
+            return [answer()]
+        return [answer] if isinstance(answer, bytes) else answer

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from loadkit import Session
 from loadkit.wire.http1 import MAX_REDIRECT_BODY
-from tests.wire.conftest import Serve
-from tests.wire.peer import Line, Peer, Script, chunked, replies, reply
+from tests.wire.conftest import Make, Serve
+from tests.wire.peer import Line, Script, chunked, replies, reply
 
 MOVED = "HTTP/1.1 302 Found\r\nLocation: /there\r\n"
 
@@ -57,30 +54,16 @@ def leading(way: Script | bytes) -> Script:
     return script
 
 
-@pytest.fixture
-def session(ca_file: Path) -> Iterator[Callable[[Peer], Session]]:
-    made: list[Session] = []
-
-    def make(peer: Peer) -> Session:
-        made.append(Session(base_url=peer.url, deadline=20, body_limit="10MB"))
-        made[-1].verify, made[-1].trust_env = str(ca_file), False
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
-
-
 WAYS = [{}, {"stream": True}, {"hooks": {"response": []}, "name": "moved"}]
 
 
 @pytest.mark.parametrize("options", WAYS, ids=["at once", "streamed", "the long way"])
 @pytest.mark.parametrize("way", LONG.values(), ids=LONG)
 def test_a_long_body_of_a_redirect_is_dropped_and_the_redirect_followed(
-    serve: Serve, session: Callable[[Peer], Session], way: Script, options: dict[str, Any]
+    serve: Serve, session: Make, way: Script, options: dict[str, Any]
 ):
     peer = serve(leading(way))
-    http = session(peer)
+    http = session(base_url=peer.url, deadline=20, body_limit="10MB")
     for _ in range(2):
         response = http.get("/here", **options)
 
@@ -103,10 +86,10 @@ SHORT = b"moved" * (MAX_REDIRECT_BODY // 5)
     ids=["a length", "compressed", "chunks"],
 )
 def test_a_short_body_of_a_redirect_is_there_and_the_connection_kept(
-    serve: Serve, session: Callable[[Peer], Session], whole: bytes, options: dict[str, Any]
+    serve: Serve, session: Make, whole: bytes, options: dict[str, Any]
 ):
     peer = serve(leading(whole))
-    http = session(peer)
+    http = session(base_url=peer.url, deadline=20, body_limit="10MB")
     for _ in range(3):
         response = http.get("/here", **options)
         assert response.content == b"there"
@@ -117,11 +100,11 @@ def test_a_short_body_of_a_redirect_is_there_and_the_connection_kept(
 @pytest.mark.parametrize("options", WAYS, ids=["at once", "streamed", "the long way"])
 @pytest.mark.parametrize("location", ["/there", ""], ids=["not followed", "to nowhere"])
 def test_a_long_body_of_a_redirect_that_is_the_reply_is_whole(
-    serve_as: Serve, session: Callable[[Peer], Session], options: dict[str, Any], location: str
+    serve_as: Serve, session: Make, options: dict[str, Any], location: str
 ):
     body = b"x" * 10 * MAX_REDIRECT_BODY
     peer = serve_as(replies(reply(body, f"Location: {location}", status="302 Found")))
-    http = session(peer)
+    http = session(base_url=peer.url, deadline=20, body_limit="10MB")
     for _ in range(2):
         assert http.get("/", allow_redirects=not location, **options).content == body
     assert peer.connections == 1

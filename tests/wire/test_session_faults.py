@@ -9,7 +9,7 @@ import threading
 import time
 import tracemalloc
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,11 @@ from loadkit import Session, UsageError
 from loadkit.wire.base import Exchange
 from loadkit.wire.resolver import Resolver
 from loadkit.wire.session.exceptions import BodyTimeout, BodyTooLarge
-from tests.wire.conftest import Serve
+from tests.wire.conftest import Make, MemoryServer, Serve
 from tests.wire.peer import OK, Gone, Line, Peer, chunked, replies, reply, then_close, then_reset
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 BIG = 4_000_000
-
-Make = Callable[..., Session]
 
 
 class Log(list[tuple[str, str, Exchange, int]]):
@@ -49,35 +47,9 @@ class Log(list[tuple[str, str, Exchange, int]]):
         return [note.failure.kind for note in notes if note and note.failure]
 
 
-@pytest.fixture
-def session(ca_file: Path) -> Iterator[Make]:
-    """Makes sessions that trust the tests' authority, and end with the test."""
-    made: list[Session] = []
-
-    def make(**options: Any) -> Session:
-        made.append(Session(**options))
-        made[-1].verify = str(ca_file)
-        made[-1].trust_env = False
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
-
-
 def stall(line: Line) -> None:
     """Say nothing more."""
     line.stall()
-
-
-def said_and_stalled(*parts: bytes) -> Callable[[Line], None]:
-    """Say this, and nothing more."""
-
-    def answer(line: Line) -> None:
-        line.send(*parts)
-        line.stall()
-
-    return answer
 
 
 def drip(line: Line) -> None:
@@ -87,24 +59,20 @@ def drip(line: Line) -> None:
 
 
 PART = reply(b"x" * 100)[:-50]
-FAULTS: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
-    "no reply": (stall, {"timeout": (5, 0.5)}, exceptions.ReadTimeout, "nothing came for 0.5 s"),
-    "no reply, deadline": (stall, {"deadline": 0.8}, exceptions.ReadTimeout, r"no whole reply within 0\.[1-8]"),
-    "half a head": (said_and_stalled(b"HTTP/1.1 2"), {"timeout": (5, 0.5)}, exceptions.ReadTimeout, "10 bytes"),
-    "half a body": (said_and_stalled(PART), {"timeout": (5, 0.5)}, BodyTimeout, "nothing came for 0.5 s"),
-    "a byte at a time": (drip, {"timeout": 2, "deadline": 0.8}, BodyTimeout, "no whole reply within"),
-    "closed": (then_close(), {}, exceptions.ConnectionError, "connection closed before any reply"),
-    "reset": (then_reset(), {}, exceptions.ConnectionError, "reset|closed|TLS"),
-    "body cut": (then_close(PART), {}, exceptions.ChunkedEncodingError, "50 of 100 bytes"),
-    "chunks cut": (then_close(CHUNKED + b"5\r\ntea"), {}, exceptions.ChunkedEncodingError, "before the last chunk"),
+RESET = ConnectionResetError(104, "Connection reset by peer")
+Fault = tuple[Any, dict[str, Any], type[Exception], str]
+FAULTS: dict[str, Fault] = {
+    "no reply": ([], {"timeout": (5, 0.5)}, exceptions.ReadTimeout, "nothing came for 0.5 s"),
+    "no reply, deadline": ([], {"deadline": 0.8}, exceptions.ReadTimeout, r"no whole reply within 0\.[1-8]"),
+    "half a head": ([b"HTTP/1.1 2"], {"timeout": (5, 0.5)}, exceptions.ReadTimeout, "10 bytes"),
+    "half a body": ([PART], {"timeout": (5, 0.5)}, BodyTimeout, "nothing came for 0.5 s"),
+    "closed": ([b""], {}, exceptions.ConnectionError, "connection closed before any reply"),
+    "reset": ([RESET], {}, exceptions.ConnectionError, "reset"),
+    "body cut": ([PART, b""], {}, exceptions.ChunkedEncodingError, "50 of 100 bytes"),
+    "chunks cut": ([CHUNKED + b"5\r\ntea", b""], {}, exceptions.ChunkedEncodingError, "before the last chunk"),
     "chunks of nonsense": (CHUNKED + b"tea\r\n", {}, exceptions.ChunkedEncodingError, "chunked body"),
     "not HTTP": (b"220 mail ready\r\n", {}, exceptions.ConnectionError, "not HTTP"),
-    "two lengths": (
-        reply(b"tea", "Content-Length: 5"),
-        {},
-        exceptions.InvalidHeader,
-        "Content-Length",
-    ),
+    "two lengths": (reply(b"tea", "Content-Length: 5"), {}, exceptions.InvalidHeader, "Content-Length"),
     "1 MB of head": (reply(b"", "X: " + "y" * 1_000_000), {}, exceptions.ConnectionError, "head of more than"),
     "endless headers": (reply(b"", *["X: 1"] * 5000), {}, exceptions.ConnectionError, "more than 500 headers"),
     "endless 1xx": (b"HTTP/1.1 100 Go on\r\n\r\n" * 99, {}, exceptions.ConnectionError, "interim replies"),
@@ -115,29 +83,44 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
         "cut short",
     ),
 }
+ON_A_SOCKET: dict[str, Fault] = {
+    "no reply": (stall, {"deadline": 0.4}, exceptions.ReadTimeout, r"no whole reply within 0\.[1-4]"),
+    "half a body": (lambda line: (line.send(PART), line.stall()), {"timeout": (5, 0.3)}, BodyTimeout, "nothing came"),
+    "a byte at a time": (drip, {"timeout": 2, "deadline": 0.4}, BodyTimeout, "no whole reply within"),
+    "closed": (then_close(), {}, exceptions.ConnectionError, "connection closed before any reply"),
+    "reset": (then_reset(), {}, exceptions.ConnectionError, "reset|closed|TLS"),
+    "body cut": (then_close(PART), {}, exceptions.ChunkedEncodingError, "50 of 100 bytes"),
+}
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("turns", [1, 3], ids=["first", "repeated"])
-@pytest.mark.parametrize(("answer", "options", "kind", "words"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_is_an_exception_of_requests(
-    serve: Serve, session: Make, answer: Any, options: Any, kind: type[Exception], words: str, turns: int, stream: bool
-):
-    # the last one meets the fault, on a connection that has served the others
-    peer = serve(replies(*[OK] * (turns - 1), answer))
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_fault_is_an_exception_of_requests(fault: Fault, turns: int, stream: bool):
     log = Log()
-    http = session(observe=log)
+    check_fault(MemoryServer(*[OK] * (turns - 1), fault[0]).session(observe=log), log, fault, turns, stream)
+
+
+@pytest.mark.parametrize(("turns", "stream"), [(1, False), (3, True)], ids=["first", "repeated stream"])
+@pytest.mark.parametrize("fault", ON_A_SOCKET.values(), ids=ON_A_SOCKET)
+def test_so_is_one_of_a_socket(serve: Serve, session: Make, fault: Fault, turns: int, stream: bool):
+    log = Log()
+    peer = serve(replies(*[OK] * (turns - 1), fault[0]))
+    check_fault(session(base_url=peer.url, observe=log), log, fault, turns, stream)
+
+
+def check_fault(http: Session, log: Log, fault: Fault, turns: int, stream: bool) -> None:
+    """The last of so many requests meets the fault, on a connection that has served the others."""
+    _, options, kind, words = fault
     for _ in range(turns - 1):
-        assert http.post(peer.url, **options).text == "ok"
+        assert http.post("/", **options).text == "ok"
 
     with pytest.raises(kind, match=words) as caught:
-        http.post(peer.url, stream=stream, **options).content  # noqa: B018 - reads it
+        http.post("/", stream=stream, **options).content  # noqa: B018 - reads it
 
     assert isinstance(caught.value, requests.RequestException)
-    assert caught.value.request.url == peer.url + "/"
-    assert len(log) == turns
-    if "gzip" not in words and kind is not exceptions.ContentDecodingError:
-        assert log.statuses == [200] * (turns - 1) + [0]
+    assert caught.value.request.url == f"{http.base_url}/"
+    assert log.statuses == [200] * (turns - 1) + [200 if kind is exceptions.ContentDecodingError else 0]
 
 
 def test_nobody_listens(session: Make, free_port: int):
@@ -170,25 +153,22 @@ def test_connecting_takes_too_long(session: Make):
             session().get(url, timeout=(0.1, 5))
 
 
-def test_a_certificate_nobody_knows(serve_as: Serve, tls: Any, session: Make):
-    http = session()
+def test_a_certificate_nobody_knows(serve_as: Serve, tls: Any, http: Session):
     http.verify = True
     with pytest.raises(exceptions.SSLError, match="certificate verify failed"):
         http.get(serve_as(replies(OK), context=tls).url)
 
 
-def test_unverified_certificates_are_warned_of(serve_as: Serve, tls: Any, session: Make):
+def test_unverified_certificates_are_warned_of(serve_as: Serve, tls: Any, http: Session):
     import urllib3
 
-    http = session()
     http.verify = False
     with pytest.warns(urllib3.exceptions.InsecureRequestWarning, match="not verified"):
         assert http.get(serve_as(replies(OK), context=tls).url).ok
 
 
 @pytest.mark.parametrize(("setting", "value"), [("verify", "/no/such/ca.pem"), ("cert", "/no/such/cert.pem")])
-def test_a_file_of_tls_that_is_not_there(serve_as: Serve, tls: Any, session: Make, setting: str, value: str):
-    http = session()
+def test_a_file_of_tls_that_is_not_there(serve_as: Serve, tls: Any, http: Session, setting: str, value: str):
     setattr(http, setting, value)
     with pytest.raises(OSError, match=value):
         http.get(serve_as(replies(OK), context=tls).url)
@@ -241,23 +221,14 @@ def test_a_stream_needs_memory_for_a_piece_only(serve_as: Serve, session: Make):
 
 
 def test_a_bomb_is_flat_as_a_stream(serve_as: Serve, session: Make):
-    bomb = gzip.compress(b"x" * 50_000_000)
+    bomb = gzip.compress(b"x" * 1_000_000) * 20
     response = session(body_limit="1MB").get(serve_as(replies(reply(bomb, "Content-Encoding: gzip"))).url, stream=True)
     tracemalloc.start()
     try:
         got = sum(map(len, response.iter_content(10_000)))
-        assert (got, tracemalloc.get_traced_memory()[1] < 8_000_000) == (50_000_000, True)
+        assert (got, tracemalloc.get_traced_memory()[1] < 8_000_000) == (20_000_000, True)
     finally:
         tracemalloc.stop()
-
-
-def test_a_redirect_loop_ends(serve_as: Serve, session: Make):
-    log = Log()
-    http = session(observe=log)
-    http.max_redirects = 5
-    with pytest.raises(exceptions.TooManyRedirects, match="Exceeded 5 redirects"):
-        http.get(serve_as(replies(reply(b"", "Location: /round", status="302 Found"))).url)
-    assert log.statuses == [302] * 6
 
 
 def test_a_server_that_closes_after_each_reply_is_met_again(serve: Serve, session: Make):
@@ -284,29 +255,6 @@ def test_a_connection_closed_while_idle_is_a_reconnect(serve: Serve, session: Ma
 # -- who gets what
 
 
-def test_credentials_and_cookies_stay_with_their_host(serve_as: Serve, session: Make):
-    elsewhere = serve_as(replies(OK))
-    there = elsewhere.url.replace("127.0.0.1", "localhost")
-    here = serve_as(replies(reply(b"", f"Location: {there}/x", "Set-Cookie: a=b", status="302 Found"), OK))
-    http = session()
-    http.auth = ("ada", "secret")
-    for _ in range(2):
-        http.get(here.url)
-        assert b"Authorization: Basic" in here.heard[-1]
-    assert b"Cookie: a=b" in here.heard[-1]
-    assert all(b"Authorization" not in request and b"Cookie" not in request for request in elsewhere.heard)
-
-
-def test_another_port_gets_no_credentials(serve_as: Serve, session: Make):
-    elsewhere = serve_as(replies(OK))
-    here = serve_as(replies(reply(b"", f"Location: {elsewhere.url}/x", status="302 Found")))
-    http = session()
-    http.headers["Authorization"] = "Bearer secret"
-    http.get(here.url)
-    assert b"Bearer" in here.heard[0]
-    assert b"Bearer" not in elsewhere.heard[0]
-
-
 @pytest.mark.parametrize(
     "call",
     [
@@ -325,21 +273,19 @@ def test_nothing_is_smuggled_into_a_request(serve_as: Serve, session: Make, call
     assert peer.heard == []
 
 
-def test_a_late_reply_is_never_the_next_ones(serve: Serve, session: Make):
+def test_a_late_reply_is_never_the_next_ones(serve: Serve, http: Session):
     def late(line: Line) -> None:
         line.pause(0.2)
         line.send(reply(b"late"))
 
-    http = session()
     peer = serve(replies(late), replies(reply(b"in time")))
     with pytest.raises(exceptions.ReadTimeout):
         http.get(peer.url, timeout=(5, 0.05))
     assert [http.get(peer.url).text for _ in range(2)] == ["in time"] * 2
 
 
-def test_bytes_behind_a_reply_are_dropped_with_the_connection(serve: Serve, session: Make):
+def test_bytes_behind_a_reply_are_dropped_with_the_connection(serve: Serve, http: Session):
     peer = serve(replies(reply(b"tea") + reply(b"poison")))
-    http = session()
     assert [http.get(peer.url).text for _ in range(3)] == ["tea"] * 3
     assert peer.connections == 3
 
@@ -415,9 +361,8 @@ def test_a_stream_that_is_forgotten_is_told_of_and_closed(serve: Serve, session:
     assert peer.connections == 3
 
 
-def test_streams_and_requests_may_be_mixed(serve: Serve, session: Make):
+def test_streams_and_requests_may_be_mixed(serve: Serve, http: Session):
     peer = serve(replies(reply(b"tea" * 100_000)))
-    http = session()
     one, two = (http.get(peer.url, stream=True) for _ in range(2))
     assert http.get(peer.url).text == two.text == one.text
     assert 2 <= peer.connections <= 3
@@ -434,7 +379,7 @@ def test_a_deadline_counts_the_redirects(serve_as: Serve, session: Make):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_abort_ends_what_is_under_way_and_all_that_follows(serve: Serve, session: Make, stream: bool):
+def test_abort_ends_what_is_under_way_and_all_that_follows(serve: Serve, http: Session, stream: bool):
     reached = threading.Event()
 
     def wait(line: Line) -> None:
@@ -442,7 +387,6 @@ def test_abort_ends_what_is_under_way_and_all_that_follows(serve: Serve, session
         reached.set()
         line.stall()
 
-    http = session()
     peer = serve(replies(OK, wait))
     assert http.get(peer.url).ok
 
@@ -560,12 +504,11 @@ def test_a_file_is_sent_with_its_length(serve: Serve, session: Make, tmp_path: P
     assert (b"Content-Length: 150000" in head, body) == (True, path.read_bytes())
 
 
-def test_what_a_body_raises_is_raised(serve_as: Serve, session: Make):
+def test_what_a_body_raises_is_raised(serve_as: Serve, http: Session):
     def broken() -> Iterator[bytes]:
         yield b"tea"
         raise OSError("no more tea")
 
-    http = session()
     peer = serve_as(lambda line: uploads(line.request(), line), replies(OK))
     with pytest.raises(OSError, match="no more tea"):
         http.post(peer.url, data=broken())
@@ -635,41 +578,6 @@ def test_a_subclass_that_changes_how_things_are_sent_is_asked_each_time(serve_as
     assert [b"X-Count: %d" % k in request for k, request in enumerate(peer.heard)] == [True] * 3
 
 
-def test_a_cookie_that_expires_is_sent_no_more(serve_as: Serve, session: Make):
-    peer = serve_as(replies(OK))
-    http = session()
-    http.cookies.set("a", "b", expires=time.time() + 1)
-    for _ in range(2):
-        http.get(peer.url)
-    time.sleep(1.1)
-    http.get(peer.url)
-    assert [b"Cookie: a=b" in request for request in peer.heard] == [True, True, False]
-
-
-def test_a_cookie_is_renewed_by_each_reply(serve_as: Serve, session: Make):
-    peer = serve_as(replies(reply(b"", "Set-Cookie: a=b; Max-Age=100")))
-    http = session()
-    http.get(peer.url)
-    until = next(iter(http.cookies)).expires
-    over = time.monotonic() + 1.1
-    # without a pause, so that each reply comes the short way
-    while time.monotonic() < over:
-        http.get(peer.url)
-    assert next(iter(http.cookies)).expires > until
-
-
-def test_two_sessions_may_share_their_cookies(serve_as: Serve, session: Make):
-    peer = serve_as(replies(OK))
-    one, two = session(), session()
-    two.cookies = one.cookies
-    for http in (one, two):
-        http.get(peer.url)
-    one.cookies.set("a", "b")
-    for http in (one, two):
-        http.get(peer.url)
-    assert [b"Cookie: a=b" in request for request in peer.heard].count(True) == 2
-
-
 def test_a_session_and_its_reply_can_be_pickled(serve_as: Serve, session: Make):
     peer = serve_as(replies(reply(b"tea", "X: 1", "Set-Cookie: a=b")))
     http = session(base_url=peer.url, deadline=5)
@@ -684,16 +592,15 @@ def test_a_session_and_its_reply_can_be_pickled(serve_as: Serve, session: Make):
     assert b"Cookie: a=b" in peer.heard[-1]
 
 
-def test_a_closed_session_opens_again(serve: Serve, session: Make):
+def test_a_closed_session_opens_again(serve: Serve, http: Session):
     peer = serve(replies(OK))
-    http = session()
     for _ in range(2):
         assert http.get(peer.url).ok
         http.close()
     assert peer.connections == 2
 
 
-def test_connections_to_many_places_are_bounded(serve_as: Serve, session: Make):
+def test_connections_to_many_places_are_bounded(serve_as: Serve, http: Session):
     ended = threading.Semaphore(0)
 
     def script(line: Line) -> None:
@@ -703,7 +610,6 @@ def test_connections_to_many_places_are_bounded(serve_as: Serve, session: Make):
             ended.release()
 
     peer = serve_as(script, host="0.0.0.0")
-    http = session()
     for k in range(70):
         assert [http.get(f"http://127.0.0.{k + 1}:{peer.port}/").text for _ in range(2)] == ["ok"] * 2
     assert peer.connections == 70
@@ -715,9 +621,8 @@ def test_connections_to_many_places_are_bounded(serve_as: Serve, session: Make):
 
 
 @pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": -1}, {"timeout": "soon"}, {"deadline": 0}])
-def test_a_wrong_time_is_refused_before_anything_is_sent(serve_as: Serve, session: Make, options: dict[str, Any]):
+def test_a_wrong_time_is_refused_before_anything_is_sent(serve_as: Serve, http: Session, options: dict[str, Any]):
     peer = serve_as(replies(OK))
-    http = session()
     assert http.get(peer.url).ok
     with pytest.raises((ValueError, UsageError), match=r"(?i)timeout|deadline"):
         http.get(peer.url, **options)

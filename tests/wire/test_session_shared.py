@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from loadkit.clock import ManualClock
 from loadkit.plan.units import SECOND
 from loadkit.wire.session.pool import MAX_CONNECTIONS
 from tests.wire.conftest import Serve
-from tests.wire.peer import Line, Peer, reply
+from tests.wire.peer import Line, reply
 
 THREADS = 6
 
@@ -27,21 +27,6 @@ def echo(line: Line) -> None:
     while True:
         target = line.request().split()[1]
         line.send(reply(target, "X-Target: " + target.decode()))
-
-
-@pytest.fixture
-def session(ca_file: Path) -> Iterator[Callable[[Peer], Session]]:
-    """Makes sessions of a server that end with the test."""
-    made: list[Session] = []
-
-    def make(peer: Peer) -> Session:
-        made.append(Session(base_url=peer.url, deadline=20))
-        made[-1].verify, made[-1].trust_env = str(ca_file), False
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
 
 
 def get(http: Session, path: str) -> bytes:
@@ -75,7 +60,7 @@ def test_threads_that_share_a_session_get_their_own_replies(serve: Serve, sessio
         return {(path, ways[k % len(ways)](http, path)) for k, path in enumerate(paths)}
 
     peer = serve(echo)
-    http = session(peer)
+    http = session(base_url=peer.url)
     started = threading.Barrier(THREADS)
     with ThreadPoolExecutor(THREADS) as pool:
         found = set().union(*pool.map(use, range(THREADS)))
@@ -91,7 +76,7 @@ def test_threads_that_share_a_session_wait_for_the_server_side_by_side(serve_as:
         line.send(reply(b"met"))
 
     met = threading.Barrier(THREADS)
-    http = session(serve_as(meet))
+    http = session(base_url=serve_as(meet).url)
     with ThreadPoolExecutor(THREADS) as pool:
         assert list(pool.map(lambda _: http.get("/").content, range(THREADS))) == [b"met"] * THREADS
 
@@ -109,14 +94,14 @@ def test_more_threads_than_a_session_keeps_connections_get_their_own_replies(ser
 
     threads = MAX_CONNECTIONS + 6
     met = threading.Barrier(threads)
-    http = session(serve_as(meet))
+    http = session(base_url=serve_as(meet).url)
     with ThreadPoolExecutor(threads) as pool:
         assert list(pool.map(use, range(threads))) == [[b"/meet", f"/{k}".encode()] for k in range(threads)]
 
 
 def test_what_a_thread_changes_holds_for_the_others(serve_as: Serve, session):
     peer = serve_as(echo)
-    http = session(peer)
+    http = session(base_url=peer.url)
     with ThreadPoolExecutor(1) as other:
         for k in range(5):
             http.headers["X-Turn"] = str(k)
@@ -133,7 +118,7 @@ def test_an_observer_may_use_the_session_it_observes(serve: Serve, session):
             seen.append(http.get("/metrics").content)
 
     seen: list[bytes] = []
-    http = session(serve(echo))
+    http = session(base_url=serve(echo).url)
     http.observe = observe
 
     assert [http.get(path).content for path in ("/a", "/a", "/b", "/b")] == [b"/a", b"/a", b"/b", b"/b"]
@@ -146,7 +131,7 @@ def test_a_hook_may_use_the_session_it_belongs_to(serve: Serve, session):
             seen.append(http.get("/log").content)
 
     seen: list[bytes] = []
-    http = session(serve(echo))
+    http = session(base_url=serve(echo).url)
     http.hooks["response"].append(answered)
 
     assert [http.get(path).content for path in ("/a", "/a", "/b")] == [b"/a", b"/a", b"/b"]
@@ -170,7 +155,7 @@ def test_the_handler_of_a_signal_may_use_the_session_that_it_interrupts(serve: S
 
     seen: list[bytes] = []
     handled = threading.Event()
-    http = session(serve(answer))
+    http = session(base_url=serve(answer).url)
     for _ in range(before):
         http.get("/alive")
     earlier = signal.signal(signal.SIGUSR1, handle)
