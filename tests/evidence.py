@@ -60,12 +60,11 @@ def _taken(changes: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 def closed(good: int = 20_000, threads: int = 2, *, use: Usage = IDLE, **changes: Any) -> Evidence:
     """A closed run of 10 s whose threads always had a request: by default 2,000/s of 1 ms on 2 of them."""
-    figures = {name: changes.pop(name) for name in ("service", "late", "pickup") if name in changes}
-    plan = {name: changes.pop(name) for name in ("think_time", "pacing", "phases") if name in changes}
+    figures = _taken(changes, ("service", "late", "pickup"))
+    plan = _taken(changes, ("think_time", "pacing", "phases"))
     values = {
         "total": total(good, **figures),
         "scenario": asked(threads=threads, **plan),
-        "duration": DURATION,
         "use": use,
         "in_flight": float(threads),
         "threads": threads,
@@ -75,15 +74,14 @@ def closed(good: int = 20_000, threads: int = 2, *, use: Usage = IDLE, **changes
 
 def opened(good: int = 20_000, *, unsent: int = 0, use: Usage = IDLE, **changes: Any) -> Evidence:
     """An open run of 10 s that sent 2,000/s of 1 ms on up to 100 threads, with changes."""
-    figures = {name: changes.pop(name) for name in ("service", "late", "pickup", "lateness") if name in changes}
-    plan = {name: changes.pop(name) for name in ("arrivals", "phases", "processes") if name in changes}
+    figures = _taken(changes, ("service", "late", "pickup", "lateness"))
+    plan = _taken(changes, ("arrivals", "phases", "processes"))
     row = total(good, unsent=unsent, **figures)
     values = {
         "total": row,
         "scenario": asked(
             threads=2, rate=(good + unsent) / DURATION, max_threads=100, **({"arrivals": "constant"} | plan)
         ),
-        "duration": DURATION,
         "use": use,
         "in_flight": row.service_time.sum_ns / 1e9 / DURATION,
         "threads": 10,

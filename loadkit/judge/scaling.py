@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import fmean, linear_regression
 from typing import Final, NamedTuple
 
 from loadkit.judge.activity import placed
@@ -79,9 +79,8 @@ def _near_the_top(levels: Sequence[Level]) -> tuple[list[Level], float]:
 
 def _gained(levels: Sequence[Level]) -> float:
     """By which share of their growth throughput grows with threads: the slope of the line of least squares."""
-    threads, rate = fmean(level.threads for level in levels), fmean(level.rate for level in levels)
-    spread = sum((level.threads - threads) ** 2 for level in levels)
-    slope = sum((level.threads - threads) * (level.rate - rate) for level in levels) / spread
+    threads, rate = _mean(levels)
+    slope = linear_regression([one.threads for one in levels], [one.rate for one in levels]).slope
     return slope * threads / rate if rate else 0.0
 
 

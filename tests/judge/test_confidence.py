@@ -59,18 +59,6 @@ def test_many_values_take_the_normal_approximation_as_it_should_be():
     assert (50_000_000 - low, high - 50_000_000) == pytest.approx((9800, 9800), abs=2)
 
 
-@pytest.mark.parametrize("percent", [0, -1, 100.1])
-def test_what_is_no_percentile_is_refused(percent: float):
-    with pytest.raises(ValueError, match="a percentile is above 0 and at most 100"):
-        order_ranks(10, percent)
-
-
-@pytest.mark.parametrize("confidence", [0, 1, 95])
-def test_what_is_no_confidence_is_refused(confidence: float):
-    with pytest.raises(ValueError, match="a confidence is between 0 and 1, like "):
-        order_ranks(10, 50, confidence)
-
-
 def test_the_interval_holds_the_values_of_its_ranks():
     values = [k * 1_000_000 for k in range(1, 1001)]
 

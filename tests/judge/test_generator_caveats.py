@@ -6,7 +6,6 @@ import dataclasses
 import importlib.machinery
 import sys
 import types
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -253,17 +252,6 @@ def test_littles_law_is_not_asked_of_what_did_not_end_well(changes: dict[str, An
 
 
 # -- surroundings
-
-
-@pytest.fixture
-def unwatched() -> Iterator[None]:
-    """These tests may be run under coverage, which is itself a caveat."""
-    before = sys.gettrace(), sys.getprofile()
-    sys.settrace(None)
-    sys.setprofile(None)
-    yield
-    sys.settrace(before[0])
-    sys.setprofile(before[1])
 
 
 def surroundings() -> list[tuple[str, str]]:

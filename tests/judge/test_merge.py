@@ -16,14 +16,12 @@ from loadkit.judge.environment import Server
 from loadkit.judge.merge import merge
 from loadkit.judge.result import Result, Stored
 from loadkit.judge.rows import Interval, Phase
-from loadkit.judge.summary import times
 from loadkit.judge.validity import Caveat
 from loadkit.measure.counts import MAX_REASONS
-from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.report.json import dump
 from loadkit.wire.base import Failure
-from tests.results import BEGAN, ENVIRONMENT, REFUSED, Shot, measured, replace
+from tests.results import ENVIRONMENT, REFUSED, Shot, measured, replace
 
 shot = st.builds(
     Shot,
@@ -424,24 +422,3 @@ def test_intervals_of_different_length_are_as_long_as_the_longest() -> None:
     coarse = replace(coarse, intervals=[replace(one, length=4.0) for one in coarse.intervals])
     found = merge([fine, coarse]).intervals
     assert [(one.start, one.length, one.total.requests) for one in found] == [(0.0, 4.0, 5), (4.0, 4.0, 3)]
-
-
-def test_a_histogram_that_cannot_be_read_is_said_in_one_line() -> None:
-    part = measured([Shot()])
-    broken = replace(part, total=replace(part.total, pickup=replace(part.total.pickup, hdr="x")))
-    with pytest.raises(UsageError, match=r"^a stored histogram cannot be read: not an encoded histogram: 'x'$"):
-        merge([part, broken])
-
-
-def test_times_of_hours_are_merged_exactly() -> None:
-    values = [3_599_999_999_999, 1, 3_600_000_000_000]
-    stored = [times(Histogram.of([value])).histogram for value in values]
-    whole = Histogram()
-    for one in stored:
-        whole.add(one)
-    assert whole == Histogram.of(values)
-
-
-def test_the_dates_are_what_these_tests_take_them_for() -> None:
-    assert measured([], later=60.0).started_at == "2026-05-04T10:16:03.000+00:00"
-    assert BEGAN.isoformat() == "2026-05-04T10:15:03+00:00"

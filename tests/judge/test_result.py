@@ -108,9 +108,11 @@ def test_an_endpoint_wins_over_a_phase_of_its_name():
     ("asked", "why"),
     [
         ((0,), "a percentile is above 0 and at most 100, not 0"),
-        ((101,), "a percentile is above 0 and at most 100, not 101"),
+        ((-1,), "a percentile is above 0 and at most 100, not -1"),
+        ((100.1,), "a percentile is above 0 and at most 100, not 100.1"),
         ((50, 95), "a confidence is between 0 and 1, like 0.95, not 95"),
         ((50, 0), "a confidence is between 0 and 1, like 0.95, not 0"),
+        ((50, 1), "a confidence is between 0 and 1, like 0.95, not 1"),
     ],
 )
 def test_an_interval_of_what_is_none_says_what_is_right(asked: tuple[float, ...], why: str) -> None:

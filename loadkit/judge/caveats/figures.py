@@ -44,25 +44,18 @@ def _few_samples(total: Row, rows: Mapping[str, Row | Timing], limits: Sequence[
     """Percentiles that thresholds limit, which decide; else one of those that are shown, which is only to be known."""
     named: dict[str | None, Row | Timing] = {None: total}
     named.update(rows)
-    doubted = list(dict.fromkeys(_doubted(named, limits)))
+    limited = [(one.label, one.percentile) for one in limits if one.percentile is not None and one.label in named]
+    doubted = dict.fromkeys((name, percentile) for name, percentile in limited if _is_of_few(named[name], percentile))
     for name, percentile in doubted:
         yield _few(name, percentile, named[name], "doubt")
-    if doubted:
-        return
-    for percentile in (99, 99.9):
-        if 0 < total.response_time.count < needed(percentile):
-            yield _few(None, percentile, total, "note")
-            return
+    shown = [percentile for percentile in (99, 99.9) if _is_of_few(total, percentile)]
+    if shown and not doubted:
+        yield _few(None, shown[0], total, "note")
 
 
-def _doubted(
-    rows: Mapping[str | None, Row | Timing], limits: Sequence[Threshold]
-) -> Iterator[tuple[str | None, float]]:
-    for limit in limits:
-        rank, row = limit.percentile, rows.get(limit.label)
-        # p100 is the maximum, and exact
-        if rank is not None and rank < 100 and row and 0 < row.response_time.count < needed(rank):
-            yield limit.label, rank
+def _is_of_few(row: Row | Timing, percentile: float) -> bool:
+    # p100 is the maximum, and exact
+    return percentile < 100 and 0 < row.response_time.count < needed(percentile)
 
 
 def _few(name: str | None, percentile: float, row: Row | Timing, level: Level) -> Caveat:

@@ -36,7 +36,6 @@ STEADY: Final = 20
 def of_generator(run: Evidence) -> Iterator[Caveat]:
     """What loadkit did to its own figures."""
     yield from _asked(run)
-    yield from _behind(run)
     yield from _short(run)
     yield from _busy(run)
     yield from _late(run)
@@ -45,20 +44,19 @@ def of_generator(run: Evidence) -> Iterator[Caveat]:
 
 
 def _asked(run: Evidence) -> Iterator[Caveat]:
+    """Where the load was not applied: that of the run, or although it was that of a phase."""
     if not run.sent and not run.begun:
         yield Caveat("nothing-sent", "not one request was sent, so nothing was measured", "grave")
-    elif run.is_open and run.sent < MIN_APPLIED * run.due:
+        return
+    if not run.is_open:
+        return
+    if run.sent < MIN_APPLIED * run.due:
         message = f"asked {show_rate(run.asked_rate)}, sent {show_rate(run.sent_rate)}"
         yield Caveat("asked-rate", f"{message}{_why(run)}", "grave")
-    elif run.is_open and run.begun < MIN_APPLIED * (run.begun + run.not_begun):
+        return
+    if run.begun < MIN_APPLIED * (run.begun + run.not_begun):
         message = f"{run.begun:,} of {run.begun + run.not_begun:,} journeys that were due began"
         yield Caveat("asked-rate", f"{message}{_why(run)}", "grave")
-
-
-def _behind(run: Evidence) -> Iterator[Caveat]:
-    """Phases whose own load was not applied, although that of the whole was."""
-    if not run.is_open or run.sent < MIN_APPLIED * run.due:
-        return
     for phase in run.phases:
         sent = phase.total.requests + phase.total.cut
         due = sent + phase.total.unsent
