@@ -111,14 +111,14 @@ class FetchSummary:
             raise NothingToRun(f"there is no URL in {self.name}")
 
 
-def result_of(summary: FetchSummary, driven: Driven, context: RunContext, *, clock_source: str) -> Result:
+def result_of(summary: FetchSummary, driven: Driven, context: RunContext) -> Result:
     """The figures of a fetch that has ended."""
     recording, stats = driven.recording, driven.stats
     if summary.left > 0 and recording.labels:
         next(iter(recording.labels.values())).unsent = max(0, summary.left - recording.total().cut)
     total, endpoints = rows(recording, duration=stats.duration, started=stats.measured_from)
     scenario = _scenario_info(summary, [row.name for row in endpoints])
-    machine = environment(driven, clock_source=clock_source)
+    machine = environment(driven)
     evidence = Evidence(
         scenario=scenario,
         environment=machine,

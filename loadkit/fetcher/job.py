@@ -149,7 +149,7 @@ class FetchJob:
             clock_steps=self._context.clock.steps,
         )
         driven = Driven(recording=self._recording, stats=self._stats)
-        return result_of(self.summary(), driven, context, clock_source=network.wire.clock_source)
+        return result_of(self.summary(), driven, context)
 
     # -- in the thread of the job
 

@@ -103,7 +103,7 @@ def run(
                 )
 
             def unfinished(driven: Driven, draft: Draft) -> Result:
-                used = environment(driven, clock_source=wire.clock_source)
+                used = environment(driven)
                 return judge(scenario, driven, used, context(driven.stats), draft=draft)
 
             with partial.during(unfinished) if partial else nullcontext() as keeper:
@@ -114,7 +114,7 @@ def run(
         # while the server is up, for it may be asked where its redirects lead
         known = opened.probed(context(driven.stats), driven.recording)
         known = dataclasses.replace(known, server_loss=loss, faults=faults)
-        return judge(scenario, driven, environment(driven, clock_source=wire.clock_source), known)
+        return judge(scenario, driven, environment(driven), known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from loadkit._version import __version__
 from loadkit.host.posix import peak_memory
 from loadkit.host.processes import PROC
 from loadkit.host.usage import allowed_cpus
+from loadkit.wire.channel import STAMPS
 
 if TYPE_CHECKING:
     from loadkit.drive.stats import Driven
@@ -53,7 +54,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes, the largest resident size of its processes together that was seen, a few times a second."""
 
 
-def environment(driven: Driven, *, clock_source: str) -> Environment:
+def environment(driven: Driven) -> Environment:
     """This machine, and what a run used of it."""
     stats = driven.stats
     return Environment(
@@ -63,7 +64,7 @@ def environment(driven: Driven, *, clock_source: str) -> Environment:
         machine=platform.machine(),
         cpu_count=os.cpu_count() or 1,
         transport="sockets",
-        clock=_clock(driven, clock_source),
+        clock=_clock(driven),
         cpu_seconds=stats.cpu_seconds,
         peak_memory=peak_memory() + stats.worker_memory,
         cpu_by_process=list(stats.cpu_by_process),
@@ -74,13 +75,13 @@ def environment(driven: Driven, *, clock_source: str) -> Environment:
     )
 
 
-def _clock(driven: Driven, source: str) -> str:
-    """Whose clock stamped the arrivals; `source` is the one that the connections ask."""
+def _clock(driven: Driven) -> str:
+    """Whose clock stamped the arrivals."""
     replies, unstamped = sum(counts.good for counts in driven.recording.labels.values()), driven.stats.unstamped
-    if source == "own" or (unstamped and unstamped >= replies):
+    if unstamped and unstamped >= replies:
         return "own"
-    if not replies and driven.recording.timings:
-        # clients of the user's own, timed by `timer`
+    if not replies and (driven.recording.timings or not STAMPS):
+        # clients of the user's own, timed by `timer`; or none, where the kernel stamps nothing
         return "own"
     return "mixed" if unstamped else "kernel"
 

@@ -38,8 +38,6 @@ class FakeWire:
     With more than one thread the clock is shared, so what they do adds up one after the other.
     """
 
-    clock_source = "kernel"
-
     def __init__(self, clock: Any, answer: Answer | FakeReply | None = None) -> None:
         self._clock = clock
         refused = isinstance(answer, FakeReply) and answer.failure

@@ -41,7 +41,6 @@ class Connection(Protocol):
 class Wire(Protocol):
     """A client: opens connections, and says beforehand what will not work."""
 
-    clock_source: str
     resolver: Resolver
     """That of its sessions, too."""
 

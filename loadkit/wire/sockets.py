@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import BrokenExchange, Clock, Note, Origin, Request, Send
-from loadkit.wire.channel import STAMPS
 from loadkit.wire.connection import HttpConnection
 from loadkit.wire.fast import sender
 from loadkit.wire.resolver import Resolver, Trust, UnreadableFile
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 class SocketWire:
     """Connections straight on sockets; names are looked up and certificates read once."""
-
-    clock_source = "kernel" if STAMPS else "own"
 
     def __init__(self, clock: Clock, scenario: Scenario, resolver: Resolver | None = None) -> None:
         self.resolver = resolver or Resolver(trusts_system=True)

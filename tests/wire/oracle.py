@@ -26,8 +26,6 @@ GARBAGE: Final = (http.client.BadStatusLine, http.client.LineTooLong, urllib3.ex
 class RequestsWire:
     """A `requests.Session` for each connection."""
 
-    clock_source = "own"
-
     def __init__(self, clock: SystemClock, scenario: Scenario) -> None:
         self._clock = clock
         self._scenario = scenario
