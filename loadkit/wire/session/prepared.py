@@ -16,8 +16,6 @@ from loadkit.wire.session.response import Head
 from loadkit.wire.session.watched import CONTAINERS, Watched, WatchedCookies, environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import requests
     from requests import PreparedRequest
     from requests.adapters import HTTPAdapter
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from loadkit.wire.base import Request, Send
     from loadkit.wire.connection import HttpConnection
     from loadkit.wire.session.adapter import WireAdapter
-    from loadkit.wire.session.call import Observer
 
 MAX_HEADS: Final = 16
 """Heads of replies that are remembered; a server's differ in their dates and lengths."""
@@ -53,16 +50,11 @@ class PreparedCall:
     connection: HttpConnection
     adapter: HTTPAdapter
     template: PreparedRequest
-    observe: Observer | None
-    now: Callable[[], int]
     until: int
     """The instant at which it must be prepared anew: a cookie expires, or .netrc may have changed."""
     hooks: Any
     environment: dict[Any, Any] | None
-    is_replaceable: bool
-    """It is left to `requests` while something is in the place of a part of that."""
     loose: Loose
-    follow: bool
     span: int
     """The deadline of each call, in nanoseconds."""
     settings: dict[str, Any]
@@ -84,15 +76,15 @@ class PreparedCall:
 class AddressedCall:
     """A prepared call with its URL."""
 
-    __slots__ = ("asked", "extracted", "head", "prepared", "request", "start", "url")
+    __slots__ = ("asked", "extracted", "head", "prepared", "request", "url")
     prepared: PreparedCall
 
     def __init__(self, prepared: PreparedCall, url: str, target: str | None, name: str | None) -> None:
         self.prepared = prepared
         self.url = url if target else prepared.template.url or ""
-        self.start = prepared.before + (target.encode() if target else prepared.target) + prepared.after
-        """The payload, of one with a body up to the length of that."""
-        self.request = WithPayload(prepared.request, self.start)
+        payload = prepared.before + (target.encode() if target else prepared.target) + prepared.after
+        self.request = WithPayload(prepared.request, payload)
+        """Of one with a body the payload up to the length of that."""
         self.asked = Asked(prepared.request.method, url.partition("?")[0] if target else prepared.request.url, name)
         self.head = NO_HEAD
         """That of the last reply."""
@@ -106,9 +98,9 @@ class AddressedCall:
 
     def with_body(self, body: Any) -> Request:
         """The request with a body, bytes or text."""
-        prepared = self.prepared
+        begin, end = self.request.payload, self.prepared.end_of_head
         content = body.encode() if body.__class__ is str else body
-        return WithPayload(prepared.request, b"%b%d%b%b" % (self.start, len(content), prepared.end_of_head, content))
+        return WithPayload(self.prepared.request, b"%b%d%b%b" % (begin, len(content), end, content))
 
     def prepared_request(self, body: Any) -> PreparedRequest:
         """A request of its own for a reply, as if it had been prepared for it."""
@@ -152,7 +144,6 @@ def prepare_call(
     if parts is None:
         return None
     before, target, after, end_of_head = parts
-    now = adapter.context.clock.now
     return PreparedCall(
         send=sender(connection, found),
         request=found,
@@ -163,14 +154,10 @@ def prepare_call(
         connection=connection,
         adapter=adapter,
         template=template,
-        observe=adapter.context.observe,
-        now=now,
-        until=_until(session, cookies, now()),
+        until=_until(session, cookies, adapter.context.clock.now()),
         hooks=hooks,
         environment=environment() if session.trust_env else None,
-        is_replaceable=adapter.heeds_replacements,
         loose=_loose(session),
-        follow=follow,
         span=span,
         settings={"timeout": timeout, **settings},
         is_general=_is_general(session, cookies),

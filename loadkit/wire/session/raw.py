@@ -61,7 +61,7 @@ class Pull:
             self._over()
 
     def __del__(self) -> None:
-        # a stream that nobody reads on is given up, and told of
+        # a stream that is not read to its end is closed, and reported
         if self._more:
             self.close()
 
@@ -73,28 +73,28 @@ class Pull:
         return not self._more and not self._buffer
 
     def isclosed(self) -> bool:
-        """The same, as `http.client` calls it."""
+        """True if it is closed; the name that `http.client` has for it."""
         return self.closed
 
     @property
     def fp(self) -> Pull | None:
-        """Where chunks can be read, as urllib3 asks for it; None when there is nothing to read, or no more."""
+        """Where urllib3 reads chunks; None if there was no body, or it was closed."""
         return None if self._gone else self
 
     def read(self, amount: int | None = None) -> bytes:
-        """So many bytes, fewer only at the end; all there are if nothing is asked."""
+        """`amount` bytes, fewer only at the end; without an amount the rest."""
         while self._more and (amount is None or len(self._buffer) < amount):
             self._fill()
         return self._cut(len(self._buffer) if amount is None else amount)
 
     def read1(self, amount: int | None = None) -> bytes:
-        """What is there, waiting only if there is nothing."""
+        """At most `amount` bytes that have come; waits only if there are none."""
         if self._more and not self._buffer and amount != 0:
             self._fill()
         return self._cut(len(self._buffer) if amount is None or amount < 0 else amount)
 
     def close(self) -> None:
-        """Give up what was not read yet."""
+        """Drop what was not read, and the connection with it."""
         if self._flow:
             self._flow.close()
         self._buffer.clear()
@@ -129,7 +129,7 @@ class Pull:
         return data
 
     def _next_chunk(self) -> int:
-        """How long the next chunk is; of one longer than a piece, so much as is there."""
+        """The size of the next chunk; of one larger than a piece, how much of it has come."""
         while True:
             marks = self._flow.reader.marks if self._flow else []
             while marks and marks[0] <= self._served:
@@ -177,7 +177,7 @@ def _error_of(failure: Failure) -> Exception:
 
 
 class _Unpacker:
-    """Our decoder as urllib3 takes one: so many bytes at a time, and the rest when it asks again."""
+    """Our decoder with the interface of urllib3's: at most `max_length` bytes a call, and the rest with the next."""
 
     def __init__(self, codings: list[str], step: Callable[[], object]) -> None:
         self._decoder = Decoder(codings, step=step, is_bounded=False, lenient=True)
@@ -223,12 +223,12 @@ class _Unpacker:
 
 
 class Raw(urllib3.HTTPResponse):
-    """urllib3's response, which also minds that a compressed body is whole, and no bomb."""
+    """urllib3's response, which also checks that a compressed body is whole, and no bomb."""
 
     _step: Callable[[], object] = staticmethod(lambda: None)
 
     def _init_decoder(self) -> None:
-        """gzip and deflate are decoded here; other codings, and one that is not known, are left to urllib3."""
+        """Decode gzip and deflate with our decoder; other codings, known or not, are left to urllib3."""
         codings = [coding.strip() for coding in self.headers.get("content-encoding", "").lower().split(",")]
         if self._decoder is None and OURS.issuperset(codings):
             try:
@@ -242,14 +242,14 @@ class Raw(urllib3.HTTPResponse):
         try:
             yield from super().stream(amt, decode_content)
         except DecodeError:
-            # said once; what is asked for later is empty, as with urllib3
+            # raised once; a later read is empty, as with urllib3
             self._decoder = None
             raise
         if decode_content and isinstance(self._decoder, _Unpacker):
             self._decoder.finish()
             return
         inner = getattr(self._decoder, "_obj", None) if decode_content else None
-        # nothing at all is an empty body, whatever its coding
+        # a body without a byte is an empty one, whatever its coding
         if getattr(inner, "eof", True) is False and self._fp_bytes_read:
             raise DecodeError("the compressed body is cut short")
 
@@ -270,7 +270,7 @@ def raw_of(head: bytes, method: str, pull: Pull | None = None, step: Callable[[]
         decode_content=False,
         original_response=pull,  # type: ignore[arg-type]
         request_method=method,
-        # the wire sees to that, and says it better
+        # the wire checks the length, with a better message
         enforce_content_length=False,
     )
     if step:

@@ -26,7 +26,7 @@ OF_BODY: Final = frozenset({"content-encoding", "content-language", "content-len
 
 _LONGEST: Final = 200
 _MASKED: Final = 20_000
-"""Characters of a Location header that are looked at for a message."""
+"""Characters of a Location header that are masked for a message."""
 # what requests has made for this very request: for the proxy, from the jar, for a body
 _REBUILT: Final = frozenset({"proxy-authorization", "cookie", "transfer-encoding"})
 
@@ -40,7 +40,7 @@ class Site(NamedTuple):
 
 
 def site_of(url: str) -> Site:
-    """Where a URL's requests go; raises `ValueError` if it is none."""
+    """The site of a URL; raises `ValueError` for what is no URL."""
     parts = urlsplit(url)
     if parts.scheme == "http+unix":
         return Site(parts.scheme, unquote(parts.netloc), 0)
@@ -91,7 +91,7 @@ def _unfollowed(location: str, request: Any) -> InvalidSchema:
 
 
 def _readable(location: str) -> str:
-    """As browsers read it: UTF-8, and what is not that stays as the bytes it was."""
+    """A Location header as browsers read it: as UTF-8, other bytes percent-encoded."""
     raw = location.encode("latin-1")
     try:
         return raw.decode()
@@ -114,7 +114,7 @@ def _joined_as_http(here: str, text: str) -> str:
 
 
 def _shown(location: str) -> str:
-    # cut behind the masking, for what says that a part is secret may stand behind it
+    # masked before it is cut, for the end of a URL may show which part of it is secret
     return repr(redact_url(location[:_MASKED])[:_LONGEST])
 
 
@@ -175,7 +175,7 @@ def _take_cookies(request: Any, first: Any, kept: RequestsCookieJar, home: Site 
 
 
 def key_of(cookie: Cookie) -> tuple[str, str, str]:
-    """What a jar knows a cookie by: domain, path and name."""
+    """The key of a cookie in a jar: domain, path and name."""
     return cookie.domain, cookie.path, cookie.name
 
 

@@ -17,7 +17,7 @@ from urllib3.exceptions import ReadTimeoutError
 from loadkit.plan.units import show_size
 from loadkit.wire.charsets import is_charset
 from loadkit.wire.session.exceptions import BodyTimeout, BodyTooLarge, stalled
-from loadkit.wire.session.raw import Raw, message_of, raw_of, reason_of
+from loadkit.wire.session.raw import message_of, raw_of, reason_of
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -106,8 +106,7 @@ class Response(requests.Response):
         make = _PARTS.get(name)
         if make is None or self._seen is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        value = make(self)
-        self.__dict__[name] = value
+        value = self.__dict__[name] = make(self, *self._seen)
         return value
 
     @property
@@ -202,36 +201,22 @@ def _timed(pieces: Iterator[Any], request: PreparedRequest) -> Iterator[Any]:
         raise
 
 
-def _cookies(response: Response) -> RequestsCookieJar:
+def _cookies(response: Response, *_: object) -> RequestsCookieJar:
     jar = RequestsCookieJar()
     _extract(jar, response.request, response.raw)
     return jar
 
 
-def _raw(response: Response) -> Raw:
-    return raw_of(_known(response)[0].raw, str(response.request.method))
-
-
-def _request(response: Response) -> PreparedRequest:
-    _, call, body, _ = _known(response)
-    return call.prepared_request(body)
-
-
-def _known(response: Response) -> _Seen:
-    assert response._seen
-    return response._seen
-
-
-_PARTS: Final[dict[str, Callable[[Response], Any]]] = {
-    "headers": lambda response: _known(response)[0].headers(),
-    "encoding": lambda response: _known(response)[0].encoding,
-    "reason": lambda response: reason_of(_known(response)[0].raw),
-    "request": _request,
-    "url": lambda response: response.request.url,
-    "elapsed": lambda response: timedelta(microseconds=_known(response)[3] / 1000),
-    "connection": lambda response: _known(response)[1].adapter,
-    "raw": _raw,
+_PARTS: Final[dict[str, Callable[[Response, Head, Source, Any, int], Any]]] = {
+    "headers": lambda _, head, *__: head.headers(),
+    "encoding": lambda _, head, *__: head.encoding,
+    "reason": lambda _, head, *__: reason_of(head.raw),
+    "request": lambda _, __, source, body, ___: source.prepared_request(body),
+    "url": lambda response, *_: response.request.url,
+    "elapsed": lambda *seen: timedelta(microseconds=seen[-1] / 1000),
+    "connection": lambda _, __, source, *___: source.adapter,
+    "raw": lambda response, head, *_: raw_of(head.raw, str(response.request.method)),
     "cookies": _cookies,
-    "history": lambda _response: [],
-    "_next": lambda _response: None,
+    "history": lambda *_: [],
+    "_next": lambda *_: None,
 }

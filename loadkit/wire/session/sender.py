@@ -30,16 +30,19 @@ _extract: Any = cookies.extract_cookies_to_jar
 class CallSender:
     """Sends prepared calls over the adapter that they were prepared for."""
 
-    __slots__ = ("_cache", "_wire")
+    __slots__ = ("_cache", "_context", "_is_replaceable", "_now", "_wire")
 
     def __init__(self, wire: WireAdapter, cache: CallCache) -> None:
         self._wire = wire
+        self._is_replaceable = wire.heeds_replacements
+        self._context = wire.context
+        self._now = wire.context.clock.now
         self._cache = cache
         """Cleared when a call has to be prepared anew."""
 
     def prepare(self, session: requests.Session, request: requests.Request, kind: str, given: Given, span: int) -> None:
         """Prepare what is like a request, to be found in the cache; not for one that is left to `requests`."""
-        self._wire.context.check()
+        self._context.check()
         # a change of the session by another thread puts other calls in the place of these
         calls = self._cache.calls
         follow, _, _, timeout, _ = given or DEFAULTS
@@ -54,9 +57,9 @@ class CallSender:
         # the hot path: each line of it is paid for by every request
         prepared = call.prepared
         if (
-            prepared.now() > prepared.until
+            self._now() > prepared.until
             or prepared.hooks
-            or (prepared.is_replaceable and is_replaced())
+            or (self._is_replaceable and is_replaced())
             or (prepared.environment is not None and not is_as_it_was(prepared.environment))
             or (prepared.loose and have_changed(prepared.loose))
         ):
@@ -77,8 +80,9 @@ class CallSender:
             connection.in_use = False
             if NO_GIL:
                 connection.lock.release()
-        if prepared.observe is not None:
-            prepared.observe(call.asked, exchange, len(request.payload))
+        observe = self._context.observe
+        if observe is not None:
+            observe(call.asked, exchange, len(request.payload))
         status, sent, arrived, _, _, note = exchange
         if note is not None and note.failure is not None:
             raise self._wire.failed(exchange, call.prepared_request(body), connection.origin)
@@ -109,7 +113,7 @@ class CallSender:
             call.extracted = None if head.dated else head
         if response.status_code in REDIRECT_STATI and response.is_redirect:
             deadline = None if prepared.span == FOREVER else sent + prepared.span
-            with self._wire.context.during(Call(deadline=deadline, begun=True, follows=prepared.follow)):
+            with self._context.during(Call(deadline=deadline, begun=True, follows=prepared.request.follows)):
                 return _redirected(session, prepared, response)
         response.content  # noqa: B018 - decoded now, so that what is wrong with it is raised now
         return response
@@ -117,9 +121,9 @@ class CallSender:
 
 def _redirected(session: requests.Session, prepared: PreparedCall, response: Response) -> requests.Response:
     follow = cast(Any, session).resolve_redirects
-    hops = follow(response, response.request, yield_requests=not prepared.follow, **prepared.settings)
+    hops = follow(response, response.request, yield_requests=not prepared.request.follows, **prepared.settings)
     last = response
-    if prepared.follow:
+    if prepared.request.follows:
         history = [response, *hops]
         last = history.pop()
         last.history = history

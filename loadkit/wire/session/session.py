@@ -1,8 +1,16 @@
 """A `requests.Session` on loadkit's own wire: the requests API at the speed of a socket.
 
-The common call takes a fast path: the request is prepared once and sent again as bytes for as long as nothing of the
-session has changed, and the parts of its reply are made when they are looked at. Everything else goes through
-`requests` itself, with our wire as its adapter. The path is a matter of cost alone, never of the result.
+The life of a call, whose path is a matter of cost alone, never of the result:
+
+1. `session` takes it, and looks in `cache` for a call like it: same method, origin, kind of body and options.
+2. If there is none, `prepared` has `requests` prepare the request once, and keeps it as bytes.
+3. `sender` puts target and body in, sends it on a connection of `pool`, and gives the reply as a `response`, the parts
+   of which are made when they are looked at.
+4. A change of the session, which `watched` containers report, clears the cache.
+5. All else (streams, files, hooks, proxies) goes through `requests`, with our wire as its `adapter`: `outgoing` makes
+   the bytes, `flow` pulls the body of the reply, and `raw` shows it as urllib3 would.
+6. `redirects` says where a reply may lead, and what goes along; `exceptions` has the words of `requests` for a failure.
+7. `call` knows what `requests` does not: the deadline, the name, and the observer of each exchange.
 """
 
 from __future__ import annotations
@@ -54,7 +62,7 @@ class Session(requests.Session):
     - `deadline`: of each call that does not say one.
     - `body_limit`: bytes of a body that `.content` may have, decoded or not; beyond it a `BodyTooLarge` is raised.
     - `resolver`: addresses and TLS contexts, shared by the sessions that are given the same.
-    - `observe`: told of each exchange; see `Observer`. It may be set and changed later.
+    - `observe`: called with each exchange; see `Observer`. It may be set and changed later.
     - `clock`: another clock, for tests.
     """
 
@@ -118,14 +126,13 @@ class Session(requests.Session):
 
     @property
     def observe(self) -> Observer | None:
-        """Who is told of each exchange, failed ones and each hop of a redirect too, once it is over."""
+        """Called with each exchange, failed ones and each hop of a redirect too, once it is over."""
         return self._context.observe
 
     @observe.setter
     def observe(self, observer: Observer | None) -> None:
-        """Tell somebody else from now on, or nobody."""
+        """Call another one from now on, or none."""
         self._context.observe = observer
-        self._cache.clear()
 
     def abort(self) -> None:
         """End the request under way in another thread, and fail all later ones at once with a `ConnectionError`.

@@ -1,4 +1,4 @@
-"""Containers of a session that tell when they are changed, and the part of the environment that `requests` heeds."""
+"""Containers of a session that report each change, and the part of the environment that `requests` reads."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from loadkit.wire.session.redirects import Site, key_of, set_by, site_of
 MAX_COOKIES: Final = 3000
 """What browsers keep at least (RFC 6265, 6.1), and we at most: a server may set one more with each reply."""
 MAX_OF_DOMAIN: Final = 180
-"""Of one domain and its subdomains: what a browser keeps of them."""
+"""Cookies of one domain and its subdomains, as in browsers."""
 MAX_BYTES: Final = 64_000
-"""Of the cookies of one domain and its subdomains, names and values: more goes into no head that is accepted."""
+"""Names and values of the cookies of one domain and its subdomains: servers accept no head with more."""
 MAX_COOKIE: Final = 4096
 """Bytes of a cookie, name and value, as in browsers; a longer one is not kept."""
 MAX_ATTRIBUTES: Final = 1024
-"""Bytes of all else that it has, domain and path among them."""
+"""Bytes of its attributes, domain and path included."""
 LATEST: Final = 253_402_300_799
 """The end of the year 9999, in seconds of the wall clock: no cookie lasts longer."""
 
@@ -95,7 +95,7 @@ class WatchedDict(Watched, OrderedDict[Any, Any]):
         return repr(dict(self))
 
 
-def _telling(name: str) -> Callable[..., Any]:
+def _reporting(name: str) -> Callable[..., Any]:
     change = getattr(OrderedDict, name)
 
     def method(self: WatchedDict, *args: Any, **options: Any) -> Any:
@@ -112,22 +112,22 @@ for _name in (
     *("__setitem__", "__delitem__", "__ior__", "clear", "move_to_end", "pop"),
     *("popitem", "setdefault", "update"),
 ):
-    setattr(WatchedDict, _name, _telling(_name))
+    setattr(WatchedDict, _name, _reporting(_name))
 
 
 class WatchedCookies(Watched, RequestsCookieJar):  # type: ignore[misc] # as in requests itself
-    """Cookies; of those that servers set, the ones set longest ago are dropped beyond the limits above."""
+    """Cookies; beyond the limits above the ones that servers set longest ago are dropped."""
 
     _site: Site | None = None
-    """Whose reply is being looked at."""
+    """The site whose reply is being read."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._order: dict[Key, int] = {}
-        """Those that servers set, by when, and how long they are."""
+        """The size of each cookie that a server set, the one set last at the end."""
 
     def extract_cookies(self, response: Any, request: Any) -> None:
-        """Keep those that came with a reply, and note with whose."""
+        """Keep the cookies of a reply, and the site that set them."""
         with self._lock:
             known = len(self._order)
             self._site = site_of(request.get_full_url())
@@ -159,7 +159,7 @@ class WatchedCookies(Watched, RequestsCookieJar):  # type: ignore[misc] # as in 
         self.changed()
 
     def expires(self) -> float | None:
-        """When the first of them does, in seconds of the wall clock."""
+        """When the first cookie expires, in seconds of the wall clock."""
         cookies: list[Any] = list(self)
         expires = min((cookie.expires for cookie in cookies if cookie.expires is not None), default=None)
         return None if expires is None else min(expires, LATEST)
@@ -194,7 +194,7 @@ class WatchedCookies(Watched, RequestsCookieJar):  # type: ignore[misc] # as in 
         return True
 
     def _make_room(self) -> None:
-        """Drop what is beyond the limits, counting from the cookie set last; and forget what is not there any more."""
+        """Drop what is beyond the limits, counting from the cookie set last."""
         kept: dict[Key, int] = {}
         of_domain: Counter[str] = Counter()
         bytes_of: Counter[str] = Counter()
@@ -224,22 +224,22 @@ def _group(domain: str) -> str:
     return domain if labels[-1].isdigit() else ".".join(labels[-2:])
 
 
-_HEEDED: Final = (
+_READ: Final = (
     *("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"),
     *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC", "REQUEST_METHOD"),
 )
 # the dictionary within, which is compared in 0.1 to 0.3 us; to ask os.environ for each of them takes 6
 _variables: Any = getattr(os.environ, "_data", os.environ)
 _names: frozenset[Any] = frozenset(
-    os.environ.encodekey(name) if _variables is not os.environ else name for name in _HEEDED
+    os.environ.encodekey(name) if _variables is not os.environ else name for name in _READ
 )
 
 
 def environment() -> dict[Any, Any]:
-    """What to compare with later: nothing if the environment says nothing of proxies, authorities and passwords."""
+    """What to compare the environment with later: nothing if no variable that `requests` reads is set."""
     return {} if _variables.keys().isdisjoint(_names) else dict(_variables)
 
 
 def is_as_it_was(before: dict[Any, Any]) -> bool:
-    """True if the environment says what it said."""
+    """True if the environment is what it was."""
     return bool(_variables == before) if before else bool(_variables.keys().isdisjoint(_names))
