@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import socket
 import ssl
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,10 +15,6 @@ from typing import Any
 import pytest
 import requests
 import trustme
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from loadkit import Endpoint, Journey, Scenario, Session, UsageError, fetch, run, timer
 from tests.wire.conftest import Serve
@@ -168,53 +164,24 @@ def test_authorities_that_are_named_are_trusted_instead_of_the_systems(
 def test_a_folder_of_authorities_is_trusted(serve_as: Serve, ca_file: Path, tls: Any, tmp_path: Path, way: Way):
     folder = tmp_path / "authorities"
     folder.mkdir()
-    certificate = x509.load_pem_x509_certificate(ca_file.read_bytes())
-    (folder / f"{_subject_hash(certificate)}.0").write_bytes(ca_file.read_bytes())
+    # what `openssl rehash` calls the file of a certificate
+    command = ["openssl", "x509", "-noout", "-subject_hash", "-in", str(ca_file)]
+    name = subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+    (folder / f"{name}.0").write_bytes(ca_file.read_bytes())
     peer = serve_as(replies(OK), context=tls)
     way(peer.url, tmp_path, ca=folder)
     assert len(peer.heard) == 1
 
 
-def _subject_hash(certificate: x509.Certificate) -> str:
-    """What `openssl rehash` calls a certificate's file."""
-    import subprocess
-
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    told = subprocess.run(["openssl", "x509", "-noout", "-subject_hash"], input=pem, capture_output=True, check=True)
-    return told.stdout.decode().strip()
-
-
 @pytest.mark.parametrize("way", (RUNS | FETCH | SESSION).values(), ids=RUNS | FETCH | SESSION)
 def test_a_name_that_is_only_in_the_common_name_is_refused(serve_as: Serve, tmp_path: Path, way: Way):
-    key, pem = _with_a_common_name_only("localhost")
-    (tmp_path / "both.pem").write_bytes(key + pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "both.pem")
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    authority.issue_cert(common_name="localhost").configure_cert(context)
     peer = serve_as(replies(OK), context=context)
-    tried(way, peer.url.replace("127.0.0.1", "localhost"), tmp_path, ca=tmp_path / "both.pem")
+    tried(way, peer.url.replace("127.0.0.1", "localhost"), tmp_path, ca=tmp_path / "ca.pem")
     assert peer.connections >= 1
     assert peer.heard == []
-
-
-def _with_a_common_name_only(name: str) -> tuple[bytes, bytes]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return private, certificate.public_bytes(serialization.Encoding.PEM)
 
 
 # -- proxies

@@ -5,7 +5,7 @@ A server counts what really goes out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,7 +18,7 @@ import time_machine
 import vcr
 
 from loadkit import Session
-from tests.wire.conftest import Call, Serve
+from tests.wire.conftest import Call, Make, Serve
 from tests.wire.peer import OK, Peer, replies
 
 
@@ -70,24 +70,20 @@ def peer(serve_as: Serve) -> Peer:
 
 
 @pytest.fixture
-def session(peer: Peer) -> Iterator[Callable[..., Session]]:
-    made: list[Session] = []
-
+def new(peer: Peer, session: Make) -> Callable[..., Session]:
     def make(*, is_warm: bool = False) -> Session:
-        made.append(Session(base_url=peer.url))
+        http = session(base_url=peer.url)
         for _ in range(3 if is_warm else 0):
-            assert made[-1].get("/x").text == made[-1].post("/x", json={}).text == "ok"
-        return made[-1]
+            assert http.get("/x").text == http.post("/x", json={}).text == "ok"
+        return http
 
-    yield make
-    for each in made:
-        each.close()
+    return make
 
 
 @pytest.mark.parametrize("mock", [by_responses, by_requests_mock, by_a_patch_of_send, by_a_patch_of_request])
 @pytest.mark.parametrize("is_warm", [False, True], ids=["new", "used before"])
-def test_a_mock_answers_and_nothing_goes_out(peer: Peer, session, mock, is_warm: bool):
-    http = session(is_warm=is_warm)
+def test_a_mock_answers_and_nothing_goes_out(peer: Peer, new, mock, is_warm: bool):
+    http = new(is_warm=is_warm)
     before = len(peer.heard)
 
     with mock(f"{peer.url}/x"):
@@ -100,8 +96,8 @@ def test_a_mock_answers_and_nothing_goes_out(peer: Peer, session, mock, is_warm:
 
 
 @pytest.mark.parametrize("is_warm", [False, True], ids=["new", "used before"])
-def test_a_cassette_records_and_plays(peer: Peer, session, tmp_path, is_warm: bool):
-    http = session(is_warm=is_warm)
+def test_a_cassette_records_and_plays(peer: Peer, new, tmp_path, is_warm: bool):
+    http = new(is_warm=is_warm)
     before = len(peer.heard)
     for _ in range(2):
         with vcr.use_cassette(str(tmp_path / "tape.yaml")):
@@ -127,10 +123,10 @@ def by_freezegun(when: str, *, ticks: bool) -> AbstractContextManager[Any]:
 @pytest.mark.parametrize("when", WHENS)
 @pytest.mark.parametrize("ticks", [True, False], ids=["running", "standing still"])
 @pytest.mark.parametrize("is_warm", [False, True], ids=["new", "used before"])
-def test_at_another_time_replies_are_as_good(peer: Peer, session, travel, when: str, ticks: bool, is_warm: bool):
-    early = session(is_warm=is_warm)
+def test_at_another_time_replies_are_as_good(peer: Peer, new, travel, when: str, ticks: bool, is_warm: bool):
+    early = new(is_warm=is_warm)
     with travel(when, ticks=ticks):
-        for http in (early, session()):
+        for http in (early, new()):
             found = [http.get("/x"), http.get("/x"), http.post("/x", json={})]
             assert [reply.text for reply in found] == ["ok"] * 3
             assert all(0 < reply.elapsed.total_seconds() < 60 for reply in found)
@@ -157,8 +153,8 @@ def test_at_another_time_the_replies_of_endpoints_are_stamped_as_ever(peer: Peer
     assert caller.connection.unstamped == 0
 
 
-def test_behind_a_mock_the_session_goes_on_with_the_connection_it_had(peer: Peer, session):
-    http = session(is_warm=True)
+def test_behind_a_mock_the_session_goes_on_with_the_connection_it_had(peer: Peer, new):
+    http = new(is_warm=True)
     with by_responses(f"{peer.url}/x"):
         assert http.get("/x").text == "mock"
 
