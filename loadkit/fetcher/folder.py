@@ -205,9 +205,11 @@ class LinesFile:
             # a late thread must not write into another file that was given the descriptor
             raise OSError(errno.EBADF, f"{self.path.name} is closed")
         try:
-            # a large line by itself: appending the newline to it would copy it
-            for part in (line, b"\n") if len(line) > BLOCK else (line + b"\n",):
-                write_all(self.handle, part)
+            if len(line) <= BLOCK:
+                write_all(self.handle, line + b"\n")
+            else:  # without a copy of it
+                write_all(self.handle, line)
+                write_all(self.handle, b"\n")
         except OSError:
             os.ftruncate(self.handle, self.size)
             raise

@@ -72,7 +72,7 @@ class Manifest:
     """
 
     def __init__(self, root: Path) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         """Held while a line is written, and the line of an appended reply with it."""
         self._has_line = threading.Condition(self.lock)
         self._waiting = 0
@@ -88,22 +88,15 @@ class Manifest:
             self._file.close()
             raise
         self._began_at = self._file.size
-
-    @property
-    def was_empty(self) -> bool:
+        self.was_empty = not self._began_at
         """True if nothing was fetched into the folder before this run."""
-        return not self._began_at
 
     def append(self, line: ManifestLine) -> None:
         """Write a line; raises `OSError`, and then no part of the line is there."""
         with self.lock:
-            self.write(line)
-
-    def write(self, line: ManifestLine) -> None:
-        """The same for a caller that holds the lock."""
-        self._file.append(_encode(line))
-        if self._waiting:
-            self._has_line.notify_all()
+            self._file.append(_encode(line))
+            if self._waiting:
+                self._has_line.notify_all()
 
     def close(self) -> None:
         """Flush it to the disk and release the lock."""

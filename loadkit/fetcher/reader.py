@@ -50,6 +50,7 @@ class SourceReader:
     def _take(self, entry: Entry) -> bool:
         """Take one entry; False if no more are wanted."""
         stats, previous, options = self.stats, self._store.previous, self._context.options
+        is_first = self._store.manifest.was_empty
         try:
             task = parse_entry(entry, stats.read, options.method)
         except InvalidUrl as error:
@@ -58,9 +59,9 @@ class SourceReader:
         request = task.request
         if not (options.duplicates or self._seen.add(request.key)):
             stats.duplicates += 1
-        elif previous.entry_key(request.key, request.position) in previous.complete:
+        elif not is_first and previous.entry_key(request.key, request.position) in previous.complete:
             stats.complete += 1
-        elif not (options.resume or self._store.manifest.was_empty):
+        elif not (is_first or options.resume):
             raise UsageError(
                 f"{options.into} holds an earlier run that has not fetched "
                 f"{printable(request.url.text)}; --resume does the rest, or fetch into another folder"

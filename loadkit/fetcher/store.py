@@ -117,7 +117,7 @@ class Store:
             line.file, line.bytes = jsonl.path.name, len(content) + 1
             with self.manifest.lock:
                 line.offset = jsonl.append(content)
-                self.manifest.write(line)
+                self.manifest.append(line)
         self._remove_older(task, "", body.output)
 
     def _remove_older(self, task: Task, file: str, output: OutputFolder) -> None:

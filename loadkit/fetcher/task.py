@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from loadkit.fetcher.url import Url
-from loadkit.plan.labels import fold_path
+from loadkit.plan.labels import fold_path, fold_segment
 from loadkit.wire.base import HARMLESS
 from loadkit.wire.encode import merge_headers, message
 
@@ -101,22 +101,12 @@ class Task:
         """The method that is sent now."""
         return "GET" if self.became_get else self.request.method
 
-    def is_plain(self) -> bool:
-        """True if it sends nothing but what all requests send."""
-        request = self.request
-        return (
-            request.headers is None
-            and request.body is None
-            and not request.url.credentials
-            and self.url is request.url
-            and request.method in ("GET", "HEAD")
-        )
-
 
 def encode_request(task: Task, common: Mapping[str, str], common_lines: str = "") -> bytes:
     """The request as HTTP/1.1; `common_lines` are the headers of `common`, if they can be sent as they are."""
     url, request = task.url, task.request
-    if common_lines and task.is_plain():
+    is_plain = request.headers is None and request.body is None and not request.url.credentials
+    if is_plain and common_lines and url is request.url and request.method in ("GET", "HEAD"):
         return f"{request.method} {url.target} HTTP/1.1\r\nHost: {url.host}\r\n{common_lines}\r\n".encode("latin-1")
     headers = merge_headers(common, request.headers or {})
     content = b"" if task.became_get else request.body or b""
@@ -149,7 +139,7 @@ def label_of(request: FetchRequest) -> str:
     found = _EXTENSION.search(path)
     end = found[0] if found else ""
     folder, slash, last = path.removesuffix(end).rpartition("/")
-    template = f"{_fold_folder(folder)}{slash}{_NUMBER.sub('{n}', fold_path(last))}{end}"
+    template = f"{_fold_folder(folder)}{slash}{_NUMBER.sub('{n}', fold_segment(last))}{end}"
     return f"{request.method} {url.origin.scheme}://{url.host}{template}"
 
 

@@ -20,10 +20,11 @@ def fold_path(path: str) -> str:
     >>> fold_path("/users/17/orders/3f9a2c1b-0000-4000-8000-000000000000")
     '/users/{id}/orders/{id}'
     """
-    return "/".join(map(_fold_segment, path.split("/")))
+    return "/".join(map(fold_segment, path.split("/")))
 
 
-def _fold_segment(segment: str) -> str:
+def fold_segment(segment: str) -> str:
+    """One segment of a path, replaced if it looks like an identity."""
     # most segments are so plain that no expression is needed
     if segment.isdecimal() and segment.isascii():
         return "{id}"
