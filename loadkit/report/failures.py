@@ -50,12 +50,8 @@ def _with_rest(total: Row) -> Iterator[FailureExample]:
 
 
 def _lines(example: FailureExample) -> list[str]:
-    """The lines of a message, without its kind, which is shown beside it."""
-    return _shortened(visible_lines(example.message.strip("\n").removeprefix(f"{example.kind}: ")))
-
-
-def _shortened(lines: list[str]) -> list[str]:
-    """The first lines of a message, and how many more there are."""
+    """The first lines of a message, and how many more there are, without its kind, which is shown beside it."""
+    lines = visible_lines(example.message.strip("\n").removeprefix(f"{example.kind}: "))
     more = len(lines) - MAX_LINES
     return [*lines[:MAX_LINES], f"... {more:,} more lines in the JSON"] if more > 1 else lines
 

@@ -72,11 +72,15 @@ def errors_cell(row: Row | Timing) -> Cell:
     return count_cell(sum(row.failures.values()), "bad")
 
 
+def share_cell(row: Row | Timing) -> Cell:
+    """The share of failures in percent."""
+    return Cell(show_share(row.error_rate), row.error_rate, "bad" if row.failures else "")
+
+
 def percent_cell(row: Row | Timing) -> Cell:
-    """The share of failures in percent, without the sign; empty where there are none."""
-    if not row.failures:
-        return Cell("", row.error_rate)
-    return Cell(show_share(row.error_rate).removesuffix(" %"), row.error_rate, "bad")
+    """The same without the sign, and empty where there are none."""
+    cell = share_cell(row)
+    return Cell(cell.text.removesuffix(" %") if row.failures else "", cell.number, cell.tone)
 
 
 def time_columns(titles: Iterable[str], times: Sequence[Times], limits: Collection[str] = ()) -> list[Column]:

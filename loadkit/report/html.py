@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loadkit.judge.result import Result
-from loadkit.judge.rows import Row, Timing
 from loadkit.report import tables
 from loadkit.report.charts.distribution import distribution_charts
 from loadkit.report.charts.timeline import endpoint_charts, timeline_charts
@@ -27,6 +26,7 @@ from loadkit.report.figures import (
     all_journeys,
     count_cell,
     histogram_of,
+    share_cell,
     show_share,
     show_throughput,
     show_time,
@@ -162,7 +162,7 @@ def _overview(results: Sequence[Result], names: Sequence[str]) -> Table:
         Column("figures", list(map(_belief_cell, results))),
         Column("requests", [count_cell(whole.requests) for whole in wholes]),
         Column("throughput", list(map(throughput_cell, wholes))),
-        Column("errors", list(map(_share_cell, wholes))),
+        Column("errors", [share_cell(whole) for whole in wholes]),
         *time_columns(("p50", "p90", "p99"), [whole.response_time for whole in wholes]),
     ]
     return Table(caption="All results", head="result", names=names, columns=columns, words=2)
@@ -176,10 +176,6 @@ def _outcome_cell(result: Result) -> Cell:
 def _belief_cell(result: Result) -> Cell:
     shown = result.validity if is_believable(result) else "-"
     return Cell(shown, tone="" if result.validity == "clean" else TONES[result.validity])
-
-
-def _share_cell(total: Row | Timing) -> Cell:
-    return Cell(show_share(total.error_rate), total.error_rate, "bad" if total.failures else "")
 
 
 # -- the template

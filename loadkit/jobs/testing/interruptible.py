@@ -2,44 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import cast
 
 import loadkit.jobs.run
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.judge.result import Result
 from loadkit.plan.scenario import Scenario
-
-
-class _Running(threading.Thread):
-    """The run on a thread of its own, so that an exception which is thrown at the main one leaves it whole."""
-
-    def __init__(self, scenario: Scenario, signals: Callable[[], int]) -> None:
-        super().__init__(name="loadkit-run", daemon=True)
-        self._scenario = scenario
-        self._signals = signals
-        self._is_wanted = True
-        self.done = threading.Event()
-        self.result: Result | None = None
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self.result = loadkit.jobs.run.run(self._scenario, interrupts=self._stops)
-        except BaseException as error:  # noqa: BLE001 - raised again where the run was asked for
-            self.error = error
-        finally:
-            self.done.set()
-
-    def _stops(self) -> int:
-        """Twice is at once: what was thrown at us has waited long enough."""
-        return self._signals() if self._is_wanted else 2
-
-    def end(self) -> None:
-        """Cut it, and wait until its threads are gone."""
-        self._is_wanted = False
-        self.done.wait()
 
 
 def run_interruptible(scenario: Scenario) -> tuple[Result, BaseException | None]:
@@ -49,21 +18,17 @@ def run_interruptible(scenario: Scenario) -> tuple[Result, BaseException | None]
     is cut, and its result is marked interrupted. No thread is left. Raises what the run raises.
     """
     thrown: BaseException | None = None
-    with counted_signals() as signals:
-        running = _Running(scenario, signals)
-        running.start()
+    # on a thread of its own, so that an exception which is thrown at this one leaves the run whole
+    with counted_signals() as signals, ThreadPoolExecutor(1, thread_name_prefix="loadkit-run") as threads:
+        # twice is at once: what was thrown at this thread has waited long enough
+        running = threads.submit(loadkit.jobs.run.run, scenario, interrupts=lambda: signals() if thrown is None else 2)
         try:
-            # not join: before Python 3.13 an exception thrown within it makes the thread count as ended
-            running.done.wait()
+            wait([running])
         except BaseException as error:  # noqa: BLE001 - raised by our caller
             thrown = error
-            running.end()
-    running.join()
-    if running.error is not None:
-        raise thrown or running.error
-    if thrown is None and signals():
-        thrown = KeyboardInterrupt()
-    return cast(Result, running.result), thrown
+    if (failure := running.exception()) is not None:
+        raise thrown or failure
+    return running.result(), thrown or (KeyboardInterrupt() if signals() else None)
 
 
 def with_duration(scenario: Scenario, duration: float | None) -> Scenario:
