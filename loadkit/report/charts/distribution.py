@@ -18,14 +18,15 @@ from loadkit.report.charts.svg import (
     Curve,
     Scale,
     Tick,
+    bands,
     even,
     filled,
     line,
     logarithmic,
     steps,
     ticks,
+    time_scale,
 )
-from loadkit.report.charts.timeline import time_scale
 from loadkit.report.figures import BRIEF, histogram_of, show_share, show_time
 
 BINS: Final = 60
@@ -101,15 +102,13 @@ def _ranked(found: Histogram) -> Iterator[tuple[float, float]]:
 
 def _spots(known: Sequence[_Kind], places: dict[float, float]) -> list[Band]:
     """The values of each nine, shown around its place."""
-    edges = sorted(places.values())
-    bounds = [0.0, *((before + after) / 2 for before, after in pairwise(edges)), 100.0]
-    spots = []
-    for (nine, _), (start, end) in zip(places.items(), pairwise(bounds), strict=True):
-        values = [f"{kind.name} {show_time(_at(kind.histogram, nine))}" for kind in known]
-        spots.append(
-            Band(start=start, width=end - start, text=f"{f'p{nine:.10g}' if nine else 'min'}: {', '.join(values)}")
-        )
-    return spots
+    bounds = [0.0, *((before + after) / 2 for before, after in pairwise(sorted(places.values()))), 100.0]
+    texts = [
+        f"{f'p{nine:.10g}' if nine else 'min'}: "
+        + ", ".join(f"{kind.name} {show_time(_at(kind.histogram, nine))}" for kind in known)
+        for nine in places
+    ]
+    return bands(pairwise(bounds), texts)
 
 
 def _at(found: Histogram, percent: float) -> float:
@@ -138,10 +137,7 @@ def _distribution(known: Sequence[_Kind]) -> Iterator[Chart]:
         x_ticks=ticks(across, marks, show_time),
         y_ticks=ticks(up, heights, lambda share: f"{three_digits(100 * share)} %"),
         curves=[_bars(kind, places, list(map(up.place, found))) for kind, found in zip(known, shares, strict=True)],
-        spots=[
-            Band(start=start, width=end - start, text=text)
-            for (start, end), text in zip(places, _texts(known, edges, shares), strict=True)
-        ],
+        spots=bands(places, _texts(known, edges, shares)),
         note="share of replies in each of 60 ranges",
     )
 

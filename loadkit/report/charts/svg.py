@@ -15,6 +15,9 @@ Color = Literal["good", "bad", "asked", "first", "second", "third", "fourth", "f
 
 _NICE_SPANS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 
+_FAR = 30.0
+"""How many times the lowest point of a chart the highest may be before it gets a logarithmic axis."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
@@ -78,6 +81,11 @@ class Chart:
     note: str = ""
 
 
+def bands(places: Iterable[tuple[float, float]], texts: Iterable[str]) -> list[Band]:
+    """A band from each start to its end, with its text."""
+    return [Band(start=start, width=end - start, text=text) for (start, end), text in zip(places, texts, strict=True)]
+
+
 def even(top: float, *, most: int = 5) -> tuple[Scale, list[float]]:
     """A scale from 0 that ends at a round number, and its round steps."""
     top = top if 0 < top < math.inf else 1.0
@@ -97,6 +105,12 @@ def logarithmic(low: float, high: float, *, most: int = 9) -> tuple[Scale, list[
     if len(marks) > most:
         marks = [mark for k, mark in enumerate(fine) if k % 3 == 0 and start <= mark <= end]
     return Scale(start, end, is_log=True), marks
+
+
+def time_scale(low: float, high: float) -> tuple[Scale, list[float]]:
+    """An even scale from 0, or a logarithmic one where the times lie far apart."""
+    low = max(low, 1e-6)
+    return logarithmic(low, high) if high > _FAR * low else even(high)
 
 
 def spans(length: float, *, most: int = 6) -> list[float]:

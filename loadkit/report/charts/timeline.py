@@ -11,14 +11,24 @@ from loadkit.judge.result import Result
 from loadkit.judge.rows import Interval
 from loadkit.plan.units import show_span
 from loadkit.report.charts.planned import asked_rates, phase_bands
-from loadkit.report.charts.svg import Band, Chart, Color, Curve, Scale, even, filled, logarithmic, spans, steps, ticks
+from loadkit.report.charts.svg import (
+    Band,
+    Chart,
+    Color,
+    Curve,
+    Scale,
+    bands,
+    even,
+    filled,
+    spans,
+    steps,
+    ticks,
+    time_scale,
+)
 from loadkit.report.figures import FIGURES, all_journeys, show_level, show_throughput, show_time
 
 _WHOLE: Final = 0.25
 """The share of an interval that must have been measured for a rate to be taken from it."""
-
-_FAR: Final = 30.0
-"""How many times the lowest point of a chart the highest may be before it gets a logarithmic axis."""
 
 _COLORS: Final[tuple[Color, ...]] = ("third", "second", "first", "fourth", "fifth")
 
@@ -71,7 +81,6 @@ class Timeline:
     ) -> Chart:
         """A chart over time: `show` writes a value of the y axis, `texts` are what is shown of each interval."""
         up, marks = y_axis
-        places = [self._edges(one) for one in self.intervals]
         return Chart(
             title=title,
             description=description,
@@ -80,25 +89,19 @@ class Timeline:
             y_ticks=ticks(up, marks, lambda value: show(value) if value else "0"),
             curves=[self._curve(one, up) for one in series],
             phases=self.phases,
-            spots=[
-                Band(start=start, width=end - start, text=text)
-                for text, (start, end) in zip(texts, places, strict=True)
-            ],
+            spots=bands(map(self._edges, self.intervals), texts),
             note=note,
         )
 
     def _curve(self, series: Series, up: Scale) -> Curve:
         if series.line:
             points = [f"{self.axis.place(at) * 10:.5g} {1000 - up.place(level) * 10:.5g}" for at, level in series.line]
-            return Curve(
-                name=series.name, color=series.color, outline=f"M{'L'.join(points)}", is_dashed=series.is_dashed
-            )
-        pieces = [
-            (*self._edges(one), None if level is None else up.place(level))
-            for one, level in zip(self.intervals, series.levels, strict=True)
-        ]
-        area = filled(pieces) if series.is_filled else ""
-        return Curve(name=series.name, color=series.color, outline=steps(pieces), area=area, is_dashed=series.is_dashed)
+            outline, area = f"M{'L'.join(points)}", ""
+        else:
+            heights = [None if level is None else up.place(level) for level in series.levels]
+            pieces = [(*self._edges(one), height) for one, height in zip(self.intervals, heights, strict=True)]
+            outline, area = steps(pieces), filled(pieces) if series.is_filled else ""
+        return Curve(name=series.name, color=series.color, outline=outline, area=area, is_dashed=series.is_dashed)
 
     def _edges(self, one: Interval) -> tuple[float, float]:
         return self.axis.place(one.start), self.axis.place(one.start + one.measured)
@@ -234,12 +237,6 @@ def _times_chart(
 def _listed(series: Sequence[Series], k: int) -> str:
     """The value of each curve in an interval."""
     return ", ".join(f"{one.name[:_NAME]} {show_time(one.levels[k])}" for one in series)
-
-
-def time_scale(low: float, high: float) -> tuple[Scale, list[float]]:
-    """An even scale from 0, or a logarithmic one where the times lie far apart."""
-    low = max(low, 1e-6)
-    return logarithmic(low, high) if high > _FAR * low else even(high)
 
 
 def _finite(span: float | None) -> float | None:
