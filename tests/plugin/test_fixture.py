@@ -13,45 +13,39 @@ from tests.plugin.conftest import HEAD, Run, errors
 pytest_plugins = "pytester"
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "shop",
-        "shop, threads=3, duration='30s'",
-        "Endpoint('GET', '/'), base_url=URL, iterations=40",
-        "Endpoint('GET', URL + '/'), iterations=40",
-        "URL + '/', iterations=40",
-        "'test_it.py::shop'",
-        "lambda http: http.get(URL + '/items/3'), iterations=40",
-        "browse, base_url=URL, iterations=40",
-        "Journey(browse), base_url=URL, iterations=40",
-    ],
-)
-def test_each_kind_of_target_gives_a_result(run: Run, target: str):
-    done = run(f"""
-        def test(load):
-            result = load({target})
-            assert result.requests == 40 and result.statuses == {{200: 40}} and result.failures == {{}}
+def test_each_kind_of_target_gives_a_result(run: Run):
+    done = run("""
+        @pytest.mark.parametrize(
+            ("target", "fields"),
+            [
+                (shop, {}),
+                (shop, {"threads": 3, "duration": "30s"}),
+                (Endpoint("GET", "/"), {"base_url": URL, "iterations": 40}),
+                (Endpoint("GET", URL + "/"), {"iterations": 40}),
+                (URL + "/", {"iterations": 40}),
+                ("test_it.py::shop", {}),
+                (lambda http: http.get(URL + "/items/3"), {"iterations": 40}),
+                (browse, {"base_url": URL, "iterations": 40}),
+                (Journey(browse), {"base_url": URL, "iterations": 40}),
+            ],
+        )
+        def test(load, target, fields):
+            result = load(target, **fields)
+            assert result.requests == 40 and result.statuses == {200: 40} and result.failures == {}
             assert 0 < result.p50 <= result.p90 <= result.p95 <= result.p99 <= result.percentile(99.9)
             assert type(result.p99) is float and result.p99 == result.response_time.p99
             assert result.mean > 0 and result.throughput > 0 and result.error_rate == 0
             assert result.service_time.count == result.lateness.count == 40
             assert result.passed and result.validity != "invalid"
             assert "few-samples" in [one.code for one in result.caveats]
-    """)
 
-    done.assert_outcomes(passed=1)
-
-
-def test_an_endpoint_has_the_same_figures_as_the_whole(run: Run):
-    done = run("""
-        def test(load):
+        def test_an_endpoint_has_the_same_figures_as_the_whole(load):
             result = load(shop)
             assert result["item"].requests == 20
             assert 0 < result["item"].p50 <= result["item"].p99 <= result.percentile(100)
     """)
 
-    done.assert_outcomes(passed=1)
+    done.assert_outcomes(passed=10)
 
 
 def test_a_file_is_found_from_the_root_wherever_pytest_was_started(run: Run, pytester: pytest.Pytester, demo: Demo):
@@ -109,20 +103,20 @@ def test_a_failed_assertion_shows_the_value_with_its_interval_and_the_whole_repo
     assert not re.search(r"loadkit/(?!pytest_plugin)\w+.*\.py", done.stdout.str()), "no line of ours"
 
 
-@pytest.mark.parametrize(
-    ("assertion", "told"),
-    [
-        ("result.p50 < 0", r"p50 of test: [\d.]+ [mu]?s \([\d.]+ [mu]?s to [\d.]+ [mu]?s with 95 % confidence\)"),
-        ("0 > result.p50", r"p50 of test: [\d.]+ [mu]?s \(.*\)"),
-        ("result['item'].p90 < 0", r"p90 of item in test: .*"),
-        ("result.mean < 0", r"mean of test: [\d.]+ [mu]?s"),
-        ("result.throughput > 1e9", r"throughput of test: [\d,.]+/s, 40 requests"),
-    ],
-)
-def test_a_figure_that_was_compared_is_named(run: Run, assertion: str, told: str):
-    done = run(f"def test(load):\n    result = load(shop)\n    assert {assertion}")
+def test_a_figure_that_was_compared_is_named(run: Run):
+    compared = {
+        "result.p50 < 0": r"p50 of NAME: [\d.]+ [mu]?s \([\d.]+ [mu]?s to [\d.]+ [mu]?s with 95 % confidence\)",
+        "0 > result.p50": r"p50 of NAME: [\d.]+ [mu]?s \(.*\)",
+        "result['item'].p90 < 0": r"p90 of item in NAME: .*",
+        "result.mean < 0": r"mean of NAME: [\d.]+ [mu]?s",
+        "result.throughput > 1e9": r"throughput of NAME: [\d,.]+/s, 40 requests",
+    }
+    tests = [f"def test_{k}(load):\n    result = load(shop)\n    assert {one}\n" for k, one in enumerate(compared)]
 
-    assert any(re.fullmatch(told, line) for line in errors(done)), errors(done)
+    said = errors(run("\n".join(tests)))
+
+    for k, told in enumerate(compared.values()):
+        assert any(re.fullmatch(told.replace("NAME", f"test_{k}"), line) for line in said), said
 
 
 def test_a_number_that_is_no_figure_is_left_alone(run: Run):
@@ -227,43 +221,46 @@ def test_the_call_wins_over_the_nearest_mark_and_that_over_those_further_away(ru
 # -- mistakes, each in a line below the user's own
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (
-            "load(5)",
-            "load takes a Scenario, an Endpoint, a journey like def buy(http): ..., a URL or 'file.py::name', not 5",
-        ),
-        ("load(int)", "load takes a Scenario, an Endpoint, a journey like def buy(http): ..., a URL or"),
-        ("load(lambda http, cart: 1)", "<lambda> takes 'cart'; it is given http, row, shared, own"),
-        ("load(lambda http: 1, endpoints=[])", "load takes a journey, or a Scenario with endpoints"),
-        ("load(Endpoint('GET', '/'))", "GET / is relative; say where, like load(endpoint, base_url="),
-        ("load(Endpoint('GET', '/'), endpoints=[], base_url=URL)", "load takes an Endpoint, or a Scenario with"),
-        ("load(shop, thraeds=3)", "Scenario has no 'thraeds'; did you mean threads?"),
-        ("load(shop, threads='many')", "threads takes a whole number of at least 1, not 'many'"),
-        ("load('nowhere.py')", "there is no file or folder 'nowhere.py'"),
-        ("load('test_it.py::browse')", "there is no scenario 'browse' in "),
-        ("load('two.py')", "two.py has 2 scenarios (a, b); name one, like 'two.py::a'"),
-        ("load(shop).check('p99 < fast')", "cannot read the threshold 'p99 < fast'; write it like"),
-        (
-            "load(shop).check('buy: p99 < 1s')",
-            "the threshold 'buy: p99 < 1s' names nothing in the result; there are",
-        ),
-        ("load(shop).check()", "check takes limits like check('p99 < 250ms', 'throughput > 500/s')"),
-        ("load(shop).percentile(101)", "a percentile is above 0 and at most 100, like 99.9, not 101"),
-    ],
-)
-def test_a_mistake_is_one_line_below_the_users_own(run: Run, pytester: pytest.Pytester, call: str, message: str):
+MISTAKES = [
+    (
+        "load(5)",
+        "load takes a Scenario, an Endpoint, a journey like def buy(http): ..., a URL or 'file.py::name', not 5",
+    ),
+    ("load(int)", "load takes a Scenario, an Endpoint, a journey like def buy(http): ..., a URL or"),
+    ("load(lambda http, cart: 1)", "<lambda> takes 'cart'; it is given http, row, shared, own"),
+    ("load(lambda http: 1, endpoints=[])", "load takes a journey, or a Scenario with endpoints"),
+    ("load(Endpoint('GET', '/'))", "GET / is relative; say where, like load(endpoint, base_url="),
+    ("load(Endpoint('GET', '/'), endpoints=[], base_url=URL)", "load takes an Endpoint, or a Scenario with"),
+    ("load(shop, thraeds=3)", "Scenario has no 'thraeds'; did you mean threads?"),
+    ("load(shop, threads='many')", "threads takes a whole number of at least 1, not 'many'"),
+    ("load('nowhere.py')", "there is no file or folder 'nowhere.py'"),
+    ("load('test_it.py::browse')", "there is no scenario 'browse' in "),
+    ("load('two.py')", "two.py has 2 scenarios (a, b); name one, like 'two.py::a'"),
+    ("load(shop).check('p99 < fast')", "cannot read the threshold 'p99 < fast'; write it like"),
+    (
+        "load(shop).check('buy: p99 < 1s')",
+        "the threshold 'buy: p99 < 1s' names nothing in the result; there are",
+    ),
+    ("load(shop).check()", "check takes limits like check('p99 < 250ms', 'throughput > 500/s')"),
+    ("load(shop).percentile(101)", "a percentile is above 0 and at most 100, like 99.9, not 101"),
+]
+
+
+def test_a_mistake_is_one_line_below_the_users_own(run: Run, pytester: pytest.Pytester):
     pytester.makepyfile(
         two="from loadkit import Endpoint, Scenario\n"
         "a = Scenario(endpoints=[Endpoint('GET', 'http://127.0.0.1:1/')])\nb = a.replace()"
     )
 
-    done = run(f"def test(load):\n    {call}")
+    done = run("\n".join(f"def test_{k}(load):\n    {call}\n" for k, (call, _) in enumerate(MISTAKES)))
 
-    done.assert_outcomes(failed=1)
-    assert errors(done)[0].startswith(f"loadkit.plan.errors.UsageError: {message}"), errors(done)
-    done.stdout.fnmatch_lines([">       load(*", "test_it.py:*: UsageError"])
+    done.assert_outcomes(failed=len(MISTAKES))
+    start = "loadkit.plan.errors.UsageError: "
+    said = [line.removeprefix(start) for line in errors(done) if line.startswith(start)]
+    for (call, message), line in zip(MISTAKES, said, strict=True):
+        assert line.startswith(message), call
+    assert sum(line.startswith(">       load(") for line in done.outlines) == len(MISTAKES)
+    assert sum(bool(re.match(r"test_it.py:\d+: UsageError", line)) for line in done.outlines) == len(MISTAKES)
     assert not [line for line in done.outlines if re.match(r"\S*loadkit/\S+\.py:\d+", line)]
 
 
