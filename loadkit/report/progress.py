@@ -39,7 +39,7 @@ class Status:
     elapsed: float
     """Seconds since the stage began."""
     heading: str
-    """What a line of a log begins with."""
+    """What a line of a log begins with: `[5.0 s of 30s] browse, running`."""
     lead: Sequence[str] = ()
     """What a terminal shows before the figures."""
     figures: Sequence[str]
@@ -146,13 +146,8 @@ class _Log:
 
     def _write(self, status: Status) -> None:
         self._written = status
-        self._stream.write(f"{log_line(status)}\n")
+        self._stream.write(f"{status.heading}: {', '.join(status.figures)}\n")
         self._stream.flush()
-
-
-def log_line(status: Status) -> str:
-    """A status on a line of a log: `[5.0 s of 30s] browse, running: 1,200 requests, 240/s, …`."""
-    return f"{status.heading}: {', '.join(status.figures)}"
 
 
 class _StatusLine:

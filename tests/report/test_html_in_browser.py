@@ -20,6 +20,7 @@ from tests.results import result, row, skewed
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(BROWSER is None, reason="needs Chromium"),
     pytest.mark.timeout(120),
 ]
@@ -89,7 +90,6 @@ def test_hostile_names_do_nothing_and_nothing_is_asked_for(tmp_path: Path):
     assert "<img" not in shown
 
 
-@pytest.mark.slow
 def test_the_policy_stops_what_the_template_might_let_through(tmp_path: Path):
     """The second line of defence, alone: a page into which markup did get."""
     planted = (
@@ -107,7 +107,6 @@ def test_the_policy_stops_what_the_template_might_let_through(tmp_path: Path):
     assert len(said) >= 4, "and it was refused"
 
 
-@pytest.mark.slow
 def test_a_table_is_sorted_by_the_column_that_is_clicked(tmp_path: Path):
     rows = [row(f"GET /{name}", skewed(median, 400)) for name, median in (("b", 90), ("c", 1_500), ("a", 700))]
     page = html_report([result(rows)])
@@ -125,7 +124,6 @@ def test_a_table_is_sorted_by_the_column_that_is_clicked(tmp_path: Path):
         assert said == []
 
 
-@pytest.mark.slow
 def test_without_a_script_the_page_says_the_same(tmp_path: Path):
     page = html_report([SHOP])
     with served(page) as (url, _):
@@ -143,7 +141,6 @@ def test_without_a_script_the_page_says_the_same(tmp_path: Path):
     assert plain[0] == plain[1]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_page_is_as_wide_as_its_window(tmp_path: Path, width: int):
     """Only tables scroll sideways, each in its own frame."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import sys
-from pathlib import Path
 
 import pytest
 
-from loadkit.report.html import html_report
+from loadkit.report.html import PAGE, html_report
 from tests.report.pages import DOWN, HOSTILE, ODD, SHOP, Page, hostile, page
 
 # -- nothing but itself
@@ -40,16 +38,21 @@ def test_what_a_page_is_drawn_with_comes_with_the_package():
     made = html_report([SHOP])
 
     for name in ("style.css", "script.js"):
-        file = Path(sys.modules["loadkit.report.html"].__file__ or "").with_name("page") / name
-        assert file.read_text(encoding="utf-8") in made
+        assert (PAGE / name).read_text(encoding="utf-8") in made
 
 
 # -- hostile text
 
 
+@pytest.fixture(scope="module")
+def plain() -> Page:
+    """The page of a result that says a plain word wherever it can say anything."""
+    return page(hostile("plain"))
+
+
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_text(text: str):
-    plain, found = page(hostile("plain")), page(hostile(text))
+def test_hostile_text_is_text(plain: Page, text: str):
+    found = page(hostile(text))
 
     assert [tag for tag, _ in found.elements] == [tag for tag, _ in plain.elements]
     # nowhere but in text and in what is read out
@@ -94,7 +97,7 @@ PAGES = [":root {", "(prefers-color-scheme: dark)", "@media print"]
 @pytest.mark.parametrize("mode", PAGES)
 def test_text_stands_out_from_what_is_behind_it(mode: str):
     """At least 4.5 to 1, as WCAG 2.2 asks of text (1.4.3)."""
-    style = Path(sys.modules["loadkit.report.html"].__file__ or "").with_name("page").joinpath("style.css").read_text()
+    style = (PAGE / "style.css").read_text(encoding="utf-8")
     colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", style[style.index(mode) :].split("}")[0]))
     pairs = [(ink, behind) for ink in ("ink", "faint") for behind in ("back", "sheet", "stripe", "band")]
     pairs += [(tone, behind) for tone in ("good", "bad", "doubt") for behind in (f"{tone}-back", "sheet", "stripe")]
