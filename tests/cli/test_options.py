@@ -67,6 +67,7 @@ def test_what_the_last_of_several_scenarios_lacks_is_said_before_the_first_is_ru
     assert (done.returncode, len(witness.log())) == (4, before)
 
 
+ONCE = "--once sends each endpoint once and judges failures alone; leave "
 SAID: list[tuple[Sequence[str], str]] = [
     (["run", "http://h/", "--host", "http://h"], "No such option: --host; loadkit's word for --host is --base-url"),
     (["run", "http://h/", "--users=10"], "No such option: --users; loadkit's word for --users is --threads"),
@@ -79,13 +80,10 @@ SAID: list[tuple[Sequence[str], str]] = [
     (["run", "h.test/a"], "there is no file or folder 'h.test/a'; a URL has a scheme: 'http://h.test/a'"),
     (["shop.py"], "No such command 'shop.py'; write loadkit run shop.py"),
     (["http://h/"], "No such command 'http://h/'; write loadkit run http://h/"),
-    (
-        ["run", "http://h/", "--once", "-n", "5"],
-        "--once sends each endpoint once and judges failures alone; leave --it",
-    ),
-    (["run", "http://h/", "--once", "--rate", "5/s"], "--once sends each endpoint once and judges failures alone; lea"),
-    (["run", "http://h/", "--once", "-t", "p99 < 1s"], "--once sends each endpoint once and judges failures alone; le"),
-    (["run", "http://h/", "--once", "--phase", "hold:1s:5"], "--once sends each endpoint once and judges failures alo"),
+    (["run", "http://h/", "--once", "-n", "5"], f"{ONCE}--iterations out"),
+    (["run", "http://h/", "--once", "--rate", "5/s"], f"{ONCE}--rate out"),
+    (["run", "http://h/", "--once", "-t", "p99 < 1s"], f"{ONCE}--threshold out"),
+    (["run", "http://h/", "--once", "--phase", "hold:1s:5"], f"{ONCE}--phase out"),
     (
         ["run", "http://h/", "--phase", "ramp:1s:50", "--phase", "hold:1s:50/s"],
         "the phases have 50 threads beside a rate; write all of them like '50/s', or none",

@@ -52,13 +52,9 @@ def test_files_are_collected_by_their_name_or_because_they_were_named(file: Make
     assert collected(pytester, "scenarios/shop.py::strict") == ["scenarios/shop.py::strict"]
     # the scenarios of a file of tests are what its tests load
     assert collected(pytester, "scenarios/test_shop.py") == []
-
-
-def test_the_names_of_files_are_a_setting(file: Make, pytester: pytest.Pytester):
-    file("shop.py")
+    # their names are a setting
     pytester.makepyprojecttoml('[tool.pytest]\nload_files = ["sh*.py"]')
-
-    assert collected(pytester) == ["shop.py::home", "shop.py::strict"]
+    assert collected(pytester) == ["scenarios/shop.py::home", "scenarios/shop.py::strict"]
 
 
 def test_a_file_that_was_named_gives_its_tests_too(file: Make, pytester: pytest.Pytester):

@@ -12,17 +12,11 @@ from loadkit.judge.rows import Phase, Timing
 from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.judge.validity import Caveat
 from loadkit.report.html import html_report
+from tests.report import shop
+from tests.report.shop import HOME
 from tests.results import example, interval, replace, result, row, skewed, times
 
-HOME = row("GET /", skewed(180, 74_000))
-SEARCH = row(
-    "GET /search",
-    skewed(420, 25_000, spread=1.8),
-    failures={"check": 301},
-    failed_statuses={200: 301},
-    examples=[example("check", "AssertionError: the search found nothing\nassert []", 301)],
-    failure_time=times((430, 301)),
-)
+SEARCH = replace(shop.SEARCH, failure_time=times((430, 301)))
 TOTAL = row(
     "total",
     skewed(240, 99_001, spread=1.9),

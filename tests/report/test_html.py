@@ -13,7 +13,8 @@ from loadkit.judge.result import Result
 from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.report.html import html_report
 from loadkit.report.json import dump, load
-from tests.report.pages import DOWN, HOME, NOTHING, SHOP, TOTAL, Page, page
+from tests.report.pages import DOWN, NOTHING, SHOP, TOTAL, Page, page
+from tests.report.shop import HOME
 from tests.results import REFUSED, Shot, interval, measured, replace, result, row, skewed, times
 
 
