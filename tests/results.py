@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from hdrh.histogram import HdrHistogram
 
-from loadkit.judge.caveats import of_figures
+from loadkit.judge.caveats.figures import of_figures
 from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import Environment
 from loadkit.judge.identity import Identity

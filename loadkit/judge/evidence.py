@@ -31,15 +31,6 @@ MOSTLY = 0.5
 """With less than this share of their threads' time spent at the server, the rest is what held the run back."""
 
 
-def percent(share: float) -> str:
-    """A share of 1 as a person reads it.
-
-    >>> percent(0.873)
-    '87%'
-    """
-    return f"{share:.0%}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
     """What is known of a run beside what its threads recorded: its time, its target, its clock."""

@@ -33,16 +33,11 @@ class Level(NamedTuple):
     rate: float
 
 
-class Scaling(NamedTuple):
-    """The throughput of fewer and of more threads, and whether it has grown with them or stands still."""
+def scaling(intervals: Sequence[Interval], phases: Sequence[PhasePlan]) -> tuple[Level, Level, bool] | None:
+    """The throughput of fewer and of more threads, and whether it has grown with them or stands still.
 
-    few: Level
-    many: Level
-    has_grown: bool
-
-
-def scaling(intervals: Sequence[Interval], phases: Sequence[PhasePlan]) -> Scaling | None:
-    """How throughput scales with the threads of a run; None where that cannot be told."""
+    None where that cannot be told.
+    """
     levels = [level for one in intervals if (level := _level(one, phases))]
     if not levels:
         return None
@@ -53,11 +48,11 @@ def scaling(intervals: Sequence[Interval], phases: Sequence[PhasePlan]) -> Scali
         # it may have grown at first and stand still where there are most threads
         has_grown = gained >= GROWN and not (near and gained_near < RISING)
         if has_grown or gained <= FLAT:
-            return Scaling(few, many, has_grown)
+            return few, many, has_grown
     if not near or STANDING < gained_near < RISING:
         return None
     third = len(near) // 3
-    return Scaling(_mean(near[:third]), _mean(near[-third:]), gained_near >= RISING)
+    return _mean(near[:third]), _mean(near[-third:]), gained_near >= RISING
 
 
 def _few_and_many(levels: Sequence[Level]) -> tuple[Level | None, Level | None]:

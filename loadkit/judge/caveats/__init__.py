@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from loadkit.judge.caveats.figures import OF_FIGURES, of_figures
+from loadkit.judge.caveats.figures import of_figures
 from loadkit.judge.caveats.generator import of_generator, of_surroundings
 from loadkit.judge.caveats.load import differs
 from loadkit.judge.caveats.machine import of_machine
-from loadkit.judge.evidence import percent
 from loadkit.judge.rows import journeys_among
 from loadkit.judge.threshold_results import unfinished
 from loadkit.judge.validity import Caveat, ranked, validity_of
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
     from loadkit.judge.evidence import Evidence
     from loadkit.judge.result import Result
-
-__all__ = ["OF_FIGURES", "caveats", "doubted", "of_figures"]
 
 POLITE = 50.0
 """Replies a second that a public server may be asked for without a word."""
@@ -74,7 +71,7 @@ def _same_process(run: Evidence) -> str:
     if run.processes > 1:
         shared = "by the process that directs the workers and merges what they count, so each slows the other down"
     else:
-        share = f" (together they used {percent(run.stats.use.cpu_share)} of it)" if run.stats.use.seconds else ""
+        share = f" (together they used {run.stats.use.cpu_share:.0%} of it)" if run.stats.use.seconds else ""
         shared = f"by loadkit's own process, so both share one interpreter{share} and every figure is of both"
     advice = "Serve it in a process of its own: the setting load_server, or loadkit.serving(…)"
     return f"the target is served {shared}. {advice}"

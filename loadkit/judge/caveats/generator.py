@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from loadkit.judge.evidence import LATE, Evidence, percent
+from loadkit.judge.evidence import LATE, Evidence
 from loadkit.judge.threshold_results import MIN_APPLIED
 from loadkit.judge.validity import Caveat
 from loadkit.plan.units import SECOND, nanoseconds, show_rate, show_seconds, three_digits
@@ -74,15 +74,15 @@ def _why(run: Evidence) -> str:
     if run.stats.was_short:
         return f": all {run.most_threads:,} threads waited for replies; raise max_threads, or ask for less"
     share = (run.sent + run.begun) / (run.due + run.begun + run.not_begun)
-    return f", {percent(share)} of what was due: the figures are of another load than was asked for"
+    return f", {share:.0%} of what was due: the figures are of another load than was asked for"
 
 
 def _ceiling(run: Evidence) -> str:
     """What one process could send; with many threads that wait for a slow server it is less than with a few."""
-    cpu = f" at {percent(run.cpu_share)} of an interpreter" if run.cpu_share else ""
+    cpu = f" at {run.cpu_share:.0%} of an interpreter" if run.cpu_share else ""
     threads = f" on {run.stats.threads:,} threads" if run.stats.threads else ""
     crowd = run.stats.use.cpus_busy
-    others = f" (the machine's CPUs were {percent(crowd)} busy)" if crowd and not run.is_generator_busy else ""
+    others = f" (the machine's CPUs were {crowd:.0%} busy)" if crowd and not run.is_generator_busy else ""
     advice = f"use {run.more_processes}, or ask for less"
     if not run.is_generator_slow and run.server_share is not None:
         advice = (
@@ -108,11 +108,11 @@ def _busy(run: Evidence) -> Iterator[Caveat]:
     if not run.is_generator_busy or not run.total.requests:
         return
     use, pickup = run.stats.use, show_seconds(run.total.pickup.p50)
-    user, system = percent(use.cpu_user / use.seconds), percent(use.cpu_system / use.seconds)
+    user, system = use.cpu_user / use.seconds, use.cpu_system / use.seconds
     yield Caveat(
         "generator-busy",
-        f"loadkit itself used {percent(run.cpu_share)} of what one interpreter can use ({user} of a CPU in "
-        f"Python, {system} in the kernel): the server may be able to do more. Replies waited {pickup} in the "
+        f"loadkit itself used {run.cpu_share:.0%} of what one interpreter can use ({user:.0%} of a CPU in "
+        f"Python, {system:.0%} in the kernel): the server may be able to do more. Replies waited {pickup} in the "
         f"median to be picked up, which is not in the service time; use {run.more_processes}, or ask for less",
     )
 
@@ -131,7 +131,7 @@ def _late(run: Evidence) -> Iterator[Caveat]:
     if not is_late and bunched <= BUNCHED:
         return
     spacing = (
-        f", and {percent(bunched)} of them after the next one was due ({show_seconds(gap)} apart as planned)"
+        f", and {bunched:.0%} of them after the next one was due ({show_seconds(gap)} apart as planned)"
         if bunched > BUNCHED
         else ""
     )
@@ -152,7 +152,7 @@ def _pickup(run: Evidence) -> Iterator[Caveat]:
         yield Caveat(
             "pickup",
             f"replies waited {show_seconds(pickup)} in the median until loadkit read them, "
-            f"{percent(pickup / service)} of the service time: it is not in the service time, but its threads "
+            f"{pickup / service:.0%} of the service time: it is not in the service time, but its threads "
             f"sent less for it. Use fewer threads, a quieter machine, or {run.more_processes}",
         )
 

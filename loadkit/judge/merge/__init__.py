@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from loadkit.judge.bottleneck import DUE_TO, NOTHING, Bottleneck
-from loadkit.judge.caveats import OF_FIGURES, of_figures
+from loadkit.judge.caveats.figures import OF_FIGURES, of_figures
 from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import Environment, Server
 from loadkit.judge.instants import covered, instant
