@@ -18,11 +18,10 @@ from loadkit.judge.caveats.figures import OF_FIGURES, of_figures
 from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import Environment, Server
 from loadkit.judge.instants import covered, instant
-from loadkit.judge.merge.sums import merged_phases, merged_row, merged_rows, merged_series, merged_timings
+from loadkit.judge.merge.sums import merged_phases, merged_rows, merged_series, merged_timings
 from loadkit.judge.merge.timeline import known_at_once, most_at_once, run_spans, shift, start_of, when
 from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import Row, Timing
-from loadkit.judge.summary import TOTAL
 from loadkit.judge.threshold_results import Outcome, ThresholdResult, outcome, threshold_results
 from loadkit.judge.validity import Caveat, ranked, validity_of
 from loadkit.plan.errors import UsageError
@@ -53,9 +52,8 @@ def merge(results: Sequence[Result]) -> Result:
     spans = sorted((span for part in parts for span in run_spans(part)), key=when)
     duration = covered(span.ends for span in spans) / SECOND
     scenario = _scenario(parts, spans)
-    rows = [(row, shift(part, parts)) for part in parts for row in part.endpoints]
-    endpoints = merged_rows(rows, scenario, duration)
-    total = merged_row(TOTAL, [(part.total, shift(part, parts)) for part in parts], duration)
+    rows = [(part.total, part.endpoints, shift(part, parts)) for part in parts]
+    total, endpoints = merged_rows(rows, scenario, duration)
     limits = [
         threshold(text)
         for text in dict.fromkeys(v.threshold for part in parts for v in part.thresholds if not v.implied)

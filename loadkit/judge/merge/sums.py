@@ -60,15 +60,17 @@ def _counts(one: Row | Timing) -> Counts:
     return counts
 
 
-def merged_row(name: str, rows: Iterable[tuple[Row, int]], duration: float) -> Row:
-    """Rows of one name as one, over so many seconds."""
-    return row(name, added(rows), duration=duration, started=0)
+def merged_rows(
+    found: Sequence[tuple[Row, Sequence[Row], int]], scenario: ScenarioInfo, duration: float
+) -> tuple[Row, list[Row]]:
+    """Totals as one, and rows of the same name: the scenario's endpoints in their order, then others by their names.
 
-
-def merged_rows(rows: Iterable[tuple[Row, int]], scenario: ScenarioInfo, duration: float) -> list[Row]:
-    """Rows of the same name as one: the scenario's endpoints in their order, then others by their names."""
-    by_name = grouped((one.name, (one, after)) for one, after in rows)
-    return [merged_row(name, by_name[name], duration) for name in sorted(by_name, key=in_order_of(scenario.endpoints))]
+    Each total and its rows come with how many nanoseconds later than the first their part began.
+    """
+    by_name = grouped((one.name, (one, after)) for _, rows, after in found for one in rows)
+    names = sorted(by_name, key=in_order_of(scenario.endpoints))
+    total = row(TOTAL, added((total, after) for total, _, after in found), duration=duration, started=0)
+    return total, [row(name, added(by_name[name]), duration=duration, started=0) for name in names]
 
 
 def grouped(parts: Iterable[tuple[Name, Part]]) -> dict[Name, list[Part]]:
@@ -96,7 +98,8 @@ def merged_phases(parts: Sequence[Result], scenario: ScenarioInfo) -> list[Phase
 def _phase(found: Sequence[tuple[Result, Phase]], parts: Sequence[Result], scenario: ScenarioInfo) -> Phase:
     spans = sorted((span for part, phase in found for span in _of_phase(part, phase)), key=attrgetter("ends"))
     length = covered(span.ends for span in spans) / SECOND
-    rows = [(one, shift(part, parts)) for part, phase in found for one in phase.endpoints]
+    rows = [(phase.total, phase.endpoints, shift(part, parts)) for part, phase in found]
+    total, endpoints = merged_rows(rows, scenario, length)
     return Phase(
         name=found[0][1].name,
         start=(instant(spans[0].start) - start_of(parts[0])) / SECOND,
@@ -104,8 +107,8 @@ def _phase(found: Sequence[tuple[Result, Phase]], parts: Sequence[Result], scena
         threads=mean([(phase.threads, phase.length) for _, phase in found], length),
         asked=mean([(phase.asked, phase.length) for _, phase in found], length),
         spans=spans,
-        total=merged_row(TOTAL, [(phase.total, shift(part, parts)) for part, phase in found], length),
-        endpoints=merged_rows(rows, scenario, length),
+        total=total,
+        endpoints=endpoints,
     )
 
 
