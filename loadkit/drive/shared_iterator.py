@@ -24,12 +24,21 @@ class SharedIterator(Generic[Item]):
         self._lock = threading.Lock()
         self._is_spent = False
 
+    @property
+    def ready(self) -> int:
+        """Items that are made and not taken."""
+        return len(self._ready)
+
     def take(self) -> Item | None:
         """The next item; None when there is no more."""
         try:
             return self._ready.popleft()
         except IndexError:
             return self._make()
+
+    def put_back(self, item: Item) -> None:
+        """Have an item that was taken come next."""
+        self._ready.appendleft(item)
 
     def _make(self) -> Item | None:
         with self._lock:
@@ -46,3 +55,12 @@ class SharedIterator(Generic[Item]):
                     return self._ready.popleft()
                 except IndexError:
                     continue
+
+    def close(self, patience: float) -> bool:
+        """Have no more; False if somebody has been making items for so many seconds, and goes on."""
+        if not self._lock.acquire(timeout=patience):
+            return False
+        self._ready.clear()
+        self._is_spent = True
+        self._lock.release()
+        return True

@@ -1,17 +1,18 @@
-"""Rows handed out to the threads of a run, each to one of them."""
+"""Rows handed out to the threads of a run, each to one of them: in their order, shuffled, or at random."""
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import compress, cycle, islice
-from threading import Lock
-from typing import Final, cast
+from pathlib import Path
+from random import Random
+from typing import Final
 
-from loadkit.drive.rows.order import at_random, shuffled
-from loadkit.drive.rows.readers import RandomAccess, Record, RowSource, RowStream, open_source
+from loadkit.drive.rows.readers import Record, RowItems, open_source
+from loadkit.drive.shared_iterator import SharedIterator
 from loadkit.plan.data import Row, Rows
 from loadkit.plan.errors import FeedError, Halt, raised
 
@@ -85,32 +86,49 @@ class RowFeed:
         wanted: Mapping[str, str] | None = None,
     ) -> None:
         self._rows = rows
-        self._lock = Lock()
-        self._ready: deque[Row] = deque()
-        self._end: tuple[type[RowsUsedUp | FeedError], str] | None = None
+        self._end: tuple[type[RowsUsedUp | FeedError], str] = RowsUsedUp, f"{self.name} is closed"
+        """What ended the rows, or will."""
         self._lap = 0
         """Rows in all, as soon as they have come to an end."""
-        self._taken = 0
-        """Rows of ours that were read, those in `_ready` among them."""
+        self._read = 0
+        """Rows of ours that were read, those that are ready to be taken among them."""
         self._is_spent = False
         self._source = open_source(rows, wanted or {})
         self._records = self._in_order()
         try:
-            self.first: Row = _first(self._source)
-            self._sequence = self._in_sequence(seed, [turn == part for turn in turns])
+            self.first: Row = self._first()
+            sequence = self._in_sequence(seed, [turn == part for turn in turns])
             # what is taken from a generator is gone: it is asked only for rows that are needed
-            self._chunk = 1 if isinstance(self._source, RowStream) else CHUNK
-            if self._chunk > 1:
-                self._begin()
+            is_lazy = not isinstance(rows.source, Path | Sequence)
+            self._shared = SharedIterator(self._until_end(sequence), 1 if is_lazy else CHUNK)
+            if not is_lazy:
+                self._read_ahead()
         except BaseException:
-            self.close()
+            self._close_source()
             raise
 
-    def _begin(self) -> None:
+    def _first(self) -> Row:
+        """The first row, to see what columns there are; it is handed out all the same."""
+        try:
+            with closing(self._source.records()) as records:
+                record = next(records, None)
+        except FeedError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise FeedError(f"{self.name} failed with {raised(error)}") from error
+        if record is None:
+            raise FeedError(f"{self.name} has no rows")
+        if isinstance(self._source, RowItems) and self._rows.is_one_shot:
+            self._source.put_back(record[1])
+        return self._source.row(record)
+
+    def _read_ahead(self) -> None:
         """Read the first rows: what is wrong with them is said before the start."""
-        self._ready.extend(self._read(self._chunk))
-        if self._end and self._end[0] is FeedError:
-            raise FeedError(self._end[1])
+        if (row := self._shared.take()) is not None:
+            self._shared.put_back(row)
+        kind, message = self._end
+        if kind is FeedError:
+            raise FeedError(message)
 
     @property
     def name(self) -> str:
@@ -122,61 +140,44 @@ class RowFeed:
 
         Raises `RowsUsedUp` when there is none left, and `FeedError` when it is unsound.
         """
-        try:
-            return self._ready.popleft()
-        except IndexError:
-            return self._refilled()
-
-    def _refilled(self) -> Row:
-        with self._lock:
-            try:
-                # another thread may have read on while this one waited
-                return self._ready.popleft()
-            except IndexError:
-                found = self._read(self._chunk)
-            if not found:
-                kind, message = self._end or (RowsUsedUp, f"{self.name} is closed")
-                self._is_spent = kind is RowsUsedUp
-                raise kind(message)
-            self._ready.extend(found[1:])
-            return found[0]
+        row = self._shared.take()
+        if row is None:
+            kind, message = self._end
+            self._is_spent = kind is RowsUsedUp
+            raise kind(message)
+        return row
 
     def put_back(self, row: Row) -> None:
         """Have a row that was taken and not used come next."""
-        self._ready.appendleft(row)
+        self._shared.put_back(row)
 
     @property
     def use(self) -> RowUse:
         """What has become of its rows so far."""
-        used = self._taken - len(self._ready)
         rows = self._lap if self._is_spent else 0
-        return RowUse(name=self.name, used=used, rows=rows, is_one_shot=self._rows.is_one_shot, is_spent=self._is_spent)
+        return self._use(self._read - self._shared.ready, rows, is_spent=self._is_spent)
 
-    def _read(self, many: int) -> list[Row]:
-        """The next rows; fewer when they end, and then why is in `_end`."""
-        found: list[Row] = []
-        if self._end:
-            return found
+    def _use(self, used: int, rows: int, *, is_spent: bool) -> RowUse:
+        return RowUse(name=self.name, used=used, rows=rows, is_one_shot=self._rows.is_one_shot, is_spent=is_spent)
+
+    def _until_end(self, sequence: Iterator[Row]) -> Iterator[Row]:
+        """The rows of a sequence, noting why there are no more; an error ends it, and what was read before counts."""
         try:
-            for row in islice(self._sequence, many):
-                found.append(row)  # noqa: PERF402 - what was read before an error counts
+            for row in sequence:
+                self._read += 1
+                yield row
+            self._end = RowsUsedUp, self._use(self._lap, self._lap, is_spent=True).sentence
         except FeedError as error:
             self._end = FeedError, str(error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the code of a generator is the user's
             self._end = FeedError, f"{self.name} failed with {raised(error)}"
-        else:
-            if len(found) < many:
-                self._end = RowsUsedUp, self._why_dry()
-        self._taken += len(found)
-        return found
 
     def _in_sequence(self, seed: int, ours: list[bool]) -> Iterator[Row]:
         if not any(ours):
             return iter(())
         if self._rows.order == "file":
             return map(self._source.row, compress(self._records, cycle(ours)))
-        shelf = cast(RandomAccess, self._source)
-        return map(shelf.at, compress(self._positions(seed, len(shelf)), cycle(ours)))
+        return map(self._source.at, compress(self._positions(seed, len(self._source)), cycle(ours)))
 
     def _in_order(self) -> Generator[Record, None, None]:
         while True:
@@ -199,39 +200,47 @@ class RowFeed:
     def _starts_again(self) -> bool:
         return self._rows.at_end == "again" and not self._rows.is_one_shot
 
-    def _why_dry(self) -> str:
-        if self._rows.is_one_shot:
-            return f"{self.name} ended after {_many(self._lap)}"
-        return f"{self.name} has {_many(self._lap)} and each was used once"
-
     def close(self, *, patience: float = PATIENCE) -> None:
         """Close the source; who still takes is told that it is dry. Waits for `patience` seconds for who is taking."""
-        if not self._lock.acquire(timeout=patience):
-            # a generator of the user's does not return; the run ends all the same
-            return
-        try:
-            self._ready.clear()
-            self._end = self._end or (RowsUsedUp, f"{self.name} is closed")
-            self._records.close()
-            self._source.close()
-        finally:
-            self._lock.release()
+        # a generator of the user's may not return; the run ends all the same
+        if self._shared.close(patience):
+            self._close_source()
+
+    def _close_source(self) -> None:
+        self._records.close()
+        self._source.close()
 
 
-def _first(source: RowSource) -> Row:
-    """The first row, to see what columns there are; it is handed out all the same."""
-    try:
-        with closing(source.records()) as records:
-            record = next(records, None)
-    except FeedError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise FeedError(f"{source.name} failed with {raised(error)}") from error
-    if record is None:
-        raise FeedError(f"{source.name} has no rows")
-    if isinstance(source, RowStream):
-        source.put_back(record[1])
-    return source.row(record)
+def shuffled(n: int, *, seed: int) -> Iterator[int]:
+    """Each of `range(n)` once, then each once again in another order, for ever.
+
+    >>> from itertools import islice
+    >>> sorted(islice(shuffled(5, seed=1), 5))
+    [0, 1, 2, 3, 4]
+
+    A position is drawn when it is asked for (Fisher and Yates): a lap begins without a pause in which the threads of a
+    run would wait for all of it to be shuffled. 4 bytes a position.
+    """
+    positions = array("I", range(n))
+    draw = _random(f"shuffled {seed}").random
+    while n:
+        for k in range(n):
+            # as good as randrange for fewer than 2**32 positions, in a third of its time
+            other = k + int(draw() * (n - k))
+            positions[k], positions[other] = positions[other], positions[k]
+            yield positions[k]
+
+
+def at_random(n: int, *, seed: int) -> Iterator[int]:
+    """Any of `range(n)` each time, for ever."""
+    draw = _random(f"random {seed}").randrange
+    while True:
+        yield draw(n)
+
+
+def _random(seed: str) -> Random:
+    # text is hashed with SHA-512, so that near seeds have nothing in common, and it is the same everywhere
+    return Random(seed)
 
 
 def _many(rows: int) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from loadkit.drive.rows.feed import RowFeed, RowUse
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import Halt
-from loadkit.plan.journey import Journey
 from loadkit.plan.placeholders import columns
 from loadkit.plan.workload import row_rotation
 from loadkit.wire.base import Exchange, Request, Send
@@ -39,19 +38,17 @@ class Feeds:
 
     def __init__(self, scenario: Scenario, *, seed: int, part: int = 0, parts: int = 1) -> None:
         self._feeds: dict[int, RowFeed] = {}
-        self._takes: dict[int, Callable[[], Row]] = {}
-        self._fills: dict[int, tuple[Fill, RowFeed]] = {}
+        """By the identity of their `Rows`."""
+        self._of_plans: dict[int, RowFeed] = {}
+        self._fills: dict[int, Fill] = {}
         try:
             for position, plan in enumerate(scenario.plans):
                 if plan.feed is None:
                     continue
-                feed = self._feed(plan.feed, scenario, seed, part, parts)
-                if isinstance(plan, Journey):
-                    self._takes[position] = feed.take
-                    continue
-                fill = filler(plan, scenario, source=feed.name)
-                fill(feed.first)
-                self._fills[position] = fill, feed
+                feed = self._of_plans[position] = self._feed(plan.feed, scenario, seed, part, parts)
+                if isinstance(plan, Endpoint):
+                    fill = self._fills[position] = filler(plan, scenario, source=feed.name)
+                    fill(feed.first)
         except BaseException:
             self.close()
             raise
@@ -71,13 +68,14 @@ class Feeds:
 
     def taker(self, position: int) -> Callable[[], Row] | None:
         """What hands the next row to a journey, if it has a feed; it may raise `RowsUsedUp` and `FeedError`."""
-        return self._takes.get(position)
+        feed = self._of_plans.get(position)
+        return feed.take if feed else None
 
     def sender(
         self, position: int, request: Request, connection: Connection, recorder: RowRecorder, state: RunState
     ) -> FedSender:
         """What sends the next row in the request of an endpoint; sending may raise `RowsUsedUp` and `FeedError`."""
-        fill, feed = self._fills[position]
+        fill, feed = self._fills[position], self._of_plans[position]
         take, send_filled = feed.take, connection.sender(request)
         # each has a size of its own, so they are counted here
         recorder.request_size = 0

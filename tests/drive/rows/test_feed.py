@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from loadkit import Endpoint, Scenario, UsageError, rows
 from loadkit.clock import ManualClock
 from loadkit.drive.director import drive
-from loadkit.drive.rows.feed import CHUNK, RowFeed, RowsUsedUp
-from loadkit.drive.rows.order import at_random, shuffled
+from loadkit.drive.rows.feed import CHUNK, RowFeed, RowsUsedUp, at_random, shuffled
 from loadkit.drive.stats import Driven
 from loadkit.plan.data import Order, Rows
 from loadkit.plan.errors import FeedError
