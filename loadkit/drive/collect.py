@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from loadkit.drive.progress import RECENT
 from loadkit.drive.state import NEVER
-from loadkit.measure.recording import Batch, Recording, second_of
+from loadkit.measure.recording import JOURNEY, REQUEST, Batch, Recording, second_of
+from loadkit.plan.journey import Journey
+from loadkit.plan.labels import MAX_LABELS, OTHER
 from loadkit.plan.units import MILLISECOND, SECOND
 
 if TYPE_CHECKING:
     from loadkit.drive.state import RunState
     from loadkit.drive.stats import Driven
+    from loadkit.plan.endpoint import Endpoint
+    from loadkit.plan.phases import Segment
+    from loadkit.plan.scenario import Scenario
     from loadkit.wire.base import Clock
 
 LATE: Final = 250 * MILLISECOND
@@ -42,16 +48,27 @@ class Keeper(Protocol):
 
 
 class Collector:
-    """Merges what threads hand over, which any of them may do at any time; the rest is for one thread."""
+    """Merges what threads hand over, which any of them may do at any time; the rest is for one thread.
+
+    What a second held has come in `lag` seconds after it.
+    """
 
     def __init__(
-        self, recording: Recording, state: RunState, clock: Clock, relay: Relay | None, keeper: Keeper | None
+        self,
+        recording: Recording,
+        state: RunState,
+        clock: Clock,
+        *,
+        relay: Relay | None = None,
+        keeper: Keeper | None = None,
+        lag: int = 0,
     ) -> None:
         self.recording = recording
         self._state = state
         self._clock = clock
         self._relay = relay
         self._keeper = keeper
+        self._lag = lag
         self._handed: deque[Batch] = deque()
         self._relayed = 0
         self.hand_over = self._handed.append
@@ -66,18 +83,45 @@ class Collector:
                 self._pass_on(self._relay)
         elif self._state.measured_from < NEVER:
             # threads that wait for a slow reply hand a second over late; three are kept open for them
-            self.recording.close_before(second_of(now, self._state.measured_from) - RECENT - 1)
+            self.recording.close_before(second_of(now, self._state.measured_from) - self._lag - RECENT - 1)
 
-    def keep(self, so_far: Callable[[Recording, int], Driven]) -> None:
-        """Have what was counted so far kept, if it is time; made of a recording and the instant at which that ends."""
-        before = second_of(self._clock.now() - LATE, self._state.measured_from)
+    def keep(self, describe: Callable[[Recording, int], Driven]) -> None:
+        """Have what was counted so far kept, if it is time; `describe` is told the instant at which that ends, too."""
+        before = second_of(self._clock.now() - LATE, self._state.measured_from) - self._lag
         if self._keeper and before > 0 and self._keeper.is_due:
-            self._keeper.take(lambda: self._up_to(before, so_far))
+            self._keeper.take(lambda: self._so_far(before, describe))
 
-    def _up_to(self, before: int, so_far: Callable[[Recording, int], Driven]) -> Driven:
+    def _so_far(self, before: int, describe: Callable[[Recording, int], Driven]) -> Driven:
         recording = self.recording.so_far(before)
-        end = min(self._state.measured_from + recording.complete * SECOND, self._state.stop_at)
-        return so_far(recording, end)
+        return describe(recording, min(self._state.measured_from + recording.complete * SECOND, self._state.stop_at))
+
+    def count_unsent(
+        self,
+        scenario: Scenario,
+        rotation: Sequence[int],
+        arrivals: Iterable[tuple[int, int]],
+        known: Mapping[tuple[str, str, int], int] = MappingProxyType({}),
+    ) -> None:
+        """Count arrivals (number, and when due) as unsent, but for those `known` by kind, label and phase.
+
+        `rotation` is the endpoint or journey, by position, that each arrival in turn is for.
+        """
+        rows = [self._row(plan, label) for plan, label in zip(scenario.plans, scenario.rows, strict=True)]
+        missing: Counter[tuple[str, str, int]] = Counter()
+        for number, due in arrivals:
+            kind, label = rows[rotation[number % len(rotation)]]
+            # journeys are counted in no phase
+            missing[kind, label, _phase_of(due, scenario.segments) if kind == REQUEST else 0] += 1
+        missing.subtract(known)
+        for (kind, label, phase), count in (+missing).items():
+            self.recording.unsent(label, phase, count, kind=kind)
+
+    def _row(self, plan: Endpoint | Journey, label: str) -> tuple[str, str]:
+        """The kind and label under which it is counted."""
+        if isinstance(plan, Journey):
+            return JOURNEY, label
+        is_known = label in self.recording.labels or len(self.recording.labels) < MAX_LABELS
+        return REQUEST, label if is_known else OTHER
 
     def finish(self) -> None:
         """All threads have handed over what they had."""
@@ -89,3 +133,8 @@ class Collector:
     def _pass_on(self, relay: Relay) -> None:
         self._relayed = self._clock.now()
         relay.take(self.recording.drain(), self._state.measured_from)
+
+
+def _phase_of(due: int, segments: Sequence[Segment]) -> int:
+    """The phase that an instant lies in, nanoseconds from the start of what is measured."""
+    return next((k for k, one in enumerate(segments) if due < one.end), max(0, len(segments) - 1))

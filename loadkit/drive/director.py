@@ -6,19 +6,18 @@ finds all of them busy, and ends what does not end by itself. The others only re
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from loadkit.drive.build import Builder, RunPlan
 from loadkit.drive.collect import Collector, Keeper, Relay
-from loadkit.drive.growth import Growth, count_never_sent
 from loadkit.drive.progress import Display, Watcher
 from loadkit.drive.rows.feed import RowsUsedUp
 from loadkit.drive.rows.sender import Feeds
 from loadkit.drive.state import NEVER, RunState
-from loadkit.drive.stats import Driven, InFlight, RunStats
-from loadkit.drive.threads import UserThreads
+from loadkit.drive.stats import Driven, RunStats
+from loadkit.drive.target import Target
+from loadkit.drive.threads import Growth, UserThreads
 from loadkit.host.tuning import interpreter_tuned, kernel_tuned
 from loadkit.host.usage import Probe, Usage
 from loadkit.measure.recording import JOURNEY, Recording
@@ -31,9 +30,9 @@ if TYPE_CHECKING:
     from loadkit.wire.base import Clock, Request
     from loadkit.wire.protocols import Wire
 
-SETTLE: Final = 0.02
-"""Seconds from the last connection to the first request: the kernel begins to stamp arrivals up to 8 ms after it was
-asked to for the first time (in 1 % of the runs, where no other program had)."""
+SETTLE: Final = 20 * MILLISECOND
+"""From the last connection to the first request: the kernel begins to stamp arrivals up to 8 ms after it was asked to
+for the first time (in 1 % of the runs, where no other program had)."""
 
 READ_BEFORE: Final = 2 * MILLISECOND
 """Before the beginning of a run of several processes the machine is read, which takes a quarter of that."""
@@ -42,9 +41,7 @@ PATIENCE: Final = 2 * SECOND
 """With threads that were told to end at once and are held by code of others."""
 
 TICK: Final = 0.1
-GIVE_UP_AFTER: Final = 3
-GIVE_UP_LATER: Final = 250 * MILLISECOND
-"""So many refusals at least, of all threads that have begun, for so long: the target is taken to be down."""
+"""Seconds between two looks at a run."""
 
 
 def drive(
@@ -73,13 +70,12 @@ def drive(
     recording = Recording(scenario.labels, phases=len(load.segments))
     for journey in scenario.journeys:
         recording.unsent(journey.label, 0, 0, kind=JOURNEY)  # so that each has a row, in their order
-    collector = Collector(recording, state, clock, relay, keeper)
-    display = Display(scenario, load, state, recording, watch)
+    collector = Collector(recording, state, clock, relay=relay, keeper=keeper)
     with Feeds(scenario, seed=scenario.seed, part=part, parts=parts) as feeds:
         plan = RunPlan(
             scenario=scenario, load=load, requests=requests, wire=wire, clock=clock, feeds=feeds, shared=shared
         )
-        return _Director(plan, state, collector, display, interrupts, relay, probe or Probe()).run()
+        return _Director(plan, state, collector, watch, interrupts, relay, probe or Probe()).run()
 
 
 class _Director:
@@ -88,7 +84,7 @@ class _Director:
         plan: RunPlan,
         state: RunState,
         collector: Collector,
-        display: Display,
+        watch: Watcher | None,
         interrupts: Callable[[], int],
         relay: Relay | None,
         probe: Probe,
@@ -96,18 +92,18 @@ class _Director:
         self._plan = plan
         self._state = state
         self._collector = collector
-        self._display = display
         self._interrupts = interrupts
         self._relay = relay
         self._probe = probe
         self._clock = plan.clock
-        self._threads = UserThreads(state, plan.clock)
+        threads = self._threads = UserThreads(state, plan.clock)
+        self._display = Display(
+            plan.scenario, plan.load, state, collector.recording, plan.clock, watch, threads.under_way
+        )
         self._growth: Growth | None = None
-        self._target = _Target()
-        self._in_flight = InFlight()
+        self._target = Target()
         self._cut_at = NEVER
         self._has_ended = False
-        self._is_interrupted = False
 
     def run(self) -> Driven:
         users = self._first_users()
@@ -139,18 +135,18 @@ class _Director:
         threads = self._threads
         threads.start(users, self._begin)
         while not threads.are_ready and not threads.is_broken:
-            if self._interrupts() and not self._is_interrupted:
-                self._is_interrupted = True
+            if self._interrupts() and not self._state.is_interrupted:
+                self._state.is_interrupted = True
                 threads.abort()
             if self._interrupts() > 1:
                 # somebody's own code holds a thread
                 self._cut()
                 threads.break_off()
-            self._show(stage="starting")
-            time.sleep(0.002)
+            self._display.show(stage="starting")
+            threads.await_event(TICK / 50)
         if not threads.is_broken:
             # the parent of several processes waits until each is ready, and starts none if one is not
-            time.sleep(SETTLE)
+            self._clock.pause(SETTLE, lambda: False)
             self._await_beginning()
         if not threads.release():
             # a thread could not be made ready; it is told when all have ended
@@ -172,8 +168,8 @@ class _Director:
         if state.began == NEVER:
             state.began = self._clock.now()
         # one of several processes may have waited long for the order to begin
-        self._is_interrupted = self._is_interrupted or bool(self._interrupts())
-        if self._is_interrupted:
+        self._state.is_interrupted = self._state.is_interrupted or bool(self._interrupts())
+        if self._state.is_interrupted:
             state.stop_at = state.measured_from = state.began
             return
         state.measured_from = state.began + load.warmup
@@ -184,7 +180,8 @@ class _Director:
 
     def _direct(self) -> None:
         looked = self._clock.now()
-        while self._threads.unfinished > 0 and not self._is_hopeless():
+        # cut long ago, those that still do not end are held by code of their own
+        while self._threads.unfinished > 0 and self._clock.now() <= self._cut_at + PATIENCE:
             if self._threads.await_event(TICK):
                 if self._growth and self._clock.now() < self._state.stop_at:
                     self._growth.grow()
@@ -199,7 +196,7 @@ class _Director:
         if not is_over:
             self._threads.abandon()
         self._collector.collect()
-        self._threads.raise_crash(is_interrupted=self._is_interrupted)
+        self._threads.raise_crash(is_interrupted=self._state.is_interrupted)
         if is_over:
             self._threads.join()
 
@@ -207,10 +204,10 @@ class _Director:
         self._collector.collect()
         self._clock.reanchor()
         if self._state.measured_from <= now < self._state.stop_at:
-            self._in_flight.look(self._threads.in_flight)
+            self._threads.note_in_flight()
         self._read_machine(now)
         self._steer()
-        self._show()
+        self._display.show()
         self._collector.keep(lambda recording, end: self._driven(recording, end, self._probe.use_so_far()))
 
     def _read_machine(self, now: int) -> None:
@@ -222,51 +219,41 @@ class _Director:
         elif now >= self._state.measured_from:
             self._probe.begin()
 
-    def _is_hopeless(self) -> bool:
-        """Cut long ago, and threads still do not end: their own code holds them."""
-        return self._state.cutting and self._clock.now() > self._cut_at + PATIENCE
-
     def _steer(self) -> None:
         state, now, asked = self._state, self._clock.now(), self._interrupts()
         if asked and (now < state.stop_at or state.finishing):
-            self._is_interrupted = True
+            self._state.is_interrupted = True
             self._stop(now)
         self._stop_at_halt()
         if not self._plan.scenario.keep_going and self._target.is_down(self._threads.users, now, state.began):
             self._stop(now)
-        if now >= state.stop_at and not state.finishing:
+        if now >= state.stop_at and not (state.finishing or self._has_ended):
             # those in the middle of a journey may be long in code of their own
+            self._has_ended = True
             self._end_threads()
         late = now > state.stop_at + self._plan.load.graceful_stop
         if (asked > 1 or late) and not state.cutting:
             self._cut()
 
-    def _stop_at_halt(self) -> None:
-        if self._state.halt:
-            at, halt = self._state.halt
-            self._is_interrupted = self._is_interrupted or halt.is_interrupt
-            self._state.finishing = not (halt.is_fault or self._is_interrupted)
-            self._stop(at)
-
     def _stop(self, at: int) -> None:
         if self._state.stop(at):
             self._threads.stop()
 
-    def _end_threads(self) -> None:
-        """The end has come: nobody is parked any more, and no journey begins another request."""
-        if not self._has_ended:
-            self._has_ended = True
-            self._state.is_stopped = True
-            if self._growth:
-                self._growth.pool.wake_all()
+    def _stop_at_halt(self) -> None:
+        if self._state.stop_at_halt():
             self._threads.stop()
 
-    def _cut(self) -> None:
-        self._cut_at = self._clock.now()
-        self._state.cutting = self._state.is_stopped = True
+    def _end_threads(self) -> None:
+        """The end has come: nobody is parked any more, and no journey begins another request."""
+        self._state.is_stopped = True
         if self._growth:
             self._growth.pool.wake_all()
         self._threads.stop()
+
+    def _cut(self) -> None:
+        self._cut_at = self._clock.now()
+        self._state.cutting = True
+        self._end_threads()
         self._threads.abort()
 
     def _leave_nobody(self) -> None:
@@ -276,26 +263,16 @@ class _Director:
         self._threads.break_off()
         self._threads.join(within=PATIENCE)
 
-    def _show(self, *, stage: str = "", is_last: bool = False) -> None:
-        now, threads = self._clock.now(), self._threads
-        if is_last or self._display.is_due(now):
-            interrupted = self._is_interrupted
-            self._display.show(
-                now, threads=len(threads), in_flight=threads.in_flight, is_interrupted=interrupted, stage=stage
-            )
-
     # -- after
 
     def _result(self) -> Driven:
         if self._growth:
             # what threads of a closed workload did not come to they count themselves
-            recording = self._collector.recording
-            count_never_sent(self._growth.pool, self._plan.scenario, self._state, recording)
+            never_sent = self._growth.pool.never_sent(self._state.stop_at - self._state.measured_from)
+            self._collector.count_unsent(self._plan.scenario, self._growth.pool.rotation, never_sent)
         self._collector.finish()
-        self._show(stage="draining", is_last=True)
-        return self._driven(
-            self._collector.recording, self._stopped_at(), self._probe.use(), stuck=self._threads.places()
-        )
+        self._display.show(stage="draining", is_last=True)
+        return self._driven(self._collector.recording, self._stopped_at(), self._probe.use(), self._threads.places())
 
     def _stopped_at(self) -> int:
         """The planned end, even where the last arrival before it has been answered and nobody waits for it."""
@@ -311,50 +288,25 @@ class _Director:
         users = self._threads.users
         measured_from = min(self._state.measured_from, self._clock.now())
         halt = self._state.halt[1] if self._state.halt else None
-        ends_it = halt is not None and halt.is_interrupt
         stats = RunStats(
             measured_from=measured_from,
             stopped_at=stopped_at,
-            interrupted=self._is_interrupted or ends_it,
+            interrupted=self._state.is_interrupted,
             unreachable=self._target.was_down,
-            fault=str(halt) if halt and halt.is_fault and not ends_it else "",
+            fault=str(halt) if halt and halt.is_fault and not halt.is_interrupt else "",
             is_dry=isinstance(halt, RowsUsedUp),
             rows=self._plan.feeds.uses,
             unstamped=sum(user.unstamped for user in users),
             cpu_time=_scaled(use, stopped_at - measured_from),
             threads=len(users),
             was_short=self._growth is not None and self._growth.was_short,
-            in_flight=self._in_flight.mean,
+            in_flight=self._threads.mean_in_flight,
             stuck=stuck,
             faults=tuple(fault for user in users for fault in user.faults),
             use=use,
             active=tuple(span for user in users for span in user.active.spans),
         )
         return Driven(recording=recording, stats=stats)
-
-
-class _Target:
-    """Notices that the target is down."""
-
-    def __init__(self) -> None:
-        self.was_down = False
-        self._has_connected = False
-        self._down_since = 0
-
-    def is_down(self, users: Sequence[User], now: int, began: int) -> bool:
-        """True if no connection was ever made, and all threads that have begun were refused one, for long enough."""
-        self._has_connected = self._has_connected or any(user.recorder.contact.has_connected for user in users)
-        if self._has_connected:
-            return False
-        refusals = sum(user.recorder.contact.refusals for user in users)
-        turned_away = sum(user.recorder.contact.is_turned_away for user in users)
-        # one that rests and was neither connected nor refused had no request yet; others are in their first
-        is_first = any(user.ready and not (user.pauses.count or user.recorder.contact.is_turned_away) for user in users)
-        if not refusals or is_first:
-            self._down_since = now
-        is_down = refusals + turned_away >= GIVE_UP_AFTER and now - max(self._down_since, began) >= GIVE_UP_LATER
-        self.was_down = self.was_down or is_down
-        return is_down
 
 
 def _scaled(use: Usage, span: int) -> int:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain, takewhile
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -121,6 +122,11 @@ class Pool:
         self.is_over = True
         while self.parked:
             self._wake_one()
+
+    def never_sent(self, until: int) -> Iterator[tuple[int, int]]:
+        """Arrivals that were due before `until` (from the start of what is measured), and that no thread sent."""
+        left = iter(self.arrivals.take, None)
+        return chain(self.unsent, takewhile(lambda arrival: arrival[1] < until, left))
 
     def close(self) -> None:
         """Close the pipe: all threads have ended."""

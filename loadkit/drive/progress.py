@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from loadkit.measure.recording import Recording, second_of
-from loadkit.plan.phases import Segment
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.plan.workload import Closed, Open
 
 if TYPE_CHECKING:
     from loadkit.drive.state import RunState
     from loadkit.plan.scenario import Scenario
+    from loadkit.wire.base import Clock
 
 SHOW_EVERY: Final = 250 * MILLISECOND
 """A snapshot merges the last seconds, 1.5 ms of work in which all threads wait."""
@@ -58,24 +58,11 @@ class Snapshot:
 Watcher: TypeAlias = Callable[[Snapshot], None]
 
 
-def stage_at(segments: Sequence[Segment], since: int, until: int) -> str:
-    """The stage of a run `since` nanoseconds after measuring began, with `until` as its end."""
-    if since < 0:
-        return "warm-up"
-    if since >= until:
-        return "draining"
-    return next((one.name for one in segments if since < one.end), "running")
-
-
-def level_at(segments: Sequence[Segment], since: int) -> float | None:
-    """How many threads or arrivals a second phases ask for then; None where it is always the same."""
-    return next((one.level(since) for one in segments if one.start <= since < one.end), None)
-
-
 class Display:
     """Makes a snapshot of a run now and then, for whoever watches it, if there is somebody.
 
-    What a second held is in the recording `lag` seconds after it.
+    What a second held is in the recording `lag` seconds after it; `under_way` returns how many threads there are, and
+    how many requests.
     """
 
     def __init__(
@@ -84,7 +71,9 @@ class Display:
         load: Closed | Open,
         state: RunState,
         recording: Recording,
+        clock: Clock,
         watch: Watcher | None,
+        under_way: Callable[[], tuple[int, int]],
         *,
         lag: int = 0,
     ) -> None:
@@ -92,53 +81,52 @@ class Display:
         self._load = load
         self._state = state
         self._recording = recording
+        self._clock = clock
         self._watch = watch
+        self._under_way = under_way
         self._lag = lag
         self._shown = 0
 
-    def is_due(self, now: int) -> bool:
-        """True if the last snapshot was made long enough ago."""
-        return self._watch is not None and now - self._shown >= SHOW_EVERY
-
-    def show(
-        self, now: int, *, threads: int, in_flight: int, is_interrupted: bool, stage: str = "", note: str = ""
-    ) -> None:
-        """Make a snapshot; the stage is found by the clock where it is not given, and the note comes behind it."""
-        if not self._watch:
+    def show(self, *, stage: str = "", note: str = "", is_last: bool = False) -> None:
+        """Make a snapshot if it is time; the stage is found by the clock if not given, and the note comes behind it."""
+        now = self._clock.now()
+        if not self._watch or not (is_last or now - self._shown >= SHOW_EVERY):
             return
         self._shown = now
         stage = stage or self._stage(now)
         rate, p99 = (None, None) if stage == "draining" else self._recently(now)
         requests, failures = self._recording.requests_and_failures()
-        load, has_journeys = self._load, bool(self._scenario.journeys)
+        threads, in_flight = self._under_way()
+        load, state = self._load, self._state
+        since = now - state.measured_from
+        start = state.began if since < 0 else state.measured_from
         self._watch(
             Snapshot(
                 name=self._scenario.name or "",
                 stage=stage + note,
-                elapsed=self._elapsed(now),
+                elapsed=max(0, now - start) / SECOND,
                 planned=None if load.duration is None else load.duration / SECOND,
                 iterations=load.iterations,
-                journeys=self._recording.journeys() if has_journeys else None,
+                journeys=self._recording.journeys() if self._scenario.journeys else None,
                 threads=threads,
                 in_flight=in_flight,
                 requests=requests,
                 failures=failures,
                 rate=rate,
                 p99=p99,
-                asked_rate=self._asked_rate(now),
-                asked_threads=self._level(now) if isinstance(load, Closed) else None,
-                is_interrupted=is_interrupted,
+                asked_rate=self._asked_rate(since),
+                asked_threads=self._level(since) if isinstance(load, Closed) else None,
+                is_interrupted=state.is_interrupted,
             )
         )
 
     def _stage(self, now: int) -> str:
-        start = self._state.measured_from
-        return stage_at(self._load.segments, now - start, self._state.stop_at - start)
-
-    def _elapsed(self, now: int) -> float:
-        state = self._state
-        start = state.began if now < state.measured_from else state.measured_from
-        return max(0, now - start) / SECOND
+        since = now - self._state.measured_from
+        if since < 0:
+            return "warm-up"
+        if now >= self._state.stop_at:
+            return "draining"
+        return next((one.name for one in self._load.segments if since < one.end), "running")
 
     def _recently(self, now: int) -> tuple[float | None, float | None]:
         """Good replies a second, and the p99 of their response times, of the last seconds."""
@@ -150,11 +138,12 @@ class Display:
         p99 = recent.response_time.percentile(99)
         return recent.good / seconds, None if p99 is None else p99 / SECOND
 
-    def _level(self, now: int) -> float | None:
-        return level_at(self._load.segments, now - self._state.measured_from)
+    def _level(self, since: int) -> float | None:
+        """How many threads or arrivals a second phases ask for; None where it is always the same."""
+        return next((one.level(since) for one in self._load.segments if one.start <= since < one.end), None)
 
-    def _asked_rate(self, now: int) -> float | None:
+    def _asked_rate(self, since: int) -> float | None:
         if isinstance(self._load, Closed) or self._scenario.journeys:
             # of journeys, it cannot be held against a rate of requests
             return None
-        return cast(float, self._scenario.rate) if self._scenario.rate else self._level(now)
+        return cast(float, self._scenario.rate) if self._scenario.rate else self._level(since)

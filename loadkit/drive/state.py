@@ -19,6 +19,7 @@ class RunState:
         "cutting",
         "finishing",
         "halt",
+        "is_interrupted",
         "is_stopped",
         "measured_from",
         "phase_ends",
@@ -31,6 +32,8 @@ class RunState:
         self.stop_at = NEVER
         self.phase_ends = phase_ends
         """Nanoseconds from `measured_from`."""
+        self.is_interrupted = False
+        """Somebody has asked for its end."""
         self.is_stopped = False
         """`stop_at` has passed, or was moved: no thread rests or begins anything more."""
         self.cutting = False
@@ -46,6 +49,15 @@ class RunState:
         with self._halting:
             if self.halt is None or instant < self.halt[0]:
                 self.halt = instant, halt
+
+    def stop_at_halt(self) -> bool:
+        """Stop where the plan cannot go on any more, if that is so; True if that changed anything."""
+        if not self.halt:
+            return False
+        at, halt = self.halt
+        self.is_interrupted = self.is_interrupted or halt.is_interrupt
+        self.finishing = not (halt.is_fault or self.is_interrupted)
+        return self.stop(at)
 
     def stop(self, at: int) -> bool:
         """Stop at this instant if nothing stops the run before it; True if that changed anything."""

@@ -123,23 +123,6 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class InFlight:
-    """How many requests are under way, looked at now and then."""
-
-    def __init__(self) -> None:
-        self._looks = self._seen = 0
-
-    def look(self, under_way: int) -> None:
-        """So many are under way now."""
-        self._looks += 1
-        self._seen += under_way
-
-    @property
-    def mean(self) -> float | None:
-        """The mean of all looks, if there were any, to the nearest of `IN_FLIGHT_STEPS` a request."""
-        return round(IN_FLIGHT_STEPS * self._seen / self._looks) / IN_FLIGHT_STEPS if self._looks else None
-
-
 def _joined(of_each: Iterable[tuple[Item, ...]]) -> tuple[Item, ...]:
     return tuple(chain.from_iterable(of_each))
 

@@ -1,4 +1,4 @@
-"""The threads of a run: started together, joined at its end, or left behind where code of others holds them."""
+"""The threads of a run: started together, more of them where all are busy, joined at the end or left behind."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from loadkit.drive.stats import IN_FLIGHT_STEPS
+from loadkit.host.tuning import raise_switch_interval
 from loadkit.plan.errors import Halt, LoadkitError, UsageError
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
+    from loadkit.drive.build import Builder
+    from loadkit.drive.open import Pool
     from loadkit.drive.state import RunState
     from loadkit.drive.user import User
     from loadkit.wire.base import Clock
 
 STACK: Final = 256 * 1024
 """Bytes: 24 kB of it is used; 5,000 threads with the default of 8 MB would reserve 40 GB."""
+
+SPARE_SHARE: Final = 8
+"""An open workload keeps one thread in so many free, and one at least, for what is due next."""
 
 
 class UserThreads:
@@ -31,6 +38,7 @@ class UserThreads:
         self._threads: list[threading.Thread] = []
         self._barrier: threading.Barrier | None = None
         self._finished: deque[User] = deque()
+        self._looks = self._seen = 0
         self._events = threading.Semaphore(0)
         """Released by a thread that has ended, or that needs another one."""
 
@@ -42,10 +50,19 @@ class UserThreads:
         """Users whose threads have not ended."""
         return len(self.users) - len(self._finished)
 
+    def under_way(self) -> tuple[int, int]:
+        """How many threads there are, and how many requests under way."""
+        return len(self.users), sum(user.in_flight for user in self.users)
+
+    def note_in_flight(self) -> None:
+        """Look at how many requests are under way."""
+        self._looks += 1
+        self._seen += self.under_way()[1]
+
     @property
-    def in_flight(self) -> int:
-        """Requests under way."""
-        return sum(user.in_flight for user in self.users)
+    def mean_in_flight(self) -> float | None:
+        """The mean of all looks, if there were any, to the nearest of `IN_FLIGHT_STEPS` a request."""
+        return round(IN_FLIGHT_STEPS * self._seen / self._looks) / IN_FLIGHT_STEPS if self._looks else None
 
     def notify(self) -> None:
         """Wake the thread up that directs; for any thread."""
@@ -121,14 +138,11 @@ class UserThreads:
             user.run()
         except threading.BrokenBarrierError:
             pass
-        except Halt as halt:
-            if barrier:
-                user.crash = halt
-                barrier.abort()
-            else:
-                # one that came later, for a load that grew
-                self._state.halt_at(self._clock.now(), halt)
-        except BaseException as error:  # noqa: BLE001 - a fault of ours, raised again where the run was asked for
+        except BaseException as error:  # noqa: BLE001 - raised again where the run was asked for
+            if isinstance(error, Halt) and not barrier:
+                # of one that came later, for a load that grew
+                self._state.halt_at(self._clock.now(), error)
+                return
             user.crash = error
             if barrier:
                 barrier.abort()
@@ -186,6 +200,34 @@ class UserThreads:
             if thread.is_alive() and frame:
                 found.append(f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}")
         return tuple(dict.fromkeys(found))
+
+
+class Growth:
+    """Adds threads to those of a pool, up to `most`."""
+
+    def __init__(self, pool: Pool, threads: UserThreads, builder: Builder, most: int) -> None:
+        self.pool = pool
+        self._threads = threads
+        self._builder = builder
+        self._most = most
+        self.was_short = False
+        """There were as many as there may be, and more were needed."""
+
+    def grow(self) -> None:
+        """Add threads if the next arrival may find all busy: some, so that those after it may find one free."""
+        pool, threads = self.pool, self._threads
+        if not pool.is_short:
+            return
+        pool.is_short = False
+        coming = sum(not user.ready for user in threads.users[-self._most // SPARE_SHARE :])
+        wanted = 1 + len(threads) // SPARE_SHARE - coming - len(pool.idle)
+        for _ in range(min(wanted, self._most - len(threads))):
+            if not threads.add(self._builder.open_user(pool)):
+                # what there is goes on
+                self._most = len(threads)
+                break
+        raise_switch_interval(len(threads))
+        self.was_short = self.was_short or (wanted > 0 and len(threads) >= self._most)
 
 
 @contextmanager

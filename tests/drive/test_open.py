@@ -17,7 +17,7 @@ from requests import Response
 
 from loadkit import Endpoint, Scenario, hold, ramp, rows
 from loadkit.clock import ManualClock, SystemClock
-from loadkit.drive.director import drive
+from loadkit.drive.director import SETTLE, drive
 from loadkit.drive.shared_iterator import SharedIterator
 from loadkit.drive.stats import Driven
 from loadkit.measure.histogram import Histogram
@@ -120,7 +120,7 @@ class Drowsy(ManualClock):
 
 @pytest.mark.parametrize(("late", "unsent"), [(49, 0), (51, 1)])
 def test_what_was_due_before_the_stop_is_sent_although_its_thread_woke_after_it(late: int, unsent: int):
-    clock = Drowsy(at=900 * MILLISECOND, longer=(100 + late) * MILLISECOND)
+    clock = Drowsy(at=SETTLE + 900 * MILLISECOND, longer=(100 + late) * MILLISECOND)
     wire = FakeWire(clock, FakeReply(after=MILLISECOND))
     scenario = Scenario(endpoints=[Endpoint("GET", URL)], rate="10/s", duration="1s", max_threads=1)
 

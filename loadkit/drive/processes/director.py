@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from loadkit.drive.collect import Keeper
+from loadkit.drive.collect import Collector, Keeper
 from loadkit.drive.director import TICK
 from loadkit.drive.processes.group import SILENCE, WorkerGroup
 from loadkit.drive.processes.losses import check_start, count_lost, count_not_begun, losses
 from loadkit.drive.processes.protocol import Assignment, Cut, Stop
-from loadkit.drive.progress import RECENT, Display, Watcher
+from loadkit.drive.progress import Display, Watcher
 from loadkit.drive.rows.feed import sum_of_uses
 from loadkit.drive.state import NEVER, RunState
 from loadkit.drive.stats import Driven, RunStats
-from loadkit.measure.recording import Recording, second_of
+from loadkit.measure.recording import Recording
 from loadkit.plan.errors import LoadkitError
 from loadkit.plan.remote import changed_fields, source_of, to_json_value
-from loadkit.plan.units import MILLISECOND, SECOND, nanoseconds
-from loadkit.plan.workload import Closed, Open, row_rotation, workload
+from loadkit.plan.units import MILLISECOND, nanoseconds
+from loadkit.plan.workload import row_rotation, workload
 
 if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 LEAD: Final = 50 * MILLISECOND
 """From the command to begin to the beginning, so that all have heard it by then."""
 
-LAG: Final = 2
-"""Seconds after which what a second held has come in from all workers."""
+LAG: Final = 1
+"""Seconds by which what a second held comes in from all workers later than it does from threads."""
 
 
 def assignments_for(scenario: Scenario, parts: int) -> list[Assignment]:
@@ -87,14 +87,13 @@ class _Director:
         self._group = group
         self._clock = clock
         self._interrupts = interrupts
-        self._keeper = keeper
-        self._load: Closed | Open = workload(scenario)
-        self._state = RunState()
-        self._recording = Recording(scenario.labels, phases=len(self._load.segments))
-        self._display = Display(scenario, self._load, self._state, self._recording, watch, lag=LAG - 1)
+        self._load = load = workload(scenario)
+        self._state = state = RunState()
+        recording = Recording(scenario.labels, phases=len(load.segments))
+        self._collector = Collector(recording, state, clock, keeper=keeper, lag=LAG)
+        self._display = Display(scenario, load, state, recording, clock, watch, group.under_way, lag=LAG)
         self._ends_at = self._cut_at = NEVER
         """When the last part is to end, as far as it is known; when all were told to be done at once."""
-        self._is_interrupted = False
         self._looked = 0
         self._cpu = 0.0
 
@@ -107,7 +106,7 @@ class _Director:
             self._end_before_start(self._clock.now() + self._load.graceful_stop)
             raise
         if not is_ready:
-            self._is_interrupted = True
+            self._state.is_interrupted = True
             self._state.began = self._state.measured_from = self._state.stop_at = self._clock.now()
             self._end_before_start(NEVER)
             return self._result()
@@ -127,7 +126,7 @@ class _Director:
             self._group.read(TICK)
             for worker in self._group.workers:
                 check_start(worker)
-            self._show(stage="starting")
+            self._display.show(stage="starting")
         return True
 
     def _end_before_start(self, cut_at: int) -> None:
@@ -137,7 +136,7 @@ class _Director:
             self._group.read(TICK)
             if self._cut_at == NEVER and (self._interrupts() > 1 or self._clock.now() > cut_at):
                 self._cut()
-            self._show(stage="starting")
+            self._display.show(stage="starting")
 
     def _go(self) -> None:
         self._clock.reanchor()
@@ -153,31 +152,25 @@ class _Director:
 
     def _look(self) -> None:
         self._group.read(TICK)
-        for batch in self._group.batches(self._state.measured_from):
-            self._recording.absorb(batch)
+        self._collect()
         now = self._clock.now()
         self._group.excuse_pause(now - self._looked)
         self._looked = now
-        self._recording.close_before(second_of(now, self._state.measured_from) - RECENT - LAG)
         self._clock.reanchor()
         self._steer(now)
         self._watch_over(now)
-        self._show(note=self._group.silence())
-        self._keep(now)
+        self._display.show(note=self._group.silence())
+        self._collector.keep(lambda recording, end: self._driven(recording, self._state.measured_from, end))
 
-    def _keep(self, now: int) -> None:
-        before = second_of(now, self._state.measured_from) - LAG + 1
-        if self._keeper and before > 0 and self._keeper.is_due:
-            self._keeper.take(lambda: self._so_far(before))
-
-    def _so_far(self, before: int) -> Driven:
-        recording, start = self._recording.so_far(before), self._state.measured_from
-        return self._driven(recording, start, min(start + recording.complete * SECOND, self._state.stop_at))
+    def _collect(self) -> None:
+        for batch in self._group.batches(self._state.measured_from):
+            self._collector.hand_over(batch)
+        self._collector.collect()
 
     def _steer(self, now: int) -> None:
         asked = self._interrupts()
         if asked and now < self._state.stop_at:
-            self._is_interrupted = True
+            self._state.is_interrupted = True
             self._stop(now)
         done = [worker.done.stats for worker in self._group.workers if worker.done]
         if any(stats.is_fault or stats.interrupted for stats in done):
@@ -217,31 +210,17 @@ class _Director:
         if now > min(self._ends_at + self._load.graceful_stop, self._cut_at) + SILENCE:
             self._group.kill_silent(now)
 
-    def _show(self, *, stage: str = "", note: str = "", is_last: bool = False) -> None:
-        now = self._clock.now()
-        if not (is_last or self._display.is_due(now)):
-            return
-        latest = [worker.latest for worker in self._group.running if worker.latest]
-        self._display.show(
-            now,
-            threads=sum(one.threads for one in latest),
-            in_flight=sum(one.in_flight for one in latest),
-            is_interrupted=self._is_interrupted,
-            stage=stage,
-            note=note,
-        )
-
     # -- after
 
     def _result(self) -> Driven:
-        for batch in self._group.batches(self._state.measured_from):
-            self._recording.absorb(batch)
+        self._collect()
         measured_from, stopped_at = self._times()
-        count_lost(self._group.workers, self._scenario, self._recording, stopped_at - measured_from)
-        self._recording.finish()
-        count_not_begun(self._group.workers, self._scenario, self._recording)
-        self._show(stage="draining", is_last=True)
-        return self._driven(self._recording, measured_from, stopped_at)
+        recording = self._collector.recording
+        count_lost(self._group.workers, self._scenario, self._collector, stopped_at - measured_from)
+        self._collector.finish()
+        count_not_begun(self._group.workers, self._scenario, recording)
+        self._display.show(stage="draining", is_last=True)
+        return self._driven(recording, measured_from, stopped_at)
 
     def _driven(self, recording: Recording, measured_from: int, stopped_at: int) -> Driven:
         workers, done = self._group.workers, self._done()
@@ -252,7 +231,7 @@ class _Director:
             some,
             measured_from=measured_from,
             stopped_at=stopped_at,
-            interrupted=some.interrupted or self._is_interrupted,
+            interrupted=some.interrupted or self._state.is_interrupted,
             unreachable=some.unreachable and not self._group.running,
             cpu_time=some.cpu_time + own + sum(nanoseconds(one.cpu_seconds) for one in others),
             cpu_by_process=tuple(worker.cpu_seconds for worker in workers),

@@ -38,6 +38,11 @@ class WorkerGroup:
         """Those that have more to tell."""
         return [worker for worker in self.workers if worker.is_running]
 
+    def under_way(self) -> tuple[int, int]:
+        """How many threads those have that are running, and how many requests, as far as they have told."""
+        latest = [worker.latest for worker in self.running if worker.latest]
+        return sum(one.threads for one in latest), sum(one.in_flight for one in latest)
+
     def start(self, assignment: Assignment) -> None:
         """Start a worker with its assignment."""
         worker = WorkerProcess(assignment.part, assignment.parts)

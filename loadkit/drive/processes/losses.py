@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from loadkit.drive.growth import phase_of
 from loadkit.measure.recording import JOURNEY, REQUEST, Recording
 from loadkit.plan.errors import LoadkitError, UsageError
-from loadkit.plan.journey import Journey
-from loadkit.plan.labels import OTHER
 from loadkit.plan.workload import Closed, Open, workload
 
 if TYPE_CHECKING:
+    from loadkit.drive.collect import Collector
     from loadkit.drive.processes.child import WorkerProcess
     from loadkit.plan.scenario import Scenario
 
@@ -38,37 +36,13 @@ def losses(workers: Sequence[WorkerProcess]) -> Iterable[str]:
             yield f"{worker} never got a connection and stopped early"
 
 
-def count_lost(workers: Sequence[WorkerProcess], scenario: Scenario, recording: Recording, length: int) -> None:
+def count_lost(workers: Sequence[WorkerProcess], scenario: Scenario, collector: Collector, length: int) -> None:
     """What was due in the part of a lost worker within `length`, and is not known to have been sent, is unsent."""
     for worker in workers:
         load = workload(scenario, worker.part, len(workers))
         if isinstance(load, Open) and worker.lost:
-            for (kind, label, phase), count in _missing(worker, load, scenario, recording, length).items():
-                recording.unsent(label, phase, count, kind=kind)
-
-
-def _missing(
-    worker: WorkerProcess, load: Open, scenario: Scenario, recording: Recording, length: int
-) -> Counter[tuple[str, str, int]]:
-    """By kind, label and phase; journeys are counted in no phase."""
-    rows = [_row(position, scenario, recording) for position in load.rotation]
-    due: Counter[tuple[str, str, int]] = Counter()
-    for number, at in load.arrivals.dues():
-        if at >= length:
-            break
-        kind, label = rows[number % len(rows)]
-        phase = phase_of(at, load.segments) if kind == REQUEST else 0
-        due[kind, label, phase] += 1
-    due.subtract(worker.reported)
-    return +due
-
-
-def _row(position: int, scenario: Scenario, recording: Recording) -> tuple[str, str]:
-    """What an arrival for this endpoint or journey is counted as: kind and label."""
-    label = scenario.rows[position]
-    if isinstance(scenario.plans[position], Journey):
-        return JOURNEY, label
-    return REQUEST, label if label in recording.labels else OTHER
+            due = takewhile(lambda arrival: arrival[1] < length, load.arrivals.dues())
+            collector.count_unsent(scenario, load.rotation, due, worker.reported)
 
 
 def count_not_begun(workers: Sequence[WorkerProcess], scenario: Scenario, recording: Recording) -> None:
