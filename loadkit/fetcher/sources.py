@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -105,8 +106,7 @@ def read_iterable(urls: Iterable[Any]) -> Iterator[Entry]:
 def spool_stdin() -> IO[bytes]:
     """Copy stdin into a file without a name, which can be read twice."""
     copy = tempfile.TemporaryFile()  # noqa: SIM115 - it is removed when nobody reads it any longer
-    while block := sys.stdin.buffer.read(1 << 20):
-        copy.write(block)
+    shutil.copyfileobj(sys.stdin.buffer, copy)
     return copy
 
 
@@ -129,11 +129,10 @@ def count_entries(sources: Sources) -> int | None:
         if source == STDIN or not path.is_file() or path.stat().st_size > LARGEST_COUNTED:
             return None
         with path.open("rb") as file:
-            last = b""
-            while block := file.read(1 << 20):
-                total += block.count(b"\n")
-                last = block
-            total += bool(last) and not last.endswith(b"\n")
+            total += sum(block.count(b"\n") for block in iter(partial(file.read, 1 << 20), b""))
+            if file.tell():
+                file.seek(-1, io.SEEK_END)
+                total += file.read(1) != b"\n"
         total -= path.suffix.lower() in (".csv", ".tsv")
     return total
 

@@ -94,16 +94,6 @@ def test_on_reply_is_called_for_each(site: Site, into: Path):
     assert sorted(reply.position for reply in seen) == list(range(1, 21))
 
 
-def test_what_on_reply_raises_ends_the_fetch_and_is_told(site: Site, into: Path):
-    def spoil(reply: FetchReply) -> None:
-        raise ValueError("spoiled")
-
-    with pytest.raises(LoadkitError, match="spoiled"):
-        fetch(site.urls(2000), threads=2, into=into, on_reply=spoil).wait()
-
-    assert site.hits.total() < 2000
-
-
 def test_a_generator_is_read_as_it_is_needed(site: Site, into: Path):
     given = 0
 
