@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from loadkit.judge.description import PhasePlan, ScenarioInfo
     from loadkit.judge.rows import Interval, Phase
@@ -107,14 +107,14 @@ def with_threads(
     series: Sequence[Interval], phases: Sequence[Phase], plan: Plan, activity: Activity
 ) -> tuple[list[Interval], list[Phase]]:
     """The intervals and phases, each with the mean of the threads that were active in it, and of what was asked for."""
-    begun, ended = _Before(sent for _, sent, _ in activity.active), _Before(taken for _, _, taken in activity.active)
+    begun, ended = _before(sent for _, sent, _ in activity.active), _before(taken for _, _, taken in activity.active)
 
     def means(start: float, length: float) -> dict[str, float | None]:
         if length <= 0:
             return {}
         end, seen = start + length, None
         if activity.is_whole and not plan.is_open:
-            seen = round((begun.time(start, end) - ended.time(start, end)) / length, 6)
+            seen = round((begun(start, end) - ended(start, end)) / length, 6)
         return {"threads": seen, "asked": round(plan.mean(start, end), 6)}
 
     return (
@@ -123,17 +123,13 @@ def with_threads(
     )
 
 
-class _Before:
-    """How long, of a span, each of some instants lay in the past; many are asked about often."""
+def _before(instants: Iterable[float]) -> Callable[[float, float], float]:
+    """How long, of a span, some instants lay in the past, all together; it is asked for many spans."""
+    ordered = sorted(instants)
+    sums = [0.0, *accumulate(ordered)]
 
-    def __init__(self, instants: Iterable[float]) -> None:
-        self._instants = sorted(instants)
-        self._sums = [0.0, *accumulate(self._instants)]
+    def until(at: float) -> float:
+        many = bisect_right(ordered, at)
+        return many * at - sums[many]
 
-    def time(self, start: float, end: float) -> float:
-        """The sum over all instants."""
-        return self._until(end) - self._until(start)
-
-    def _until(self, at: float) -> float:
-        many = bisect_right(self._instants, at)
-        return many * at - self._sums[many]
+    return lambda start, end: until(end) - until(start)

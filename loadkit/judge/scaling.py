@@ -26,14 +26,14 @@ RISING, STANDING = 0.6, 0.3
 """The same as `GROWN` and `FLAT`, of the line through all intervals there."""
 
 
-class Level(NamedTuple):
+class Throughput(NamedTuple):
     """Threads, and requests a second."""
 
     threads: float
     rate: float
 
 
-def scaling(intervals: Sequence[Interval], phases: Sequence[PhasePlan]) -> tuple[Level, Level, bool] | None:
+def scaling(intervals: Sequence[Interval], phases: Sequence[PhasePlan]) -> tuple[Throughput, Throughput, bool] | None:
     """The throughput of fewer and of more threads, and whether it has grown with them or stands still.
 
     None where that cannot be told.
@@ -55,14 +55,14 @@ def scaling(intervals: Sequence[Interval], phases: Sequence[PhasePlan]) -> tuple
     return _mean(near[:third]), _mean(near[-third:]), gained_near >= RISING
 
 
-def _few_and_many(levels: Sequence[Level]) -> tuple[Level | None, Level | None]:
+def _few_and_many(levels: Sequence[Throughput]) -> tuple[Throughput | None, Throughput | None]:
     top = max(level.threads for level in levels)
     few = [level for level in levels if top / 10 <= level.threads <= FEW * top]
     many = [level for level in levels if level.threads >= MANY * top]
     return (_mean(few), _mean(many)) if min(len(few), len(many)) >= ENOUGH else (None, None)
 
 
-def _near_the_top(levels: Sequence[Level]) -> tuple[list[Level], float]:
+def _near_the_top(levels: Sequence[Throughput]) -> tuple[list[Throughput], float]:
     """The intervals with the most threads, as few of them as tell, and by which share throughput grew there."""
     top = max(level.threads for level in levels)
     for share in NEAR_THE_TOP:
@@ -72,23 +72,23 @@ def _near_the_top(levels: Sequence[Level]) -> tuple[list[Level], float]:
     return [], 0.0
 
 
-def _gained(levels: Sequence[Level]) -> float:
+def _gained(levels: Sequence[Throughput]) -> float:
     """By which share of their growth throughput grows with threads: the slope of the line of least squares."""
     threads, rate = _mean(levels)
     slope = linear_regression([one.threads for one in levels], [one.rate for one in levels]).slope
     return slope * threads / rate if rate else 0.0
 
 
-def _level(interval: Interval, phases: Sequence[PhasePlan]) -> Level | None:
+def _level(interval: Interval, phases: Sequence[PhasePlan]) -> Throughput | None:
     """Threads and requests a second in an interval that lies wholly within a phase."""
     for begins, phase in placed(phases):
         if begins <= interval.start and interval.start + interval.length <= begins + phase.duration:
             middle = (interval.start + interval.length / 2 - begins) / phase.duration
             planned = phase.start + (phase.end - phase.start) * middle
             threads = planned if interval.threads is None else interval.threads
-            return Level(threads, interval.total.requests / interval.length)
+            return Throughput(threads, interval.total.requests / interval.length)
     return None
 
 
-def _mean(levels: Sequence[Level]) -> Level:
-    return Level(fmean(one.threads for one in levels), fmean(one.rate for one in levels))
+def _mean(levels: Sequence[Throughput]) -> Throughput:
+    return Throughput(fmean(one.threads for one in levels), fmean(one.rate for one in levels))
