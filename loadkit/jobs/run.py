@@ -20,7 +20,6 @@ from loadkit.jobs.hooks import shared_by
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.loop import check_loop
 from loadkit.jobs.probes import check_trust, notes, redirects
-from loadkit.judge.environment import environment
 from loadkit.judge.evidence import RunContext
 from loadkit.judge.instants import later
 from loadkit.judge.judge import judge
@@ -103,8 +102,7 @@ def run(
                 )
 
             def unfinished(driven: Driven, draft: Draft) -> Result:
-                used = environment(driven)
-                return judge(scenario, driven, used, context(driven.stats), draft=draft)
+                return judge(scenario, driven, context(driven.stats), draft=draft)
 
             with partial.during(unfinished) if partial else nullcontext() as keeper:
                 driven = opened.drive(shared, usage.watch, stops, keeper)
@@ -114,7 +112,7 @@ def run(
         # while the server is up, for it may be asked where its redirects lead
         known = opened.probed(context(driven.stats), driven.recording)
         known = dataclasses.replace(known, server_loss=loss, faults=faults)
-        return judge(scenario, driven, environment(driven), known)
+        return judge(scenario, driven, known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from loadkit.judge.activity import Activity, Plan, with_threads
 from loadkit.judge.bottleneck import NOTHING, bottleneck
 from loadkit.judge.caveats import caveats
 from loadkit.judge.description import describe
-from loadkit.judge.environment import Environment
+from loadkit.judge.environment import environment
 from loadkit.judge.evidence import Evidence
 from loadkit.judge.identity import identity
 from loadkit.judge.result import Result, RunSpan
@@ -43,19 +43,16 @@ class Draft:
     to_intervals: Callable[[list[Slice], float], list[Interval]]
 
 
-def judge(
-    scenario: Scenario, driven: Driven, environment: Environment, context: RunContext, *, draft: Draft | None = None
-) -> Result:
+def judge(scenario: Scenario, driven: Driven, context: RunContext, *, draft: Draft | None = None) -> Result:
     """What a run found.
 
     Args:
         scenario: what was asked for.
         driven: what its threads recorded, and how it went.
-        environment: the machine and the programs that made the figures.
         context: what else is known of the run: when it was, and of its target.
         draft: how the result of a run that goes on is made; it is `interrupted`, and a note says when it was made.
     """
-    run = _evidence(scenario, driven, environment, context, draft)
+    run = _evidence(scenario, driven, context, draft)
     found = threshold_results(scenario.limits, run.total, run.endpoints, run.phases, run.timings)
     doubts = caveats(run)
     validity = validity_of(doubts)
@@ -65,7 +62,7 @@ def judge(
     return Result(
         identity=identity(scenario),
         scenario=run.scenario,
-        environment=environment,
+        environment=run.environment,
         started_at=context.started_at,
         spans=[RunSpan(start=context.measured_at, length=run.duration)],
         duration=run.duration,
@@ -83,16 +80,14 @@ def judge(
     )
 
 
-def _evidence(
-    scenario: Scenario, driven: Driven, environment: Environment, context: RunContext, draft: Draft | None
-) -> Evidence:
+def _evidence(scenario: Scenario, driven: Driven, context: RunContext, draft: Draft | None) -> Evidence:
     recording, stats = driven.recording, driven.stats
     started, duration = stats.measured_from, stats.duration
     to_times = draft.to_times if draft else times
     total, endpoints = rows(recording, duration=duration, started=started, to_times=to_times)
     return Evidence(
         scenario=describe(scenario),
-        environment=environment,
+        environment=environment(driven),
         context=context,
         stats=stats,
         duration=duration,
