@@ -81,13 +81,15 @@ def judge(scenario: Scenario, driven: Driven, context: RunContext, *, draft: Dra
 
 
 def _evidence(scenario: Scenario, driven: Driven, context: RunContext, draft: Draft | None) -> Evidence:
+    # before the figures are made, which takes memory of its own
+    machine = environment(driven)
     recording, stats = driven.recording, driven.stats
     started, duration = stats.measured_from, stats.duration
     to_times = draft.to_times if draft else times
     total, endpoints = rows(recording, duration=duration, started=started, to_times=to_times)
     return Evidence(
         scenario=describe(scenario),
-        environment=environment(driven),
+        environment=machine,
         context=context,
         stats=stats,
         duration=duration,
