@@ -31,7 +31,7 @@ class Ok(BaseHTTPRequestHandler):
         """Nothing."""
 
 
-@pytest.fixture(params=["127.0.0.1", "::1"])
+@pytest.fixture
 def inside(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a server in a thread of this process."""
     server = type("Server", (ThreadingHTTPServer,), {"address_family": 10 if ":" in request.param else 2})(
@@ -46,6 +46,7 @@ def inside(request: pytest.FixtureRequest) -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.parametrize("inside", ["127.0.0.1"], indirect=True)
 def test_a_target_in_this_process_is_a_doubt_and_its_cpu_is_not_called_the_generator_s(inside: str):
     result = run(Scenario(base_url=inside, endpoints=[Endpoint("GET", "/")], threads=4, duration="1.2s"))
 
@@ -61,6 +62,7 @@ def test_a_target_in_this_process_is_a_doubt_and_its_cpu_is_not_called_the_gener
     assert "loadkit used" not in text_report(result, Layout(width=120))
 
 
+@pytest.mark.parametrize("inside", ["::1"], indirect=True)
 def test_so_it_is_where_worker_processes_send(inside: str, tmp_path: Path):
     (tmp_path / "shop.py").write_text(
         "from loadkit import Endpoint, Scenario\n"

@@ -140,8 +140,7 @@ def test_a_set_up_that_fails_in_one_thread_sends_nothing_and_the_others_are_torn
     assert found.count("in") == 3 or processes > 1, "the others may not have begun when the first one failed"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(("processes", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT)])
 def test_an_interrupt_while_threads_are_set_up_tears_down_what_was_set_up(
     witness: tuple[str, list[str]], tmp_path: Path, processes: int, number: signal.Signals
 ) -> None:
