@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
-import loadkit
+from tests.architecture.package import FILES, nodes, place
 
-PACKAGE = Path(loadkit.__file__).parent
 LINES = 250
 FIELDS = 15
 """Of a class that changes after it is made; frozen values may have more."""
@@ -22,13 +20,8 @@ FOREIGN = {"HttpRequestParser", "HttpResponseParser", "CookieJar"}
 
 def classes() -> Iterator[tuple[str, ast.ClassDef]]:
     """Each class of the package, by its file and name."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef):
-                yield f"{path.relative_to(PACKAGE).as_posix()} {node.name}", node
-
-
-CLASSES = dict(classes())
+    for path in FILES:
+        yield from ((f"{place(path)} {node.name}", node) for node in nodes(path) if isinstance(node, ast.ClassDef))
 
 
 def is_frozen(node: ast.ClassDef) -> bool:
@@ -92,12 +85,10 @@ def makes_part(node: ast.Assign) -> bool:
 
 
 def test_a_class_is_no_larger_than_one_can_hold_in_mind() -> None:
-    large = {
-        name: size for name, node in CLASSES.items() if (size := size_of(node)) and name.split()[-1] not in TOO_LARGE
-    }
+    large = {name: size for name, node in classes() if (size := size_of(node)) and name.split()[-1] not in TOO_LARGE}
     assert not large, f"of more than {LINES} lines, or of more than {FIELDS} fields that change: {large}"
 
 
 def test_an_object_is_not_handed_to_what_it_owns() -> None:
-    handed = {name: lines for name, node in CLASSES.items() if (lines := hands_itself_on(node))}
+    handed = {name: lines for name, node in classes() if (lines := hands_itself_on(node))}
     assert not handed, f"in these lines: {handed}"

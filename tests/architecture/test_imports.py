@@ -14,16 +14,13 @@ from pathlib import Path
 import pytest
 
 import loadkit
+from tests.architecture.package import FILES, PACKAGE, nodes, place, tree
 
-PACKAGE = Path(loadkit.__file__).parent
 ROOMS = (
     *("_version", "plan", "clock", "host", "wire", "measure", "drive"),
     *("judge", "report", "server", "fetcher", "jobs", "cli"),
 )
 """From top to bottom, as in DESIGN.md section 3; the files beside them are below all of them."""
-
-FILES = sorted(PACKAGE.rglob("*.py"))
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 
 def dotted(path: Path) -> str:
@@ -43,7 +40,7 @@ def depth(module: str) -> int:
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
     """Line and module of each import of our own modules, those for types and within functions included."""
-    for node in ast.walk(TREES[path]):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names if alias.name.split(".")[0] == "loadkit")
         elif isinstance(node, ast.ImportFrom):
@@ -63,7 +60,7 @@ def asks_only_what_it_is_a_part_of(path: Path) -> bool:
     """`import loadkit` for its version or place alone: those everyone may know."""
     uses = [
         node.attr
-        for node in ast.walk(TREES[path])
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "loadkit"
     ]
     return bool(uses) and set(uses) <= {"__version__", "__path__"}
@@ -71,7 +68,7 @@ def asks_only_what_it_is_a_part_of(path: Path) -> bool:
 
 def test_a_room_imports_only_from_those_above_it() -> None:
     offenders = [
-        f"{path.relative_to(PACKAGE.parent)}:{line} imports {target}"
+        f"{place(path)}:{line} imports {target}"
         for path in FILES
         for line, target in imports(path)
         if depth(target) > depth(dotted(path)) and not (target == "loadkit" and asks_only_what_it_is_a_part_of(path))
@@ -89,20 +86,6 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail("a cycle of imports, types included: " + " -> ".join(reversed(error.args[1])))
-
-
-def test_no_object_hands_itself_to_another_by_an_attribute() -> None:
-    """It would be held by what it owns; a callable or a smaller object goes to the constructor instead."""
-    offenders = [
-        f"{path.relative_to(PACKAGE.parent)}:{node.lineno} {ast.unparse(node)}"
-        for path in FILES
-        for node in ast.walk(TREES[path])
-        if isinstance(node, ast.Assign)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "self"
-        and any(isinstance(target, ast.Attribute) for target in node.targets)
-    ]
-    assert not offenders, "\n".join(offenders)
 
 
 def test_every_folder_is_a_room_of_the_design() -> None:
@@ -132,38 +115,50 @@ HEAVY = (
 )
 
 
-@pytest.mark.parametrize("statement", ["import loadkit", "from loadkit import Endpoint, Scenario"])
-def test_importing_loads_nothing_heavy(statement: str) -> None:
-    loaded = fresh(f"import sys; {statement}; print(*sys.modules)")
-    assert [name for name in HEAVY if name in loaded] == []
+WORKER = "import loadkit.drive.processes.worker, loadkit.drive.director, loadkit.plan.loader, loadkit.wire.sockets"
 
 
 @pytest.mark.parametrize(
-    ("what", "expression"),
+    ("statement", "needed"),
     [
-        ("threads", "len(threading.enumerate()), threading.stack_size()"),
-        ("signal handlers", "[str(signal.getsignal(s)) for s in signal.valid_signals()]"),
-        ("sockets and files", "sorted(os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')[:-1])"),
-        ("warnings, hooks", "str(warnings.filters), sys.excepthook, sys.meta_path, sys.path, threading.excepthook"),
-        ("clean-up at the end", "atexit._ncallbacks()"),
-        ("logging", "logging.root.handlers, logging.root.level"),
-        ("the environment", "sorted(os.environ.items()), os.getcwd(), locale.setlocale(locale.LC_ALL)"),
-        ("other libraries", "socket.socket, socket.create_connection, socket.getaddrinfo, time.sleep"),
+        ("import loadkit", []),
+        ("from loadkit import Endpoint, Scenario", []),
+        # each process of a run imports it again: requests and pytest come with checks and journeys
+        (WORKER, ["msgspec", "httptools", "ssl"]),
     ],
+    ids=["the package", "its values", "a worker process"],
 )
+def test_importing_loads_nothing_heavy(statement: str, needed: list[str]) -> None:
+    loaded = fresh(f"import sys; {statement}; print(*sys.modules)")
+    assert [name for name in HEAVY if name in loaded] == needed
+
+
+STATE = {
+    "threads": "len(threading.enumerate()), threading.stack_size()",
+    "signal handlers": "[str(signal.getsignal(s)) for s in signal.valid_signals()]",
+    "sockets and files": "sorted(os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')[:-1])",
+    "warnings, hooks": "str(warnings.filters), sys.excepthook, sys.meta_path, sys.path, threading.excepthook",
+    "clean-up at the end": "atexit._ncallbacks()",
+    "logging": "logging.root.handlers, logging.root.level",
+    "the environment": "sorted(os.environ.items()), os.getcwd(), locale.setlocale(locale.LC_ALL)",
+    "other libraries": "socket.socket, socket.create_connection, socket.getaddrinfo, time.sleep",
+}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_importing_changes_nothing(what: str, expression: str) -> None:
+def test_importing_changes_nothing() -> None:
     code = f"""
         import atexit, locale, logging, os, signal, socket, sys, threading, time, warnings
         for number in signal.valid_signals() - {{signal.SIGKILL, signal.SIGSTOP}}:
             signal.signal(number, signal.SIG_DFL)  # a child inherits what its parent ignores
-        before = repr([{expression}])
+        state = {STATE!r}
+        before = {{what: repr(eval(expression)) for what, expression in state.items()}}
         import loadkit
         from loadkit import Endpoint, Scenario
-        after = repr([{expression}])
-        print("same" if before == after else f"{{before}} {{after}}")
+        print({{what: [before[what], repr(eval(expression))] for what, expression in state.items()
+               if before[what] != repr(eval(expression))}} or "nothing")
     """
-    assert fresh(code) == ["same"], what
+    assert fresh(code) == ["nothing"]
 
 
 def test_what_is_public_is_what_can_be_got() -> None:
@@ -186,29 +181,36 @@ def test_each_public_name_is_explained(name: str) -> None:
     assert not said.startswith(f"{name}("), f"the docstring of loadkit.{name} is the one dataclass makes"
 
 
-def definitions(tree: ast.AST, within: str = "") -> Iterator[tuple[str, ast.AST]]:
+DEFINITION = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def definitions(
+    within: ast.AST, prefix: str = ""
+) -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]]:
     """Public classes and functions of a module with their names; not what is inside of functions."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
-            yield within + node.name, node
+    for node in ast.iter_child_nodes(within):
+        if isinstance(node, DEFINITION) and not node.name.startswith("_"):
+            yield prefix + node.name, node
             if isinstance(node, ast.ClassDef):
-                yield from definitions(node, f"{within}{node.name}.")
+                yield from definitions(node, f"{prefix}{node.name}.")
 
 
-@pytest.mark.parametrize("path", FILES, ids=dotted)
-def test_a_module_says_what_it_is_for(path: Path) -> None:
+def test_a_module_says_what_it_is_for() -> None:
     # an empty __init__.py says nothing and needs nothing
-    assert not TREES[path].body or ast.get_docstring(TREES[path]), f"{path} has no docstring"
+    silent = [place(path) for path in FILES if tree(path).body and not ast.get_docstring(tree(path))]
+    assert not silent, f"without a docstring: {silent}"
 
 
-# the modules of a folder within a room, such as jobs/demo/, are that folder's own affair; its __init__ is not
-OPEN_TO_ALL = [path for path in FILES if len(path.relative_to(PACKAGE).parts) < 3 or path.name == "__init__.py"]
-
-
-@pytest.mark.parametrize("path", OPEN_TO_ALL, ids=dotted)
-def test_public_classes_and_functions_say_what_they_are_for(path: Path) -> None:
-    silent = [name for name, node in definitions(TREES[path]) if not ast.get_docstring(node)]  # type: ignore[arg-type]
-    assert not silent, f"without a docstring in {path.name}: {', '.join(silent)}"
+def test_public_classes_and_functions_say_what_they_are_for() -> None:
+    # the modules of a folder within a room, such as server/demo/, are that folder's own affair; its __init__ is not
+    open_to_all = [path for path in FILES if len(path.relative_to(PACKAGE).parts) < 3 or path.name == "__init__.py"]
+    silent = [
+        f"{place(path)} {name}"
+        for path in open_to_all
+        for name, node in definitions(tree(path))
+        if not ast.get_docstring(node)
+    ]
+    assert not silent, f"without a docstring: {silent}"
 
 
 EMPTY_WORDS = re.compile(
@@ -216,14 +218,13 @@ EMPTY_WORDS = re.compile(
 )
 """What STYLE.md and DESIGN.md section 7 have no use for: a name that says nothing of the thing."""
 
-
 NOT_OURS = {"__get__", "get", "get_adapter", "get_redirect_target"}
 """What Python and requests call the methods of descriptors and of sessions."""
 
 
-@pytest.mark.parametrize("path", FILES, ids=dotted)
-def test_names_say_what_the_thing_is(path: Path) -> None:
-    nodes = [n for n in ast.walk(TREES[path]) if isinstance(n, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)]
-    names = [path.stem, *(node.name for node in nodes)]
-    empty = [name for name in names if EMPTY_WORDS.search(name) and name not in NOT_OURS]
-    assert not empty, f"empty words in {path.relative_to(PACKAGE)}: {', '.join(empty)}"
+def test_names_say_what_the_thing_is() -> None:
+    names = {(place(path), path.stem) for path in FILES} | {
+        (place(path), node.name) for path in FILES for node in nodes(path) if isinstance(node, DEFINITION)
+    }
+    empty = [f"{where} {name}" for where, name in sorted(names) if EMPTY_WORDS.search(name) and name not in NOT_OURS]
+    assert not empty, f"empty words: {empty}"
