@@ -159,3 +159,23 @@ def test_the_command_exits_with_1_and_its_first_line_says_why(
     assert "FAILED: no journey ever came to its end" in done.stdout
     (stored,) = json.loads(output.read_text())["results"]
     assert (stored["outcome"], stored["total"]["requests"]) == ("failed", 2)
+
+
+def test_a_loop_that_is_being_ended_when_the_run_is_cut_ends_in_order(demo: Demo) -> None:
+    kept, ended = [], []
+
+    async def values() -> Any:
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0.4)
+            ended.append(True)
+
+    async def leaves_one_open(http: Any) -> None:
+        kept.append(values())
+        await anext(kept[-1])
+
+    outcome_of(demo, [leaves_one_open], duration="100ms", think_time="1s")
+
+    assert kept
+    assert ended == [True] * len(kept)

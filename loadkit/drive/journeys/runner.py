@@ -96,8 +96,9 @@ class JourneyRunner:
             self.faults.append(f"a teardown failed: {failure_of_journey(error).message}")
         finally:
             self._http.close()
-            if self._loop:
-                _end(self._loop)
+            loop, self._loop = self._loop, None
+            if loop:
+                _end(loop)
 
     @contextmanager
     def _muted(self) -> Iterator[None]:
@@ -124,7 +125,12 @@ class JourneyRunner:
         if loop := self._loop:
             # it may be closed already, which is what we want
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_cancel_all, loop)
+                loop.call_soon_threadsafe(self._cancel_all)
+
+    def _cancel_all(self) -> None:
+        # a loop that is being ended has cancelled all, and what runs on it is its end
+        if self._loop:
+            _cancel_all(self._loop)
 
     # -- journeys
 
