@@ -54,11 +54,6 @@ def drip(line: Line) -> None:
     line.drip(b"x" * 1000, every=0.02)
 
 
-def stall(line: Line) -> None:
-    """Nothing comes."""
-    line.stall()
-
-
 FAULTS = [
     pytest.param(then_close(), "disconnect", id="closed"),
     pytest.param(then_reset(), "disconnect", id="reset"),
@@ -67,7 +62,7 @@ FAULTS = [
     pytest.param(then_reset(reply(b"x" * 1000)[:-500]), "disconnect", id="reset in the body"),
     pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "protocol", id="not HTTP"),
     pytest.param(CHUNKED + b"xyz\r\n\r\n", "protocol", id="a chunk size that is none"),
-    pytest.param(stall, "timeout", id="no reply"),
+    pytest.param(Line.stall, "timeout", id="no reply"),
     pytest.param(lambda line: (line.send(OK[:-1]), line.stall()), "timeout", id="half a reply"),
     pytest.param(drip, "timeout", id="a drip"),
 ]

@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 import tracemalloc
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,13 @@ from requests import exceptions
 from requests.adapters import BaseAdapter
 
 from loadkit import Session, UsageError
+from loadkit.plan.units import SECOND
 from loadkit.wire.base import Exchange
 from loadkit.wire.resolver import Resolver
 from loadkit.wire.session.exceptions import BodyTimeout, BodyTooLarge
 from tests.wire.conftest import Make, MemoryServer, Serve
-from tests.wire.peer import OK, Gone, Line, Peer, chunked, replies, reply, then_close, then_reset
+from tests.wire.peer import OK, Gone, Line, chunked, replies, reply, then_close, then_reset
+from tests.wire.test_oracle import drip
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 BIG = 4_000_000
@@ -47,11 +48,6 @@ class Log(list[tuple[str, str, Exchange, int]]):
         return [note.failure.kind for note in notes if note and note.failure]
 
 
-def stall(line: Line) -> None:
-    """Say nothing more."""
-    line.stall()
-
-
 @pytest.fixture
 def log() -> Log:
     """What the observer of `http` was called with."""
@@ -62,12 +58,6 @@ def log() -> Log:
 def http(session: Make, log: Log) -> Session:
     """A session that is observed."""
     return session(observe=log)
-
-
-def drip(line: Line) -> None:
-    """A byte every 20 ms, for longer than anybody waits."""
-    line.send(reply(b"x" * 5000)[:-5000])
-    line.drip(b"x" * 5000)
 
 
 PART = reply(b"x" * 100)[:-50]
@@ -96,7 +86,7 @@ FAULTS: dict[str, Fault] = {
     ),
 }
 ON_A_SOCKET: dict[str, Fault] = {
-    "no reply": (stall, {"deadline": 0.4}, exceptions.ReadTimeout, r"no whole reply within 0\.[1-4]"),
+    "no reply": (Line.stall, {"deadline": 0.4}, exceptions.ReadTimeout, r"no whole reply within 0\.[1-4]"),
     "half a body": (lambda line: (line.send(PART), line.stall()), {"timeout": (5, 0.3)}, BodyTimeout, "nothing came"),
     "a byte at a time": (drip, {"timeout": 2, "deadline": 0.4}, BodyTimeout, "no whole reply within"),
     "closed": (then_close(), {}, exceptions.ConnectionError, "connection closed before any reply"),
@@ -135,11 +125,10 @@ def check_fault(http: Session, log: Log, fault: Fault, turns: int, stream: bool)
     assert log.statuses == [200] * (turns - 1) + [200 if kind is exceptions.ContentDecodingError else 0]
 
 
-def test_nobody_listens(session: Make, free_port: int):
-    log = Log()
+def test_nobody_listens(http: Session, log: Log, free_port: int):
     for options in ({}, {"stream": True}):
         with pytest.raises(exceptions.ConnectionError, match=f"connection refused 127.0.0.1:{free_port}"):
-            session(observe=log).get(f"http://127.0.0.1:{free_port}/", **options)
+            http.get(f"http://127.0.0.1:{free_port}/", **options)
     assert log.kinds == ["connect", "connect"]
 
 
@@ -330,13 +319,10 @@ def test_a_stream_is_told_once_when_it_is_over(serve: Serve, http: Session, log:
     assert len(log) == 1
 
 
-def test_a_stream_outlives_its_session(serve: Serve):
+def test_a_stream_outlives_its_session(serve: Serve, session: Make):
     body = b"tea" * 1_000_000
-    with Session() as http:
-        http.trust_env = http.verify = False
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            response = http.get(serve(replies(reply(body))).url, stream=True)
+    with session() as http:
+        response = http.get(serve(replies(reply(body))).url, stream=True)
     assert response.content == body
 
 
@@ -364,14 +350,15 @@ def test_streams_and_requests_may_be_mixed(serve: Serve, http: Session):
     assert 2 <= peer.connections <= 3
 
 
-def test_a_deadline_counts_the_redirects(serve_as: Serve, session: Make):
-    def slow(line: Line) -> None:
-        line.pause(0.08)
-        line.send(reply(b"", "Location: /on", status="302 Found"))
+def test_a_deadline_counts_the_redirects():
+    def slow() -> bytes:
+        server.clock.advance(SECOND)
+        return reply(b"", "Location: /on", status="302 Found")
 
     # each of them is well within it, and the limit of redirects is not reached before
+    server = MemoryServer(slow)
     with pytest.raises(exceptions.ReadTimeout):
-        session(deadline=0.3).get(serve_as(replies(slow)).url)
+        server.session(deadline=4).get("/")
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -408,13 +395,9 @@ def test_relative_urls_join_the_base(serve_as: Serve, session: Make):
     peer = serve_as(replies(OK))
     other = serve_as(replies(OK))
     http = session(base_url=peer.url + "/api/")
-    urls = ["/search", "search", "", other.url + "/x"]
-    assert [http.get(url).url for url in urls] == [
-        peer.url + "/api/search",
-        peer.url + "/api/search",
-        peer.url + "/api",
-        other.url + "/x",
-    ]
+    there = {"/search": "/api/search", "search": "/api/search", "": "/api"}
+    assert [http.get(url).url for url in there] == [peer.url + path for path in there.values()]
+    assert http.get(other.url + "/x").url == other.url + "/x"
 
 
 @pytest.mark.parametrize(
@@ -435,7 +418,7 @@ def test_a_wrong_setting_says_the_right_form(options: dict[str, Any], words: str
 
 
 def test_settings_may_be_changed(serve_as: Serve, session: Make):
-    one, two = serve_as(replies(OK)), serve_as(replies(stall))
+    one, two = serve_as(replies(OK)), serve_as(replies(Line.stall))
     http = session(base_url=one.url)
     assert http.get("/").ok
     http.base_url, http.deadline = two.url + "/", "50ms"
@@ -475,7 +458,7 @@ def uploads(request: bytes, line: Line) -> bytes:
 
 
 @pytest.mark.parametrize("size", [0, 10, 100_000])
-def test_an_iterable_is_sent_in_chunks(serve: Serve, session: Make, size: int):
+def test_an_iterable_is_sent_in_chunks(serve: Serve, http: Session, log: Log, size: int):
     heard: list[bytes] = []
 
     def script(line: Line) -> None:
@@ -483,8 +466,7 @@ def test_an_iterable_is_sent_in_chunks(serve: Serve, session: Make, size: int):
         line.send(OK)
         line.stall()
 
-    log = Log()
-    assert session(observe=log).post(serve(script).url, data=iter([b"a" * size, b"", b"tea"])).ok
+    assert http.post(serve(script).url, data=iter([b"a" * size, b"", b"tea"])).ok
     first = b"%x\r\n%s\r\n" % (size, b"a" * size) if size else b""
     assert heard[0].partition(b"\r\n\r\n")[2] == first + b"3\r\ntea\r\n0\r\n\r\n"
     assert log[0][-1] == len(heard[0])
@@ -592,24 +574,15 @@ def test_a_closed_session_opens_again(serve: Serve, http: Session):
     assert peer.connections == 2
 
 
-def test_connections_to_many_places_are_bounded(serve_as: Serve, http: Session):
-    ended = threading.Semaphore(0)
-
-    def script(line: Line) -> None:
-        try:
-            replies(OK)(line)
-        finally:
-            ended.release()
-
-    peer = serve_as(script, host="0.0.0.0")
+def test_connections_to_many_places_are_bounded():
+    server = MemoryServer(OK)
+    http = server.session()
     for k in range(70):
-        assert [http.get(f"http://127.0.0.{k + 1}:{peer.port}/").text for _ in range(2)] == ["ok"] * 2
-    assert peer.connections == 70
+        assert [http.get(f"http://shop{k}.test/").text for _ in range(2)] == ["ok"] * 2
     # the first six have made room for the others
-    assert all(ended.acquire(timeout=10) for _ in range(70 - 64))
-    assert not ended.acquire(timeout=0.1)
-    assert http.get(f"http://127.0.0.1:{peer.port}/").ok
-    assert peer.connections == 71
+    assert [sock.is_closed for sock in server.network.sockets] == [True] * 6 + [False] * 64
+    assert http.get("http://shop0.test/").ok
+    assert len(server.network.sockets) == 71
 
 
 @pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": -1}, {"timeout": "soon"}, {"deadline": 0}])
@@ -619,20 +592,3 @@ def test_a_wrong_time_is_refused_before_anything_is_sent(serve_as: Serve, http: 
     with pytest.raises((ValueError, UsageError), match=r"(?i)timeout|deadline"):
         http.get(peer.url, **options)
     assert len(peer.heard) == 1
-
-
-def test_a_session_that_is_forgotten_closes_its_connections(serve_as: Serve):
-    ended = threading.Event()
-
-    def script(line: Line) -> None:
-        line.request()
-        line.send(OK)
-        line.receive()
-        ended.set()
-
-    peer: Peer = serve_as(script)
-    Session().get(peer.url)
-    import gc
-
-    gc.collect()
-    assert ended.wait(10)

@@ -69,18 +69,6 @@ def test_threads_that_share_a_session_get_their_own_replies(serve: Serve, sessio
     assert len(peer.heard) == THREADS * 50
 
 
-def test_threads_that_share_a_session_wait_for_the_server_side_by_side(serve_as: Serve, session):
-    def meet(line: Line) -> None:
-        line.request()
-        met.wait(10)
-        line.send(reply(b"met"))
-
-    met = threading.Barrier(THREADS)
-    http = session(base_url=serve_as(meet).url)
-    with ThreadPoolExecutor(THREADS) as pool:
-        assert list(pool.map(lambda _: http.get("/").content, range(THREADS))) == [b"met"] * THREADS
-
-
 def test_more_threads_than_a_session_keeps_connections_get_their_own_replies(serve_as: Serve, session):
     def meet(line: Line) -> None:
         while True:
