@@ -6,14 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.exceptions import (
-    ChunkedEncodingError,
-    ConnectTimeout,
-    InvalidHeader,
-    ProxyError,
-    ReadTimeout,
-    SSLError,
-)
+from requests.exceptions import ChunkedEncodingError, ConnectTimeout, InvalidHeader, ReadTimeout, SSLError
 from urllib3.exceptions import ReadTimeoutError
 
 from loadkit.plan.redact import redact_message
@@ -77,6 +70,6 @@ def failure_of(error: requests.RequestException) -> Failure:
     message = redact_message(str(error))
     if isinstance(error, SSLError):
         return Failure("tls", message)
-    if isinstance(error, ConnectTimeout | ProxyError):
+    if isinstance(error, ConnectTimeout | requests.exceptions.ProxyError):
         return Failure("connect", message)
     return Failure("timeout" if isinstance(error, requests.Timeout) else "disconnect", message)
