@@ -127,17 +127,11 @@ def read_options(keywords: Mapping[str, Any]) -> FetchOptions:
         if name not in known:
             raise UsageError(unknown("fetch", name, list(known)))
     given = {name: value for name, value in keywords.items() if value is not None}
-    for name in ("into", "append"):
-        if name in given:
-            given[name] = _path(given[name], name)
-    for name in _FLAGS:
-        if not isinstance(given.get(name, False), bool):
-            raise UsageError(f"{name} takes True or False, not {given[name]!r}")
-    if "append" in given and "into" not in given:
-        given["into"] = given["append"].with_name(f"{given['append'].name}.fetch")
     for name, read in _READERS.items():
         if name in given:
             given[name] = read(given[name])
+    if "append" in given and "into" not in given:
+        given["into"] = given["append"].with_name(f"{given['append'].name}.fetch")
     options = FetchOptions(**given)
     _check_combination(options)
     return options
@@ -191,6 +185,12 @@ def _path(value: object, what: str) -> Path:
     return Path(value)
 
 
+def _flag(value: object, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{what} takes True or False, not {value!r}")
+    return value
+
+
 def _threads(value: object) -> int | str:
     if value == AUTO:
         return AUTO
@@ -223,11 +223,10 @@ def _format(name: str) -> str:
 
 
 _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    **{name: partial(_path, what=name) for name in ("into", "append")},
+    **{name: partial(_flag, what=name) for name in _FLAGS},
     "threads": _threads,
-    "timeout": partial(parse_positive_seconds, what="timeout"),
-    "max_wait": partial(parse_positive_seconds, what="max_wait"),
-    "back_off": partial(parse_positive_seconds, what="back_off"),
-    "host_pause": partial(parse_positive_seconds, what="host_pause"),
+    **{name: partial(parse_positive_seconds, what=name) for name in ("timeout", "max_wait", "back_off", "host_pause")},
     "max_size": partial(size, what="max_size"),
     "headers": _headers,
     "retries": partial(check_whole_number, what="retries", least=0),
