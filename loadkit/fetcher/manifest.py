@@ -143,25 +143,18 @@ def _locked(root: Path, manifest: int) -> int:
         handle = open_regular_file(path, os.O_RDWR, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_still_there(path, handle):
+        except OSError as error:
+            os.close(handle)
+            if not isinstance(error, BlockingIOError):
+                raise
+            raise UsageError(f"another run is writing into {root}; wait for it, or fetch into another folder") from None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(path.lstat(), os.fstat(handle)):
                 with contextlib.suppress(OSError):  # another user owns it and lets us write
                     os.fchmod(handle, writers | writers << 1)
                 return handle
-        except BlockingIOError:
-            os.close(handle)
-            raise UsageError(f"another run is writing into {root}; wait for it, or fetch into another folder") from None
-        except BaseException:
-            os.close(handle)
-            raise
         # the run that held it has just ended and removed it
         os.close(handle)
-
-
-def _is_still_there(path: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(path.lstat(), os.fstat(handle))
-    except FileNotFoundError:
-        return False
 
 
 def _end_of_lines(file: LinesFile) -> int:

@@ -125,7 +125,8 @@ def parse_entry(entry: Entry, position: int, default_method: str) -> Task:
             raise InvalidUrl("nested too deep") from None
         except (UsageError, ValueError, TypeError) as error:
             raise InvalidUrl(str(error)) from None
-    return Task(FetchRequest(position, url, method, headers, body, _request_key(url, method, headers, body)))
+    key = _request_key(url, method, headers, body)
+    return Task(FetchRequest(position, url, method, headers, body, key), url)
 
 
 def _headers_and_body(row: Mapping[str, Any]) -> tuple[dict[str, str] | None, bytes | None]:

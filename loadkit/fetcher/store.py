@@ -7,6 +7,7 @@ import os
 import re
 from codecs import BOM_UTF8, getincrementaldecoder
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -138,26 +139,27 @@ class Store:
         return self.previous.entry_key(task.request.key, task.request.position)
 
 
+@dataclass(slots=True)
 class PreviousRuns:
     """What earlier runs into the folder completed; it takes 16-64 bytes for each URL."""
 
-    def __init__(self, *, duplicates: bool) -> None:
-        self._duplicates = duplicates
-        self.complete = DigestSet()
-        self.refused = DigestSet()
-        """Lines without a URL that are in the manifest."""
-        self.files = DigestSet()
-        """Paths that are in the manifest."""
-        self.stale: dict[int, list[str]] = {}
-        """Bodies of failed statuses, and files that differ from their lines, by `entry_key`."""
-        self.appended = 0
-        """Bytes of the appended file that are in the manifest."""
-        self.orphans: dict[str, str] = {}
-        """Files with generated names that are in no line, by their names without extension."""
+    by_position: bool
+    """True if each copy of a URL is fetched."""
+    complete: DigestSet = field(default_factory=DigestSet)
+    refused: DigestSet = field(default_factory=DigestSet)
+    """Lines without a URL that are in the manifest."""
+    files: DigestSet = field(default_factory=DigestSet)
+    """Paths that are in the manifest."""
+    stale: dict[int, list[str]] = field(default_factory=dict)
+    """Bodies of failed statuses, and files that differ from their lines, by `entry_key`."""
+    appended: int = 0
+    """Bytes of the appended file that are in the manifest."""
+    orphans: dict[str, str] = field(default_factory=dict)
+    """Files with generated names that are in no line, by their names without extension."""
 
     def entry_key(self, key: int, position: int) -> int:
-        """The digest that identifies an entry of the list, with its position if each copy of a URL is fetched."""
-        return digest_of(f"{key:016x} {position}") if self._duplicates else key
+        """The digest that identifies an entry of the list, perhaps with its position."""
+        return digest_of(f"{key:016x} {position}") if self.by_position else key
 
 
 def read_previous_runs(manifest: Manifest, options: FetchOptions) -> PreviousRuns:
@@ -168,7 +170,7 @@ def read_previous_runs(manifest: Manifest, options: FetchOptions) -> PreviousRun
     append = options.append
     if append is not None and manifest.was_empty and append.exists() and append.stat().st_size:
         raise UsageError(f"{append} is there already, and no manifest tells of it; append to another file")
-    found = PreviousRuns(duplicates=options.duplicates)
+    found = PreviousRuns(options.duplicates)
     output = OutputFolder(options.into)
     appended = os.open(append, os.O_RDONLY) if append and append.exists() else None
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -37,47 +38,31 @@ class FetchRequest(NamedTuple):
     """64 bits by which two requests are the same."""
 
 
+@dataclass(slots=True, eq=False)
 class Task:
     """A request in progress. It belongs to one thread at a time: the reader, the schedule or a worker."""
 
-    __slots__ = (
-        "attempts",
-        "became_get",
-        "disk_time",
-        "due",
-        "label",
-        "left_origin",
-        "redirects",
-        "request",
-        "sent",
-        "started",
-        "status",
-        "throttled",
-        "url",
-    )
-
-    def __init__(self, request: FetchRequest) -> None:
-        self.request = request
-        self.url = request.url
-        """Where redirects have led so far."""
-        self.attempts = 0
-        self.throttled = 0
-        """Attempts that a server answered with a request to wait."""
-        self.redirects = 0
-        self.started = 0.0
-        """Seconds since 1970, of the first attempt."""
-        self.due = 0
-        self.sent = 0
-        """When the first byte of this attempt was sent; a redirect belongs to the same attempt."""
-        self.disk_time = 0
-        """Nanoseconds."""
-        self.status = 0
-        self.label = ""
-        """Its label in reports; empty until it is needed."""
-        self.became_get = False
-        """True if a redirect made a GET without a body of it."""
-        self.left_origin = False
-        """True if a redirect led to another host, port or scheme; that decides on all that follow."""
+    request: FetchRequest
+    url: Url
+    """Where redirects have led so far."""
+    attempts: int = 0
+    throttled: int = 0
+    """Attempts that a server answered with a request to wait."""
+    redirects: int = 0
+    started: float = 0.0
+    """Seconds since 1970, of the first attempt."""
+    due: int = 0
+    sent: int = 0
+    """When the first byte of this attempt was sent; a redirect belongs to the same attempt."""
+    disk_time: int = 0
+    """Nanoseconds."""
+    status: int = 0
+    label: str = ""
+    """Its label in reports; empty until it is needed."""
+    became_get: bool = False
+    """True if a redirect made a GET without a body of it."""
+    left_origin: bool = False
+    """True if a redirect led to another host, port or scheme; that decides on all that follow."""
 
     def restart(self) -> None:
         """Begin the next attempt at the URL of the list."""

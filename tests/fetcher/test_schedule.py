@@ -15,7 +15,8 @@ REFUSED = Failure("connect", "connection refused")
 
 
 def item(position: int, url: str = "http://h/x") -> Task:
-    return Task(FetchRequest(position, parse_url(url), "GET", None, None, position))
+    there = parse_url(url)
+    return Task(FetchRequest(position, there, "GET", None, None, position), there)
 
 
 def schedule(count: int = 0, *, per_host: int | None = None, rate: float | None = None) -> tuple[Schedule, ManualClock]:
