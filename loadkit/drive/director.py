@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from loadkit.wire.protocols import Wire
 
 SETTLE: Final = 20 * MILLISECOND
-"""From the last connection to the first request: the kernel begins to stamp arrivals up to 8 ms after it was asked to
-for the first time (in 1 % of the runs, where no other program had)."""
+"""From the last connection on: the kernel stamps arrivals from up to 8 ms after it was first asked to (1 % of runs)."""
 
 READ_BEFORE: Final = 2 * MILLISECOND
 """Before the beginning of a run of several processes the machine is read, which takes a quarter of that."""
@@ -165,8 +164,7 @@ class _Director:
     def _begin(self) -> None:
         """All are ready: set when it ends. Called by one thread while the others wait."""
         state, load = self._state, self._plan.load
-        if state.began == NEVER:
-            state.began = self._clock.now()
+        state.began = min(state.began, self._clock.now())
         # one of several processes may have waited long for the order to begin
         self._state.is_interrupted = self._state.is_interrupted or bool(self._interrupts())
         if self._state.is_interrupted:
@@ -190,7 +188,7 @@ class _Director:
             looked = self._clock.now()
             self._look(looked)
         # all may have ended since it was looked at
-        self._stop_at_halt()
+        self._state.stop_at_halt()
         self._probe.end()
         is_over = self._threads.unfinished <= 0
         if not is_over:
@@ -205,28 +203,28 @@ class _Director:
         self._clock.reanchor()
         if self._state.measured_from <= now < self._state.stop_at:
             self._threads.note_in_flight()
-        self._read_machine(now)
-        self._steer()
-        self._display.show()
-        self._collector.keep(lambda recording, end: self._driven(recording, end, self._probe.use_so_far()))
-
-    def _read_machine(self, now: int) -> None:
-        """As the warm-up ends, as the measured time does (both a tick late at most), and in between."""
+        # the machine, as the warm-up ends, as the measured time does (both a tick late at most), and in between
         if now >= self._state.stop_at:
             self._probe.end()
         elif self._probe.has_begun:
             self._probe.look()
         elif now >= self._state.measured_from:
             self._probe.begin()
+        self._steer()
+        self._display.show()
+        self._collector.keep(lambda recording, end: self._driven(recording, end, self._probe.use_so_far()))
 
     def _steer(self) -> None:
         state, now, asked = self._state, self._clock.now(), self._interrupts()
+        planned = state.stop_at
         if asked and (now < state.stop_at or state.finishing):
-            self._state.is_interrupted = True
-            self._stop(now)
-        self._stop_at_halt()
+            state.is_interrupted = True
+            state.stop(now)
+        state.stop_at_halt()
         if not self._plan.scenario.keep_going and self._target.is_down(self._threads.users, now, state.began):
-            self._stop(now)
+            state.stop(now)
+        if state.stop_at < planned:
+            self._threads.stop()
         if now >= state.stop_at and not (state.finishing or self._has_ended):
             # those in the middle of a journey may be long in code of their own
             self._has_ended = True
@@ -234,14 +232,6 @@ class _Director:
         late = now > state.stop_at + self._plan.load.graceful_stop
         if (asked > 1 or late) and not state.cutting:
             self._cut()
-
-    def _stop(self, at: int) -> None:
-        if self._state.stop(at):
-            self._threads.stop()
-
-    def _stop_at_halt(self) -> None:
-        if self._state.stop_at_halt():
-            self._threads.stop()
 
     def _end_threads(self) -> None:
         """The end has come: nobody is parked any more, and no journey begins another request."""
@@ -277,9 +267,8 @@ class _Director:
     def _stopped_at(self) -> int:
         """The planned end, even where the last arrival before it has been answered and nobody waits for it."""
         load, stop_at = self._plan.load, self._state.stop_at
-        is_cut_short = isinstance(load, Open) and load.arrivals.is_cut_short
-        by_the_clock = (isinstance(load, Open) or load.segments) and not is_cut_short
-        if by_the_clock and stop_at < NEVER:
+        is_timed = not load.arrivals.is_cut_short if isinstance(load, Open) else bool(load.segments)
+        if is_timed and stop_at < NEVER:
             return stop_at
         ended = 0 if self._threads.any_alive else max(user.ended for user in self._threads.users)
         return min(stop_at, ended or self._clock.now())
@@ -287,6 +276,7 @@ class _Director:
     def _driven(self, recording: Recording, stopped_at: int, use: Usage, stuck: tuple[str, ...] = ()) -> Driven:
         users = self._threads.users
         measured_from = min(self._state.measured_from, self._clock.now())
+        span = (stopped_at - measured_from) / SECOND
         halt = self._state.halt[1] if self._state.halt else None
         stats = RunStats(
             measured_from=measured_from,
@@ -297,7 +287,8 @@ class _Director:
             is_dry=isinstance(halt, RowsUsedUp),
             rows=self._plan.feeds.uses,
             unstamped=sum(user.unstamped for user in users),
-            cpu_time=_scaled(use, stopped_at - measured_from),
+            # the machine is read a little before and after what is measured
+            cpu_time=nanoseconds(use.cpu_seconds * min(1.0, span / use.seconds)) if use.seconds else 0,
             threads=len(users),
             was_short=self._growth is not None and self._growth.was_short,
             in_flight=self._threads.mean_in_flight,
@@ -307,8 +298,3 @@ class _Director:
             active=tuple(span for user in users for span in user.active.spans),
         )
         return Driven(recording=recording, stats=stats)
-
-
-def _scaled(use: Usage, span: int) -> int:
-    """CPU time in the nanoseconds that were measured: the machine is read a little before and after them."""
-    return nanoseconds(use.cpu_seconds * min(1.0, span / SECOND / use.seconds)) if use.seconds else 0

@@ -201,7 +201,6 @@ class Recorder:
             self.enter_phase(instant)
 
     def _end_of_phase(self) -> int:
-        """When the next phase begins, if there is one."""
         ends = self._state.phase_ends
         return self._state.measured_from + ends[self._phase] if self._phase < len(ends) - 1 else NEVER
 

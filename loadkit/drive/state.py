@@ -50,20 +50,17 @@ class RunState:
             if self.halt is None or instant < self.halt[0]:
                 self.halt = instant, halt
 
-    def stop_at_halt(self) -> bool:
-        """Stop where the plan cannot go on any more, if that is so; True if that changed anything."""
-        if not self.halt:
-            return False
-        at, halt = self.halt
-        self.is_interrupted = self.is_interrupted or halt.is_interrupt
-        self.finishing = not (halt.is_fault or self.is_interrupted)
-        return self.stop(at)
+    def stop_at_halt(self) -> None:
+        """Stop where the plan cannot go on any more, if that is so."""
+        if self.halt:
+            at, halt = self.halt
+            self.is_interrupted = self.is_interrupted or halt.is_interrupt
+            self.finishing = not (halt.is_fault or self.is_interrupted)
+            self.stop(at)
 
-    def stop(self, at: int) -> bool:
-        """Stop at this instant if nothing stops the run before it; True if that changed anything."""
-        if at >= self.stop_at:
-            return False
-        self.measured_from = min(self.measured_from, at)
-        self.stop_at = at
-        self.is_stopped = True
-        return True
+    def stop(self, at: int) -> None:
+        """Stop at this instant if nothing stops the run before it."""
+        if at < self.stop_at:
+            self.measured_from = min(self.measured_from, at)
+            self.stop_at = at
+            self.is_stopped = True

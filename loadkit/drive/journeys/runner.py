@@ -148,7 +148,7 @@ class JourneyRunner:
             began = now()
             note = None
             try:
-                made = run(http, **self._arguments(wanted, journey, take_row)) if wanted else run(http)
+                made = run(http, **self._arguments(journey, take_row)) if wanted else run(http)
                 if made is not None:
                     _check_made(made, journey)
             except BaseException as error:  # noqa: BLE001 - whatever it is, it ends this journey and not the thread
@@ -160,7 +160,7 @@ class JourneyRunner:
     def add_task(self, journey: Journey, row: RowRecorder, take_row: Callable[[], Row] | None = None) -> RunTask:
         """What runs an `async def` once, on this thread's event loop."""
         self._journeys.append(journey)
-        wanted, run, now = journey.wanted, journey.run, self._clock.now
+        run, now = journey.run, self._clock.now
 
         async def run_task(_: None) -> Exchange:
             KEEPER.set(self.observer)
@@ -168,7 +168,7 @@ class JourneyRunner:
             began = now()
             note = None
             try:
-                await run(self._async_http, **self._arguments(wanted, journey, take_row))
+                await run(self._async_http, **self._arguments(journey, take_row))
             except BaseException as error:  # noqa: BLE001 - whatever it is, it ends this journey and not the thread
                 note = Note(self._failure(error))
             return self._exchange(began, note)
@@ -180,13 +180,11 @@ class JourneyRunner:
         self.observer.count_spans()
         return 0, began, ended, ended, 0, note
 
-    def _arguments(
-        self, wanted: tuple[str, ...], journey: Journey, take_row: Callable[[], Row] | None
-    ) -> dict[str, object]:
+    def _arguments(self, journey: Journey, take_row: Callable[[], Row] | None) -> dict[str, object]:
         given: dict[str, object] = {"shared": self._shared, "own": self._own.get(journey.label)}
         if take_row:
             given["row"] = take_row()
-        return {name: given[name] for name in wanted}
+        return {name: given[name] for name in journey.wanted}
 
     def _failure(self, error: BaseException) -> Failure:
         if isinstance(error, Halt):
@@ -223,22 +221,17 @@ class JourneyRunner:
 
     # -- the event loop
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop of this thread, made when it is first asked for."""
+    def _complete(self, work: Coroutine[Any, Any, Result]) -> Result:
         if self._loop is None:
             import asyncio
 
             self._loop = asyncio.new_event_loop()
-        return self._loop
-
-    def _complete(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return self.loop.run_until_complete(work)
+        return self._loop.run_until_complete(work)
 
     def until_complete(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run work on this thread's event loop."""
         try:
-            return self.loop.run_until_complete(work)
+            return self._complete(work)
         except KeyboardInterrupt as error:
             # of a task that a journey started
             raise Interrupted from error
