@@ -38,14 +38,37 @@ def test_each_kind_of_target_gives_a_result(run: Run):
             assert result.service_time.count == result.lateness.count == 40
             assert result.passed and result.validity != "invalid"
             assert "few-samples" in [one.code for one in result.caveats]
+    """)
 
+    done.assert_outcomes(passed=9)
+
+
+def test_what_a_result_has(run: Run, free_port: int):
+    done = run(f"""
         def test_an_endpoint_has_the_same_figures_as_the_whole(load):
             result = load(shop)
             assert result["item"].requests == 20
             assert 0 < result["item"].p50 <= result["item"].p99 <= result.percentile(100)
+
+        def test_a_scenario_without_a_name_is_called_like_the_test(load):
+            name = "test_a_scenario_without_a_name_is_called_like_the_test"
+            assert load(shop).scenario.name == name
+            assert load(shop.replace(name="mine")).scenario.name == "mine"
+            assert load(URL, iterations=3).scenario.name == name
+            assert load(browse, base_url=URL, iterations=3).scenario.name == name
+            assert load(browse, base_url=URL, iterations=3, name="mine").scenario.name == "mine"
+
+        def test_thresholds_of_the_scenario_are_for_the_test_to_judge(load):
+            result = load(shop, thresholds=["p99 < 1ns"])
+            assert result.outcome == "failed" and not result.passed
+
+        def test_a_scenario_that_keeps_going_may_find_its_target_down(load):
+            url = "http://127.0.0.1:{free_port}/"
+            result = load(url, threads=1, duration="50ms", keep_going=True, judge=False)
+            assert list(result.failures) == ["connect"] and result.error_rate == 1
     """)
 
-    done.assert_outcomes(passed=10)
+    done.assert_outcomes(passed=4)
 
 
 def test_a_file_is_found_from_the_root_wherever_pytest_was_started(run: Run, pytester: pytest.Pytester, demo: Demo):
@@ -59,19 +82,6 @@ def test_a_file_is_found_from_the_root_wherever_pytest_was_started(run: Run, pyt
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(below)
         done = pytester.runpytest_inprocess("../test_it.py")
-
-    done.assert_outcomes(passed=1)
-
-
-def test_what_a_scenario_without_a_name_is_called(run: Run):
-    done = run("""
-        def test_search(load):
-            assert load(shop).scenario.name == "test_search"
-            assert load(shop.replace(name="mine")).scenario.name == "mine"
-            assert load(URL, iterations=3).scenario.name == "test_search"
-            assert load(browse, base_url=URL, iterations=3).scenario.name == "test_search"
-            assert load(browse, base_url=URL, iterations=3, name="mine").scenario.name == "mine"
-    """)
 
     done.assert_outcomes(passed=1)
 
@@ -119,30 +129,27 @@ def test_a_figure_that_was_compared_is_named(run: Run):
         assert any(re.fullmatch(told.replace("NAME", f"test_{k}"), line) for line in said), said
 
 
-def test_a_number_that_is_no_figure_is_left_alone(run: Run):
-    done = run("def test(load):\n    load(shop)\n    assert 0.1 + 0.2 < 0.3\n")
-
-    assert errors(done) == ["assert (0.1 + 0.2) < 0.3"]
-
-
-def test_what_was_never_measured_passes_no_assertion_and_says_so(run: Run):
+def test_of_failures_the_error_rate_is_named_and_of_no_reply_that_nothing_was_measured(run: Run):
     done = run("""
-        def test(load):
-            result = load(URL + "/status/503", iterations=3, judge=False)
-            assert not result.p99 < 5 and not result.p99 > 0
-            assert result.p99 < 5
+        @pytest.fixture
+        def failed(load):
+            return load(URL + "/status/503", iterations=3, judge=False)
+
+        def test_time(failed):
+            assert not failed.p99 < 5 and not failed.p99 > 0
+            assert failed.p99 < 5
+
+        def test_rate(failed):
+            assert failed.error_rate < 0.01
+
+        def test_other(failed):
+            assert 0.1 + 0.2 < 0.3
     """)
 
-    assert any("nothing was measured, for there was no good reply" in line for line in errors(done)), errors(done)
-
-
-def test_the_error_rate_that_was_compared_is_named(run: Run):
-    done = run("""
-        def test(load):
-            assert load(URL + "/status/503", iterations=3, judge=False).error_rate < 0.01
-    """)
-
-    assert any(re.fullmatch(r"error rate of .*: 100 %, 3 of 3 requests", line) for line in errors(done)), errors(done)
+    said = errors(done)
+    assert any("nothing was measured, for there was no good reply" in line for line in said), said
+    assert any(re.fullmatch(r"error rate of .*: 100 %, 3 of 3 requests", line) for line in said), said
+    assert said[-1] == "assert (0.1 + 0.2) < 0.3", "what is no figure is left alone"
 
 
 def test_check_fails_once_with_every_verdict(run: Run):
@@ -191,16 +198,6 @@ def test_thresholds_of_the_mark_must_hold(run: Run):
     done.assert_outcomes(passed=1, failed=1)
     assert re.fullmatch(r"AssertionError: p99 < 1ns: [\d.]+ [mu]?s", errors(done)[0]), "the figure comes first"
     assert errors(done)[1] == "(test_missed: 1 of 2 thresholds missed)"
-
-
-def test_thresholds_of_the_scenario_are_in_the_result_for_the_test_to_judge(run: Run):
-    done = run("""
-        def test(load):
-            result = load(shop, thresholds=["p99 < 1ns"])
-            assert result.outcome == "failed" and not result.passed
-    """)
-
-    done.assert_outcomes(passed=1)
 
 
 def test_the_call_wins_over_the_nearest_mark_and_that_over_those_further_away(run: Run):
@@ -288,16 +285,6 @@ def test_a_target_that_is_down_is_one_clear_line(run: Run, free_port: int):
     assert done.outlines[first + 2].startswith("====="), "and nothing else"
     # it is in the table all the same
     done.stdout.fnmatch_lines(["  test_it.py::test * none"])
-
-
-def test_a_scenario_that_keeps_going_may_find_its_target_down(run: Run, free_port: int):
-    done = run(f"""
-        def test(load):
-            result = load("http://127.0.0.1:{free_port}/", threads=1, duration="50ms", keep_going=True, judge=False)
-            assert list(result.failures) == ["connect"] and result.error_rate == 1
-    """)
-
-    done.assert_outcomes(passed=1)
 
 
 def test_an_assertion_in_a_check_fails_the_request_and_is_told_with_its_values(run: Run):
