@@ -28,7 +28,6 @@ from loadkit.plan.redact import HIDDEN
 
 if TYPE_CHECKING:
     from loadkit.fetcher import FetchResult
-    from loadkit.fetcher.figures import FetchSummary
 
 _LITERAL: Final = re.compile(r"\$\{\w+\}|\b(?:Bearer|Basic|Token)\b|\s", re.IGNORECASE)
 """What is no secret in the value of a header: variables of the environment, and the scheme before one."""
@@ -133,13 +132,16 @@ def _report(
     fetched: FetchResult, fault: LoadkitError | None, output: Path | None, *, again: list[str], quiet: bool
 ) -> int:
     """Say what was found, whatever ended it."""
+    from loadkit.fetcher.progress import summary_text
+    from loadkit.report.layout import layout_of
+
     job = fetched.job
     result = job.result()
     codes = [fetched.exit_code]
     if output:
         codes.append(store(output, [result]))
     if not quiet:
-        codes.append(print_text(_summary(job.summary(), again)))
+        codes.append(print_text(summary_text(layout_of(sys.stdout), job.summary(), again)))
         if result.requests:
             codes.append(print_text(""))
             codes.append(print_report(result))
@@ -147,13 +149,6 @@ def _report(
         complain(fault)
         codes.append(fault.exit_code)
     return 3 if 3 in codes else codes[0]
-
-
-def _summary(summary: FetchSummary, again: list[str]) -> str:
-    from loadkit.fetcher.progress import summary_text
-    from loadkit.report.layout import layout_of
-
-    return summary_text(layout_of(sys.stdout), summary, again)
 
 
 def _again(context: typer.Context) -> list[str]:
