@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from loadkit.wire.base import Request, Send
     from loadkit.wire.connection import HttpConnection
     from loadkit.wire.session.adapter import WireAdapter
+    from loadkit.wire.session.call import Observer
 
 MAX_HEADS: Final = 16
 """Heads of replies that are remembered; a server's differ in their dates and lengths."""
@@ -50,6 +51,7 @@ class PreparedCall:
     connection: HttpConnection
     adapter: HTTPAdapter
     template: PreparedRequest
+    observe: Observer | None
     until: int
     """The instant at which it must be prepared anew: a cookie expires, or .netrc may have changed."""
     hooks: Any
@@ -154,6 +156,7 @@ def prepare_call(
         connection=connection,
         adapter=adapter,
         template=template,
+        observe=adapter.context.observe,
         until=_until(session, cookies, adapter.context.clock.now()),
         hooks=hooks,
         environment=environment() if session.trust_env else None,

@@ -80,9 +80,8 @@ class CallSender:
             connection.in_use = False
             if NO_GIL:
                 connection.lock.release()
-        observe = self._context.observe
-        if observe is not None:
-            observe(call.asked, exchange, len(request.payload))
+        if prepared.observe is not None:
+            prepared.observe(call.asked, exchange, len(request.payload))
         status, sent, arrived, _, _, note = exchange
         if note is not None and note.failure is not None:
             raise self._wire.failed(exchange, call.prepared_request(body), connection.origin)

@@ -133,6 +133,7 @@ class Session(requests.Session):
     def observe(self, observer: Observer | None) -> None:
         """Call another one from now on, or none."""
         self._context.observe = observer
+        self._cache.clear()
 
     def abort(self) -> None:
         """End the request under way in another thread, and fail all later ones at once with a `ConnectionError`.
