@@ -30,8 +30,10 @@ from loadkit.server.demo.answers import search_delay
 from loadkit.server.demo.punctual import punctual_loop
 from loadkit.server.demo.replies import in_json, parts
 from loadkit.server.demo.state import ORDERS_KEPT, State
+from tests.conftest import Call
 
 CHECKOUT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "loadkit", "demo", "--port", "0"]
 BOUND = 5.0  # seconds after which what should happen has not happened
 
 
@@ -380,22 +382,26 @@ def _cpu(demo: Demo) -> float:
 
 
 def test_clients_that_are_idle_are_left_and_no_others() -> None:
-    with _started("--port", "0", "--idle", "1") as (process, line):
-        demo = Demo(url=line.removeprefix("loadkit demo on ").strip(), pid=process.pid)
-        with _connected(demo) as idle, _connected(demo) as stuck, _connected(demo) as waiting, _connected(demo) as busy:
-            stuck.sendall(b"GET /bytes/10000000 HTTP/1.1\r\nHost: a\r\n\r\n")
-            waiting.sendall(b"GET /delay/2.5 HTTP/1.1\r\nHost: a\r\n\r\n")
-            while not select.select([idle], [], [], 0.05)[0]:
-                busy.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
-                assert b"200 OK" in busy.recv(1000)
-            assert idle.recv(1) == b""
-            with contextlib.suppress(ConnectionError):
-                assert _read_to_the_end(stuck) < 10_000_000
-            assert b"200 OK" in waiting.recv(1000)
+    with (
+        _started("--idle", "1") as (_, demo),
+        _connected(demo) as idle,
+        _connected(demo) as stuck,
+        _connected(demo) as waiting,
+        _connected(demo) as busy,
+    ):
+        stuck.sendall(b"GET /bytes/10000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        waiting.sendall(b"GET /delay/2.5 HTTP/1.1\r\nHost: a\r\n\r\n")
+        while not select.select([idle], [], [], 0.05)[0]:
+            busy.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert b"200 OK" in busy.recv(1000)
+        assert idle.recv(1) == b""
+        with contextlib.suppress(ConnectionError):
+            assert _read_to_the_end(stuck) < 10_000_000
+        assert b"200 OK" in waiting.recv(1000)
 
 
 def test_it_may_have_many_connections() -> None:
-    few = ["bash", "-c", 'ulimit -Sn 256; exec "$@"', "-", *_command("--port", "0")]
+    few = ["bash", "-c", 'ulimit -Sn 256; exec "$@"', "-", *COMMAND]
     with subprocess.Popen(few, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
         assert process.stdout
         assert process.stdout.readline().startswith("loadkit demo on ")
@@ -566,38 +572,30 @@ def test_a_small_reply_is_one_piece_and_a_large_one_is_not_copied() -> None:
 # -- where it listens, how it starts and ends
 
 
-def _command(*options: str) -> list[str]:
-    return [sys.executable, "-m", "loadkit", "demo", *options]
-
-
-def _run(*options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(_command(*options), capture_output=True, text=True, timeout=30, cwd=CHECKOUT, check=False)
-
-
 @contextlib.contextmanager
-def _started(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server started by hand, and the first line it prints."""
+def _started(*options: str) -> Iterator[tuple[subprocess.Popen[str], Demo]]:
+    """A server started by hand, and what its first line says."""
+    command = [*COMMAND, *options]
     with subprocess.Popen(
-        _command(*options), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT
     ) as process:
         assert process.stdout
         try:
-            yield process, process.stdout.readline()
+            url = process.stdout.readline().removeprefix("loadkit demo on ").strip()
+            yield process, Demo(url=url, pid=process.pid)
         finally:
             process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_announces_itself_and_a_signal_ends_it_cleanly_even_with_replies_pending(number: signal.Signals) -> None:
-    with _started("--port", "0") as (process, line):
-        demo = Demo(url=line.removeprefix("loadkit demo on ").strip(), pid=process.pid)
-        with _connected(demo) as waiting:
-            waiting.sendall(b"GET /delay/60 HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert _json(demo, "/health") == (200, {"status": "ok"})
-            process.send_signal(number)
+    with _started() as (process, demo), _connected(demo) as waiting:
+        waiting.sendall(b"GET /delay/60 HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert _json(demo, "/health") == (200, {"status": "ok"})
+        process.send_signal(number)
 
-            assert process.wait(BOUND) == 0
-            assert waiting.recv(100) == b""
+        assert process.wait(BOUND) == 0
+        assert waiting.recv(100) == b""
 
 
 def test_the_block_ends_the_process_and_no_other() -> None:
@@ -638,10 +636,10 @@ def test_a_stopped_server_is_killed_after_a_grace() -> None:
     assert _is_gone(demo.pid)
 
 
-def test_a_busy_port_is_one_line_and_exit_4(demo: Demo) -> None:
+def test_a_busy_port_is_one_line_and_exit_4(call: Call, demo: Demo) -> None:
     port = urlsplit(demo.url).port
 
-    run = _run("--port", str(port))
+    run = call("demo", "--port", str(port))
 
     assert (run.returncode, run.stdout) == (4, "")
     assert run.stderr == f"loadkit: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
@@ -657,8 +655,8 @@ def test_a_busy_port_is_one_line_and_exit_4(demo: Demo) -> None:
         (["--unix", "/no/such/socket"], "loadkit: cannot listen on /no/such/socket: No such file or directory\n"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_4(options: list[str], message: str | None) -> None:
-    run = _run("--port", "0", *options)
+def test_wrong_usage_is_one_line_and_exit_4(call: Call, options: list[str], message: str | None) -> None:
+    run = call("demo", "--port", "0", *options)
 
     assert (run.returncode, run.stdout) == (4, "")
     assert run.stderr.count("\n") == 1
@@ -697,7 +695,7 @@ def test_it_speaks_tls(tmp_path: Path) -> None:
     assert len(replies[1][1]) == 1_000_000
 
 
-def test_it_listens_on_a_unix_socket_and_takes_it_away_again(tmp_path: Path) -> None:
+def test_it_listens_on_a_unix_socket_and_takes_it_away_again(call: Call, tmp_path: Path) -> None:
     path = tmp_path / "demo"
     with running_demo(unix=path) as demo:
         with socket.socket(socket.AF_UNIX) as sock:
@@ -705,7 +703,9 @@ def test_it_listens_on_a_unix_socket_and_takes_it_away_again(tmp_path: Path) -> 
             sock.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
             assert sock.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
         assert demo.url == f"http+unix://{str(path).replace('/', '%2F')}"
-        assert _run("--unix", str(path)).returncode == 4  # in use: not taken away from the one that serves there
+        assert (
+            call("demo", "--unix", str(path)).returncode == 4
+        )  # in use: not taken away from the one that serves there
 
     assert not path.exists()
 
@@ -719,9 +719,9 @@ def test_a_socket_left_behind_by_a_killed_server_is_taken_over(tmp_path: Path) -
         sock.connect(str(path))
 
 
-def test_another_kind_of_file_is_not_replaced_by_a_socket(tmp_path: Path) -> None:
+def test_another_kind_of_file_is_not_replaced_by_a_socket(call: Call, tmp_path: Path) -> None:
     path = tmp_path / "precious"
     path.write_text("text")
 
-    assert _run("--unix", str(path)).returncode == 4
+    assert call("demo", "--unix", str(path)).returncode == 4
     assert path.read_text() == "text"

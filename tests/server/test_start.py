@@ -261,8 +261,9 @@ def test_a_file_that_is_aimed_elsewhere_loads_what_answers_there(tmp_path: Path,
     assert (result.outcome, result.requests) == ("passed", 4)
 
 
-@pytest.mark.parametrize("base_url", [None, "http://127.0.0.1:0", "http://127.0.0.1:{free}"])
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(
+    ("base_url", "processes"), [(None, 2), ("http://127.0.0.1:0", 1), ("http://127.0.0.1:{free}", 1)]
+)
 def test_the_port_of_a_server_is_filled_in(tmp_path: Path, free_port: int, base_url: str | None, processes: int):
     url = base_url and base_url.replace("{free}", str(free_port))
     (tmp_path / "shop.py").write_text(
