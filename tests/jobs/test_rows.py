@@ -5,7 +5,6 @@ The witness is the server: it writes down the row of each request.
 
 from __future__ import annotations
 
-import http.server
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from loadkit.drive.processes.child import MODULE
 from loadkit.drive.progress import Snapshot
 from loadkit.judge.result import Result
 from loadkit.plan.loader import load
+from tests.wire.peer import OK, Line, Peer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
@@ -74,48 +75,30 @@ class Witness:
     def __init__(self) -> None:
         self.rows: list[int] = []
         self.others = 0
-        witness = self
+        self._peer = Peer(self._answer)
+        self.url, self.close = self._peer.url, self._peer.close
 
-        class Answer(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1
-
-            def do_GET(self) -> None:
-                if self.path == "/other":
-                    witness.others += 1
-                    time.sleep(0.02)
-                else:
-                    witness.rows.append(int(self.path.removeprefix("/row/")))
-                    time.sleep(0.06 if witness.rows[-1] in SLOW else 0.002)
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                """Be quiet."""
-
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 128
-
-        self._httpd = Server(("127.0.0.1", 0), Answer)
-        self.url = f"http://127.0.0.1:{self._httpd.server_address[1]}"
-        self._thread = threading.Thread(target=self._httpd.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    def close(self) -> None:
-        """Answer nobody any more."""
-        self._httpd.shutdown()
-        self._httpd.server_close()
-        self._thread.join()
+    def _answer(self, line: Line) -> None:
+        is_last = False
+        while not is_last:
+            request = line.request()
+            is_last = b"Connection: close" in request
+            target = request.split()[1].decode()
+            if target == "/other":
+                self.others += 1
+                time.sleep(0.02)
+            else:
+                row = int(target.removeprefix("/row/"))
+                self.rows.append(row)
+                time.sleep(0.06 if row in SLOW else 0.002)
+            line.send(OK)
 
 
 @pytest.fixture
 def witness() -> Iterator[Witness]:
     """A server that writes down which row each request was for."""
-    made = Witness()
-    yield made
-    made.close()
+    with closing(Witness()) as made:
+        yield made
 
 
 def scenario(witness: Witness, folder: Path, name: str, **changes: Any) -> Scenario:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,35 +14,16 @@ from loadkit.plan.loader import load
 from loadkit.report.layout import Layout
 from loadkit.report.text import text_report
 from loadkit.server.demo import Demo
+from tests.wire.peer import OK, Peer, replies
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-
-
-class Ok(BaseHTTPRequestHandler):
-    """Answers everything with two bytes."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
 
 
 @pytest.fixture
 def inside(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a server in a thread of this process."""
-    server = type("Server", (ThreadingHTTPServer,), {"address_family": 10 if ":" in request.param else 2})(
-        (request.param, 0), Ok
-    )
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    host = f"[{request.param}]" if ":" in request.param else request.param
-    yield f"http://{host}:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with closing(Peer(replies(OK), host=request.param)) as peer:
+        yield peer.url
 
 
 @pytest.mark.parametrize("inside", ["127.0.0.1"], indirect=True)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import http.server
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.wire.peer import OK, Peer, replies
 
 FILE = """
 import os
@@ -75,26 +75,10 @@ fails, held, stuck = one(works_or_not), one(waits), one(waits_for_good)
 
 
 @pytest.fixture
-def witness() -> Iterator[tuple[str, list[str]]]:
-    """A server, and what it was asked for."""
-    asked: list[str] = []
-
-    class Answer(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Be quiet."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{httpd.server_address[1]}", asked
-        httpd.shutdown()
-        thread.join()
+def witness() -> Iterator[Peer]:
+    """A server that knows what it was asked for."""
+    with closing(Peer(replies(OK))) as peer:
+        yield peer
 
 
 def command(folder: Path, url: str, name: str, processes: int) -> subprocess.Popen[str]:
@@ -125,13 +109,12 @@ def await_words(folder: Path, many: int) -> None:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_set_up_that_fails_in_one_thread_sends_nothing_and_the_others_are_torn_down(
-    witness: tuple[str, list[str]], tmp_path: Path, processes: int
+    witness: Peer, tmp_path: Path, processes: int
 ) -> None:
-    url, asked = witness
-    with command(tmp_path, url, "fails", processes) as run:
+    with command(tmp_path, witness.url, "fails", processes) as run:
         stdout, stderr = run.communicate(timeout=60)
 
-    assert (run.returncode, stdout, asked) == (6, "", [])
+    assert (run.returncode, stdout, witness.heard) == (6, "", [])
     assert "the setup of buy failed: ValueError: no such user" in stderr
     assert "Traceback" not in stderr
     found = words(tmp_path)
@@ -142,15 +125,14 @@ def test_a_set_up_that_fails_in_one_thread_sends_nothing_and_the_others_are_torn
 
 @pytest.mark.parametrize(("processes", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT)])
 def test_an_interrupt_while_threads_are_set_up_tears_down_what_was_set_up(
-    witness: tuple[str, list[str]], tmp_path: Path, processes: int, number: signal.Signals
+    witness: Peer, tmp_path: Path, processes: int, number: signal.Signals
 ) -> None:
-    url, asked = witness
-    with command(tmp_path, url, "held", processes) as run:
+    with command(tmp_path, witness.url, "held", processes) as run:
         await_words(tmp_path, 1 + processes)
         os.killpg(run.pid, number)
         stdout, stderr = run.communicate(timeout=60)
 
-    assert (run.returncode, asked) == (2, []), stderr
+    assert (run.returncode, witness.heard) == (2, []), stderr
     assert "INTERRUPTED" in stdout
     assert words(tmp_path) == ["open", *["in"] * processes, *["out"] * processes, "closed"]
 
@@ -158,15 +140,14 @@ def test_an_interrupt_while_threads_are_set_up_tears_down_what_was_set_up(
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_second_interrupt_does_not_wait_for_a_set_up_that_never_returns(
-    witness: tuple[str, list[str]], tmp_path: Path, processes: int
+    witness: Peer, tmp_path: Path, processes: int
 ) -> None:
-    url, asked = witness
-    with command(tmp_path, url, "stuck", processes) as run:
+    with command(tmp_path, witness.url, "stuck", processes) as run:
         await_words(tmp_path, 1 + processes)
         os.killpg(run.pid, signal.SIGINT)
         time.sleep(0.3)  # two signals at once are one signal
         os.killpg(run.pid, signal.SIGINT)
         run.communicate(timeout=60)
 
-    assert (run.returncode, asked) == (2, [])
+    assert (run.returncode, witness.heard) == (2, [])
     assert words(tmp_path) == ["open", *["in"] * processes, *["out"] * processes, "closed"]
