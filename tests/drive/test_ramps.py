@@ -75,12 +75,8 @@ def go(file: Path, name: str, server: CountingServer, phases: list[Phase], **cha
     [
         ("endpoint", {}),
         ("endpoint", {"think_time": "10ms"}),
-        ("endpoint", {"pacing": "40ms"}),
         ("endpoint", {"processes": 2}),
-        ("journey", {}),
         ("journey", {"pacing": "40ms"}),
-        ("journey", {"processes": 2}),
-        ("tasks", {}),
         ("tasks", {"think_time": "10ms"}),
         ("tasks", {"processes": 2}),
     ],

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -77,17 +76,6 @@ def test_a_journey_has_a_row_of_its_own_from_its_begin_to_its_end(demo: Demo):
     assert journey.response_time.min is not None
     assert journey.response_time.min >= 0.05
     assert result["GET /delay/0.03"].service_time.min < journey.response_time.min
-
-
-def test_forty_iterations_are_forty_journeys_whatever_each_requests(demo: Demo):
-    def thrice(http: JourneySession) -> None:
-        for _ in range(3):
-            http.get("/items/3")
-
-    result = run(of(thrice, demo, threads=3, iterations=40))
-
-    assert (result.timing("thrice").count, result.timing("thrice").unsent) == (40, 0)
-    assert (result.requests, result.total.unsent) == (120, 0)
 
 
 def test_iterations_that_time_does_not_allow_are_unsent_of_the_journey_and_of_no_endpoint(demo: Demo):
@@ -597,60 +585,6 @@ def test_a_target_that_is_down_ends_the_run_early(free_port: int):
 # -- sessions
 
 
-@pytest.fixture
-def counting() -> Iterator[str]:
-    """A server that gives each visitor a cookie with a number, and tells what cookie it was sent."""
-    numbers = itertools.count(1)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            known = self.headers.get("Cookie", "")
-            body = b"" if self.path == "/moved" else known.encode()
-            self.send_response(302 if self.path == "/moved" else 200)
-            if not known:
-                self.send_header("Set-Cookie", f"visitor={next(numbers)}")
-            if self.path == "/moved":
-                self.send_header("Location", "/there")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-def test_each_thread_has_a_session_of_its_own_that_lasts(counting: str):
-    seen: dict[str, set[str]] = {}
-
-    def visit(http: JourneySession) -> None:
-        http.get("/")
-        seen.setdefault(threading.current_thread().name, set()).add(http.get("/").text)
-
-    run(of(visit, base_url=counting, threads=3, iterations=12))
-
-    assert len(seen) == 3
-    assert sorted(cookie for cookies in seen.values() for cookie in cookies) == ["visitor=1", "visitor=2", "visitor=3"]
-
-
-def test_each_hop_of_a_redirect_is_a_row(counting: str):
-    def follow(http: JourneySession) -> None:
-        assert http.get("/moved").url == f"{counting}/there"
-
-    result = run(of(follow, base_url=counting))
-
-    assert {row.name: row.statuses for row in result.endpoints} == {"GET /moved": {302: 4}, "GET /there": {200: 4}}
-
-
 def test_a_journey_may_close_its_session(demo: Demo):
     def tidy(http: JourneySession) -> None:
         http.get("/")
@@ -672,17 +606,6 @@ def test_the_timeout_of_the_scenario_is_the_deadline_of_a_call_that_says_none(de
     assert result["GET /delay/0.4"].statuses == {200: 1}
     assert result["GET /delay/0.5"].failures == {"timeout": 1}
     assert result.timing("wait").failures == {"ReadTimeout": 1}
-
-
-def test_headers_of_the_scenario_are_sent(counting: str):
-    seen: list[str] = []
-
-    def visit(http: JourneySession) -> None:
-        seen.append(http.get("/").text)
-
-    run(of(visit, base_url=counting, headers={"Cookie": "mine=1"}, iterations=1))
-
-    assert seen == ["mine=1"]
 
 
 def test_a_base_url_with_a_path_and_a_password_is_left_out_of_rows(demo: Demo):

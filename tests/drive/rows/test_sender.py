@@ -233,8 +233,12 @@ RAISED = [
 ]
 
 
-@pytest.mark.parametrize("error", [None, *RAISED], ids=repr)
-@pytest.mark.parametrize("place", FILLED)
+@pytest.mark.parametrize(
+    ("place", "error"),
+    # each place with one error, and each error at one place
+    [*((place, RAISED[0]) for place in FILLED), *(("path", error) for error in RAISED[1:]), ("path", None)],
+    ids=repr,
+)
 def test_a_row_that_cannot_be_written_in_mid_run_keeps_what_was_measured(
     place: str, error: BaseException | None
 ) -> None:
