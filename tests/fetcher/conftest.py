@@ -101,12 +101,15 @@ class Site(ThreadingHTTPServer):
         self.server_close()
 
 
-@pytest.fixture
-def site() -> Iterator[Site]:
+def serve() -> Iterator[Site]:
     """A site for one test."""
     made = Site()
     yield made
     made.end()
+
+
+site = pytest.fixture(serve, name="site")
+other = pytest.fixture(serve, name="other")
 
 
 def manifest(folder: Path) -> list[dict[str, Any]]:
