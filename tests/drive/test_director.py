@@ -8,39 +8,24 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from loadkit import Endpoint, Scenario, Session, UsageError, hold, ramp, run
-from loadkit.clock import SystemClock
-from loadkit.drive.director import drive
 from loadkit.drive.progress import Snapshot
-from loadkit.drive.stats import Driven
 from loadkit.host.limits import check_ports, make_room
 from loadkit.host.tuning import interpreter_tuned
 from loadkit.plan.units import SECOND
 from loadkit.server.demo import Demo
-from loadkit.wire.encode import encode
-from loadkit.wire.sockets import SocketWire
 from tests.drive.counting import counting
-
-
-def driven(scenario: Scenario, interrupts: Callable[[], int] = lambda: 0, **options: Any) -> Driven:
-    """Run a scenario on sockets."""
-    clock = SystemClock()
-    wire = SocketWire(clock, scenario)
-    requests = [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)]
-    for request in requests:
-        wire.resolve(request.origin)
-    return drive(scenario, requests, wire, clock, interrupts=interrupts, **options)
+from tests.drive.driving import on_sockets
 
 
 def test_each_request_is_counted_once_and_the_server_agrees(demo: Demo):
     scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items/7")], threads=8, iterations=2000)
 
-    total = driven(scenario).recording.total()
+    total = on_sockets(scenario).recording.total()
 
     assert total.requests == total.good == 2000
     assert total.statuses == {200: 2000}
@@ -50,7 +35,7 @@ def test_each_request_is_counted_once_and_the_server_agrees(demo: Demo):
 def test_the_run_stops_by_the_clock_and_drains_what_is_in_flight(demo: Demo):
     scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/delay/0.4")], threads=4, duration="600ms")
 
-    done = driven(scenario)
+    done = on_sockets(scenario)
 
     total = done.recording.total()
     assert (total.requests, total.drained, total.cut) == (8, 4, 0)
@@ -63,7 +48,7 @@ def test_what_outlasts_the_graceful_stop_is_cut_and_is_no_failure(demo: Demo):
     )
 
     began = time.monotonic()
-    total = driven(scenario).recording.total()
+    total = on_sockets(scenario).recording.total()
 
     assert (total.requests, total.cut, total.failed) == (0, 3, 0)
     assert time.monotonic() - began < 5
@@ -73,7 +58,7 @@ def test_one_interrupt_drains(demo: Demo):
     scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/delay/0.3")], threads=2, duration="1h")
     seen: list[Snapshot] = []
 
-    done = driven(scenario, interrupts=lambda: int(len(seen) > 3), watch=seen.append)
+    done = on_sockets(scenario, interrupts=lambda: int(len(seen) > 3), watch=seen.append)
 
     total = done.recording.total()
     assert done.stats.interrupted
@@ -86,7 +71,7 @@ def test_a_second_interrupt_cuts(demo: Demo):
     scenario = Scenario(base_url=demo.url, endpoints=slow, threads=2, duration="1h", graceful_stop="1h", timeout=60)
     seen: list[Snapshot] = []
 
-    done = driven(scenario, interrupts=lambda: len(seen) // 2, watch=seen.append)
+    done = on_sockets(scenario, interrupts=lambda: len(seen) // 2, watch=seen.append)
 
     assert done.stats.interrupted
     assert done.recording.total().cut == 2
@@ -97,7 +82,7 @@ def test_an_interrupt_wakes_threads_that_think(demo: Demo):
     seen: list[Snapshot] = []
 
     began = time.monotonic()
-    done = driven(scenario, interrupts=lambda: int(len(seen) > 3), watch=seen.append)
+    done = on_sockets(scenario, interrupts=lambda: int(len(seen) > 3), watch=seen.append)
 
     # the second thread begins half a think time after the first
     assert done.recording.total().requests == 1
@@ -117,7 +102,7 @@ def test_a_thread_that_hangs_in_a_check_is_left_behind_and_named(demo: Demo):
         graceful_stop="100ms",
     )
 
-    done = driven(scenario)
+    done = on_sockets(scenario)
     release.set()
 
     total = done.recording.total()
@@ -134,7 +119,9 @@ def test_what_a_check_holds_up_is_cut_in_its_own_row(demo: Demo):
 
     endpoints = [Endpoint("GET", "/", weight=3), Endpoint("GET", "/items", check=hang)]
 
-    done = driven(Scenario(base_url=demo.url, endpoints=endpoints, threads=1, duration="200ms", graceful_stop="100ms"))
+    done = on_sockets(
+        Scenario(base_url=demo.url, endpoints=endpoints, threads=1, duration="200ms", graceful_stop="100ms")
+    )
     release.set()
 
     assert {label: counts.cut for label, counts in done.recording.labels.items()} == {"GET /": 0, "GET /items": 1}
@@ -160,7 +147,7 @@ def test_threads_that_have_not_begun_are_not_in_flight():
         seen: list[Snapshot] = []
         scenario = Scenario(base_url=server.url, endpoints=[Endpoint("GET", "/")], phases=[ramp("30s", to=50)])
 
-        driven(scenario, interrupts=lambda: int(len(seen) > 3), watch=seen.append)
+        on_sockets(scenario, interrupts=lambda: int(len(seen) > 3), watch=seen.append)
 
     assert {snapshot.in_flight for snapshot in seen} <= {0, 1, 2}
 
@@ -178,7 +165,7 @@ def test_what_is_thrown_at_a_run_leaves_no_thread_behind(demo: Demo, stage: str)
         url = f"https://127.0.0.1:{silent.getsockname()[1]}" if stage == "starting" else demo.url
         scenario = Scenario(base_url=url, endpoints=[Endpoint("GET", "/delay/10")], threads=4, duration="1h")
         with pytest.raises(OSError, match="nobody reads this any more"):
-            driven(scenario, watch=throw)
+            on_sockets(scenario, watch=throw)
 
     assert set(threading.enumerate()) <= before
 
@@ -214,7 +201,7 @@ def test_what_the_program_froze_stays_frozen():
 def test_a_server_that_is_down_ends_the_run_early(free_port: int):
     scenario = Scenario(endpoints=[Endpoint("GET", f"http://127.0.0.1:{free_port}/")], threads=4, duration="1h")
 
-    done = driven(scenario)
+    done = on_sockets(scenario)
 
     total = done.recording.total()
     assert done.stats.unreachable
@@ -236,7 +223,7 @@ def test_a_server_that_is_down_ends_the_run_early(free_port: int):
 def test_a_target_that_is_down_is_noticed_whoever_has_not_begun_yet(load: dict[str, Any], free_port: int):
     began = time.monotonic()
 
-    done = driven(Scenario(base_url=f"http://127.0.0.1:{free_port}", endpoints=[Endpoint("GET", "/")], **load))
+    done = on_sockets(Scenario(base_url=f"http://127.0.0.1:{free_port}", endpoints=[Endpoint("GET", "/")], **load))
 
     assert done.stats.unreachable
     assert done.recording.total().failed >= 1
@@ -275,7 +262,7 @@ def test_keep_going_waits_for_a_server_that_is_down(free_port: int):
     url = f"http://127.0.0.1:{free_port}/"
     scenario = Scenario(endpoints=[Endpoint("GET", url)], threads=2, duration="1s", keep_going=True)
 
-    done = driven(scenario)
+    done = on_sockets(scenario)
 
     assert not done.stats.unreachable
     # backed off, 100 ms after each refusal
@@ -287,7 +274,7 @@ def test_snapshots_tell_stage_and_progress(demo: Demo):
     endpoints = [Endpoint("GET", "/delay/0.01")]
     scenario = Scenario(base_url=demo.url, endpoints=endpoints, threads=2, duration=2.5, warmup=0.5)
 
-    driven(scenario, watch=seen.append)
+    on_sockets(scenario, watch=seen.append)
 
     stages = [snapshot.stage for snapshot in seen]
     assert [stage for stage in ("warm-up", "running") if stage in stages] == ["warm-up", "running"]

@@ -16,41 +16,24 @@ import pytest
 from requests import Response
 
 from loadkit import Endpoint, Scenario, hold, ramp, rows
-from loadkit.clock import ManualClock, SystemClock
-from loadkit.drive.director import SETTLE, drive
+from loadkit.clock import ManualClock
+from loadkit.drive.director import SETTLE
 from loadkit.drive.shared_iterator import SharedIterator
 from loadkit.drive.stats import Driven
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.server.demo import Demo
 from loadkit.wire.base import Failure, Request
-from loadkit.wire.encode import encode
-from loadkit.wire.fake import FakeReply, FakeWire
-from loadkit.wire.sockets import SocketWire
+from loadkit.wire.fake import Answer, FakeReply, FakeWire
+from tests.drive.driving import on_fake, on_sockets, on_wire
 
 URL = "http://fake/"
-Answer = Callable[[Request, int], FakeReply]
 
 
 def by_hand(answer: Answer | FakeReply, **fields: Any) -> Driven:
     """Run an open scenario of one thread on the fake network."""
-    clock = ManualClock()
-    wire = FakeWire(clock, answer)
     given: dict[str, Any] = {"endpoints": [Endpoint("GET", URL)], "max_threads": 1} | fields
-    scenario = Scenario(**given)
-    return drive(
-        scenario, [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)], wire, clock
-    )
-
-
-def on_sockets(scenario: Scenario, interrupts: Callable[[], int] = lambda: 0) -> Driven:
-    """Run a scenario on sockets."""
-    clock = SystemClock()
-    wire = SocketWire(clock, scenario)
-    requests = [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)]
-    for request in requests:
-        wire.resolve(request.origin)
-    return drive(scenario, requests, wire, clock, interrupts=interrupts)
+    return on_fake(Scenario(**given), answer)
 
 
 def stalling(at: int) -> Answer:
@@ -87,11 +70,9 @@ def test_a_stall_is_in_the_response_time_of_every_request_that_it_delayed_to_the
 
 
 def test_in_a_closed_workload_a_stall_appears_once():
-    clock = ManualClock()
     scenario = Scenario(endpoints=[Endpoint("GET", URL)], threads=1, iterations=1000)
-    requests = [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)]
 
-    total = drive(scenario, requests, FakeWire(clock, stalling(at=50)), clock).recording.total()
+    total = on_fake(scenario, stalling(at=50)).recording.total()
 
     assert total.response_time == Histogram.of([MILLISECOND] * 999 + [SECOND])
 
@@ -121,12 +102,9 @@ class Drowsy(ManualClock):
 @pytest.mark.parametrize(("late", "unsent"), [(49, 0), (51, 1)])
 def test_what_was_due_before_the_stop_is_sent_although_its_thread_woke_after_it(late: int, unsent: int):
     clock = Drowsy(at=SETTLE + 900 * MILLISECOND, longer=(100 + late) * MILLISECOND)
-    wire = FakeWire(clock, FakeReply(after=MILLISECOND))
     scenario = Scenario(endpoints=[Endpoint("GET", URL)], rate="10/s", duration="1s", max_threads=1)
 
-    done = drive(
-        scenario, [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)], wire, clock
-    )
+    done = on_wire(scenario, FakeWire(clock, FakeReply(after=MILLISECOND)), clock)
 
     total = done.recording.total()
     assert (total.requests, total.unsent) == (10 - unsent, unsent)
@@ -323,7 +301,7 @@ def test_an_interrupt_ends_an_open_run_and_what_was_not_due_yet_is_not_unsent(de
         started.set()
 
     endpoint = Endpoint("GET", "/", check=see)
-    done = on_sockets(Scenario(base_url=demo.url, endpoints=[endpoint], rate="50/s", duration="1h"), asked)
+    done = on_sockets(Scenario(base_url=demo.url, endpoints=[endpoint], rate="50/s", duration="1h"), interrupts=asked)
 
     total = done.recording.total()
     assert done.stats.interrupted

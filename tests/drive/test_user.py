@@ -11,11 +11,9 @@ import pytest
 from loadkit import Endpoint, Scenario, hold, ramp, run
 from loadkit.clock import ManualClock
 from loadkit.drive.closed import Pace, closed_loop
-from loadkit.drive.director import drive
 from loadkit.drive.pauses import Pauses
 from loadkit.drive.recorder import BoundRequest, Recorder
 from loadkit.drive.state import NEVER, RunState
-from loadkit.drive.stats import Driven
 from loadkit.drive.user import User
 from loadkit.measure.recording import RowRecorder
 from loadkit.plan.units import MILLISECOND, SECOND
@@ -24,16 +22,9 @@ from loadkit.server.demo import Demo
 from loadkit.wire.base import Failure, Request
 from loadkit.wire.encode import encode
 from loadkit.wire.fake import FakeReply, FakeWire
+from tests.drive.driving import on_fake
 
 URL = "http://fake/"
-
-
-def driven(scenario: Scenario, answer: Callable[[Request, int], FakeReply] | FakeReply | None = None) -> Driven:
-    """Run a scenario on the fake network."""
-    clock = ManualClock()
-    wire = FakeWire(clock, answer)
-    requests = [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)]
-    return drive(scenario, requests, wire, clock)
 
 
 def one_thread(**changes: Any) -> Scenario:
@@ -42,7 +33,7 @@ def one_thread(**changes: Any) -> Scenario:
 
 
 def test_a_closed_run_sends_the_next_request_when_the_last_reply_is_in():
-    done = driven(one_thread(duration=1), FakeReply(after=10 * MILLISECOND))
+    done = on_fake(one_thread(duration=1), FakeReply(after=10 * MILLISECOND))
 
     total = done.recording.total()
     assert total.requests == 100
@@ -52,7 +43,7 @@ def test_a_closed_run_sends_the_next_request_when_the_last_reply_is_in():
 
 def test_the_request_under_way_at_the_stop_is_counted_and_not_in_the_throughput():
     # sent at 0, 300, 600 and 900 ms; the last reply comes at 1200
-    done = driven(one_thread(duration=1), FakeReply(after=300 * MILLISECOND))
+    done = on_fake(one_thread(duration=1), FakeReply(after=300 * MILLISECOND))
 
     total = done.recording.total()
     assert (total.requests, total.drained) == (4, 1)
@@ -60,14 +51,14 @@ def test_the_request_under_way_at_the_stop_is_counted_and_not_in_the_throughput(
 
 
 def test_a_number_of_iterations_is_sent_exactly_and_the_run_ends_with_the_last_reply():
-    done = driven(one_thread(iterations=1234), FakeReply(after=MILLISECOND))
+    done = on_fake(one_thread(iterations=1234), FakeReply(after=MILLISECOND))
 
     assert done.recording.total().requests == 1234
     assert done.stats.stopped_at - done.stats.measured_from == 1234 * MILLISECOND
 
 
 def test_iterations_that_the_duration_leaves_no_time_for_are_unsent():
-    done = driven(one_thread(iterations=1000, duration=1), FakeReply(after=10 * MILLISECOND))
+    done = on_fake(one_thread(iterations=1000, duration=1), FakeReply(after=10 * MILLISECOND))
 
     total = done.recording.total()
     assert (total.requests, total.unsent) == (100, 900)
@@ -81,7 +72,7 @@ def test_warm_up_requests_are_sent_and_not_counted():
         # slow while it is cold
         return FakeReply(after=100 * MILLISECOND if number < 10 else 10 * MILLISECOND)
 
-    done = driven(one_thread(duration=1, warmup=1), answer)
+    done = on_fake(one_thread(duration=1, warmup=1), answer)
 
     total = done.recording.total()
     assert total.requests == 100
@@ -90,7 +81,7 @@ def test_warm_up_requests_are_sent_and_not_counted():
 
 
 def test_think_time_lies_between_a_reply_and_the_next_request():
-    done = driven(one_thread(duration=10, think_time="90ms"), FakeReply(after=10 * MILLISECOND))
+    done = on_fake(one_thread(duration=10, think_time="90ms"), FakeReply(after=10 * MILLISECOND))
 
     total = done.recording.total()
     assert total.requests == 100
@@ -98,7 +89,7 @@ def test_think_time_lies_between_a_reply_and_the_next_request():
 
 
 def test_pickup_is_the_generators_own_and_in_neither_response_nor_service_time():
-    done = driven(one_thread(iterations=10), FakeReply(after=MILLISECOND, picked_up_after=7 * MILLISECOND))
+    done = on_fake(one_thread(iterations=10), FakeReply(after=MILLISECOND, picked_up_after=7 * MILLISECOND))
 
     total = done.recording.total()
     assert total.service_time.max == total.response_time.max == MILLISECOND
@@ -111,7 +102,7 @@ def test_a_failure_is_counted_by_kind_with_its_time_apart():
     def answer(request: Request, number: int) -> FakeReply:
         return FakeReply(after=5 * MILLISECOND, failure=refused if number % 4 == 3 else None)
 
-    total = driven(one_thread(iterations=100), answer).recording.total()
+    total = on_fake(one_thread(iterations=100), answer).recording.total()
 
     assert total.statuses == {200: 75}
     assert total.failures.kinds == {"disconnect": 25}
@@ -121,7 +112,7 @@ def test_a_failure_is_counted_by_kind_with_its_time_apart():
 
 
 def test_an_unexpected_status_fails_the_request_and_is_kept_beside_it():
-    total = driven(one_thread(iterations=3), FakeReply(status=404)).recording.total()
+    total = on_fake(one_thread(iterations=3), FakeReply(status=404)).recording.total()
 
     assert total.statuses == {}
     assert total.failures.kinds == {"check": 3}
@@ -160,7 +151,7 @@ def raises_without_a_message(reply: object) -> None:
 def test_a_check_decides_over_each_reply(check: Callable[[object], object], message: str | None):
     scenario = one_thread(endpoints=[Endpoint("GET", URL, check=check)], iterations=5)
 
-    total = driven(scenario, FakeReply(body=b'{"items": [1]}')).recording.total()
+    total = on_fake(scenario, FakeReply(body=b'{"items": [1]}')).recording.total()
 
     assert total.requests == 5
     if message is None:
@@ -175,7 +166,7 @@ def test_endpoints_share_the_threads_by_weight():
     endpoints = [Endpoint("GET", f"{URL}home", weight=3), Endpoint("GET", f"{URL}search")]
     scenario = Scenario(endpoints=endpoints, threads=4, iterations=400)
 
-    done = driven(scenario, FakeReply(after=MILLISECOND))
+    done = on_fake(scenario, FakeReply(after=MILLISECOND))
 
     requests = {label: counts.requests for label, counts in done.recording.labels.items()}
     assert requests == {f"GET {URL}home": 300, f"GET {URL}search": 100}
@@ -185,7 +176,7 @@ def test_an_endpoint_can_have_threads_of_its_own():
     endpoints = [Endpoint("GET", f"{URL}home", threads=1), Endpoint("GET", f"{URL}search")]
     scenario = Scenario(endpoints=endpoints, threads=3, iterations=400)
 
-    done = driven(scenario, FakeReply(after=MILLISECOND))
+    done = on_fake(scenario, FakeReply(after=MILLISECOND))
 
     assert done.recording.labels[f"GET {URL}home"].requests == 100
 
@@ -193,7 +184,7 @@ def test_an_endpoint_can_have_threads_of_its_own():
 def test_a_target_that_never_connects_ends_the_run_early():
     refused = Failure("connect", "connection refused fake:80")
 
-    done = driven(Scenario(endpoints=[Endpoint("GET", URL)], threads=2, duration="1h"), FakeReply(failure=refused))
+    done = on_fake(Scenario(endpoints=[Endpoint("GET", URL)], threads=2, duration="1h"), FakeReply(failure=refused))
 
     assert done.stats.unreachable
     assert set(done.recording.total().failures.kinds) == {"connect"}
@@ -203,7 +194,7 @@ def test_a_stalled_reply_in_a_closed_run_is_one_slow_request():
     def answer(request: Request, number: int) -> FakeReply:
         return FakeReply(after=SECOND if number == 50 else MILLISECOND)
 
-    total = driven(one_thread(iterations=100), answer).recording.total()
+    total = on_fake(one_thread(iterations=100), answer).recording.total()
 
     assert total.response_time.max == SECOND
     # the top of the 512 ns bucket that 1 ms lies in
@@ -262,7 +253,7 @@ def test_a_stop_that_comes_while_a_thread_looks_at_the_end_is_not_missed(nth: in
 
 
 def test_pacing_is_from_start_to_start():
-    done = driven(one_thread(duration=10, pacing="100ms"), FakeReply(after=30 * MILLISECOND))
+    done = on_fake(one_thread(duration=10, pacing="100ms"), FakeReply(after=30 * MILLISECOND))
 
     total = done.recording.total()
     assert total.requests == 100
@@ -275,7 +266,7 @@ def test_a_reply_slower_than_the_pace_is_followed_at_once_and_the_pace_goes_on_f
     def answer(request: Request, number: int) -> FakeReply:
         return FakeReply(after=slow.get(number, 10 * MILLISECOND))
 
-    done = driven(one_thread(duration=2, pacing="100ms"), answer)
+    done = on_fake(one_thread(duration=2, pacing="100ms"), answer)
 
     # due at 0, 100, 200, 300, then 650, 750, … 1950
     total = done.recording.total()
@@ -287,7 +278,7 @@ def test_a_reply_slower_than_the_pace_is_followed_at_once_and_the_pace_goes_on_f
 def test_a_drawn_think_time_is_the_same_for_the_same_seed():
     def spans(seed: int) -> int:
         scenario = one_thread(iterations=50, think_time=("10ms", "90ms"), seed=seed)
-        done = driven(scenario, FakeReply(after=MILLISECOND))
+        done = on_fake(scenario, FakeReply(after=MILLISECOND))
         return done.stats.stopped_at - done.stats.measured_from
 
     assert spans(1) == spans(1) != spans(2)
@@ -304,7 +295,7 @@ def test_iterations_of_each_thread_are_sent_by_each(demo: Demo):
 def test_a_thread_sends_within_its_windows_and_a_request_belongs_to_the_phase_in_which_it_was_due():
     phases = [hold("1s", at=1), ramp(0, to=0), hold("2s", name="quiet"), ramp(0, to=1), hold("1s", name="again")]
 
-    done = driven(one_thread(phases=phases), FakeReply(after=300 * MILLISECOND))
+    done = on_fake(one_thread(phases=phases), FakeReply(after=300 * MILLISECOND))
 
     # due at 0, 300, 600 and 900 ms, of which the last ends in the quiet; then at 3, 3.3, 3.6 and 3.9 s
     label = "GET http://fake/"
@@ -315,7 +306,7 @@ def test_a_thread_sends_within_its_windows_and_a_request_belongs_to_the_phase_in
 
 
 def test_in_each_phase_are_the_requests_that_were_due_in_it():
-    done = driven(one_thread(phases=[hold("1s"), hold("500ms"), hold("1s")]), FakeReply(after=70 * MILLISECOND))
+    done = on_fake(one_thread(phases=[hold("1s"), hold("500ms"), hold("1s")]), FakeReply(after=70 * MILLISECOND))
 
     label = "GET http://fake/"
     # 0 … 980, 1050 … 1470, 1540 … 2450 ms

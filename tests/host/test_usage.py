@@ -16,7 +16,7 @@ from loadkit import Endpoint, Scenario
 from loadkit.host.usage import LOOK_EVERY, Probe, Usage, capacity, worst
 from loadkit.plan.units import SECOND
 from loadkit.server.demo import Demo
-from tests.drive.test_director import driven
+from tests.drive.driving import on_sockets
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="what is read is Linux's own")
 
@@ -229,7 +229,7 @@ def test_of_several_processes_the_busiest_counts_with_the_worst_of_the_rest() ->
 def test_the_cpu_is_that_of_the_measured_time_and_not_of_the_warm_up(demo: Demo) -> None:
     scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=2, warmup=0.8, duration=0.4)
     began = time.process_time()
-    done = driven(scenario)
+    done = on_sockets(scenario)
     spent = time.process_time() - began
     # of 1.2 s of the same load a third was measured: what is told is not of the warm-up, which is twice as long
     assert 0 < done.stats.cpu_seconds < 1.001 * done.stats.use.cpu_seconds
@@ -238,13 +238,13 @@ def test_the_cpu_is_that_of_the_measured_time_and_not_of_the_warm_up(demo: Demo)
 
 def test_what_comes_after_the_stop_is_not_measured(demo: Demo) -> None:
     slow = [Endpoint("GET", "/delay/1.5")]
-    done = driven(Scenario(base_url=demo.url, endpoints=slow, threads=1, duration=0.2, graceful_stop=5))
+    done = on_sockets(Scenario(base_url=demo.url, endpoints=slow, threads=1, duration=0.2, graceful_stop=5))
     assert done.recording.total().drained == 1
     assert done.stats.use.seconds < 1.4, "the reply was waited for, and the machine read before it came"
 
 
 def test_a_run_that_is_over_at_once_is_read_all_the_same(demo: Demo) -> None:
-    done = driven(Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=1, iterations=20))
+    done = on_sockets(Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=1, iterations=20))
     assert done.stats.use.seconds > 0
     assert 0 < done.stats.cpu_seconds < 1.001 * done.stats.use.cpu_seconds
 
@@ -253,5 +253,5 @@ def test_a_machine_that_sleeps_in_mid_run_is_noticed(demo: Demo) -> None:
     # as if it slept for 90 s after the first reading: no test can put this machine to sleep
     boot = chain([0], repeat(90 * SECOND))
     scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=1, duration=0.3)
-    done = driven(scenario, probe=Probe(slept=boot.__next__))
+    done = on_sockets(scenario, probe=Probe(slept=boot.__next__))
     assert done.stats.use.suspended == 90.0

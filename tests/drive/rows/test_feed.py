@@ -17,15 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadkit import Endpoint, Scenario, UsageError, rows
-from loadkit.clock import ManualClock
-from loadkit.drive.director import drive
 from loadkit.drive.rows.feed import CHUNK, RowFeed, RowsUsedUp, at_random, shuffled
 from loadkit.drive.stats import Driven
 from loadkit.plan.data import Order, Rows
 from loadkit.plan.errors import FeedError
 from loadkit.plan.units import MILLISECOND, SECOND
-from loadkit.wire.encode import encode
-from loadkit.wire.fake import FakeReply, FakeWire
+from loadkit.wire.fake import FakeReply
+from tests.drive.driving import on_fake
 
 ORDERS: tuple[Order, ...] = ("file", "shuffled")
 
@@ -462,10 +460,8 @@ def test_random_takes_any_of_them_alike() -> None:
 
 def fed_run(feed: Rows, **fields: Any) -> Driven:
     """Run an endpoint that takes rows on the fake network, one thread."""
-    clock = ManualClock()
     scenario = Scenario(endpoints=[Endpoint("GET", "http://fake/{id}", feed=feed)], threads=1, **fields)
-    requests = [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)]
-    return drive(scenario, requests, FakeWire(clock, FakeReply(after=MILLISECOND)), clock)
+    return on_fake(scenario, FakeReply(after=MILLISECOND))
 
 
 @pytest.mark.parametrize("load", [{"duration": "1h"}, {"rate": "10/s", "max_threads": 1, "duration": "1h"}], ids=str)

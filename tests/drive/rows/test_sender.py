@@ -15,15 +15,14 @@ from requests import Response
 
 from loadkit import Endpoint, Scenario, UsageError, rows, run
 from loadkit.clock import ManualClock
-from loadkit.drive.director import drive
 from loadkit.drive.stats import Driven
 from loadkit.plan.data import Order, Rows
 from loadkit.plan.errors import FeedError
 from loadkit.plan.units import MILLISECOND
 from loadkit.server.demo import Demo
 from loadkit.wire.base import Failure
-from loadkit.wire.encode import encode
 from loadkit.wire.fake import FakeReply, FakeWire
+from tests.drive.driving import on_wire
 
 
 @pytest.fixture
@@ -96,7 +95,7 @@ def targets(scenario: Scenario) -> list[str]:
     """What one thread of a scenario asks for, in order."""
     clock = ManualClock()
     wire = FakeWire(clock, FakeReply(after=MILLISECOND))
-    drive(scenario, [encode(one, scenario) for one in scenario.endpoints if isinstance(one, Endpoint)], wire, clock)
+    on_wire(scenario, wire, clock)
     return [request.url.rpartition("/")[2] for request in wire.sent]
 
 
@@ -170,7 +169,7 @@ def test_bad_data_is_said_before_anything_is_sent(tmp_path: Path, text: str | No
 
     wire = FakeWire(ManualClock())
     with pytest.raises(UsageError):
-        drive(scenario, [encode(endpoint, scenario) for endpoint in endpoints], wire, ManualClock())
+        on_wire(scenario, wire, ManualClock())
     assert wire.sent == []
 
 
@@ -278,7 +277,7 @@ def open_run(feed: Rows, clock: ManualClock, wire: FakeWire, **fields: Any) -> D
     """Ten requests a second, of one thread."""
     fed = Endpoint("GET", "http://fake/{n}", feed=feed)
     scenario = Scenario(endpoints=[fed], rate="10/s", max_threads=1, **fields)
-    return drive(scenario, [encode(fed, scenario)], wire, clock)
+    return on_wire(scenario, wire, clock)
 
 
 def test_in_an_open_workload_a_row_is_in_its_place_before_the_instant() -> None:
@@ -346,7 +345,7 @@ def test_bytes_are_counted_as_they_are_of_other_requests(failure: Failure | None
     clock = ManualClock(1)
     wire = FakeWire(clock, FakeReply(failure=failure))
 
-    done = drive(scenario, [encode(fed, scenario)], wire, clock)
+    done = on_wire(scenario, wire, clock)
 
     lengths = [len(sent.payload) for sent in wire.sent]
     assert lengths[1] - lengths[0] == 990 + len("1000") - len("10")
@@ -372,5 +371,5 @@ def test_parts_of_a_scenario_take_each_row_once() -> None:
     clock = ManualClock()
     wire = FakeWire(clock, FakeReply(after=MILLISECOND))
     for part in range(3):
-        drive(scenario, [encode(fed, scenario)], wire, clock, part=part, parts=3)
+        on_wire(scenario, wire, clock, part=part, parts=3)
     assert sorted(int(sent.url.rpartition("/")[2]) for sent in wire.sent) == list(range(100))
