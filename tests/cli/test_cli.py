@@ -263,6 +263,7 @@ def await_requests(demo: Demo, count: int) -> None:
     until = time.monotonic() + 20
     while delayed(demo) < count:
         assert time.monotonic() < until, f"the server did not see {count} requests"
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -323,14 +324,6 @@ def test_an_output_that_cannot_be_printed_to_costs_nothing_else(
 
     assert done.returncode == code, done.stderr
     assert json.loads(output.read_text())["results"][0]["total"]["requests"] == 20
-    assert "Traceback" not in done.stderr
-
-
-def test_the_demo_on_a_busy_port_says_so(call: Call, demo: Demo):
-    done = call("demo", "--port", demo.url.rpartition(":")[2])
-
-    assert done.returncode == 4
-    assert done.stderr.startswith("loadkit: cannot listen on 127.0.0.1 port ")
     assert "Traceback" not in done.stderr
 
 
