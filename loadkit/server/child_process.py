@@ -15,7 +15,7 @@ from typing import IO, Final
 from loadkit.clock import SystemClock
 from loadkit.host.processes import members
 from loadkit.plan.errors import UsageError
-from loadkit.plan.units import MILLISECOND, nanoseconds
+from loadkit.plan.units import MILLISECOND, SECOND, nanoseconds
 
 GRACE: Final = 5.0
 """Seconds between the signal that asks a process to end and the one that ends it."""
@@ -24,6 +24,8 @@ KEPT_BYTES: Final = 1 << 16
 LONGEST_LINE: Final = 300
 
 _POLL: Final = 20 * MILLISECOND
+# a look may be a request and a search of /proc, half of one CPU where it is made each 20 ms
+_POLL_AFTER_A_SECOND: Final = 100 * MILLISECOND
 
 # reads until this process ends: after a SIGKILL nothing else could stop what it has started
 _GUARD: Final = """
@@ -78,9 +80,10 @@ class ChildProcess:
 
     def await_ready(self, not_ready: Callable[[], str], within: float) -> str:
         """Wait until `not_ready` gives no reason any more; the last reason where it ends, or is not ready in time."""
-        until = self.clock.now() + nanoseconds(within)
-        while (reason := not_ready()) and not self.has_ended() and self.clock.now() <= until:
-            self._pause(_POLL)
+        began = self.clock.now()
+        until = began + nanoseconds(within)
+        while (reason := not_ready()) and not self.has_ended() and (now := self.clock.now()) <= until:
+            self._pause(_POLL if now - began < SECOND else _POLL_AFTER_A_SECOND)
         return reason
 
     def stop(self) -> None:
