@@ -16,6 +16,8 @@ import socket
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from loadkit.host.command import module_command
@@ -49,10 +51,26 @@ def started_servers(places: Sequence[tuple[str, int]]) -> list[ServerProcess]:
     return list(dict.fromkeys(_started[place] for place in places if place in _started))
 
 
-@contextlib.contextmanager
+@dataclass(frozen=True, slots=True)
+class Relocation:
+    """A copy of a folder, such as another revision of a project: what is read from the one is to be from the other."""
+
+    folder: Path
+    copy: Path
+
+    def path(self, text: str) -> str:
+        """A path below the folder as that below its copy; others, and what the copy has not, as they are."""
+        path = Path(text).absolute()
+        if not path.is_relative_to(self.folder):
+            return text
+        copied = self.copy / path.relative_to(self.folder)
+        # an environment below the project's folder is in no revision
+        return str(copied) if copied.exists() else text
+
+
 def serving(
     app: App, *, ready: str = "/", within: Duration = 30.0, cwd: str | os.PathLike[str] | None = None
-) -> Iterator[str]:
+) -> contextlib.AbstractContextManager[str]:
     """Run a server on a free port of this machine until the block is left; its base URL.
 
     >>> with serving(["python", "app.py", "--port", "{port}"]) as url:
@@ -70,11 +88,26 @@ def serving(
     It ends with the block, and with this process, however that dies. Raises `UsageError` with the end
     of its output when it does not come up.
     """
+    return serving_copy(app, None, ready=ready, within=within, cwd=cwd)
+
+
+@contextlib.contextmanager
+def serving_copy(
+    app: App,
+    relocation: Relocation | None,
+    *,
+    ready: str,
+    within: Duration,
+    cwd: str | os.PathLike[str] | None,
+) -> Iterator[str]:
+    """The same, of the copy of a folder: an application is imported from there."""
     path = check_target(ready, what="ready")
     patience = seconds(within, what="within")
+    if relocation:
+        cwd = relocation.path(str(cwd or Path.cwd()))
     # an app gets the socket itself, so that nobody can take the port in between; a command can only be told the port
     start = _command if _is_command(app) else _application
-    up = start(app, path, patience, cwd)  # type: ignore[arg-type]
+    up = start(app, path, patience, cwd, relocation)  # type: ignore[arg-type]
     with up as (port, server):
         _started[HOST, port] = _started["localhost", port] = server
         try:
@@ -93,7 +126,11 @@ def _is_command(app: object) -> bool:
 
 @contextlib.contextmanager
 def _command(
-    words: Sequence[str], ready: str, within: float, cwd: str | os.PathLike[str] | None
+    words: Sequence[str],
+    ready: str,
+    within: float,
+    cwd: str | os.PathLike[str] | None,
+    relocation: Relocation | None,  # noqa: ARG001 - a command finds what it needs from its folder
 ) -> Iterator[tuple[int, ServerProcess]]:
     port = free_port()
     up = running(
@@ -122,7 +159,11 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def _application(
-    app: str | Callable[..., Any], ready: str, within: float, cwd: str | os.PathLike[str] | None
+    app: str | Callable[..., Any],
+    ready: str,
+    within: float,
+    cwd: str | os.PathLike[str] | None,
+    relocation: Relocation | None,
 ) -> Iterator[tuple[int, ServerProcess]]:
     with socket.create_server((HOST, 0), backlog=1024) as listener:
         port = int(listener.getsockname()[1])
@@ -137,7 +178,7 @@ def _application(
             not_ready=not_ready,
             within=within,
             place=Place(host=HOST, port=port),
-            environment=application_environment(),
+            environment=application_environment(relocation),
             descriptors=(listener.fileno(),),
             name=reference(app),
             cwd=cwd,
@@ -151,13 +192,15 @@ def application_command(app: str | Callable[..., Any], where: str) -> list[str]:
     return module_command("loadkit.server.serving.app_server", reference(app), where)
 
 
-def application_environment() -> dict[str, str]:
+def application_environment(relocation: Relocation | None = None) -> dict[str, str]:
     """Ours, with the folders that we import from: the application is to be found where it is found here.
 
     Until the other process looks for it, the standard library comes first: a folder of the user's may have a module
     called like one of its.
     """
     path = [folder or os.getcwd() for folder in sys.path]  # noqa: PTH109
+    if relocation:
+        path = [relocation.path(folder) for folder in path]
     standard_first = sorted(path, key=lambda folder: not _is_standard(folder))
     return {**os.environ, "PYTHONPATH": os.pathsep.join(standard_first), PATH: os.pathsep.join(path)}
 
