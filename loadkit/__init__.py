@@ -12,8 +12,10 @@ from loadkit._version import __version__
 
 if TYPE_CHECKING:
     from loadkit.fetcher import FetchReply, FetchResult, fetch
+    from loadkit.jobs.compare import compare
     from loadkit.jobs.run import run
     from loadkit.jobs.testing.fixture import LoadFixture
+    from loadkit.judge.comparison.comparison import Comparison
     from loadkit.judge.result import Result
     from loadkit.measure.timer import timed, timer
     from loadkit.plan.data import rows
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from loadkit.wire.session.session import Session
 
 __all__ = [
+    "Comparison",
     "Endpoint",
     "FetchReply",
     "FetchResult",
@@ -39,6 +42,7 @@ __all__ = [
     "Session",
     "UsageError",
     "__version__",
+    "compare",
     "fetch",
     "hold",
     "ramp",
@@ -53,6 +57,7 @@ __all__ = [
 # each is imported when it is asked for: every pytest in an environment with loadkit in it imports this file, and the
 # plan takes 20 ms, the rest 110
 _LATE = {
+    "Comparison": "loadkit.judge.comparison.comparison",
     "Endpoint": "loadkit.plan.endpoint",
     "FetchReply": "loadkit.fetcher",
     "FetchResult": "loadkit.fetcher",
@@ -65,6 +70,7 @@ _LATE = {
     "Scenario": "loadkit.plan.scenario",
     "Session": "loadkit.wire.session.session",
     "UsageError": "loadkit.plan.errors",
+    "compare": "loadkit.jobs.compare",
     "fetch": "loadkit.fetcher",
     "hold": "loadkit.plan.phases",
     "ramp": "loadkit.plan.phases",

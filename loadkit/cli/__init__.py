@@ -10,6 +10,7 @@ import typer
 
 import loadkit
 from loadkit._version import __version__
+from loadkit.cli.compare import compare
 from loadkit.cli.console import complain, print_traceback
 from loadkit.cli.demo import demo
 from loadkit.cli.fetch import fetch
@@ -123,6 +124,7 @@ def _top(
 
 
 app.command()(run)
+app.command()(compare)
 app.command("list")(list_targets)
 app.command()(report)
 app.command()(demo)

@@ -75,7 +75,7 @@ def store(output: Path, results: list[Result], partial: Partial | None = None) -
     """Store results as JSON; `partial` is what was kept of them while they were measured."""
     from loadkit.report.json import dump
 
-    fault = _write(output, dump(results))
+    fault = write(output, dump(results))
     if partial:
         partial.finished = tuple(results)
         if not fault:
@@ -87,10 +87,10 @@ def write_page(html: Path, results: list[Result]) -> int:
     """Write the report of results as a page."""
     from loadkit.report.html import html_report
 
-    return _write(html, html_report(results))
+    return write(html, html_report(results))
 
 
-def _write(path: Path, text: str) -> int:
+def write(path: Path, text: str) -> int:
     """Write a file; 3 if the disk cannot take it, which costs nothing else."""
     from loadkit.report.files import write_text
 

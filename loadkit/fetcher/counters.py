@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -19,8 +18,6 @@ MAX_REASONS: Final = 50
 MAX_EXAMPLES: Final = 3
 """URLs that are kept of each reason."""
 
-_SUMS: Final = ("files", "bytes", "failed", "redirects", "network_time", "disk_time")
-
 
 @dataclass(slots=True)
 class Counters:
@@ -31,7 +28,7 @@ class Counters:
     """Of the files."""
     failed: int = 0
     """URLs that failed for good."""
-    retries: Counter[str] = field(default_factory=Counter)
+    retries: dict[str, int] = field(default_factory=dict)
     """By reason."""
     redirects: int = 0
     network_time: int = 0
@@ -42,9 +39,14 @@ class Counters:
 
     def add(self, other: Counters) -> None:
         """Add the counts of another worker, which may be counting."""
-        for name in _SUMS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.retries.update(other.retries.copy())
+        self.files += other.files
+        self.bytes += other.bytes
+        self.failed += other.failed
+        self.redirects += other.redirects
+        self.network_time += other.network_time
+        self.disk_time += other.disk_time
+        for reason, count in dict(other.retries).items():
+            self.retries[reason] = self.retries.get(reason, 0) + count
         for failure, urls in dict(other.examples).items():
             for url in list(urls):
                 self.add_example(failure, url)
@@ -114,7 +116,8 @@ class WorkerRecorder:
 
     def count_retry(self, task: Task, reason: str, now: int, size: int) -> None:
         """Count an attempt that is followed by another."""
-        self.counters.retries[reason] += 1
+        retries = self.counters.retries
+        retries[reason] = retries.get(reason, 0) + 1
         self._count_bytes(task, now, size)
 
     def count_redirect(self, task: Task, now: int, size: int) -> None:

@@ -171,7 +171,7 @@ class FetchResult:
     @property
     def retries(self) -> dict[str, int]:
         """How often something was asked for again, by reason."""
-        return dict(self._summary().counters.retries)
+        return self._summary().counters.retries
 
     @property
     def threads(self) -> int:

@@ -101,15 +101,12 @@ class Site(ThreadingHTTPServer):
         self.server_close()
 
 
-def serve() -> Iterator[Site]:
+@pytest.fixture
+def site() -> Iterator[Site]:
     """A site for one test."""
     made = Site()
     yield made
     made.end()
-
-
-site = pytest.fixture(serve, name="site")
-other = pytest.fixture(serve, name="other")
 
 
 def manifest(folder: Path) -> list[dict[str, Any]]:

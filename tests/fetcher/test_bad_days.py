@@ -221,41 +221,53 @@ def test_redirects_that_lead_nowhere(site: Site, into: Path, location: str, says
     assert says in only(into)["error"]
 
 
-def test_credentials_stay_with_the_host_they_are_for(site: Site, other: Site, into: Path):
-    site.at("/away", lambda call, _: call.reply(b"", 302, Location=f"{other.url}/x"))
-    site.at("/near", lambda call, _: call.reply(b"", 302, Location="/x"))
-    url = site.url.replace("http://", "http://me:pw@")
-    mine = {"X-Api-Key": "k", "Cookie": "c", "Accept": "a/b"}
+def test_credentials_stay_with_the_host_they_are_for(site: Site, into: Path):
+    other = Site()
+    try:
+        site.at("/away", lambda call, _: call.reply(b"", 302, Location=f"{other.url}/x"))
+        site.at("/near", lambda call, _: call.reply(b"", 302, Location="/x"))
+        url = site.url.replace("http://", "http://me:pw@")
+        mine = {"X-Api-Key": "k", "Cookie": "c", "Accept": "a/b"}
 
-    fetch([f"{url}/away", f"{url}/near"], threads=1, into=into, headers=mine).wait()
+        fetch([f"{url}/away", f"{url}/near"], threads=1, into=into, headers=mine).wait()
 
-    away, near = other.calls[0][2], site.calls[-1][2]
-    assert not {"X-Api-Key", "Cookie", "Authorization"} & set(away)
-    assert away["Accept"] == "a/b"
-    assert {"X-Api-Key", "Cookie", "Authorization"} <= set(near)
-
-
-def test_credentials_do_not_go_where_another_host_sends_us(site: Site, other: Site, into: Path):
-    site.at("/away", lambda call, _: call.reply(b"", 302, Location=f"{other.url}/back"))
-    other.at("/back", lambda call, _: call.reply(b"", 302, Location=f"{site.url}/delete-all"))
-    url = site.url.replace("http://", "http://me:pw@")
-
-    fetch([f"{url}/away"], into=into, headers={"X-Api-Key": "k", "Host": "inner"}).wait()
-
-    asked = {path: headers for _, path, headers in site.calls}
-    assert asked["/away"].keys() >= {"X-Api-Key", "Authorization"}
-    assert not {"X-Api-Key", "Authorization"} & asked["/delete-all"].keys()
-    assert asked["/delete-all"]["Host"] == site.url.removeprefix("http://")
+        away, near = other.calls[0][2], site.calls[-1][2]
+        assert not {"X-Api-Key", "Cookie", "Authorization"} & set(away)
+        assert away["Accept"] == "a/b"
+        assert {"X-Api-Key", "Cookie", "Authorization"} <= set(near)
+    finally:
+        other.end()
 
 
-def test_credentials_come_along_again_when_all_is_asked_for_once_more(site: Site, other: Site, into: Path):
-    site.at("/away", lambda call, _: call.reply(b"", 302, Location=f"{other.url}/x"))
-    other.at("/x", lambda call, count: call.reply(b"", 503 if count == 1 else 200))
+def test_credentials_do_not_go_where_another_host_sends_us(site: Site, into: Path):
+    other = Site()
+    try:
+        site.at("/away", lambda call, _: call.reply(b"", 302, Location=f"{other.url}/back"))
+        other.at("/back", lambda call, _: call.reply(b"", 302, Location=f"{site.url}/delete-all"))
+        url = site.url.replace("http://", "http://me:pw@")
 
-    fetch([f"{site.url}/away"], into=into, headers={"X-Api-Key": "k"}).wait()
+        fetch([f"{url}/away"], into=into, headers={"X-Api-Key": "k", "Host": "inner"}).wait()
 
-    assert [headers.get("X-Api-Key") for _, _, headers in site.calls] == ["k", "k"]
-    assert [headers.get("X-Api-Key") for _, _, headers in other.calls] == [None, None]
+        asked = {path: headers for _, path, headers in site.calls}
+        assert asked["/away"].keys() >= {"X-Api-Key", "Authorization"}
+        assert not {"X-Api-Key", "Authorization"} & asked["/delete-all"].keys()
+        assert asked["/delete-all"]["Host"] == site.url.removeprefix("http://")
+    finally:
+        other.end()
+
+
+def test_credentials_come_along_again_when_all_is_asked_for_once_more(site: Site, into: Path):
+    other = Site()
+    try:
+        site.at("/away", lambda call, _: call.reply(b"", 302, Location=f"{other.url}/x"))
+        other.at("/x", lambda call, count: call.reply(b"", 503 if count == 1 else 200))
+
+        fetch([f"{site.url}/away"], into=into, headers={"X-Api-Key": "k"}).wait()
+
+        assert [headers.get("X-Api-Key") for _, _, headers in site.calls] == ["k", "k"]
+        assert [headers.get("X-Api-Key") for _, _, headers in other.calls] == [None, None]
+    finally:
+        other.end()
 
 
 def test_a_file_name_from_a_server_is_not_used(site: Site, into: Path):
@@ -563,14 +575,14 @@ def test_a_source_that_goes_on_after_the_end_writes_nowhere(site: Site, into: Pa
 
 LIMITED = """
 import resource, sys
-resource.setrlimit(resource.RLIMIT_DATA, (190_000_000, 190_000_000))
+resource.setrlimit(resource.RLIMIT_DATA, (300_000_000, 300_000_000))
 from loadkit.cli import main
 main()
 """
 
 
 def test_large_replies_that_come_at_once_become_lines_one_by_one(site: Site, tmp_path: Path):
-    coded = gzip.compress(b"[" + b"[1, 22], " * 1_000_000 + b"0]")
+    coded = gzip.compress(b"[" + b"[1, 22], " * 2_000_000 + b"0]")
     gate = threading.Barrier(8)
 
     def page(call: Call, _: int) -> None:
@@ -584,5 +596,5 @@ def test_large_replies_that_come_at_once_become_lines_one_by_one(site: Site, tmp
 
     assert done.returncode == 0, done.stdout + done.stderr
     lines = (tmp_path / "all.jsonl").read_bytes().splitlines()
-    assert [len(line) for line in lines] == [1_000_000 * 7 + 3] * 8
+    assert [len(line) for line in lines] == [2_000_000 * 7 + 3] * 8
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["all.jsonl", "all.jsonl.fetch", "manifest.jsonl"]

@@ -69,27 +69,30 @@ def fetcher() -> Iterator[Callable[..., Fetcher]]:
 
 def test_the_same_head_again_brings_its_own_body(serve: Serve, fetcher: Fetching):
     fetching = fetcher(serve(replies(reply(b"tea"), reply(b"pot"), reply(b"cup"))))
+    basin = fetching.basin
 
     outcomes = fetching.sends(3)
 
-    assert fetching.basin.bodies == [b"tea", b"pot", b"cup"]
-    assert fetching.basin.heads == [(200, {b"content-length": b"3"})] * 3
+    assert basin.bodies == [b"tea", b"pot", b"cup"]
+    assert basin.heads == [(200, {b"content-length": b"3"})] * 3
     assert {(outcome.status, outcome.size, outcome.kind) for outcome in outcomes} == {(200, len(reply(b"tea")), "")}
 
 
 def test_an_empty_body_again_is_no_piece(serve: Serve, fetcher: Fetching):
     fetching = fetcher(serve(replies(reply(b""), reply(b""))))
+    basin = fetching.basin
 
     assert [outcome.status for outcome in fetching.sends(2)] == [200, 200]
-    assert fetching.basin.bodies == [b"", b""]
+    assert basin.bodies == [b"", b""]
 
 
 def test_a_known_head_whose_body_comes_in_parts(serve: Serve, fetcher: Fetching):
     whole = reply(b"teapot")
     fetching = fetcher(serve(replies(whole, (whole[:-6], b"cup", b"ful"), (whole[:9], whole[9:]), whole)))
+    basin = fetching.basin
 
     assert [outcome.message for outcome in fetching.sends(4)] == [""] * 4
-    assert fetching.basin.bodies == [b"teapot", b"cupful", b"teapot", b"teapot"]
+    assert basin.bodies == [b"teapot", b"cupful", b"teapot", b"teapot"]
 
 
 @turns
@@ -97,10 +100,11 @@ def test_a_known_head_whose_body_comes_in_parts(serve: Serve, fetcher: Fetching)
 def test_what_is_not_sound_does_not_pass_for_a_body(serve: Serve, fetcher: Fetching, message: bytes, turn: int):
     peer = serve(replies(*[OK] * turn, message), replies(OK))
     fetching = fetcher(peer)
+    basin = fetching.basin
     assert [outcome.kind for outcome in fetching.sends(turn)] == [""] * turn
 
     assert fetching.send().kind == "protocol"
-    assert (fetching.send().status, fetching.basin.bodies[-1], peer.connections) == (200, b"ok", 2)
+    assert (fetching.send().status, basin.bodies[-1], peer.connections) == (200, b"ok", 2)
 
 
 @pytest.mark.parametrize(
@@ -113,13 +117,14 @@ def test_what_is_not_sound_does_not_pass_for_a_body(serve: Serve, fetcher: Fetch
 )
 def test_a_known_head_whose_body_is_cut(serve: Serve, fetcher: Fetching, script: Script, message: str):
     fetching = fetcher(serve(replies(OK, OK, script), replies(OK)))
+    basin = fetching.basin
     fetching.sends(2)
 
     cut = fetching.send()
 
     assert cut.kind == "disconnect"
     assert message in cut.message
-    assert (fetching.send().status, fetching.basin.bodies[-1]) == (200, b"ok")
+    assert (fetching.send().status, basin.bodies[-1]) == (200, b"ok")
 
 
 def test_what_came_before_it_was_asked_for_is_nobodys_body(serve: Serve, fetcher: Fetching):
@@ -135,6 +140,7 @@ def test_what_came_before_it_was_asked_for_is_nobodys_body(serve: Serve, fetcher
     asked, told = socket.socketpair()
     peer = serve(blurt, replies(OK))
     fetching = fetcher(peer)
+    basin = fetching.basin
     fetching.sends(3)
     with asked:
         asked.recv(1)
@@ -142,26 +148,28 @@ def test_what_came_before_it_was_asked_for_is_nobodys_body(serve: Serve, fetcher
     outcome = fetching.send()
 
     assert (outcome.status, outcome.connects) == (200, (1, 1))
-    assert fetching.basin.bodies == [b"ok"] * 4
+    assert basin.bodies == [b"ok"] * 4
     assert peer.connections == 2
 
 
 def test_a_connection_closed_at_rest_is_opened_again(serve: Serve, fetcher: Fetching):
     peer = serve(replies(OK, then_close(OK)), replies(OK))
     fetching = fetcher(peer)
+    basin = fetching.basin
 
     assert [outcome.message for outcome in fetching.sends(3)] == ["", "", ""]
-    assert (fetching.basin.bodies, peer.connections) == ([b"ok"] * 3, 2)
+    assert (basin.bodies, peer.connections) == ([b"ok"] * 3, 2)
 
 
 def test_the_head_of_another_method_is_not_that_of_head(serve: Serve, fetcher: Fetching):
     fetching = fetcher(serve(replies(OK, OK, OK[:-2], OK[:-2], (OK[:-2], b"ok"))))
+    basin = fetching.basin
     fetching.sends(2)
 
     assert [outcome.message for outcome in fetching.sends(2, "HEAD")] == ["", ""]
 
     assert fetching.send().status == 200
-    assert fetching.basin.bodies == [b"ok", b"ok", b"", b"", b"ok"]
+    assert basin.bodies == [b"ok", b"ok", b"", b"", b"ok"]
 
 
 def test_more_than_its_head_announces_is_no_reply_to_head(serve: Serve, fetcher: Fetching):
@@ -176,11 +184,12 @@ def test_more_than_its_head_announces_is_no_reply_to_head(serve: Serve, fetcher:
 def test_a_sink_that_refuses_ends_the_exchange(serve: Serve, fetcher: Fetching, part: str, turn: int):
     peer = serve(replies(*[OK] * (turn + 1)), replies(OK))
     fetching = fetcher(peer)
+    basin = fetching.basin
     fetching.sends(turn)
-    setattr(fetching.basin, f"refuses_{part}", True)
+    setattr(basin, f"refuses_{part}", True)
 
     refused = fetching.send()
-    fetching.basin.refuses_head = fetching.basin.refuses_body = False
+    basin.refuses_head = basin.refuses_body = False
 
     assert (refused.kind, refused.status) == ("check", 0)
     assert refused.note
@@ -198,17 +207,19 @@ def test_a_known_head_that_does_not_come_again_in_time(serve: Serve, fetcher: Fe
         line.stall()
 
     fetching = fetcher(serve(fall_silent, replies(OK)), timeout=0.3)
+    basin = fetching.basin
     fetching.sends(3)
 
     silent = fetching.send()
 
     assert (silent.kind, silent.message) == ("timeout", "no whole reply within 0.3 s")
-    assert (fetching.send().status, fetching.basin.bodies[-1]) == (200, b"ok")
+    assert (fetching.send().status, basin.bodies[-1]) == (200, b"ok")
 
 
 def test_more_heads_than_are_kept_bring_their_own_bodies(serve: Serve, fetcher: Fetching):
     dated = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: %d\r\n\r\nok" % number for number in range(3 * HEADS)]
     fetching = fetcher(serve(replies(*dated)))
+    basin = fetching.basin
 
     assert [outcome.status for outcome in fetching.sends(len(dated))] == [200] * len(dated)
-    assert [headers[b"x"] for _, headers in fetching.basin.heads] == [b"%d" % number for number in range(len(dated))]
+    assert [headers[b"x"] for _, headers in basin.heads] == [b"%d" % number for number in range(len(dated))]

@@ -245,6 +245,13 @@ def test_admission_closes_for_longer_each_time_and_opens_again():
         assert admission.is_open
 
 
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 @contextmanager
 def running(multiplexer: Multiplexer) -> Iterator[None]:
     thread = threading.Thread(target=multiplexer.run)
@@ -353,23 +360,14 @@ def sound(folder: Path, urls: list[str]) -> None:
         assert found[line["file"]] == body_of("/" + url.split("/", 3)[3])
 
 
-def in_pieces(call: Call, _: int) -> None:
-    body = body_of(call.path)
-    whole = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-    for start in range(0, len(whole), 100):
-        call.wfile.write(whole[start : start + 100])
+def test_replies_that_come_in_pieces_are_whole(tmp_path: Path, site: Site):
+    def in_pieces(call: Call, _: int) -> None:
+        body = body_of(call.path)
+        whole = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        for start in range(0, len(whole), 100):
+            call.wfile.write(whole[start : start + 100])
 
-
-def closing_after_each_third(call: Call, _: int) -> None:
-    call.reply(body_of(call.path))
-    if call.path.endswith(("3", "6", "9")):
-        # without a word in the head
-        call.close_connection = True
-
-
-@pytest.mark.parametrize("page", [in_pieces, closing_after_each_third])
-def test_replies_are_whole_however_they_come(tmp_path: Path, site: Site, page: Callable[[Call, int], None]):
-    urls = numbered(site, page)
+    urls = numbered(site, in_pieces)
     assert fetch(urls, threads=4, into=tmp_path / "b").exit_code == 0
     sound(tmp_path / "b", urls)
 
@@ -385,6 +383,18 @@ def test_a_large_body_among_small_ones_goes_its_own_way(tmp_path: Path, site: Si
     found = contents(tmp_path / "b")
     assert sum(body == large for body in found.values()) == 20
     assert len(set(found.values())) == 181
+
+
+def test_a_server_that_closes_after_each_third_reply_costs_nothing(tmp_path: Path, site: Site):
+    def page(call: Call, _: int) -> None:
+        call.reply(body_of(call.path))
+        if call.path.endswith(("3", "6", "9")):
+            # without a word in the head
+            call.close_connection = True
+
+    urls = numbered(site, page)
+    assert fetch(urls, threads=4, into=tmp_path / "b").exit_code == 0
+    sound(tmp_path / "b", urls)
 
 
 def test_a_reply_of_which_nobody_knows_how_much_is_missing_holds_up_nobody(tmp_path: Path, site: Site):
@@ -432,7 +442,6 @@ def test_a_reply_that_does_not_come_is_a_timeout_and_holds_up_nobody(tmp_path: P
     assert len(manifest(tmp_path / "b")) == 301
 
 
-@pytest.mark.slow
 def test_what_came_while_we_were_held_up_is_not_late(tmp_path: Path, site: Site):
     def page(call: Call, _: int) -> None:
         time.sleep(0.02 * (int(call.path.rpartition("/")[2]) % 10))
@@ -444,10 +453,7 @@ def test_what_came_while_we_were_held_up_is_not_late(tmp_path: Path, site: Site)
     (tmp_path / "urls.txt").write_text("\n".join(urls))
     words = ["fetch", str(tmp_path / "urls.txt"), "--into", str(tmp_path / "b"), "-c", "8", "-q"]
     process = subprocess.Popen([sys.executable, "-m", "loadkit", *words, "--timeout", "1.5s", "--retries", "0"])
-    deadline = time.monotonic() + 20
-    while site.hits.total() <= 60:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    wait_for(lambda: site.hits.total() > 60)
     process.send_signal(signal.SIGSTOP)
     time.sleep(1.8)
     process.send_signal(signal.SIGCONT)

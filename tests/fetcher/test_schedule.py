@@ -28,16 +28,10 @@ def schedule(count: int = 0, *, per_host: int | None = None, rate: float | None 
     return made, clock
 
 
-def take(made: Schedule) -> Task:
-    """The next one."""
-    found = made.take(0)
-    assert found
-    return found[0]
-
-
 def taken(made: Schedule, count: int) -> list[int]:
     """The positions of the next so many."""
-    return [take(made).request.position for _ in range(count)]
+    found = [made.take(0) for _ in range(count)]
+    return [one[0].request.position for one in found if one]
 
 
 def test_all_are_handed_out_in_order_and_then_it_is_over():
@@ -53,9 +47,10 @@ def test_all_are_handed_out_in_order_and_then_it_is_over():
 
 def test_a_retry_waits_for_its_time_while_others_go_on():
     made, clock = schedule(3)
-    first = take(made)
+    first = made.take(0)
+    assert first
     made.succeeded(HOST)
-    made.retry_at(first, clock.now() + SECOND)
+    made.retry_at(first[0], clock.now() + SECOND)
 
     assert taken(made, 2) == [1, 2]
     clock.advance(SECOND)
@@ -114,11 +109,14 @@ def test_a_host_whose_probes_all_fail_is_given_up_for_a_while():
         assert len(taken(made, 1)) == 1
         made.failed(HOST, REFUSED)
 
-    for _ in range(5):
-        assert made.host_failure(take(made)) == REFUSED
+    found = [made.take(0) for _ in range(5)]
+    assert all(one and made.host_failure(one[0]) == REFUSED for one in found)
+    for _ in found:
         made.release(HOST)
     clock.advance(GIVEN_UP)
-    assert made.host_failure(take(made)) is None
+    probe = made.take(0)
+    assert probe
+    assert made.host_failure(probe[0]) is None
 
 
 def test_a_rate_spreads_what_is_due():
@@ -126,25 +124,33 @@ def test_a_rate_spreads_what_is_due():
 
     found = [made.take(0) for _ in range(5)]
 
-    assert [one[1] - clock.now() for one in found if one] == [turn * SECOND // 10 for turn in range(5)]
+    assert [one[1] - clock.now() for one in found if one] == [
+        0,
+        SECOND // 10,
+        SECOND // 5,
+        SECOND * 3 // 10,
+        SECOND * 2 // 5,
+    ]
 
 
 def test_what_waits_under_a_rate_is_given_back_when_its_host_asks_for_a_pause():
     made, clock = schedule(2, rate=1)
-    take(made)
-    second = take(made)
+    first, second = made.take(0), made.take(0)
+    assert first
+    assert second
     made.throttled(HOST, 5 * SECOND)
 
-    assert not made.reclaim(second)
+    assert not made.reclaim(second[0])
     clock.advance(5 * SECOND)
     assert taken(made, 1) == [1]
 
 
 def test_stopped_it_hands_out_nothing_and_takes_nothing_in():
     made, clock = schedule(5, per_host=1)
-    one = take(made)
+    one = made.take(0)
+    assert one
     made.succeeded(HOST)
-    made.retry_at(one, clock.now() + SECOND)
+    made.retry_at(one[0], clock.now() + SECOND)
 
     made.stop()
     assert made.take(0) is None
@@ -155,9 +161,10 @@ def test_the_source_is_left_alone_while_too_much_waits():
     made, clock = schedule()
     for position in range(MAX_WAITING):
         made.add(item(position))
-        one = take(made)
+        one = made.take(0)
+        assert one
         made.succeeded(HOST)
-        made.retry_at(one, clock.now() + SECOND)
+        made.retry_at(one[0], clock.now() + SECOND)
     made.add(item(10**6))
     clock.advance(SECOND)
 

@@ -1,0 +1,115 @@
+"""A revision of the project checked out beside it, for as long as a comparison lasts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from loadkit.host.processes import alive
+from loadkit.plan.errors import UsageError
+
+FOLDER: Final = ".loadkit"
+WORKTREES: Final = "worktrees"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkout:
+    """A revision in a folder of its own."""
+
+    name: str
+    """As it was asked for, with its short hash: `main (1a2b3c4)`."""
+    top: Path
+    """The folder of the project."""
+    folder: Path
+
+
+@contextlib.contextmanager
+def checked_out(revision: str) -> Iterator[Checkout]:
+    """Check a revision of the project in the current folder out into a worktree, until the block is left.
+
+    What earlier comparisons left behind, because they were killed, is removed first. Raises `UsageError` where there
+    is no repository or no such revision.
+    """
+    top = Path(_git(["rev-parse", "--show-toplevel"], Path.cwd(), "compare against a revision in a git repository"))
+    commit = _commit(revision, top)
+    kept = kept_folder(top) / WORKTREES
+    kept.mkdir(exist_ok=True)
+    _remove_abandoned(kept, top)
+    folder = kept / f"{commit[:12]}-{os.getpid()}"
+    try:
+        _git(["worktree", "add", "--quiet", "--detach", str(folder), commit], top, f"cannot check out {revision}")
+        yield Checkout(name=f"{revision} ({commit[:7]})", top=top, folder=folder)
+    finally:
+        _remove(folder, top)
+
+
+def kept_folder(top: Path) -> Path:
+    """`.loadkit` in a project, made with a `.gitignore` of its own."""
+    folder = top / FOLDER
+    folder.mkdir(exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
+    return folder
+
+
+def changed_files(top: Path) -> list[str]:
+    """Files that differ from the last commit, as git names them."""
+    return _git(["status", "--porcelain", "--untracked-files=no"], top, "cannot ask git").splitlines()
+
+
+def editable_below(top: Path) -> list[str]:
+    """Distributions that are installed from a folder of the project, without being copied."""
+    from importlib.metadata import distributions
+
+    found = []
+    for one in distributions():
+        text = one.read_text("direct_url.json")
+        where = json.loads(text) if text else {}
+        folder = unquote(urlsplit(where.get("url", "")).path)
+        if where.get("dir_info", {}).get("editable") and Path(folder).is_relative_to(top):
+            found.append(str(one.metadata["Name"]))
+    return found
+
+
+def _commit(revision: str, top: Path) -> str:
+    if revision.startswith("-"):
+        raise UsageError(f"{revision!r} is no revision; write it like main or HEAD~1")
+    try:
+        return _git(["rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"], top, "")
+    except UsageError:
+        is_shallow = _git(["rev-parse", "--is-shallow-repository"], top, "cannot ask git") == "true"
+        fetch = "; this clone is shallow: git fetch --unshallow, or fetch-depth: 0 in CI" if is_shallow else ""
+        raise UsageError(f"there is no revision {revision!r} in {top}{fetch}") from None
+
+
+def _remove_abandoned(kept: Path, top: Path) -> None:
+    running = set(alive())
+    for folder in kept.iterdir():
+        _, _, pid = folder.name.rpartition("-")
+        if pid.isdecimal() and int(pid) not in running:
+            _remove(folder, top)
+
+
+def _remove(folder: Path, top: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(UsageError):
+        _git(["worktree", "prune"], top, "")
+
+
+def _git(words: Sequence[str], folder: Path, what: str) -> str:
+    try:
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S607 - whose PATH leads to it
+    except FileNotFoundError:
+        raise UsageError("git is not installed; compare against a URL or a scenario") from None
+    if done.returncode:
+        raise UsageError(f"{what}: {(done.stderr.strip().splitlines() or ['git failed'])[-1]}")
+    return done.stdout.strip()

@@ -1,0 +1,279 @@
+"""Two versions compared on real servers: which one is measured when, what is said of them, and the bad days."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from loadkit.jobs.compare import NotMeasurable, compare, tolerances_of
+from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.errors import UsageError
+from loadkit.plan.scenario import Scenario
+from loadkit.server.demo import Demo
+from tests.conftest import Call
+
+SERVER = """
+import http.server, sys, time
+
+class Shop(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one write
+
+    def do_GET(self):
+        time.sleep({delay})
+        self.send_response({status})
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *arguments):
+        pass
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Shop).serve_forever()
+"""
+SHOP = """
+from loadkit import Endpoint, Scenario
+
+browse = Scenario(endpoints=[Endpoint("GET", "/")], threads=4, server=["python", "app.py", "{port}"])
+"""
+
+Commit = Callable[..., None]
+
+
+@pytest.fixture
+def commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commit:
+    """Commits a project with a server that answers so; the project is the current folder."""
+    monkeypatch.chdir(tmp_path)
+    _git("init", "--quiet", "--initial-branch", "main")
+    (tmp_path / "shop.py").write_text(SHOP)
+
+    def commit(*, delay: float = 0.005, status: int = 200) -> None:
+        write(delay=delay, status=status)
+        _git("add", ".")
+        _git("-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "--message", "change")
+
+    return commit
+
+
+def write(*, delay: float = 0.005, status: int = 200) -> None:
+    Path("app.py").write_text(SERVER.format(delay=delay, status=status))
+
+
+def _git(*words: str) -> None:
+    subprocess.run(["git", *words], check=True)
+
+
+def aimed(demo: Demo, path: str, **fields) -> Scenario:
+    return Scenario(base_url=demo.url, endpoints=[Endpoint("GET", path)], threads=4, name=path, **fields)
+
+
+def left_behind(project: Path) -> list[str]:
+    kept = project / ".loadkit" / "worktrees"
+    return [one.name for one in kept.iterdir()] if kept.is_dir() else []
+
+
+def test_a_version_three_times_slower_is_worse_after_two_blocks(demo: Demo):
+    found = compare(aimed(demo, "/delay/0.05"), against=aimed(demo, "/delay/0.005"))
+
+    assert found.worse
+    assert found.reason == "three times slower or more in 2 blocks"
+    assert found.p50.ratio > 3
+    assert found.throughput.ratio < 1 / 3
+    assert (found.new, found.old) == ("/delay/0.05", "/delay/0.005")
+    assert [one.version for one in found.rounds[:4]] in (["old", "new", "new", "old"], ["new", "old", "old", "new"])
+
+
+def test_each_endpoint_is_compared_by_itself(demo: Demo):
+    def both(delay: str) -> Scenario:
+        endpoints = [Endpoint("GET", f"/delay/{delay}", name="slow"), Endpoint("GET", "/", name="home")]
+        return Scenario(base_url=demo.url, endpoints=endpoints, threads=4, pacing=0.01)
+
+    found = compare(both("0.05"), against=both("0.005"), tolerances={"slow: p50": 0.1})
+
+    assert found.worse
+    assert found["slow"].p50.ratio > 3
+    assert found["slow"].p50.decides
+    assert not found["home"].p50.decides
+    with pytest.raises(KeyError, match="'shop' is no endpoint of this comparison; there are"):
+        found["shop"]
+
+
+@pytest.mark.slow
+def test_the_server_of_a_scenario_is_started_from_the_working_tree_and_from_the_revision(commit: Commit):
+    commit(delay=0.005)
+    write(delay=0.03)
+
+    found = compare(loaded(), against="HEAD")
+
+    assert found.worse
+    assert found.old.startswith("HEAD (")
+    assert found.new == "the working tree"
+    assert found.server_cpu.before > 0
+    assert found.notes == ["the working tree has 1 file that is not committed, and is measured as it is"]
+    assert left_behind(Path.cwd()) == []
+    assert Path(".loadkit/.gitignore").read_text() == "*\n"
+
+
+def loaded() -> Scenario:
+    from loadkit.plan.loader import load
+
+    return load("shop.py::browse")[0]
+
+
+@pytest.mark.slow
+def test_an_application_is_imported_from_the_revision(commit: Commit, monkeypatch: pytest.MonkeyPatch):
+    answer = "def app(environ, start):\n    import time; time.sleep({})\n    start('200 OK', []); return [b'ok']\n"
+    Path("shop.py").write_text(SHOP.replace('["python", "app.py", "{port}"]', '"wsgi:app"'))
+    Path("wsgi.py").write_text(answer.format(0.005))
+    commit()
+    Path("wsgi.py").write_text(answer.format(0.05))
+    monkeypatch.syspath_prepend(".")
+
+    assert compare(loaded(), against="main").worse
+
+
+def test_a_new_version_that_fails_all_requests_is_worse_at_once(commit: Commit):
+    commit()
+    write(status=404)
+
+    found = compare(loaded(), against="main")
+
+    assert (found.verdict, found.reason) == ("worse", "the new version failed all requests")
+    assert len(found.rounds) == 4
+
+
+def test_an_old_version_that_fails_all_requests_cannot_be_compared_with(commit: Commit, call: Call):
+    commit(status=404)
+    write()
+
+    done = call("compare", "shop.py", "--against", "main")
+
+    assert done.returncode == 6
+    assert "CANNOT TELL: the old version failed all requests" in done.stdout
+
+
+def test_a_server_that_does_not_start_is_named_with_its_output(commit: Commit, call: Call):
+    commit()
+    Path("app.py").write_text("raise SystemExit('no database')")
+
+    done = call("compare", "shop.py", "--against", "main")
+
+    assert done.returncode == 6
+    assert done.stderr.startswith("loadkit: the new version, the working tree: the server '")
+    assert "no database" in done.stderr
+    assert left_behind(Path.cwd()) == []
+
+
+WRONG = [
+    (["shop.py", "--against", "nowhere"], "there is no revision 'nowhere' in "),
+    (["shop.py", "--against=--all"], "'--all' is no revision; write it like main or HEAD~1"),
+    (
+        ["{url}", "--against", "main"],
+        "main is a revision, and {url}/ has no server= to start from it; ",
+    ),
+    (["shop.py", "--against", "main", "--tolerance", "p99"], "cannot read the tolerance 'p99'; write it like p99=10%"),
+    (["shop.py", "--against", "main", "--tolerance", "p98=1%"], "there is no figure 'p98' to compare; use one of "),
+    (["shop.py", "--against", "main", "--budget", "0s"], "budget must be more than 0, not '0s'"),
+    (["shop.py", "--against", "main", "--budget", "long"], "cannot read the budget 'long'; "),
+    (["shop.py", "--against", "main", "--undecided", "ok"], "--undecided takes pass or fail, not 'ok'"),
+    (["shop.py", "--against", "two.py"], "two.py has 2 scenarios, and one is compared; name it: two.py::a, two.py::b"),
+    (["shop.py"], "Missing option '--against'"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), WRONG, ids=[" ".join(row[0]) for row in WRONG])
+def test_a_mistake_is_named_before_anything_is_sent(
+    words: list[str], message: str, commit: Commit, call: Call, demo: Demo
+):
+    commit()
+    lines = [f"{name} = Scenario(endpoints=[Endpoint('GET', '{demo.url}')])" for name in "ab"]
+    Path("two.py").write_text("from loadkit import Endpoint, Scenario\n" + "\n".join(lines))
+
+    done = call("compare", *(word.format(url=demo.url) for word in words))
+
+    assert done.returncode == 4
+    assert done.stderr.startswith(f"loadkit: {message.format(url=demo.url)}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_outside_of_a_repository_a_revision_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    (tmp_path / "shop.py").write_text(SHOP)
+
+    with pytest.raises(UsageError, match=r"compare against a revision in a git repository: .*not a git repository"):
+        compare(loaded(), against="main")
+
+
+def test_a_shallow_clone_is_told_how_to_get_more(commit: Commit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    commit()
+    commit(delay=0.01)
+    _git("clone", "--quiet", "--depth", "1", f"file://{tmp_path}", str(tmp_path / "shallow"))
+    monkeypatch.chdir(tmp_path / "shallow")
+
+    with pytest.raises(UsageError, match=r"there is no revision 'HEAD~1' in .*; this clone is shallow: git fetch --un"):
+        compare(loaded(), against="HEAD~1")
+
+
+def test_what_a_killed_comparison_left_is_removed_by_the_next(commit: Commit):
+    commit(status=404)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    folder = f".loadkit/worktrees/0123456789ab-{ended.pid}"
+    _git("worktree", "add", "--quiet", "--detach", folder)
+
+    compare(loaded(), against="main")
+
+    assert left_behind(Path.cwd()) == []
+    assert subprocess.run(["git", "worktree", "list"], capture_output=True, check=True).stdout.count(b"\n") == 1
+
+
+def test_an_interrupt_says_what_is_known_and_leaves_nothing(commit: Commit, tmp_path: Path):
+    commit()
+    output = tmp_path / "found.json"
+    command = [sys.executable, "-m", "loadkit", "compare", "shop.py", "--against", "main", "-o", str(output)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        # the second worktree of git is there as soon as it is under way
+        _await(lambda: bool(left_behind(tmp_path)))
+        threading.Timer(2, lambda: os.kill(running.pid, signal.SIGINT)).start()
+        text, _ = running.communicate(timeout=60)
+
+    assert running.returncode == 2
+    assert "CANNOT TELL: interrupted" in text
+    assert json.loads(output.read_text())["reason"] == "interrupted"
+    assert left_behind(tmp_path) == []
+
+
+def _await(happened: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(2000):
+        if happened():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it did not happen within 20 s")
+
+
+def test_a_url_at_which_nothing_answers_cannot_be_compared_with(demo: Demo, free_port: int):
+    found = compare(aimed(demo, "/"), against=f"http://127.0.0.1:{free_port}")
+
+    assert (found.verdict, found.reason) == ("cannot tell", "the old version failed all requests")
+    assert found.exit_code == 6
+
+
+def test_tolerances_are_read_as_people_write_them():
+    assert tolerances_of(["p99=10%", "GET /a=b: p50 = 0.2"]) == {"p99": 0.1, "GET /a=b: p50": 0.2}
+
+
+def test_a_server_that_does_not_start_is_an_error_of_python():
+    scenario = Scenario(endpoints=[Endpoint("GET", "/")], server=["false", "{port}"], name="shop")
+
+    with pytest.raises(NotMeasurable, match=r"the old version, shop \(old\): the server 'false"):
+        compare(scenario, against=scenario)

@@ -1,0 +1,119 @@
+"""The text of a comparison, to the letter."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from loadkit.judge.comparison.blocks import Block, Metric, Round, Version
+from loadkit.judge.comparison.changes import Change, Verdict
+from loadkit.judge.comparison.comparison import Comparison, comparison
+from loadkit.judge.comparison.procedure import Conclusion
+from loadkit.report.comparison import comparison_report
+from loadkit.report.layout import Layout, display_width
+
+
+def change(
+    metric: Metric, before: float, after: float, bounds: tuple[float, float, float], verdict: Verdict, *, decides=True
+) -> Change:
+    low, estimate, high = bounds
+    return Change(
+        metric=metric,
+        before=before,
+        after=after,
+        change=estimate,
+        low=low,
+        high=high,
+        tolerance=0.001 if metric.is_share else 0.05,
+        verdict=verdict,
+        blocks=12,
+        decides=decides,
+        order_effect=0.0,
+    )
+
+
+def found(
+    verdict: Verdict, *changes: Change, reason: str = "", confirming: int = 0, shown=(), new="tree"
+) -> Comparison:
+    versions: tuple[Version, ...] = ("old", "new", "new", "old")
+    block = Block(tuple(Round(version=version, figures={Metric("p50"): 0.01}) for version in versions))
+    return comparison(
+        Conclusion(
+            verdict=verdict, changes=changes, blocks=(block,) * 12, confirming=(block,) * confirming, reason=reason
+        ),
+        shown,
+        new=new,
+        old="main (1a2b3c4)",
+        seconds=72.4,
+        notes=["the working tree has 1 file that is not committed, and is measured as it is"],
+        environment=None,
+    )
+
+
+SLOWER = change(Metric("p50"), 0.010, 0.0112, (0.074, 0.118, 0.16), "worse")
+ERRORS = change(Metric("error_rate"), 0.0, 0.0002, (-0.0001, 0.0002, 0.0004), "no worse")
+THROUGHPUT = change(Metric("throughput"), 1784, 1701, (-0.09, -0.047, -0.01), "cannot tell")
+TAIL = change(Metric("p99"), 0.047, 0.046, (-0.2, -0.02, math.inf), "cannot tell", decides=False)
+SEARCH = change(Metric("p50", "GET /search"), 0.012, 0.012, (-0.01, 0.0, 0.01), "no worse", decides=False)
+
+
+def test_what_is_worse_is_said_first_and_shown_with_its_interval():
+    report = comparison_report(
+        found("worse", SLOWER, ERRORS, THROUGHPUT, confirming=4, shown=[TAIL, SEARCH]), Layout(width=110)
+    )
+
+    assert (
+        f"{report}\n"
+        == """\
+━━ tree against main (1a2b3c4) ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+  12 blocks of 4 rounds in turns, and 4 to confirm; 1m12s in all
+
+WORSE: p50 +11.8 % (+7.4 to +16.0), tolerance 5 %
+
+figure         before    after              change (interval)                             verdict
+  p50           10 ms  11.2 ms        +11.8 % (+7.4 to +16.0)  ──────────┼───━━●━━──        worse
+  error rate      0 %   0.02 %  +0.02 points (-0.01 to +0.04)  ──────────●━─────────     no worse
+  throughput  1,784/s  1,701/s          -4.7 % (-9.0 to -1.0)  ──────━━●━┼──────────  cannot tell
+
+also measured       before  after      change (interval)                             verdict
+  p99                47 ms  46 ms    -2.0 % (-20.0 to ?)  ━━━━━━━━━●┼━━━━━━━━━━  cannot tell
+  GET /search: p50   12 ms  12 ms  +0.0 % (-1.0 to +1.0)  ──────────●──────────     no worse
+
+  - the working tree has 1 file that is not committed, and is measured as it is
+"""
+    )
+
+
+def test_in_ascii_and_in_60_columns_it_fits():
+    report = comparison_report(
+        found("worse", SLOWER, ERRORS, shown=[TAIL], new="n" * 200), Layout(width=60, ascii=True)
+    )
+
+    assert report.isascii()
+    assert max(map(display_width, report.splitlines())) <= 60
+
+
+VERDICTS: list[tuple[Comparison, str]] = [
+    (found("no worse", ERRORS), "NO WORSE: no figure that decides is worse by more than is tolerated (error rate)"),
+    (found("cannot tell", THROUGHPUT, reason="interrupted"), "CANNOT TELL: interrupted"),
+    (found("worse", reason="the new version failed all requests"), "WORSE: the new version failed all requests"),
+]
+
+
+@pytest.mark.parametrize(("comparison", "line"), VERDICTS, ids=[row[1] for row in VERDICTS])
+def test_the_verdict_is_a_line(comparison: Comparison, line: str):
+    assert line in comparison_report(comparison, Layout(width=100)).splitlines()
+
+
+def test_under_a_failing_assert_the_figures_that_decide_are_shown():
+    assert repr(found("worse", SLOWER, ERRORS)) == (
+        "<Comparison of tree with main (1a2b3c4): worse\n"
+        "  <p50 worse: +11.8 % (+7.4 to +16.0)>\n"
+        "  <error_rate no worse: +0.02 points (-0.01 to +0.04)>>"
+    )
+
+
+def test_a_figure_that_was_not_compared_is_named_with_those_that_were():
+    with pytest.raises(KeyError, match=r"'p99' was not compared; there are \['p50'\]"):
+        found("worse", SLOWER).p99  # noqa: B018 - it raises

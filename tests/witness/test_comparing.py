@@ -1,0 +1,33 @@
+"""A comparison as the servers see it: which version is loaded when, and whose replies are slow."""
+
+from __future__ import annotations
+
+from itertools import groupby, pairwise
+
+import pytest
+
+from loadkit.jobs.compare import compare
+from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.scenario import Scenario
+from tests.witness.witness import watching
+
+
+def test_versions_have_their_turns_in_balanced_order_and_one_at_a_time():
+    with watching() as witness:
+
+        def aimed(version: str, milliseconds: int) -> Scenario:
+            endpoint = Endpoint("GET", f"/{version}?ms={milliseconds}")
+            return Scenario(base_url=witness.url, endpoints=[endpoint], threads=4, name=version)
+
+        found = compare(aimed("new", 80), against=aimed("old", 8))
+        seen = sorted(witness.log().requests, key=lambda one: one.received)
+
+    turns = [list(turn) for _, turn in groupby(seen, key=lambda one: one.path)]
+    assert all(max(one.replied for one in turn) <= following[0].received for turn, following in pairwise(turns))
+    # after both were warmed up, the rounds as they are reported; two of one version in a row look like one
+    reported = [f"/{one.version}" for one in found.rounds]
+    assert len(reported) == 8
+    assert [turn[0].path for turn in turns] == [path for path, _ in groupby(["/old", "/new", *reported])]
+    assert found.p50.before == pytest.approx(0.008, rel=0.5)
+    assert found.p50.after == pytest.approx(0.080, rel=0.5)
+    assert found.worse
