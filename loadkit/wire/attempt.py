@@ -128,16 +128,7 @@ class Attempt:
         return self._read(self._reader(), None, self._send(), sending=True)
 
     def _reader(self) -> ReplyReader:
-        asked = self._request
-        if self._halts:
-            return PulledReader(method=asked.method, lenient=asked.lenient, follows=asked.follows)
-        return ReplyReader(
-            method=asked.method,
-            keep=asked.keep,
-            sink=asked.sink,
-            lenient=asked.lenient,
-            follows=asked.follows,
-        )
+        return PulledReader(self._request) if self._halts else ReplyReader(self._request)
 
     def _ready(self) -> bool:
         """Have an open connection; True if it was used before."""

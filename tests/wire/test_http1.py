@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from loadkit.wire.base import BrokenExchange
+from loadkit.plan.units import SECOND
+from loadkit.wire.base import BrokenExchange, Origin, Request
 from loadkit.wire.http1 import PulledReader, ReplyReader
 from tests.wire.peer import chunked, reply
 from tests.wire.test_faults import WRONG
@@ -17,6 +18,12 @@ from tests.wire.test_replies import CLOSING, WHOLE
 
 GOOD: list[tuple[str, bytes]] = [cast(Any, one.values)[:2] for one in WHOLE]
 MESSAGES = [*GOOD, *[("GET", cast(bytes, one.values[0])) for one in (*CLOSING, *WRONG)]]
+
+
+def asked(method: str = "GET", keep: int | None = 1000) -> Request:
+    """A request that such a reply is to."""
+    origin = Origin("http", "shop.test", 80)
+    return Request(origin=origin, method=method, url="http://shop.test/", payload=b"", timeout=SECOND, keep=keep)
 
 
 def read(reader: ReplyReader, pieces: list[bytes], *, ends: bool) -> dict[str, Any]:
@@ -47,11 +54,11 @@ places = some.lists(some.integers(1, 1000), max_size=8)
 
 
 @given(messages, places, some.booleans(), some.sampled_from([0, 1, 1000]))
-def test_any_split_of_a_reply_is_read_as_the_whole(asked: tuple[str, bytes], at: list[int], ends: bool, keep: int):
-    method, message = asked
+def test_any_split_of_a_reply_is_read_as_the_whole(sample: tuple[str, bytes], at: list[int], ends: bool, keep: int):
+    method, message = sample
 
-    whole = read(ReplyReader(method=method, keep=keep), [message], ends=ends)
-    parts = read(ReplyReader(method=method, keep=keep), split(message, at), ends=ends)
+    whole = read(ReplyReader(asked(method, keep)), [message], ends=ends)
+    parts = read(ReplyReader(asked(method, keep)), split(message, at), ends=ends)
 
     assert parts == whole
 
@@ -60,7 +67,7 @@ def test_any_split_of_a_reply_is_read_as_the_whole(asked: tuple[str, bytes], at:
 def test_what_is_pulled_from_any_split_is_the_body(chunks: list[bytes], in_chunks: bool, at: list[int], data: Any):
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     message = head + chunked(*chunks) if in_chunks else reply(b"".join(chunks))
-    reader = PulledReader(method="GET")
+    reader = PulledReader(asked())
     pulled = b""
 
     for piece in split(message, at):
@@ -75,4 +82,4 @@ def test_what_is_pulled_from_any_split_is_the_body(chunks: list[bytes], in_chunk
 @pytest.mark.parametrize(("method", "message"), GOOD)
 def test_a_reply_that_is_cut_anywhere_is_never_taken_for_whole(method: str, message: bytes):
     for end in range(1, len(message)):
-        assert read(ReplyReader(method=method, keep=1000), [message[:end]], ends=True) == {"failure": "disconnect"}, end
+        assert read(ReplyReader(asked(method)), [message[:end]], ends=True) == {"failure": "disconnect"}, end
