@@ -6,7 +6,6 @@ import importlib.util
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import types
@@ -23,7 +22,7 @@ from loadkit import Endpoint, Scenario, UsageError, run, serving
 from loadkit.server.serving.app_server import is_asgi
 from loadkit.server.serving.reference import reference
 
-DEMO = [sys.executable, "-m", "loadkit", "demo", "--port", "{port}"]
+FILES = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "{port}"]
 
 APP = """
 import os
@@ -47,9 +46,10 @@ def is_refused(url: str) -> bool:
         return sock.connect_ex(("127.0.0.1", urlsplit(url).port or 0)) != 0
 
 
-def test_a_command_is_told_its_port_and_ends_with_the_block():
-    with serving(DEMO, ready="/health") as url:
-        assert requests.get(f"{url}/items/3", timeout=10).status_code == 200
+def test_a_command_is_told_its_port_and_ends_with_the_block(tmp_path: Path):
+    (tmp_path / "health").touch()
+    with serving(FILES, ready="/health", cwd=tmp_path) as url:
+        assert requests.get(f"{url}/health", timeout=10).status_code == 200
 
     assert is_refused(url)
 
@@ -153,9 +153,9 @@ def test_the_result_tells_what_a_server_of_ours_used():
 def test_so_does_that_of_a_scenario_with_a_server(free_port: int):
     scenario = Scenario(
         base_url=f"http://127.0.0.1:{free_port}",
-        endpoints=[Endpoint("GET", "/items")],
-        iterations=200,
-        server=[sys.executable, "-m", "loadkit", "demo", "--port", str(free_port)],
+        endpoints=[Endpoint("GET", "/")],
+        iterations=50,
+        server=FILES,
     )
 
     server = run(scenario).server
@@ -168,27 +168,6 @@ def test_of_other_peoples_servers_nothing_is_told(free_port: int):
     result = run(Scenario(endpoints=[Endpoint("GET", f"http://127.0.0.1:{free_port}/")], threads=1, iterations=1))
 
     assert result.server is None
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_an_application_does_not_outlive_whoever_started_it(tmp_path: Path):
-    (tmp_path / "app.py").write_text(APP)
-    program = f"""
-import os, signal, urllib.request
-from loadkit import serving
-with serving({str(tmp_path / "app.py")!r} + ":app") as url:
-    print(urllib.request.urlopen(url).read().decode().split()[0], flush=True)
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50)
-
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    child = Path("/proc") / done.stdout.strip()
-    deadline = time.monotonic() + 20
-    while child.exists() and "zombie" not in (child / "status").read_text() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not child.exists() or "zombie" in (child / "status").read_text()
 
 
 # -- mistakes
@@ -244,23 +223,6 @@ def test_without_uvicorn_an_asgi_application_is_not_served(tmp_path: Path):
     with (
         pytest.raises(UsageError, match="what serves it is not here; pip install uvicorn"),
         serving(f"{tmp_path}/app.py:app"),
-    ):
-        pass
-
-
-def test_a_server_that_answers_with_an_error_is_not_up():
-    program = """
-import http.server, sys
-class Broken(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_error(500)
-http.server.HTTPServer(("", int(sys.argv[1])), Broken).serve_forever()
-"""
-    with (
-        pytest.raises(
-            UsageError, match=r"was not ready within 1 s: the last answer of 127.0.0.1:\d+ to / was 500; its output:"
-        ),
-        serving([sys.executable, "-c", program, "{port}"], within="1s"),
     ):
         pass
 

@@ -297,7 +297,10 @@ def test_a_scenario_may_name_an_application(tmp_path: Path, form: str | list[str
 
 def test_a_server_that_is_not_ready_is_told_with_its_last_answer():
     with (
-        pytest.raises(UsageError, match=r"not ready within 1 s: the last answer of 127.0.0.1:\d+ to /unready was 503"),
+        pytest.raises(
+            UsageError,
+            match=r"not ready within 1 s: the last answer of 127.0.0.1:\d+ to /unready was 503; it printed nothing$",
+        ),
         serving([sys.executable, "-c", MORTAL, "{port}", "1000"], ready="/unready", within="1s"),
     ):
         pass
