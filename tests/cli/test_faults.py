@@ -69,8 +69,15 @@ def test_a_fault_ends_a_process_with_its_own_exit_code(file: Path):
     assert "Traceback (most recent call last)" in done.stderr
 
 
-@pytest.mark.parametrize("words", ["--help", "--version", "list {file}"])
-@pytest.mark.parametrize("output", ["a pipe that nobody reads", "none"])
+@pytest.mark.parametrize(
+    ("words", "output"),
+    [
+        ("--help", "a pipe that nobody reads"),
+        ("--version", "none"),
+        ("list {file}", "a pipe that nobody reads"),
+        ("list {file}", "none"),
+    ],
+)
 def test_whoever_does_not_read_the_output_sees_no_fault(file: Path, words: str, output: str):
     read, write = os.pipe()
     os.close(read)
