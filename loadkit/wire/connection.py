@@ -11,7 +11,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from loadkit.plan.units import MICROSECOND
-from loadkit.wire.channel import Channel, Opening
+from loadkit.wire.channel import Channel
+from loadkit.wire.connect import Opening
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Clock, Origin, Request

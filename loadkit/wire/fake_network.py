@@ -18,7 +18,7 @@ from loadkit.wire.resolver import Resolver, Trust
 if TYPE_CHECKING:
     from loadkit.clock import ManualClock
     from loadkit.wire.base import Clock, Origin
-    from loadkit.wire.channel import Address, Opening
+    from loadkit.wire.connect import Address, Opening
 
 
 class Arrival(NamedTuple):

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from loadkit.wire.base import BrokenExchange, Failure
-from loadkit.wire.channel import open_channel
+from loadkit.wire.connect import open_channel
 
 if TYPE_CHECKING:
     import ssl
 
     from loadkit.wire.base import Clock, Origin
-    from loadkit.wire.channel import Address, Channel, Opening
+    from loadkit.wire.channel import Channel
+    from loadkit.wire.connect import Address, Opening
 
 MAX_NAMES: Final = 10_000
 """Names whose addresses are kept; those looked up first are dropped."""

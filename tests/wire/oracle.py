@@ -14,7 +14,7 @@ from loadkit import Scenario
 from loadkit.clock import SystemClock
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Exchange, Failure, Note, Origin, Request, Send
-from loadkit.wire.channel import tls_reason
+from loadkit.wire.connect import tls_reason
 from loadkit.wire.session.checked import checked_response
 from loadkit.wire.session.response import Head, Response
 

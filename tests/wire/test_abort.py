@@ -17,7 +17,7 @@ from loadkit import Session
 from loadkit.clock import SystemClock
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Origin
-from loadkit.wire.channel import Address, open_channel
+from loadkit.wire.connect import Address, open_channel
 from loadkit.wire.connection import HttpConnection
 from loadkit.wire.session.adapter import WireAdapter
 from loadkit.wire.sockets import SocketConnection
