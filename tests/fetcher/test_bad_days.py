@@ -581,7 +581,7 @@ main()
 """
 
 
-def test_large_replies_that_come_at_once_become_lines_one_by_one(site: Site, tmp_path: Path):
+def test_large_replies_that_come_at_once_become_lines_within_limited_memory(site: Site, tmp_path: Path):
     coded = gzip.compress(b"[" + b"[1, 22], " * 2_000_000 + b"0]")
     gate = threading.Barrier(8)
 
