@@ -61,6 +61,7 @@ UNREADABLE = [
     pytest.param(coded(gzip.compress(BODY)[:-8], "gzip"), "the gzip body is cut short", id="no checksum"),
     pytest.param(coded(gzip.compress(BODY)[:5], "gzip"), "the gzip body is cut short", id="within its head"),
     pytest.param(coded(zlib.compress(BODY)[:-1], "deflate"), "the deflate body is cut short", id="deflate cut"),
+    pytest.param(coded(b"\x78", "deflate"), "the deflate body is cut short", id="a byte of deflate"),
     pytest.param(coded(RAW_DEFLATE[:-1], "deflate"), "the deflate body is cut short", id="raw deflate cut"),
     pytest.param(coded(gzip.compress(BODY) + b"\x1f", "gzip"), "the gzip body is cut short", id="a member cut at once"),
     pytest.param(
@@ -71,6 +72,8 @@ UNREADABLE = [
     pytest.param(coded(b"never zipped", "gzip"), "the gzip body does not decode", id="not gzip"),
     pytest.param(coded(gzip.compress(BODY)[:-8] + bytes(8), "gzip"), "does not decode", id="a wrong checksum"),
     pytest.param(coded(BODY, "br"), "the content coding 'br' was not asked for", id="a coding nobody asked for"),
+    pytest.param(coded(BODY, "gzip;q=1"), "the content coding 'gzip;q=1' was not asked for", id="a parameter"),
+    pytest.param(coded(BODY, ", ".join(["gzip"] * 3)), "3 content codings on one body", id="a chain of 3"),
     pytest.param(coded(BODY, ", ".join(["gzip"] * 50)), "50 content codings", id="a chain of 50"),
 ]
 
