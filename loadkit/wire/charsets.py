@@ -11,31 +11,8 @@ CHARSETS: Final = frozenset(
     (
         *("ascii", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"),
         *(f"iso8859-{part}" for part in range(1, 17) if part != 12),
-        *(
-            f"cp{page}"
-            for page in (
-                "037",
-                273,
-                424,
-                437,
-                500,
-                737,
-                775,
-                850,
-                852,
-                855,
-                857,
-                858,
-                860,
-                861,
-                862,
-                863,
-                864,
-                865,
-                866,
-                869,
-            )
-        ),
+        "cp037",
+        *(f"cp{page}" for page in (273, 424, 437, 500, 737, 775, 850, 852, 855, 857, 858, *range(860, 867), 869)),
         *(f"cp{page}" for page in (720, 856, 874, 932, 949, 950, 1006, 1026, 1125, 1140, *range(1250, 1259))),
         *("koi8-r", "koi8-u", "koi8-t", "kz1048", "ptcp154", "tis-620", "hp-roman8"),
         *("mac-roman", "mac-cyrillic", "mac-greek", "mac-iceland", "mac-latin2", "mac-turkish"),
