@@ -28,7 +28,6 @@ def begin(
     connection.in_use = True
     try:
         attempt = Attempt(connection, request, 0, pieces, halts=True)
-        connection.memo = None
         reader = attempt.run(0, None, None)
         channel = connection.lend()
     except BrokenExchange as broken:
