@@ -115,8 +115,25 @@ WRONG = [
 ]
 
 
+# one for each place that finds it, and what comes in many receives; all of them are read in memory in test_http1
+OVER_SOCKETS = {
+    "two lengths",
+    "an empty line before",
+    "no head at all",
+    "101",
+    "a byte more",
+    "204 with a body",
+    "a second reply after chunks",
+    "a chunk size that is none",
+    "a chunk extension of 400 kB",
+    "trailers of 600 kB",
+    "a header of 70 kB",
+    "60 interim replies",
+}
+
+
 @turns
-@pytest.mark.parametrize("message", WRONG)
+@pytest.mark.parametrize("message", [one for one in WRONG if one.id in OVER_SOCKETS])
 def test_what_is_not_sound_is_a_protocol_failure(serve: Serve, call: Call, message: bytes, turn: int):
     caller = warmed(call, serve, turn, message)
 

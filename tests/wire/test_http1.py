@@ -53,6 +53,13 @@ messages = some.sampled_from(MESSAGES)
 places = some.lists(some.integers(1, 1000), max_size=8)
 
 
+@pytest.mark.parametrize("message", WRONG)
+def test_what_is_not_sound_is_a_protocol_failure(message: bytes):
+    pieces = split(message, [*range(0, len(message), 16_000)])
+
+    assert read(ReplyReader(asked()), pieces, ends=False) == {"failure": "protocol"}
+
+
 @given(messages, places, some.booleans(), some.sampled_from([0, 1, 1000]))
 def test_any_split_of_a_reply_is_read_as_the_whole(sample: tuple[str, bytes], at: list[int], ends: bool, keep: int):
     method, message = sample
