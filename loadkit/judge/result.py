@@ -74,7 +74,7 @@ class Result(Figures, msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         p99 = show_seconds(self.total.response_time.p99)
-        return f"<Result {self.scenario.name}: {self.outcome}, {self.requests:,} requests, p99 {p99}>"
+        return f"<Result {_printable(self.scenario.name)}: {self.outcome}, {self.requests:,} requests, p99 {p99}>"
 
     def __getitem__(self, name: str) -> Row:
         """An endpoint's row by its label; `KeyError` naming those there are."""

@@ -34,6 +34,12 @@ def test_the_figures_of_the_whole_and_of_an_endpoint_are_at_hand():
     assert repr(row) == f"<Row b: 2 requests, p99 {row.p99 * 1e3:.3g} ms>"
 
 
+def test_a_name_moves_no_cursor_where_pytest_shows_the_result():
+    named = replace(GOOD, scenario=replace(GOOD.scenario, name="shop\x1b[2J"))
+
+    assert repr(named).startswith("<Result shop\\x1b[2J: failed, ")
+
+
 def test_what_was_never_measured_is_no_number_and_passes_no_comparison():
     for value in (EMPTY.p50, EMPTY.p90, EMPTY.p95, EMPTY.p99, EMPTY.percentile(75), EMPTY.mean):
         assert math.isnan(value)
