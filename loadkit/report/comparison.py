@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.comparison.comparison import changed, describe_change, show_figure, show_tolerance
@@ -138,5 +139,7 @@ def _bar(change: Changed, layout: Layout) -> str:
 def _place(value: float | None, offset: float, tolerance: float, *, missing: int) -> int:
     if value is None:
         return missing
-    share = (value - offset) / (4 * tolerance)
+    # where nothing is tolerated, the bar shows only to which side the change is
+    change = value - offset
+    share = change / (4 * tolerance) if tolerance else math.copysign(bool(change), change)
     return max(0, min(_BAR - 1, round(_BAR // 2 * (1 + share))))

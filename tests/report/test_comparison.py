@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -83,6 +84,18 @@ also measured       before  after      change (interval)                        
   - the working tree has 1 file that is not committed, and is measured as it is
 """
     )
+
+
+def test_where_nothing_is_tolerated_the_bar_shows_the_side_of_the_change():
+    without = found("worse", replace(SLOWER, tolerance=0.0), replace(ERRORS, tolerance=0.0))
+
+    slower, errors = (
+        line
+        for line in comparison_report(without, Layout(width=110)).splitlines()
+        if line.startswith("  p50") or "points" in line
+    )
+    assert "──────────┼─────────●" in slower
+    assert "━━━━━━━━━━┼━━━━━━━━━●" in errors
 
 
 def test_in_ascii_and_in_60_columns_it_fits():

@@ -143,7 +143,14 @@ class _Procedure:
 
     def _is_obvious(self) -> bool:
         found = [self._largest(block) for block in self._blocks]
-        return bool(found) and (min(found) >= OBVIOUS or max(found) <= -OBVIOUS)
+        if not found:
+            return False
+        return min(found) >= OBVIOUS or (max(found) <= -OBVIOUS and not any(map(self._has_worse, self._blocks)))
+
+    def _has_worse(self, block: Block) -> bool:
+        """True if a figure is worse, such as the error rate of a version that is faster because it fails."""
+        found = [(block.worsening(metric), limit) for metric, limit in self._rules.tolerances.items()]
+        return any(worsening is not None and worsening > limit for worsening, limit in found)
 
     def _largest(self, block: Block) -> float:
         found = [block.worsening(metric) for metric in self._rules.tolerances if not metric.is_share]

@@ -169,6 +169,13 @@ def test_what_is_obvious_needs_no_statistics(failing, new, verdict: str, reason:
     assert (found.verdict, found.reason, len(found.blocks)) == (verdict, reason, blocks)
 
 
+def test_a_version_that_is_three_times_faster_because_it_fails_is_worse():
+    found = compared(Versions(new={P50: -0.75, ERRORS: 0.5}))
+
+    assert found.verdict == "worse"
+    assert verdicts(found)["error_rate"] == "worse"
+
+
 def test_asked_to_stop_it_says_what_is_known():
     versions = Versions(noise=0.1)
     found = compared(versions, stops=lambda: versions.blocks >= 9)
