@@ -208,14 +208,18 @@ def _deciding(scenario: Scenario, named: Mapping[str, float]) -> dict[Metric, fl
         found[Metric("throughput")] = TOLERANCE
     if scenario.server:
         found[SERVER_CPU] = TOLERANCE
-    return {**found, **{_metric(name): tolerance for name, tolerance in named.items()}}
+    return {**found, **{_metric(name, scenario): tolerance for name, tolerance in named.items()}}
 
 
-def _metric(text: str) -> Metric:
+def _metric(text: str, scenario: Scenario) -> Metric:
     label, _, name = text.rpartition(": ")
     if name not in COMPARED:
         raise UsageError(f"there is no figure {name!r} to compare; use one of {', '.join(COMPARED)}")
-    return Metric(name, label or None)
+    # what journeys request is known when they have done so
+    if label and label not in scenario.labels and not scenario.journeys:
+        known = ", ".join(map(repr, scenario.labels))
+        raise UsageError(f"the tolerance of {text!r} names no endpoint of the scenario; there are {known}")
+    return Metric(name, label if label and (len(scenario.labels) > 1 or scenario.journeys) else None)
 
 
 def tolerances_of(texts: Sequence[str]) -> dict[str, float]:

@@ -181,6 +181,10 @@ WRONG = [
     ),
     (["shop.py", "--against", "main", "--tolerance", "p99"], "cannot read the tolerance 'p99'; write it like p99=10%"),
     (["shop.py", "--against", "main", "--tolerance", "p98=1%"], "there is no figure 'p98' to compare; use one of "),
+    (
+        ["shop.py", "--against", "main", "--tolerance", "GET /s: p99=1%"],
+        "the tolerance of 'GET /s: p99' names no endpoint of the scenario; there are 'GET /'",
+    ),
     (["shop.py", "--against", "main", "--budget", "0s"], "budget must be more than 0, not '0s'"),
     (["shop.py", "--against", "main", "--budget", "long"], "cannot read the budget 'long'; "),
     (["shop.py", "--against", "main", "--undecided", "ok"], "--undecided takes pass or fail, not 'ok'"),
