@@ -125,9 +125,10 @@ def compare(
             watch=watch or (lambda _: None),
         )
         shown = [one for one in rounds.metrics if one not in rules.tolerances]
+        sound = [one for one in conclusion.blocks if one.unsound is None]
         return comparison(
             conclusion,
-            [shown_change(conclusion.blocks, metric, TOLERANCE) for metric in shown],
+            [shown_change(sound, metric, TOLERANCE) for metric in shown],
             new=side.name,
             old=old.name,
             seconds=(clock.now() - began) / SECOND,

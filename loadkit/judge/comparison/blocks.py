@@ -42,6 +42,10 @@ class Metric:
         """True for a share of 1, compared by its difference."""
         return self.name == "error_rate"
 
+    def limit(self, tolerance: float) -> float:
+        """A tolerance (0.05 is 5 %) in the unit of `worsening`."""
+        return tolerance if self.is_share else math.log1p(tolerance)
+
     def worsening(self, old: Sequence[float], new: Sequence[float]) -> float | None:
         """How much worse `new` is than `old`: logarithm of the ratio, or the difference of shares; below 0 is better.
 

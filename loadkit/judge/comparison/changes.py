@@ -93,7 +93,7 @@ def _measured(metric: Metric, tolerance: float, blocks: Sequence[Block]) -> _Mea
             by_order[block.order[0] == "old"].append(worsening)
     return _Measured(
         metric,
-        tolerance if metric.is_share else math.log1p(tolerance),
+        metric.limit(tolerance),
         Differences([*by_order[True], *by_order[False]]),
         _order_effect(by_order[True], by_order[False]),
     )

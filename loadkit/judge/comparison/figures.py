@@ -36,7 +36,8 @@ def round_of(version: Version, result: Result) -> Round:
         version=version,
         figures=figures,
         unsound=next((one.message for one in result.caveats if one.level == "grave"), None),
-        has_failed=not result.statuses,
+        # where nothing was sent, it was not the server that failed
+        has_failed=bool(result.failures) and not result.statuses,
     )
 
 

@@ -129,9 +129,10 @@ class _Procedure:
     def _obvious(self) -> Conclusion | None:
         """What two blocks show: that a version fails altogether, or is three times slower or faster."""
         self._measure()
-        for version in self._blocks[0].failed if self._blocks else ():
-            verdict: Verdict = "worse" if version == "new" else "cannot tell"
-            return self._conclude(verdict, [], f"the {version} version failed all requests")
+        failed = self._blocks[0].failed if self._blocks else []
+        verdict: Verdict = "cannot tell" if "old" in failed else "worse"
+        if failed:
+            return self._conclude(verdict, [], f"the {failed[0]} version failed all requests")
         if not self._is_obvious() or not self._has_time():
             return None
         self._measure()
@@ -149,7 +150,7 @@ class _Procedure:
 
     def _has_worse(self, block: Block) -> bool:
         """True if a figure is worse, such as the error rate of a version that is faster because it fails."""
-        found = [(block.worsening(metric), limit) for metric, limit in self._rules.tolerances.items()]
+        found = [(block.worsening(one), one.limit(tolerance)) for one, tolerance in self._rules.tolerances.items()]
         return any(worsening is not None and worsening > limit for worsening, limit in found)
 
     def _largest(self, block: Block) -> float:
@@ -188,8 +189,8 @@ class _Procedure:
         left = (self._rules.budget - self._elapsed()) / self._elapsed()
         return 0 if self._stops() else int(left * len(self._blocks))
 
-    def _has_time(self, blocks: int = 1) -> bool:
-        return self._blocks_left() >= blocks
+    def _has_time(self) -> bool:
+        return self._blocks_left() >= 1
 
     def _confirming(self) -> int:
         least, most = CONFIRMING
@@ -252,5 +253,4 @@ class _Procedure:
 
 def _is_confirmed(change: Change, blocks: Sequence[Block]) -> bool:
     found = [worsening for block in blocks if (worsening := block.worsening(change.metric)) is not None]
-    limit = change.tolerance if change.metric.is_share else math.log1p(change.tolerance)
-    return Differences(found).middle > limit
+    return Differences(found).middle > change.metric.limit(change.tolerance)
