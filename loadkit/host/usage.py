@@ -97,11 +97,16 @@ def capacity(cgroup: Path = CGROUP) -> float:
     """
     has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
     allowed = 1 if has_lock else allowed_cpus()
+    return min(allowed, cpu_quota(cgroup))
+
+
+def cpu_quota(cgroup: Path = CGROUP) -> float:
+    """CPUs whose time the container may use; infinite where nothing limits it."""
     # "50000 100000": microseconds of CPU in each period of so many; "max 100000" is no limit
     quota = _read(cgroup / "cpu.max").split()
     if len(quota) == 2 and quota[0].isdigit() and quota[1].isdigit() and int(quota[0]) and int(quota[1]):
-        return min(allowed, int(quota[0]) / int(quota[1]))
-    return allowed
+        return int(quota[0]) / int(quota[1])
+    return math.inf
 
 
 def allowed_cpus() -> int:

@@ -10,14 +10,11 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from loadkit.host.processes import alive
+from loadkit.jobs.kept import kept_folder
 from loadkit.plan.errors import UsageError
-
-FOLDER: Final = ".loadkit"
-WORKTREES: Final = "worktrees"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +37,7 @@ def checked_out(revision: str) -> Iterator[Checkout]:
     """
     top = Path(_git(["rev-parse", "--show-toplevel"], Path.cwd(), "compare against a revision in a git repository"))
     commit = _commit(revision, top)
-    kept = kept_folder(top) / WORKTREES
-    kept.mkdir(exist_ok=True)
+    kept = kept_folder(top, "worktrees")
     _remove_abandoned(kept, top)
     folder = kept / f"{commit[:12]}-{os.getpid()}"
     try:
@@ -49,16 +45,6 @@ def checked_out(revision: str) -> Iterator[Checkout]:
         yield Checkout(name=f"{revision} ({commit[:7]})", top=top, folder=folder)
     finally:
         _remove(folder, top)
-
-
-def kept_folder(top: Path) -> Path:
-    """`.loadkit` in a project, made with a `.gitignore` of its own."""
-    folder = top / FOLDER
-    folder.mkdir(exist_ok=True)
-    ignore = folder / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", encoding="utf-8")
-    return folder
 
 
 def changed_files(top: Path) -> list[str]:

@@ -13,7 +13,7 @@ import msgspec
 from loadkit._version import __version__
 from loadkit.host.posix import peak_memory
 from loadkit.host.processes import PROC
-from loadkit.host.usage import allowed_cpus
+from loadkit.host.usage import allowed_cpus, cpu_quota
 from loadkit.wire.channel import STAMPS
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     processor: str = ""
     allowed_cpus: int = 0
     """CPUs that this process may use; 0 where it is not known, like the memory."""
+    cpu_capacity: float = 0
+    """The same, less where a cgroup limits the CPU time; 0 where it is not known."""
     memory: int = 0
     """Bytes, of the machine."""
 
@@ -71,6 +73,7 @@ def environment(driven: Driven) -> Environment:
         host=platform.node(),
         processor=_processor(),
         allowed_cpus=allowed_cpus(),
+        cpu_capacity=min(allowed_cpus(), cpu_quota()),
         memory=_memory(),
     )
 

@@ -1,0 +1,54 @@
+"""What of a machine and its programs decides which figures it makes: two runs are alike only where these are."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from loadkit.judge.environment import Environment
+
+
+class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of machine with its programs; no name of a machine, for runners of CI have another one each time."""
+
+    processor: str
+    cpus: float
+    """CPUs that may be used, less where a cgroup limits them."""
+    system: str
+    """The kernel with its release."""
+    python: str
+    loadkit: str
+    engine: str
+    """Which client sends, such as `sockets`."""
+
+    @property
+    def key(self) -> str:
+        """12 hexadecimal digits: alike for alike fingerprints, and fit for a file name."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:12]
+
+    def differences(self, other: Fingerprint) -> list[str]:
+        """What differs, as `python CPython 3.11.2, was CPython 3.12.1`; `other` is what was before."""
+        return [
+            f"{name} {_show(getattr(self, name))}, was {_show(getattr(other, name))}"
+            for name in self.__struct_fields__
+            if getattr(self, name) != getattr(other, name)
+        ]
+
+
+def fingerprint(environment: Environment) -> Fingerprint:
+    """The fingerprint of the machine and programs that made a result."""
+    return Fingerprint(
+        processor=environment.processor,
+        cpus=environment.cpu_capacity or environment.allowed_cpus or environment.cpu_count,
+        system=environment.system,
+        python=environment.python,
+        loadkit=environment.loadkit,
+        engine=environment.transport,
+    )
+
+
+def _show(value: str | float) -> str:
+    return f"{value:g}" if isinstance(value, float) else value or "not known"

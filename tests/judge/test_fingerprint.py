@@ -1,0 +1,60 @@
+"""Which runs were made by the same kind of machine and programs."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from loadkit.judge.environment import Environment
+from loadkit.judge.fingerprint import fingerprint
+
+MADE_BY = Environment(
+    loadkit="0.1.0",
+    python="CPython 3.11.2",
+    system="Linux 6.1",
+    machine="x86_64",
+    cpu_count=8,
+    transport="sockets",
+    clock="kernel",
+    cpu_seconds=1.5,
+    peak_memory=50_000_000,
+    host="runner-1",
+    processor="EPYC",
+    allowed_cpus=4,
+    cpu_capacity=1.5,
+)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("host", "runner-2"),  # a runner of CI has another name each time
+        ("cpu_seconds", 3.0),
+        ("peak_memory", 1),
+        ("clock", "own"),
+    ],
+)
+def test_what_a_run_used_or_was_called_makes_no_difference(field: str, value: object) -> None:
+    one, other = fingerprint(MADE_BY), fingerprint(msgspec.structs.replace(MADE_BY, **{field: value}))
+    assert one == other
+    assert one.key == other.key
+    assert not one.differences(other)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "difference"),
+    [
+        ("processor", "Xeon", "processor EPYC, was Xeon"),
+        ("processor", "", "processor EPYC, was not known"),
+        ("cpu_capacity", 2.0, "cpus 1.5, was 2"),
+        ("cpu_capacity", 0, "cpus 1.5, was 4"),  # of a stored run that did not know of limits
+        ("system", "Linux 6.2", "system Linux 6.1, was Linux 6.2"),
+        ("python", "CPython 3.12.1", "python CPython 3.11.2, was CPython 3.12.1"),
+        ("loadkit", "0.2.0", "loadkit 0.1.0, was 0.2.0"),
+        ("transport", "native", "engine sockets, was native"),
+    ],
+)
+def test_what_makes_figures_makes_a_difference(field: str, value: object, difference: str) -> None:
+    now, before = fingerprint(MADE_BY), fingerprint(msgspec.structs.replace(MADE_BY, **{field: value}))
+    assert now.key != before.key
+    assert now.differences(before) == [difference]
