@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -121,6 +122,8 @@ def _is_gone(pid: int) -> bool:
         ("/delay/61", 400, {"error": "cannot wait '61' seconds; write 0 to 60, like /delay/0.05"}),
         ("/delay/nan", 400, {"error": "cannot wait 'nan' seconds; write 0 to 60, like /delay/0.05"}),
         ("/delay/-1", 400, {"error": "cannot wait '-1' seconds; write 0 to 60, like /delay/0.05"}),
+        ("/exponential/0", 200, {"delayed": 0.0, "mean": 0.0}),
+        ("/exponential/61", 400, {"error": "cannot wait '61' seconds; write 0 to 60, like /exponential/0.01"}),
         ("/bytes/10000001", 400,
             {"error": "cannot send '10000001' bytes; write 0 to 10000000, like /bytes/1000"}),
         ("/status/418", 418, {"status": 418}),
@@ -515,6 +518,17 @@ def test_a_delayed_reply_never_comes_early(demo: Demo, delay: float) -> None:
             started = time.monotonic()
             _ask(client, f"/delay/{delay}")
             assert time.monotonic() - started >= delay
+
+
+def test_delays_are_distributed_exponentially(demo: Demo) -> None:
+    with contextlib.closing(_client(demo)) as client:
+        started = time.monotonic()
+        replies = [json.loads(_ask(client, "/exponential/0.001")[1]) for _ in range(500)]
+        assert time.monotonic() - started >= sum(one["delayed"] for one in replies)
+    # no seed, so bounds that one run in a million misses: the mean of n has a deviation of mean / sqrt(n), and of n,
+    # e^-1 are longer than the mean
+    assert 0.00078 < fmean(one["delayed"] for one in replies) < 0.00125
+    assert 130 < sum(one["delayed"] > 0.001 for one in replies) < 240
 
 
 def _note_the_time(fired: asyncio.Future[float]) -> None:

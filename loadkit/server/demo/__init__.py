@@ -7,6 +7,7 @@ GET  /search?q=tea        {"query": "tea", "items": [{"sku", "name", "price"}, .
 POST /orders              {"sku": "..."} -> 201 {"order": 1, "sku": "..."}, 2 ms later; 400 if it makes no sense
 GET  /orders/{n}          one of the last 10,000 orders
 GET  /delay/{seconds}     waits so long, 60 at most
+GET  /exponential/{seconds}  waits for a random time, exponentially distributed with this mean
 GET  /bytes/{n}           n bytes, 10 MB at most; /chunked/{n} sends the same in chunks
 GET  /status/{code}       that status, 200 to 599
 GET  /flaky               each 50th request is a 503

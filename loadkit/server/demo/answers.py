@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import random
 import re
 from typing import NamedTuple
 from urllib.parse import parse_qs
@@ -112,11 +113,21 @@ def one_order(asked: Asked) -> Reply:
 
 
 def delayed(asked: Asked) -> Reply:
-    text = asked.argument
+    seconds = _seconds(asked.argument, "/delay/0.05")
+    return in_json({"delayed": seconds}, delay=seconds)
+
+
+def exponential(asked: Asked) -> Reply:
+    mean = _seconds(asked.argument, "/exponential/0.01")
+    seconds = min(LONGEST_DELAY, random.expovariate(1 / mean)) if mean else 0.0
+    return in_json({"delayed": seconds, "mean": mean}, delay=seconds)
+
+
+def _seconds(text: str, example: str) -> float:
     seconds = float(text) if _SECONDS.fullmatch(text) else None
     if seconds is None or seconds > LONGEST_DELAY:
-        raise RefusedError(400, f"cannot wait {text!r} seconds; write 0 to {LONGEST_DELAY}, like /delay/0.05")
-    return in_json({"delayed": seconds}, delay=seconds)
+        raise RefusedError(400, f"cannot wait {text!r} seconds; write 0 to {LONGEST_DELAY}, like {example}")
+    return seconds
 
 
 def sized(asked: Asked) -> Reply:

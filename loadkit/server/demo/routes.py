@@ -36,6 +36,7 @@ ROUTES = (
     Route("/orders", answers.order, b"POST"),
     Route("/orders/{n}", answers.one_order),
     Route("/delay/{seconds}", answers.delayed),
+    Route("/exponential/{seconds}", answers.exponential),
     Route("/bytes/{n}", answers.sized),
     Route("/chunked/{n}", answers.chunked),
     Route("/status/{code}", answers.status),
