@@ -39,7 +39,7 @@ def compare(
     a version could not be measured.
     """
     from loadkit.jobs.compare import compare as compare_versions
-    from loadkit.jobs.compare import tolerances_of
+    from loadkit.jobs.tolerances import tolerances_of
     from loadkit.report.comparison import progress_of
     from loadkit.report.progress import show_progress
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from loadkit.jobs.compare import NotMeasurable, compare, tolerances_of
+from loadkit.jobs.compare import compare
+from loadkit.jobs.rounds import NotMeasurable
+from loadkit.jobs.tolerances import tolerances_of
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario

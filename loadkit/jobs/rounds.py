@@ -1,0 +1,112 @@
+"""Rounds of two versions: where the server of each is started, and short runs of both, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from loadkit.jobs.run import run
+from loadkit.judge.comparison.blocks import Block, Metric, Order, Round, Version
+from loadkit.judge.comparison.figures import round_of
+from loadkit.judge.result import Result
+from loadkit.plan.errors import LoadkitError, UsageError
+from loadkit.plan.scenario import Scenario
+from loadkit.plan.scenario_fields import is_application
+from loadkit.server.serving import Relocation, serving_copy
+
+ROUND: Final = 0.5
+"""Seconds of a round, where that is enough for `REQUESTS`."""
+REQUESTS: Final = 200
+LONGEST_ROUND: Final = 5.0
+WARMUP: Final = 0.3
+"""Seconds of load on each version before the rounds of a block."""
+
+
+class NotMeasurable(LoadkitError):
+    """A version cannot be measured, such as one whose server does not start; the message says which."""
+
+    exit_code = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """A version: what is sent to it, and where its server is started."""
+
+    version: Version
+    name: str
+    """What it is called: a revision, a URL, the name of a scenario."""
+    scenario: Scenario
+    relocation: Relocation | None = None
+    """The copy of the project from which the server is started; None for the project as it is."""
+
+    @contextmanager
+    def up(self) -> Iterator[Scenario]:
+        """The scenario aimed at the server of this version, which runs until the block is left."""
+        command = self.scenario.server
+        if not command:
+            yield self.scenario
+            return
+        with ExitStack() as stack:
+            try:
+                url = stack.enter_context(
+                    serving_copy(
+                        command[0] if is_application(command) else command,
+                        self.relocation,
+                        ready=self.scenario.ready,
+                        within=self.scenario.ready_timeout,
+                        cwd=None,
+                    )
+                )
+            except UsageError as error:
+                raise NotMeasurable(f"the {self.version} version, {self.name}: {error}") from None
+            yield self.scenario.replace(base_url=url, server=None)
+
+
+class Rounds:
+    """Runs the rounds of a comparison, block by block."""
+
+    def __init__(self, old: Side, new: Side, stops: Callable[[], int]) -> None:
+        self._sides = (old, new)
+        self._stops = stops
+        self._seconds = 0.0
+        self._is_cold = True
+        self.metrics: dict[Metric, None] = {}
+        self.last: Result | None = None
+
+    def block(self, order: Order) -> Block:
+        """Start both versions, warm each up, and run the rounds in this order."""
+        with ExitStack() as stack:
+            targets = {side.version: stack.enter_context(side.up()) for side in self._sides}
+            if self._is_cold or any(side.scenario.server for side in self._sides):
+                warm = [self._run(scenario, WARMUP) for scenario in targets.values()]
+                self._seconds = self._seconds or _round_seconds(warm)
+                self._is_cold = False
+            return Block(tuple(self._round(version, targets[version]) for version in order))
+
+    def _round(self, version: Version, scenario: Scenario) -> Round:
+        self.last = self._run(scenario, self._seconds)
+        found = round_of(version, self.last)
+        self.metrics |= dict.fromkeys(found.figures)
+        return found
+
+    def _run(self, scenario: Scenario, seconds: float) -> Result:
+        return run(scenario.replace(duration=seconds), interrupts=self._stops)
+
+
+def in_rounds(scenario: Scenario) -> Scenario:
+    """The scenario as its rounds run it: for as long as they last, without limits, and of a load that changes with
+    the highest one."""
+    highest = max((max(one.first, one.last) for one in scenario.segments), default=None)
+    if highest is not None:
+        scenario = scenario.replace(rate=highest) if scenario.is_open else scenario.replace(threads=int(highest))
+    return scenario.replace(
+        duration=ROUND, iterations=None, iterations_per_thread=None, warmup=0, thresholds=(), phases=()
+    )
+
+
+def _round_seconds(warmed: Iterable[Result]) -> float:
+    """How long a round lasts: until the slower version has had enough requests, within limits."""
+    slowest = min((one.throughput for one in warmed), default=0.0)
+    return min(LONGEST_ROUND, max(ROUND, REQUESTS / slowest)) if slowest else ROUND
