@@ -50,7 +50,7 @@ def compare(
     with show_progress(sys.stderr, progress_of, quiet=quiet) as watch:
         found = compare_versions(
             new.replace(base_url=base_url, server=None) if base_url else new,
-            against=_one(against) if "::" in against or against.endswith(".py") else against,
+            against=_one(against) if _is_scenario(against) else against,
             tolerances=tolerances_of(tolerance or []),
             budget=budget,
             watch=watch,
@@ -59,6 +59,11 @@ def compare(
     faults = [write(output, _json(found)) if output else 0, 0 if quiet else _print(found)]
     code = 0 if undecided == "pass" and found.verdict == "cannot tell" else found.exit_code
     raise typer.Exit(max(faults) or (2 if found.reason == "interrupted" else code))
+
+
+def _is_scenario(against: str) -> bool:
+    # main:shop.py is what git calls a file of a revision
+    return "::" in against or (against.endswith(".py") and ":" not in against)
 
 
 def _json(found: Comparison) -> str:

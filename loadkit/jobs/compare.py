@@ -90,6 +90,8 @@ def _versions(new: Scenario, against: Scenario | str) -> Iterator[tuple[Side, Si
         if names[0] == names[1]:
             names = (f"{names[0]} (old)", f"{names[1]} (new)")
         yield _side("old", names[0], in_rounds(against)), _side("new", names[1], sent)
+    elif not against.strip():
+        raise UsageError("against is empty; give the URL of a server, a scenario, or a revision like main")
     elif "://" in against:
         url = check_url(against, what="against")
         yield _side("old", strip_url(url), sent.replace(base_url=url, server=None)), _side("new", _target(new), sent)

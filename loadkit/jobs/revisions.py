@@ -69,6 +69,9 @@ def editable_below(top: Path) -> list[str]:
 def _commit(revision: str, top: Path) -> str:
     if revision.startswith("-"):
         raise UsageError(f"{revision!r} is no revision; write it like main or HEAD~1")
+    if ":" in revision:
+        start = revision.partition(":")[0]
+        raise UsageError(f"{revision!r} is a file of a revision; versions are compared whole: {start or 'HEAD'!r}")
     try:
         return _git(["rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"], top, "")
     except UsageError:

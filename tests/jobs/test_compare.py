@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -124,6 +125,38 @@ def test_the_server_of_a_scenario_is_started_from_the_working_tree_and_from_the_
     assert Path(".loadkit/.gitignore").read_text() == "*\n"
 
 
+def test_a_revision_without_the_folder_in_which_the_server_starts_is_refused(
+    commit: Commit, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    commit()
+    (tmp_path / "later").mkdir()
+    monkeypatch.chdir(tmp_path / "later")
+
+    done = call("compare", "../shop.py", "--against", "main")
+
+    assert done.returncode == 6
+    assert "the revision has no folder 'later' to start the server in" in done.stderr
+    assert left_behind(tmp_path) == []
+
+
+def test_a_command_with_whole_paths_and_its_modules_are_of_the_revision(
+    commit: Commit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    Path("answer.py").write_text("old = True\n")
+    Path("start.py").write_text("import answer, os, sys\nprint(answer.old, *sys.argv)\nos._exit(1)\n")
+    commit()
+    for name in ("answer.py", "start.py"):
+        Path(name).write_text("raise SystemExit('of the working tree')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    server = ["python", str(tmp_path / "start.py"), f"--config={tmp_path / 'shop.py'}"]
+
+    with pytest.raises(NotMeasurable) as error:
+        compare(loaded().replace(server=server), against="main")
+
+    copy = re.escape(str(tmp_path / ".loadkit" / "worktrees"))
+    assert re.search(rf"True {copy}/\S+/start.py --config={copy}/\S+/shop.py", str(error.value))
+
+
 def loaded() -> Scenario:
     from loadkit.plan.loader import load
 
@@ -191,6 +224,11 @@ WRONG = [
     (["shop.py", "--against", "main", "--budget", "long"], "cannot read the budget 'long'; "),
     (["shop.py", "--against", "main", "--undecided", "ok"], "--undecided takes pass or fail, not 'ok'"),
     (["shop.py", "--against", "two.py"], "two.py has 2 scenarios, and one is compared; name it: two.py::a, two.py::b"),
+    (["shop.py", "--against", ""], "against is empty; give the URL of a server, a scenario, or a revision like main"),
+    (
+        ["shop.py", "--against", "main:shop.py"],
+        "'main:shop.py' is a file of a revision; versions are compared whole: 'main'",
+    ),
     (["shop.py"], "Missing option '--against'"),
 ]
 

@@ -15,7 +15,7 @@ import os
 import socket
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -67,6 +67,27 @@ class Relocation:
         # an environment below the project's folder is in no revision
         return str(copied) if copied.exists() else text
 
+    def cwd(self, folder: Path) -> Path:
+        """Where a server runs; `UsageError` if the copy has no such folder."""
+        if not folder.is_relative_to(self.folder):
+            return folder
+        within = folder.relative_to(self.folder)
+        if not (self.copy / within).is_dir():
+            raise UsageError(f"the revision has no folder {str(within)!r} to start the server in")
+        return self.copy / within
+
+    def word(self, text: str) -> str:
+        """A word of a command, in which a path may follow a `=`."""
+        option, equals, value = text.rpartition("=")
+        return option + equals + self.path(value) if Path(value).is_absolute() else text
+
+    def environment(self) -> dict[str, str]:
+        """Ours, in which modules are imported from the copy, too."""
+        found = dict(os.environ)
+        if folders := found.get("PYTHONPATH"):
+            found["PYTHONPATH"] = os.pathsep.join(map(self.path, folders.split(os.pathsep)))
+        return found
+
 
 def serving(
     app: App, *, ready: str = "/", within: Duration = 30.0, cwd: str | os.PathLike[str] | None = None
@@ -104,7 +125,7 @@ def serving_copy(
     path = check_target(ready, what="ready")
     patience = seconds(within, what="within")
     if relocation:
-        cwd = relocation.path(str(cwd or Path.cwd()))
+        cwd = relocation.cwd(Path(cwd or "").absolute())
     # an app gets the socket itself, so that nobody can take the port in between; a command can only be told the port
     start = _command if _is_command(app) else _application
     up = start(app, path, patience, cwd, relocation)  # type: ignore[arg-type]
@@ -130,22 +151,23 @@ def _command(
     ready: str,
     within: float,
     cwd: str | os.PathLike[str] | None,
-    relocation: Relocation | None,  # noqa: ARG001 - a command finds what it needs from its folder
+    relocation: Relocation | None,
 ) -> Iterator[tuple[int, ServerProcess]]:
     port = free_port()
+    environment = relocation.environment() if relocation else dict(os.environ)
     up = running(
-        filled(words, port),
+        filled(map(relocation.word, words) if relocation else words, port),
         not_ready=lambda: _not_ready(port, ready, hint="" if any(PORT in word for word in words) else _NO_PORT),
         within=within,
         place=Place(host=HOST, port=port),
-        environment={**os.environ, "PORT": str(port)},
+        environment={**environment, "PORT": str(port)},
         cwd=cwd,
     )
     with up as server:
         yield port, server
 
 
-def filled(words: Sequence[str], port: int) -> list[str]:
+def filled(words: Iterable[str], port: int) -> list[str]:
     """A command with the port in place of `{port}`, and with this interpreter in place of a bare `python`."""
     first, *others = [word.replace(PORT, str(port)) for word in words]
     return [sys.executable if first in PYTHON else first, *others]
