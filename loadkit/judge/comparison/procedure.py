@@ -14,7 +14,7 @@ from loadkit.judge.comparison.changes import Change, Verdict, changes_of
 from loadkit.judge.comparison.signed_rank import Differences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from loadkit.judge.comparison.blocks import Order
 
@@ -64,6 +64,29 @@ class Conclusion:
     confirming: tuple[Block, ...] = ()
     reason: str = ""
     """Why it cannot be told, or why no statistics were needed."""
+
+
+def spent(time: float) -> float:
+    """The part of the chance of error that is spent by then, `time` a share of the budget (Pocock's way of Lan and
+    DeMets)."""
+    return math.log(1 + (math.e - 1) * time)
+
+
+def confirming_blocks(room: int) -> int:
+    """How many blocks confirm a *worse* in a comparison that has room for so many."""
+    least, most = CONFIRMING
+    return max(least, min(most, room // 4))
+
+
+def looks(room: int) -> Iterator[tuple[int, float]]:
+    """After how many blocks a comparison with room for so many is looked at, and which part of the chance of error
+    each look may spend."""
+    blocks, before = LEAST_BLOCKS, 0.0
+    while blocks < room:
+        yield blocks, spent(blocks / room) - before
+        before = spent(blocks / room)
+        blocks = math.ceil(blocks * GROWTH)
+    yield room, 1.0 - before
 
 
 def conclude(
@@ -192,15 +215,10 @@ class _Procedure:
     def _has_time(self) -> bool:
         return self._blocks_left() >= 1
 
-    def _confirming(self) -> int:
-        least, most = CONFIRMING
-        return max(least, min(most, (len(self._blocks) + self._blocks_left()) // 4))
-
     def _look(self) -> list[Change]:
-        """The changes so far. The chance of error is spent with the budget (Pocock's way of Lan and DeMets)."""
+        """The changes so far."""
         time = min(1.0, self._elapsed() / self._rules.budget) if self._has_time() else 1.0
-        spent = math.log(1 + (math.e - 1) * time)
-        share, self._spent = spent - self._spent, spent
+        share, self._spent = spent(time) - self._spent, spent(time)
         control = {self._rules.control: max(self._rules.tolerances.values())} if self._rules.control else {}
         self._changes = changes_of(self._sound, {**self._rules.tolerances, **control}, share)
         return self._changes
@@ -218,7 +236,7 @@ class _Procedure:
 
     def _confirm(self, changes: Sequence[Change]) -> Conclusion | None:
         """Measure again what was worse; None where that does not say the same, and there may be time to go on."""
-        wanted, self._is_confirming = self._confirming(), True
+        wanted, self._is_confirming = confirming_blocks(len(self._blocks) + self._blocks_left()), True
         before = len(self._blocks)
         while len(self._blocks) < before + wanted and not self._stops():
             self._measure()
