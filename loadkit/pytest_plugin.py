@@ -1,7 +1,7 @@
 """Load tests in pytest: the `load` fixture, scenarios as tests, options, and one table of what was found.
 
-Every pytest in an environment with loadkit in it imports this file, so it imports nothing but pytest: all else comes
-with the first load test.
+Every pytest in an environment with loadkit in it imports this file, so it imports nothing but pytest and the options:
+all else comes with the first load test.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from loadkit.jobs.testing.options import add_options, check_options
 
 if TYPE_CHECKING:
     from loadkit.jobs.testing.fixture import LoadFixture
@@ -34,23 +36,8 @@ def _session(config: pytest.Config) -> LoadSession:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options, and the settings for `[tool.pytest]`, `pytest.toml` or `pytest.ini`."""
-    group = parser.getgroup("loadkit", "load tests")
-    add = group.addoption
-    add("--load-duration", metavar="TIME", help="Let every load test measure for so long, whatever it says: 1s.")
-    add("--load-json", metavar="DIR", help="Store the result of each load test in a file of this folder.")
-    add("--load-html", metavar="FILE", help="Write one page of all load tests of the session, in one file.")
-    add("--load-save", metavar="NAME", help="Keep the results of tests that passed as the baseline of this name.")
-    add("--load-compare", metavar="NAME", help="Show the results beside those of the same load in this baseline.")
-    add("--load-only", action="store_true", help="Run load tests and nothing else.")
-    add("--no-load", action="store_true", help="Skip load tests.")
-    parser.addini("load_duration", "What --load-duration says if it is not given.", default="")
-    parser.addini("load_json", "What --load-json says if it is not given; relative to the rootdir.", default="")
-    parser.addini("load_html", "What --load-html says if it is not given; relative to the rootdir.", default="")
-    parser.addini("load_baselines", "The folder of baselines, relative to the rootdir.", default=".loadkit")
-    parser.addini("load_files", "Files whose scenarios are tests.", type="args", default=["scenario_*.py"])
-    parser.addini("load_server", "What the fixture load_server starts: a command, or package.module:app.", type="args")
-    parser.addini("load_server_ready", "The path that answers when load_server is up.", default="/")
+    """The options and settings of load tests."""
+    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,32 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "load(threads=, duration=, thresholds=[...], **fields): fields of the scenario that the load fixture runs; "
         "thresholds must hold. Each test that loads has the mark by itself.",
     )
-    _check_settings(config)
-    if config.getoption("load_only") and config.getoption("no_load"):
-        raise pytest.UsageError("--load-only and --no-load leave nothing to run; give one of them")
-    if any(config.getoption(name) for name in ("load_duration", "load_json", "load_html", "load_save", "load_compare")):
+    if check_options(config):
         _session(config)
     if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
         from loadkit.jobs.testing.distributed import Controller
 
         config.pluginmanager.register(Controller(config, _session), "loadkit-controller")
-
-
-def _check_settings(config: pytest.Config) -> None:
-    """Refuse at the start what would be met in the middle of a session, or in each test."""
-    for name, example in (("load_server", '["shop.app:app"]'), ("load_files", '["scenario_*.py"]')):
-        try:
-            config.getini(name)
-        except (TypeError, pytest.UsageError):
-            raise pytest.UsageError(f"{name} takes a list, like {name} = {example}") from None
-    if duration := config.getini("load_duration"):
-        from loadkit.plan.errors import UsageError
-        from loadkit.plan.fields import parse_positive_seconds
-
-        try:
-            parse_positive_seconds(duration, what="load_duration")
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from None
 
 
 @pytest.hookimpl(wrapper=True)

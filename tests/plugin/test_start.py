@@ -32,13 +32,16 @@ def told(pytester: pytest.Pytester, *arguments: str) -> dict[str, Any]:
     return found
 
 
-def test_a_session_that_loads_nothing_imports_nothing_of_loadkit_but_the_plugin(pytester: pytest.Pytester):
+def test_a_session_that_loads_nothing_imports_nothing_of_loadkit_but_plugin_and_options(
+    pytester: pytest.Pytester,
+):
     """Although a comparison fails, which the plugin is asked to explain."""
     pytester.makepyfile(
         "import pytest\n\ndef test_it():\n    with pytest.raises(AssertionError):\n        assert 0.5 < 0.25\n"
     )
 
-    loaded = ["loadkit", "loadkit._version", "loadkit.pytest_plugin"]
+    options = ["loadkit.jobs", "loadkit.jobs.testing", "loadkit.jobs.testing.options"]
+    loaded = ["loadkit", "loadkit._version", *options, "loadkit.pytest_plugin"]
     assert told(pytester) == {"loaded": loaded, "heavy": [], "threads": 1}
 
 

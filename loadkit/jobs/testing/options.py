@@ -1,0 +1,56 @@
+"""The options and settings of load tests.
+
+Every pytest in an environment with loadkit in it imports this file, so it imports nothing but pytest.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+_ASKING: Final = ("load_duration", "load_json", "load_html", "load_save", "load_compare")
+"""Options that are followed, or refused, before the first load test is met."""
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Tell pytest of the options, and of the settings for `[tool.pytest]`, `pytest.toml` or `pytest.ini`."""
+    group = parser.getgroup("loadkit", "load tests")
+    add = group.addoption
+    add("--load-duration", metavar="TIME", help="Let every load test measure for so long, whatever it says: 1s.")
+    add("--load-json", metavar="DIR", help="Store the result of each load test in a file of this folder.")
+    add("--load-html", metavar="FILE", help="Write one page of all load tests of the session, in one file.")
+    add("--load-save", metavar="NAME", help="Keep the results of tests that passed as the baseline of this name.")
+    add("--load-compare", metavar="NAME", help="Show the results beside those of the same load in this baseline.")
+    add("--load-only", action="store_true", help="Run load tests and nothing else.")
+    add("--no-load", action="store_true", help="Skip load tests.")
+    parser.addini("load_duration", "What --load-duration says if it is not given.", default="")
+    parser.addini("load_json", "What --load-json says if it is not given; relative to the rootdir.", default="")
+    parser.addini("load_html", "What --load-html says if it is not given; relative to the rootdir.", default="")
+    parser.addini("load_baselines", "The folder of baselines, relative to the rootdir.", default=".loadkit")
+    parser.addini("load_files", "Files whose scenarios are tests.", type="args", default=["scenario_*.py"])
+    parser.addini("load_server", "What the fixture load_server starts: a command, or package.module:app.", type="args")
+    parser.addini("load_server_ready", "The path that answers when load_server is up.", default="/")
+
+
+def check_options(config: pytest.Config) -> bool:
+    """Refuse at the start what would be met in the middle of a session, or in each test.
+
+    True where an option asks for something, so that a session of load tests is made to read it.
+    """
+    for name, example in (("load_server", '["shop.app:app"]'), ("load_files", '["scenario_*.py"]')):
+        try:
+            config.getini(name)
+        except (TypeError, pytest.UsageError):
+            raise pytest.UsageError(f"{name} takes a list, like {name} = {example}") from None
+    if duration := config.getini("load_duration"):
+        from loadkit.plan.errors import UsageError
+        from loadkit.plan.fields import parse_positive_seconds
+
+        try:
+            parse_positive_seconds(duration, what="load_duration")
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+    if config.getoption("load_only") and config.getoption("no_load"):
+        raise pytest.UsageError("--load-only and --no-load leave nothing to run; give one of them")
+    return any(config.getoption(name) for name in _ASKING)
