@@ -195,7 +195,7 @@ def test_under_xdist_one_load_test_runs_at_a_time_and_the_controller_has_all_res
     assert not any(one.validity == "clean" for one in results)
     assert "saved as the baseline x" in done.stdout
     assert page.read_text(encoding="utf-8").count("<article ") == 10
-    assert "@load" not in (project / ".loadkit" / "x.json").read_text()
+    assert "@load" not in (project / ".loadkit" / "baselines" / "x.json").read_text()
     assert not list((project / "tmp").glob("loadkit-*")), "nothing is left behind"
 
 

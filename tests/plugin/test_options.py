@@ -119,6 +119,7 @@ def test_long(load):
         (["--load-json", "/proc/nowhere"], "cannot make the folder /proc/nowhere: "),
         (["--load-json", "test_it.py"], "cannot make the folder "),
         (["--load-html", "."], "cannot write "),
+        (["--load-save", "x", "-o", "load_baselines=test_it.py"], "cannot make the folder "),
         (["--load-html", "test_it.py/page.html"], "cannot make the folder "),
         (["-o", "load_duration=soon"], "cannot read the load_duration 'soon'; write it like"),
         ('load_server = "good:app"', 'load_server takes a list, like load_server = ["shop.app:app"]'),
@@ -257,7 +258,7 @@ def test_a_baseline_is_saved_and_shown_beside_later_results(run: Run, pytester: 
 
 def test_a_baseline_keeps_what_did_not_run_this_time(run: Run, pytester: pytest.Pytester):
     add(pytester, "\ndef test_other(load):\n    load(shop)\n")
-    file = pytester.path / ".loadkit" / "main.json"
+    file = pytester.path / ".loadkit" / "baselines" / "main.json"
     run("--load-save", "main", "-k", "test_other")
     [before] = json.loads(file.read_text())["results"]
 
@@ -274,7 +275,7 @@ def test_a_baseline_of_another_machine_says_so_which_another_host_name_is_not(
     run: Run, pytester: pytest.Pytester, field: str, value: object, is_told: bool
 ):
     run("--load-save", "main")
-    file = pytester.path / ".loadkit" / "main.json"
+    file = pytester.path / ".loadkit" / "baselines" / "main.json"
     content = json.loads(file.read_text())
     content["results"][0]["environment"][field] = value
     file.write_text(json.dumps(content))
@@ -293,7 +294,8 @@ def test_the_first_comparison_of_all_has_no_baseline_and_passes(run: Run, pytest
     done.assert_outcomes(passed=2)
     assert done.ret == 0
     done.stdout.fnmatch_lines(["there is no baseline 'main' in *; save one with --load-save main"])
-    assert (pytester.path / ".loadkit" / "main.json").is_file()
+    assert (pytester.path / ".loadkit" / "baselines" / "main.json").is_file()
+    assert (pytester.path / ".loadkit" / ".gitignore").read_text() == "*\n"
 
 
 def test_another_load_is_not_compared(run: Run, pytester: pytest.Pytester):
@@ -332,7 +334,7 @@ def test_expected(load):
 
     done = run("--load-save", "main")
 
-    kept = load(pytester.path / ".loadkit" / "main.json")
+    kept = load(pytester.path / ".loadkit" / "baselines" / "main.json")
     assert [result.identity.name for result in kept] == ["test_it.py::test_load"]
     assert (
         "not saved in the baseline main: test_it.py::test_missed (failed), "
@@ -366,13 +368,16 @@ def test_of_a_test_that_ran_again_the_last_attempt_counts(run: Run, pytester: py
 
     assert [file.name for file in (pytester.path / "out").iterdir()] == ["test_it.py-test_flaky.json"]
     assert "test_flaky #2" not in done.stdout.str()
-    assert [one.identity.name for one in load(pytester.path / ".loadkit" / "main.json")] == ["test_it.py::test_flaky"]
+    assert [one.identity.name for one in load(pytester.path / ".loadkit" / "baselines" / "main.json")] == [
+        "test_it.py::test_flaky"
+    ]
     assert "load.2." not in (pytester.path / "junit.xml").read_text()
 
 
 @pytest.mark.parametrize("content", ["", "{}x", '{"version": 2}', '{"version": 1, "tests": 5}', '{"version": 3}'])
 def test_a_file_that_is_no_baseline_is_told_and_not_overwritten(run: Run, pytester: pytest.Pytester, content: str):
-    folder = pytester.mkdir(".loadkit")
+    folder = pytester.path / ".loadkit" / "baselines"
+    folder.mkdir(parents=True)
     (folder / "main.json").write_text(content)
 
     compared, saved = run("--load-compare", "main"), run("--load-save", "main")

@@ -9,6 +9,8 @@ from typing import Final
 
 import pytest
 
+DEFAULT_BASELINES: Final = ".loadkit/baselines"
+
 _ASKING: Final = ("load_duration", "load_json", "load_html", "load_save", "load_compare")
 """Options that are followed, or refused, before the first load test is met."""
 
@@ -27,7 +29,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("load_duration", "What --load-duration says if it is not given.", default="")
     parser.addini("load_json", "What --load-json says if it is not given; relative to the rootdir.", default="")
     parser.addini("load_html", "What --load-html says if it is not given; relative to the rootdir.", default="")
-    parser.addini("load_baselines", "The folder of baselines, relative to the rootdir.", default=".loadkit")
+    parser.addini("load_baselines", "The folder of baselines, relative to the rootdir.", default=DEFAULT_BASELINES)
     parser.addini("load_files", "Files whose scenarios are tests.", type="args", default=["scenario_*.py"])
     parser.addini("load_server", "What the fixture load_server starts: a command, or package.module:app.", type="args")
     parser.addini("load_server_ready", "The path that answers when load_server is up.", default="/")

@@ -12,7 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from loadkit.jobs.kept import kept_folder
 from loadkit.jobs.testing.baseline import baseline_file, read_baseline, saved
+from loadkit.jobs.testing.options import DEFAULT_BASELINES
 from loadkit.jobs.testing.runs import Run, file_name, packed, properties, unpacked
 from loadkit.judge.caveats import doubted
 from loadkit.judge.result import Result
@@ -65,6 +67,8 @@ class LoadSession:
             self._read_settings()
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
+        except OSError as error:
+            raise pytest.UsageError(f"cannot make the folder {self.folder}: {reason_of(error)}") from None
 
     def _read_settings(self) -> None:
         if given := self.config.getoption("load_duration") or self.config.getini("load_duration"):
@@ -77,8 +81,11 @@ class LoadSession:
             _make(self.html.parent, self.html.name)
         if self.compare and baseline_file(self.folder, self.compare).exists():
             self.baseline = read_baseline(self.folder, self.compare)
-        if self.save:
-            baseline_file(self.folder, self.save)
+        if self.save and not self.is_worker:
+            file = baseline_file(self.folder, self.save)
+            if self.config.getini("load_baselines") == DEFAULT_BASELINES:
+                kept_folder(self.config.rootpath, "baselines")
+            _make(file.parent, file.name)
 
     def _path(self, name: str) -> Path | None:
         """What the option says, from where pytest was started, or the setting, from the root of the project."""
