@@ -94,15 +94,15 @@ def test_load_duration_shortens_everything(run: Run, pytester: pytest.Pytester, 
 @pytest.mark.load(duration="1h", warmup="1h")
 def test_long(load):
     result = load(shop, iterations=None)
-    assert result.scenario.duration == result.scenario.warmup == 0.05
+    assert result.scenario.duration == result.scenario.warmup == 0.25
 """,
     )
     scenario = f'long = Scenario(endpoints=[Endpoint("GET", "{demo.url}/")], duration="1h")\n'
     (pytester.path / "scenario_long.py").write_text(f"from loadkit import Endpoint, Scenario\n{scenario}")
     if said == "setting":
-        pytester.makepyprojecttoml('[tool.pytest]\nload_duration = "50ms"')
+        pytester.makepyprojecttoml('[tool.pytest]\nload_duration = "250ms"')
 
-    run(*["--load-duration", "50ms"] * (said == "option")).assert_outcomes(passed=4)
+    run(*["--load-duration", "250ms"] * (said == "option")).assert_outcomes(passed=4)
 
 
 # -- mistakes, before anything runs
