@@ -8,6 +8,7 @@ a length is never guessed.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 import httptools
@@ -24,7 +25,7 @@ _LENGTH: Final = re.compile(rb"\d{1,18}").fullmatch
 
 
 class ReplyHead(NamedTuple):
-    """What the head of a reply says."""
+    """What the head of a reply says; shared by all replies with the same head, so not to be changed."""
 
     raw: bytes
     status: int
@@ -70,8 +71,12 @@ class ReplyHead(NamedTuple):
         return self.raw.startswith(b"HTTP/1.0")
 
 
+@lru_cache(maxsize=32)
 def parse_head(raw: bytes) -> ReplyHead:
-    """Read a head, with the empty line that ends it; raises `BrokenExchange`."""
+    """Read a head, with the empty line that ends it; raises `BrokenExchange`.
+
+    Servers repeat themselves: the same head again is not parsed again.
+    """
     check_beginning(raw)
     if raw.count(b"\n") != raw.count(b"\r\n"):
         raise protocol_failure("a line of the head ends in a bare line feed")
