@@ -90,6 +90,7 @@ def test_a_version_three_times_slower_is_worse_after_two_blocks(demo: Demo):
     assert found.reason == "three times slower or more in 2 blocks"
     assert found.p50.ratio > 3
     assert found.throughput.ratio < 1 / 3
+    assert found.response_time["new"].min > 0.05 > found.response_time["old"].p50
     assert (found.new, found.old) == ("/delay/0.05", "/delay/0.005")
     assert [one.version for one in found.rounds[:4]] in (["old", "new", "new", "old"], ["new", "old", "old", "new"])
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from loadkit.judge.times import Times
+
 Version: TypeAlias = Literal["old", "new"]
 Order: TypeAlias = tuple[Version, ...]
 
@@ -68,6 +70,7 @@ class Round:
     unsound: str | None = None
     has_failed: bool = False
     """True if not one request came through."""
+    response_time: Times | None = None
 
 
 @dataclass(frozen=True, slots=True)

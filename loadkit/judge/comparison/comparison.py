@@ -8,12 +8,15 @@ import msgspec
 
 from loadkit.judge.comparison.changes import Verdict
 from loadkit.judge.environment import Environment
+from loadkit.judge.summary import times
+from loadkit.judge.times import Times
+from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import show_seconds, three_digits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from loadkit.judge.comparison.blocks import Block
+    from loadkit.judge.comparison.blocks import Block, Round
     from loadkit.judge.comparison.changes import Change
     from loadkit.judge.comparison.procedure import Conclusion
 
@@ -128,6 +131,8 @@ class Comparison(ChangedRow, frozen=True, kw_only=True):
     """How long it took."""
     notes: list[str]
     environment: Environment | None = None
+    response_time: dict[str, Times] = {}
+    """Of the good replies in the sound blocks, by version, `old` and `new`; without one that had none."""
 
     def __getitem__(self, name: str) -> ChangedRow:
         """The changes of an endpoint by its label; `KeyError` naming those there are."""
@@ -176,7 +181,19 @@ def comparison(
         seconds=seconds,
         notes=list(notes),
         environment=environment,
+        response_time=response_times(
+            one for block in conclusion.blocks if block.unsound is None for one in block.rounds
+        ),
     )
+
+
+def response_times(rounds: Iterable[Round]) -> dict[str, Times]:
+    """The response times that the rounds of each version have together, the old one first."""
+    merged: dict[str, Histogram] = {"old": Histogram(), "new": Histogram()}
+    for one in rounds:
+        if one.response_time:
+            merged[one.version].add(one.response_time.histogram)
+    return {version: times(found) for version, found in merged.items() if found.count}
 
 
 def changed(change: Change) -> Changed:
