@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from loadkit.judge.comparison.blocks import Block, Metric, orders
 from loadkit.judge.comparison.changes import Change, Verdict, changes_of
 from loadkit.judge.comparison.signed_rank import Differences
+from loadkit.plan.units import show_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -252,10 +253,16 @@ class _Procedure:
         unsound = [block.unsound for block in self._blocks if block.unsound]
         if unsound:
             return f"{len(unsound)} of {len(self._blocks)} blocks were not sound: {unsound[-1]}"
-        return self._why_no_more()
+        if self._stops() or not self._blocks:
+            return self._why_no_more()
+        needed = math.ceil(LEAST_BLOCKS * self._elapsed() / len(self._blocks))
+        return (
+            f"{self._why_no_more()} after {len(self._blocks)} blocks, and {LEAST_BLOCKS} are the least, "
+            f"which take about {show_span(needed)} here"
+        )
 
     def _why_no_more(self) -> str:
-        return "interrupted" if self._stops() else f"the budget of {self._rules.budget:g} s is used up"
+        return "interrupted" if self._stops() else f"the budget of {show_span(self._rules.budget)} is used up"
 
     def _conclude(
         self, verdict: Verdict, changes: Sequence[Change], reason: str = "", confirming: Sequence[Block] = ()
