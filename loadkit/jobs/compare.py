@@ -20,7 +20,7 @@ from loadkit.plan.fields import parse_positive_seconds
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import SECOND, Duration
 from loadkit.plan.urls import check_url, strip_url
-from loadkit.server.serving import Relocation
+from loadkit.server.serving.relocation import Relocation
 
 BUDGET: Final = 300.0
 

@@ -14,7 +14,8 @@ from loadkit.judge.result import Result
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.scenario_fields import is_application
-from loadkit.server.serving import Relocation, serving_copy
+from loadkit.server.serving import serving_copy
+from loadkit.server.serving.relocation import Relocation
 
 ROUND: Final = 0.5
 """Seconds of a round, where that is enough for `REQUESTS`."""

@@ -16,7 +16,6 @@ import socket
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -25,6 +24,7 @@ from loadkit.plan.errors import UsageError
 from loadkit.plan.units import Duration, seconds
 from loadkit.plan.urls import check_target
 from loadkit.server.serving.reference import reference
+from loadkit.server.serving.relocation import Relocation
 from loadkit.server.start import Place, ServerProcess, running
 
 __all__ = ["App", "serving", "started_servers"]
@@ -49,44 +49,6 @@ _started: dict[tuple[str, int], ServerProcess] = {}
 def started_servers(places: Sequence[tuple[str, int]]) -> list[ServerProcess]:
     """The servers that were started here to listen at these hosts and ports."""
     return list(dict.fromkeys(_started[place] for place in places if place in _started))
-
-
-@dataclass(frozen=True, slots=True)
-class Relocation:
-    """A copy of a folder, such as another revision of a project: what is read from the one is to be from the other."""
-
-    folder: Path
-    copy: Path
-
-    def path(self, text: str) -> str:
-        """A path below the folder as that below its copy; others, and what the copy has not, as they are."""
-        path = Path(text).absolute()
-        if not path.is_relative_to(self.folder):
-            return text
-        copied = self.copy / path.relative_to(self.folder)
-        # an environment below the project's folder is in no revision
-        return str(copied) if copied.exists() else text
-
-    def cwd(self, folder: Path) -> Path:
-        """Where a server runs; `UsageError` if the copy has no such folder."""
-        if not folder.is_relative_to(self.folder):
-            return folder
-        within = folder.relative_to(self.folder)
-        if not (self.copy / within).is_dir():
-            raise UsageError(f"the revision has no folder {str(within)!r} to start the server in")
-        return self.copy / within
-
-    def word(self, text: str) -> str:
-        """A word of a command, in which a path may follow a `=`."""
-        option, equals, value = text.rpartition("=")
-        return option + equals + self.path(value) if Path(value).is_absolute() else text
-
-    def environment(self) -> dict[str, str]:
-        """Ours, in which modules are imported from the copy, too."""
-        found = dict(os.environ)
-        if folders := found.get("PYTHONPATH"):
-            found["PYTHONPATH"] = os.pathsep.join(map(self.path, folders.split(os.pathsep)))
-        return found
 
 
 def serving(

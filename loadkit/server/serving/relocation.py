@@ -1,0 +1,47 @@
+"""Another copy of a project: where a server that is started from it finds what it has here."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadkit.plan.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Relocation:
+    """A copy of a folder, such as another revision of a project: what is read from the one is to be from the other."""
+
+    folder: Path
+    copy: Path
+
+    def path(self, text: str) -> str:
+        """A path below the folder as that below its copy; others, and what the copy has not, as they are."""
+        path = Path(text).absolute()
+        if not path.is_relative_to(self.folder):
+            return text
+        copied = self.copy / path.relative_to(self.folder)
+        # an environment below the project's folder is in no revision
+        return str(copied) if copied.exists() else text
+
+    def cwd(self, folder: Path) -> Path:
+        """Where a server runs; `UsageError` if the copy has no such folder."""
+        if not folder.is_relative_to(self.folder):
+            return folder
+        within = folder.relative_to(self.folder)
+        if not (self.copy / within).is_dir():
+            raise UsageError(f"the revision has no folder {str(within)!r} to start the server in")
+        return self.copy / within
+
+    def word(self, text: str) -> str:
+        """A word of a command, in which a path may follow a `=`."""
+        option, equals, value = text.rpartition("=")
+        return option + equals + self.path(value) if Path(value).is_absolute() else text
+
+    def environment(self) -> dict[str, str]:
+        """Ours, in which modules are imported from the copy, too."""
+        found = dict(os.environ)
+        if folders := found.get("PYTHONPATH"):
+            found["PYTHONPATH"] = os.pathsep.join(map(self.path, folders.split(os.pathsep)))
+        return found
