@@ -9,9 +9,9 @@ from pathlib import Path
 import loadkit
 
 
-def module_command(module: str, *words: str) -> list[str]:
+def module_command(module: str, *words: str, python: str = sys.executable) -> list[str]:
     """The command that runs a module; `-P` keeps the working directory off its path."""
-    return [sys.executable, "-P", "-m", module, *words]
+    return [python, "-P", "-m", module, *words]
 
 
 def module_environment() -> dict[str, str]:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Final
 
 from loadkit.clock import SystemClock
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.revisions import changed_files, checked_out, editable_below
-from loadkit.jobs.rounds import Rounds, Side, in_rounds
+from loadkit.jobs.rounds import NotMeasurable, Rounds, Side, in_rounds
 from loadkit.jobs.tolerances import TOLERANCE, deciding
-from loadkit.judge.comparison.blocks import Version
 from loadkit.judge.comparison.changes import shown_change
 from loadkit.judge.comparison.comparison import Comparison, comparison
 from loadkit.judge.comparison.procedure import Moment, Rules, conclude
+from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.fields import parse_positive_seconds
 from loadkit.plan.scenario import Scenario
+from loadkit.plan.scenario_fields import is_application
 from loadkit.plan.units import SECOND, Duration
 from loadkit.plan.urls import check_url, strip_url
+from loadkit.server.serving import Served, served, served_at
 from loadkit.server.serving.relocation import Relocation
 
 BUDGET: Final = 300.0
@@ -57,6 +60,8 @@ def compare(
     clock = SystemClock()
     began = clock.now()
     limit = parse_positive_seconds(budget, what="budget")
+    if isinstance(against, str) and "://" not in against and (running := _running_server(new)):
+        new = new.replace(server=(running.app,) if isinstance(running.app, str) else running.app)
     rules = Rules(tolerances=deciding(new, tolerances or {}), budget=limit, seed=seed)
     counting = counted_signals() if interrupts is None else nullcontext(interrupts)
     with _versions(new, against) as (old, side), counting as asked:
@@ -76,7 +81,7 @@ def compare(
             new=side.name,
             old=old.name,
             seconds=(clock.now() - began) / SECOND,
-            notes=_notes(old, side),
+            notes=old.notes,
             environment=rounds.last.environment if rounds.last else None,
         )
 
@@ -89,26 +94,49 @@ def _versions(new: Scenario, against: Scenario | str) -> Iterator[tuple[Side, Si
         names = (_name(against), _name(new))
         if names[0] == names[1]:
             names = (f"{names[0]} (old)", f"{names[1]} (new)")
-        yield _side("old", names[0], in_rounds(against)), _side("new", names[1], sent)
+        old = Side(version="old", name=names[0], scenario=in_rounds(against), server=_named_server(against))
+        yield old, Side(version="new", name=names[1], scenario=sent, server=_named_server(new))
     elif not against.strip():
         raise UsageError("against is empty; give the URL of a server, a scenario, or a revision like main")
     elif "://" in against:
         url = check_url(against, what="against")
-        yield _side("old", strip_url(url), sent.replace(base_url=url, server=None)), _side("new", _target(new), sent)
+        old = Side(version="old", name=strip_url(url), scenario=sent.replace(base_url=url, server=None))
+        yield old, Side(version="new", name=_target(new), scenario=sent, server=_named_server(new))
     else:
-        if not new.server:
+        server = _running_server(new) or _named_server(new)
+        if not server:
             raise UsageError(
                 f"{against} is a revision, and {_name(new)} has no server= to start from it; "
                 "give it one, or compare against the URL of a server that runs"
             )
-        with checked_out(against) as found:
-            relocation = Relocation(found.top, found.folder)
-            old = Side(version="old", name=found.name, scenario=sent, relocation=relocation)
-            yield old, _side("new", "the working tree", sent)
+        with checked_out(against, server.cwd) as found:
+            try:
+                moved = Relocation(found.top, found.folder).served(server)
+            except UsageError as error:
+                raise NotMeasurable(f"the old version, {found.name}: {error}") from None
+            notes = list(_notes(found.top))
+            old = Side(version="old", name=found.name, scenario=sent, server=moved, notes=notes)
+            yield old, Side(version="new", name="the working tree", scenario=sent, server=server)
 
 
-def _side(version: Version, name: str, scenario: Scenario) -> Side:
-    return Side(version=version, name=name, scenario=scenario)
+def _named_server(scenario: Scenario) -> Served | None:
+    """The server that a scenario names; None where it is aimed at one that runs."""
+    command = scenario.server
+    if not command:
+        return None
+    app = command[0] if is_application(command) else command
+    return served(app, ready=scenario.ready, within=scenario.ready_timeout)
+
+
+def _running_server(scenario: Scenario) -> Served | None:
+    """The server that `serving` runs at the base URL of a scenario; None where it is another's.
+
+    Raises `UsageError` where an endpoint has the whole URL of such a server, to which both versions would lead.
+    """
+    for one in scenario.plans:
+        if isinstance(one, Endpoint) and "://" in one.path and served_at(one.path):
+            raise UsageError(f"{one.label} is a whole URL, which is the same for both versions; write its path alone")
+    return served_at(scenario.base_url) if scenario.base_url else None
 
 
 def _name(scenario: Scenario) -> str:
@@ -119,16 +147,12 @@ def _target(scenario: Scenario) -> str:
     return strip_url(scenario.base_url) if scenario.base_url and not scenario.server else _name(scenario)
 
 
-def _notes(old: Side, new: Side) -> list[str]:
-    """What is to be known of how it was measured."""
-    found = []
-    if old.relocation:
-        changed = changed_files(old.relocation.folder)
-        if changed:
-            files = "1 file that is" if len(changed) == 1 else f"{len(changed)} files that are"
-            found.append(f"the working tree has {files} not committed, and is measured as it is")
-        found += [_editable(name) for name in editable_below(old.relocation.folder) if new.scenario.server]
-    return found
+def _notes(top: Path) -> Iterator[str]:
+    """What is to be known of how a revision of the project in that folder is measured beside the working tree."""
+    if changed := changed_files(top):
+        files = "1 file that is" if len(changed) == 1 else f"{len(changed)} files that are"
+        yield f"the working tree has {files} not committed, and is measured as it is"
+    yield from map(_editable, editable_below(top))
 
 
 def _editable(name: str) -> str:

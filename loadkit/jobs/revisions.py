@@ -29,13 +29,13 @@ class Checkout:
 
 
 @contextlib.contextmanager
-def checked_out(revision: str) -> Iterator[Checkout]:
-    """Check a revision of the project in the current folder out into a worktree, until the block is left.
+def checked_out(revision: str, within: Path) -> Iterator[Checkout]:
+    """Check a revision of the project that a folder is in out into a worktree, until the block is left.
 
     What earlier comparisons left behind, because they were killed, is removed first. Raises `UsageError` where there
     is no repository or no such revision.
     """
-    top = Path(_git(["rev-parse", "--show-toplevel"], Path.cwd(), "compare against a revision in a git repository"))
+    top = Path(_git(["rev-parse", "--show-toplevel"], within, "compare against a revision in a git repository"))
     commit = _commit(revision, top)
     kept = kept_folder(top, "worktrees")
     _remove_abandoned(kept, top)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from loadkit.jobs.run import run
 from loadkit.judge.comparison.blocks import Block, Metric, Order, Round, Version
@@ -13,9 +14,7 @@ from loadkit.judge.comparison.figures import round_of
 from loadkit.judge.result import Result
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.scenario import Scenario
-from loadkit.plan.scenario_fields import is_application
-from loadkit.server.serving import serving_copy
-from loadkit.server.serving.relocation import Relocation
+from loadkit.server.serving import Served, running_server
 
 ROUND: Final = 0.5
 """Seconds of a round, where that is enough for `REQUESTS`."""
@@ -39,30 +38,24 @@ class Side:
     name: str
     """What it is called: a revision, a URL, the name of a scenario."""
     scenario: Scenario
-    relocation: Relocation | None = None
-    """The copy of the project from which the server is started; None for the project as it is."""
+    server: Served | None = None
+    """What is started for each block; None where a server runs already."""
+    notes: Sequence[str] = ()
+    """What is to be known of how it is measured."""
 
     @contextmanager
     def up(self) -> Iterator[Scenario]:
         """The scenario aimed at the server of this version, which runs until the block is left."""
-        command = self.scenario.server
-        if not command:
+        if not self.server:
             yield self.scenario
             return
         with ExitStack() as stack:
             try:
-                url = stack.enter_context(
-                    serving_copy(
-                        command[0] if is_application(command) else command,
-                        self.relocation,
-                        ready=self.scenario.ready,
-                        within=self.scenario.ready_timeout,
-                        cwd=None,
-                    )
-                )
+                url = stack.enter_context(running_server(self.server))
             except UsageError as error:
                 raise NotMeasurable(f"the {self.version} version, {self.name}: {error}") from None
-            yield self.scenario.replace(base_url=url, server=None)
+            path = urlsplit(self.scenario.base_url or "").path
+            yield self.scenario.replace(base_url=f"{url}{path}", server=None)
 
 
 class Rounds:
@@ -80,7 +73,7 @@ class Rounds:
         """Start both versions, warm each up, and run the rounds in this order."""
         with ExitStack() as stack:
             targets = {side.version: stack.enter_context(side.up()) for side in self._sides}
-            if self._is_cold or any(side.scenario.server for side in self._sides):
+            if self._is_cold or any(side.server for side in self._sides):
                 warm = [self._run(scenario, WARMUP) for scenario in targets.values()]
                 self._seconds = self._seconds or _round_seconds(warm)
                 self._is_cold = False

@@ -21,6 +21,7 @@ from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario
 from loadkit.server.demo import Demo
+from loadkit.server.serving import serving
 from tests.conftest import Call
 
 SERVER = """
@@ -58,7 +59,7 @@ def commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commit:
     _git("init", "--quiet", "--initial-branch", "main")
     (tmp_path / "shop.py").write_text(SHOP)
 
-    def commit(*, delay: float = 0.005, status: int = 200) -> None:
+    def commit(*, delay: float = 0.005, status: int | str = 200) -> None:
         write(delay=delay, status=status)
         _git("add", ".")
         _git("-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "--message", "change")
@@ -66,7 +67,7 @@ def commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commit:
     return commit
 
 
-def write(*, delay: float = 0.005, status: int = 200) -> None:
+def write(*, delay: float = 0.005, status: int | str = 200) -> None:
     Path("app.py").write_text(SERVER.format(delay=delay, status=status))
 
 
@@ -184,6 +185,20 @@ def test_a_new_version_that_fails_all_requests_is_worse_at_once(commit: Commit):
 
     assert (found.verdict, found.reason) == ("worse", "the new version failed all requests")
     assert len(found.rounds) == 4
+
+
+def test_a_server_that_runs_already_is_started_anew_for_each_version(commit: Commit):
+    commit(status="200 if self.path == '/api/' else 404")
+    write(status=404)
+
+    with serving(["python", "app.py", "{port}"]) as url:
+        found = compare(loaded().replace(base_url=f"{url}/api", server=None), against="main")
+
+        whole = Scenario(base_url=url, endpoints=[Endpoint("GET", f"{url}/api/")])
+        with pytest.raises(UsageError, match="is a whole URL, which is the same for both versions; write its path al"):
+            compare(whole, against="main")
+
+    assert (found.verdict, found.reason) == ("worse", "the new version failed all requests")
 
 
 def test_an_old_version_that_fails_all_requests_cannot_be_compared_with(commit: Commit, call: Call):

@@ -15,17 +15,18 @@ import os
 import socket
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from loadkit.host.command import module_command
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import Duration, seconds
 from loadkit.plan.urls import check_target
 from loadkit.server.serving.reference import reference
-from loadkit.server.serving.relocation import Relocation
 from loadkit.server.start import Place, ServerProcess, running
+from loadkit.wire.encode import origin_of
 
 __all__ = ["App", "serving", "started_servers"]
 
@@ -42,13 +43,37 @@ PATH: Final = "LOADKIT_SERVING_PATH"
 
 _RIGHT: Final = "like 'shop.app:app', or a command like ['python', 'app.py', '--port', '{port}']"
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a server is, so that it can be started again, and from another copy of its project."""
+
+    app: str | tuple[str, ...]
+    """The reference of an application, or a command."""
+    ready: str
+    within: float
+    cwd: Path
+    import_path: tuple[str, ...]
+    """The folders in which an application is looked for."""
+    environment: Mapping[str, str] | None = None
+    """None for that of this process."""
+    python: str = sys.executable
+
+
 # the servers that run now, by where they listen: a run that aims at one reports what it used, and whether it ended
-_started: dict[tuple[str, int], ServerProcess] = {}
+_started: dict[tuple[str, int], tuple[ServerProcess, Served]] = {}
 
 
 def started_servers(places: Sequence[tuple[str, int]]) -> list[ServerProcess]:
     """The servers that were started here to listen at these hosts and ports."""
-    return list(dict.fromkeys(_started[place] for place in places if place in _started))
+    return list(dict.fromkeys(_started[place][0] for place in places if place in _started))
+
+
+def served_at(url: str) -> Served | None:
+    """What the server is that was started here and listens at a URL; None where it is another's."""
+    origin, _ = origin_of(url)
+    _, found = _started.get((origin.host, origin.port), (None, None))
+    return found
 
 
 def serving(
@@ -71,68 +96,66 @@ def serving(
     It ends with the block, and with this process, however that dies. Raises `UsageError` with the end
     of its output when it does not come up.
     """
-    return serving_copy(app, None, ready=ready, within=within, cwd=cwd)
+    return running_server(served(app, ready=ready, within=within, cwd=cwd))
+
+
+def served(app: App, *, ready: str = "/", within: Duration = 30.0, cwd: str | os.PathLike[str] | None = None) -> Served:
+    """A server as `serving` takes it, with the folders that this process imports from now."""
+    return Served(
+        app=_command(app) or reference(cast("str | Callable[..., Any]", app)),
+        ready=check_target(ready, what="ready"),
+        within=seconds(within, what="within"),
+        cwd=Path(cwd or "").absolute(),
+        import_path=_import_path(),
+    )
 
 
 @contextlib.contextmanager
-def serving_copy(
-    app: App,
-    relocation: Relocation | None,
-    *,
-    ready: str,
-    within: Duration,
-    cwd: str | os.PathLike[str] | None,
-) -> Iterator[str]:
-    """The same, of the copy of a folder: an application is imported from there."""
-    path = check_target(ready, what="ready")
-    patience = seconds(within, what="within")
-    if relocation:
-        cwd = relocation.cwd(Path(cwd or "").absolute())
+def running_server(server: Served) -> Iterator[str]:
+    """Run a server on a free port of this machine until the block is left; its base URL."""
     # an app gets the socket itself, so that nobody can take the port in between; a command can only be told the port
-    start = _command if _is_command(app) else _application
-    up = start(app, path, patience, cwd, relocation)  # type: ignore[arg-type]
-    with up as (port, server):
-        _started[HOST, port] = _started["localhost", port] = server
+    up = (
+        _running_application(server, server.app)
+        if isinstance(server.app, str)
+        else _running_command(server, server.app)
+    )
+    with up as (port, process):
+        _started[HOST, port] = _started["localhost", port] = (process, server)
         try:
             yield f"http://{HOST}:{port}"
         finally:
             del _started[HOST, port], _started["localhost", port]
 
 
-def _is_command(app: object) -> bool:
+def _command(app: App) -> tuple[str, ...]:
+    """The words of a command; none where it is an application."""
     if isinstance(app, str) or callable(app):
-        return False
+        return ()
     if not isinstance(app, Sequence) or not app or not all(isinstance(word, str) for word in app):
         raise UsageError(f"a server is an application {_RIGHT}, not {app!r}")
-    return True
+    return tuple(app)
 
 
 @contextlib.contextmanager
-def _command(
-    words: Sequence[str],
-    ready: str,
-    within: float,
-    cwd: str | os.PathLike[str] | None,
-    relocation: Relocation | None,
-) -> Iterator[tuple[int, ServerProcess]]:
+def _running_command(server: Served, words: tuple[str, ...]) -> Iterator[tuple[int, ServerProcess]]:
     port = free_port()
-    environment = relocation.environment() if relocation else dict(os.environ)
+    hint = "" if any(PORT in word for word in words) else _NO_PORT
     up = running(
-        filled(map(relocation.word, words) if relocation else words, port),
-        not_ready=lambda: _not_ready(port, ready, hint="" if any(PORT in word for word in words) else _NO_PORT),
-        within=within,
+        filled(words, port, server.python),
+        not_ready=lambda: _not_ready(port, server.ready, hint),
+        within=server.within,
         place=Place(host=HOST, port=port),
-        environment={**environment, "PORT": str(port)},
-        cwd=cwd,
+        environment={**(server.environment or os.environ), "PORT": str(port)},
+        cwd=server.cwd,
     )
-    with up as server:
-        yield port, server
+    with up as process:
+        yield port, process
 
 
-def filled(words: Iterable[str], port: int) -> list[str]:
+def filled(words: Sequence[str], port: int, python: str = sys.executable) -> list[str]:
     """A command with the port in place of `{port}`, and with this interpreter in place of a bare `python`."""
     first, *others = [word.replace(PORT, str(port)) for word in words]
-    return [sys.executable if first in PYTHON else first, *others]
+    return [python if first in PYTHON else first, *others]
 
 
 def free_port() -> int:
@@ -142,51 +165,53 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _application(
-    app: str | Callable[..., Any],
-    ready: str,
-    within: float,
-    cwd: str | os.PathLike[str] | None,
-    relocation: Relocation | None,
-) -> Iterator[tuple[int, ServerProcess]]:
+def _running_application(server: Served, app: str) -> Iterator[tuple[int, ServerProcess]]:
     with socket.create_server((HOST, 0), backlog=1024) as listener:
         port = int(listener.getsockname()[1])
 
         def not_ready() -> str:
             # the other process has it now; ours would keep the port open when that one dies
             listener.close()
-            return _not_ready(port, ready)
+            return _not_ready(port, server.ready)
 
         up = running(
-            application_command(app, str(listener.fileno())),
+            application_command(app, str(listener.fileno()), server.python),
             not_ready=not_ready,
-            within=within,
+            within=server.within,
             place=Place(host=HOST, port=port),
-            environment=application_environment(relocation),
+            environment=application_environment(server.import_path, server.environment),
             descriptors=(listener.fileno(),),
-            name=reference(app),
-            cwd=cwd,
+            name=app,
+            cwd=server.cwd,
         )
-        with up as server:
-            yield port, server
+        with up as process:
+            yield port, process
 
 
-def application_command(app: str | Callable[..., Any], where: str) -> list[str]:
+def application_command(app: str, where: str, python: str = sys.executable) -> list[str]:
     """The command that serves an application: on the descriptor of a socket that listens, or at `host:port`."""
-    return module_command("loadkit.server.serving.app_server", reference(app), where)
+    return module_command("loadkit.server.serving.app_server", reference(app), where, python=python)
 
 
-def application_environment(relocation: Relocation | None = None) -> dict[str, str]:
-    """Ours, with the folders that we import from: the application is to be found where it is found here.
+def application_environment(
+    import_path: Sequence[str] | None = None, environment: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """An environment, ours if none is given, with folders to import from: those that we import from if none are given.
 
-    Until the other process looks for it, the standard library comes first: a folder of the user's may have a module
-    called like one of its.
+    Until the other process looks for the application, the standard library comes first: a folder of the user's may have
+    a module called like one of its.
     """
-    path = [folder or os.getcwd() for folder in sys.path]  # noqa: PTH109
-    if relocation:
-        path = [relocation.path(folder) for folder in path]
+    path = import_path or _import_path()
     standard_first = sorted(path, key=lambda folder: not _is_standard(folder))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(standard_first), PATH: os.pathsep.join(path)}
+    return {
+        **(environment or os.environ),
+        "PYTHONPATH": os.pathsep.join(standard_first),
+        PATH: os.pathsep.join(path),
+    }
+
+
+def _import_path() -> tuple[str, ...]:
+    return tuple(str(Path(folder).absolute()) for folder in sys.path)
 
 
 def _is_standard(folder: str) -> bool:

@@ -1,12 +1,13 @@
-"""Another copy of a project: where a server that is started from it finds what it has here."""
+"""A server as it is started from another copy of its project."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loadkit.plan.errors import UsageError
+from loadkit.server.serving import Served
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +17,21 @@ class Relocation:
     folder: Path
     copy: Path
 
+    def served(self, server: Served) -> Served:
+        """The server as it is started from the copy; `UsageError` if the copy lacks its folder."""
+        app = server.app
+        return replace(
+            server,
+            app=self._reference(app) if isinstance(app, str) else tuple(map(self._word, app)),
+            cwd=self.cwd(server.cwd),
+            import_path=tuple(map(self.path, server.import_path)),
+            environment=self.environment(),
+        )
+
     def path(self, text: str) -> str:
         """A path below the folder as that below its copy; others, and what the copy has not, as they are."""
-        path = Path(text).absolute()
-        if not path.is_relative_to(self.folder):
+        path = Path(text)
+        if not path.is_absolute() or not path.is_relative_to(self.folder):
             return text
         copied = self.copy / path.relative_to(self.folder)
         # an environment below the project's folder is in no revision
@@ -34,10 +46,14 @@ class Relocation:
             raise UsageError(f"the revision has no folder {str(within)!r} to start the server in")
         return self.copy / within
 
-    def word(self, text: str) -> str:
+    def _reference(self, app: str) -> str:
+        place, _, name = app.rpartition(":")
+        return f"{self.path(place)}:{name}"
+
+    def _word(self, text: str) -> str:
         """A word of a command, in which a path may follow a `=`."""
         option, equals, value = text.rpartition("=")
-        return option + equals + self.path(value) if Path(value).is_absolute() else text
+        return option + equals + self.path(value)
 
     def environment(self) -> dict[str, str]:
         """Ours, in which modules are imported from the copy, too."""
