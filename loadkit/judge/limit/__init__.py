@@ -1,0 +1,1 @@
+"""How much load a server holds: trials at levels of it, and what they tell; knows nothing of servers."""

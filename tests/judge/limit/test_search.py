@@ -1,0 +1,156 @@
+"""Searches for the limit of simulated servers whose truth is known: what is said of them, and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from loadkit.judge.limit.levels import replies_needed
+from loadkit.judge.limit.search import Findings, SearchMoment, SearchRules, find
+from loadkit.judge.limit.trials import NextTrial
+from tests.judge.limit.simulated import Simulated, exponential, fixed, limit_of_exponential, pareto
+
+
+def searched(server: Simulated, *, stops: Callable[[], bool] = lambda: False, **rules) -> Findings:
+    given = {
+        "budget": 300,
+        "replies": max(map(replies_needed, server.limits)),
+        "longest": max((one.limit for one in server.limits if one.percentile), default=0.0),
+    }
+    return find(SearchRules(**{**given, **rules}), server.measure, stops)
+
+
+# the true rate: by Erlang C, or of the last three by 4,000 s of the same server at one rate after the other
+SERVERS: dict[str, tuple[Callable[[int], Simulated], float]] = {
+    "one worker": (lambda seed: Simulated(exponential(0.002), seed=seed), limit_of_exponential(1, 0.002, 0.1)),
+    "four workers": (lambda seed: Simulated(exponential(0.01), 4, seed=seed), limit_of_exponential(4, 0.01, 0.1)),
+    "sixteen workers": (
+        lambda seed: Simulated(exponential(0.04), 16, limits=["p99 < 300ms"], seed=seed),
+        limit_of_exponential(16, 0.04, 0.3),
+    ),
+    "one that is slow at first": (
+        lambda seed: Simulated(exponential(0.01), 4, slower=lambda now, _: 1 + 2 * math.exp(-now / 15), seed=seed),
+        limit_of_exponential(4, 0.01, 0.1),
+    ),
+    "a queue that refuses": (
+        lambda seed: Simulated(exponential(0.004), 2, room=20, limits=["error_rate < 1%"], seed=seed),
+        446,
+    ),
+    "heavy tails": (lambda seed: Simulated(pareto(0.02), 8, limits=["p99 < 200ms"], seed=seed), 377),
+    "one that collapses": (
+        lambda seed: Simulated(exponential(0.01), 4, slower=lambda _, waiting: 3 if waiting > 100 else 1, seed=seed),
+        361,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_the_true_rate_lies_between_the_highest_that_holds_and_the_lowest_that_does_not(name):
+    make, truth = SERVERS[name]
+    for seed in (1, 2):
+        found = searched(make(seed))
+        assert found.confirmed / 1.05 <= truth <= found.failed * 1.05, f"seed {seed}: {found.reason}"
+        assert found.confirmed <= 1.1 * truth
+        assert found.elapsed <= 300
+
+
+def test_an_answer_is_as_narrow_as_the_resolution_where_the_budget_lasts():
+    found = searched(Simulated(fixed(0.01), 4, limits=["p99 < 50ms"]))
+    assert found.ending == "found"
+    assert found.failed <= found.confirmed * 1.1
+    assert [one.holding for one in found.levels if one.level == found.failed] == ["missed"]
+    assert all(one.leans_to_hold for one in found.levels if one.level <= found.confirmed)
+
+
+def test_every_level_has_two_trials_and_the_answer_a_longer_one():
+    server = Simulated(exponential(0.01), 4)
+    found = searched(server)
+    assert all(len(one.trials) >= 2 for one in found.levels)
+    answer = [one.seconds for one in server.trials if one.level == found.confirmed and not one.is_closed]
+    assert max(answer) >= 2 * min(answer)
+
+
+def test_a_machine_that_sends_no_more_is_never_the_limit_of_the_server():
+    found = searched(Simulated(exponential(0.004), 8, most=700))
+    assert found.ending == "at least"
+    assert "no more than 700/s" in found.reason
+    assert 600 < found.confirmed <= 700
+    assert found.failed is None
+
+
+def test_a_machine_that_sends_nothing_tells_nothing():
+    found = searched(Simulated(exponential(0.004), 8, most=0))
+    assert (found.ending, found.confirmed) == ("cannot tell", None)
+
+
+def test_what_is_missed_at_the_lowest_rate_is_missed():
+    found = searched(Simulated(fixed(0.05), 4, limits=["p99 < 20ms"]), budget=600)
+    assert found.ending == "missed"
+    assert "lowest rate" in found.reason
+    lowest = found.levels[0]
+    assert lowest.holding == "missed"
+    assert lowest.trials[0].figures["p99"] == pytest.approx(0.05)
+
+
+def test_where_a_rate_is_too_low_for_the_budget_the_budget_is_said():
+    found = searched(Simulated(fixed(2.0), 2, limits=["p99 < 10s"]))
+    assert found.ending == "cannot tell"
+    assert "459 replies" in found.reason
+    assert "the budget has to be" in found.reason
+
+
+def test_a_budget_that_is_used_up_leaves_what_is_known():
+    found = searched(Simulated(exponential(0.01), 4), budget=20)
+    assert found.reason == "the budget of 20s is used up"
+    assert found.elapsed <= 20
+    assert found.levels
+
+
+def test_an_interrupted_search_keeps_its_bracket():
+    server = Simulated(exponential(0.01), 4)
+    found = searched(server, stops=lambda: len(server.trials) > 14)
+    assert found.ending == "interrupted"
+    assert [one.holding for one in found.levels if len(one.trials) > 1]
+
+
+def test_one_bad_trial_is_not_believed():
+    server = Simulated(exponential(0.01), 4)
+    count = 0
+
+    def once_bad(wanted: NextTrial):
+        nonlocal count
+        trial = server.measure(wanted)
+        count += not wanted.is_closed
+        return replace(trial, is_saturated=True) if count == 1 and not wanted.is_closed else trial
+
+    found = find(SearchRules(budget=300, replies=459, longest=0.1), once_bad)
+    assert found.confirmed > 300
+
+
+def test_trials_that_contradict_each_other_tell_nothing():
+    server = Simulated(exponential(0.01), 4)
+
+    def long_ones_fail(wanted: NextTrial):
+        return replace(server.measure(wanted), is_saturated=wanted.seconds > 10 and not wanted.is_closed)
+
+    found = find(SearchRules(budget=3000, replies=459, longest=0.1), long_ones_fail)
+    assert (found.ending, found.confirmed) == ("cannot tell", None)
+    assert "contradicts" in found.reason
+
+
+def test_the_same_seed_finds_the_same():
+    assert searched(Simulated(exponential(0.01), 4, seed=3)) == searched(Simulated(exponential(0.01), 4, seed=3))
+
+
+def test_whoever_watches_is_told_each_level_and_why():
+    moments: list[SearchMoment] = []
+    server = Simulated(exponential(0.01), 4)
+    find(SearchRules(budget=300, replies=459, longest=0.1), server.measure, watch=moments.append)
+    assert [one.next_trial for one in moments] == server.trials
+    assert moments[0].next_trial.reason
+    assert moments[-1].confirmed is not None
+    assert all(before.elapsed <= after.elapsed for before, after in pairwise(moments))
