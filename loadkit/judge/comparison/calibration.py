@@ -10,8 +10,8 @@ import msgspec
 
 from loadkit.judge.comparison.blocks import Metric
 from loadkit.judge.comparison.changes import ERROR, UNCONFIRMED, changes_of
+from loadkit.judge.comparison.differences import Differences
 from loadkit.judge.comparison.procedure import LEAST_BLOCKS, confirming_blocks, looks
-from loadkit.judge.comparison.signed_rank import Differences
 from loadkit.judge.fingerprint import Fingerprint
 from loadkit.judge.identity import Identity
 

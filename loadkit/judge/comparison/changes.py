@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from loadkit.judge.comparison.signed_rank import Differences
+from loadkit.judge.comparison.differences import Differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

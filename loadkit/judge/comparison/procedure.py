@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.comparison.blocks import Block, Metric, orders
 from loadkit.judge.comparison.changes import Change, Verdict, changes_of
-from loadkit.judge.comparison.signed_rank import Differences
+from loadkit.judge.comparison.differences import Differences
 from loadkit.plan.units import show_span
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from loadkit.judge.comparison.signed_rank import Differences
+from loadkit.judge.comparison.differences import Differences
 
 LOT = random.Random(1)
 SAMPLES = [[LOT.gauss(0.3, 1) for _ in range(size)] for size in (1, 2, 5, 8, 12, 25)]
