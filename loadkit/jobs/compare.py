@@ -62,7 +62,13 @@ def compare(
     limit = parse_positive_seconds(budget, what="budget")
     if isinstance(against, str) and "://" not in against and (running := _running_server(new)):
         new = new.replace(server=(running.app,) if isinstance(running.app, str) else running.app)
-    rules = Rules(tolerances=deciding(new, tolerances or {}), budget=limit, seed=seed)
+    decide = deciding(
+        tolerances or {},
+        labels=None if new.journeys else new.labels,
+        is_open=new.is_open,
+        has_server=bool(new.server),
+    )
+    rules = Rules(tolerances=decide, budget=limit, seed=seed)
     counting = counted_signals() if interrupts is None else nullcontext(interrupts)
     with _versions(new, against) as (old, side), counting as asked:
         rounds = Rounds(old, side, asked)

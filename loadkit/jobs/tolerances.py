@@ -9,7 +9,6 @@ from typing import Final
 from loadkit.judge.comparison.blocks import Metric
 from loadkit.judge.comparison.figures import PERCENTS, SERVER_CPU
 from loadkit.plan.errors import UsageError
-from loadkit.plan.scenario import Scenario
 
 TOLERANCE: Final = 0.05
 ERRORS: Final = 0.001
@@ -18,25 +17,33 @@ ERRORS: Final = 0.001
 COMPARED: Final = ("throughput", "error_rate", "mean", *PERCENTS, SERVER_CPU.name)
 
 
-def deciding(scenario: Scenario, named: Mapping[str, float]) -> dict[Metric, float]:
-    """The figures that decide: those of each comparison, and those that are named; `UsageError` for unknown ones."""
+def deciding(
+    named: Mapping[str, float], *, labels: Sequence[str] | None, is_open: bool, has_server: bool
+) -> dict[Metric, float]:
+    """The figures that decide: those of each comparison, and those that are named; `UsageError` for unknown ones.
+
+    Args:
+        named: how much worse they may become, by their names.
+        labels: what may be requested; None where that is known only once it is, as of journeys.
+        is_open: throughput decides nothing in an open workload, whose plan it is.
+        has_server: the server's CPU is known.
+    """
     found = {Metric("p50"): TOLERANCE, Metric("error_rate"): ERRORS}
-    if not scenario.is_open:
+    if not is_open:
         found[Metric("throughput")] = TOLERANCE
-    if scenario.server:
+    if has_server:
         found[SERVER_CPU] = TOLERANCE
-    return {**found, **{_metric(name, scenario): tolerance for name, tolerance in named.items()}}
+    return {**found, **{_metric(name, labels): tolerance for name, tolerance in named.items()}}
 
 
-def _metric(text: str, scenario: Scenario) -> Metric:
+def _metric(text: str, labels: Sequence[str] | None) -> Metric:
     label, _, name = text.rpartition(": ")
     if name not in COMPARED:
         raise UsageError(f"there is no figure {name!r} to compare; use one of {', '.join(COMPARED)}")
-    # what journeys request is known when they have done so
-    if label and label not in scenario.labels and not scenario.journeys:
-        known = ", ".join(map(repr, scenario.labels))
+    if label and labels is not None and label not in labels:
+        known = ", ".join(map(repr, labels))
         raise UsageError(f"the tolerance of {text!r} names no endpoint of the scenario; there are {known}")
-    return Metric(name, label if label and (len(scenario.labels) > 1 or scenario.journeys) else None)
+    return Metric(name, label if label and (labels is None or len(labels) > 1) else None)
 
 
 def tolerances_of(texts: Sequence[str]) -> dict[str, float]:
