@@ -12,9 +12,11 @@ from loadkit._version import __version__
 
 if TYPE_CHECKING:
     from loadkit.fetcher import FetchReply, FetchResult, fetch
+    from loadkit.jobs.calibrate import calibrate
     from loadkit.jobs.compare import compare
     from loadkit.jobs.run import run
     from loadkit.jobs.testing.fixture import LoadFixture
+    from loadkit.judge.comparison.calibration import Calibration
     from loadkit.judge.comparison.comparison import Comparison
     from loadkit.judge.result import Result
     from loadkit.measure.timer import timed, timer
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from loadkit.wire.session.session import Session
 
 __all__ = [
+    "Calibration",
     "Comparison",
     "Endpoint",
     "FetchReply",
@@ -42,6 +45,7 @@ __all__ = [
     "Session",
     "UsageError",
     "__version__",
+    "calibrate",
     "compare",
     "fetch",
     "hold",
@@ -57,6 +61,7 @@ __all__ = [
 # each is imported when it is asked for: every pytest in an environment with loadkit in it imports this file, and the
 # plan takes 20 ms, the rest 110
 _LATE = {
+    "Calibration": "loadkit.judge.comparison.calibration",
     "Comparison": "loadkit.judge.comparison.comparison",
     "Endpoint": "loadkit.plan.endpoint",
     "FetchReply": "loadkit.fetcher",
@@ -70,6 +75,7 @@ _LATE = {
     "Scenario": "loadkit.plan.scenario",
     "Session": "loadkit.wire.session.session",
     "UsageError": "loadkit.plan.errors",
+    "calibrate": "loadkit.jobs.calibrate",
     "compare": "loadkit.jobs.compare",
     "fetch": "loadkit.fetcher",
     "hold": "loadkit.plan.phases",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -13,6 +13,7 @@ from loadkit.cli.options import Quiet, judgement_option, load_scenarios, output_
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
+    from loadkit.judge.comparison.calibration import Calibration
     from loadkit.judge.comparison.comparison import Comparison
     from loadkit.plan.scenario import Scenario
 
@@ -20,24 +21,31 @@ if TYPE_CHECKING:
 def compare(
     target: Annotated[str, typer.Argument(help="A scenario, file.py::name, or a URL: the new version.")],
     against: Annotated[
-        str, judgement_option("--against", help="What was before: a URL, a scenario (file.py::name), or a revision.")
-    ],
+        str | None,
+        judgement_option("--against", help="What was before: a URL, a scenario (file.py::name), or a revision."),
+    ] = None,
+    calibrate: Annotated[
+        bool, judgement_option("--calibrate", help="Compare with itself: how small a change can be seen here?")
+    ] = False,
     base_url: Annotated[str | None, request_option(help="Where the new version answers.")] = None,
     tolerance: Annotated[
         list[str] | None,
         judgement_option("--tolerance", help="How much worse a figure may become, and that it decides: p99=10%."),
     ] = None,
-    budget: Annotated[str, judgement_option(help="How long it may take.")] = "5m",
+    budget: Annotated[
+        str | None, judgement_option(help="How long it may take: 5m, or 3m to calibrate, if not said.")
+    ] = None,
     seed: Annotated[str | None, judgement_option(help="Of the order of the rounds.")] = None,
     undecided: Annotated[str, judgement_option(help="pass: exit with 0 where it cannot be told.")] = "fail",
-    output: Annotated[Path | None, output_option("--output", "-o", help="Store the comparison as JSON.")] = None,
+    output: Annotated[Path | None, output_option("--output", "-o", help="Store what was found as JSON.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Measure two versions in turns and say whether the new one is worse.
 
-    Exit code: 0 no worse or better, 1 worse, 2 interrupted, 3 a fault of ours, 4 wrong usage, 6 it cannot be told or
-    a version could not be measured.
+    Exit code: 0 no worse or better (or calibrated), 1 worse, 2 interrupted, 3 a fault of ours, 4 wrong usage, 6 it
+    cannot be told or a version could not be measured.
     """
+    from loadkit.jobs.compare import BUDGET
     from loadkit.jobs.compare import compare as compare_versions
     from loadkit.jobs.tolerances import tolerances_of
     from loadkit.report.comparison import progress_of
@@ -47,12 +55,19 @@ def compare(
         raise UsageError(f"--undecided takes pass or fail, not {undecided!r}")
     check_file("--output", output)
     new = _one(target)
+    new = new.replace(base_url=base_url, server=None) if base_url else new
+    if calibrate:
+        if against or tolerance:
+            raise UsageError("--calibrate compares with itself and takes no --against and no --tolerance")
+        _calibrate(new, budget, whole_number("--seed", seed) or 0, output, quiet=quiet)
+    if against is None:
+        raise UsageError("Missing option '--against': a URL, a scenario (file.py::name), or a revision")
     with show_progress(sys.stderr, progress_of, quiet=quiet) as watch:
         found = compare_versions(
-            new.replace(base_url=base_url, server=None) if base_url else new,
+            new,
             against=_one(against) if _is_scenario(against) else against,
             tolerances=tolerances_of(tolerance or []),
-            budget=budget,
+            budget=budget or BUDGET,
             watch=watch,
             seed=whole_number("--seed", seed) or 0,
         )
@@ -66,7 +81,22 @@ def _is_scenario(against: str) -> bool:
     return "::" in against or (against.endswith(".py") and ":" not in against)
 
 
-def _json(found: Comparison) -> str:
+def _calibrate(scenario: Scenario, budget: str | None, seed: int, output: Path | None, *, quiet: bool) -> NoReturn:
+    from loadkit.jobs.calibrate import BUDGET, INTERRUPTED, calibrate
+    from loadkit.report.calibration import calibration_report
+    from loadkit.report.comparison import progress_of
+    from loadkit.report.layout import layout_of
+    from loadkit.report.progress import show_progress
+
+    with show_progress(sys.stderr, progress_of, quiet=quiet) as watch:
+        found = calibrate(scenario, budget=budget or BUDGET, seed=seed, watch=watch)
+    name = scenario.name or "the scenario"
+    shown = 0 if quiet else print_text(calibration_report(found, name, layout_of(sys.stdout)))
+    written = write(output, _json(found)) if output else 0
+    raise typer.Exit(max(shown, written) or (2 if found.fault == INTERRUPTED else found.exit_code))
+
+
+def _json(found: Comparison | Calibration) -> str:
     import msgspec
 
     return msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n"

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from loadkit.clock import SystemClock
+from loadkit.jobs.calibrate import kept_calibration
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.revisions import changed_files, checked_out, editable_below
-from loadkit.jobs.rounds import NotMeasurable, Rounds, Side, in_rounds
-from loadkit.jobs.tolerances import TOLERANCE, deciding
+from loadkit.jobs.rounds import NotMeasurable, Rounds, Side, in_rounds, named_server
+from loadkit.jobs.tolerances import TOLERANCE, default_tolerances, named_tolerances, visible_tolerances
+from loadkit.judge.comparison.blocks import Metric
+from loadkit.judge.comparison.calibration import Calibration
 from loadkit.judge.comparison.changes import shown_change
 from loadkit.judge.comparison.comparison import Comparison, comparison
 from loadkit.judge.comparison.procedure import Moment, Rules, conclude
@@ -19,10 +22,9 @@ from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.fields import parse_positive_seconds
 from loadkit.plan.scenario import Scenario
-from loadkit.plan.scenario_fields import is_application
 from loadkit.plan.units import SECOND, Duration
 from loadkit.plan.urls import check_url, strip_url
-from loadkit.server.serving import Served, served, served_at
+from loadkit.server.serving import Served, served_at
 from loadkit.server.serving.relocation import Relocation
 
 BUDGET: Final = 300.0
@@ -62,13 +64,12 @@ def compare(
     limit = parse_positive_seconds(budget, what="budget")
     if isinstance(against, str) and "://" not in against and (running := _running_server(new)):
         new = new.replace(server=(running.app,) if isinstance(running.app, str) else running.app)
-    decide = deciding(
-        tolerances or {},
-        labels=None if new.journeys else new.labels,
-        is_open=new.is_open,
-        has_server=bool(new.server),
-    )
-    rules = Rules(tolerances=decide, budget=limit, seed=seed)
+    has_server = _starts_both(new, against)
+    defaults = default_tolerances(new, has_server=has_server)
+    named = named_tolerances(new, tolerances or {}, has_server=has_server)
+    calibration = kept_calibration(new)
+    deciding = visible_tolerances(calibration, defaults, named, limit) if calibration else {**defaults, **named}
+    rules = Rules(tolerances=deciding, budget=limit, seed=seed)
     counting = counted_signals() if interrupts is None else nullcontext(interrupts)
     with _versions(new, against) as (old, side), counting as asked:
         rounds = Rounds(old, side, asked)
@@ -87,7 +88,7 @@ def compare(
             new=side.name,
             old=old.name,
             seconds=(clock.now() - began) / SECOND,
-            notes=old.notes,
+            notes=[*old.notes, _calibration_note(new, calibration, defaults, deciding)],
             environment=rounds.last.environment if rounds.last else None,
         )
 
@@ -100,16 +101,16 @@ def _versions(new: Scenario, against: Scenario | str) -> Iterator[tuple[Side, Si
         names = (_name(against), _name(new))
         if names[0] == names[1]:
             names = (f"{names[0]} (old)", f"{names[1]} (new)")
-        old = Side(version="old", name=names[0], scenario=in_rounds(against), server=_named_server(against))
-        yield old, Side(version="new", name=names[1], scenario=sent, server=_named_server(new))
+        old = Side(version="old", name=names[0], scenario=in_rounds(against), server=named_server(against))
+        yield old, Side(version="new", name=names[1], scenario=sent, server=named_server(new))
     elif not against.strip():
         raise UsageError("against is empty; give the URL of a server, a scenario, or a revision like main")
     elif "://" in against:
         url = check_url(against, what="against")
         old = Side(version="old", name=strip_url(url), scenario=sent.replace(base_url=url, server=None))
-        yield old, Side(version="new", name=_target(new), scenario=sent, server=_named_server(new))
+        yield old, Side(version="new", name=_target(new), scenario=sent, server=named_server(new))
     else:
-        server = _running_server(new) or _named_server(new)
+        server = _running_server(new) or named_server(new)
         if not server:
             raise UsageError(
                 f"{against} is a revision, and {_name(new)} has no server= to start from it; "
@@ -123,15 +124,6 @@ def _versions(new: Scenario, against: Scenario | str) -> Iterator[tuple[Side, Si
             notes = list(_notes(found.top))
             old = Side(version="old", name=found.name, scenario=sent, server=moved, notes=notes)
             yield old, Side(version="new", name="the working tree", scenario=sent, server=server)
-
-
-def _named_server(scenario: Scenario) -> Served | None:
-    """The server that a scenario names; None where it is aimed at one that runs."""
-    command = scenario.server
-    if not command:
-        return None
-    app = command[0] if is_application(command) else command
-    return served(app, ready=scenario.ready, within=scenario.ready_timeout)
 
 
 def _running_server(scenario: Scenario) -> Served | None:
@@ -159,6 +151,29 @@ def _notes(top: Path) -> Iterator[str]:
         files = "1 file that is" if len(changed) == 1 else f"{len(changed)} files that are"
         yield f"the working tree has {files} not committed, and is measured as it is"
     yield from map(_editable, editable_below(top))
+
+
+def _starts_both(new: Scenario, against: Scenario | str) -> bool:
+    """True if loadkit starts the servers of both versions."""
+    if isinstance(against, Scenario):
+        return bool(new.server and against.server)
+    return bool(new.server) and "://" not in against
+
+
+def _calibration_note(
+    scenario: Scenario,
+    calibration: Calibration | None,
+    defaults: Mapping[Metric, float],
+    tolerances: Mapping[Metric, float],
+) -> str:
+    """Whether it is known how small a change can be seen, and what more is tolerated for it."""
+    if calibration:
+        wide = [one.name for one, tolerance in defaults.items() if tolerances[one] > tolerance]
+        more = f"; of {', '.join(wide)} more is tolerated than by default, for less cannot be seen in this time"
+        return f"calibrated here on {calibration.made_at[:10]}{more if wide else ''}"
+    target = scenario.source.target if scenario.source else None
+    how = f"loadkit compare {target} --calibrate" if target else "loadkit.calibrate(scenario)"
+    return f"never calibrated here, so it is not known how small a change can be seen: {how}"
 
 
 def _editable(name: str) -> str:

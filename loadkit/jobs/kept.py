@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from loadkit.judge.identity import project_of
 
 FOLDER: Final = ".loadkit"
 Purpose: TypeAlias = Literal["baselines", "calibration", "history", "worktrees"]
+
+
+def current_project() -> Path:
+    """The root of the project that the current folder is in, or that folder."""
+    return project_of(Path.cwd()) or Path.cwd()
 
 
 def kept_folder(top: Path, purpose: Purpose) -> Path:

@@ -14,7 +14,8 @@ from loadkit.judge.comparison.figures import round_of
 from loadkit.judge.result import Result
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.scenario import Scenario
-from loadkit.server.serving import Served, running_server
+from loadkit.plan.scenario_fields import is_application
+from loadkit.server.serving import Served, running_server, served
 
 ROUND: Final = 0.5
 """Seconds of a round, where that is enough for `REQUESTS`."""
@@ -56,6 +57,15 @@ class Side:
                 raise NotMeasurable(f"the {self.version} version, {self.name}: {error}") from None
             path = urlsplit(self.scenario.base_url or "").path
             yield self.scenario.replace(base_url=f"{url}{path}", server=None)
+
+
+def named_server(scenario: Scenario) -> Served | None:
+    """The server that a scenario names; None where it is aimed at one that runs."""
+    command = scenario.server
+    if not command:
+        return None
+    app = command[0] if is_application(command) else command
+    return served(app, ready=scenario.ready, within=scenario.ready_timeout)
 
 
 class Rounds:

@@ -2,48 +2,92 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from loadkit.judge.comparison.blocks import Metric
+from loadkit.judge.comparison.calibration import Calibration
 from loadkit.judge.comparison.figures import PERCENTS, SERVER_CPU
 from loadkit.plan.errors import UsageError
+from loadkit.plan.scenario import Scenario
 
 TOLERANCE: Final = 0.05
 ERRORS: Final = 0.001
 """How much the error rate may grow, as a share of the requests."""
 
+MOST: Final = 5
+"""How many times the default a tolerance grows where less cannot be seen; beyond, comparisons cannot tell."""
+VISIBLE: Final = 0.10
+"""The p99 and single endpoints decide where so small a change can be seen."""
+
 COMPARED: Final = ("throughput", "error_rate", "mean", *PERCENTS, SERVER_CPU.name)
 
 
-def deciding(
-    named: Mapping[str, float], *, labels: Sequence[str] | None, is_open: bool, has_server: bool
-) -> dict[Metric, float]:
-    """The figures that decide: those of each comparison, and those that are named; `UsageError` for unknown ones.
-
-    Args:
-        named: how much worse they may become, by their names.
-        labels: what may be requested; None where that is known only once it is, as of journeys.
-        is_open: throughput decides nothing in an open workload, whose plan it is.
-        has_server: the server's CPU is known.
-    """
+def default_tolerances(scenario: Scenario, *, has_server: bool) -> dict[Metric, float]:
+    """The figures that decide in each comparison; `has_server` where loadkit starts the servers of both versions."""
     found = {Metric("p50"): TOLERANCE, Metric("error_rate"): ERRORS}
-    if not is_open:
+    if not scenario.is_open:
         found[Metric("throughput")] = TOLERANCE
     if has_server:
         found[SERVER_CPU] = TOLERANCE
-    return {**found, **{_metric(name, labels): tolerance for name, tolerance in named.items()}}
+    return found
 
 
-def _metric(text: str, labels: Sequence[str] | None) -> Metric:
+def named_tolerances(scenario: Scenario, named: Mapping[str, float], *, has_server: bool) -> dict[Metric, float]:
+    """The figures that a user names; `UsageError` for those that there are not."""
+    return {_metric(name, scenario, has_server=has_server): tolerance for name, tolerance in named.items()}
+
+
+def _metric(text: str, scenario: Scenario, *, has_server: bool) -> Metric:
     label, _, name = text.rpartition(": ")
     if name not in COMPARED:
         raise UsageError(f"there is no figure {name!r} to compare; use one of {', '.join(COMPARED)}")
-    if label and labels is not None and label not in labels:
-        known = ", ".join(map(repr, labels))
+    # what journeys request is known when they have done so
+    if label and label not in scenario.labels and not scenario.journeys:
+        known = ", ".join(map(repr, scenario.labels))
         raise UsageError(f"the tolerance of {text!r} names no endpoint of the scenario; there are {known}")
-    return Metric(name, label if label and (labels is None or len(labels) > 1) else None)
+    if name == SERVER_CPU.name and (label or not has_server):
+        raise UsageError(f"{text!r} is known of all requests, and where loadkit starts the servers of both versions")
+    return Metric(name, label if label and (len(scenario.labels) > 1 or scenario.journeys) else None)
+
+
+def visible_tolerances(
+    calibration: Calibration, defaults: Mapping[Metric, float], named: Mapping[Metric, float], budget: float
+) -> dict[Metric, float]:
+    """The figures that decide where it is known how small a change can be seen, and what is tolerated of each.
+
+    Of `defaults` it is what they have, or what can be seen within the budget if that is more (but no more than `MOST`
+    times as much); of those that are `named` what they have. The p99, and p50 and p99 of single endpoints, decide
+    beside these where changes of `VISIBLE` can be seen.
+    """
+    room = calibration.room(budget)
+    own = {one.key: one for one in calibration.figures if one.key not in named}
+    more = [one for key, one in own.items() if key not in defaults and _may_decide(key)]
+    while True:
+        deciding = len({*defaults, *named}) + len(more)
+        seen = [one for one in more if one.resolution(room, deciding) <= VISIBLE]
+        if len(seen) == len(more):
+            break
+        # fewer figures share the chance of error, so that of each smaller changes can be seen
+        more = seen
+    # where the budget has no room for a comparison, nothing is known of it
+    found = {key: one.resolution(room, deciding) for key, one in own.items()}
+    least = {key: _rounded_up(share) for key, share in found.items() if share < math.inf}
+    tolerances = {
+        key: min(MOST * tolerance, max(tolerance, least.get(key, 0.0))) for key, tolerance in defaults.items()
+    }
+    return {**tolerances, **{one.key: max(TOLERANCE, least[one.key]) for one in more}, **named}
+
+
+def _may_decide(metric: Metric) -> bool:
+    return metric.name == "p99" or (metric.name == "p50" and metric.label is not None)
+
+
+def _rounded_up(share: float) -> float:
+    """To a tenth of a percent, as a person would write it."""
+    return math.ceil(share * 1000) / 1000
 
 
 def tolerances_of(texts: Sequence[str]) -> dict[str, float]:

@@ -59,6 +59,17 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 def environment(driven: Driven) -> Environment:
     """This machine, and what a run used of it."""
     stats = driven.stats
+    return msgspec.structs.replace(
+        this_machine(),
+        clock=_clock(driven),
+        cpu_seconds=stats.cpu_seconds,
+        peak_memory=peak_memory() + stats.worker_memory,
+        cpu_by_process=list(stats.cpu_by_process),
+    )
+
+
+def this_machine() -> Environment:
+    """This machine and its programs, without a run."""
     return Environment(
         loadkit=__version__,
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -66,10 +77,9 @@ def environment(driven: Driven) -> Environment:
         machine=platform.machine(),
         cpu_count=os.cpu_count() or 1,
         transport="sockets",
-        clock=_clock(driven),
-        cpu_seconds=stats.cpu_seconds,
-        peak_memory=peak_memory() + stats.worker_memory,
-        cpu_by_process=list(stats.cpu_by_process),
+        clock="kernel" if STAMPS else "own",
+        cpu_seconds=0.0,
+        peak_memory=0,
         host=platform.node(),
         processor=_processor(),
         allowed_cpus=allowed_cpus(),

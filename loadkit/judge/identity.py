@@ -82,10 +82,14 @@ def _name(scenario: Scenario) -> str:
 
 def _place(file: Path) -> str:
     """Where a file is in its project; outside of any, its name."""
-    for folder in file.parents:
-        if any((folder / root).exists() for root in ROOTS):
-            return file.relative_to(folder).as_posix()
-    return file.name
+    root = project_of(file)
+    return file.relative_to(root).as_posix() if root else file.name
+
+
+def project_of(path: Path) -> Path | None:
+    """The root of the project that a file or folder is in; None outside of any."""
+    folders = (path, *path.parents)
+    return next((folder for folder in folders if any((folder / root).exists() for root in ROOTS)), None)
 
 
 def _plan(scenario: Scenario) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from loadkit.report.text_table import STYLES, text_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from loadkit.judge.comparison.calibration import CalibratedFigure
     from loadkit.judge.comparison.changes import Change, Verdict
     from loadkit.judge.comparison.comparison import Changed, Comparison
     from loadkit.judge.comparison.procedure import Moment
@@ -35,17 +36,12 @@ def comparison_report(comparison: Comparison, layout: Layout) -> str:
     changes = _all(comparison)
     parts = (
         _headline(layout, comparison),
-        [line for one in comparison.caveats for line in _item(layout, one.message, mark="!")],
         _verdict(layout, comparison),
         _table(layout, "figure", [one for one in changes if one.decides]),
         _table(layout, "also measured", [one for one in changes if not one.decides]),
-        [line for note in comparison.notes for line in _item(layout, note)],
+        [line for note in comparison.notes for line in layout.wrap(layout.escape(note), first="  - ", margin="    ")],
     )
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
-
-
-def _item(layout: Layout, text: str, mark: str = "-") -> list[str]:
-    return layout.wrap(layout.escape(text), first=f"  {mark} ", margin="    ")
 
 
 def progress_of(moment: Moment) -> Status:
@@ -69,30 +65,30 @@ def _so_far(change: Change) -> str:
 
 
 def _headline(layout: Layout, comparison: Comparison) -> list[str]:
+    blocks = len({one.block for one in comparison.rounds})
+    confirming = len({one.block for one in comparison.confirming})
+    facts = f"{blocks} blocks of 4 rounds in turns{f', and {confirming} to confirm' if confirming else ''}"
+    return headline(layout, f"{comparison.new} against {comparison.old}", facts, comparison.seconds)
+
+
+def headline(layout: Layout, title: str, facts: str, seconds: float) -> list[str]:
+    """What was measured, and for how long."""
     rule = "=" if layout.ascii else "━"
-    title = layout.escape(f"{comparison.new} against {comparison.old}")
-    name = layout.ellipsize(title, layout.width - 8)
-    seconds = f"; {show_span(round(comparison.seconds))} in all" if comparison.seconds else ""
+    name = layout.ellipsize(layout.escape(title), layout.width - 8)
     return [
         layout.style(f"{rule * 2} {name} {rule * (layout.width - display_width(name) - 4)}", "bold"),
-        f"  {_rounds(comparison)}{seconds}",
+        f"  {facts}; {show_span(round(seconds))} in all",
     ]
 
 
-def _rounds(comparison: Comparison) -> str:
-    if not comparison.in_turns:
-        after = sum(one.version == "new" for one in comparison.rounds)
-        return f"{len(comparison.rounds) - after} rounds before, {after} after"
-    blocks = len({one.block for one in comparison.rounds})
-    confirming = len({one.block for one in comparison.confirming})
-    return f"{blocks} blocks of 4 rounds in turns{f', and {confirming} to confirm' if confirming else ''}"
-
-
 def _verdict(layout: Layout, comparison: Comparison) -> list[str]:
-    word = comparison.verdict.upper()
-    first, *others = layout.wrap(layout.escape(f"{word}: {describe_verdict(comparison)}"), margin="  ")
-    styled = layout.style(layout.style(word, STYLES[TONES[comparison.verdict]]), "bold")
-    return [styled + first[len(word) :], *others]
+    return conclusion(layout, comparison.verdict.upper(), TONES[comparison.verdict], describe_verdict(comparison))
+
+
+def conclusion(layout: Layout, word: str, tone: Tone, sentence: str) -> list[str]:
+    """What was found, in a word and a sentence."""
+    first, *others = layout.wrap(layout.escape(f"{word}: {sentence}"), margin="  ")
+    return [layout.style(layout.style(word, STYLES[tone]), "bold") + first[len(word) :], *others]
 
 
 def describe_verdict(comparison: Comparison) -> str:
@@ -102,17 +98,18 @@ def describe_verdict(comparison: Comparison) -> str:
     if comparison.reason:
         return comparison.reason
     if comparison.verdict == "no worse":
-        return f"no figure that decides is worse by more than is tolerated ({', '.join(map(_name, deciding))})"
-    return "; ".join(f"{_name(one)} {describe_change(one)}, tolerance {show_tolerance(one)}" for one in named)
+        return f"no figure that decides is worse by more than is tolerated ({', '.join(map(figure_name, deciding))})"
+    return "; ".join(f"{figure_name(one)} {describe_change(one)}, tolerance {show_tolerance(one)}" for one in named)
 
 
 def _all(comparison: Comparison) -> list[Changed]:
     return [*comparison.changes, *(one for row in comparison.endpoints.values() for one in row.changes)]
 
 
-def _name(change: Changed) -> str:
-    name = NAMES.get(change.metric, change.metric)
-    return f"{change.label}: {name}" if change.label else name
+def figure_name(figure: Changed | CalibratedFigure) -> str:
+    """A figure as a person calls it: `p50`, `GET /: error rate`."""
+    name = NAMES.get(figure.metric, figure.metric)
+    return f"{figure.label}: {name}" if figure.label else name
 
 
 def _table(layout: Layout, head: str, changes: Sequence[Changed]) -> list[str]:
@@ -121,7 +118,7 @@ def _table(layout: Layout, head: str, changes: Sequence[Changed]) -> list[str]:
     table = Table(
         caption=head,
         head=head,
-        names=[_name(one) for one in changes],
+        names=[figure_name(one) for one in changes],
         columns=[
             Column("before", [Cell(show_figure(one.metric, one.before)) for one in changes], drop_order=1),
             Column("after", [Cell(show_figure(one.metric, one.after)) for one in changes], drop_order=1),

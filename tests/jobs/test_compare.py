@@ -246,6 +246,12 @@ WRONG = [
         "'main:shop.py' is a file of a revision; versions are compared whole: 'main'",
     ),
     (["shop.py"], "Missing option '--against'"),
+    (["shop.py", "--calibrate", "--against", "main"], "--calibrate compares with itself and takes no --against"),
+    (["shop.py", "--calibrate", "--budget", "long"], "cannot read the budget 'long'; "),
+    (
+        ["shop.py", "--against", "{url}", "--tolerance", "server_cpu=1%"],
+        "'server_cpu' is known of all requests, and where loadkit starts the servers of both versions",
+    ),
 ]
 
 

@@ -10,8 +10,8 @@ import msgspec
 
 from loadkit.judge.comparison.blocks import Metric
 from loadkit.judge.comparison.changes import ERROR, UNCONFIRMED, changes_of
-from loadkit.judge.comparison.differences import paired
 from loadkit.judge.comparison.procedure import LEAST_BLOCKS, confirming_blocks, looks
+from loadkit.judge.comparison.signed_rank import Differences
 from loadkit.judge.fingerprint import Fingerprint
 from loadkit.judge.identity import Identity
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from loadkit.judge.comparison.blocks import Block
 
 VERSION: Final = 1
-MISSED: Final = 0.025
-"""How often a change of the smallest size is not found by the looks, and not confirmed when it was: found in 95 %."""
+MISSED: Final = 0.05
+"""How often one look does not find a change of the smallest size, and blocks of their own do not confirm it."""
 UNSURE: Final = 0.2
 """How often the spread is larger than is said."""
 BIAS: Final = 0.2
@@ -30,6 +30,7 @@ BIAS: Final = 0.2
 BIAS_ERROR: Final = 0.1
 """... if that is as sure as with this part of the chance of error that a comparison has."""
 _NORMAL: Final = NormalDist()
+_Z_MISSED: Final = -_NORMAL.inv_cdf(MISSED)
 
 
 class CalibratedFigure(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,12 @@ class CalibratedFigure(msgspec.Struct, frozen=True, kw_only=True):
     """The standard deviation of a block's difference: of the logarithm of the ratio (about a share), or of a
     difference of error rates."""
     blocks: int
+    tolerance: float = 0.0
+    """How much worse it may become in a comparison that takes as long: 0.05 is 5 %, or a difference of error rates."""
+    smallest: float | None = None
+    """The smallest change that such a comparison finds in 95 of 100 cases, in the same unit; None where none is."""
+    decides: bool = False
+    """True if it decides then, without being named."""
 
     @property
     def key(self) -> Metric:
@@ -52,6 +59,13 @@ class CalibratedFigure(msgspec.Struct, frozen=True, kw_only=True):
         is 5 %."""
         found = smallest_change(self.spread, room, deciding)
         return found if self.key.is_share else math.expm1(found)
+
+    def seen(self, tolerance: float, room: int, deciding: int, *, decides: bool) -> CalibratedFigure:
+        """The same with the smallest change that is found in a comparison with these."""
+        beyond = self.resolution(room, deciding)
+        change = tolerance + beyond if self.key.is_share else (1 + tolerance) * (1 + beyond) - 1
+        smallest = change if change < math.inf else None
+        return msgspec.structs.replace(self, tolerance=tolerance, smallest=smallest, decides=decides)
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +100,7 @@ def smallest_change(spread: float, room: int, deciding: int) -> float:
     middle is not further than z(beta) s / sqrt(n) from the truth; so the change is (z(alpha) + z(beta)) s / sqrt(n)
     (G. E. Noether, Sample Size Determination for Some Common Nonparametric Tests, JASA, 1987). Of the looks the best
     is taken; alpha is the part of the error that it spends, divided by the figures that decide (Holm). So that blocks
-    of their own confirm it, the change must be z(beta) s / sqrt(n) of these, too. For few blocks quantiles are those
+    of their own confirm it, the change must be z(beta) s / sqrt(n) of these, too. For few blocks z(alpha) is that
     of Student's t (M. Abramowitz and I. Stegun, Handbook of Mathematical Functions, 26.7.5).
 
     Args:
@@ -98,14 +112,14 @@ def smallest_change(spread: float, room: int, deciding: int) -> float:
         return 0.0
     found = min((_reach(blocks, part, deciding) for blocks, part in looks(room)), default=math.inf)
     again = confirming_blocks(room)
-    return spread * max(found, _quantile(MISSED, again) / math.sqrt(again))
+    return spread * max(found, _Z_MISSED / math.sqrt(again))
 
 
 def _reach(blocks: int, part: float, deciding: int) -> float:
     alpha = UNCONFIRMED * part / deciding
     if blocks < LEAST_BLOCKS or 0.5**blocks > alpha:
         return math.inf
-    return (_quantile(alpha, blocks) + _quantile(MISSED, blocks)) / math.sqrt(blocks)
+    return (_quantile(alpha, blocks) + _Z_MISSED) / math.sqrt(blocks)
 
 
 def _quantile(alpha: float, count: int) -> float:
@@ -121,7 +135,7 @@ def spread_of(differences: Sequence[float]) -> float:
     Parameter, Annals of Mathematical Statistics, 1963), and is the upper limit of 80 %, for few blocks may be alike by
     luck (R. H. Browne, On the Use of a Pilot Sample for Sample Size Determination, Statistics in Medicine, 1995).
     """
-    found, count = paired(differences), len(differences)
+    found, count = Differences(differences), len(differences)
     length = found.at_most(ERROR) - found.at_least(ERROR)
     estimate = length * math.sqrt(count) / (2 * _quantile(ERROR, count))
     return estimate * (1 + _quantile(UNSURE, count) / math.sqrt(2 * count))
