@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import pytest
+import requests
 from hypothesis import settings
 
 from loadkit.cli import main
 from loadkit.server.demo import Demo, running_demo
 
 # a deadline for each example would measure the machine, not the code
-settings.register_profile("without a deadline", deadline=None)
-# CI tries the same examples each time (profile "ci"); whoever works on the code tries new ones
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "without a deadline"))
+settings.register_profile("few and new", deadline=None, max_examples=25)
+# CI tries the same hundred each time (profile "ci"); whoever works on the code tries new ones, and runs them often
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few and new"))
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +27,11 @@ def demo() -> Iterator[Demo]:
     """The demo server, one for the whole session: count what you sent, not what it has."""
     with running_demo() as running:
         yield running
+
+
+def served(demo: Demo, path: str) -> int:
+    """How many requests for a path the demo server has seen."""
+    return int(requests.get(f"{demo.url}/stats", timeout=5).json()["paths"].get(path, 0))
 
 
 @pytest.fixture

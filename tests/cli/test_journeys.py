@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from loadkit.plan import loader as scenarios
 from loadkit.report.json import load
 from loadkit.server.demo import Demo
 from tests.conftest import Call
+from tests.interrupts import interrupted
 
 FILE = '''
 """Shoppers who buy."""
@@ -120,30 +119,23 @@ def test_list_names_journeys(call: Call, file: Path):
     ]
 
 
-def test_an_interrupt_ends_journeys_and_reports(tmp_path: Path, demo: Demo):
-    path = tmp_path / "long.py"
+def test_an_interrupt_ends_journeys_and_reports(call: Call, tmp_path: Path, demo: Demo):
+    path, thinking = tmp_path / "long.py", tmp_path / "thinking"
     path.write_text(
-        "import os\nfrom loadkit import scenario\n"
+        "from loadkit import scenario\n"
         f"@scenario(base_url='{demo.url}', threads=3, duration='1h', graceful_stop='1h')\n"
         "def think(http):\n"
         "    http.get('/')\n"
-        "    os.write(1, b'thinking\\n')\n"
+        f"    with open({str(thinking)!r}, 'a') as said:\n"
+        "        said.write('.')\n"
         "    http.pause('1h')\n"
     )
-    command = [sys.executable, "-m", "loadkit", "run", str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stderr
-        said = 0
-        while said < 3:
-            line = running.stderr.readline()
-            assert line, "it ended by itself"
-            said += line == "thinking\n"
-        running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=30)
+    with interrupted(lambda: thinking.exists() and thinking.read_text() == "...", signal.SIGINT):
+        done = call("run", str(path))
 
-    assert running.returncode == 2, err
-    assert "INTERRUPTED" in out
-    assert "think: 3 cut off when the run ended" in out
+    assert done.returncode == 2, done.stderr
+    assert "INTERRUPTED" in done.stdout
+    assert "think: 3 cut off when the run ended" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ shop = Scenario(
         Endpoint("GET", f"/items/1?token={MARK}", check=checked, auth=("me", MARK)),
     ],
     threads=2,
-    iterations=54,
+    iterations=36,
 )
 
 

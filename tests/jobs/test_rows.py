@@ -144,7 +144,7 @@ def test_each_row_is_sent_exactly_once(witness: Witness, tmp_path: Path, name: s
 
 
 def test_of_more_processes_than_rows_those_without_a_row_end_too(witness: Witness, tmp_path: Path) -> None:
-    result = run(scenario(witness, tmp_path, "few", processes=3))
+    result = run(scenario(witness, tmp_path, "few", processes=2))
 
     assert witness.rows == [7]
     assert halted(result).endswith("few.csv has 1 row and each was used once")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Call
+from tests.interrupts import interrupted
 from tests.wire.peer import OK, Peer, replies
 
 FILE = """
@@ -56,11 +54,11 @@ def waits(http):
         http.pause("1h")
         yield
 
-def waits_for_good(http):
+def waits_for_long(http):
     if threading.current_thread().name == "loadkit-0":
         yield from works(http)
     else:
-        threading.Event().wait()
+        threading.Event().wait(20)
 
 def buy(http):
     http.get("/")
@@ -70,7 +68,7 @@ def one(setup):
         base_url={url!r}, endpoints=[Journey(buy, setup=setup)], threads=4, duration="3s", setup=prepare
     )
 
-fails, held, stuck = one(works_or_not), one(waits), one(waits_for_good)
+fails, held, stuck = one(works_or_not), one(waits), one(waits_for_long)
 """
 
 
@@ -81,16 +79,11 @@ def witness() -> Iterator[Peer]:
         yield peer
 
 
-def command(folder: Path, url: str, name: str, processes: int) -> subprocess.Popen[str]:
-    """`loadkit run` in a group of processes of its own, as a terminal would have it."""
-    (folder / "shop.py").write_text(FILE.format(folder=str(folder), url=url))
-    return subprocess.Popen(
-        [sys.executable, "-m", "loadkit", "run", f"{folder}/shop.py::{name}", "--processes", str(processes)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.fixture
+def command(call: Call, witness: Peer, tmp_path: Path) -> Call:
+    """`loadkit run` of one of the scenarios."""
+    (tmp_path / "shop.py").write_text(FILE.format(folder=str(tmp_path), url=witness.url))
+    return lambda name, processes: call("run", f"{tmp_path}/shop.py::{name}", "--processes", str(processes))
 
 
 def words(folder: Path) -> list[str]:
@@ -99,24 +92,15 @@ def words(folder: Path) -> list[str]:
     return log.read_text().split() if log.exists() else []
 
 
-def await_words(folder: Path, many: int) -> None:
-    """Wait until so many were written down."""
-    until = time.monotonic() + 30
-    while len(words(folder)) < many:
-        assert time.monotonic() < until, f"only {words(folder)}"
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_set_up_that_fails_in_one_thread_sends_nothing_and_the_others_are_torn_down(
-    witness: Peer, tmp_path: Path, processes: int
+    command: Call, witness: Peer, tmp_path: Path, processes: int
 ) -> None:
-    with command(tmp_path, witness.url, "fails", processes) as run:
-        stdout, stderr = run.communicate(timeout=60)
+    done = command("fails", processes)
 
-    assert (run.returncode, stdout, witness.heard) == (6, "", [])
-    assert "the setup of buy failed: ValueError: no such user" in stderr
-    assert "Traceback" not in stderr
+    assert (done.returncode, done.stdout, witness.heard) == (6, "", [])
+    assert "the setup of buy failed: ValueError: no such user" in done.stderr
+    assert "Traceback" not in done.stderr
     found = words(tmp_path)
     assert (found[0], found[-1]) == ("open", "closed")
     assert found.count("out") == found.count("in")
@@ -125,29 +109,23 @@ def test_a_set_up_that_fails_in_one_thread_sends_nothing_and_the_others_are_torn
 
 @pytest.mark.parametrize(("processes", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT)])
 def test_an_interrupt_while_threads_are_set_up_tears_down_what_was_set_up(
-    witness: Peer, tmp_path: Path, processes: int, number: signal.Signals
+    command: Call, witness: Peer, tmp_path: Path, processes: int, number: signal.Signals
 ) -> None:
-    with command(tmp_path, witness.url, "held", processes) as run:
-        await_words(tmp_path, 1 + processes)
-        os.killpg(run.pid, number)
-        stdout, stderr = run.communicate(timeout=60)
+    with interrupted(lambda: len(words(tmp_path)) > processes, number):
+        done = command("held", processes)
 
-    assert (run.returncode, witness.heard) == (2, []), stderr
-    assert "INTERRUPTED" in stdout
+    assert (done.returncode, witness.heard) == (2, []), done.stderr
+    assert "INTERRUPTED" in done.stdout
     assert words(tmp_path) == ["open", *["in"] * processes, *["out"] * processes, "closed"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_second_interrupt_does_not_wait_for_a_set_up_that_never_returns(
-    witness: Peer, tmp_path: Path, processes: int
+    command: Call, witness: Peer, tmp_path: Path, processes: int
 ) -> None:
-    with command(tmp_path, witness.url, "stuck", processes) as run:
-        await_words(tmp_path, 1 + processes)
-        os.killpg(run.pid, signal.SIGINT)
-        time.sleep(0.3)  # two signals at once are one signal
-        os.killpg(run.pid, signal.SIGINT)
-        run.communicate(timeout=60)
+    with interrupted(lambda: len(words(tmp_path)) > processes, signal.SIGINT, signal.SIGINT):
+        done = command("stuck", processes)
 
-    assert (run.returncode, witness.heard) == (2, [])
+    assert (done.returncode, witness.heard) == (2, [])
     assert words(tmp_path) == ["open", *["in"] * processes, *["out"] * processes, "closed"]

@@ -143,17 +143,14 @@ def test_a_run_that_owed_no_journey_has_not_failed(
     assert outcome_of(demo, endpoints, **fields).outcome == outcome
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_the_command_exits_with_1_and_its_first_line_says_why(
-    call: Call, demo: Demo, tmp_path: Path, processes: int
-) -> None:
+def test_the_command_exits_with_1_and_its_first_line_says_why(call: Call, demo: Demo, tmp_path: Path) -> None:
     file, output = tmp_path / "shop.py", tmp_path / "result.json"
     file.write_text(
         "from loadkit import Scenario\n"
         "def thinks(http):\n    http.get('/items/1')\n    http.pause('1h')\n"
         f"shop = Scenario(base_url={demo.url!r}, endpoints=[thinks], threads=2, duration='400ms', graceful_stop=0.1)\n"
     )
-    done = call("run", str(file), "--processes", str(processes), "-o", str(output))
+    done = call("run", str(file), "-o", str(output))
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAILED: no journey ever came to its end" in done.stdout
