@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -14,6 +15,7 @@ from loadkit.cli.compare import compare
 from loadkit.cli.console import complain, print_traceback
 from loadkit.cli.demo import demo
 from loadkit.cli.fetch import fetch
+from loadkit.cli.habits import explanation, understood
 from loadkit.cli.list import list_targets
 from loadkit.cli.report import report
 from loadkit.cli.run import run
@@ -33,7 +35,7 @@ _WrongUsage: type[Exception] = typer.BadParameter.__bases__[0]
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    sys.exit(_exit_code(sys.argv[1:] or ["--help"]))
+    sys.exit(_exit_code(understood(sys.argv[1:] or ["--help"], COMMANDS)))
 
 
 def _exit_code(words: list[str]) -> int:
@@ -45,10 +47,10 @@ def _exit_code(words: list[str]) -> int:
             print_traceback(error.__cause__)
         return error.exit_code
     except _WrongUsage as error:
-        message, hint = _message(error), _hint(words)
-        # typer suggests what is spelt alike, which is not what was meant where there is a hint
-        message = message.partition(" (Possible")[0] if hint else message
-        complain(UsageError(f"{message}{hint} (loadkit --help tells more)"))
+        message, meant = _message(error), explanation(words)
+        # typer suggests what is spelt alike, which is not what was meant where that is known
+        message = f"{message.partition(' (Possible')[0]}; {meant}" if meant else message
+        complain(UsageError(f"{message} (loadkit --help tells more)"))
         return UsageError.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return 2
@@ -84,36 +86,6 @@ def _message(error: Exception) -> str:
     return str(message).strip().rstrip(".").replace("\n", " ")
 
 
-# how others call what loadkit has by another name
-_ELSEWHERE = {
-    "--host": "--base-url",
-    "--users": "--threads",
-    "--vus": "--threads",
-    "--concurrency": "--threads",
-    "--connections": "--threads",
-    "--stage": "--phase",
-    "--stages": "--phase",
-    "--run-time": "--duration",
-    "--requests": "--iterations",
-    "--qps": "--rate",
-}
-_IN_A_FILE = ("-X", "--request", "--method", "-m", "--data", "-d", "--body")
-
-
-def _hint(words: list[str]) -> str:
-    """What to write in place of an option or command that there is not; empty where that is not known."""
-    if words[0].endswith(".py") or "::" in words[0] or "://" in words[0]:
-        return f"; write loadkit run {words[0]}"
-    if words[0] != "run":
-        return ""
-    named = [word.partition("=")[0] for word in words]
-    if option := next((word for word in named if word in _ELSEWHERE), None):
-        return f"; loadkit's word for {option} is {_ELSEWHERE[option]}"
-    if option := next((word for word in named if word in _IN_A_FILE), None):
-        return "; methods and bodies are a scenario's, in a file: Endpoint('POST', '/orders', json={…})"
-    return ""
-
-
 @app.callback(invoke_without_command=True)
 def _top(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
@@ -123,9 +95,13 @@ def _top(
         raise typer.Exit
 
 
-app.command()(run)
-app.command()(compare)
-app.command("list")(list_targets)
-app.command()(report)
-app.command()(demo)
-app.command()(fetch)
+COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
+    "run": run,
+    "compare": compare,
+    "list": list_targets,
+    "report": report,
+    "demo": demo,
+    "fetch": fetch,
+}
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)

@@ -27,6 +27,7 @@ from loadkit.cli.options import (
     request_option,
     whole_number,
 )
+from loadkit.cli.request import ContentType, Data, Form, Json, Method, RequestOptions, User
 from loadkit.plan.errors import NothingToRun, UsageError
 
 if TYPE_CHECKING:
@@ -74,6 +75,12 @@ def run(
         list[str] | None,
         judgement_option("--threshold", "-t", help="A limit such as 'p99 < 250ms'; adds to the file's."),
     ] = None,
+    method: Method = None,
+    data: Data = None,
+    json: Json = None,
+    form: Form = None,
+    user: User = None,
+    content_type: ContentType = None,
     header: Headers = None,
     base_url: Annotated[str | None, request_option(help="Aim the scenario at another server.")] = None,
     ca: Authorities = None,
@@ -117,6 +124,14 @@ def run(
         verify=False if insecure else None,
         keep_going=keep_going or None,
     )
+    request = RequestOptions(method=method, data=data, json=json, form=form, user=user, content_type=content_type)
+    request.check_targets(targets)
+    if number := next(filter(str.isdecimal, threshold or []), None):
+        # as wrk has its threads
+        raise UsageError(
+            f"-t is a threshold like 'p99 < 250ms', and {number!r} is a number; virtual users are -c {number}"
+        )
+    headers = dict(map(_header, header or []))
     if once:
         _check_once(changes, threshold)
     with ExitStack() as stack:
@@ -124,7 +139,8 @@ def run(
             from loadkit.server.demo import running_demo
 
             changes["base_url"] = stack.enter_context(running_demo()).url
-        scenarios = [_changed(scenario, changes, threshold, header) for scenario in load_scenarios(targets)]
+        scenarios = [_changed(scenario, changes, threshold, headers) for scenario in load_scenarios(targets)]
+        scenarios = [request.applied(scenario, headers) for scenario in scenarios]
         if once:
             scenarios = [each_once(scenario) for scenario in scenarios]
         code = _run_all(scenarios, output, html, quiet=quiet)
@@ -163,7 +179,7 @@ def _think_time(text: str | None) -> str | tuple[str, str] | None:
 
 
 def _changed(
-    scenario: Scenario, changes: dict[str, Any], thresholds: list[str] | None, headers: list[str] | None
+    scenario: Scenario, changes: dict[str, Any], thresholds: list[str] | None, headers: dict[str, str]
 ) -> Scenario:
     more: dict[str, Any] = {}
     counted = {"iterations", "iterations_per_thread"}
@@ -176,7 +192,7 @@ def _changed(
         more |= {"iterations": None, "iterations_per_thread": None}
     more = {name: value for name, value in more.items() if name not in changes}
     if headers:
-        more["headers"] = scenario.headers | dict(map(_header, headers))
+        more["headers"] = scenario.headers | headers
     changed = scenario.replace(**changes, **more)
     return changed.replace(thresholds=[*changed.thresholds, *thresholds]) if thresholds else changed
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.phases import Phase
 from loadkit.plan.scenario import Scenario, Source
@@ -81,6 +82,10 @@ def _plain(name: str, value: Any, source: Source) -> Any:
         return str(value)
     if isinstance(value, Phase):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, Endpoint) and value == _plain_endpoint(value):
+        return [_plain(name, getattr(value, field), source) for field in _OF_ENDPOINT]
     if isinstance(value, tuple | list):
         return [_plain(name, one, source) for one in value]
     if isinstance(value, dict):
@@ -91,7 +96,22 @@ def _plain(name: str, value: Any, source: Source) -> Any:
     )
 
 
+_OF_ENDPOINT: Final = ("method", "path", "headers", "data")
+"""What the command line says of the request to a URL."""
+
+
+def _plain_endpoint(endpoint: Endpoint) -> Endpoint:
+    """The endpoint with nothing but what the command line may have said of it."""
+    data = endpoint.data if isinstance(endpoint.data, bytes) else None
+    return Endpoint(endpoint.method, endpoint.path, headers=endpoint.headers, data=data)
+
+
 def _read(name: str, value: Any) -> Any:
+    if name == "endpoints":
+        return tuple(
+            Endpoint(method, path, headers=headers, data=data and data.encode("latin-1"))
+            for method, path, headers, data in value
+        )
     if name == "phases":
         return [Phase(**one) for one in value]
     return tuple(value) if isinstance(value, list) else value
