@@ -18,6 +18,7 @@ from loadkit.plan.errors import LoadkitError, OutputError, UsageError, reason_of
 
 if TYPE_CHECKING:
     from loadkit.jobs.partial import Partial
+    from loadkit.judge.history.kept_run import Revision
     from loadkit.judge.result import Result
 
 
@@ -88,6 +89,18 @@ def write_page(html: Path, results: list[Result]) -> int:
     from loadkit.report.html import html_report
 
     return write(html, html_report(results))
+
+
+def keep_run(history: Path, result: Result, revision: Revision) -> int:
+    """Add a run to the history; 3 if the disk cannot take it, which costs nothing else."""
+    from loadkit.jobs.history import keep
+
+    try:
+        keep(history, result, revision)
+    except OutputError as error:
+        complain(error)
+        return error.exit_code
+    return 0
 
 
 def write(path: Path, text: str) -> int:

@@ -33,6 +33,10 @@ Authorities = Annotated[str | None, request_option(help="Authorities to trust, n
 ClientCertificate = Annotated[str | None, request_option(help="A client's certificate (and key) file.")]
 Insecure = Annotated[bool, request_option("--insecure", "-k", help="Do not verify certificates.")]
 Page = Annotated[Path | None, output_option("--html", help="Write the report as a page, in one file.")]
+History = Annotated[
+    Path | None,
+    output_option("--history", envvar="LOADKIT_HISTORY", help="Keep a line a run in this folder: .loadkit/history."),
+]
 Quiet = Annotated[bool, output_option("--quiet", "-q", help="No progress, no report; the exit code tells.")]
 
 

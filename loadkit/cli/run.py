@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadkit.cli.console import check_outputs, exit_code, print_report, store, write_page
+from loadkit.cli.console import check_outputs, exit_code, keep_run, print_report, store, write_page
 from loadkit.cli.options import (
     Authorities,
     ClientCertificate,
     Headers,
+    History,
     Insecure,
     Page,
     Quiet,
@@ -93,6 +94,7 @@ def run(
         Path | None, output_option("--output", "-o", help="Store the result as JSON; while it runs, OUT.partial.")
     ] = None,
     html: Page = None,
+    history: History = None,
     quiet: Quiet = False,
 ) -> None:
     """Run scenarios and report what was found.
@@ -143,7 +145,7 @@ def run(
         scenarios = [request.applied(scenario, headers) for scenario in scenarios]
         if once:
             scenarios = [each_once(scenario) for scenario in scenarios]
-        code = _run_all(scenarios, output, html, quiet=quiet)
+        code = _run_all(scenarios, output, html, history, quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -206,7 +208,10 @@ def _header(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, *, quiet: bool) -> int:
+def _run_all(
+    scenarios: list[Scenario], output: Path | None, html: Path | None, history: Path | None, *, quiet: bool
+) -> int:
+    from loadkit.jobs.history import open_history
     from loadkit.jobs.interrupts import counted_signals
     from loadkit.jobs.partial import Partial
     from loadkit.jobs.printing import printing_on_stderr
@@ -219,6 +224,7 @@ def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, 
     check_outputs(output, html)
     for scenario in scenarios:
         check_addresses(scenario)
+    revision = open_history(history) if history else None
     results: list[Result] = []
     faults: list[int] = []
     partial = Partial(output) if output else None
@@ -231,6 +237,7 @@ def _run_all(scenarios: list[Scenario], output: Path | None, html: Path | None, 
             faults.append(store(output, results, partial) if output else 0)
             faults.append(0 if quiet else print_report(results[-1]))
             faults.append(write_page(html, results) if html else 0)
+            faults.append(keep_run(history, results[-1], revision) if history and revision else 0)
             if signals():
                 break
     if left := [scenario.name for scenario in scenarios[len(results) :]]:

@@ -10,11 +10,16 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from loadkit.host.processes import alive
 from loadkit.jobs.kept import kept_folder
+from loadkit.judge.history.kept_run import Revision
 from loadkit.plan.errors import UsageError
+
+_BRANCHES: Final = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME", "BRANCH_NAME")
+"""Where GitHub, GitLab and Jenkins say which branch a job is of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,19 @@ def checked_out(revision: str, within: Path) -> Iterator[Checkout]:
 def changed_files(top: Path) -> list[str]:
     """Files that differ from the last commit, as git names them."""
     return _git(["status", "--porcelain", "--untracked-files=no"], top, "cannot ask git").splitlines()
+
+
+def current_revision(folder: Path) -> Revision:
+    """What is checked out there, as far as git tells; on a detached head the branch that a CI says it is of."""
+    try:
+        commit = _git(["rev-parse", "HEAD"], folder, "")
+        dirty = bool(changed_files(folder))
+    except UsageError:
+        return Revision()
+    with contextlib.suppress(UsageError):
+        return Revision(commit=commit, is_dirty=dirty, branch=_git(["symbolic-ref", "--short", "HEAD"], folder, ""))
+    branch = next(filter(None, map(os.environ.get, _BRANCHES)), "")
+    return Revision(commit=commit, is_dirty=dirty, branch=branch)
 
 
 def editable_below(top: Path) -> list[str]:

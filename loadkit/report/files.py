@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import stat
+from io import FileIO
 from pathlib import Path
 
 from loadkit.plan.errors import OutputError, UsageError, reason_of
@@ -37,6 +38,36 @@ def write_bytes(path: Path, content: bytes) -> None:
         _replace(path, content, is_lasting=False)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line whole or not at all, whoever else appends to the file meanwhile.
+
+    What an earlier writer left without an end, because it was killed, stays a line of its own. Raises `OutputError`
+    naming the path and the reason.
+    """
+    import fcntl  # not on every system
+
+    try:
+        with _resolved(path).open("a+b", buffering=0) as file:
+            # those of one file wait for each other, for one of them may have to take its own part back
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            is_open = file.read(1) not in (b"", b"\n")
+            _append(file, f"{chr(10) * is_open}{line}\n".encode(), size)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
+
+
+def _append(file: FileIO, content: bytes, size: int) -> None:
+    try:
+        while content:
+            content = content[file.write(content) :]
+        os.fsync(file.fileno())
+    except BaseException:
+        file.truncate(size)
+        raise
 
 
 def _resolved(path: Path) -> Path:
