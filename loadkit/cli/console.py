@@ -32,6 +32,15 @@ def print_report(result: Result) -> int:
     return print_text(text_report(result, layout_of(sys.stdout)))
 
 
+def print_rounds(results: Sequence[Result]) -> int:
+    """Print a table of those that are of the same load, if there are any."""
+    from loadkit.report.layout import layout_of
+    from loadkit.report.rounds import rounds_report
+
+    text = rounds_report(results, layout_of(sys.stdout)) if sys.stdout else ""
+    return print_text(f"\n{text}") if text else 0
+
+
 def print_text(text: str) -> int:
     """Print; 3 if the output cannot take it, which costs nothing else, and 0 where there is no output."""
     if sys.stdout is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loadkit.cli.console import check_outputs, exit_code, print_report, store, write_page
+from loadkit.cli.console import check_outputs, exit_code, print_report, print_rounds, store, write_page
 from loadkit.cli.options import Page, output_option
 from loadkit.plan.errors import UsageError
 
@@ -35,6 +35,7 @@ def report(
     faults = [
         store(output, merged) if output else 0,
         *map(print_report, merged),
+        print_rounds(merged),
         write_page(html, merged) if html else 0,
     ]
     raise typer.Exit(exit_code(merged, faults))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadkit.cli.console import check_outputs, exit_code, keep_run, print_report, store, write_page
+from loadkit.cli.console import check_outputs, exit_code, keep_run, print_report, print_rounds, store, write_page
 from loadkit.cli.options import (
     Authorities,
     ClientCertificate,
@@ -90,6 +91,9 @@ def run(
     demo_server: Annotated[bool, request_option("--demo", help="Start the demo server and aim at it.")] = False,
     keep_going: Annotated[bool, judgement_option(help="Go on although the target cannot be reached.")] = False,
     once: Annotated[bool, judgement_option("--once", help="Each endpoint and journey once: are they sound?")] = False,
+    repeat: Annotated[
+        str | None, judgement_option(help="How many rounds: the scenarios in turn, each time; for loadkit compare.")
+    ] = None,
     output: Annotated[
         Path | None, output_option("--output", "-o", help="Store the result as JSON; while it runs, OUT.partial.")
     ] = None,
@@ -134,8 +138,9 @@ def run(
             f"-t is a threshold like 'p99 < 250ms', and {number!r} is a number; virtual users are -c {number}"
         )
     headers = dict(map(_header, header or []))
+    rounds = _rounds(repeat)
     if once:
-        _check_once(changes, threshold)
+        _check_once({**changes, **_given(repeat=repeat)}, threshold)
     with ExitStack() as stack:
         if demo_server:
             from loadkit.server.demo import running_demo
@@ -145,17 +150,24 @@ def run(
         scenarios = [request.applied(scenario, headers) for scenario in scenarios]
         if once:
             scenarios = [each_once(scenario) for scenario in scenarios]
-        code = _run_all(scenarios, output, html, history, quiet=quiet)
+        code = _run_all(scenarios * rounds, output, html, history, quiet=quiet)
     raise typer.Exit(code)
 
 
 def _check_once(changes: dict[str, Any], thresholds: list[str] | None) -> None:
     from loadkit.plan.once import DECIDED
 
-    others = [name for name in changes if name in DECIDED] + (["threshold"] if thresholds else [])
+    others = [name for name in changes if name in (*DECIDED, "repeat")] + (["threshold"] if thresholds else [])
     if others:
         option = {"phases": "phase"}.get(others[0], others[0]).replace("_", "-")
         raise UsageError(f"--once sends each endpoint once and judges failures alone; leave --{option} out")
+
+
+def _rounds(repeat: str | None) -> int:
+    rounds = whole_number("--repeat", repeat)
+    if rounds is not None and rounds < 1:
+        raise UsageError(f"--repeat takes a whole number of at least 1, not {repeat!r}")
+    return rounds or 1
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -240,6 +252,9 @@ def _run_all(
             faults.append(keep_run(history, results[-1], revision) if history and revision else 0)
             if signals():
                 break
-    if left := [scenario.name for scenario in scenarios[len(results) :]]:
-        typer.echo(f"loadkit: interrupted before {', '.join(map(str, left))}", err=True)
+    if not quiet:
+        faults.append(print_rounds(results))
+    if left := Counter(str(scenario.name) for scenario in scenarios[len(results) :]):
+        names = (f"{count} rounds of {name}" if count > 1 else name for name, count in left.items())
+        typer.echo(f"loadkit: interrupted before {', '.join(names)}", err=True)
     return exit_code(results, faults)
