@@ -28,6 +28,9 @@ def compare(
         bool, judgement_option("--calibrate", help="Compare with itself: how small a change can be seen here?")
     ] = False,
     base_url: Annotated[str | None, request_option(help="Where the new version answers.")] = None,
+    prepare: Annotated[
+        str | None, request_option(help="Sets up the environment of the revision: 'pip install -e .'.")
+    ] = None,
     tolerance: Annotated[
         list[str] | None,
         judgement_option("--tolerance", help="How much worse a figure may become, and that it decides: p99=10%."),
@@ -56,6 +59,7 @@ def compare(
     check_file("--output", output)
     new = _one(target)
     new = new.replace(base_url=base_url, server=None) if base_url else new
+    new = new if prepare is None else new.replace(prepare=prepare)
     if calibrate:
         if against or tolerance:
             raise UsageError("--calibrate compares with itself and takes no --against and no --tolerance")

@@ -10,6 +10,7 @@ from typing import Final
 from loadkit.clock import SystemClock
 from loadkit.jobs.calibrate import kept_calibration
 from loadkit.jobs.interrupts import counted_signals
+from loadkit.jobs.prepare import prepared
 from loadkit.jobs.revisions import changed_files, checked_out, editable_below
 from loadkit.jobs.rounds import NotMeasurable, Rounds, Side, in_rounds, named_server
 from loadkit.jobs.tolerances import TOLERANCE, default_tolerances, named_tolerances, visible_tolerances
@@ -48,11 +49,12 @@ def compare(
     Args:
         new: the new version: a scenario.
         against: what was before: another scenario, the URL of another server, or a revision of the git repository in
-            the current folder: then the scenario's own `server=` is started from both.
+            the current folder: then the scenario's own `server=`, or the server that `serving` runs at its base URL, is
+            started from both, and `prepare=` sets up the environment of the revision.
         tolerances: how much worse a figure may become, by its name: `{"p99": 0.1}` is 10 %, `{"GET /search: p50": 0.1}`
             is of one endpoint. Those that are named decide beside the median, the error rate, the throughput of a
             closed workload, and the CPU a request of a server that loadkit starts.
-        budget: how long it may take; 5 minutes if not said.
+        budget: how long measuring may take; 5 minutes if not said.
         seed: of the order in which the versions have their turns.
         watch: called after each block with how far it has come.
         interrupts: tells how often the user asked to stop; by default SIGINT and SIGTERM are counted.
@@ -71,12 +73,13 @@ def compare(
     deciding = visible_tolerances(calibration, defaults, named, limit) if calibration else {**defaults, **named}
     rules = Rules(tolerances=deciding, budget=limit, seed=seed)
     counting = counted_signals() if interrupts is None else nullcontext(interrupts)
-    with _versions(new, against) as (old, side), counting as asked:
+    with _versions(new, against, interrupts or (lambda: 0)) as (old, side), counting as asked:
+        measured_from = clock.now()
         rounds = Rounds(old, side, asked)
         conclusion = conclude(
             rules,
             rounds.block,
-            elapsed=lambda: (clock.now() - began) / SECOND,
+            elapsed=lambda: (clock.now() - measured_from) / SECOND,
             stops=lambda: bool(asked()),
             watch=watch or (lambda _: None),
         )
@@ -94,7 +97,7 @@ def compare(
 
 
 @contextmanager
-def _versions(new: Scenario, against: Scenario | str) -> Iterator[tuple[Side, Side]]:
+def _versions(new: Scenario, against: Scenario | str, stops: Callable[[], int]) -> Iterator[tuple[Side, Side]]:
     """Both versions, the old one first; a revision is checked out until the block is left."""
     sent = in_rounds(new)
     if isinstance(against, Scenario):
@@ -119,9 +122,11 @@ def _versions(new: Scenario, against: Scenario | str) -> Iterator[tuple[Side, Si
         with checked_out(against, server.cwd) as found:
             try:
                 moved = Relocation(found.top, found.folder).served(server)
+                if new.prepare:
+                    moved = prepared(new.prepare, moved, found.folder, stops)
             except UsageError as error:
                 raise NotMeasurable(f"the old version, {found.name}: {error}") from None
-            notes = list(_notes(found.top))
+            notes = list(_notes(found.top, is_apart=moved.python != server.python))
             old = Side(version="old", name=found.name, scenario=sent, server=moved, notes=notes)
             yield old, Side(version="new", name="the working tree", scenario=sent, server=server)
 
@@ -145,12 +150,16 @@ def _target(scenario: Scenario) -> str:
     return strip_url(scenario.base_url) if scenario.base_url and not scenario.server else _name(scenario)
 
 
-def _notes(top: Path) -> Iterator[str]:
-    """What is to be known of how a revision of the project in that folder is measured beside the working tree."""
+def _notes(top: Path, *, is_apart: bool) -> Iterator[str]:
+    """What is to be known of how a revision of the project in that folder is measured beside the working tree.
+
+    `is_apart` if it has an environment of its own.
+    """
     if changed := changed_files(top):
         files = "1 file that is" if len(changed) == 1 else f"{len(changed)} files that are"
         yield f"the working tree has {files} not committed, and is measured as it is"
-    yield from map(_editable, editable_below(top))
+    if not is_apart:
+        yield from map(_editable, editable_below(top))
 
 
 def _starts_both(new: Scenario, against: Scenario | str) -> bool:
@@ -179,5 +188,5 @@ def _calibration_note(
 def _editable(name: str) -> str:
     return (
         f"{name} is installed from the working tree (editable): where the server imports it by that, "
-        "both versions run the new code"
+        "both versions run the new code; prepare='pip install -e .' gives the revision an environment of its own"
     )

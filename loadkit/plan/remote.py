@@ -21,6 +21,7 @@ OF_THE_WHOLE: Final[Mapping[str, Any]] = {
     "server": None,
     "ready": "/",
     "ready_timeout": 30.0,
+    "prepare": None,
     "processes": 1,
     "source": None,
 }

@@ -71,6 +71,7 @@ class ScenarioFields(TypedDict, total=False):
     server: Sequence[str] | str | None
     ready: str
     ready_timeout: Duration
+    prepare: str | None
     keep_going: bool
     name: str | None
     description: str
@@ -123,6 +124,8 @@ class Scenario:
             is the port of base_url; without one, or where that is 0, a free one. `python` as its first word is the
             interpreter that runs now. A port in use is refused; where another base_url than the file's is given and
             something answers there, no server is started.
+        prepare: a command line such as `"pip install -e ."` that sets up the environment of a revision before its
+            server is started for a comparison; a virtual environment of its own is active then.
         keep_going: go on although the target cannot be reached at all.
         name: how reports call it; the variable's name in a scenario file.
         source: where the loader found it; nobody else sets it.
@@ -159,6 +162,7 @@ class Scenario:
     server: Sequence[str] | str | None = None
     ready: str = "/"
     ready_timeout: Duration = 30.0
+    prepare: str | None = None
     keep_going: bool = False
     name: str | None = None
     description: str = ""

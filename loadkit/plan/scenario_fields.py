@@ -177,6 +177,12 @@ def _name(given: Any, *, what: str) -> Any:  # noqa: ARG001 - as all readers are
     return given
 
 
+def _prepare(given: object, *, what: str) -> str:
+    if not isinstance(given, str) or not given.strip():
+        raise UsageError(f"{what} takes a command line like 'pip install -e .', not {given!r}")
+    return given
+
+
 def _description(given: object, *, what: str) -> str:
     if not isinstance(given, str):
         raise UsageError(f"{what} takes text, not {given!r}")
@@ -209,6 +215,7 @@ READERS: Final[dict[str, Reader]] = {
     "teardown": _optional(_hook),
     "processes": _processes,
     "ready": check_target,
+    "prepare": _optional(_prepare),
     "verify": _flag,
     "keep_going": _flag,
     "ca": _optional(_path),

@@ -22,6 +22,7 @@ GRACE: Final = 5.0
 KEPT_BYTES: Final = 1 << 16
 """Bytes of output that are read: the last ones."""
 LONGEST_LINE: Final = 300
+SHOWN_LINES: Final = 20
 
 _POLL: Final = 20 * MILLISECOND
 # a look may be a request and a search of /proc, half of one CPU where it is made each 20 ms
@@ -77,6 +78,11 @@ class ChildProcess:
     def last_lines(self, many: int) -> list[str]:
         """The last lines of its output that hold something, the very long ones shortened."""
         return [shortened(line) for line in [line for line in self.output().splitlines() if line.strip()][-many:]]
+
+    def tail(self) -> str:
+        """The end of its output, to follow what is said of it."""
+        lines = self.last_lines(SHOWN_LINES)
+        return "; its output:\n" + "\n".join(f"  | {line}" for line in lines) if lines else "; it printed nothing"
 
     def await_ready(self, not_ready: Callable[[], str], within: float) -> str:
         """Wait until `not_ready` gives no reason any more; the last reason where it ends, or is not ready in time."""

@@ -16,7 +16,6 @@ from loadkit.plan.units import SECOND
 from loadkit.server.child_process import ChildProcess, child_process, describe_command
 from loadkit.wire.base import Origin
 
-SHOWN_LINES: Final = 20
 LAST_LINES: Final = 5
 
 _LOOK_EVERY: Final = SECOND // 2
@@ -95,9 +94,13 @@ class ServerProcess:
         reason = self._child.await_ready(lambda: not_ready() or self._displaced(), within)
         if reason and self._child.has_ended():
             in_foreground = ", where it should stay in the foreground" if self._child.exit_code == 0 else ""
-            raise UsageError(f"the server {self._name!r} {self._child.describe_exit()}{in_foreground}{self._tail()}")
+            raise UsageError(
+                f"the server {self._name!r} {self._child.describe_exit()}{in_foreground}{self._child.tail()}"
+            )
         if reason:
-            raise UsageError(f"the server {self._name!r} was not ready within {within:g} s: {reason}{self._tail()}")
+            raise UsageError(
+                f"the server {self._name!r} was not ready within {within:g} s: {reason}{self._child.tail()}"
+            )
 
     def _displaced(self) -> str:
         """That another process answers instead of it; nothing if it does itself, or if that is not known."""
@@ -114,10 +117,6 @@ class ServerProcess:
             return f"what answers at {self._place} belongs to another user (uid {uid})"
         older = [pid for pid in holders(found) if (began(pid) or 0) < (began(self.pid) or 0)]
         return f"what answers at {self._place} is {_named(older[0])}" if older else ""
-
-    def _tail(self) -> str:
-        lines = self._child.last_lines(SHOWN_LINES)
-        return "; its output:\n" + "\n".join(f"  | {line}" for line in lines) if lines else "; it printed nothing"
 
 
 def _named(pid: int) -> str:

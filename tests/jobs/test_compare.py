@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from loadkit.jobs.compare import compare
+from loadkit.jobs.prepare import prepared
 from loadkit.jobs.rounds import NotMeasurable
 from loadkit.jobs.tolerances import tolerances_of
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario
 from loadkit.server.demo import Demo
-from loadkit.server.serving import serving
+from loadkit.server.serving import served, serving
 from tests.conftest import Call
 
 SERVER = """
@@ -199,6 +200,61 @@ def test_a_server_that_runs_already_is_started_anew_for_each_version(commit: Com
             compare(whole, against="main")
 
     assert (found.verdict, found.reason) == ("worse", "the new version failed all requests")
+
+
+INSTALL = "import sysconfig; open(sysconfig.get_path('purelib') + '/stock.py', 'w').close()"
+
+
+@pytest.mark.slow  # pip comes with a virtual environment, which takes seconds
+@pytest.mark.parametrize("server", ["wsgi:app", ["python", "wsgi.py", "{port}"]], ids=["application", "command"])
+def test_a_server_of_the_revision_is_started_in_the_environment_that_was_prepared_for_it(
+    commit: Commit, monkeypatch: pytest.MonkeyPatch, server: str | list[str]
+):
+    serve = "from wsgiref import simple_server; import sys\nif sys.argv[1].isdigit() and __name__ == '__main__':\n"
+    serve += "    simple_server.make_server('127.0.0.1', int(sys.argv[1]), app).serve_forever()\n"
+    app = "import {}\ndef app(environ, start):\n    start('{}', []); return [b'ok']\n" + serve
+    Path("install.py").write_text(INSTALL)
+    Path("wsgi.py").write_text(app.format("stock", "200 OK"))
+    commit()
+    Path("wsgi.py").write_text(app.format("sys", "404 Not Found"))
+    monkeypatch.syspath_prepend(".")
+
+    found = compare(loaded().replace(server=server, prepare="python install.py"), against="main")
+
+    assert (found.verdict, found.reason) == ("worse", "the new version failed all requests")
+    assert left_behind(Path.cwd()) == []
+
+
+@pytest.mark.slow
+def test_what_was_installed_nowhere_is_started_in_the_current_environment(commit: Commit):
+    Path("where.py").write_text("import loadkit; raise SystemExit(open('made').read().strip())")
+    commit()
+    made = "echo of $(basename $VIRTUAL_ENV) in $PWD > made"
+
+    with pytest.raises(NotMeasurable, match=r"the old version, main .*\n  \| of \.venv in .*/\.loadkit/worktrees/"):
+        compare(loaded().replace(server=["python", "where.py"], prepare=made), against="main")
+
+
+def test_a_revision_that_cannot_be_prepared_is_not_measurable(commit: Commit, call: Call):
+    commit()
+
+    done = call("compare", "shop.py", "--against", "main", "--prepare", "echo no network; exit 3")
+
+    assert done.returncode == 6
+    message = "prepare 'echo no network; exit 3' ended with exit code 3; its output:\n  | no network"
+    assert re.fullmatch(rf"loadkit: the old version, main \(\w+\): {re.escape(message)}\n", done.stderr)
+    assert left_behind(Path.cwd()) == []
+
+
+@pytest.mark.slow
+def test_preparing_takes_no_longer_than_it_may(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"prepare 'echo on; sleep 600' took more than 2 s; its output:\n  \| on"):
+        prepared("echo on; sleep 600", served("wsgi:app", cwd=tmp_path), tmp_path, lambda: 0, within=2)
+
+
+def test_preparing_ends_when_the_user_asks_to_stop(tmp_path: Path):
+    with pytest.raises(KeyboardInterrupt):
+        prepared("sleep 600", served("wsgi:app", cwd=tmp_path), tmp_path, lambda: 1)
 
 
 def test_an_old_version_that_fails_all_requests_cannot_be_compared_with(commit: Commit, call: Call):
