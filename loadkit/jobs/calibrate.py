@@ -85,7 +85,9 @@ def calibrate(
         figures=calibrated(sound, rounds.metrics),
         fault=fault,
     )
-    found = _with_tolerances(found, default_tolerances(scenario, has_server=bool(scenario.server)), limit)
+    found = _with_tolerances(
+        found, default_tolerances(is_open=scenario.is_open, has_server=bool(scenario.server)), limit
+    )
     if not fault:
         _keep(found)
     return found
@@ -114,7 +116,7 @@ def _fault(scenario: Scenario, blocks: list[Block]) -> str:
     if len(sound) < LEAST_BLOCKS:
         unsound = next((f"others were not sound: {block.unsound}" for block in blocks if block.unsound), "")
         return f"there were {len(sound)} of the {LEAST_BLOCKS} blocks that it takes; {unsound or 'give it more time'}"
-    differing = bias(sound, default_tolerances(scenario, has_server=bool(scenario.server)))
+    differing = bias(sound, default_tolerances(is_open=scenario.is_open, has_server=bool(scenario.server)))
     if differing:
         names = ", ".join(one.name for one in differing)
         return f"the same version differs from itself ({names}): this machine cannot be used so"

@@ -67,8 +67,9 @@ def compare(
     if isinstance(against, str) and "://" not in against and (running := _running_server(new)):
         new = new.replace(server=(running.app,) if isinstance(running.app, str) else running.app)
     has_server = _starts_both(new, against)
-    defaults = default_tolerances(new, has_server=has_server)
-    named = named_tolerances(new, tolerances or {}, has_server=has_server)
+    defaults = default_tolerances(is_open=new.is_open, has_server=has_server)
+    labels = None if new.journeys else new.labels
+    named = named_tolerances(tolerances or {}, labels=labels, has_server=has_server)
     calibration = kept_calibration(new)
     deciding = visible_tolerances(calibration, defaults, named, limit) if calibration else {**defaults, **named}
     rules = Rules(tolerances=deciding, budget=limit, seed=seed)

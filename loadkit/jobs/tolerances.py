@@ -11,7 +11,6 @@ from loadkit.judge.comparison.blocks import Metric
 from loadkit.judge.comparison.calibration import Calibration
 from loadkit.judge.comparison.figures import PERCENTS, SERVER_CPU
 from loadkit.plan.errors import UsageError
-from loadkit.plan.scenario import Scenario
 
 TOLERANCE: Final = 0.05
 ERRORS: Final = 0.001
@@ -25,32 +24,44 @@ VISIBLE: Final = 0.10
 COMPARED: Final = ("throughput", "error_rate", "mean", *PERCENTS, SERVER_CPU.name)
 
 
-def default_tolerances(scenario: Scenario, *, has_server: bool) -> dict[Metric, float]:
-    """The figures that decide in each comparison; `has_server` where loadkit starts the servers of both versions."""
+def default_tolerances(*, is_open: bool, has_server: bool) -> dict[Metric, float]:
+    """The figures that decide in each comparison.
+
+    Args:
+        is_open: throughput decides nothing in an open workload, whose plan it is.
+        has_server: the CPU of the servers of both versions is known, for loadkit starts them.
+    """
     found = {Metric("p50"): TOLERANCE, Metric("error_rate"): ERRORS}
-    if not scenario.is_open:
+    if not is_open:
         found[Metric("throughput")] = TOLERANCE
     if has_server:
         found[SERVER_CPU] = TOLERANCE
     return found
 
 
-def named_tolerances(scenario: Scenario, named: Mapping[str, float], *, has_server: bool) -> dict[Metric, float]:
-    """The figures that a user names; `UsageError` for those that there are not."""
-    return {_metric(name, scenario, has_server=has_server): tolerance for name, tolerance in named.items()}
+def named_tolerances(
+    named: Mapping[str, float], *, labels: Sequence[str] | None, has_server: bool
+) -> dict[Metric, float]:
+    """The figures that a user names; `UsageError` for those that there are not.
+
+    Args:
+        named: how much worse they may become, by their names.
+        labels: what may be requested; None where that is known only once it is, as of journeys.
+        has_server: the CPU of the servers of both versions is known.
+    """
+    return {_metric(name, labels, has_server=has_server): tolerance for name, tolerance in named.items()}
 
 
-def _metric(text: str, scenario: Scenario, *, has_server: bool) -> Metric:
+def _metric(text: str, labels: Sequence[str] | None, *, has_server: bool) -> Metric:
     label, _, name = text.rpartition(": ")
     if name not in COMPARED:
         raise UsageError(f"there is no figure {name!r} to compare; use one of {', '.join(COMPARED)}")
-    # what journeys request is known when they have done so
-    if label and label not in scenario.labels and not scenario.journeys:
-        known = ", ".join(map(repr, scenario.labels))
+    if label and labels is not None and label not in labels:
+        known = ", ".join(map(repr, labels))
         raise UsageError(f"the tolerance of {text!r} names no endpoint of the scenario; there are {known}")
     if name == SERVER_CPU.name and (label or not has_server):
         raise UsageError(f"{text!r} is known of all requests, and where loadkit starts the servers of both versions")
-    return Metric(name, label if label and (len(scenario.labels) > 1 or scenario.journeys) else None)
+    return Metric(name, label if label and (labels is None or len(labels) > 1) else None)
 
 
 def visible_tolerances(

@@ -36,12 +36,17 @@ def comparison_report(comparison: Comparison, layout: Layout) -> str:
     changes = _all(comparison)
     parts = (
         _headline(layout, comparison),
+        [line for one in comparison.caveats for line in _item(layout, one.message, mark="!")],
         _verdict(layout, comparison),
         _table(layout, "figure", [one for one in changes if one.decides]),
         _table(layout, "also measured", [one for one in changes if not one.decides]),
-        [line for note in comparison.notes for line in layout.wrap(layout.escape(note), first="  - ", margin="    ")],
+        [line for note in comparison.notes for line in _item(layout, note)],
     )
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _item(layout: Layout, text: str, mark: str = "-") -> list[str]:
+    return layout.wrap(layout.escape(text), first=f"  {mark} ", margin="    ")
 
 
 def progress_of(moment: Moment) -> Status:
@@ -65,20 +70,27 @@ def _so_far(change: Change) -> str:
 
 
 def _headline(layout: Layout, comparison: Comparison) -> list[str]:
-    blocks = len({one.block for one in comparison.rounds})
-    confirming = len({one.block for one in comparison.confirming})
-    facts = f"{blocks} blocks of 4 rounds in turns{f', and {confirming} to confirm' if confirming else ''}"
-    return headline(layout, f"{comparison.new} against {comparison.old}", facts, comparison.seconds)
+    return headline(layout, f"{comparison.new} against {comparison.old}", _rounds(comparison), comparison.seconds)
 
 
 def headline(layout: Layout, title: str, facts: str, seconds: float) -> list[str]:
     """What was measured, and for how long."""
     rule = "=" if layout.ascii else "━"
     name = layout.ellipsize(layout.escape(title), layout.width - 8)
+    in_all = f"; {show_span(round(seconds))} in all" if seconds else ""
     return [
         layout.style(f"{rule * 2} {name} {rule * (layout.width - display_width(name) - 4)}", "bold"),
-        f"  {facts}; {show_span(round(seconds))} in all",
+        f"  {facts}{in_all}",
     ]
+
+
+def _rounds(comparison: Comparison) -> str:
+    if not comparison.in_turns:
+        after = sum(one.version == "new" for one in comparison.rounds)
+        return f"{len(comparison.rounds) - after} rounds before, {after} after"
+    blocks = len({one.block for one in comparison.rounds})
+    confirming = len({one.block for one in comparison.confirming})
+    return f"{blocks} blocks of 4 rounds in turns{f', and {confirming} to confirm' if confirming else ''}"
 
 
 def _verdict(layout: Layout, comparison: Comparison) -> list[str]:

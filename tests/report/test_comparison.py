@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from loadkit.judge.comparison.blocks import Block, Metric, Round, Version
 from loadkit.judge.comparison.changes import Change, Verdict
 from loadkit.judge.comparison.comparison import Comparison, comparison
 from loadkit.judge.comparison.procedure import Conclusion
+from loadkit.judge.validity import Caveat
 from loadkit.report.comparison import comparison_report
 from loadkit.report.layout import Layout, display_width
 
@@ -130,3 +132,36 @@ def test_under_a_failing_assert_the_figures_that_decide_are_shown():
 def test_a_figure_that_was_not_compared_is_named_with_those_that_were():
     with pytest.raises(KeyError, match=r"'p99' was not compared; there are \['p50'\]"):
         found("worse", SLOWER).p99  # noqa: B018 - it raises
+
+
+def test_stored_rounds_say_first_what_keeps_them_from_being_judged():
+    rounds = [Block((Round(version=version, figures={Metric("p50"): 0.01}),)) for version in ("old", "old", "new")]
+    made = comparison(
+        Conclusion(verdict="cannot tell", changes=(SLOWER,), blocks=tuple(rounds), reason="nothing is decided"),
+        [],
+        new="after.json",
+        old="before.json",
+        seconds=0,
+        notes=["not in turns"],
+        environment=None,
+    )
+    caveat = Caveat("other-machine", "after.json was measured on another machine: cpus 2, was 4", "grave")
+
+    report = comparison_report(msgspec.structs.replace(made, in_turns=False, caveats=[caveat]), Layout(width=100))
+
+    assert (
+        f"{report}\n"
+        == """\
+━━ after.json against before.json ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+  2 rounds before, 1 after
+
+  ! after.json was measured on another machine: cpus 2, was 4
+
+CANNOT TELL: nothing is decided
+
+figure    before    after        change (interval)                         verdict
+  p50      10 ms  11.2 ms  +11.8 % (+7.4 to +16.0)  ──────────┼───━━●━━──    worse
+
+  - not in turns
+"""
+    )

@@ -8,34 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from loadkit.jobs.testing.runs import Run, test_of
-from loadkit.judge.description import PhasePlan
 from loadkit.judge.environment import Environment
 from loadkit.judge.result import Result
 from loadkit.plan.errors import UsageError
-from loadkit.plan.units import three_digits
 from loadkit.report.json import dump, load
 
 _MACHINE: Final = ("processor", "allowed_cpus", "memory", "system", "python")
 """What figures depend on beside the code. Not the host's name, which is another for each container of a CI."""
-
-_LOAD: Final = (
-    "threads",
-    "duration",
-    "iterations",
-    "iterations_per_thread",
-    "rate",
-    "arrivals",
-    "max_threads",
-    "phases",
-    "warmup",
-    "think_time",
-    "pacing",
-    "timeout",
-    "verify",
-    "endpoints",
-    "journeys",
-)
-"""What is stored of a load in words; the rest of it is in the digest of its identity."""
 
 
 def difference(now: Environment, then: Environment) -> str:
@@ -45,27 +24,6 @@ def difference(now: Environment, then: Environment) -> str:
         for name in _MACHINE
         if getattr(now, name) != getattr(then, name)
     )
-
-
-def other_load(then: Result, now: Result) -> str:
-    """What is another in the load of `now`, in words; nothing where both are the same."""
-    if then.identity.plan == now.identity.plan:
-        return ""
-    pairs = {name: (getattr(then.scenario, name), getattr(now.scenario, name)) for name in _LOAD}
-    differences = [
-        f"{name.replace('_', ' ')} {_shown(old)} -> {_shown(new)}" for name, (old, new) in pairs.items() if old != new
-    ]
-    return ", ".join(differences) or "something else of what is sent, checked or limited"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        return three_digits(value)
-    if isinstance(value, list):
-        return f"[{', '.join(map(_shown, value))}]"
-    if isinstance(value, PhasePlan):
-        return f"{value.name} {_shown(value.start)} to {_shown(value.end)} in {_shown(value.duration)} s"
-    return "none" if value in (None, "") else str(value)
 
 
 def baseline_file(folder: Path, name: str) -> Path:

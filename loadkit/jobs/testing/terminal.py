@@ -7,8 +7,9 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from loadkit.jobs.testing.baseline import difference, other_load
+from loadkit.jobs.testing.baseline import difference
 from loadkit.jobs.testing.runs import Run
+from loadkit.judge.other_load import other_load
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing, journeys_among
 from loadkit.judge.threshold_results import Outcome

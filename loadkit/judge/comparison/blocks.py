@@ -48,17 +48,21 @@ class Metric:
         """A tolerance (0.05 is 5 %) in the unit of `worsening`."""
         return tolerance if self.is_share else math.log1p(tolerance)
 
+    def scaled(self, figure: float) -> float | None:
+        """A figure on the scale of `worsening`; None where a ratio has nothing to stand on."""
+        if self.is_share:
+            return figure
+        if figure <= 0:
+            return None
+        return math.log(figure) if self.more_is_worse else -math.log(figure)
+
     def worsening(self, old: Sequence[float], new: Sequence[float]) -> float | None:
         """How much worse `new` is than `old`: logarithm of the ratio, or the difference of shares; below 0 is better.
 
         None where a ratio has nothing to stand on.
         """
-        if self.is_share:
-            return fmean(new) - fmean(old)
-        if min(*old, *new) <= 0:
-            return None
-        change = fmean(map(math.log, new)) - fmean(map(math.log, old))
-        return change if self.more_is_worse else -change
+        before, after = ([scaled for one in side if (scaled := self.scaled(one)) is not None] for side in (old, new))
+        return fmean(after) - fmean(before) if len(before) + len(after) == len(old) + len(new) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

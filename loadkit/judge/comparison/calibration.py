@@ -10,8 +10,8 @@ import msgspec
 
 from loadkit.judge.comparison.blocks import Metric
 from loadkit.judge.comparison.changes import ERROR, UNCONFIRMED, changes_of
+from loadkit.judge.comparison.differences import paired
 from loadkit.judge.comparison.procedure import LEAST_BLOCKS, confirming_blocks, looks
-from loadkit.judge.comparison.signed_rank import Differences
 from loadkit.judge.fingerprint import Fingerprint
 from loadkit.judge.identity import Identity
 
@@ -135,7 +135,7 @@ def spread_of(differences: Sequence[float]) -> float:
     Parameter, Annals of Mathematical Statistics, 1963), and is the upper limit of 80 %, for few blocks may be alike by
     luck (R. H. Browne, On the Use of a Pilot Sample for Sample Size Determination, Statistics in Medicine, 1995).
     """
-    found, count = Differences(differences), len(differences)
+    found, count = paired(differences), len(differences)
     length = found.at_most(ERROR) - found.at_least(ERROR)
     estimate = length * math.sqrt(count) / (2 * _quantile(ERROR, count))
     return estimate * (1 + _quantile(UNSURE, count) / math.sqrt(2 * count))

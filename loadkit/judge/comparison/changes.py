@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from loadkit.judge.comparison.signed_rank import Differences
+from loadkit.judge.comparison.differences import Differences, paired, unpaired
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from loadkit.judge.comparison.blocks import Block, Metric
+    from loadkit.judge.comparison.blocks import Block, Metric, Round
 
 Verdict: TypeAlias = Literal["worse", "no worse", "better", "cannot tell"]
 
@@ -49,21 +49,24 @@ class Change:
     tolerance: float
     verdict: Verdict
     blocks: int
+    """Or rounds of the version that has fewer, where they were not measured in turns."""
     decides: bool
     """False where it is only shown: then its verdict is of it alone."""
     order_effect: float
     """By how much the bounds were widened, for it made a difference which version began."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Measured:
-    """The differences of a metric, of all blocks and between the two orders."""
+    """What rounds say of a metric."""
 
     metric: Metric
     tolerance: float
     """In the unit of the differences."""
     differences: Differences
-    order_effect: float
+    before: float
+    after: float
+    order_effect: float = 0.0
 
     def chance(self) -> float:
         return self.differences.chance_of_no_more_than(self.tolerance + self.order_effect)
@@ -74,35 +77,72 @@ def changes_of(blocks: Sequence[Block], tolerances: Mapping[Metric, float], shar
 
     `tolerances` has how much worse each of them may become (0.05 is 5 %).
     """
-    measured = [_measured(metric, tolerance, blocks) for metric, tolerance in tolerances.items()]
-    levels = _holm(measured, UNCONFIRMED * share)
-    return [_change(one, blocks, levels[one.metric], ERROR * share) for one in measured]
+    measured = [_in_blocks(metric, tolerance, blocks) for metric, tolerance in tolerances.items()]
+    return _decided(measured, UNCONFIRMED * share, ERROR * share)
+
+
+def changes_between(rounds: Sequence[Round], tolerances: Mapping[Metric, float]) -> list[Change]:
+    """The same of rounds that were not measured in turns; nothing confirms a *worse* of theirs."""
+    return _decided([_in_rounds(metric, tolerance, rounds) for metric, tolerance in tolerances.items()], ERROR, ERROR)
 
 
 def shown_change(blocks: Sequence[Block], metric: Metric, tolerance: float) -> Change:
     """The change of a metric that does not decide."""
-    measured = _measured(metric, tolerance, blocks)
-    return replace(_change(measured, blocks, ERROR, ERROR), decides=False)
+    return replace(_change(_in_blocks(metric, tolerance, blocks), ERROR, ERROR), decides=False)
 
 
-def _measured(metric: Metric, tolerance: float, blocks: Sequence[Block]) -> _Measured:
+def shown_between(rounds: Sequence[Round], metric: Metric, tolerance: float) -> Change:
+    """The same of rounds that were not measured in turns."""
+    return replace(_change(_in_rounds(metric, tolerance, rounds), ERROR, ERROR), decides=False)
+
+
+def overall(changes: Iterable[Change]) -> Verdict:
+    """What the changes that decide come to together."""
+    found = {one.verdict for one in changes}
+    verdicts: tuple[Verdict, ...] = ("worse", "cannot tell", "better")
+    return next((verdict for verdict in verdicts if verdict in found), "no worse")
+
+
+def _in_blocks(metric: Metric, tolerance: float, blocks: Sequence[Block]) -> _Measured:
     by_order: dict[bool, list[float]] = {True: [], False: []}
     for block in blocks:
         worsening = block.worsening(metric)
         if worsening is not None:
             by_order[block.order[0] == "old"].append(worsening)
     return _Measured(
-        metric,
-        metric.limit(tolerance),
-        Differences([*by_order[True], *by_order[False]]),
-        _order_effect(by_order[True], by_order[False]),
+        metric=metric,
+        tolerance=metric.limit(tolerance),
+        differences=paired([*by_order[True], *by_order[False]]),
+        before=_middle([figure for block in blocks for figure in block.figures(metric, "old")]),
+        after=_middle([figure for block in blocks for figure in block.figures(metric, "new")]),
+        order_effect=_order_effect(by_order[True], by_order[False]),
+    )
+
+
+def _in_rounds(metric: Metric, tolerance: float, rounds: Sequence[Round]) -> _Measured:
+    old, new = (
+        [one.figures[metric] for one in rounds if one.version == version and metric in one.figures]
+        for version in ("old", "new")
+    )
+    scaled = [[found for one in side if (found := metric.scaled(one)) is not None] for side in (old, new)]
+    return _Measured(
+        metric=metric,
+        tolerance=metric.limit(tolerance),
+        differences=unpaired(*scaled),
+        before=_middle(old),
+        after=_middle(new),
     )
 
 
 def _order_effect(old_first: Iterable[float], new_first: Iterable[float]) -> float:
     """What it surely matters which version began: the bound of half the difference that is nearer to 0."""
-    halves = Differences([(one - other) / 2 for one, other in zip(old_first, new_first, strict=False)])
+    halves = paired([(one - other) / 2 for one, other in zip(old_first, new_first, strict=False)])
     return max(0.0, halves.at_least(ERROR / 2), -halves.at_most(ERROR / 2))
+
+
+def _decided(measured: Sequence[_Measured], worse_error: float, error: float) -> list[Change]:
+    levels = _holm(measured, worse_error)
+    return [_change(one, levels[one.metric], error) for one in measured]
 
 
 def _holm(measured: Sequence[_Measured], error: float) -> dict[Metric, float]:
@@ -116,15 +156,15 @@ def _holm(measured: Sequence[_Measured], error: float) -> dict[Metric, float]:
     return levels
 
 
-def _change(one: _Measured, blocks: Sequence[Block], worse_level: float, level: float) -> Change:
+def _change(one: _Measured, worse_level: float, level: float) -> Change:
     metric, found = one.metric, one.differences
     low = found.at_least(worse_level) - one.order_effect
     high = found.at_most(level) + one.order_effect
     shown = [_shown(metric, value) for value in (low, high)]
     return Change(
         metric=metric,
-        before=_middle(blocks, metric, new=False),
-        after=_middle(blocks, metric, new=True),
+        before=one.before,
+        after=one.after,
         change=_shown(metric, found.middle),
         low=min(shown),
         high=max(shown),
@@ -150,6 +190,5 @@ def _shown(metric: Metric, worsening: float) -> float:
     return math.expm1(worsening if metric.more_is_worse else -worsening)
 
 
-def _middle(blocks: Sequence[Block], metric: Metric, *, new: bool) -> float:
-    found = [figure for block in blocks for figure in block.figures(metric, "new" if new else "old")]
-    return median(found) if found else math.nan
+def _middle(figures: Sequence[float]) -> float:
+    return median(figures) if figures else math.nan

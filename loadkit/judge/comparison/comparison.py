@@ -10,6 +10,7 @@ from loadkit.judge.comparison.changes import Verdict
 from loadkit.judge.environment import Environment
 from loadkit.judge.summary import times
 from loadkit.judge.times import Times
+from loadkit.judge.validity import Caveat
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import show_seconds, three_digits
 
@@ -109,7 +110,7 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     version: str
     block: int
-    """Counted from 0."""
+    """Counted from 0; each round is one of its own where they were not measured in turns."""
     figures: dict[str, float]
     unsound: str | None = None
 
@@ -128,11 +129,18 @@ class Comparison(ChangedRow, frozen=True, kw_only=True):
     rounds: list[RoundFigures]
     confirming: list[RoundFigures]
     seconds: float
-    """How long it took."""
+    """How long it took; 0 where both were measured before."""
     notes: list[str]
     environment: Environment | None = None
+    """Of the new version."""
     response_time: dict[str, Times] = {}
     """Of the good replies in the sound blocks, by version, `old` and `new`; without one that had none."""
+    in_turns: bool = True
+    """False where the rounds of one version were measured after those of the other."""
+    caveats: list[Caveat] = []
+    """What is to be known before all else; nothing is decided where one is grave, such as of another machine."""
+    is_strict: bool = False
+    """True if what is not decided for a grave caveat fails."""
 
     def __getitem__(self, name: str) -> ChangedRow:
         """The changes of an endpoint by its label; `KeyError` naming those there are."""
@@ -147,8 +155,9 @@ class Comparison(ChangedRow, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """0 better or no worse, 1 worse, 6 cannot tell."""
-        return EXIT_CODES[self.verdict]
+        """0 better or no worse, 1 worse, 6 cannot tell, but 0 for a grave caveat unless that is a failure."""
+        is_excused = not self.is_strict and any(one.level == "grave" for one in self.caveats)
+        return 0 if is_excused and self.verdict == "cannot tell" else EXIT_CODES[self.verdict]
 
     def __repr__(self) -> str:
         reason = f" ({self.reason})" if self.reason else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.comparison.blocks import Block, Metric, orders
 from loadkit.judge.comparison.changes import Change, Verdict, changes_of
-from loadkit.judge.comparison.signed_rank import Differences
+from loadkit.judge.comparison.differences import paired
 from loadkit.plan.units import show_span
 
 if TYPE_CHECKING:
@@ -278,4 +278,4 @@ class _Procedure:
 
 def _is_confirmed(change: Change, blocks: Sequence[Block]) -> bool:
     found = [worsening for block in blocks if (worsening := block.worsening(change.metric)) is not None]
-    return Differences(found).middle > change.metric.limit(change.tolerance)
+    return paired(found).middle > change.metric.limit(change.tolerance)
