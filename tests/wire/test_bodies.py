@@ -7,15 +7,13 @@ import socket
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable
-from functools import cache
 
 import pytest
 
+from tests.bombs import MB, zeros
 from tests.wire.conftest import Call, Serve
 from tests.wire.peer import OK, Line, chunked, replies, reply
 
-MB = 1_000_000
 BODY = b"tea, " * 5000
 
 RAW = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -89,25 +87,15 @@ def test_an_encoded_body_that_is_not_whole_fails_when_it_is_read(
         _ = caller.connection.reply().content
 
 
-@cache
-def zeros(size: int) -> bytes:
-    """Many zeros, zipped."""
-    return gzip.compress(bytes(size), 9)
-
-
-# functions: to zip all of them takes 0.4 s of CPU, of each worker that only looks for tests
-BOMBS = [
-    pytest.param(lambda: zeros(64 * MB + 1), "gzip", id="one byte too much"),
-    pytest.param(lambda: zeros(MB) * 70, "gzip", id="70 members of 1 MB"),
-    pytest.param(lambda: gzip.compress(zeros(70 * MB)), "gzip, gzip", id="70 MB zipped twice"),
-]
-
-
-@pytest.mark.parametrize(("body", "coding"), BOMBS)
-def test_a_decompression_bomb_goes_off_within_bounds(
-    serve_as: Serve, call: Call, body: Callable[[], bytes], coding: str
-):
-    caller = call(serve_as(replies(coded(body(), coding))), check=bool)
+@pytest.mark.parametrize(
+    ("body", "coding"),
+    [
+        pytest.param(zeros(64) + gzip.compress(b"\0"), "gzip", id="one byte too much"),
+        pytest.param(gzip.compress(zeros(70)), "gzip, gzip", id="70 MB zipped twice"),
+    ],
+)
+def test_a_decompression_bomb_goes_off_within_bounds(serve_as: Serve, call: Call, body: bytes, coding: str):
+    caller = call(serve_as(replies(coded(body, coding))), check=bool)
     caller.send()
 
     with pytest.raises(AssertionError, match=r"became more than 6\d(\.\d)? MB decoded, which looks like a bomb"):
@@ -115,7 +103,7 @@ def test_a_decompression_bomb_goes_off_within_bounds(
 
 
 def test_a_body_that_just_fits_is_read(serve_as: Serve, call: Call):
-    caller = call(serve_as(replies(coded(zeros(64 * MB), "gzip"))), check=bool)
+    caller = call(serve_as(replies(coded(zeros(64), "gzip"))), check=bool)
 
     assert len(caller.read()) == 64 * MB
 
