@@ -205,7 +205,7 @@ class Profile:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 @pytest.mark.parametrize(
     ("way", "step"),
-    [(session_get, 1), (session_post, 1), (session_send, 13), (stream, 13), (endpoint, 1), (sink, 1)],
+    [(session_get, 1), (session_post, 3), (session_send, 41), (stream, 41), (endpoint, 1), (sink, 2)],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 @pytest.mark.parametrize("body", ["length", "chunks"])
@@ -220,7 +220,8 @@ def test_there_is_no_instant_at_which_an_interruption_does_harm(
     send = way(serve_as(answer).url, call, ca_file)
     for k in range(3):
         send(f"/before{k}")
-    nth, has_raised = 1, True
+    # with a body in chunks it is other instants than with a length
+    nth, has_raised = 1 + (step // 2 if body == "chunks" else 0), True
     while has_raised:
         profile = Profile(nth)
         with suppress(Interruption):
@@ -230,7 +231,7 @@ def test_there_is_no_instant_at_which_an_interruption_does_harm(
             finally:
                 sys.setprofile(None)
         has_raised = profile.has_raised
-        assert [send(f"/{nth}/{k}") for k in range(2)] == [b"/%d/0" % nth, b"/%d/1" % nth]
+        assert send(f"/{nth}") == b"/%d" % nth
         nth += step
     assert nth > 20
 
