@@ -35,7 +35,7 @@ _WrongUsage: type[Exception] = typer.BadParameter.__bases__[0]
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    sys.exit(_exit_code(understood(sys.argv[1:] or ["--help"], COMMANDS)))
+    sys.exit(_exit_code(understood(sys.argv[1:] or ["--help"], {*COMMANDS, "curl"})))
 
 
 def _exit_code(words: list[str]) -> int:
@@ -105,3 +105,11 @@ COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
+
+
+@app.command("curl", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def _curl(context: typer.Context) -> None:
+    """Send a pasted curl command under load: loadkit curl -X POST URL -d a=1 -c 10 -z 30s."""
+    from loadkit.cli.curl import run_words
+
+    raise typer.Exit(app(["run", *run_words(context.args)], standalone_mode=False))

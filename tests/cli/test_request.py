@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,14 +20,14 @@ from tests.wire.peer import Peer, replies, reply
 @pytest.fixture
 def server() -> Iterator[Peer]:
     """A server that knows what it was sent."""
-    with closing(Peer(replies(reply(b"ok")))) as peer:
+    with closing(Peer(replies(reply()))) as peer:
         yield peer
 
 
-def sent(peer: Peer) -> tuple[str, dict[str, str], bytes]:
-    """The only request: its first line, its headers, its body."""
-    (request,) = peer.heard
-    head, _, body = request.partition(b"\r\n\r\n")
+def sent(peer: Peer, nth: int = 0) -> tuple[str, dict[str, str], bytes]:
+    """The nth request of `nth + 1`: its first line, its headers, its body."""
+    assert len(peer.heard) == nth + 1
+    head, _, body = peer.heard[nth].partition(b"\r\n\r\n")
     line, *lines = head.decode().split("\r\n")
     return line, dict(one.split(": ", 1) for one in lines), body
 
@@ -131,3 +133,49 @@ def test_a_body_that_cannot_be_read_from_a_file_or_the_environment_is_named_befo
         done = call(server.url, "-n", "1", *words)
         assert (done.returncode, done.stderr) == (4, f"loadkit: {message}\n")
     assert server.heard == []
+
+
+URL = "{url}/a?b=1"
+PASTED = [
+    (["-X", "PUT", URL, "-d", "x=1"], "PUT /a?b=1", {"Content-Type": FORM}, b"x=1"),
+    (["-XPATCH", "--data-raw", '{"a": 1}', "-H", "Content-Type: x/y", URL], "PATCH /a?b=1", {}, b'{"a": 1}'),
+    (["-sSL", URL, "--compressed", "-o", "/dev/null", "-w", "%{time_total}"], "GET /a?b=1", {}, b""),
+    (["-I", URL], "HEAD /a?b=1", {}, b""),
+    (["-G", URL, "-d", "c=2", "--data-urlencode", "d=1&3"], "GET /a?b=1&c=2&d=1%263", {}, b""),
+    (["--url", URL, "-uann:pw", "-b", "k=v", "-A", "me"], "GET /a?b=1", {"Cookie": "k=v", "User-Agent": "me"}, b""),
+    (["--json", "[1]", URL, "-m", "5"], "POST /a?b=1", {"Content-Type": JSON}, b"[1]"),
+]
+
+
+@pytest.mark.parametrize(("words", "line", "headers", "body"), PASTED, ids=[" ".join(row[0]) for row in PASTED])
+def test_a_pasted_curl_command_is_sent_as_curl_sends_it(
+    words: list[str], line: str, headers: dict[str, str], body: bytes, server: Peer, call: Call
+):
+    words = [word.format(url=server.url) if word == URL else word for word in words]
+    done = call("curl", *words, "-n", "1", "-c", "1")
+
+    assert done.returncode == 0, done.stderr
+    found, got, content = sent(server)
+    assert (found, content) == (f"{line} HTTP/1.1", body)
+    assert headers.items() <= got.items()
+    if curl := shutil.which("curl"):
+        subprocess.run([curl, *words], check=True, capture_output=True, timeout=10)
+        found, theirs, content = sent(server, 1)
+        assert (found, content, theirs.get("Content-Type")) == (f"{line} HTTP/1.1", body, got.get("Content-Type"))
+        assert headers.items() <= theirs.items()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--proxy", "http://p", "http://h/"], "loadkit curl: option --proxy not recognized; leave it out, or "),
+        (["-X", "GET"], "loadkit curl takes one URL, and 0 are given; write it like curl -X POST URL -c 10"),
+        (["http://h/", "--data-raw", "@a"], "loadkit curl cannot send the body '@a' as it is; put it into a file: "),
+        (["http://h/", "-X"], "loadkit curl: option -X requires argument; "),
+    ],
+)
+def test_what_curl_can_and_loadkit_cannot_is_named(words: list[str], message: str, call: Call):
+    done = call("curl", *words)
+
+    assert done.returncode == 4
+    assert done.stderr.startswith(f"loadkit: {message}")
