@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 def calibration_report(calibration: Calibration, name: str, layout: Layout) -> str:
     """A calibration as a person reads it, without a newline at the end; no line is wider than the layout."""
-    facts = f"{calibration.blocks} sound blocks of 4 rounds in turns"
+    seconds = show_span(round(calibration.seconds))
+    facts = f"{calibration.blocks} sound blocks of 4 rounds in turns; {seconds} in all"
     if calibration.fault:
         said = conclusion(layout, "NOT CALIBRATED", "doubt", calibration.fault)
     else:
-        seconds = show_span(round(calibration.seconds))
         said = conclusion(layout, "CALIBRATED", "good", f"how small a change can be seen here in {seconds}")
-    parts = (headline(layout, f"{name} against itself", facts, calibration.seconds), said, _table(layout, calibration))
+    parts = (
+        headline(layout, f"{name} against itself", facts),
+        said,
+        _table(layout, calibration),
+    )
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from itertools import pairwise
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.comparison.comparison import changed, describe_change, show_figure, show_tolerance
 from loadkit.plan.units import show_span
 from loadkit.report.layout import display_width
 from loadkit.report.progress import Status
+from loadkit.report.sparkline import sparkline
 from loadkit.report.table import Cell, Column, Table
+from loadkit.report.tables import MAX_ROWS_OF_TEXT
 from loadkit.report.text_table import STYLES, text_table
 
 if TYPE_CHECKING:
@@ -27,19 +32,21 @@ NAMES: Final = {"error_rate": "error rate", "server_cpu": "server CPU"}
 
 _BAR: Final = 21
 """Characters of the bar that shows an interval; no change is in the middle of it."""
+_STRIP: Final = 8
+"""Characters of the strip of the rounds of one version."""
 _MARKS: Final = ("─", "━", "●", "┼")
 _ASCII_MARKS: Final = ("-", "=", "o", "+")
 
 
 def comparison_report(comparison: Comparison, layout: Layout) -> str:
     """A comparison as a person reads it, without a newline at the end; no line is wider than the layout."""
-    changes = _all(comparison)
+    shown, more = shown_changes(comparison, MAX_ROWS_OF_TEXT)
     parts = (
         _headline(layout, comparison),
         [line for one in comparison.caveats for line in _item(layout, one.message, mark="!")],
         _verdict(layout, comparison),
-        _table(layout, "figure", [one for one in changes if one.decides]),
-        _table(layout, "also measured", [one for one in changes if not one.decides]),
+        _table(layout, "figure", comparison, [one for one in all_changes(comparison) if one.decides]),
+        _table(layout, "also measured", comparison, shown, more),
         [line for note in comparison.notes for line in _item(layout, note)],
     )
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
@@ -70,27 +77,37 @@ def _so_far(change: Change) -> str:
 
 
 def _headline(layout: Layout, comparison: Comparison) -> list[str]:
-    return headline(layout, f"{comparison.new} against {comparison.old}", _rounds(comparison), comparison.seconds)
+    return headline(layout, _title(layout, comparison), describe_rounds(comparison))
 
 
-def headline(layout: Layout, title: str, facts: str, seconds: float) -> list[str]:
+def headline(layout: Layout, title: str, facts: str) -> list[str]:
     """What was measured, and for how long."""
     rule = "=" if layout.ascii else "━"
     name = layout.ellipsize(layout.escape(title), layout.width - 8)
-    in_all = f"; {show_span(round(seconds))} in all" if seconds else ""
     return [
         layout.style(f"{rule * 2} {name} {rule * (layout.width - display_width(name) - 4)}", "bold"),
-        f"  {facts}{in_all}",
+        f"  {facts}",
     ]
 
 
-def _rounds(comparison: Comparison) -> str:
+def _title(layout: Layout, comparison: Comparison) -> str:
+    """Both versions, of long names the ends of each."""
+    new, old = layout.escape(comparison.new), layout.escape(comparison.old)
+    room = layout.width - len("== new against old ====") + len("new") + len("old")
+    new = layout.ellipsize(new, max(room // 2, room - display_width(old)))
+    return f"{new} against {layout.ellipsize(old, room - display_width(new))}"
+
+
+def describe_rounds(comparison: Comparison) -> str:
+    """How many rounds the verdict rests on, and how long they took."""
+    seconds = f"; {show_span(round(comparison.seconds))} in all" if comparison.seconds else ""
     if not comparison.in_turns:
         after = sum(one.version == "new" for one in comparison.rounds)
-        return f"{len(comparison.rounds) - after} rounds before, {after} after"
+        return f"{len(comparison.rounds) - after} rounds before, {after} after{seconds}"
     blocks = len({one.block for one in comparison.rounds})
     confirming = len({one.block for one in comparison.confirming})
-    return f"{blocks} blocks of 4 rounds in turns{f', and {confirming} to confirm' if confirming else ''}"
+    again = f", and {confirming} to confirm" if confirming else ""
+    return f"{blocks} block{'s' * (blocks != 1)} of 4 rounds in turns{again}{seconds}"
 
 
 def _verdict(layout: Layout, comparison: Comparison) -> list[str]:
@@ -105,7 +122,7 @@ def conclusion(layout: Layout, word: str, tone: Tone, sentence: str) -> list[str
 
 def describe_verdict(comparison: Comparison) -> str:
     """Why the verdict is what it is, in one sentence."""
-    deciding = [one for one in _all(comparison) if one.decides]
+    deciding = [one for one in all_changes(comparison) if one.decides]
     named = [one for one in deciding if one.verdict == comparison.verdict]
     if comparison.reason:
         return comparison.reason
@@ -114,7 +131,8 @@ def describe_verdict(comparison: Comparison) -> str:
     return "; ".join(f"{figure_name(one)} {describe_change(one)}, tolerance {show_tolerance(one)}" for one in named)
 
 
-def _all(comparison: Comparison) -> list[Changed]:
+def all_changes(comparison: Comparison) -> list[Changed]:
+    """Those of everything, and those of each endpoint."""
     return [*comparison.changes, *(one for row in comparison.endpoints.values() for one in row.changes)]
 
 
@@ -124,22 +142,79 @@ def figure_name(figure: Changed | CalibratedFigure) -> str:
     return f"{figure.label}: {name}" if figure.label else name
 
 
-def _table(layout: Layout, head: str, changes: Sequence[Changed]) -> list[str]:
-    if not changes:
-        return []
-    table = Table(
-        caption=head,
+def shown_changes(comparison: Comparison, most: int) -> tuple[list[Changed], int]:
+    """Those that decide nothing, and how many are left out: of more than `most` those that are neither worse nor
+    better."""
+    shown = [one for one in all_changes(comparison) if not one.decides]
+    if len(shown) > most:
+        shown.sort(key=lambda one: one.verdict not in ("worse", "better"))
+    return shown[:most], len(shown[most:])
+
+
+def change_table(head: str, changes: Sequence[Changed], more: int = 0) -> Table:
+    """A row a figure: before and after, the change with its interval, and the verdict; `more` are left out."""
+    return Table(
+        caption=head.capitalize(),
         head=head,
-        names=[figure_name(one) for one in changes],
+        names=list(map(figure_name, changes)),
         columns=[
             Column("before", [Cell(show_figure(one.metric, one.before)) for one in changes], drop_order=1),
             Column("after", [Cell(show_figure(one.metric, one.after)) for one in changes], drop_order=1),
             Column("change (interval)", [Cell(describe_change(one)) for one in changes]),
-            Column("", [Cell(_bar(one, layout)) for one in changes], drop_order=2),
-            Column("verdict", [Cell(one.verdict, tone=TONES[one.verdict]) for one in changes]),
+            Column("verdict", list(map(_verdict_cell, changes))),
         ],
+        notes=[Cell(f"{more:,} more row{'s' * (more != 1)} in the JSON")] if more else [],
     )
-    return text_table(layout, table)
+
+
+def _verdict_cell(change: Changed) -> Cell:
+    """What is said of one figure; where it has no interval, why."""
+    if change.ratio is None and change.difference is None:
+        return Cell("-")
+    if change.low is None and change.high is None:
+        return Cell("too few rounds")
+    return Cell(change.verdict, tone=TONES[change.verdict])
+
+
+def _table(layout: Layout, head: str, comparison: Comparison, changes: Sequence[Changed], more: int = 0) -> list[str]:
+    if not changes:
+        return []
+    table = change_table(head, changes, more)
+    *figures, verdict = table.columns
+    bars = Column("", [Cell(_bar(one, layout)) for one in changes], drop_order=2)
+    strips = [Cell(_strip(comparison, one, layout)) for one in changes]
+    rounds = [Column("rounds: old | new", strips, drop_order=3)] if any(one.text for one in strips) else []
+    return text_table(layout, replace(table, columns=[*figures, bars, *rounds, verdict]))
+
+
+def _strip(comparison: Comparison, change: Changed, layout: Layout) -> str:
+    """The rounds of the old version and those of the new one in their order, on one scale; empty for an endpoint.
+
+    The scale is as high as four tolerances at least, so that what is within one looks small.
+    """
+    sides = {
+        version: [
+            one.figures[change.metric]
+            for one in comparison.rounds
+            if one.version == version and not one.unsound and change.metric in one.figures
+        ]
+        for version in ("old", "new")
+    }
+    known = [*sides["old"], *sides["new"]]
+    if change.label or not known:
+        return ""
+    middle = median(known)
+    around = 2 * change.tolerance * (1 if change.is_share else middle)
+    low, high = min(*known, middle - around), max(*known, middle + around)
+    old, new = (sparkline(_means(side, _STRIP), max(low, 0.0), high, ascii=layout.ascii) for side in sides.values())
+    return f"{old.ljust(_STRIP)} | {new.ljust(_STRIP)}"
+
+
+def _means(values: Sequence[float], most: int) -> list[float]:
+    """The means of no more than so many groups of values that follow each other."""
+    count = min(most, len(values))
+    edges = [len(values) * k // count for k in range(count + 1)] if count else []
+    return [fmean(values[start:end]) for start, end in pairwise(edges)]
 
 
 def _bar(change: Changed, layout: Layout) -> str:
