@@ -16,6 +16,7 @@ from loadkit.cli.console import complain, print_traceback
 from loadkit.cli.demo import demo
 from loadkit.cli.fetch import fetch
 from loadkit.cli.habits import explanation, understood
+from loadkit.cli.history import history
 from loadkit.cli.list import list_targets
 from loadkit.cli.report import report
 from loadkit.cli.run import run
@@ -98,6 +99,7 @@ def _top(
 COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
     "run": run,
     "compare": compare,
+    "history": history,
     "list": list_targets,
     "report": report,
     "demo": demo,

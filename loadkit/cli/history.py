@@ -1,0 +1,73 @@
+"""`loadkit history` on the command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from loadkit.cli.console import check_file, complain, print_text, write
+from loadkit.cli.options import output_option, whole_number
+from loadkit.plan.errors import UsageError
+
+if TYPE_CHECKING:
+    from loadkit.judge.history.series import Series
+
+_METRICS: Final = ("throughput", "p50", "p99", "error_rate")
+
+
+def history(
+    scenario: Annotated[
+        str | None, typer.Argument(help="A scenario, its file, or the key of a series; all if not said.")
+    ] = None,
+    folder: Annotated[
+        Path, typer.Option("--history", envvar="LOADKIT_HISTORY", help="The folder that runs were kept in.")
+    ] = Path(".loadkit/history"),
+    last: Annotated[str, output_option(help="How many runs of a series to show.")] = "20",
+    metric: Annotated[
+        list[str] | None, output_option("--metric", help="A figure: p99.9, server_cpu, 'GET /search: p50'.")
+    ] = None,
+    csv: Annotated[Path | None, output_option("--csv", help="Write all runs of one series as CSV.")] = None,
+) -> None:
+    """Show the last runs of each scenario, and from which on a figure had another level.
+
+    Only runs of the same load on the same kind of machine are in one series. loadkit run --history DIR keeps them.
+    Exit code: 0, also where a level changed; 3 a fault of ours, 4 wrong usage or no history.
+    """
+    from loadkit.jobs.history import read_history
+    from loadkit.judge.history.series import metric_of, series_of
+    from loadkit.report.history import history_csv, history_report
+    from loadkit.report.layout import layout_of
+
+    count = whole_number("--last", last)
+    if not count or count < 1:
+        raise UsageError(f"--last takes a number of runs like 20, not {last}")
+    check_file("--csv", csv)
+    asked = list(map(metric_of, metric or []))
+    runs, faults = read_history(folder)
+    for fault in faults:
+        complain(UsageError(fault))
+    series = _named(series_of(runs), scenario, folder)
+    shown = asked or list(map(metric_of, _METRICS))
+    written = [
+        write(csv, history_csv(_only(series), asked)) if csv else 0,
+        print_text(history_report(series, shown, last=count, layout=layout_of(sys.stdout))),
+    ]
+    raise typer.Exit(max(written))
+
+
+def _named(series: list[Series], scenario: str | None, folder: Path) -> list[Series]:
+    found = [one for one in series if scenario is None or one.is_called(scenario)]
+    if not found:
+        known = ", ".join(dict.fromkeys(one.name for one in series)) or "no run that can be read"
+        raise UsageError(f"there is no run of {scenario!r} in {folder}; it has {known}")
+    return found
+
+
+def _only(series: list[Series]) -> Series:
+    if len(series) > 1:
+        keys = ", ".join(f"{one.key} ({one.name})" for one in series)
+        raise UsageError(f"--csv takes one series of these; name one, as in loadkit history {series[-1].key}: {keys}")
+    return series[0]

@@ -1,0 +1,96 @@
+"""`loadkit run --history` keeps a line a run, and `loadkit history` shows them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from loadkit.server.demo import Demo
+from tests.conftest import Call, served
+
+SHOP = """
+from loadkit import Endpoint, Scenario
+browse = Scenario(base_url="{url}", endpoints=[Endpoint("GET", "/"), Endpoint("GET", "/items")], iterations=30)
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A file with a scenario called browse, in a project in which the command runs."""
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "shop.py").write_text(SHOP.format(url=demo.url))
+    monkeypatch.chdir(tmp_path)
+    return "shop.py"
+
+
+def lines(folder: str) -> list[dict]:
+    """What was kept there."""
+    return [json.loads(line) for file in Path(folder).glob("*.jsonl") for line in file.read_text().splitlines()]
+
+
+def test_runs_that_were_kept_are_shown(call: Call, shop: str):
+    for _ in range(3):
+        assert call("run", shop, "-q", "--history", ".loadkit/history").returncode == 0
+
+    done = call("history", "browse", "--last", "2", "--metric", "GET /items: p50", "--csv", "all.csv")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  the last 2 of 3 runs of series " in done.stdout
+    assert "GET /items: p50" in done.stdout
+    assert len(Path("all.csv").read_text().splitlines()) == 4
+    assert [line["total"]["requests"] for line in lines(".loadkit/history")] == [30, 30, 30]
+    assert Path(".loadkit/.gitignore").read_text() == "*\n"
+
+
+def test_nothing_is_kept_unless_asked_for(call: Call, shop: str, monkeypatch: pytest.MonkeyPatch):
+    call("run", shop, "-q")
+    assert not Path(".loadkit").exists()
+
+    monkeypatch.setenv("LOADKIT_HISTORY", "kept")
+    call("run", shop, "-q")
+    assert len(lines("kept")) == 1
+    assert call("history").stdout.startswith("━━ shop.py::browse ━")
+
+
+def test_a_history_that_cannot_be_written_to_is_refused_before_anything_is_sent(call: Call, shop: str, demo: Demo):
+    before = served(demo, "/items")
+    done = call("run", shop, "--history", "shop.py/kept")
+    assert (done.returncode, served(demo, "/items")) == (4, before)
+    assert done.stderr == "loadkit: cannot write to the history in shop.py/kept: not a directory\n"
+
+
+def test_a_line_that_cannot_be_read_is_named_and_the_others_are_shown(call: Call, shop: str):
+    call("run", shop, "-q", "--history", "kept")
+    [file] = Path("kept").glob("*.jsonl")
+    file.write_text(f"{{broken\n{file.read_text()}")
+
+    done = call("history", "--history", "kept")
+
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"loadkit: cannot read line 1 of {file}: JSON is malformed")
+    assert "  1 run of series " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nothing"], "there is no run of 'nothing' in kept; it has shop.py::browse"),
+        (["--last", "0"], "--last takes a number of runs like 20, not 0"),
+        (["--metric", "latency"], "there is no figure 'latency'; use p99 (or any percentile)"),
+        (["--csv", "-"], "--csv takes the name of a file like result.json, not '-'"),
+        (["--csv", "all.csv"], "--csv takes one series of these; name one, as in loadkit history "),
+        (["--history", "none"], "cannot read the history in none: no such file or directory; keep runs with "),
+    ],
+    ids=["name", "last", "metric", "stdout", "several", "nowhere"],
+)
+def test_what_cannot_be_shown_is_one_line(call: Call, shop: str, words: list[str], message: str):
+    call("run", shop, "-q", "--history", "kept")
+    call("run", shop, "-q", "--history", "kept", "-c", "3")
+
+    done = call("history", *(words if "--history" in words else [*words, "--history", "kept"]))
+
+    assert done.returncode == 4
+    assert done.stderr.startswith(f"loadkit: {message}")
+    assert done.stderr.count("\n") == 1
