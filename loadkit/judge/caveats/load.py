@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LOOKS: Final = 2000
 """At how many instants of a run the threads that were active are held against the plan."""
 
+APART: Final = 0.001
+"""Seconds between two of them at least: what is allowed for is no finer."""
+
 PUNCTUAL: Final = 0.5
 """Seconds by which a thread may begin late on a busy machine, and a thousandth for each thread there is."""
 
@@ -57,8 +60,9 @@ def _wrong_threads(run: Evidence, plan: Plan) -> Iterator[str]:
     resting = run.activity.longest_pause + BACK_OFF / SECOND * bool(run.total.failures)
     came, sent, taken = (sorted(one[k] for one in run.activity.active) for k in range(3))
     gone = [instant + resting for instant in taken]
+    looks = min(LOOKS, plan.duration / APART)
     for begin, end, name in _stages(run.scenario, plan.duration):
-        many = max(20, round(LOOKS * (end - begin) / plan.duration))
+        many = max(20, round(looks * (end - begin) / plan.duration))
         instants = [begin + (end - begin) * (k + 0.5) / many for k in range(many)]
         seen = [bisect_right(sent, at) - bisect_right(taken, at) for at in instants]
         surplus = sum(max(0, n - plan.most(at - straggling, at + 0.002)) for n, at in zip(seen, instants, strict=True))
