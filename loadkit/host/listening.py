@@ -46,10 +46,12 @@ def answers_at(path: str) -> bool:
 def listeners(port: int) -> list[Listener]:
     """The TCP sockets that listen at a port, at whatever address."""
     # proc(5), /proc/net/tcp: sl local_address rem_address st queues timer retransmits uid timeout inode
-    lines = [line.split() for name in ("tcp", "tcp6") for line in _lines(PROC / "net" / name)]
+    lines = [line for name in ("tcp", "tcp6") for line in _lines(PROC / "net" / name)]
+    # of the thousands of sockets that a load leaves behind few listen
+    listening = [line.split() for line in lines if f" {_LISTEN} " in line]
     return [
         Listener(inode=int(fields[9]), uid=int(fields[7]))
-        for fields in lines
+        for fields in listening
         if len(fields) > 9 and fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port
     ]
 
@@ -97,6 +99,22 @@ def _lines(file: Path) -> list[str]:
         return []
 
 
-def is_held_here(found: Iterable[Listener]) -> bool:
-    """True if this process itself has one of the sockets open."""
-    return bool(holders(found, [os.getpid()]))
+def is_held_here(address: int | str) -> bool:
+    """True if a socket of this process listens at a port, or at the path of a unix socket."""
+    # asked of its own sockets: /proc/net/tcp has thousands after a load, and takes 10 ms
+    try:
+        own = [int(one.name) for one in (PROC / "self" / "fd").iterdir() if _inode(one)]
+    except OSError:
+        return False
+    return any(_listens(descriptor, address) for descriptor in own)
+
+
+def _listens(descriptor: int, address: int | str) -> bool:
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as sock:
+            if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                return False
+            name = sock.getsockname()
+            return bool(address == (name if sock.family == socket.AF_UNIX else name[1]))
+    except OSError:  # closed meanwhile
+        return False

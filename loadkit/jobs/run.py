@@ -13,7 +13,6 @@ from loadkit.clock import SystemClock
 from loadkit.drive.director import drive
 from loadkit.drive.processes.director import assignments_for, drive_processes, with_shared
 from loadkit.host.limits import check_ports
-from loadkit.host.listening import is_held_here
 from loadkit.host.locality import is_here, is_public
 from loadkit.host.usage import allowed_cpus
 from loadkit.jobs.hooks import shared_by
@@ -83,7 +82,7 @@ def run(
             check_trust(scenario, wire, origin)
         faults: list[str] = []
         usage = opened.server_usage(own, watch)
-        is_in_process = any(is_held_here(place_of(origin).listeners()) for origin in opened.origins)
+        is_in_process = any(place_of(origin).is_own() for origin in opened.origins)
         with shared_by(scenario, wire.resolver, faults) as shared:
             started_at, began = datetime.now(UTC).isoformat(timespec="milliseconds"), opened.clock.now()
             usage.note()

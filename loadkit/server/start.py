@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from loadkit.host.listening import Listener, answers, answers_at, holders, listeners, unix_listeners
+from loadkit.host.listening import Listener, answers, answers_at, holders, is_held_here, listeners, unix_listeners
 from loadkit.host.locality import is_here
 from loadkit.host.processes import began, members, name_of, tree
 from loadkit.plan.errors import UsageError
@@ -39,6 +39,10 @@ class Place:
     def answers(self) -> bool:
         """True if something accepts a connection there."""
         return answers_at(self.unix) if self.unix else answers(self.host, self.port)
+
+    def is_own(self) -> bool:
+        """True if a socket of this process listens there."""
+        return self.is_here and is_held_here(self.unix or self.port)
 
     def listeners(self) -> list[Listener]:
         """The sockets that listen there, as far as this system lists them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from loadkit import Endpoint, Scenario, run
+from loadkit.host.listening import is_held_here
 from loadkit.plan.loader import load
 from loadkit.report.layout import Layout
 from loadkit.report.text import text_report
@@ -54,6 +56,20 @@ def test_so_it_is_where_worker_processes_send(inside: str, tmp_path: Path):
 
     (doubt,) = [one.message for one in result.caveats if one.code == "same-process"]
     assert "the process that directs the workers" in doubt
+
+
+def test_what_listens_in_this_process_is_known_by_its_port_or_path(tmp_path: Path):
+    path = str(tmp_path / "s")
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(path)
+        port = tcp.getsockname()[1]
+        assert is_held_here(port)
+        assert not is_held_here(path), "nobody listens there yet"
+        unix.listen()
+        assert is_held_here(path)
+        with socket.create_connection(tcp.getsockname()) as client:
+            assert not is_held_here(client.getsockname()[1])
+    assert not is_held_here(port)
 
 
 def test_a_target_in_another_process_is_not_called_so(demo: Demo):
