@@ -205,7 +205,7 @@ def test_masking_twice_is_masking_once(text: str):
 def test_a_long_message_takes_time_in_proportion(piece: str):
     began = time.process_time()
 
-    redact_message("@=" + piece * (200_000 // len(piece)))
+    redact_message("@=" + piece * (60_000 // len(piece)))
 
-    # a quadratic expression takes minutes
-    assert time.process_time() - began < 3
+    # a quadratic expression takes several
+    assert time.process_time() - began < 1

@@ -198,14 +198,6 @@ def test_iterations_of_each_thread() -> None:
     assert [plan.iterations for plan in thread_plans(scenario(1, threads=3, iterations_per_thread=7))] == [7, 7, 7]
 
 
-@given(threads=st.integers(1, 20), parts=st.integers(1, 6), iterations=st.integers(1, 100))
-def test_the_parts_of_a_closed_workload_are_its_seats(threads: int, parts: int, iterations: int) -> None:
-    plan = scenario(1, 2, threads=threads, iterations=iterations)
-    split = [closed(plan, part, parts).thread_plans for part in range(parts)]
-
-    assert sorted((plan for part in split for plan in part), key=lambda plan: plan.number) == thread_plans(plan)
-
-
 def test_a_rate_makes_it_open() -> None:
     assert isinstance(workload(scenario(1)), Closed)
     assert isinstance(workload(scenario(1, rate="200/s")), Open)

@@ -78,9 +78,14 @@ def test_an_application_is_served_by_its_name(tmp_path: Path, monkeypatch: pytes
     assert is_refused(url)
 
 
-def test_an_application_may_be_given_itself():
+def test_an_application_may_be_given_itself_and_the_result_tells_what_it_used():
     with serving(here) as url:
         assert requests.get(url, timeout=10).text == "ok"
+        result = run(Scenario(endpoints=[Endpoint("GET", url + "/")], threads=2, iterations=100))
+
+    assert result.server is not None
+    assert 0 < result.server.cpu_seconds < 60
+    assert result.server.peak_memory > 5_000_000
 
 
 def test_a_function_that_makes_the_application_is_called_where_the_name_says_so(tmp_path: Path):
@@ -139,15 +144,6 @@ http.server.HTTPServer(("", int(os.environ["PORT"])), Told).serve_forever()
 
     with serving(["python", "-c", program], cwd=tmp_path) as url:
         assert requests.get(url, timeout=10).text.split() == [sys.executable, str(tmp_path)]
-
-
-def test_the_result_tells_what_a_server_of_ours_used():
-    with serving(here) as url:
-        result = run(Scenario(endpoints=[Endpoint("GET", url + "/")], threads=2, iterations=200))
-
-    assert result.server is not None
-    assert 0 < result.server.cpu_seconds < 60
-    assert result.server.peak_memory > 5_000_000
 
 
 def test_so_does_that_of_a_scenario_with_a_server(free_port: int):

@@ -245,7 +245,7 @@ def test_streams_are_aborted_while_their_thread_begins_and_ends_others(serve_as:
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     looking.start()
-    for _ in range(200):
+    for _ in range(60):
         http.get("/", stream=True).close()
     over.set()
     looking.join()

@@ -56,7 +56,7 @@ def _named(ways: tuple[Callable[..., bytes], ...]) -> str:
 def test_threads_that_share_a_session_get_their_own_replies(serve: Serve, session, ways):
     def use(thread: int) -> set[tuple[str, bytes]]:
         started.wait()
-        paths = [f"/{thread}/{k}" for k in range(50)]
+        paths = [f"/{thread}/{k}" for k in range(20)]
         return {(path, ways[k % len(ways)](http, path)) for k, path in enumerate(paths)}
 
     peer = serve(echo)
@@ -65,8 +65,8 @@ def test_threads_that_share_a_session_get_their_own_replies(serve: Serve, sessio
     with ThreadPoolExecutor(THREADS) as pool:
         found = set().union(*pool.map(use, range(THREADS)))
 
-    assert found == {(f"/{thread}/{k}", f"/{thread}/{k}".encode()) for thread in range(THREADS) for k in range(50)}
-    assert len(peer.heard) == THREADS * 50
+    assert found == {(f"/{thread}/{k}", f"/{thread}/{k}".encode()) for thread in range(THREADS) for k in range(20)}
+    assert len(peer.heard) == THREADS * 20
 
 
 def test_more_threads_than_a_session_keeps_connections_get_their_own_replies(serve_as: Serve, session):
