@@ -75,20 +75,12 @@ def html_report(results: Sequence[Result], titles: Sequence[str] | None = None) 
     `titles` are the headings of the results; by default those of the results themselves.
     """
     names = titles or [result.title for result in results]
-    style, script = _read("style.css"), _read("script.js")
-    policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    template = _environment().get_template("page.html")
-    return template.render(
+    return render(
+        "page.html",
         views=[_view(result, name) for result, name in zip(results, names, strict=True)],
         overview=_overview(results, names),
         tones=TONES,
         caveat_tones=CAVEAT_TONES,
-        policy=policy,
-        style=style,
-        script=script,
     )
 
 
@@ -179,6 +171,16 @@ def _belief_cell(result: Result) -> Cell:
 
 
 # -- the template
+
+
+def render(template: str, **values: Any) -> str:
+    """A page from one of the templates, with the style, the script and the policy of all pages."""
+    style, script = _read("style.css"), _read("script.js")
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return _environment().get_template(template).render(**values, policy=policy, style=style, script=script)
 
 
 @cache
