@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from loadkit.cli.console import check_file, complain, print_text, write
-from loadkit.cli.options import output_option, whole_number
+from loadkit.cli.options import Page, output_option, whole_number
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,10 +25,13 @@ def history(
     folder: Annotated[
         Path, typer.Option("--history", envvar="LOADKIT_HISTORY", help="The folder that runs were kept in.")
     ] = Path(".loadkit/history"),
-    last: Annotated[str, output_option(help="How many runs of a series to show.")] = "20",
+    last: Annotated[
+        str | None, output_option(help="How many runs of a series to show: 20 if not said, 100 on the page.")
+    ] = None,
     metric: Annotated[
         list[str] | None, output_option("--metric", help="A figure: p99.9, server_cpu, 'GET /search: p50'.")
     ] = None,
+    html: Page = None,
     csv: Annotated[Path | None, output_option("--csv", help="Write all runs of one series as CSV.")] = None,
 ) -> None:
     """Show the last runs of each scenario, and from which on a figure had another level.
@@ -39,11 +42,13 @@ def history(
     from loadkit.jobs.history import read_history
     from loadkit.judge.history.series import metric_of, series_of
     from loadkit.report.history import history_csv, history_report
+    from loadkit.report.history_page import history_page
     from loadkit.report.layout import layout_of
 
     count = whole_number("--last", last)
-    if not count or count < 1:
+    if count is not None and count < 1:
         raise UsageError(f"--last takes a number of runs like 20, not {last}")
+    check_file("--html", html)
     check_file("--csv", csv)
     asked = list(map(metric_of, metric or []))
     runs, faults = read_history(folder)
@@ -53,7 +58,8 @@ def history(
     shown = asked or list(map(metric_of, _METRICS))
     written = [
         write(csv, history_csv(_only(series), asked)) if csv else 0,
-        print_text(history_report(series, shown, last=count, layout=layout_of(sys.stdout))),
+        write(html, history_page(series, shown, last=count or 100)) if html else 0,
+        print_text(history_report(series, shown, last=count or 20, layout=layout_of(sys.stdout))),
     ]
     raise typer.Exit(max(written))
 

@@ -14,6 +14,7 @@ from loadkit.judge.instants import instant
 from loadkit.judge.times import PERCENTILES
 from loadkit.plan.units import SECOND, three_digits
 from loadkit.report.layout import display_width
+from loadkit.report.sparkline import sparkline
 from loadkit.report.table import Cell, Column, Table
 from loadkit.report.text_table import STYLES, text_table
 
@@ -30,8 +31,6 @@ INFORMS: Final = (
     "Whether a version is slower is for loadkit compare to decide."
 )
 
-_BARS: Final = "▁▂▃▄▅▆▇█"
-_ASCII_BARS: Final = "_.-=+*#@"
 _SPREAD: Final = 0.1
 """Figures that differ by no more than this share are drawn low: noise is no mountain."""
 _MOST_BARS: Final = 40
@@ -88,20 +87,17 @@ def about(series: Series, shown: int) -> list[str]:
 
 def _over_time(layout: Layout, runs: Sequence[KeptRun], metrics: Sequence[Metric]) -> Table:
     """A row a figure, with a small chart of it."""
+    known = [(metric, [value for run in runs if (value := value_of(run, metric)) is not None]) for metric in metrics]
     return Table(
         caption="over time",
         head="figure",
         names=list(map(title_of, metrics)),
         columns=[
             Column("over time", [Cell(_sparkline(layout, runs, metric)) for metric in metrics]),
-            Column("lowest", [Cell(_show(metric, min(_known(runs, metric), default=None))) for metric in metrics], 1),
-            Column("highest", [Cell(_show(metric, max(_known(runs, metric), default=None))) for metric in metrics], 1),
+            Column("lowest", [Cell(show_value(metric, min(values, default=None))) for metric, values in known], 1),
+            Column("highest", [Cell(show_value(metric, max(values, default=None))) for metric, values in known], 1),
         ],
     )
-
-
-def _known(runs: Sequence[KeptRun], metric: Metric) -> list[float]:
-    return [value for run in runs if (value := value_of(run, metric)) is not None]
 
 
 def value_of(run: KeptRun, metric: Metric) -> float | None:
@@ -112,14 +108,11 @@ def value_of(run: KeptRun, metric: Metric) -> float | None:
 def _sparkline(layout: Layout, runs: Sequence[KeptRun], metric: Metric) -> str:
     values = [value_of(run, metric) for run in runs[-_MOST_BARS:]]
     known = [value for value in values if value is not None]
-    bars = _ASCII_BARS if layout.ascii else _BARS
     if not known:
         return ""
     low = min(known)
-    reach = max(max(known) - low, _SPREAD * abs(low)) or 1.0
-    return "".join(
-        " " if value is None else bars[min(len(bars) - 1, int((value - low) / reach * len(bars)))] for value in values
-    )
+    high = max(*known, low * (1 + _SPREAD)) or 1.0
+    return sparkline(values, low, high, ascii=layout.ascii)
 
 
 def title_of(metric: Metric) -> str:
@@ -128,7 +121,8 @@ def title_of(metric: Metric) -> str:
     return f"{metric.label}: {name}" if metric.label else name
 
 
-def _show(metric: Metric, value: float | None) -> str:
+def show_value(metric: Metric, value: float | None) -> str:
+    """A figure as a person reads it; a dash where it is not known."""
     return show_figure(metric.name, value)
 
 
@@ -155,7 +149,7 @@ def runs_table(
 
 def _cell(run: KeptRun, metric: Metric, change: ChangePoint | None, up: str, down: str) -> Cell:
     value = value_of(run, metric)
-    text = _show(metric, value)
+    text = show_value(metric, value)
     if change is None:
         return Cell(text, value)
     return Cell(f"{up if change.after > change.before else down} {text}", value, "bad" if change.is_worse else "good")
@@ -183,17 +177,23 @@ def show_when(run: KeptRun) -> str:
 
 def _change_points(layout: Layout, points: Sequence[Sequence[ChangePoint]]) -> list[str]:
     lines = []
-    for one in sorted((one for of_metric in points for one in of_metric), key=lambda one: instant(one.first.time)):
+    for one in in_order(points):
         first, *others = layout.wrap(layout.escape(describe_change_point(one)), first="  ", margin="    ")
         lines += [layout.style(first, STYLES["bad" if one.is_worse else "good"]), *others]
     return [layout.style("change points", "bold"), *lines] if lines else []
 
 
+def in_order(points: Sequence[Sequence[ChangePoint]]) -> list[ChangePoint]:
+    """The change points of several figures, the earliest first."""
+    return sorted((one for of_metric in points for one in of_metric), key=lambda one: instant(one.first.time))
+
+
 def describe_change_point(change: ChangePoint) -> str:
     """A change in words: `p50 +10.2 % from 9f8e7d6 of 2026-05-12 10:15:03 on: 10 ms, then 11 ms in 4 runs`."""
-    levels = f"{_show(change.metric, change.before)}, then {_show(change.metric, change.after)} in {change.count} runs"
+    before, after = (show_value(change.metric, level) for level in (change.before, change.after))
     since = f"{show_revision(change.first)} of {show_when(change.first)}".removeprefix("- of ")
-    return f"{title_of(change.metric)} {describe_step(change)} from {since} on: {levels}"
+    step = f"{title_of(change.metric)} {describe_step(change)}"
+    return f"{step} from {since} on: {before}, then {after} in {change.count} runs"
 
 
 def describe_step(change: ChangePoint) -> str:

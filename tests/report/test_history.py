@@ -26,7 +26,7 @@ def test_a_series_is_a_table_with_a_mark_where_a_level_began():
         f"{report}\n"
         == """\
 ━━ shop.py::browse ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
-  the last 6 of 13 runs of series 3b432887: 16 threads, 30s, closed
+  the last 6 of 13 runs of series db0cbc17: 16 threads, 30s, closed
   2 CPUs, Linux 6.8, CPython 3.12.3, loadkit 0.1.0
 
 figure        over time  lowest  highest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.comparison.blocks import Metric
 from loadkit.judge.history.change_points import change_points
+from loadkit.judge.identity import digest
 from loadkit.judge.instants import instant
 from loadkit.plan.errors import UsageError
 
@@ -43,7 +43,7 @@ class Series:
     @property
     def key(self) -> str:
         """8 hexadecimal digits that tell it from series of the same name."""
-        return hashlib.sha256("\n".join(_same(self.runs[0])).encode()).hexdigest()[:8]
+        return digest(_same(self.runs[0]))[:8]
 
     def is_called(self, text: str) -> bool:
         """True for its key, its name, and the scenario or the file in its name."""
