@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = "pytester"
+from tests.plugin.conftest import OTHERS
 
-OTHERS = ("hypothesispytest", "requests_mock", "time_machine")
-"""Plugins of this environment that import heavy modules themselves."""
+pytest_plugins = "pytester"
 
 TOLD = """
 import json, sys, threading
