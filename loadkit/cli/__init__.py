@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -41,7 +42,7 @@ def main() -> None:
 
 def _exit_code(words: list[str]) -> int:
     try:
-        code = app(words, standalone_mode=False)
+        code = _command()(words, standalone_mode=False)
     except LoadkitError as error:
         complain(error)
         if type(error) is LoadkitError and error.__cause__:
@@ -62,6 +63,12 @@ def _exit_code(words: list[str]) -> int:
         return _fault(error)
     # typer's code for a Ctrl-C before anything ran
     return 2 if code == 130 else code or 0
+
+
+@cache
+def _command() -> Callable[..., int]:
+    # typer makes it anew from the signatures in each call of an app, and takes 20 ms
+    return typer.main.get_command(app)
 
 
 def _fault(error: BaseException) -> int:
@@ -105,8 +112,8 @@ COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
     "demo": demo,
     "fetch": fetch,
 }
-for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+for _name, _function in COMMANDS.items():
+    app.command(_name)(_function)
 
 
 @app.command("curl", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -114,4 +121,4 @@ def _curl(context: typer.Context) -> None:
     """Send a pasted curl command under load: loadkit curl -X POST URL -d a=1 -c 10 -z 30s."""
     from loadkit.cli.curl import run_words
 
-    raise typer.Exit(app(["run", *run_words(context.args)], standalone_mode=False))
+    raise typer.Exit(_command()(["run", *run_words(context.args)], standalone_mode=False))
