@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from loadkit.cli.console import check_file, print_text, write
-from loadkit.cli.options import Quiet, judgement_option, load_scenarios, output_option, request_option, whole_number
+from loadkit.cli.console import check_outputs, print_text, summarize, write, write_markdown
+from loadkit.cli.options import (
+    Markdown,
+    Quiet,
+    judgement_option,
+    load_scenarios,
+    output_option,
+    request_option,
+    whole_number,
+)
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +49,7 @@ def compare(
     seed: Annotated[str | None, judgement_option(help="Of the order of the rounds.")] = None,
     undecided: Annotated[str, judgement_option(help="pass: exit with 0 where it cannot be told.")] = "fail",
     output: Annotated[Path | None, output_option("--output", "-o", help="Store what was found as JSON.")] = None,
+    markdown: Markdown = None,
     quiet: Quiet = False,
 ) -> None:
     """Measure two versions in turns and say whether the new one is worse.
@@ -56,13 +65,13 @@ def compare(
 
     if undecided not in ("pass", "fail"):
         raise UsageError(f"--undecided takes pass or fail, not {undecided!r}")
-    check_file("--output", output)
+    check_outputs(output, None, markdown)
     new = _one(target)
     new = new.replace(base_url=base_url, server=None) if base_url else new
     new = new if prepare is None else new.replace(prepare=prepare)
     if calibrate:
-        if against or tolerance:
-            raise UsageError("--calibrate compares with itself and takes no --against and no --tolerance")
+        if against or tolerance or markdown:
+            raise UsageError("--calibrate compares with itself and takes no --against, --tolerance or --markdown")
         _calibrate(new, budget, whole_number("--seed", seed) or 0, output, quiet=quiet)
     if against is None:
         raise UsageError("Missing option '--against': a URL, a scenario (file.py::name), or a revision")
@@ -75,7 +84,13 @@ def compare(
             watch=watch,
             seed=whole_number("--seed", seed) or 0,
         )
-    faults = [write(output, _json(found)) if output else 0, 0 if quiet else _print(found)]
+    faults = [
+        write(output, _json(found)) if output else 0,
+        0 if quiet else _print(found),
+        write_markdown(markdown, [found]) if markdown else 0,
+    ]
+    if not quiet:
+        summarize([found])
     code = 0 if undecided == "pass" and found.verdict == "cannot tell" else found.exit_code
     raise typer.Exit(max(faults) or (2 if found.reason == "interrupted" else code))
 

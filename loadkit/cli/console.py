@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from loadkit.plan.errors import LoadkitError, OutputError, UsageError, reason_of
 
 if TYPE_CHECKING:
     from loadkit.jobs.partial import Partial
+    from loadkit.judge.comparison.comparison import Comparison
     from loadkit.judge.history.kept_run import Revision
     from loadkit.judge.result import Result
 
@@ -112,6 +114,22 @@ def keep_run(history: Path, result: Result, revision: Revision) -> int:
     return 0
 
 
+def write_markdown(path: Path, found: Sequence[Result | Comparison]) -> int:
+    """Write results and comparisons as Markdown."""
+    from loadkit.report.markdown import markdown
+
+    return write(path, markdown(found))
+
+
+def summarize(found: Sequence[Result | Comparison]) -> None:
+    """Append results and comparisons to the summary of a job on GitHub where there is one; a warning if that fails."""
+    from loadkit.report.markdown import markdown
+    from loadkit.report.summary import append_summary, summary_file
+
+    if summary_file() and (warning := append_summary(markdown(found))):
+        complain(OutputError(warning))
+
+
 def write(path: Path, text: str) -> int:
     """Write a file; 3 if the disk cannot take it, which costs nothing else."""
     from loadkit.report.files import write_text
@@ -124,14 +142,18 @@ def write(path: Path, text: str) -> int:
     return 0
 
 
-def check_outputs(output: Path | None, html: Path | None, files: Sequence[Path] = ()) -> None:
-    """See that both can be written, and that a page takes the place of no result; `UsageError` if not."""
-    check_file("--output", output)
-    check_file("--html", html)
-    if html and output and html.resolve() == output.resolve():
-        raise UsageError(f"--output and --html both name {html}; give each a file of its own")
-    if html and html.resolve() in [file.resolve() for file in files]:
-        raise UsageError(f"--html would overwrite the result {html}; write it like --html report.html")
+def check_outputs(output: Path | None, html: Path | None, markdown: Path | None, files: Sequence[Path] = ()) -> None:
+    """See that all can be written, and that reports take the place of no result; `UsageError` if not."""
+    given = {"--output": output, "--html": html, "--markdown": markdown}
+    paths = {option: path.resolve() for option, path in given.items() if path}
+    for option, path in given.items():
+        check_file(option, path)
+    for (option, path), (other, another) in combinations(paths.items(), 2):
+        if path == another:
+            raise UsageError(f"{option} and {other} both name {given[other]}; give each a file of its own")
+    for option, example in (("--html", "report.html"), ("--markdown", "report.md")):
+        if option in paths and paths[option] in [file.resolve() for file in files]:
+            raise UsageError(f"{option} would overwrite the result {given[option]}; write it like {option} {example}")
 
 
 def check_file(option: str, path: Path | None) -> None:

@@ -37,6 +37,9 @@ History = Annotated[
     Path | None,
     output_option("--history", envvar="LOADKIT_HISTORY", help="Keep a line a run in this folder: .loadkit/history."),
 ]
+Markdown = Annotated[
+    Path | None, output_option("--markdown", help="Write the report as Markdown, for a comment or a summary on GitHub.")
+]
 Quiet = Annotated[bool, output_option("--quiet", "-q", help="No progress, no report; the exit code tells.")]
 
 

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loadkit.cli.console import check_outputs, exit_code, print_report, print_rounds, store, write_page
-from loadkit.cli.options import Page, output_option
+from loadkit.cli.console import (
+    check_outputs,
+    exit_code,
+    print_report,
+    print_rounds,
+    store,
+    write_markdown,
+    write_page,
+)
+from loadkit.cli.options import Markdown, Page, output_option
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +30,7 @@ def report(
     files: Annotated[list[Path], typer.Argument(help="Stored results; those of one load in several files are merged.")],
     output: Annotated[Path | None, output_option("--output", "-o", help="Store the merged result as JSON.")] = None,
     html: Page = None,
+    markdown: Markdown = None,
 ) -> None:
     """Make the report of stored results anew, merging what several files have of the same load.
 
@@ -30,13 +39,14 @@ def report(
     """
     from loadkit.judge.merge import merge
 
-    check_outputs(output, html, files)
+    check_outputs(output, html, markdown, files)
     merged = [merge(results) for results in _of_same_load(files)]
     faults = [
         store(output, merged) if output else 0,
         *map(print_report, merged),
         print_rounds(merged),
         write_page(html, merged) if html else 0,
+        write_markdown(markdown, merged) if markdown else 0,
     ]
     raise typer.Exit(exit_code(merged, faults))
 

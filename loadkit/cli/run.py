@@ -11,13 +11,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from loadkit.cli.console import check_outputs, exit_code, keep_run, print_report, print_rounds, store, write_page
+from loadkit.cli.console import (
+    check_outputs,
+    exit_code,
+    keep_run,
+    print_report,
+    print_rounds,
+    store,
+    summarize,
+    write_markdown,
+    write_page,
+)
 from loadkit.cli.options import (
     Authorities,
     ClientCertificate,
     Headers,
     History,
     Insecure,
+    Markdown,
     Page,
     Quiet,
     Targets,
@@ -98,6 +109,7 @@ def run(
         Path | None, output_option("--output", "-o", help="Store the result as JSON; while it runs, OUT.partial.")
     ] = None,
     html: Page = None,
+    markdown: Markdown = None,
     history: History = None,
     quiet: Quiet = False,
 ) -> None:
@@ -150,7 +162,7 @@ def run(
         scenarios = [request.applied(scenario, headers) for scenario in scenarios]
         if once:
             scenarios = [each_once(scenario) for scenario in scenarios]
-        code = _run_all(scenarios * rounds, output, html, history, quiet=quiet)
+        code = _run_all(scenarios * rounds, output, html, markdown, history, quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -221,7 +233,13 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _run_all(
-    scenarios: list[Scenario], output: Path | None, html: Path | None, history: Path | None, *, quiet: bool
+    scenarios: list[Scenario],
+    output: Path | None,
+    html: Path | None,
+    markdown: Path | None,
+    history: Path | None,
+    *,
+    quiet: bool,
 ) -> int:
     from loadkit.jobs.history import open_history
     from loadkit.jobs.interrupts import counted_signals
@@ -233,7 +251,7 @@ def _run_all(
 
     if not scenarios:
         raise NothingToRun("there is nothing to run")
-    check_outputs(output, html)
+    check_outputs(output, html, markdown)
     for scenario in scenarios:
         check_addresses(scenario)
     revision = open_history(history) if history else None
@@ -249,11 +267,13 @@ def _run_all(
             faults.append(store(output, results, partial) if output else 0)
             faults.append(0 if quiet else print_report(results[-1]))
             faults.append(write_page(html, results) if html else 0)
+            faults.append(write_markdown(markdown, results) if markdown else 0)
             faults.append(keep_run(history, results[-1], revision) if history and revision else 0)
             if signals():
                 break
     if not quiet:
         faults.append(print_rounds(results))
+        summarize(results)
     if left := Counter(str(scenario.name) for scenario in scenarios[len(results) :]):
         names = (f"{count} rounds of {name}" if count > 1 else name for name, count in left.items())
         typer.echo(f"loadkit: interrupted before {', '.join(names)}", err=True)
