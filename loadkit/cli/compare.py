@@ -27,10 +27,15 @@ if TYPE_CHECKING:
 
 
 def compare(
-    target: Annotated[str, typer.Argument(help="A scenario, file.py::name, or a URL: the new version.")],
+    target: Annotated[
+        str, typer.Argument(help="The new version: a scenario, file.py::name, or a URL. Or before.json, and AFTER.")
+    ],
+    after: Annotated[str | None, typer.Argument(help="Stored rounds of the new version: after.json.")] = None,
     against: Annotated[
         str | None,
-        judgement_option("--against", help="What was before: a URL, a scenario (file.py::name), or a revision."),
+        judgement_option(
+            "--against", help="What was before: a URL, a scenario (file.py::name), a revision, or before.json."
+        ),
     ] = None,
     calibrate: Annotated[
         bool, judgement_option("--calibrate", help="Compare with itself: how small a change can be seen here?")
@@ -47,16 +52,26 @@ def compare(
         str | None, judgement_option(help="How long it may take: 5m, or 3m to calibrate, if not said.")
     ] = None,
     seed: Annotated[str | None, judgement_option(help="Of the order of the rounds.")] = None,
+    strict_machine: Annotated[
+        bool,
+        judgement_option(
+            "--strict-machine", help="Exit with 6 where stored rounds are of another machine or load, or too few."
+        ),
+    ] = False,
     undecided: Annotated[str, judgement_option(help="pass: exit with 0 where it cannot be told.")] = "fail",
     output: Annotated[Path | None, output_option("--output", "-o", help="Store what was found as JSON.")] = None,
     markdown: Markdown = None,
     quiet: Quiet = False,
 ) -> None:
-    """Measure two versions in turns and say whether the new one is worse.
+    """Measure two versions in turns and say whether the new one is worse; or look at rounds that are stored.
+
+    Rounds are stored by loadkit run --repeat 5 -o before.json. Those of different machines, programs or loads, or too
+    few, decide nothing: exit code 0, or 6 with --strict-machine.
 
     Exit code: 0 no worse or better (or calibrated), 1 worse, 2 interrupted, 3 a fault of ours, 4 wrong usage, 6 it
     cannot be told or a version could not be measured.
     """
+    from loadkit.jobs.against_stored import are_stored
     from loadkit.jobs.compare import BUDGET
     from loadkit.jobs.compare import compare as compare_versions
     from loadkit.jobs.tolerances import tolerances_of
@@ -66,23 +81,33 @@ def compare(
     if undecided not in ("pass", "fail"):
         raise UsageError(f"--undecided takes pass or fail, not {undecided!r}")
     check_outputs(output, None, markdown)
-    new = _one(target)
-    new = new.replace(base_url=base_url, server=None) if base_url else new
-    new = new if prepare is None else new.replace(prepare=prepare)
-    if calibrate:
-        if against or tolerance or markdown:
-            raise UsageError("--calibrate compares with itself and takes no --against, --tolerance or --markdown")
-        _calibrate(new, budget, whole_number("--seed", seed) or 0, output, quiet=quiet)
+    if after is not None:
+        if against or not (are_stored(target) and are_stored(after)):
+            raise UsageError(f"two files of results are compared, like before.json after.json, not {target} {after}")
+        target, against = after, target
+    new: Scenario | str = target
+    if are_stored(target):
+        if base_url or calibrate or prepare:
+            raise UsageError(f"{target} is measured already; leave --base-url, --prepare and --calibrate out")
+    else:
+        new = _one(target)
+        new = new.replace(base_url=base_url, server=None) if base_url else new
+        new = new if prepare is None else new.replace(prepare=prepare)
+        if calibrate:
+            if against or tolerance or markdown:
+                raise UsageError("--calibrate compares with itself and takes no --against, --tolerance or --markdown")
+            _calibrate(new, budget, whole_number("--seed", seed) or 0, output, quiet=quiet)
     if against is None:
-        raise UsageError("Missing option '--against': a URL, a scenario (file.py::name), or a revision")
+        raise UsageError("Missing option '--against': a URL, a scenario (file.py::name), a revision, or before.json")
     with show_progress(sys.stderr, progress_of, quiet=quiet) as watch:
         found = compare_versions(
             new,
-            against=_one(against) if _is_scenario(against) else against,
+            against=_one(against) if _is_scenario(against) and not are_stored(against) else against,
             tolerances=tolerances_of(tolerance or []),
             budget=budget or BUDGET,
             watch=watch,
             seed=whole_number("--seed", seed) or 0,
+            strict_machine=strict_machine,
         )
     faults = [
         write(output, _json(found)) if output else 0,

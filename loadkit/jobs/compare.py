@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from loadkit.clock import SystemClock
+from loadkit.jobs.against_stored import StoredRounds, are_stored, compare_with_stored
 from loadkit.jobs.calibrate import kept_calibration
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.prepare import prepared
@@ -32,12 +33,13 @@ BUDGET: Final = 300.0
 
 
 def compare(
-    new: Scenario,
+    new: Scenario | StoredRounds,
     *,
-    against: Scenario | str,
+    against: Scenario | StoredRounds,
     tolerances: Mapping[str, float] | None = None,
     budget: Duration = BUDGET,
     seed: int = 0,
+    strict_machine: bool = False,
     watch: Callable[[Moment], None] | None = None,
     interrupts: Callable[[], int] | None = None,
 ) -> Comparison:
@@ -47,20 +49,36 @@ def compare(
     >>> assert not result.worse
 
     Args:
-        new: the new version: a scenario.
+        new: the new version: a scenario; beside stored rounds also rounds of it.
         against: what was before: another scenario, the URL of another server, or a revision of the git repository in
             the current folder: then the scenario's own `server=`, or the server that `serving` runs at its base URL, is
-            started from both, and `prepare=` sets up the environment of the revision.
+            started from both, and `prepare=` sets up the environment of the revision. Or rounds that are stored:
+            results, or a file of them (`"before.json"`), against which a scenario is run as often now.
         tolerances: how much worse a figure may become, by its name: `{"p99": 0.1}` is 10 %, `{"GET /search: p50": 0.1}`
             is of one endpoint. Those that are named decide beside the median, the error rate, the throughput of a
             closed workload, and the CPU a request of a server that loadkit starts.
         budget: how long measuring may take; 5 minutes if not said.
         seed: of the order in which the versions have their turns.
+        strict_machine: rounds of another machine or load, or too few, which decide nothing, are exit code 6.
         watch: called after each block with how far it has come.
         interrupts: tells how often the user asked to stop; by default SIGINT and SIGTERM are counted.
 
     Raises `UsageError` before anything is sent as `run` does, and `LoadkitError` where a version cannot be measured.
     """
+    if not isinstance(against, Scenario) and are_stored(against):
+        return compare_with_stored(
+            new,
+            against,
+            tolerances=tolerances,
+            strict_machine=strict_machine,
+            budget=budget,
+            watch=watch or (lambda _: None),
+            interrupts=interrupts,
+        )
+    if not isinstance(new, Scenario):
+        raise UsageError("rounds that are stored are compared with such, like before.json")
+    if not isinstance(against, Scenario | str):
+        raise UsageError(f"against takes a scenario, a URL, a revision or stored rounds, not {against!r}")
     clock = SystemClock()
     began = clock.now()
     limit = parse_positive_seconds(budget, what="budget")

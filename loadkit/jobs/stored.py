@@ -171,8 +171,8 @@ def _notes(
 ) -> Iterator[str]:
     began = [min(one.started_at for one in results)[:16].replace("T", " ") for results in (before, after)]
     yield (
-        f"the rounds were not measured in turns, but from {began[0]} and from {began[1]} (UTC): what else changed "
-        "between is in the change, too"
+        f"the rounds were not measured in turns, but those of {old} from {began[0]} and those of {new} from {began[1]} "
+        "(UTC): what else changed between is in the change, too"
     )
     versions: tuple[tuple[Version, str], ...] = (("old", old), ("new", new))
     for version, name in versions:

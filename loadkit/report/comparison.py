@@ -65,7 +65,7 @@ def progress_of(moment: Moment) -> Status:
         elapsed=moment.elapsed,
         heading=f"[{show_span(round(moment.elapsed))} of {show_span(moment.budget)} at most] {stage}",
         lead=[stage],
-        figures=[f"{moment.blocks} blocks", *(_so_far(one) for one in moment.changes if one.decides)],
+        figures=[f"{moment.blocks} {moment.unit}", *(_so_far(one) for one in moment.changes if one.decides)],
         done=min(moment.elapsed, moment.budget),
         of=moment.budget,
         has_failures=False,
@@ -103,7 +103,8 @@ def describe_rounds(comparison: Comparison) -> str:
     seconds = f"; {show_span(round(comparison.seconds))} in all" if comparison.seconds else ""
     if not comparison.in_turns:
         after = sum(one.version == "new" for one in comparison.rounds)
-        return f"{len(comparison.rounds) - after} rounds before, {after} after{seconds}"
+        before = len(comparison.rounds) - after
+        return f"{before} round{'s' * (before != 1)} before, {after} after{seconds}"
     blocks = len({one.block for one in comparison.rounds})
     confirming = len({one.block for one in comparison.confirming})
     again = f", and {confirming} to confirm" if confirming else ""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import random
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 
 import pytest
@@ -16,41 +13,12 @@ from loadkit.judge.identity import Identity
 from loadkit.judge.result import Result
 from loadkit.judge.validity import Caveat
 from loadkit.plan.errors import UsageError
-from tests.results import REFUSED, replace, result, row, skewed, times
-
-NUMBERS = count()
-
-
-def measured(
-    slowness: float = 1.0,
-    *,
-    rounds: int = 5,
-    noise: float = 0.01,
-    endpoints: tuple[str, ...] = ("GET /",),
-    **changes: Any,
-) -> list[Result]:
-    """Rounds whose p50 is about 10 ms times `slowness`, and their throughput accordingly."""
-    found = []
-    for _ in range(rounds):
-        number = next(NUMBERS)
-        level = slowness * math.exp(random.Random(number).gauss(0, noise))
-        rows = [row(name, skewed(10_000 * level, 800), throughput=100 / level) for name in endpoints]
-        began = f"2026-05-04T10:{number % 60:02}:03.000+00:00"
-        found.append(result(rows, started_at=began, **changes))
-    return found
+from tests.jobs.rounds import failed, measured, unsound
+from tests.results import replace
 
 
 def elsewhere(**changes: object) -> dict[str, Any]:
     return {"environment": changes}
-
-
-def failed(one: Result) -> Result:
-    total = row("total", times(), failures={REFUSED.kind: 20}, failed_statuses={}, statuses={})
-    return replace(one, total=total, endpoints=[replace(total, name="GET /")], outcome="failed")
-
-
-def unsound(one: Result) -> Result:
-    return replace(one, caveats=[Caveat("load-differs", "the load was not that of its plan", "grave")])
 
 
 DECIDED = [
@@ -84,8 +52,8 @@ def test_each_round_is_there_and_when_they_were_measured_is_said():
     began = [min(one.started_at for one in rounds)[:16].replace("T", " ") for rounds in (before, after)]
     assert found.notes == [
         (
-            f"the rounds were not measured in turns, but from {began[0]} and from {began[1]} (UTC): what else changed "
-            "between is in the change, too"
+            f"the rounds were not measured in turns, but those of before.json from {began[0]} and those of after.json "
+            f"from {began[1]} (UTC): what else changed between is in the change, too"
         )
     ]
 

@@ -53,6 +53,8 @@ class Moment:
     changes: tuple[Change, ...] = ()
     """As of the last look."""
     is_confirming: bool = False
+    unit: str = "blocks"
+    """What is counted in `blocks`, which may be rounds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
