@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,8 +14,9 @@ from typing import Any
 import pytest
 
 from loadkit import Session
-from tests.wire.conftest import Basin, Call, Caller, Serve
+from tests.wire.conftest import Call, Serve
 from tests.wire.peer import Gone, Line, Peer, chunked, replies, reply
+from tests.wire.test_unasked import by_endpoint, by_session
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals for one thread")
 
@@ -70,45 +70,14 @@ class Server:
         self.ended.set()
 
 
-def session_get(url: str, call: Call, ca: Path) -> Callable[[str], bytes]:
-    session = _session(url, ca)
-    return lambda path: session.get(path).content
-
-
-def session_post(url: str, call: Call, ca: Path) -> Callable[[str], bytes]:
-    session = _session(url, ca)
-    return lambda path: session.post(path, json={"a": 1}).content
-
-
-def session_send(url: str, call: Call, ca: Path) -> Callable[[str], bytes]:
+def by_all_options(url: str, call: Call, ca: Path) -> Callable[[str], bytes]:
     session = _session(url, ca)
     return lambda path: session.get(path, headers={"X-List": "1"}, hooks={"response": []}, verify=str(ca)).content
 
 
-def stream(url: str, call: Call, ca: Path) -> Callable[[str], bytes]:
+def by_stream(url: str, call: Call, ca: Path) -> Callable[[str], bytes]:
     session = _session(url, ca)
     return lambda path: b"".join(session.get(path, stream=True).iter_content(100))
-
-
-def endpoint(url: str, call: Call, ca: Path) -> Callable[[str], bytes]:
-    def send(path: str) -> bytes:
-        _aim(caller, path)
-        return caller.read()
-
-    caller = call(url, check=bool)
-    return send
-
-
-def sink(url: str, call: Call, ca: Path) -> Callable[[str], bytes]:
-    def send(path: str) -> bytes:
-        basin = Basin()
-        _aim(caller, path, keep=None, sink=basin)
-        outcome = caller.send()
-        assert outcome.status == 200, outcome.message
-        return basin.bodies[-1]
-
-    caller = call(url)
-    return send
 
 
 def _session(url: str, ca: Path) -> Session:
@@ -117,16 +86,10 @@ def _session(url: str, ca: Path) -> Session:
     return session
 
 
-def _aim(caller: Caller, path: str, **changes: Any) -> None:
-    line = b"GET %b HTTP/1.1" % path.encode()
-    payload = line + caller.request.payload[caller.request.payload.index(b"\r\n") :]
-    caller.use(replace(caller.request, payload=payload, **changes))
+GET, POST, ENDPOINT, SINK = by_session("GET"), by_session("POST"), by_endpoint("GET"), by_endpoint("GET", sinks=True)
 
 
-WAYS = (session_get, session_post, session_send, stream, endpoint, sink)
-
-
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.parametrize("way", [GET, POST, by_all_options, by_stream, ENDPOINT, SINK], ids=lambda way: way.__name__)
 @pytest.mark.parametrize(
     ("part", "large"), [(b"", ""), (b"HTTP/1.1 2", "-large")], ids=["before a small reply", "within a large one"]
 )
@@ -205,7 +168,7 @@ class Profile:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 @pytest.mark.parametrize(
     ("way", "step"),
-    [(session_get, 1), (session_post, 3), (session_send, 41), (stream, 41), (endpoint, 1), (sink, 2)],
+    [(GET, 1), (POST, 3), (by_all_options, 41), (by_stream, 41), (ENDPOINT, 1), (SINK, 2)],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 @pytest.mark.parametrize("body", ["length", "chunks"])
