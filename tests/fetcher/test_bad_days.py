@@ -557,14 +557,14 @@ def test_a_source_that_goes_on_after_the_end_writes_nowhere(site: Site, into: Pa
 
 LIMITED = """
 import resource, sys
-resource.setrlimit(resource.RLIMIT_DATA, (300_000_000, 300_000_000))
+resource.setrlimit(resource.RLIMIT_DATA, (200_000_000, 200_000_000))
 from loadkit.cli import main
 main()
 """
 
 
 def test_large_replies_that_come_at_once_become_lines_within_limited_memory(site: Site, tmp_path: Path):
-    coded = gzip.compress(b"[" + b"[1, 22], " * 2_000_000 + b"0]")
+    coded = gzip.compress(b"[" + b"[1, 22], " * 1_000_000 + b"0]")
     gate = threading.Barrier(8)
 
     def page(call: Call, _: int) -> None:
@@ -578,5 +578,5 @@ def test_large_replies_that_come_at_once_become_lines_within_limited_memory(site
 
     assert done.returncode == 0, done.stdout + done.stderr
     lines = (tmp_path / "all.jsonl").read_bytes().splitlines()
-    assert [len(line) for line in lines] == [2_000_000 * 7 + 3] * 8
+    assert [len(line) for line in lines] == [1_000_000 * 7 + 3] * 8
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["all.jsonl", "all.jsonl.fetch", "manifest.jsonl"]

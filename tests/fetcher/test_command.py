@@ -9,24 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.conftest import Call as Run
 from tests.fetcher.conftest import Call, Site, body_of, contents, manifest
-
-
-def loadkit(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command and wait for it."""
-    return subprocess.run(
-        [sys.executable, "-m", "loadkit", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-        **options,
-    )
 
 
 def listed(site: Site, folder: Path, count: int, *more: str) -> str:
@@ -36,11 +23,11 @@ def listed(site: Site, folder: Path, count: int, *more: str) -> str:
     return str(path)
 
 
-def test_a_list_is_fetched_and_reported(site: Site, tmp_path: Path):
+def test_a_list_is_fetched_and_reported(site: Site, tmp_path: Path, call: Run):
     into = tmp_path / "b"
     output = tmp_path / "result.json"
 
-    done = loadkit("fetch", listed(site, tmp_path, 30), "--into", str(into), "--threads", "4", "-o", str(output))
+    done = call("fetch", listed(site, tmp_path, 30), "--into", str(into), "--threads", "4", "-o", str(output))
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("30 URLs fetched")
@@ -49,7 +36,7 @@ def test_a_list_is_fetched_and_reported(site: Site, tmp_path: Path):
     assert "posts/{id}" in done.stdout
     assert "30 of 30 done" in done.stderr
     assert sorted(contents(into).values()) == sorted(body_of(f"/posts/{number}") for number in range(1, 31))
-    assert loadkit("report", str(output)).returncode == 0
+    assert call("report", str(output)).returncode == 0
     assert json.loads(output.read_text())["results"][0]["total"]["requests"] == 30
 
 
@@ -117,8 +104,10 @@ def test_an_empty_list_has_an_exit_code_of_its_own(tmp_path: Path, call: Run):
     assert call("fetch", str(tmp_path / "empty.txt"), "--into", str(tmp_path / "b")).returncode == 5
 
 
-def test_urls_may_come_on_stdin(site: Site, tmp_path: Path):
-    done = loadkit("fetch", "-", "--single", "--into", str(tmp_path / "b"), input="\n".join(site.urls(3)))
+def test_urls_may_come_on_stdin(site: Site, tmp_path: Path, call: Run, monkeypatch: pytest.MonkeyPatch):
+    with Path(listed(site, tmp_path, 3)).open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        done = call("fetch", "-", "--single", "--into", str(tmp_path / "b"))
 
     assert done.returncode == 0, done.stderr
     assert "1 thread," in done.stdout
@@ -132,18 +121,10 @@ def test_ctrl_c_lets_what_is_under_way_finish_and_reports(site: Site, tmp_path: 
 
     for number in range(1, 101):
         site.at(f"/posts/{number}", slow)
-    command = [
-        sys.executable,
-        "-m",
-        "loadkit",
-        "fetch",
-        listed(site, tmp_path, 100),
-        "--into",
-        str(tmp_path / "b"),
-        "-c",
-        "2",
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    words = ["fetch", listed(site, tmp_path, 100), "--into", str(tmp_path / "b"), "-c", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "loadkit", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     while site.hits.total() < 4:
         assert process.poll() is None
         time.sleep(0.01)

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadkit import UsageError
@@ -61,7 +61,6 @@ def test_past_10_000_files_there_are_folders_unless_flat():
     assert name("http://h/x", 10_001, flat=True) == "010001-x-3f9a2c1b.json"
 
 
-@settings(max_examples=30)
 @given(st.text(), st.integers(1, 10**9))
 def test_whatever_the_path_the_name_is_safe(path: str, position: int):
     try:
@@ -75,7 +74,6 @@ def test_whatever_the_path_the_name_is_safe(path: str, position: int):
     assert place == place.lower()
 
 
-@settings(max_examples=30)
 @given(st.text(), st.sampled_from(["{path}", "{host}/{last}", "{slug}.{ext}", "a/{path}/{hash}"]))
 def test_whatever_the_path_a_template_stays_within_the_folder(path: str, template: str):
     try:
