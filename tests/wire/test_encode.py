@@ -59,9 +59,9 @@ CASES: list[Any] = [
 
 @pytest.mark.parametrize(("method", "options"), CASES)
 def test_a_request_is_what_requests_itself_would_have_sent(
-    serve: Serve, call: Call, ca_file, method: str, options: dict[str, Any]
+    serve_as: Serve, call: Call, method: str, options: dict[str, Any]
 ):
-    peer = serve(replies(OK[:-2] if method == "HEAD" else OK))
+    peer = serve_as(replies(OK[:-2] if method == "HEAD" else OK))
     options = {"path": "/", **options}
     call(peer, method, **options).send()
     path = options.pop("path")
@@ -71,7 +71,7 @@ def test_a_request_is_what_requests_itself_would_have_sent(
         session.headers["User-Agent"] = f"loadkit/{loadkit.__version__}"
         session.headers["Accept-Encoding"] = "gzip, deflate"
         del session.headers["Connection"]
-        session.request(method, peer.url + path, verify=str(ca_file), **options).close()
+        session.request(method, peer.url + path, **options).close()
 
     ours, theirs = map(parsed, peer.heard)
     assert ours == theirs
