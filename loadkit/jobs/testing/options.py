@@ -11,7 +11,7 @@ import pytest
 
 DEFAULT_BASELINES: Final = ".loadkit/baselines"
 
-_ASKING: Final = ("load_duration", "load_json", "load_html", "load_save", "load_compare")
+_ASKING: Final = ("load_duration", "load_json", "load_html", "load_history", "load_save", "load_compare")
 """Options that are followed, or refused, before the first load test is met."""
 
 
@@ -22,6 +22,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("--load-duration", metavar="TIME", help="Let every load test measure for so long, whatever it says: 1s.")
     add("--load-json", metavar="DIR", help="Store the result of each load test in a file of this folder.")
     add("--load-html", metavar="FILE", help="Write one page of all load tests of the session, in one file.")
+    add("--load-history", metavar="DIR", help="Keep a line a run in this folder, for loadkit history.")
     add("--load-save", metavar="NAME", help="Keep the results of tests that passed as the baseline of this name.")
     add("--load-compare", metavar="NAME", help="Show the results beside those of the same load in this baseline.")
     add("--load-only", action="store_true", help="Run load tests and nothing else.")
@@ -29,6 +30,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("load_duration", "What --load-duration says if it is not given.", default="")
     parser.addini("load_json", "What --load-json says if it is not given; relative to the rootdir.", default="")
     parser.addini("load_html", "What --load-html says if it is not given; relative to the rootdir.", default="")
+    parser.addini("load_history", "What --load-history says if it is not given; relative to the rootdir.", default="")
     parser.addini("load_baselines", "The folder of baselines, relative to the rootdir.", default=DEFAULT_BASELINES)
     parser.addini("load_files", "Files whose scenarios are tests.", type="args", default=["scenario_*.py"])
     parser.addini("load_server", "What the fixture load_server starts: a command, or package.module:app.", type="args")

@@ -12,11 +12,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from loadkit.jobs.history import keep, open_history
 from loadkit.jobs.kept import kept_folder
 from loadkit.jobs.testing.baseline import baseline_file, read_baseline, saved
 from loadkit.jobs.testing.options import DEFAULT_BASELINES
 from loadkit.jobs.testing.runs import Run, file_name, packed, properties, unpacked
 from loadkit.judge.caveats import doubted
+from loadkit.judge.history.kept_run import Revision
 from loadkit.judge.result import Result
 from loadkit.judge.validity import Caveat
 from loadkit.plan.errors import OutputError, UsageError, reason_of
@@ -26,6 +28,9 @@ from loadkit.report.json import dump
 
 LEFT = ".interrupted.json"
 """How the files end in which workers leave a run that was interrupted."""
+
+HISTORY = pytest.StashKey[tuple[Path, Revision]]()
+"""Of the configuration: the folder of the history that is asked for, and what was checked out at the start."""
 
 RUNS = pytest.StashKey[list[Run]]()
 """Of a test: its runs so far."""
@@ -79,6 +84,9 @@ class LoadSession:
         self.html = self._path("load_html")
         if self.html and not self.is_worker:
             _make(self.html.parent, self.html.name)
+        history = self._path("load_history")
+        if history and not self.is_worker:
+            self.config.stash[HISTORY] = history, open_history(history)
         if self.compare and baseline_file(self.folder, self.compare).exists():
             self.baseline = read_baseline(self.folder, self.compare)
         if self.save and not self.is_worker:
@@ -189,9 +197,10 @@ class LoadSession:
         self._write_page()
 
     def finish(self) -> None:
-        """Write the page and save the baseline, as far as they are asked for and something was measured."""
+        """Write the page, save the baseline and add to the history, as far as asked for and something was measured."""
         self._write_page()
         self._save()
+        self._keep_runs()
 
     def _write_page(self) -> None:
         """One page of all runs, the interrupted ones too; again when more have come."""
@@ -214,6 +223,16 @@ class LoadSession:
             return
         self.kept = whole
         self._write(file, lambda: saved(before, whole))
+
+    def _keep_runs(self) -> None:
+        if HISTORY not in self.config.stash:
+            return
+        history, revision = self.config.stash[HISTORY]
+        try:
+            for run in self.runs:
+                keep(history, run.result, revision)
+        except OutputError as error:
+            self.faults.append(str(error))
 
     def flaw(self, run: Run) -> str:
         """Why a run is nothing to compare others with; nothing if it is."""
