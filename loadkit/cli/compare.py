@@ -48,6 +48,12 @@ def compare(
         list[str] | None,
         judgement_option("--tolerance", help="How much worse a figure may become, and that it decides: p99=10%."),
     ] = None,
+    control: Annotated[
+        str | None, judgement_option(help="What the change cannot touch: an endpoint's label, or demo.")
+    ] = None,
+    simultaneous: Annotated[
+        bool, judgement_option("--simultaneous", help="Load both versions at once, not in turns.")
+    ] = False,
     budget: Annotated[
         str | None, judgement_option(help="How long it may take: 5m, or 3m to calibrate, if not said.")
     ] = None,
@@ -94,8 +100,9 @@ def compare(
         new = new.replace(base_url=base_url, server=None) if base_url else new
         new = new if prepare is None else new.replace(prepare=prepare)
         if calibrate:
-            if against or tolerance or markdown:
-                raise UsageError("--calibrate compares with itself and takes no --against, --tolerance or --markdown")
+            if against or tolerance or control or simultaneous or markdown:
+                others = "--against, --tolerance, --control, --simultaneous or --markdown"
+                raise UsageError(f"--calibrate compares with itself and takes no {others}")
             _calibrate(new, budget, whole_number("--seed", seed) or 0, output, quiet=quiet)
     if against is None:
         raise UsageError("Missing option '--against': a URL, a scenario (file.py::name), a revision, or before.json")
@@ -104,6 +111,8 @@ def compare(
             new,
             against=_one(against) if _is_scenario(against) and not are_stored(against) else against,
             tolerances=tolerances_of(tolerance or []),
+            control=control,
+            simultaneous=simultaneous,
             budget=budget or BUDGET,
             watch=watch,
             seed=whole_number("--seed", seed) or 0,

@@ -14,7 +14,14 @@ from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.prepare import prepared
 from loadkit.jobs.revisions import changed_files, checked_out, editable_below
 from loadkit.jobs.rounds import NotMeasurable, Rounds, Side, in_rounds, named_server
-from loadkit.jobs.tolerances import TOLERANCE, default_tolerances, named_tolerances, visible_tolerances
+from loadkit.jobs.tolerances import (
+    DEMO,
+    TOLERANCE,
+    control_of,
+    default_tolerances,
+    named_tolerances,
+    visible_tolerances,
+)
 from loadkit.judge.comparison.blocks import Metric
 from loadkit.judge.comparison.calibration import Calibration
 from loadkit.judge.comparison.changes import shown_change
@@ -26,6 +33,7 @@ from loadkit.plan.fields import parse_positive_seconds
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import SECOND, Duration
 from loadkit.plan.urls import check_url, strip_url
+from loadkit.server.demo.process import running_demo
 from loadkit.server.serving import Served, served_at
 from loadkit.server.serving.relocation import Relocation
 
@@ -37,6 +45,8 @@ def compare(
     *,
     against: Scenario | StoredRounds,
     tolerances: Mapping[str, float] | None = None,
+    control: str | None = None,
+    simultaneous: bool = False,
     budget: Duration = BUDGET,
     seed: int = 0,
     strict_machine: bool = False,
@@ -57,6 +67,9 @@ def compare(
         tolerances: how much worse a figure may become, by its name: `{"p99": 0.1}` is 10 %, `{"GET /search: p50": 0.1}`
             is of one endpoint. Those that are named decide beside the median, the error rate, the throughput of a
             closed workload, and the CPU a request of a server that loadkit starts.
+        control: what nothing but the machine can change: the label of an endpoint, or `demo` for the demo server, which
+            is then loaded after each round. It decides nothing; where it moves, the comparison cannot tell.
+        simultaneous: load both versions at once instead of in turns. They share the machine, and loadkit.
         budget: how long measuring may take; 5 minutes if not said.
         seed: of the order in which the versions have their turns.
         strict_machine: rounds of another machine or load, or too few, which decide nothing, are exit code 6.
@@ -66,6 +79,10 @@ def compare(
     Raises `UsageError` before anything is sent as `run` does, and `LoadkitError` where a version cannot be measured.
     """
     if not isinstance(against, Scenario) and are_stored(against):
+        if control or simultaneous:
+            raise UsageError(
+                "control and simultaneous belong to versions that are measured in turns, not to stored rounds"
+            )
         return compare_with_stored(
             new,
             against,
@@ -89,12 +106,22 @@ def compare(
     labels = None if new.journeys else new.labels
     named = named_tolerances(tolerances or {}, labels=labels, has_server=has_server)
     calibration = kept_calibration(new)
-    deciding = visible_tolerances(calibration, defaults, named, limit) if calibration else {**defaults, **named}
-    rules = Rules(tolerances=deciding, budget=limit, seed=seed)
+    untouched = control_of(control, named, labels=labels) if control else None
+    has_demo = control == DEMO and DEMO not in new.labels
+    if simultaneous and has_demo:
+        raise UsageError("the control demo is loaded after the round of one version, and these are simultaneous")
+    deciding = {**defaults, **named}
+    if calibration:
+        deciding = visible_tolerances(calibration, defaults, named, limit, untouched)
+    rules = Rules(tolerances=deciding, budget=limit, seed=seed, control=untouched)
     counting = counted_signals() if interrupts is None else nullcontext(interrupts)
-    with _versions(new, against, interrupts or (lambda: 0)) as (old, side), counting as asked:
+    with (
+        _versions(new, against, interrupts or (lambda: 0)) as (old, side),
+        _demo() if has_demo else nullcontext() as demo,
+        counting as asked,
+    ):
         measured_from = clock.now()
-        rounds = Rounds(old, side, asked)
+        rounds = Rounds(old, side, asked, control=demo, is_simultaneous=simultaneous)
         conclusion = conclude(
             rules,
             rounds.block,
@@ -102,7 +129,7 @@ def compare(
             stops=lambda: bool(asked()),
             watch=watch or (lambda _: None),
         )
-        shown = [one for one in rounds.metrics if one not in rules.tolerances]
+        shown = [one for one in rounds.metrics if one not in (*rules.tolerances, rules.control)]
         sound = [one for one in conclusion.blocks if one.unsound is None]
         return comparison(
             conclusion,
@@ -113,6 +140,13 @@ def compare(
             notes=[*old.notes, _calibration_note(new, calibration, defaults, deciding)],
             environment=rounds.last.environment if rounds.last else None,
         )
+
+
+@contextmanager
+def _demo() -> Iterator[Scenario]:
+    """A demo server under the load of one thread."""
+    with running_demo() as demo:
+        yield Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/")], threads=1)
 
 
 @contextmanager

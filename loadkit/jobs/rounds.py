@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Final
 from urllib.parse import urlsplit
 
 from loadkit.jobs.run import run
+from loadkit.jobs.tolerances import DEMO
 from loadkit.judge.comparison.blocks import Block, Metric, Order, Round, Version
 from loadkit.judge.comparison.figures import round_of
 from loadkit.judge.result import Result
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.scenario_fields import is_application
-from loadkit.server.serving import Served, running_server, served
+from loadkit.server.serving import PORT, Served, running_server, served
+from loadkit.wire.encode import origin_of
 
 ROUND: Final = 0.5
 """Seconds of a round, where that is enough for `REQUESTS`."""
@@ -23,6 +27,8 @@ REQUESTS: Final = 200
 LONGEST_ROUND: Final = 5.0
 WARMUP: Final = 0.3
 """Seconds of load on each version before the rounds of a block."""
+CONTROL_ROUND: Final = 0.2
+"""Seconds of load on the demo server after each round, where that is the control."""
 
 
 class NotMeasurable(LoadkitError):
@@ -65,15 +71,36 @@ def named_server(scenario: Scenario) -> Served | None:
     if not command:
         return None
     app = command[0] if is_application(command) else command
-    return served(app, ready=scenario.ready, within=scenario.ready_timeout)
+    found = served(app, ready=scenario.ready, within=scenario.ready_timeout)
+    if is_application(command) or any(PORT in word for word in command) or not scenario.base_url:
+        return found
+    return replace(found, port=origin_of(scenario.base_url)[0].port)
 
 
 class Rounds:
     """Runs the rounds of a comparison, block by block."""
 
-    def __init__(self, old: Side, new: Side, stops: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        old: Side,
+        new: Side,
+        stops: Callable[[], int],
+        *,
+        control: Scenario | None = None,
+        is_simultaneous: bool = False,
+    ) -> None:
+        """`control` is run after each round; `is_simultaneous` for rounds of both versions at once.
+
+        Raises `UsageError` where both have to listen on the same port at once.
+        """
         self._sides = (old, new)
         self._stops = stops
+        self._control = control
+        self._is_simultaneous = is_simultaneous
+        ports = [side.server.port for side in self._sides if side.server and side.server.port]
+        self._shares_port = len(ports) > len(set(ports))
+        if is_simultaneous and self._shares_port:
+            raise UsageError(f"both versions listen on port {ports[0]}, and not at once; write {{port}} in server=")
         self._seconds = 0.0
         self._is_cold = True
         self.metrics: dict[Metric, None] = {}
@@ -81,19 +108,55 @@ class Rounds:
 
     def block(self, order: Order) -> Block:
         """Start both versions, warm each up, and run the rounds in this order."""
+        if self._shares_port:
+            return Block(tuple(self._one_server_at_a_time(order)))
         with ExitStack() as stack:
             targets = {side.version: stack.enter_context(side.up()) for side in self._sides}
             if self._is_cold or any(side.server for side in self._sides):
-                warm = [self._run(scenario, WARMUP) for scenario in targets.values()]
-                self._seconds = self._seconds or _round_seconds(warm)
-                self._is_cold = False
+                self._warm_up(targets.values())
+            if self._is_simultaneous:
+                return Block(tuple(self._at_once(order, targets)))
             return Block(tuple(self._round(version, targets[version]) for version in order))
+
+    def _warm_up(self, targets: Iterable[Scenario]) -> None:
+        warm = [self._run(scenario, WARMUP) for scenario in targets]
+        if self._is_cold:
+            self._seconds = _round_seconds(warm)
+            if self._control:
+                self._run(self._control, WARMUP)
+        self._is_cold = False
+
+    def _one_server_at_a_time(self, order: Order) -> Iterator[Round]:
+        """Start a version for its turn, and stop it before the other one takes the port."""
+        sides = {side.version: side for side in self._sides}
+        if self._is_cold:
+            self._warm_up(self._each_alone())
+        for version, turn in groupby(order):
+            with sides[version].up() as target:
+                self._warm_up([target])
+                for _ in turn:
+                    yield self._round(version, target)
+
+    def _each_alone(self) -> Iterator[Scenario]:
+        for side in self._sides:
+            with side.up() as target:
+                yield target
+
+    def _at_once(self, order: Order, targets: Mapping[Version, Scenario]) -> Iterator[Round]:
+        """A round of each version at the same time, twice."""
+        with ThreadPoolExecutor(len(targets)) as pool:
+            for pair in (order[:2], order[2:]):
+                yield from pool.map(lambda version: self._round(version, targets[version]), pair)
 
     def _round(self, version: Version, scenario: Scenario) -> Round:
         self.last = self._run(scenario, self._seconds)
         found = round_of(version, self.last)
         self.metrics |= dict.fromkeys(found.figures)
-        return found
+        if not self._control:
+            return found
+        control = round_of(version, self._run(self._control, CONTROL_ROUND))
+        figures = {Metric(metric.name, DEMO): value for metric, value in control.figures.items() if not metric.label}
+        return replace(found, figures={**found.figures, **figures}, unsound=found.unsound or control.unsound)
 
     def _run(self, scenario: Scenario, seconds: float) -> Result:
         return run(scenario.replace(duration=seconds), interrupts=self._stops)

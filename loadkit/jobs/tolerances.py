@@ -21,6 +21,9 @@ MOST: Final = 5
 VISIBLE: Final = 0.10
 """The p99 and single endpoints decide where so small a change can be seen."""
 
+DEMO: Final = "demo"
+"""The control that is no endpoint of the scenario, but the demo server beside it."""
+
 COMPARED: Final = ("throughput", "error_rate", "mean", *PERCENTS, SERVER_CPU.name)
 
 
@@ -65,17 +68,21 @@ def _metric(text: str, labels: Sequence[str] | None, *, has_server: bool) -> Met
 
 
 def visible_tolerances(
-    calibration: Calibration, defaults: Mapping[Metric, float], named: Mapping[Metric, float], budget: float
+    calibration: Calibration,
+    defaults: Mapping[Metric, float],
+    named: Mapping[Metric, float],
+    budget: float,
+    control: Metric | None = None,
 ) -> dict[Metric, float]:
     """The figures that decide where it is known how small a change can be seen, and what is tolerated of each.
 
     Of `defaults` it is what they have, or what can be seen within the budget if that is more (but no more than `MOST`
     times as much); of those that are `named` what they have. The p99, and p50 and p99 of single endpoints, decide
-    beside these where changes of `VISIBLE` can be seen.
+    beside these where changes of `VISIBLE` can be seen, but for the `control`.
     """
     room = calibration.room(budget)
     own = {one.key: one for one in calibration.figures if one.key not in named}
-    more = [one for key, one in own.items() if key not in defaults and _may_decide(key)]
+    more = [one for key, one in own.items() if key not in defaults and _may_decide(key, control)]
     while True:
         deciding = len({*defaults, *named}) + len(more)
         seen = [one for one in more if one.resolution(room, deciding) <= VISIBLE]
@@ -92,8 +99,26 @@ def visible_tolerances(
     return {**tolerances, **{one.key: max(TOLERANCE, least[one.key]) for one in more}, **named}
 
 
-def _may_decide(metric: Metric) -> bool:
+def _may_decide(metric: Metric, control: Metric | None) -> bool:
+    if control and metric.label == control.label:
+        return False
     return metric.name == "p99" or (metric.name == "p50" and metric.label is not None)
+
+
+def control_of(label: str, named: Mapping[Metric, float], *, labels: Sequence[str] | None) -> Metric:
+    """The figure of a control: an endpoint of the scenario, or the demo server.
+
+    `labels` as in `named_tolerances`. Raises `UsageError` where there is no such endpoint, no other one, or its figures
+    are to decide.
+    """
+    if labels is not None and label not in (*labels, DEMO):
+        known = ", ".join(map(repr, labels))
+        raise UsageError(f"the control {label!r} is no endpoint of the scenario; there are {known}, and {DEMO!r}")
+    if labels is not None and tuple(labels) == (label,):
+        raise UsageError(f"{label} is the only endpoint and cannot be the control; use {DEMO!r}")
+    if any(one.label == label for one in named):
+        raise UsageError(f"{label} is the control and decides nothing; leave its tolerance out")
+    return Metric("p50", label)
 
 
 def _rounded_up(share: float) -> float:

@@ -47,6 +47,7 @@ def comparison_report(comparison: Comparison, layout: Layout) -> str:
         _verdict(layout, comparison),
         _table(layout, "figure", comparison, [one for one in all_changes(comparison) if one.decides]),
         _table(layout, "also measured", comparison, shown, more),
+        _table(layout, "control", comparison, [comparison.control] if comparison.control else []),
         [line for note in comparison.notes for line in _item(layout, note)],
     )
     return "\n\n".join("\n".join(lines) for lines in parts if lines)

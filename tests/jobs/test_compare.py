@@ -399,3 +399,90 @@ def test_a_server_that_does_not_start_is_an_error_of_python():
 
     with pytest.raises(NotMeasurable, match=r"the old version, shop \(old\): the server 'false"):
         compare(scenario, against=scenario)
+
+
+FIXED = """
+from loadkit import Endpoint, Scenario
+
+browse = Scenario(
+    base_url="http://127.0.0.1:{port}",
+    endpoints=[Endpoint("GET", "/")],
+    threads=4,
+    server=["python", "app.py", "{port}"],
+)
+"""
+
+
+def test_servers_that_listen_on_the_same_port_are_started_one_after_the_other(commit: Commit, free_port: int):
+    Path("shop.py").write_text(FIXED.format(port=free_port))
+    commit()
+    write(status=404)
+
+    found = compare(loaded(), against="main")
+
+    assert (found.verdict, found.reason) == ("worse", "the new version failed all requests")
+    assert {one.version: one.figures["error_rate"] for one in found.rounds} == {"old": 0.0, "new": 1.0}
+
+
+def test_servers_that_listen_on_the_same_port_cannot_be_loaded_at_once(commit: Commit, free_port: int):
+    Path("shop.py").write_text(FIXED.format(port=free_port))
+    commit()
+
+    with pytest.raises(UsageError, match=rf"^both versions listen on port {free_port}, and not at once; write"):
+        compare(loaded(), against="main", simultaneous=True)
+
+
+def test_a_port_that_is_taken_is_named(commit: Commit, demo: Demo):
+    port = demo.url.rpartition(":")[2]
+    Path("shop.py").write_text(FIXED.format(port=port))
+    commit()
+
+    with pytest.raises(NotMeasurable, match=rf"^the old version, main .*: something already listens on .*:{port}"):
+        compare(loaded(), against="main")
+
+
+def with_control(demo: Demo, delay: str) -> Scenario:
+    endpoints = [Endpoint("GET", f"/delay/{delay}", name="slow"), Endpoint("GET", "/", name="control")]
+    return Scenario(base_url=demo.url, endpoints=endpoints, threads=2)
+
+
+def test_a_control_is_shown_apart_and_does_not_decide(demo: Demo):
+    found = compare(with_control(demo, "0.05"), against=with_control(demo, "0.005"), control="control", budget=5)
+
+    assert found.control.label == "control"
+    assert not found.control.decides
+    assert "p50" not in [one.metric for one in found["control"].changes]
+    assert not any(one.decides for one in found["control"].changes)
+
+
+def test_the_demo_server_may_be_the_control(demo: Demo):
+    found = compare(aimed(demo, "/delay/0.05"), against=aimed(demo, "/delay/0.005"), control="demo", budget=5)
+
+    assert (found.control.label, found.control.metric) == ("demo", "p50")
+    assert 0 < found.control.before < 0.005
+    assert "demo" not in found.endpoints
+
+
+CONTROLS = [
+    (
+        {"control": "GET /s"},
+        "the control 'GET /s' is no endpoint of the scenario; there are 'slow', 'control', and ",
+    ),
+    (
+        {"control": "slow", "tolerances": {"slow: p50": 0.1}},
+        "slow is the control and decides nothing; leave its tolerance out",
+    ),
+    ({"control": "demo", "simultaneous": True}, "the control demo is loaded after the round of one version"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), CONTROLS, ids=[row[1] for row in CONTROLS])
+def test_a_control_that_cannot_be_is_refused_before_anything_is_sent(options, message: str, demo: Demo):
+    with pytest.raises(UsageError, match=f"^{message}"):
+        compare(with_control(demo, "0.05"), against=with_control(demo, "0.005"), **options)
+
+
+def test_the_only_endpoint_is_no_control(demo: Demo):
+    home = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/", name="/")])
+    with pytest.raises(UsageError, match=r"^/ is the only endpoint and cannot be the control; use 'demo'"):
+        compare(home, against=home, control="/")

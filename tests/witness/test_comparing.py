@@ -31,3 +31,22 @@ def test_versions_have_their_turns_in_balanced_order_and_one_at_a_time():
     assert found.p50.before == pytest.approx(0.008, rel=0.5)
     assert found.p50.after == pytest.approx(0.080, rel=0.5)
     assert found.worse
+
+
+def test_simultaneous_versions_are_loaded_at_once():
+    with watching() as witness:
+
+        def aimed(version: str, milliseconds: int) -> Scenario:
+            endpoint = Endpoint("GET", f"/{version}?ms={milliseconds}")
+            return Scenario(base_url=witness.url, endpoints=[endpoint], threads=4, name=version)
+
+        found = compare(aimed("new", 80), against=aimed("old", 8), simultaneous=True)
+        seen = witness.log().requests
+
+    old, new = ([one for one in seen if one.path == path] for path in ("/old", "/new"))
+    # while a slow request of the new version is under way the old one answers several
+    within = [sum(slow.received < one.received < slow.replied for one in old) for slow in new]
+    assert max(within) >= 3
+    assert found.p50.before == pytest.approx(0.008, rel=0.5)
+    assert found.p50.after == pytest.approx(0.080, rel=0.5)
+    assert found.worse

@@ -126,6 +126,9 @@ class Comparison(ChangedRow, frozen=True, kw_only=True):
     reason: str
     """Why it cannot be told, or why no statistics were needed."""
     endpoints: dict[str, ChangedRow]
+    control: Changed | None = None
+    """How the median of the control changed, in which nothing was changed; None where none was asked for. Its `verdict`
+    is `worse` or `better` where it moved, which makes the whole comparison *cannot tell*."""
     rounds: list[RoundFigures]
     confirming: list[RoundFigures]
     seconds: float
@@ -185,6 +188,7 @@ def comparison(
         reason=conclusion.reason,
         changes=[one for one in changes if one.label is None],
         endpoints={label: ChangedRow(changes=[one for one in changes if one.label == label]) for label in labels},
+        control=changed(conclusion.control) if conclusion.control else None,
         rounds=_rounds(conclusion.blocks),
         confirming=_rounds(conclusion.confirming),
         seconds=seconds,

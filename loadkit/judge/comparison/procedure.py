@@ -6,7 +6,7 @@ It knows nothing of servers: `measure` runs the rounds of a block, and `elapsed`
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.comparison.blocks import Block, Metric, orders
@@ -26,6 +26,11 @@ GROWTH: Final = 1.3
 """How many times the blocks of the last look are wanted for the next one."""
 OBVIOUS: Final = math.log(3)
 """A change that one block and another to confirm it are enough to show."""
+CONTROL: Final = 0.02
+"""By how much a control may differ: less hardly makes a verdict wrong."""
+CONTROL_ERROR: Final = 0.2
+"""The part of the chance of error that each look may spend on it: small, for it is to stop few comparisons of a machine
+that is as it should be, and not divided by looks, or it would see less than is said of the figures that decide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +44,7 @@ class Rules:
     """Seconds; a *worse* that is found at their end takes as long as it takes to confirm it."""
     seed: int = 0
     control: Metric | None = None
-    """A figure of both versions that nothing but the machine can change."""
+    """A figure of both versions that nothing but the machine can change; it decides nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,7 @@ class Conclusion:
     confirming: tuple[Block, ...] = ()
     reason: str = ""
     """Why it cannot be told, or why no statistics were needed."""
+    control: Change | None = None
 
 
 def spent(time: float) -> float:
@@ -128,6 +134,7 @@ class _Procedure:
         self._stops = stops
         self._watch = watch
         self._changes: list[Change] = []
+        self._control: Change | None = None
         self._is_confirming = False
         self._orders = orders(rules.seed)
         self._blocks: list[Block] = []
@@ -170,9 +177,14 @@ class _Procedure:
 
     def _is_obvious(self) -> bool:
         found = [self._largest(block) for block in self._blocks]
-        if not found:
+        if not found or any(map(self._has_other_machine, self._blocks)):
             return False
         return min(found) >= OBVIOUS or (max(found) <= -OBVIOUS and not any(map(self._has_worse, self._blocks)))
+
+    def _has_other_machine(self, block: Block) -> bool:
+        """True if the control is as different as would be obvious elsewhere."""
+        found = block.worsening(self._rules.control) if self._rules.control else None
+        return found is not None and abs(found) >= OBVIOUS / 2
 
     def _has_worse(self, block: Block) -> bool:
         """True if a figure is worse, such as the error rate of a version that is faster because it fails."""
@@ -222,20 +234,22 @@ class _Procedure:
         """The changes so far."""
         time = min(1.0, self._elapsed() / self._rules.budget) if self._has_time() else 1.0
         share, self._spent = spent(time) - self._spent, spent(time)
-        control = {self._rules.control: max(self._rules.tolerances.values())} if self._rules.control else {}
-        self._changes = changes_of(self._sound, {**self._rules.tolerances, **control}, share)
+        self._changes = changes_of(self._sound, self._rules.tolerances, share)
+        if self._rules.control:
+            self._control = changes_of(self._sound, {self._rules.control: CONTROL}, CONTROL_ERROR)[0]
         return self._changes
 
     def _judge(self, changes: Sequence[Change]) -> Conclusion | None:
         """What a look comes to; None where more blocks may tell."""
-        if any(one.metric == self._rules.control and one.verdict in ("worse", "better") for one in changes):
+        if self._control and not self._control.blocks:
+            return self._conclude("cannot tell", changes, f"the control {self._control.metric.label} was not measured")
+        if self._control and self._control.verdict in ("worse", "better"):
             return self._conclude("cannot tell", changes, "the control changed, in which nothing was changed")
-        deciding = [one for one in changes if one.metric != self._rules.control]
-        if any(one.verdict == "worse" for one in deciding):
+        if any(one.verdict == "worse" for one in changes):
             return self._confirm(changes)
-        if any(one.verdict == "cannot tell" for one in deciding):
+        if any(one.verdict == "cannot tell" for one in changes):
             return None
-        return self._conclude("better" if any(one.verdict == "better" for one in deciding) else "no worse", changes)
+        return self._conclude("better" if any(one.verdict == "better" for one in changes) else "no worse", changes)
 
     def _confirm(self, changes: Sequence[Change]) -> Conclusion | None:
         """Measure again what was worse; None where that does not say the same, and there may be time to go on."""
@@ -275,6 +289,7 @@ class _Procedure:
             blocks=tuple(self._blocks),
             confirming=tuple(confirming),
             reason=reason,
+            control=self._control and replace(self._control, decides=False),
         )
 
 

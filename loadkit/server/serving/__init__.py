@@ -25,7 +25,7 @@ from loadkit.plan.errors import UsageError
 from loadkit.plan.units import Duration, seconds
 from loadkit.plan.urls import check_target
 from loadkit.server.serving.reference import reference
-from loadkit.server.start import Place, ServerProcess, running
+from loadkit.server.start import Place, ServerProcess, check_free, running
 from loadkit.wire.encode import origin_of
 
 __all__ = ["App", "serving", "started_servers"]
@@ -57,6 +57,8 @@ class Served:
     """The folders in which an application is looked for."""
     environment: Mapping[str, str] | None = None
     """None for that of this process."""
+    port: int = 0
+    """Where a command listens whatever it is told; 0 where it takes a free one."""
     python: str = sys.executable
 
 
@@ -138,13 +140,15 @@ def _command(app: App) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _running_command(server: Served, words: tuple[str, ...]) -> Iterator[tuple[int, ServerProcess]]:
-    port = free_port()
+    port = server.port or free_port()
+    place = Place(host=HOST, port=port)
+    check_free(place)
     hint = "" if any(PORT in word for word in words) else _NO_PORT
     up = running(
         filled(words, port, server.python),
         not_ready=lambda: _not_ready(port, server.ready, hint),
         within=server.within,
-        place=Place(host=HOST, port=port),
+        place=place,
         environment={**(server.environment or os.environ), "PORT": str(port)},
         cwd=server.cwd,
     )

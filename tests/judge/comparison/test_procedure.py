@@ -19,8 +19,8 @@ TOLERANCES = {P50: 0.05, THROUGHPUT: 0.05, ERRORS: 0.001}
 class Versions:
     """A machine on which a block takes 4 s; each round is off by about 3 %."""
 
-    def __init__(self, *, noise: float = 0.03, new: Mapping[Metric, float] | None = None) -> None:
-        self._lot = random.Random(1)
+    def __init__(self, *, noise: float = 0.03, new: Mapping[Metric, float] | None = None, seed: int = 1) -> None:
+        self._lot = random.Random(seed)
         self._noise = noise
         self._new = new or {}
         self.seconds = 0.0
@@ -144,6 +144,34 @@ def test_a_control_that_changed_makes_it_impossible_to_tell():
 
     assert found.verdict == "cannot tell"
     assert found.reason == "the control changed, in which nothing was changed"
+
+
+def test_a_control_that_moves_less_than_what_decides_is_found_to_have_moved():
+    # the machine was 5 % slower for the new version, and made it seem worse
+    found = compared(Versions(noise=0.02, new={P50: 0.09, CONTROL: 0.05}), control=CONTROL, tolerances={P50: 0.07})
+
+    assert (found.verdict, found.reason) == ("cannot tell", "the control changed, in which nothing was changed")
+    assert found.control.low > 0.02
+    assert not found.control.decides
+
+
+def test_a_control_that_nobody_requested_is_said():
+    found = compared(Versions(), control=Metric("p50", "GET /nowhere"))
+
+    assert (found.verdict, found.reason) == ("cannot tell", "the control GET /nowhere was not measured")
+
+
+def test_a_machine_that_is_slower_for_one_version_makes_nothing_obvious():
+    found = compared(Versions(new={P50: 2.5, CONTROL: 2.5}), control=CONTROL)
+
+    assert (found.verdict, found.reason) == ("cannot tell", "the control changed, in which nothing was changed")
+    assert len(found.blocks) == 8
+
+
+def test_a_control_seldom_moves_by_chance():
+    found = [compared(Versions(noise=0.06, seed=seed), control=CONTROL).verdict for seed in range(60)]
+
+    assert found.count("cannot tell") <= 6
 
 
 def test_a_control_that_stays_is_in_the_way_of_nothing():
