@@ -271,6 +271,7 @@ def test_two_interrupts_stop_at_once_and_still_report(call: Call, demo: Demo):
 
     assert done.returncode == 2, done.stderr
     assert "INTERRUPTED" in done.stdout
+    assert "4 were still unanswered when the run ended" in done.stdout
     assert time.monotonic() - began < 25
 
 

@@ -22,16 +22,6 @@ from tests.drive.counting import counting
 from tests.drive.driving import on_sockets
 
 
-def test_each_request_is_counted_once_and_the_server_agrees(demo: Demo):
-    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items/7")], threads=8, iterations=2000)
-
-    total = on_sockets(scenario).recording.total()
-
-    assert total.requests == total.good == 2000
-    assert total.statuses == {200: 2000}
-    assert total.connects == 8
-
-
 def test_the_run_stops_by_the_clock_and_drains_what_is_in_flight(demo: Demo):
     scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/delay/0.4")], threads=4, duration="600ms")
 
@@ -52,29 +42,6 @@ def test_what_outlasts_the_graceful_stop_is_cut_and_is_no_failure(demo: Demo):
 
     assert (total.requests, total.cut, total.failed) == (0, 3, 0)
     assert time.monotonic() - began < 5
-
-
-def test_one_interrupt_drains(demo: Demo):
-    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/delay/0.3")], threads=2, duration="1h")
-    seen: list[Snapshot] = []
-
-    done = on_sockets(scenario, interrupts=lambda: int(len(seen) > 3), watch=seen.append)
-
-    total = done.recording.total()
-    assert done.stats.interrupted
-    assert total.cut == 0
-    assert total.requests == total.good > 0
-
-
-def test_a_second_interrupt_cuts(demo: Demo):
-    slow = [Endpoint("GET", "/delay/30")]
-    scenario = Scenario(base_url=demo.url, endpoints=slow, threads=2, duration="1h", graceful_stop="1h", timeout=60)
-    seen: list[Snapshot] = []
-
-    done = on_sockets(scenario, interrupts=lambda: len(seen) // 2, watch=seen.append)
-
-    assert done.stats.interrupted
-    assert done.recording.total().cut == 2
 
 
 def test_an_interrupt_wakes_threads_that_think(demo: Demo):
@@ -198,27 +165,17 @@ def test_what_the_program_froze_stays_frozen():
     assert id(after) in seen
 
 
-def test_a_server_that_is_down_ends_the_run_early(free_port: int):
-    scenario = Scenario(endpoints=[Endpoint("GET", f"http://127.0.0.1:{free_port}/")], threads=4, duration="1h")
-
-    done = on_sockets(scenario)
-
-    total = done.recording.total()
-    assert done.stats.unreachable
-    assert total.good == 0
-    assert {failure.message for failure in total.failures.reasons} == {f"connection refused 127.0.0.1:{free_port}"}
-
-
 @pytest.mark.parametrize(
     "load",
     [
+        {"threads": 4, "duration": "20s"},
         {"phases": [ramp("20s", to=6)]},
         {"phases": [hold("20s", at=1), ramp(0, to=6), hold("1s")]},
         {"rate": "2/s", "duration": "20s"},
         {"rate": "2/s", "duration": "20s", "threads": 8},
         {"threads": 6, "think_time": "1s", "duration": "20s"},
     ],
-    ids=["a ramp", "others come later", "a slow rate", "a slow rate on many threads", "thinking users"],
+    ids=["all at once", "a ramp", "others come later", "a slow rate", "a slow rate on many threads", "thinking users"],
 )
 def test_a_target_that_is_down_is_noticed_whoever_has_not_begun_yet(load: dict[str, Any], free_port: int):
     began = time.monotonic()
@@ -238,7 +195,7 @@ def visit(http: Session) -> None:
 @pytest.mark.parametrize("warmup", [0, 1.5], ids=["measured", "warm-up"])
 @pytest.mark.parametrize("endpoint", [Endpoint("GET", "/"), visit], ids=["endpoint", "journey"])
 def test_a_run_outlives_a_restart_of_its_server_in_the_first_second(warmup: float, endpoint: Any):
-    with counting(0.001) as server:
+    with counting(0.01) as server:
         counts: list[int] = []
 
         def look(snapshot: Snapshot) -> None:

@@ -310,17 +310,6 @@ def test_an_interrupt_ends_an_open_run_and_what_was_not_due_yet_is_not_unsent(de
     assert done.stats.stopped_at - done.stats.measured_from < 10 * SECOND
 
 
-def test_a_target_that_is_down_ends_an_open_run_early(free_port: int):
-    scenario = Scenario(endpoints=[Endpoint("GET", f"http://127.0.0.1:{free_port}/")], rate="200/s", duration="1h")
-
-    done = on_sockets(scenario)
-
-    total = done.recording.total()
-    assert done.stats.unreachable
-    assert set(total.failures.kinds) == {"connect"}
-    assert total.requests == total.failed
-
-
 def test_a_think_time_that_fails_in_mid_run_costs_nothing_that_was_measured(demo: Demo):
     calls: list[None] = []
 

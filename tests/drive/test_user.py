@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadkit import Endpoint, Scenario, hold, ramp, run
+from loadkit import Endpoint, Scenario, hold, ramp
 from loadkit.clock import ManualClock
 from loadkit.drive.closed import Pace, closed_loop
 from loadkit.drive.pauses import Pauses
@@ -18,7 +18,6 @@ from loadkit.drive.user import User
 from loadkit.measure.recording import RowRecorder
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.plan.workload import ThreadPlan
-from loadkit.server.demo import Demo
 from loadkit.wire.base import Failure, Request
 from loadkit.wire.encode import encode
 from loadkit.wire.fake import FakeReply, FakeWire
@@ -181,26 +180,6 @@ def test_an_endpoint_can_have_threads_of_its_own():
     assert done.recording.labels[f"GET {URL}home"].requests == 100
 
 
-def test_a_target_that_never_connects_ends_the_run_early():
-    refused = Failure("connect", "connection refused fake:80")
-
-    done = on_fake(Scenario(endpoints=[Endpoint("GET", URL)], threads=2, duration="1h"), FakeReply(failure=refused))
-
-    assert done.stats.unreachable
-    assert set(done.recording.total().failures.kinds) == {"connect"}
-
-
-def test_a_stalled_reply_in_a_closed_run_is_one_slow_request():
-    def answer(request: Request, number: int) -> FakeReply:
-        return FakeReply(after=SECOND if number == 50 else MILLISECOND)
-
-    total = on_fake(one_thread(iterations=100), answer).recording.total()
-
-    assert total.response_time.max == SECOND
-    # the top of the 512 ns bucket that 1 ms lies in
-    assert total.response_time.percentile(99) == 1954 * 512 - 1
-
-
 class StoppingState(RunState):
     """One that is stopped by another thread just after it was read for the nth time, which sees the old end."""
 
@@ -284,12 +263,6 @@ def test_a_drawn_think_time_is_the_same_for_the_same_seed():
     assert spans(1) == spans(1) != spans(2)
     # 50 draws from 10 to 90 ms, whose mean is 50, and a reply of 1 ms each: 3.3 ms is the deviation of the mean
     assert spans(1) / 50 == pytest.approx(51 * MILLISECOND, abs=13 * MILLISECOND)
-
-
-def test_iterations_of_each_thread_are_sent_by_each(demo: Demo):
-    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/")], threads=4, iterations_per_thread=25)
-
-    assert run(scenario).requests == 100
 
 
 def test_a_thread_sends_within_its_windows_and_a_request_belongs_to_the_phase_in_which_it_was_due():

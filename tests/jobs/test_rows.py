@@ -121,10 +121,12 @@ def halted(result: Result) -> str:
     return next((caveat.message for caveat in result.caveats if caveat.code == "halted"), "")
 
 
-TWO = ["tasks", "arriving", "beside"]
-LONG = ["endpoints", "journeys", "shuffled", "coming", "arriving_journeys", "by_turns", "warmed"]
+# those of one endpoint or journey are in tests/witness, too
+ONE = ["tasks", "beside", "coming", "arriving", "by_turns", "warmed"]
+TWO = ["tasks", "beside"]
+LONG = ["endpoints", "journeys", "shuffled", "coming", "arriving", "arriving_journeys", "by_turns", "warmed"]
 CASES = [
-    *(pytest.param(name, 1, id=f"{name} on one process") for name in [*TWO, *LONG]),
+    *(pytest.param(name, 1, id=f"{name} on one process") for name in ONE),
     *(pytest.param(name, 2, id=f"{name} on two") for name in TWO),
     *(pytest.param(name, 2, id=f"{name} on two", marks=pytest.mark.slow) for name in LONG),
 ]

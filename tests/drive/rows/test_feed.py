@@ -343,7 +343,7 @@ def test_a_file_that_shrinks_in_mid_run_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("source", ["file", "list", "generator"])
 def test_each_row_goes_to_one_thread(tmp_path: Path, order: Order, source: str) -> None:
-    many = 20_000
+    many = 4_000
     if source == "generator":
         if order != "file":
             return

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from requests import Response
 
 from loadkit import Endpoint, Scenario, UsageError, rows, run
 from loadkit.clock import ManualClock
 from loadkit.drive.stats import Driven
-from loadkit.plan.data import Order, Rows
+from loadkit.plan.data import Rows
 from loadkit.plan.errors import FeedError
 from loadkit.plan.units import MILLISECOND
 from loadkit.server.demo import Demo
@@ -27,9 +26,9 @@ from tests.drive.driving import on_wire
 
 @pytest.fixture
 def users(tmp_path: Path) -> Path:
-    """A thousand users, as many as the demo server has items."""
+    """Two hundred users, whose numbers are those of items of the demo server."""
     path = tmp_path / "users.csv"
-    path.write_text("id,name\n" + "".join(f'{n},"Nö. {n} & co"\n' for n in range(1, 1001)))
+    path.write_text("id,name\n" + "".join(f'{n},"Nö. {n} & co"\n' for n in range(1, 201)))
     return path
 
 
@@ -65,15 +64,14 @@ def server() -> Iterator[tuple[str, list[tuple[str, bytes, int]]]]:
             thread.join()
 
 
-@pytest.mark.parametrize("order", ["file", "shuffled"])
-def test_each_row_is_sent_once_by_one_of_eight_threads(users: Path, order: Any) -> None:
-    fed = Endpoint("POST", "/users/{id}", json={"name": "{name}"}, feed=rows(users, order=order, at_end="stop"))
+def test_each_row_is_sent_once_by_one_of_eight_threads(users: Path) -> None:
+    fed = Endpoint("POST", "/users/{id}", json={"name": "{name}"}, feed=rows(users, at_end="stop"))
     with server() as (url, heard):
-        result = run(Scenario(base_url=url, endpoints=[fed], threads=8, iterations=1000))
+        result = run(Scenario(base_url=url, endpoints=[fed], threads=8, iterations=200))
 
-    assert result.statuses == {200: 1000}
-    assert sorted(int(target.removeprefix("/users/")) for target, _, _ in heard) == list(range(1, 1001))
-    assert {body for _, body, _ in heard} == {b'{"name": "N\\u00f6. %d & co"}' % n for n in range(1, 1001)}
+    assert result.statuses == {200: 200}
+    assert sorted(int(target.removeprefix("/users/")) for target, _, _ in heard) == list(range(1, 201))
+    assert {body for _, body, _ in heard} == {b'{"name": "N\\u00f6. %d & co"}' % n for n in range(1, 201)}
     assert result.scenario.endpoints == ["POST /users/{id}"]
     assert result.total.bytes_sent == sum(size for _, _, size in heard)
 
@@ -85,10 +83,10 @@ def test_a_check_sees_the_reply_to_its_row(demo: Demo, users: Path) -> None:
         seen.append((reply.url, reply.json()["id"]))
 
     fed = Endpoint("GET", "/items/{id}", check=is_the_item, feed=rows(users, at_end="stop"))
-    result = run(Scenario(base_url=demo.url, endpoints=[fed], threads=8, iterations=1000))
+    result = run(Scenario(base_url=demo.url, endpoints=[fed], threads=8, iterations=200))
 
-    assert result.statuses == {200: 1000}
-    assert sorted(seen) == sorted((f"{demo.url}/items/{n}", n) for n in range(1, 1001))
+    assert result.statuses == {200: 200}
+    assert sorted(seen) == sorted((f"{demo.url}/items/{n}", n) for n in range(1, 201))
 
 
 def targets(scenario: Scenario) -> list[str]:
@@ -102,9 +100,9 @@ def targets(scenario: Scenario) -> list[str]:
 def test_shuffled_is_another_order_and_the_same_each_time(users: Path) -> None:
     def asked(order: Any) -> list[str]:
         fed = Endpoint("GET", "http://fake/{id}", feed=rows(users, order=order))
-        return targets(Scenario(endpoints=[fed], threads=1, iterations=1000))
+        return targets(Scenario(endpoints=[fed], threads=1, iterations=200))
 
-    in_order = [str(n) for n in range(1, 1001)]
+    in_order = [str(n) for n in range(1, 201)]
     assert asked("file") == in_order
     assert asked("shuffled") == asked("shuffled") != in_order
     assert sorted(asked("shuffled"), key=int) == in_order
@@ -144,9 +142,13 @@ def test_fed_and_other_endpoints_go_side_by_side(users: Path) -> None:
 )
 def test_braces_of_an_endpoint_without_a_feed_are_text(fields: dict[str, Any], target: str, body: bytes) -> None:
     plain = Endpoint("POST", **{"path": "/"} | fields, name="plain")
-    with server() as (url, heard):
-        run(Scenario(base_url=url, endpoints=[plain], threads=1, iterations=1))
-    assert [(path, content) for path, content, _ in heard] == [(target, body)]
+    clock = ManualClock()
+    wire = FakeWire(clock)
+
+    on_wire(Scenario(base_url="http://fake", endpoints=[plain], threads=1, iterations=1), wire, clock)
+
+    head, _, content = wire.sent[0].payload.partition(b"\r\n\r\n")
+    assert (head.split()[1].decode(), content) == (target, body)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +255,7 @@ def test_a_row_that_cannot_be_written_in_mid_run_keeps_what_was_measured(
     assert ("no such thing" if error else "not JSON serializable") in halted
 
 
-@pytest.mark.parametrize("error", RAISED, ids=repr)
+@pytest.mark.parametrize("error", [RAISED[0], RAISED[-1]], ids=repr)
 def test_an_auth_that_raises_in_mid_run_keeps_what_was_measured_and_its_line_is_named(error: BaseException) -> None:
     fed = Endpoint("POST", "/u/{v}", auth=Expires(error), feed=rows([{"v": 1}]))
     with server() as (url, heard):
@@ -317,25 +319,6 @@ def test_a_row_that_was_drawn_in_the_warm_up_and_not_sent_is_sent_later() -> Non
     sent = [int(request.payload.split()[1][1:]) for request in wire.sent]
     assert sent == list(range(len(sent)))
     assert 18 <= len(sent) <= 20
-
-
-@pytest.mark.parametrize("order", ["file", "shuffled"])
-def test_rows_of_an_open_workload_belong_to_its_arrivals_in_turn(demo: Demo, order: Order) -> None:
-    lock, sent = threading.Lock(), []
-
-    def see(reply: Response) -> None:
-        with lock:
-            sent.append(float(reply.url.rpartition("/")[2]))
-
-    # the first replies take half a second, so each of the next requests is another thread's
-    seconds = [{"s": 0.5}] * 50 + [{"s": 0.1}] * 50 + [{"s": 0}] * 200
-    fed = Endpoint("GET", "/delay/{s}", feed=rows(seconds, order=order, at_end="stop"), check=see)
-    scenario = Scenario(base_url=demo.url, endpoints=[fed], rate="200/s", duration="10s", threads=4)
-
-    result = run(scenario)
-
-    assert result.total.requests == 300, "each row once"
-    assert sorted(sent) == sorted(row["s"] for row in seconds)
 
 
 @pytest.mark.parametrize("failure", [None, Failure("timeout", "no whole reply within 10 s")])
