@@ -152,10 +152,6 @@ def test_an_interrupt_ends_journeys_and_reports(call: Call, tmp_path: Path, demo
             "@timed\ndef pages():\n    yield",
             ": timed would only time how pages begins, for it yields; write a timer(…)",
         ),
-        (
-            "def login(http): raise OSError('no')\nshop = Scenario(endpoints=[Journey(lambda http: 0, setup=login)])",
-            "the setup of <lambda> failed: OSError: no\n  at bad.py:2 in login: def login(http): raise",
-        ),
     ],
 )
 def test_a_mistake_is_said_in_a_line(code: str, says: str, tmp_path: Path):

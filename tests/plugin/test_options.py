@@ -86,8 +86,7 @@ def test_the_mark_is_explained(run: Run):
 # -- how long
 
 
-@pytest.mark.parametrize("said", ["option", "setting"])
-def test_load_duration_shortens_everything(run: Run, pytester: pytest.Pytester, demo: Demo, said: str):
+def test_load_duration_shortens_everything(run: Run, pytester: pytest.Pytester, demo: Demo):
     add(
         pytester,
         """
@@ -99,10 +98,17 @@ def test_long(load):
     )
     scenario = f'long = Scenario(endpoints=[Endpoint("GET", "{demo.url}/")], duration="1h")\n'
     (pytester.path / "scenario_long.py").write_text(f"from loadkit import Endpoint, Scenario\n{scenario}")
-    if said == "setting":
-        pytester.makepyprojecttoml('[tool.pytest]\nload_duration = "250ms"')
 
-    run(*["--load-duration", "250ms"] * (said == "option")).assert_outcomes(passed=4)
+    run("--load-duration", "250ms").assert_outcomes(passed=4)
+
+
+def test_each_option_may_be_a_setting(run: Run, pytester: pytest.Pytester):
+    pytester.makepyprojecttoml('[tool.pytest]\nload_duration = "250ms"\nload_json = "out"\nload_html = "out/load.html"')
+
+    run().assert_outcomes(passed=2)
+
+    assert load(pytester.path / "out" / "test_it.py-test_load.json")[0].scenario.duration == 0.25
+    assert (pytester.path / "out" / "load.html").is_file()
 
 
 # -- mistakes, before anything runs
@@ -143,16 +149,13 @@ def test_an_option_or_setting_that_cannot_be_followed_is_told_before_anything_ru
 # -- stored results
 
 
-@pytest.mark.parametrize("said", ["option", "setting"])
-def test_load_json_stores_each_run_where_loadkit_report_reads_it(run: Run, pytester: pytest.Pytester, said: str):
+def test_load_json_stores_each_run_where_loadkit_report_reads_it(run: Run, pytester: pytest.Pytester):
     add(
         pytester,
         "\n@pytest.mark.parametrize('k', [1])\ndef test_two(load, k):\n    load(shop)\n    load(shop, iterations=7)\n",
     )
-    if said == "setting":
-        pytester.makepyprojecttoml('[tool.pytest]\nload_json = "out"')
 
-    run(*["--load-json", "out"] * (said == "option")).assert_outcomes(passed=3)
+    run("--load-json", "out").assert_outcomes(passed=3)
 
     found = {path.name: load(path)[0].requests for path in (pytester.path / "out").iterdir()}
     assert sorted(found.values()) == [7, 20, 20]
@@ -180,13 +183,10 @@ def test_what_other_tests_measured_of_one_endpoint_is_reported_apart(run: Run, p
 # -- the page
 
 
-@pytest.mark.parametrize("said", ["option", "setting"])
-def test_load_html_is_one_page_of_all_load_tests(run: Run, pytester: pytest.Pytester, said: str):
+def test_load_html_is_one_page_of_all_load_tests(run: Run, pytester: pytest.Pytester):
     add(pytester, "\n@pytest.mark.parametrize('k', ['<b>'])\ndef test_two(load, k):\n    load(shop)\n    load(shop)\n")
-    if said == "setting":
-        pytester.makepyprojecttoml('[tool.pytest]\nload_html = "out/load.html"')
 
-    done = run(*["--load-html", "out/load.html"] * (said == "option"))
+    done = run("--load-html", "out/load.html")
 
     done.assert_outcomes(passed=3)
     done.stdout.fnmatch_lines([f"one page of all: {pytester.path / 'out' / 'load.html'}"])

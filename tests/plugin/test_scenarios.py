@@ -128,7 +128,6 @@ def test_junit_xml_carries_the_figures(file: Make, pytester: pytest.Pytester):
     [
         ("home", 0),
         ("strict", 1),
-        ('home.replace(endpoints=[Endpoint("GET", "/status/500")])', 1),
         ('home.replace(base_url="http://127.0.0.1:1", duration=0.1)', 1),
     ],
 )
