@@ -15,6 +15,7 @@ from loadkit.plan.errors import UsageError
 if TYPE_CHECKING:
     from loadkit.judge.history.series import Series
 
+_MOST_FAULTS: Final = 5
 _METRICS: Final = ("throughput", "p50", "p99", "error_rate")
 
 
@@ -52,8 +53,10 @@ def history(
     check_file("--csv", csv)
     asked = list(map(metric_of, metric or []))
     runs, faults = read_history(folder)
-    for fault in faults:
+    for fault in faults[:_MOST_FAULTS]:
         complain(UsageError(fault))
+    if len(faults) > _MOST_FAULTS:
+        complain(UsageError(f"and {len(faults) - _MOST_FAULTS:,} more lines"))
     series = _named(series_of(runs), scenario, folder)
     shown = asked or list(map(metric_of, _METRICS))
     written = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,35 @@ def test_a_line_that_cannot_be_read_is_named_and_the_others_are_shown(call: Call
     assert done.returncode == 0
     assert done.stderr.startswith(f"loadkit: cannot read line 1 of {file}: JSON is malformed")
     assert "  1 run of series " in done.stdout
+
+
+def test_of_many_lines_that_cannot_be_read_the_first_are_named(call: Call, shop: str):
+    call("run", shop, "-q", "--history", "kept")
+    [file] = Path("kept").glob("*.jsonl")
+    file.write_text("".join(f"<<<<<<< {k}\n" for k in range(12)) + file.read_text())
+
+    faults = call("history", "--history", "kept").stderr.splitlines()
+
+    assert [fault.split(" of ")[0] for fault in faults] == [
+        *(f"loadkit: cannot read line {k}" for k in range(1, 6)),
+        "loadkit: and 7 more lines",
+    ]
+
+
+def test_a_run_that_cannot_be_kept_is_reported_all_the_same(call: Call, shop: str):
+    """The folder goes away while the scenario runs."""
+    file = Path(shop)
+    gone = "\nimport shutil\nbrowse = browse.replace(teardown=lambda shared: shutil.rmtree('kept'))\n"
+    file.write_text(file.read_text() + gone)
+
+    done = call("run", shop, "--history", "kept", "-o", "result.json")
+
+    assert done.returncode == 3
+    assert "PASSED: no request failed" in done.stdout
+    assert Path("result.json").exists()
+    assert re.search(
+        r"^loadkit: cannot write kept/\d{4}-\d\d\.jsonl: no such file or directory$", done.stderr, re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize(
