@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from loadkit.cli.console import check_outputs, print_text, summarize, write, write_markdown
+from loadkit.cli.console import check_outputs, print_comparison, print_text, summarize, write, write_markdown
 from loadkit.cli.options import (
     Markdown,
     Quiet,
@@ -81,6 +81,7 @@ def compare(
     from loadkit.jobs.compare import BUDGET
     from loadkit.jobs.compare import compare as compare_versions
     from loadkit.jobs.tolerances import tolerances_of
+    from loadkit.judge.comparison.comparison import EXIT_CODES
     from loadkit.report.comparison import progress_of
     from loadkit.report.progress import show_progress
 
@@ -120,13 +121,13 @@ def compare(
         )
     faults = [
         write(output, _json(found)) if output else 0,
-        0 if quiet else _print(found),
+        0 if quiet else print_comparison(found),
         write_markdown(markdown, [found]) if markdown else 0,
     ]
     if not quiet:
         summarize([found])
-    code = 0 if undecided == "pass" and found.verdict == "cannot tell" else found.exit_code
-    raise typer.Exit(max(faults) or (2 if found.reason == "interrupted" else code))
+    code = found.exit_code
+    raise typer.Exit(max(faults) or (0 if undecided == "pass" and code == EXIT_CODES["cannot tell"] else code))
 
 
 def _is_scenario(against: str) -> bool:
@@ -153,13 +154,6 @@ def _json(found: Comparison | Calibration) -> str:
     import msgspec
 
     return msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n"
-
-
-def _print(found: Comparison) -> int:
-    from loadkit.report.comparison import comparison_report
-    from loadkit.report.layout import layout_of
-
-    return print_text(comparison_report(found, layout_of(sys.stdout)))
 
 
 def _one(target: str) -> Scenario:

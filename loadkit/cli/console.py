@@ -34,6 +34,14 @@ def print_report(result: Result) -> int:
     return print_text(text_report(result, layout_of(sys.stdout)))
 
 
+def print_comparison(found: Comparison) -> int:
+    """Print a comparison; the exit code is that of `print_text`."""
+    from loadkit.report.comparison import comparison_report
+    from loadkit.report.layout import layout_of
+
+    return print_text(comparison_report(found, layout_of(sys.stdout))) if sys.stdout else 0
+
+
 def print_rounds(results: Sequence[Result]) -> int:
     """Print a table of those that are of the same load, if there are any."""
     from loadkit.report.layout import layout_of

@@ -12,6 +12,7 @@ import typer
 from loadkit.cli.console import (
     check_outputs,
     exit_code,
+    print_comparison,
     print_report,
     print_rounds,
     store,
@@ -22,6 +23,7 @@ from loadkit.cli.options import Markdown, Page, output_option
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
+    from loadkit.judge.comparison.comparison import Comparison
     from loadkit.judge.identity import Identity
     from loadkit.judge.result import Result
 
@@ -35,11 +37,17 @@ def report(
     """Make the report of stored results anew, merging what several files have of the same load.
 
     The same load is the same scenario of the same file, or the same test, with the same endpoints, workload and
-    thresholds. Anything else, and all that is in one file, is reported apart. The exit code is that of the results.
+    thresholds. Anything else, and all that is in one file, is reported apart. A comparison
+    that loadkit compare stored is shown again, alone. The exit code is that of the results, or of the comparison.
     """
     from loadkit.judge.merge import merge
 
     check_outputs(output, html, markdown, files)
+    if (compared := _comparison(files)) is not None:
+        if output or html:
+            raise UsageError(f"{files[0]} is a comparison, of which there is text and --markdown; leave the other out")
+        faults = [print_comparison(compared), write_markdown(markdown, [compared]) if markdown else 0]
+        raise typer.Exit(max(faults) or compared.exit_code)
     merged = [merge(results) for results in _of_same_load(files)]
     faults = [
         store(output, merged) if output else 0,
@@ -49,6 +57,15 @@ def report(
         write_markdown(markdown, merged) if markdown else 0,
     ]
     raise typer.Exit(exit_code(merged, faults))
+
+
+def _comparison(files: list[Path]) -> Comparison | None:
+    """The comparison that is stored in the only file."""
+    from loadkit.judge.comparison.comparison import Comparison
+    from loadkit.report.json import load_stored
+
+    found = load_stored(files[0]) if len(files) == 1 else None
+    return found if isinstance(found, Comparison) else None
 
 
 def _of_same_load(files: list[Path]) -> Iterable[list[Result]]:

@@ -14,7 +14,7 @@ from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.printing import printing_on_stderr
 from loadkit.jobs.run import run
 from loadkit.jobs.stored import compare_stored
-from loadkit.judge.comparison.comparison import Comparison
+from loadkit.judge.comparison.comparison import INTERRUPTED, Comparison
 from loadkit.judge.comparison.procedure import Moment
 from loadkit.judge.description import describe
 from loadkit.judge.identity import Identity, identity
@@ -104,7 +104,7 @@ def compare_with_stored(
     if changed:
         notes.append(f"{name} was measured as {old} was: {'; '.join(changed)}")
     if is_interrupted:
-        return msgspec.structs.replace(found, verdict="cannot tell", reason="interrupted", notes=notes)
+        return msgspec.structs.replace(found, verdict="cannot tell", reason=INTERRUPTED, notes=notes)
     if len(results) < count:
         notes.append(f"the budget of {limit:g} s was enough for {len(results)} of {count} rounds")
     return msgspec.structs.replace(found, notes=notes)

@@ -1,4 +1,4 @@
-"""The stored result: as a document, and read with all its laws checked."""
+"""The stored result, and the stored comparison: as documents, and read with all their laws checked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from loadkit.judge.comparison.comparison import VERSION as COMPARISON_VERSION
+from loadkit.judge.comparison.comparison import Comparison
 from loadkit.judge.result import VERSION, Result, Stored
 from loadkit.judge.validate import violations
 from loadkit.plan.errors import UsageError, reason_of
@@ -21,6 +23,7 @@ _LAYOUT: Final = Layout(width=LONGEST)
 _REASON: Final = 300
 
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
+COMPARISON_SCHEMA_FILE = Path(__file__).with_name("comparison.schema.json")
 
 
 def dump(results: Sequence[Result]) -> str:
@@ -38,41 +41,60 @@ def load(path: Path) -> list[Result]:
 
     Raises `UsageError` naming the file and the place for one that holds no results, or unsound ones.
     """
+    found = load_stored(path)
+    if isinstance(found, Comparison):
+        raise UsageError(f"{path} is a comparison, and no result; loadkit report {path} shows it")
+    return found
+
+
+def load_stored(path: Path) -> list[Result] | Comparison:
+    """The results in a file, or the comparison; `UsageError` as for `load`."""
     try:
         content = path.read_bytes()
     except IsADirectoryError:
         raise UsageError(f"{path} is a folder; name its files, like {path / '*.json'}") from None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {reason_of(error)}") from None
-    results = _decoded(content, path)
-    if not results:
+    found = _decoded(content, path)
+    if isinstance(found, Comparison):
+        return found
+    if not found:
         raise UsageError(f"{path} holds no result")
-    for result in results:
+    for result in found:
         for sentence in violations(result):
             raise UsageError(f"{path} is not a sound result: {sentence}")
-    return results
+    return found
 
 
 class _Head(msgspec.Struct):
     version: int
+    kind: str = "result"
 
 
-def _decoded(content: bytes, path: Path) -> list[Result]:
-    version = VERSION
+def _decoded(content: bytes, path: Path) -> list[Result] | Comparison:
+    kind, version, newest = "result", VERSION, VERSION
     try:
         found = msgspec.json.decode(content, type=_Head | list[_Head])
         version = _version(found)
-        if version == VERSION and may_be_earlier(content):
-            return of_today(msgspec.json.decode(content)).results
-        if version == VERSION:
-            return msgspec.json.decode(content, type=Stored).results
-        if version == 1:
-            return of_version_1(msgspec.json.decode(content))
+        if isinstance(found, _Head) and found.kind == "comparison":
+            kind, newest = found.kind, COMPARISON_VERSION
+            if version == newest:
+                return msgspec.json.decode(content, type=Comparison)
+        elif version in (1, VERSION):
+            return _results(content, version)
     except (msgspec.DecodeError, RecursionError) as error:
         # which may quote a value of any length
         why = _LAYOUT.ellipsize(str(error), _REASON)
-        raise UsageError(f"{path} is not a loadkit result of version {version}: {why}") from None
-    raise UsageError(_another_version(path, version))
+        raise UsageError(f"{path} is not a loadkit {kind} of version {version}: {why}") from None
+    raise UsageError(_another_version(path, kind, version, newest))
+
+
+def _results(content: bytes, version: int) -> list[Result]:
+    if version == 1:
+        return of_version_1(msgspec.json.decode(content))
+    if may_be_earlier(content):
+        return of_today(msgspec.json.decode(content)).results
+    return msgspec.json.decode(content, type=Stored).results
 
 
 def _version(found: _Head | list[_Head]) -> int:
@@ -82,14 +104,23 @@ def _version(found: _Head | list[_Head]) -> int:
     return next((head.version for head in found if head.version != 1), 1)
 
 
-def _another_version(path: Path, version: int) -> str:
-    hint = "a newer loadkit wrote it; read it with that one" if version > VERSION else "measure again"
-    return f"{path} is a result of version {version}, and this loadkit reads version {VERSION}; {hint}"
+def _another_version(path: Path, kind: str, version: int, newest: int) -> str:
+    hint = "a newer loadkit wrote it; read it with that one" if version > newest else "measure again"
+    return f"{path} is a {kind} of version {version}, and this loadkit reads version {newest}; {hint}"
 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a file of results. `SCHEMA_FILE` is this, written down."""
-    made = msgspec.json.schema(Stored)
+    return _schema(Stored, "loadkit results")
+
+
+def comparison_schema() -> dict[str, Any]:
+    """The JSON Schema of a stored comparison. `COMPARISON_SCHEMA_FILE` is this, written down."""
+    return _schema(Comparison, "loadkit comparison")
+
+
+def _schema(of: type[msgspec.Struct], title: str) -> dict[str, Any]:
+    made = msgspec.json.schema(of)
     for part in made["$defs"].values():
         part["description"] = cleandoc(part["description"])
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "loadkit results", **made}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **made}

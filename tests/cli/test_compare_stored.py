@@ -70,6 +70,25 @@ def test_rounds_of_one_scenario_are_compared(words: list[str], code: int, line: 
     assert json.loads(Path("found.json").read_text())["in_turns"] is False
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["before.json", "after.json"], 1),
+        (["before.json", "same.json"], 0),
+        (["before.json", "elsewhere.json"], 0),
+        (["before.json", "elsewhere.json", "--strict-machine"], 6),
+    ],
+    ids=["worse", "no worse", "elsewhere", "strict"],
+)
+def test_a_stored_comparison_is_shown_again(words: list[str], code: int, call: Call):
+    shown = call("compare", *words, "-o", "found.json")
+
+    again = call("report", "found.json", "--markdown", "found.md")
+
+    assert (again.returncode, again.stdout) == (code, shown.stdout)
+    assert "p50" in Path("found.md").read_text()
+
+
 def test_another_machine_is_said_before_the_verdict(call: Call):
     text = call("compare", "before.json", "elsewhere.json").stdout
 
@@ -94,6 +113,26 @@ def test_files_of_version_1_are_one_round_alone(call: Call):
     assert "CANNOT TELL: nothing is decided, for one round alone does not show how much rounds differ" in " ".join(
         done.stdout.split()
     )
+
+
+OF_COMPARISONS = [
+    (
+        ["report", "found.json", "after.json"],
+        "found.json is a comparison, and no result; loadkit report found.json sho",
+    ),
+    (["report", "found.json", "-o", "x.json"], "found.json is a comparison, of which there is text and --markdown; "),
+    (["compare", "before.json", "found.json"], "found.json is a comparison, and no result; loadkit report found.json "),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), OF_COMPARISONS, ids=[" ".join(row[0]) for row in OF_COMPARISONS])
+def test_a_comparison_is_no_result(words: list[str], message: str, call: Call):
+    call("compare", "before.json", "after.json", "-q", "-o", "found.json")
+
+    done = call(*words)
+
+    assert done.returncode == 4
+    assert done.stderr.startswith(f"loadkit: {message}")
 
 
 WRONG = [

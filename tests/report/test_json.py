@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,23 @@ import jsonschema
 import msgspec
 import pytest
 
+from loadkit.jobs.stored import compare_stored
 from loadkit.judge.bottleneck import Bottleneck
 from loadkit.judge.merge import merge
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Phase
 from loadkit.judge.validity import Caveat
 from loadkit.plan.errors import UsageError
-from loadkit.report.json import SCHEMA_FILE, dump, load, schema
+from loadkit.report.json import (
+    COMPARISON_SCHEMA_FILE,
+    SCHEMA_FILE,
+    comparison_schema,
+    dump,
+    load,
+    load_stored,
+    schema,
+)
+from tests.jobs.rounds import measured as measured_rounds
 from tests.results import REFUSED, Shot, measured
 
 FULL = measured(
@@ -40,13 +51,22 @@ def stored(path: Path, results: list[Result], **changes: Any) -> Path:
 # -- schema
 
 
-def test_the_schema_in_the_package_is_the_one_of_the_code() -> None:
-    written = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
-    assert written == schema(), (
-        "loadkit/report/result.schema.json is stale. If the change is compatible, write it anew:\n"
-        "  python -c 'import json; from loadkit.report.json import *; print(json.dumps(schema(), indent=1))' "
-        "> loadkit/report/result.schema.json\n"
-        "If an old result cannot be read any more, raise VERSION in loadkit/judge/result.py as well."
+@pytest.mark.parametrize(
+    ("file", "made", "module"),
+    [
+        (SCHEMA_FILE, schema, "loadkit/judge/result.py"),
+        (COMPARISON_SCHEMA_FILE, comparison_schema, "loadkit/judge/comparison/comparison.py"),
+    ],
+    ids=["result", "comparison"],
+)
+def test_the_schema_in_the_package_is_the_one_of_the_code(
+    file: Path, made: Callable[[], dict[str, Any]], module: str
+) -> None:
+    assert json.loads(file.read_text(encoding="utf-8")) == made(), (
+        f"loadkit/report/{file.name} is stale. If the change is compatible, write it anew:\n"
+        f"  python -c 'import json; from loadkit.report.json import *; print(json.dumps({made.__name__}(), indent=1))' "
+        f"> loadkit/report/{file.name}\n"
+        f"If an old file cannot be read any more, raise VERSION in {module} as well."
     )
 
 
@@ -74,8 +94,9 @@ def test_what_is_no_file_of_results_is_not_valid(content: Any) -> None:
         jsonschema.validate(content, schema())
 
 
-def test_every_part_of_the_schema_is_explained() -> None:
-    silent = [name for name, part in schema()["$defs"].items() if not part.get("description", "").strip()]
+@pytest.mark.parametrize("made", [schema, comparison_schema])
+def test_every_part_of_the_schema_is_explained(made: Callable[[], dict[str, Any]]) -> None:
+    silent = [name for name, part in made()["$defs"].items() if not part.get("description", "").strip()]
     assert silent == []
 
 
@@ -257,3 +278,40 @@ def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
             load(path)
         assert str(caught.value) == why
+
+
+# -- comparisons
+
+COMPARED = compare_stored(measured_rounds(), measured_rounds(1.3, environment={"processor": "Xeon"}))
+
+
+def test_a_stored_comparison_is_valid_by_the_schema_and_read_as_it_was(tmp_path: Path) -> None:
+    content = msgspec.json.encode(COMPARED)
+    jsonschema.Draft202012Validator.check_schema(comparison_schema())
+    jsonschema.validate(json.loads(content), comparison_schema())
+    file = tmp_path / "found.json"
+    file.write_bytes(content)
+    assert load_stored(file) == COMPARED
+
+
+FOREIGN: list[tuple[dict[str, Any], str]] = [
+    ({"version": 2}, "is a comparison of version 2, and this loadkit reads version 1; a newer loadkit wrote it; read"),
+    ({"verdict": "fine"}, "is not a loadkit comparison of version 1: Invalid enum value 'fine' - at `$.verdict`"),
+    ({"changes": 7}, "is not a loadkit comparison of version 1: Expected `array`, got `int` - at `$.changes`"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), FOREIGN, ids=[row[1] for row in FOREIGN])
+def test_what_is_no_comparison_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    file = tmp_path / "found.json"
+    file.write_text(json.dumps(json.loads(msgspec.json.encode(COMPARED)) | changes))
+    with pytest.raises(UsageError) as raised:
+        load_stored(file)
+    assert str(raised.value).startswith(f"{file} {message}")
+
+
+def test_a_comparison_is_no_result(tmp_path: Path) -> None:
+    file = tmp_path / "found.json"
+    file.write_bytes(msgspec.json.encode(COMPARED))
+    with pytest.raises(UsageError, match=f"{file} is a comparison, and no result; loadkit report {file} shows it"):
+        load(file)

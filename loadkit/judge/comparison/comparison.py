@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from loadkit.judge.comparison.procedure import Conclusion
 
 VERSION: Final = 1
+INTERRUPTED: Final = "interrupted"
 EXIT_CODES: Final[Mapping[Verdict, int]] = {"better": 0, "no worse": 0, "worse": 1, "cannot tell": 6}
 
 
@@ -115,10 +116,10 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
     unsound: str | None = None
 
 
-class Comparison(ChangedRow, frozen=True, kw_only=True):
+class Comparison(ChangedRow, frozen=True, kw_only=True, tag_field="kind", tag="comparison"):
     """What a comparison found; `changes` are those of everything."""
 
-    version: int = VERSION
+    version: Literal[1] = VERSION
     new: str
     """What was compared: a revision, a URL, the name of a scenario."""
     old: str
@@ -158,7 +159,9 @@ class Comparison(ChangedRow, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """0 better or no worse, 1 worse, 6 cannot tell, but 0 for a grave caveat unless that is a failure."""
+        """0 better or no worse, 1 worse, 2 interrupted, 6 cannot tell, but 0 for a grave caveat unless that fails."""
+        if self.reason == INTERRUPTED:
+            return 2
         is_excused = not self.is_strict and any(one.level == "grave" for one in self.caveats)
         return 0 if is_excused and self.verdict == "cannot tell" else EXIT_CODES[self.verdict]
 
