@@ -118,9 +118,18 @@ async def yields_later(http: Any) -> Any:
         (lambda: Journey(buy, teardown=read), "the teardown of buy takes 'row'; it is given http, shared, own, the"),
         (lambda: Journey(buy, teardown=yields), "the teardown of buy yields, and is called once; what stands behind"),
         (lambda: Journey(browse, tasks_per_thread=0), "tasks_per_thread takes a whole number of at least 1, not 0"),
-        (lambda: Journey(browse, tasks_per_thread=True), "tasks_per_thread takes a whole number of at least 1, not Tr"),
-        (lambda: Journey(buy, tasks_per_thread=5), "tasks_per_thread belongs to an async def, and buy is none; give i"),
-        (lambda: Journey(read, feed=cast(Any, "u.csv")), "feed takes rows like rows('users.csv'), not str; write feed"),
+        (
+            lambda: Journey(browse, tasks_per_thread=True),
+            "tasks_per_thread takes a whole number of at least 1, not True",
+        ),
+        (
+            lambda: Journey(buy, tasks_per_thread=5),
+            "tasks_per_thread belongs to an async def, and buy is none; give it",
+        ),
+        (
+            lambda: Journey(read, feed=cast(Any, "u.csv")),
+            "feed takes rows like rows('users.csv'), not str; write feed=rows(…)",
+        ),
         (lambda: Journey(read), "read takes a row and has no feed; write Journey(read, feed=rows('users.csv'))"),
         (lambda: Journey(buy, feed=USERS), "buy has a feed and takes no row; write def buy(http, row): ..."),
         (
@@ -151,25 +160,40 @@ async def set_up_later(http: Any) -> None: ...
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"endpoints": [Shop]}, "endpoints takes values like Endpoint('GET', '/') and functions like def buy(http): ."),
+        (
+            {"endpoints": [Shop]},
+            "endpoints takes values like Endpoint('GET', '/') and functions like def buy(http): ...",
+        ),
         ({"endpoints": [buy, Journey(buy)]}, "there are two journeys called 'buy'; give one of them a name, like"),
         (
             {"endpoints": [buy, Endpoint("GET", "http://h/", name="buy")]},
             "an endpoint and a journey are both called 'buy'; give one of them another name",
         ),
-        ({"endpoints": [Journey(browse, tasks_per_thread=2), buy]}, "browse has tasks_per_thread beside other endpoin"),
+        (
+            {"endpoints": [Journey(browse, tasks_per_thread=2), buy]},
+            "browse has tasks_per_thread beside other endpoints; give it threads of its own",
+        ),
         (
             {"endpoints": [Journey(browse, tasks_per_thread=2)], "rate": 5},
             "browse has tasks_per_thread; with a rate, each",
         ),
-        ({"endpoints": [Journey(buy, threads=2)], "rate": 5}, "buy has threads of its own; with a rate, give it a wei"),
+        (
+            {"endpoints": [Journey(buy, threads=2)], "rate": 5},
+            "buy has threads of its own; with a rate, give it a weight",
+        ),
         (
             {"endpoints": [Journey(buy, threads=2)], "phases": [hold("1s")]},
             "buy has threads of its own, which phases do not change; give it a weight",
         ),
         ({"endpoints": [buy], "setup": "login"}, "setup takes a function like def setup(http): ..., not 'login'"),
-        ({"endpoints": [buy], "setup": read}, "the setup of the scenario takes 'row'; it is given http, the first by"),
-        ({"endpoints": [buy], "setup": set_up_later}, "the setup of the scenario is async, and no event loop runs the"),
+        (
+            {"endpoints": [buy], "setup": read},
+            "the setup of the scenario takes 'row'; it is given http, the first by any",
+        ),
+        (
+            {"endpoints": [buy], "setup": set_up_later},
+            "the setup of the scenario is async, and no event loop runs then",
+        ),
         ({"endpoints": [buy], "teardown": yields}, "the teardown of the scenario yields, and is called once"),
     ],
 )

@@ -232,7 +232,10 @@ def test_errors_are_split_by_whose_mistake_it_is(error: type[LoadkitError], pare
         ({"max_threads": 5}, "max_threads belongs to an open workload; give it a rate like '200/s'"),
         ({"rate": 5, "max_threads": 0}, "max_threads takes a whole number of at least 1, not 0"),
         ({"rate": 5, "think_time": "1s"}, "think_time belongs to a closed workload; with a rate, requests are due by "),
-        ({"rate": 5, "pacing": "1s"}, "pacing belongs to a closed workload; with a rate, requests are due by the cloc"),
+        (
+            {"rate": 5, "pacing": "1s"},
+            "pacing belongs to a closed workload; with a rate, requests are due by the clock",
+        ),
         ({"rate": 5, "iterations_per_thread": 2}, "iterations_per_thread belongs to a closed workload; with a rate, "),
         ({"think_time": "1s", "pacing": "1s"}, "think_time and pacing both say when a thread sends its next request; "),
         ({"iterations": 5, "iterations_per_thread": 2}, "iterations are those of the run and iterations_per_thread "),
@@ -250,7 +253,10 @@ def test_errors_are_split_by_whose_mistake_it_is(error: type[LoadkitError], pare
             {"phases": [hold("1s")], "endpoints": [HOME.replace(threads=2)]},
             "GET / has threads of its own, which phases",
         ),
-        ({"phases": [hold("1s")], "thresholds": ["rush: p99 < 1s"]}, "the threshold 'rush: p99 < 1s' names no endpoin"),
+        (
+            {"phases": [hold("1s")], "thresholds": ["rush: p99 < 1s"]},
+            "the threshold 'rush: p99 < 1s' names no endpoint or",
+        ),
     ],
     ids=str,
 )
