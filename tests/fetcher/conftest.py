@@ -109,6 +109,14 @@ def site() -> Iterator[Site]:
     made.end()
 
 
+@pytest.fixture
+def other() -> Iterator[Site]:
+    """Another for the same test."""
+    made = Site()
+    yield made
+    made.end()
+
+
 def manifest(folder: Path) -> list[dict[str, Any]]:
     """Its lines."""
     return [json.loads(line) for line in (folder / "manifest.jsonl").read_bytes().splitlines()]

@@ -221,53 +221,41 @@ def test_redirects_that_lead_nowhere(site: Site, into: Path, location: str, says
     assert says in only(into)["error"]
 
 
-def test_credentials_stay_with_the_host_they_are_for(site: Site, into: Path):
-    other = Site()
-    try:
-        site.at("/away", lambda call, _: call.reply(b"", 302, Location=f"{other.url}/x"))
-        site.at("/near", lambda call, _: call.reply(b"", 302, Location="/x"))
-        url = site.url.replace("http://", "http://me:pw@")
-        mine = {"X-Api-Key": "k", "Cookie": "c", "Accept": "a/b"}
+def test_credentials_stay_with_the_host_they_are_for(site: Site, other: Site, into: Path):
+    site.at("/away", lambda call, _: call.reply(b"", 302, Location=f"{other.url}/x"))
+    site.at("/near", lambda call, _: call.reply(b"", 302, Location="/x"))
+    url = site.url.replace("http://", "http://me:pw@")
+    mine = {"X-Api-Key": "k", "Cookie": "c", "Accept": "a/b"}
 
-        fetch([f"{url}/away", f"{url}/near"], threads=1, into=into, headers=mine).wait()
+    fetch([f"{url}/away", f"{url}/near"], threads=1, into=into, headers=mine).wait()
 
-        away, near = other.calls[0][2], site.calls[-1][2]
-        assert not {"X-Api-Key", "Cookie", "Authorization"} & set(away)
-        assert away["Accept"] == "a/b"
-        assert {"X-Api-Key", "Cookie", "Authorization"} <= set(near)
-    finally:
-        other.end()
+    away, near = other.calls[0][2], site.calls[-1][2]
+    assert not {"X-Api-Key", "Cookie", "Authorization"} & set(away)
+    assert away["Accept"] == "a/b"
+    assert {"X-Api-Key", "Cookie", "Authorization"} <= set(near)
 
 
-def test_credentials_do_not_go_where_another_host_sends_us(site: Site, into: Path):
-    other = Site()
-    try:
-        site.at("/away", lambda call, _: call.reply(b"", 302, Location=f"{other.url}/back"))
-        other.at("/back", lambda call, _: call.reply(b"", 302, Location=f"{site.url}/delete-all"))
-        url = site.url.replace("http://", "http://me:pw@")
+def test_credentials_do_not_go_where_another_host_sends_us(site: Site, other: Site, into: Path):
+    site.at("/away", lambda call, _: call.reply(b"", 302, Location=f"{other.url}/back"))
+    other.at("/back", lambda call, _: call.reply(b"", 302, Location=f"{site.url}/delete-all"))
+    url = site.url.replace("http://", "http://me:pw@")
 
-        fetch([f"{url}/away"], into=into, headers={"X-Api-Key": "k", "Host": "inner"}).wait()
+    fetch([f"{url}/away"], into=into, headers={"X-Api-Key": "k", "Host": "inner"}).wait()
 
-        asked = {path: headers for _, path, headers in site.calls}
-        assert asked["/away"].keys() >= {"X-Api-Key", "Authorization"}
-        assert not {"X-Api-Key", "Authorization"} & asked["/delete-all"].keys()
-        assert asked["/delete-all"]["Host"] == site.url.removeprefix("http://")
-    finally:
-        other.end()
+    asked = {path: headers for _, path, headers in site.calls}
+    assert asked["/away"].keys() >= {"X-Api-Key", "Authorization"}
+    assert not {"X-Api-Key", "Authorization"} & asked["/delete-all"].keys()
+    assert asked["/delete-all"]["Host"] == site.url.removeprefix("http://")
 
 
-def test_credentials_come_along_again_when_all_is_asked_for_once_more(site: Site, into: Path):
-    other = Site()
-    try:
-        site.at("/away", lambda call, _: call.reply(b"", 302, Location=f"{other.url}/x"))
-        other.at("/x", lambda call, count: call.reply(b"", 503 if count == 1 else 200))
+def test_credentials_come_along_again_when_all_is_asked_for_once_more(site: Site, other: Site, into: Path):
+    site.at("/away", lambda call, _: call.reply(b"", 302, Location=f"{other.url}/x"))
+    other.at("/x", lambda call, count: call.reply(b"", 503 if count == 1 else 200))
 
-        fetch([f"{site.url}/away"], into=into, headers={"X-Api-Key": "k"}).wait()
+    fetch([f"{site.url}/away"], into=into, headers={"X-Api-Key": "k"}).wait()
 
-        assert [headers.get("X-Api-Key") for _, _, headers in site.calls] == ["k", "k"]
-        assert [headers.get("X-Api-Key") for _, _, headers in other.calls] == [None, None]
-    finally:
-        other.end()
+    assert [headers.get("X-Api-Key") for _, _, headers in site.calls] == ["k", "k"]
+    assert [headers.get("X-Api-Key") for _, _, headers in other.calls] == [None, None]
 
 
 def test_a_file_name_from_a_server_is_not_used(site: Site, into: Path):

@@ -7,9 +7,10 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -252,6 +253,20 @@ def chunked(*chunks: bytes, extension: bytes = b"", trailers: bytes = b"") -> by
     """A body in chunks."""
     parts = [b"%x%s\r\n%s\r\n" % (len(chunk), extension, chunk) for chunk in chunks]
     return b"".join([*parts, b"0", extension, b"\r\n", trailers, b"\r\n"])
+
+
+@contextmanager
+def full(unix: Path | None = None) -> Iterator[Any]:
+    """The address of a listener whose queue is full, so that connections are neither taken nor refused."""
+    with ExitStack() as held:
+        listener = held.enter_context(socket.socket(socket.AF_UNIX if unix else socket.AF_INET))
+        listener.bind(str(unix) if unix else ("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            filler = held.enter_context(socket.socket(listener.family))
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()
 
 
 def _gone() -> bytes:

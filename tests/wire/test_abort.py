@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from loadkit.wire.connection import HttpConnection
 from loadkit.wire.session.adapter import WireAdapter
 from loadkit.wire.sockets import SocketConnection
 from tests.wire.conftest import Call, Caller, Outcome, Serve
-from tests.wire.peer import OK, Line, replies
+from tests.wire.peer import OK, Line, full, replies
 
 
 @contextmanager
@@ -82,12 +82,8 @@ def test_a_blocked_send_ends(serve: Serve, call: Call, turn: int):
 
 
 def test_a_blocked_connect_ends(call: Call):
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        fillers = [socket.socket() for _ in range(3)]
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(full.getsockname())
-        caller = call(f"http://127.0.0.1:{full.getsockname()[1]}", timeout=30)
+    with full() as (_, port):
+        caller = call(f"http://127.0.0.1:{port}", timeout=30)
 
         with sending(caller) as outcomes:
             # it is in its call by then, or will find that it must not begin
@@ -95,8 +91,6 @@ def test_a_blocked_connect_ends(call: Call):
             caller.connection.abort()
 
         assert outcomes[0].kind in ("connect", "disconnect")
-        for filler in fillers:
-            filler.close()
 
 
 def test_a_blocked_handshake_ends(serve_as: Serve, call: Call):
@@ -155,18 +149,6 @@ class AbortingClock(SystemClock):
         return self.real()
 
 
-@contextmanager
-def full() -> Iterator[tuple[str, int]]:
-    """Where connections are neither taken nor refused."""
-    with ExitStack() as held:
-        listener = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(3):
-            filler = held.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()
-
-
 def made(addresses: list[Address], clock: SystemClock, unix: str | None = None) -> SocketConnection:
     """A connection to a host with these addresses, which would be waited for a long time."""
     origin = Origin("http", "here", 80, unix)
@@ -203,14 +185,7 @@ def test_one_that_is_aborted_does_not_go_on_to_the_next_address():
 
 
 def test_one_to_a_unix_socket_whose_queue_is_full_is_aborted_too(tmp_path: Path):
-    with socket.socket(socket.AF_UNIX) as listener, ExitStack() as held:
-        listener.bind(str(tmp_path / "s"))
-        listener.listen(0)
-        for _ in range(2):
-            filler = held.enter_context(socket.socket(socket.AF_UNIX))
-            filler.setblocking(False)
-            filler.connect_ex(str(tmp_path / "s"))
-        path = str(tmp_path / "s")
+    with full(tmp_path / "s") as path:
         connection = made([(socket.AF_UNIX, path)], SystemClock(), unix=path)
         began = time.monotonic()
         threading.Timer(0.2, connection.abort).start()

@@ -48,8 +48,8 @@ DECODED = [
 
 
 @pytest.mark.parametrize("message", DECODED)
-def test_an_encoded_body_is_read_as_it_was(serve: Serve, call: Call, message: bytes):
-    caller = call(serve(replies(message)), check=bool)
+def test_an_encoded_body_is_read_as_it_was(serve_as: Serve, call: Call, message: bytes):
+    caller = call(serve_as(replies(message)), check=bool)
 
     assert [caller.read() == BODY for _ in range(5)] == [True] * 5
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import pytest
 from loadkit import UsageError
 from loadkit.wire.connection import RESTED
 from tests.wire.conftest import Call, Caller, Serve
-from tests.wire.peer import OK, Gone, Line, Script, chunked, replies, reply, then_close, then_reset
+from tests.wire.peer import OK, Gone, Line, Script, chunked, full, replies, reply, then_close, then_reset
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -512,31 +511,21 @@ def test_a_host_that_there_is_not_is_the_users_mistake(call: Call):
 
 
 def test_a_connection_that_is_not_accepted_times_out(call: Call):
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        fillers = [socket.socket() for _ in range(3)]
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(full.getsockname())
+    with full() as (_, port):
         began = time.monotonic()
 
-        outcome = call(f"http://127.0.0.1:{full.getsockname()[1]}", timeout=0.3).send()
+        outcome = call(f"http://127.0.0.1:{port}", timeout=0.3).send()
 
         assert outcome.kind == "connect"
         assert outcome.message.startswith("timed out connecting to 127.0.0.1:")
         assert 0.25 < time.monotonic() - began < 10
-        for filler in fillers:
-            filler.close()
 
 
 def test_a_unix_socket_whose_queue_is_full_is_waited_for(call: Call, tmp_path):
-    path = tmp_path / "full.sock"
-    with socket.socket(socket.AF_UNIX) as full, socket.socket(socket.AF_UNIX) as filler:
-        full.bind(str(path))
-        full.listen(0)
-        filler.connect(str(path))
+    with full(tmp_path / "full.sock") as path:
         began = time.monotonic()
 
-        outcome = call("http+unix://" + str(path).replace("/", "%2F"), timeout=0.3).send()
+        outcome = call("http+unix://" + path.replace("/", "%2F"), timeout=0.3).send()
 
         assert (outcome.kind, outcome.message) == ("connect", f"timed out connecting to unix:{path}")
         assert 0.25 < time.monotonic() - began < 10

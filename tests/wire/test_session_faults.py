@@ -6,7 +6,6 @@ import gzip
 import pickle
 import socket
 import threading
-import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ from loadkit.wire.base import Exchange
 from loadkit.wire.resolver import Resolver
 from loadkit.wire.session.exceptions import BodyTimeout, BodyTooLarge
 from tests.wire.conftest import Make, MemoryServer, Serve
-from tests.wire.peer import OK, Gone, Line, chunked, replies, reply, then_close, then_reset
+from tests.wire.peer import OK, Gone, Line, chunked, full, replies, reply, then_close, then_reset
 from tests.wire.test_oracle import drip
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -139,17 +138,8 @@ def test_no_such_host(http: Session, log: Log):
 
 
 def test_connecting_takes_too_long(session: Make):
-    # a queue of one that is full: the kernel answers nobody else
-    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for sock in (first, second):
-            sock.setblocking(False)
-            sock.connect_ex(listener.getsockname())
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-
-        with pytest.raises(exceptions.ConnectTimeout, match="timed out connecting"):
-            session().get(url, timeout=(0.1, 5))
+    with full() as (_, port), pytest.raises(exceptions.ConnectTimeout, match="timed out connecting"):
+        session().get(f"http://127.0.0.1:{port}/", timeout=(0.1, 5))
 
 
 def test_a_certificate_nobody_knows(serve_as: Serve, tls: Any, http: Session):
@@ -231,16 +221,6 @@ def test_a_server_that_closes_after_each_reply_is_met_again(serve: Serve, http: 
     assert [http.get(peer.url).text for _ in range(5)] == ["tea"] * 5
     assert peer.connections == 5
     assert [exchange[-1].connects for _, _, exchange, _ in log if exchange[-1]] == [1] * 5
-
-
-def test_a_connection_closed_while_idle_is_a_reconnect(serve: Serve, http: Session, log: Log):
-    # without a word that it will close
-    peer = serve(replies(then_close(OK)))
-    for _ in range(3):
-        assert http.get(peer.url).text == "ok"
-        time.sleep(0.06)
-    notes = [exchange[-1] for _, _, exchange, _ in log]
-    assert [note and note.connects for note in notes] == [1, 1, 1]
 
 
 # -- who gets what
