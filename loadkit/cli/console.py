@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from loadkit.judge.result import Result
 
 
-def print_report(result: Result) -> int:
-    """Print a report; the exit code is that of `print_text`."""
+def print_report(result: Result, *, once: bool = False) -> int:
+    """Print a report, a short one for a run of each `once`; the exit code is that of `print_text`."""
     from loadkit.report.layout import layout_of
-    from loadkit.report.text import text_report
+    from loadkit.report.text import once_report, text_report
 
     if sys.stdout is None:
         return 0
-    return print_text(text_report(result, layout_of(sys.stdout)))
+    return print_text((once_report if once else text_report)(result, layout_of(sys.stdout)))
 
 
 def print_comparison(found: Comparison) -> int:

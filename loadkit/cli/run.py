@@ -162,7 +162,7 @@ def run(
         scenarios = [request.applied(scenario, headers) for scenario in scenarios]
         if once:
             scenarios = [each_once(scenario) for scenario in scenarios]
-        code = _run_all(scenarios * rounds, output, html, markdown, history, quiet=quiet)
+        code = _run_all(scenarios * rounds, output, html, markdown, history, once=once, quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -239,6 +239,7 @@ def _run_all(
     markdown: Path | None,
     history: Path | None,
     *,
+    once: bool,
     quiet: bool,
 ) -> int:
     from loadkit.jobs.history import open_history
@@ -265,7 +266,7 @@ def _run_all(
                 results.append(run_one(scenario, watch=None if quiet else watch, interrupts=signals, partial=partial))
             # after each, for the next may be ended by force
             faults.append(store(output, results, partial) if output else 0)
-            faults.append(0 if quiet else print_report(results[-1]))
+            faults.append(0 if quiet else print_report(results[-1], once=once))
             faults.append(write_page(html, results) if html else 0)
             faults.append(write_markdown(markdown, results) if markdown else 0)
             faults.append(keep_run(history, results[-1], revision) if history and revision else 0)

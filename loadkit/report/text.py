@@ -51,6 +51,19 @@ def text_report(result: Result, layout: Layout, *, passed: str = "PASSED") -> st
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
+def once_report(result: Result, layout: Layout) -> str:
+    """A result of one request each as a person reads it: whether each was sound, and if not, why."""
+    rule = "=" if layout.ascii else "━"
+    name = layout.ellipsize(layout.escape(result.title), layout.width - 8)
+    parts = (
+        [layout.style(f"{rule * 2} {name} {rule * (layout.width - display_width(name) - 4)}", "bold")],
+        text_table(layout, tables.each_once(result), name_width=layout.width // 2),
+        _failures(layout, result),
+        _outcome_line(layout, result, "SOUND"),
+    )
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
 def _headline(layout: Layout, result: Result) -> list[str]:
     rule = "=" if layout.ascii else "━"
     name = layout.ellipsize(layout.escape(result.title), layout.width - 8)
@@ -61,11 +74,15 @@ def _headline(layout: Layout, result: Result) -> list[str]:
 
 
 def _outcome(layout: Layout, result: Result, passed: str) -> list[str]:
+    line = _outcome_line(layout, result, passed)
+    return [*line, *(_validity(layout, result) if is_believable(result) else [])]
+
+
+def _outcome_line(layout: Layout, result: Result, passed: str) -> list[str]:
     word, text, tone = describe_outcome(result)
     word = passed if result.passed else word
     first, *others = layout.wrap(f"{word}{text}", margin="  ")
-    head = layout.style(layout.style(word, STYLES[tone]), "bold") + first[len(word) :]
-    return [head, *others, *(_validity(layout, result) if is_believable(result) else [])]
+    return [layout.style(layout.style(word, STYLES[tone]), "bold") + first[len(word) :], *others]
 
 
 def _validity(layout: Layout, result: Result) -> list[str]:
