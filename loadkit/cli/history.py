@@ -26,6 +26,7 @@ def history(
     folder: Annotated[
         Path, typer.Option("--history", envvar="LOADKIT_HISTORY", help="The folder that runs were kept in.")
     ] = Path(".loadkit/history"),
+    branch: Annotated[str | None, typer.Option(help="Only runs of this branch.")] = None,
     last: Annotated[
         str | None, output_option(help="How many runs of a series to show: 20 if not said, 100 on the page.")
     ] = None,
@@ -57,7 +58,7 @@ def history(
         complain(UsageError(fault))
     if len(faults) > _MOST_FAULTS:
         complain(UsageError(f"and {len(faults) - _MOST_FAULTS:,} more lines"))
-    series = _named(series_of(runs), scenario, folder)
+    series = _named(series_of(run for run in runs if branch in (None, run.revision.branch)), scenario, folder)
     shown = asked or list(map(metric_of, _METRICS))
     written = [
         write(csv, history_csv(_only(series), asked)) if csv else 0,
@@ -69,8 +70,10 @@ def history(
 
 def _named(series: list[Series], scenario: str | None, folder: Path) -> list[Series]:
     found = [one for one in series if scenario is None or one.is_called(scenario)]
+    if not series:
+        raise UsageError(f"there is no run in {folder} that can be shown")
     if not found:
-        known = ", ".join(dict.fromkeys(one.name for one in series)) or "no run that can be read"
+        known = ", ".join(dict.fromkeys(one.name for one in series))
         raise UsageError(f"there is no run of {scenario!r} in {folder}; it has {known}")
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,19 @@ def test_runs_that_were_kept_are_shown(call: Call, shop: str):
     assert len(Path("all.csv").read_text().splitlines()) == 4
     assert [line["total"]["requests"] for line in lines(".loadkit/history")] == [30, 30, 30]
     assert Path(".loadkit/.gitignore").read_text() == "*\n"
+
+
+def test_runs_of_one_branch_are_shown_alone(call: Call, shop: str, monkeypatch: pytest.MonkeyPatch):
+    """As a CI has them, which checks out no branch but a commit."""
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"], ["checkout", "-q", "--detach"]):
+        subprocess.run([*git, *words], check=True)
+    for branch in ("main", "main", "feature"):
+        monkeypatch.setenv("GITHUB_HEAD_REF", branch)
+        call("run", shop, "-q", "--history", ".loadkit/history")
+
+    assert "  3 runs of series " in call("history").stdout
+    assert "  2 runs of series " in call("history", "--branch", "main").stdout
 
 
 def test_nothing_is_kept_unless_asked_for(call: Call, shop: str, monkeypatch: pytest.MonkeyPatch):
@@ -107,13 +121,14 @@ def test_a_run_that_cannot_be_kept_is_reported_all_the_same(call: Call, shop: st
     ("words", "message"),
     [
         (["nothing"], "there is no run of 'nothing' in kept; it has shop.py::browse"),
+        (["--branch", "nowhere"], "there is no run in kept that can be shown"),
         (["--last", "0"], "--last takes a number of runs like 20, not 0"),
         (["--metric", "latency"], "there is no figure 'latency'; use p99 (or any percentile)"),
         (["--csv", "-"], "--csv takes the name of a file like result.json, not '-'"),
         (["--csv", "all.csv"], "--csv takes one series of these; name one, as in loadkit history "),
         (["--history", "none"], "cannot read the history in none: no such file or directory; keep runs with "),
     ],
-    ids=["name", "last", "metric", "stdout", "several", "nowhere"],
+    ids=["name", "branch", "last", "metric", "stdout", "several", "nowhere"],
 )
 def test_what_cannot_be_shown_is_one_line(call: Call, shop: str, words: list[str], message: str):
     call("run", shop, "-q", "--history", "kept")
