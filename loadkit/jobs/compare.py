@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from loadkit.clock import SystemClock
+from loadkit.host.power import power
 from loadkit.jobs.against_stored import StoredRounds, are_stored, compare_with_stored
 from loadkit.jobs.calibrate import kept_calibration
 from loadkit.jobs.interrupts import counted_signals
@@ -24,6 +25,7 @@ from loadkit.jobs.tolerances import (
 )
 from loadkit.judge.comparison.blocks import Metric
 from loadkit.judge.comparison.calibration import Calibration
+from loadkit.judge.comparison.caveats import of_comparison
 from loadkit.judge.comparison.changes import shown_change
 from loadkit.judge.comparison.comparison import Comparison, comparison
 from loadkit.judge.comparison.procedure import Moment, Rules, conclude
@@ -120,7 +122,7 @@ def compare(
         _demo() if has_demo else nullcontext() as demo,
         counting as asked,
     ):
-        measured_from = clock.now()
+        measured_from, powered = clock.now(), power()
         rounds = Rounds(old, side, asked, control=demo, is_simultaneous=simultaneous)
         conclusion = conclude(
             rules,
@@ -139,6 +141,7 @@ def compare(
             seconds=(clock.now() - began) / SECOND,
             notes=[*old.notes, _calibration_note(new, calibration, defaults, deciding)],
             environment=rounds.last.environment if rounds.last else None,
+            caveats=list(of_comparison(powered, power(), rounds.last)),
         )
 
 

@@ -41,14 +41,15 @@ _ASCII_MARKS: Final = ("-", "=", "o", "+")
 def comparison_report(comparison: Comparison, layout: Layout) -> str:
     """A comparison as a person reads it, without a newline at the end; no line is wider than the layout."""
     shown, more = shown_changes(comparison, MAX_ROWS_OF_TEXT)
+    known = [one.message for one in comparison.caveats if one.level == "note"]
     parts = (
         _headline(layout, comparison),
-        [line for one in comparison.caveats for line in _item(layout, one.message, mark="!")],
+        [line for one in comparison.caveats if one.level != "note" for line in _item(layout, one.message, mark="!")],
         _verdict(layout, comparison),
         _table(layout, "figure", comparison, [one for one in all_changes(comparison) if one.decides]),
         _table(layout, "also measured", comparison, shown, more),
         _table(layout, "control", comparison, [comparison.control] if comparison.control else []),
-        [line for note in comparison.notes for line in _item(layout, note)],
+        [line for note in (*comparison.notes, *known) for line in _item(layout, note)],
     )
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 

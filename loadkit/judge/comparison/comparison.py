@@ -180,6 +180,7 @@ def comparison(
     seconds: float,
     notes: Sequence[str],
     environment: Environment | None,
+    caveats: Sequence[Caveat] = (),
 ) -> Comparison:
     """A conclusion as it is stored; `shown` are changes of figures that do not decide."""
     changes = [changed(one) for one in [*conclusion.changes, *shown]]
@@ -197,6 +198,7 @@ def comparison(
         seconds=seconds,
         notes=list(notes),
         environment=environment,
+        caveats=list(caveats),
         response_time=response_times(
             one for block in conclusion.blocks if block.unsound is None for one in block.rounds
         ),

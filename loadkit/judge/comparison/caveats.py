@@ -1,0 +1,47 @@
+"""What about the machine makes the verdict of a comparison less sure, or long in coming."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from loadkit.judge.validity import Caveat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadkit.host.power import Power
+    from loadkit.judge.result import Result
+
+FREQUENCIES: Final = 0.10
+"""By which share of it the frequency of the CPUs may differ between start and end before it is said."""
+FEW_CPUS: Final = 2
+"""Of which a server and what loads it take each other's time."""
+
+
+def of_comparison(start: Power, end: Power, last: Result | None) -> Iterator[Caveat]:
+    """Caveats of a machine on which versions were measured in turns; `last` is the result of the last round."""
+    if start.on_battery or end.on_battery:
+        yield Caveat("on-battery", "the machine runs on its battery, which slows its CPUs down: plug it in")
+    slower, faster = sorted((start.frequency, end.frequency))
+    if slower and faster > slower * (1 + FREQUENCIES):
+        yield Caveat(
+            "frequency-changed",
+            f"the CPUs ran at {start.frequency / 1e9:.1f} GHz at the start and at {end.frequency / 1e9:.1f} GHz at the "
+            "end: fix their frequency, or give more time",
+        )
+    others = [name for name in end.governors if name != "performance"]
+    if others:
+        yield Caveat(
+            "frequency-changes",
+            f"the frequency of the CPUs changes with their load (governor {', '.join(others)}): with that of "
+            "performance smaller changes can be seen",
+            "note",
+        )
+    cpus = last.environment.allowed_cpus if last else 0
+    if last and 0 < cpus <= FEW_CPUS and any(one.code == "same-host" for one in last.caveats):
+        yield Caveat(
+            "shared-cpus",
+            f"the versions share {cpus} CPU{'s' * (cpus > 1)} of this machine with loadkit, so the times of both have "
+            "its own in them, and a change seems smaller than it is",
+            "note",
+        )
