@@ -45,7 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "load(threads=, duration=, thresholds=[...], **fields): fields of the scenario that the load fixture runs; "
-        "thresholds must hold. Each test that loads has the mark by itself.",
+        "thresholds must hold. With against= (and tolerance=, budget=) it is compared, too, and must not be worse. "
+        "Each test that loads has the mark by itself.",
     )
     if check_options(config):
         _session(config)
@@ -201,14 +202,14 @@ def load(request: pytest.FixtureRequest) -> Iterator[LoadFixture]:
     if request.config.getoption("no_load"):
         pytest.skip("--no-load")
     from loadkit.jobs.testing.fixture import LoadFixture, fields_of_marks
-    from loadkit.jobs.testing.session import RUNS
+    from loadkit.jobs.testing.session import FOUND
 
     try:
         session = _session(request.config)
     except pytest.UsageError as error:
         # to a test a setting that cannot be followed is no fault of ours
         pytest.fail(str(error), pytrace=False)
-    session.current = request.node.stash.setdefault(RUNS, [])
+    session.current = request.node.stash.setdefault(FOUND, [])
     yield LoadFixture(request.node, session, fields_of_marks(request.node))
     session.current = []
 
@@ -231,7 +232,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put the little report of each run below a failed assertion."""
     report = yield
-    if (session := item.config.stash.get(_SESSION, None)) and session.runs:
+    if (session := item.config.stash.get(_SESSION, None)) and (session.runs or session.comparisons):
         from loadkit.jobs.testing.reporting import complete
 
         complete(session, item, call, report)
@@ -261,7 +262,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """One table of all load tests."""
     session = None if config.getoption("no_summary", False) else config.stash.get(_SESSION, None)
-    if session and (session.runs or session.faults):
+    if session and (session.runs or session.comparisons or session.faults):
         from loadkit.jobs.testing.reporting import summary
 
         summary(session, terminalreporter)

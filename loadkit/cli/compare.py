@@ -78,7 +78,7 @@ def compare(
     cannot be told or a version could not be measured.
     """
     from loadkit.jobs.against_stored import are_stored
-    from loadkit.jobs.compare import BUDGET
+    from loadkit.jobs.compare import BUDGET, names_scenario
     from loadkit.jobs.compare import compare as compare_versions
     from loadkit.jobs.tolerances import tolerances_of
     from loadkit.judge.comparison.comparison import EXIT_CODES
@@ -110,7 +110,7 @@ def compare(
     with show_progress(sys.stderr, progress_of, quiet=quiet) as watch:
         found = compare_versions(
             new,
-            against=_one(against) if _is_scenario(against) and not are_stored(against) else against,
+            against=_one(against) if names_scenario(against) else against,
             tolerances=tolerances_of(tolerance or []),
             control=control,
             simultaneous=simultaneous,
@@ -128,11 +128,6 @@ def compare(
         summarize([found])
     code = found.exit_code
     raise typer.Exit(max(faults) or (0 if undecided == "pass" and code == EXIT_CODES["cannot tell"] else code))
-
-
-def _is_scenario(against: str) -> bool:
-    # main:shop.py is what git calls a file of a revision
-    return "::" in against or (against.endswith(".py") and ":" not in against)
 
 
 def _calibrate(scenario: Scenario, budget: str | None, seed: int, output: Path | None, *, quiet: bool) -> NoReturn:

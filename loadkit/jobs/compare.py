@@ -67,8 +67,9 @@ def compare(
             started from both, and `prepare=` sets up the environment of the revision. Or rounds that are stored:
             results, or a file of them (`"before.json"`), against which a scenario is run as often now.
         tolerances: how much worse a figure may become, by its name: `{"p99": 0.1}` is 10 %, `{"GET /search: p50": 0.1}`
-            is of one endpoint. Those that are named decide beside the median, the error rate, the throughput of a
-            closed workload, and the CPU a request of a server that loadkit starts.
+            is of one endpoint, `{"all": 0.1}` of each that decides but the error rate. Those that are named decide
+            beside the median, the error rate, the throughput of a closed workload, and the CPU a request of a server
+            that loadkit starts.
         control: what nothing but the machine can change: the label of an endpoint, or `demo` for the demo server, which
             is then loaded after each round. It decides nothing; where it moves, the comparison cannot tell.
         simultaneous: load both versions at once instead of in turns. They share the machine, and loadkit.
@@ -106,7 +107,7 @@ def compare(
     has_server = _starts_both(new, against)
     defaults = default_tolerances(is_open=new.is_open, has_server=has_server)
     labels = None if new.journeys else new.labels
-    named = named_tolerances(tolerances or {}, labels=labels, has_server=has_server)
+    named = named_tolerances(tolerances or {}, defaults, labels=labels, has_server=has_server)
     calibration = kept_calibration(new)
     untouched = control_of(control, named, labels=labels) if control else None
     has_demo = control == DEMO and DEMO not in new.labels
@@ -143,6 +144,12 @@ def compare(
             environment=rounds.last.environment if rounds.last else None,
             caveats=list(of_comparison(powered, power(), rounds.last)),
         )
+
+
+def names_scenario(against: str) -> bool:
+    """True for a scenario as text, such as `other.py::browse`; else it is a file of results, a URL or a revision."""
+    # main:shop.py is what git calls a file of a revision
+    return not are_stored(against) and ("::" in against or (against.endswith(".py") and ":" not in against))
 
 
 @contextmanager

@@ -68,10 +68,8 @@ def compare_stored(
     known = [metric for metric in _metrics(sound, "old") if metric in _metrics(sound, "new")]
     has_server = SERVER_CPU in known
     labels = list(dict.fromkeys(row.name for result in [*before, *after] for row in result.endpoints))
-    decide = {
-        **default_tolerances(is_open=after[0].scenario.rate is not None, has_server=has_server),
-        **named_tolerances(tolerances or {}, labels=labels, has_server=has_server),
-    }
+    defaults = default_tolerances(is_open=after[0].scenario.rate is not None, has_server=has_server)
+    decide = {**defaults, **named_tolerances(tolerances or {}, defaults, labels=labels, has_server=has_server)}
     caveats = list(_differing(before, after, old, new))
     conclusion = _failed(rounds)
     if conclusion is None:

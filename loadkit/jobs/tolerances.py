@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from loadkit.judge.comparison.blocks import Metric
@@ -23,6 +23,9 @@ VISIBLE: Final = 0.10
 
 DEMO: Final = "demo"
 """The control that is no endpoint of the scenario, but the demo server beside it."""
+
+ALL: Final = "all"
+"""Stands for the figures that decide in each comparison, but for the error rate."""
 
 COMPARED: Final = ("throughput", "error_rate", "mean", *PERCENTS, SERVER_CPU.name)
 
@@ -43,16 +46,20 @@ def default_tolerances(*, is_open: bool, has_server: bool) -> dict[Metric, float
 
 
 def named_tolerances(
-    named: Mapping[str, float], *, labels: Sequence[str] | None, has_server: bool
+    named: Mapping[str, float], defaults: Iterable[Metric], *, labels: Sequence[str] | None, has_server: bool
 ) -> dict[Metric, float]:
     """The figures that a user names; `UsageError` for those that there are not.
 
     Args:
         named: how much worse they may become, by their names.
+        defaults: the figures for which `ALL` stands.
         labels: what may be requested; None where that is known only once it is, as of journeys.
         has_server: the CPU of the servers of both versions is known.
     """
-    return {_metric(name, labels, has_server=has_server): tolerance for name, tolerance in named.items()}
+    found = {metric: named[ALL] for metric in defaults if ALL in named and not metric.is_share}
+    return found | {
+        _metric(name, labels, has_server=has_server): tolerance for name, tolerance in named.items() if name != ALL
+    }
 
 
 def _metric(text: str, labels: Sequence[str] | None, *, has_server: bool) -> Metric:
@@ -127,11 +134,12 @@ def _rounded_up(share: float) -> float:
 
 
 def tolerances_of(texts: Sequence[str]) -> dict[str, float]:
-    """Tolerances as the command line has them: `p99=10%`, `GET /search: p50=0.1`; `UsageError` for others."""
+    """Tolerances as text: `p99=10%`, `GET /search: p50=0.1`, `10%` of `ALL`; `UsageError` for others."""
     found = {}
     for text in texts:
-        name, _, share = text.rpartition("=")
+        name, equals, share = text.rpartition("=")
         number = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(%?)", share.strip())
+        name = name if equals else ALL
         if not name or not number:
             raise UsageError(f"cannot read the tolerance {text!r}; write it like p99=10%")
         found[name.strip()] = float(number[1]) / (100 if number[2] else 1)

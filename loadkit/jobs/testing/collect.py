@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from _pytest._code.code import ReprEntryNative, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 
-from loadkit.plan.errors import UsageError
+from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.loader import LoadedFile, read_file
 
 if TYPE_CHECKING:
@@ -64,13 +64,15 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         """Run it under load."""
+        from loadkit.jobs.run import run
+        from loadkit.jobs.testing.comparing import compare_for, why_failed
         from loadkit.jobs.testing.fixture import check_applied, missed, unsound
         from loadkit.jobs.testing.interruptible import run_interruptible, with_duration
 
         session = self._session_of(self.config)
         scenario = with_duration(self._scenario, session.duration)
         with session.hold_lock():
-            result, thrown = run_interruptible(scenario)
+            result, thrown = run_interruptible(lambda interrupts: run(scenario, interrupts=interrupts))
         result = session.found(self, result)
         if thrown is not None:
             raise thrown
@@ -79,10 +81,14 @@ class ScenarioItem(pytest.Item):
         check_applied(result, scenario)
         if not result.passed:
             raise _Missed(missed(result))
+        if session.comparing.against is not None:
+            found = compare_for(self, session, scenario, session.comparing.against)
+            if reason := why_failed(found, session.comparing):
+                raise _Missed(reason)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """What was missed or wrong, without a traceback of ours."""
-        if not isinstance(excinfo.value, _Missed | UsageError | pytest.fail.Exception):
+        if not isinstance(excinfo.value, _Missed | LoadkitError | pytest.fail.Exception):
             return super().repr_failure(excinfo, style)
         from loadkit.report.escape import visible_text
 

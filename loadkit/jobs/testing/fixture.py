@@ -10,8 +10,12 @@ import pytest
 from _pytest.outcomes import Failed
 
 from loadkit.jobs.loop import check_loop, running_loop
+from loadkit.jobs.rounds import NotMeasurable
+from loadkit.jobs.run import run
+from loadkit.jobs.testing.comparing import Tolerance, compare_for, resolve_against, why_failed
 from loadkit.jobs.testing.interruptible import run_interruptible, with_duration
 from loadkit.jobs.testing.target import Target, resolve_target
+from loadkit.judge.comparison.comparison import Comparison
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing, journeys_among
 from loadkit.judge.threshold_results import Outcome
@@ -22,6 +26,7 @@ from loadkit.report.escape import visible_text
 if TYPE_CHECKING:
     from loadkit.jobs.testing.session import LoadSession
     from loadkit.plan.scenario import ScenarioFields
+    from loadkit.plan.units import Duration
 
 _HOW: Final[dict[Outcome, str]] = {
     "not-applied": "the load asked for was not applied",
@@ -29,6 +34,7 @@ _HOW: Final[dict[Outcome, str]] = {
     "server-lost": "the server ended",
 }
 
+_COMPARING: Final = ("against", "tolerance", "budget")
 _UNREACHED = frozenset(("dns", "connect", "tls"))
 
 
@@ -38,6 +44,9 @@ if TYPE_CHECKING:
         """What `load` takes beside its target."""
 
         judge: bool
+        against: Target | None
+        tolerance: Tolerance
+        budget: Duration
 
 
 class TargetDown(Failed):
@@ -77,21 +86,21 @@ class LoadFixture:
             target: a `Scenario`, an `Endpoint`, a journey, a URL, or `"file.py::name"`.
             changes: fields of the scenario to replace, such as `threads=20, duration="5s"`; they win over the marks.
                 `judge=False` leaves it to the test whether there was a good reply, and whether the figures are sound.
+                With `against=` (see `compare`) the target is compared once it was run.
 
-        Raises `AssertionError` when a threshold of the mark is missed (those of the scenario are in the result), and
-        unless `judge=False`: when nothing came through, when the figures are invalid, and when the server that loadkit
-        started ended. Raises `UsageError` for what cannot be run, `TargetDown` when nothing answers, and
-        `KeyboardInterrupt` after a Ctrl-C, when the result has been kept.
+        Raises `AssertionError` when a threshold of the mark is missed (those of the scenario are in the result), when
+        it is worse than what it is compared with, and unless `judge=False`: when nothing came through, when the figures
+        are invalid, and when the server that loadkit started ended. Raises `UsageError` for what cannot be run,
+        `TargetDown` when nothing answers, and `KeyboardInterrupt` after a Ctrl-C, when the result has been kept.
         """
         __tracebackhide__ = True
-        fields = {**self.defaults, **changes}
+        asked = {**self.defaults, **changes}
         try:
-            judge = _judge(fields.pop("judge", True))
-            scenario = resolve_target(target, fields, name=self.test.name, root=self.test.config.rootpath)
-            scenario = with_duration(scenario, self.session.duration)
-            check_loop(scenario, call="load")
+            judge = _judge(asked.pop("judge", True))
+            fields = {name: value for name, value in asked.items() if name not in _COMPARING}
+            scenario = self._scenario(target, fields)
             with self.session.hold_lock():
-                result, thrown = run_interruptible(scenario)
+                result, thrown = run_interruptible(lambda interrupts: run(scenario, interrupts=interrupts))
         except UsageError as error:
             # from here, so that pytest shows the line of the test and not ours
             raise UsageError(visible_text(str(error))) from None
@@ -105,7 +114,57 @@ class LoadFixture:
             raise AssertionError(f"{reason}{_hint(result)}")
         if "thresholds" in self.defaults and (not result.passed if judge else _misses(result)):
             raise AssertionError(missed(result))
+        if asked.setdefault("against", self.session.comparing.against) is not None:
+            found = self._compared(scenario, fields, asked)
+            if reason := why_failed(found, self.session.comparing):
+                raise AssertionError(f"{reason} ({result.scenario.name})")
         return result
+
+    def compare(self, target: Target, /, **changes: Unpack[LoadOptions]) -> Comparison:
+        """Measure a target and what was before in turns, and return what that says; the test judges it.
+
+        >>> assert not load.compare("scenarios/shop.py::browse", base_url=load_server, against="main").worse
+
+        Args:
+            target: as of a call, the new version.
+            changes: fields of the scenario to replace, as of a call, of what was before, too, if that is a scenario;
+                `against`, which is a target, the URL of another server, or a revision; how much worse a figure may
+                become, `tolerance="10%"` or `"p99=10%"` or `{"p99": 0.1}`; and how long it may measure, `budget="2m"`.
+
+        Raises `UsageError` for what cannot be compared, `NotMeasurable` where a version cannot be measured, and
+        `KeyboardInterrupt` after a Ctrl-C, when what was found has been kept.
+        """
+        __tracebackhide__ = True
+        asked = {**self.defaults, **changes}
+        fields = {name: value for name, value in asked.items() if name not in (*_COMPARING, "judge")}
+        if asked.setdefault("against", self.session.comparing.against) is None:
+            raise UsageError("nothing says what was before; write it like load.compare(target, against='main')")
+        try:
+            scenario = self._scenario(target, fields)
+        except UsageError as error:
+            raise UsageError(visible_text(str(error))) from None
+        return self._compared(scenario, fields, asked)
+
+    def _scenario(self, target: Target, fields: Mapping[str, Any]) -> Scenario:
+        scenario = resolve_target(target, fields, name=self.test.name, root=self.test.config.rootpath)
+        scenario = with_duration(scenario, self.session.duration)
+        check_loop(scenario, call="load")
+        return scenario
+
+    def _compared(self, scenario: Scenario, fields: Mapping[str, Any], asked: Mapping[str, Any]) -> Comparison:
+        __tracebackhide__ = True
+        try:
+            return compare_for(
+                self.test,
+                self.session,
+                scenario,
+                resolve_against(asked["against"], fields, self.test),
+                tolerance=asked.get("tolerance"),
+                budget=asked.get("budget"),
+            )
+        except (UsageError, NotMeasurable) as error:
+            kind = UsageError if isinstance(error, UsageError) else NotMeasurable
+            raise kind(visible_text(str(error))) from None
 
 
 def fields_of_marks(test: pytest.Item) -> dict[str, Any]:

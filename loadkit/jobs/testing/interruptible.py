@@ -1,18 +1,19 @@
-"""A run that whoever interrupts the test cannot lose: a Ctrl-C, a SIGTERM, a timeout of pytest's."""
+"""A run, or a comparison, that whoever interrupts the test cannot lose: a Ctrl-C, a SIGTERM, a timeout of pytest's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import cast
+from typing import TypeVar, cast
 
-import loadkit.jobs.run
 from loadkit.jobs.interrupts import counted_signals
-from loadkit.judge.result import Result
 from loadkit.plan.scenario import Scenario
 
+Found = TypeVar("Found")
 
-def run_interruptible(scenario: Scenario) -> tuple[Result, BaseException | None]:
-    """Run a scenario; the result, and what is to be raised once it has been kept.
+
+def run_interruptible(run: Callable[[Callable[[], int]], Found]) -> tuple[Found, BaseException | None]:
+    """Run something that asks how often it was interrupted; what it found, and what is to be raised once that is kept.
 
     That is a `KeyboardInterrupt` after a Ctrl-C or SIGTERM, or what was thrown at this thread meanwhile: then the run
     is cut, and its result is marked interrupted. No thread is left. Raises what the run raises.
@@ -21,7 +22,7 @@ def run_interruptible(scenario: Scenario) -> tuple[Result, BaseException | None]
     # on a thread of its own, so that an exception which is thrown at this one leaves the run whole
     with counted_signals() as signals, ThreadPoolExecutor(1, thread_name_prefix="loadkit-run") as threads:
         # twice is at once: what was thrown at this thread has waited long enough
-        running = threads.submit(loadkit.jobs.run.run, scenario, interrupts=lambda: signals() if thrown is None else 2)
+        running = threads.submit(run, lambda: signals() if thrown is None else 2)
         try:
             wait([running])
         except BaseException as error:  # noqa: BLE001 - raised by our caller

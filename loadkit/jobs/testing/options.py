@@ -11,7 +11,18 @@ import pytest
 
 DEFAULT_BASELINES: Final = ".loadkit/baselines"
 
-_ASKING: Final = ("load_duration", "load_json", "load_html", "load_history", "load_save", "load_compare")
+_ASKING: Final = (
+    "load_duration",
+    "load_json",
+    "load_html",
+    "load_history",
+    "load_save",
+    "load_compare",
+    "load_against",
+    "load_tolerance",
+    "load_budget",
+    "load_undecided",
+)
 """Options that are followed, or refused, before the first load test is met."""
 
 
@@ -25,12 +36,20 @@ def add_options(parser: pytest.Parser) -> None:
     add("--load-history", metavar="DIR", help="Keep a line a run in this folder, for loadkit history.")
     add("--load-save", metavar="NAME", help="Keep the results of tests that passed as the baseline of this name.")
     add("--load-compare", metavar="NAME", help="Show the results beside those of the same load in this baseline.")
+    add("--load-against", metavar="REVISION", help="Compare each load test with this; one that is worse fails.")
+    add("--load-tolerance", metavar="10%", action="append", help="How much worse a figure may become: p99=10%%.")
+    add("--load-budget", metavar="TIME", help="How long one comparison may measure; 5m if not said.")
+    add("--load-undecided", metavar="pass", help="pass: a comparison that cannot tell fails no test.")
     add("--load-only", action="store_true", help="Run load tests and nothing else.")
     add("--no-load", action="store_true", help="Skip load tests.")
     parser.addini("load_duration", "What --load-duration says if it is not given.", default="")
     parser.addini("load_json", "What --load-json says if it is not given; relative to the rootdir.", default="")
     parser.addini("load_html", "What --load-html says if it is not given; relative to the rootdir.", default="")
     parser.addini("load_history", "What --load-history says if it is not given; relative to the rootdir.", default="")
+    parser.addini("load_tolerance", "What --load-tolerance says if it is not given.", type="args", default=[])
+    parser.addini("load_budget", "What --load-budget says if it is not given.", default="")
+    parser.addini("load_undecided", "What --load-undecided says if it is not given.", default="")
+    parser.addini("load_prepare", "Sets up the environment of a revision that is compared: a command line.", default="")
     parser.addini("load_baselines", "The folder of baselines, relative to the rootdir.", default=DEFAULT_BASELINES)
     parser.addini("load_files", "Files whose scenarios are tests.", type="args", default=["scenario_*.py"])
     parser.addini("load_server", "What the fixture load_server starts: a command, or package.module:app.", type="args")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from loadkit.jobs.testing.baseline import no_baseline
 from loadkit.jobs.testing.fixture import TargetDown
-from loadkit.jobs.testing.runs import Run, packed
-from loadkit.jobs.testing.session import HANDED_ON, RUNS, SHOWN, LoadSession, node_id
-from loadkit.jobs.testing.terminal import caveat_lines, comparison_lines, explain_value, run_report, runs_table
+from loadkit.jobs.testing.runs import Compared, Run, packed
+from loadkit.jobs.testing.session import FOUND, HANDED_ON, SHOWN, LoadSession, is_interrupted, node_id
+from loadkit.jobs.testing.terminal import (
+    caveat_lines,
+    comparison_lines,
+    comparisons_table,
+    explain_value,
+    run_report,
+    runs_table,
+)
+from loadkit.report.comparison import comparison_report
 from loadkit.report.escape import visible
 from loadkit.report.layout import Layout, needs_ascii, report_width
 
@@ -23,13 +31,13 @@ OF_TEST = "loadkit_test"
 
 def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Put the little report of each run below what failed, and hand results on from a worker."""
-    runs = item.stash.get(RUNS, [])
+    found = item.stash.get(FOUND, [])
     session.unreported.clear()
     reported = item.stash.get(HANDED_ON, 0)
-    if session.is_worker and len(runs) > reported:
-        setattr(report, CARRIED, packed(runs[reported:]))
-        item.stash[HANDED_ON] = len(runs)
-    if runs:
+    if session.is_worker and len(found) > reported:
+        setattr(report, CARRIED, packed(found[reported:]))
+        item.stash[HANDED_ON] = len(found)
+    if found:
         test = node_id(item)
         setattr(report, OF_TEST, test)
         if is_failure(report):
@@ -37,10 +45,8 @@ def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None
     if call.excinfo and isinstance(call.excinfo.value, TargetDown):
         return
     layout = session_layout(session.config)
-    for run in _to_show(item, runs, report):
-        number = f" {run.number}" if len(runs) > 1 else ""
-        title = layout.escape(f"load{number}: {run.result.scenario.name}")
-        text = run_report(layout, run.result, is_of_failure=report.failed)
+    for one in _to_show(item, found, report):
+        title, text = _section(layout, one, found, is_of_failure=report.failed)
         add = getattr(report.longrepr, "addsection", None)
         if report.failed and add:
             add(title, text, "-")
@@ -49,8 +55,20 @@ def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None
             report.sections.append((title, text))
 
 
-def _to_show(item: pytest.Item, runs: list[Run], report: pytest.TestReport) -> list[Run]:
-    """Each run once below what failed, though subtests and a tear-down may fail beside their test."""
+def _section(
+    layout: Layout, one: Run | Compared, found: Sequence[Run | Compared], *, is_of_failure: bool
+) -> tuple[str, str]:
+    """The title and the text of what stands below a test of one thing that was found."""
+    number = f" {one.number}" if sum(type(other) is type(one) for other in found) > 1 else ""
+    if isinstance(one, Compared):
+        title = f"compared{number}: {one.comparison.new} against {one.comparison.old}"
+        return layout.escape(title), comparison_report(one.comparison, layout)
+    title = layout.escape(f"load{number}: {one.result.scenario.name}")
+    return title, run_report(layout, one.result, is_of_failure=is_of_failure)
+
+
+def _to_show(item: pytest.Item, runs: list[Run | Compared], report: pytest.TestReport) -> list[Run | Compared]:
+    """Each once below what failed, though subtests and a tear-down may fail beside their test."""
     if report.failed:
         shown, item.stash[SHOWN] = item.stash.get(SHOWN, 0), len(runs)
         return runs[shown:]
@@ -71,10 +89,19 @@ def compared(session: LoadSession, op: str, left: object, right: object) -> list
 
 
 def summary(session: LoadSession, reporter: pytest.TerminalReporter) -> None:
-    """Write one table of all runs, and what was asked to be shown beside it."""
-    reporter.write_sep("=", "load tests")
+    """Write one table of all runs, one of all comparisons, and what was asked to be shown beside them."""
+    layout = session_layout(session.config)
+    if session.runs or session.faults:
+        reporter.write_sep("=", "load tests")
     for line in _lines(session) if session.runs else ():
         reporter.write_line(line)
+    if session.comparisons:
+        reporter.write_sep("=", "load comparisons")
+    for line in comparisons_table(layout, session.comparisons) if session.comparisons else ():
+        reporter.write_line(line)
+    for one in session.unreported:
+        if is_interrupted(one):
+            reporter.write_line(f"\n{_section(layout, one, [one], is_of_failure=False)[1]}")
     for fault in session.faults:
         reporter.write_line(f"loadkit: {fault}", red=True)
 
@@ -84,9 +111,6 @@ def _lines(session: LoadSession) -> Iterator[str]:
     yield from runs_table(layout, runs)
     if session.config.get_verbosity() > 0:
         yield from caveat_lines(layout, runs)
-    for run in session.unreported:
-        if run.result.outcome == "interrupted":
-            yield f"\n{run_report(layout, run.result)}"
     if session.baseline is not None:
         yield f"\nbeside the baseline {session.compare}:"
         yield from comparison_lines(layout, runs, session.baseline)

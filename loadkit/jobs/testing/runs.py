@@ -1,4 +1,4 @@
-"""One run of a load test: which test it belongs to, and what was found."""
+"""One run of a load test, or one comparison: which test it belongs to, and what was found."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from loadkit.judge.comparison.comparison import Comparison
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing
 from loadkit.judge.times import SHOWN
@@ -32,16 +33,34 @@ class Run:
         return self.test if self.number == 1 else f"{self.test} #{self.number}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """A comparison and where it comes from, as of a run."""
+
+    test: str
+    number: int
+    comparison: Comparison
+
+    @property
+    def title(self) -> str:
+        """How tables call it: the test, and the number of the comparison where it is not the first."""
+        return self.test if self.number == 1 else f"{self.test} #{self.number}"
+
+
 def test_of(title: str) -> str:
     """The test that a title is of."""
     return re.sub(r" #[0-9]+$", "", title)
 
 
-def properties(run: Run) -> Iterator[tuple[str, str | int | float]]:
+def properties(run: Run | Compared) -> Iterator[tuple[str, str | int | float]]:
     """What `record_property` and JUnit XML get, in seconds.
 
-    Names are like `load.p99`, of a journey like `load.journey.buy.p99`, and of the second run like `load.2.p99`.
+    Names are like `load.p99`, of a journey like `load.journey.buy.p99`, of the second run like `load.2.p99`, and of a
+    comparison like `load.compare.p99.ratio`.
     """
+    if isinstance(run, Compared):
+        yield from _compared_properties(run)
+        return
     result = run.result
     head = "load" if run.number == 1 else f"load.{run.number}"
     yield f"{head}.scenario", visible(result.scenario.name)
@@ -50,6 +69,17 @@ def properties(run: Run) -> Iterator[tuple[str, str | int | float]]:
     yield from _figures(head, result.total)
     for one in result.timings:
         yield from _figures(f"{head}.{one.kind}.{visible(one.name)}", one)
+
+
+def _compared_properties(compared: Compared) -> Iterator[tuple[str, str | float]]:
+    found = compared.comparison
+    head = "load.compare" if compared.number == 1 else f"load.compare.{compared.number}"
+    yield f"{head}.against", visible(found.old)
+    yield f"{head}.verdict", found.verdict
+    for one in [*found.changes, *(one for row in found.endpoints.values() for one in row.changes)]:
+        name = f"{head}.{f'{visible(one.label)}.' if one.label else ''}{one.metric}"
+        figures = {"ratio": one.ratio, "difference": one.difference, "low": one.low, "high": one.high}
+        yield from ((f"{name}.{what}", value) for what, value in figures.items() if value is not None)
 
 
 def _figures(head: str, row: Row | Timing) -> Iterator[tuple[str, int | float]]:
@@ -76,14 +106,21 @@ def file_name(run: Run) -> str:
     return f"{plain}.json" if run.number == 1 else f"{plain}-{run.number}.json"
 
 
-def packed(runs: Iterable[Run]) -> list[list[str | int]]:
-    """Runs as plain values that a report can carry from one process to another."""
-    return [[run.test, run.number, msgspec.json.encode(run.result).decode()] for run in runs]
+def packed(found: Iterable[Run | Compared]) -> list[list[str | int]]:
+    """Runs and comparisons as plain values that a report can carry from one process to another."""
+    return [[type(one).__name__, one.test, one.number, msgspec.json.encode(_content(one)).decode()] for one in found]
 
 
-def unpacked(values: Iterable[list[str | int]]) -> list[Run]:
-    """The runs that were packed."""
-    return [
-        Run(test=str(test), number=int(number), result=msgspec.json.decode(str(text), type=Result))
-        for test, number, text in values
-    ]
+def _content(one: Run | Compared) -> Result | Comparison:
+    return one.result if isinstance(one, Run) else one.comparison
+
+
+def unpacked(values: Iterable[list[str | int]]) -> list[Run | Compared]:
+    """The runs and comparisons that were packed."""
+    return [_unpacked(str(kind), str(test), int(number), str(text)) for kind, test, number, text in values]
+
+
+def _unpacked(kind: str, test: str, number: int, text: str) -> Run | Compared:
+    if kind == Run.__name__:
+        return Run(test=test, number=number, result=msgspec.json.decode(text, type=Result))
+    return Compared(test=test, number=number, comparison=msgspec.json.decode(text, type=Comparison))

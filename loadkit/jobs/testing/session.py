@@ -15,9 +15,11 @@ import pytest
 from loadkit.jobs.history import keep, open_history
 from loadkit.jobs.kept import kept_folder
 from loadkit.jobs.testing.baseline import baseline_file, read_baseline, saved
+from loadkit.jobs.testing.comparison_options import comparison_options
 from loadkit.jobs.testing.options import DEFAULT_BASELINES
-from loadkit.jobs.testing.runs import Run, file_name, packed, properties, unpacked
+from loadkit.jobs.testing.runs import Compared, Run, file_name, packed, properties, unpacked
 from loadkit.judge.caveats import doubted
+from loadkit.judge.comparison.comparison import Comparison
 from loadkit.judge.history.kept_run import Revision
 from loadkit.judge.result import Result
 from loadkit.judge.validity import Caveat
@@ -32,14 +34,14 @@ LEFT = ".interrupted.json"
 HISTORY = pytest.StashKey[tuple[Path, Revision]]()
 """Of the configuration: the folder of the history that is asked for, and what was checked out at the start."""
 
-RUNS = pytest.StashKey[list[Run]]()
-"""Of a test: its runs so far."""
+FOUND = pytest.StashKey[list[Run | Compared]]()
+"""Of a test: its runs and comparisons so far."""
 
 HANDED_ON = pytest.StashKey[int]()
-"""Of a test: how many of its runs are in a report already."""
+"""Of a test: how many of these are in a report already."""
 
 SHOWN = pytest.StashKey[int]()
-"""Of a test: how many of its runs were shown below a failure already."""
+"""Of a test: how many of these were shown below a failure already."""
 
 
 class LoadSession:
@@ -51,9 +53,10 @@ class LoadSession:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.runs: list[Run] = []
-        self.current: list[Run] = []
+        self.comparisons: list[Compared] = []
+        self.current: list[Run | Compared] = []
         """Of the test that runs now."""
-        self.unreported: list[Run] = []
+        self.unreported: list[Run | Compared] = []
         """In no report of a test yet: a Ctrl-C leaves a test without one."""
         self.failed: set[str] = set()
         """Tests that did not pass, by node id."""
@@ -66,10 +69,10 @@ class LoadSession:
         self.json_folder: Path | None = None
         self.html: Path | None = None
         self.save: str = config.getoption("load_save") or ""
-        self.compare: str = config.getoption("load_compare") or ""
         self.baseline: dict[str, Result] | None = None
         try:
             self._read_settings()
+            self.comparing = comparison_options(config)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
         except OSError as error:
@@ -101,6 +104,11 @@ class LoadSession:
             return Path(self.config.invocation_params.dir, given)
         given = self.config.getini(name)
         return Path(self.config.rootpath, given) if given else None
+
+    @property
+    def compare(self) -> str:
+        """The name of the baseline beside which results are shown; empty where none is asked for."""
+        return self.config.getoption("load_compare") or ""
 
     @property
     def folder(self) -> Path:
@@ -140,20 +148,25 @@ class LoadSession:
     def found(self, item: pytest.Item, result: Result) -> Result:
         """Keep what a test has measured; the same with what pytest itself gives reason to doubt."""
         result = doubted(result, self._doubts())
-        runs = item.stash.setdefault(RUNS, [])
-        run = Run(test=node_id(item), number=len(runs) + 1, result=result)
+        run = Run(test=node_id(item), number=_next_number(item, Run), result=result)
         result = msgspec.structs.replace(result, identity=msgspec.structs.replace(result.identity, name=run.title))
-        run = dataclasses.replace(run, result=result)
-        runs.append(run)
-        item.user_properties.extend(properties(run))
-        self.unreported.append(run)
-        self.keep(run)
+        self._keep_of(item, dataclasses.replace(run, result=result))
         return result
+
+    def compared(self, item: pytest.Item, comparison: Comparison) -> None:
+        """Keep what a comparison found for a test."""
+        self._keep_of(item, Compared(test=node_id(item), number=_next_number(item, Compared), comparison=comparison))
+
+    def _keep_of(self, item: pytest.Item, one: Run | Compared) -> None:
+        item.stash.setdefault(FOUND, []).append(one)
+        item.user_properties.extend(properties(one))
+        self.unreported.append(one)
+        self.keep(one)
 
     def start_again(self, item: pytest.Item) -> None:
         """A test that runs again begins anew: its last attempt is what counts."""
-        if item.stash.get(RUNS, None):
-            item.stash[RUNS] = []
+        if item.stash.get(FOUND, None):
+            item.stash[FOUND] = []
             item.stash[HANDED_ON] = item.stash[SHOWN] = 0
             item.user_properties[:] = [one for one in item.user_properties if not str(one[0]).startswith("load.")]
 
@@ -167,32 +180,37 @@ class LoadSession:
                 "load tests by themselves: -n 0 --load-only",
             )
 
-    def keep(self, run: Run) -> None:
-        """Keep a run of this process or of a worker; store it unless a worker does.
+    def keep(self, one: Run | Compared) -> None:
+        """Keep a run or comparison of this process or of a worker; store a run unless a worker does.
 
-        The first run of a test takes the place of what an earlier attempt at it has measured.
+        The first of a test takes the place of what an earlier attempt at it has found.
         """
-        if run.number == 1 and run.test in {one.test for one in self.runs}:
-            self.runs = [one for one in self.runs if one.test != run.test]
-            self.failed.discard(run.test)
-        self.runs.append(run)
+        if isinstance(one, Compared):
+            if one.number == 1:
+                self.comparisons = [other for other in self.comparisons if other.test != one.test]
+            self.comparisons.append(one)
+        else:
+            if one.number == 1 and one.test in {other.test for other in self.runs}:
+                self.runs = [other for other in self.runs if other.test != one.test]
+                self.failed.discard(one.test)
+            self.runs.append(one)
         if self.is_worker:
-            self._hand_on(run)
-        elif self.json_folder:
-            self._write(self.json_folder / file_name(run), lambda: dump([run.result]))
+            self._hand_on(one)
+        elif self.json_folder and isinstance(one, Run):
+            self._write(self.json_folder / file_name(one), lambda: dump([one.result]))
 
-    def _hand_on(self, run: Run) -> None:
+    def _hand_on(self, one: Run | Compared) -> None:
         """After a Ctrl-C no report of this test will reach the controller: leave it a file."""
-        if run.result.outcome == "interrupted" and self._shared:
-            self._write(self._shared / f"{os.getpid()}{LEFT}", lambda: json.dumps(packed([run])))
+        if is_interrupted(one) and self._shared:
+            self._write(self._shared / f"{os.getpid()}{LEFT}", lambda: json.dumps(packed([one])))
 
     def take_left_behind(self, folder: Path) -> None:
         """Keep what workers that were interrupted have left in a folder."""
         for file in sorted(folder.glob(f"*{LEFT}")):
-            for run in unpacked(json.loads(file.read_text(encoding="utf-8"))):
-                if run not in self.runs:
-                    self.unreported.append(run)
-                    self.keep(run)
+            for one in unpacked(json.loads(file.read_text(encoding="utf-8"))):
+                if one not in self.runs and one not in self.comparisons:
+                    self.unreported.append(one)
+                    self.keep(one)
             file.unlink()
         self._write_page()
 
@@ -263,6 +281,15 @@ def _make(folder: Path, file: str) -> None:
     except OSError as error:
         raise UsageError(f"cannot make the folder {folder}: {reason_of(error)}") from None
     check_writable(folder / file)
+
+
+def _next_number(item: pytest.Item, kind: type[Run | Compared]) -> int:
+    return sum(isinstance(one, kind) for one in item.stash.get(FOUND, [])) + 1
+
+
+def is_interrupted(one: Run | Compared) -> bool:
+    """True for what a Ctrl-C or a timeout of pytest's has cut short."""
+    return one.result.outcome == "interrupted" if isinstance(one, Run) else one.comparison.reason == "interrupted"
 
 
 def node_id(item: pytest.Item) -> str:

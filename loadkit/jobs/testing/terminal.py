@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from loadkit.jobs.testing.baseline import difference
-from loadkit.jobs.testing.runs import Run
+from loadkit.jobs.testing.runs import Compared, Run
+from loadkit.judge.comparison.comparison import Changed, Comparison, describe_change, show_figure
 from loadkit.judge.other_load import other_load
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing, journeys_among
@@ -16,6 +17,7 @@ from loadkit.judge.threshold_results import Outcome
 from loadkit.judge.times import SHOWN, Times
 from loadkit.judge.validity import Caveat
 from loadkit.plan.units import show_rate, show_seconds, three_digits
+from loadkit.report.comparison import TONES, all_changes, figure_name
 from loadkit.report.figures import (
     count_cell,
     drop_order,
@@ -80,6 +82,31 @@ def _word(result: Result) -> str:
     return _WORDS.get(result.outcome, result.validity if worked else "none")
 
 
+def comparisons_table(layout: Layout, found: Sequence[Compared]) -> list[str]:
+    """A row a comparison with its verdict, and one below it for each figure that decides."""
+    rows: list[tuple[str, Changed | Comparison]] = []
+    for one in found:
+        rows.append((one.title, one.comparison))
+        rows += [(f"  {figure_name(change)}", change) for change in all_changes(one.comparison) if change.decides]
+    cells = [one if isinstance(one, Changed) else None for _, one in rows]
+    columns = [
+        Column("before", [Cell(show_figure(one.metric, one.before) if one else "") for one in cells], drop_order=1),
+        Column("after", [Cell(show_figure(one.metric, one.after) if one else "") for one in cells], drop_order=1),
+        Column("change (interval)", [Cell(_change_or_old(layout, one)) for _, one in rows]),
+        Column("verdict", [Cell(one.verdict, tone=TONES[one.verdict]) for _, one in rows]),
+    ]
+    table = Table(caption="comparisons", head="test", names=[name for name, _ in rows], columns=columns)
+    reasons = [f"{one.title}: {one.comparison.reason}" for one in found if one.comparison.reason]
+    return [
+        *text_table(layout, table, name_width=_NAME),
+        *(line for text in reasons for line in layout.wrap(layout.escape(text), first="  ", margin="    ")),
+    ]
+
+
+def _change_or_old(layout: Layout, one: Changed | Comparison) -> str:
+    return describe_change(one) if isinstance(one, Changed) else layout.escape(f"against {one.old}")
+
+
 def caveat_lines(layout: Layout, runs: Sequence[Run]) -> list[str]:
     """Each caveat once, with how many runs have it; marked as in a report, `-` where it is a note in all of them."""
     found: dict[str, list[Caveat]] = {}
@@ -117,17 +144,21 @@ def _edge(span: float | None) -> Cell:
     return Cell("?") if span is None else time_cell(span)
 
 
-def explain_value(value: object, runs: Sequence[Run]) -> list[str]:
-    """What a number that a test compared is, if it is a figure of its runs: in words, the last run's first.
+def explain_value(value: object, found: Sequence[Run | Compared]) -> list[str]:
+    """What a number that a test compared is, if it is a figure of its runs or comparisons: in words, the last's first.
 
     A figure is a plain float and says nothing of where it comes from. But a result keeps its floats, and what a test
     reads of it is the same object. `percentile` makes a new one each time: that is looked for by its value, which to
     the nanosecond is hardly ever that of another figure.
     """
-    if not isinstance(value, float) or not runs:
+    runs = [one for one in found if isinstance(one, Run)]
+    if not isinstance(value, float) or not found:
         return []
     if math.isnan(value):
-        return [_nothing(runs[-1])]
+        return [_nothing(runs[-1])] if runs else []
+    for compared in reversed([one for one in found if isinstance(one, Compared)]):
+        if lines := _changed(value, compared.comparison):
+            return lines
     for is_same in (operator.is_, operator.eq):
         for run in reversed(runs):
             rows: list[Row | Timing] = [run.result.total, *run.result.endpoints, *run.result.timings]
@@ -135,6 +166,14 @@ def explain_value(value: object, runs: Sequence[Run]) -> list[str]:
                 if lines := _named(value, run, row, is_same):
                     return lines
     return []
+
+
+def _changed(value: float, comparison: Comparison) -> list[str]:
+    return [
+        f"{figure_name(one)} of {comparison.new} against {comparison.old}: {describe_change(one)}"
+        for one in all_changes(comparison)
+        if any(value is figure for figure in (one.ratio, one.difference, one.low, one.high, one.before, one.after))
+    ]
 
 
 def _nothing(run: Run) -> str:

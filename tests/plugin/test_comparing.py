@@ -1,0 +1,243 @@
+"""Two versions compared in a test: `load.compare`, the mark, the options, and what is said of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from loadkit.server.demo import Demo
+from tests.plugin.conftest import Run, errors
+
+pytest_plugins = "pytester"
+
+SERVER = """
+import http.server, os, sys
+
+is_first = not os.path.exists('started')
+open('started', 'w').close()
+
+class Shop(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one write
+
+    def do_GET(self):
+        self.send_response({status})
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *arguments):
+        pass
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Shop).serve_forever()
+"""
+
+LATER = "200 if is_first else 404"
+"""Answers a load that was run, but not when it is started again to be compared."""
+
+Versions = Callable[..., None]
+
+
+@pytest.fixture
+def versions(project: pytest.Pytester) -> Versions:
+    """Makes the project a repository whose load_server answers so in main, and otherwise in the working tree."""
+
+    def make(old: int | str, new: int | str) -> None:
+        app = project.path / "app.py"
+        project.makepyprojecttoml('[tool.pytest]\nload_server = ["python", "app.py", "{port}"]')
+        app.write_text(SERVER.format(status=old))
+        git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+        for words in (["init", "-b", "main"], ["add", "app.py"], ["commit", "-m", "old"]):
+            subprocess.run([*git, *words], cwd=project.path, check=True, capture_output=True)
+        app.write_text(SERVER.format(status=new))
+
+    return make
+
+
+def left_behind(project: pytest.Pytester) -> list[Path]:
+    return list((project.path / ".loadkit" / "worktrees").iterdir())
+
+
+def test_a_revision_is_compared_with_the_server_of_the_session(run: Run, versions: Versions, project: pytest.Pytester):
+    versions("200 if self.path in ('/', '/shop/') else 404", 404)
+
+    done = run(
+        """
+        def test_worse(load, load_server):
+            result = load.compare(Endpoint("GET", "/"), base_url=load_server + "/shop", threads=2, against="main")
+            assert isinstance(result, loadkit.Comparison)
+            assert not result.worse
+        """,
+        *("--junit-xml", "junit.xml"),
+    )
+
+    done.assert_outcomes(failed=1)
+    done.stdout.re_match_lines(
+        [
+            r"-+ compared: the working tree against main \(\w{7}\) -+",
+            r"WORSE: the new version failed all requests",
+            r"=+ load comparisons =+",
+            r"  test_it\.py::test_worse .* against main \(\w{7}\) +worse",
+            r"  test_it\.py::test_worse: the new version failed all requests",
+        ]
+    )
+    properties = {one.get("name"): one.get("value") for one in ET.parse(project.path / "junit.xml").iter("property")}
+    assert properties["load.compare.verdict"] == "worse"
+    assert re.fullmatch(r"main \(\w{7}\)", properties["load.compare.against"] or "")
+    assert left_behind(project) == []
+
+
+@pytest.mark.slow
+def test_below_a_failed_assertion_stands_the_figure_with_its_interval(run: Run):
+    done = run(
+        """
+        def test_ratio(load):
+            old = Endpoint("GET", "/delay/0.005", name="wait")
+            result = load.compare(Endpoint("GET", "/delay/0.1", name="wait"), against=old, base_url=URL, threads=20)
+            assert result.worse
+            assert result.p50.ratio < 1.1
+        """
+    )
+
+    done.assert_outcomes(failed=1)
+    assert any(
+        re.fullmatch(r"p50 of test_ratio \(new\) against test_ratio \(old\): \+[\d,.]+ % \(.* to .*\)", line)
+        for line in errors(done)
+    ), errors(done)
+
+
+@pytest.mark.parametrize(
+    "said", ["mark", *(pytest.param(one, marks=pytest.mark.slow) for one in ("option", "keyword"))]
+)
+def test_a_load_is_compared_when_it_was_run(run: Run, versions: Versions, said: str):
+    versions(200, LATER)
+    mark = '@pytest.mark.load(against="main", tolerance="20%")' if said == "mark" else ""
+    keyword = ', against="main"' if said == "keyword" else ""
+
+    done = run(
+        f"""
+        {mark}
+        def test(load, load_server):
+            load(Endpoint("GET", "/"), base_url=load_server, iterations=10{keyword})
+
+        @pytest.mark.load(against=None)
+        def test_alone(load):
+            assert load(URL, iterations=4).requests == 4
+        """,
+        *(["--load-against", "main"] * (said == "option")),
+    )
+
+    done.assert_outcomes(failed=1, passed=1)
+    assert re.match(
+        r"AssertionError: worse than main \(\w{7}\): the new version failed all requests \(test\)", errors(done)[0]
+    )
+    done.stdout.re_match_lines(
+        [r"  test_it.py::test +[\d,.]+/s", r"  test_it.py::test .* against main \(\w{7}\) +worse"]
+    )
+
+
+@pytest.mark.slow
+def test_so_is_a_scenario_of_a_file(project: pytest.Pytester, versions: Versions):
+    versions(200, LATER)
+    (project.path / "scenario_shop.py").write_text(
+        "from loadkit import Endpoint, Scenario\n"
+        "server = ['python', 'app.py', '{port}']\n"
+        "browse = Scenario(endpoints=[Endpoint('GET', '/')], iterations=10, server=server)\n"
+    )
+
+    done = project.runpytest_inprocess("-p", "no:cacheprovider", "--load-against", "main")
+
+    done.assert_outcomes(failed=1)
+    assert re.match(r"worse than main \(\w{7}\): the new version failed all requests", errors(done)[0])
+
+
+@pytest.mark.parametrize(("undecided", "outcome"), [("fail", "failed"), ("pass", "passed")])
+def test_what_cannot_be_told_fails_unless_it_may_pass(
+    run: Run, versions: Versions, project: pytest.Pytester, undecided: str, outcome: str
+):
+    versions(404, 200)
+
+    done = run(
+        """
+        def test(load, load_server):
+            load(load_server, iterations=4, against="main")
+        """,
+        *("--load-undecided", undecided),
+    )
+
+    done.assert_outcomes(**{outcome: 1})
+    if outcome == "failed":
+        assert re.match(
+            r"AssertionError: it cannot be told whether it is worse than main \(\w{7}\): the old version failed all "
+            r"requests; with --load-undecided pass this passes",
+            errors(done)[0],
+        )
+
+
+MISTAKES = [
+    ("load.compare(URL)", "UsageError: nothing says what was before; write it like load.compare"),
+    ("load.compare(URL, against='main')", r"UsageError: main is a revision, and \S+ has no server= to start from it; "),
+    ("load.compare(URL, against='nowhere.py::x')", "UsageError: there is no file or folder 'nowhere.py'"),
+    ("load.compare(shop, against=shop, tolerance='p98=1%')", "UsageError: there is no figure 'p98' to compare; use "),
+    ("load.compare(shop, against=shop, tolerance={'p99': 'x'})", "UsageError: cannot read the tolerance 'p99=x'; "),
+    ("load.compare(shop, against=shop, budget='long')", "UsageError: cannot read the budget 'long'; "),
+    ("load.compare(shop, against=shop, thread=1)", "UsageError: Scenario has no 'thread'; did you mean threads"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), MISTAKES, ids=[row[0] for row in MISTAKES])
+def test_a_mistake_is_one_line_of_the_test(run: Run, call: str, message: str):
+    done = run(f"def test(load):\n    {call}\n")
+
+    done.assert_outcomes(failed=1)
+    assert re.match(rf"loadkit\.plan\.errors\.{message}", errors(done)[0]), errors(done)
+    assert f">       {call}" in done.outlines
+
+
+@pytest.mark.slow
+def test_workers_of_xdist_hand_comparisons_on(run: Run, demo: Demo, project: pytest.Pytester):
+    project.makepyfile(
+        test_it=f"""
+        import pytest
+        from loadkit import Endpoint
+
+        @pytest.mark.parametrize("path", ["/a", "/b"])
+        def test(load, path):
+            assert load.compare(Endpoint("GET", path), against=Endpoint("GET", "/"), base_url="{demo.url}").worse
+        """
+    )
+
+    done = project.runpytest_subprocess("-n", "2")
+
+    done.assert_outcomes(passed=2)
+    found = [line for line in done.outlines if re.match(r"  test_it\.py::test\[/\w\] .* against .* worse", line)]
+    assert len(found) == 2
+
+
+def test_after_a_ctrl_c_what_is_known_is_shown(run: Run):
+    done = run(
+        """
+        import os, signal
+
+        def interrupt(reply):
+            os.kill(os.getpid(), signal.SIGINT)
+
+        def test_interrupted(load):
+            load.compare(Endpoint("GET", URL + "/", check=interrupt), against=shop)
+
+        def test_never(load):
+            load(shop)
+        """,
+        no_reraise_ctrlc=True,
+    )
+
+    assert done.ret == pytest.ExitCode.INTERRUPTED
+    done.stdout.re_match_lines(
+        [r"  test_it\.py::test_interrupted .* against .* cannot tell", r"CANNOT TELL: interrupted"]
+    )
+    assert "test_never" not in done.stdout.str()
