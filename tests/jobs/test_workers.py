@@ -57,6 +57,10 @@ VISITS = """
 def visit(http):
     http.get("/items")
 
+def enough(http):
+    raise KeyboardInterrupt
+
+over = items.replace(endpoints=[enough])
 visits = items.replace(endpoints=[Endpoint("GET", "/items/3"), visit])
 """
 # in a file of its own, for with an assert in it each process imports pytest, 0.1 s of CPU
@@ -112,9 +116,6 @@ def leave(http):
     http.get("/items/2")
     raise SystemExit("enough")
 
-def enough(http):
-    raise KeyboardInterrupt
-
 def close(http):
     raise OSError("cannot close")
 
@@ -123,7 +124,6 @@ shopping = Scenario(
     base_url="{url}", endpoints=[Journey(buy, feed=numbers)], setup=login, threads=4, think_time="1ms", duration="20s"
 )
 untold = shopping.replace(endpoints=[leave], setup=lambda http: {1, 2})
-over = shopping.replace(endpoints=[enough], setup=None)
 closing = shopping.replace(endpoints=[Journey(lambda http: http.get("/items"), name="c", teardown=close)], setup=None)
 """
 
@@ -247,9 +247,7 @@ def test_a_setup_that_returns_what_cannot_be_told_to_others_is_named_before_anyt
 
 
 def test_a_journey_that_interrupts_ends_all_processes(demo: Demo, tmp_path: Path):
-    shop = written(tmp_path, demo.url, JOURNEYS.replace("{url}", demo.url))
-
-    result = run(scenario(shop, "over"))
+    result = run(scenario(written(tmp_path, demo.url, VISITS), "over", duration="20s"))
 
     assert result.outcome == "interrupted"
     assert result.duration < 15

@@ -70,28 +70,29 @@ def test_the_schema_in_the_package_is_the_one_of_the_code(
     )
 
 
-@pytest.mark.parametrize("results", [[FULL], [EMPTY], [FULL, EMPTY], [merge([FULL, FULL])]])
-def test_a_stored_result_is_valid_by_the_schema(results: list[Result]) -> None:
-    checker = jsonschema.Draft202012Validator(schema())
-    checker.check_schema(schema())
-    checker.validate(json.loads(dump(results)))
+def test_stored_results_are_valid_by_the_schema() -> None:
+    jsonschema.validate(json.loads(dump([FULL, EMPTY, merge([FULL, FULL])])), schema())
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [("outcome", "fine"), ("total", {}), ("duration", "2"), ("endpoints", {}), ("started_at", None), ("spans", {})],
+    "content",
+    [
+        *(
+            {"outcome": "fine"},
+            {"total": {}},
+            {"duration": "2"},
+            {"endpoints": {}},
+            {"started_at": None},
+            {"spans": {}},
+        ),
+        *({"version": 1, "results": []}, {"version": 2}, [], {"results": []}),
+    ],
 )
-def test_what_is_no_result_is_not_valid(field: str, value: Any) -> None:
-    content = json.loads(dump([FULL]))
-    content["results"][0][field] = value
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(content, schema())
-
-
-@pytest.mark.parametrize("content", [{"version": 1, "results": []}, {"version": 2}, [], {"results": []}])
 def test_what_is_no_file_of_results_is_not_valid(content: Any) -> None:
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(content, schema())
+    sound = json.loads(dump([FULL]))["results"][0]
+    if isinstance(content, dict) and content.keys() <= sound.keys():
+        content = {"version": 2, "results": [sound | content]}
+    assert not jsonschema.Draft202012Validator(schema()).is_valid(content)
 
 
 @pytest.mark.parametrize("made", [schema, comparison_schema])

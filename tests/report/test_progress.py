@@ -7,8 +7,6 @@ import io
 import os
 import re
 import struct
-import subprocess
-import sys
 import termios
 from collections.abc import Sequence
 from contextlib import suppress
@@ -216,10 +214,3 @@ def test_a_stream_without_the_characters_gets_escapes() -> None:
     stream = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
     shown(stream, [snapshot(0.0, name="tée")])
     assert raw.getvalue() == b"[0.0 s of 30s] t\\xe9e, running: 0 requests, 0 failed\n"
-
-
-def test_rich_is_not_imported_before_it_is_needed() -> None:
-    code = (
-        "import sys, loadkit.report.text, loadkit.report.progress; print([one for one in sys.modules if 'rich' in one])"
-    )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

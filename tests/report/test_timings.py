@@ -18,6 +18,7 @@ from loadkit.report.html import html_report
 from loadkit.report.json import dump, load, schema
 from loadkit.report.layout import Layout, display_width
 from loadkit.report.text import text_report
+from tests import results
 from tests.results import example, replace, result, row, times
 
 HOME = row("GET /", times((180, 6_000)))
@@ -26,22 +27,8 @@ SAID = "another item\nassert 7 == 8\n  at shop.py:12 in buy: assert item == 8"
 
 def timing(kind: Any, name: str, *spans: tuple[float, int], **changes: Any) -> Timing:
     """One over 30 s, of spans that came through unless `changes` say otherwise."""
-    failed, response = sum(changes.get("failures", {}).values()), times(*spans)
-    made = Timing(
-        kind=kind,
-        name=name,
-        count=response.count + failed,
-        throughput=response.count / 30,
-        error_rate=failed / (response.count + failed) if failed else 0.0,
-        failures={},
-        examples=[],
-        drained=0,
-        cut=0,
-        response_time=response,
-        service_time=response,
-        failure_time=times(*([(900, failed)] if failed else [])),
-    )
-    return replace(made, **changes)
+    failed = sum(changes.get("failures", {}).values())
+    return results.timing(times(*spans), times((900, failed)) if failed else None, kind=kind, name=name, **changes)
 
 
 BUY = timing("journey", "buy", (2_400, 2_990), failures={"check": 10}, examples=[example("check", SAID, 10)], cut=3)
