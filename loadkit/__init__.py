@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from loadkit.fetcher import FetchReply, FetchResult, fetch
     from loadkit.jobs.calibrate import calibrate
     from loadkit.jobs.compare import compare
+    from loadkit.jobs.limit import limit
     from loadkit.jobs.run import run
     from loadkit.jobs.testing.fixture import LoadFixture
     from loadkit.judge.comparison.calibration import Calibration
     from loadkit.judge.comparison.comparison import Comparison
+    from loadkit.judge.limit.limit import Limit
     from loadkit.judge.result import Result
     from loadkit.measure.timer import timed, timer
     from loadkit.plan.data import rows
@@ -36,6 +38,7 @@ __all__ = [
     "FetchReply",
     "FetchResult",
     "Journey",
+    "Limit",
     "LoadFixture",
     "LoadkitError",
     "NothingToRun",
@@ -49,6 +52,7 @@ __all__ = [
     "compare",
     "fetch",
     "hold",
+    "limit",
     "ramp",
     "rows",
     "run",
@@ -67,6 +71,7 @@ _LATE = {
     "FetchReply": "loadkit.fetcher",
     "FetchResult": "loadkit.fetcher",
     "Journey": "loadkit.plan.journey",
+    "Limit": "loadkit.judge.limit.limit",
     "LoadFixture": "loadkit.jobs.testing.fixture",
     "LoadkitError": "loadkit.plan.errors",
     "NothingToRun": "loadkit.plan.errors",
@@ -79,6 +84,7 @@ _LATE = {
     "compare": "loadkit.jobs.compare",
     "fetch": "loadkit.fetcher",
     "hold": "loadkit.plan.phases",
+    "limit": "loadkit.jobs.limit",
     "ramp": "loadkit.plan.phases",
     "rows": "loadkit.plan.data",
     "run": "loadkit.jobs.run",

@@ -18,6 +18,7 @@ from loadkit.cli.demo import demo
 from loadkit.cli.fetch import fetch
 from loadkit.cli.habits import explanation, understood
 from loadkit.cli.history import history
+from loadkit.cli.limit import limit
 from loadkit.cli.list import list_targets
 from loadkit.cli.report import report
 from loadkit.cli.run import run
@@ -106,6 +107,7 @@ def _top(
 COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
     "run": run,
     "compare": compare,
+    "limit": limit,
     "history": history,
     "list": list_targets,
     "report": report,

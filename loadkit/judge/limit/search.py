@@ -65,6 +65,8 @@ class SearchRules:
     lowest: float = 1.0
     """No lower rate is tried."""
     highest: float = 1e6
+    first: float | None = None
+    """The rate that is tried first, such as one that is asked for; None for half of what closed threads got."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +171,7 @@ class RateSearch:
 
     @property
     def _states(self) -> list[TriedLevel]:
-        return [self._state(level) for level in sorted({*self._short, *self._long})]
+        return [self._state(level) for level in sorted({*self._short, *self._long}) if self._state(level).trials]
 
     @property
     def _lowest_failed(self) -> float | None:
@@ -193,13 +195,15 @@ class RateSearch:
         """About how much the server can do: double the threads until that brings no more."""
         threads, best, standing, seconds = 1, 0.0, 0, CLOSED_TRIAL
         while threads <= MOST_THREADS and standing < 2:
-            reason = "how much do closed threads get?"
+            reason = "what closed threads get"
             trial = yield from self._measured(threads, seconds, reason, is_closed=True)
             if not trial.throughput and not trial.is_lost and seconds < LONGEST:
                 # a reply takes longer than a trial
                 seconds = min(5 * seconds, LONGEST)
                 continue
             self._closed.append(trial)
+            if trial.is_lost and not best:
+                raise _Over("cannot tell", "not one request of the first trial was answered well")
             standing = standing + 1 if trial.throughput < GROWN * best else 0
             best = max(best, trial.throughput)
             # of one trial with few requests a breach may be chance
@@ -208,7 +212,7 @@ class RateSearch:
             threads *= 2
 
     def _first(self) -> float:
-        """The first rate: half of what closed threads got."""
+        """The first rate."""
         best = self._best
         if 0 < best < self._lowest:
             budget = show_span(math.ceil(self._rules.replies * LOWEST_PARTS / best))
@@ -217,22 +221,25 @@ class RateSearch:
                 f"closed threads get {show_rate(best)}, and a trial needs {self._rules.replies} replies: "
                 f"at such a rate the budget has to be {budget} or more",
             )
-        return max(self._lowest, best / 2)
+        if all(trial.is_breach for trial in self._closed):
+            # not even one thread alone: what does not hold at the lowest rate holds at none
+            return self._rules.first or self._lowest
+        return self._rules.first or max(self._lowest, _rounded(best / 2))
 
     def _bracket(self, level: float, factor: float) -> Asking[None]:
         """A rate that holds and one that does not, a factor apart."""
         while self._low is None or self._high is None:
-            level = min(max(_rounded(level), self._lowest), self._rules.highest)
-            if (yield from self._holds(level, "upwards" if self._low else "does it hold at all?")):
+            level = min(max(level, self._lowest), self._rules.highest)
+            if (yield from self._holds(level, "upwards" if self._low else "downwards")):
                 self._low = level
                 if level >= self._rules.highest:
                     self._high = level
-                level *= factor
+                level = _rounded(level * factor)
             else:
                 self._high = level
                 if self._low is None and level <= self._lowest:
                     raise self._lost(level)
-                level /= factor
+                level = _rounded(level / factor)
 
     def _lost(self, level: float) -> _Over:
         """What there is to say when the lowest rate does not hold."""
@@ -272,7 +279,7 @@ class RateSearch:
             return
         while self._lowest_failed is None:
             # so near the limit no number of trials tells surely
-            yield from self._holds(_rounded(above), "where is it surely missed?")
+            yield from self._holds(_rounded(above), "where it is surely missed")
             above *= 1 + 2 * self._rules.resolution
         raise _Over("found", "")
 
@@ -326,7 +333,7 @@ class RateSearch:
             return False
         self._short[level] += again
         while self._state(level).holding != "missed" and len(self._long.get(level, ())) < LONG_TRIALS:
-            trial = yield from self._measured(level, self._long_seconds(level), "is it surely missed?")
+            trial = yield from self._measured(level, self._long_seconds(level), "more trials of what does not hold")
             self._long.setdefault(level, []).append(trial)
         return not self._state(level).leans_to_hold
 

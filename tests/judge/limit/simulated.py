@@ -39,6 +39,7 @@ class Simulated:
         room: how many may wait; those beyond it fail at once. None is all.
         slower: by what factor service is longer, at this time of its life and with so many waiting.
         most: no more arrivals a second than this can be sent: beyond it, trials are unsound.
+        refusal: the status of those that have no room.
         seed: of all that is drawn.
     """
 
@@ -51,6 +52,7 @@ class Simulated:
         room: int | None = None,
         slower: Callable[[float, int], float] = lambda now, waiting: 1.0,
         most: float = math.inf,
+        refusal: str = "503",
         seed: int = 1,
     ) -> None:
         self._service = service
@@ -59,6 +61,7 @@ class Simulated:
         self._room = room
         self._slower = slower
         self._most = most
+        self._refusal = refusal
         self._lot = random.Random(seed)
         self.now = 0.0
         self.trials: list[NextTrial] = []
@@ -130,7 +133,7 @@ class Simulated:
             throughput=sum(one.answered for one in blocks) * (len(good) / max(1, came)) / seconds,
             observed=tuple(_observed(one, blocks) for one in self.limits),
             figures=figures,
-            failures={"503": came - len(good)} if came > len(good) else {},
+            failures={self._refusal: came - len(good)} if came > len(good) else {},
             is_saturated=bool(saturated),
         )
 

@@ -1,0 +1,71 @@
+"""`loadkit limit` on the command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadkit.cli.console import check_file, print_text, write
+from loadkit.cli.options import Quiet, judgement_option, load_scenarios, output_option, request_option
+from loadkit.plan.errors import UsageError
+
+if TYPE_CHECKING:
+    from loadkit.judge.limit.limit import Limit
+
+
+def limit(
+    target: Annotated[str, typer.Argument(help="A scenario, file.py::name, or a URL.")],
+    threshold: Annotated[
+        list[str] | None,
+        judgement_option("--threshold", "-t", help="What must hold: 'p99 < 100ms'; if not said, the scenario's."),
+    ] = None,
+    base_url: Annotated[str | None, request_option(help="Aim the scenario at another server.")] = None,
+    budget: Annotated[str, judgement_option(help="How long it may take.")] = "5m",
+    at_least: Annotated[
+        str | None, judgement_option("--at-least", help="Fail if less than this rate is held: 500/s.")
+    ] = None,
+    output: Annotated[Path | None, output_option("--output", "-o", help="Store what was found as JSON.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Find the highest rate that a server holds: at which all thresholds are met.
+
+    Exit code: 0 found, 1 missed at the lowest rate or less than --at-least, 2 interrupted, 3 a fault of ours, 4 wrong
+    usage, 6 it cannot be told, or something else than the server was the limit.
+    """
+    from loadkit.jobs.limit import limit as find_limit
+    from loadkit.jobs.printing import printing_on_stderr
+    from loadkit.report.limit import limit_progress
+    from loadkit.report.progress import show_progress
+
+    check_file("--output", output)
+    scenarios = load_scenarios([target])
+    if len(scenarios) > 1:
+        names = ", ".join(f"{target}::{one.name}" for one in scenarios)
+        raise UsageError(f"{target} has {len(scenarios)} scenarios, and one is searched; name it: {names}")
+    scenario = scenarios[0]
+    with show_progress(sys.stderr, limit_progress, quiet=quiet) as watch, printing_on_stderr():
+        found = find_limit(
+            scenario.replace(base_url=base_url, server=None) if base_url else scenario,
+            *(threshold or []),
+            budget=budget,
+            at_least=at_least,
+            watch=watch,
+        )
+    faults = [write(output, _json(found)) if output else 0, 0 if quiet else _print(found)]
+    raise typer.Exit(max(faults) or found.exit_code)
+
+
+def _json(found: Limit) -> str:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n"
+
+
+def _print(found: Limit) -> int:
+    from loadkit.report.layout import layout_of
+    from loadkit.report.limit import limit_report
+
+    return print_text(limit_report(found, layout_of(sys.stdout)))

@@ -1,0 +1,197 @@
+"""How much a server holds, as it is stored, shown and asserted on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from statistics import median
+from typing import Final, Literal
+
+import msgspec
+
+from loadkit.judge.environment import Environment
+from loadkit.judge.limit.levels import Holding, TriedLevel
+from loadkit.judge.limit.search import Ending, Findings
+from loadkit.judge.limit.trials import Trial
+from loadkit.plan.threshold import Threshold
+from loadkit.plan.units import show_rate, three_digits
+
+VERSION: Final = 1
+TOO_MANY_REQUESTS: Final = "429"
+PLATEAU: Final = 0.5
+"""The share of the failures that are refusals for a limit of the rate to be what gave way."""
+
+
+class LevelTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """One trial of a level."""
+
+    seconds: float
+    throughput: float
+    """Good replies a second, or journeys."""
+    figures: dict[str, float]
+    """Response times in seconds by name, and `error_rate`."""
+    failures: dict[str, int]
+    """By status, or by kind where there was none."""
+    missed: list[str]
+    """The thresholds that it missed."""
+    is_saturated: bool
+    """More requests arrived than were answered, and it was left early."""
+    is_lost: bool
+    """The server ended, or could not be reached."""
+    unsound: str | None
+    """Why it says nothing of the server."""
+
+
+class LimitLevel(msgspec.Struct, frozen=True, kw_only=True):
+    """A level of load, and what is known of it."""
+
+    level: float
+    """Arrivals a second, or threads."""
+    holding: Holding
+    missed: list[str]
+    """The thresholds that most of its trials missed."""
+    throughput: float
+    """The median over its trials, as the figures are."""
+    figures: dict[str, float]
+    trials: list[LevelTrial]
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search for the limit found."""
+
+    version: int = VERSION
+    name: str
+    """What was searched: the name of a scenario."""
+    by: Literal["rate"] = "rate"
+    thresholds: list[str]
+    ending: Ending
+    reason: str
+    """Why it stopped, where that is not that the answer was found."""
+    confirmed: float | None
+    """The highest rate that held in a long trial."""
+    failed: float | None
+    """The lowest rate above it that is surely missed."""
+    gave_way: str
+    """What was missed first."""
+    levels: list[LimitLevel]
+    """Rates, from low to high."""
+    closed: list[LimitLevel]
+    """Numbers of threads of a closed workload, from which the search set out."""
+    at_least: float | None = None
+    """The rate that was asked for."""
+    seconds: float
+    """How long it took."""
+    notes: list[str] = []
+    environment: Environment | None = None
+
+    @property
+    def rate(self) -> float:
+        """The highest rate that was confirmed; 0 where none was."""
+        return self.confirmed or 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0 found (and no less than was asked for), 1 missed at the lowest rate or less, 2 interrupted, 6 not known."""
+        if self.ending == "interrupted":
+            return 2
+        if self.at_least is not None and self.rate >= self.at_least:
+            return 0
+        if self.ending == "missed" or (self.at_least is not None and self.failed and self.failed <= self.at_least):
+            return 1
+        if self.ending == "found":
+            return 0 if self.at_least is None else 1
+        return 6
+
+    def __repr__(self) -> str:
+        return f"<Limit {self.ending}: {describe_limit(self)}>"
+
+
+def limit_of(
+    found: Findings,
+    *,
+    name: str,
+    thresholds: list[Threshold],
+    at_least: float | None,
+    seconds: float,
+    notes: list[str],
+    environment: Environment | None,
+) -> Limit:
+    """The findings of a search as they are stored."""
+    return Limit(
+        name=name,
+        thresholds=[one.text for one in thresholds],
+        ending=found.ending,
+        reason=found.reason,
+        confirmed=found.confirmed,
+        failed=found.failed,
+        gave_way=_gave_way(found),
+        levels=[_level(one) for one in found.levels],
+        closed=[_level(TriedLevel(one.level, (one,))) for one in found.closed],
+        at_least=at_least,
+        seconds=seconds,
+        notes=notes,
+        environment=environment,
+    )
+
+
+def describe_limit(limit: Limit) -> str:
+    """The answer in a sentence."""
+    missed = f"; {show_rate(limit.failed)} does not" if limit.failed else ""
+    if limit.confirmed is None and limit.ending == "missed":
+        return limit.reason
+    if limit.confirmed is None:
+        between = [one.level for one in limit.levels if one.holding == "holds"]
+        held = f"{show_rate(max(between))} held in short trials{missed}" if between else "no rate was found to hold"
+        return f"{held}: {limit.reason}"
+    what = f"at least {show_rate(limit.confirmed)}" if not limit.failed else f"{show_rate(limit.confirmed)} holds"
+    return f"{what}{missed}{f': {limit.reason}' if limit.reason else ''}"
+
+
+def _gave_way(found: Findings) -> str:
+    first = next((one for one in found.levels if one.level == found.failed), None)
+    if first is None:
+        return ""
+    trials = [one for one in first.trials if one.unsound is None and one.is_breach]
+    if any(one.is_lost for one in trials):
+        return "the server ended, or could not be reached"
+    failures: Counter[str] = Counter()
+    for one in trials:
+        failures.update(one.failures)
+    if failures[TOO_MANY_REQUESTS] > PLATEAU * failures.total() > 0:
+        plateau = median(one.throughput for one in trials)
+        return f"a limit of the rate: 429 is answered to what is beyond about {show_rate(plateau)}"
+    missed = [_missed(limit, trials) for limit in first.missed]
+    if failures and any(limit.limits_errors for limit in first.missed):
+        missed.append("failures: " + ", ".join(f"{count:,} x {kind}" for kind, count in failures.most_common(3)))
+    if trials and all(one.cause == "connections" for one in trials):
+        missed.append("all connections were in use")
+    return "; ".join(missed) or "more requests arrived than were answered"
+
+
+def _missed(limit: Threshold, trials: list[Trial]) -> str:
+    values = [one.value for trial in trials for one in trial.observed if one.threshold == limit and one.value]
+    return f"{limit.text} ({limit.show(median(values))})" if values else limit.text
+
+
+def _level(tried: TriedLevel) -> LimitLevel:
+    names = dict.fromkeys(name for one in tried.trials for name in one.figures)
+    return LimitLevel(
+        level=tried.level,
+        holding=tried.holding,
+        missed=[one.text for one in tried.missed] if tried.holding != "holds" else [],
+        throughput=median(one.throughput for one in tried.trials),
+        figures={name: median(one.figures[name] for one in tried.trials if name in one.figures) for name in names},
+        trials=[_trial(one) for one in tried.trials],
+    )
+
+
+def _trial(trial: Trial) -> LevelTrial:
+    return LevelTrial(
+        seconds=float(three_digits(trial.seconds).replace(",", "")),
+        throughput=trial.throughput,
+        figures=dict(trial.figures),
+        failures=dict(trial.failures),
+        missed=[one.text for one in trial.missed],
+        is_saturated=trial.is_saturated,
+        is_lost=trial.is_lost,
+        unsound=trial.unsound,
+    )

@@ -1,0 +1,87 @@
+"""The stored limit: its exit code, what gave way first, and the answer in a sentence."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from loadkit.judge.limit.limit import Limit, limit_of
+from tests.judge.limit.simulated import Simulated, exponential, fixed
+from tests.judge.limit.test_search import searched
+
+
+def limited(server: Simulated, *, at_least: float | None = None, **rules) -> Limit:
+    return limit_of(
+        searched(server, **rules),
+        name="browse",
+        thresholds=server.limits,
+        at_least=at_least,
+        seconds=72.0,
+        notes=[],
+        environment=None,
+    )
+
+
+def stored(**changes) -> Limit:
+    empty = Limit(
+        name="browse",
+        thresholds=[],
+        ending="found",
+        reason="",
+        confirmed=500.0,
+        failed=520.0,
+        gave_way="",
+        levels=[],
+        closed=[],
+        seconds=1.0,
+    )
+    return msgspec.structs.replace(empty, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, 0),
+        ({"at_least": 500.0}, 0),
+        ({"at_least": 505.0}, 1),
+        ({"at_least": 600.0}, 1),
+        ({"ending": "missed", "confirmed": None}, 1),
+        ({"ending": "at least", "failed": None}, 6),
+        ({"ending": "at least", "failed": None, "at_least": 400.0}, 0),
+        ({"ending": "at least", "failed": None, "at_least": 600.0}, 6),
+        ({"ending": "cannot tell", "confirmed": None, "failed": 600.0, "at_least": 500.0}, 6),
+        ({"ending": "cannot tell", "confirmed": None, "failed": 500.0, "at_least": 500.0}, 1),
+        ({"ending": "interrupted"}, 2),
+    ],
+)
+def test_the_exit_code_says_what_came_of_it(changes, code):
+    assert stored(**changes).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [
+        (Simulated(exponential(0.01), 4), ["p99 < 100ms ("]),
+        (Simulated(fixed(0.01), 2, room=4, limits=["error_rate < 1%"]), ["error_rate < 1%", "failures: ", "x 503"]),
+        (
+            Simulated(fixed(0.01), 2, room=4, limits=["error_rate < 1%"], refusal="429"),
+            ["a limit of the rate: 429 is answered to what is beyond about"],
+        ),
+    ],
+)
+def test_what_gave_way_first_is_named(server, words):
+    found = limited(server, budget=150)
+    assert [word for word in words if word not in found.gave_way] == []
+
+
+def test_the_answer_is_a_sentence_and_survives_being_stored():
+    found = limited(Simulated(exponential(0.004), 8, most=700), budget=150)
+    assert repr(found).startswith("<Limit at least: at least 6")
+    assert "this machine sends no more than 700/s" in repr(found)
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Limit) == found
+
+
+def test_the_limit_of_a_server_that_was_never_missed_has_no_end():
+    found = limited(Simulated(fixed(0.02), 16), highest=300)
+    assert (found.rate, found.failed, found.exit_code) == (300, None, 6)
+    assert "no higher rate than 300/s is tried" in found.reason
