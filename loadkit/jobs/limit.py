@@ -14,7 +14,8 @@ from loadkit.jobs.run import run
 from loadkit.judge.limit.figures import trial_of
 from loadkit.judge.limit.levels import replies_needed
 from loadkit.judge.limit.limit import Limit, limit_of
-from loadkit.judge.limit.search import SearchMoment, SearchRules, find
+from loadkit.judge.limit.search import SearchMoment, find
+from loadkit.judge.limit.time_budget import SearchRules
 from loadkit.judge.limit.trials import NextTrial, Trial, piles_up
 from loadkit.judge.threshold_results import NO_FAILURES
 from loadkit.plan.errors import UsageError

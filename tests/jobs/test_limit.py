@@ -45,13 +45,12 @@ def after(trials: int) -> tuple[Callable[[SearchMoment], None], Callable[[], int
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_limit_of_a_server_is_what_its_workers_can_do():
-    with queueing(20, 4) as url:
-        found = limit(at(url), "p90 < 200ms", budget="60s")
-    # 200/s, and a little less for what a busy machine adds to 20 ms
-    assert 200 * 0.8 <= found.rate <= 200 * 1.05, found
-    assert found.rate < found.failed <= 1.25 * found.rate, found
-    assert found.ending == "found"
-    assert found.gave_way.startswith("p90 < 200ms (")
+    with queueing(100, 10) as url:
+        found = limit(at(url), "p90 < 500ms", budget="100s")
+    # 100/s, and a little less for what a busy machine adds to 100 ms
+    assert 100 * 0.75 <= found.rate <= 100 * 1.05, found
+    assert found.rate < found.failed, found
+    assert found.gave_way.startswith("p90 < 500ms ("), found
 
 
 def test_what_a_server_never_holds_is_missed_at_the_lowest_rate():

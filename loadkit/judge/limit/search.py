@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from loadkit.judge.limit.levels import BREACHES, TriedLevel
+from loadkit.judge.limit.time_budget import LONGEST, LOWEST_PARTS, SearchRules, TimeBudget
 from loadkit.judge.limit.trials import NextTrial, Trial
 from loadkit.plan.units import show_rate, show_span
 
@@ -27,46 +28,13 @@ going higher."""
 Asking: TypeAlias = Generator[NextTrial, Trial, T]
 """A part of a search: yields what to measure, is sent what was found."""
 
-RESOLUTION: Final = 0.05
-SHORTEST: Final = 4.0
-LONGEST: Final = 20.0
-"""Seconds of a trial, of those that confirm apart."""
-CONFIRMING: Final = 4
-"""How many times as long the trial is that confirms an answer."""
-CLOSED_TRIAL: Final = 1.0
-"""Seconds of a trial with closed threads."""
 MOST_THREADS: Final = 256
 GROWN: Final = 1.1
 """The least growth of the throughput, when the threads are doubled, for the server to have had more to give."""
-PATIENCE: Final = 20
-"""A trial lasts so many times as long as the time that is limited: a queue must have the time to become so long."""
 LONG_TRIALS: Final = 3
 """So many of them at most confirm a level."""
 REVISIONS: Final = 5
 """So often may measuring again contradict what was measured before, until nothing can be told."""
-PARTS: Final = 15
-"""A trial takes no larger part of the budget than one in so many; one that confirms, one in `LONG_PARTS`."""
-LONG_PARTS: Final = 8
-LOWEST_PARTS: Final = 6
-"""At the lowest rate that is tried, this part of the budget brings as many replies as the thresholds need."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchRules:
-    """What a search has to find, and within which bounds."""
-
-    budget: float
-    """Seconds."""
-    replies: int = 1
-    """How many replies a trial needs for its thresholds to hold surely, if none is beyond the limit."""
-    longest: float = 0.0
-    """The longest response time that a threshold allows, seconds."""
-    resolution: float = RESOLUTION
-    lowest: float = 1.0
-    """No lower rate is tried."""
-    highest: float = 1e6
-    first: float | None = None
-    """The rate that is tried first, such as one that is asked for; None for half of what closed threads got."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +111,7 @@ class RateSearch:
         self._high: float | None = None
         self._blocked: dict[float, str] = {}
         """Levels at which the generator or its machine was the limit, and why."""
-        self._elapsed = 0.0
+        self._time = TimeBudget(rules)
         self._revisions = 0
 
     def trials(self) -> Asking[tuple[Ending, str]]:
@@ -166,7 +134,7 @@ class RateSearch:
             failed=self._lowest_failed,
             levels=tuple(self._states),
             closed=tuple(self._closed),
-            elapsed=self._elapsed,
+            elapsed=self._time.elapsed,
         )
 
     @property
@@ -182,7 +150,7 @@ class RateSearch:
         """How far it has come."""
         return SearchMoment(
             next_trial=wanted,
-            elapsed=self._elapsed,
+            elapsed=self._time.elapsed,
             budget=self._rules.budget,
             confirmed=self._confirmed,
             holds=self._low,
@@ -193,7 +161,7 @@ class RateSearch:
 
     def _bracket_by_threads(self) -> Asking[None]:
         """About how much the server can do: double the threads until that brings no more."""
-        threads, best, standing, seconds = 1, 0.0, 0, CLOSED_TRIAL
+        threads, best, standing, seconds = 1, 0.0, 0, self._time.closed_seconds
         while threads <= MOST_THREADS and standing < 2:
             reason = "what closed threads get"
             trial = yield from self._measured(threads, seconds, reason, is_closed=True)
@@ -206,6 +174,7 @@ class RateSearch:
                 raise _Over("cannot tell", "not one request of the first trial was answered well")
             standing = standing + 1 if trial.throughput < GROWN * best else 0
             best = max(best, trial.throughput)
+            self._time.expect(best)
             # of one trial with few requests a breach may be chance
             if all(one.is_breach for one in self._closed[-BREACHES:]) or trial.unsound or trial.cause == "generator":
                 break
@@ -213,7 +182,7 @@ class RateSearch:
 
     def _first(self) -> float:
         """The first rate."""
-        best = self._best
+        best = max(trial.throughput for trial in self._closed)
         if 0 < best < self._lowest:
             budget = show_span(math.ceil(self._rules.replies * LOWEST_PARTS / best))
             raise _Over(
@@ -250,7 +219,7 @@ class RateSearch:
     def _bisect(self) -> Asking[None]:
         assert self._low is not None
         assert self._high is not None
-        while self._high > self._low * (1 + self._rules.resolution) and self._has_time_to_bisect(self._low):
+        while self._high > self._low * (1 + self._rules.resolution) and self._time.has_time_to_bisect(self._low):
             middle = _rounded(math.sqrt(self._low * self._high))
             if (yield from self._holds(middle, "between")):
                 self._low = middle
@@ -261,6 +230,9 @@ class RateSearch:
         """Confirm what holds, and look again at what does not; raises `_Over` when both are sure."""
         low, high = self._low, self._high
         assert low is not None
+        if self._state(low).holding != "holds" and not self._time.has_time(2 * self._time.long_seconds(low)):
+            # there is time to confirm one level alone, which had better be one that surely holds
+            low = max((one.level for one in self._states if one.holding == "holds" and one.level < low), default=low)
         assert high is not None
         if not (yield from self._is_confirmed(low)):
             self._revise()
@@ -301,7 +273,7 @@ class RateSearch:
         """Try a level until its trials tell; where they never do, the side on which most of them lie."""
         trials = self._short.setdefault(level, [])
         while not self._state(level).is_settled:
-            trials.append((yield from self._measured(level, self._seconds(level), reason)))
+            trials.append((yield from self._measured(level, self._time.seconds(level), reason)))
         state = self._state(level)
         if state.holding == "inconclusive":
             self._blocked[level] = next(one.unsound for one in reversed(trials) if one.unsound)
@@ -312,7 +284,7 @@ class RateSearch:
         """True if a level holds in a trial that is longer, or in several of these together."""
         trials = self._long.setdefault(level, [])
         while len(trials) < LONG_TRIALS:
-            trials.append((yield from self._measured(level, self._long_seconds(level), "confirming")))
+            trials.append((yield from self._measured(level, self._time.long_seconds(level), "confirming")))
             state = TriedLevel(level, tuple(trials))
             if trials[-1].is_saturated or trials[-1].is_lost:
                 return False
@@ -324,7 +296,7 @@ class RateSearch:
         """False if what was missed holds by now, as of a server that was slow only at first."""
         again: list[Trial] = []
         while len(again) < BREACHES:
-            again.append((yield from self._measured(level, self._seconds(level), "again, what did not hold")))
+            again.append((yield from self._measured(level, self._time.seconds(level), "again, what did not hold")))
             if again[-1].is_breach:
                 break
         else:
@@ -333,7 +305,9 @@ class RateSearch:
             return False
         self._short[level] += again
         while self._state(level).holding != "missed" and len(self._long.get(level, ())) < LONG_TRIALS:
-            trial = yield from self._measured(level, self._long_seconds(level), "more trials of what does not hold")
+            trial = yield from self._measured(
+                level, self._time.long_seconds(level), "more trials of what does not hold"
+            )
             self._long.setdefault(level, []).append(trial)
         return not self._state(level).leans_to_hold
 
@@ -341,10 +315,10 @@ class RateSearch:
         return TriedLevel(level, (*self._short.get(level, ()), *self._long.get(level, ())))
 
     def _measured(self, level: float, seconds: float, reason: str, *, is_closed: bool = False) -> Asking[Trial]:
-        if self._elapsed + seconds > self._rules.budget:
+        if self._time.elapsed + seconds > self._rules.budget:
             raise self._used_up()
         trial = yield NextTrial(level=level, seconds=seconds, reason=reason, is_closed=is_closed)
-        self._elapsed += trial.cost
+        self._time.spend(seconds, trial.cost)
         return trial
 
     def _used_up(self) -> _Over:
@@ -352,24 +326,6 @@ class RateSearch:
         if self._confirmed is None:
             return _Over("cannot tell", reason)
         return _Over("found" if self._lowest_failed else "at least", reason)
-
-    @property
-    def _best(self) -> float:
-        return max((trial.throughput for trial in self._closed), default=0.0)
-
-    def _seconds(self, level: float) -> float:
-        """How long a trial is; far below what closed threads got no queue becomes long, however long one waits."""
-        patience = PATIENCE * self._rules.longest if level > 0.6 * self._best else 0.0
-        wanted = max(SHORTEST, patience, self._rules.replies / level)
-        return min(wanted, LONGEST, self._rules.budget / PARTS)
-
-    def _long_seconds(self, level: float) -> float:
-        return min(CONFIRMING * self._seconds(level), self._rules.budget / LONG_PARTS)
-
-    def _has_time_to_bisect(self, level: float) -> bool:
-        """True if there is time for another level, and to verify the answer after it."""
-        needed = 2 * BREACHES * self._seconds(level) + self._long_seconds(level)
-        return self._elapsed + needed <= self._rules.budget
 
 
 def _rounded(rate: float) -> float:

@@ -10,7 +10,8 @@ from itertools import pairwise
 import pytest
 
 from loadkit.judge.limit.levels import replies_needed
-from loadkit.judge.limit.search import Findings, SearchMoment, SearchRules, find
+from loadkit.judge.limit.search import Findings, SearchMoment, find
+from loadkit.judge.limit.time_budget import SearchRules
 from loadkit.judge.limit.trials import NextTrial
 from tests.judge.limit.simulated import Simulated, exponential, fixed, limit_of_exponential, pareto
 
@@ -48,25 +49,26 @@ SERVERS: dict[str, tuple[Callable[[int], Simulated], float]] = {
 }
 
 
-def check_truth(name: str, seed: int) -> None:
-    make, truth = SERVERS[name]
-    found = searched(make(seed))
-    assert found.confirmed / 1.05 <= truth <= found.failed * 1.05, f"seed {seed}: {found.reason}"
-    assert found.confirmed <= 1.1 * truth
-    assert found.elapsed <= 300
+def is_true(found: Findings, truth: float) -> bool:
+    """True if the true rate lies between the highest that holds and the lowest that does not, give or take 5 %."""
+    return found.confirmed / 1.05 <= truth <= found.failed * 1.05
 
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_the_true_rate_lies_between_the_highest_that_holds_and_the_lowest_that_does_not(name):
-    check_truth(name, seed=1)
+    make, truth = SERVERS[name]
+    found = searched(make(1))
+    assert is_true(found, truth), found.reason
+    assert found.elapsed <= 300 + 2, "but for the last replies"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("name", SERVERS)
-def test_the_true_rate_lies_there_whatever_the_seed(name):
-    for seed in range(2, 7):
-        check_truth(name, seed)
+@pytest.mark.timeout(300)
+def test_the_true_rate_lies_there_in_95_of_100_searches_and_never_is_the_answer_a_tenth_above_it():
+    found = [(name, seed, searched(SERVERS[name][0](seed)), SERVERS[name][1]) for name in SERVERS for seed in range(6)]
+    assert [(name, seed) for name, seed, one, truth in found if one.confirmed > 1.1 * truth] == []
+    missed = [(name, seed) for name, seed, one, truth in found if not is_true(one, truth)]
+    assert len(missed) <= 0.05 * len(found), missed
 
 
 def test_an_answer_is_as_narrow_as_the_resolution_where_the_budget_lasts():
