@@ -12,6 +12,7 @@ import msgspec
 from loadkit.clock import SystemClock
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.printing import printing_on_stderr
+from loadkit.jobs.rounds import NotMeasurable
 from loadkit.jobs.run import run
 from loadkit.jobs.stored import compare_stored
 from loadkit.judge.comparison.comparison import INTERRUPTED, Comparison
@@ -87,7 +88,7 @@ def compare_with_stored(
             elapsed = (clock.now() - began) / SECOND
             if results and elapsed * (len(results) + 1) / len(results) > limit:
                 break
-            results.append(run(scenario, interrupts=asked))
+            results.append(_round(scenario, name, asked))
             elapsed = (clock.now() - began) / SECOND
             watch(Moment(blocks=len(results), unit="rounds", elapsed=elapsed, budget=limit))
         is_interrupted = bool(asked())
@@ -108,6 +109,15 @@ def compare_with_stored(
     if len(results) < count:
         notes.append(f"the budget of {limit:g} s was enough for {len(results)} of {count} rounds")
     return msgspec.structs.replace(found, notes=notes)
+
+
+def _round(scenario: Scenario, name: str, interrupts: Callable[[], int]) -> Result:
+    try:
+        return run(scenario, interrupts=interrupts)
+    except UsageError as error:
+        if scenario.server and error.exit_code == UsageError.exit_code:
+            raise NotMeasurable(f"the new version, {name}: {error}") from None
+        raise
 
 
 def _by_scenario(rounds: StoredRounds, name: str) -> list[list[Result]]:

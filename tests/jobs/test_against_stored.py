@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from loadkit.jobs.compare import compare
+from loadkit.jobs.rounds import NotMeasurable
 from loadkit.jobs.run import run
 from loadkit.judge.comparison.comparison import Comparison
 from loadkit.judge.comparison.procedure import Moment
@@ -82,6 +83,14 @@ def test_an_interrupt_says_what_is_known(demo: Demo):
     assert (found.verdict, found.reason) == ("cannot tell", "interrupted")
     assert sum(one.version == "new" for one in found.rounds) == 2
     assert [one.blocks for one in seen] == [1, 2]
+
+
+def test_a_server_that_does_not_start_makes_it_not_measurable(demo: Demo):
+    before = [run(scenario(demo, iterations=10))]
+    new = Scenario(endpoints=[Endpoint("GET", "/")], name="browse", threads=2, server=["false", "{port}"])
+
+    with pytest.raises(NotMeasurable, match=r"the new version, browse: the server 'false \d+' ended with exit code 1"):
+        compare(new, against=before)
 
 
 def test_results_are_compared_with_results_and_with_files(tmp_path: Path):
