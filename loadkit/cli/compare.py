@@ -87,7 +87,10 @@ def compare(
 
     if undecided not in ("pass", "fail"):
         raise UsageError(f"--undecided takes pass or fail, not {undecided!r}")
-    check_outputs(output, None, markdown)
+    read = [Path(name.partition("::")[0]) for name in (target, after, against) if name and are_stored(name)]
+    check_outputs(output, None, markdown, read)
+    if output and output.resolve() in [file.resolve() for file in read]:
+        raise UsageError(f"--output would overwrite the result {output}; write it like --output found.json")
     if after is not None:
         if against or not (are_stored(target) and are_stored(after)):
             raise UsageError(f"two files of results are compared, like before.json after.json, not {target} {after}")

@@ -150,6 +150,11 @@ WRONG = [
     (["before.json", "--against", "main"], "rounds that are stored are compared with such, like before.json"),
     (["shop.py", "after.json"], "two files of results are compared, like before.json after.json, not shop.py after.j"),
     (["before.json", "after.json", "--base-url", "http://h"], "after.json is measured already; leave --base-url, "),
+    (
+        ["before.json", "after.json", "-o", "after.json"],
+        "--output would overwrite the result after.json; write it like",
+    ),
+    (["before.json", "after.json", "--markdown", "before.json"], "--markdown would overwrite the result before.json; "),
     (["before.json", "after.json", "--tolerance", "p98=1%"], "there is no figure 'p98' to compare; use one of "),
 ]
 
