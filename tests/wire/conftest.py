@@ -156,6 +156,13 @@ def context(request: pytest.FixtureRequest, tls: ssl.SSLContext) -> ssl.SSLConte
     return tls if request.param == "tls" else None
 
 
+@pytest.fixture(params=["tcp", "tls", "unix"])
+def over(request: pytest.FixtureRequest, tls: ssl.SSLContext, tmp_path: Path) -> dict[str, Any]:
+    """Options of a server: each test runs over TCP, with TLS, and over a unix socket."""
+    options: dict[str, dict[str, Any]] = {"tcp": {}, "tls": {"context": tls}, "unix": {"unix": tmp_path / "s"}}
+    return options[request.param]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def stamping() -> Iterator[None]:
     """The kernel stamps what arrives: it begins some time after the first socket asks, and ends with the last."""

@@ -37,10 +37,17 @@ def by_session(body: bytes, coding: str, *, stream: bool = False) -> bytes:
     return MemoryServer(reply(body, f"Content-Encoding: {coding}")).session().get("/", stream=stream).content
 
 
-@pytest.mark.parametrize("read", [by_check, by_session, partial(by_session, stream=True)], ids=["check", "", "stream"])
-@pytest.mark.parametrize(("bomb", "coding"), BOMBS.values(), ids=BOMBS)
-def test_a_bomb_is_refused_at_little_cost(bomb: Callable[[], bytes], coding: str, read: Any):
-    body = bomb()
+@pytest.mark.parametrize(
+    ("bomb", "read"),
+    [
+        *((bomb, by_session) for bomb in BOMBS),
+        *((bomb, by_check) for bomb in ("empty members", "a chain of 60")),
+        *((bomb, partial(by_session, stream=True)) for bomb in ("empty members", "empty members, zipped")),
+    ],
+)
+def test_a_bomb_is_refused_at_little_cost(bomb: str, read: Any):
+    make, coding = BOMBS[bomb]
+    body = make()
     began = time.thread_time()
     with pytest.raises((AssertionError, exceptions.ContentDecodingError), match=r"looks like a bomb|content codings"):
         read(body, coding)

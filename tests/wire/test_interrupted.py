@@ -94,21 +94,10 @@ GET, POST, ENDPOINT, SINK = by_session("GET"), by_session("POST"), by_endpoint("
     ("part", "large"), [(b"", ""), (b"HTTP/1.1 2", "-large")], ids=["before a small reply", "within a large one"]
 )
 @pytest.mark.parametrize("before", [0, 3], ids=["first", "repeated"])
-@pytest.mark.parametrize("over", ["tcp", "tls", "unix"])
 def test_a_request_that_is_interrupted_leaves_its_reply_to_nobody(
-    serve_as: Serve,
-    call: Call,
-    ca_file: Path,
-    tls,
-    tmp_path: Path,
-    over: str,
-    before: int,
-    part: bytes,
-    large: str,
-    way,
+    serve_as: Serve, call: Call, ca_file: Path, over: dict[str, Any], before: int, part: bytes, large: str, way
 ):
-    options = {"tls": {"context": tls}, "unix": {"unix": tmp_path / "s"}}.get(over, {})
-    server = Server(serve_as, part, **options)
+    server = Server(serve_as, part, **over)
     send = way(server.peer.url, call, ca_file)
     for k in range(before):
         assert send(f"/before{k}") == b"/before%d" % k

@@ -36,9 +36,9 @@ ORDINARY = [
 @clients
 @pytest.mark.parametrize(("method", "message", "status", "body"), ORDINARY)
 def test_an_ordinary_reply_is_read(
-    serve: Serve, call: Call, client: type[Wire], method: str, message: bytes, status: int, body: bytes
+    serve_as: Serve, call: Call, client: type[Wire], method: str, message: bytes, status: int, body: bytes
 ):
-    peer = serve(replies(message))
+    peer = serve_as(replies(message))
     caller = call(peer, method, check=bool, client=client)
 
     for _ in range(3):
@@ -72,9 +72,9 @@ FAULTS = [
 
 @clients
 @pytest.mark.parametrize(("fault", "kind"), FAULTS)
-def test_a_fault_has_the_same_kind(serve: Serve, call: Call, client: type[Wire], fault, kind: str):
+def test_a_fault_has_the_same_kind(serve_as: Serve, call: Call, client: type[Wire], fault, kind: str):
     # POST: that it is not sent a second time is one more thing they share
-    peer = serve(replies(fault), replies(OK))
+    peer = serve_as(replies(fault), replies(OK))
     caller = call(peer, "POST", client=client, timeout=0.15 if kind == "timeout" else 5.0)
 
     outcome = caller.send()

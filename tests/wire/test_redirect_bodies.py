@@ -60,9 +60,9 @@ WAYS = [{}, {"stream": True}, {"hooks": {"response": []}, "name": "moved"}]
 @pytest.mark.parametrize("options", WAYS, ids=["at once", "streamed", "the long way"])
 @pytest.mark.parametrize("way", LONG.values(), ids=LONG)
 def test_a_long_body_of_a_redirect_is_dropped_and_the_redirect_followed(
-    serve: Serve, session: Make, way: Script, options: dict[str, Any]
+    serve_as: Serve, session: Make, way: Script, options: dict[str, Any]
 ):
-    peer = serve(leading(way))
+    peer = serve_as(leading(way))
     http = session(base_url=peer.url, deadline=20, body_limit="10MB")
     for _ in range(2):
         response = http.get("/here", **options)
@@ -86,9 +86,9 @@ SHORT = b"moved" * (MAX_REDIRECT_BODY // 5)
     ids=["a length", "compressed", "chunks"],
 )
 def test_a_short_body_of_a_redirect_is_there_and_the_connection_kept(
-    serve: Serve, session: Make, whole: bytes, options: dict[str, Any]
+    serve_as: Serve, session: Make, whole: bytes, options: dict[str, Any]
 ):
-    peer = serve(leading(whole))
+    peer = serve_as(leading(whole))
     http = session(base_url=peer.url, deadline=20, body_limit="10MB")
     for _ in range(3):
         response = http.get("/here", **options)
