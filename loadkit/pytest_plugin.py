@@ -202,7 +202,7 @@ def load(request: pytest.FixtureRequest) -> Iterator[LoadFixture]:
     if request.config.getoption("no_load"):
         pytest.skip("--no-load")
     from loadkit.jobs.testing.fixture import LoadFixture, fields_of_marks
-    from loadkit.jobs.testing.session import FOUND
+    from loadkit.jobs.testing.runs import FOUND
 
     try:
         session = _session(request.config)

@@ -241,3 +241,43 @@ def test_after_a_ctrl_c_what_is_known_is_shown(run: Run):
         [r"  test_it\.py::test_interrupted .* against .* cannot tell", r"CANNOT TELL: interrupted"]
     )
     assert "test_never" not in done.stdout.str()
+
+
+SAVED = """
+import pytest
+from loadkit import Endpoint, rows
+
+# the rows are no part of what makes a load the same
+shop = Endpoint("GET", "/delay/{{delay}}", feed=rows([{{"delay": {delay}}}]), name="shop")
+
+@pytest.mark.load(base_url="{url}", threads=2, iterations={iterations}, tolerance="200%")
+def test(load):
+    load(shop)
+"""
+
+
+@pytest.mark.parametrize(
+    ("delay", "iterations", "outcome", "verdict"),
+    [
+        (0.005, 20, "passed", "no worse"),
+        (0.05, 20, "failed", "worse"),
+        # of another load nothing is decided
+        (0.05, 10, "passed", "cannot tell"),
+    ],
+)
+def test_what_is_worse_than_the_saved_rounds_fails(
+    project: pytest.Pytester, demo: Demo, delay: float, iterations: int, outcome: str, verdict: str
+):
+    def run(delay: float, iterations: int, *words: str) -> pytest.RunResult:
+        project.makepyfile(test_it=SAVED.format(url=demo.url, delay=delay, iterations=iterations))
+        judged = ("--load-repeat", "8", "--load-compare", "x", "--load-compare-fail")
+        return project.runpytest_inprocess("-p", "no:cacheprovider", *judged, *words)
+
+    first = run(0.005, 20, "--load-save", "x")
+    first.assert_outcomes(passed=1)
+    first.stdout.fnmatch_lines(["there is no baseline 'x' in *"])
+
+    done = run(delay, iterations)
+
+    done.assert_outcomes(**{outcome: 1})
+    done.stdout.re_match_lines([rf"  test_it\.py::test .* against the baseline x +{verdict}"])

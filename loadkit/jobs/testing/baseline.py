@@ -33,10 +33,12 @@ def baseline_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.json"
 
 
-def read_baseline(folder: Path, name: str) -> dict[str, Result]:
-    """The results in the baseline of that name, by the titles of their runs; `UsageError` for what is none."""
-    file = baseline_file(folder, name)
-    return {result.identity.name: result for result in load(file)}
+def read_baseline(folder: Path, name: str) -> dict[str, list[Result]]:
+    """The rounds in the baseline of that name, by the titles of their runs; `UsageError` for what is none."""
+    found: dict[str, list[Result]] = {}
+    for result in load(baseline_file(folder, name)):
+        found.setdefault(result.identity.name, []).append(result)
+    return found
 
 
 def no_baseline(folder: Path, name: str) -> str:
@@ -45,8 +47,9 @@ def no_baseline(folder: Path, name: str) -> str:
     return f"there is no baseline {name!r} in {folder} (there is {known}); save one with --load-save {name}"
 
 
-def saved(before: Mapping[str, Result], runs: Sequence[Run]) -> str:
+def saved(before: Mapping[str, Sequence[Result]], runs: Sequence[Run]) -> str:
     """A baseline's text with these runs in it: tests that ran take the place of their old results, others stay."""
     ran = {run.test for run in runs}
-    kept = [result for title, result in before.items() if test_of(title) not in ran]
-    return dump(sorted([*kept, *(run.result for run in runs)], key=lambda result: result.identity.name))
+    kept = [result for title, rounds in before.items() if test_of(title) not in ran for result in rounds]
+    new = [result for run in runs for result in (run.result, *run.more)]
+    return dump(sorted([*kept, *new], key=lambda result: result.identity.name))

@@ -64,16 +64,15 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         """Run it under load."""
-        from loadkit.jobs.run import run
-        from loadkit.jobs.testing.comparing import compare_for, why_failed
+        from loadkit.jobs.testing.comparing import compare_for, why_failed, worse_than_saved
         from loadkit.jobs.testing.fixture import check_applied, missed, unsound
-        from loadkit.jobs.testing.interruptible import run_interruptible, with_duration
+        from loadkit.jobs.testing.interruptible import run_rounds, with_duration
 
         session = self._session_of(self.config)
         scenario = with_duration(self._scenario, session.duration)
         with session.hold_lock():
-            result, thrown = run_interruptible(lambda interrupts: run(scenario, interrupts=interrupts))
-        result = session.found(self, result)
+            results, thrown = run_rounds(scenario, session.rounds)
+        result = session.found(self, *results)
         if thrown is not None:
             raise thrown
         if reason := unsound(result):
@@ -81,6 +80,8 @@ class ScenarioItem(pytest.Item):
         check_applied(result, scenario)
         if not result.passed:
             raise _Missed(missed(result))
+        if reason := worse_than_saved(self, session):
+            raise _Missed(reason)
         if session.comparing.against is not None:
             found = compare_for(self, session, scenario, session.comparing.against)
             if reason := why_failed(found, session.comparing):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 from loadkit.jobs.compare import compare, names_scenario
+from loadkit.jobs.stored import compare_stored
 from loadkit.jobs.testing.comparison_options import ComparisonOptions
 from loadkit.jobs.testing.interruptible import run_interruptible
+from loadkit.jobs.testing.runs import FOUND, Run
 from loadkit.jobs.testing.target import Target, resolve_target
 from loadkit.jobs.tolerances import tolerances_of
 from loadkit.judge.comparison.comparison import Comparison
@@ -47,7 +49,7 @@ def compare_for(
     options = session.comparing
     if scenario.prepare is None:
         scenario = scenario.replace(prepare=options.prepare)
-    tolerances = {**options.tolerances, **(tolerances_of(_texts(tolerance)) if tolerance is not None else {})}
+    tolerances = _tolerances(options, tolerance)
     with session.hold_lock():
         found, thrown = run_interruptible(
             lambda interrupts: compare(
@@ -62,6 +64,27 @@ def compare_for(
     if thrown is not None:
         raise thrown
     return found
+
+
+def worse_than_saved(test: pytest.Item, session: LoadSession, tolerance: Tolerance | None = None) -> str:
+    """Why the last run of a test fails it beside the rounds that the baseline has of it; nothing if it does not."""
+    run = [one for one in test.stash[FOUND] if isinstance(one, Run)][-1]
+    before = (session.baseline or {}).get(run.title)
+    if not session.is_judged_by_baseline or not before:
+        return ""
+    found = compare_stored(
+        before,
+        [run.result, *run.more],
+        tolerances=_tolerances(session.comparing, tolerance),
+        old=f"the baseline {session.compare}",
+        new="this run",
+    )
+    session.compared(test, found)
+    return why_failed(found, session.comparing)
+
+
+def _tolerances(options: ComparisonOptions, tolerance: Tolerance | None) -> Mapping[str, float]:
+    return {**options.tolerances, **(tolerances_of(_texts(tolerance)) if tolerance is not None else {})}
 
 
 def _texts(tolerance: Tolerance) -> Sequence[str]:

@@ -11,9 +11,8 @@ from _pytest.outcomes import Failed
 
 from loadkit.jobs.loop import check_loop, running_loop
 from loadkit.jobs.rounds import NotMeasurable
-from loadkit.jobs.run import run
-from loadkit.jobs.testing.comparing import Tolerance, compare_for, resolve_against, why_failed
-from loadkit.jobs.testing.interruptible import run_interruptible, with_duration
+from loadkit.jobs.testing.comparing import Tolerance, compare_for, resolve_against, why_failed, worse_than_saved
+from loadkit.jobs.testing.interruptible import run_rounds, with_duration
 from loadkit.jobs.testing.target import Target, resolve_target
 from loadkit.judge.comparison.comparison import Comparison
 from loadkit.judge.result import Result
@@ -100,11 +99,11 @@ class LoadFixture:
             fields = {name: value for name, value in asked.items() if name not in _COMPARING}
             scenario = self._scenario(target, fields)
             with self.session.hold_lock():
-                result, thrown = run_interruptible(lambda interrupts: run(scenario, interrupts=interrupts))
+                results, thrown = run_rounds(scenario, self.session.rounds)
         except UsageError as error:
             # from here, so that pytest shows the line of the test and not ours
             raise UsageError(visible_text(str(error))) from None
-        result = self.session.found(self.test, result)
+        result = self.session.found(self.test, *results)
         if thrown is not None:
             raise thrown
         if reason := unsound(result) if judge else "":
@@ -114,6 +113,8 @@ class LoadFixture:
             raise AssertionError(f"{reason}{_hint(result)}")
         if "thresholds" in self.defaults and (not result.passed if judge else _misses(result)):
             raise AssertionError(missed(result))
+        if reason := worse_than_saved(self.test, self.session, asked.get("tolerance")):
+            raise AssertionError(f"{reason} ({result.scenario.name})")
         if asked.setdefault("against", self.session.comparing.against) is not None:
             found = self._compared(scenario, fields, asked)
             if reason := why_failed(found, self.session.comparing):

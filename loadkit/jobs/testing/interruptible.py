@@ -7,22 +7,24 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar, cast
 
 from loadkit.jobs.interrupts import counted_signals
+from loadkit.jobs.run import run
+from loadkit.judge.result import Result
 from loadkit.plan.scenario import Scenario
 
 Found = TypeVar("Found")
 
 
-def run_interruptible(run: Callable[[Callable[[], int]], Found]) -> tuple[Found, BaseException | None]:
-    """Run something that asks how often it was interrupted; what it found, and what is to be raised once that is kept.
+def run_interruptible(call: Callable[[Callable[[], int]], Found]) -> tuple[Found, BaseException | None]:
+    """Call something with what tells how often it was interrupted; what it found, and what is to be raised when kept.
 
-    That is a `KeyboardInterrupt` after a Ctrl-C or SIGTERM, or what was thrown at this thread meanwhile: then the run
-    is cut, and its result is marked interrupted. No thread is left. Raises what the run raises.
+    That is a `KeyboardInterrupt` after a Ctrl-C or SIGTERM, or what was thrown at this thread meanwhile: then it is cut
+    short, and what it found is marked interrupted. No thread is left. Raises what the call raises.
     """
     thrown: BaseException | None = None
     # on a thread of its own, so that an exception which is thrown at this one leaves the run whole
     with counted_signals() as signals, ThreadPoolExecutor(1, thread_name_prefix="loadkit-run") as threads:
         # twice is at once: what was thrown at this thread has waited long enough
-        running = threads.submit(run, lambda: signals() if thrown is None else 2)
+        running = threads.submit(call, lambda: signals() if thrown is None else 2)
         try:
             wait([running])
         except BaseException as error:  # noqa: BLE001 - raised by our caller
@@ -30,6 +32,16 @@ def run_interruptible(run: Callable[[Callable[[], int]], Found]) -> tuple[Found,
     if (failure := running.exception()) is not None:
         raise thrown or failure
     return running.result(), thrown or (KeyboardInterrupt() if signals() else None)
+
+
+def run_rounds(scenario: Scenario, rounds: int) -> tuple[list[Result], BaseException | None]:
+    """Run a scenario several times, until interrupted; the results, and what is to be raised once they are kept."""
+    found: list[Result] = []
+    thrown: BaseException | None = None
+    while len(found) < rounds and thrown is None:
+        result, thrown = run_interruptible(lambda interrupts: run(scenario, interrupts=interrupts))
+        found.append(result)
+    return found, thrown
 
 
 def with_duration(scenario: Scenario, duration: float | None) -> Scenario:

@@ -36,6 +36,8 @@ def add_options(parser: pytest.Parser) -> None:
     add("--load-history", metavar="DIR", help="Keep a line a run in this folder, for loadkit history.")
     add("--load-save", metavar="NAME", help="Keep the results of tests that passed as the baseline of this name.")
     add("--load-compare", metavar="NAME", help="Show the results beside those of the same load in this baseline.")
+    add("--load-compare-fail", action="store_true", help="Fail what is worse than the rounds of that baseline.")
+    add("--load-repeat", metavar="N", type=int, default=1, help="Run each load so often: rounds to save or compare.")
     add("--load-against", metavar="REVISION", help="Compare each load test with this; one that is worse fails.")
     add("--load-tolerance", metavar="10%", action="append", help="How much worse a figure may become: p99=10%%.")
     add("--load-budget", metavar="TIME", help="How long one comparison may measure; 5m if not said.")
@@ -76,4 +78,8 @@ def check_options(config: pytest.Config) -> bool:
             raise pytest.UsageError(str(error)) from None
     if config.getoption("load_only") and config.getoption("no_load"):
         raise pytest.UsageError("--load-only and --no-load leave nothing to run; give one of them")
+    if config.getoption("load_repeat") < 1:
+        raise pytest.UsageError(f"--load-repeat must be at least 1, not {config.getoption('load_repeat')}")
+    if config.getoption("load_compare_fail") and not config.getoption("load_compare"):
+        raise pytest.UsageError("--load-compare-fail needs the name of a baseline: --load-compare main")
     return any(config.getoption(name) for name in _ASKING)

@@ -8,8 +8,8 @@ import pytest
 
 from loadkit.jobs.testing.baseline import no_baseline
 from loadkit.jobs.testing.fixture import TargetDown
-from loadkit.jobs.testing.runs import Compared, Run, packed
-from loadkit.jobs.testing.session import FOUND, HANDED_ON, SHOWN, LoadSession, is_interrupted, node_id
+from loadkit.jobs.testing.runs import FOUND, Compared, Run, packed
+from loadkit.jobs.testing.session import HANDED_ON, SHOWN, LoadSession, is_interrupted, node_id
 from loadkit.jobs.testing.terminal import (
     caveat_lines,
     comparison_lines,
@@ -113,7 +113,7 @@ def _lines(session: LoadSession) -> Iterator[str]:
         yield from caveat_lines(layout, runs)
     if session.baseline is not None:
         yield f"\nbeside the baseline {session.compare}:"
-        yield from comparison_lines(layout, runs, session.baseline)
+        yield from comparison_lines(layout, runs, {title: then[0] for title, then in session.baseline.items()})
     elif session.compare:
         yield f"\n{no_baseline(session.folder, session.compare)}"
     if session.html and not session.faults:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+import pytest
 
 from loadkit.judge.comparison.comparison import Comparison
 from loadkit.judge.result import Result
@@ -26,6 +27,8 @@ class Run:
     test: str
     number: int
     result: Result
+    more: tuple[Result, ...] = ()
+    """The same again, where a load is run several times to be compared."""
 
     @property
     def title(self) -> str:
@@ -45,6 +48,10 @@ class Compared:
     def title(self) -> str:
         """How tables call it: the test, and the number of the comparison where it is not the first."""
         return self.test if self.number == 1 else f"{self.test} #{self.number}"
+
+
+FOUND = pytest.StashKey[list[Run | Compared]]()
+"""Of a test: its runs and comparisons so far."""
 
 
 def test_of(title: str) -> str:
@@ -111,8 +118,8 @@ def packed(found: Iterable[Run | Compared]) -> list[list[str | int]]:
     return [[type(one).__name__, one.test, one.number, msgspec.json.encode(_content(one)).decode()] for one in found]
 
 
-def _content(one: Run | Compared) -> Result | Comparison:
-    return one.result if isinstance(one, Run) else one.comparison
+def _content(one: Run | Compared) -> list[Result] | Comparison:
+    return [one.result, *one.more] if isinstance(one, Run) else one.comparison
 
 
 def unpacked(values: Iterable[list[str | int]]) -> list[Run | Compared]:
@@ -122,5 +129,6 @@ def unpacked(values: Iterable[list[str | int]]) -> list[Run | Compared]:
 
 def _unpacked(kind: str, test: str, number: int, text: str) -> Run | Compared:
     if kind == Run.__name__:
-        return Run(test=test, number=number, result=msgspec.json.decode(text, type=Result))
+        first, *more = msgspec.json.decode(text, type=list[Result])
+        return Run(test=test, number=number, result=first, more=tuple(more))
     return Compared(test=test, number=number, comparison=msgspec.json.decode(text, type=Comparison))

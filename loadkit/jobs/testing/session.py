@@ -17,7 +17,7 @@ from loadkit.jobs.kept import kept_folder
 from loadkit.jobs.testing.baseline import baseline_file, read_baseline, saved
 from loadkit.jobs.testing.comparison_options import comparison_options
 from loadkit.jobs.testing.options import DEFAULT_BASELINES
-from loadkit.jobs.testing.runs import Compared, Run, file_name, packed, properties, unpacked
+from loadkit.jobs.testing.runs import FOUND, Compared, Run, file_name, packed, properties, unpacked
 from loadkit.judge.caveats import doubted
 from loadkit.judge.comparison.comparison import Comparison
 from loadkit.judge.history.kept_run import Revision
@@ -33,9 +33,6 @@ LEFT = ".interrupted.json"
 
 HISTORY = pytest.StashKey[tuple[Path, Revision]]()
 """Of the configuration: the folder of the history that is asked for, and what was checked out at the start."""
-
-FOUND = pytest.StashKey[list[Run | Compared]]()
-"""Of a test: its runs and comparisons so far."""
 
 HANDED_ON = pytest.StashKey[int]()
 """Of a test: how many of these are in a report already."""
@@ -69,7 +66,7 @@ class LoadSession:
         self.json_folder: Path | None = None
         self.html: Path | None = None
         self.save: str = config.getoption("load_save") or ""
-        self.baseline: dict[str, Result] | None = None
+        self.baseline: dict[str, list[Result]] | None = None
         try:
             self._read_settings()
             self.comparing = comparison_options(config)
@@ -111,6 +108,16 @@ class LoadSession:
         return self.config.getoption("load_compare") or ""
 
     @property
+    def is_judged_by_baseline(self) -> bool:
+        """True if what is worse than the rounds of that baseline fails its test."""
+        return bool(self.config.getoption("load_compare_fail"))
+
+    @property
+    def rounds(self) -> int:
+        """How often each load is run."""
+        return int(self.config.getoption("load_repeat"))
+
+    @property
     def folder(self) -> Path:
         """Where baselines are."""
         return self.config.rootpath / str(self.config.getini("load_baselines"))
@@ -145,13 +152,16 @@ class LoadSession:
             finally:
                 self._holds_lock = False
 
-    def found(self, item: pytest.Item, result: Result) -> Result:
-        """Keep what a test has measured; the same with what pytest itself gives reason to doubt."""
-        result = doubted(result, self._doubts())
-        run = Run(test=node_id(item), number=_next_number(item, Run), result=result)
-        result = msgspec.structs.replace(result, identity=msgspec.structs.replace(result.identity, name=run.title))
-        self._keep_of(item, dataclasses.replace(run, result=result))
-        return result
+    def found(self, item: pytest.Item, *results: Result) -> Result:
+        """Keep what a test has measured in one round or several; the first with what pytest gives reason to doubt."""
+        first, *more = [doubted(one, self._doubts()) for one in results]
+        run = Run(test=node_id(item), number=_next_number(item, Run), result=first)
+        first, *more = [
+            msgspec.structs.replace(one, identity=msgspec.structs.replace(one.identity, name=run.title))
+            for one in (first, *more)
+        ]
+        self._keep_of(item, dataclasses.replace(run, result=first, more=tuple(more)))
+        return first
 
     def compared(self, item: pytest.Item, comparison: Comparison) -> None:
         """Keep what a comparison found for a test."""
@@ -197,7 +207,7 @@ class LoadSession:
         if self.is_worker:
             self._hand_on(one)
         elif self.json_folder and isinstance(one, Run):
-            self._write(self.json_folder / file_name(one), lambda: dump([one.result]))
+            self._write(self.json_folder / file_name(one), lambda: dump([one.result, *one.more]))
 
     def _hand_on(self, one: Run | Compared) -> None:
         """After a Ctrl-C no report of this test will reach the controller: leave it a file."""
