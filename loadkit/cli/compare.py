@@ -11,6 +11,7 @@ import typer
 from loadkit.cli.console import check_outputs, print_comparison, print_text, summarize, write, write_markdown
 from loadkit.cli.options import (
     Markdown,
+    Page,
     Quiet,
     judgement_option,
     load_scenarios,
@@ -66,6 +67,7 @@ def compare(
     ] = False,
     undecided: Annotated[str, judgement_option(help="pass: exit with 0 where it cannot be told.")] = "fail",
     output: Annotated[Path | None, output_option("--output", "-o", help="Store what was found as JSON.")] = None,
+    html: Page = None,
     markdown: Markdown = None,
     quiet: Quiet = False,
 ) -> None:
@@ -83,12 +85,13 @@ def compare(
     from loadkit.jobs.tolerances import tolerances_of
     from loadkit.judge.comparison.comparison import EXIT_CODES
     from loadkit.report.comparison import progress_of
+    from loadkit.report.comparison_page import comparison_page
     from loadkit.report.progress import show_progress
 
     if undecided not in ("pass", "fail"):
         raise UsageError(f"--undecided takes pass or fail, not {undecided!r}")
     read = [Path(name.partition("::")[0]) for name in (target, after, against) if name and are_stored(name)]
-    check_outputs(output, None, markdown, read)
+    check_outputs(output, html, markdown, read)
     if output and output.resolve() in [file.resolve() for file in read]:
         raise UsageError(f"--output would overwrite the result {output}; write it like --output found.json")
     if after is not None:
@@ -104,8 +107,8 @@ def compare(
         new = new.replace(base_url=base_url, server=None) if base_url else new
         new = new if prepare is None else new.replace(prepare=prepare)
         if calibrate:
-            if against or tolerance or control or simultaneous or markdown:
-                others = "--against, --tolerance, --control, --simultaneous or --markdown"
+            if against or tolerance or control or simultaneous or html or markdown:
+                others = "--against, --tolerance, --control, --simultaneous, --html or --markdown"
                 raise UsageError(f"--calibrate compares with itself and takes no {others}")
             _calibrate(new, budget, whole_number("--seed", seed) or 0, output, quiet=quiet)
     if against is None:
@@ -125,6 +128,7 @@ def compare(
     faults = [
         write(output, _json(found)) if output else 0,
         0 if quiet else print_comparison(found),
+        write(html, comparison_page(found)) if html else 0,
         write_markdown(markdown, [found]) if markdown else 0,
     ]
     if not quiet:

@@ -161,9 +161,9 @@ def change_table(head: str, changes: Sequence[Changed], more: int = 0) -> Table:
         head=head,
         names=list(map(figure_name, changes)),
         columns=[
-            Column("before", [Cell(show_figure(one.metric, one.before)) for one in changes], drop_order=1),
-            Column("after", [Cell(show_figure(one.metric, one.after)) for one in changes], drop_order=1),
-            Column("change (interval)", [Cell(describe_change(one)) for one in changes]),
+            Column("before", [Cell(show_figure(one.metric, one.before), one.before) for one in changes], drop_order=1),
+            Column("after", [Cell(show_figure(one.metric, one.after), one.after) for one in changes], drop_order=1),
+            Column("change (interval)", [Cell(describe_change(one), one.ratio or one.difference) for one in changes]),
             Column("verdict", list(map(_verdict_cell, changes))),
         ],
         notes=[Cell(f"{more:,} more row{'s' * (more != 1)} in the JSON")] if more else [],
@@ -174,9 +174,12 @@ def _verdict_cell(change: Changed) -> Cell:
     """What is said of one figure; where it has no interval, why."""
     if change.ratio is None and change.difference is None:
         return Cell("-")
-    if change.low is None and change.high is None:
-        return Cell("too few rounds")
-    return Cell(change.verdict, tone=TONES[change.verdict])
+    return Cell(change.verdict, tone=TONES[change.verdict]) if has_interval(change) else Cell("too few rounds")
+
+
+def has_interval(change: Changed) -> bool:
+    """True if there were rounds enough to bound it on a side."""
+    return change.low is not None or change.high is not None
 
 
 def _table(layout: Layout, head: str, comparison: Comparison, changes: Sequence[Changed], more: int = 0) -> list[str]:
@@ -195,11 +198,12 @@ def _strip(comparison: Comparison, change: Changed, layout: Layout) -> str:
 
     The scale is as high as four tolerances at least, so that what is within one looks small.
     """
+    unsound = {one.block for one in comparison.rounds if one.unsound}
     sides = {
         version: [
             one.figures[change.metric]
             for one in comparison.rounds
-            if one.version == version and not one.unsound and change.metric in one.figures
+            if one.version == version and one.block not in unsound and change.metric in one.figures
         ]
         for version in ("old", "new")
     }
@@ -223,22 +227,24 @@ def _means(values: Sequence[float], most: int) -> list[float]:
 def _bar(change: Changed, layout: Layout) -> str:
     """The interval on a scale from four tolerances below no change to four above."""
     line, interval, middle, origin = _ASCII_MARKS if layout.ascii else _MARKS
-    offset = 0.0 if change.is_share else 1.0
     estimate = change.difference if change.is_share else change.ratio
     if estimate is None:
         return ""
-    low = _place(change.low, offset, change.tolerance, missing=0)
-    high = _place(change.high, offset, change.tolerance, missing=_BAR - 1)
+    most = _BAR - 1
+    low, high = (
+        round(most * place_of(change, one, missing=end)) for one, end in ((change.low, 0.0), (change.high, 1.0))
+    )
     marks = [interval if low <= k <= high else line for k in range(_BAR)]
     marks[_BAR // 2] = origin
-    marks[_place(estimate, offset, change.tolerance, missing=_BAR // 2)] = middle
+    marks[round(most * place_of(change, estimate, missing=0.5))] = middle
     return "".join(marks)
 
 
-def _place(value: float | None, offset: float, tolerance: float, *, missing: int) -> int:
+def place_of(change: Changed, value: float | None, *, missing: float) -> float:
+    """The place of the change or of a bound, from 0 at four tolerances below no change to 1 at four above."""
     if value is None:
         return missing
     # where nothing is tolerated, the bar shows only to which side the change is
-    change = value - offset
-    share = change / (4 * tolerance) if tolerance else math.copysign(bool(change), change)
-    return max(0, min(_BAR - 1, round(_BAR // 2 * (1 + share))))
+    moved = value - (0.0 if change.is_share else 1.0)
+    share = moved / (4 * change.tolerance) if change.tolerance else math.copysign(bool(moved), moved)
+    return max(0.0, min(1.0, 0.5 + share / 2))

@@ -103,11 +103,16 @@ def _generator(environment: Environment, result: Result) -> str:
 def setup_tables(result: Result) -> Iterator[Table]:
     """The settings of the run, and the machine it ran on."""
     yield _pairs("What was asked", ((name, Cell(value)) for name, value in _asked(result.scenario)))
-    yield _pairs("Where it ran", ((name, Cell(value)) for name, value in _ran(result.environment)))
+    yield machine_table(result.environment)
 
 
-def _pairs(caption: str, pairs: Iterable[tuple[str, Cell]]) -> Table:
-    names, facts = zip(*pairs, strict=True)
+def machine_table(environment: Environment) -> Table:
+    """The machine, and the programs on it."""
+    return _pairs("Where it ran", ((name, Cell(value)) for name, value in _ran(environment)))
+
+
+def _pairs(caption: str, found: Iterable[tuple[str, Cell]]) -> Table:
+    names, facts = zip(*found, strict=True)
     return Table(caption=caption, names=names, columns=[Column("", facts)], words=1)
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from loadkit.report.comparison_page import comparison_page
 from loadkit.report.html import html_report
+from tests.report.comparisons import hostile_comparison
 from tests.report.pages import HOSTILE, ODD, SHOP, hostile
 from tests.results import result, row, skewed
 
@@ -90,6 +92,18 @@ def test_hostile_names_do_nothing_and_nothing_is_asked_for(tmp_path: Path):
     assert "<img" not in shown
 
 
+def test_the_page_of_a_comparison_does_nothing_with_hostile_names_and_asks_for_nothing(tmp_path: Path):
+    text = " ".join([*HOSTILE, ODD])
+    with served(comparison_page(hostile_comparison(text))) as (url, asked):
+        shown, said = browse(url, tmp_path)
+
+    assert asked == ["/report.html"]
+    assert said == []
+    assert "&lt;/script&gt;&lt;script&gt;document.title='owned'&lt;/script&gt;" in shown
+    assert len(re.findall("<script", shown)) == 1
+    assert "<img" not in shown
+
+
 def test_the_policy_stops_what_the_template_might_let_through(tmp_path: Path):
     """The second line of defence, alone: a page into which markup did get."""
     planted = (
@@ -142,10 +156,13 @@ def test_without_a_script_the_page_says_the_same(tmp_path: Path):
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_a_page_is_as_wide_as_its_window(tmp_path: Path, width: int):
+@pytest.mark.parametrize("made", ["results", "a comparison"])
+def test_a_page_is_as_wide_as_its_window(tmp_path: Path, made: str, width: int):
     """Only tables scroll sideways, each in its own frame."""
     ask = "<script>parent.document.title = document.documentElement.scrollWidth + ' of ' + innerWidth</script>"
-    page = html_report([hostile("x" * 10_000), SHOP])
+    pages = {"results": lambda: html_report([hostile("x" * 10_000), SHOP])}
+    pages["a comparison"] = lambda: comparison_page(hostile_comparison("x" * 10_000))
+    page = pages[made]()
     changed = re.sub("<meta http-equiv[^>]*>", "", page).replace("</body>", f"{ask}</body>")
     # a window has a least width, a frame has none
     frame = f"<!doctype html><iframe src=/report.html width={width} height=900>"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise, repeat
 from typing import Final, NamedTuple
 
 from loadkit.judge.rows import Row
+from loadkit.judge.times import Times
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import SECOND, three_digits
 from loadkit.report.charts.svg import (
@@ -55,6 +56,17 @@ def distribution_charts(total: Row) -> list[Chart]:
     ]
     known = [kind for kind in kinds if kind.histogram.count > 1]
     return [_spectrum(known), *_distribution(known)] if known else []
+
+
+def version_charts(response_time: Mapping[str, Times], colors: Mapping[str, Color]) -> list[Chart]:
+    """The same of the response times of two versions; nothing where neither has two replies."""
+    found = {version: histogram_of(times) for version, times in response_time.items()}
+    known = [
+        _Kind(f"the {version} version", colors[version], version == "old", histogram)
+        for version, histogram in found.items()
+        if histogram and histogram.count > 1
+    ]
+    return [*_distribution(known), _spectrum(known)] if known else []
 
 
 def _spectrum(known: Sequence[_Kind]) -> Chart:
@@ -132,7 +144,7 @@ def _distribution(known: Sequence[_Kind]) -> Iterator[Chart]:
     up, heights = even(max(map(max, shares)))
     yield Chart(
         title="Distribution",
-        description=f"Most replies took about {show_time(edges[shares[0].index(max(shares[0]))])}.",
+        description=f"Most replies took about {', '.join(map(_most, known, shares, repeat(edges)))}.",
         x_label="time, logarithmic scale",
         x_ticks=ticks(across, marks, show_time),
         y_ticks=ticks(up, heights, lambda share: f"{three_digits(100 * share)} %"),
@@ -140,6 +152,10 @@ def _distribution(known: Sequence[_Kind]) -> Iterator[Chart]:
         spots=bands(places, _texts(known, edges, shares)),
         note="share of replies in each of 60 ranges",
     )
+
+
+def _most(kind: _Kind, shares: Sequence[float], edges: Sequence[float]) -> str:
+    return f"{show_time(edges[shares.index(max(shares))])} by {kind.name}"
 
 
 def _bars(kind: _Kind, places: Sequence[tuple[float, float]], heights: Sequence[float]) -> Curve:

@@ -53,6 +53,7 @@ class Curve:
     outline: str
     area: str = ""
     is_dashed: bool = False
+    is_dots: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,16 @@ def even(top: float, *, most: int = 5) -> tuple[Scale, list[float]]:
     step *= next(factor for factor in (1, 2, 5, 10) if top / (step * factor) <= most)
     count = math.ceil(round(top / step, 9))
     return Scale(0, step * count), [step * k for k in range(count + 1)]
+
+
+def near(low: float, high: float, *, most: int = 5) -> tuple[Scale, list[float]]:
+    """A scale around values that lie near each other, which ends at round numbers; and its round steps."""
+    margin = max((high - low) * 0.1, high * 0.02)
+    start, end = low - margin, high + margin
+    _, marks = even(end - start, most=most)
+    step = marks[1]
+    first, last = math.floor(start / step), math.ceil(end / step)
+    return Scale(step * first, step * last), [step * k for k in range(first, last + 1)]
 
 
 def logarithmic(low: float, high: float, *, most: int = 9) -> tuple[Scale, list[float]]:
@@ -159,6 +170,11 @@ def line(points: Iterable[tuple[float, float]]) -> str:
     """An outline through points, per cent."""
     path = "L".join(f"{_across(x)} {_up(y)}" for x, y in points)
     return f"M{path}h0" if path else ""
+
+
+def dots(points: Iterable[tuple[float, float]]) -> str:
+    """An outline of nothing but points, per cent."""
+    return "".join(f"M{_across(x)} {_up(y)}h0" for x, y in points)
 
 
 def _across(place: float) -> str:
