@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from loadkit.cli.console import check_outputs, print_comparison, print_text, summarize, write, write_markdown
+from loadkit.cli.console import (
+    check_outputs,
+    print_comparison,
+    print_text,
+    summarize,
+    write,
+    write_comparison_page,
+    write_markdown,
+)
 from loadkit.cli.options import (
     Markdown,
     Page,
@@ -85,7 +93,6 @@ def compare(
     from loadkit.jobs.tolerances import tolerances_of
     from loadkit.judge.comparison.comparison import EXIT_CODES
     from loadkit.report.comparison import progress_of
-    from loadkit.report.comparison_page import comparison_page
     from loadkit.report.progress import show_progress
 
     if undecided not in ("pass", "fail"):
@@ -128,7 +135,7 @@ def compare(
     faults = [
         write(output, _json(found)) if output else 0,
         0 if quiet else print_comparison(found),
-        write(html, comparison_page(found)) if html else 0,
+        write_comparison_page(html, found) if html else 0,
         write_markdown(markdown, [found]) if markdown else 0,
     ]
     if not quiet:

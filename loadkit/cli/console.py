@@ -122,6 +122,13 @@ def keep_run(history: Path, result: Result, revision: Revision) -> int:
     return 0
 
 
+def write_comparison_page(path: Path, comparison: Comparison) -> int:
+    """Write a comparison as a page."""
+    from loadkit.report.comparison_page import comparison_page
+
+    return write(path, comparison_page(comparison))
+
+
 def write_markdown(path: Path, found: Sequence[Result | Comparison]) -> int:
     """Write results and comparisons as Markdown."""
     from loadkit.report.markdown import markdown

@@ -16,6 +16,7 @@ from loadkit.cli.console import (
     print_report,
     print_rounds,
     store,
+    write_comparison_page,
     write_markdown,
     write_page,
 )
@@ -44,9 +45,13 @@ def report(
 
     check_outputs(output, html, markdown, files)
     if (compared := _comparison(files)) is not None:
-        if output or html:
-            raise UsageError(f"{files[0]} is a comparison, of which there is text and --markdown; leave the other out")
-        faults = [print_comparison(compared), write_markdown(markdown, [compared]) if markdown else 0]
+        if output:
+            raise UsageError(f"{files[0]} is a comparison, and stored already; leave --output out")
+        faults = [
+            print_comparison(compared),
+            write_comparison_page(html, compared) if html else 0,
+            write_markdown(markdown, [compared]) if markdown else 0,
+        ]
         raise typer.Exit(max(faults) or compared.exit_code)
     merged = [merge(results) for results in _of_same_load(files)]
     faults = [

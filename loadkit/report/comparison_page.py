@@ -42,6 +42,7 @@ class Bar(NamedTuple):
 def comparison_page(comparison: Comparison) -> str:
     """One page; the same comparison makes the same page."""
     deciding = [one for one in all_changes(comparison) if one.decides]
+    control = [comparison.control] if comparison.control else []
     others, more = shown_changes(comparison, MAX_ROWS_OF_PAGE)
     return render(
         "comparison.html",
@@ -56,6 +57,7 @@ def comparison_page(comparison: Comparison) -> str:
         notes=comparison.notes,
         figures=list(map(_figure, deciding[:_MOST_FIGURES])),
         deciding=(change_table("what decides", deciding), list(map(_bar, deciding))),
+        control=(change_table("control", control), list(map(_bar, control))),
         others=(change_table("also measured", others, more), list(map(_bar, others))),
         charts=comparison_charts(comparison),
         rounds=_rounds(comparison),

@@ -121,6 +121,8 @@ def _comparison(comparison: Comparison, title: str) -> Iterator[str]:
     deciding = [one for one in all_changes(comparison) if one.decides]
     if deciding:
         yield _table(change_table("figure", deciding))
+    if comparison.control:
+        yield _table(change_table("control", [comparison.control]))
     others, more = shown_changes(comparison, tables.MAX_ROWS_OF_TEXT)
     if others:
         yield _folded("Also measured, and decides nothing", _table(change_table("figure", others, more)))

@@ -83,10 +83,11 @@ def test_rounds_of_one_scenario_are_compared(words: list[str], code: int, line: 
 def test_a_stored_comparison_is_shown_again(words: list[str], code: int, call: Call):
     shown = call("compare", *words, "-o", "found.json")
 
-    again = call("report", "found.json", "--markdown", "found.md")
+    again = call("report", "found.json", "--markdown", "found.md", "--html", "found.html")
 
     assert (again.returncode, again.stdout) == (code, shown.stdout)
     assert "p50" in Path("found.md").read_text()
+    assert "p50" in Path("found.html").read_text()
 
 
 def test_another_machine_is_said_before_the_verdict(call: Call):
@@ -120,7 +121,7 @@ OF_COMPARISONS = [
         ["report", "found.json", "after.json"],
         "found.json is a comparison, and no result; loadkit report found.json sho",
     ),
-    (["report", "found.json", "-o", "x.json"], "found.json is a comparison, of which there is text and --markdown; "),
+    (["report", "found.json", "-o", "x.json"], "found.json is a comparison, and stored already; "),
     (["compare", "before.json", "found.json"], "found.json is a comparison, and no result; loadkit report found.json "),
 ]
 

@@ -120,6 +120,12 @@ def test_why_nothing_is_decided_stands_before_the_figures():
     assert text.index("**grave** `one-round`: before.json is one round alone") < text.index("| `p50`")
 
 
+def test_a_control_has_a_table_of_its_own():
+    moved = replace(found("cannot tell", reason="the control changed"), control=WORSE.p50)
+
+    assert ["p50", "10 ms", "11.2 ms", "+11.8 % (+7.4 to +16.0)", "worse"] in Rendered(markdown([moved])).rows
+
+
 def test_several_begin_with_a_table_of_them_and_those_that_failed_come_first():
     passed = result([row("GET /", skewed(180, 400))])
 
