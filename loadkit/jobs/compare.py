@@ -81,6 +81,8 @@ def compare(
 
     Raises `UsageError` before anything is sent as `run` does, and `LoadkitError` where a version cannot be measured.
     """
+    if not isinstance(new, Scenario) and not are_stored(new):
+        raise UsageError(f"compare takes a scenario, or rounds like [run(browse) for _ in range(5)], not {new!r}")
     if not isinstance(against, Scenario) and are_stored(against):
         if control or simultaneous:
             raise UsageError(

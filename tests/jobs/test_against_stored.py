@@ -14,6 +14,7 @@ from loadkit.jobs.run import run
 from loadkit.judge.comparison.comparison import Comparison
 from loadkit.judge.comparison.procedure import Moment
 from loadkit.judge.result import Result
+from loadkit.plan.data import rows
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario
@@ -23,7 +24,8 @@ from tests.jobs.rounds import measured
 
 
 def scenario(demo: Demo, path: str = "/", **fields: Any) -> Scenario:
-    return Scenario(base_url=demo.url, endpoints=[Endpoint("GET", path)], name="browse", **{"threads": 2, **fields})
+    given = {"endpoints": [Endpoint("GET", path)], "threads": 2, **fields}
+    return Scenario(base_url=demo.url, name="browse", **given)
 
 
 def codes(found: Comparison) -> list[str]:
@@ -71,6 +73,22 @@ def test_it_has_as_many_rounds_as_are_stored_up_to_8_and_the_budget(demo: Demo):
     assert found.notes[-1] == "the budget of 0.001 s was enough for 1 of 8 rounds"
 
 
+@pytest.mark.slow
+def test_a_server_that_became_slower_is_worse_and_one_that_did_not_is_not(demo: Demo):
+    """By its rows alone, which are no part of what a load is known by."""
+
+    def serving(delay: str) -> Scenario:
+        endpoint = Endpoint("GET", "/delay/{delay}", feed=rows([{"delay": delay}], at_end="again"))
+        return scenario(demo, endpoints=[endpoint], duration=0.5)
+
+    before = [run(serving("0.01")) for _ in range(6)]
+
+    assert not compare(serving("0.01"), against=before, tolerances={"p50": 0.2, "throughput": 0.2}).worse
+    found = compare(serving("0.02"), against=before)
+    assert (found.caveats, found.verdict) == ([], "worse")
+    assert found.p50.ratio == pytest.approx(2, rel=0.2)
+
+
 def test_an_interrupt_says_what_is_known(demo: Demo):
     before = [run(scenario(demo, iterations=10)) for _ in range(5)]
     seen: list[Moment] = []
@@ -105,6 +123,8 @@ def test_results_are_compared_with_results_and_with_files(tmp_path: Path):
 WRONG: list[tuple[Any, Any, str]] = [
     ([], measured(), "there is no round in after to compare"),
     (measured(), [], "there is no round in before to compare"),
+    (measured()[0], measured(), "compare takes a scenario, or rounds like .*, not <Result browse: passed"),
+    ("shop.py", measured(), "compare takes a scenario, or rounds like .*, not 'shop.py'"),
     (measured(), "main", "rounds that are stored are compared with such, like before.json"),
     (Scenario(endpoints=[Endpoint("GET", "http://h/")]), 7, "against takes a scenario, a URL, a revision or stored"),
 ]
