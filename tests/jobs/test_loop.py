@@ -33,8 +33,11 @@ def plan(url: str) -> Scenario:
     return Scenario(base_url=url, endpoints=[Endpoint("GET", "/")], threads=1, iterations=3, timeout="1s")
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "unix"])
-@pytest.mark.parametrize("absolute", [False, True], ids=["base_url", "the URL of an endpoint"])
+@pytest.mark.parametrize(
+    ("host", "absolute"),
+    [("127.0.0.1", False), ("127.0.0.1", True), ("::1", True), ("unix", False)],
+    ids=lambda value: {False: "base_url", True: "the URL of an endpoint"}.get(value, value),
+)
 def test_a_target_served_by_the_loop_that_run_would_block_is_refused_before_anything_is_sent(
     host: str, absolute: bool, tmp_path: Path
 ):

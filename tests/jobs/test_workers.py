@@ -58,6 +58,10 @@ def visit(http):
     http.get("/items")
 
 def enough(http):
+    try:
+        open(__file__ + ".enough", "x").close()
+    except FileExistsError:
+        http.pause("1h")
     raise KeyboardInterrupt
 
 over = items.replace(endpoints=[enough])
