@@ -18,6 +18,7 @@ from loadkit.jobs.compare import compare
 from loadkit.jobs.prepare import prepared
 from loadkit.jobs.rounds import NotMeasurable
 from loadkit.jobs.tolerances import tolerances_of
+from loadkit.judge.comparison.procedure import Moment
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario
@@ -399,6 +400,39 @@ def test_a_server_that_does_not_start_is_an_error_of_python():
 
     with pytest.raises(NotMeasurable, match=r"the old version, shop \(old\): the server 'false"):
         compare(scenario, against=scenario)
+
+
+DIES_ONCE = """
+import os, pathlib, threading
+
+died, left = pathlib.Path("died"), threading.Semaphore(150)
+
+def app(environ, start):
+    if not died.exists() and not left.acquire(blocking=False):
+        died.touch()
+        os._exit(3)
+    threading.Event().wait(0.005)
+    start("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+@pytest.mark.slow
+def test_figures_that_are_only_shown_are_of_sound_blocks_alone(commit: Commit):
+    commit()
+    Path("dies.py").write_text(DIES_ONCE)
+    blocks = 0
+
+    def count(moment: Moment) -> None:
+        nonlocal blocks
+        blocks = moment.blocks
+
+    old = loaded().replace(endpoints=[Endpoint("GET", "/a"), Endpoint("GET", "/b")])
+    found = compare(old.replace(server="dies.py:app"), against=old, watch=count, interrupts=lambda: int(blocks >= 3))
+
+    unsound = {one.block for one in found.rounds if one.unsound}
+    assert unsound
+    assert found["GET /a"].error_rate.blocks == len({one.block for one in found.rounds} - unsound)
 
 
 FIXED = """

@@ -74,6 +74,8 @@ class Round:
     unsound: str | None = None
     has_failed: bool = False
     """True if not one request came through."""
+    loss: str = ""
+    """How the server that loadkit started ended under the load, if it did."""
     response_time: Times | None = None
 
 
@@ -98,6 +100,10 @@ class Block:
         """The versions of which not one request came through, the old one first."""
         versions: tuple[Version, Version] = ("old", "new")
         return [version for version in versions if all(one.has_failed for one in self.rounds if one.version == version)]
+
+    def loss(self, version: Version) -> str:
+        """How the server of a version ended under the load, if it did."""
+        return next((one.loss for one in self.rounds if one.version == version and one.loss), "")
 
     def figures(self, metric: Metric, version: Version) -> list[float]:
         """What the rounds of a version found, where they found it."""

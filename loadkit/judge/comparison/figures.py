@@ -38,6 +38,7 @@ def round_of(version: Version, result: Result) -> Round:
         unsound=next((one.message for one in result.caveats if one.level == "grave"), None),
         # where nothing was sent, it was not the server that failed
         has_failed=bool(result.failures) and not result.statuses,
+        loss=next((one.message for one in result.caveats if one.code == "server-lost"), ""),
         response_time=result.response_time,
     )
 

@@ -17,7 +17,7 @@ from loadkit.plan.units import show_span
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from loadkit.judge.comparison.blocks import Order
+    from loadkit.judge.comparison.blocks import Order, Version
 
 LEAST_BLOCKS: Final = 8
 CONFIRMING: Final = (4, 10)
@@ -166,6 +166,8 @@ class _Procedure:
         verdict: Verdict = "cannot tell" if "old" in failed else "worse"
         if failed:
             return self._conclude(verdict, [], f"the {failed[0]} version failed all requests")
+        if self._has_lost("old") or self._has_lost("new"):
+            return self._lost()
         if not self._is_obvious() or not self._has_time():
             return None
         self._measure()
@@ -174,6 +176,23 @@ class _Procedure:
         changes = changes_of(self._sound, self._rules.tolerances, share=1)
         verdict, how = ("worse", "slower") if self._largest(self._blocks[0]) > 0 else ("better", "faster")
         return self._conclude(verdict, changes, f"three times {how} or more in {len(self._blocks)} blocks")
+
+    def _has_lost(self, version: Version) -> bool:
+        """True if the server of a version ended in each block."""
+        return bool(self._blocks) and all(block.loss(version) for block in self._blocks)
+
+    def _lost(self) -> Conclusion | None:
+        """What it comes to that a server ended under the load, if it does so again."""
+        if not self._has_time():
+            return None
+        self._measure()
+        lost: list[Version] = [version for version in ("old", "new") if self._has_lost(version)]
+        if len(self._blocks) < 2 or not lost:
+            return None
+        verdict: Verdict = "cannot tell" if "old" in lost else "worse"
+        return self._conclude(
+            verdict, [], f"the {lost[0]} version ended in both blocks: {self._blocks[0].loss(lost[0])}"
+        )
 
     def _is_obvious(self) -> bool:
         found = [self._largest(block) for block in self._blocks]

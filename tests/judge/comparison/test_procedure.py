@@ -26,6 +26,7 @@ class Versions:
         self.seconds = 0.0
         self.unsound: Callable[[int], str | None] = lambda _: None
         self.failing: tuple[Version, ...] = ()
+        self.lost: Callable[[int], tuple[Version, ...]] = lambda _: ()
         self.blocks = 0
 
     def block(self, order: Order) -> Block:
@@ -43,8 +44,9 @@ class Versions:
         return Round(
             version=version,
             figures={} if version in self.failing else figures,
-            unsound=self.unsound(self.blocks),
+            unsound="killed" if version in self.lost(self.blocks) else self.unsound(self.blocks),
             has_failed=version in self.failing,
+            loss="killed" if version in self.lost(self.blocks) else "",
         )
 
     def elapsed(self) -> float:
@@ -197,6 +199,29 @@ def test_what_is_obvious_needs_no_statistics(failing, new, verdict: str, reason:
     found = compared(versions)
 
     assert (found.verdict, found.reason, len(found.blocks)) == (verdict, reason, blocks)
+
+
+LOST = [
+    (("new",), (1, 2), "worse", "the new version ended in both blocks: killed", 2),
+    (("old",), (1, 2), "cannot tell", "the old version ended in both blocks: killed", 2),
+    (("old", "new"), (1, 2), "cannot tell", "the old version ended in both blocks: killed", 2),
+    (("new",), (1,), "no worse", "", 12),
+]
+
+
+@pytest.mark.parametrize(
+    ("lost", "blocks", "verdict", "reason", "most"), LOST, ids=[f"{row[0]} in {row[1]}" for row in LOST]
+)
+def test_a_version_whose_server_ends_under_the_load_again_needs_no_more_blocks(
+    lost: tuple[Version, ...], blocks: tuple[int, ...], verdict: str, reason: str, most: int
+):
+    versions = Versions()
+    versions.lost = lambda block: lost if block in blocks else ()
+
+    found = compared(versions)
+
+    assert (found.verdict, found.reason) == (verdict, reason)
+    assert len(found.blocks) <= most
 
 
 def test_a_version_that_is_three_times_faster_because_it_fails_is_worse():
