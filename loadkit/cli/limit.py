@@ -22,6 +22,7 @@ def limit(
         list[str] | None,
         judgement_option("--threshold", "-t", help="What must hold: 'p99 < 100ms'; if not said, the scenario's."),
     ] = None,
+    by: Annotated[str, judgement_option(help="rate, or threads: how many of a closed workload are enough.")] = "rate",
     base_url: Annotated[str | None, request_option(help="Aim the scenario at another server.")] = None,
     budget: Annotated[str, judgement_option(help="How long it may take.")] = "5m",
     at_least: Annotated[
@@ -30,7 +31,7 @@ def limit(
     output: Annotated[Path | None, output_option("--output", "-o", help="Store what was found as JSON.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Find the highest rate that a server holds: at which all thresholds are met.
+    """Find the highest rate that a server holds: at which all thresholds are met; or how many threads are enough.
 
     Exit code: 0 found, 1 missed at the lowest rate or less than --at-least, 2 interrupted, 3 a fault of ours, 4 wrong
     usage, 6 it cannot be told, or something else than the server was the limit.
@@ -50,6 +51,7 @@ def limit(
         found = find_limit(
             scenario.replace(base_url=base_url, server=None) if base_url else scenario,
             *(threshold or []),
+            by=by,
             budget=budget,
             at_least=at_least,
             watch=watch,

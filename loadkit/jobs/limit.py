@@ -8,13 +8,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from loadkit.clock import SystemClock
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.run import run
 from loadkit.judge.limit.figures import trial_of
 from loadkit.judge.limit.levels import replies_needed
-from loadkit.judge.limit.limit import Limit, limit_of
-from loadkit.judge.limit.search import SearchMoment, find
+from loadkit.judge.limit.limit import Limit, limit_of, threads_of
+from loadkit.judge.limit.search import Findings, RateSearch, Search, SearchMoment, find
+from loadkit.judge.limit.threads import ThreadFindings, ThreadRules, ThreadSearch
 from loadkit.judge.limit.time_budget import SearchRules
 from loadkit.judge.limit.trials import NextTrial, Trial, piles_up
 from loadkit.judge.threshold_results import NO_FAILURES
@@ -47,6 +50,7 @@ LEFT_OUT: Final = ("throughput", "requests", "failures")
 def limit(
     scenario: Scenario,
     *thresholds: str,
+    by: str = "rate",
     budget: Duration = BUDGET,
     at_least: Rate | None = None,
     watch: Callable[[SearchMoment], None] | None = None,
@@ -60,6 +64,8 @@ def limit(
     Args:
         scenario: what is sent; its threads, rate, phases and duration play no part.
         thresholds: what must hold; if none is given, those of the scenario. Without one on errors none may happen.
+        by: `"rate"`, or `"threads"`: then how many threads of a closed workload are enough for 95 % of the best
+            throughput; thresholds play no part.
         budget: how long it may take; 5 minutes if not said.
         at_least: a rate that is asked for: it is among those that are tried.
         watch: called before each trial with how far it has come.
@@ -68,28 +74,38 @@ def limit(
     Raises `UsageError` before anything is sent as `run` does.
     """
     check_addresses(scenario)
-    limits, notes = limits_of(scenario, thresholds)
+    if by not in ("rate", "threads"):
+        raise UsageError(f"a limit is searched by rate or by threads, not by {by!r}")
+    if by == "threads" and (thresholds or at_least is not None):
+        raise UsageError("by threads there are no thresholds and no rate to hold; leave them out")
+    limits, notes = limits_of(scenario, thresholds) if by == "rate" else ([], [])
+    asked = None if at_least is None else per_second(at_least, what="at_least")
+    time = parse_positive_seconds(budget, what="budget")
+    search: Search[Findings | ThreadFindings] = (
+        ThreadSearch(ThreadRules(budget=time)) if by == "threads" else RateSearch(_rules(limits, time, asked))
+    )
     clock = SystemClock()
     began = clock.now()
-    asked = None if at_least is None else per_second(at_least, what="at_least")
-    rules = SearchRules(
-        budget=parse_positive_seconds(budget, what="budget"),
-        replies=max(map(replies_needed, limits)),
-        longest=max((one.limit for one in limits if not one.limits_errors), default=0.0),
-        first=asked,
-    )
     counting = counted_signals() if interrupts is None else nullcontext(interrupts)
     with counting as stops, ExitStack() as stack:
         trials = _Trials(scenario, limits, clock, stops, stack)
-        found = find(rules, trials.measure, lambda: bool(stops()), watch or (lambda _: None))
-    return limit_of(
-        found,
+        found = find(search, trials.measure, lambda: bool(stops()), watch or (lambda _: None))
+    made = limit_of(found, limits, asked) if isinstance(found, Findings) else threads_of(found)
+    return msgspec.structs.replace(
+        made,
         name=scenario.name or "the scenario",
-        thresholds=limits,
-        at_least=asked,
         seconds=(clock.now() - began) / SECOND,
         notes=notes,
         environment=trials.last.environment if trials.last else None,
+    )
+
+
+def _rules(limits: Sequence[Threshold], budget: float, first: float | None) -> SearchRules:
+    return SearchRules(
+        budget=budget,
+        replies=max(map(replies_needed, limits)),
+        longest=max((one.limit for one in limits if not one.limits_errors), default=0.0),
+        first=first,
     )
 
 

@@ -71,9 +71,10 @@ def limit_progress(moment: SearchMoment) -> Status:
 
 def _headline(layout: Layout, limit: Limit) -> list[str]:
     rule = "=" if layout.ascii else "━"
-    name = layout.ellipsize(layout.escape(f"{limit.name}: the highest rate that holds"), layout.width - 8)
+    what = "the highest rate that holds" if limit.by == "rate" else "how many threads are enough"
+    name = layout.ellipsize(layout.escape(f"{limit.name}: {what}"), layout.width - 8)
     trials = sum(len(one.trials) for one in (*limit.levels, *limit.closed))
-    facts = f"{', '.join(limit.thresholds)}; {trials} trials in {show_span(round(limit.seconds))}"
+    facts = "; ".join([*limit.thresholds, f"{trials} trials in {show_span(round(limit.seconds))}"])
     return [
         layout.style(f"{rule * 2} {name} {rule * (layout.width - display_width(name) - 4)}", "bold"),
         *layout.wrap(layout.escape(facts), first="  ", margin="  "),
@@ -99,7 +100,9 @@ def _table(
     if not levels:
         return []
     times = [one.figures.get("p99") for one in levels]
-    longest = max((one for one in times if one is not None), default=0.0)
+    # of threads it is the throughput that has a knee, of rates the response time
+    drawn = times if is_judged else [one.throughput for one in levels]
+    longest = max((one for one in drawn if one is not None), default=0.0)
     columns = [
         Column("good replies", [Cell(show_rate(one.throughput)) for one in levels]),
         Column("p50", [Cell(show_seconds(one.figures.get("p50"))) for one in levels], drop_order=2),
@@ -109,12 +112,12 @@ def _table(
     ]
     if is_judged:
         columns.append(Column("", [Cell(one.holding, tone=TONES[one.holding]) for one in levels]))
-    columns.append(Column("", [Cell(_bar(layout, one, longest)) for one in times], drop_order=4))
+    columns.append(Column("", [Cell(_bar(layout, one, longest)) for one in drawn], drop_order=4))
     return text_table(layout, Table(caption=head, head=head, names=names, columns=columns))
 
 
-def _bar(layout: Layout, time: float | None, longest: float) -> str:
-    """The p99 of a level beside that of the slowest one."""
+def _bar(layout: Layout, value: float | None, longest: float) -> str:
+    """A figure of a level beside the largest one."""
     mark = "#" if layout.ascii else "█"
-    cells = round(_BAR * (time or 0.0) / longest) if longest else 0
-    return (mark * max(1, cells) if time else "").ljust(_BAR)
+    cells = round(_BAR * (value or 0.0) / longest) if longest else 0
+    return (mark * max(1, cells) if value else "").ljust(_BAR)

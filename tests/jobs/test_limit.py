@@ -136,3 +136,19 @@ def test_a_mistake_of_the_user_is_one_line(call: Call, words, message):
     assert (done.returncode, done.stdout) == (4, "")
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_as_many_threads_are_enough_as_a_server_has_room_for():
+    with queueing(100, 4) as url:
+        found = limit(at(url), by="threads", budget="25s")
+    assert 3 <= found.threads <= 6, found
+    assert found.best <= 42
+    assert found.exit_code in (0, 6)
+
+
+@pytest.mark.parametrize("given", [{"by": "users"}, {"by": "threads", "at_least": "5/s"}])
+def test_what_threads_are_not_searched_by_is_refused(given):
+    with pytest.raises(UsageError):
+        limit(at("http://127.0.0.1:1"), **given)

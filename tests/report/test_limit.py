@@ -33,7 +33,7 @@ FOUND = Limit(
 
 TEXT = """\
 == shop.py::browse: the highest rate that holds ====================================================
-  p99 < 100ms, error_rate < 0.1%; 0 trials in 2m23s
+  p99 < 100ms; error_rate < 0.1%; 0 trials in 2m23s
 
 FOUND: 1,800/s holds; 1,880/s does not
   what gave way first: p99 < 100ms (212 ms)

@@ -11,9 +11,10 @@ import msgspec
 from loadkit.judge.environment import Environment
 from loadkit.judge.limit.levels import Holding, TriedLevel
 from loadkit.judge.limit.search import Ending, Findings
+from loadkit.judge.limit.threads import ThreadFindings
 from loadkit.judge.limit.trials import Trial
 from loadkit.plan.threshold import Threshold
-from loadkit.plan.units import show_rate, three_digits
+from loadkit.plan.units import show_rate, show_seconds, three_digits
 
 VERSION: Final = 1
 TOO_MANY_REQUESTS: Final = "429"
@@ -59,26 +60,30 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     """What a search for the limit found."""
 
     version: int = VERSION
-    name: str
+    name: str = ""
     """What was searched: the name of a scenario."""
-    by: Literal["rate"] = "rate"
-    thresholds: list[str]
+    by: Literal["rate", "threads"] = "rate"
+    threads: int | None = None
+    """The smallest number of threads that gets 95 % of the best throughput, where these were searched."""
+    best: float | None = None
+    """The best throughput of all numbers of threads, a second."""
+    thresholds: list[str] = []
     ending: Ending
     reason: str
     """Why it stopped, where that is not that the answer was found."""
-    confirmed: float | None
+    confirmed: float | None = None
     """The highest rate that held in a long trial."""
-    failed: float | None
+    failed: float | None = None
     """The lowest rate above it that is surely missed."""
-    gave_way: str
+    gave_way: str = ""
     """What was missed first."""
-    levels: list[LimitLevel]
+    levels: list[LimitLevel] = []
     """Rates, from low to high."""
-    closed: list[LimitLevel]
-    """Numbers of threads of a closed workload, from which the search set out."""
+    closed: list[LimitLevel] = []
+    """Numbers of threads of a closed workload: what was searched, or from which the search for a rate set out."""
     at_least: float | None = None
     """The rate that was asked for."""
-    seconds: float
+    seconds: float = 0.0
     """How long it took."""
     notes: list[str] = []
     environment: Environment | None = None
@@ -105,19 +110,9 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
         return f"<Limit {self.ending}: {describe_limit(self)}>"
 
 
-def limit_of(
-    found: Findings,
-    *,
-    name: str,
-    thresholds: list[Threshold],
-    at_least: float | None,
-    seconds: float,
-    notes: list[str],
-    environment: Environment | None,
-) -> Limit:
-    """The findings of a search as they are stored."""
+def limit_of(found: Findings, thresholds: list[Threshold], at_least: float | None = None) -> Limit:
+    """The findings of a search for a rate as they are stored."""
     return Limit(
-        name=name,
         thresholds=[one.text for one in thresholds],
         ending=found.ending,
         reason=found.reason,
@@ -127,14 +122,35 @@ def limit_of(
         levels=[_level(one) for one in found.levels],
         closed=[_level(TriedLevel(one.level, (one,))) for one in found.closed],
         at_least=at_least,
-        seconds=seconds,
-        notes=notes,
-        environment=environment,
     )
+
+
+def threads_of(found: ThreadFindings) -> Limit:
+    """The findings of a search for threads as they are stored."""
+    return Limit(
+        by="threads",
+        threads=found.enough,
+        best=found.best,
+        ending=found.ending,
+        reason=found.reason,
+        closed=[_level(one) for one in found.levels],
+    )
+
+
+def _describe_threads(limit: Limit) -> str:
+    chosen = next((one for one in limit.closed if one.level == limit.threads), None)
+    if chosen is None or not limit.best:
+        return limit.reason
+    what = "1 thread is enough" if limit.threads == 1 else f"{limit.threads} threads are enough"
+    share = f"{chosen.throughput / limit.best:.0%} of the best throughput ({show_rate(limit.best)})"
+    times = f"p50 {show_seconds(chosen.figures.get('p50'))}, p99 {show_seconds(chosen.figures.get('p99'))}"
+    return f"{what}: {show_rate(chosen.throughput)}, {share}, {times}{f'; {limit.reason}' if limit.reason else ''}"
 
 
 def describe_limit(limit: Limit) -> str:
     """The answer in a sentence."""
+    if limit.by == "threads":
+        return _describe_threads(limit)
     missed = f"; {show_rate(limit.failed)} does not" if limit.failed else ""
     if limit.confirmed is None and limit.ending == "missed":
         return limit.reason

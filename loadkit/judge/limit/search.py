@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
 from loadkit.judge.limit.levels import BREACHES, TriedLevel
 from loadkit.judge.limit.time_budget import LONGEST, LOWEST_PARTS, SearchRules, TimeBudget
@@ -20,6 +20,7 @@ from loadkit.judge.limit.trials import NextTrial, Trial
 from loadkit.plan.units import show_rate, show_span
 
 T = TypeVar("T")
+F_co = TypeVar("F_co", covariant=True)
 
 Ending: TypeAlias = Literal["found", "missed", "at least", "cannot tell", "interrupted"]
 """How a search ended. `missed`: at the lowest rate already. `at least`: something else than the server kept it from
@@ -44,9 +45,9 @@ class SearchMoment:
     next_trial: NextTrial
     elapsed: float
     budget: float
-    confirmed: float | None
-    holds: float | None
-    fails: float | None
+    confirmed: float | None = None
+    holds: float | None = None
+    fails: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +67,26 @@ class Findings:
     elapsed: float
 
 
+class Search(Protocol[F_co]):
+    """A search under way, that has neither clock nor network."""
+
+    def trials(self) -> Asking[tuple[Ending, str]]:
+        """What to measure next, one after the other; returns how it ended, and why."""
+
+    def findings(self, ending: Ending, reason: str) -> F_co:
+        """What is known so far."""
+
+    def moment(self, wanted: NextTrial) -> SearchMoment:
+        """How far it has come."""
+
+
 def find(
-    rules: SearchRules,
+    search: Search[F_co],
     measure: Callable[[NextTrial], Trial],
     stops: Callable[[], bool] = lambda: False,
     watch: Callable[[SearchMoment], None] = lambda _: None,
-) -> Findings:
-    """Search for the highest rate that holds, by trials that `measure` makes; `stops` is True once the user asks so."""
-    search = RateSearch(rules)
+) -> F_co:
+    """Search by trials that `measure` makes; `stops` is True once the user asks so."""
     trials = search.trials()
     try:
         wanted = next(trials)
@@ -88,7 +101,7 @@ def find(
         return search.findings(ending, reason)
 
 
-class _Over(Exception):
+class Over(Exception):
     """The search has come to its end."""
 
     def __init__(self, ending: Ending, reason: str) -> None:
@@ -122,7 +135,7 @@ class RateSearch:
             while True:
                 yield from self._bisect()
                 yield from self._verify()
-        except _Over as over:
+        except Over as over:
             return over.ending, over.reason
 
     def findings(self, ending: Ending, reason: str) -> Findings:
@@ -171,7 +184,7 @@ class RateSearch:
                 continue
             self._closed.append(trial)
             if trial.is_lost and not best:
-                raise _Over("cannot tell", "not one request of the first trial was answered well")
+                raise Over("cannot tell", "not one request of the first trial was answered well")
             standing = standing + 1 if trial.throughput < GROWN * best else 0
             best = max(best, trial.throughput)
             self._time.expect(best)
@@ -185,7 +198,7 @@ class RateSearch:
         best = max(trial.throughput for trial in self._closed)
         if 0 < best < self._lowest:
             budget = show_span(math.ceil(self._rules.replies * LOWEST_PARTS / best))
-            raise _Over(
+            raise Over(
                 "cannot tell",
                 f"closed threads get {show_rate(best)}, and a trial needs {self._rules.replies} replies: "
                 f"at such a rate the budget has to be {budget} or more",
@@ -210,11 +223,11 @@ class RateSearch:
                     raise self._lost(level)
                 level = _rounded(level / factor)
 
-    def _lost(self, level: float) -> _Over:
+    def _lost(self, level: float) -> Over:
         """What there is to say when the lowest rate does not hold."""
         if level in self._blocked:
-            return _Over("cannot tell", self._blocked[level])
-        return _Over("missed", f"it does not hold at the lowest rate, {show_rate(level)}")
+            return Over("cannot tell", self._blocked[level])
+        return Over("missed", f"it does not hold at the lowest rate, {show_rate(level)}")
 
     def _bisect(self) -> Asking[None]:
         assert self._low is not None
@@ -227,7 +240,7 @@ class RateSearch:
                 self._high = middle
 
     def _verify(self) -> Asking[None]:
-        """Confirm what holds, and look again at what does not; raises `_Over` when both are sure."""
+        """Confirm what holds, and look again at what does not; raises `Over` when both are sure."""
         low, high = self._low, self._high
         assert low is not None
         if self._state(low).holding != "holds" and not self._time.has_time(2 * self._time.long_seconds(low)):
@@ -240,9 +253,9 @@ class RateSearch:
             return
         self._confirmed = low
         if high in self._blocked:
-            raise _Over("at least", self._blocked[high])
+            raise Over("at least", self._blocked[high])
         if high <= low:
-            raise _Over("at least", f"no higher rate than {show_rate(low)} is tried")
+            raise Over("at least", f"no higher rate than {show_rate(low)} is tried")
         above = high * (1 + 2 * self._rules.resolution)
         if not (yield from self._fails_again(high)):
             self._revise()
@@ -253,7 +266,7 @@ class RateSearch:
             # so near the limit no number of trials tells surely
             yield from self._holds(_rounded(above), "where it is surely missed")
             above *= 1 + 2 * self._rules.resolution
-        raise _Over("found", "")
+        raise Over("found", "")
 
     def _go_below(self, level: float) -> Asking[None]:
         """A level that was thought to hold does not: on with the next lower one that does."""
@@ -265,7 +278,7 @@ class RateSearch:
     def _revise(self) -> None:
         self._revisions += 1
         if self._revisions > REVISIONS:
-            raise _Over("cannot tell", "what was measured again contradicts what was measured before")
+            raise Over("cannot tell", "what was measured again contradicts what was measured before")
 
     # -- a level
 
@@ -321,11 +334,11 @@ class RateSearch:
         self._time.spend(seconds, trial.cost)
         return trial
 
-    def _used_up(self) -> _Over:
+    def _used_up(self) -> Over:
         reason = f"the budget of {show_span(self._rules.budget)} is used up"
         if self._confirmed is None:
-            return _Over("cannot tell", reason)
-        return _Over("found" if self._lowest_failed else "at least", reason)
+            return Over("cannot tell", reason)
+        return Over("found" if self._lowest_failed else "at least", reason)
 
 
 def _rounded(rate: float) -> float:

@@ -11,31 +11,11 @@ from tests.judge.limit.test_search import searched
 
 
 def limited(server: Simulated, *, at_least: float | None = None, **rules) -> Limit:
-    return limit_of(
-        searched(server, **rules),
-        name="browse",
-        thresholds=server.limits,
-        at_least=at_least,
-        seconds=72.0,
-        notes=[],
-        environment=None,
-    )
+    return limit_of(searched(server, **rules), server.limits, at_least)
 
 
 def stored(**changes) -> Limit:
-    empty = Limit(
-        name="browse",
-        thresholds=[],
-        ending="found",
-        reason="",
-        confirmed=500.0,
-        failed=520.0,
-        gave_way="",
-        levels=[],
-        closed=[],
-        seconds=1.0,
-    )
-    return msgspec.structs.replace(empty, **changes)
+    return msgspec.structs.replace(Limit(ending="found", reason="", confirmed=500.0, failed=520.0), **changes)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from loadkit.judge.limit.levels import replies_needed
-from loadkit.judge.limit.search import Findings, SearchMoment, find
+from loadkit.judge.limit.search import Findings, RateSearch, SearchMoment, find
 from loadkit.judge.limit.time_budget import SearchRules
 from loadkit.judge.limit.trials import NextTrial
 from tests.judge.limit.simulated import Simulated, exponential, fixed, limit_of_exponential, pareto
@@ -22,7 +22,7 @@ def searched(server: Simulated, *, stops: Callable[[], bool] = lambda: False, **
         "replies": max(map(replies_needed, server.limits)),
         "longest": max((one.limit for one in server.limits if one.percentile), default=0.0),
     }
-    return find(SearchRules(**{**given, **rules}), server.measure, stops)
+    return find(RateSearch(SearchRules(**{**given, **rules})), server.measure, stops)
 
 
 # the true rate: by Erlang C, or of the last three by 4,000 s of the same server at one rate after the other
@@ -140,7 +140,7 @@ def test_one_bad_trial_is_not_believed():
         count += not wanted.is_closed
         return replace(trial, is_saturated=True) if count == 1 and not wanted.is_closed else trial
 
-    found = find(SearchRules(budget=300, replies=459, longest=0.1), once_bad)
+    found = find(RateSearch(SearchRules(budget=300, replies=459, longest=0.1)), once_bad)
     assert found.confirmed > 300
 
 
@@ -150,7 +150,7 @@ def test_trials_that_contradict_each_other_tell_nothing():
     def long_ones_fail(wanted: NextTrial):
         return replace(server.measure(wanted), is_saturated=wanted.seconds > 10 and not wanted.is_closed)
 
-    found = find(SearchRules(budget=3000, replies=459, longest=0.1), long_ones_fail)
+    found = find(RateSearch(SearchRules(budget=3000, replies=459, longest=0.1)), long_ones_fail)
     assert (found.ending, found.confirmed) == ("cannot tell", None)
     assert "contradicts" in found.reason
 
@@ -162,7 +162,7 @@ def test_the_same_seed_finds_the_same():
 def test_whoever_watches_is_told_each_level_and_why():
     moments: list[SearchMoment] = []
     server = Simulated(exponential(0.01), 4)
-    find(SearchRules(budget=300, replies=459, longest=0.1), server.measure, watch=moments.append)
+    find(RateSearch(SearchRules(budget=300, replies=459, longest=0.1)), server.measure, watch=moments.append)
     assert [one.next_trial for one in moments] == server.trials
     assert moments[0].next_trial.reason
     assert moments[-1].confirmed is not None
