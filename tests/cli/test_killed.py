@@ -6,8 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import requests
 from loadkit.report.json import load
 from loadkit.server.demo import running_demo
 from tests.conftest import Call
+from tests.waiting import wait_for
 
 SCENARIO = """
 from loadkit import Endpoint, Scenario
@@ -34,14 +33,6 @@ def start(*arguments: str) -> subprocess.Popen[bytes]:
     """Start the command and go on."""
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen([sys.executable, "-m", "loadkit", *arguments, "-q"], **quiet)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Look until it is so."""
-    until = time.monotonic() + 40
-    while not condition():
-        assert time.monotonic() < until, "it did not come to it"
-        time.sleep(0.05)
 
 
 @pytest.mark.slow

@@ -36,6 +36,7 @@ from loadkit.fetcher.worker import LARGEST_REST
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.units import SECOND
 from tests.fetcher.conftest import Call, Site, body_of, contents, manifest
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(not IS_AVAILABLE, reason="without epoll each thread waits for itself")
 
@@ -243,13 +244,6 @@ def test_admission_closes_for_longer_each_time_and_opens_again():
         now += pause
         admission.update(now)
         assert admission.is_open
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 @contextmanager

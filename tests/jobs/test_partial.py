@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +13,7 @@ from loadkit.jobs.partial import Partial
 from loadkit.measure.recording import Recording
 from loadkit.report.json import load
 from tests.results import Shot, measured
+from tests.waiting import wait_for
 
 RESULT = measured([Shot()])
 
@@ -23,14 +23,6 @@ def use_cpu(milliseconds: float) -> None:
     end = time.thread_time() + milliseconds / 1000
     while time.thread_time() < end:
         pass
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Look until it is so."""
-    until = time.monotonic() + 40
-    while not condition():
-        assert time.monotonic() < until, "it did not come to it"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 from statistics import fmean
@@ -34,6 +34,7 @@ from loadkit.server.demo.punctual import punctual_loop
 from loadkit.server.demo.replies import in_json, parts
 from loadkit.server.demo.state import ORDERS_KEPT, State
 from tests.conftest import Call
+from tests.waiting import is_gone, wait_for
 
 CHECKOUT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "loadkit", "demo", "--port", "0"]
@@ -89,23 +90,6 @@ def _raw(demo: Demo, request: bytes) -> bytes:
     with _connected(demo) as sock:
         sock.sendall(request)
         return b"".join(iter(lambda: sock.recv(65536), b""))
-
-
-def _comes_true(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + BOUND
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def _is_gone(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return True
-    return state == "Z"  # ended; whoever adopted it has not looked yet
 
 
 # -- what it answers
@@ -285,8 +269,8 @@ def test_a_client_that_leaves_during_a_delay_is_counted_and_nothing_breaks(
     with running_demo() as demo:
         with _connected(demo) as sock:
             sock.sendall(b"GET /delay/0.2 HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
-            assert _comes_true(lambda: "/delay/{seconds}" in _json(demo, "/stats")[1]["paths"])
-        assert _comes_true(lambda: _json(demo, "/stats")[1]["abandoned"] == 1)
+            wait_for(lambda: "/delay/{seconds}" in _json(demo, "/stats")[1]["paths"])
+        wait_for(lambda: _json(demo, "/stats")[1]["abandoned"] == 1)
         assert _json(demo, "/delay/0.3")[0] == 200  # past the time at which the reply was due
         counted = _json(demo, "/stats")[1]
 
@@ -350,7 +334,7 @@ def test_a_connection_is_answered_to_its_end(
 def test_a_client_that_asks_for_much_and_reads_nothing_is_made_to_wait(fresh: Demo) -> None:
     with _connected(fresh) as sock:
         sock.sendall(b"GET /bytes/10000000 HTTP/1.1\r\nHost: a\r\n\r\n" * 1000)
-        assert _comes_true(lambda: "/bytes/{n}" in _json(fresh, "/stats")[1]["paths"])
+        wait_for(lambda: "/bytes/{n}" in _json(fresh, "/stats")[1]["paths"])
 
         assert _json(fresh, "/stats")[1]["paths"]["/bytes/{n}"] < 5  # or they would take 10 GB of memory
 
@@ -371,14 +355,14 @@ def test_readers_that_do_not_read_take_little_memory(fresh: Demo) -> None:
         for reader, kind in zip(readers, cycle(["bytes", "chunked"]), strict=False):
             reader.sendall(f"GET /{kind}/10000000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
         asked = {"/bytes/{n}": 15, "/chunked/{n}": 15}
-        assert _comes_true(lambda: asked.items() <= _json(fresh, "/stats")[1]["paths"].items())
+        wait_for(lambda: asked.items() <= _json(fresh, "/stats")[1]["paths"].items())
         peak = Path(f"/proc/{fresh.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
 
         # held for all of them it would be 300 MB
         assert int(peak) < 150_000
         got = [_read_to_the_end(reader) for reader in readers[:2]]
     assert all(size > 10_000_000 for size in got)
-    assert _comes_true(lambda: _json(fresh, "/stats")[1]["abandoned"] == 28)
+    wait_for(lambda: _json(fresh, "/stats")[1]["abandoned"] == 28)
 
 
 def test_a_body_of_many_small_chunks_holds_up_nobody_for_long(own: Demo) -> None:
@@ -604,10 +588,10 @@ def test_it_announces_itself_and_a_signal_ends_it_cleanly_even_with_replies_pend
 def test_the_block_ends_the_process_and_no_other(own: Demo) -> None:
     with running_demo() as one:
         assert one.pid != own.pid
-        assert not _is_gone(one.pid)
+        assert not is_gone(one.pid)
 
-    assert _is_gone(one.pid)
-    assert not _is_gone(own.pid)
+    assert is_gone(one.pid)
+    assert not is_gone(own.pid)
 
 
 def test_the_server_ends_when_its_parent_is_killed() -> None:
@@ -622,11 +606,11 @@ def test_the_server_ends_when_its_parent_is_killed() -> None:
     ) as parent:
         assert parent.stdout
         pid = int(parent.stdout.readline())
-        assert not _is_gone(pid)
+        assert not is_gone(pid)
         parent.kill()
         parent.wait(BOUND)
 
-        assert _comes_true(lambda: _is_gone(pid))
+        wait_for(lambda: is_gone(pid))
 
 
 @pytest.mark.slow
@@ -636,7 +620,7 @@ def test_a_stopped_server_is_killed_after_a_grace() -> None:
         started = time.monotonic()
 
     assert time.monotonic() - started < GRACE + BOUND
-    assert _is_gone(demo.pid)
+    assert is_gone(demo.pid)
 
 
 def test_a_busy_port_is_one_line_and_exit_4(call: Call, demo: Demo) -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
-import socket
 import sys
-import time
 import types
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import freezegun
 import pytest
@@ -21,6 +18,7 @@ import requests
 from loadkit import Endpoint, Scenario, UsageError, run, serving
 from loadkit.server.serving.app_server import is_asgi
 from loadkit.server.serving.reference import reference
+from tests.waiting import is_refused, wait_for
 
 FILES = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "{port}"]
 
@@ -38,12 +36,6 @@ def here(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """A WSGI application in the file of the tests themselves."""
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
-
-
-def is_refused(url: str) -> bool:
-    """Whether nobody listens there any more."""
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", urlsplit(url).port or 0)) != 0
 
 
 def test_a_command_is_told_its_port_and_ends_with_the_block(tmp_path: Path):
@@ -274,7 +266,4 @@ def test_an_application_that_dies_leaves_its_port_closed(tmp_path: Path):
 
     with serving(f"{tmp_path}/app.py:app") as url:
         os.kill(int(requests.get(url, timeout=10).text.split()[0]), signal.SIGKILL)
-        deadline = time.monotonic() + 20
-        while not is_refused(url) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert is_refused(url)
+        wait_for(lambda: is_refused(url))

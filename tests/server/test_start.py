@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from loadkit.report.layout import Layout
 from loadkit.report.text import text_report
 from loadkit.server.demo import Demo
 from tests.conftest import Call
+from tests.waiting import is_gone, is_refused, wait_for
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -90,25 +90,6 @@ def by_application(folder: Path, port: int) -> Iterator[Scenario]:
 def told(result: Result) -> str:
     """The caveat that says that the server ended."""
     return next(one.message for one in result.caveats if (one.code, one.level) == ("server-lost", "grave"))
-
-
-def wait_for(fact: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
-    while not fact() and time.monotonic() < until:
-        time.sleep(0.01)
-    assert fact()
-
-
-def is_refused(url: str) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", urlsplit(url).port or 0)) != 0
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 # -- it dies

@@ -142,12 +142,17 @@ def system_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         yield
 
 
+def served(authority: trustme.CA, *names: str, **options: Any) -> ssl.SSLContext:
+    """A server's side of TLS with a certificate for these names."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names, **options).configure_cert(context)
+    return context
+
+
 @pytest.fixture(scope="session")
 def tls(authority: trustme.CA) -> ssl.SSLContext:
     """How a server on loopback speaks TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1", "::1", "localhost").configure_cert(context)
-    return context
+    return served(authority, "127.0.0.1", "::1", "localhost")
 
 
 @pytest.fixture(params=["plain", "tls"])

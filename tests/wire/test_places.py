@@ -7,14 +7,13 @@ import re
 import socket
 import ssl
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trustme
 
 from loadkit import Endpoint, Scenario, UsageError
 from loadkit.wire.encode import encode
-from tests.wire.conftest import Call, Serve
+from tests.wire.conftest import Call, Serve, served
 from tests.wire.peer import OK, Line, replies, then_close
 
 
@@ -116,13 +115,6 @@ def test_the_port_is_the_schemes_own_unless_it_is_said(url: str, port: int, host
 
 
 # -- TLS
-
-
-def served(authority: trustme.CA, *names: str, **options: Any) -> ssl.SSLContext:
-    """A server's side of TLS with a certificate for these names."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names, **options).configure_cert(context)
-    return context
 
 
 def yesterday() -> dt.datetime:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import requests
 import trustme
 
 from loadkit import Endpoint, Journey, Scenario, Session, UsageError, fetch, run, timer
-from tests.wire.conftest import Serve
+from tests.wire.conftest import Serve, served
 from tests.wire.peer import OK, replies
 
 Way = Callable[..., object]
@@ -125,13 +124,6 @@ def on_the_system(installed: trustme.CA, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "other.pem"))
 
 
-def serving(authority: trustme.CA, *names: str) -> ssl.SSLContext:
-    """A server's side of TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names).configure_cert(context)
-    return context
-
-
 def tried(way: Way, *args: Any, **options: Any) -> None:
     """Go, whatever comes of it."""
     with suppress(UsageError, requests.RequestException):
@@ -142,7 +134,7 @@ def tried(way: Way, *args: Any, **options: Any) -> None:
 def test_the_systems_authorities_are_trusted(
     serve_as: Serve, installed: trustme.CA, on_the_system: None, tmp_path: Path, way: Way
 ):
-    peer = serve_as(replies(OK), context=serving(installed, "127.0.0.1"))
+    peer = serve_as(replies(OK), context=served(installed, "127.0.0.1"))
     way(peer.url, tmp_path)
     assert len(peer.heard) == 1
 
@@ -153,7 +145,7 @@ def test_authorities_that_are_named_are_trusted_instead_of_the_systems(
 ):
     named, other = (
         serve_as(replies(OK), context=tls),
-        serve_as(replies(OK), context=serving(installed, "127.0.0.1")),
+        serve_as(replies(OK), context=served(installed, "127.0.0.1")),
     )
     for peer in (named, other):
         tried(way, peer.url, tmp_path / str(peer.port), ca=ca_file)
@@ -175,10 +167,9 @@ def test_a_folder_of_authorities_is_trusted(serve_as: Serve, ca_file: Path, tls:
 
 @pytest.mark.parametrize("way", (RUNS | FETCH | SESSION).values(), ids=RUNS | FETCH | SESSION)
 def test_a_name_that_is_only_in_the_common_name_is_refused(serve_as: Serve, tmp_path: Path, way: Way):
-    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    authority.issue_cert(common_name="localhost").configure_cert(context)
-    peer = serve_as(replies(OK), context=context)
+    peer = serve_as(replies(OK), context=served(authority, common_name="localhost"))
     tried(way, peer.url.replace("127.0.0.1", "localhost"), tmp_path, ca=tmp_path / "ca.pem")
     assert peer.connections >= 1
     assert peer.heard == []
