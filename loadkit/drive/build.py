@@ -180,6 +180,7 @@ class _UserParts:
             good=endpoint.good,
             check=endpoint.check,
             reply=connection.reply,
+            failed_reply=connection.failed_reply,
             draw=fed and fed.draw,
             put_back=fed and fed.put_back,
         )

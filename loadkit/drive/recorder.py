@@ -10,12 +10,14 @@ from loadkit.drive.failures import CUT, failure_of_check, is_refusal, unexpected
 from loadkit.drive.state import NEVER
 from loadkit.measure.recording import REQUEST, Batch, RowRecorder, second_of
 from loadkit.plan.units import SECOND
+from loadkit.wire.failed_reply import ERRORS
 
 if TYPE_CHECKING:
     from requests import Response
 
     from loadkit.drive.state import RunState
     from loadkit.wire.base import Exchange, Failure, Note, Request
+    from loadkit.wire.failed_reply import FailedReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class BoundRequest:
     check: Callable[[Response], object] | None = None
     reply: Callable[[], Response] | None = None
     """The last reply, for the check."""
+    failed_reply: Callable[[], FailedReply | None] | None = None
+    """What is shown of the last reply."""
     draw: Callable[[], None] | None = None
     """Takes the next row of data beforehand, if it has a feed."""
     put_back: Callable[[], None] | None = None
@@ -227,7 +231,8 @@ class Recorder:
             return True
         if failure is None:
             failure = self._judged(bound, exchange[0])
-        self._write(bound.row, due, exchange, failure)
+        is_kept = exchange[0] >= ERRORS or (exchange[0] and bound.check)
+        self._write(bound.row, due, exchange, failure, bound.failed_reply if is_kept else None)
         if not bound.is_journey:
             self.is_refused = is_refusal(failure)
             self.contact.ended(failure)
@@ -269,14 +274,21 @@ class Recorder:
         self.current = before
         return failure
 
-    def _write(self, row: RowRecorder, due: int, exchange: Exchange, failure: Failure | None) -> None:
+    def _write(
+        self,
+        row: RowRecorder,
+        due: int,
+        exchange: Exchange,
+        failure: Failure | None,
+        reply: Callable[[], FailedReply | None] | None = None,
+    ) -> None:
         status, sent, arrived, taken, size, _ = exchange
         if failure is None:
             row.samples += (due, sent, arrived, taken, status, size)
             if arrived > self._state.stop_at:
                 row.counts.drained += 1
         else:
-            row.counts.fail(failure, at=taken, span=taken - due, status=status, size=size)
+            row.counts.fail(failure, at=taken, span=taken - due, status=status, size=size, reply=reply)
             row.counts.bytes_sent += row.request_size if sent else 0
 
     # -- handing over

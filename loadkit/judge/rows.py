@@ -11,6 +11,7 @@ import msgspec
 from loadkit.judge.instants import Span
 from loadkit.judge.times import Times
 from loadkit.plan.units import show_seconds
+from loadkit.wire.failed_reply import FailedReply
 
 Kind = Literal["journey", "step", "timer"]
 
@@ -27,6 +28,8 @@ class FailureExample(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     first_at: float
     """Seconds from the start of the run."""
+    reply: FailedReply | None = None
+    """The first reply that failed so, of an endpoint; None where none came, or its body was not kept."""
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):

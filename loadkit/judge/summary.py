@@ -71,7 +71,7 @@ def _outcomes(counts: Counts, *, duration: float, started: int, to_times: ToTime
     """The fields that rows and timings have in common: what came through a second, and what failed and why."""
     kinds = counts.failures.kinds.items()
     reasons = sorted(
-        counts.failures.reasons.items(), key=lambda item: (-item[1][0], item[1][1], item[0].kind, item[0].message)
+        counts.failures.reasons.items(), key=lambda item: (-item[1].count, item[1].first, item[0].kind, item[0].message)
     )
     return {
         "throughput": (counts.good - counts.drained) / duration if duration > 0 else 0.0,
@@ -80,9 +80,13 @@ def _outcomes(counts: Counts, *, duration: float, started: int, to_times: ToTime
         "failures": dict(sorted(kinds, key=lambda item: (-item[1], item[0]))),
         "examples": [
             FailureExample(
-                kind=failure.kind, message=failure.message, count=count, first_at=max(0.0, (first - started) / SECOND)
+                kind=failure.kind,
+                message=failure.message,
+                count=reason.count,
+                first_at=max(0.0, (reason.first - started) / SECOND),
+                reply=reason.reply,
             )
-            for failure, (count, first) in reasons
+            for failure, reason in reasons
         ],
         "failure_time": to_times(counts.failures.time),
     }

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from operator import sub
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from loadkit.measure.histogram import Histogram
 from loadkit.wire.base import Failure, Note
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadkit.wire.failed_reply import FailedReply
 
 STRIDE: Final = 6
 """A good reply is six integers in a flat list, which costs 60 ns, where an object costs 400.
@@ -33,6 +38,22 @@ SUMS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """How often something failed for one reason."""
+
+    count: int
+    first: int
+    """When first: nanoseconds of the monotonic clock."""
+    reply: FailedReply | None = None
+    """The first reply of those that had one and were looked at."""
+
+    def joined(self, other: Reason) -> Reason:
+        """Both together."""
+        early, late = (self, other) if self.first <= other.first else (other, self)
+        return Reason(self.count + other.count, early.first, early.reply or late.reply)
+
+
 @dataclass(slots=True)
 class Failures:
     """Requests that failed: how long they took, and why."""
@@ -41,25 +62,23 @@ class Failures:
     kinds: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
     """Of those that had a reply all the same."""
-    reasons: dict[Failure, tuple[int, int]] = field(default_factory=dict)
-    """How often, and when first (nanoseconds of the monotonic clock)."""
+    reasons: dict[Failure, Reason] = field(default_factory=dict)
 
     def add(self, other: Failures) -> None:
         """Merge others into these."""
         self.time.add(other.time)
         self.kinds.update(other.kinds)
         self.statuses.update(other.statuses)
-        for failure, (count, first) in other.reasons.items():
-            self.add_reason(failure, count, first)
+        for failure, reason in other.reasons.items():
+            self.add_reason(failure, reason)
 
-    def add_reason(self, failure: Failure, count: int, first: int) -> None:
-        """Count what has failed so often, at `first` for the first time."""
+    def add_reason(self, failure: Failure, reason: Reason) -> None:
+        """Count what has failed so."""
         known = self.reasons.get(failure)
         if known is None and sum(reason.kind == failure.kind for reason in self.reasons) >= MAX_REASONS:
             failure = Failure(failure.kind, MORE_REASONS)
             known = self.reasons.get(failure)
-        seen, earliest = known or (0, first)
-        self.reasons[failure] = seen + count, min(earliest, first)
+        self.reasons[failure] = known.joined(reason) if known else reason
 
 
 @dataclass(slots=True)
@@ -113,14 +132,27 @@ class Counts:
         self.bytes_received += sum(samples[5::6])
         self.bytes_sent += request_size * len(statuses)
 
-    def fail(self, failure: Failure, *, at: int, span: int, status: int, size: int) -> None:
-        """Count a failed request that took `span` nanoseconds and ended at `at`."""
+    def fail(
+        self,
+        failure: Failure,
+        *,
+        at: int,
+        span: int,
+        status: int,
+        size: int,
+        reply: Callable[[], FailedReply | None] | None = None,
+    ) -> None:
+        """Count a failed request that took `span` nanoseconds and ended at `at`.
+
+        `reply` is asked for what is shown of its reply where it is the first that failed so.
+        """
         failures = self.failures
         failures.time.record((span,))
         failures.kinds[failure.kind] += 1
         if status:
             failures.statuses[status] += 1
-        failures.add_reason(failure, 1, at)
+        is_new = failure not in failures.reasons
+        failures.add_reason(failure, Reason(1, at, reply() if reply and is_new else None))
         self.bytes_received += size
 
     def connected(self, note: Note) -> None:

@@ -6,10 +6,11 @@ from collections import Counter
 
 import msgspec
 
-from loadkit.measure.counts import SUMS, TIMES, Counts
+from loadkit.measure.counts import SUMS, TIMES, Counts, Reason
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.recording import Batch
 from loadkit.wire.base import Failure
+from loadkit.wire.failed_reply import FailedReply
 
 
 class Parcel(msgspec.Struct, frozen=True, array_like=True):
@@ -27,8 +28,8 @@ class Parcel(msgspec.Struct, frozen=True, array_like=True):
     statuses: dict[int, int]
     failures: dict[str, int]
     failed_statuses: dict[int, int]
-    reasons: list[tuple[str, str, int, int]]
-    """Kind, message, how often, when first."""
+    reasons: list[tuple[str, str, int, int, FailedReply | None]]
+    """Kind, message, how often, when first, and what is shown of the reply."""
     sums: list[int]
     """In the order of `SUMS`."""
 
@@ -48,8 +49,8 @@ def packed(batch: Batch, *, start: int) -> Parcel:
         failures=dict(failures.kinds),
         failed_statuses=dict(failures.statuses),
         reasons=[
-            (failure.kind, failure.message, count, first - start)
-            for failure, (count, first) in failures.reasons.items()
+            (failure.kind, failure.message, one.count, one.first - start, one.reply)
+            for failure, one in failures.reasons.items()
         ],
         sums=[getattr(counts, name) for name in SUMS],
     )
@@ -61,8 +62,8 @@ def unpacked(parcel: Parcel, *, start: int) -> Batch:
     *times, counts.failures.time = (Histogram.unpack(one) if one else Histogram() for one in parcel.times)
     counts.failures.kinds.update(parcel.failures)
     counts.failures.statuses.update(parcel.failed_statuses)
-    for kind, message, count, first in parcel.reasons:
-        counts.failures.reasons[Failure(kind, message)] = count, start + first
+    for kind, message, count, first, reply in parcel.reasons:
+        counts.failures.reasons[Failure(kind, message)] = Reason(count, start + first, reply)
     for name, value in (*zip(TIMES, times, strict=True), *zip(SUMS, parcel.sums, strict=True)):
         setattr(counts, name, value)
     return Batch(parcel.second, parcel.phase, parcel.label, [], 0, counts, kind=parcel.kind)

@@ -11,8 +11,11 @@ from loadkit.judge.result import Result
 from loadkit.judge.rows import FailureExample, Row, Timing
 from loadkit.report.escape import visible_lines
 from loadkit.report.figures import show_time
+from loadkit.wire.failed_reply import FailedReply
 
 MAX_LINES: Final = 8
+MAX_WIDTH: Final = 300
+"""Characters of a line of a body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,18 @@ def _lines(example: FailureExample) -> list[str]:
     """The first lines of a message, and how many more there are, without its kind, which is shown beside it."""
     lines = visible_lines(example.message.strip("\n").removeprefix(f"{example.kind}: "))
     more = len(lines) - MAX_LINES
-    return [*lines[:MAX_LINES], f"... {more:,} more lines in the JSON"] if more > 1 else lines
+    shown = [*lines[:MAX_LINES], f"... {more:,} more lines in the JSON"] if more > 1 else lines
+    return [*shown, *(_reply_lines(example.reply) if example.reply else [])]
+
+
+def _reply_lines(reply: FailedReply) -> Iterator[str]:
+    """The first reply that failed so: what was asked, the telling headers, and the beginning of the body."""
+    yield f"first reply, {reply.status} to {reply.method} {reply.url}"
+    yield from (f"  {name}: {value}" for name, value in reply.headers.items())
+    body = visible_lines(reply.body.strip())
+    yield from (f"  {line[:MAX_WIDTH]}" for line in body[:MAX_LINES])
+    if len(body) > MAX_LINES or any(len(line) > MAX_WIDTH for line in body):
+        yield "  ... more in the JSON"
 
 
 def _where(result: Result, example: FailureExample) -> str:

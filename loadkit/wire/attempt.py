@@ -11,6 +11,7 @@ from loadkit.plan.errors import reason_of
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import BrokenExchange, Exchange, Failure, Note, Request
 from loadkit.wire.connection import ACTIVE
+from loadkit.wire.failed_reply import ERRORS
 from loadkit.wire.http1 import PulledReader, ReplyReader
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def complete(
 
 
 def _keep(connection: HttpConnection, request: Request, reader: ReplyReader, taken: int) -> None:
-    """Keep what a check looks at, the connection, and what its head means."""
-    if request.keep is not None:
+    """Keep what a check looks at or is shown of an error, the connection, and what its head means."""
+    if request.keep is not None or reader.status >= ERRORS:
         connection.last = request, reader.head, bytes(reader.kept), reader.truncated
     if not reader.keep_alive:
         connection.close()

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Exchange, Failure, Note, Origin, Request, Send
+from loadkit.wire.failed_reply import FailedReply, failed_reply
 from loadkit.wire.fake_network import FakeNetwork, Piece
 from loadkit.wire.resolver import Resolver
 from loadkit.wire.session.checked import checked_response
@@ -120,6 +121,11 @@ class FakeConnection:
         """The last answer."""
         assert self._asked, "something was sent"
         return checked_response(self._asked, Head(head_of(self._last)), self._last.body)
+
+    def failed_reply(self) -> FailedReply | None:
+        """What is shown of the last answer."""
+        assert self._asked, "something was sent"
+        return failed_reply(self._asked, head_of(self._last), self._last.body)
 
     def abort(self) -> None:
         """Remember that it was asked for."""

@@ -13,6 +13,7 @@ from loadkit.plan.units import MILLISECOND
 from loadkit.wire.attempt import complete
 from loadkit.wire.channel import ANCILLARY, AT_ONCE, BUFFER, STAMPS, Channel, TlsChannel, timespec
 from loadkit.wire.connection import ACTIVE, EARLY, IDLE, RESTED, HttpConnection
+from loadkit.wire.failed_reply import ERRORS, KEPT
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Exchange, Request, Send
@@ -32,11 +33,12 @@ def _fast_sender(connection: HttpConnection, like: Request) -> Send:  # noqa: PL
     io_timeout, keep, is_tls = like.io_timeout, like.keep, connection.origin.tls
     clock, now, looks = connection.clock, connection.clock.now, _looks_always(like)
     head, begins, size, status = b"\0", 1, -1, 0
+    kept = keep
     idle, active = IDLE, ACTIVE
 
     # in one piece, for a call more is 50 ns; that it asks whether there is TLS is not to be measured
     def send(request: Request) -> Exchange:  # noqa: PLR0912, PLR0915
-        nonlocal head, begins, size, status
+        nonlocal head, begins, size, status, kept
         channel = cast(Channel, connection.channel)
         if connection.state is not idle or channel.armed != io_timeout:
             return complete(connection, request)
@@ -85,8 +87,8 @@ def _fast_sender(connection: HttpConnection, like: Request) -> Send:  # noqa: PL
                 if not sent <= arrived <= taken:
                     arrived = connection.arrival(stamp, sent, taken)
                 if arrived != EARLY:
-                    if keep is not None:
-                        connection.last = request, head, data[begins : begins + keep], size - begins > keep
+                    if kept is not None:
+                        connection.last = request, head, data[begins : begins + kept], size - begins > kept
                     connection.state = idle
                     connection.fresh_until = taken + connection.fresh_for
                     return status, sent, arrived, taken, size, None
@@ -95,6 +97,8 @@ def _fast_sender(connection: HttpConnection, like: Request) -> Send:  # noqa: PL
             if connection.memo:
                 head, size, status, _ = connection.memo
                 begins = len(head)
+                # of an error something is shown
+                kept = KEPT if keep is None and status >= ERRORS else keep
         except BaseException:
             # a signal, say: the reply may still come, and is of no later request
             connection.close()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadkit.wire.base import BrokenExchange, Failure
+from loadkit.wire.failed_reply import ERRORS, KEPT
 from loadkit.wire.framing import ContentLength, UntilClose, check_beginning, parse_head, protocol_failure
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Request
-    from loadkit.wire.framing import Framing, ReplyHead
+    from loadkit.wire.failed_reply import ERRORS, KEPT
+from loadkit.wire.framing import Framing, ReplyHead
 
 MAX_INTERIM: Final = 50
 MAX_REDIRECT_BODY: Final = 64 * 1024
@@ -149,7 +151,9 @@ class ReplyReader:
             self.extension += sink.write(data)
             return
         if limit is None:
-            return
+            if self.status < ERRORS:
+                return
+            limit = KEPT
         room = limit - len(self.kept)
         if len(data) > room:
             if self._request.lenient:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from requests import Response
 
     from loadkit.wire.base import Note, Origin, Request, Send
+    from loadkit.wire.failed_reply import FailedReply
     from loadkit.wire.resolver import Resolver
 
 
@@ -30,6 +31,9 @@ class Connection(Protocol):
 
     def reply(self) -> Response:
         """The last reply of a request that keeps bodies, for a check to look at."""
+
+    def failed_reply(self) -> FailedReply | None:
+        """What is shown of the last reply that was kept: an error, or any of a request that keeps bodies."""
 
     def abort(self) -> None:
         """End an exchange under way in another thread, for good: what is sent on it later fails."""

@@ -9,6 +9,7 @@ from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import BrokenExchange, Clock, Note, Origin, Request, Send
 from loadkit.wire.connection import HttpConnection
+from loadkit.wire.failed_reply import FailedReply, failed_reply
 from loadkit.wire.fast import sender
 from loadkit.wire.resolver import Resolver, Trust, UnreadableFile
 
@@ -104,6 +105,11 @@ class SocketConnection:
         """The last reply of a request that keeps bodies."""
         assert self._response, "a reply was kept"
         return self._response(*self.http.last)
+
+    def failed_reply(self) -> FailedReply | None:
+        """What is shown of the last reply that was kept: an error, or any of a request that keeps bodies."""
+        request, head, body, _ = self.http.last
+        return failed_reply(request, head, body) if request else None
 
     def abort(self) -> None:
         """End an exchange under way in another thread, for good."""

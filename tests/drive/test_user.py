@@ -105,7 +105,7 @@ def test_a_failure_is_counted_by_kind_with_its_time_apart():
 
     assert total.statuses == {200: 75}
     assert total.failures.kinds == {"disconnect": 25}
-    assert total.failures.reasons[refused][0] == 25
+    assert total.failures.reasons[refused].count == 25
     assert total.failures.time.count == 25
     assert total.response_time.count == 75
 

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadkit.measure.counts import SUMS, TIMES, Counts
+from loadkit.measure.counts import SUMS, TIMES, Counts, Reason
 from loadkit.measure.packed import Parcel, packed, unpacked
 from loadkit.measure.recording import NO_SECOND, Batch, Recording
 from loadkit.plan.units import SECOND
@@ -137,7 +137,7 @@ def test_each_sum_arrives_as_itself_and_instants_on_the_clock_of_the_one_who_mer
 
     arrived = unpacked(msgspec.msgpack.decode(msgspec.msgpack.encode(sent), type=Parcel), start=OURS)
 
-    counts.failures.reasons = {FAILURES[0]: (1, OURS + 300)}
+    counts.failures.reasons = {FAILURES[0]: Reason(1, OURS + 300)}
     assert arrived == Batch(3, 1, "a", [], 0, counts)
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadkit.measure.counts import MAX_REASONS, STRIDE, SUMS, Counts
+from loadkit.measure.counts import MAX_REASONS, STRIDE, SUMS, Counts, Reason
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.recording import FOLD, JOURNEY, Batch, Recording, RowRecorder, second_of
 from loadkit.measure.series import MAX_INTERVALS
@@ -128,7 +128,7 @@ def test_a_failed_request_is_counted_apart() -> None:
     counts.fail(REFUSED, at=60, span=5, status=0, size=0)
     assert (counts.good, counts.failed, counts.requests) == (0, 3, 3)
     assert (counts.failures.kinds, counts.failures.statuses) == (Counter(check=2, connect=1), Counter({200: 2}))
-    assert counts.failures.reasons == {Failure("check", "no items"): (2, 30), REFUSED: (1, 60)}
+    assert counts.failures.reasons == {Failure("check", "no items"): Reason(2, 30), REFUSED: Reason(1, 60)}
     assert (counts.failures.time.count, counts.response_time.count, counts.bytes_received) == (3, 0, 14)
 
 
@@ -231,8 +231,8 @@ def test_of_many_different_messages_some_are_kept_and_all_counted_with_room_for_
     counts.fail(REFUSED, at=1, span=1, status=0, size=0)
     reasons = counts.failures.reasons
     assert len(reasons) == MAX_REASONS + 2
-    assert reasons[Failure("check", "… more than 20 different messages")] == (80, 9)
-    assert (reasons[Failure("check", "3")], reasons[REFUSED]) == ((2, 9), (1, 1))
+    assert reasons[Failure("check", "… more than 20 different messages")] == Reason(80, 9)
+    assert (reasons[Failure("check", "3")], reasons[REFUSED]) == (Reason(2, 9), Reason(1, 1))
     assert counts.failures.kinds == Counter(check=101, connect=1)
 
 
@@ -240,7 +240,7 @@ def test_of_many_different_messages_some_are_kept_and_all_counted_with_room_for_
 def test_messages_merged_are_bounded_and_all_counted(messages: list[int], cut: int) -> None:
     merged = failed_with(messages[:cut])
     merged.add(failed_with(messages[cut:]))
-    assert sum(count for count, _ in merged.failures.reasons.values()) == len(messages)
+    assert sum(one.count for one in merged.failures.reasons.values()) == len(messages)
     assert len(merged.failures.reasons) <= MAX_REASONS + 1
 
 

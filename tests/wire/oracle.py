@@ -112,6 +112,9 @@ class RequestsConnection:
         assert self._last is not None, "a reply was kept"
         return self._last
 
+    def failed_reply(self) -> None:
+        """Nothing is shown."""
+
     def abort(self) -> None:
         """Nobody does."""
 

@@ -13,7 +13,7 @@ from loadkit.judge.merge.timeline import interval_length, shift, start_of
 from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import KINDS, Interval, IntervalRow, Phase, Row, Timing
 from loadkit.judge.summary import TOTAL, row, times, timing
-from loadkit.measure.counts import Counts, Failures
+from loadkit.measure.counts import Counts, Failures, Reason
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import SECOND, nanoseconds
 from loadkit.wire.base import Failure
@@ -35,9 +35,9 @@ def added(rows: Iterable[tuple[Row | Timing, int]]) -> Counts:
     for one, after in rows:
         found.add(_counts(one))
         for example in one.examples:
-            reason, first = Failure(example.kind, example.message), nanoseconds(example.first_at) + after
-            count, earliest = reasons.get(reason, (0, first))
-            reasons[reason] = count + example.count, min(earliest, first)
+            failure = Failure(example.kind, example.message)
+            reason = Reason(example.count, nanoseconds(example.first_at) + after, example.reply)
+            reasons[failure] = reasons[failure].joined(reason) if failure in reasons else reason
     return found
 
 
