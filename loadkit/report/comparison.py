@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from loadkit.judge.comparison.changes import Change, Verdict
     from loadkit.judge.comparison.comparison import Changed, Comparison
     from loadkit.judge.comparison.procedure import Moment
+    from loadkit.judge.validity import Caveat
     from loadkit.report.layout import Layout
     from loadkit.report.table import Tone
 
@@ -41,17 +42,23 @@ _ASCII_MARKS: Final = ("-", "=", "o", "+")
 def comparison_report(comparison: Comparison, layout: Layout) -> str:
     """A comparison as a person reads it, without a newline at the end; no line is wider than the layout."""
     shown, more = shown_changes(comparison, MAX_ROWS_OF_TEXT)
-    known = [one.message for one in comparison.caveats if one.level == "note"]
+    doubts, notes = doubts_and_notes(comparison)
     parts = (
         _headline(layout, comparison),
-        [line for one in comparison.caveats if one.level != "note" for line in _item(layout, one.message, mark="!")],
+        [line for one in doubts for line in _item(layout, one.message, mark="!")],
         _verdict(layout, comparison),
         _table(layout, "figure", comparison, [one for one in all_changes(comparison) if one.decides]),
         _table(layout, "also measured", comparison, shown, more),
         _table(layout, "control", comparison, [comparison.control] if comparison.control else []),
-        [line for note in (*comparison.notes, *known) for line in _item(layout, note)],
+        [line for note in notes for line in _item(layout, note)],
     )
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def doubts_and_notes(comparison: Comparison) -> tuple[list[Caveat], list[str]]:
+    """What is to be known before the verdict, and what after the figures."""
+    doubts = [one for one in comparison.caveats if one.level != "note"]
+    return doubts, [*comparison.notes, *(one.message for one in comparison.caveats if one.level == "note")]
 
 
 def _item(layout: Layout, text: str, mark: str = "-") -> list[str]:

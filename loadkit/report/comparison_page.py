@@ -12,6 +12,7 @@ from loadkit.report.comparison import (
     change_table,
     describe_rounds,
     describe_verdict,
+    doubts_and_notes,
     figure_name,
     has_interval,
     place_of,
@@ -41,6 +42,7 @@ class Bar(NamedTuple):
 
 def comparison_page(comparison: Comparison) -> str:
     """One page; the same comparison makes the same page."""
+    doubts, notes = doubts_and_notes(comparison)
     deciding = [one for one in all_changes(comparison) if one.decides]
     control = [comparison.control] if comparison.control else []
     others, more = shown_changes(comparison, MAX_ROWS_OF_PAGE)
@@ -52,9 +54,9 @@ def comparison_page(comparison: Comparison) -> str:
         tone=TONES[comparison.verdict],
         sentence=describe_verdict(comparison),
         about=describe_rounds(comparison),
-        caveats=comparison.caveats,
+        caveats=doubts,
         caveat_tones=CAVEAT_TONES,
-        notes=comparison.notes,
+        notes=notes,
         figures=list(map(_figure, deciding[:_MOST_FIGURES])),
         deciding=(change_table("what decides", deciding), list(map(_bar, deciding))),
         control=(change_table("control", control), list(map(_bar, control))),

@@ -17,6 +17,7 @@ from loadkit.report.comparison import (
     change_table,
     describe_rounds,
     describe_verdict,
+    doubts_and_notes,
     shown_changes,
 )
 from loadkit.report.escape import visible
@@ -116,8 +117,9 @@ def _heading(one: Result | Comparison, title: str) -> str:
 
 def _comparison(comparison: Comparison, title: str) -> Iterator[str]:
     yield _heading(comparison, title)
-    if comparison.caveats:
-        yield "\n".join(map(_caveat, comparison.caveats))
+    doubts, notes = doubts_and_notes(comparison)
+    if doubts:
+        yield "\n".join(map(_caveat, doubts))
     deciding = [one for one in all_changes(comparison) if one.decides]
     if deciding:
         yield _table(change_table("figure", deciding))
@@ -127,9 +129,7 @@ def _comparison(comparison: Comparison, title: str) -> Iterator[str]:
     if others:
         yield _folded("Also measured, and decides nothing", _table(change_table("figure", others, more)))
     versions = f"{_code(comparison.new)} against {_code(comparison.old)}: {describe_rounds(comparison)}"
-    yield _folded(
-        "How it was measured", "\n".join([f"- {versions}", *(f"- {_prose(one)}" for one in comparison.notes)])
-    )
+    yield _folded("How it was measured", "\n".join([f"- {versions}", *(f"- {_prose(one)}" for one in notes)]))
 
 
 # -- of a result

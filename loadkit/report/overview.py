@@ -103,12 +103,16 @@ def _generator(environment: Environment, result: Result) -> str:
 def setup_tables(result: Result) -> Iterator[Table]:
     """The settings of the run, and the machine it ran on."""
     yield _pairs("What was asked", ((name, Cell(value)) for name, value in _asked(result.scenario)))
-    yield machine_table(result.environment)
+    yield _ran([*_machine(result.environment), *_used(result.environment)])
 
 
 def machine_table(environment: Environment) -> Table:
     """The machine, and the programs on it."""
-    return _pairs("Where it ran", ((name, Cell(value)) for name, value in _ran(environment)))
+    return _ran(_machine(environment))
+
+
+def _ran(facts: Iterable[tuple[str, str]]) -> Table:
+    return _pairs("Where it ran", ((name, Cell(value)) for name, value in facts))
 
 
 def _pairs(caption: str, found: Iterable[tuple[str, Cell]]) -> Table:
@@ -142,13 +146,16 @@ def _asked(scenario: ScenarioInfo) -> Iterator[tuple[str, str]]:
         yield name, str(value)
 
 
-def _ran(environment: Environment) -> Iterator[tuple[str, str]]:
+def _machine(environment: Environment) -> Iterator[tuple[str, str]]:
     yield "loadkit", environment.loadkit
     yield "Python", environment.python
     yield "system", f"{environment.system}, {environment.machine}"
     yield "CPUs", str(environment.cpu_count)
     yield "transport", environment.transport
     yield "clock of arrivals", environment.clock
+
+
+def _used(environment: Environment) -> Iterator[tuple[str, str]]:
     yield "CPU of the generator", show_time(environment.cpu_seconds)
     for k, spent in enumerate(environment.cpu_by_process, 1):
         yield f"CPU of process {k}", show_time(spent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadkit.report.charts.svg import Scale, even, filled, line, logarithmic, spans, steps
+from loadkit.report.charts.svg import Scale, dots, even, filled, line, logarithmic, near, spans, steps
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,26 @@ def test_an_even_scale_starts_at_nothing_and_ends_at_a_round_number(top: float, 
 
     assert found == pytest.approx(marks)
     assert (scale.low, scale.high) == (0, pytest.approx(marks[-1]))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "marks"),
+    [
+        (0.0100, 0.0112, [0.0095, 0.0100, 0.0105, 0.0110, 0.0115]),
+        (1_500, 1_900, [1_400, 1_500, 1_600, 1_700, 1_800, 1_900, 2_000]),
+        # all alike: some room all the same
+        (10, 10, [9.8, 9.9, 10, 10.1, 10.2]),
+    ],
+)
+def test_a_scale_around_values_ends_at_round_numbers(low: float, high: float, marks: list[float]):
+    scale, found = near(low, high)
+
+    assert found == pytest.approx(marks)
+    assert (scale.low, scale.high) == (pytest.approx(marks[0]), pytest.approx(marks[-1]))
+
+
+def test_dots_are_points_without_length():
+    assert dots([(0, 0), (50, 25)]) == "M0 1000h0M500 750h0"
 
 
 @pytest.mark.parametrize(
