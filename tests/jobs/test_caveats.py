@@ -124,7 +124,7 @@ def test_a_wall_clock_set_back_one_hour_in_mid_run_is_told_and_spoils_no_figure(
             seen.append(snapshot)
             clock.set_wall(by=-3600 * SECOND)
 
-    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=4, duration=1)
+    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/items")], threads=4, duration=1, pacing="10ms")
     result = run(scenario, watch=interfere, clock=clock)
 
     assert seen

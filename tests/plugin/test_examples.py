@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from loadkit.report.json import load
+from tests.plugin.conftest import OTHERS
 
 ROOT = Path(__file__).resolve().parents[2]
 CI = ROOT / "scenarios" / "ci"
@@ -45,6 +46,7 @@ def test_a_ci_job_leaves_its_results_and_fails_when_a_limit_is_missed(tmp_path: 
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "LOAD_DURATION": "200ms",
+        "PYTEST_ADDOPTS": " ".join(f"-p no:{name}" for name in OTHERS),
     }
 
     command = ["sh", "-eu", "-c", script]

@@ -139,28 +139,24 @@ def test_loadkit_run_and_pytest_agree(file: Make, call: Call, pytester: pytest.P
     assert (by_run.returncode, pytester.runpytest_inprocess().ret) == (code, code)
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        (FILE.replace("threads=2", "thraeds=2"), "scenario_it.py:4: Scenario has no 'thraeds'; did you mean threads?"),
-        (
-            FILE.replace("iterations=20", "iterations=0"),
-            "scenario_it.py:4: iterations takes a whole number of at least 1",
-        ),
-        (FILE.replace("strict =", "strict ="[:-1] + "= ="), "scenario_it.py:6: invalid syntax"),
-        ("import loadkit\n\nimport nowhere\n", "scenario_it.py:3: ModuleNotFoundError: No module named 'nowhere'"),
-    ],
-)
-def test_a_file_that_cannot_be_imported_is_an_error_that_points_at_the_line(
-    file: Make, pytester: pytest.Pytester, text: str, told: str
-):
-    file("scenario_it.py", text)
+BROKEN = [
+    (FILE.replace("threads=2", "thraeds=2"), "4: Scenario has no 'thraeds'; did you mean threads?"),
+    (FILE.replace("iterations=20", "iterations=0"), "4: iterations takes a whole number of at least 1"),
+    (FILE.replace("strict =", "strict = ="), "6: invalid syntax"),
+    ("import loadkit\n\nimport nowhere\n", "3: ModuleNotFoundError: No module named 'nowhere'"),
+]
+
+
+def test_a_file_that_cannot_be_imported_is_an_error_that_points_at_the_line(file: Make, pytester: pytest.Pytester):
+    for k, (text, _) in enumerate(BROKEN):
+        file(f"scenario_{k}.py", text)
 
     done = pytester.runpytest_inprocess()
 
     assert done.ret == pytest.ExitCode.INTERRUPTED
-    first = done.outlines.index(next(line for line in done.outlines if "ERROR collecting scenario_it.py" in line))
-    assert done.outlines[first + 1].startswith(told)
+    heads = [at for at, line in enumerate(done.outlines) if "ERROR collecting scenario_" in line]
+    for k, (at, (_, told)) in enumerate(zip(heads, BROKEN, strict=True)):
+        assert done.outlines[at + 1].startswith(f"scenario_{k}.py:{told}")
     assert "Traceback" not in done.stdout.str()
 
 

@@ -22,17 +22,17 @@ from loadkit.drive.processes.protocol import (
     read_command,
     take_frames,
 )
+from loadkit.drive.stats import RunStats
 from loadkit.measure.counts import Counts
 from loadkit.measure.packed import packed
 from loadkit.measure.recording import Batch
-from tests.drive.test_stats import run_stats
 
 PARCEL = packed(Batch(1, 0, "GET /", [], 0, Counts(cut=3, bytes_sent=2**40)), start=0)
 
 messages: st.SearchStrategy[list[Message]] = st.lists(
     st.one_of(
         st.just(Ready()),
-        st.builds(Done, stats=run_stats()),
+        st.just(Done(stats=RunStats(measured_from=2**40, stopped_at=2**41, faults=("é", "line\nbreak")))),
         st.builds(Failed, message=st.text(max_size=300), is_usage=st.booleans()),
         st.builds(
             Heartbeat,
