@@ -298,6 +298,14 @@ def test_a_stored_comparison_is_valid_by_the_schema_and_read_as_it_was(tmp_path:
 FOREIGN: list[tuple[dict[str, Any], str]] = [
     ({"version": 2}, "is a comparison of version 2, and this loadkit reads version 1; a newer loadkit wrote it; read"),
     ({"verdict": "fine"}, "is not a loadkit comparison of version 1: Invalid enum value 'fine' - at `$.verdict`"),
+    (
+        {"rounds": [{"version": "new", "block": 0, "figures": {"p50": -1.0}}]},
+        "is not a loadkit comparison of version 1: Expected `float` >= 0.0 - at `$.rounds[0].figures[...]`",
+    ),
+    (
+        {"rounds": [{"version": "newer", "block": 0, "figures": {}}]},
+        "is not a loadkit comparison of version 1: Invalid enum value 'newer' - at `$.rounds[0].version`",
+    ),
     ({"changes": 7}, "is not a loadkit comparison of version 1: Expected `array`, got `int` - at `$.changes`"),
 ]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 
+from loadkit.judge.comparison.blocks import Version
 from loadkit.judge.comparison.changes import Verdict
 from loadkit.judge.environment import Environment
 from loadkit.judge.summary import times
@@ -109,10 +110,10 @@ class ChangedRow(msgspec.Struct, frozen=True, kw_only=True):
 class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of everything in one round."""
 
-    version: str
+    version: Version
     block: int
     """Counted from 0; each round is one of its own where they were not measured in turns."""
-    figures: dict[str, float]
+    figures: dict[str, Annotated[float, msgspec.Meta(ge=0)]]
     unsound: str | None = None
 
 
