@@ -41,19 +41,21 @@ def report(
     thresholds. Anything else, and all that is in one file, is reported apart. A comparison
     that loadkit compare stored is shown again, alone. The exit code is that of the results, or of the comparison.
     """
+    from loadkit.judge.comparison.comparison import Comparison
     from loadkit.judge.merge import merge
 
     check_outputs(output, html, markdown, files)
-    if (compared := _comparison(files)) is not None:
+    found = _read(files)
+    if isinstance(found, Comparison):
         if output:
             raise UsageError(f"{files[0]} is a comparison, and stored already; leave --output out")
         faults = [
-            print_comparison(compared),
-            write_comparison_page(html, compared) if html else 0,
-            write_markdown(markdown, [compared]) if markdown else 0,
+            print_comparison(found),
+            write_comparison_page(html, found) if html else 0,
+            write_markdown(markdown, [found]) if markdown else 0,
         ]
-        raise typer.Exit(max(faults) or compared.exit_code)
-    merged = [merge(results) for results in _of_same_load(files)]
+        raise typer.Exit(max(faults) or found.exit_code)
+    merged = [merge(results) for results in _of_same_load(found)]
     faults = [
         store(output, merged) if output else 0,
         *map(print_report, merged),
@@ -64,25 +66,25 @@ def report(
     raise typer.Exit(exit_code(merged, faults))
 
 
-def _comparison(files: list[Path]) -> Comparison | None:
-    """The comparison that is stored in the only file."""
-    from loadkit.judge.comparison.comparison import Comparison
-    from loadkit.report.json import load_stored
+def _read(files: list[Path]) -> list[list[Result]] | Comparison:
+    """The results of each file, or the comparison that is stored in the only one."""
+    from loadkit.report.json import load, load_stored
 
-    found = load_stored(files[0]) if len(files) == 1 else None
-    return found if isinstance(found, Comparison) else None
-
-
-def _of_same_load(files: list[Path]) -> Iterable[list[Result]]:
-    """The results of files, those of one load together."""
-    from loadkit.report.json import load
-
-    of_same: dict[tuple[Identity, int], list[Result]] = {}
     for file in files:
         if [other.resolve() for other in files].count(file.resolve()) > 1:
             raise UsageError(f"{file} is named more than once, and would be counted as often")
+    if len(files) > 1:
+        return list(map(load, files))
+    found = load_stored(files[0])
+    return [found] if isinstance(found, list) else found
+
+
+def _of_same_load(stored: list[list[Result]]) -> Iterable[list[Result]]:
+    """The results of files, those of one load together."""
+    of_same: dict[tuple[Identity, int], list[Result]] = {}
+    for results in stored:
         seen: Counter[Identity] = Counter()
-        for result in load(file):
+        for result in results:
             # two results of one load in one file are two runs of it, to be compared
             seen[result.identity] += 1
             of_same.setdefault((result.identity, seen[result.identity]), []).append(result)
