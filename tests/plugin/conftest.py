@@ -28,6 +28,7 @@ for name in (
     "loadkit.plan.loader",
     "loadkit.plan.once",
     "loadkit.report.html",
+    "loadkit.report.markdown",
     "loadkit.report.progress",
     "rich.cells",
 ):
@@ -69,6 +70,7 @@ Run: TypeAlias = Callable[..., pytest.RunResult]
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """An empty project whose pytest is strict, on a terminal of 100 columns, without the plugins of others."""
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in OTHERS))
     pytester.makepyprojecttoml('[tool.pytest]\nstrict = true\nfilterwarnings = ["error"]')
     return pytester

@@ -127,6 +127,7 @@ def test_each_option_may_be_a_setting(run: Run, pytester: pytest.Pytester):
         (["--load-html", "."], "cannot write "),
         (["--load-save", "x", "-o", "load_baselines=test_it.py"], "cannot make the folder "),
         (["--load-html", "test_it.py/page.html"], "cannot make the folder "),
+        (["--load-markdown", "."], "cannot write "),
         (["--load-repeat", "0"], "--load-repeat must be at least 1, not 0"),
         (["--load-compare-fail"], "--load-compare-fail needs the name of a baseline: --load-compare main"),
         (["--load-tolerance", "p99"], "cannot read the tolerance 'p99'; write it like p99=10%"),
@@ -198,6 +199,36 @@ def test_load_html_is_one_page_of_all_load_tests(run: Run, pytester: pytest.Pyte
     page = (pytester.path / "out" / "load.html").read_text(encoding="utf-8")
     for title in ("test_it.py::test_load", "test_it.py::test_two[&lt;b&gt;]", "test_it.py::test_two[&lt;b&gt;] #2"):
         assert f"<bdi>{title}</bdi></h2>" in page
+
+
+@pytest.mark.parametrize("said", ["option", "setting"])
+def test_load_markdown_is_a_document_of_all_load_tests_and_so_is_the_summary_of_a_job(
+    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, said: str
+):
+    add(pytester, "\ndef test_two(load):\n    load(shop)\n    load.compare(shop, against=shop.base_url + '/nothing')\n")
+    if said == "setting":
+        pytester.makepyprojecttoml('[tool.pytest]\nload_markdown = "out/load.md"')
+    summary = pytester.path / "summary.md"
+    summary.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+
+    run(*["--load-markdown", "out/load.md"] * (said == "option")).assert_outcomes(passed=3)
+
+    text = (pytester.path / "out" / "load.md").read_text(encoding="utf-8")
+    assert "test_it.py::test_load" in text
+    assert "the old version failed all requests" in text
+    assert summary.read_text(encoding="utf-8").strip() == f"before\n{text}".strip()
+
+
+def test_a_summary_that_cannot_be_written_is_a_warning(
+    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path))
+
+    done = run()
+
+    assert done.ret == pytest.ExitCode.OK
+    done.stdout.fnmatch_lines(["loadkit: the summary of the job was not written: *"])
 
 
 def test_without_a_terminal_there_is_a_page_all_the_same(run: Run, pytester: pytest.Pytester):

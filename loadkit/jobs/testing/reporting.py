@@ -8,7 +8,7 @@ import pytest
 
 from loadkit.jobs.testing.baseline import no_baseline
 from loadkit.jobs.testing.fixture import TargetDown
-from loadkit.jobs.testing.runs import FOUND, Compared, Run, packed
+from loadkit.jobs.testing.runs import FOUND, Compared, Run, as_markdown, packed
 from loadkit.jobs.testing.session import HANDED_ON, SHOWN, LoadSession, is_interrupted, node_id
 from loadkit.jobs.testing.terminal import (
     caveat_lines,
@@ -21,6 +21,7 @@ from loadkit.jobs.testing.terminal import (
 from loadkit.report.comparison import comparison_report
 from loadkit.report.escape import visible
 from loadkit.report.layout import Layout, needs_ascii, report_width
+from loadkit.report.summary import append_summary, summary_file
 
 CARRIED = "loadkit"
 """The attribute of a report that carries runs from a worker of pytest-xdist."""
@@ -102,6 +103,10 @@ def summary(session: LoadSession, reporter: pytest.TerminalReporter) -> None:
     for one in session.unreported:
         if is_interrupted(one):
             reporter.write_line(f"\n{_section(layout, one, [one], is_of_failure=False)[1]}")
+    if summary_file() and (session.runs or session.comparisons):
+        warning = append_summary(as_markdown(session.runs, session.comparisons))
+        if warning:
+            reporter.write_line(f"loadkit: {warning}", yellow=True)
     for fault in session.faults:
         reporter.write_line(f"loadkit: {fault}", red=True)
 

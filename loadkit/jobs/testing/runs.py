@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -100,6 +100,14 @@ def _figures(head: str, row: Row | Timing) -> Iterator[tuple[str, int | float]]:
         "max": times.max,
     }
     yield from ((f"{head}.{name}", value) for name, value in figures.items() if value is not None)
+
+
+def as_markdown(runs: Sequence[Run], comparisons: Sequence[Compared]) -> str:
+    """Comparisons and runs as for a comment on a pull request."""
+    from loadkit.report.markdown import markdown
+
+    found: list[Result | Comparison] = [*(one.comparison for one in comparisons), *(one.result for one in runs)]
+    return markdown(found, [*(one.title for one in comparisons), *(one.title for one in runs)])
 
 
 def file_name(run: Run) -> str:

@@ -17,7 +17,7 @@ from loadkit.jobs.kept import kept_folder
 from loadkit.jobs.testing.baseline import baseline_file, read_baseline, saved
 from loadkit.jobs.testing.comparison_options import comparison_options
 from loadkit.jobs.testing.options import DEFAULT_BASELINES
-from loadkit.jobs.testing.runs import FOUND, Compared, Run, file_name, packed, properties, unpacked
+from loadkit.jobs.testing.runs import FOUND, Compared, Run, as_markdown, file_name, packed, properties, unpacked
 from loadkit.judge.caveats import doubted
 from loadkit.judge.comparison.comparison import Comparison
 from loadkit.judge.history.kept_run import Revision
@@ -64,7 +64,6 @@ class LoadSession:
         self._holds_lock = False
         self.duration: float | None = None
         self.json_folder: Path | None = None
-        self.html: Path | None = None
         self.save: str = config.getoption("load_save") or ""
         self.baseline: dict[str, list[Result]] | None = None
         try:
@@ -81,9 +80,9 @@ class LoadSession:
         self.json_folder = self._path("load_json")
         if self.json_folder:
             _make(self.json_folder, "result.json")
-        self.html = self._path("load_html")
-        if self.html and not self.is_worker:
-            _make(self.html.parent, self.html.name)
+        for file in (self.html, self.markdown):
+            if file and not self.is_worker:
+                _make(file.parent, file.name)
         history = self._path("load_history")
         if history and not self.is_worker:
             self.config.stash[HISTORY] = history, open_history(history)
@@ -101,6 +100,16 @@ class LoadSession:
             return Path(self.config.invocation_params.dir, given)
         given = self.config.getini(name)
         return Path(self.config.rootpath, given) if given else None
+
+    @property
+    def html(self) -> Path | None:
+        """The file of the page of all load tests, if one is asked for."""
+        return self._path("load_html")
+
+    @property
+    def markdown(self) -> Path | None:
+        """The same of the Markdown."""
+        return self._path("load_markdown")
 
     @property
     def compare(self) -> str:
@@ -154,7 +163,7 @@ class LoadSession:
 
     def found(self, item: pytest.Item, *results: Result) -> Result:
         """Keep what a test has measured in one round or several; the first with what pytest gives reason to doubt."""
-        first, *more = [doubted(one, self._doubts()) for one in results]
+        first, *more = [doubted(one, _doubts(self.config)) for one in results]
         run = Run(test=node_id(item), number=_next_number(item, Run), result=first)
         first, *more = [
             msgspec.structs.replace(one, identity=msgspec.structs.replace(one.identity, name=run.title))
@@ -179,16 +188,6 @@ class LoadSession:
             item.stash[FOUND] = []
             item.stash[HANDED_ON] = item.stash[SHOWN] = 0
             item.user_properties[:] = [one for one in item.user_properties if not str(one[0]).startswith("load.")]
-
-    def _doubts(self) -> Iterator[Caveat]:
-        others = int(getattr(self.config, "workerinput", {}).get("workercount", 1)) - 1
-        if others:
-            workers = f"{others} other worker{'s' * (others > 1)}"
-            yield Caveat(
-                code="neighbours",
-                message=f"{workers} of pytest-xdist ran tests on the same CPUs meanwhile; for figures to compare, run "
-                "load tests by themselves: -n 0 --load-only",
-            )
 
     def keep(self, one: Run | Compared) -> None:
         """Keep a run or comparison of this process or of a worker; store a run unless a worker does.
@@ -222,16 +221,18 @@ class LoadSession:
                     self.unreported.append(one)
                     self.keep(one)
             file.unlink()
-        self._write_page()
+        self._write_pages()
 
     def finish(self) -> None:
         """Write the page, save the baseline and add to the history, as far as asked for and something was measured."""
-        self._write_page()
+        self._write_pages()
         self._save()
         self._keep_runs()
 
-    def _write_page(self) -> None:
-        """One page of all runs, the interrupted ones too; again when more have come."""
+    def _write_pages(self) -> None:
+        """One page of all runs, and their Markdown, the interrupted ones too; again when more have come."""
+        if self.markdown and (self.runs or self.comparisons) and not self.is_worker:
+            self._write(self.markdown, lambda: as_markdown(self.runs, self.comparisons))
         if self.html and self.runs and not self.is_worker:
             from loadkit.report.html import html_report
 
@@ -282,6 +283,17 @@ class LoadSession:
             self.faults.append(str(error))
         except OSError as error:
             self.faults.append(f"cannot write {path}: {reason_of(error)}")
+
+
+def _doubts(config: pytest.Config) -> Iterator[Caveat]:
+    others = int(getattr(config, "workerinput", {}).get("workercount", 1)) - 1
+    if others:
+        workers = f"{others} other worker{'s' * (others > 1)}"
+        yield Caveat(
+            code="neighbours",
+            message=f"{workers} of pytest-xdist ran tests on the same CPUs meanwhile; for figures to compare, run "
+            "load tests by themselves: -n 0 --load-only",
+        )
 
 
 def _make(folder: Path, file: str) -> None:
