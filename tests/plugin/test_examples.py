@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from loadkit.report.json import load
 from tests.plugin.conftest import OTHERS
 
@@ -33,7 +35,7 @@ def commands(file: Path) -> list[str]:
 
 def test_the_commands_of_a_file_are_found():
     assert commands(CI / "github.yml") == commands(CI / "gitlab.yml")
-    assert [line.split()[0] for line in commands(CI / "github.yml")] == ["python", "sh"]
+    assert [line.split()[0] for line in commands(CI / "github.yml")] == ["python", "sh", "sh"]
 
 
 def test_a_ci_job_leaves_its_results_and_fails_when_a_limit_is_missed(tmp_path: Path):
@@ -63,3 +65,30 @@ def test_a_ci_job_leaves_its_results_and_fails_when_a_limit_is_missed(tmp_path: 
     cases = list(ET.parse(folder / "junit.xml").iter("testcase"))
     assert len(cases) == 3
     assert all(case.find("properties") is not None for case in cases)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_ci_job_compares_with_the_branch_that_it_goes_to(tmp_path: Path):
+    """Within a clone that has its last commit alone, as CI makes it."""
+    clone, folder, summary = tmp_path / "clone", tmp_path / "clone" / "load-results", tmp_path / "summary.md"
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", f"file://{ROOT}", str(clone)], check=True)
+    head = subprocess.run(["git", "branch", "--show-current"], cwd=clone, capture_output=True, text=True, check=True)
+    base = f"origin/{head.stdout.strip()}"
+    [script] = [line for line in commands(CI / "github.yml") if "compare.sh" in line]
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "LOAD_BASE": base,
+        "LOAD_BUDGET": "60s",
+        "GITHUB_STEP_SUMMARY": str(summary),
+    }
+
+    command = ["sh", "-eu", "-c", script]
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False, timeout=280)
+
+    # it is the same code; on a busy machine that may not be told
+    assert done.returncode in (0, 6), done.stdout + done.stderr
+    assert f"the working tree against {base} (" in done.stdout
+    assert (folder / "compare.json").is_file()
+    assert (folder / "compare.md").read_text().strip() == summary.read_text().strip() != ""
