@@ -25,10 +25,11 @@ from loadkit.jobs.tolerances import (
 )
 from loadkit.judge.comparison.blocks import Metric
 from loadkit.judge.comparison.calibration import Calibration
-from loadkit.judge.comparison.caveats import of_comparison
+from loadkit.judge.comparison.caveats import of_comparison, of_rounds
 from loadkit.judge.comparison.changes import shown_change
 from loadkit.judge.comparison.comparison import Comparison, comparison
 from loadkit.judge.comparison.procedure import Moment, Rules, conclude
+from loadkit.judge.validity import ranked
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.fields import parse_positive_seconds
@@ -144,7 +145,7 @@ def compare(
             seconds=(clock.now() - began) / SECOND,
             notes=[*old.notes, _calibration_note(new, calibration, defaults, deciding)],
             environment=rounds.last.environment if rounds.last else None,
-            caveats=list(of_comparison(powered, power(), rounds.last)),
+            caveats=ranked([*of_rounds(rounds.caveats), *of_comparison(powered, power(), rounds.last)]),
         )
 
 

@@ -15,6 +15,7 @@ from loadkit.jobs.tolerances import DEMO
 from loadkit.judge.comparison.blocks import Block, Metric, Order, Round, Version
 from loadkit.judge.comparison.figures import round_of
 from loadkit.judge.result import Result
+from loadkit.judge.validity import Caveat
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.scenario_fields import is_application
@@ -29,6 +30,8 @@ WARMUP: Final = 0.3
 """Seconds of load on each version before the rounds of a block."""
 CONTROL_ROUND: Final = 0.2
 """Seconds of load on the demo server after each round, where that is the control."""
+SAID: Final = ("redirects", "steal", "throttled", "swapping", "suspended", "same-process")
+"""The caveats of single rounds that are those of the comparison, too."""
 
 
 class NotMeasurable(LoadkitError):
@@ -105,6 +108,7 @@ class Rounds:
         self._is_cold = True
         self.metrics: dict[Metric, None] = {}
         self.last: Result | None = None
+        self.caveats: dict[tuple[Version, str], Caveat] = {}
 
     def block(self, order: Order) -> Block:
         """Start both versions, warm each up, and run the rounds in this order."""
@@ -149,9 +153,13 @@ class Rounds:
                 yield from pool.map(lambda version: self._round(version, targets[version]), pair)
 
     def _round(self, version: Version, scenario: Scenario) -> Round:
-        self.last = self._run(scenario, self._seconds)
-        found = round_of(version, self.last)
+        # another thread may end a round of the other version meanwhile
+        self.last = result = self._run(scenario, self._seconds)
+        found = round_of(version, result)
         self.metrics |= dict.fromkeys(found.figures)
+        for one in result.caveats:
+            if one.code in SAID:
+                self.caveats.setdefault((version, one.code), one)
         if not self._control:
             return found
         control = round_of(version, self._run(self._control, CONTROL_ROUND))

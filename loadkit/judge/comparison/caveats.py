@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from loadkit.judge.validity import Caveat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from loadkit.host.power import Power
+    from loadkit.judge.comparison.blocks import Version
     from loadkit.judge.result import Result
 
 FREQUENCIES: Final = 0.10
 """By which share of it the frequency of the CPUs may differ between start and end before it is said."""
 FEW_CPUS: Final = 2
 """Of which a server and what loads it take each other's time."""
+
+
+def of_rounds(found: Mapping[tuple[Version, str], Caveat]) -> Iterator[Caveat]:
+    """Caveats of single rounds, by version and code: each once where both versions have it, else with its version."""
+    for (version, code), one in found.items():
+        other: Version = "new" if version == "old" else "old"
+        if (other, code) not in found:
+            yield structs.replace(one, message=f"the {version} version: {one.message}")
+        elif version == "old":
+            yield one
 
 
 def of_comparison(start: Power, end: Power, last: Result | None) -> Iterator[Caveat]:

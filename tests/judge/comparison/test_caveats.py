@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loadkit.host.power import Power
-from loadkit.judge.comparison.caveats import of_comparison
+from loadkit.judge.comparison.caveats import of_comparison, of_rounds
 from loadkit.judge.result import Result
 from loadkit.judge.validity import Caveat
 from tests.results import result, row, times
@@ -35,6 +35,13 @@ SAID = [
 @pytest.mark.parametrize(("start", "end", "last", "expected"), [row[1:] for row in SAID], ids=[row[0] for row in SAID])
 def test_what_is_said_of_the_machine(start: Power, end: Power, last: Result | None, expected: dict[str, str]):
     assert {one.code: one.level for one in of_comparison(start, end, last)} == expected
+
+
+def test_a_caveat_of_rounds_is_said_once_and_with_its_version_where_only_that_has_it():
+    steal, moved = Caveat("steal", "the hypervisor gave 9 % away"), Caveat("redirects", "GET / leads to /login")
+    found = of_rounds({("new", "redirects"): moved, ("old", "steal"): steal, ("new", "steal"): steal})
+
+    assert [one.message for one in found] == ["the new version: GET / leads to /login", steal.message]
 
 
 def test_frequencies_are_named():
