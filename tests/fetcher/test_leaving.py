@@ -31,7 +31,6 @@ def show(reply):
 
 # how a program ends that leaves its fetch
 LEFT = {
-    "an exception": "for reply in fetch(urls, threads=2, into=into):\n    raise ValueError(reply.url)",
     "sys.exit": "for reply in fetch(urls, threads=2, into=into):\n    sys.exit(7)",
     "an exception elsewhere": """
 fetched = fetch(urls, threads=2, into=into)

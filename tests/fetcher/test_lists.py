@@ -169,7 +169,7 @@ def test_a_line_without_end_takes_no_memory(site: Site, tmp_path: Path):
     source = tmp_path / "l.csv"
     with source.open("wb") as file:
         file.write(f"url\n{site.url}/first\n".encode())
-        file.truncate(160_000_000)
+        file.truncate(80_000_000)
     limited = [sys.executable, "-c", LIMITED, "fetch", str(source), "--into", str(tmp_path / "b"), "-q", "-c", "2"]
 
     done = subprocess.run(limited, capture_output=True, text=True, timeout=100, check=False)
@@ -180,7 +180,7 @@ def test_a_line_without_end_takes_no_memory(site: Site, tmp_path: Path):
 
 LIMITED = """
 import resource, sys
-resource.setrlimit(resource.RLIMIT_DATA, (250_000_000, 250_000_000))
+resource.setrlimit(resource.RLIMIT_DATA, (170_000_000, 170_000_000))
 from loadkit.cli import main
 main()
 """

@@ -236,7 +236,7 @@ def test_the_parts_of_an_open_workload_have_its_threads_together(threads: int, p
     assert all(load.threads <= load.max_threads for load in loads)
 
 
-@given(threads=st.integers(1, 60), parts=st.integers(1, 10), iterations=st.integers(1, 1000))
+@given(threads=st.integers(1, 20), parts=st.integers(1, 6), iterations=st.integers(1, 1000))
 def test_the_parts_of_a_closed_workload_are_the_whole(threads: int, parts: int, iterations: int) -> None:
     whole = scenario(3, 1, threads=threads, iterations=iterations, think_time="1s", processes=1)
 

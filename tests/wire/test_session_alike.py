@@ -193,7 +193,7 @@ def seen(response: requests.Response) -> dict[str, Any]:
         "request cookies": cookies(vars(response.request)["_cookies"]),
         "raised": outcome(response.raise_for_status),
         "lines": list(response.iter_lines()),
-        "pieces": list(response.iter_content(5)),
+        "pieces": list(response.iter_content(5 if len(response.content) < 5000 else 4999)),
         "left": response.raw.read(),
         "repr": repr(response),
     }

@@ -32,7 +32,7 @@ from tests.wire.peer import OK, Line, chunked, replies, reply
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel in the way of Linux")
 
 FOREIGN = b"/foreign"
-GAPS = (0, 20, 100, 300, 1_000, 3_000)
+GAPS = (0, 20, 100, 1_000)
 """Microseconds from the unasked bytes to the next request."""
 
 
