@@ -9,23 +9,27 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 import pytest
 from _pytest.outcomes import Failed
 
+from loadkit.jobs.limit import BUDGET, limit
 from loadkit.jobs.loop import check_loop, running_loop
 from loadkit.jobs.rounds import NotMeasurable
 from loadkit.jobs.testing.comparing import Tolerance, compare_for, resolve_against, why_failed, worse_than_saved
-from loadkit.jobs.testing.interruptible import run_rounds, with_duration
+from loadkit.jobs.testing.interruptible import run_interruptible, run_rounds, with_duration
 from loadkit.jobs.testing.target import Target, resolve_target
 from loadkit.judge.comparison.comparison import Comparison
+from loadkit.judge.limit.limit import Limit
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing, journeys_among
 from loadkit.judge.threshold_results import Outcome
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario
 from loadkit.report.escape import visible_text
+from loadkit.report.layout import Layout
+from loadkit.report.limit import limit_report
 
 if TYPE_CHECKING:
     from loadkit.jobs.testing.session import LoadSession
     from loadkit.plan.scenario import ScenarioFields
-    from loadkit.plan.units import Duration
+    from loadkit.plan.units import Duration, Rate
 
 _HOW: Final[dict[Outcome, str]] = {
     "not-applied": "the load asked for was not applied",
@@ -34,6 +38,8 @@ _HOW: Final[dict[Outcome, str]] = {
 }
 
 _COMPARING: Final = ("against", "tolerance", "budget")
+WIDTH: Final = 100
+"""Of the levels of a limit below a test that failed."""
 _UNREACHED = frozenset(("dns", "connect", "tls"))
 
 
@@ -145,6 +151,47 @@ class LoadFixture:
         except UsageError as error:
             raise UsageError(visible_text(str(error))) from None
         return self._compared(scenario, fields, asked)
+
+    def limit(
+        self,
+        target: Target,
+        /,
+        *limits: str,
+        by: str = "rate",
+        budget: Duration = BUDGET,
+        at_least: Rate | None = None,
+        **changes: Unpack[ScenarioFields],
+    ) -> Limit:
+        """Search for the highest rate that a target holds, or for the number of threads that is enough.
+
+        >>> found = load.limit("scenarios/shop.py::browse", "p99 < 100ms", base_url=load_server)
+        >>> assert found.rate > 500
+
+        Args:
+            target: as of a call.
+            limits: the thresholds that must hold; if none is given, those of the scenario, or of the mark.
+            by, budget, at_least: as `loadkit.limit` takes them.
+            changes: fields of the scenario to replace, as of a call.
+
+        Its levels are shown below the test if that fails. Raises what `loadkit.limit` does, and `KeyboardInterrupt`
+        after a Ctrl-C, when what was found has been shown.
+        """
+        __tracebackhide__ = True
+        fields = {name: value for name, value in self.defaults.items() if name not in (*_COMPARING, "judge")}
+        try:
+            scenario = self._scenario(target, {**fields, **changes})
+            with self.session.hold_lock():
+                found, thrown = run_interruptible(
+                    lambda interrupts: limit(
+                        scenario, *limits, by=by, budget=budget, at_least=at_least, interrupts=interrupts
+                    )
+                )
+        except UsageError as error:
+            raise UsageError(visible_text(str(error))) from None
+        self.test.add_report_section("call", "load limit", limit_report(found, Layout(width=WIDTH)))
+        if thrown is not None:
+            raise thrown
+        return found
 
     def _scenario(self, target: Target, fields: Mapping[str, Any]) -> Scenario:
         scenario = resolve_target(target, fields, name=self.test.name, root=self.test.config.rootpath)
