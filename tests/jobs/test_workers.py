@@ -406,15 +406,6 @@ def test_a_second_ctrl_c_cuts_and_still_reports(demo: Demo, shop: Path):
     assert "4 were still unanswered when the run ended" in stdout
 
 
-def test_an_interrupt_before_the_beginning_sends_nothing(demo: Demo, shop: Path):
-    before = served(demo, "/items")
-
-    result = run(scenario(shop, "items", duration="1h"), interrupts=lambda: 1)
-
-    assert result.outcome == "interrupted"
-    assert (result.requests, served(demo, "/items") - before) == (0, 0)
-
-
 def test_a_server_that_is_down_ends_the_run_early_and_is_named_once(shop: Path, free_port: int):
     result = run(scenario(shop, "items", base_url=f"http://127.0.0.1:{free_port}", duration="1h"))
 
