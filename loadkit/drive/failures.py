@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import linecache
+import os
+import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +32,9 @@ CUT: Final = Failure("check", "the run was over")
 """The failure of a journey that the end of the run has cut off; it is counted as cut."""
 
 _OURS: Final = str(loadkit.__path__[0])
+_LIBRARIES: Final = tuple(
+    dict.fromkeys(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+)
 
 
 class Stopped(BaseException):
@@ -130,16 +135,26 @@ def _cut(text: str, most: int, note: str = "") -> str:
 
 
 def _last_place(error: BaseException) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(frame.filename).name}:{frame.lineno}: {frame.line}"
+    file, number, _ = _of_user(_frames(error))[-1]
+    return f"{Path(file).name}:{number}: {linecache.getline(file, number).strip()}"
+
+
+def _frames(error: BaseException) -> list[tuple[str, int, str]]:
+    """File, line and function of each call on the way to an error."""
+    return [
+        (frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+
+
+def _of_user(frames: list[tuple[str, int, str]]) -> list[tuple[str, int, str]]:
+    """Those in files of the user's: where a library raised says less than who called it."""
+    theirs = [frame for frame in frames if not frame[0].startswith(_OURS)]
+    return [frame for frame in theirs if not frame[0].startswith(_LIBRARIES)] or theirs or frames[-1:]
 
 
 def _places(error: BaseException) -> list[str]:
-    """The way through files that are not ours: `  at shop.py:12 in buy: item = …`."""
-    frames = [
-        (frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    theirs = [frame for frame in frames if not frame[0].startswith(_OURS)] or frames[-1:]
+    """The way through files of the user's: `  at shop.py:12 in buy: item = …`."""
+    theirs = _of_user(_frames(error))
     if len(theirs) <= MAX_PLACES:
         return [_place(*frame) for frame in theirs]
     half = MAX_PLACES // 2

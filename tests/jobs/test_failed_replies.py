@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import re
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from requests import Response
 
 from loadkit import Endpoint, Scenario, rows, run
 from loadkit.judge.merge import merge
@@ -74,6 +76,15 @@ def test_a_check_that_fails_shows_the_reply_it_was_shown():
 
     assert found is not None
     assert (found.status, found.body) == (200, '{"stock": 0}')
+
+
+def test_where_a_library_raised_the_place_is_the_line_that_called_it():
+    def is_json(found: Response) -> None:
+        found.json()
+
+    message = failing(reply(b"<html>"), check=is_json).message
+    assert message.startswith("JSONDecodeError: Expecting value")
+    assert re.search(r" at test_failed_replies\.py:\d+: found\.json\(\)$", message)
 
 
 def test_what_was_not_kept_or_never_came_is_not_shown():
