@@ -135,7 +135,9 @@ def describe_verdict(comparison: Comparison) -> str:
     deciding = [one for one in all_changes(comparison) if one.decides]
     named = [one for one in deciding if one.verdict == comparison.verdict]
     if comparison.reason:
-        return comparison.reason
+        # stored rounds that may not be compared decide of no figure
+        undecided = named if comparison.verdict == "cannot tell" and comparison.in_turns else []
+        return comparison.reason + (f"; undecided: {', '.join(map(figure_name, undecided))}" if undecided else "")
     if comparison.verdict == "no worse":
         return f"no figure that decides is worse by more than is tolerated ({', '.join(map(figure_name, deciding))})"
     return "; ".join(f"{figure_name(one)} {describe_change(one)}, tolerance {show_tolerance(one)}" for one in named)

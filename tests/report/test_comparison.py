@@ -154,7 +154,7 @@ def test_in_ascii_and_in_60_columns_it_fits():
 
 VERDICTS: list[tuple[Comparison, str]] = [
     (found("no worse", ERRORS), "NO WORSE: no figure that decides is worse by more than is tolerated (error rate)"),
-    (found("cannot tell", THROUGHPUT, reason="interrupted"), "CANNOT TELL: interrupted"),
+    (found("cannot tell", THROUGHPUT, reason="interrupted"), "CANNOT TELL: interrupted; undecided: throughput"),
     (found("worse", reason="the new version failed all requests"), "WORSE: the new version failed all requests"),
 ]
 
