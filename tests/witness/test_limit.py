@@ -1,0 +1,42 @@
+"""A search for the limit as the server sees it: the rate of a level is the one at which requests came."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadkit.jobs.limit import limit
+from loadkit.judge.limit.search import SearchMoment
+from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.scenario import Scenario
+from tests.witness.witness import watching
+
+RATE = 80
+
+
+@pytest.mark.slow
+def test_the_rate_of_a_level_is_what_the_server_counted():
+    counted: list[int] = []
+    opened: list[SearchMoment] = []
+    with watching() as witness:
+
+        def watch(moment: SearchMoment) -> None:
+            if opened:
+                counted.append(len(witness.log()))
+            if not moment.next_trial.is_closed:
+                opened.append(moment)
+            witness.clear()
+
+        # a reply takes long enough for few threads to be tried before
+        scenario = Scenario(base_url=witness.url, endpoints=[Endpoint("GET", "/?ms=100")], threads=50, duration="1m")
+        found = limit(
+            scenario,
+            "p50 < 150ms",
+            budget="20s",
+            at_least=RATE,
+            watch=watch,
+            interrupts=lambda: int(len(opened) > 1),
+        )
+    trial = found.levels[0].trials[0]
+    assert (opened[0].next_trial.level, found.levels[0].level) == (RATE, RATE)
+    assert counted[0] == pytest.approx(RATE * opened[0].next_trial.seconds, abs=1)
+    assert trial.seconds == pytest.approx(opened[0].next_trial.seconds, rel=0.01)
