@@ -212,7 +212,7 @@ def test_workers_of_xdist_hand_comparisons_on(run: Run, demo: Demo, project: pyt
         """
     )
 
-    done = project.runpytest_subprocess("-n", "2")
+    done = project.runpytest_subprocess("-p", "xdist.plugin", "-n", "2")
 
     done.assert_outcomes(passed=2)
     found = [line for line in done.outlines if re.match(r"  test_it\.py::test\[/\w\] .* against .* worse", line)]
