@@ -11,7 +11,7 @@ RESOLUTION: Final = 0.05
 SHORTEST: Final = 4.0
 LONGEST: Final = 20.0
 """Seconds of a trial, of those that confirm apart."""
-CONFIRMING: Final = 4
+CONFIRMING: Final = 8
 """How many times as long the trial is that confirms an answer."""
 CLOSED_TRIAL: Final = 1.0
 """Seconds of a trial with closed threads."""
