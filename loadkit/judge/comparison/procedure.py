@@ -292,7 +292,7 @@ class _Procedure:
             return self._why_no_more()
         needed = math.ceil(LEAST_BLOCKS * self._elapsed() / len(self._blocks))
         return (
-            f"{self._why_no_more()} after {len(self._blocks)} blocks, and {LEAST_BLOCKS} are the least, "
+            f"{self._why_no_more()} after {len(self._blocks)} of at least {LEAST_BLOCKS} blocks, "
             f"which take about {show_span(needed)} here"
         )
 

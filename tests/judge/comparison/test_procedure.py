@@ -116,9 +116,7 @@ def test_fewer_blocks_than_8_tell_nothing():
     found = compared(Versions(), budget=20)
 
     assert (found.verdict, len(found.blocks)) == ("cannot tell", 5)
-    assert found.reason == (
-        "the budget of 20s is used up after 5 blocks, and 8 are the least, which take about 32s here"
-    )
+    assert found.reason == ("the budget of 20s is used up after 5 of at least 8 blocks, which take about 32s here")
 
 
 def test_blocks_that_are_not_sound_are_left_out_and_never_the_reason_for_a_verdict():
