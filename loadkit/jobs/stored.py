@@ -14,7 +14,7 @@ from loadkit.judge.comparison.blocks import Block, Metric
 from loadkit.judge.comparison.changes import ERROR, changes_between, overall, shown_between
 from loadkit.judge.comparison.comparison import Comparison, comparison
 from loadkit.judge.comparison.figures import SERVER_CPU, round_of
-from loadkit.judge.comparison.procedure import Conclusion
+from loadkit.judge.comparison.procedure import Conclusion, all_failed
 from loadkit.judge.fingerprint import fingerprint
 from loadkit.judge.other_load import other_load
 from loadkit.judge.validity import Caveat
@@ -137,13 +137,12 @@ def _is_enough(old: int, new: int, metrics: int) -> bool:
 
 def _failed(rounds: Sequence[Round]) -> Conclusion | None:
     """What needs no statistics: that a version fails altogether."""
-    verdicts: tuple[tuple[Version, Verdict], ...] = (("old", "cannot tell"), ("new", "worse"))
-    for version, verdict in verdicts:
-        if all(one.has_failed for one in rounds if one.version == version):
-            return Conclusion(
-                verdict=verdict, changes=(), blocks=(), reason=f"the {version} version failed all requests"
-            )
-    return None
+    versions: tuple[Version, ...] = ("old", "new")
+    failed = [one for one in versions if all(found.has_failed for found in rounds if found.version == one)]
+    if not failed:
+        return None
+    verdict: Verdict = "cannot tell" if "old" in failed else "worse"
+    return Conclusion(verdict=verdict, changes=(), blocks=(), reason=all_failed(failed))
 
 
 def _concluded(rounds: Sequence[Round], sound: Sequence[Round], decide: Mapping[Metric, float]) -> Conclusion:

@@ -68,11 +68,13 @@ def _item(layout: Layout, text: str, mark: str = "-") -> list[str]:
 def progress_of(moment: Moment) -> Status:
     """How far a comparison has come, for a line on stderr."""
     stage = "confirming" if moment.is_confirming else "comparing"
+    # confirming may take longer than the budget
+    limit = "" if moment.elapsed > moment.budget else f" of {show_span(moment.budget)} at most"
     return Status(
         name="compare",
         stage=stage,
         elapsed=moment.elapsed,
-        heading=f"[{show_span(round(moment.elapsed))} of {show_span(moment.budget)} at most] {stage}",
+        heading=f"[{show_span(round(moment.elapsed))}{limit}] {stage}",
         lead=[stage],
         figures=[f"{moment.blocks} {moment.unit}", *(_so_far(one) for one in moment.changes if one.decides)],
         done=min(moment.elapsed, moment.budget),

@@ -9,14 +9,17 @@ from msgspec import structs
 from loadkit.judge.validity import Caveat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from loadkit.host.power import Power
     from loadkit.judge.comparison.blocks import Version
+    from loadkit.judge.comparison.changes import Change
     from loadkit.judge.result import Result
 
 FREQUENCIES: Final = 0.10
 """By which share of it the frequency of the CPUs may differ between start and end before it is said."""
+JUMPS: Final = 2
+"""How many times wider the interval of the p50 of everything is than that of any endpoint's where it jumps."""
 FEW_CPUS: Final = 2
 """Of which a server and what loads it take each other's time."""
 
@@ -29,6 +32,19 @@ def of_rounds(found: Mapping[tuple[Version, str], Caveat]) -> Iterator[Caveat]:
             yield structs.replace(one, message=f"the {version} version: {one.message}")
         elif version == "old":
             yield one
+
+
+def of_changes(changes: Sequence[Change]) -> Iterator[Caveat]:
+    """A median that jumps between those of several endpoints: it changes without them."""
+    found = {one.metric.label: one.high - one.low for one in changes if one.metric.name == "p50"}
+    whole = found.pop(None, 0.0)
+    if len(found) > 1 and whole > JUMPS * max(found.values()):
+        surest = min(found, key=lambda label: found[label])
+        yield Caveat(
+            "mixed-median",
+            "the p50 of everything lies between those of the endpoints and jumps from one to another; theirs are "
+            f"surer: let them decide, as by --tolerance '{surest}: p50=5%'",
+        )
 
 
 def of_comparison(start: Power, end: Power, last: Result | None) -> Iterator[Caveat]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 
 from loadkit.judge.comparison.blocks import Version
+from loadkit.judge.comparison.caveats import of_changes
 from loadkit.judge.comparison.changes import Verdict
 from loadkit.judge.environment import Environment
 from loadkit.judge.summary import times
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 INTERRUPTED: Final = "interrupted"
+LITTLE: Final = 0.01
+"""By so much before and after may differ the other way than the change says, before it is said."""
+_BELIEVE: Final = (
+    "a change is the middle of the differences; before and after are medians over all rounds: where they disagree, "
+    "believe the change"
+)
 EXIT_CODES: Final[Mapping[Verdict, int]] = {"better": 0, "no worse": 0, "worse": 1, "cannot tell": 6}
 
 
@@ -197,13 +204,23 @@ def comparison(
         rounds=_rounds(conclusion.blocks),
         confirming=_rounds(conclusion.confirming),
         seconds=seconds,
-        notes=list(notes),
+        notes=[*notes, *_disagreement(changes)],
         environment=environment,
-        caveats=list(caveats),
+        caveats=[*caveats, *of_changes([*conclusion.changes, *shown])],
         response_time=response_times(
             one for block in conclusion.blocks if block.unsound is None for one in block.rounds
         ),
     )
+
+
+def _disagreement(changes: Sequence[Changed]) -> list[str]:
+    """What to say where before and after point another way than the change between them, by more than a little."""
+    for one in changes:
+        shown = one.after / one.before - 1 if one.before and one.after is not None else 0.0
+        change = one.ratio - 1 if one.ratio else 0.0
+        if shown * change < 0 and max(abs(shown), abs(change)) > LITTLE:
+            return [_BELIEVE]
+    return []
 
 
 def response_times(rounds: Iterable[Round]) -> dict[str, Times]:
@@ -271,8 +288,9 @@ def describe_change(change: Changed) -> str:
 
 
 def show_tolerance(change: Changed) -> str:
-    """How much worse it may become: `5 %`, `0.1 points`."""
-    return f"{three_digits(change.tolerance * 100)} {'points' if change.is_share else '%'}"
+    """How much worse it may become: `5 %`, `0.1 points`; of a throughput, which may be 1.05 times less, `4.76 %`."""
+    share = 1 - 1 / (1 + change.tolerance) if change.metric == "throughput" else change.tolerance
+    return f"{three_digits(share * 100)} {'points' if change.is_share else '%'}"
 
 
 def _percent(share: float | None, digits: int) -> str:

@@ -98,6 +98,11 @@ def looks(room: int) -> Iterator[tuple[int, float]]:
     yield room, 1.0 - before
 
 
+def all_failed(versions: Sequence[Version]) -> str:
+    """That these versions failed all requests, in words."""
+    return f"{'both versions' if len(versions) > 1 else f'the {versions[0]} version'} failed all requests"
+
+
 def conclude(
     rules: Rules,
     measure: Callable[[Order], Block],
@@ -165,7 +170,7 @@ class _Procedure:
         failed = self._blocks[0].failed if self._blocks else []
         verdict: Verdict = "cannot tell" if "old" in failed else "worse"
         if failed:
-            return self._conclude(verdict, [], f"the {failed[0]} version failed all requests")
+            return self._conclude(verdict, [], all_failed(failed))
         if self._has_lost("old") or self._has_lost("new"):
             return self._lost()
         if not self._is_obvious() or not self._has_time():
