@@ -124,7 +124,7 @@ def test_the_server_of_a_scenario_is_started_from_the_working_tree_and_from_the_
     assert found.old.startswith("HEAD (")
     assert found.new == "the working tree"
     assert found.server_cpu.before > 0
-    assert found.notes == ["the working tree has 1 file that is not committed, and is measured as it is"]
+    assert found.notes[0] == "the working tree has 1 file that is not committed, and is measured as it is"
     assert left_behind(Path.cwd()) == []
     assert Path(".loadkit/.gitignore").read_text() == "*\n"
 
