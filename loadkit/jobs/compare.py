@@ -13,7 +13,7 @@ from loadkit.jobs.against_stored import StoredRounds, are_stored, compare_with_s
 from loadkit.jobs.calibrate import kept_calibration
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.prepare import prepared
-from loadkit.jobs.revisions import changed_files, checked_out, editable_below
+from loadkit.jobs.revisions import Checkout, changed_files, checked_out, editable_below
 from loadkit.jobs.rounds import NotMeasurable, Rounds, Side, in_rounds, named_server
 from loadkit.jobs.tolerances import (
     DEMO,
@@ -192,7 +192,7 @@ def _versions(new: Scenario, against: Scenario | str, stops: Callable[[], int]) 
                     moved = prepared(new.prepare, moved, found.folder, stops)
             except UsageError as error:
                 raise NotMeasurable(f"the old version, {found.name}: {error}") from None
-            notes = list(_notes(found.top, is_apart=moved.python != server.python))
+            notes = [*_notes(found.top, is_apart=moved.python != server.python), *_differing(new, found)]
             old = Side(version="old", name=found.name, scenario=sent, server=moved, notes=notes)
             yield old, Side(version="new", name="the working tree", scenario=sent, server=server)
 
@@ -226,6 +226,17 @@ def _notes(top: Path, *, is_apart: bool) -> Iterator[str]:
         yield f"the working tree has {files} not committed, and is measured as it is"
     if not is_apart:
         yield from map(_editable, editable_below(top))
+
+
+def _differing(scenario: Scenario, found: Checkout) -> Iterator[str]:
+    """That the scenario's file is another one in the revision, if so."""
+    if scenario.source is None or "://" in scenario.source.target:
+        return
+    file = Path(scenario.source.target.partition("::")[0])
+    if file.is_relative_to(found.top):
+        other = found.folder / file.relative_to(found.top)
+        if not other.is_file() or other.read_bytes() != file.read_bytes():
+            yield f"{file.name} differs from that of {found.name}: the scenario of the working tree is used for both"
 
 
 def _starts_both(new: Scenario, against: Scenario | str) -> bool:

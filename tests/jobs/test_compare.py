@@ -129,6 +129,19 @@ def test_the_server_of_a_scenario_is_started_from_the_working_tree_and_from_the_
     assert Path(".loadkit/.gitignore").read_text() == "*\n"
 
 
+def test_a_scenario_that_differs_from_that_of_the_revision_is_used_for_both_and_said(commit: Commit):
+    commit()
+    Path("shop.py").write_text(SHOP.replace("threads=4", "threads=3"))
+    write(status=404)
+
+    notes = compare(loaded(), against="main").notes
+
+    assert "the working tree has 2 files that are not committed, and is measured as it is" in notes
+    (said,) = [one for one in notes if "shop.py" in one and "calibrat" not in one]
+    assert said.startswith("shop.py differs from that of main (")
+    assert said.endswith("): the scenario of the working tree is used for both")
+
+
 def test_a_revision_without_the_folder_in_which_the_server_starts_is_refused(
     commit: Commit, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
