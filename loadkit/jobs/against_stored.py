@@ -20,7 +20,7 @@ from loadkit.judge.comparison.procedure import Moment
 from loadkit.judge.description import describe
 from loadkit.judge.identity import Identity, identity
 from loadkit.judge.result import Result
-from loadkit.plan.errors import UsageError
+from loadkit.plan.errors import Interrupted, UsageError
 from loadkit.plan.fields import parse_positive_seconds
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import SECOND, Duration
@@ -88,7 +88,12 @@ def compare_with_stored(
             elapsed = (clock.now() - began) / SECOND
             if results and elapsed * (len(results) + 1) / len(results) > limit:
                 break
-            results.append(_round(scenario, name, asked))
+            try:
+                results.append(_round(scenario, name, asked))
+            except Interrupted:
+                if not results:
+                    raise
+                break
             elapsed = (clock.now() - began) / SECOND
             watch(Moment(blocks=len(results), unit="rounds", elapsed=elapsed, budget=limit))
         is_interrupted = bool(asked())

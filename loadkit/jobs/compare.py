@@ -80,7 +80,8 @@ def compare(
         watch: called after each block with how far it has come.
         interrupts: tells how often the user asked to stop; by default SIGINT and SIGTERM are counted.
 
-    Raises `UsageError` before anything is sent as `run` does, and `LoadkitError` where a version cannot be measured.
+    Raises `UsageError` before anything is sent as `run` does, `LoadkitError` where a version cannot be measured, and
+    `Interrupted` where the user asks to stop before anything is measured.
     """
     if not isinstance(new, Scenario) and not are_stored(new):
         raise UsageError(f"compare takes a scenario, or rounds like [run(browse) for _ in range(5)], not {new!r}")
@@ -122,9 +123,9 @@ def compare(
     rules = Rules(tolerances=deciding, budget=limit, seed=seed, control=untouched)
     counting = counted_signals() if interrupts is None else nullcontext(interrupts)
     with (
-        _versions(new, against, interrupts or (lambda: 0)) as (old, side),
-        _demo() if has_demo else nullcontext() as demo,
         counting as asked,
+        _versions(new, against, asked) as (old, side),
+        _demo() if has_demo else nullcontext() as demo,
     ):
         measured_from, powered = clock.now(), power()
         rounds = Rounds(old, side, asked, control=demo, is_simultaneous=simultaneous)

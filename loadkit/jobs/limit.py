@@ -27,7 +27,7 @@ from loadkit.plan.scenario import Scenario, check_addresses
 from loadkit.plan.scenario_fields import is_application
 from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import MILLISECOND, SECOND, Duration, Rate, per_second
-from loadkit.server.serving import serving
+from loadkit.server.serving import running_server, served
 
 if TYPE_CHECKING:
     from loadkit.drive.progress import Snapshot
@@ -198,7 +198,7 @@ class _Trials:
     def _up(self) -> Scenario:
         """The scenario, aimed at its server, which is started where it does not run yet."""
         if self._target is None:
-            self._target = self._stack.enter_context(_serving(self._sent))
+            self._target = self._stack.enter_context(_serving(self._sent, self._stops))
         return self._target
 
     def _recover(self, *, was_lost: bool) -> None:
@@ -235,7 +235,7 @@ class _Piling:
 
 
 @contextmanager
-def _serving(scenario: Scenario) -> Iterator[Scenario]:
+def _serving(scenario: Scenario, stops: Callable[[], int]) -> Iterator[Scenario]:
     """The scenario aimed at its server, which runs until the block is left.
 
     A server that has a fixed port is started for each trial, as `run` does.
@@ -245,5 +245,6 @@ def _serving(scenario: Scenario) -> Iterator[Scenario]:
         yield scenario
         return
     app = command[0] if is_application(command) else command
-    with serving(app, ready=scenario.ready, within=scenario.ready_timeout) as url:
+    server = served(app, ready=scenario.ready, within=scenario.ready_timeout)
+    with running_server(server, stops) as url:
         yield scenario.replace(base_url=f"{url}{urlsplit(scenario.base_url or '').path}", server=None)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from loadkit.plan.errors import UsageError
+from loadkit.plan.errors import Interrupted, UsageError
 from loadkit.server.child_process import child_process
 from loadkit.server.serving import Served
 
@@ -24,7 +24,7 @@ def prepared(command: str, server: Served, copy: Path, stops: Callable[[], int],
 
     A virtual environment of the copy's own comes first on its PATH. The server is started in that if the command
     installed something into it, and otherwise in ours. Raises `UsageError` with the end of its output where the command
-    fails or takes too long, and `KeyboardInterrupt` where `stops` tells that the user asked to stop.
+    fails or takes too long, and `Interrupted` where `stops` tells that the user asked to stop.
     """
     venv = copy / ".venv"
     found = dict(server.environment or os.environ)
@@ -52,7 +52,7 @@ def _run(
     with child_process(words, environment=environment, cwd=folder) as child:
         child.await_ready(lambda: "" if child.exit_code is not None or stops() else "it runs", within)
         if stops():
-            raise KeyboardInterrupt
+            raise Interrupted(f"interrupted while prepare {shown!r} ran")
         if child.exit_code:
             raise UsageError(f"prepare {shown!r} {child.describe_exit()}{child.tail()}")
         if child.exit_code is None:

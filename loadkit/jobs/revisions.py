@@ -114,7 +114,15 @@ def _remove(folder: Path, top: Path) -> None:
 
 def _git(words: Sequence[str], folder: Path, what: str) -> str:
     try:
-        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S607 - whose PATH leads to it
+        # a session of its own: a Ctrl-C is for us, and git would leave a worktree that is half made
+        done = subprocess.run(
+            ["git", *words],  # noqa: S607 - whose PATH leads to it
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+        )
     except FileNotFoundError:
         raise UsageError("git is not installed; compare against a URL or a scenario") from None
     if done.returncode:

@@ -16,7 +16,7 @@ from loadkit.judge.comparison.blocks import Block, Metric, Order, Round, Version
 from loadkit.judge.comparison.figures import round_of
 from loadkit.judge.result import Result
 from loadkit.judge.validity import Caveat
-from loadkit.plan.errors import LoadkitError, UsageError
+from loadkit.plan.errors import Interrupted, LoadkitError, UsageError
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.scenario_fields import is_application
 from loadkit.server.serving import PORT, Served, running_server, served
@@ -54,14 +54,17 @@ class Side:
     """What is to be known of how it is measured."""
 
     @contextmanager
-    def up(self) -> Iterator[Scenario]:
-        """The scenario aimed at the server of this version, which runs until the block is left."""
+    def up(self, stops: Callable[[], int]) -> Iterator[Scenario]:
+        """The scenario aimed at the server of this version, which runs until the block is left.
+
+        Raises `Interrupted` where `stops` tells, while it starts, that the user asked to stop.
+        """
         if not self.server:
             yield self.scenario
             return
         with ExitStack() as stack:
             try:
-                url = stack.enter_context(running_server(self.server))
+                url = stack.enter_context(running_server(self.server, stops))
             except UsageError as error:
                 raise NotMeasurable(f"the {self.version} version, {self.name}: {error}") from None
             path = urlsplit(self.scenario.base_url or "").path
@@ -111,11 +114,21 @@ class Rounds:
         self.caveats: dict[tuple[Version, str], Caveat] = {}
 
     def block(self, order: Order) -> Block:
-        """Start both versions, warm each up, and run the rounds in this order."""
-        if self._shares_port:
-            return Block(tuple(self._one_server_at_a_time(order)))
+        """Start both versions, warm each up, and run the rounds in this order.
+
+        Raises `Interrupted` where the user asks to stop while a server starts, and nothing was measured before.
+        """
+        try:
+            return Block(tuple(self._one_server_at_a_time(order))) if self._shares_port else self._both_servers(order)
+        except Interrupted:
+            if self.last is None:
+                raise
+            # what earlier blocks have measured is reported
+            return Block(())
+
+    def _both_servers(self, order: Order) -> Block:
         with ExitStack() as stack:
-            targets = {side.version: stack.enter_context(side.up()) for side in self._sides}
+            targets = {side.version: stack.enter_context(side.up(self._stops)) for side in self._sides}
             if self._is_cold or any(side.server for side in self._sides):
                 self._warm_up(targets.values())
             if self._is_simultaneous:
@@ -136,14 +149,14 @@ class Rounds:
         if self._is_cold:
             self._warm_up(self._each_alone())
         for version, turn in groupby(order):
-            with sides[version].up() as target:
+            with sides[version].up(self._stops) as target:
                 self._warm_up([target])
                 for _ in turn:
                     yield self._round(version, target)
 
     def _each_alone(self) -> Iterator[Scenario]:
         for side in self._sides:
-            with side.up() as target:
+            with side.up(self._stops) as target:
                 yield target
 
     def _at_once(self, order: Order, targets: Mapping[Version, Scenario]) -> Iterator[Round]:

@@ -68,7 +68,8 @@ def run(
 
     Raises `UsageError` before anything is sent for what cannot work: a host that does not resolve, a certificate
     that is not trusted, a server that does not come up or whose port is in use, one in the event loop that this call
-    would block, too few file descriptors; and `SetupError`, which is one, where a set-up fails.
+    would block, too few file descriptors; `SetupError`, which is one, where a set-up fails; and `Interrupted` where the
+    user asks to stop while the server starts.
     """
     check_addresses(scenario)
     check_loop(scenario, call="run")
@@ -76,7 +77,7 @@ def run(
     scenario, wire = opened.scenario, opened.wire
     with (
         counted_signals() if interrupts is None else nullcontext(interrupts) as asked,
-        server_of(scenario, wire) as own,
+        server_of(scenario, wire, asked) as own,
     ):
         for origin in opened.origins:
             check_trust(scenario, wire, origin)

@@ -5,6 +5,7 @@
     |   +-- NothingToRun  no scenario where one was looked for, exit code 5
     |   +-- FeedError     a row of data that cannot be used, before the start or in the middle of a run
     |   +-- SetupError    what sets a scenario or a journey up failed: 4, or 6
+    +-- Interrupted       nobody's: Ctrl-C or SIGTERM before there was anything to report, exit code 2
     +-- OutputError       the machine's: a report could not be saved, exit code 3
 
 `Halt`, which `FeedError` and `SetupError` are too, ends a run that is under way; what was measured stays.
@@ -113,6 +114,12 @@ class SetupError(UsageError, Halt):
         super().__init__(message)
         if not isinstance(cause, NameError | ImportError | SyntaxError | UsageError):
             self.exit_code = 6
+
+
+class Interrupted(LoadkitError):
+    """The user stopped it before anything was measured; the message says what it was at."""
+
+    exit_code = 2
 
 
 class OutputError(LoadkitError):

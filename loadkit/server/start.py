@@ -11,7 +11,7 @@ from typing import Final
 from loadkit.host.listening import Listener, answers, answers_at, holders, is_held_here, listeners, unix_listeners
 from loadkit.host.locality import is_here
 from loadkit.host.processes import began, members, name_of, tree
-from loadkit.plan.errors import UsageError
+from loadkit.plan.errors import Interrupted, UsageError
 from loadkit.plan.units import SECOND
 from loadkit.server.child_process import ChildProcess, child_process, describe_command
 from loadkit.wire.base import Origin
@@ -90,12 +90,15 @@ class ServerProcess:
         output = f"its output: {' | '.join(lines)}" if lines else "it printed nothing"
         return f"the server {self._name!r} {self._child.describe_exit()}{when and f' {when}'}; {output}"
 
-    def await_ready(self, not_ready: Callable[[], str], within: float) -> None:
+    def await_ready(self, not_ready: Callable[[], str], within: float, stops: Callable[[], int]) -> None:
         """Wait until `not_ready` gives no reason and it is this server that answers.
 
-        Raises `UsageError` with the end of its output when it ends or is not ready `within` seconds.
+        Raises `UsageError` with the end of its output when it ends or is not ready `within` seconds, and `Interrupted`
+        where `stops` tells that the user asked to stop.
         """
-        reason = self._child.await_ready(lambda: not_ready() or self._displaced(), within)
+        reason = self._child.await_ready(lambda: "" if stops() else not_ready() or self._displaced(), within)
+        if stops():
+            raise Interrupted(f"interrupted while the server {self._name!r} started")
         if reason and self._child.has_ended():
             in_foreground = ", where it should stay in the foreground" if self._child.exit_code == 0 else ""
             raise UsageError(
@@ -139,16 +142,17 @@ def running(
     descriptors: Sequence[int] = (),
     name: str | None = None,
     cwd: str | os.PathLike[str] | None = None,
+    stops: Callable[[], int] = lambda: 0,
 ) -> Iterator[ServerProcess]:
     """Run a command that serves at a place until the block is left.
 
     It is ready when `not_ready` gives no reason any more. Messages show the command, or its `name`. For the rest see
     `child_process`. Raises `UsageError` with the end of its output when it cannot be started, ends, or is not ready
-    `within` seconds.
+    `within` seconds, and `Interrupted` where `stops` tells meanwhile that the user asked to stop.
     """
     with child_process(command, environment=environment, descriptors=descriptors, cwd=cwd) as child:
         server = ServerProcess(child, name or describe_command(command), place)
-        server.await_ready(not_ready, within)
+        server.await_ready(not_ready, within, stops)
         yield server
 
 

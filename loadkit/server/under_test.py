@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
@@ -18,8 +19,11 @@ from loadkit.wire.encode import encode, origin_of
 from loadkit.wire.protocols import Wire
 
 
-def server_of(scenario: Scenario, wire: Wire) -> AbstractContextManager[ServerProcess | None]:
-    """The server of a scenario, run by a `with`; nothing where it names none, or where another one is aimed at."""
+def server_of(scenario: Scenario, wire: Wire, stops: Callable[[], int]) -> AbstractContextManager[ServerProcess | None]:
+    """The server of a scenario, run by a `with`; nothing where it names none, or where another one is aimed at.
+
+    Entering it raises `Interrupted` where `stops` tells, while the server starts, that the user asked to stop.
+    """
     if scenario.server is None:
         return nullcontext()
     probe = encode(Endpoint("GET", scenario.ready, timeout=1), scenario)
@@ -38,6 +42,7 @@ def server_of(scenario: Scenario, wire: Wire) -> AbstractContextManager[ServerPr
         place=place,
         environment=application_environment() if is_app else None,
         name=scenario.server[0] if is_app else None,
+        stops=stops,
     )
 
 

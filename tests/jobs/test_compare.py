@@ -20,11 +20,12 @@ from loadkit.jobs.rounds import NotMeasurable
 from loadkit.jobs.tolerances import tolerances_of
 from loadkit.judge.comparison.procedure import Moment
 from loadkit.plan.endpoint import Endpoint
-from loadkit.plan.errors import UsageError
+from loadkit.plan.errors import Interrupted, UsageError
 from loadkit.plan.scenario import Scenario
 from loadkit.server.demo import Demo
 from loadkit.server.serving import served, serving
 from tests.conftest import Call
+from tests.waiting import is_gone, wait_for
 
 SERVER = """
 import http.server, sys, time
@@ -50,6 +51,14 @@ from loadkit import Endpoint, Scenario
 
 browse = Scenario(endpoints=[Endpoint("GET", "/")], threads=4, server=["python", "app.py", "{port}"])
 """
+
+NEVER = """
+from loadkit import Endpoint, Scenario
+
+server = ["python", "-c", {wait!r}, "{{port}}"]
+browse = Scenario(endpoints=[Endpoint("GET", "/")], server=server, ready_timeout=60)
+"""
+PREPARING = ["compare", "--against", "main", "--prepare", "echo $$ > ../../../started; exec sleep 600"]
 
 Commit = Callable[..., None]
 
@@ -267,8 +276,35 @@ def test_preparing_takes_no_longer_than_it_may(tmp_path: Path):
 
 
 def test_preparing_ends_when_the_user_asks_to_stop(tmp_path: Path):
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match=r"^interrupted while prepare 'python -m venv .*' ran$"):
         prepared("sleep 600", served("wsgi:app", cwd=tmp_path), tmp_path, lambda: 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["run"], id="run"),
+        pytest.param(["compare", "--against", "main"], id="compare"),
+        pytest.param(PREPARING, id="prepare", marks=pytest.mark.slow),
+    ],
+)
+def test_an_interrupt_while_something_starts_ends_it_at_once(commit: Commit, words: list[str], number: signal.Signals):
+    commit()
+    wait = "import os, time; open('{folder}/started', 'w').write(str(os.getpid())); time.sleep(600)"
+    Path("never.py").write_text(NEVER.format(wait=wait.format(folder=Path.cwd())))
+    started = Path("started")
+    command = [sys.executable, "-m", "loadkit", words[0], "never.py", *words[1:]]
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
+        wait_for(lambda: started.exists() and bool(started.read_text()))
+        running.send_signal(number)
+        _, errors = running.communicate(timeout=20)
+
+    assert running.returncode == 2, errors
+    assert re.fullmatch(r"loadkit: interrupted while (the server '.*' started|prepare '.*' ran)\n", errors)
+    assert is_gone(int(started.read_text()))
+    assert left_behind(Path.cwd()) == []
 
 
 def test_an_old_version_that_fails_all_requests_cannot_be_compared_with(commit: Commit, call: Call):

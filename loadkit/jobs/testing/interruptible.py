@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.run import run
 from loadkit.judge.result import Result
+from loadkit.plan.errors import Interrupted
 from loadkit.plan.scenario import Scenario
 
 Found = TypeVar("Found")
@@ -29,7 +30,10 @@ def run_interruptible(call: Callable[[Callable[[], int]], Found]) -> tuple[Found
             wait([running])
         except BaseException as error:  # noqa: BLE001 - raised by our caller
             thrown = error
-    if (failure := running.exception()) is not None:
+    failure = running.exception()
+    if isinstance(failure, Interrupted):
+        raise thrown or KeyboardInterrupt(str(failure)) from None
+    if failure is not None:
         raise thrown or failure
     return running.result(), thrown or (KeyboardInterrupt() if signals() else None)
 
@@ -39,8 +43,14 @@ def run_rounds(scenario: Scenario, rounds: int) -> tuple[list[Result], BaseExcep
     found: list[Result] = []
     thrown: BaseException | None = None
     while len(found) < rounds and thrown is None:
-        result, thrown = run_interruptible(lambda interrupts: run(scenario, interrupts=interrupts))
-        found.append(result)
+        try:
+            result, thrown = run_interruptible(lambda interrupts: run(scenario, interrupts=interrupts))
+        except KeyboardInterrupt as error:
+            if not found:
+                raise
+            thrown = error
+        else:
+            found.append(result)
     return found, thrown
 
 

@@ -17,6 +17,7 @@ from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 from loadkit.judge.limit.levels import BREACHES, TriedLevel
 from loadkit.judge.limit.time_budget import LONGEST, LOWEST_PARTS, SearchRules, TimeBudget
 from loadkit.judge.limit.trials import NextTrial, Trial
+from loadkit.plan.errors import Interrupted
 from loadkit.plan.units import show_rate, show_span
 
 T = TypeVar("T")
@@ -92,7 +93,10 @@ def find(
         wanted = next(trials)
         while True:
             watch(search.moment(wanted))
-            trial = measure(wanted)
+            try:
+                trial = measure(wanted)
+            except Interrupted:
+                return search.findings("interrupted", "it was interrupted")
             if stops():
                 return search.findings("interrupted", "it was interrupted")
             wanted = trials.send(trial)

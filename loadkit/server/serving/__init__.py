@@ -113,13 +113,16 @@ def served(app: App, *, ready: str = "/", within: Duration = 30.0, cwd: str | os
 
 
 @contextlib.contextmanager
-def running_server(server: Served) -> Iterator[str]:
-    """Run a server on a free port of this machine until the block is left; its base URL."""
+def running_server(server: Served, stops: Callable[[], int] = lambda: 0) -> Iterator[str]:
+    """Run a server on a free port of this machine until the block is left; its base URL.
+
+    Raises `Interrupted` where `stops` tells, while it starts, that the user asked to stop.
+    """
     # an app gets the socket itself, so that nobody can take the port in between; a command can only be told the port
     up = (
-        _running_application(server, server.app)
+        _running_application(server, server.app, stops)
         if isinstance(server.app, str)
-        else _running_command(server, server.app)
+        else _running_command(server, server.app, stops)
     )
     with up as (port, process):
         _started[HOST, port] = _started["localhost", port] = (process, server)
@@ -139,7 +142,9 @@ def _command(app: App) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _running_command(server: Served, words: tuple[str, ...]) -> Iterator[tuple[int, ServerProcess]]:
+def _running_command(
+    server: Served, words: tuple[str, ...], stops: Callable[[], int]
+) -> Iterator[tuple[int, ServerProcess]]:
     port = server.port or free_port()
     place = Place(host=HOST, port=port)
     check_free(place)
@@ -151,6 +156,7 @@ def _running_command(server: Served, words: tuple[str, ...]) -> Iterator[tuple[i
         place=place,
         environment={**(server.environment or os.environ), "PORT": str(port)},
         cwd=server.cwd,
+        stops=stops,
     )
     with up as process:
         yield port, process
@@ -169,7 +175,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _running_application(server: Served, app: str) -> Iterator[tuple[int, ServerProcess]]:
+def _running_application(server: Served, app: str, stops: Callable[[], int]) -> Iterator[tuple[int, ServerProcess]]:
     with socket.create_server((HOST, 0), backlog=1024) as listener:
         port = int(listener.getsockname()[1])
 
@@ -187,6 +193,7 @@ def _running_application(server: Served, app: str) -> Iterator[tuple[int, Server
             descriptors=(listener.fileno(),),
             name=app,
             cwd=server.cwd,
+            stops=stops,
         )
         with up as process:
             yield port, process
