@@ -14,7 +14,7 @@ from loadkit.judge.comparison.blocks import Block, Metric
 from loadkit.judge.comparison.changes import ERROR, changes_between, overall, shown_between
 from loadkit.judge.comparison.comparison import Comparison, comparison
 from loadkit.judge.comparison.figures import SERVER_CPU, round_of
-from loadkit.judge.comparison.procedure import Conclusion, all_failed
+from loadkit.judge.comparison.procedure import Conclusion, all_failed, verdict_without
 from loadkit.judge.fingerprint import fingerprint
 from loadkit.judge.other_load import other_load
 from loadkit.judge.validity import Caveat
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from loadkit.judge.comparison.blocks import Round, Version
-    from loadkit.judge.comparison.changes import Verdict
     from loadkit.judge.result import Result
 
 REASONS: Final[Mapping[str, str]] = {
@@ -141,8 +140,7 @@ def _failed(rounds: Sequence[Round]) -> Conclusion | None:
     failed = [one for one in versions if all(found.has_failed for found in rounds if found.version == one)]
     if not failed:
         return None
-    verdict: Verdict = "cannot tell" if "old" in failed else "worse"
-    return Conclusion(verdict=verdict, changes=(), blocks=(), reason=all_failed(failed))
+    return Conclusion(verdict=verdict_without(failed), changes=(), blocks=(), reason=all_failed(failed))
 
 
 def _concluded(rounds: Sequence[Round], sound: Sequence[Round], decide: Mapping[Metric, float]) -> Conclusion:

@@ -98,6 +98,11 @@ def looks(room: int) -> Iterator[tuple[int, float]]:
     yield room, 1.0 - before
 
 
+def verdict_without(versions: Sequence[Version]) -> Verdict:
+    """What it comes to that these versions do not answer: with the old one there is nothing to compare with."""
+    return "cannot tell" if "old" in versions else "worse"
+
+
 def all_failed(versions: Sequence[Version]) -> str:
     """That these versions failed all requests, in words."""
     return f"{'both versions' if len(versions) > 1 else f'the {versions[0]} version'} failed all requests"
@@ -168,9 +173,8 @@ class _Procedure:
         """What two blocks show: that a version fails altogether, or is three times slower or faster."""
         self._measure()
         failed = self._blocks[0].failed if self._blocks else []
-        verdict: Verdict = "cannot tell" if "old" in failed else "worse"
         if failed:
-            return self._conclude(verdict, [], all_failed(failed))
+            return self._conclude(verdict_without(failed), [], all_failed(failed))
         if self._has_lost("old") or self._has_lost("new"):
             return self._lost()
         if not self._is_obvious() or not self._has_time():
@@ -179,8 +183,9 @@ class _Procedure:
         if not self._is_obvious():
             return None
         changes = changes_of(self._sound, self._rules.tolerances, share=1)
-        verdict, how = ("worse", "slower") if self._largest(self._blocks[0]) > 0 else ("better", "faster")
-        return self._conclude(verdict, changes, f"three times {how} or more in {len(self._blocks)} blocks")
+        is_slower = self._largest(self._blocks[0]) > 0
+        how = f"three times {'slower' if is_slower else 'faster'} or more in {len(self._blocks)} blocks"
+        return self._conclude("worse" if is_slower else "better", changes, how)
 
     def _has_lost(self, version: Version) -> bool:
         """True if the server of a version ended in each block."""
@@ -194,9 +199,8 @@ class _Procedure:
         lost: list[Version] = [version for version in ("old", "new") if self._has_lost(version)]
         if len(self._blocks) < 2 or not lost:
             return None
-        verdict: Verdict = "cannot tell" if "old" in lost else "worse"
         return self._conclude(
-            verdict, [], f"the {lost[0]} version ended in both blocks: {self._blocks[0].loss(lost[0])}"
+            verdict_without(lost), [], f"the {lost[0]} version ended in both blocks: {self._blocks[0].loss(lost[0])}"
         )
 
     def _is_obvious(self) -> bool:
