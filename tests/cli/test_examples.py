@@ -1,4 +1,4 @@
-"""The examples of the README and of scenarios/, run as they are against a demo server."""
+"""The examples of docs/ and of scenarios/, run as they are against a demo server."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ from tests.conftest import Call
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def blocks(section: str) -> dict[str, str]:
-    """The Python of a section of the README, by the file name in its first line."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (found,) = re.findall(rf"^## {section}\n(.*?)^## ", text, re.DOTALL | re.MULTILINE)
-    code = re.findall(r"^```python\n(# (\S+\.py)\n.*?)^```", found, re.DOTALL | re.MULTILINE)
+def blocks(page: str) -> dict[str, str]:
+    """The Python of a page, by the file name in its first line."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    code = re.findall(r"^```python\n(# (\S+\.py)\n.*?)^```", text, re.DOTALL | re.MULTILINE)
     return {name: text for text, name in code}
 
 
+def anchors(page: Path) -> list[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings]
+
+
 def test_the_examples_of_journeys_are_found():
-    assert list(blocks("Journeys")) == ["journeys.py", "more.py", "tasks.py"]
+    assert list(blocks("docs/journeys.md")) == ["journeys.py", "more.py", "tasks.py"]
 
 
 @pytest.mark.parametrize(
@@ -36,11 +41,11 @@ def test_the_examples_of_journeys_are_found():
         ("tasks.py", [{"knock", "connect"}]),
     ],
 )
-def test_an_example_of_journeys_in_the_readme_does_what_it_says(
+def test_an_example_of_journeys_in_the_docs_does_what_it_says(
     name: str, timed: list[set[str]], demo: Demo, tmp_path: Path
 ):
     file = tmp_path / name
-    file.write_text(blocks("Journeys")[name], encoding="utf-8")
+    file.write_text(blocks("docs/journeys.md")[name], encoding="utf-8")
 
     results = [run(one.replace(base_url=demo.url, duration=None, iterations=40)) for one in load(str(file))]
 
@@ -48,6 +53,22 @@ def test_an_example_of_journeys_in_the_readme_does_what_it_says(
     for result in results:
         assert result.failures == {}
         assert all(one.failures == {} and one.count for one in result.timings)
+
+
+def test_the_first_example_of_the_readme_is_sound(demo: Demo, tmp_path: Path):
+    file = tmp_path / "shop.py"
+    file.write_text(blocks("README.md")["shop.py"], encoding="utf-8")
+    (scenario,) = load(str(file))
+
+    assert run(once(scenario.replace(base_url=demo.url))).outcome == "passed"
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=lambda page: page.name)
+def test_the_links_of_a_page_lead_somewhere(page: Path):
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
 
 
 def test_the_scenarios_of_the_repository_are_sound(demo: Demo):
