@@ -10,7 +10,7 @@ import typer
 
 from loadkit.cli.console import (
     check_outputs,
-    print_comparison,
+    print_finding,
     print_text,
     summarize,
     write,
@@ -30,8 +30,6 @@ from loadkit.cli.options import (
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
-    from loadkit.judge.comparison.calibration import Calibration
-    from loadkit.judge.comparison.comparison import Comparison
     from loadkit.plan.scenario import Scenario
 
 
@@ -93,6 +91,7 @@ def compare(
     from loadkit.jobs.tolerances import tolerances_of
     from loadkit.judge.comparison.comparison import EXIT_CODES
     from loadkit.report.comparison import progress_of
+    from loadkit.report.json import document
     from loadkit.report.progress import show_progress
 
     if undecided not in ("pass", "fail"):
@@ -133,8 +132,8 @@ def compare(
             strict_machine=strict_machine,
         )
     faults = [
-        write(output, _json(found)) if output else 0,
-        0 if quiet else print_comparison(found),
+        write(output, document(found)) if output else 0,
+        0 if quiet else print_finding(found),
         write_comparison_page(html, found) if html else 0,
         write_markdown(markdown, [found]) if markdown else 0,
     ]
@@ -148,6 +147,7 @@ def _calibrate(scenario: Scenario, budget: str | None, seed: int, output: Path |
     from loadkit.jobs.calibrate import BUDGET, INTERRUPTED, calibrate
     from loadkit.report.calibration import calibration_report
     from loadkit.report.comparison import progress_of
+    from loadkit.report.json import document
     from loadkit.report.layout import layout_of
     from loadkit.report.progress import show_progress
 
@@ -155,14 +155,8 @@ def _calibrate(scenario: Scenario, budget: str | None, seed: int, output: Path |
         found = calibrate(scenario, budget=budget or BUDGET, seed=seed, watch=watch)
     name = scenario.name or "the scenario"
     shown = 0 if quiet else print_text(calibration_report(found, name, layout_of(sys.stdout)))
-    written = write(output, _json(found)) if output else 0
+    written = write(output, document(found)) if output else 0
     raise typer.Exit(max(shown, written) or (2 if found.fault == INTERRUPTED else found.exit_code))
-
-
-def _json(found: Comparison | Calibration) -> str:
-    import msgspec
-
-    return msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n"
 
 
 def _one(target: str) -> Scenario:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from loadkit.judge.comparison.comparison import Comparison
     from loadkit.judge.history.kept_run import Revision
     from loadkit.judge.result import Result
+    from loadkit.report.json import Finding
 
 
 def print_report(result: Result, *, once: bool = False) -> int:
@@ -34,12 +35,19 @@ def print_report(result: Result, *, once: bool = False) -> int:
     return print_text((once_report if once else text_report)(result, layout_of(sys.stdout)))
 
 
-def print_comparison(found: Comparison) -> int:
-    """Print a comparison; the exit code is that of `print_text`."""
+def print_finding(found: Finding) -> int:
+    """Print a comparison or a limit; the exit code is that of `print_text`."""
+    from loadkit.judge.comparison.comparison import Comparison
     from loadkit.report.comparison import comparison_report
     from loadkit.report.layout import layout_of
+    from loadkit.report.limit import limit_report
 
-    return print_text(comparison_report(found, layout_of(sys.stdout))) if sys.stdout else 0
+    if sys.stdout is None:
+        return 0
+    layout = layout_of(sys.stdout)
+    return print_text(
+        comparison_report(found, layout) if isinstance(found, Comparison) else limit_report(found, layout)
+    )
 
 
 def print_rounds(results: Sequence[Result]) -> int:

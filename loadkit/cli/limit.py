@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from loadkit.cli.console import check_file, print_text, write
+from loadkit.cli.console import check_file, print_finding, write
 from loadkit.cli.options import Quiet, judgement_option, load_scenarios, output_option, request_option
 from loadkit.plan.errors import UsageError
-
-if TYPE_CHECKING:
-    from loadkit.judge.limit.limit import Limit
 
 
 def limit(
@@ -38,6 +35,7 @@ def limit(
     """
     from loadkit.jobs.limit import limit as find_limit
     from loadkit.jobs.printing import printing_on_stderr
+    from loadkit.report.json import document
     from loadkit.report.limit import limit_progress
     from loadkit.report.progress import show_progress
 
@@ -56,18 +54,5 @@ def limit(
             at_least=at_least,
             watch=watch,
         )
-    faults = [write(output, _json(found)) if output else 0, 0 if quiet else _print(found)]
+    faults = [write(output, document(found)) if output else 0, 0 if quiet else print_finding(found)]
     raise typer.Exit(max(faults) or found.exit_code)
-
-
-def _json(found: Limit) -> str:
-    import msgspec
-
-    return msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n"
-
-
-def _print(found: Limit) -> int:
-    from loadkit.report.layout import layout_of
-    from loadkit.report.limit import limit_report
-
-    return print_text(limit_report(found, layout_of(sys.stdout)))

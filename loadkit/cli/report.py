@@ -12,7 +12,7 @@ import typer
 from loadkit.cli.console import (
     check_outputs,
     exit_code,
-    print_comparison,
+    print_finding,
     print_report,
     print_rounds,
     store,
@@ -24,9 +24,9 @@ from loadkit.cli.options import Markdown, Page, output_option
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
-    from loadkit.judge.comparison.comparison import Comparison
     from loadkit.judge.identity import Identity
     from loadkit.judge.result import Result
+    from loadkit.report.json import Finding
 
 
 def report(
@@ -38,19 +38,24 @@ def report(
     """Make the report of stored results anew, merging what several files have of the same load.
 
     The same load is the same scenario of the same file, or the same test, with the same endpoints, workload and
-    thresholds. Anything else, and all that is in one file, is reported apart. A comparison
-    that loadkit compare stored is shown again, alone. The exit code is that of the results, or of the comparison.
+    thresholds. Anything else, and all that is in one file, is reported apart. A comparison or a limit that was stored
+    is shown again, alone. The exit code is that of the results, of the comparison or of the limit.
     """
     from loadkit.judge.comparison.comparison import Comparison
+    from loadkit.judge.limit.limit import Limit
     from loadkit.judge.merge import merge
 
     check_outputs(output, html, markdown, files)
     found = _read(files)
+    if isinstance(found, Limit):
+        if output or html or markdown:
+            raise UsageError(f"{files[0]} is a limit, and is shown as text; leave --output, --html and --markdown out")
+        raise typer.Exit(print_finding(found) or found.exit_code)
     if isinstance(found, Comparison):
         if output:
             raise UsageError(f"{files[0]} is a comparison, and stored already; leave --output out")
         faults = [
-            print_comparison(found),
+            print_finding(found),
             write_comparison_page(html, found) if html else 0,
             write_markdown(markdown, [found]) if markdown else 0,
         ]
@@ -66,8 +71,8 @@ def report(
     raise typer.Exit(exit_code(merged, faults))
 
 
-def _read(files: list[Path]) -> list[list[Result]] | Comparison:
-    """The results of each file, or the comparison that is stored in the only one."""
+def _read(files: list[Path]) -> list[list[Result]] | Finding:
+    """The results of each file, or the comparison or limit that is stored in the only one."""
     from loadkit.report.json import load, load_stored
 
     for file in files:

@@ -27,6 +27,7 @@ from loadkit.plan.fields import parse_positive_seconds
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import SECOND, Duration
 from loadkit.report.files import write_bytes
+from loadkit.report.json import document
 
 BUDGET: Final = 180.0
 INTERRUPTED: Final = "interrupted"
@@ -138,7 +139,7 @@ def _keep(found: Calibration) -> None:
         kept_folder(current_project(), "calibration")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
-    write_bytes(path, msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+    write_bytes(path, document(found).encode())
 
 
 def _path(of: Identity, where: Fingerprint) -> Path:

@@ -1,15 +1,17 @@
-"""The stored result, and the stored comparison: as documents, and read with all their laws checked."""
+"""What is stored, results, a comparison or a limit: as documents, and read with all their laws checked."""
 
 from __future__ import annotations
 
 from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
 from loadkit.judge.comparison.comparison import VERSION as COMPARISON_VERSION
 from loadkit.judge.comparison.comparison import Comparison
+from loadkit.judge.limit.limit import VERSION as LIMIT_VERSION
+from loadkit.judge.limit.limit import Limit
 from loadkit.judge.result import VERSION, Result, Stored
 from loadkit.judge.validate import violations
 from loadkit.plan.errors import UsageError, reason_of
@@ -24,6 +26,15 @@ _REASON: Final = 300
 
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
 COMPARISON_SCHEMA_FILE = Path(__file__).with_name("comparison.schema.json")
+LIMIT_SCHEMA_FILE = Path(__file__).with_name("limit.schema.json")
+
+Finding: TypeAlias = Comparison | Limit
+"""What is concluded from many runs, and stored alone in its file."""
+_FINDINGS: Final[dict[str, tuple[int, type[Finding]]]] = {
+    "comparison": (COMPARISON_VERSION, Comparison),
+    "limit": (LIMIT_VERSION, Limit),
+}
+"""Its newest version and its type, by what its file says that it is."""
 
 
 def dump(results: Sequence[Result]) -> str:
@@ -36,19 +47,25 @@ def encoded(results: Sequence[Result]) -> bytes:
     return msgspec.json.encode(Stored(version=VERSION, results=list(results)))
 
 
+def document(found: msgspec.Struct) -> str:
+    """A document of one thing alone: a comparison, a calibration or a limit."""
+    return msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n"
+
+
 def load(path: Path) -> list[Result]:
     """The results in a file.
 
     Raises `UsageError` naming the file and the place for one that holds no results, or unsound ones.
     """
     found = load_stored(path)
-    if isinstance(found, Comparison):
-        raise UsageError(f"{path} is a comparison, and no result; loadkit report {path} shows it")
+    if isinstance(found, Finding):
+        kind = type(found).__name__.lower()
+        raise UsageError(f"{path} is a {kind}, and no result; loadkit report {path} shows it")
     return found
 
 
-def load_stored(path: Path) -> list[Result] | Comparison:
-    """The results in a file, or the comparison; `UsageError` as for `load`."""
+def load_stored(path: Path) -> list[Result] | Finding:
+    """The results in a file, or the comparison or limit; `UsageError` as for `load`."""
     try:
         content = path.read_bytes()
     except IsADirectoryError:
@@ -56,7 +73,9 @@ def load_stored(path: Path) -> list[Result] | Comparison:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {reason_of(error)}") from None
     found = _decoded(content, path)
-    if isinstance(found, Comparison):
+    if isinstance(found, Limit):
+        _check_thresholds(found, path)
+    if isinstance(found, Finding):
         return found
     if not found:
         raise UsageError(f"{path} holds no result")
@@ -66,20 +85,28 @@ def load_stored(path: Path) -> list[Result] | Comparison:
     return found
 
 
+def _check_thresholds(found: Limit, path: Path) -> None:
+    try:
+        _ = found.limits
+    except UsageError as error:
+        raise UsageError(f"{path} is not a sound limit: {_LAYOUT.ellipsize(str(error), _REASON)}") from None
+
+
 class _Head(msgspec.Struct):
     version: int
     kind: str = "result"
 
 
-def _decoded(content: bytes, path: Path) -> list[Result] | Comparison:
+def _decoded(content: bytes, path: Path) -> list[Result] | Finding:
     kind, version, newest = "result", VERSION, VERSION
     try:
         found = msgspec.json.decode(content, type=_Head | list[_Head])
         version = _version(found)
-        if isinstance(found, _Head) and found.kind == "comparison":
-            kind, newest = found.kind, COMPARISON_VERSION
+        if isinstance(found, _Head) and found.kind in _FINDINGS:
+            kind = found.kind
+            newest, of = _FINDINGS[kind]
             if version == newest:
-                return msgspec.json.decode(content, type=Comparison)
+                return msgspec.json.decode(content, type=of)
         elif version in (1, VERSION):
             return _results(content, version)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -117,6 +144,11 @@ def schema() -> dict[str, Any]:
 def comparison_schema() -> dict[str, Any]:
     """The JSON Schema of a stored comparison. `COMPARISON_SCHEMA_FILE` is this, written down."""
     return _schema(Comparison, "loadkit comparison")
+
+
+def limit_schema() -> dict[str, Any]:
+    """The JSON Schema of a stored limit. `LIMIT_SCHEMA_FILE` is this, written down."""
+    return _schema(Limit, "loadkit limit")
 
 
 def _schema(of: type[msgspec.Struct], title: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 
 from loadkit.jobs.stored import compare_stored
 from loadkit.judge.bottleneck import Bottleneck
+from loadkit.judge.limit.limit import Limit
 from loadkit.judge.merge import merge
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Phase
@@ -20,14 +21,19 @@ from loadkit.judge.validity import Caveat
 from loadkit.plan.errors import UsageError
 from loadkit.report.json import (
     COMPARISON_SCHEMA_FILE,
+    LIMIT_SCHEMA_FILE,
     SCHEMA_FILE,
     comparison_schema,
+    document,
     dump,
+    limit_schema,
     load,
     load_stored,
     schema,
 )
 from tests.jobs.rounds import measured as measured_rounds
+from tests.report.limits import hostile_limit, searched_by_rate, searched_by_threads
+from tests.report.pages import HOSTILE
 from tests.results import REFUSED, Shot, measured
 
 FULL = measured(
@@ -56,8 +62,9 @@ def stored(path: Path, results: list[Result], **changes: Any) -> Path:
     [
         (SCHEMA_FILE, schema, "loadkit/judge/result.py"),
         (COMPARISON_SCHEMA_FILE, comparison_schema, "loadkit/judge/comparison/comparison.py"),
+        (LIMIT_SCHEMA_FILE, limit_schema, "loadkit/judge/limit/limit.py"),
     ],
-    ids=["result", "comparison"],
+    ids=["result", "comparison", "limit"],
 )
 def test_the_schema_in_the_package_is_the_one_of_the_code(
     file: Path, made: Callable[[], dict[str, Any]], module: str
@@ -95,7 +102,7 @@ def test_what_is_no_file_of_results_is_not_valid(content: Any) -> None:
     assert not jsonschema.Draft202012Validator(schema()).is_valid(content)
 
 
-@pytest.mark.parametrize("made", [schema, comparison_schema])
+@pytest.mark.parametrize("made", [schema, comparison_schema, limit_schema])
 def test_every_part_of_the_schema_is_explained(made: Callable[[], dict[str, Any]]) -> None:
     silent = [name for name, part in made()["$defs"].items() if not part.get("description", "").strip()]
     assert silent == []
@@ -323,4 +330,52 @@ def test_a_comparison_is_no_result(tmp_path: Path) -> None:
     file = tmp_path / "found.json"
     file.write_bytes(msgspec.json.encode(COMPARED))
     with pytest.raises(UsageError, match=f"{file} is a comparison, and no result; loadkit report {file} shows it"):
+        load(file)
+
+
+# -- limits
+
+LIMITS: dict[str, Callable[[], Limit]] = {
+    "by rate": searched_by_rate,
+    "by threads": searched_by_threads,
+    "of hostile names": lambda: hostile_limit(" ".join(HOSTILE)),
+    "nothing measured": lambda: Limit(ending="interrupted", reason="it was interrupted"),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_stored_limit_is_valid_by_the_schema_and_read_as_it_was(tmp_path: Path, name: str) -> None:
+    found = LIMITS[name]()
+    file = tmp_path / "limit.json"
+    file.write_text(document(found), encoding="utf-8")
+
+    jsonschema.Draft202012Validator.check_schema(limit_schema())
+    jsonschema.validate(json.loads(file.read_text(encoding="utf-8")), limit_schema())
+    assert load_stored(file) == found
+
+
+NO_LIMITS: list[tuple[dict[str, Any], str]] = [
+    ({"version": 2}, "is a limit of version 2, and this loadkit reads version 1; a newer loadkit wrote it; read"),
+    ({"ending": "fine"}, "is not a loadkit limit of version 1: Invalid enum value 'fine' - at `$.ending`"),
+    ({"confirmed": -5}, "is not a loadkit limit of version 1: Expected `float` >= 0.0 - at `$.confirmed`"),
+    ({"levels": [{"level": 5}]}, "is not a loadkit limit of version 1: Object missing required field `holding` - at"),
+    ({"thresholds": ["p99 < fast"]}, "is not a sound limit: cannot read the threshold 'p99 < fast'; write it like"),
+    ({"thresholds": ["x" * 5_000]}, "is not a sound limit: cannot read the threshold 'xxx"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), NO_LIMITS, ids=[row[1] for row in NO_LIMITS])
+def test_what_is_no_limit_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    file = tmp_path / "limit.json"
+    file.write_text(json.dumps(json.loads(document(searched_by_rate())) | changes))
+    with pytest.raises(UsageError) as raised:
+        load_stored(file)
+    assert str(raised.value).startswith(f"{file} {message}")
+    assert len(str(raised.value)) < 1_000
+
+
+def test_a_limit_is_no_result(tmp_path: Path) -> None:
+    file = tmp_path / "limit.json"
+    file.write_text(document(searched_by_threads()))
+    with pytest.raises(UsageError, match=f"{file} is a limit, and no result; loadkit report {file} shows it"):
         load(file)

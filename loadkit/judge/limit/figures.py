@@ -36,6 +36,7 @@ def trial_of(
         throughput=arrivals_answered(result),
         observed=observed,
         figures={**found, "error_rate": _error_rate(result)},
+        statuses=result.statuses,
         failures=_failures(result),
         is_saturated=is_saturated,
         is_lost=result.outcome == "server-lost" or not (result.response_time.count or result.timings),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -13,10 +14,11 @@ from loadkit.judge.limit.levels import Holding, TriedLevel
 from loadkit.judge.limit.search import Ending, Findings
 from loadkit.judge.limit.threads import ThreadFindings
 from loadkit.judge.limit.trials import Trial
-from loadkit.plan.threshold import Threshold
+from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import show_rate, show_seconds, three_digits
 
 VERSION: Final = 1
+Amount: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 TOO_MANY_REQUESTS: Final = "429"
 PLATEAU: Final = 0.5
 """The share of the failures that are refusals for a limit of the rate to be what gave way."""
@@ -25,11 +27,15 @@ PLATEAU: Final = 0.5
 class LevelTrial(msgspec.Struct, frozen=True, kw_only=True):
     """One trial of a level."""
 
-    seconds: float
-    throughput: float
+    seconds: Amount
+    throughput: Amount
     """Good replies a second, or journeys."""
-    figures: dict[str, float]
+    values: dict[str, Amount] = {}
+    """The figure of each threshold by its text, where one was measured."""
+    figures: dict[str, Amount]
     """Response times in seconds by name, and `error_rate`."""
+    statuses: dict[int, int] = {}
+    """Of good replies."""
     failures: dict[str, int]
     """By status, or by kind where there was none."""
     missed: list[str]
@@ -45,35 +51,37 @@ class LevelTrial(msgspec.Struct, frozen=True, kw_only=True):
 class LimitLevel(msgspec.Struct, frozen=True, kw_only=True):
     """A level of load, and what is known of it."""
 
-    level: float
+    level: Amount
     """Arrivals a second, or threads."""
     holding: Holding
     missed: list[str]
     """The thresholds that most of its trials missed."""
-    throughput: float
-    """The median over its trials, as the figures are."""
-    figures: dict[str, float]
+    throughput: Amount
+    """The median over its trials, as the values and figures are."""
+    values: dict[str, Amount] = {}
+    """Of each threshold by its text."""
+    figures: dict[str, Amount]
     trials: list[LevelTrial]
 
 
-class Limit(msgspec.Struct, frozen=True, kw_only=True):
+class Limit(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="limit"):
     """What a search for the limit found."""
 
-    version: int = VERSION
+    version: Literal[1] = VERSION
     name: str = ""
     """What was searched: the name of a scenario."""
     by: Literal["rate", "threads"] = "rate"
     threads: int | None = None
     """The smallest number of threads that gets 95 % of the best throughput, where these were searched."""
-    best: float | None = None
+    best: Amount | None = None
     """The best throughput of all numbers of threads, a second."""
     thresholds: list[str] = []
     ending: Ending
     reason: str
     """Why it stopped, where that is not that the answer was found."""
-    confirmed: float | None = None
+    confirmed: Amount | None = None
     """The highest rate that held in a long trial."""
-    failed: float | None = None
+    failed: Amount | None = None
     """The lowest rate above it that is surely missed."""
     gave_way: str = ""
     """What was missed first."""
@@ -81,12 +89,17 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     """Rates, from low to high."""
     closed: list[LimitLevel] = []
     """Numbers of threads of a closed workload: what was searched, or from which the search for a rate set out."""
-    at_least: float | None = None
+    at_least: Amount | None = None
     """The rate that was asked for."""
-    seconds: float = 0.0
+    seconds: Amount = 0.0
     """How long it took."""
     notes: list[str] = []
     environment: Environment | None = None
+
+    @property
+    def limits(self) -> list[Threshold]:
+        """The thresholds, read; `UsageError` for one that cannot be."""
+        return [threshold(text) for text in self.thresholds]
 
     @property
     def rate(self) -> float:
@@ -189,22 +202,31 @@ def _missed(limit: Threshold, trials: list[Trial]) -> str:
 
 
 def _level(tried: TriedLevel) -> LimitLevel:
-    names = dict.fromkeys(name for one in tried.trials for name in one.figures)
+    trials = [_trial(one) for one in tried.trials]
     return LimitLevel(
         level=tried.level,
         holding=tried.holding,
         missed=[one.text for one in tried.missed] if tried.holding != "holds" else [],
-        throughput=median(one.throughput for one in tried.trials),
-        figures={name: median(one.figures[name] for one in tried.trials if name in one.figures) for name in names},
-        trials=[_trial(one) for one in tried.trials],
+        throughput=median(one.throughput for one in trials),
+        values=_medians([one.values for one in trials]),
+        figures=_medians([one.figures for one in trials]),
+        trials=trials,
     )
+
+
+def _medians(trials: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of each figure, over the trials that have it."""
+    names = dict.fromkeys(name for one in trials for name in one)
+    return {name: median(one[name] for one in trials if name in one) for name in names}
 
 
 def _trial(trial: Trial) -> LevelTrial:
     return LevelTrial(
         seconds=float(three_digits(trial.seconds).replace(",", "")),
         throughput=trial.throughput,
+        values={one.threshold.text: one.value for one in trial.observed if one.value is not None},
         figures=dict(trial.figures),
+        statuses=dict(trial.statuses),
         failures=dict(trial.failures),
         missed=[one.text for one in trial.missed],
         is_saturated=trial.is_saturated,

@@ -56,6 +56,8 @@ class Trial:
     observed: tuple[Observed, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
     """Further figures to show, such as `p50`, `p99` (seconds) and `error_rate`."""
+    statuses: Mapping[int, int] = field(default_factory=dict)
+    """Of good replies."""
     failures: Mapping[str, int] = field(default_factory=dict)
     """By status, or by kind where there was none."""
     is_saturated: bool = False

@@ -133,6 +133,7 @@ class Simulated:
             throughput=sum(one.answered for one in blocks) * (len(good) / max(1, came)) / seconds,
             observed=tuple(_observed(one, blocks) for one in self.limits),
             figures=figures,
+            statuses={200: len(good)} if good else {},
             failures={self._refusal: came - len(good)} if came > len(good) else {},
             is_saturated=bool(saturated),
         )
