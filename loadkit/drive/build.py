@@ -163,9 +163,19 @@ class _UserParts:
         return self._requests[position]
 
     def _journey(self, position: int, journey: Journey) -> BoundRequest:
-        row = self.rows[position]
-        send = self.needed_runner().add(journey, row, self._plan.feeds.taker(position))
-        return BoundRequest(send=send, request=None, row=row, good=RAN)
+        row, take_row = self.rows[position], self._plan.feeds.taker(position)
+        if journey.fixture is None:
+            send = self.needed_runner().add(journey, row, take_row)
+            return BoundRequest(send=send, request=None, row=row, good=RAN)
+        prepared = self.needed_runner().add_prepared(journey, row, take_row)
+        return BoundRequest(
+            send=prepared.send,
+            request=None,
+            row=row,
+            good=RAN,
+            prepare=prepared.prepare,
+            put_back=prepared.discard,
+        )
 
     def _endpoint(self, position: int, endpoint: Endpoint, request: Request) -> BoundRequest:
         row, feeds = self.rows[position], self._plan.feeds
@@ -187,13 +197,15 @@ class _UserParts:
 
     def needed_runner(self) -> JourneyRunner:
         """What runs the journeys of this user, made when it is first asked for."""
+        from loadkit.drive.journeys.context import JourneyContext
         from loadkit.drive.journeys.runner import JourneyRunner
 
         if self._runner is None:
             plan = self._plan
-            self._runner = JourneyRunner(
+            context = JourneyContext(
                 plan.scenario, plan.clock, plan.wire.resolver, plan.shared, self._recorder, self._pauses
             )
+            self._runner = JourneyRunner(context)
         return self._runner
 
 

@@ -109,7 +109,7 @@ def _send(user: User, pace: Pace, some: list[BoundParts], due: int) -> int | Non
             active.saw(sent, taken)
             if recorder.count(bound, due, exchange):
                 return None
-            due = taken if bound.check is None else user.clock.now()
+            due = user.clock.now() if bound.is_followed else taken
             if recorder.is_refused:
                 due += BACK_OFF
                 if _rest(user, due):

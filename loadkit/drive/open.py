@@ -154,20 +154,20 @@ def open_loop(user: User, requests: Sequence[BoundRequest], pool: Pool) -> None:
 class _OpenLoop:
     """What one thread does with the arrivals of a pool."""
 
-    __slots__ = ("_is_fed", "_pool", "_rotation", "_user")
+    __slots__ = ("_has_more", "_pool", "_rotation", "_user")
 
     def __init__(self, user: User, rotation: list[BoundParts], pool: Pool) -> None:
         self._user = user
         self._rotation = rotation
         self._pool = pool
-        self._is_fed = any(bound.draw for *_, bound in rotation)
+        self._has_more = any(bound.draw or bound.prepare for *_, bound in rotation)
 
     def serve(self, arrivals: SharedIterator[tuple[int, int]], start: int) -> None:
         """The hot path: take an arrival, wait for it, send."""
         now, rotation, many, pool = self._user.clock.now, self._rotation, len(self._rotation), self._pool
         recorder, pause = self._user.recorder, self._user.pauses.until
         idle, low_water, most_idle = pool.idle, pool.low_water, pool.most_idle
-        take = partial(self._take_with_its_row, arrivals) if self._is_fed else arrivals.take
+        take = partial(self._take_prepared, arrivals) if self._has_more else arrivals.take
         recorder.cross(now())
         written = 0
         while True:
@@ -211,13 +211,16 @@ class _OpenLoop:
                 for one in recorder.rows:
                     one.fold()
 
-    def _take_with_its_row(self, arrivals: SharedIterator[tuple[int, int]]) -> tuple[int, int] | None:
-        """Rows belong to arrivals in turn, whoever is late then; and they are in their place before the instant."""
+    def _take_prepared(self, arrivals: SharedIterator[tuple[int, int]]) -> tuple[int, int] | None:
+        """What an arrival needs is there before the instant; rows belong to arrivals in turn, whoever is late then."""
         with self._pool.drawing:
             arrival = arrivals.take()
-            if arrival and (draw := self._bound(arrival[0]).draw):
-                draw()
-            return arrival
+            bound = self._bound(arrival[0]) if arrival else None
+            if bound and bound.draw:
+                bound.draw()
+        if bound and bound.prepare:
+            bound.prepare()
+        return arrival
 
     def _bound(self, number: int) -> BoundRequest:
         """What this arrival is for."""

@@ -37,13 +37,20 @@ class BoundRequest:
     """What is shown of the last reply."""
     draw: Callable[[], None] | None = None
     """Takes the next row of data beforehand, if it has a feed."""
+    prepare: Callable[[], None] | None = None
+    """Sets up the next call of a journey beforehand, if it has a fixture."""
     put_back: Callable[[], None] | None = None
-    """Gives a row of data back that was drawn and is not sent."""
+    """Gives a row of data back that was drawn and is not sent, or tears down what was set up for it."""
 
     @property
     def is_journey(self) -> bool:
         """True if it is a function of several requests."""
         return self.request is None
+
+    @property
+    def is_followed(self) -> bool:
+        """True if its thread does something after the reply that is in no figure."""
+        return self.check is not None or self.prepare is not None
 
     @property
     def parts(self) -> BoundParts:
@@ -226,6 +233,9 @@ class Recorder:
         failure = note.failure if note else None
         if note and note.connects:
             bound.row.counts.connected(note)
+        if note and note.is_prepared and not self._by_arrival:
+            # its set-up came before it, and is in no figure
+            due = exchange[1]
         if self._is_cut(failure):
             bound.row.counts.cut += 1
             return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
@@ -17,10 +17,11 @@ from loadkit.plan.redact import redacted_repr
 if TYPE_CHECKING:
     from loadkit.plan.keywords import JourneyFields
 
-GIVEN: Final = ("http", "row", "shared", "own")
+GIVEN: Final = ("http", "row", "shared", "own", "fixture")
 """What a journey may have as parameters: its session, the next row of its feed, what the scenario's `setup` returned,
-and what its own `setup` returned."""
+what its own `setup` returned, and what its `fixture` yielded."""
 GIVEN_SETUP: Final = ("http", "shared")
+GIVEN_FIXTURE: Final = ("http", "row", "shared", "own")
 GIVEN_TEARDOWN: Final = ("http", "shared", "own")
 
 
@@ -44,6 +45,8 @@ class Journey:
         feed: rows, each of which goes to one call as `row`; see `rows`.
         setup, teardown: called by each thread before its first and after its last time, in no figure; `setup` may
             be a generator, as a fixture of pytest: what stands behind its `yield` tears down. Both may be `async`.
+        fixture: a generator that runs up to its `yield` before each call and on after it, in no figure: a user made
+            for this call alone, say. What it yields is given as `fixture`. Its failures count as those of the journey.
         name: the label in reports; the function's name if not said.
 
     Raises `UsageError` for a value it cannot use, when it is made.
@@ -57,6 +60,7 @@ class Journey:
     feed: Rows | None = None
     setup: Callable[..., Any] | None = None
     teardown: Callable[..., Any] | None = None
+    fixture: Callable[..., Any] | None = None
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -91,7 +95,8 @@ class Journey:
     @property
     def wanted(self) -> tuple[str, ...]:
         """What it is given beside its session."""
-        given = GIVEN if self.feed is not None else tuple(name for name in GIVEN if name != "row")
+        lacking = {"row": self.feed, "fixture": self.fixture}
+        given = tuple(name for name in GIVEN if lacking.get(name, self) is not None)
         return wanted_parameters(self.run, what=self.label, given=given)[1:]
 
     @property
@@ -132,6 +137,18 @@ def _check_functions(journey: Journey) -> None:
         wanted_parameters(function, what=f"the {name} of {what}", given=given)
         if name == "teardown":
             check_no_generator(function, what=f"the {name} of {what}")
+    if journey.fixture is not None:
+        _check_fixture(journey, journey.fixture)
+
+
+def _check_fixture(journey: Journey, fixture: Callable[..., Any]) -> None:
+    what, is_async = f"the fixture of {journey.label}", inspect.isasyncgenfunction(fixture)
+    if not is_async and not inspect.isgeneratorfunction(fixture):
+        raise UsageError(f"{what} has no yield; write it like def user(http): yield http.post('/users').json()")
+    if is_async and not journey.is_async:
+        raise UsageError(f"{what} is async, and {journey.label} is not; write one as the other")
+    given = tuple(name for name in GIVEN_FIXTURE if name != "row" or journey.feed is not None)
+    wanted_parameters(fixture, what=what, given=given)
 
 
 def check_no_generator(function: Callable[..., Any], *, what: str) -> None:
@@ -177,6 +194,19 @@ def begun(generator: Iterator[Any]) -> object:
 def ended(generator: Iterator[Any]) -> None:
     """Run what stands behind the yield; `RuntimeError` if there is another one."""
     for _ in generator:
+        raise RuntimeError("it yields more than once")
+
+
+async def begun_async(generator: AsyncIterator[Any]) -> object:
+    """The same of an async one."""
+    async for value in generator:
+        return value
+    raise RuntimeError("it ended before its yield")
+
+
+async def ended_async(generator: AsyncIterator[Any]) -> None:
+    """The same of an async one."""
+    async for _ in generator:
         raise RuntimeError("it yields more than once")
 
 

@@ -43,4 +43,5 @@ class JourneyFields(TypedDict, total=False):
     feed: Rows | None
     setup: Callable[..., Any] | None
     teardown: Callable[..., Any] | None
+    fixture: Callable[..., Any] | None
     name: str | None

@@ -42,6 +42,8 @@ class Note:
     reconnects: int = 0
     connect_time: int = 0
     """Nanoseconds."""
+    is_prepared: bool = False
+    """It is a journey with a fixture, of which only the call itself is timed."""
 
 
 Exchange: TypeAlias = tuple[int, int, int, int, int, Note | None]

@@ -91,6 +91,10 @@ def yields(http: Any) -> Any:
     yield
 
 
+def yields_row(http: Any, row: Any) -> Any:
+    yield row
+
+
 async def yields_later(http: Any) -> Any:
     yield
 
@@ -104,7 +108,10 @@ async def yields_later(http: Any) -> Any:
         (lambda: Journey(no_session), "no_session does not take its session first; write it like def no_session("),
         (lambda: Journey(lambda row: 0), "<lambda> does not take its session first"),
         (lambda: Journey(lambda *, http: 0), "<lambda> does not take its session first; write"),
-        (lambda: Journey(lambda http, page: 0), "<lambda> takes 'page'; it is given http, row, shared, own, the first"),
+        (
+            lambda: Journey(lambda http, page: 0),
+            "<lambda> takes 'page'; it is given http, row, shared, own, fixture, the first",
+        ),
         (lambda: Journey(lambda http, row, /: 0, feed=USERS), "<lambda> takes 'row'; it is given http, row, shared"),
         (lambda: Journey(min), "min: cannot see what it takes: no signature found"),
         (lambda: Journey(yields), "yields yields; what is done once for each thread goes to Journey(setup=...)"),
@@ -117,6 +124,12 @@ async def yields_later(http: Any) -> Any:
         (lambda: Journey(buy, setup=read), "the setup of buy takes 'row'; it is given http, shared, the first by any"),
         (lambda: Journey(buy, teardown=read), "the teardown of buy takes 'row'; it is given http, shared, own, the"),
         (lambda: Journey(buy, teardown=yields), "the teardown of buy yields, and is called once; what stands behind"),
+        (lambda: Journey(buy, fixture=buy), "the fixture of buy has no yield; write it like def user(http): yield"),
+        (lambda: Journey(buy, fixture=yields_later), "the fixture of buy is async, and buy is not; write one as the"),
+        (
+            lambda: Journey(buy, fixture=yields_row),
+            "the fixture of buy takes 'row'; it is given http, shared, own, the",
+        ),
         (lambda: Journey(browse, tasks_per_thread=0), "tasks_per_thread takes a whole number of at least 1, not 0"),
         (
             lambda: Journey(browse, tasks_per_thread=True),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from loadkit.plan.journey import begun, call, ended
+from loadkit.plan.journey import begun, begun_async, call, ended, ended_async
 
 
 class Fixtures:
@@ -35,8 +35,8 @@ class Fixtures:
             self._teardowns.callback(ended, made)
             return value
         if inspect.isasyncgenfunction(setup):
-            value = self._completed(_begun(made))
-            self._teardowns.callback(lambda: self._completed(_ended(made)))
+            value = self._completed(begun_async(made))
+            self._teardowns.callback(lambda: self._completed(ended_async(made)))
             return value
         return made
 
@@ -57,14 +57,3 @@ class Fixtures:
     def _completed(self, work: Coroutine[Any, Any, Any]) -> Any:
         assert self._complete, "only journeys are async"
         return self._complete(work)
-
-
-async def _begun(generator: AsyncIterator[Any]) -> object:
-    async for value in generator:
-        return value
-    raise RuntimeError("it ended before its yield")
-
-
-async def _ended(generator: AsyncIterator[Any]) -> None:
-    async for _ in generator:
-        raise RuntimeError("it yields more than once")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from loadkit.drive.closed import Pace, run_windows
-from loadkit.drive.journeys.runner import NAP
+from loadkit.drive.journeys.context import NAP
 from loadkit.plan.errors import Halt
 from loadkit.plan.units import SECOND
 
