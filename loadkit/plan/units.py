@@ -198,8 +198,8 @@ def show_rate(rate: float) -> str:
 
 
 def three_digits(number: float) -> str:
-    """A number with three significant digits and no exponent."""
-    if not number:
+    """A number with three significant digits and no exponent; nothing of what is smaller than any figure."""
+    if abs(number) < 1e-12:
         return "0"
     if not math.isfinite(number):
         return str(number)

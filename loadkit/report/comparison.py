@@ -97,7 +97,7 @@ def headline(layout: Layout, title: str, facts: str) -> list[str]:
     name = layout.ellipsize(layout.escape(title), layout.width - 8)
     return [
         layout.style(f"{rule * 2} {name} {rule * (layout.width - display_width(name) - 4)}", "bold"),
-        f"  {facts}",
+        *layout.wrap(layout.escape(facts), first="  ", margin="  "),
     ]
 
 

@@ -74,7 +74,7 @@ def load_stored(path: Path) -> list[Result] | Finding:
         raise UsageError(f"cannot read {path}: {reason_of(error)}") from None
     found = _decoded(content, path)
     if isinstance(found, Limit):
-        _check_thresholds(found, path)
+        _check_limit(found, path)
     if isinstance(found, Finding):
         return found
     if not found:
@@ -85,11 +85,15 @@ def load_stored(path: Path) -> list[Result] | Finding:
     return found
 
 
-def _check_thresholds(found: Limit, path: Path) -> None:
+def _check_limit(found: Limit, path: Path) -> None:
     try:
         _ = found.limits
     except UsageError as error:
         raise UsageError(f"{path} is not a sound limit: {_LAYOUT.ellipsize(str(error), _REASON)}") from None
+    if found.failed is not None and found.failed <= found.rate:
+        raise UsageError(
+            f"{path} is not a sound limit: {found.rate:g}/s is confirmed, and {found.failed:g}/s is missed"
+        )
 
 
 class _Head(msgspec.Struct):

@@ -5,22 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.limit.limit import describe_limit
-from loadkit.plan.units import show_rate, show_seconds, show_span, three_digits
-from loadkit.report.layout import display_width
+from loadkit.plan.units import show_rate, show_span
+from loadkit.report.charts.levels import SHAPES, describe_level, limit_charts
+from loadkit.report.comparison import conclusion, headline
+from loadkit.report.figures import show_share, time_cell
 from loadkit.report.progress import Status
 from loadkit.report.table import Cell, Column, Table
-from loadkit.report.text_table import STYLES, text_table
+from loadkit.report.tables import MAX_ROWS_OF_TEXT
+from loadkit.report.text_chart import text_chart
+from loadkit.report.text_table import text_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadkit.judge.limit.levels import Holding
     from loadkit.judge.limit.limit import Limit, LimitLevel
     from loadkit.judge.limit.search import Ending, SearchMoment
     from loadkit.report.layout import Layout
     from loadkit.report.table import Tone
 
-TONES: Final[dict[Holding, Tone]] = {"holds": "good", "missed": "bad", "unclear": "doubt", "inconclusive": "doubt"}
 ENDINGS: Final[dict[Ending, Tone]] = {
     "found": "good",
     "missed": "bad",
@@ -29,20 +31,79 @@ ENDINGS: Final[dict[Ending, Tone]] = {
     "interrupted": "doubt",
 }
 
-_BAR: Final = 30
-"""Characters of the longest bar of response times."""
+_SHOWN: Final = ("p50", "p99")
+"""Response times that each level has a column of, whatever is limited."""
 
 
 def limit_report(limit: Limit, layout: Layout) -> str:
     """A limit as a person reads it, without a newline at the end; no line is wider than the layout."""
     parts = (
-        _headline(layout, limit),
-        _answer(layout, limit),
-        _table(layout, "rate", [show_rate(one.level) for one in limit.levels], limit.levels),
-        _table(layout, "closed threads", [f"{one.level:g}" for one in limit.closed], limit.closed, is_judged=False),
+        headline(layout, title_of(limit), describe_trials(limit)),
+        [
+            *conclusion(layout, limit.ending.upper(), ENDINGS[limit.ending], describe_limit(limit)),
+            *(line for fact in facts_of(limit) for line in layout.wrap(layout.escape(fact), first="  ", margin="  ")),
+        ],
+        *(text_chart(layout, one) for one in limit_charts(limit)[:1]),
+        *(text_table(layout, one) for one in level_tables(limit, MAX_ROWS_OF_TEXT)),
         [line for note in limit.notes for line in layout.wrap(layout.escape(note), first="  - ", margin="    ")],
     )
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def title_of(limit: Limit) -> str:
+    """What was searched, and for what."""
+    return f"{limit.name}: {'the highest rate that holds' if limit.by == 'rate' else 'how many threads are enough'}"
+
+
+def describe_trials(limit: Limit) -> str:
+    """The thresholds, how many trials there were, and how long they took."""
+    trials = sum(len(one.trials) for one in (*limit.levels, *limit.closed))
+    return "; ".join([*limit.thresholds, f"{trials} trials in {show_span(round(limit.seconds))}"])
+
+
+def facts_of(limit: Limit) -> list[str]:
+    """What there is to say below the answer."""
+    facts = [f"what gave way first: {limit.gave_way}"] if limit.gave_way else []
+    if limit.at_least is not None:
+        kept = "is held" if limit.rate >= limit.at_least else "is not confirmed"
+        facts.append(f"{show_rate(limit.at_least)}, which was asked for, {kept}")
+    return facts
+
+
+def level_tables(limit: Limit, most: int) -> list[Table]:
+    """A row a rate, and a row a number of closed threads; of each table no more than so many."""
+    tables = (
+        _table(limit, "rate", limit.levels, most),
+        _table(limit, "closed threads", limit.closed, most),
+    )
+    return [one for one in tables if one.names]
+
+
+def _table(limit: Limit, head: str, levels: Sequence[LimitLevel], most: int) -> Table:
+    shown, more = levels[:most], len(levels[most:])
+    known = [describe_level(limit, one) for one in shown]
+    limited = [one for one in limit.limits if one.label is None and not one.limits_errors and one.metric not in _SHOWN]
+    columns = [
+        Column("good replies", [Cell(show_rate(one.throughput), one.throughput) for one in shown]),
+        *(Column(one.metric, [time_cell(level.values.get(one.text)) for level in shown]) for one in limited),
+        Column("p50", [time_cell(one.figures.get("p50")) for one in shown], drop_order=2),
+        Column("p99", [time_cell(one.figures.get("p99")) for one in shown], drop_order=1),
+        Column("errors", [_errors(one) for one in shown], drop_order=1),
+        Column("trials", [Cell(str(len(one.trials)), len(one.trials)) for one in shown], drop_order=3),
+        *([Column("known", [Cell(one, tone=SHAPES[one][1]) for one in known])] if any(known) else []),
+    ]
+    return Table(
+        caption=head,
+        head=head,
+        names=[show_rate(one.level) if head == "rate" else f"{one.level:g}" for one in shown],
+        columns=columns,
+        notes=[Cell(f"{more:,} more in the JSON")] if more else [],
+    )
+
+
+def _errors(one: LimitLevel) -> Cell:
+    share = one.figures.get("error_rate", 0.0)
+    return Cell(show_share(share), share, tone="bad" if share else "")
 
 
 def limit_progress(moment: SearchMoment) -> Status:
@@ -67,57 +128,3 @@ def limit_progress(moment: SearchMoment) -> Status:
         of=moment.budget,
         has_failures=False,
     )
-
-
-def _headline(layout: Layout, limit: Limit) -> list[str]:
-    rule = "=" if layout.ascii else "━"
-    what = "the highest rate that holds" if limit.by == "rate" else "how many threads are enough"
-    name = layout.ellipsize(layout.escape(f"{limit.name}: {what}"), layout.width - 8)
-    trials = sum(len(one.trials) for one in (*limit.levels, *limit.closed))
-    facts = "; ".join([*limit.thresholds, f"{trials} trials in {show_span(round(limit.seconds))}"])
-    return [
-        layout.style(f"{rule * 2} {name} {rule * (layout.width - display_width(name) - 4)}", "bold"),
-        *layout.wrap(layout.escape(facts), first="  ", margin="  "),
-    ]
-
-
-def _answer(layout: Layout, limit: Limit) -> list[str]:
-    word = limit.ending.upper()
-    first, *others = layout.wrap(layout.escape(f"{word}: {describe_limit(limit)}"), margin="  ")
-    styled = layout.style(layout.style(word, STYLES[ENDINGS[limit.ending]]), "bold")
-    lines = [styled + first[len(word) :], *others]
-    if limit.gave_way:
-        lines += layout.wrap(layout.escape(f"what gave way first: {limit.gave_way}"), first="  ", margin="  ")
-    if limit.at_least is not None:
-        kept = "is held" if limit.rate >= limit.at_least else "is not confirmed"
-        lines.append(f"  {show_rate(limit.at_least)}, which was asked for, {kept}")
-    return lines
-
-
-def _table(
-    layout: Layout, head: str, names: Sequence[str], levels: Sequence[LimitLevel], *, is_judged: bool = True
-) -> list[str]:
-    if not levels:
-        return []
-    times = [one.figures.get("p99") for one in levels]
-    # of threads it is the throughput that has a knee, of rates the response time
-    drawn = times if is_judged else [one.throughput for one in levels]
-    longest = max((one for one in drawn if one is not None), default=0.0)
-    columns = [
-        Column("good replies", [Cell(show_rate(one.throughput)) for one in levels]),
-        Column("p50", [Cell(show_seconds(one.figures.get("p50"))) for one in levels], drop_order=2),
-        Column("p99", [Cell(show_seconds(one)) for one in times]),
-        Column("errors", [Cell(f"{three_digits(100 * one.figures.get('error_rate', 0))} %") for one in levels]),
-        Column("trials", [Cell(str(len(one.trials))) for one in levels], drop_order=3),
-    ]
-    if is_judged:
-        columns.append(Column("", [Cell(one.holding, tone=TONES[one.holding]) for one in levels]))
-    columns.append(Column("", [Cell(_bar(layout, one, longest)) for one in drawn], drop_order=4))
-    return text_table(layout, Table(caption=head, head=head, names=names, columns=columns))
-
-
-def _bar(layout: Layout, value: float | None, longest: float) -> str:
-    """A figure of a level beside the largest one."""
-    mark = "#" if layout.ascii else "█"
-    cells = round(_BAR * (value or 0.0) / longest) if longest else 0
-    return (mark * max(1, cells) if value else "").ljust(_BAR)

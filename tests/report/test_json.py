@@ -360,6 +360,8 @@ NO_LIMITS: list[tuple[dict[str, Any], str]] = [
     ({"confirmed": -5}, "is not a loadkit limit of version 1: Expected `float` >= 0.0 - at `$.confirmed`"),
     ({"levels": [{"level": 5}]}, "is not a loadkit limit of version 1: Object missing required field `holding` - at"),
     ({"thresholds": ["p99 < fast"]}, "is not a sound limit: cannot read the threshold 'p99 < fast'; write it like"),
+    ({"confirmed": 9, "failed": 8}, "is not a sound limit: 9/s is confirmed, and 8/s is missed"),
+    ({"seconds": 1e300}, "is not a loadkit limit of version 1: Expected `float` <= 1000000000000.0 - at `$.seconds`"),
     ({"thresholds": ["x" * 5_000]}, "is not a sound limit: cannot read the threshold 'xxx"),
 ]
 

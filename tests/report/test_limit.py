@@ -4,60 +4,114 @@ from __future__ import annotations
 
 import pytest
 
-from loadkit.judge.limit.limit import Limit, LimitLevel
+from loadkit.judge.limit.limit import Limit
 from loadkit.judge.limit.search import SearchMoment
 from loadkit.judge.limit.trials import NextTrial
 from loadkit.report.layout import Layout, display_width
 from loadkit.report.limit import limit_progress, limit_report
-
-
-def level(rate: float, holding, p99: float, *, throughput: float | None = None) -> LimitLevel:
-    figures = {"p50": p99 / 4, "p99": p99, "error_rate": 0.0}
-    return LimitLevel(level=rate, holding=holding, missed=[], throughput=throughput or rate, figures=figures, trials=[])
-
-
-FOUND = Limit(
-    name="shop.py::browse",
-    thresholds=["p99 < 100ms", "error_rate < 0.1%"],
-    ending="found",
-    reason="",
-    confirmed=1800.0,
-    failed=1880.0,
-    gave_way="p99 < 100ms (212 ms)",
-    levels=[level(1000, "holds", 0.02), level(1800, "holds", 0.08), level(1880, "missed", 0.2, throughput=1840)],
-    closed=[level(1, "unclear", 0.004, throughput=250)],
-    at_least=2000.0,
-    seconds=143.0,
-    notes=["the threshold 'throughput > 500/s' says nothing of how much is held, and was left out"],
-)
+from tests.report.limits import ENOUGH, FOUND, P99, hostile_limit, level, searched_by_rate, searched_by_threads
+from tests.report.pages import HOSTILE, ODD
+from tests.results import replace
 
 TEXT = """\
-== shop.py::browse: the highest rate that holds ====================================================
-  p99 < 100ms; error_rate < 0.1%; 0 trials in 2m23s
+== shop.py::browse: the highest rate that holds ================================
+  p99 < 100ms; error_rate < 0.1%; 17 trials in 2m23s
 
 FOUND: 1,800/s holds; 1,880/s does not
   what gave way first: p99 < 100ms (212 ms)
   2,000/s, which was asked for, is not confirmed
+
+p99 of the response time, over arrivals a second
+  500 ms |                                                              :  :   !
+         |                                                              :  :
+  200 ms |                                                              :  x
+  100 ms |--------------------------------------------------------------:?-:----
+         |                                                              @  :
+   50 ms |                                                              :  :
+         |                                                              :  :
+   20 ms |                                  o                           :  :
+   10 ms |                                                              :  :
+         |                                                              :  :
+    5 ms |                 o                                            :  :
+         +----------------------------------------------------------------------
+          0               500             1,000             1,500          2,000
+  o holds   @ confirmed   ? unclear   x missed   ! inconclusive   - p99 < 100ms
+  : confirmed: 1,800/s   : missed: 1,880/s
+
+rate       good replies      p50     p99  errors  trials         known
+  500/s           500/s  1.25 ms    5 ms     0 %       2         holds
+  1,000/s       1,000/s     5 ms   20 ms     0 %       2         holds
+  1,800/s       1,800/s    20 ms   80 ms     0 %       3     confirmed
+  1,840/s       1,840/s  25.2 ms  101 ms     0 %       4       unclear
+  1,880/s       1,840/s    50 ms  200 ms     0 %       2        missed
+  2,000/s       1,700/s   100 ms  400 ms     0 %       2  inconclusive
+
+closed threads    good replies   p50   p99  errors  trials
+  1                      250/s  1 ms  4 ms     0 %       1
+  2                      480/s  1 ms  4 ms     0 %       1
+
+  - the threshold 'throughput > 500/s' says nothing of how much is held, and was
+    left out"""
+
+THREADS = """\
+Good replies a second, over threads
+  100/s |              :
+        |              :
+   80/s |--------------@-------------o---------------------------o--------------
+        |              :
+   60/s |              :
+        |              :
+   40/s |       o      :
+        |              :
+   20/s |    o         :
+        |              :
+      0 |              :
+        +-----------------------------------------------------------------------
+         0                 5               10               15                20
+  o measured   @ enough   - 95 % of the best   : enough: 4 threads
 """
 
 
-def test_a_limit_is_told_as_an_answer_and_its_levels():
-    text = limit_report(FOUND, Layout(width=100, ascii=True))
-    assert text.startswith(TEXT)
-    rows = [line.split() for line in text.splitlines() if "/s" in line and "ms" in line and "<" not in line]
-    assert [(one[0], one[1]) for one in rows] == [
-        ("1,000/s", "1,000/s"),
-        ("1,800/s", "1,800/s"),
-        ("1,880/s", "1,840/s"),
-        ("1", "250/s"),
-    ]
-    assert text.rstrip().endswith("left out")
+def test_a_limit_is_told_as_an_answer_a_picture_and_its_levels():
+    assert limit_report(FOUND, Layout(width=80, ascii=True)) == TEXT
+
+
+def test_of_threads_the_picture_is_of_the_throughput():
+    assert THREADS in limit_report(ENOUGH, Layout(width=80, ascii=True))
+
+
+def test_a_percentile_that_is_limited_has_a_column_and_what_gave_way_the_picture():
+    failed = replace(
+        level(1880, "missed", 0.2), missed=["error_rate < 0.1%"], values={"p95 < 1s": 0.1, "error_rate < 0.1%": 0.04}
+    )
+    found = replace(FOUND, thresholds=["p95 < 1s", "error_rate < 0.1%"], levels=[failed])
+
+    text = limit_report(found, Layout(width=80))
+
+    assert "Error rate, over arrivals a second" in text
+    assert "p95" in text.split("rate  ")[1].splitlines()[0]
+
+
+LIMITS = {
+    "by rate": searched_by_rate(),
+    "by threads": searched_by_threads(),
+    "nothing measured": Limit(ending="interrupted", reason="it was interrupted"),
+    "far apart": replace(FOUND, levels=[level(0.001, "holds", 0.0), level(1e12, "missed", 1e12)], thresholds=[P99]),
+    "all alike": replace(FOUND, levels=[level(0.0, "missed", 5e-324)], confirmed=0.0, failed=5e-324),
+    "hostile": hostile_limit(" ".join([*HOSTILE, ODD])),
+    "of very many levels": replace(FOUND, levels=[level(k, "unclear", 0.1) for k in range(1_000)]),
+}
 
 
 @pytest.mark.parametrize("width", [60, 80, 140])
-def test_no_line_is_wider_than_the_layout(width):
-    text = limit_report(FOUND, Layout(width=width))
+@pytest.mark.parametrize("name", LIMITS)
+def test_every_limit_fits_in_the_layout(name: str, width: int):
+    text = limit_report(LIMITS[name], Layout(width=width))
+
     assert max(map(display_width, text.splitlines())) <= width
+    assert len(text.splitlines()) < 120
+    assert [char for char in text if not char.isprintable() and char != "\n"] == []
+    assert limit_report(LIMITS[name], Layout(width=width, ascii=True)).isascii()
 
 
 def test_progress_says_which_level_why_and_what_is_left_of_the_budget():

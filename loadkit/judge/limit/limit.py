@@ -18,7 +18,7 @@ from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import show_rate, show_seconds, three_digits
 
 VERSION: Final = 1
-Amount: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
+Amount: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 TOO_MANY_REQUESTS: Final = "429"
 PLATEAU: Final = 0.5
 """The share of the failures that are refusals for a limit of the rate to be what gave way."""

@@ -7,11 +7,15 @@ their size; there is no text in here that a template does not escape.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from loadkit.report.table import Tone
+
 Color = Literal["good", "bad", "asked", "first", "second", "third", "fourth", "fifth"]
+Shape = Literal["dot", "diamond", "cross", "ring", "triangle"]
 
 _NICE_SPANS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 
@@ -66,6 +70,32 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A point that is told from others by its shape, and leads to a part of the page."""
+
+    x: float
+    y: float
+    shape: Shape
+    tone: Tone
+    name: str
+    """What all of this shape are."""
+    text: str
+    """The tooltip."""
+    part: int
+    """The number of the part."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """A straight line across the chart, at a height or, upright, at a place of the x axis."""
+
+    name: str
+    place: float
+    color: Color
+    is_upright: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
     """All that a template needs to draw a chart."""
 
@@ -76,6 +106,8 @@ class Chart:
     x_ticks: Sequence[Tick]
     y_ticks: Sequence[Tick]
     curves: Sequence[Curve]
+    bounds: Sequence[Bound] = ()
+    marks: Sequence[Mark] = ()
     phases: Sequence[Band] = ()
     spots: Sequence[Band] = ()
     """Tooltips."""
@@ -89,7 +121,8 @@ def bands(places: Iterable[tuple[float, float]], texts: Iterable[str]) -> list[B
 
 def even(top: float, *, most: int = 5) -> tuple[Scale, list[float]]:
     """A scale from 0 that ends at a round number, and its round steps."""
-    top = top if 0 < top < math.inf else 1.0
+    # a smaller one has steps that no float is small enough for
+    top = top if sys.float_info.min * 100 < top < math.inf else 1.0
     step = 10.0 ** math.floor(math.log10(top / most))
     step *= next(factor for factor in (1, 2, 5, 10) if top / (step * factor) <= most)
     count = math.ceil(round(top / step, 9))

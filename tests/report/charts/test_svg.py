@@ -16,6 +16,7 @@ from loadkit.report.charts.svg import Scale, dots, even, filled, line, logarithm
         (5, [0, 1, 2, 3, 4, 5]),
         # nothing was measured: an axis all the same
         (0, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (5e-324, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
         (float("inf"), [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
     ],
 )
