@@ -191,6 +191,7 @@ class _UserParts:
             check=endpoint.check,
             reply=connection.reply,
             failed_reply=connection.failed_reply,
+            filled=fed and fed.filled,
             draw=fed and fed.draw,
             put_back=fed and fed.put_back,
         )

@@ -98,11 +98,11 @@ def _send_all(user: User, pace: Pace, rotation: Iterator[BoundParts]) -> None:
 
 def _send(user: User, pace: Pace, some: list[BoundParts], due: int) -> int | None:
     """The hot path: some requests, one after the other. When the next one is due; None if it is time to stop."""
-    recorder, active, is_leisurely = user.recorder, user.active, pace.is_leisurely
+    recorder, active, is_leisurely, slow = user.recorder, user.active, pace.is_leisurely, user.state.slow
     for send, request, row, ordinary, bound in some:
         exchange = status, sent, arrived, taken, size, note = send(request)
         began = due
-        if note is None and status in ordinary and taken < recorder.check_at:
+        if note is None and status in ordinary and taken < recorder.check_at and taken - due <= slow.limit:
             row.samples += (due, sent, arrived, taken, status, size)
             due = taken
         else:

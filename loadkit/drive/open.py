@@ -165,7 +165,7 @@ class _OpenLoop:
     def serve(self, arrivals: SharedIterator[tuple[int, int]], start: int) -> None:
         """The hot path: take an arrival, wait for it, send."""
         now, rotation, many, pool = self._user.clock.now, self._rotation, len(self._rotation), self._pool
-        recorder, pause = self._user.recorder, self._user.pauses.until
+        recorder, pause, slow = self._user.recorder, self._user.pauses.until, self._user.state.slow
         idle, low_water, most_idle = pool.idle, pool.low_water, pool.most_idle
         take = partial(self._take_prepared, arrivals) if self._has_more else arrivals.take
         recorder.cross(now())
@@ -201,7 +201,7 @@ class _OpenLoop:
                 # rows end when the first one is missing, however late its thread has woken up
                 self._user.state.halt_at(instant if halt.is_fault or halt.is_interrupt else due, halt)
                 raise
-            if note is None and status in ordinary and taken < recorder.check_at:
+            if note is None and status in ordinary and taken < recorder.check_at and taken - due <= slow.limit:
                 row.samples += (due, sent, arrived, taken, status, size)
             elif recorder.count(bound, due, exchange):
                 return

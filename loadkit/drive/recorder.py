@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from requests import Response
 
     from loadkit.drive.state import RunState
+    from loadkit.measure.slowest import Requested
     from loadkit.wire.base import Exchange, Failure, Note, Request
     from loadkit.wire.failed_reply import FailedReply
 
@@ -41,6 +42,8 @@ class BoundRequest:
     """Sets up the next call of a journey beforehand, if it has a fixture."""
     put_back: Callable[[], None] | None = None
     """Gives a row of data back that was drawn and is not sent, or tears down what was set up for it."""
+    filled: Callable[[], Request] | None = None
+    """The request that was sent last, where each is filled from a row."""
 
     @property
     def is_journey(self) -> bool:
@@ -146,6 +149,7 @@ class Recorder:
         self.contact = Contact()
         self._iterations = Iterations(rotation, planned)
         self._state = state
+        self.slow = state.slow
         self._hand_over = hand_over
         self._by_arrival = by_arrival
         self._second = self._phase = 0
@@ -154,6 +158,7 @@ class Recorder:
         """Forget the warm-up."""
         for row in self.rows:
             row.clear()
+        self.slow.begin()
         self.is_measuring = True
         self.phase_end = self._end_of_phase()
 
@@ -242,7 +247,8 @@ class Recorder:
         if failure is None:
             failure = self._judged(bound, exchange[0])
         is_kept = exchange[0] >= ERRORS or (exchange[0] and bound.check)
-        self._write(bound.row, due, exchange, failure, bound.failed_reply if is_kept else None)
+        request = bound.filled() if bound.filled else bound.request
+        self._write(bound.row, due, exchange, failure, request, bound.failed_reply if is_kept else None)
         if not bound.is_journey:
             self.is_refused = is_refusal(failure)
             self.contact.ended(failure)
@@ -250,8 +256,19 @@ class Recorder:
             self.follow_phase(taken)
         return is_over
 
-    def count_within(self, row: RowRecorder, due: int, exchange: Exchange, failure: Failure | None) -> bool:
-        """Count one exchange or span within a journey; True if it is time to stop."""
+    def count_within(
+        self,
+        row: RowRecorder,
+        due: int,
+        exchange: Exchange,
+        failure: Failure | None,
+        request: Requested | None = None,
+        reply: Callable[[], FailedReply | None] | None = None,
+    ) -> bool:
+        """Count one exchange or span within a journey; True if it is time to stop.
+
+        `request` is what was sent, where that is known, and `reply` returns what is shown of the reply if it failed.
+        """
         taken, note = exchange[3], exchange[5]
         crossing = taken >= self.check_at
         if crossing:
@@ -262,7 +279,7 @@ class Recorder:
         if self._is_cut(failure):
             row.counts.cut += 1
         else:
-            self._write(row, due, exchange, failure)
+            self._write(row, due, exchange, failure, request, reply)
             if row.kind == REQUEST:
                 self.contact.ended(failure)
         if row.kind == REQUEST:
@@ -290,13 +307,16 @@ class Recorder:
         due: int,
         exchange: Exchange,
         failure: Failure | None,
-        reply: Callable[[], FailedReply | None] | None = None,
+        request: Requested | None,
+        reply: Callable[[], FailedReply | None] | None,
     ) -> None:
         status, sent, arrived, taken, size, _ = exchange
         if failure is None:
             row.samples += (due, sent, arrived, taken, status, size)
             if arrived > self._state.stop_at:
                 row.counts.drained += 1
+            if request and self.is_measuring and self.slow.offer(arrived - due):
+                row.note_slow(arrived - due, due, arrived - sent, status, request)
         else:
             row.counts.fail(failure, at=taken, span=taken - due, status=status, size=size, reply=reply)
             row.counts.bytes_sent += row.request_size if sent else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from loadkit.measure.slowest import SlowLimit
 from loadkit.plan.errors import Halt
 
 NEVER: Final = 1 << 62
@@ -23,6 +24,7 @@ class RunState:
         "is_stopped",
         "measured_from",
         "phase_ends",
+        "slow",
         "stop_at",
     )
 
@@ -42,6 +44,7 @@ class RunState:
         """The stop is for want of rows: journeys that have theirs go on to their end."""
         self.halt: tuple[int, Halt] | None = None
         """From when on the plan cannot go on, and why; the earliest of what threads found."""
+        self.slow = SlowLimit()
         self._halting = threading.Lock()
 
     def halt_at(self, instant: int, halt: Halt) -> None:

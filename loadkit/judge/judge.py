@@ -16,7 +16,7 @@ from loadkit.judge.evidence import Evidence
 from loadkit.judge.identity import identity
 from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import Interval
-from loadkit.judge.summary import ToTimes, intervals, phases, rows, times, timings, without_gaps
+from loadkit.judge.summary import ToTimes, intervals, phases, rows, slow_requests, times, timings, without_gaps
 from loadkit.judge.threshold_results import Outcome, outcome, threshold_results
 from loadkit.judge.validity import validity_of
 from loadkit.plan.endpoint import Endpoint
@@ -74,6 +74,7 @@ def judge(scenario: Scenario, driven: Driven, context: RunContext, *, draft: Dra
         thresholds=found,
         caveats=doubts,
         intervals=series,
+        slowest=slow_requests(driven.recording, started=driven.stats.measured_from),
         validity=validity,
         bottleneck=NOTHING if context.server_loss else bottleneck(run, series),
         server=context.server,

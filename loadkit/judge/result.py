@@ -11,7 +11,7 @@ from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import Environment, Server
 from loadkit.judge.identity import Identity
 from loadkit.judge.instants import Span
-from loadkit.judge.rows import Figures, Interval, Phase, Row, Timing
+from loadkit.judge.rows import Figures, Interval, Phase, Row, SlowRequest, Timing
 from loadkit.judge.threshold_results import Outcome, ThresholdResult, by_name, expanded, held, of_journeys
 from loadkit.judge.times import Times
 from loadkit.judge.validity import Caveat, Validity
@@ -61,6 +61,8 @@ class Result(Figures, msgspec.Struct, frozen=True, kw_only=True):
     thresholds: list[ThresholdResult] = []
     caveats: list[Caveat] = []
     intervals: list[Interval] = []
+    slowest: list[SlowRequest] = []
+    """The ten good replies that took longest, from due to the last byte."""
     validity: Validity = "clean"
     """How far to believe the figures; `invalid` is never passed."""
     bottleneck: Bottleneck = Bottleneck()

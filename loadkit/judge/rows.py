@@ -29,7 +29,22 @@ class FailureExample(msgspec.Struct, frozen=True, kw_only=True):
     first_at: float
     """Seconds from the start of the run."""
     reply: FailedReply | None = None
-    """The first reply that failed so, of an endpoint; None where none came, or its body was not kept."""
+    """The first reply that failed so; None where none came, or its body was not kept."""
+
+
+class SlowRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the requests that took longest, with a good reply; times are seconds."""
+
+    method: str
+    url: str
+    """As it was filled; secrets in it are masked."""
+    status: int
+    at: float
+    """When it was due, from the start of the run."""
+    response_time: float
+    service_time: float
+    endpoint: str
+    """The name of its row."""
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):

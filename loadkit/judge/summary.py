@@ -5,11 +5,12 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from loadkit.judge.rows import KINDS, FailureExample, Interval, IntervalRow, Phase, Row, Timing
+from loadkit.judge.rows import KINDS, FailureExample, Interval, IntervalRow, Phase, Row, SlowRequest, Timing
 from loadkit.judge.times import PERCENTILES, Times, seconds
 from loadkit.measure.counts import Counts
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.series import MAX_INTERVALS, Slice
+from loadkit.measure.slowest import slowest
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
@@ -98,6 +99,22 @@ def rows(recording: Recording, *, duration: float, started: int, to_times: ToTim
     assert total.requests == sum(one.requests for one in each), "every request is in one row"
     assert total.requests == sum(total.statuses.values()) + sum(total.failures.values()), "and counted once"
     return total, each
+
+
+def slow_requests(recording: Recording, *, started: int) -> list[SlowRequest]:
+    """The slowest requests of all labels; `started` is when measuring began."""
+    return [
+        SlowRequest(
+            method=one.method,
+            url=one.url,
+            status=one.status,
+            at=max(0.0, (one.due - started) / SECOND),
+            response_time=one.response_time / SECOND,
+            service_time=one.service_time / SECOND,
+            endpoint=one.label,
+        )
+        for one in slowest(sample for counts in recording.labels.values() for sample in counts.slowest)
+    ]
 
 
 def _rows(by_label: Mapping[str, Counts], *, duration: float, started: int, to_times: ToTimes) -> tuple[Row, list[Row]]:

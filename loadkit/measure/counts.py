@@ -8,6 +8,7 @@ from operator import sub
 from typing import TYPE_CHECKING, Final
 
 from loadkit.measure.histogram import Histogram
+from loadkit.measure.slowest import SlowSample, slowest
 from loadkit.wire.base import Failure, Note
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ class Counts:
     connect_time: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
+    slowest: list[SlowSample] = field(default_factory=list)
+    """Of requests those that may be the slowest of the run."""
 
     @property
     def good(self) -> int:
@@ -173,5 +176,7 @@ class Counts:
             getattr(self, name).add(getattr(other, name))
         self.statuses.update(other.statuses)
         self.failures.add(other.failures)
+        if other.slowest:
+            self.slowest = slowest([*self.slowest, *other.slowest])
         for name in SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))

@@ -9,6 +9,7 @@ import msgspec
 from loadkit.measure.counts import SUMS, TIMES, Counts, Reason
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.recording import Batch
+from loadkit.measure.slowest import SlowSample
 from loadkit.wire.base import Failure
 from loadkit.wire.failed_reply import FailedReply
 
@@ -32,6 +33,7 @@ class Parcel(msgspec.Struct, frozen=True, array_like=True):
     """Kind, message, how often, when first, and what is shown of the reply."""
     sums: list[int]
     """In the order of `SUMS`."""
+    slowest: list[SlowSample]
 
 
 def packed(batch: Batch, *, start: int) -> Parcel:
@@ -53,12 +55,14 @@ def packed(batch: Batch, *, start: int) -> Parcel:
             for failure, one in failures.reasons.items()
         ],
         sums=[getattr(counts, name) for name in SUMS],
+        slowest=[one._replace(due=one.due - start) for one in counts.slowest],
     )
 
 
 def unpacked(parcel: Parcel, *, start: int) -> Batch:
     """What was packed, with its instants on our clock, by which measuring began at `start`."""
     counts = Counts(statuses=Counter(parcel.statuses))
+    counts.slowest = [one._replace(due=one.due + start) for one in parcel.slowest]
     *times, counts.failures.time = (Histogram.unpack(one) if one else Histogram() for one in parcel.times)
     counts.failures.kinds.update(parcel.failures)
     counts.failures.statuses.update(parcel.failed_statuses)

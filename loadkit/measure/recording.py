@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import nlargest
+from operator import itemgetter
 from typing import TypeAlias, TypeVar
 
 from loadkit.measure.counts import STRIDE, Counts
 from loadkit.measure.series import MAX_SERIES_BYTES, Series, Slice
+from loadkit.measure.slowest import MOST, Requested, SlowSample, shown_url, slowest
 from loadkit.plan.labels import MAX_LABELS, OTHER
 from loadkit.plan.units import SECOND
 
@@ -48,7 +51,7 @@ class Batch:
 class RowRecorder:
     """What one thread writes for one of its requests, or for what else it times."""
 
-    __slots__ = ("_counts", "bytes_sent", "kind", "label", "request_size", "samples")
+    __slots__ = ("_counts", "_slow", "bytes_sent", "kind", "label", "request_size", "samples")
 
     def __init__(self, label: str, request_size: int, kind: str = REQUEST) -> None:
         self.kind = kind
@@ -58,6 +61,7 @@ class RowRecorder:
         self.bytes_sent = 0
         """Sent beyond `request_size` a request, where requests differ."""
         self._counts: Counts | None = None
+        self._slow: list[tuple[int, int, int, int, Requested]] = []
 
     @property
     def counts(self) -> Counts:
@@ -78,10 +82,21 @@ class RowRecorder:
             self.counts.take(self.samples, self.request_size)
             self.samples.clear()
 
+    def note_slow(self, response_time: int, due: int, service_time: int, status: int, request: Requested) -> None:
+        """Keep one that may be of the slowest: in an overload each is slower than those before, so this takes 1 us."""
+        self._slow.append((response_time, due, service_time, status, request))
+        if len(self._slow) >= 4 * MOST:
+            self._slow = nlargest(MOST, self._slow, key=itemgetter(0))
+
     def hand_over(self, second: int, phase: int = 0) -> Batch | None:
         """Everything written, to be merged by somebody else; nothing is left here."""
         if not self.samples and self._counts is None and not self.bytes_sent:
             return None
+        if self._slow:
+            self.counts.slowest = slowest(
+                SlowSample(time, due, service_time, status, request.method, shown_url(request), self.label)
+                for time, due, service_time, status, request in self._slow
+            )
         batch = Batch(
             second, phase, self.label, self.samples, self.request_size, self._counts, self.bytes_sent, self.kind
         )
@@ -91,6 +106,7 @@ class RowRecorder:
     def clear(self) -> None:
         """Forget everything, as at the end of the warm-up."""
         self.samples, self._counts, self.bytes_sent = [], None, 0
+        self._slow.clear()
 
 
 class Recording:

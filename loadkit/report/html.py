@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loadkit.judge.result import Result
+from loadkit.measure.slowest import MOST
 from loadkit.report import tables
 from loadkit.report.charts.distribution import distribution_charts
 from loadkit.report.charts.timeline import endpoint_charts, timeline_charts
@@ -94,6 +95,7 @@ def _view(result: Result, title: str) -> dict[str, Any]:
         tables.phases(result, for_page=True),
         tables.percentiles(result.total),
         tables.times(result, for_page=True),
+        tables.slowest(result, MOST),
         tables.statuses(result.total),
     )
     return {

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.comparison.comparison import Comparison
+from loadkit.measure.slowest import MOST
 from loadkit.report import tables
 from loadkit.report.comparison import TONES as VERDICT_TONES
 from loadkit.report.comparison import (
@@ -148,7 +149,8 @@ def _result(result: Result, title: str) -> Iterator[str]:
     reasons_of = failure_reasons(result)
     if reasons_of:
         yield _folded("Failures", "\n\n".join(map(_failure, reasons_of[:MAX_FAILURES])))
-    others = [one for one in (tables.phases(result), tables.percentiles(result.total), totals(result)) if one]
+    more = (tables.phases(result), tables.percentiles(result.total), tables.slowest(result, MOST), totals(result))
+    others = [one for one in more if one]
     yield _folded("More figures", "\n\n".join(f"**{one.caption}**\n\n{_table(one)}" for one in others))
     about = (describe_run(result), describe_target(result.scenario), describe_times(result))
     yield _folded("The run", "\n".join(f"- {_prose(one)}" for one in about if one))

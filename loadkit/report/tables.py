@@ -196,6 +196,22 @@ def times(result: Result, *, for_page: bool = False) -> Table | None:
     return Table(caption="Kinds of time", head="time", names=list(measured), columns=columns) if measured else None
 
 
+def slowest(result: Result, most: int) -> Table | None:
+    """A row for each of the slowest requests, `most` at most: its URL, status, second of the run and times."""
+    found = result.slowest[:most]
+    if not found:
+        return None
+    columns = [
+        Column("status", [Cell(str(one.status), one.status) for one in found], drop_order=3),
+        Column("due at", [time_cell(one.at) for one in found]),
+        Column("response time", [time_cell(one.response_time) for one in found]),
+        Column("service time", [time_cell(one.service_time) for one in found], drop_order=2),
+    ]
+    base = (result.scenario.base_url or "").rstrip("/")
+    names = [f"{one.method} {one.url.removeprefix(base)}" for one in found]
+    return Table(caption="Slowest requests", head="slowest", names=names, columns=columns)
+
+
 def percentiles(total: Row) -> Table | None:
     """A row a percentile of response and service time, each with its confidence interval."""
     kinds = {"response time": total.response_time, "service time": total.service_time}

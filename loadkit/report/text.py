@@ -21,11 +21,12 @@ from loadkit.report.headline import (
     is_believable,
 )
 from loadkit.report.layout import Layout, display_width, ljust, rjust
-from loadkit.report.table import Cell
+from loadkit.report.table import Cell, Table
 from loadkit.report.text_histogram import histogram_lines
 from loadkit.report.text_table import STYLES, text_table
 
 MAX_FAILURES: Final = 10
+MAX_SLOWEST: Final = 3
 
 _LABEL: Final = len("connections")
 
@@ -36,7 +37,13 @@ def text_report(result: Result, layout: Layout, *, passed: str = "PASSED") -> st
     No line is wider than the layout; no text of a server, URL or name starts a line, moves the cursor or is taken for
     a command by a CI. `passed` is what a run that passed is said to be.
     """
-    of_figures = (tables.endpoints(result), *tables.timings(result), tables.phases(result), tables.times(result))
+    of_figures = (
+        tables.endpoints(result),
+        *tables.timings(result),
+        tables.phases(result),
+        tables.times(result),
+        _slowest(result),
+    )
     parts = (
         [*_headline(layout, result), "", *_outcome(layout, result, passed)],
         _totals(layout, result),
@@ -49,6 +56,11 @@ def text_report(result: Result, layout: Layout, *, passed: str = "PASSED") -> st
         [layout.style(line, "dim") for line in _wrapped(layout, describe_times(result))],
     )
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _slowest(result: Result) -> Table | None:
+    """The slowest requests, where it is not always the same that was requested."""
+    return tables.slowest(result, MAX_SLOWEST) if len({one.url for one in result.slowest}) > 1 else None
 
 
 def once_report(result: Result, layout: Layout) -> str:

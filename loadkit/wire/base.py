@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Final, Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
+from loadkit.plan.redact import redact
 from loadkit.plan.urls import strip_url
 
 Kind: TypeAlias = Literal["dns", "connect", "tls", "send", "timeout", "disconnect", "protocol", "check"]
@@ -174,6 +175,12 @@ class WithPayload(Request):
 for _field in fields(Request):
     if _field.name not in ("payload", "url"):
         setattr(WithPayload, _field.name, property(attrgetter(f"_like.{_field.name}")))
+
+
+def full_url(request: Request) -> str:
+    """The URL of a request with its query, as it may be shown: secrets are masked by their names."""
+    parts = urlsplit(request.url)
+    return f"{parts.scheme}://{parts.netloc}{redact(_target(request.payload))}"
 
 
 def _target(payload: bytes) -> str:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import gzip
 import re
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from requests import Response
 
-from loadkit import Endpoint, Scenario, rows, run
+from loadkit import Endpoint, Scenario, Session, rows, run
 from loadkit.judge.merge import merge
 from loadkit.judge.rows import FailureExample
 from loadkit.report.json import load
 from loadkit.report.layout import Layout
 from loadkit.report.text import text_report
 from tests.conftest import Call
-from tests.wire.peer import Line, Peer, replies, reply
+from tests.wire.peer import Line, Peer, replies, reply, then_close
 
 JSON = "Content-Type: application/json"
 
@@ -116,6 +117,50 @@ def test_it_is_the_first_that_failed_so_and_its_url_is_the_one_that_was_sent(tmp
     (example,) = found.total.examples
     assert example.reply is not None
     assert (example.count, example.reply.url[-8:], example.reply.body) == (3, "/items/2", "no item 2")
+
+
+def simple(http: Session) -> None:
+    http.get("/cart?token=abc")
+
+
+def read_on(http: Session) -> None:
+    """The way through requests, which pulls the body piece by piece."""
+    assert http.get("/cart?token=abc", stream=True).raw.read()
+
+
+def upload(http: Session) -> None:
+    http.get("/cart", params={"token": "abc"}, files={"list": b"tea"})
+
+
+@pytest.mark.parametrize("journey", [simple, read_on, upload])
+def test_of_a_journey_s_requests_the_first_that_failed_so_is_shown(journey: Callable[[Session], None]):
+    body = b'{"detail": "no such cart", "token": "pw1"}'
+    answers = [reply(b"fine"), reply(body, JSON, status="404 Not Found"), reply(b"later", status="404 Not Found")]
+    with closing(Peer(replies(*answers))) as peer:
+        found = run(Scenario(base_url=peer.url, endpoints=[journey], threads=1, iterations=3))
+
+    (example,) = found.total.examples
+    assert (example.count, example.message) == (2, "status 404, expected 200-399")
+    shown = example.reply
+    assert shown is not None
+    assert (shown.method, shown.url, shown.status) == ("GET", f"{peer.url}/cart", 404)
+    assert (shown.headers, shown.body) == (
+        {"content-type": "application/json"},
+        '{"detail": "no such cart", "token": "***"}',
+    )
+
+
+def test_of_a_journey_s_request_without_a_reply_none_is_shown():
+    def ask(http: Session) -> None:
+        http.get("/a")
+
+    cut = then_close(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+    with closing(Peer(replies(reply(b"no", status="404 Not Found"), cut))) as peer:
+        found = run(Scenario(base_url=peer.url, endpoints=[ask], threads=1, iterations=2))
+    assert {one.kind: one.reply and one.reply.body for one in found.total.examples} == {
+        "check": "no",
+        "disconnect": None,
+    }
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -36,7 +36,7 @@ class JourneyContext:
         self.http = JourneySession(scenario, clock, resolver, self._rest)
         self.async_http = AsyncSession(scenario, self._rest_task)
         self.observer = JourneyObserver(self.http, recorder, clock.now)
-        self.http.observe = self.observer.observe
+        self.http.inspect(self.observer.observe)
         self.now = clock.now
         self.own: dict[str, object] = {}
         """What the set-up of each journey made, by its label."""

@@ -13,11 +13,12 @@ from loadkit.measure.recording import REQUEST, RowRecorder
 from loadkit.plan.labels import MAX_LABELS, OTHER, fold_path
 from loadkit.plan.urls import strip_url
 from loadkit.wire.base import Exchange, Failure, Note
+from loadkit.wire.failed_reply import FailedReply, failed_reply
 
 if TYPE_CHECKING:
     from loadkit.drive.journeys.session import JourneySession
     from loadkit.drive.recorder import Recorder
-    from loadkit.wire.session.call import Asked
+    from loadkit.wire.session.call import Asked, Seen
 
 MAX_KNOWN: Final = 1000
 """Different URLs of which a thread remembers the row."""
@@ -34,6 +35,7 @@ class JourneyObserver:
         self._session = session
         self._recorder = recorder
         self._now = now
+        self._slow = recorder.slow
         self._base = strip_url(session.base_url or "").rstrip("/").lower()
         self._known: dict[Asked, RowRecorder] = {}
         self._rows: dict[tuple[str, str], RowRecorder] = {}
@@ -60,7 +62,7 @@ class JourneyObserver:
 
     # -- requests
 
-    def observe(self, asked: Asked, exchange: Exchange, size: int) -> None:
+    def observe(self, asked: Asked, exchange: Exchange, size: int, seen: Seen) -> None:
         """Count an exchange of the session."""
         if self.is_muted:
             return
@@ -68,22 +70,23 @@ class JourneyObserver:
         if row is None:
             row = self._row_of(asked)
         status, sent, arrived, taken, received, note = exchange
-        if note is None and status in self._session.good and taken < self._recorder.check_at:
+        is_ordinary = note is None and status in self._session.good and taken < self._recorder.check_at
+        if is_ordinary and taken - sent <= self._slow.limit:
             row.samples += (sent, sent, arrived, taken, status, received)
         else:
-            self._count_unusual(row, exchange)
+            self._count_unusual(row, asked, exchange, seen)
         if sent:
             # each is of another size, so they are counted here
             row.bytes_sent += size
 
-    def _count_unusual(self, row: RowRecorder, exchange: Exchange) -> None:
+    def _count_unusual(self, row: RowRecorder, asked: Asked, exchange: Exchange, seen: Seen) -> None:
         status, sent, _, taken, _, note = exchange
         failure = note.failure if note else None
         if failure is None and status not in self._session.good:
             failure = unexpected(status, self._session.good)
         # what it took to connect is a part of what a user waited
         due = (sent or taken) - (note.connect_time if note else 0)
-        if self._recorder.count_within(row, due, exchange, failure):
+        if self._recorder.count_within(row, due, exchange, failure, seen[0] or asked, lambda: _shown(seen)):
             self._session.halt(Stopped)
 
     def _row_of(self, asked: Asked) -> RowRecorder:
@@ -134,3 +137,8 @@ class JourneyObserver:
             kind, name, began, ended, failure = self._spans.popleft()
             exchange = 0, began, ended, ended, 0, Note(failure) if failure else None
             self._recorder.count_within(self._row(kind, name), began, exchange, failure)
+
+
+def _shown(seen: Seen) -> FailedReply | None:
+    request, head, body, _ = seen
+    return failed_reply(request, head, body) if request and head else None

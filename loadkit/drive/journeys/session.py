@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.base import Clock
     from loadkit.wire.resolver import Resolver
+    from loadkit.wire.session.call import Inspector
 
 
 class JourneySession(Session):
@@ -39,6 +40,10 @@ class JourneySession(Session):
         if self.base_url is None and isinstance(url, str) and url.startswith("/"):
             raise MissingSchema(f"{url!r} is relative; give the scenario a base_url like 'http://127.0.0.1:8000'")
         return super()._joined(url)
+
+    def inspect(self, inspector: Inspector) -> None:
+        """Show each exchange to this one."""
+        self._inspect(inspector)
 
     def revive(self) -> None:
         """Let what tears down send requests although the journeys were stopped or cut."""

@@ -25,6 +25,8 @@ class FedSender(NamedTuple):
     """Sends the next row of a feed; `draw` takes the row beforehand, `put_back` gives up what was drawn."""
 
     send: Send
+    filled: Callable[[], Request]
+    """The request that was sent last."""
     draw: Callable[[], None]
     put_back: Callable[[], None]
 
@@ -81,6 +83,7 @@ class Feeds:
         recorder.request_size = 0
 
         drawn: Request | Halt | None = None
+        sent = request
         row: Row | None = None
 
         def draw() -> None:
@@ -100,17 +103,18 @@ class Feeds:
             drawn = None
 
         def send(_: Request) -> Exchange:
-            nonlocal drawn
+            nonlocal drawn, sent
             filled, drawn = drawn or fill(take()), None
             if isinstance(filled, Halt):
                 raise filled
+            sent = filled
             exchange = send_filled(filled)
             note = exchange[5]
             if note is None or note.failure is None or (exchange[1] and not state.cutting):
                 recorder.bytes_sent += len(filled.payload)
             return exchange
 
-        return FedSender(send, draw, put_back)
+        return FedSender(send, lambda: sent, draw, put_back)
 
     @property
     def uses(self) -> tuple[RowUse, ...]:

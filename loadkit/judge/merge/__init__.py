@@ -18,7 +18,7 @@ from loadkit.judge.caveats.figures import OF_FIGURES, of_figures
 from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import Environment, Server
 from loadkit.judge.instants import covered, instant
-from loadkit.judge.merge.sums import merged_phases, merged_rows, merged_series, merged_timings
+from loadkit.judge.merge.sums import merged_phases, merged_rows, merged_series, merged_slowest, merged_timings
 from loadkit.judge.merge.timeline import known_at_once, most_at_once, run_spans, shift, start_of, when
 from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import Row, Timing
@@ -77,6 +77,7 @@ def merge(results: Sequence[Result]) -> Result:
         timings=timings,
         thresholds=found,
         caveats=doubts,
+        slowest=merged_slowest(parts),
         intervals=merged_series(parts, spans, [row.name for row in endpoints]),
         validity=validity_of(doubts),
         bottleneck=_bottleneck(spans, scenario),

@@ -7,14 +7,17 @@ from collections import Counter
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.instants import Span, covered, instant, later, united
 from loadkit.judge.merge.timeline import interval_length, shift, start_of
 from loadkit.judge.result import Result, RunSpan
-from loadkit.judge.rows import KINDS, Interval, IntervalRow, Phase, Row, Timing
+from loadkit.judge.rows import KINDS, Interval, IntervalRow, Phase, Row, SlowRequest, Timing
 from loadkit.judge.summary import TOTAL, row, times, timing
 from loadkit.measure.counts import Counts, Failures, Reason
 from loadkit.measure.histogram import Histogram
+from loadkit.measure.slowest import MOST
 from loadkit.plan.units import SECOND, nanoseconds
 from loadkit.wire.base import Failure
 
@@ -122,6 +125,16 @@ def merged_timings(parts: Sequence[Result], scenario: ScenarioInfo, duration: fl
     place = in_order_of(scenario.journeys)
     order = sorted(by_name, key=lambda found: (KINDS.index(found[0]), place(found[1])))
     return [timing(*key, added(by_name[key]), duration=duration, started=0) for key in order]
+
+
+def merged_slowest(parts: Sequence[Result]) -> list[SlowRequest]:
+    """The slowest requests of all parts."""
+    found = [
+        msgspec.structs.replace(one, at=(nanoseconds(one.at) + shift(part, parts)) / SECOND)
+        for part in parts
+        for one in part.slowest
+    ]
+    return sorted(found, key=lambda one: (-one.response_time, msgspec.json.encode(one)))[:MOST]
 
 
 def mean(parts: Sequence[tuple[float | None, float]], measured: float) -> float | None:

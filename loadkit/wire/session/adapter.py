@@ -100,9 +100,9 @@ class WireAdapter(HTTPAdapter):
         observation = self.context.observation(ready.method, ready.url, len(ready.payload))
         begun = self._begun(request, ready, verify, cert, observation)
         if not isinstance(begun, Flow):
-            observation.report(begun)
+            observation.report(begun, (ready, b"", b"", False))
             raise self.failed(begun, request, ready.origin)
-        return self._response(request, begun, observation)
+        return self._response(request, ready, begun, observation)
 
     def takes(self, request: PreparedRequest, proxies: Any) -> bool:
         """True if our wire can do this one."""
@@ -181,10 +181,14 @@ class WireAdapter(HTTPAdapter):
             warnings.warn(f"certificates of {origin} are not verified", InsecureRequestWarning, stacklevel=2)
         return trust
 
-    def _response(self, request: PreparedRequest, flow: Flow, observation: Observation) -> Response:
+    def _response(self, request: PreparedRequest, ready: Request, flow: Flow, observation: Observation) -> Response:
         head = flow.reader.head
         response = Response()
-        pull = Pull(head, str(request.method), flow=flow, ended=lambda: observation.report(flow.exchange))
+
+        def report() -> None:
+            observation.report(flow.exchange, (ready, head, flow.beginning, not flow.reader.complete))
+
+        pull = Pull(head, str(request.method), flow=flow, ended=report)
         raw = raw_of(head, str(request.method), pull, self.deadline_check(flow.deadline, request.url or ""))
         built = cast(Any, self).build_response(request, raw)
         response.__dict__.update(built.__dict__)

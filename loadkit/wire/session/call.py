@@ -13,7 +13,7 @@ import requests
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND, Duration, seconds
 from loadkit.plan.urls import strip_url
-from loadkit.wire.base import Clock, Exchange, Note
+from loadkit.wire.base import Clock, Exchange, Note, Request
 from loadkit.wire.session.exceptions import failure_of
 
 FOREVER: Final = 10 * 365 * 24 * 3600 * SECOND
@@ -37,6 +37,13 @@ class Asked(NamedTuple):
 
 Observer: TypeAlias = Callable[[Asked, Exchange, int], object]
 """Called once for each exchange, each hop of a redirect too: what was asked, how it went, bytes of the request."""
+
+Seen: TypeAlias = tuple[Request | None, bytes, bytes, bool]
+"""Of one exchange: what was sent, head and body of the reply as far as they are known, and whether that was cut."""
+NOTHING_SEEN: Final[Seen] = (None, b"", b"", False)
+
+Inspector: TypeAlias = Callable[[Asked, Exchange, int, Seen], object]
+"""An observer that is shown the request and the reply, too."""
 
 
 @dataclass(slots=True)
@@ -75,7 +82,7 @@ class CallContext:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.observe: Observer | None = None
+        self.inspect: Inspector | None = None
         self.halt: type[BaseException] | None = None
         """What each call raises that begins."""
         self.unstamped = 0
@@ -128,11 +135,11 @@ class Observation:
         """Count bytes of a request that is sent piece by piece."""
         self.size += size
 
-    def report(self, exchange: Exchange | None) -> None:
+    def report(self, exchange: Exchange | None, seen: Seen = NOTHING_SEEN) -> None:
         """Report what the exchange was; None is one that is not over."""
-        observe = self.context.observe
-        if observe is not None and exchange:
-            observe(self.asked, exchange, self.size)
+        inspect = self.context.inspect
+        if inspect is not None and exchange:
+            inspect(self.asked, exchange, self.size, seen)
 
 
 class TimedAdapter:

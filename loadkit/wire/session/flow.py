@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from loadkit.wire.attempt import Attempt
 from loadkit.wire.base import BrokenExchange, Exchange, Failure, Request
 from loadkit.wire.connection import NO_GIL, HttpConnection
+from loadkit.wire.failed_reply import KEPT
 from loadkit.wire.http1 import PulledReader
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Flow:
         self._attempt = attempt
         self.channel = channel
         self.reader = reader
+        self.beginning = b""
+        """Of the body, as it came."""
         self.exchange: Exchange | None = None
         """What it was, as soon as it is over."""
         if reader.complete:
@@ -75,6 +78,8 @@ class Flow:
             self.close()
             raise
         data = reader.take()
+        if len(self.beginning) < KEPT:
+            self.beginning += data[:KEPT]
         if reader.complete:
             self._finish()
         return data

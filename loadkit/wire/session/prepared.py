@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from loadkit.wire.base import Request, Send
     from loadkit.wire.connection import HttpConnection
     from loadkit.wire.session.adapter import WireAdapter
-    from loadkit.wire.session.call import Observer
+    from loadkit.wire.session.call import Inspector
 
 MAX_HEADS: Final = 16
 """Heads of replies that are remembered; a server's differ in their dates and lengths."""
@@ -51,7 +51,7 @@ class PreparedCall:
     connection: HttpConnection
     adapter: HTTPAdapter
     template: PreparedRequest
-    observe: Observer | None
+    inspect: Inspector | None
     until: int
     """The instant at which it must be prepared anew: a cookie expires, or .netrc may have changed."""
     hooks: Any
@@ -156,7 +156,7 @@ def prepare_call(
         connection=connection,
         adapter=adapter,
         template=template,
-        observe=adapter.context.observe,
+        inspect=adapter.context.inspect,
         until=_until(session, cookies, adapter.context.clock.now()),
         hooks=hooks,
         environment=environment() if session.trust_env else None,

@@ -75,16 +75,20 @@ class CallSender:
         try:
             request = call.request if body is None else call.with_body(body)
             exchange = prepared.send(request)
-            _, raw_head, content, _ = connection.last
+            last = connection.last
         finally:
             connection.in_use = False
             if NO_GIL:
                 connection.lock.release()
-        if prepared.observe is not None:
-            prepared.observe(call.asked, exchange, len(request.payload))
         status, sent, arrived, _, _, note = exchange
         if note is not None and note.failure is not None:
+            # what was received last is of an exchange before
+            last = request, b"", b"", False
+        if prepared.inspect is not None:
+            prepared.inspect(call.asked, exchange, len(request.payload), last)
+        if note is not None and note.failure is not None:
             raise self._wire.failed(exchange, call.prepared_request(body), connection.origin)
+        _, raw_head, content, _ = last
         head = call.head
         if head.raw is not raw_head:
             head = call.head = prepared.head_of(raw_head)

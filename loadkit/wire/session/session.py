@@ -30,7 +30,15 @@ from loadkit.wire.base import Clock
 from loadkit.wire.resolver import Resolver
 from loadkit.wire.session.adapter import WireAdapter
 from loadkit.wire.session.cache import JSON, CallCache, body_of, json_body, options_of
-from loadkit.wire.session.call import FOREVER, CallContext, Chain, Observer, TimedAdapter, checked_deadline
+from loadkit.wire.session.call import (
+    FOREVER,
+    CallContext,
+    Chain,
+    Inspector,
+    Observer,
+    TimedAdapter,
+    checked_deadline,
+)
 from loadkit.wire.session.outgoing import checked_base_url, joined
 from loadkit.wire.session.pool import ConnectionPool
 from loadkit.wire.session.redirects import check_scheme, followed, redirect_target, strip_credentials
@@ -127,12 +135,17 @@ class Session(requests.Session):
     @property
     def observe(self) -> Observer | None:
         """Called with each exchange, failed ones and each hop of a redirect too, once it is over."""
-        return self._context.observe
+        return self._observer
 
     @observe.setter
     def observe(self, observer: Observer | None) -> None:
         """Call another one from now on, or none."""
-        self._context.observe = observer
+        self._observer = observer
+        self._inspect(None if observer is None else lambda asked, exchange, size, _: observer(asked, exchange, size))
+
+    def _inspect(self, inspector: Inspector | None) -> None:
+        """Show each exchange to this one from now on, in the place of an observer."""
+        self._context.inspect = inspector
         self._cache.clear()
 
     def abort(self) -> None:
@@ -237,7 +250,7 @@ class Session(requests.Session):
                 check_scheme(str(url), chain.first.url or "", chain.first)
             return self._wire
         adapter = cast(Any, super()).get_adapter(url)
-        if self.observe is None or not self._context.current.begun or isinstance(adapter, WireAdapter):
+        if self._context.inspect is None or not self._context.current.begun or isinstance(adapter, WireAdapter):
             return adapter
         return TimedAdapter(adapter, self._context)
 
