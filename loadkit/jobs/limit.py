@@ -95,7 +95,7 @@ def limit(
         made,
         name=scenario.name or "the scenario",
         seconds=(clock.now() - began) / SECOND,
-        notes=notes,
+        notes=[*made.notes, *notes],
         environment=trials.last.environment if trials.last else None,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.limit.limit import describe_limit
+from loadkit.judge.limit.scalability import describe_scalability
 from loadkit.plan.units import show_rate, show_span
 from loadkit.report.charts.levels import SHAPES, describe_level, limit_charts
 from loadkit.report.comparison import conclusion, headline
@@ -64,6 +65,8 @@ def describe_trials(limit: Limit) -> str:
 def facts_of(limit: Limit) -> list[str]:
     """What there is to say below the answer."""
     facts = [f"what gave way first: {limit.gave_way}"] if limit.gave_way else []
+    if limit.scalability:
+        facts.append(describe_scalability(limit.scalability))
     if limit.at_least is not None:
         kept = "is held" if limit.rate >= limit.at_least else "is not confirmed"
         facts.append(f"{show_rate(limit.at_least)}, which was asked for, {kept}")

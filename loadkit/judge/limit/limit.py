@@ -11,6 +11,7 @@ import msgspec
 
 from loadkit.judge.environment import Environment
 from loadkit.judge.limit.levels import Holding, TriedLevel
+from loadkit.judge.limit.scalability import Scalability, fit
 from loadkit.judge.limit.search import Ending, Findings
 from loadkit.judge.limit.threads import ThreadFindings
 from loadkit.judge.limit.trials import Trial
@@ -75,6 +76,10 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="li
     """The smallest number of threads that gets 95 % of the best throughput, where these were searched."""
     best: Amount | None = None
     """The best throughput of all numbers of threads, a second."""
+    knee: Amount | None = None
+    """Threads from which on requests have to wait for each other: the best throughput by that of one thread alone."""
+    scalability: Scalability | None = None
+    """The Universal Scalability Law, where there are enough numbers of threads and it describes them."""
     thresholds: list[str] = []
     ending: Ending
     reason: str
@@ -140,13 +145,17 @@ def limit_of(found: Findings, thresholds: list[Threshold], at_least: float | Non
 
 def threads_of(found: ThreadFindings) -> Limit:
     """The findings of a search for threads as they are stored."""
+    law = fit([(int(one.level), [trial.throughput for trial in one.trials]) for one in found.levels])
     return Limit(
         by="threads",
         threads=found.enough,
         best=found.best,
+        knee=found.knee,
+        scalability=None if isinstance(law, str) else law,
         ending=found.ending,
         reason=found.reason,
         closed=[_level(one) for one in found.levels],
+        notes=[law] if isinstance(law, str) else [],
     )
 
 

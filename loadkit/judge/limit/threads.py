@@ -49,6 +49,8 @@ class ThreadFindings:
     """The smallest number that gets `ENOUGH` of the best throughput."""
     best: float
     """The best throughput, a second."""
+    knee: float | None
+    """Threads from which on requests have to wait for each other."""
     levels: tuple[TriedLevel, ...]
 
 
@@ -72,7 +74,17 @@ class ThreadSearch:
     def findings(self, ending: Ending, reason: str) -> ThreadFindings:
         """What is known so far."""
         levels = tuple(TriedLevel(level, tuple(trials)) for level, trials in sorted(self._trials.items()) if trials)
-        return ThreadFindings(ending=ending, reason=reason, enough=self._enough(), best=self._best(), levels=levels)
+        best, alone = self._best(), self._throughput(1)
+        return ThreadFindings(
+            ending=ending,
+            reason=reason,
+            enough=self._enough(),
+            best=best,
+            # where the bounds of P. J. Denning and J. P. Buzen, "The Operational Analysis of Queueing Network Models"
+            # (1978), section 4, cross each other
+            knee=best / alone if alone else None,
+            levels=levels,
+        )
 
     def moment(self, wanted: NextTrial) -> SearchMoment:
         """How far it has come."""
@@ -121,7 +133,7 @@ class ThreadSearch:
             trials.append(trial)
 
     def _throughput(self, threads: int) -> float:
-        return median(trial.throughput for trial in self._trials[threads]) if self._trials[threads] else 0.0
+        return median([trial.throughput for trial in self._trials.get(threads, ())] or [0.0])
 
     def _best(self) -> float:
         return max(map(self._throughput, self._trials), default=0.0)
