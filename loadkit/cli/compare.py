@@ -110,7 +110,7 @@ def compare(
             raise UsageError(f"{target} is measured already; leave --base-url, --prepare and --calibrate out")
     else:
         new = _one(target)
-        new = new.replace(base_url=base_url, server=None) if base_url else new
+        new = new.replace(base_url=base_url) if base_url else new
         new = new if prepare is None else new.replace(prepare=prepare)
         if calibrate:
             if against or tolerance or control or simultaneous or html or markdown:

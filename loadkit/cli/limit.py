@@ -47,7 +47,7 @@ def limit(
     scenario = scenarios[0]
     with show_progress(sys.stderr, limit_progress, quiet=quiet) as watch, printing_on_stderr():
         found = find_limit(
-            scenario.replace(base_url=base_url, server=None) if base_url else scenario,
+            scenario.replace(base_url=base_url) if base_url else scenario,
             *(threshold or []),
             by=by,
             budget=budget,

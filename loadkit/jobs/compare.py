@@ -177,13 +177,16 @@ def _versions(new: Scenario, against: Scenario | str, stops: Callable[[], int]) 
         raise UsageError("against is empty; give the URL of a server, a scenario, or a revision like main")
     elif "://" in against:
         url = check_url(against, what="against")
-        old = Side(version="old", name=strip_url(url), scenario=sent.replace(base_url=url, server=None))
+        old = Side(version="old", name=strip_url(url), scenario=sent.replace(base_url=url))
         yield old, Side(version="new", name=_target(new), scenario=sent, server=named_server(new))
     else:
         server = _running_server(new) or named_server(new)
         if not server:
+            wins = (
+                "; a base_url that is given wins over its server=" if new.source and new.source.scenario.server else ""
+            )
             raise UsageError(
-                f"{against} is a revision, and {_name(new)} has no server= to start from it; "
+                f"{against} is a revision, and {_name(new)} has no server= to start from it{wins}; "
                 "give it one, or compare against the URL of a server that runs"
             )
         with checked_out(against, server.cwd) as found:

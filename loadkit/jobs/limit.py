@@ -247,4 +247,4 @@ def _serving(scenario: Scenario, stops: Callable[[], int]) -> Iterator[Scenario]
     app = command[0] if is_application(command) else command
     server = served(app, ready=scenario.ready, within=scenario.ready_timeout)
     with running_server(server, stops) as url:
-        yield scenario.replace(base_url=f"{url}{urlsplit(scenario.base_url or '').path}", server=None)
+        yield scenario.replace(base_url=f"{url}{urlsplit(scenario.base_url or '').path}")

@@ -68,7 +68,7 @@ class Side:
             except UsageError as error:
                 raise NotMeasurable(f"the {self.version} version, {self.name}: {error}") from None
             path = urlsplit(self.scenario.base_url or "").path
-            yield self.scenario.replace(base_url=f"{url}{path}", server=None)
+            yield self.scenario.replace(base_url=f"{url}{path}")
 
 
 def named_server(scenario: Scenario) -> Served | None:

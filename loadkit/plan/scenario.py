@@ -122,8 +122,8 @@ class Scenario:
         server, ready, ready_timeout: a command to start before and stop after, or an application by name
             (`"shop.app:app"`), the path that answers when it is up, and how long that may take. `{port}` in a command
             is the port of base_url; without one, or where that is 0, a free one. `python` as its first word is the
-            interpreter that runs now. A port in use is refused; where another base_url than the file's is given and
-            something answers there, no server is started.
+            interpreter that runs now. A port in use is refused. A `base_url` that is given later (`replace`,
+            `--base-url`, `load(..., base_url=)`) takes its place: it is not started.
         prepare: a command line such as `"pip install -e ."` that sets up the environment of a revision before its
             server is started for a comparison; a virtual environment of its own is active then.
         keep_going: go on although the target cannot be reached at all.
@@ -260,8 +260,10 @@ class Scenario:
         """The same scenario with some fields changed; `UsageError` for a field there is not.
 
         Other `threads` or another `rate` take the place of its phases, for as long as those last in all, and
-        thresholds on the phases go with them.
+        thresholds on the phases go with them. A `base_url` takes the place of its server.
         """
+        if changes.get("base_url"):
+            changes = {"server": None, **changes}
         if "phases" in changes:
             changes = {"duration": None, **changes}
         elif self.phases and not {"threads", "rate"}.isdisjoint(changes):

@@ -10,7 +10,7 @@ from typing import cast
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.redact import redact
-from loadkit.plan.scenario import FREE_PORT, Scenario
+from loadkit.plan.scenario import Scenario
 from loadkit.plan.scenario_fields import is_application
 from loadkit.server.serving import application_command, application_environment, filled, free_port
 from loadkit.server.start import Place, ServerProcess, check_free, place_of, running
@@ -20,7 +20,7 @@ from loadkit.wire.protocols import Wire
 
 
 def server_of(scenario: Scenario, wire: Wire, stops: Callable[[], int]) -> AbstractContextManager[ServerProcess | None]:
-    """The server of a scenario, run by a `with`; nothing where it names none, or where another one is aimed at.
+    """The server of a scenario, run by a `with`; nothing where it names none.
 
     Entering it raises `Interrupted` where `stops` tells, while the server starts, that the user asked to stop.
     """
@@ -29,8 +29,6 @@ def server_of(scenario: Scenario, wire: Wire, stops: Callable[[], int]) -> Abstr
     probe = encode(Endpoint("GET", scenario.ready, timeout=1), scenario)
     wire.resolve(probe.origin)
     place = place_of(probe.origin)
-    if _is_aimed_elsewhere(scenario) and place.answers():
-        return nullcontext()
     check_free(place)
     is_app = is_application(scenario.server)
     if is_app and (place.unix or not place.is_here):
@@ -51,15 +49,11 @@ def with_port(scenario: Scenario) -> Scenario:
     if not scenario.server or not scenario.base_url:
         return scenario
     port = origin_of(scenario.base_url)[0].port
+    base_url = scenario.base_url
     if not port:
         port = free_port()
-        scenario = scenario.replace(base_url=re.sub(r":0(?=/|$)", f":{port}", scenario.base_url, count=1))
-    return scenario.replace(server=filled(scenario.server or (), port))
-
-
-def _is_aimed_elsewhere(scenario: Scenario) -> bool:
-    """The base URL is not that of its file: what answers there is meant, and not the server of the file."""
-    return scenario.source is not None and scenario.source.scenario.base_url not in (scenario.base_url, FREE_PORT)
+        base_url = re.sub(r":0(?=/|$)", f":{port}", base_url, count=1)
+    return scenario.replace(base_url=base_url, server=filled(scenario.server, port))
 
 
 def _not_ready(wire: Wire, probe: Request, place: Place) -> str:

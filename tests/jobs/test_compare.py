@@ -336,6 +336,10 @@ WRONG = [
         ["{url}", "--against", "main"],
         "main is a revision, and {url}/ has no server= to start from it; ",
     ),
+    (
+        ["shop.py", "--against", "main", "--base-url", "{url}"],
+        "main is a revision, and browse has no server= to start from it; a base_url that is given wins over its server",
+    ),
     (["shop.py", "--against", "main", "--tolerance", "p99"], "cannot read the tolerance 'p99'; write it like p99=10%"),
     (["shop.py", "--against", "main", "--tolerance", "p98=1%"], "there is no figure 'p98' to compare; use one of "),
     (

@@ -229,16 +229,21 @@ def test_one_that_takes_the_port_of_a_server_in_time_is_not_measured_in_its_plac
         thread.join()
 
 
-def test_a_file_that_is_aimed_elsewhere_loads_what_answers_there(tmp_path: Path, demo: Demo):
+@pytest.mark.parametrize(
+    ("base_url", "server"),
+    [("'http://127.0.0.1:1'", "['no-such-program']"), (None, "['no-such-program', '{port}']"), (None, "'no.such:app'")],
+)
+def test_a_base_url_that_is_given_wins_over_the_server(tmp_path: Path, demo: Demo, base_url: str | None, server: str):
     (tmp_path / "shop.py").write_text(
         "from loadkit import Endpoint, Scenario\n"
-        "shop = Scenario(base_url='http://127.0.0.1:1', endpoints=[Endpoint('GET', '/')], server=['no-such-program'])\n"
+        f"shop = Scenario(base_url={base_url}, endpoints=[Endpoint('GET', '/')], server={server})\n"
     )
     (scenario,) = load(str(tmp_path / "shop.py"))
 
-    result = run(scenario.replace(base_url=demo.url, iterations=4))
+    for one in (scenario, scenario.replace(source=None)):
+        result = run(one.replace(base_url=demo.url, iterations=4))
 
-    assert (result.outcome, result.requests) == ("passed", 4)
+        assert (result.outcome, result.requests) == ("passed", 4)
 
 
 @pytest.mark.parametrize(
