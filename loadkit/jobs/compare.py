@@ -11,9 +11,9 @@ from loadkit.clock import SystemClock
 from loadkit.host.power import power
 from loadkit.jobs.against_stored import StoredRounds, are_stored, compare_with_stored
 from loadkit.jobs.calibrate import kept_calibration
+from loadkit.jobs.checkouts import Checkout, Checkouts
 from loadkit.jobs.interrupts import counted_signals
-from loadkit.jobs.prepare import prepared
-from loadkit.jobs.revisions import Checkout, changed_files, checked_out, editable_below
+from loadkit.jobs.revisions import changed_files, editable_below
 from loadkit.jobs.rounds import NotMeasurable, Rounds, Side, in_rounds, named_server
 from loadkit.jobs.tolerances import (
     DEMO,
@@ -55,6 +55,7 @@ def compare(
     strict_machine: bool = False,
     watch: Callable[[Moment], None] | None = None,
     interrupts: Callable[[], int] | None = None,
+    checkouts: Checkouts | None = None,
 ) -> Comparison:
     """Measure two versions in turns and say whether the new one is worse.
 
@@ -79,6 +80,7 @@ def compare(
         strict_machine: rounds of another machine or load, or too few, which decide nothing, are exit code 6.
         watch: called after each block with how far it has come.
         interrupts: tells how often the user asked to stop; by default SIGINT and SIGTERM are counted.
+        checkouts: keep the checked-out revision for later comparisons; by default it is removed at the end.
 
     Raises `UsageError` before anything is sent as `run` does, `LoadkitError` where a version cannot be measured, and
     `Interrupted` where the user asks to stop before anything is measured.
@@ -124,9 +126,10 @@ def compare(
     counting = counted_signals() if interrupts is None else nullcontext(interrupts)
     with (
         counting as asked,
-        _versions(new, against, asked) as (old, side),
+        nullcontext(checkouts) if checkouts else Checkouts() as kept,
         _demo() if has_demo else nullcontext() as demo,
     ):
+        old, side = _versions(new, against, asked, kept)
         measured_from, powered = clock.now(), power()
         rounds = Rounds(old, side, asked, control=demo, is_simultaneous=simultaneous)
         conclusion = conclude(
@@ -163,42 +166,41 @@ def _demo() -> Iterator[Scenario]:
         yield Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/")], threads=1)
 
 
-@contextmanager
-def _versions(new: Scenario, against: Scenario | str, stops: Callable[[], int]) -> Iterator[tuple[Side, Side]]:
-    """Both versions, the old one first; a revision is checked out until the block is left."""
+def _versions(
+    new: Scenario, against: Scenario | str, stops: Callable[[], int], checkouts: Checkouts
+) -> tuple[Side, Side]:
+    """Both versions, the old one first."""
     sent = in_rounds(new)
     if isinstance(against, Scenario):
         names = (_name(against), _name(new))
         if names[0] == names[1]:
             names = (f"{names[0]} (old)", f"{names[1]} (new)")
         old = Side(version="old", name=names[0], scenario=in_rounds(against), server=named_server(against))
-        yield old, Side(version="new", name=names[1], scenario=sent, server=named_server(new))
-    elif not against.strip():
+        return old, Side(version="new", name=names[1], scenario=sent, server=named_server(new))
+    if not against.strip():
         raise UsageError("against is empty; give the URL of a server, a scenario, or a revision like main")
-    elif "://" in against:
+    if "://" in against:
         url = check_url(against, what="against")
         old = Side(version="old", name=strip_url(url), scenario=sent.replace(base_url=url))
-        yield old, Side(version="new", name=_target(new), scenario=sent, server=named_server(new))
-    else:
-        server = _running_server(new) or named_server(new)
-        if not server:
-            wins = (
-                "; a base_url that is given wins over its server=" if new.source and new.source.scenario.server else ""
-            )
-            raise UsageError(
-                f"{against} is a revision, and {_name(new)} has no server= to start from it{wins}; "
-                "give it one, or compare against the URL of a server that runs"
-            )
-        with checked_out(against, server.cwd) as found:
-            try:
-                moved = Relocation(found.top, found.folder).served(server)
-                if new.prepare:
-                    moved = prepared(new.prepare, moved, found.folder, stops)
-            except UsageError as error:
-                raise NotMeasurable(f"the old version, {found.name}: {error}") from None
-            notes = [*_notes(found.top, is_apart=moved.python != server.python), *_differing(new, found)]
-            old = Side(version="old", name=found.name, scenario=sent, server=moved, notes=notes)
-            yield old, Side(version="new", name="the working tree", scenario=sent, server=server)
+        return old, Side(version="new", name=_target(new), scenario=sent, server=named_server(new))
+    server = _running_server(new) or named_server(new)
+    if not server:
+        is_replaced = new.source is not None and new.source.scenario.server
+        raise UsageError(
+            f"{against} is a revision, and {_name(new)} has no server= to start from it"
+            f"{'; a base_url that is given wins over its server=' if is_replaced else ''}; "
+            "give it one, or compare against the URL of a server that runs"
+        )
+    found = checkouts.checkout(against, server.cwd, new.prepare)
+    try:
+        moved = Relocation(found.top, found.folder).served(server)
+        if new.prepare:
+            moved = checkouts.prepared(new.prepare, moved, found.folder, stops)
+    except UsageError as error:
+        raise NotMeasurable(f"the old version, {found.name}: {error}") from None
+    notes = [*_notes(found.top, is_apart=moved.python != server.python), *_differing(new, found)]
+    old = Side(version="old", name=found.name, scenario=sent, server=moved, notes=notes)
+    return old, Side(version="new", name="the working tree", scenario=sent, server=server)
 
 
 def _running_server(scenario: Scenario) -> Served | None:

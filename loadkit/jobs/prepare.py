@@ -19,26 +19,33 @@ WITHIN: Final = 600.0
 """Seconds that a command may take."""
 
 
-def prepared(command: str, server: Served, copy: Path, stops: Callable[[], int], within: float = WITHIN) -> Served:
-    """Run a command line for the shell where a server of a copy of the project starts; the server in what it set up.
+def prepare(command: str, server: Served, copy: Path, stops: Callable[[], int], within: float = WITHIN) -> bool:
+    """Run a command line for the shell where a server of a copy of the project starts; True if it installed something.
 
-    A virtual environment of the copy's own comes first on its PATH. The server is started in that if the command
-    installed something into it, and otherwise in ours. Raises `UsageError` with the end of its output where the command
-    fails or takes too long, and `Interrupted` where `stops` tells that the user asked to stop.
+    A virtual environment of the copy's own comes first on its PATH. Raises `UsageError` with the end of its output
+    where the command fails or takes too long, and `Interrupted` where `stops` tells that the user asked to stop.
     """
     venv = copy / ".venv"
-    found = dict(server.environment or os.environ)
-    path = os.pathsep.join((str(venv / "bin"), found.get("PATH", os.defpath)))
-    environment = {**found, "VIRTUAL_ENV": str(venv), "PATH": path}
-    _run([sys.executable, "-m", "venv", str(venv)], f"python -m venv {venv}", copy, found, stops, WITHIN)
+    environment = dict(server.environment or os.environ)
+    _run([sys.executable, "-m", "venv", str(venv)], f"python -m venv {venv}", copy, environment, stops, WITHIN)
     before = _installed(venv)
-    _run(["/bin/sh", "-c", command], command, server.cwd, environment, stops, within)
-    if _installed(venv) == before:
-        return server
+    _run(["/bin/sh", "-c", command], command, server.cwd, _within(venv, environment), stops, within)
+    return _installed(venv) != before
+
+
+def in_environment(server: Served, copy: Path) -> Served:
+    """A server as it is started in the virtual environment of a copy of its project."""
+    venv = copy / ".venv"
     python = str(venv / "bin" / "python")
     app = server.app if isinstance(server.app, str) else tuple(_program(word, venv) for word in server.app)
     import_path = tuple(_import_path(server.import_path, python))
+    environment = _within(venv, server.environment or os.environ)
     return replace(server, app=app, import_path=import_path, environment=environment, python=python)
+
+
+def _within(venv: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    path = os.pathsep.join((str(venv / "bin"), environment.get("PATH", os.defpath)))
+    return {**environment, "VIRTUAL_ENV": str(venv), "PATH": path}
 
 
 def _run(

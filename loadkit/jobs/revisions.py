@@ -1,4 +1,4 @@
-"""A revision of the project checked out beside it, for as long as a comparison lasts."""
+"""Revisions of the project: which there are, and one of them checked out beside it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -22,32 +22,27 @@ _BRANCHES: Final = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME", 
 """Where GitHub, GitLab and Jenkins say which branch a job is of."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkout:
-    """A revision in a folder of its own."""
+def commit_of(revision: str, within: Path) -> tuple[Path, str]:
+    """The folder of the project that a folder is in, and the commit that a revision is there.
 
-    name: str
-    """As it was asked for, with its short hash: `main (1a2b3c4)`."""
-    top: Path
-    """The folder of the project."""
-    folder: Path
+    Raises `UsageError` where there is no repository or no such revision.
+    """
+    top = Path(_git(["rev-parse", "--show-toplevel"], within, "compare against a revision in a git repository"))
+    return top, _commit(revision, top)
 
 
 @contextlib.contextmanager
-def checked_out(revision: str, within: Path) -> Iterator[Checkout]:
-    """Check a revision of the project that a folder is in out into a worktree, until the block is left.
+def worktree(commit: str, top: Path) -> Iterator[Path]:
+    """Check a commit of a project out into a folder of its own, until the block is left.
 
-    What earlier comparisons left behind, because they were killed, is removed first. Raises `UsageError` where there
-    is no repository or no such revision.
+    What was left behind earlier, by those who were killed, is removed first.
     """
-    top = Path(_git(["rev-parse", "--show-toplevel"], within, "compare against a revision in a git repository"))
-    commit = _commit(revision, top)
     kept = kept_folder(top, "worktrees")
     _remove_abandoned(kept, top)
-    folder = kept / f"{commit[:12]}-{os.getpid()}"
+    folder = Path(tempfile.mkdtemp(prefix=f"{commit[:12]}-", suffix=f"-{os.getpid()}", dir=kept))
     try:
-        _git(["worktree", "add", "--quiet", "--detach", str(folder), commit], top, f"cannot check out {revision}")
-        yield Checkout(name=f"{revision} ({commit[:7]})", top=top, folder=folder)
+        _git(["worktree", "add", "--quiet", "--detach", str(folder), commit], top, f"cannot check out {commit[:7]}")
+        yield folder
     finally:
         _remove(folder, top)
 

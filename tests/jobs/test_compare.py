@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from loadkit.jobs.compare import compare
-from loadkit.jobs.prepare import prepared
+from loadkit.jobs.prepare import prepare
 from loadkit.jobs.rounds import NotMeasurable
 from loadkit.jobs.tolerances import tolerances_of
 from loadkit.judge.comparison.procedure import Moment
@@ -272,12 +272,12 @@ def test_a_revision_that_cannot_be_prepared_is_not_measurable(commit: Commit, ca
 @pytest.mark.slow
 def test_preparing_takes_no_longer_than_it_may(tmp_path: Path):
     with pytest.raises(UsageError, match=r"prepare 'echo on; sleep 600' took more than 2 s; its output:\n  \| on"):
-        prepared("echo on; sleep 600", served("wsgi:app", cwd=tmp_path), tmp_path, lambda: 0, within=2)
+        prepare("echo on; sleep 600", served("wsgi:app", cwd=tmp_path), tmp_path, lambda: 0, within=2)
 
 
 def test_preparing_ends_when_the_user_asks_to_stop(tmp_path: Path):
     with pytest.raises(Interrupted, match=r"^interrupted while prepare 'python -m venv .*' ran$"):
-        prepared("sleep 600", served("wsgi:app", cwd=tmp_path), tmp_path, lambda: 1)
+        prepare("sleep 600", served("wsgi:app", cwd=tmp_path), tmp_path, lambda: 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])

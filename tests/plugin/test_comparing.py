@@ -137,8 +137,65 @@ def test_a_load_is_compared_when_it_was_run(run: Run, versions: Versions, said: 
         r"AssertionError: worse than main \(\w{7}\): the new version failed all requests \(test\)", errors(done)[0]
     )
     done.stdout.re_match_lines(
-        [r"  test_it.py::test +[\d,.]+/s", r"  test_it.py::test .* against main \(\w{7}\) +worse"]
+        [
+            r"-+ compared: the working tree against main \(\w{7}\) -+",
+            r"-+ load: test -+",
+            r"  test_it.py::test +[\d,.]+/s",
+            r"  test_it.py::test .* against main \(\w{7}\) +worse",
+        ]
     )
+
+
+CHECKED_OUT = """
+import pathlib
+
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.load(iterations=4, budget="1s")
+def test(load, load_server, k):
+    load(Endpoint("GET", "/"), base_url=load_server)
+    assert len(list(pathlib.Path(".loadkit/worktrees").iterdir())) == 1
+"""
+
+
+@pytest.mark.slow  # pip comes with a virtual environment, which takes seconds, and a minute on a busy machine
+@pytest.mark.timeout(300)
+def test_a_revision_is_prepared_once_for_all_tests_and_removed_at_the_end(
+    run: Run, versions: Versions, project: pytest.Pytester
+):
+    versions(200, 200)
+
+    done = run(
+        CHECKED_OUT + "    assert pathlib.Path('made').read_text() == 'made\\n'",
+        *("--load-against", "main", "--load-undecided", "pass"),
+        *("-o", f"load_prepare=echo made >> {project.path}/made"),
+    )
+
+    done.assert_outcomes(passed=2)
+    assert left_behind(project) == []
+
+
+def test_a_revision_is_removed_after_a_ctrl_c_too(run: Run, versions: Versions, project: pytest.Pytester):
+    versions(200, 200)
+
+    done = run(
+        CHECKED_OUT + "    raise KeyboardInterrupt",
+        *("--load-against", "main", "--load-undecided", "pass"),
+        no_reraise_ctrlc=True,
+    )
+
+    assert done.ret == pytest.ExitCode.INTERRUPTED
+    done.stdout.re_match_lines([r"  test_it.py::test\[1\] .* against main"])
+    assert left_behind(project) == []
+
+
+def test_a_revision_that_there_is_not_is_told_at_the_start(run: Run, versions: Versions):
+    versions(200, 200)
+
+    done = run("def test(load, load_server):\n    load(load_server)", "--load-against", "mian")
+
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["ERROR: there is no revision 'mian' in /*"])
+    assert "test_it" not in done.stdout.str()
 
 
 @pytest.mark.slow

@@ -130,6 +130,18 @@ def test_each_option_may_be_a_setting(run: Run, pytester: pytest.Pytester):
         (["--load-markdown", "."], "cannot write "),
         (["--load-repeat", "0"], "--load-repeat must be at least 1, not 0"),
         (["--load-compare-fail"], "--load-compare-fail needs the name of a baseline: --load-compare main"),
+        (
+            ["--load-compare", "mian", "--load-compare-fail"],
+            "there is no baseline 'mian' in *baselines (there is none)",
+        ),
+        (["--load-against", "mian"], "compare against a revision in a git repository: "),
+        (["--load-against", "old.py::browse"], "--load-against: there is no file or folder 'old.py'"),
+        (["--load-against", "before.json"], "--load-against: there is no file or folder 'before.json'"),
+        (["--load-against", "http://"], "--load-against 'http://' names no host; write it like"),
+        (
+            ["--load-against", " "],
+            "--load-against takes a revision like main, a URL, or a scenario like old.py::browse",
+        ),
         (["--load-tolerance", "p99"], "cannot read the tolerance 'p99'; write it like p99=10%"),
         (["--load-undecided", "green"], "--load-undecided takes pass or fail, not 'green'"),
         (["--load-budget", "long"], "cannot read the --load-budget 'long'; write it like"),

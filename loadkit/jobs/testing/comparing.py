@@ -58,6 +58,7 @@ def compare_for(
                 tolerances=tolerances,
                 budget=options.budget if budget is None else budget,
                 interrupts=interrupts,
+                checkouts=session.checkouts,
             )
         )
     session.compared(test, found)

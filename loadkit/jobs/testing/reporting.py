@@ -46,7 +46,8 @@ def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None
     if call.excinfo and isinstance(call.excinfo.value, TargetDown):
         return
     layout = session_layout(session.config)
-    for one in _to_show(item, found, report):
+    # why a comparison fails its test comes before the run that it was of
+    for one in sorted(_to_show(item, found, report), key=lambda one: isinstance(one, Run)):
         title, text = _section(layout, one, found, is_of_failure=report.failed)
         add = getattr(report.longrepr, "addsection", None)
         if report.failed and add:

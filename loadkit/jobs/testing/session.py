@@ -12,9 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from loadkit.jobs.checkouts import Checkouts
 from loadkit.jobs.history import keep, open_history
 from loadkit.jobs.kept import kept_folder
-from loadkit.jobs.testing.baseline import baseline_file, read_baseline, saved
+from loadkit.jobs.testing.baseline import baseline_file, no_baseline, read_baseline, saved
 from loadkit.jobs.testing.comparison_options import comparison_options
 from loadkit.jobs.testing.options import DEFAULT_BASELINES
 from loadkit.jobs.testing.runs import FOUND, Compared, Run, as_markdown, file_name, packed, properties, unpacked
@@ -59,6 +60,8 @@ class LoadSession:
         """Tests that did not pass, by node id."""
         self.kept: list[Run] = []
         """What has gone into the baseline."""
+        self.checkouts = Checkouts()
+        config.add_cleanup(self.checkouts.close)
         self.faults: list[str] = []
         """What could not be written."""
         self._holds_lock = False
@@ -88,6 +91,8 @@ class LoadSession:
             self.config.stash[HISTORY] = history, open_history(history)
         if self.compare and baseline_file(self.folder, self.compare).exists():
             self.baseline = read_baseline(self.folder, self.compare)
+        elif self.is_judged_by_baseline and self.save != self.compare:
+            raise UsageError(no_baseline(self.folder, self.compare))
         if self.save and not self.is_worker:
             file = baseline_file(self.folder, self.save)
             if self.config.getini("load_baselines") == DEFAULT_BASELINES:
