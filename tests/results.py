@@ -25,7 +25,7 @@ from loadkit.measure.counts import Counts
 from loadkit.measure.recording import Batch, Recording
 from loadkit.plan.threshold import threshold
 from loadkit.plan.units import SECOND
-from loadkit.wire.base import Failure
+from loadkit.wire.base import Failure, Note, Opened
 
 BEGAN = datetime(2026, 5, 4, 10, 15, 3, tzinfo=UTC)
 REFUSED = Failure("connect", "connection refused h:1")
@@ -242,7 +242,7 @@ def _batch(shot: Shot) -> Batch:
     if shot.failure:
         counts.fail(shot.failure, at=due + shot.span, span=shot.span, status=0, size=0)
         return Batch(shot.second, 0, shot.label, [], 40, counts)
-    counts.connects, counts.connect_time = 1, 100_001
+    counts.connected(Note(connects=1, connect_time=100_001, openings=(Opened(60_000 + shot.second, 40_000),)))
     samples = [due, due + 1000, due + shot.span, due + shot.span + 2000, shot.status, 120]
     return Batch(shot.second, 0, shot.label, samples, 40, counts)
 

@@ -310,8 +310,10 @@ class Recorder:
         request: Requested | None,
         reply: Callable[[], FailedReply | None] | None,
     ) -> None:
-        status, sent, arrived, taken, size, _ = exchange
+        status, sent, arrived, taken, size, note = exchange
         if failure is None:
+            if note and note.first_byte:
+                row.first_bytes.append(note.first_byte)
             row.samples += (due, sent, arrived, taken, status, size)
             if arrived > self._state.stop_at:
                 row.counts.drained += 1

@@ -118,6 +118,14 @@ class Row(Figures, frozen=True, kw_only=True):
     lateness: Times
     pickup: Times
     failure_time: Times
+    connect_time: Times | None = None
+    """Of each connection that was made, those before the start among them: until TCP had it, without the lookup of the
+    name; None if none was made, or by a client that does not say."""
+    tls_time: Times | None = None
+    """Of each TLS handshake; None if there was none."""
+    first_byte_time: Times | None = None
+    """From the sending to the first piece of good replies that came in several; None where each came in one, and its
+    service time is the time to its first byte."""
 
     def __repr__(self) -> str:
         return f"<Row {self.name}: {self.requests:,} requests, p99 {show_seconds(self.response_time.p99)}>"

@@ -47,6 +47,7 @@ def row(name: str, counts: Counts, *, duration: float, started: int, to_times: T
     """
     assert sum(counts.statuses.values()) == counts.good, "each good reply has one status"
     assert sum(counts.failures.kinds.values()) == counts.failed, "each failed request has one kind"
+    made = counts.connections
     return Row(
         name=name,
         requests=counts.requests,
@@ -55,15 +56,18 @@ def row(name: str, counts: Counts, *, duration: float, started: int, to_times: T
         drained=counts.drained,
         unsent=counts.unsent,
         cut=counts.cut,
-        connects=counts.connects,
-        reconnects=counts.reconnects,
-        connect_seconds=counts.connect_time / SECOND,
+        connects=made.made,
+        reconnects=made.again,
+        connect_seconds=made.time / SECOND,
         bytes_sent=counts.bytes_sent,
         bytes_received=counts.bytes_received,
         response_time=to_times(counts.response_time),
         service_time=to_times(counts.service_time),
         lateness=to_times(counts.lateness),
         pickup=to_times(counts.pickup),
+        connect_time=to_times(made.connect) if made.connect.count else None,
+        tls_time=to_times(made.tls) if made.tls.count else None,
+        first_byte_time=to_times(counts.first_byte) if counts.first_byte.count else None,
         **_outcomes(counts, duration=duration, started=started, to_times=to_times),
     )
 

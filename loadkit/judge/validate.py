@@ -144,7 +144,9 @@ def _row(row: Row, duration: float) -> Iterator[str]:
     for what, times, count in (("response_time", row.response_time, good), ("failure_time", row.failure_time, failed)):
         if times.count != count:
             yield f"the {what} of {row.name[:60]!r} counts {times.count:,} and not {count:,}"
-    for times in (row.response_time, row.service_time, row.lateness, row.pickup, row.failure_time):
+    always = (row.response_time, row.service_time, row.lateness, row.pickup, row.failure_time)
+    sometimes = (row.connect_time, row.tls_time, row.first_byte_time)
+    for times in (*always, *filter(None, sometimes)):
         yield from _times(row.name, times)
     yield from _rates(row, row.requests, good, failed, duration)
 

@@ -26,14 +26,11 @@ MAX_REASONS = 20
 """Different messages kept of each kind of failure; the rest is counted as one."""
 MORE_REASONS = f"… more than {MAX_REASONS} different messages"
 
-TIMES = ("response_time", "service_time", "lateness", "pickup")
+TIMES = ("response_time", "service_time", "lateness", "pickup", "first_byte")
 SUMS = (
     "drained",
     "unsent",
     "cut",
-    "connects",
-    "reconnects",
-    "connect_time",
     "bytes_sent",
     "bytes_received",
 )
@@ -83,6 +80,39 @@ class Failures:
 
 
 @dataclass(slots=True)
+class Connections:
+    """Connections that were made, and how long that took."""
+
+    made: int = 0
+    again: int = 0
+    """Of those, in the place of one that had been closed."""
+    time: int = 0
+    """Nanoseconds of all together."""
+    connect: Histogram = field(default_factory=Histogram)
+    """Of each until TCP had it, as far as the client says so."""
+    tls: Histogram = field(default_factory=Histogram)
+    """Of each handshake."""
+
+    def take(self, note: Note) -> None:
+        """Count what a note says of them."""
+        self.made += note.connects
+        self.again += note.reconnects
+        self.time += note.connect_time
+        for connect, tls in note.openings:
+            self.connect.record((connect,))
+            if tls is not None:
+                self.tls.record((tls,))
+
+    def add(self, other: Connections) -> None:
+        """Merge others into these."""
+        self.made += other.made
+        self.again += other.again
+        self.time += other.time
+        self.connect.add(other.connect)
+        self.tls.add(other.tls)
+
+
+@dataclass(slots=True)
 class Counts:
     """All that is counted under one label. Mergeable by `add`."""
 
@@ -90,14 +120,14 @@ class Counts:
     service_time: Histogram = field(default_factory=Histogram)
     lateness: Histogram = field(default_factory=Histogram)
     pickup: Histogram = field(default_factory=Histogram)
+    first_byte: Histogram = field(default_factory=Histogram)
+    """Of replies that came in several pieces: from the sending to the first of them."""
     statuses: Counter[int] = field(default_factory=Counter)
     failures: Failures = field(default_factory=Failures)
     drained: int = 0
     unsent: int = 0
     cut: int = 0
-    connects: int = 0
-    reconnects: int = 0
-    connect_time: int = 0
+    connections: Connections = field(default_factory=Connections)
     bytes_sent: int = 0
     bytes_received: int = 0
     slowest: list[SlowSample] = field(default_factory=list)
@@ -160,9 +190,7 @@ class Counts:
 
     def connected(self, note: Note) -> None:
         """Count what a note says of connections."""
-        self.connects += note.connects
-        self.reconnects += note.reconnects
-        self.connect_time += note.connect_time
+        self.connections.take(note)
 
     def copy(self) -> Counts:
         """The same counts, apart from what is added to these from now on."""
@@ -176,6 +204,7 @@ class Counts:
             getattr(self, name).add(getattr(other, name))
         self.statuses.update(other.statuses)
         self.failures.add(other.failures)
+        self.connections.add(other.connections)
         if other.slowest:
             self.slowest = slowest([*self.slowest, *other.slowest])
         for name in SUMS:

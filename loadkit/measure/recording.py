@@ -51,7 +51,7 @@ class Batch:
 class RowRecorder:
     """What one thread writes for one of its requests, or for what else it times."""
 
-    __slots__ = ("_counts", "_slow", "bytes_sent", "kind", "label", "request_size", "samples")
+    __slots__ = ("_counts", "_slow", "bytes_sent", "first_bytes", "kind", "label", "request_size", "samples")
 
     def __init__(self, label: str, request_size: int, kind: str = REQUEST) -> None:
         self.kind = kind
@@ -62,6 +62,8 @@ class RowRecorder:
         """Sent beyond `request_size` a request, where requests differ."""
         self._counts: Counts | None = None
         self._slow: list[tuple[int, int, int, int, Requested]] = []
+        self.first_bytes: list[int] = []
+        """Nanoseconds to the first byte of replies that came in several pieces."""
 
     @property
     def counts(self) -> Counts:
@@ -81,6 +83,7 @@ class RowRecorder:
         if len(self.samples) >= FOLD * STRIDE // 4:
             self.counts.take(self.samples, self.request_size)
             self.samples.clear()
+            self._fold_first_bytes()
 
     def note_slow(self, response_time: int, due: int, service_time: int, status: int, request: Requested) -> None:
         """Keep one that may be of the slowest: in an overload each is slower than those before, so this takes 1 us."""
@@ -92,6 +95,8 @@ class RowRecorder:
         """Everything written, to be merged by somebody else; nothing is left here."""
         if not self.samples and self._counts is None and not self.bytes_sent:
             return None
+        if self.first_bytes:
+            self._fold_first_bytes()
         if self._slow:
             self.counts.slowest = slowest(
                 SlowSample(time, due, service_time, status, request.method, shown_url(request), self.label)
@@ -103,10 +108,15 @@ class RowRecorder:
         self.clear()
         return batch
 
+    def _fold_first_bytes(self) -> None:
+        self.counts.first_byte.record(self.first_bytes)
+        self.first_bytes.clear()
+
     def clear(self) -> None:
         """Forget everything, as at the end of the warm-up."""
         self.samples, self._counts, self.bytes_sent = [], None, 0
         self._slow.clear()
+        self.first_bytes.clear()
 
 
 class Recording:

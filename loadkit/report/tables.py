@@ -13,7 +13,7 @@ from loadkit.judge.confidence import percentile_interval
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Interval, Row, Timing
 from loadkit.judge.threshold_results import ThresholdResult
-from loadkit.judge.times import PERCENTILES
+from loadkit.judge.times import PERCENTILES, Times
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import threshold
@@ -191,9 +191,20 @@ def times(result: Result, *, for_page: bool = False) -> Table | None:
         "failure time": total.failure_time,
     }
     measured = {name: kind for name, kind in kinds.items() if kind.count}
+    measured |= {name: kind for name, kind in _phases_of_requests(result, for_page=for_page) if kind}
     counts = Column("count", [count_cell(kind.count) for kind in measured.values()])
     columns = [*([counts] if for_page else []), *time_columns(FIGURES, list(measured.values()), limited(result))]
     return Table(caption="Kinds of time", head="time", names=list(measured), columns=columns) if measured else None
+
+
+def _phases_of_requests(result: Result, *, for_page: bool) -> Iterator[tuple[str, Times | None]]:
+    """What a request consists of, where there is more to say than the service time; all of it on a page."""
+    total, scenario = result.total, result.scenario
+    if for_page or total.connects > (scenario.max_threads or scenario.threads):
+        # otherwise each thread has connected once, mostly before it began
+        yield "connect", total.connect_time
+        yield "TLS handshake", total.tls_time
+    yield "first byte", total.first_byte_time
 
 
 def slowest(result: Result, most: int) -> Table | None:

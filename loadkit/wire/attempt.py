@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from loadkit.plan.errors import reason_of
 from loadkit.plan.units import SECOND
-from loadkit.wire.base import BrokenExchange, Exchange, Failure, Note, Request
+from loadkit.wire.base import BrokenExchange, Exchange, Failure, Note, Opened, Request
 from loadkit.wire.connection import ACTIVE
 from loadkit.wire.failed_reply import ERRORS
 from loadkit.wire.http1 import PulledReader, ReplyReader
@@ -47,7 +47,8 @@ def complete(
     taken = channel.taken
     arrived = connection.nearest_arrival(channel.stamp, attempt.sent, taken)
     _keep(connection, request, reader, taken)
-    return reader.status, attempt.sent, arrived, taken, reader.size, attempt.note(None)
+    note = attempt.note(None, attempt.first_byte(channel))
+    return reader.status, attempt.sent, arrived, taken, reader.size, note
 
 
 def _keep(connection: HttpConnection, request: Request, reader: ReplyReader, taken: int) -> None:
@@ -67,7 +68,9 @@ class Attempt:
 
     __slots__ = (
         "_connection",
+        "_first",
         "_halts",
+        "_openings",
         "_pieces",
         "_request",
         "connect_time",
@@ -96,19 +99,32 @@ class Attempt:
         self.connects = 0
         self.reconnects = 0
         self.connect_time = 0
+        self._openings: tuple[Opened, ...] = ()
+        self._first = (0, 0)
+        """Stamp and taking of the first piece of the reply."""
         self.deadline = (sent or connection.clock.now()) + request.timeout
 
     def failed(self, failure: Failure) -> Exchange:
         """The exchange that has failed so; its connection is closed."""
         self._connection.close()
         now = self.now()
-        return 0, self.sent, now, now, self.size, self.note(failure)
+        return 0, self.sent, now, now, self.size, self.note(failure, 0)
 
-    def note(self, failure: Failure | None) -> Note | None:
+    def note(self, failure: Failure | None, first_byte: int) -> Note | None:
         """What was out of the ordinary, if anything was."""
-        if not failure and not self.connects:
+        if not failure and not self.connects and not first_byte:
             return None
-        return Note(failure, self.connects, self.reconnects, self.connect_time)
+        return Note(
+            failure, self.connects, self.reconnects, self.connect_time, openings=self._openings, first_byte=first_byte
+        )
+
+    def first_byte(self, channel: Channel) -> int:
+        """Nanoseconds until the first piece of the reply came, whose last one the channel has; 0 if it is the same."""
+        stamp, taken = self._first
+        if taken == channel.taken:
+            return 0
+        arrived = stamp - self._connection.clock.wall_offset if stamp else taken
+        return max(min(arrived, taken) - self.sent, 1)
 
     def run(self, went: int, data: bytes | None, met: OSError | None) -> ReplyReader:
         """Send if need be, read the reply; again on a new connection if the old one had been closed."""
@@ -155,6 +171,7 @@ class Attempt:
         most = self._request.connect_timeout
         self._connection.open(left if most is None else min(left, most))
         self.connects += 1
+        self._openings += (self._channel().took,)
         self.connect_time += clock.now() - began
 
     def _channel(self) -> Channel:
@@ -223,7 +240,11 @@ class Attempt:
         if data and self._connection.is_early(channel.stamp, self.sent):
             raise BrokenExchange(UNASKED)
         while data:
-            if reader.feed(data):
+            is_whole = reader.feed(data)
+            if reader.size and not self._first[1]:
+                # what comes before it is an interim reply
+                self._first = channel.stamp, channel.taken
+            if is_whole:
                 self.see_the_end(reader, channel)
                 return
             if self._halts and reader.head:

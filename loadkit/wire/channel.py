@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from loadkit.plan.units import MILLISECOND, SECOND
+from loadkit.wire.base import Opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,7 @@ class Channel:
         "sock",
         "stamp",
         "taken",
+        "took",
         "without_close_notify",
     )
 
@@ -58,6 +60,8 @@ class Channel:
         """Called with 0: true if anything has come, be it the end or an error."""
         self.opened = clock.now()
         """When it was, or earlier."""
+        self.took = Opened(0, None)
+        """How long that took."""
         self.armed = 0
         self.stamp = 0
         """The kernel's time of the bytes last received, wall clock, 0 if it gave none."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from loadkit.plan.errors import reason_of
 from loadkit.plan.units import MILLISECOND
-from loadkit.wire.base import NO_PORT, BrokenExchange, Failure
+from loadkit.wire.base import NO_PORT, BrokenExchange, Failure, Opened
 from loadkit.wire.channel import SO_TIMESTAMPNS, STAMPS, Channel, TlsChannel, timeval
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def open_channel(
     began = clock.now()
     deadline = began + timeout
     sock = _connect(origin, addresses, clock, deadline, opening)
+    connected = clock.now()
     try:
         channel = _channel(origin, sock, context, clock, deadline, timeout)
     except OSError as error:
@@ -67,6 +68,7 @@ def open_channel(
         sock.close()
         raise
     channel.opened = began
+    channel.took = Opened(connected - began, clock.now() - connected if context else None)
     return channel
 
 

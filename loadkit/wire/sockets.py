@@ -90,7 +90,8 @@ class SocketConnection:
             self.http.open(self._timeout)
         except BrokenExchange as broken:
             return Note(broken.failure)
-        return Note(connects=1, connect_time=now() - began)
+        channel = self.http.channel
+        return Note(connects=1, connect_time=now() - began, openings=(channel.took,) if channel else ())
 
     def sender(self, request: Request) -> Send:
         """The function for this request, and others like it but for their payload, on this connection."""

@@ -287,7 +287,7 @@ def test_the_pool_grows_no_further_than_it_may(demo: Demo):
     assert done.stats.was_short
     assert total.requests + total.unsent == 100
     assert total.requests == 8
-    assert total.connects == 4
+    assert total.connections.made == 4
     assert total.lateness.max > 0.4 * SECOND
 
 

@@ -12,7 +12,7 @@ from loadkit.measure.counts import SUMS, TIMES, Counts, Reason
 from loadkit.measure.packed import Parcel, packed, unpacked
 from loadkit.measure.recording import NO_SECOND, Batch, Recording
 from loadkit.plan.units import SECOND
-from loadkit.wire.base import Failure
+from loadkit.wire.base import Failure, Note, Opened
 
 LABELS = ("a", "b", "c")
 PHASES = 2
@@ -57,7 +57,10 @@ shots = st.builds(
 def batch(shot: Shot, start: int) -> Batch:
     """What a thread hands over that has sent this request, by a clock by which measuring began at `start`."""
     due = start + shot.second * SECOND
-    counts = Counts(connects=1, connect_time=shot.span % 1000)
+    counts = Counts()
+    counts.connected(
+        Note(connects=1, connect_time=shot.span % 1000, openings=(Opened(shot.span % 700, shot.span % 300),))
+    )
     if shot.failure:
         counts.fail(shot.failure, at=due + shot.span, span=shot.span, status=503, size=7)
         return Batch(shot.second, shot.phase, shot.label, [], 40, counts)

@@ -17,7 +17,7 @@ from loadkit.measure.recording import FOLD, JOURNEY, Batch, Recording, RowRecord
 from loadkit.measure.series import MAX_INTERVALS
 from loadkit.plan.labels import MAX_LABELS, OTHER
 from loadkit.plan.units import SECOND
-from loadkit.wire.base import Failure, Note
+from loadkit.wire.base import Failure, Note, Opened
 
 REFUSED = Failure("connect", "connection refused h:1")
 
@@ -136,10 +136,13 @@ def test_merging_adds_each_number() -> None:
     threes: dict[str, Any] = dict.fromkeys(SUMS, 3)
     fours: dict[str, Any] = dict.fromkeys(SUMS, 4)
     one, other = Counts(**threes), Counts(**fours)
-    one.connected(Note(connects=1, reconnects=2, connect_time=500))
+    one.connected(Note(connects=2, reconnects=1, connect_time=500, openings=(Opened(200, None), Opened(200, 90))))
+    other.connected(Note(connects=1, connect_time=7, openings=(Opened(5, 2),)))
     one.add(other)
-    added = {"connects": 8, "reconnects": 9, "connect_time": 507}
-    assert {name: getattr(one, name) for name in SUMS} == dict.fromkeys(SUMS, 7) | added
+    assert {name: getattr(one, name) for name in SUMS} == dict.fromkeys(SUMS, 7)
+    made = one.connections
+    assert (made.made, made.again, made.time) == (3, 1, 507)
+    assert (made.connect, made.tls) == (Histogram.of([200, 200, 5]), Histogram.of([90, 2]))
 
 
 # -- bounds

@@ -15,7 +15,8 @@ from loadkit.judge.merge.timeline import interval_length, shift, start_of
 from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import KINDS, Interval, IntervalRow, Phase, Row, SlowRequest, Timing
 from loadkit.judge.summary import TOTAL, row, times, timing
-from loadkit.measure.counts import Counts, Failures, Reason
+from loadkit.judge.times import Times
+from loadkit.measure.counts import Connections, Counts, Failures, Reason
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.slowest import MOST
 from loadkit.plan.units import SECOND, nanoseconds
@@ -55,12 +56,22 @@ def _counts(one: Row | Timing) -> Counts:
     )
     if isinstance(one, Row):
         counts.lateness, counts.pickup = one.lateness.histogram, one.pickup.histogram
+        counts.first_byte = _histogram(one.first_byte_time)
         counts.statuses.update(one.statuses)
         counts.failures.statuses.update(one.failed_statuses)
-        counts.connects, counts.reconnects = one.connects, one.reconnects
-        counts.connect_time = nanoseconds(one.connect_seconds)
+        counts.connections = Connections(
+            made=one.connects,
+            again=one.reconnects,
+            time=nanoseconds(one.connect_seconds),
+            connect=_histogram(one.connect_time),
+            tls=_histogram(one.tls_time),
+        )
         counts.bytes_sent, counts.bytes_received = one.bytes_sent, one.bytes_received
     return counts
+
+
+def _histogram(times: Times | None) -> Histogram:
+    return times.histogram if times else Histogram()
 
 
 def merged_rows(

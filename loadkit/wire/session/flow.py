@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 from loadkit.wire.attempt import Attempt
-from loadkit.wire.base import BrokenExchange, Exchange, Failure, Request
+from loadkit.wire.base import BrokenExchange, Exchange, Failure, Note, Request
 from loadkit.wire.connection import NO_GIL, HttpConnection
 from loadkit.wire.failed_reply import KEPT
 from loadkit.wire.http1 import PulledReader
@@ -108,7 +108,8 @@ class Flow:
             return
         reader, channel = self.reader, self.channel
         arrived = self._connection.nearest_arrival(channel.stamp, self._attempt.sent, channel.taken)
-        self._over(reader.status, arrived, channel.taken, None)
+        note = self._attempt.note(None, self._attempt.first_byte(channel))
+        self._over(reader.status, arrived, channel.taken, note)
         if reader.keep_alive:
             self._connection.take_back(channel)
         else:
@@ -119,8 +120,9 @@ class Flow:
         if self.exchange:
             return
         taken = self._attempt.now() if failure else self.channel.taken
-        self._over(0 if failure else self.reader.status, taken, taken, failure)
+        note = self._attempt.note(failure, 0)
+        self._over(0 if failure else self.reader.status, taken, taken, note)
         self._connection.drop(self.channel)
 
-    def _over(self, status: int, arrived: int, taken: int, failure: Failure | None) -> None:
-        self.exchange = status, self._attempt.sent, arrived, taken, self.reader.size, self._attempt.note(failure)
+    def _over(self, status: int, arrived: int, taken: int, note: Note | None) -> None:
+        self.exchange = status, self._attempt.sent, arrived, taken, self.reader.size, note
