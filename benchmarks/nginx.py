@@ -39,6 +39,7 @@ http {{
     fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
+    {http}
     server {{
         listen 127.0.0.1:{plain} backlog=8192;
         listen 127.0.0.1:{tls} ssl backlog=8192;
@@ -47,6 +48,7 @@ http {{
         ssl_protocols TLSv1.3;
         location / {{ return 200 '{body}'; }}
         location = /requests {{ stub_status; }}
+        {locations}
     }}
 }}
 """
@@ -90,13 +92,13 @@ def version() -> str:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, core: int) -> Iterator[Server]:
-    """An nginx on one core, its files in the folder, gone at the end of the block."""
+def running(folder: Path, *, core: int, http: str = "", locations: str = "") -> Iterator[Server]:
+    """An nginx on one core, its files in the folder, gone at the end of the block; with more directives, if given."""
     raise_file_limit()
     make_certificates(folder)
     server = Server(plain_port=free_port(), tls_port=free_port(), ca=folder / "ca.pem")
     config = folder / "nginx.conf"
-    config.write_text(_config(server))
+    config.write_text(_config(server, http, locations))
     with (folder / "nginx.out").open("wb") as output:
         child = start([binary(), "-p", folder, "-c", config, "-e", "error.log"], core=core, output=output)
     try:
@@ -111,9 +113,15 @@ def file_limit() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
-def _config(server: Server) -> str:
-    connections = min(CONNECTIONS, file_limit())
-    return CONFIG.format(connections=connections, plain=server.plain_port, tls=server.tls_port, body=BODY)
+def _config(server: Server, http: str, locations: str) -> str:
+    return CONFIG.format(
+        connections=min(CONNECTIONS, file_limit()),
+        plain=server.plain_port,
+        tls=server.tls_port,
+        body=BODY,
+        http=http,
+        locations=locations,
+    )
 
 
 def raise_file_limit() -> None:

@@ -14,14 +14,14 @@ import pytest
 from loadkit import Endpoint, Scenario, hold, ramp, run
 from loadkit.judge.result import Result
 
-QUEUEING = Path(__file__).with_name("queueing.py")
+SERVER = Path(__file__).parents[2] / "benchmarks" / "limit" / "server.py"
 ANY = 10_000
 """At once: the server holds nobody up, and only keeps each request so long."""
 
 
 @contextmanager
 def serving(span: float, at_once: int) -> Iterator[str]:
-    with subprocess.Popen([sys.executable, QUEUEING, str(span), str(at_once)], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, SERVER, str(span), str(at_once)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
             yield f"http://127.0.0.1:{int(process.stdout.readline())}"

@@ -19,13 +19,13 @@ from loadkit.plan.scenario import Scenario
 from loadkit.server.demo import Demo
 from tests.conftest import Call
 
-QUEUEING = Path(__file__).with_name("queueing.py")
+SERVER = Path(__file__).parents[2] / "benchmarks" / "limit" / "server.py"
 
 
 @contextmanager
 def queueing(span: float, at_once: int) -> Iterator[str]:
     """A server that has room for so many requests at once, of so many milliseconds each."""
-    with subprocess.Popen([sys.executable, str(QUEUEING), str(span), str(at_once)], stdout=subprocess.PIPE) as server:
+    with subprocess.Popen([sys.executable, str(SERVER), str(span), str(at_once)], stdout=subprocess.PIPE) as server:
         try:
             yield f"http://127.0.0.1:{int(server.stdout.readline())}"
         finally:
@@ -55,7 +55,7 @@ def test_the_limit_of_a_server_is_what_its_workers_can_do():
 
 def test_what_a_server_never_holds_is_missed_at_the_lowest_rate():
     with queueing(60, 4) as url:
-        found = limit(at(url), "p50 < 20ms", budget="10s")
+        found = limit(at(url), "p50 < 20ms", budget="30s")
     assert (found.ending, found.confirmed, found.exit_code) == ("missed", None, 1)
     assert found.levels[0].holding == "missed"
     assert found.levels[0].figures["p50"] > 0.06
@@ -113,7 +113,7 @@ def test_a_threshold_on_an_endpoint_that_there_is_not_is_refused():
 def test_the_command_prints_and_stores_what_it_found(call: Call, tmp_path: Path):
     output = tmp_path / "limit.json"
     with queueing(60, 4) as url:
-        done = call("limit", f"{url}/", "-t", "p50 < 20ms", "--budget", "10s", "-o", str(output))
+        done = call("limit", f"{url}/", "-t", "p50 < 20ms", "--budget", "30s", "-o", str(output))
     assert done.returncode == 1
     assert "MISSED: it does not hold at the lowest rate" in done.stdout
     assert "(what closed threads get)" in done.stderr

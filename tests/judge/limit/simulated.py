@@ -14,6 +14,8 @@ from loadkit.judge.limit.trials import NextTrial, Observed, Trial, piles_up
 from loadkit.plan.threshold import Threshold, threshold
 
 Draw = Callable[[random.Random], float]
+Admission = Callable[[float, int], bool]
+"""True if a request is let in, at this time and with so many waiting."""
 Reply = tuple[float, float, bool]
 """When a request was due, how long it took, and whether its reply was good."""
 
@@ -30,16 +32,39 @@ def pareto(mean: float, shape: float = 2.5) -> Draw:
     return lambda lot: mean * (shape - 1) / shape * lot.paretovariate(shape)
 
 
+def lognormal(mean: float, sigma: float) -> Draw:
+    return lambda lot: lot.lognormvariate(math.log(mean) - sigma**2 / 2, sigma)
+
+
+def room(most: int) -> Admission:
+    """So many may wait."""
+    return lambda now, waiting: waiting < most
+
+
+def token_bucket(rate: float, burst: float) -> Admission:
+    """So many a second, and a few more after a while with less."""
+    tokens, last = burst, 0.0
+
+    def admits(now: float, waiting: int) -> bool:
+        nonlocal tokens, last
+        tokens, last = min(burst, tokens + (now - last) * rate), now
+        is_in = tokens >= 1
+        tokens -= is_in
+        return is_in
+
+    return admits
+
+
 class Simulated:
     """Workers behind one queue, first come first served.
 
     Args:
         service: how long a request takes a worker.
         workers: how many there are.
-        room: how many may wait; those beyond it fail at once. None is all.
+        admits: which requests are let in; the others fail at once. None is all.
         slower: by what factor service is longer, at this time of its life and with so many waiting.
         most: no more arrivals a second than this can be sent: beyond it, trials are unsound.
-        refusal: the status of those that have no room.
+        refusal: the status of those that are not let in.
         seed: of all that is drawn.
     """
 
@@ -49,7 +74,7 @@ class Simulated:
         workers: int = 1,
         *,
         limits: Sequence[str] = ("p99 < 100ms",),
-        room: int | None = None,
+        admits: Admission | None = None,
         slower: Callable[[float, int], float] = lambda now, waiting: 1.0,
         most: float = math.inf,
         refusal: str = "503",
@@ -58,17 +83,20 @@ class Simulated:
         self._service = service
         self._workers = workers
         self.limits = [threshold(text) for text in limits]
-        self._room = room
+        self._admits = admits
         self._slower = slower
         self._most = most
         self._refusal = refusal
         self._lot = random.Random(seed)
         self.now = 0.0
         self.trials: list[NextTrial] = []
+        self.began: list[float] = []
+        """When each trial began."""
 
     def measure(self, wanted: NextTrial) -> Trial:
         """What a trial finds; virtual time goes on until the last reply is in."""
         self.trials.append(wanted)
+        self.began.append(self.now)
         if not wanted.is_closed and wanted.level > self._most:
             self.now += wanted.seconds
             why = f"this machine sends no more than {self._most:g}/s"
@@ -86,13 +114,13 @@ class Simulated:
         due, dues = self.now, []
         while (due := due + self._lot.expovariate(wanted.level)) < self.now + wanted.seconds:
             dues.append(due)
-        queue = _Queue(self._workers, self._room)
+        queue = _Queue(self._workers)
         return [self._one(queue, due) for due in dues]
 
     def closed(self, threads: int, seconds: float) -> list[Reply]:
         """The same of threads that wait for each reply before they send the next request."""
         ready = [self.now] * threads
-        queue, end, ran = _Queue(self._workers, self._room), self.now + seconds, []
+        queue, end, ran = _Queue(self._workers), self.now + seconds, []
         while ready[0] < end:
             due, span, good = self._one(queue, ready[0])
             ran.append((due, span, good))
@@ -101,7 +129,7 @@ class Simulated:
 
     def _one(self, queue: _Queue, due: float) -> tuple[float, float, bool]:
         waiting = queue.waiting(due)
-        if self._room is not None and waiting >= self._room:
+        if self._admits and not self._admits(due, waiting):
             return due, 0.001, False
         return due, queue.serve(due, self._service(self._lot) * self._slower(due, waiting)) - due, True
 
@@ -153,7 +181,7 @@ class _Block:
 
 
 class _Queue:
-    def __init__(self, workers: int, room: int | None) -> None:
+    def __init__(self, workers: int) -> None:
         self._free = [0.0] * workers
         self._starts: deque[float] = deque()
 

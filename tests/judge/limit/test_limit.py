@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from loadkit.judge.limit.limit import Limit, limit_of
-from tests.judge.limit.simulated import Simulated, exponential, fixed
-from tests.judge.limit.test_search import searched
+from tests.judge.limit.servers import searched
+from tests.judge.limit.simulated import Simulated, exponential, fixed, room
 
 
 def limited(server: Simulated, *, at_least: float | None = None, **rules) -> Limit:
@@ -42,9 +42,12 @@ def test_the_exit_code_says_what_came_of_it(changes, code):
     ("server", "words"),
     [
         (Simulated(exponential(0.01), 4), ["p99 < 100ms ("]),
-        (Simulated(fixed(0.01), 2, room=4, limits=["error_rate < 1%"]), ["error_rate < 1%", "failures: ", "x 503"]),
         (
-            Simulated(fixed(0.01), 2, room=4, limits=["error_rate < 1%"], refusal="429"),
+            Simulated(fixed(0.01), 2, admits=room(4), limits=["error_rate < 1%"]),
+            ["error_rate < 1%", "failures: ", "x 503"],
+        ),
+        (
+            Simulated(fixed(0.01), 2, admits=room(4), limits=["error_rate < 1%"], refusal="429"),
             ["a limit of the rate: 429 is answered to what is beyond about"],
         ),
     ],
