@@ -9,7 +9,7 @@ from loadkit.judge.limit.limit import LevelTrial, Limit, LimitLevel, limit_of, t
 from loadkit.judge.limit.search import RateSearch, find
 from loadkit.judge.limit.threads import ThreadRules, ThreadSearch
 from loadkit.judge.limit.time_budget import SearchRules
-from tests.judge.limit.simulated import Simulated, exponential
+from tests.judge.limit.simulated import Simulated, exponential, room
 from tests.results import ENVIRONMENT, replace
 
 P99 = "p99 < 100ms"
@@ -18,7 +18,7 @@ P99 = "p99 < 100ms"
 @cache
 def searched_by_rate() -> Limit:
     """What a search finds of a server that refuses what has no room."""
-    server = Simulated(exponential(0.05), 4, room=60, limits=["p99 < 500ms", "error_rate < 0.1%"])
+    server = Simulated(exponential(0.05), 4, admits=room(60), limits=["p99 < 500ms", "error_rate < 0.1%"])
     found = find(RateSearch(SearchRules(budget=120, replies=459, longest=0.5)), server.measure)
     return replace(limit_of(found, server.limits), name="shop.py::browse", seconds=118.0, environment=ENVIRONMENT)
 
