@@ -68,14 +68,25 @@ def _unsound(trial: Trial, result: Result) -> str | None:
         return None
     if result.bottleneck.cause == "generator":
         return result.bottleneck.sentence
-    limited = [one.limit for one in trial.missed if not one.limits_errors]
-    if "late" in caveats and limited and (result.lateness.p99 or 0.0) > OWN_SHARE * min(limited):
+    late = result.lateness.p99 or 0.0
+    limited = [one for one in trial.missed if not one.limits_errors and not _is_slow_itself(one, result, late)]
+    if "late" in caveats and limited and late > OWN_SHARE * min(one.limit for one in limited):
         return caveats["late"]
     return None
 
 
+def _is_slow_itself(limit: Threshold, result: Result, late: float) -> bool:
+    """True if the service time misses the limit by more than requests were late, which may have come in a bunch."""
+    value = held(replace(limit, time="service_time"), _row(limit, result)).value
+    return value is not None and value - late > limit.limit
+
+
+def _row(limit: Threshold, result: Result) -> Row | Timing | None:
+    return result.total if limit.label is None else by_name(result.endpoints, (), result.timings).get(limit.label)
+
+
 def _observed(limit: Threshold, result: Result) -> Observed:
-    row = result.total if limit.label is None else by_name(result.endpoints, (), result.timings).get(limit.label)
+    row = _row(limit, result)
     found = held(limit, row)
     if row is None:
         return Observed(threshold=limit, value=None)
