@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from loadkit.report.json import Finding
 
 
-def print_report(result: Result, *, once: bool = False) -> int:
-    """Print a report, a short one for a run of each `once`; the exit code is that of `print_text`."""
+def print_report(result: Result, *, once: bool = False, full: bool = False) -> int:
+    """Print a report, one of a line each for a run of each `once`; the exit code is that of `print_text`."""
     from loadkit.report.layout import layout_of
     from loadkit.report.text import once_report, text_report
 
     if sys.stdout is None:
         return 0
-    return print_text((once_report if once else text_report)(result, layout_of(sys.stdout)))
+    layout = layout_of(sys.stdout)
+    return print_text(once_report(result, layout) if once else text_report(result, layout, full=full))
 
 
 def print_finding(found: Finding) -> int:

@@ -144,7 +144,7 @@ def _report(
         codes.append(print_text(summary_text(layout_of(sys.stdout), job.summary(), again)))
         if result.requests:
             codes.append(print_text(""))
-            codes.append(print_report(result))
+            codes.append(print_report(result, full=True))
     if fault:
         complain(fault)
         codes.append(fault.exit_code)

@@ -40,6 +40,7 @@ History = Annotated[
 Markdown = Annotated[
     Path | None, output_option("--markdown", help="Write the report as Markdown, for a comment or a summary on GitHub.")
 ]
+Full = Annotated[bool, output_option("--full", help="All that was found, not a screen of it.")]
 Quiet = Annotated[bool, output_option("--quiet", "-q", help="No progress, no report; the exit code tells.")]
 
 

@@ -20,7 +20,7 @@ from loadkit.cli.console import (
     write_markdown,
     write_page,
 )
-from loadkit.cli.options import Markdown, Page, output_option
+from loadkit.cli.options import Full, Markdown, Page, output_option
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def report(
     output: Annotated[Path | None, output_option("--output", "-o", help="Store the merged result as JSON.")] = None,
     html: Page = None,
     markdown: Markdown = None,
+    full: Full = False,
 ) -> None:
     """Make the report of stored results anew, merging what several files have of the same load.
 
@@ -63,7 +64,7 @@ def report(
     merged = [merge(results) for results in _of_same_load(found)]
     faults = [
         store(output, merged) if output else 0,
-        *map(print_report, merged),
+        *(print_report(one, full=full) for one in merged),
         print_rounds(merged),
         write_page(html, merged) if html else 0,
         write_markdown(markdown, merged) if markdown else 0,

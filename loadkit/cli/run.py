@@ -25,6 +25,7 @@ from loadkit.cli.console import (
 from loadkit.cli.options import (
     Authorities,
     ClientCertificate,
+    Full,
     Headers,
     History,
     Insecure,
@@ -111,6 +112,7 @@ def run(
     html: Page = None,
     markdown: Markdown = None,
     history: History = None,
+    full: Full = False,
     quiet: Quiet = False,
 ) -> None:
     """Run scenarios and report what was found.
@@ -162,7 +164,7 @@ def run(
         scenarios = [request.applied(scenario, headers) for scenario in scenarios]
         if once:
             scenarios = [each_once(scenario) for scenario in scenarios]
-        code = _run_all(scenarios * rounds, output, html, markdown, history, once=once, quiet=quiet)
+        code = _run_all(scenarios * rounds, output, html, markdown, history, once=once, full=full, quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -240,6 +242,7 @@ def _run_all(
     history: Path | None,
     *,
     once: bool,
+    full: bool,
     quiet: bool,
 ) -> int:
     from loadkit.jobs.history import open_history
@@ -266,7 +269,7 @@ def _run_all(
                 results.append(run_one(scenario, watch=None if quiet else watch, interrupts=signals, partial=partial))
             # after each, for the next may be ended by force
             faults.append(store(output, results, partial) if output else 0)
-            faults.append(0 if quiet else print_report(results[-1], once=once))
+            faults.append(0 if quiet else print_report(results[-1], once=once, full=full))
             faults.append(write_page(html, results) if html else 0)
             faults.append(write_markdown(markdown, results) if markdown else 0)
             faults.append(keep_run(history, results[-1], revision) if history and revision else 0)

@@ -29,11 +29,10 @@ _CLOCKS: Final = {
 
 
 def describe_run(result: Result) -> str:
-    """The load, the transport, the start, and the number of runs that were merged."""
+    """The load, the start, and the number of runs that were merged."""
     count = len(result.spans)
     merged = f"; merged from {count:,} runs" if count > 1 else ""
-    transport, started = result.environment.transport, _when(result.started_at)
-    return f"{describe_load(result.scenario)}, over {transport}; started {started}{merged}"
+    return f"{describe_load(result.scenario)}; started {_when(result.started_at)}{merged}"
 
 
 def describe_load(scenario: ScenarioInfo) -> str:
@@ -107,8 +106,10 @@ def describe_outcome(result: Result) -> tuple[str, str, Tone]:
     so_far = sum(not one.passed and one.value is not None for one in limits)
     of_them = f"{missed} of {all_of_them} thresholds" if all_of_them > 1 else "its only threshold"
     if result.outcome == "passed":
-        what = "request" if result.requests else "journey"
-        return "PASSED", f" {_each(all_of_them)}" if all_of_them else f": no {what} failed", "good"
+        none = f"no {'request' if result.requests else 'journey'} failed"
+        implied = len(result.thresholds) > all_of_them
+        met = f" {_each(all_of_them)}{f', and {none}' * implied}"
+        return "PASSED", met if all_of_them else f": {none}", "good"
     if result.outcome == "interrupted":
         of_those = f", {so_far} of {all_of_them} thresholds missed so far" if so_far else ""
         return "INTERRUPTED", f" after {show_time(result.duration)}{of_those}", "doubt"

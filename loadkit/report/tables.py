@@ -6,6 +6,7 @@ They are the same in text and on a page, which has room for more: `for_page`.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -38,7 +39,7 @@ from loadkit.report.table import Cell, Column, Table, Tone
 MAX_ROWS_OF_TEXT: Final = 40
 MAX_ROWS_OF_PAGE: Final = 1000
 
-_OF_ROWS: Final = frozenset({*(one.name for one in BRIEF), "max"})
+_OF_ROWS: Final = frozenset({*(one.name for one in BRIEF), "p95", "max"})
 
 
 def endpoints(result: Result, *, for_page: bool = False) -> Table | None:
@@ -55,10 +56,23 @@ def endpoints(result: Result, *, for_page: bool = False) -> Table | None:
         caption="Endpoints",
         head="endpoint",
         names=[row.name for row in rows] + ["total"] * has_total,
-        columns=_of_rows(shown, "requests", limited(result), for_page=for_page),
+        columns=_with_statuses(rows, _of_rows(shown, "requests", limited(result), for_page=for_page)),
         has_total=has_total,
         notes=[Cell(note)] if more else [],
     )
+
+
+def _with_statuses(rows: Sequence[Row], columns: list[Column]) -> list[Column]:
+    """The columns with one of the status codes of each row behind its errors; the total has a line of its own."""
+    place = 1 + [column.title for column in columns].index("errors")
+    cells = [_status_cell(row) for row in rows] + [Cell("")] * (len(columns[0].cells) - len(rows))
+    return [*columns[:place], Column("status", cells), *columns[place:]]
+
+
+def _status_cell(row: Row) -> Cell:
+    """The status codes of a row, those of failed replies among them, the most frequent first."""
+    counts = Counter(row.statuses) + Counter(row.failed_statuses)
+    return Cell(" ".join(str(code) for code, _ in counts.most_common()) or "-", min(counts, default=0))
 
 
 def _slowest(rows: list[Row], most: int) -> list[Row]:
@@ -91,10 +105,6 @@ def _status_once(one: Row | Timing) -> Cell:
     if isinstance(one, Timing):
         return Cell(one.kind)
     return Cell(", ".join(map(str, [*one.statuses, *one.failed_statuses])) or "-")
-
-
-def _received(one: Row | Timing) -> Cell:
-    return Cell(show_size(one.bytes_received) if isinstance(one, Row) else "")
 
 
 def _time_once(one: Row | Timing) -> float | None:
@@ -169,9 +179,9 @@ def _of_rows(rows: Sequence[Row | Timing], counted: str, limits: frozenset[str],
         of_times.insert(_with(limits).index("p99") + 1, Column("p99, 95 % sure", cells))
     return [
         Column(counted, [count_cell(row.requests) for row in rows]),
-        Column("throughput", [throughput_cell(row) for row in rows], drop_order=4),
+        Column("throughput", [throughput_cell(row) for row in rows], drop_order=3),
         Column("errors", [errors_cell(row) for row in rows]),
-        *([Column("%", [percent_cell(row) for row in rows], drop_order=5)] if has_percent else []),
+        *([Column("%", [percent_cell(row) for row in rows], drop_order=7)] if has_percent else []),
         *of_times,
     ]
 

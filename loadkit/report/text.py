@@ -1,8 +1,13 @@
-"""A result as text: what was run, how it came out, the figures, what went wrong and how far to believe it."""
+"""A result as text: what was run, how it came out, the figures, what went wrong and how far to believe it.
+
+The short form fits on a screen. It leaves out what makes no figure less true: the other kinds of time, the cost of
+loadkit, and notes but for their codes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import starmap
 from typing import Final
 
 from loadkit.judge.result import Result
@@ -11,6 +16,7 @@ from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.judge.validity import Caveat
 from loadkit.report import overview, tables
 from loadkit.report.failures import FailureReason, failure_reasons
+from loadkit.report.figures import FIGURES, drop_order, show_time
 from loadkit.report.headline import (
     CAVEAT_TONES,
     TONES,
@@ -22,38 +28,35 @@ from loadkit.report.headline import (
 )
 from loadkit.report.layout import Layout, display_width, ljust, rjust
 from loadkit.report.table import Cell, Table
-from loadkit.report.text_histogram import histogram_lines
+from loadkit.report.text_histogram import BARS, histogram_lines
 from loadkit.report.text_table import STYLES, text_table
 
 MAX_FAILURES: Final = 10
 MAX_SLOWEST: Final = 3
 
-_LABEL: Final = len("connections")
+_FEW_BARS: Final = 8
+_FIRST: Final = ("requests", "journeys", "throughput", "errors")
+_ALWAYS: Final = (*_FIRST, "unsent", "cut")
+_USUAL: Final = ("same-host", "few-samples", "own-clock")
+"""Notes of nearly every run, of which the short form has the codes alone."""
 
 
-def text_report(result: Result, layout: Layout, *, passed: str = "PASSED") -> str:
+def text_report(result: Result, layout: Layout, *, full: bool = False, passed: str = "PASSED") -> str:
     """A result as a person reads it, without a newline at the end.
 
     No line is wider than the layout; no text of a server, URL or name starts a line, moves the cursor or is taken for
     a command by a CI. `passed` is what a run that passed is said to be.
     """
-    of_figures = (
-        tables.endpoints(result),
-        *tables.timings(result),
-        tables.phases(result),
-        tables.times(result),
-        _slowest(result),
-    )
+    rows = tables.endpoints(result) if full or len(result.endpoints) > 1 else None
+    in_full = (tables.times(result), _slowest(result)) if full else ()
+    of_figures = (rows, *tables.timings(result), tables.phases(result), *in_full)
     parts = (
-        [*_headline(layout, result), "", *_outcome(layout, result, passed)],
-        _totals(layout, result),
+        [*_headline(layout, result), "", *_outcome(layout, result, passed, full=full)],
+        _totals(layout, result, full=full),
         *(text_table(layout, table) for table in of_figures if table),
-        histogram_lines(layout, result.total.response_time),
-        _statuses(layout, result.total),
+        histogram_lines(layout, result.total.response_time, BARS if full else _FEW_BARS),
         _failures(layout, result),
-        _thresholds(layout, result.thresholds),
-        _caveats(layout, result.caveats),
-        [layout.style(line, "dim") for line in _wrapped(layout, describe_times(result))],
+        *(_reasons(layout, result) if full else [_few_reasons(layout, result)]),
     )
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
@@ -80,14 +83,29 @@ def _headline(layout: Layout, result: Result) -> list[str]:
     rule = "=" if layout.ascii else "━"
     name = layout.ellipsize(layout.escape(result.title), layout.width - 8)
     lines = [layout.style(f"{rule * 2} {name} {rule * (layout.width - display_width(name) - 4)}", "bold")]
-    for facts in (result.scenario.description.strip(), describe_run(result), describe_target(result.scenario)):
+    for facts in (result.scenario.description.strip(), describe_run(result), _target(result)):
         lines += _wrapped(layout, facts, "  ")
     return lines
 
 
-def _outcome(layout: Layout, result: Result, passed: str) -> list[str]:
-    line = _outcome_line(layout, result, passed)
-    return [*line, *(_validity(layout, result) if is_believable(result) else [])]
+def _target(result: Result) -> str:
+    """Where requests went, and which they were if they were of one kind: the short form has no row of it."""
+    target, names = describe_target(result.scenario), [row.name for row in result.endpoints]
+    # a bare URL is its own title
+    if result.title.startswith(target):
+        target = ""
+    is_said = len(names) != 1 or names[0] == "GET /" or result.title.endswith(names[0].removeprefix("GET "))
+    return " at ".join(filter(None, ["" if is_said else names[0], target]))
+
+
+def _outcome(layout: Layout, result: Result, passed: str, *, full: bool) -> list[str]:
+    """The outcome, the thresholds, those that were missed first, and how far to believe the figures."""
+    thresholds = sorted(result.thresholds, key=lambda one: one.passed)
+    return [
+        *_outcome_line(layout, result, passed),
+        *_thresholds(layout, [one for one in thresholds if full or not one.implied]),
+        *(_validity(layout, result) if is_believable(result) else []),
+    ]
 
 
 def _outcome_line(layout: Layout, result: Result, passed: str) -> list[str]:
@@ -98,11 +116,9 @@ def _outcome_line(layout: Layout, result: Result, passed: str) -> list[str]:
 
 
 def _validity(layout: Layout, result: Result) -> list[str]:
-    """The validity of the figures, and the bottleneck of the run."""
     reasons = sum(reason.level != "note" for reason in result.caveats)
     why = f", for {reasons} reason{'s' * (reasons != 1)} below" if reasons else ""
-    line = f"  The figures are {layout.style(result.validity, STYLES[TONES[result.validity]])}{why}."
-    return [line, *_wrapped(layout, result.bottleneck.sentence, "  ")]
+    return [f"  The figures are {layout.style(result.validity, STYLES[TONES[result.validity]])}{why}."]
 
 
 def _wrapped(layout: Layout, text: str, indent: str = "") -> list[str]:
@@ -110,32 +126,47 @@ def _wrapped(layout: Layout, text: str, indent: str = "") -> list[str]:
     return layout.wrap(layout.escape(text), first=indent, margin=indent) if text else []
 
 
-def _totals(layout: Layout, result: Result) -> list[str]:
+def _totals(layout: Layout, result: Result, *, full: bool) -> list[str]:
     """A line a total, wrapped beside its label."""
+    totals = [(label.text, fact) for label, fact in overview.totals(result).rows]
+    room = max(len("response time"), *(len(label) for label, _ in totals))
+    shown = [
+        *(one for one in totals if one[0] in _FIRST),
+        *_response_time(result, layout.width - room - 4),
+        *_statuses(result.total),
+        *(one for one in totals if one[0] not in _FIRST and (full or one[0] in _ALWAYS)),
+    ]
     lines: list[str] = []
-    for label, fact in overview.totals(result).rows:
-        first = f"  {label.text:{_LABEL}}  "
+    for label, fact in shown:
+        first = f"  {label:{room}}  "
         wrapped = layout.wrap(layout.escape(fact.text), first=first, margin=" " * len(first))
         lines += [line[: len(first)] + layout.style(line[len(first) :], STYLES[fact.tone]) for line in wrapped]
     return lines
 
 
-def _statuses(layout: Layout, total: Row) -> list[str]:
-    """A line a status code; failures are red."""
+def _response_time(result: Result, room: int) -> Iterator[tuple[str, Cell]]:
+    """The percentiles that fit on a line; those that thresholds limit are the last to be left out."""
+    times, limits = result.total.response_time, tables.limited(result)
+    titles = [title for title in FIGURES if title not in ("min", "mean", "p75") or title in limits]
+    texts = {title: f"{title} {show_time(FIGURES[title](times))}" for title in titles}
+    for title in sorted(titles, key=lambda title: -drop_order(title, limits)):
+        if len("  ".join(texts.values())) > room and title != "p50":
+            del texts[title]
+    if times.count:
+        yield "response time", Cell("  ".join(texts.values()))
+
+
+def _statuses(total: Row) -> Iterator[tuple[str, Cell]]:
+    """How many replies had which status code."""
     table = tables.statuses(total)
-    if table is None:
-        return []
-    room = max(len(cell.text) for _, *counts in table.rows for cell in counts)
-    lines = [f"  [{code.text}]  {_replies(layout, good, failed, room)}" for code, good, failed in table.rows]
-    return [layout.style("status codes", "bold"), *lines]
+    if table:
+        bad = any(failed.number for *_, failed in table.rows)
+        yield "status codes", Cell(", ".join(starmap(_replies, table.rows)), tone="bad" if bad else "")
 
 
-def _replies(layout: Layout, good: Cell, failed: Cell, room: int) -> str:
-    if not failed.number:
-        return f"{good.text:>{room}} {'reply' if good.number == 1 else 'replies'}"
-    if not good.number:
-        return layout.style(f"{failed.text:>{room}} failed", "red")
-    return f"{good.text:>{room}} replies, {layout.style(f'{failed.text} more failed', 'red')}"
+def _replies(code: Cell, good: Cell, failed: Cell) -> str:
+    counts = [*([good.text] if good.number else []), *([f"{failed.text} failed"] if failed.number else [])]
+    return f"[{code.text}] {' and '.join(counts)}"
 
 
 def _failures(layout: Layout, result: Result) -> list[str]:
@@ -180,11 +211,10 @@ def _thresholds(layout: Layout, found: Sequence[ThresholdResult]) -> list[str]:
     margins = [margin.text for *_, margin in table.rows]
     room, most = max(map(display_width, texts)), max(map(display_width, values))
     has_room = room + most + max(map(len, margins)) + (11 if layout.ascii else 8) <= layout.width
-    lines = [
+    return [
         f"  {_tick(layout, one)} {ljust(text, room)}  {rjust(value, most)}  {margin * has_room}".rstrip()
         for one, text, value, margin in zip(found, texts, values, margins, strict=True)
     ]
-    return [layout.style("thresholds", "bold"), *lines]
 
 
 def _tick(layout: Layout, one: ThresholdResult) -> str:
@@ -192,14 +222,33 @@ def _tick(layout: Layout, one: ThresholdResult) -> str:
     return layout.style(tick, "green") if one.passed else layout.style(cross, "red")
 
 
-def _caveats(layout: Layout, reasons: Sequence[Caveat]) -> list[str]:
+def _reasons(layout: Layout, result: Result) -> Iterator[list[str]]:
+    """What limited the run, all reasons to doubt it, and what the times are."""
+    yield _bottleneck(layout, result)
+    yield [layout.style("caveats", "bold"), *_caveats(layout, result.caveats)] if result.caveats else []
+    yield [layout.style(line, "dim") for line in _wrapped(layout, describe_times(result))]
+
+
+def _few_reasons(layout: Layout, result: Result) -> list[str]:
+    """The same in one paragraph, without the text of notes that nearly every run has."""
+    usual = [one for one in result.caveats if one.level == "note" and one.code in _USUAL]
+    notes = f"notes: {', '.join(one.code for one in usual)}; " if usual else ""
+    return [
+        *_bottleneck(layout, result),
+        *_caveats(layout, [one for one in result.caveats if one not in usual]),
+        *(layout.style(line, "dim") for line in layout.wrap(f"{notes}--full tells more")),
+    ]
+
+
+def _bottleneck(layout: Layout, result: Result) -> list[str]:
+    return _wrapped(layout, result.bottleneck.sentence) if is_believable(result) else []
+
+
+def _caveats(layout: Layout, reasons: Sequence[Caveat]) -> Iterator[str]:
     """A paragraph a caveat, after its code; notes have a mark of their own."""
-    if not reasons:
-        return []
-    lines = [layout.style("caveats", "bold")]
     for reason in reasons:
         mark, style = "-" if reason.level == "note" else "!", STYLES[CAVEAT_TONES[reason.level]]
         first = f"  {mark} {layout.escape(reason.code)}: "
         start, *others = layout.wrap(layout.escape(reason.message), first=first, margin="    ")
-        lines += [start.replace(mark, layout.style(mark, style), 1), *others]
-    return lines
+        yield start.replace(mark, layout.style(mark, style), 1)
+        yield from others

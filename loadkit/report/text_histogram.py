@@ -13,13 +13,15 @@ from loadkit.report.figures import BRIEF, histogram_of, show_time
 from loadkit.report.layout import Layout, rjust
 
 BARS = 11
+"""At most, where there is room."""
+
 _LONGEST = 50
 
 _Bucket = tuple[int, int, int]
 
 
-def histogram_lines(layout: Layout, times: Times) -> list[str]:
-    """A histogram whose ranges grow by a constant factor.
+def histogram_lines(layout: Layout, times: Times, bars: int) -> list[str]:
+    """A histogram of at most so many bars, whose ranges grow by a constant factor.
 
     Ranges of one size, as hey has them, put all but the tail into a single bar as soon as the slowest reply took
     a hundred times the median. With a constant factor the body, a second hump and the tail all show, and where
@@ -30,25 +32,25 @@ def histogram_lines(layout: Layout, times: Times) -> list[str]:
     if not buckets or low is None or high is None or not low < high < math.inf:
         return []
     first, last, _ = buckets[0]
-    tops = _tops(max(low, 1 / SECOND), high, (last - first + 1) / SECOND)
+    tops = _tops(max(low, 1 / SECOND), high, (last - first + 1) / SECOND, bars)
     counts = _counts(buckets, tops)
     title, *heads = _heads(tops, counts)
     marks = _marks(counts)
     room = min(_LONGEST, layout.width - len(heads[0]) - max(map(len, marks)) - 3)
-    bars = [_bar(layout, count / max(counts), room) for count in counts]
+    drawn = [_bar(layout, count / max(counts), room) for count in counts]
     lines = [
         f"{head}  {layout.style(bar, 'blue')} {layout.style(mark, 'bold')}".rstrip()
-        for head, bar, mark in zip(heads, bars, marks, strict=True)
+        for head, bar, mark in zip(heads, drawn, marks, strict=True)
     ]
     return [layout.style(title, "bold"), *lines]
 
 
-def _tops(low: float, high: float, bucket: float) -> list[float]:
+def _tops(low: float, high: float, bucket: float, most: int) -> list[float]:
     """The upper ends of the ranges: even steps of a factor, rounded to what is shown, the last one exact.
 
     The first, the smallest, has room for two buckets of the histogram, or else the bars would be a comb.
     """
-    bars = max(1, min(BARS, int(math.log(high / low) / math.log(1 + 2 * bucket / low))))
+    bars = max(1, min(most, int(math.log(high / low) / math.log(1 + 2 * bucket / low))))
     digits = 2 if high > 3 * low else 3
     steps = (_rounded(low * (high / low) ** (k / bars), digits) for k in range(1, bars))
     return [*sorted({step for step in steps if low < step < high}), high]

@@ -49,11 +49,11 @@ def test_a_sound_scenario_passes_and_reports_on_stdout(call: Call, file: Path):
 def test_processes_share_a_run_and_the_report_says_so(call: Call, file: Path):
     header = ("-H", "X-Told: to all")
 
-    done = call("run", f"{file}::sound", "--processes", "2", "--threads", "4", "-n", "300", *header)
+    done = call("run", f"{file}::sound", "--processes", "2", "--threads", "4", "-n", "300", "--full", *header)
 
     assert done.returncode == 0, done.stderr
     assert "4 threads in 2 processes, 300 iterations, closed" in done.stdout
-    assert "[200]  300 replies" in done.stdout
+    assert "[200] 300" in done.stdout
     assert "; 2 processes, the busiest " in " ".join(done.stdout.split())
     assert "Traceback" not in done.stderr
 

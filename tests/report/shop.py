@@ -72,8 +72,15 @@ SHOP = result(
 )
 
 
-def report(shown: Result, *, width: int = 80, color: bool = False, ascii: bool = False) -> str:  # noqa: A002
-    return text_report(shown, Layout(width=width, color=color, ascii=ascii)) + "\n"
+def report(
+    shown: Result,
+    *,
+    width: int = 80,
+    color: bool = False,
+    ascii: bool = False,  # noqa: A002
+    full: bool = True,
+) -> str:
+    return text_report(shown, Layout(width=width, color=color, ascii=ascii), full=full) + "\n"
 
 
 def section(text: str, title: str) -> str:

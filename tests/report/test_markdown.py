@@ -90,7 +90,9 @@ def test_of_a_run_the_outcome_is_first_then_limits_and_figures_and_the_rest_is_f
     assert places == sorted(places)
     shown = Rendered(text)
     assert ["GET /search: error_rate < 1%", "missed", "1.19 %", "missed by 19 %"] in shown.rows
-    assert ["GET /", "74,001", "2,467/s", "0", "", "180 us", "304 us", "472 us", "613 us", "1.84 ms"] in shown.rows
+    assert [
+        *("GET /", "74,001", "2,467/s", "0", "200", "", "180 us", "304 us", "352 us", "472 us", "613 us", "1.84 ms")
+    ] in shown.rows
     assert "where [] = items()" in text
 
 

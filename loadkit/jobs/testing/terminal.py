@@ -127,7 +127,7 @@ def run_report(layout: Layout, result: Result, *, is_of_failure: bool = False) -
     Where the test failed, PASSED would be read as said of the test: a sentence tells them apart.
     """
     passed = "The test failed; the run by itself passed" if is_of_failure else "PASSED"
-    report = text_report(result, layout, passed=passed)
+    report = text_report(result, layout, full=True, passed=passed)
     return "\n\n".join([report, *("\n".join(lines) for lines in [_intervals(layout, result.total)] if lines)])
 
 
