@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from loadkit.report.json import Finding
 
 
-def print_report(result: Result, *, once: bool = False, full: bool = False) -> int:
+def print_report(result: Result, *, once: bool = False, full: bool = False, is_first: bool = True) -> int:
     """Print a report, one of a line each for a run of each `once`; the exit code is that of `print_text`."""
     from loadkit.report.layout import layout_of
     from loadkit.report.text import once_report, text_report
@@ -33,7 +33,8 @@ def print_report(result: Result, *, once: bool = False, full: bool = False) -> i
     if sys.stdout is None:
         return 0
     layout = layout_of(sys.stdout)
-    return print_text(once_report(result, layout) if once else text_report(result, layout, full=full))
+    text = once_report(result, layout) if once else text_report(result, layout, full=full)
+    return print_text(text if is_first else f"\n{text}")
 
 
 def print_finding(found: Finding) -> int:
@@ -51,13 +52,21 @@ def print_finding(found: Finding) -> int:
     )
 
 
-def print_rounds(results: Sequence[Result]) -> int:
-    """Print a table of those that are of the same load, if there are any."""
+def print_last_word(results: Sequence[Result], errors: Mapping[str, str] | None = None, *, once: bool = False) -> int:
+    """Print a table of rounds of one load, and one of all results and `errors`, by name, if there are several."""
+    from loadkit.plan.redact import redact_message
+    from loadkit.report.all_results import last_word
     from loadkit.report.layout import layout_of
     from loadkit.report.rounds import rounds_report
 
-    text = rounds_report(results, layout_of(sys.stdout)) if sys.stdout else ""
-    return print_text(f"\n{text}") if text else 0
+    if sys.stdout is None:
+        return 0
+    layout = layout_of(sys.stdout)
+    rounds = rounds_report(results, layout)
+    several = len({result.identity for result in results}) > 1 or (results and errors)
+    shown = {name: redact_message(message, is_own=True) for name, message in (errors or {}).items()}
+    word = last_word(layout, results, shown, once=once) if several else ""
+    return max((print_text(f"\n{text}") for text in (rounds, word) if text), default=0)
 
 
 def print_text(text: str) -> int:
@@ -194,9 +203,9 @@ def check_file(option: str, path: Path | None) -> None:
 def exit_code(results: Sequence[Result], faults: Sequence[int]) -> int:
     """The exit code of results and of what went wrong with writing them.
 
-    A fault comes before interrupted before not applied before failed before passed.
+    A fault comes before interrupted before wrong usage before not applied before failed before passed.
     """
     from loadkit.judge.threshold_results import EXIT_CODES
 
-    codes = [EXIT_CODES[result.outcome] for result in results]
-    return max(faults, default=0) or next((code for code in (2, 6, 1) if code in codes), 0)
+    codes = {*faults, *(EXIT_CODES[result.outcome] for result in results)}
+    return next((code for code in (3, 2, 4, 6, 1) if code in codes), 0)

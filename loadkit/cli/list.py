@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from typing import TYPE_CHECKING
-
 import typer
 
-from loadkit.cli.console import print_text
-from loadkit.cli.options import Targets, load_scenarios
-
-if TYPE_CHECKING:
-    from loadkit.plan.scenario import Scenario
+from loadkit.cli.console import complain, print_text
+from loadkit.cli.options import Targets, load_scenarios, target_of
+from loadkit.plan.errors import UsageError
 
 
 def list_targets(targets: Targets) -> None:
@@ -21,23 +15,13 @@ def list_targets(targets: Targets) -> None:
     from loadkit.report.escape import visible
     from loadkit.report.headline import describe_load
 
+    broken: dict[str, str] = {}
     lines = []
-    for scenario in load_scenarios(targets):
-        lines.append(f"{visible(_target(scenario))}  {describe_load(describe(scenario))}")
+    for scenario in load_scenarios(targets, broken=broken):
+        lines.append(f"{visible(target_of(scenario))}  {describe_load(describe(scenario))}")
         lines += [f"  {visible(label)}" for label in scenario.labels]
         lines += [f"  {visible(journey.label)} (journey)" for journey in scenario.journeys]
-    raise typer.Exit(print_text("\n".join(lines)))
-
-
-def _target(scenario: Scenario) -> str:
-    """What to type to run this one alone: `scenarios/shop.py::browse`; of a URL without its secrets."""
-    from loadkit.plan.redact import redact_url
-
-    if scenario.source is None:
-        return scenario.name or ""
-    path, separator, name = scenario.source.target.partition("::")
-    if not separator:
-        return redact_url(path)
-    with contextlib.suppress(ValueError):  # on another disk
-        path = min(path, os.path.relpath(path), key=len)
-    return f"{path}::{name}"
+    fault = print_text("\n".join(lines)) if lines else 0
+    for message in broken.values():
+        complain(UsageError(message))
+    raise typer.Exit(fault or (UsageError.exit_code if broken else 0))

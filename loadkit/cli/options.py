@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -44,8 +46,11 @@ Full = Annotated[bool, output_option("--full", help="All that was found, not a s
 Quiet = Annotated[bool, output_option("--quiet", "-q", help="No progress, no report; the exit code tells.")]
 
 
-def load_scenarios(targets: list[str]) -> list[Scenario]:
-    """The scenarios that targets name; what their files print goes to stderr."""
+def load_scenarios(targets: list[str], *, broken: dict[str, str] | None = None) -> list[Scenario]:
+    """The scenarios that targets name; what their files print goes to stderr.
+
+    `broken` takes the names and messages of files that cannot be read; without it such a file is an error.
+    """
     from loadkit.jobs.printing import printing_on_stderr
     from loadkit.plan.loader import load
 
@@ -55,7 +60,21 @@ def load_scenarios(targets: list[str]) -> list[Scenario]:
             hint = "-q is --quiet and takes no value, a rate is --rate 10/s, a duration --duration 10s"
             raise UsageError(f"there is no file or folder {target!r}; {hint}")
     with printing_on_stderr():
-        return [scenario for target in targets for scenario in load(target)]
+        return [scenario for target in targets for scenario in load(target, broken=broken)]
+
+
+def target_of(scenario: Scenario) -> str:
+    """What to type to run this one alone: `scenarios/shop.py::browse`; of a URL without its secrets."""
+    from loadkit.plan.redact import redact_url
+
+    if scenario.source is None:
+        return scenario.name or ""
+    path, separator, name = scenario.source.target.partition("::")
+    if not separator:
+        return redact_url(path)
+    with contextlib.suppress(ValueError):  # on another disk
+        path = min(path, os.path.relpath(path), key=len)
+    return f"{path}::{name}"
 
 
 def whole_number(option: str, text: str | None) -> int | None:

@@ -13,8 +13,8 @@ from loadkit.cli.console import (
     check_outputs,
     exit_code,
     print_finding,
+    print_last_word,
     print_report,
-    print_rounds,
     store,
     write_comparison_page,
     write_markdown,
@@ -64,8 +64,8 @@ def report(
     merged = [merge(results) for results in _of_same_load(found)]
     faults = [
         store(output, merged) if output else 0,
-        *(print_report(one, full=full) for one in merged),
-        print_rounds(merged),
+        *(print_report(one, full=full, is_first=one is merged[0]) for one in merged),
+        print_last_word(merged),
         write_page(html, merged) if html else 0,
         write_markdown(markdown, merged) if markdown else 0,
     ]

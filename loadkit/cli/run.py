@@ -13,10 +13,11 @@ import typer
 
 from loadkit.cli.console import (
     check_outputs,
+    complain,
     exit_code,
     keep_run,
+    print_last_word,
     print_report,
-    print_rounds,
     store,
     summarize,
     write_markdown,
@@ -39,6 +40,7 @@ from loadkit.cli.options import (
     output_option,
     read_header,
     request_option,
+    target_of,
     whole_number,
 )
 from loadkit.cli.request import ContentType, Data, Form, Json, Method, RequestOptions, User
@@ -160,11 +162,14 @@ def run(
             from loadkit.server.demo import running_demo
 
             changes["base_url"] = stack.enter_context(running_demo()).url
-        scenarios = [_changed(scenario, changes, threshold, headers) for scenario in load_scenarios(targets)]
+        # under load a file that cannot be read is an error before anything is sent
+        broken: dict[str, str] | None = {} if once else None
+        found = load_scenarios(targets, broken=broken)
+        scenarios = [_changed(scenario, changes, threshold, headers) for scenario in found]
         scenarios = [request.applied(scenario, headers) for scenario in scenarios]
         if once:
             scenarios = [each_once(scenario) for scenario in scenarios]
-        code = _run_all(scenarios * rounds, output, html, markdown, history, once=once, full=full, quiet=quiet)
+        code = _run_all(scenarios * rounds, output, html, markdown, history, broken=broken, full=full, quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -241,10 +246,11 @@ def _run_all(
     markdown: Path | None,
     history: Path | None,
     *,
-    once: bool,
+    broken: dict[str, str] | None,
     full: bool,
     quiet: bool,
 ) -> int:
+    """Run one after the other; those of `once` go on where one is not run, and `broken` takes its name and why."""
     from loadkit.jobs.history import open_history
     from loadkit.jobs.interrupts import counted_signals
     from loadkit.jobs.partial import Partial
@@ -253,32 +259,48 @@ def _run_all(
     from loadkit.plan.scenario import check_addresses
     from loadkit.report.progress import watcher
 
-    if not scenarios:
+    once = broken is not None
+    errors = [UsageError(message) for message in (broken or {}).values()]
+    if not scenarios and not errors:
         raise NothingToRun("there is nothing to run")
     check_outputs(output, html, markdown)
-    for scenario in scenarios:
+    for error in errors:
+        complain(error)
+    for scenario in () if once else scenarios:
         check_addresses(scenario)
     revision = open_history(history) if history else None
     results: list[Result] = []
-    faults: list[int] = []
+    faults = [error.exit_code for error in errors]
     partial = Partial(output) if output else None
+    left = Counter(str(scenario.name) for scenario in scenarios)
     with counted_signals() as signals:
         for scenario in scenarios:
-            # stdout is the report's: what the user's code prints goes where that of worker processes goes
-            with watcher(sys.stderr, quiet=quiet) as watch, printing_on_stderr():
-                results.append(run_one(scenario, watch=None if quiet else watch, interrupts=signals, partial=partial))
+            left -= Counter([str(scenario.name)])
+            try:
+                # stdout is the report's: what the user's code prints goes where that of worker processes goes
+                with watcher(sys.stderr, quiet=quiet) as watch, printing_on_stderr():
+                    results.append(
+                        run_one(scenario, watch=None if quiet else watch, interrupts=signals, partial=partial)
+                    )
+            except UsageError as error:
+                if broken is None:
+                    raise
+                complain(error)
+                broken[target_of(scenario)] = str(error)
+                faults.append(error.exit_code)
+                continue
             # after each, for the next may be ended by force
             faults.append(store(output, results, partial) if output else 0)
-            faults.append(0 if quiet else print_report(results[-1], once=once, full=full))
+            faults.append(0 if quiet else print_report(results[-1], once=once, full=full, is_first=len(results) == 1))
             faults.append(write_page(html, results) if html else 0)
             faults.append(write_markdown(markdown, results) if markdown else 0)
             faults.append(keep_run(history, results[-1], revision) if history and revision else 0)
             if signals():
                 break
     if not quiet:
-        faults.append(print_rounds(results))
+        faults.append(print_last_word(results, broken, once=once))
         summarize(results)
-    if left := Counter(str(scenario.name) for scenario in scenarios[len(results) :]):
+    if left:
         names = (f"{count} rounds of {name}" if count > 1 else name for name, count in left.items())
         typer.echo(f"loadkit: interrupted before {', '.join(names)}", err=True)
     return exit_code(results, faults)

@@ -24,17 +24,19 @@ from loadkit.plan.scenario import Scenario, Source
 from loadkit.plan.urls import check_url, strip_url
 
 
-def load(target: str) -> list[Scenario]:
+def load(target: str, *, broken: dict[str, str] | None = None) -> list[Scenario]:
     """The scenarios a target names, in the order they are written.
 
-    Raises `UsageError` naming the file and line for a file that cannot be read, and `NothingToRun` where there is no
-    scenario.
+    Raises `UsageError` naming the file and line for a file that cannot be read, unless `broken` is there to take its
+    name and the message, and `NothingToRun` where there is no scenario.
     """
     if "://" in target:
         url = check_url(target, what="target")
         return [_scenario_of_url(url)]
     path, separator, name = target.partition("::")
-    found = list(_scenarios_in_path(Path(path), target))
+    found = list(_scenarios_in_path(Path(path), target, broken))
+    if broken and not found:
+        return []
     if not separator:
         if not found:
             raise NothingToRun(f"there is no scenario in {path}; a scenario is a variable like shop = Scenario(…)")
@@ -53,17 +55,17 @@ def _scenario_of_url(url: str) -> Scenario:
     return _with_source(Scenario(base_url=base, endpoints=[Endpoint("GET", path)], name=strip_url(url)), url)
 
 
-def _scenarios_in_path(path: Path, target: str) -> Iterator[Scenario]:
+def _scenarios_in_path(path: Path, target: str, broken: dict[str, str] | None) -> Iterator[Scenario]:
     if path.is_dir():
         for file in sorted(path.rglob("*.py")):
             hidden = any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
             # a file is code: what cannot hold a scenario is not run
             if not hidden and file.is_file() and b"loadkit" in _content(file):
-                yield from _scenarios_in_file(file)
+                yield from _scenarios_in_file(file, broken)
     elif path.is_file():
         if path.suffix != ".py":
             raise UsageError(f"{path} is not a .py file; a scenario file is Python")
-        yield from _scenarios_in_file(path)
+        yield from _scenarios_in_file(path, broken)
     else:
         raise UsageError(f"there is no file or folder {redact_url(str(path))!r}{_hint(path, target)}")
 
@@ -112,8 +114,13 @@ def _check_names(path: Path, scenarios: Iterable[tuple[Scenario, int]]) -> None:
         known[scenario.name] = line
 
 
-def _scenarios_in_file(path: Path) -> Iterator[Scenario]:
-    yield from (scenario for scenario, _ in read_file(path).scenarios)
+def _scenarios_in_file(path: Path, broken: dict[str, str] | None) -> Iterator[Scenario]:
+    try:
+        yield from (scenario for scenario, _ in read_file(path).scenarios)
+    except UsageError as error:
+        if broken is None:
+            raise
+        broken[str(path)] = str(error)
 
 
 def _with_source(scenario: Scenario, target: str) -> Scenario:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from loadkit.judge.result import Result
 from loadkit.measure.slowest import MOST
 from loadkit.report import tables
+from loadkit.report.all_results import results_table
 from loadkit.report.charts.distribution import distribution_charts
 from loadkit.report.charts.timeline import endpoint_charts, timeline_charts
 from loadkit.report.escape import visible
@@ -25,14 +26,10 @@ from loadkit.report.failures import failure_reasons
 from loadkit.report.figures import (
     BRIEF,
     all_journeys,
-    count_cell,
     histogram_of,
-    share_cell,
     show_share,
     show_throughput,
     show_time,
-    throughput_cell,
-    time_columns,
 )
 from loadkit.report.headline import (
     CAVEAT_TONES,
@@ -45,7 +42,6 @@ from loadkit.report.headline import (
 )
 from loadkit.report.layout import Layout
 from loadkit.report.overview import setup_tables, totals
-from loadkit.report.table import Cell, Column, Table
 
 if TYPE_CHECKING:
     import jinja2
@@ -79,7 +75,7 @@ def html_report(results: Sequence[Result], titles: Sequence[str] | None = None) 
     return render(
         "page.html",
         views=[_view(result, name) for result, name in zip(results, names, strict=True)],
-        overview=_overview(results, names),
+        overview=results_table(results, names),
         tones=TONES,
         caveat_tones=CAVEAT_TONES,
     )
@@ -146,30 +142,6 @@ def _figures(result: Result) -> list[HeadFigure]:
         note = f"95 %: {tables.confidence_cell(found, one.percent).text}" if found else ""
         shown.append(HeadFigure(f"{one.name} response time", show_time(one.of(times)), note))
     return shown
-
-
-def _overview(results: Sequence[Result], names: Sequence[str]) -> Table:
-    """A row a result."""
-    wholes = [all_journeys(result) or result.total for result in results]
-    columns = [
-        Column("outcome", list(map(_outcome_cell, results))),
-        Column("figures", list(map(_belief_cell, results))),
-        Column("requests", [count_cell(whole.requests) for whole in wholes]),
-        Column("throughput", list(map(throughput_cell, wholes))),
-        Column("errors", [share_cell(whole) for whole in wholes]),
-        *time_columns(("p50", "p90", "p99"), [whole.response_time for whole in wholes]),
-    ]
-    return Table(caption="All results", head="result", names=names, columns=columns, words=2)
-
-
-def _outcome_cell(result: Result) -> Cell:
-    word, _, tone = describe_outcome(result)
-    return Cell(word, tone=tone)
-
-
-def _belief_cell(result: Result) -> Cell:
-    shown = result.validity if is_believable(result) else "-"
-    return Cell(shown, tone="" if result.validity == "clean" else TONES[result.validity])
 
 
 # -- the template

@@ -136,6 +136,57 @@ def test_once_shows_for_each_what_came_of_it_and_no_figures(call: Call, demo: De
     assert not any(word in failed.stdout + sound.stdout for word in ("p99", "throughput", "caveat"))
 
 
+def test_once_runs_the_others_where_a_file_is_broken_or_a_setup_fails(call: Call, demo: Demo, tmp_path: Path):
+    shop = (
+        "from loadkit import Endpoint, Scenario\nshop = Scenario(base_url={!r}, endpoints=[Endpoint('GET', {!r})]{})\n"
+    )
+    (tmp_path / "a.py").write_text(shop.format(demo.url, "/items/11", ""))
+    (tmp_path / "b.py").write_text("import loadkit\nshop = [\n")
+    (tmp_path / "c.py").write_text(shop.format(demo.url, "/items/12", ", setup=lambda: 1 / 0"))
+    (tmp_path / "d.py").write_text(shop.format(demo.url, "/items/13", ""))
+
+    before = served(demo, "/items/{id}")
+    once, listed = call("run", str(tmp_path), "--once"), call("list", str(tmp_path))
+
+    assert (once.returncode, listed.returncode) == (4, 4)
+    assert served(demo, "/items/{id}") - before == 2
+    assert all(f"loadkit: {tmp_path}/b.py:2: '[' was never closed" in done.stderr for done in (once, listed))
+    last = once.stdout.splitlines()[-10:]
+    assert [line.split(":")[0] for line in last if line.startswith("ERROR")] == [
+        f"ERROR {tmp_path}/b.py",
+        f"ERROR {tmp_path}/c.py",
+    ]
+    assert last[-1] == "2 error, 2 sound"
+    assert all(f"GET /items/{number}" in listed.stdout for number in (11, 12, 13))
+
+
+def test_under_load_a_broken_file_is_an_error_before_anything_is_sent(
+    call: Call, demo: Demo, file: Path, tmp_path: Path
+):
+    (tmp_path / "broken.py").write_text("shop = [\n")
+    before = served(demo, "/items/{id}")
+
+    done = call("run", str(file), str(tmp_path / "broken.py"))
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith(f"loadkit: {tmp_path}/broken.py:1: ")
+    assert served(demo, "/items/{id}") == before
+
+
+def test_after_several_scenarios_those_that_failed_are_the_last_on_the_screen(call: Call, file: Path):
+    done = call("run", str(file), "--iterations", "20")
+
+    assert done.returncode == 1
+    last = done.stdout.splitlines()[-8:]
+    assert [line.split()[1] for line in last if "shop.py::" in line and not line.startswith("FAILED")] == [
+        "PASSED",
+        "FAILED",
+        "FAILED",
+    ]
+    assert "shop.py::strict: p99 < 1us: " in " ".join(last)
+    assert last[-1] == "2 failed, 1 passed"
+
+
 def test_results_are_reported_again_and_merged(call: Call, demo: Demo, tmp_path: Path):
     parts = [str(tmp_path / f"part{k}.json") for k in range(2)]
     for part in parts:
