@@ -179,9 +179,9 @@ def _of_rows(rows: Sequence[Row | Timing], counted: str, limits: frozenset[str],
         of_times.insert(_with(limits).index("p99") + 1, Column("p99, 95 % sure", cells))
     return [
         Column(counted, [count_cell(row.requests) for row in rows]),
-        Column("throughput", [throughput_cell(row) for row in rows], drop_order=3),
+        Column("throughput", [throughput_cell(row) for row in rows], drop_order=4),
         Column("errors", [errors_cell(row) for row in rows]),
-        *([Column("%", [percent_cell(row) for row in rows], drop_order=7)] if has_percent else []),
+        *([Column("%", [percent_cell(row) for row in rows], drop_order=8)] if has_percent else []),
         *of_times,
     ]
 

@@ -99,7 +99,7 @@ def test_a_failed_assertion_shows_the_value_with_its_interval_and_the_whole_repo
             r"E         p99 of test: [\d.]+ [mu]?s \(at least .* with 95 % confidence, too few replies .*\)",
             r"-+ load: test -+",
             r"━━ test_it\.py::test ━+",
-            r"  requests     40 in .*",
+            r"  requests +40 in .*",
             r"endpoint +requests .*",
             r"  item +20 .*",
             r"caveats",
@@ -170,9 +170,7 @@ def test_check_fails_once_with_every_verdict(run: Run):
 def test_two_runs_of_a_test_are_both_kept_and_shown(run: Run):
     done = run("def test(load):\n    load(shop)\n    load(shop, iterations=7)\n    assert False")
 
-    done.stdout.fnmatch_lines(
-        ["*- load 1: test -*", "  requests     40 in*", "*- load 2: test -*", "  requests     7 in*"]
-    )
+    done.stdout.fnmatch_lines(["*- load 1: test -*", "  requests *40 in*", "*- load 2: test -*", "  requests *7 in*"])
     done.stdout.fnmatch_lines(["*= load tests =*", "  test_it.py::test *", "  test_it.py::test #2 *"])
 
 
