@@ -19,7 +19,7 @@ from loadkit.report.text_table import text_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loadkit.judge.limit.limit import Limit, LimitLevel
+    from loadkit.judge.limit.limit import LevelTrial, Limit, LimitLevel
     from loadkit.judge.limit.search import Ending, SearchMoment
     from loadkit.report.layout import Layout
     from loadkit.report.table import Tone
@@ -84,19 +84,19 @@ def level_tables(limit: Limit, most: int) -> list[Table]:
 
 def _table(limit: Limit, head: str, levels: Sequence[LimitLevel], most: int) -> Table:
     shown, more = levels[:most], len(levels[most:])
-    known = [describe_level(limit, one) for one in shown]
+    known = [describe_level(limit, one, is_rate=head == "rate") for one in shown]
     limited = [one for one in limit.limits if one.label is None and not one.limits_errors and one.metric not in _SHOWN]
     columns = [
         Column("good replies", [Cell(show_rate(one.throughput), one.throughput) for one in shown]),
         *(Column(one.metric, [time_cell(level.values.get(one.text)) for level in shown]) for one in limited),
         Column("p50", [time_cell(one.figures.get("p50")) for one in shown], drop_order=2),
         Column("p99", [time_cell(one.figures.get("p99")) for one in shown], drop_order=1),
-        Column("errors", [_errors(one) for one in shown], drop_order=1),
+        Column("errors", [errors_cell(one) for one in shown], drop_order=1),
         Column("trials", [Cell(str(len(one.trials)), len(one.trials)) for one in shown], drop_order=3),
         *([Column("known", [Cell(one, tone=SHAPES[one][1]) for one in known])] if any(known) else []),
     ]
     return Table(
-        caption=head,
+        caption="Rates" if head == "rate" else "Closed threads",
         head=head,
         names=[show_rate(one.level) if head == "rate" else f"{one.level:g}" for one in shown],
         columns=columns,
@@ -104,7 +104,8 @@ def _table(limit: Limit, head: str, levels: Sequence[LimitLevel], most: int) -> 
     )
 
 
-def _errors(one: LimitLevel) -> Cell:
+def errors_cell(one: LimitLevel | LevelTrial) -> Cell:
+    """The share of failures."""
     share = one.figures.get("error_rate", 0.0)
     return Cell(show_share(share), share, tone="bad" if share else "")
 

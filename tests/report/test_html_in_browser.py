@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +15,9 @@ import pytest
 
 from loadkit.report.comparison_page import comparison_page
 from loadkit.report.html import html_report
+from loadkit.report.limit_page import limit_page
 from tests.report.comparisons import hostile_comparison
+from tests.report.limits import FOUND, hostile_limit
 from tests.report.pages import HOSTILE, ODD, SHOP, hostile
 from tests.results import result, row, skewed
 
@@ -92,9 +94,17 @@ def test_hostile_names_do_nothing_and_nothing_is_asked_for(tmp_path: Path):
     assert "<img" not in shown
 
 
-def test_the_page_of_a_comparison_does_nothing_with_hostile_names_and_asks_for_nothing(tmp_path: Path):
-    text = " ".join([*HOSTILE, ODD])
-    with served(comparison_page(hostile_comparison(text))) as (url, asked):
+FINDINGS = {
+    "comparison": lambda text: comparison_page(hostile_comparison(text)),
+    "limit": lambda text: limit_page(hostile_limit(text)),
+}
+
+
+@pytest.mark.parametrize("page_of", FINDINGS.values(), ids=FINDINGS)
+def test_the_page_of_a_finding_does_nothing_with_hostile_names_and_asks_for_nothing(
+    tmp_path: Path, page_of: Callable[[str], str]
+):
+    with served(page_of(" ".join([*HOSTILE, ODD]))) as (url, asked):
         shown, said = browse(url, tmp_path)
 
     assert asked == ["/report.html"]
@@ -136,6 +146,30 @@ def test_a_table_is_sorted_by_the_column_that_is_clicked(tmp_path: Path):
         assert re.findall(r"<bdi>GET /(\w)</bdi></th>", shown) == order, title
         assert 'aria-sort="' in shown
         assert said == []
+
+
+def test_the_trials_of_a_level_are_shown_when_its_mark_or_its_row_is_clicked(tmp_path: Path):
+    page = limit_page(FOUND)
+    for link in ("svg a", "th a"):
+        click = (
+            f"<script>document.querySelectorAll('{link}')[2].dispatchEvent(new MouseEvent('click', {{bubbles: true}}))"
+        )
+        changed = re.sub("<meta http-equiv[^>]*>", "", page).replace("</body>", f"{click}</script></body>")
+        with served(changed) as (url, _):
+            shown, _ = browse(url, tmp_path)
+
+        assert re.findall('<details class="level" id="(r[0-9]+)" open', shown) == ["r3"], link
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_of_a_limit_is_no_wider_than_the_window(tmp_path: Path, width: int):
+    page = limit_page(hostile_limit("x" * 400))
+    measure = "<script>document.title = document.documentElement.scrollWidth - innerWidth</script></body>"
+    changed = re.sub("<meta http-equiv[^>]*>", "", page).replace("</body>", measure)
+    with served(changed) as (url, _):
+        shown, _ = browse(url, tmp_path, "--hide-scrollbars", f"--window-size={width},900")
+
+    assert "<title>0</title>" in shown
 
 
 def test_without_a_script_the_page_says_the_same(tmp_path: Path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.limit.threads import ENOUGH
 from loadkit.plan.units import show_rate, show_seconds, three_digits
@@ -40,24 +40,22 @@ SHAPES: Final[dict[str, tuple[Shape, Tone]]] = {
 }
 """How a level is drawn, by what is known of it."""
 
-_Value: TypeAlias = "Callable[[LimitLevel | LevelTrial], float | None]"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Figure:
     """What is drawn over the load."""
 
     name: str
-    value: _Value
+    value: Callable[[LimitLevel | LevelTrial], float | None]
     show: Callable[[float], str]
     is_time: bool = False
     bound: float | None = None
     bound_name: str = ""
 
 
-def describe_level(limit: Limit, level: LimitLevel) -> str:
+def describe_level(limit: Limit, level: LimitLevel, *, is_rate: bool) -> str:
     """What is known of a level, in a word; nothing of threads that only lead to the answer."""
-    if level in limit.closed:
+    if not is_rate:
         return "enough" if level.level == limit.threads else ""
     return "confirmed" if level.level == limit.confirmed else level.holding
 
@@ -81,10 +79,15 @@ def _of_rates(limit: Limit) -> Iterator[_Figure]:
     yield _Figure(name="Good replies a second", value=lambda one: one.throughput, show=show_rate)
 
 
-def _limited(threshold: Threshold) -> _Figure:
+def name_figure(threshold: Threshold) -> str:
+    """The figure that is limited: `p99 of the response time`, `GET /: error rate`."""
     name = "Error rate" if threshold.limits_errors else f"{threshold.metric} of the {threshold.time.replace('_', ' ')}"
+    return f"{threshold.label}: {name}" if threshold.label else name
+
+
+def _limited(threshold: Threshold) -> _Figure:
     return _Figure(
-        name=f"{threshold.label}: {name}" if threshold.label else name,
+        name=name_figure(threshold),
         value=lambda one: one.values.get(threshold.text),
         show=threshold.show,
         is_time=not threshold.limits_errors,
@@ -101,12 +104,9 @@ def _of_threads(limit: Limit) -> Iterator[_Figure]:
         bound=limit.best and ENOUGH * limit.best,
         bound_name=f"{100 * ENOUGH:g} % of the best",
     )
-    yield _Figure(name="p50 of the response time", value=_named("p50"), show=show_seconds, is_time=True)
-    yield _Figure(name="p99 of the response time", value=_named("p99"), show=show_seconds, is_time=True)
-
-
-def _named(name: str) -> _Value:
-    return lambda one: one.figures.get(name)
+    yield _Figure(
+        name="p99 of the response time", value=lambda one: one.figures.get("p99"), show=show_seconds, is_time=True
+    )
 
 
 def _chart(limit: Limit, levels: Sequence[LimitLevel], figure: _Figure) -> Chart:
@@ -146,7 +146,7 @@ def _marks(limit: Limit, levels: Sequence[LimitLevel], figure: _Figure, across: 
         value = figure.value(one)
         if value is None:
             continue
-        known = describe_level(limit, one)
+        known = describe_level(limit, one, is_rate=limit.by == "rate")
         shape, tone = SHAPES[known]
         load = show_load(one.level, is_rate=limit.by == "rate")
         yield Mark(

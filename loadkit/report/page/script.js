@@ -25,3 +25,13 @@ for (const table of document.querySelectorAll("table.sorts")) {
     });
   });
 }
+
+// what a link leads to is open, the second time, too
+const open = (hash) => {
+  const part = document.getElementById(hash.slice(1));
+  if (part?.localName === "details") part.open = true;
+};
+for (const link of document.querySelectorAll('a[href^="#"]')) {
+  link.addEventListener("click", () => open(link.getAttribute("href")));
+}
+open(location.hash);
