@@ -8,21 +8,13 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from loadkit.cli.console import (
-    check_outputs,
-    print_finding,
-    print_text,
-    summarize,
-    write,
-    write_comparison_page,
-    write_markdown,
-)
+from loadkit.cli.console import check_outputs, deliver_finding, print_text, write
 from loadkit.cli.options import (
     Markdown,
     Page,
     Quiet,
     judgement_option,
-    load_scenarios,
+    load_scenario,
     output_option,
     request_option,
     whole_number,
@@ -91,7 +83,6 @@ def compare(
     from loadkit.jobs.tolerances import tolerances_of
     from loadkit.judge.comparison.comparison import EXIT_CODES
     from loadkit.report.comparison import progress_of
-    from loadkit.report.json import document
     from loadkit.report.progress import show_progress
 
     if undecided not in ("pass", "fail"):
@@ -109,7 +100,7 @@ def compare(
         if base_url or calibrate or prepare:
             raise UsageError(f"{target} is measured already; leave --base-url, --prepare and --calibrate out")
     else:
-        new = _one(target)
+        new = load_scenario(target, to_be="compared")
         new = new.replace(base_url=base_url) if base_url else new
         new = new if prepare is None else new.replace(prepare=prepare)
         if calibrate:
@@ -122,7 +113,7 @@ def compare(
     with show_progress(sys.stderr, progress_of, quiet=quiet) as watch:
         found = compare_versions(
             new,
-            against=_one(against) if names_scenario(against) else against,
+            against=load_scenario(against, to_be="compared") if names_scenario(against) else against,
             tolerances=tolerances_of(tolerance or []),
             control=control,
             simultaneous=simultaneous,
@@ -131,16 +122,9 @@ def compare(
             seed=whole_number("--seed", seed) or 0,
             strict_machine=strict_machine,
         )
-    faults = [
-        write(output, document(found)) if output else 0,
-        0 if quiet else print_finding(found),
-        write_comparison_page(html, found) if html else 0,
-        write_markdown(markdown, [found]) if markdown else 0,
-    ]
-    if not quiet:
-        summarize([found])
+    fault = deliver_finding(found, output=output, html=html, markdown=markdown, quiet=quiet)
     code = found.exit_code
-    raise typer.Exit(max(faults) or (0 if undecided == "pass" and code == EXIT_CODES["cannot tell"] else code))
+    raise typer.Exit(fault or (0 if undecided == "pass" and code == EXIT_CODES["cannot tell"] else code))
 
 
 def _calibrate(scenario: Scenario, budget: str | None, seed: int, output: Path | None, *, quiet: bool) -> NoReturn:
@@ -157,11 +141,3 @@ def _calibrate(scenario: Scenario, budget: str | None, seed: int, output: Path |
     shown = 0 if quiet else print_text(calibration_report(found, name, layout_of(sys.stdout)))
     written = write(output, document(found)) if output else 0
     raise typer.Exit(max(shown, written) or (2 if found.fault == INTERRUPTED else found.exit_code))
-
-
-def _one(target: str) -> Scenario:
-    found = load_scenarios([target])
-    if len(found) > 1:
-        names = ", ".join(f"{target}::{one.name}" for one in found)
-        raise UsageError(f"{target} has {len(found)} scenarios, and one is compared; name it: {names}")
-    return found[0]

@@ -19,7 +19,6 @@ from loadkit.plan.errors import LoadkitError, OutputError, UsageError, reason_of
 
 if TYPE_CHECKING:
     from loadkit.jobs.partial import Partial
-    from loadkit.judge.comparison.comparison import Comparison
     from loadkit.judge.history.kept_run import Revision
     from loadkit.judge.result import Result
     from loadkit.report.json import Finding
@@ -140,22 +139,41 @@ def keep_run(history: Path, result: Result, revision: Revision) -> int:
     return 0
 
 
-def write_comparison_page(path: Path, comparison: Comparison) -> int:
-    """Write a comparison as a page."""
+def write_finding_page(path: Path, found: Finding) -> int:
+    """Write a comparison or a limit as a page."""
+    from loadkit.judge.comparison.comparison import Comparison
     from loadkit.report.comparison_page import comparison_page
+    from loadkit.report.limit_page import limit_page
 
-    return write(path, comparison_page(comparison))
+    return write(path, comparison_page(found) if isinstance(found, Comparison) else limit_page(found))
 
 
-def write_markdown(path: Path, found: Sequence[Result | Comparison]) -> int:
-    """Write results and comparisons as Markdown."""
+def deliver_finding(
+    found: Finding, *, output: Path | None, html: Path | None, markdown: Path | None, quiet: bool
+) -> int:
+    """Store, print and write a comparison or a limit as far as asked for; the exit code is 0 or that of a fault."""
+    from loadkit.report.json import document
+
+    faults = [
+        write(output, document(found)) if output else 0,
+        0 if quiet else print_finding(found),
+        write_finding_page(html, found) if html else 0,
+        write_markdown(markdown, [found]) if markdown else 0,
+    ]
+    if not quiet:
+        summarize([found])
+    return max(faults)
+
+
+def write_markdown(path: Path, found: Sequence[Result | Finding]) -> int:
+    """Write results, comparisons and limits as Markdown."""
     from loadkit.report.markdown import markdown
 
     return write(path, markdown(found))
 
 
-def summarize(found: Sequence[Result | Comparison]) -> None:
-    """Append results and comparisons to the summary of a job on GitHub where there is one; a warning if that fails."""
+def summarize(found: Sequence[Result | Finding]) -> None:
+    """Append what was found to the summary of a job on GitHub where there is one; a warning if that fails."""
     from loadkit.report.markdown import markdown
     from loadkit.report.summary import append_summary, summary_file
 

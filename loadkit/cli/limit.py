@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from loadkit.cli.console import check_file, print_finding, write
-from loadkit.cli.options import Quiet, judgement_option, load_scenarios, output_option, request_option
-from loadkit.plan.errors import UsageError
+from loadkit.cli.console import check_outputs, deliver_finding
+from loadkit.cli.options import Markdown, Page, Quiet, judgement_option, load_scenario, output_option, request_option
 
 
 def limit(
@@ -26,6 +25,8 @@ def limit(
         str | None, judgement_option("--at-least", help="Fail if less than this rate is held: 500/s.")
     ] = None,
     output: Annotated[Path | None, output_option("--output", "-o", help="Store what was found as JSON.")] = None,
+    html: Page = None,
+    markdown: Markdown = None,
     quiet: Quiet = False,
 ) -> None:
     """Find the highest rate that a server holds: at which all thresholds are met; or how many threads are enough.
@@ -35,16 +36,11 @@ def limit(
     """
     from loadkit.jobs.limit import limit as find_limit
     from loadkit.jobs.printing import printing_on_stderr
-    from loadkit.report.json import document
     from loadkit.report.limit import limit_progress
     from loadkit.report.progress import show_progress
 
-    check_file("--output", output)
-    scenarios = load_scenarios([target])
-    if len(scenarios) > 1:
-        names = ", ".join(f"{target}::{one.name}" for one in scenarios)
-        raise UsageError(f"{target} has {len(scenarios)} scenarios, and one is searched; name it: {names}")
-    scenario = scenarios[0]
+    check_outputs(output, html, markdown)
+    scenario = load_scenario(target, to_be="searched")
     with show_progress(sys.stderr, limit_progress, quiet=quiet) as watch, printing_on_stderr():
         found = find_limit(
             scenario.replace(base_url=base_url) if base_url else scenario,
@@ -54,5 +50,5 @@ def limit(
             at_least=at_least,
             watch=watch,
         )
-    faults = [write(output, document(found)) if output else 0, 0 if quiet else print_finding(found)]
-    raise typer.Exit(max(faults) or found.exit_code)
+    fault = deliver_finding(found, output=output, html=html, markdown=markdown, quiet=quiet)
+    raise typer.Exit(fault or found.exit_code)

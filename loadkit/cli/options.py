@@ -77,6 +77,15 @@ def target_of(scenario: Scenario) -> str:
     return f"{path}::{name}"
 
 
+def load_scenario(target: str, *, to_be: str) -> Scenario:
+    """The only scenario that a target names; `UsageError` where it has several, of which one is to be chosen."""
+    found = load_scenarios([target])
+    if len(found) > 1:
+        names = ", ".join(f"{target}::{one.name}" for one in found)
+        raise UsageError(f"{target} has {len(found)} scenarios, and one is {to_be}; name it: {names}")
+    return found[0]
+
+
 def whole_number(option: str, text: str | None) -> int | None:
     """A number; read here, because typer's own complaint does not name the value."""
     try:

@@ -16,7 +16,7 @@ from loadkit.cli.console import (
     print_last_word,
     print_report,
     store,
-    write_comparison_page,
+    write_finding_page,
     write_markdown,
     write_page,
 )
@@ -42,22 +42,17 @@ def report(
     thresholds. Anything else, and all that is in one file, is reported apart. A comparison or a limit that was stored
     is shown again, alone. The exit code is that of the results, of the comparison or of the limit.
     """
-    from loadkit.judge.comparison.comparison import Comparison
-    from loadkit.judge.limit.limit import Limit
     from loadkit.judge.merge import merge
 
     check_outputs(output, html, markdown, files)
     found = _read(files)
-    if isinstance(found, Limit):
-        if output or html or markdown:
-            raise UsageError(f"{files[0]} is a limit, and is shown as text; leave --output, --html and --markdown out")
-        raise typer.Exit(print_finding(found) or found.exit_code)
-    if isinstance(found, Comparison):
+    if not isinstance(found, list):
         if output:
-            raise UsageError(f"{files[0]} is a comparison, and stored already; leave --output out")
+            kind = type(found).__name__.lower()
+            raise UsageError(f"{files[0]} is a {kind}, and stored already; leave --output out")
         faults = [
             print_finding(found),
-            write_comparison_page(html, found) if html else 0,
+            write_finding_page(html, found) if html else 0,
             write_markdown(markdown, [found]) if markdown else 0,
         ]
         raise typer.Exit(max(faults) or found.exit_code)

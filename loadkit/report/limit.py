@@ -20,18 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loadkit.judge.limit.limit import LevelTrial, Limit, LimitLevel
-    from loadkit.judge.limit.search import Ending, SearchMoment
+    from loadkit.judge.limit.search import SearchMoment
     from loadkit.report.layout import Layout
     from loadkit.report.table import Tone
 
-ENDINGS: Final[dict[Ending, Tone]] = {
-    "found": "good",
-    "missed": "bad",
-    "at least": "doubt",
-    "cannot tell": "doubt",
-    "interrupted": "doubt",
-}
-
+_TONES: Final[dict[int, Tone]] = {0: "good", 1: "bad"}
+"""Of an exit code; of another one nothing is known for sure."""
 _SHOWN: Final = ("p50", "p99")
 """Response times that each level has a column of, whatever is limited."""
 
@@ -41,7 +35,7 @@ def limit_report(limit: Limit, layout: Layout) -> str:
     parts = (
         headline(layout, title_of(limit), describe_trials(limit)),
         [
-            *conclusion(layout, limit.ending.upper(), ENDINGS[limit.ending], describe_limit(limit)),
+            *conclusion(layout, limit.ending.upper(), tone_of(limit), describe_limit(limit)),
             *(line for fact in facts_of(limit) for line in layout.wrap(layout.escape(fact), first="  ", margin="  ")),
         ],
         *(text_chart(layout, one) for one in limit_charts(limit)[:1]),
@@ -49,6 +43,11 @@ def limit_report(limit: Limit, layout: Layout) -> str:
         [line for note in limit.notes for line in layout.wrap(layout.escape(note), first="  - ", margin="    ")],
     )
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def tone_of(limit: Limit) -> Tone:
+    """Whether it is what was asked for."""
+    return _TONES.get(limit.exit_code, "doubt")
 
 
 def title_of(limit: Limit) -> str:

@@ -14,7 +14,7 @@ from loadkit.plan.units import show_rate, show_seconds
 from loadkit.report.charts.levels import describe_level, limit_charts, name_figure, show_load
 from loadkit.report.figures import show_share, show_time, time_cell
 from loadkit.report.html import HeadFigure, render
-from loadkit.report.limit import ENDINGS, describe_trials, errors_cell, facts_of, level_tables, title_of
+from loadkit.report.limit import describe_trials, errors_cell, facts_of, level_tables, title_of, tone_of
 from loadkit.report.overview import machine_table
 from loadkit.report.table import Cell, Column, Table
 
@@ -55,7 +55,7 @@ def limit_page(limit: Limit) -> str:
         "limit.html",
         title=title_of(limit),
         word=limit.ending.upper(),
-        tone=ENDINGS[limit.ending],
+        tone=tone_of(limit),
         answer=_answer(limit),
         sentence=describe_limit(limit),
         facts=facts_of(limit),
@@ -110,6 +110,8 @@ def _of_threads(limit: Limit) -> Iterator[HeadFigure]:
     )
     for name in ("p50", "p99"):
         yield HeadFigure(f"{name} response time", show_time(enough.figures.get(name)))
+    if limit.knee is not None:
+        yield HeadFigure("knee", show_load(limit.knee, is_rate=False), "with more, requests wait for each other")
 
 
 def _part(limit: Limit, level: LimitLevel, *, is_rate: bool) -> LevelPart:

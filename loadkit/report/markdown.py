@@ -1,4 +1,4 @@
-"""Results and comparisons as GitHub's Markdown, for a pull request or the summary of a job: the verdict first.
+"""Results, comparisons and limits as GitHub's Markdown, for a pull request or the summary of a job: the verdict first.
 
 Foreign text stays text: names stand in code, and sentences are escaped, so that neither becomes markup, mentions
 somebody or makes a link. A document fits into a comment.
@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.comparison.comparison import Comparison
+from loadkit.judge.limit.limit import Limit, describe_limit
 from loadkit.measure.slowest import MOST
 from loadkit.report import tables
 from loadkit.report.comparison import TONES as VERDICT_TONES
@@ -25,6 +26,7 @@ from loadkit.report.escape import visible
 from loadkit.report.failures import failure_reasons
 from loadkit.report.headline import describe_outcome, describe_run, describe_target, describe_times, is_believable
 from loadkit.report.layout import Layout
+from loadkit.report.limit import describe_trials, facts_of, level_tables, title_of, tone_of
 from loadkit.report.overview import totals
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from loadkit.judge.result import Result
     from loadkit.judge.validity import Caveat
     from loadkit.report.failures import FailureReason
+    from loadkit.report.json import Finding
     from loadkit.report.table import Cell, Table, Tone
 
 LONGEST: Final = 60_000
@@ -56,21 +59,26 @@ _LINKED: Final = re.compile(r"(?<=[@#])(?=\w)|(?<=\bGH)(?=-\d)|(?<=:)(?=//)|(?<=
 _NO_SPACE: Final = "&#8203;"
 
 
-def markdown(found: Sequence[Result | Comparison], titles: Sequence[str] | None = None) -> str:
-    """A document of results and comparisons, those that failed first.
+def markdown(found: Sequence[Result | Finding], titles: Sequence[str] | None = None) -> str:
+    """A document of results, comparisons and limits, those that failed first.
 
-    `titles` are their headings; by default results have their own, and comparisons have the versions.
+    `titles` are their headings; by default results and limits have their own, and comparisons have the versions.
     """
     headed = list(zip(titles or [""] * len(found), found, strict=True))
     headed.sort(key=lambda pair: _headline(pair[1])[0] != "bad")
     return "\n\n".join(_fitting(_parts(headed))) + "\n"
 
 
-def _parts(headed: Sequence[tuple[str, Result | Comparison]]) -> Iterator[str]:
+def _parts(headed: Sequence[tuple[str, Result | Finding]]) -> Iterator[str]:
     if len(headed) > 1:
         yield _overview(headed)
     for title, one in headed:
-        yield from _comparison(one, title) if isinstance(one, Comparison) else _result(one, title)
+        if isinstance(one, Comparison):
+            yield from _comparison(one, title)
+        elif isinstance(one, Limit):
+            yield from _limit(one, title)
+        else:
+            yield from _result(one, title)
 
 
 def _fitting(parts: Iterable[str]) -> Iterator[str]:
@@ -84,7 +92,7 @@ def _fitting(parts: Iterable[str]) -> Iterator[str]:
         yield part
 
 
-def _overview(headed: Sequence[tuple[str, Result | Comparison]]) -> str:
+def _overview(headed: Sequence[tuple[str, Result | Finding]]) -> str:
     """A row each; those that are left out have passed, but for very many failures."""
     rows = [["", "outcome", ""], [":--"] * 3]
     for title, one in headed[:MAX_ROWS]:
@@ -94,21 +102,25 @@ def _overview(headed: Sequence[tuple[str, Result | Comparison]]) -> str:
     return _lines(rows) + (f"\n\n{more:,} more" if more > 0 else "")
 
 
-def _headline(one: Result | Comparison) -> tuple[Tone, str, str]:
+def _headline(one: Result | Finding) -> tuple[Tone, str, str]:
     """The tone, the word and the sentence of a verdict."""
+    if isinstance(one, Limit):
+        return tone_of(one), one.ending.upper(), describe_limit(one)
     if isinstance(one, Comparison):
         return VERDICT_TONES[one.verdict], one.verdict.upper(), describe_verdict(one)
     word, why, tone = describe_outcome(one)
     return tone, word, why.lstrip(": ")
 
 
-def _name(one: Result | Comparison, title: str) -> str:
+def _name(one: Result | Finding, title: str) -> str:
     if title:
         return _code(title)
-    return f"{_code(one.new)} against {_code(one.old)}" if isinstance(one, Comparison) else _code(one.title)
+    if isinstance(one, Comparison):
+        return f"{_code(one.new)} against {_code(one.old)}"
+    return _code(one.name if isinstance(one, Limit) else one.title)
 
 
-def _heading(one: Result | Comparison, title: str) -> str:
+def _heading(one: Result | Finding, title: str) -> str:
     tone, word, why = _headline(one)
     return f"### {_MARKS[tone]} {word}: {_name(one, title)}\n\n{_prose(why)}"
 
@@ -131,6 +143,20 @@ def _comparison(comparison: Comparison, title: str) -> Iterator[str]:
         yield _folded("Also measured, and decides nothing", _table(change_table("figure", others, more)))
     versions = f"{_code(comparison.new)} against {_code(comparison.old)}: {describe_rounds(comparison)}"
     yield _folded("How it was measured", "\n".join([f"- {versions}", *(f"- {_prose(one)}" for one in notes)]))
+
+
+# -- of a limit
+
+
+def _limit(limit: Limit, title: str) -> Iterator[str]:
+    yield _heading(limit, title)
+    if facts := facts_of(limit):
+        yield "\n".join(f"- {_prose(one)}" for one in facts)
+    found = level_tables(limit, tables.MAX_ROWS_OF_TEXT)
+    yield from map(_table, found[:1])
+    yield from (_folded(one.caption, _table(one)) for one in found[1:])
+    about = (title_of(limit), describe_trials(limit), *limit.notes)
+    yield _folded("How it was searched", "\n".join(f"- {_prose(one)}" for one in about))
 
 
 # -- of a result

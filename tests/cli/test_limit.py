@@ -1,4 +1,4 @@
-"""A stored limit, shown again by `loadkit report`."""
+"""What `loadkit limit` writes, and a stored limit shown again by `loadkit report`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from loadkit.judge.limit.limit import Limit
-from loadkit.report.json import document
+from loadkit.report.json import document, load_stored
+from loadkit.server.demo import Demo
 from tests.conftest import Call
 from tests.report.limits import FOUND, searched_by_threads
 from tests.results import replace
@@ -31,3 +32,53 @@ def test_a_stored_limit_is_shown_again_and_exits_as_it_did(
 
     assert (done.returncode, done.stderr) == (code, "")
     assert words in done.stdout
+
+
+def test_a_search_is_stored_and_written_as_a_page_and_as_markdown(
+    call: Call, demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+
+    done = call(
+        *("limit", f"{demo.url}/delay/0.01", "--by", "threads", "--budget", "3s"),
+        *("-o", "limit.json", "--html", "limit.html", "--markdown", "limit.md"),
+    )
+
+    found = load_stored(Path("limit.json"))
+    assert isinstance(found, Limit)
+    assert (found.by, found.exit_code) == ("threads", done.returncode)
+    assert found.closed[0].trials[0].statuses[200] > 10
+    assert "Good replies a second, over threads" in done.stdout
+    assert '<details class="level" id="r1">' in Path("limit.html").read_text()
+    text = Path("limit.md").read_text()
+    assert "| closed threads |" in text
+    assert Path("summary.md").read_text().rstrip() == text.rstrip()
+
+    again = call("report", "limit.json", "--html", "again.html", "--markdown", "again.md")
+
+    assert (again.returncode, again.stdout) == (done.returncode, done.stdout)
+    assert Path("again.html").read_text() == Path("limit.html").read_text()
+    assert Path("again.md").read_text() == text
+
+
+REFUSED: list[tuple[tuple[str, ...], str]] = [
+    (("report", "limit.json", "-o", "again.json"), "limit.json is a limit, and stored already; leave --output out"),
+    (("report", "limit.json", "--html", "limit.json"), "--html would overwrite the result limit.json"),
+    (("report", "limit.json", "limit.json"), "limit.json is named more than once"),
+    (("run", "limit.json"), "limit.json"),
+    (("limit", "http://127.0.0.1:9", "--html", "a", "--markdown", "a"), "--html and --markdown both name a"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[row[1] for row in REFUSED])
+def test_what_makes_no_sense_of_a_limit_is_refused(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
+):
+    monkeypatch.chdir(tmp_path)
+    Path("limit.json").write_text(document(FOUND), encoding="utf-8")
+
+    done = call(*words)
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert message in done.stderr

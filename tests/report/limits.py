@@ -6,6 +6,7 @@ from functools import cache
 
 from loadkit.judge.limit.levels import Holding
 from loadkit.judge.limit.limit import LevelTrial, Limit, LimitLevel, limit_of, threads_of
+from loadkit.judge.limit.scalability import fit
 from loadkit.judge.limit.search import RateSearch, find
 from loadkit.judge.limit.threads import ThreadRules, ThreadSearch
 from loadkit.judge.limit.time_budget import SearchRules
@@ -84,6 +85,7 @@ ENOUGH = Limit(
     by="threads",
     threads=4,
     best=82.0,
+    knee=4.1,
     ending="found",
     reason="",
     closed=[
@@ -92,6 +94,17 @@ ENOUGH = Limit(
     ],
     seconds=61.0,
     environment=ENVIRONMENT,
+)
+
+SCALING = replace(
+    ENOUGH,
+    best=82.0,
+    threads=16,
+    closed=[
+        level(threads, "holds", 0.05 * (1 + threads / 4), throughput=throughput)
+        for threads, throughput in ((1, 20), (2, 34), (4, 53), (8, 71), (16, 79), (32, 73))
+    ],
+    scalability=fit([(1, [20, 21]), (2, [34, 33]), (4, [53, 54]), (8, [71, 70]), (16, [79, 80]), (32, [73, 72])]),
 )
 
 

@@ -32,7 +32,7 @@ from loadkit.report.json import (
     schema,
 )
 from tests.jobs.rounds import measured as measured_rounds
-from tests.report.limits import hostile_limit, searched_by_rate, searched_by_threads
+from tests.report.limits import SCALING, hostile_limit, searched_by_rate, searched_by_threads
 from tests.report.pages import HOSTILE
 from tests.results import REFUSED, Shot, measured
 
@@ -338,6 +338,7 @@ def test_a_comparison_is_no_result(tmp_path: Path) -> None:
 LIMITS: dict[str, Callable[[], Limit]] = {
     "by rate": searched_by_rate,
     "by threads": searched_by_threads,
+    "with a scalability law": lambda: SCALING,
     "of hostile names": lambda: hostile_limit(" ".join(HOSTILE)),
     "nothing measured": lambda: Limit(ending="interrupted", reason="it was interrupted"),
 }
@@ -361,6 +362,10 @@ NO_LIMITS: list[tuple[dict[str, Any], str]] = [
     ({"levels": [{"level": 5}]}, "is not a loadkit limit of version 1: Object missing required field `holding` - at"),
     ({"thresholds": ["p99 < fast"]}, "is not a sound limit: cannot read the threshold 'p99 < fast'; write it like"),
     ({"confirmed": 9, "failed": 8}, "is not a sound limit: 9/s is confirmed, and 8/s is missed"),
+    (
+        {"scalability": json.loads(msgspec.json.encode(SCALING.scalability)) | {"curve": []}},
+        "is not a loadkit limit of version 1: Expected `array` of length >= 2 - at `$.scalability.curve`",
+    ),
     ({"seconds": 1e300}, "is not a loadkit limit of version 1: Expected `float` <= 1000000000000.0 - at `$.seconds`"),
     ({"thresholds": ["x" * 5_000]}, "is not a sound limit: cannot read the threshold 'xxx"),
 ]

@@ -69,6 +69,7 @@ Good replies a second, over threads
         +-----------------------------------------------------------------------
          0                 5               10               15                20
   o measured   @ enough   - 95 % of the best   : enough: 4 threads
+  : knee: 4.1 threads
 """
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from loadkit.judge.limit.limit import Limit
 from loadkit.report.limit_page import limit_page
-from tests.report.limits import ENOUGH, FOUND, P99, hostile_limit, level, searched_by_rate, searched_by_threads
+from tests.report.limits import ENOUGH, FOUND, P99, SCALING, hostile_limit, level, searched_by_rate, searched_by_threads
 from tests.report.pages import HOSTILE, ODD, Page
 from tests.results import ENVIRONMENT, replace
 
@@ -47,6 +47,8 @@ SAID_OF_THREADS = [
     ("header", "4 threads FOUND 4 threads are enough: 80/s"),
     ("dl", "throughput 80/s 97.6 % of the best, 82/s p50 response time 55 ms"),
     ("figcaption", "Good replies a second measured enough each trial 95 % of the best enough: 4 threads"),
+    ("dl", "knee 4.1 threads with more, requests wait for each other"),
+    ("figcaption", "knee: 4.1 threads"),
     ("figcaption", "p99 of the response time"),
     ("svg", "8 threads: 82/s"),
     ("tr", "4 80/s 55 ms 220 ms 0 % 2 enough"),
@@ -71,6 +73,19 @@ def test_each_mark_and_each_row_leads_to_the_trials_of_its_level(found: Page):
     assert parts == [f"r{k}" for k in range(1, 9)], "six rates, and two numbers of threads"
     of_one_chart = [f"#r{k}" for k in range(1, 7)]
     assert links == [*of_one_chart, *of_one_chart, *of_one_chart, "#r7", "#r8"]
+
+
+def test_the_scalability_law_is_drawn_as_far_as_it_describes():
+    shown = Page(limit_page(SCALING))
+
+    assert "Universal Scalability Law" in shown.text("figcaption")
+    assert "Universal Scalability Law: sigma 0.16 (0.15 to 0.17)" in shown.text("header")
+    dashed = next(
+        one for tag, one in shown.elements if tag == "path" and "fifth" in str(one["class"]) and "L" in str(one["d"])
+    )
+    end = float(str(dashed["d"]).rsplit("L", 1)[1].split()[0])
+    # on a logarithmic axis from 1 to 100
+    assert 100 ** (end / 1_000) == pytest.approx(2 * 32, rel=0.01)
 
 
 def test_what_is_known_of_a_level_is_told_apart_by_more_than_colour(found: Page):

@@ -10,11 +10,13 @@ from html.parser import HTMLParser
 import pytest
 from markdown_it import MarkdownIt
 
-from loadkit.judge.comparison.comparison import Comparison
+from loadkit.judge.limit.limit import Limit
 from loadkit.judge.result import Result
 from loadkit.judge.validity import Caveat
+from loadkit.report.json import Finding
 from loadkit.report.markdown import LONGEST, markdown
 from tests.report.comparisons import ERRORS, SEARCH, SLOWER, TAIL, THROUGHPUT, found
+from tests.report.limits import ENOUGH, FOUND, hostile_limit
 from tests.report.pages import DOWN, HOSTILE, NOTHING, ODD, hostile
 from tests.report.shop import SHOP
 from tests.results import example, replace, result, row, skewed
@@ -96,18 +98,38 @@ def test_of_a_run_the_outcome_is_first_then_limits_and_figures_and_the_rest_is_f
     assert "where [] = items()" in text
 
 
-DOCUMENTS: list[tuple[Result | Comparison, str]] = [
+def test_of_a_limit_the_answer_is_first_then_its_levels_and_the_rest_is_folded():
+    text = markdown([FOUND])
+
+    assert list(lines(text))[:2] == ["### ❌ FOUND: `shop.py::browse`", "1,800/s holds; 1,880/s does not"]
+    marks = (
+        "what gave way first: p99",
+        "2,000/s, which was asked for",
+        "| `1,840/s`",
+        "<details>",
+        "| `2`",
+        "17 trials",
+    )
+    places = [text.index(mark) for mark in marks]
+    assert places == sorted(places)
+    assert ["1,800/s", "1,800/s", "20 ms", "80 ms", "0 %", "3", "confirmed"] in Rendered(text).rows
+    assert "says nothing of how much is held, and was left out" in text
+
+
+DOCUMENTS: list[tuple[Result | Finding, str]] = [
     (NOTHING, "### ❌ NOT APPLIED: `browse`"),
     (DOWN, "### ❌ FAILED: `browse`"),
     (replace(SHOP, outcome="interrupted"), "### ⚠️ INTERRUPTED: `browse`"),
     (found("no worse", ERRORS), "### ✅ NO WORSE: `tree` against `main (1a2b3c4)`"),
     (found("cannot tell", THROUGHPUT, reason="interrupted"), "### ⚠️ CANNOT TELL: `tree` against `main (1a2b3c4)`"),
+    (ENOUGH, "### ✅ FOUND: `shop.py::browse`"),
+    (Limit(name="search", ending="interrupted", reason="by Ctrl-C"), "### ⚠️ INTERRUPTED: `search`"),
     (found("worse", reason="the new version failed all requests"), "### ❌ WORSE: `tree` against `main (1a2b3c4)`"),
 ]
 
 
 @pytest.mark.parametrize(("one", "first"), DOCUMENTS, ids=[row[1] for row in DOCUMENTS])
-def test_every_verdict_has_its_mark(one: Result | Comparison, first: str):
+def test_every_verdict_has_its_mark(one: Result | Finding, first: str):
     text = markdown([one])
 
     assert text.splitlines()[0] == first
@@ -168,26 +190,27 @@ GITHUB = [
 ]
 
 
-def everywhere(text: str) -> list[Result | Comparison]:
-    """A result and a comparison that say it wherever they can say anything."""
+def everywhere(text: str) -> list[Result | Finding]:
+    """A result, comparisons and a limit that say it wherever they can say anything."""
     labelled = [changed(one, metric=changed(one.metric, label=text)) for one in (SLOWER, ERRORS)]
     compared = found("worse", *labelled, shown=[SEARCH], new=text, old=text, notes=[text])
     return [
         hostile(text),
         replace(compared, caveats=[Caveat(code=text, message=text, level="grave")]),
         replace(found("cannot tell", reason=text), reason=text),
+        hostile_limit(text),
     ]
 
 
 @pytest.fixture(scope="module")
 def plain() -> Rendered:
     """What a plain word makes of it."""
-    return Rendered(markdown(everywhere("plain"), ["plain"] * 3))
+    return Rendered(markdown(everywhere("plain"), ["plain"] * 4))
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, *GITHUB, ODD])
 def test_foreign_text_is_neither_markup_nor_a_mention_nor_a_link(plain: Rendered, text: str):
-    shown = Rendered(markdown(everywhere(text), [text] * 3))
+    shown = Rendered(markdown(everywhere(text), [text] * 4))
 
     assert shown.tags == plain.tags
     assert [len(cells) for cells in shown.rows] == [len(cells) for cells in plain.rows]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Final, Literal
 
 import msgspec
 
 from loadkit.judge.environment import Environment
 from loadkit.judge.limit.levels import Holding, TriedLevel
-from loadkit.judge.limit.scalability import Scalability, fit
+from loadkit.judge.limit.scalability import Amount, Scalability, fit
 from loadkit.judge.limit.search import Ending, Findings
 from loadkit.judge.limit.threads import ThreadFindings
 from loadkit.judge.limit.trials import Trial
@@ -19,7 +19,6 @@ from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import show_rate, show_seconds, three_digits
 
 VERSION: Final = 1
-Amount: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 TOO_MANY_REQUESTS: Final = "429"
 PLATEAU: Final = 0.5
 """The share of the failures that are refusals for a limit of the rate to be what gave way."""

@@ -17,12 +17,15 @@ import math
 import random
 from collections.abc import Sequence
 from statistics import median
-from typing import Final, NamedTuple, TypeAlias
+from typing import Annotated, Final, NamedTuple, TypeAlias
 
 import msgspec
 
 Levels: TypeAlias = Sequence[tuple[int, Sequence[float]]]
 """Numbers of threads, each with the throughput of its trials."""
+
+Amount: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+"""A figure that is stored."""
 
 LEAST: Final = 6
 """Levels to which the law is fitted at least."""
@@ -44,18 +47,18 @@ ROUNDING: Final = 1e-12
 class Scalability(msgspec.Struct, frozen=True, kw_only=True):
     """The Universal Scalability Law as it was fitted, and the intervals of its figures (95 %, by the bootstrap)."""
 
-    rate: float
+    rate: Amount
     """Throughput of one thread, a second."""
-    sigma: float
-    sigma_interval: tuple[float, float]
-    kappa: float
-    kappa_interval: tuple[float, float]
-    peak: float | None
+    sigma: Amount
+    sigma_interval: tuple[Amount, Amount]
+    kappa: Amount
+    kappa_interval: tuple[Amount, Amount]
+    peak: Amount | None
     """Threads with the highest throughput; None beyond the end of the curve."""
-    peak_interval: tuple[float | None, float | None]
-    off: float
+    peak_interval: tuple[Amount | None, Amount | None]
+    off: Amount
     """How far levels are off the curve at most, as a share of their throughput."""
-    curve: list[tuple[float, float]]
+    curve: Annotated[list[tuple[Amount, Amount]], msgspec.Meta(min_length=2)]
     """Threads and throughput, up to twice the largest level."""
 
 

@@ -51,6 +51,9 @@ class _Figure:
     is_time: bool = False
     bound: float | None = None
     bound_name: str = ""
+    curve: Sequence[tuple[float, float]] = ()
+    """What is drawn beside the levels: loads, each with the figure there."""
+    curve_name: str = ""
 
 
 def describe_level(limit: Limit, level: LimitLevel, *, is_rate: bool) -> str:
@@ -62,7 +65,7 @@ def describe_level(limit: Limit, level: LimitLevel, *, is_rate: bool) -> str:
 
 def show_load(level: float, *, is_rate: bool) -> str:
     """Arrivals a second, or threads."""
-    return show_rate(level) if is_rate else f"{level:,.0f} thread{'s' * (level != 1)}"
+    return show_rate(level) if is_rate else f"{three_digits(level)} thread{'s' * (level != 1)}"
 
 
 def limit_charts(limit: Limit) -> list[Chart]:
@@ -76,7 +79,13 @@ def _of_rates(limit: Limit) -> Iterator[_Figure]:
     missed = next((one.missed for one in limit.levels if one.level == limit.failed), [])
     for one in sorted(limit.limits, key=lambda one: (one.text not in missed, one.limits_errors)):
         yield _limited(one)
-    yield _Figure(name="Good replies a second", value=lambda one: one.throughput, show=show_rate)
+    yield _Figure(
+        name="Good replies a second",
+        value=lambda one: one.throughput,
+        show=show_rate,
+        curve=[(one.level, one.level) for one in limit.levels],
+        curve_name="all that arrive",
+    )
 
 
 def name_figure(threshold: Threshold) -> str:
@@ -103,6 +112,8 @@ def _of_threads(limit: Limit) -> Iterator[_Figure]:
         show=show_rate,
         bound=limit.best and ENOUGH * limit.best,
         bound_name=f"{100 * ENOUGH:g} % of the best",
+        curve=limit.scalability.curve if limit.scalability else (),
+        curve_name="Universal Scalability Law",
     )
     yield _Figure(
         name="p99 of the response time", value=lambda one: one.figures.get("p99"), show=show_seconds, is_time=True
@@ -110,9 +121,10 @@ def _of_threads(limit: Limit) -> Iterator[_Figure]:
 
 
 def _chart(limit: Limit, levels: Sequence[LimitLevel], figure: _Figure) -> Chart:
-    across, x_marks = time_scale(min(one.level for one in levels), max(one.level for one in levels))
+    loads = [*(one.level for one in levels), *(load for load, _ in figure.curve)]
+    across, x_marks = time_scale(min(loads), max(loads))
     trials = [(one.level, figure.value(trial)) for one in levels for trial in one.trials]
-    values = [*(value for _, value in trials), *map(figure.value, levels), figure.bound]
+    values = [figure.bound, *map(figure.value, levels), *(value for _, value in (*trials, *figure.curve))]
     up, y_marks = _up([value for value in values if value is not None], is_time=figure.is_time)
     marks = list(_marks(limit, levels, figure, across, up))
     return Chart(
@@ -123,6 +135,7 @@ def _chart(limit: Limit, levels: Sequence[LimitLevel], figure: _Figure) -> Chart
         y_ticks=ticks(up, y_marks, lambda mark: figure.show(mark) if mark else "0"),
         curves=[
             Curve(name="", color="first", outline=line((mark.x, mark.y) for mark in marks)),
+            *([_beside(figure, across, up)] if figure.curve else []),
             Curve(
                 name="each trial",
                 color="asked",
@@ -135,6 +148,11 @@ def _chart(limit: Limit, levels: Sequence[LimitLevel], figure: _Figure) -> Chart
         phases=_bracket(limit, across),
         note="logarithmic scale" if up.is_log else "",
     )
+
+
+def _beside(figure: _Figure, across: Scale, up: Scale) -> Curve:
+    points = [(across.place(load), up.place(value)) for load, value in figure.curve]
+    return Curve(name=figure.curve_name, color="fifth", outline=line(points), is_dashed=True)
 
 
 def _up(values: Sequence[float], *, is_time: bool) -> tuple[Scale, list[float]]:
@@ -168,6 +186,7 @@ def _bounds(limit: Limit, figure: _Figure, across: Scale, up: Scale) -> Iterator
         (limit.confirmed, "confirmed", "good"),
         (limit.failed, "missed", "bad"),
         (limit.threads, "enough", "good"),
+        (limit.knee, "knee", "asked"),
     ]
     for level, what, color in answers:
         if level is not None:
