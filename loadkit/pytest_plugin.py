@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loadkit.jobs.functional.options import add_functional_options, check_functional_options, is_functional
 from loadkit.jobs.testing.options import add_options, check_options
 
 if TYPE_CHECKING:
+    from loadkit import Session
     from loadkit.jobs.testing.fixture import LoadFixture
     from loadkit.jobs.testing.session import LoadSession
 
@@ -38,6 +40,7 @@ def _session(config: pytest.Config) -> LoadSession:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options and settings of load tests."""
     add_options(parser)
+    add_functional_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,6 +51,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "thresholds must hold. With against= (and tolerance=, budget=) it is compared, too, and must not be worse. "
         "Each test that loads has the mark by itself.",
     )
+    config.addinivalue_line(
+        "markers",
+        "load_user(weight=, pause=): how often a test is run beside the others under --load-threads, and its rest.",
+    )
+    check_functional_options(config)
     if check_options(config):
         _session(config)
     if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
@@ -160,6 +168,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 # -- running
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Run the tests under load, if that is asked for."""
+    config = session.config
+    if not is_functional(config) or config.option.collectonly or session.testsfailed:
+        return None
+    from loadkit.jobs.functional.run import run_session
+
+    run_session(session, _session(config))
+    return True
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Wait for the load tests of other workers of pytest-xdist before anything times this one."""
@@ -212,6 +232,15 @@ def load(request: pytest.FixtureRequest) -> Iterator[LoadFixture]:
     session.current = request.node.stash.setdefault(FOUND, [])
     yield LoadFixture(request.node, session, fields_of_marks(request.node))
     session.current = []
+
+
+@pytest.fixture
+def http(load_server: str) -> Iterator[Session]:
+    """A session on the server that the setting load_server names: http.get("/items")."""
+    from loadkit import Session
+
+    with Session(base_url=load_server) as session:
+        yield session
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 
 def run(
+    context: typer.Context,
     targets: Targets,
     threads: Annotated[str | None, load_option("--threads", "-c", help="Virtual users.")] = None,
     duration: Annotated[str | None, load_option("--duration", "-z", help="How long to measure: 30s, 1m30s.")] = None,
@@ -122,8 +123,11 @@ def run(
     Exit code: 0 passed, 1 a threshold or a request failed or the server that loadkit started ended, 2 interrupted,
     3 a fault of ours, 4 wrong usage, 5 nothing to run, 6 the load was not applied or the set-up failed.
     """
+    from loadkit.cli.functional import are_tests, run_tests
     from loadkit.plan.once import once as each_once
 
+    if are_tests(targets):
+        raise typer.Exit(run_tests(targets, context))
     changes = _given(
         threads=whole_number("--threads", threads),
         duration=duration,

@@ -109,7 +109,11 @@ def _send(user: User, pace: Pace, some: list[BoundParts], due: int) -> int | Non
             active.saw(sent, taken)
             if recorder.count(bound, due, exchange):
                 return None
-            due = user.clock.now() if bound.is_followed else taken
+            due = taken
+            if bound.is_followed:
+                due = user.clock.now()
+                if _is_over(user, due):
+                    return None
             if recorder.is_refused:
                 due += BACK_OFF
                 if _rest(user, due):
@@ -126,7 +130,12 @@ def _send(user: User, pace: Pace, some: list[BoundParts], due: int) -> int | Non
 def _rest(user: User, until: int) -> bool:
     """Wait, at most until it is time to stop; True if it is."""
     user.pauses.until(until)
-    instant, recorder = user.clock.now(), user.recorder
+    return _is_over(user, user.clock.now())
+
+
+def _is_over(user: User, instant: int) -> bool:
+    """True if it is time to stop, where something went by after the last reply."""
+    recorder = user.recorder
     is_over = instant >= recorder.check_at and recorder.cross(instant)
     recorder.follow_phase(instant)
     return is_over

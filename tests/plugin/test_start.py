@@ -39,7 +39,8 @@ def test_a_session_that_loads_nothing_imports_nothing_of_loadkit_but_plugin_and_
         "import pytest\n\ndef test_it():\n    with pytest.raises(AssertionError):\n        assert 0.5 < 0.25\n"
     )
 
-    options = ["loadkit.jobs", "loadkit.jobs.testing", "loadkit.jobs.testing.options"]
+    rooms = ("loadkit.jobs.functional", "loadkit.jobs.testing")
+    options = ["loadkit.jobs", *(one for room in rooms for one in (room, f"{room}.options"))]
     loaded = ["loadkit", "loadkit._version", *options, "loadkit.pytest_plugin"]
     assert told(pytester) == {"loaded": loaded, "heavy": [], "threads": 1}
 

@@ -106,6 +106,11 @@ class JourneyContext:
 
     # -- the end
 
+    @property
+    def is_over(self) -> bool:
+        """True if no journey may begin any more."""
+        return self.http.halted or self._recorder.is_over(self.now())
+
     def halt(self) -> None:
         """Let no request or pause begin any more."""
         self._is_halted = True

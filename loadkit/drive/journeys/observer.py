@@ -32,7 +32,7 @@ class JourneyObserver:
         """Tasks of journeys are being cancelled."""
         self.is_muted = False
         """What is requested and timed now is in no figure."""
-        self._session = session
+        self.session = session
         self._recorder = recorder
         self._now = now
         self._slow = recorder.slow
@@ -70,7 +70,7 @@ class JourneyObserver:
         if row is None:
             row = self._row_of(asked)
         status, sent, arrived, taken, received, note = exchange
-        is_ordinary = note is None and status in self._session.good and taken < self._recorder.check_at
+        is_ordinary = note is None and status in self.session.good and taken < self._recorder.check_at
         if is_ordinary and taken - sent <= self._slow.limit:
             row.samples += (sent, sent, arrived, taken, status, received)
         else:
@@ -82,12 +82,12 @@ class JourneyObserver:
     def _count_unusual(self, row: RowRecorder, asked: Asked, exchange: Exchange, seen: Seen) -> None:
         status, sent, _, taken, _, note = exchange
         failure = note.failure if note else None
-        if failure is None and status not in self._session.good:
-            failure = unexpected(status, self._session.good)
+        if failure is None and status not in self.session.good:
+            failure = unexpected(status, self.session.good)
         # what it took to connect is a part of what a user waited
         due = (sent or taken) - (note.connect_time if note else 0)
         if self._recorder.count_within(row, due, exchange, failure, seen[0] or asked, lambda: _shown(seen)):
-            self._session.halt(Stopped)
+            self.session.halt(Stopped)
 
     def _row_of(self, asked: Asked) -> RowRecorder:
         if len(self._known) >= MAX_KNOWN:
@@ -117,7 +117,7 @@ class JourneyObserver:
 
     def begin(self) -> int:
         """A timer begins: the time now; raises `Stopped` when the run is over."""
-        if self._session.halted and not self.is_muted:
+        if self.session.halted and not self.is_muted:
             raise Stopped
         return self._now()
 

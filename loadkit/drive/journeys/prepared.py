@@ -111,6 +111,9 @@ class PreparedJourney:
         return done.exchange
 
     def _begin(self, done: PreparedCall) -> None:
+        if self._context.is_over and not done.failures:
+            # the run was over before the set-up was
+            done.failures.append(CUT)
         self._context.begin(self._row)
         done.began = self._context.now()
 

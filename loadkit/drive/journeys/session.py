@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from requests.exceptions import MissingSchema
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from loadkit.wire.base import Clock
     from loadkit.wire.resolver import Resolver
     from loadkit.wire.session.call import Inspector
+    from loadkit.wire.session.pool import ConnectionPool
 
 
 class JourneySession(Session):
@@ -32,8 +33,12 @@ class JourneySession(Session):
         timeout = scenario.timeout
         super().__init__(base_url=scenario.base_url, deadline=timeout, resolver=resolver, clock=clock)
         self._rest = rest
+        self.timeout = cast(float, timeout)
+        """Seconds that a call may take which says no deadline."""
         self.good = GOOD
         """Statuses that count as good now."""
+        self._lent: ConnectionPool | None = None
+        """Of another session that sends in this one's journey now."""
         configure(self, scenario)
 
     def _joined(self, url: Any) -> Any:
@@ -44,6 +49,25 @@ class JourneySession(Session):
     def inspect(self, inspector: Inspector) -> None:
         """Show each exchange to this one."""
         self._inspect(inspector)
+
+    def abort(self) -> None:
+        """End the request under way in another thread, also of a session that sends in this one's journey."""
+        super().abort()
+        if lent := self._lent:
+            lent.abort()
+
+    @contextmanager
+    def lending(self, pool: ConnectionPool) -> Iterator[None]:
+        """The journey sends by another session meanwhile, which is cut as this one is."""
+        if pool.is_aborted and not self._wire.pool.is_aborted:
+            pool.revive()
+        self._lent = pool
+        try:
+            if self._wire.pool.is_aborted:
+                pool.abort()
+            yield
+        finally:
+            self._lent = None
 
     def revive(self) -> None:
         """Let what tears down send requests although the journeys were stopped or cut."""

@@ -73,9 +73,9 @@ def properties(run: Run | Compared) -> Iterator[tuple[str, str | int | float]]:
     yield f"{head}.scenario", visible(result.scenario.name)
     yield f"{head}.outcome", result.outcome
     yield f"{head}.validity", result.validity
-    yield from _figures(head, result.total)
+    yield from figures(head, result.total)
     for one in result.timings:
-        yield from _figures(f"{head}.{one.kind}.{visible(one.name)}", one)
+        yield from figures(f"{head}.{one.kind}.{visible(one.name)}", one)
 
 
 def _compared_properties(compared: Compared) -> Iterator[tuple[str, str | float]]:
@@ -89,9 +89,10 @@ def _compared_properties(compared: Compared) -> Iterator[tuple[str, str | float]
         yield from ((f"{name}.{what}", value) for what, value in figures.items() if value is not None)
 
 
-def _figures(head: str, row: Row | Timing) -> Iterator[tuple[str, int | float]]:
+def figures(head: str, row: Row | Timing) -> Iterator[tuple[str, int | float]]:
+    """Those of one row, each under its name."""
     times = row.response_time
-    figures: dict[str, int | float | None] = {
+    found: dict[str, int | float | None] = {
         "requests" if isinstance(row, Row) else "count": row.requests,
         "throughput": row.throughput,
         "error_rate": row.error_rate,
@@ -99,7 +100,7 @@ def _figures(head: str, row: Row | Timing) -> Iterator[tuple[str, int | float]]:
         **{one.field: one.of(times) for one in SHOWN},
         "max": times.max,
     }
-    yield from ((f"{head}.{name}", value) for name, value in figures.items() if value is not None)
+    yield from ((f"{head}.{name}", value) for name, value in found.items() if value is not None)
 
 
 def as_markdown(runs: Sequence[Run], comparisons: Sequence[Compared]) -> str:

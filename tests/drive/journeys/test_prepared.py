@@ -83,6 +83,17 @@ def test_what_was_made_is_torn_down_although_the_run_is_over(changes: dict[str, 
     assert sent.count("POST") == sent.count("DELETE") > 5
 
 
+def test_no_call_begins_after_the_stop():
+    clock = ManualClock()
+    wire = FakeWire(clock, answer)
+
+    done = driven(Journey(look, fixture=user), clock, wire, duration="1s")
+
+    # a round takes 70 ms; the set-up of the 15th is over 20 ms after the stop
+    assert [request.method for request in wire.sent].count("GET") == 14
+    assert (done.recording.timings[JOURNEY, "look"].good, done.recording.timings[JOURNEY, "look"].cut) == (14, 1)
+
+
 def test_a_fixture_that_fails_sometimes_is_counted_and_the_run_goes_on():
     numbers = itertools.count()
 

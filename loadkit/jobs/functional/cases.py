@@ -1,0 +1,288 @@
+"""From the tests of a session to journeys: one for each test function, whose cases are dealt out to its calls."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import pytest
+from _pytest.skipping import Xfail, evaluate_skip_marks, evaluate_xfail_marks
+
+from loadkit.drive.failures import failure_of_journey, is_end_of_run
+from loadkit.jobs.functional.plan import FixturePlan
+from loadkit.jobs.functional.values import Iteration, SharedValues
+from loadkit.plan.data import rows
+from loadkit.plan.errors import Halt, UsageError
+from loadkit.plan.fields import parse_positive_seconds
+from loadkit.plan.journey import Journey
+
+if TYPE_CHECKING:
+    from loadkit.drive.journeys.session import AsyncSession, JourneySession
+
+MARK: Final = "load_user"
+
+ANY_STATUS: Final = frozenset(range(100, 600))
+
+HOPELESS: Final = 100
+"""So many set-ups that fail, and none that goes well, end the run."""
+
+NAP: Final = 0.1
+"""Seconds of a pause after which it is looked whether the run is over."""
+
+
+class SessionEnded(Halt):
+    """A test called `pytest.exit`."""
+
+    is_interrupt = True
+
+
+class FixturesFail(Halt):
+    """No set-up of any test has gone well, which is not going to change."""
+
+
+@dataclass(slots=True)
+class SetUps:
+    """How the set-ups of all tests go, in all threads."""
+
+    is_any_sound: bool = False
+    failed: int = 0
+
+    def count_failed(self, item: pytest.Item, error: BaseException) -> None:
+        """One has failed; raises `FixturesFail` after `HOPELESS` of them and none that went well."""
+        self.failed += 1
+        if self.failed >= HOPELESS and not self.is_any_sound:
+            raise FixturesFail(f"the fixtures of {item.name} failed, as all {self.failed} set-ups did") from error
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """A test, or one case of a parametrized one: what it needs, and what came of it."""
+
+    plan: FixturePlan
+    expected_failure: Xfail | None = None
+    runs: int = 0
+    """How often it was begun: set up, and called if that went well."""
+    failed: int = 0
+    is_xfailed: bool = False
+    """It failed as expected."""
+    skipped: str = ""
+    """Why it skipped itself, if it did."""
+    first: str = ""
+    """The message of its first failure."""
+    exit: BaseException | None = None
+    """It called `pytest.exit`."""
+    _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def item(self) -> pytest.Function:
+        """As pytest knows it."""
+        return self.plan.item
+
+    def begin(self) -> None:
+        """It is about to be set up."""
+        with self._lock:
+            self.runs += 1
+
+    def judge(self, error: BaseException | None) -> None:
+        """Raise what its call counts as, by its marks and as pytest sees it; None is a call that raised nothing."""
+        if isinstance(error, pytest.exit.Exception):
+            self.exit = error
+            raise SessionEnded(f"{self.item.name} called pytest.exit: {error}") from error
+        if error is not None and self._is_expected(error):
+            self.is_xfailed = True
+        elif error is not None:
+            self.count(error)
+            raise error
+        elif self.expected_failure is not None and self.expected_failure.strict:
+            unexpected = AssertionError(f"[XPASS(strict)] {self.expected_failure.reason}")
+            self.count(unexpected)
+            raise unexpected
+
+    def _is_expected(self, error: BaseException) -> bool:
+        if isinstance(error, pytest.xfail.Exception):
+            return True
+        marked = self.expected_failure
+        if marked is None or not isinstance(error, Exception | pytest.fail.Exception):
+            return False
+        return marked.raises is None or isinstance(error, marked.raises)  # type: ignore[arg-type]
+
+    @contextmanager
+    def setting_up(self, set_ups: SetUps) -> Iterator[None]:
+        """Within it its fixtures are made."""
+        try:
+            with self.counting():
+                yield
+        except Exception as error:
+            set_ups.count_failed(self.item, error)
+            raise
+        set_ups.is_any_sound = True
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count what is raised within."""
+        try:
+            yield
+        except BaseException as error:
+            self.count(error)
+            raise
+
+    def count(self, error: BaseException) -> None:
+        """Count a failure, unless it is a skip, or the end of the run."""
+        if isinstance(error, pytest.skip.Exception):
+            self.skipped = str(error) or "skipped"
+        elif not is_end_of_run(error, is_ending=True):
+            with self._lock:
+                self.failed += 1
+                self.first = self.first or failure_of_journey(error).message
+
+
+@dataclass(frozen=True, slots=True)
+class TestFunction:
+    """A test function and its cases."""
+
+    name: str
+    """Its row in reports."""
+    cases: Sequence[Case]
+
+    __test__ = False
+
+    def without(self, left_out: Collection[Case]) -> TestFunction:
+        """The same without some of its cases."""
+        return TestFunction(self.name, [case for case in self.cases if case not in left_out])
+
+    def journey(self, shared: SharedValues, set_ups: SetUps) -> Journey:
+        """What a thread calls again and again."""
+        weight, pause = _user_mark(self.cases[0].item)
+        make = _async_journey if any(map(_is_async, self.cases)) else _plain_journey
+        run, fixture = make(shared, set_ups, pause)
+        feed = rows([{"case": case} for case in self.cases])
+        return Journey(run, fixture=fixture, feed=feed, weight=weight, name=self.name)
+
+
+def test_functions(items: Sequence[pytest.Item]) -> list[TestFunction]:
+    """The tests of a session, those of one function together, in their order.
+
+    Raises `UsageError` for what is no function.
+    """
+    found: dict[tuple[str, str], list[Case]] = {}
+    for item in items:
+        if not isinstance(item, pytest.Function) or hasattr(item, "_testcase") or getattr(item, "nofuncargs", False):
+            raise UsageError(f"{item.nodeid} is no function, or method of a plain class, that threads could run")
+        names = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
+        key = item.path.name, "::".join([*names, item.originalname])
+        found.setdefault(key, []).append(Case(FixturePlan(item), expected_failure=evaluate_xfail_marks(item)))
+    names_alone = [name for _, name in found]
+    return [
+        TestFunction(name if names_alone.count(name) == 1 else f"{file}::{name}", cases)
+        for (file, name), cases in found.items()
+    ]
+
+
+def reason_to_skip(item: pytest.Item) -> str | None:
+    """What a mark says; None where it is to run."""
+    skip = evaluate_skip_marks(item)
+    if skip is not None:
+        return skip.reason
+    expected = evaluate_xfail_marks(item)
+    return f"[NOTRUN] {expected.reason}" if expected is not None and not expected.run else None
+
+
+def _is_async(case: Case) -> bool:
+    plan = case.plan
+    return inspect.iscoroutinefunction(plan.item.function) or any(
+        plan.steps[index].is_async and not plan.steps[index].is_shared for index in plan.in_order
+    )
+
+
+Made: TypeAlias = tuple[Case, Callable[[], Any]]
+"""What the fixture of a journey yields: whose call it is, and the test with its arguments."""
+
+
+def _plain_journey(
+    shared: SharedValues, set_ups: SetUps, pause: float
+) -> tuple[Callable[..., None], Callable[..., Iterator[Made]]]:
+    def around(http: JourneySession, row: Mapping[str, Case]) -> Iterator[Made]:
+        case = row["case"]
+        case.begin()
+        # what a status means is the test's to say
+        http.good = ANY_STATUS
+        iteration = Iteration(case.plan, shared, http)
+        try:
+            with case.setting_up(set_ups):
+                iteration.set_up()
+                call = partial(iteration.function, **iteration.arguments())
+            yield case, call
+        finally:
+            with case.counting():
+                iteration.tear_down()
+            _rest(http, pause)
+
+    def run(http: object, row: object, fixture: Made) -> None:  # noqa: ARG001 - both are in the fixture
+        case, call = fixture
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001 - it is judged
+            case.judge(error)
+            return
+        if case.expected_failure is not None:
+            case.judge(None)
+
+    return run, around
+
+
+def _async_journey(
+    shared: SharedValues, set_ups: SetUps, pause: float
+) -> tuple[Callable[..., Awaitable[None]], Callable[..., AsyncIterator[Made]]]:
+    async def around(http: AsyncSession, row: Mapping[str, Case]) -> AsyncIterator[Made]:
+        case = row["case"]
+        case.begin()
+        iteration = Iteration(case.plan, shared, http)
+        try:
+            with case.setting_up(set_ups):
+                await iteration.set_up_async()
+                call = partial(iteration.function, **iteration.arguments())
+            yield case, call
+        finally:
+            with case.counting():
+                await iteration.tear_down_async()
+            if pause:
+                await http.pause(pause)
+
+    async def run(http: object, row: object, fixture: Made) -> None:  # noqa: ARG001 - the same
+        case, call = fixture
+        try:
+            made = call()
+            if inspect.isawaitable(made):
+                await made
+        except BaseException as error:  # noqa: BLE001 - it is judged
+            case.judge(error)
+            return
+        if case.expected_failure is not None:
+            case.judge(None)
+
+    return run, around
+
+
+def _rest(http: JourneySession, seconds: float) -> None:
+    """Think, in no figure, until the run is over."""
+    while seconds > 0 and not http.halted:
+        http.pause(min(seconds, NAP))
+        seconds -= NAP
+
+
+def _user_mark(item: pytest.Item) -> tuple[float, float]:
+    """Weight and pause of the mark `load_user`."""
+    mark = item.get_closest_marker(MARK)
+    if mark is None:
+        return 1, 0.0
+    unknown = set(mark.kwargs) - {"weight", "pause"}
+    if mark.args or unknown:
+        wrong = repr(mark.args[0]) if mark.args else min(unknown)
+        raise UsageError(f"{item.nodeid}: the mark {MARK} takes weight= and pause=, not {wrong}")
+    pause = mark.kwargs.get("pause")
+    return mark.kwargs.get("weight", 1), 0.0 if pause is None else parse_positive_seconds(pause, what="pause")

@@ -1,0 +1,64 @@
+"""The options of functional tests under load; every pytest imports this, so it imports nothing but pytest."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+
+FIELDS: Final = {
+    "load_threads": "threads",
+    "load_for": "duration",
+    "load_rate": "rate",
+    "load_iterations": "iterations",
+    "load_warmup": "warmup",
+    "load_threshold": "thresholds",
+}
+"""Which field of a scenario each option says."""
+
+_STARTING: Final = ("load_threads", "load_rate")
+
+
+def add_functional_options(parser: pytest.Parser) -> None:
+    """Tell pytest of them."""
+    add = parser.getgroup("loadkit", "load tests").addoption
+    add("--load-threads", metavar="N", help="Run the selected tests again and again, on so many threads.")
+    add("--load-rate", metavar="RATE", help="The same by the clock: 20/s tests begin, whatever the last ones do.")
+    add("--load-for", metavar="TIME", help="How long these run: 30s; 10 s if not said.")
+    add("--load-iterations", metavar="N", help="How many tests are run in all, in the place of a time.")
+    add("--load-warmup", metavar="TIME", help="Run them for so long before, in no figure.")
+    add("--load-threshold", metavar="LIMIT", action="append", help="What must hold: 'test_buy: p99 < 2s'.")
+    parser.addini("load_not_on_threads", "Fixtures that threads cannot use.", type="args", default=[])
+
+
+def is_functional(config: pytest.Config) -> bool:
+    """True if the tests of this session are to be run under load."""
+    return any(config.getoption(name) is not None for name in _STARTING)
+
+
+def check_functional_options(config: pytest.Config) -> None:
+    """Refuse what says how tests are run under load where nothing says that they are, and what cannot go with it."""
+    if not is_functional(config):
+        for name in FIELDS:
+            if config.getoption(name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise pytest.UsageError(f"{option} belongs to --load-threads N or --load-rate R; give one of them")
+        return
+    if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+        raise pytest.UsageError("tests under load are run by threads of this process; leave -n away")
+
+
+def fields_of(config: pytest.Config) -> dict[str, Any]:
+    """The fields of the scenario, as they were given."""
+    given = {field: config.getoption(name) for name, field in FIELDS.items()}
+    for name in ("threads", "iterations"):
+        if given[name] is not None:
+            given[name] = _whole(f"--load-{name}", given[name])
+    return {field: value for field, value in given.items() if value is not None}
+
+
+def _whole(option: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise pytest.UsageError(f"{option} takes a whole number, like {option} 20, not {value!r}") from None

@@ -1,0 +1,156 @@
+"""Which fixtures a test needs, in which order, and what each is made of: computed once, before the load."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+REQUEST: Final = -1
+"""In the place of a step: the fixture `request`, which is made for whoever asks for it."""
+
+NO_PARAM: Final = object()
+
+PLUGIN: Final = "loadkit.pytest_plugin"
+
+OUR_LOOP: Final = frozenset(
+    {f"_{scope}_scoped_runner" for scope in ("function", "class", "module", "package", "session")}
+)
+"""What pytest-asyncio makes an event loop by; a thread of a load has one already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One fixture of a test."""
+
+    name: str
+    make: Callable[..., Any]
+    scope: str
+    owner: str
+    """Of a wider scope, the node that it lasts for."""
+    needs: tuple[tuple[str, int], ...]
+    """Its arguments, and the steps that make them."""
+    level: int
+    """How many fixtures of the same name override it."""
+    param: object = NO_PARAM
+    param_index: int = 0
+
+    @property
+    def is_shared(self) -> bool:
+        """True if it is made once, for all threads."""
+        return self.scope != "function"
+
+    @property
+    def is_session(self) -> bool:
+        """True for loadkit's own fixture `http`, in whose place a thread has its session."""
+        return self.name == "http" and self.make.__module__ == PLUGIN
+
+    @property
+    def is_async(self) -> bool:
+        """True if an event loop makes it."""
+        return inspect.iscoroutinefunction(self.make) or inspect.isasyncgenfunction(self.make)
+
+
+OF_TEST: Final = Step(name="", make=lambda: None, scope="function", owner="", needs=(), level=-1)
+"""The test itself, where that asks for `request`."""
+
+
+class FixturePlan:
+    """The fixtures of one test, or of one case of a parametrized one.
+
+    Fixtures that are asked for by `request.getfixturevalue` are added when that happens.
+    """
+
+    def __init__(self, item: pytest.Function) -> None:
+        self.item = item
+        self.steps: list[Step] = []
+        self._made: dict[tuple[str, int], int] = {}
+        self._depth: dict[str, int] = {}
+        info = item._fixtureinfo
+        self._definitions: dict[str, Sequence[Any]] = info.name2fixturedefs
+        for name in item.fixturenames:
+            if name != "request" and name not in OUR_LOOP:
+                self.step_of(name)
+        self.in_order = tuple(range(len(self.steps)))
+        """Those that pytest itself makes before the test, in its order."""
+        self.arguments = {name: self.step_of(name) for name in info.argnames}
+
+    def step_of(self, name: str, level: int = 0) -> int:
+        """The step that makes a fixture; of those of one name the nearest, or `level` levels above it.
+
+        Raises `LookupError` for a name that the test does not see.
+        """
+        if name == "request":
+            return REQUEST
+        # a fixture that asks for its own name, by way of others too, gets the one that it overrides
+        level = max(self._depth.get(name, 0), level)
+        if (name, level) not in self._made:
+            found = self._visible(name)
+            if level >= len(found):
+                raise LookupError(f"fixture {name!r} not found")
+            self._made[name, level] = self._add(name, found[-1 - level], level)
+        return self._made[name, level]
+
+    def _add(self, name: str, definition: Any, level: int) -> int:
+        self._depth[name] = level + 1
+        try:
+            needs = tuple((one, self.step_of(one)) for one in definition.argnames)
+        finally:
+            self._depth[name] = level
+        self.steps.append(self._step(name, definition, level, needs))
+        return len(self.steps) - 1
+
+    def _step(self, name: str, definition: Any, level: int, needs: tuple[tuple[str, int], ...]) -> Step:
+        called = getattr(self.item, "callspec", None)
+        scope, param, index = definition.scope, NO_PARAM, 0
+        if called is not None and name in called.params:
+            param, index = called.params[name], called.indices[name]
+            scope = called._arg2scope[name].value
+        is_folder = name == "tmp_path" and definition.func.__module__ == "_pytest.tmpdir"
+        return Step(
+            name=name,
+            make=tmp_path if is_folder else definition.func,
+            scope=scope,
+            owner=_owner(self.item, scope),
+            needs=needs,
+            level=level,
+            param=param,
+            param_index=index,
+        )
+
+    def _visible(self, name: str) -> Sequence[Any]:
+        if name in self._definitions:
+            return self._definitions[name]
+        manager = self.item.session._fixturemanager
+        return manager.getfixturedefs(name, self.item) or ()
+
+
+_FOLDERS = itertools.count()
+
+
+def tmp_path(request: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:  # noqa: ARG001 - as pytest calls it
+    """In the place of pytest's: a folder for each iteration, which is removed after it."""
+    folder = tmp_path_factory.getbasetemp() / "load" / f"{next(_FOLDERS)}"
+    folder.mkdir(parents=True, mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _owner(item: pytest.Item, scope: str) -> str:
+    kinds: dict[str, type[pytest.Collector]] = {
+        "class": pytest.Class,
+        "module": pytest.Module,
+        "package": pytest.Package,
+    }
+    node = item.getparent(kinds[scope]) if scope in kinds else None
+    if node is not None:
+        return node.nodeid
+    return item.nodeid if scope in ("class", "function") else ""

@@ -1,0 +1,188 @@
+"""Run the tests of a pytest session under load, and tell pytest of each what came of it."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+import pytest
+from _pytest.config import apply_warning_filters
+from _pytest.runner import CallInfo
+
+from loadkit.jobs.functional.cases import Case, SetUps, TestFunction, reason_to_skip, test_functions
+from loadkit.jobs.functional.options import fields_of
+from loadkit.jobs.functional.plan import PLUGIN
+from loadkit.jobs.functional.refused import check_tests
+from loadkit.jobs.functional.sessions import counted_sessions
+from loadkit.jobs.functional.values import SharedValues
+from loadkit.jobs.run import run
+from loadkit.jobs.testing.interruptible import run_interruptible
+from loadkit.jobs.testing.runs import Run, figures
+from loadkit.plan.errors import UsageError
+from loadkit.plan.scenario import Scenario
+from loadkit.plan.threshold import threshold
+from loadkit.plan.units import show_seconds
+from loadkit.report.escape import visible_text
+from loadkit.report.progress import watcher
+
+if TYPE_CHECKING:
+    from loadkit.drive.progress import Watcher
+    from loadkit.jobs.testing.session import LoadSession
+    from loadkit.judge.result import Result
+    from loadkit.judge.rows import Timing
+    from loadkit.judge.threshold_results import ThresholdResult
+
+NAME: Final = "tests under load"
+
+When: TypeAlias = Literal["setup", "call", "teardown"]
+_PHASES: Final[tuple[When, ...]] = ("setup", "call", "teardown")
+
+
+def run_session(session: pytest.Session, load_session: LoadSession) -> None:
+    """Run all tests of a session under load, together; raises `pytest.UsageError` for what cannot be run so."""
+    skipped = {item: reason for item in session.items if (reason := reason_to_skip(item)) is not None}
+    try:
+        tests = test_functions([item for item in session.items if item not in skipped])
+        check_tests(tests, session.config.getini("load_not_on_threads"))
+        with _warnings(session.config), counted_sessions():
+            _run_tests(session.config, load_session, tests)
+    except UsageError as error:
+        raise pytest.UsageError(visible_text(str(error))) from None
+    finally:
+        for item, reason in skipped.items():
+            _tell(item, "setup", partial(pytest.skip, reason))
+
+
+def _run_tests(config: pytest.Config, load_session: LoadSession, tests: Sequence[TestFunction]) -> None:
+    shared = SharedValues()
+    thrown: BaseException | None = None
+    try:
+        errors = _set_up(tests, shared)
+        ready = [test.without(errors) for test in tests]
+        ready = [test for test in ready if test.cases]
+        if ready:
+            scenario = _scenario(config, ready, shared)
+            with watcher(sys.stderr, quiet=config.get_verbosity() < 0) as watch:
+                result, thrown = run_interruptible(partial(_run, scenario, watch))
+            load_session.keep(Run(test=NAME, number=1, result=result))
+            cases = [case for test in ready for case in test.cases]
+            thrown = thrown or next((case.exit for case in cases if case.exit is not None), None)
+            for test in ready:
+                _tell_test(test, ready, result)
+        for case, error in errors.items():
+            _tell(case.item, "setup", partial(_raise, error))
+    finally:
+        if tests:
+            _tell_teardown(tests[-1].cases[-1].item, shared)
+    if thrown is not None:
+        raise thrown
+
+
+def _run(scenario: Scenario, watch: Watcher, interrupts: Callable[[], int]) -> Result:
+    return run(scenario, watch=watch, interrupts=interrupts)
+
+
+def _set_up(tests: Sequence[TestFunction], shared: SharedValues) -> dict[Case, BaseException]:
+    """Make what threads share, in this thread, before the load; what failed, of each case."""
+    errors: dict[Case, BaseException] = {}
+    for case in (case for test in tests for case in test.cases):
+        try:
+            for index in case.plan.in_order:
+                if case.plan.steps[index].is_shared:
+                    shared.value(case.plan, index)
+        except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:  # noqa: BLE001 - it is the user's
+            errors[case] = error
+    return errors
+
+
+def _scenario(config: pytest.Config, tests: Sequence[TestFunction], shared: SharedValues) -> Scenario:
+    set_ups = SetUps()
+    base_url = next((url for test in tests for case in test.cases if (url := _server(case, shared))), None)
+    return Scenario(
+        endpoints=[test.journey(shared, set_ups) for test in tests],
+        base_url=base_url,
+        name=NAME,
+        **fields_of(config),
+    )
+
+
+def _server(case: Case, shared: SharedValues) -> str | None:
+    """The server of the fixture `load_server`; None for a test that does not ask for it."""
+    steps = enumerate(case.plan.steps)
+    index = next((k for k, one in steps if one.name == "load_server" and one.make.__module__ == PLUGIN), None)
+    return None if index is None else shared.value(case.plan, index)
+
+
+# -- what pytest is told
+
+
+def _tell_test(test: TestFunction, others: Sequence[TestFunction], result: Result) -> None:
+    names = {one.name for one in others}
+    own = [one for one in result.thresholds if _label(one) == test.name or _label(one) not in names]
+    missed = [f"{one.threshold}: {one.shown}" for one in own if not one.passed and not one.implied]
+    is_limited = any(threshold(one.threshold).limits_errors and not one.implied for one in own)
+    timing = result.timing(test.name)
+    for case in test.cases:
+        case.item.user_properties.extend(figures("load", timing))
+        _tell(case.item, "call", partial(_judge, case, timing, missed, is_limited=is_limited))
+
+
+def _label(one: ThresholdResult) -> str | None:
+    return threshold(one.threshold).label
+
+
+def _judge(case: Case, timing: Timing, missed: Sequence[str], *, is_limited: bool) -> None:
+    """Raise what pytest counts a test as, unless it passed."""
+    if missed or (case.failed and not is_limited):
+        lines = [*missed, *([f"{case.failed:,} of {case.runs:,} runs failed", case.first] if case.failed else [])]
+        pytest.fail("\n".join([*lines, *_times(timing)]), pytrace=False)
+    if case.skipped:
+        pytest.skip(case.skipped)
+    if case.is_xfailed:
+        pytest.xfail(case.expected_failure.reason if case.expected_failure else "")
+    if not case.runs or not timing.response_time.count:
+        pytest.fail("no run of it came to its end; give it more time (--load-for)", pytrace=False)
+
+
+def _times(timing: Timing) -> Iterator[str]:
+    if timing.response_time.count:
+        yield f"(p50 {show_seconds(timing.p50)}, p99 {show_seconds(timing.p99)})"
+
+
+def _tell_teardown(item: pytest.Item, shared: SharedValues) -> None:
+    """An error of a wider scope is one of the last test, as in pytest."""
+    report = _report(item, "teardown", shared.close)
+    if report.failed:
+        item.ihook.pytest_runtest_logreport(report=report)
+
+
+def _tell(item: pytest.Item, when: When, raising: Callable[[], object]) -> None:
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for phase in _PHASES:
+        found = _report(item, phase, raising if phase == when else lambda: None)
+        item.ihook.pytest_runtest_logreport(report=found)
+        if phase == when == "setup":
+            break
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+
+def _report(item: pytest.Item, when: When, raising: Callable[[], object]) -> pytest.TestReport:
+    call = CallInfo.from_call(raising, when=when)
+    found: pytest.TestReport = item.ihook.pytest_runtest_makereport(item=item, call=call)
+    return found
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+@contextmanager
+def _warnings(config: pytest.Config) -> Iterator[None]:
+    """As the settings filter them, for all threads; none is kept, for there may be millions."""
+    with warnings.catch_warnings():
+        apply_warning_filters(config.getini("filterwarnings"), config.known_args_namespace.pythonwarnings or [])
+        yield

@@ -1,0 +1,66 @@
+"""What tests send by `requests` while they run under load: over our wire, and a row for each kind of request.
+
+Sessions that are made meanwhile get an adapter of ours in the place of the one that `requests` would give them. What
+was made before, or has an adapter of its own, sends as ever, and is timed with its test as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import requests.sessions
+
+from loadkit.clock import SystemClock
+from loadkit.drive.journeys.observer import JourneyObserver
+from loadkit.measure.timer import KEEPER
+from loadkit.plan.units import nanoseconds
+from loadkit.wire.resolver import Resolver
+from loadkit.wire.session.adapter import WireAdapter
+from loadkit.wire.session.call import FOREVER, Asked, CallContext, Seen
+from loadkit.wire.session.pool import ConnectionPool
+
+if TYPE_CHECKING:
+    from loadkit.wire.base import Exchange
+
+
+class CountedAdapter(WireAdapter):
+    """Sends over our wire; what a thread of the load sends is counted with its test."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        clock = SystemClock()
+        context = CallContext(clock)
+        context.inspect = _count
+        super().__init__(context, ConnectionPool(resolver, clock))
+
+    def send(self, request: requests.PreparedRequest, *more: Any, **options: Any) -> requests.Response:
+        """Send a request; raises what ends a test when the run is over."""
+        keeper = KEEPER.get()
+        if not isinstance(keeper, JourneyObserver):
+            return self._sent(request, FOREVER, *more, **options)
+        keeper.begin()
+        with keeper.session.lending(self.pool):
+            return self._sent(request, nanoseconds(keeper.session.timeout), *more, **options)
+
+    def _sent(self, request: requests.PreparedRequest, span: int, *more: Any, **options: Any) -> requests.Response:
+        with self.context.begin(None, span, follows=False):
+            return super().send(request, *more, **options)
+
+
+def _count(asked: Asked, exchange: Exchange, size: int, seen: Seen) -> None:
+    keeper = KEEPER.get()
+    if isinstance(keeper, JourneyObserver):
+        keeper.observe(asked, exchange, size, seen)
+
+
+@contextmanager
+def counted_sessions() -> Iterator[None]:
+    """Give each `requests.Session` that is made meanwhile an adapter that counts."""
+    resolver, module = Resolver(), cast(Any, requests.sessions)
+    before = module.HTTPAdapter
+    module.HTTPAdapter = lambda: CountedAdapter(resolver)
+    try:
+        yield
+    finally:
+        module.HTTPAdapter = before
