@@ -68,7 +68,7 @@ def limit(
             throughput; thresholds play no part.
         budget: how long it may take; 5 minutes if not said.
         at_least: a rate that is asked for: it is among those that are tried.
-        watch: called before each trial with how far it has come.
+        watch: called with how far it has come: before, in and after each trial.
         interrupts: tells how often the user asked to stop; by default SIGINT and SIGTERM are counted.
 
     Raises `UsageError` before anything is sent as `run` does.
@@ -84,12 +84,18 @@ def limit(
     search: Search[Findings | ThreadFindings] = (
         ThreadSearch(ThreadRules(budget=time)) if by == "threads" else RateSearch(_rules(limits, time, asked))
     )
+    show = watch or (lambda _: None)
     clock = SystemClock()
     began = clock.now()
     counting = counted_signals() if interrupts is None else nullcontext(interrupts)
     with counting as stops, ExitStack() as stack:
         trials = _Trials(scenario, limits, clock, stops, stack)
-        found = find(search, trials.measure, lambda: bool(stops()), watch or (lambda _: None))
+
+        def measure(wanted: NextTrial) -> Trial:
+            moment = search.moment(wanted)
+            return trials.measure(wanted, lambda spent: show(replace(moment, elapsed=moment.elapsed + spent)))
+
+        found = find(search, measure, lambda: bool(stops()), show)
     made = limit_of(found, limits, asked) if isinstance(found, Findings) else threads_of(found)
     return msgspec.structs.replace(
         made,
@@ -169,13 +175,18 @@ class _Trials:
         """The median response time of one thread alone, seconds."""
         self.last: Result | None = None
 
-    def measure(self, wanted: NextTrial) -> Trial:
-        """Run one trial."""
+    def measure(self, wanted: NextTrial, show: Callable[[float], None]) -> Trial:
+        """Run one trial; `show` is called with the seconds that have gone by in it, where it is watched anyway."""
         began = self._clock.now()
         piling = _Piling(wanted.level)
         scenario = self._at(wanted)
-        watch = None if wanted.is_closed else piling.watch
-        result = self.last = run(scenario, watch=watch, interrupts=lambda: max(self._stops(), piling.has_begun))
+
+        def watch(snapshot: Snapshot) -> None:
+            piling.watch(snapshot)
+            show((self._clock.now() - began) / SECOND)
+
+        watched = None if wanted.is_closed else watch
+        result = self.last = run(scenario, watch=watched, interrupts=lambda: max(self._stops(), piling.has_begun))
         if self._usual is None:
             self._usual = result.response_time.p50
         trial = trial_of(result, self._limits, wanted, cost=0.0, is_saturated=piling.has_begun)

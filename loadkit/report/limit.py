@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.limit.limit import describe_limit
 from loadkit.judge.limit.scalability import describe_scalability
 from loadkit.plan.units import show_rate, show_span
-from loadkit.report.charts.levels import SHAPES, describe_level, limit_charts
+from loadkit.report.charts.levels import SHAPES, describe_level, limit_charts, show_load
 from loadkit.report.comparison import conclusion, headline
 from loadkit.report.figures import show_share, time_cell
 from loadkit.report.progress import Status
@@ -17,17 +18,16 @@ from loadkit.report.text_chart import text_chart
 from loadkit.report.text_table import text_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from loadkit.judge.limit.limit import LevelTrial, Limit, LimitLevel
     from loadkit.judge.limit.search import SearchMoment
+    from loadkit.judge.limit.trials import NextTrial, Trial
     from loadkit.report.layout import Layout
     from loadkit.report.table import Tone
 
 _TONES: Final[dict[int, Tone]] = {0: "good", 1: "bad"}
 """Of an exit code; of another one nothing is known for sure."""
-_SHOWN: Final = ("p50", "p99")
-"""Response times that each level has a column of, whatever is limited."""
 
 
 def limit_report(limit: Limit, layout: Layout) -> str:
@@ -84,12 +84,9 @@ def level_tables(limit: Limit, most: int) -> list[Table]:
 def _table(limit: Limit, head: str, levels: Sequence[LimitLevel], most: int) -> Table:
     shown, more = levels[:most], len(levels[most:])
     known = [describe_level(limit, one, is_rate=head == "rate") for one in shown]
-    limited = [one for one in limit.limits if one.label is None and not one.limits_errors and one.metric not in _SHOWN]
     columns = [
         Column("good replies", [Cell(show_rate(one.throughput), one.throughput) for one in shown]),
-        *(Column(one.metric, [time_cell(level.values.get(one.text)) for level in shown]) for one in limited),
-        Column("p50", [time_cell(one.figures.get("p50")) for one in shown], drop_order=2),
-        Column("p99", [time_cell(one.figures.get("p99")) for one in shown], drop_order=1),
+        *_times(limit, shown),
         Column("errors", [errors_cell(one) for one in shown], drop_order=1),
         Column("trials", [Cell(str(len(one.trials)), len(one.trials)) for one in shown], drop_order=3),
         *([Column("known", [Cell(one, tone=SHAPES[one][1]) for one in known])] if any(known) else []),
@@ -103,6 +100,25 @@ def _table(limit: Limit, head: str, levels: Sequence[LimitLevel], most: int) -> 
     )
 
 
+def _times(limit: Limit, levels: Sequence[LimitLevel]) -> list[Column]:
+    """The response times that are limited, beside the median and the 99th percentile."""
+    limited = {
+        one.metric: Column(one.metric, [time_cell(level.values.get(one.text)) for level in levels], drop_order=1)
+        for one in limit.limits
+        if one.label is None and not one.limits_errors and one.time == "response_time"
+    }
+    usual = {
+        name: Column(name, [time_cell(one.figures.get(name)) for one in levels], drop_order)
+        for name, drop_order in (("p50", 2), ("p99", 1))
+    }
+    columns = usual | limited
+    return [columns[name] for name in sorted(columns, key=_rank)]
+
+
+def _rank(metric: str) -> float:
+    return float(metric[1:]) if metric.startswith("p") else math.inf
+
+
 def errors_cell(one: LimitLevel | LevelTrial) -> Cell:
     """The share of failures."""
     share = one.figures.get("error_rate", 0.0)
@@ -112,22 +128,45 @@ def errors_cell(one: LimitLevel | LevelTrial) -> Cell:
 def limit_progress(moment: SearchMoment) -> Status:
     """How far a search has come, for a line on stderr."""
     wanted = moment.next_trial
-    level = f"threads: {wanted.level:g}" if wanted.is_closed else show_rate(wanted.level)
-    stage = f"{level} ({wanted.reason})"
-    known = [
-        f"{show_rate(rate)} {what}"
-        for rate, what in ((moment.confirmed, "confirmed"), (moment.holds, "holds"), (moment.fails, "does not"))
-        if rate is not None
-    ]
+    stage = f"{show_load(wanted.level, is_rate=not wanted.is_closed)} ({wanted.reason})"
     left = show_span(max(0, round(moment.budget - moment.elapsed)))
     return Status(
         name="limit",
         stage=stage,
         elapsed=moment.elapsed,
-        heading=f"[{show_span(round(moment.elapsed))}, {left} left] {stage}",
+        heading=f"[{show_span(round(moment.elapsed))} of {show_span(moment.budget)}] {stage}",
         lead=[stage],
-        figures=[f"{left} left", *known],
+        figures=[
+            *([_came_of(moment.trial, wanted)] if moment.trial else []),
+            f"{left} left",
+            *_bracket(moment),
+            *([f"so far {show_load(moment.threads, is_rate=False)}"] if moment.threads else []),
+        ],
         done=min(moment.elapsed, moment.budget),
         of=moment.budget,
         has_failures=False,
     )
+
+
+def _bracket(moment: SearchMoment) -> Iterator[str]:
+    """Between which rates the limit is so far."""
+    if moment.confirmed is not None:
+        yield f"{show_rate(moment.confirmed)} confirmed"
+    low, high = (rate and show_rate(rate) for rate in (moment.holds, moment.fails))
+    if low and high:
+        yield f"between {low} and {high}"
+    elif low or high:
+        yield f"above {low}" if low else f"below {high}"
+
+
+def _came_of(trial: Trial, wanted: NextTrial) -> str:
+    """What a trial found, in a word or two and the figures of response times."""
+    if trial.unsound:
+        return "inconclusive"
+    if trial.is_lost:
+        return "the server was lost"
+    if wanted.is_closed:
+        return f"{show_rate(trial.throughput)} good"
+    found = [f"{one.threshold.metric} {one.threshold.show(one.value)}" for one in trial.observed if one.value]
+    what = "piled up" if trial.is_saturated else "missed" if trial.is_breach else "held"
+    return " ".join([what, ", ".join(found)]).rstrip()

@@ -39,7 +39,7 @@ def at(url: str, path: str = "/", **fields) -> Scenario:
 def after(trials: int) -> tuple[Callable[[SearchMoment], None], Callable[[], int]]:
     """Watches a search, and asks for its end once it has made so many trials."""
     seen: list[SearchMoment] = []
-    return seen.append, lambda: int(len(seen) > trials)
+    return seen.append, lambda: int(sum(one.trial is not None for one in seen) >= trials)
 
 
 @pytest.mark.slow

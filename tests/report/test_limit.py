@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
+
 import pytest
 
 from loadkit.judge.limit.limit import Limit
 from loadkit.judge.limit.search import SearchMoment
-from loadkit.judge.limit.trials import NextTrial
+from loadkit.judge.limit.trials import NextTrial, Observed, Trial
+from loadkit.plan.threshold import threshold
 from loadkit.report.layout import Layout, display_width
 from loadkit.report.limit import limit_progress, limit_report
+from loadkit.report.progress import show_progress
 from tests.report.limits import ENOUGH, FOUND, P99, hostile_limit, level, searched_by_rate, searched_by_threads
 from tests.report.pages import HOSTILE, ODD
 from tests.results import replace
@@ -115,12 +120,61 @@ def test_every_limit_fits_in_the_layout(name: str, width: int):
     assert limit_report(LIMITS[name], Layout(width=width, ascii=True)).isascii()
 
 
-def test_progress_says_which_level_why_and_what_is_left_of_the_budget():
-    wanted = NextTrial(level=1800, seconds=4, reason="between")
-    moment = SearchMoment(next_trial=wanted, elapsed=60.4, budget=300, confirmed=None, holds=1600.0, fails=2000.0)
+CLOSED = NextTrial(level=4, seconds=1, reason="what closed threads get", is_closed=True)
+OPEN = NextTrial(level=1800, seconds=4, reason="between")
+SLOW = Trial(
+    level=1800, seconds=4, cost=4, throughput=1790, observed=(Observed(threshold=threshold(P99), value=0.212),)
+)
+MOMENTS: list[tuple[SearchMoment, str, list[str]]] = [
+    (
+        SearchMoment(next_trial=CLOSED, elapsed=0, budget=300),
+        "[0s of 5m] 4 threads (what closed threads get)",
+        ["5m left"],
+    ),
+    (
+        SearchMoment(next_trial=OPEN, elapsed=60.4, budget=300, holds=1600.0, fails=2000.0),
+        "[1m of 5m] 1,800/s (between)",
+        ["4m left", "between 1,600/s and 2,000/s"],
+    ),
+    (
+        SearchMoment(next_trial=OPEN, elapsed=64, budget=300, trial=SLOW, holds=1600.0, fails=2000.0),
+        "[1m4s of 5m] 1,800/s (between)",
+        ["missed p99 212 ms", "3m56s left", "between 1,600/s and 2,000/s"],
+    ),
+    (
+        SearchMoment(next_trial=OPEN, elapsed=64, budget=60, trial=dataclasses.replace(SLOW, unsound="loadkit was")),
+        "[1m4s of 1m] 1,800/s (between)",
+        ["inconclusive", "0s left"],
+    ),
+    (
+        SearchMoment(next_trial=OPEN, elapsed=30, budget=60, confirmed=1600.0, holds=1600.0),
+        "[30s of 1m] 1,800/s (between)",
+        ["30s left", "1,600/s confirmed", "above 1,600/s"],
+    ),
+    (
+        SearchMoment(next_trial=CLOSED, elapsed=5, budget=60, trial=SLOW, threads=12),
+        "[5s of 1m] 4 threads (what closed threads get)",
+        ["1,790/s good", "55s left", "so far 12 threads"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("moment", "heading", "figures"), MOMENTS, ids=[", ".join(row[2]) for row in MOMENTS])
+def test_progress_says_which_level_why_what_it_came_to_and_what_is_left(
+    moment: SearchMoment, heading: str, figures: list[str]
+):
     status = limit_progress(moment)
-    assert status.heading == "[1m, 4m left] 1,800/s (between)"
-    assert status.figures == ["4m left", "1,600/s holds", "2,000/s does not"]
-    closed = NextTrial(level=4, seconds=1, reason="what closed threads get", is_closed=True)
-    first = SearchMoment(next_trial=closed, elapsed=0, budget=300, confirmed=None, holds=None, fails=None)
-    assert limit_progress(first).stage == "threads: 4 (what closed threads get)"
+
+    assert (status.heading, list(status.figures)) == (heading, figures)
+
+
+def test_a_log_has_a_line_a_level_that_ends_with_what_it_came_to():
+    log = io.StringIO()
+    with show_progress(log, limit_progress) as show:
+        for moment, *_ in MOMENTS[:3]:
+            show(moment)
+
+    assert log.getvalue().splitlines() == [
+        "[0s of 5m] 4 threads (what closed threads get): 5m left",
+        "[1m4s of 5m] 1,800/s (between): missed p99 212 ms, 3m56s left, between 1,600/s and 2,000/s",
+    ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
 from loadkit.judge.limit.levels import BREACHES, TriedLevel
@@ -44,8 +44,13 @@ class SearchMoment:
     """How far a search has come."""
 
     next_trial: NextTrial
+    """What is measured next, or now."""
     elapsed: float
     budget: float
+    trial: Trial | None = None
+    """What it came to, once it is over."""
+    threads: int | None = None
+    """The smallest number of threads that is enough so far, where these are searched."""
     confirmed: float | None = None
     holds: float | None = None
     fails: float | None = None
@@ -87,7 +92,10 @@ def find(
     stops: Callable[[], bool] = lambda: False,
     watch: Callable[[SearchMoment], None] = lambda _: None,
 ) -> F_co:
-    """Search by trials that `measure` makes; `stops` is True once the user asks so."""
+    """Search by trials that `measure` makes; `stops` is True once the user asks so.
+
+    `watch` is called before each trial, and after it.
+    """
     trials = search.trials()
     try:
         wanted = next(trials)
@@ -99,6 +107,8 @@ def find(
                 return search.findings("interrupted", "it was interrupted")
             if stops():
                 return search.findings("interrupted", "it was interrupted")
+            moment = search.moment(wanted)
+            watch(replace(moment, elapsed=moment.elapsed + trial.cost, trial=trial))
             wanted = trials.send(trial)
     except StopIteration as ended:
         ending, reason = ended.value

@@ -88,7 +88,7 @@ class ThreadSearch:
 
     def moment(self, wanted: NextTrial) -> SearchMoment:
         """How far it has come."""
-        return SearchMoment(next_trial=wanted, elapsed=self._elapsed, budget=self._rules.budget)
+        return SearchMoment(next_trial=wanted, elapsed=self._elapsed, budget=self._rules.budget, threads=self._enough())
 
     def _double(self) -> Asking[str]:
         """Double the threads until that brings no more; why it ended before that."""
