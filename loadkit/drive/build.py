@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from loadkit.drive.closed import Pace, closed_loop
 from loadkit.drive.open import Pool, open_loop
 from loadkit.drive.pauses import Pauses
 from loadkit.drive.recorder import BoundRequest, Recorder
+from loadkit.drive.rows.values import by_name
 from loadkit.drive.shared_iterator import SharedIterator
 from loadkit.drive.user import User
 from loadkit.host.limits import check_ports, make_room, max_connections
@@ -58,7 +59,7 @@ class Builder:
         """How many threads there may be at most; `UsageError` where the machine does not allow so many."""
         scenario, load = self._plan.scenario, self._plan.load
         per_thread: set[object] = {request.origin for request in self._plan.requests if request}
-        if scenario.journeys:
+        if scenario.journeys or scenario.thread_setup:
             # a session of its own, of which nobody knows where it goes
             per_thread.add(None)
         if isinstance(load, Closed):
@@ -136,6 +137,10 @@ class _UserParts:
         self._connections: dict[Origin, tuple[Connection, RowRecorder]] = {}
         self._runner: JourneyRunner | None = None
         self._requests: dict[int, BoundRequest] = {}
+        self._values: dict[str, Any] = {}
+        """What set-ups have made for placeholders, once they have run."""
+        if plan.scenario.thread_setup or plan.scenario.thread_feed:
+            self.needed_runner()
 
     def user(self, loop: Callable[[User], None], *, connects_late: bool = False, under_way: int = 1) -> User:
         """The user, made of what was asked for so far."""
@@ -147,9 +152,19 @@ class _UserParts:
             pauses=self._pauses,
             connections=list(self._connections.values()),
             runner=self._runner,
+            fill=self._fill if self._plan.scenario.has_values else None,
             connects_late=connects_late,
             under_way=under_way,
         )
+
+    def _fill(self) -> None:
+        """Put what set-ups have made into what this thread sends; `SetupError` where a placeholder stays unfilled."""
+        plan = self._plan
+        self._values |= self._runner.values if self._runner else by_name(plan.shared)
+        for position, bound in self._requests.items():
+            if filled := plan.feeds.filled_once(position, bound.row.label, self._values):
+                bound.request = filled
+                bound.row.request_size = len(filled.payload)
 
     def request(self, position: int) -> BoundRequest:
         """What is sent for an endpoint or a journey."""
@@ -182,7 +197,9 @@ class _UserParts:
         if request.origin not in self._connections:
             self._connections[request.origin] = self._plan.wire.connect(request.origin), row
         connection, _ = self._connections[request.origin]
-        fed = None if endpoint.feed is None else feeds.sender(position, request, connection, row, self._state)
+        fed = None
+        if endpoint.feed is not None:
+            fed = feeds.sender(position, request, connection, row, self._state, self._values)
         return BoundRequest(
             send=fed.send if fed else connection.sender(request),
             request=request,
@@ -206,7 +223,7 @@ class _UserParts:
             context = JourneyContext(
                 plan.scenario, plan.clock, plan.wire.resolver, plan.shared, self._recorder, self._pauses
             )
-            self._runner = JourneyRunner(context)
+            self._runner = JourneyRunner(context, plan.scenario, plan.feeds.take_of_thread())
         return self._runner
 
 

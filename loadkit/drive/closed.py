@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from typing import TYPE_CHECKING
 
 from loadkit.measure.recording import FOLD
@@ -45,7 +45,9 @@ def run_windows(
     user: User, requests: Sequence[BoundRequest], plan: ThreadPlan, send_all: Callable[[Iterator[BoundParts]], None]
 ) -> None:
     """Warm up, and then send within each window of a plan; `send_all` returns when that is over."""
-    rotation: Iterator[BoundParts] = cycle([request.parts for request in requests])
+    # made when the first one is asked for: what sets up this thread, when it connects, fills the requests
+    rotations = (cycle([request.parts for request in requests]) for _ in range(1))
+    rotation: Iterator[BoundParts] = chain.from_iterable(rotations)
     if plan.begins_at_once:
         now = user.clock.now()
         user.pauses.until(now + plan.delay, user.state.stop_at)

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from loadkit.wire.failed_reply import FailedReply
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BoundRequest:
-    """A request, or a journey, as one thread has it: how to send it, what is good, where to write."""
+    """A request, or a journey, as one thread has it: how to send it, what is good, where to write.
+
+    Its `request` is another one once what sets up its thread has filled it, before the first one is sent.
+    """
 
     send: Callable[[Any], Any]
     """Called with `request`: a `Send`, or what runs a journey, which returns an `Exchange`, too."""

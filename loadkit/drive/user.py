@@ -23,7 +23,8 @@ class User:
     """One virtual user; `prepare` and `run` are called by its thread, the rest by the director's.
 
     `loop` sends its requests: it warms up, measures, and returns at the stop. `connections` come each with the row of
-    the first endpoint that uses it. `under_way` is how many requests or journeys it has begun, until the loop says.
+    the first endpoint that uses it. `fill` puts what was set up into its requests. `under_way` is how many requests or
+    journeys it has begun, until the loop says.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class User:
         pauses: Pauses,
         connections: Sequence[tuple[Connection, RowRecorder]],
         runner: JourneyRunner | None = None,
+        fill: Callable[[], None] | None = None,
         connects_late: bool = False,
         under_way: int = 1,
     ) -> None:
@@ -55,6 +57,7 @@ class User:
         self._loop = loop
         self._connections = connections
         self._runner = runner
+        self._fill = fill
         self._connects_late = connects_late
 
     def prepare(self) -> None:
@@ -70,6 +73,8 @@ class User:
             self.recorder.contact.opened(note)
         if self._runner:
             self._runner.set_up()
+        if self._fill:
+            self._fill()
         self.ready = True
 
     def run(self) -> None:

@@ -48,6 +48,10 @@ _LOAD: Final = (
 """Fields of a scenario that make figures comparable; how many processes share a load and where it goes do not."""
 
 
+_OF_THREADS: Final = ("thread_setup", "thread_feed")
+"""The same, where a scenario has them."""
+
+
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """What a result is of: results are merged, and compared, where both are the same."""
 
@@ -94,6 +98,7 @@ def project_of(path: Path) -> Path | None:
 
 def _plan(scenario: Scenario) -> dict[str, Any]:
     found = {name: plain(getattr(scenario, name)) for name in _LOAD}
+    found |= {name: plain(value) for name in _OF_THREADS if (value := getattr(scenario, name)) is not None}
     hosts: dict[str, int] = {}
     endpoints = [_endpoint(one, hosts) if isinstance(one, Endpoint) else plain(one) for one in scenario.plans]
     seed = scenario.seed if _is_drawn(scenario) else None

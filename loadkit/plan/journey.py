@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GIVEN: Final = ("http", "row", "shared", "own", "fixture")
 """What a journey may have as parameters: its session, the next row of its feed, what the scenario's `setup` returned,
 what its own `setup` returned, and what its `fixture` yielded."""
-GIVEN_SETUP: Final = ("http", "shared")
+GIVEN_SETUP: Final = ("http", "row", "shared")
 GIVEN_FIXTURE: Final = ("http", "row", "shared", "own")
 GIVEN_TEARDOWN: Final = ("http", "shared", "own")
 
@@ -42,9 +42,10 @@ class Journey:
         weight: its share of what the scenario does, against the other endpoints and journeys.
         threads: threads of its own, beside those that the scenario's endpoints share.
         tasks_per_thread: of an `async def`, how many run at once on each thread.
-        feed: rows, each of which goes to one call as `row`; see `rows`.
+        feed: rows, each of which goes to one call, or to the `setup` of one thread, as `row`; see `rows`.
         setup, teardown: called by each thread before its first and after its last time, in no figure; `setup` may
-            be a generator, as a fixture of pytest: what stands behind its `yield` tears down. Both may be `async`.
+            take a `row`, and be a generator, as a fixture of pytest: what stands behind its `yield` tears down. Both
+            may be `async`.
         fixture: a generator that runs up to its `yield` before each call and on after it, in no figure: a user made
             for this call alone, say. What it yields is given as `fixture`. Its failures count as those of the journey.
         name: the label in reports; the function's name if not said.
@@ -77,7 +78,7 @@ class Journey:
                 f"feed takes rows like rows('users.csv'), not {type(self.feed).__name__}; write feed=rows(…)"
             )
         row = inspect.signature(self.run).parameters.get("row")
-        if self.feed is not None and row is None:
+        if self.feed is not None and not (self.takes_rows or self.sets_up_with_row):
             raise UsageError(f"{self.label} has a feed and takes no row; write def {self.label}(http, row): ...")
         if self.feed is None and row is not None and row.default is row.empty:
             raise UsageError(
@@ -98,6 +99,17 @@ class Journey:
         lacking = {"row": self.feed, "fixture": self.fixture}
         given = tuple(name for name in GIVEN if lacking.get(name, self) is not None)
         return wanted_parameters(self.run, what=self.label, given=given)[1:]
+
+    @property
+    def takes_rows(self) -> bool:
+        """True if each call takes a row of its feed, for itself or for its fixture."""
+        functions = [one for one in (self.run, self.fixture) if one is not None]
+        return self.feed is not None and any("row" in inspect.signature(one).parameters for one in functions)
+
+    @property
+    def sets_up_with_row(self) -> bool:
+        """True if the set-up of each thread takes a row of its feed."""
+        return self.feed is not None and self.setup is not None and "row" in inspect.signature(self.setup).parameters
 
     @property
     def is_async(self) -> bool:
@@ -128,7 +140,8 @@ def _check_functions(journey: Journey) -> None:
     if taken[:1] != ("http",):
         name = what if what.isidentifier() else "buy"
         raise UsageError(f"{what} does not take its session first; write it like def {name}(http): ...")
-    for name, given in (("setup", GIVEN_SETUP), ("teardown", GIVEN_TEARDOWN)):
+    given_setup = tuple(name for name in GIVEN_SETUP if name != "row" or journey.feed is not None)
+    for name, given in (("setup", given_setup), ("teardown", GIVEN_TEARDOWN)):
         function = getattr(journey, name)
         if function is None:
             continue

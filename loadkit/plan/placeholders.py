@@ -68,22 +68,11 @@ def columns(endpoint: Any) -> frozenset[str]:
 
 
 def check_unfed(endpoint: Any) -> None:
-    """Refuse a placeholder that no feed fills, where it cannot be meant as it is; `UsageError`.
-
-    In the text of bodies braces are common: templates and queries have them, and they stay as they are.
-    """
-    found: list[str] = []
-
-    def note(column: str, place: Place) -> str:
-        if place not in (Place.TEXT, Place.JSON):
-            found.append(column)
-        return ""
-
-    put_in(endpoint, note)
-    if found:
+    """Refuse a placeholder that nothing fills; `UsageError`."""
+    if found := sorted(columns(endpoint)):
         raise UsageError(
-            f"{endpoint.label} has no feed to fill {{{found[0]}}}; give it one, like feed=rows('users.csv'), "
-            f"or write {{{{{found[0]}}}}} for the text"
+            f"{endpoint.label} has no feed to fill {{{found[0]}}}; give it one, like feed=rows('users.csv'), or the "
+            f"scenario a setup that returns it, or write {{{{{found[0]}}}}} for the text"
         )
 
 
@@ -92,29 +81,44 @@ def check_plain_headers(headers: Mapping[str, str], *, whose: str) -> None:
     for name, value in headers.items():
         if (found := _PLACEHOLDER.search(value)) and (column := found["column"]):
             raise UsageError(
-                f"nothing fills {{{column}}} in the header {name} of {whose}; "
-                f"give the header to an endpoint with a feed, or write {{{{{column}}}}} for the text"
+                f"nothing fills {{{column}}} in the header {name} of {whose}; give it a setup that returns "
+                f"{{'{column}': ...}}, or the header to an endpoint with a feed, or write {{{{{column}}}}} for the text"
             )
 
 
 def plain_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers that no row fills, `{{name}}` as the text that it stands for."""
-    return {name: _text(value, Place.HEADER, _unfilled) for name, value in headers.items()}
+    """Headers without placeholders, `{{name}}` as the text that it stands for."""
+    return {name: _text(value, Place.HEADER, _unfilled) for name, value in headers.items() if not _is_open(value)}
 
 
 def plain(endpoint: Any) -> dict[str, Any]:
     """The fields of an endpoint without a feed in which `{{name}}` stands for text, with that text."""
-    fields: dict[str, Any] = {
-        "path": _text(endpoint.path, Place.URL, _unfilled),
-        "headers": plain_headers(endpoint.headers),
-    }
-    if _has_literals(endpoint.params):
-        fields["params"] = _values(endpoint.params, Place.URL, Place.PARAMETER, _unfilled)
-    if _has_literals(endpoint.json):
-        fields["json"] = _plain_json(endpoint.json)
-    if not isinstance(endpoint.data, str) and endpoint.files is None and _has_literals(endpoint.data):
-        fields["data"] = _values(endpoint.data, Place.TEXT, Place.PARAMETER, _unfilled)
-    return fields
+    fields = put_in(endpoint, _unfilled)
+    return {name: value for name, value in fields.items() if _has_literals(getattr(endpoint, name))}
+
+
+def with_headers(endpoint: Any, headers: Mapping[str, str]) -> Any:
+    """An endpoint with those headers of its scenario that have placeholders, unless it has them itself."""
+    own = {name.lower() for name in endpoint.headers}
+    more = {name: value for name, value in headers.items() if name.lower() not in own and _is_open(value)}
+    return endpoint.replace(headers={**more, **endpoint.headers}) if more else endpoint
+
+
+def header_columns(headers: Mapping[str, str]) -> frozenset[str]:
+    """The names in the placeholders of headers."""
+    return frozenset(
+        found["column"] for value in headers.values() for found in _PLACEHOLDER.finditer(value) if found["column"]
+    )
+
+
+def filled_headers(headers: Mapping[str, str], row: Row) -> dict[str, str]:
+    """Those headers that have placeholders, filled."""
+    put = in_place(row)
+    return {name: _text(value, Place.HEADER, put) for name, value in headers.items() if _is_open(value)}
+
+
+def _is_open(text: str) -> bool:
+    return any(found["column"] for found in _PLACEHOLDER.finditer(text))
 
 
 def _unfilled(column: str, _: Place) -> str:
@@ -127,15 +131,6 @@ def _has_literals(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(map(_has_literals, value.values()))
     return isinstance(value, list | tuple) and any(map(_has_literals, value))
-
-
-def _plain_json(value: Any) -> Any:
-    if isinstance(value, str):
-        whole = _PLACEHOLDER.fullmatch(value)
-        return f"{{{whole['literal']}}}" if whole and whole["literal"] else value
-    if isinstance(value, dict):
-        return {name: _plain_json(one) for name, one in value.items()}
-    return [_plain_json(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def check_fed(endpoint: Any) -> None:

@@ -56,7 +56,8 @@ def with_fields(scenario: Scenario, changes: Mapping[str, Any]) -> Scenario:
     """A scenario just loaded, as the part of a run in which these fields are different."""
     values = {name: _read(name, value) for name, value in changes.items()}
     # not Scenario.replace, which draws conclusions: this is how it is to be
-    return dataclasses.replace(scenario, **{**OF_THE_WHOLE, **values})
+    # its setup is not called here, but says that placeholders are filled
+    return dataclasses.replace(scenario, **{**OF_THE_WHOLE, "setup": scenario.setup, **values})
 
 
 def to_json_value(shared: object) -> Any:

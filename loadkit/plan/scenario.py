@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypedDict, Unpack, cast, overload
 
 from loadkit.plan.arrivals import Spacing
+from loadkit.plan.data import Rows
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.fields import replace_fields
-from loadkit.plan.journey import Journey, function_name
+from loadkit.plan.journey import Journey, function_name, wanted_parameters
 from loadkit.plan.labels import MAX_LABELS, fold_path
 from loadkit.plan.phases import Phase, Segment, lasting, says_rate, segments_of, threads_beside_rates
+from loadkit.plan.placeholders import check_plain_headers, check_unfed
 from loadkit.plan.redact import redacted_repr
 from loadkit.plan.scenario_fields import READERS, is_application
 from loadkit.plan.think_time import ThinkTime
@@ -68,6 +70,8 @@ class ScenarioFields(TypedDict, total=False):
     body_limit: Size
     setup: Callable[..., Any] | None
     teardown: Callable[..., Any] | None
+    thread_setup: Callable[..., Any] | None
+    thread_feed: Rows | None
     server: Sequence[str] | str | None
     ready: str
     ready_timeout: Duration
@@ -119,6 +123,10 @@ class Scenario:
         body_limit: how much of a body is kept for a check to read.
         setup, teardown: called once before and once after the run, in no figure, with a `Session`; what `setup` returns
             is given to journeys as `shared`. It may be a generator: what stands behind its `yield` tears down.
+        thread_setup, thread_feed: called by each thread before its first request, in no figure, with a `Session`, and
+            with the next of these rows as `row`; also a generator. Journeys without a `setup` of their own get what it
+            returns as `own`. What is returned by name, here, by `setup` or in the row, fills the placeholders of
+            endpoints and of `headers`: `{"token": ...}` those like `"Bearer {token}"`.
         server, ready, ready_timeout: a command to start before and stop after, or an application by name
             (`"shop.app:app"`), the path that answers when it is up, and how long that may take. `{port}` in a command
             is the port of base_url; without one, or where that is 0, a free one. `python` as its first word is the
@@ -159,6 +167,8 @@ class Scenario:
     body_limit: Size = 16_000_000
     setup: Callable[..., Any] | None = None
     teardown: Callable[..., Any] | None = None
+    thread_setup: Callable[..., Any] | None = None
+    thread_feed: Rows | None = None
     server: Sequence[str] | str | None = None
     ready: str = "/"
     ready_timeout: Duration = 30.0
@@ -172,6 +182,7 @@ class Scenario:
         for name, read in READERS.items():
             object.__setattr__(self, name, read(getattr(self, name), what=name))
         self._conclude()
+        _check_placeholders(self)
         _check_journeys(self)
         _check_workload(self)
         _check_phases(self)
@@ -195,6 +206,11 @@ class Scenario:
     def limits(self) -> tuple[Threshold, ...]:
         """The thresholds, read."""
         return tuple(threshold(text) for text in self.thresholds)
+
+    @property
+    def has_values(self) -> bool:
+        """True if set-ups may fill placeholders, or the row of each thread."""
+        return bool(self.setup or self.thread_setup or self.thread_feed)
 
     @property
     def is_open(self) -> bool:
@@ -288,6 +304,19 @@ def check_addresses(scenario: Scenario) -> None:
         raise UsageError(
             f"{relative[0]} is relative; give {whose} a base_url like 'http://127.0.0.1:8000', or --base-url"
         )
+
+
+def _check_placeholders(scenario: Scenario) -> None:
+    """What set-ups fill is known when they have run."""
+    setup = scenario.thread_setup
+    if setup and not scenario.thread_feed and "row" in wanted_parameters(setup, what="thread_setup"):
+        raise UsageError("thread_setup takes a row and has no feed; write thread_feed=rows('users.csv')")
+    if scenario.has_values:
+        return
+    for one in scenario.plans:
+        if isinstance(one, Endpoint) and one.feed is None:
+            check_unfed(one)
+    check_plain_headers(scenario.headers, whose="the scenario")
 
 
 def _check_workload(scenario: Scenario) -> None:

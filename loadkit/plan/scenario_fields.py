@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from loadkit.plan.arrivals import SPACINGS
+from loadkit.plan.data import Rows
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.fields import check_headers, check_name, check_whole_number, parse_positive_seconds
 from loadkit.plan.journey import Journey, check_no_generator, wanted_parameters
 from loadkit.plan.phases import Phase
-from loadkit.plan.placeholders import check_plain_headers, check_unfed
 from loadkit.plan.think_time import parse_think_time
 from loadkit.plan.units import per_second, seconds, size
 from loadkit.plan.urls import check_target, check_url
@@ -46,9 +46,6 @@ def _endpoints(given: object, *, what: str) -> tuple[Endpoint | Journey, ...]:
     if not isinstance(given, Sequence) or isinstance(given, str) or not given:
         raise UsageError(f"{what} takes a list like [Endpoint('GET', '/')], not {given!r}")
     plans = tuple(map(_plan, given))
-    for one in plans:
-        if isinstance(one, Endpoint) and one.feed is None:
-            check_unfed(one)
     names = [one.label for one in plans if isinstance(one, Journey)]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(
@@ -103,9 +100,7 @@ def _phases(given: object, *, what: str) -> tuple[Phase, ...]:
 
 
 def _headers(given: object, *, what: str) -> Mapping[str, str]:  # noqa: ARG001 - as all readers are called
-    read = check_headers(given)
-    check_plain_headers(read, whose="the scenario")
-    return read
+    return check_headers(given)
 
 
 def _texts(given: object, *, what: str, like: list[str]) -> tuple[str, ...]:
@@ -118,6 +113,9 @@ def _thresholds(given: object, *, what: str) -> tuple[str, ...]:
     return _texts(given, what=what, like=["p99 < 250ms"])
 
 
+_GIVEN: Final = {"setup": ("http",), "teardown": ("http", "shared"), "thread_setup": ("http", "shared", "row")}
+
+
 def _hook(function: Any, *, what: str) -> Any:
     if not callable(function) or isinstance(function, type):
         raise UsageError(f"{what} takes a function like def {what}(http): ..., not {function!r}")
@@ -126,8 +124,14 @@ def _hook(function: Any, *, what: str) -> Any:
         raise UsageError(f"{whose} is async, and no event loop runs then; write it like def {what}(http): ...")
     if what == "teardown":
         check_no_generator(function, what=whose)
-    wanted_parameters(function, what=whose, given=("http",) if what == "setup" else ("http", "shared"))
+    wanted_parameters(function, what=whose, given=_GIVEN[what])
     return function
+
+
+def _thread_feed(given: object, *, what: str) -> Rows:
+    if not isinstance(given, Rows):
+        raise UsageError(f"{what} takes rows like rows('users.csv'), not {type(given).__name__}")
+    return given
 
 
 def _processes(given: Any, *, what: str) -> int | str:
@@ -213,6 +217,8 @@ READERS: Final[dict[str, Reader]] = {
     "thresholds": _thresholds,
     "setup": _optional(_hook),
     "teardown": _optional(_hook),
+    "thread_setup": _optional(_hook),
+    "thread_feed": _optional(_thread_feed),
     "processes": _processes,
     "ready": check_target,
     "prepare": _optional(_prepare),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 from urllib.parse import quote, quote_plus
 
 from loadkit.plan.errors import FeedError, UsageError, raised
-from loadkit.plan.placeholders import Place, as_json, columns, in_place, in_words, put_in
+from loadkit.plan.placeholders import Place, as_json, columns, in_place, in_words, put_in, with_headers
 from loadkit.plan.redact import HIDDEN, redact
 from loadkit.wire.base import Request, WithPayload
 from loadkit.wire.encode import encode
@@ -49,6 +49,7 @@ def filler(endpoint: Endpoint, scenario: Scenario, *, source: str) -> Fill:
 
     Raises `UsageError` for what `requests` cannot prepare.
     """
+    endpoint = with_headers(endpoint, scenario.headers)
     slow = _slowly(endpoint, scenario, source)
     # two strings become the same header each time; an object may look at the request it signs
     if endpoint.auth is not None and not isinstance(endpoint.auth, tuple):

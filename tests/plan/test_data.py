@@ -127,7 +127,10 @@ def test_the_label_is_the_template_and_without_a_feed_braces_are_what_they_were(
         {"params": "q={id}"},
         {"headers": {"Authorization": "Bearer {id}"}},
         {"json": {"a": ["{id}"]}},
+        {"json": {"query": "{user{id}}"}},
         {"data": {"a": "{id}"}},
+        {"data": '{"a": {id}, "b": "{{x}}"}'},
+        {"files": {"f": "for {id}"}},
     ],
     ids=str,
 )
@@ -136,19 +139,22 @@ def test_a_placeholder_without_a_feed_is_refused(fields: dict[str, Any]) -> None
     with pytest.raises(UsageError) as caught:
         Scenario(base_url="http://h", endpoints=[plain])
     assert str(caught.value) == (
-        "plain has no feed to fill {id}; give it one, like feed=rows('users.csv'), or write {{id}} for the text"
+        "plain has no feed to fill {id}; give it one, like feed=rows('users.csv'), "
+        "or the scenario a setup that returns it, or write {{id}} for the text"
     )
     Scenario(base_url="http://h", endpoints=[plain.replace(feed=rows("users.csv"))])
+    Scenario(base_url="http://h", endpoints=[plain], setup=lambda http: {"id": 1})
 
 
-def test_headers_of_a_scenario_are_filled_by_nothing() -> None:
+def test_headers_of_a_scenario_are_filled_by_what_sets_up_alone() -> None:
     fields: dict[str, Any] = {"base_url": "http://h", "endpoints": [Endpoint("GET", "/")]}
     with pytest.raises(UsageError) as caught:
         Scenario(**fields, headers={"Authorization": "Bearer {token}"})
     assert str(caught.value) == (
-        "nothing fills {token} in the header Authorization of the scenario; "
-        "give the header to an endpoint with a feed, or write {{token}} for the text"
+        "nothing fills {token} in the header Authorization of the scenario; give it a setup that returns "
+        "{'token': ...}, or the header to an endpoint with a feed, or write {{token}} for the text"
     )
+    Scenario(**fields, headers={"Authorization": "Bearer {token}"}, thread_setup=lambda http: {"token": "t"})
     Scenario(**fields, headers={"X-Json": '{"a": 1}', "X-Text": "{{token}}"})
 
 

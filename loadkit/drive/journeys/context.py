@@ -41,6 +41,8 @@ class JourneyContext:
         self.own: dict[str, object] = {}
         """What the set-up of each journey made, by its label."""
         self.shared = shared
+        self.of_thread: object = None
+        """What the scenario's set-up of this thread made."""
         self._clock = clock
         self._recorder = recorder
         self._pauses = pauses
@@ -56,7 +58,7 @@ class JourneyContext:
 
     def given(self, journey: Journey, take_row: Callable[[], Row] | None) -> dict[str, Any]:
         """What a call of a journey may have, by name; takes the next row where it has a feed."""
-        given = {"shared": self.shared, "own": self.own.get(journey.label)}
+        given = {"shared": self.shared, "own": self.own.get(journey.label, self.of_thread)}
         if take_row:
             given["row"] = take_row()
         return given

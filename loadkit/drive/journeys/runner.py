@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from loadkit.drive.failures import failure_of_journey
@@ -11,13 +11,16 @@ from loadkit.drive.journeys.context import JourneyContext
 from loadkit.drive.journeys.event_loop import EventLoop
 from loadkit.drive.journeys.fixtures import Fixtures
 from loadkit.drive.journeys.prepared import PreparedJourney
+from loadkit.drive.rows.values import by_name, check_filled
 from loadkit.plan.errors import SetupError
 from loadkit.plan.journey import Journey
+from loadkit.plan.placeholders import filled_headers, header_columns
 from loadkit.wire.base import Exchange, Note
 
 if TYPE_CHECKING:
     from loadkit.measure.recording import RowRecorder
     from loadkit.plan.data import Row
+    from loadkit.plan.scenario import Scenario
 
 Result = TypeVar("Result")
 
@@ -31,12 +34,17 @@ RunTask: TypeAlias = Callable[[None], Coroutine[Any, Any, Exchange]]
 class JourneyRunner:
     """One thread's journeys; only `abort` and `halt` may be called by another thread."""
 
-    def __init__(self, context: JourneyContext) -> None:
+    def __init__(self, context: JourneyContext, scenario: Scenario, take_row: Callable[[], Row] | None = None) -> None:
+        """`take_row` takes the row of this thread."""
         self.observer = context.observer
         self._context = context
         self._loop = EventLoop()
         self._fixtures = Fixtures(context.http, context.async_http, self._loop.complete)
-        self._journeys: list[Journey] = []
+        self._scenario = scenario
+        self._take_row = take_row
+        self._journeys: list[tuple[Journey, Callable[[], Row] | None]] = []
+        self.values: Mapping[str, Any] = {}
+        """What set-ups have made for the placeholders of this thread's requests, by name."""
         self._is_closed = False
         self.faults: list[str] = []
         """Why tear-downs failed."""
@@ -47,14 +55,34 @@ class JourneyRunner:
         """Run what sets up the journeys; its requests are in no figure. Raises `SetupError` when it fails."""
         self.observer.belong_here()
         with self._context.muted():
-            for journey in self._journeys:
-                self._set_up(journey)
+            self._set_up_thread()
+            for journey, take_row in self._journeys:
+                self._set_up(journey, take_row)
 
-    def _set_up(self, journey: Journey) -> None:
+    def _set_up_thread(self) -> None:
+        context, scenario = self._context, self._scenario
+        try:
+            row = self._take_row() if self._take_row else {}
+            if scenario.thread_setup is not None:
+                given = {"shared": context.shared, "row": row}
+                context.of_thread = self._fixtures.set_up(scenario.thread_setup, given)
+        except BaseException as error:
+            raise SetupError(f"the thread_setup failed: {failure_of_journey(error).message}", error) from error
+        self.values = {**by_name(context.shared), **row, **by_name(context.of_thread)}
+        if scenario.has_values:
+            check_filled(header_columns(scenario.headers), self.values, what="the headers of the scenario")
+            headers = filled_headers(scenario.headers, self.values)
+            context.http.headers.update(headers)
+            context.async_http.headers.update(headers)
+
+    def _set_up(self, journey: Journey, take_row: Callable[[], Row] | None) -> None:
         shared, own = self._context.shared, self._context.own
         try:
             if journey.setup is not None:
-                own[journey.label] = self._fixtures.set_up(journey.setup, {"shared": shared})
+                given = {"shared": shared}
+                if take_row and journey.sets_up_with_row:
+                    given["row"] = take_row()
+                own[journey.label] = self._fixtures.set_up(journey.setup, given)
         except BaseException as error:
             message = failure_of_journey(error).message
             raise SetupError(f"the setup of {journey.label} failed: {message}", error) from error
@@ -101,7 +129,7 @@ class JourneyRunner:
         if journey.is_async:
             run_task = self.add_task(journey, row, take_row)
             return lambda _: self.until_complete(run_task(None))
-        self._journeys.append(journey)
+        take_row = self._registered(journey, take_row)
         context, wanted, run = self._context, journey.wanted, journey.run
         http, now = context.http, context.now
 
@@ -123,14 +151,13 @@ class JourneyRunner:
         self, journey: Journey, row: RowRecorder, take_row: Callable[[], Row] | None = None
     ) -> PreparedJourney:
         """The same of a journey with a fixture."""
-        self._journeys.append(journey)
-        return PreparedJourney(self._context, self._loop, journey, row, take_row)
+        return PreparedJourney(self._context, self._loop, journey, row, self._registered(journey, take_row))
 
     def add_task(self, journey: Journey, row: RowRecorder, take_row: Callable[[], Row] | None = None) -> RunTask:
         """What runs an `async def` once, on this thread's event loop."""
         if journey.fixture is not None:
             return self.add_prepared(journey, row, take_row).run_task
-        self._journeys.append(journey)
+        take_row = self._registered(journey, take_row)
         context, run = self._context, journey.run
 
         async def run_task(_: None) -> Exchange:
@@ -144,6 +171,11 @@ class JourneyRunner:
             return self._exchange(began, note)
 
         return run_task
+
+    def _registered(self, journey: Journey, take_row: Callable[[], Row] | None) -> Callable[[], Row] | None:
+        """Have it set up; what takes a row for each of its calls."""
+        self._journeys.append((journey, take_row))
+        return take_row if journey.takes_rows else None
 
     def _exchange(self, began: int, note: Note | None) -> Exchange:
         ended = self._context.now()

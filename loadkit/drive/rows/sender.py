@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Self
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from loadkit.drive.rows.feed import RowFeed, RowUse
+from loadkit.drive.rows.values import check_filled
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import Halt
-from loadkit.plan.placeholders import columns
+from loadkit.plan.placeholders import columns, with_headers
 from loadkit.plan.workload import row_rotation
 from loadkit.wire.base import Exchange, Request, Send
 from loadkit.wire.protocols import Connection
@@ -43,17 +44,30 @@ class Feeds:
         """By the identity of their `Rows`."""
         self._of_plans: dict[int, RowFeed] = {}
         self._fills: dict[int, Fill] = {}
+        self._columns: dict[int, frozenset[str]] = {}
+        """Of each endpoint those that are no columns of its feed, and that set-ups fill."""
+        self._of_threads: RowFeed | None = None
         try:
             for position, plan in enumerate(scenario.plans):
-                if plan.feed is None:
-                    continue
-                feed = self._of_plans[position] = self._feed(plan.feed, scenario, seed, part, parts)
+                if plan.feed is not None:
+                    self._of_plans[position] = self._feed(plan.feed, scenario, seed, part, parts)
                 if isinstance(plan, Endpoint):
-                    fill = self._fills[position] = filler(plan, scenario, source=feed.name)
-                    fill(feed.first)
+                    self._add_fill(position, plan, scenario)
+            if (rows := scenario.thread_feed) is not None:
+                self._of_threads = self._feeds.get(id(rows)) or RowFeed(rows, seed=seed, part=part, turns=range(parts))
         except BaseException:
             self.close()
             raise
+
+    def _add_fill(self, position: int, endpoint: Endpoint, scenario: Scenario) -> None:
+        feed = self._of_plans.get(position)
+        wanted = columns(with_headers(endpoint, scenario.headers)) if feed or scenario.has_values else frozenset()
+        if not wanted:
+            return
+        self._columns[position] = wanted - feed.first.keys() if feed else wanted
+        fill = self._fills[position] = filler(endpoint, scenario, source=feed.name if feed else "what sets up")
+        if feed and not self._columns[position]:
+            fill(feed.first)
 
     def _feed(self, rows: Rows, scenario: Scenario, seed: int, part: int, parts: int) -> RowFeed:
         if id(rows) in self._feeds:
@@ -61,7 +75,7 @@ class Feeds:
         wanted = {
             column: endpoint.label
             for endpoint in scenario.plans
-            if endpoint.feed is rows and isinstance(endpoint, Endpoint)
+            if endpoint.feed is rows and isinstance(endpoint, Endpoint) and not scenario.has_values
             for column in sorted(columns(endpoint))
         }
         turns = row_rotation(scenario, rows, parts)
@@ -73,11 +87,33 @@ class Feeds:
         feed = self._of_plans.get(position)
         return feed.take if feed else None
 
+    def take_of_thread(self) -> Callable[[], Row] | None:
+        """What hands a row to the set-up of a thread."""
+        return self._of_threads.take if self._of_threads else None
+
+    def filled_once(self, position: int, label: str, values: Mapping[str, Any]) -> Request | None:
+        """The request of an endpoint without a feed, where what sets up fills it; None where nothing does.
+
+        Raises `SetupError` where a placeholder is not filled by what sets up, of an endpoint with a feed, too.
+        """
+        check_filled(self._columns.get(position, ()), values, what=label)
+        return self._fills[position](values) if position in self._fills and position not in self._of_plans else None
+
     def sender(
-        self, position: int, request: Request, connection: Connection, recorder: RowRecorder, state: RunState
+        self,
+        position: int,
+        request: Request,
+        connection: Connection,
+        recorder: RowRecorder,
+        state: RunState,
+        values: Mapping[str, Any],
     ) -> FedSender:
-        """What sends the next row in the request of an endpoint; sending may raise `RowsUsedUp` and `FeedError`."""
-        fill, feed = self._fills[position], self._of_plans[position]
+        """What sends the next row in the request of an endpoint; sending may raise `RowsUsedUp` and `FeedError`.
+
+        `values` are what sets up has made, once it has run.
+        """
+        fill_row, feed = self._fills[position], self._of_plans[position]
+        fill = (lambda row: fill_row({**values, **row})) if self._columns[position] else fill_row
         take, send_filled = feed.take, connection.sender(request)
         # each has a size of its own, so they are counted here
         recorder.request_size = 0
@@ -125,6 +161,8 @@ class Feeds:
         """Close all of them."""
         for feed in self._feeds.values():
             feed.close()
+        if self._of_threads:
+            self._of_threads.close()
 
     def __enter__(self) -> Self:
         return self
