@@ -99,7 +99,9 @@ def run(
     user: User = None,
     content_type: ContentType = None,
     header: Headers = None,
-    base_url: Annotated[str | None, request_option(help="Aim the scenario at another server.")] = None,
+    base_url: Annotated[
+        str | None, request_option(help="Aim the scenario at another server; it starts none of its own.")
+    ] = None,
     ca: Authorities = None,
     cert: ClientCertificate = None,
     insecure: Insecure = False,
@@ -260,7 +262,7 @@ def _run_all(
     from loadkit.jobs.partial import Partial
     from loadkit.jobs.printing import printing_on_stderr
     from loadkit.jobs.run import run as run_one
-    from loadkit.plan.scenario import check_addresses
+    from loadkit.plan.scenario import addressed
     from loadkit.report.progress import watcher
 
     once = broken is not None
@@ -271,7 +273,7 @@ def _run_all(
     for error in errors:
         complain(error)
     for scenario in () if once else scenarios:
-        check_addresses(scenario)
+        addressed(scenario)
     revision = open_history(history) if history else None
     results: list[Result] = []
     faults = [error.exit_code for error in errors]

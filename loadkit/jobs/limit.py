@@ -23,7 +23,7 @@ from loadkit.judge.limit.trials import NextTrial, Trial, piles_up
 from loadkit.judge.threshold_results import NO_FAILURES
 from loadkit.plan.errors import UsageError
 from loadkit.plan.fields import parse_positive_seconds
-from loadkit.plan.scenario import Scenario, check_addresses
+from loadkit.plan.scenario import Scenario, addressed
 from loadkit.plan.scenario_fields import is_application
 from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import MILLISECOND, SECOND, Duration, Rate, per_second
@@ -73,7 +73,7 @@ def limit(
 
     Raises `UsageError` before anything is sent as `run` does.
     """
-    check_addresses(scenario)
+    scenario = addressed(scenario)
     if by not in ("rate", "threads"):
         raise UsageError(f"a limit is searched by rate or by threads, not by {by!r}")
     if by == "threads" and (thresholds or at_least is not None):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from loadkit.host.listening import Listener
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
-from loadkit.plan.scenario import Scenario, check_addresses
+from loadkit.plan.scenario import Scenario, addressed
 from loadkit.server.start import place_of
 from loadkit.wire.encode import encode, origin_of
 
@@ -23,7 +23,7 @@ def check_loop(scenario: Scenario, *, call: str) -> None:
     """Raise `UsageError` if the event loop that runs in this thread is the one to accept the scenario's connections."""
     if not (loop := running_loop()):
         return
-    check_addresses(scenario)
+    scenario = addressed(scenario)
     origins = [encode(one, scenario).origin for one in scenario.plans if isinstance(one, Endpoint)]
     if scenario.base_url:
         origins.append(origin_of(scenario.base_url)[0])

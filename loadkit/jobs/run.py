@@ -23,7 +23,7 @@ from loadkit.judge.evidence import RunContext
 from loadkit.judge.instants import later
 from loadkit.judge.judge import judge
 from loadkit.plan.endpoint import Endpoint
-from loadkit.plan.scenario import Scenario, check_addresses
+from loadkit.plan.scenario import Scenario, addressed
 from loadkit.plan.units import SECOND
 from loadkit.server.serving import started_servers
 from loadkit.server.start import place_of
@@ -71,7 +71,7 @@ def run(
     would block, too few file descriptors; `SetupError`, which is one, where a set-up fails; and `Interrupted` where the
     user asks to stop while the server starts.
     """
-    check_addresses(scenario)
+    scenario = addressed(scenario)
     check_loop(scenario, call="run")
     opened = _opened(scenario, clock or SystemClock())
     scenario, wire = opened.scenario, opened.wire

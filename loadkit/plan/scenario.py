@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -18,13 +19,16 @@ from loadkit.plan.labels import MAX_LABELS, fold_path
 from loadkit.plan.phases import Phase, Segment, lasting, says_rate, segments_of, threads_beside_rates
 from loadkit.plan.placeholders import check_plain_headers, check_unfed
 from loadkit.plan.redact import redacted_repr
-from loadkit.plan.scenario_fields import READERS, is_application
+from loadkit.plan.scenario_fields import READERS, is_application, parse_base_url
 from loadkit.plan.think_time import ThinkTime
 from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import Duration, Rate, Size
 
 FREE_PORT: Final = "http://127.0.0.1:0"
 """Where a server is to listen that may choose its port."""
+
+BASE_URL: Final = "LOADKIT_BASE_URL"
+"""The variable of the environment with the base URL of those scenarios to which nobody gave one."""
 
 Processes: TypeAlias = int | Literal["auto"]
 
@@ -93,7 +97,7 @@ class Scenario:
     Args:
         endpoints: what is requested: `Endpoint`s, and functions of several requests (see `Journey`); those without
             `threads` of their own share the scenario's by weight.
-        base_url: what relative paths are joined to.
+        base_url: what relative paths are joined to; where nothing gives one, the environment's `LOADKIT_BASE_URL`.
         threads: virtual users, each with one connection of its own; each sends its next request when it has the last
             reply (a closed workload). With a `rate`, how many there are at first.
         duration: how long is measured. 10 s if neither it nor `iterations` nor `phases` is said. `phases` are made
@@ -129,9 +133,9 @@ class Scenario:
             endpoints and of `headers`: `{"token": ...}` those like `"Bearer {token}"`.
         server, ready, ready_timeout: a command to start before and stop after, or an application by name
             (`"shop.app:app"`), the path that answers when it is up, and how long that may take. `{port}` in a command
-            is the port of base_url; without one, or where that is 0, a free one. `python` as its first word is the
-            interpreter that runs now. A port in use is refused. A `base_url` that is given later (`replace`,
-            `--base-url`, `load(..., base_url=)`) takes its place: it is not started.
+            is the port of base_url; without one, or where that is 0, a free one. `{python}`, or `python` as its first
+            word, is the interpreter that runs now. A port in use is refused. A `base_url` that is given later
+            (`replace`, `--base-url`, `load(..., base_url=)`) takes its place: it is not started.
         prepare: a command line such as `"pip install -e ."` that sets up the environment of a revision before its
             server is started for a comparison; a virtual environment of its own is active then.
         keep_going: go on although the target cannot be reached at all.
@@ -294,8 +298,13 @@ def _chooses_port(server: Sequence[str]) -> bool:
     return is_application(server) or any("{port}" in word for word in server)
 
 
-def check_addresses(scenario: Scenario) -> None:
-    """Check that each request has a host, which `base_url` may give late; raises `UsageError`."""
+def addressed(scenario: Scenario) -> Scenario:
+    """The scenario with the base URL of the environment, where nobody gave it one.
+
+    Raises `UsageError` where a request has no host all the same.
+    """
+    if scenario.base_url is None and (url := os.environ.get(BASE_URL)):
+        scenario = scenario.replace(base_url=parse_base_url(url, what=BASE_URL), server=scenario.server)
     relative = [one.label for one in scenario.plans if isinstance(one, Endpoint) and one.path.startswith("/")]
     if scenario.server is not None and scenario.ready.startswith("/"):
         relative.append(f"ready {scenario.ready!r}")
@@ -304,6 +313,7 @@ def check_addresses(scenario: Scenario) -> None:
         raise UsageError(
             f"{relative[0]} is relative; give {whose} a base_url like 'http://127.0.0.1:8000', or --base-url"
         )
+    return scenario
 
 
 def _check_placeholders(scenario: Scenario) -> None:

@@ -33,7 +33,8 @@ def _optional(read: Reader) -> Reader:
     return read_unless_none
 
 
-def _base_url(given: object, *, what: str) -> str:
+def parse_base_url(given: object, *, what: str) -> str:
+    """A URL that paths can be joined to; `UsageError` for others."""
     url = check_url(given, what=what)
     if re.search(r"[?#]", url):
         raise UsageError(f"{what} ends with a query or fragment, and paths are joined to it; give it to the endpoints")
@@ -195,7 +196,7 @@ def _description(given: object, *, what: str) -> str:
 
 READERS: Final[dict[str, Reader]] = {
     "server": _optional(_server),
-    "base_url": _optional(_base_url),
+    "base_url": _optional(parse_base_url),
     "endpoints": _endpoints,
     "threads": check_whole_number,
     "iterations": _optional(check_whole_number),

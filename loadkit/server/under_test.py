@@ -46,11 +46,11 @@ def server_of(scenario: Scenario, wire: Wire, stops: Callable[[], int]) -> Abstr
 
 def with_port(scenario: Scenario) -> Scenario:
     """The scenario with the port of its server filled in, a free one where it may choose."""
-    if not scenario.server or not scenario.base_url:
+    if not scenario.server:
         return scenario
-    port = origin_of(scenario.base_url)[0].port
     base_url = scenario.base_url
-    if not port:
+    port = origin_of(base_url)[0].port if base_url else 0
+    if base_url and not port:
         port = free_port()
         base_url = re.sub(r":0(?=/|$)", f":{port}", base_url, count=1)
     return scenario.replace(base_url=base_url, server=filled(scenario.server, port))

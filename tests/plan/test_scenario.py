@@ -14,7 +14,7 @@ import pytest
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import LoadkitError, NothingToRun, OutputError, UsageError
 from loadkit.plan.phases import hold, ramp
-from loadkit.plan.scenario import Scenario, check_addresses
+from loadkit.plan.scenario import Scenario, addressed
 
 HOME = Endpoint("GET", "/")
 SPAN = "write it like '30s', '250ms' or '1m30s'"
@@ -126,10 +126,29 @@ def test_where_requests_go_may_be_said_late_and_must_be_said_in_the_end(fields: 
     nowhere = Scenario(**{"name": "shop", "endpoints": [Endpoint("GET", "/")]} | fields)
 
     with pytest.raises(UsageError) as caught:
-        check_addresses(nowhere)
+        addressed(nowhere)
 
     assert str(caught.value).startswith(message)
-    check_addresses(nowhere.replace(base_url="http://h"))
+    addressed(nowhere.replace(base_url="http://h"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [({}, "http://env:1"), ({"base_url": "http://h"}, "http://h"), ({"server": ["x", "{port}"]}, "http://127.0.0.1:0")],
+)
+def test_the_environment_has_the_last_word_on_where_requests_go(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], found: str
+) -> None:
+    monkeypatch.setenv("LOADKIT_BASE_URL", "http://env:1")
+
+    assert addressed(Scenario(endpoints=[Endpoint("GET", "/")], **fields)).base_url == found
+
+
+def test_a_base_url_of_the_environment_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOADKIT_BASE_URL", "shop:8000")
+
+    with pytest.raises(UsageError, match=r"^LOADKIT_BASE_URL 'shop:8000' has no scheme; write it like 'http://shop"):
+        addressed(Scenario(endpoints=[Endpoint("GET", "/")]))
 
 
 def test_a_complaint_of_a_base_url_does_not_tell_its_password() -> None:

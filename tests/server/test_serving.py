@@ -116,8 +116,9 @@ def test_a_folder_with_a_module_called_like_one_of_python_s_own_does_no_harm(
         assert requests.get(f"{url}/x", timeout=10).status_code == 200
 
 
+@pytest.mark.parametrize("words", [["python"], ["env", "{python}"]], ids=["the first word", "anywhere"])
 def test_a_command_runs_where_it_is_told_with_the_interpreter_that_runs_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ):
     program = """
 import http.server, os, sys
@@ -134,7 +135,7 @@ http.server.HTTPServer(("", int(os.environ["PORT"])), Told).serve_forever()
     other.chmod(0o755)
     monkeypatch.setenv("PATH", str(other.parent), prepend=os.pathsep)
 
-    with serving(["python", "-c", program], cwd=tmp_path) as url:
+    with serving([*words, "-c", program], cwd=tmp_path) as url:
         assert requests.get(url, timeout=10).text.split() == [sys.executable, str(tmp_path)]
 
 

@@ -87,8 +87,8 @@ def serving(
     ...     run(browse.replace(base_url=url))
 
     Args:
-        app: a command, in which `{port}` stands for the port (it is in the environment as `PORT`, too), and `python`
-            as its first word for the interpreter that runs now; or an ASGI or WSGI application, by name
+        app: a command, in which `{port}` stands for the port (it is in the environment as `PORT`, too), and `{python}`,
+            or `python` as its first word, for the interpreter that runs now; or an ASGI or WSGI application, by name
             (`"shop.app:app"`, `"shop/app.py:app"`, `"shop.app:create_app()"`) or itself, if a module holds it. An
             application is served by uvicorn, or where that is not installed and it is WSGI, by the standard library.
         ready: the path that answers, with anything below 500, when it is up.
@@ -163,8 +163,8 @@ def _running_command(
 
 
 def filled(words: Sequence[str], port: int, python: str = sys.executable) -> list[str]:
-    """A command with the port in place of `{port}`, and with this interpreter in place of a bare `python`."""
-    first, *others = [word.replace(PORT, str(port)) for word in words]
+    """A command with the port in place of `{port}`, and this interpreter in place of `{python}` or a bare `python`."""
+    first, *others = [word.replace(PORT, str(port)).replace("{python}", python) for word in words]
     return [python if first in PYTHON else first, *others]
 
 
