@@ -174,7 +174,7 @@ def _opened(scenario: Scenario, clock: SystemClock) -> _Opened:
         wire.resolve(origin)
     processes = process_count(scenario, list(origins))
     scenario = scenario.replace(processes=processes)
-    assignments = assignments_for(scenario, processes) if processes > 1 else []
+    assignments = assignments_for(scenario, requests, processes) if processes > 1 else []
     if assignments and any(not origin.unix for origin in origins):
         # each looks whether there are local ports for its own part, and they share those of the machine
         check_ports(scenario.total_threads)

@@ -44,7 +44,8 @@ def breaks(source):
             open(__file__ + ".first", "x").close()
         except FileExistsError:
             return 0.01  # in the other process it goes on for ever
-        raise RuntimeError("no more patience")
+        # endpoints without a check need nothing of requests, and each process would import it for 0.1 s of CPU
+        raise RuntimeError("requests was imported" if "requests" in sys.modules else "no more patience")
     return pauses[-1]
 
 items = Scenario(base_url="{url}", endpoints=[Endpoint("GET", "/items"), Endpoint("GET", "/items/3")], threads=3)

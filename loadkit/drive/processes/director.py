@@ -30,7 +30,7 @@ from loadkit.plan.workload import row_rotation, workload
 
 if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
-    from loadkit.wire.base import Clock
+    from loadkit.wire.base import Clock, Request
 
 LEAD: Final = 50 * MILLISECOND
 """From the command to begin to the beginning, so that all have heard it by then."""
@@ -39,11 +39,12 @@ LAG: Final = 1
 """Seconds by which what a second held comes in from all workers later than it does from threads."""
 
 
-def assignments_for(scenario: Scenario, parts: int) -> list[Assignment]:
+def assignments_for(scenario: Scenario, requests: list[Request | None], parts: int) -> list[Assignment]:
     """One for each worker; `UsageError` for a scenario that other processes cannot load."""
-    source, different = source_of(scenario).target, changed_fields(scenario)
+    source, different, path = source_of(scenario).target, changed_fields(scenario), [*sys.path]
     return [
-        Assignment(source=source, changes=different, part=part, parts=parts, path=[*sys.path]) for part in range(parts)
+        Assignment(source=source, changes=different, requests=requests, part=part, parts=parts, path=path)
+        for part in range(parts)
     ]
 
 

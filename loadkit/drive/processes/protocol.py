@@ -12,6 +12,7 @@ import msgspec
 
 from loadkit.drive.stats import RunStats
 from loadkit.measure.packed import Parcel
+from loadkit.wire.base import Request
 
 VERSION: Final = 1
 """Of the protocol: a worker refuses an assignment of another one."""
@@ -26,6 +27,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
     source: str
     """`file.py::name`, or a URL."""
     changes: dict[str, Any]
+    requests: list[Request | None]
+    """Of its endpoints, in order; None for a journey. A worker that encoded them would have to import what does it."""
     part: int
     parts: int
     path: list[str]

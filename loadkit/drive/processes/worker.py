@@ -99,20 +99,17 @@ def _work(reader: CommandReader, writer: MessageWriter) -> None:
     # what the user's code needs is found only now
     from loadkit.clock import SystemClock
     from loadkit.drive.director import drive
-    from loadkit.plan.endpoint import Endpoint
-    from loadkit.wire.encode import encode
     from loadkit.wire.sockets import SocketWire
 
     scenario = _scenario(assignment)
     clock = SystemClock()
-    requests = [encode(one, scenario) if isinstance(one, Endpoint) else None for one in scenario.plans]
     wire = SocketWire(clock, scenario)
-    for origin in dict.fromkeys(request.origin for request in requests if request):
+    for origin in dict.fromkeys(request.origin for request in assignment.requests if request):
         wire.resolve(origin)
     relay = PipeRelay(reader, writer, clock)
     driven = drive(
         scenario,
-        requests,
+        assignment.requests,
         wire,
         clock,
         watch=relay.watch,

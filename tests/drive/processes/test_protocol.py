@@ -26,7 +26,11 @@ from loadkit.drive.stats import RunStats
 from loadkit.measure.counts import Counts
 from loadkit.measure.packed import packed
 from loadkit.measure.recording import Batch
+from loadkit.wire.base import Origin, Request
 
+REQUEST = Request(
+    origin=Origin("http", "::1", 80), method="PUT", url="http://[::1]/", payload=b"PUT\0\xff", timeout=5, keep=None
+)
 PARCEL = packed(Batch(1, 0, "GET /", [], 0, Counts(cut=3, bytes_sent=2**40)), start=0)
 
 messages: st.SearchStrategy[list[Message]] = st.lists(
@@ -70,7 +74,12 @@ def test_what_are_no_news_are_refused() -> None:
     "word",
     [
         Assignment(
-            source="shop.py::a", changes={"rate": 1 / 3, "name": "line\nbreak"}, part=1, parts=3, path=["/x", ""]
+            source="shop.py::a",
+            changes={"rate": 1 / 3, "name": "line\nbreak"},
+            requests=[REQUEST, None],
+            part=1,
+            parts=3,
+            path=["/x", ""],
         ),
         Go(at=1_800_000_000_123_456_789),
         Stop(),

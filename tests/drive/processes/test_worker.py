@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
+from loadkit import Endpoint, Scenario
 from loadkit.drive.processes.child import MODULE
 from loadkit.drive.processes.protocol import (
     Assignment,
@@ -28,6 +30,7 @@ from loadkit.drive.processes.protocol import (
     take_frames,
 )
 from loadkit.server.demo import Demo
+from loadkit.wire.encode import encode
 
 
 class Conversation:
@@ -74,7 +77,9 @@ def conversation() -> Iterator[Conversation]:
 
 def order(url: str, **changes: Any) -> Assignment:
     """To run the second half of a scenario."""
-    return Assignment(source=url, changes=changes, part=1, parts=2, path=sys.path)
+    endpoint = Endpoint("GET", url)
+    request = encode(endpoint, Scenario(endpoints=[endpoint]))
+    return Assignment(source=url, changes=changes, requests=[request], part=1, parts=2, path=sys.path)
 
 
 def test_a_worker_runs_its_part_and_tells_of_it(demo: Demo):
@@ -129,7 +134,7 @@ def test_a_beginning_that_another_wall_clock_set_in_a_far_future_is_now(demo: De
 
 def test_a_worker_refuses_another_version_of_the_protocol(demo: Demo):
     with conversation() as worker:
-        worker.tell(Assignment(version=99, source=demo.url, changes={}, part=0, parts=1, path=sys.path))
+        worker.tell(msgspec.structs.replace(order(demo.url), version=99))
         (failed,) = worker.rest()
 
     assert isinstance(failed, Failed)
