@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 
@@ -17,3 +18,11 @@ def unwatched() -> Iterator[None]:
     yield
     sys.settrace(tracer)
     sys.setprofile(profiler)
+
+
+@pytest.fixture(scope="session")
+def stats() -> ModuleType:
+    """The statistics of scipy; imported for the first who asks, not in each process that collects, for 1 s of CPU."""
+    from scipy import stats
+
+    return stats

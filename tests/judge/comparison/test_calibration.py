@@ -6,9 +6,9 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
-from scipy import stats
 
 from loadkit.judge.comparison.blocks import Block, Metric, Order, Round, Version, orders
 from loadkit.judge.comparison.calibration import CalibratedFigure, bias, calibrated, smallest_change, spread_of
@@ -83,7 +83,7 @@ def test_the_spread_is_that_of_the_middle(draw: Callable[[random.Random], float]
 
 
 @pytest.mark.parametrize("deciding", [2, 5, 20])
-def test_quantiles_of_few_blocks_are_those_of_student(deciding: int):
+def test_quantiles_of_few_blocks_are_those_of_student(stats: ModuleType, deciding: int):
     # what is left of the formula where there is one look
     expected = (stats.t.isf(0.1 / deciding, 7) + stats.norm.isf(0.05)) / math.sqrt(8)
     assert smallest_change(1.0, 8, deciding) == pytest.approx(expected, rel=0.05)

@@ -6,11 +6,11 @@ import math
 import random
 from itertools import product
 from statistics import median
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from loadkit.judge.comparison.differences import paired, unpaired
 
@@ -21,13 +21,13 @@ FEW = st.lists(st.floats(-1e6, 1e6).filter(bool), min_size=1, max_size=12, uniqu
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=len)
 @pytest.mark.parametrize("limit", [0.0, 0.3, -0.7])
-def test_the_chance_is_that_of_scipy_s_exact_test(sample: list[float], limit: float) -> None:
+def test_the_chance_is_that_of_scipy_s_exact_test(stats: ModuleType, sample: list[float], limit: float) -> None:
     expected = stats.wilcoxon([one - limit for one in sample], alternative="greater", method="exact").pvalue
     assert paired(sample).chance_of_no_more_than(limit) == pytest.approx(expected, rel=1e-9)
 
 
-@given(FEW)
-def test_the_chance_is_the_share_of_signs_that_rank_as_high(sample: list[float]) -> None:
+@given(sample=FEW)
+def test_the_chance_is_the_share_of_signs_that_rank_as_high(stats: ModuleType, sample: list[float]) -> None:
     sample = sample[:8]
     ranks = stats.rankdata([abs(one) for one in sample])
     found = sum(rank for rank, one in zip(ranks, sample, strict=True) if one > 0)
@@ -92,7 +92,7 @@ VALUES = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=8, unique=True)
 @pytest.mark.parametrize(("old", "new"), TWO, ids=[f"{len(old)} and {len(new)}" for old, new in TWO])
 @pytest.mark.parametrize("limit", [0.0, 0.3, -0.7])
 def test_the_chance_of_two_samples_is_that_of_scipy_s_exact_test(
-    old: list[float], new: list[float], limit: float
+    stats: ModuleType, old: list[float], new: list[float], limit: float
 ) -> None:
     expected = stats.mannwhitneyu([one - limit for one in new], old, alternative="greater", method="exact").pvalue
     assert unpaired(old, new).chance_of_no_more_than(limit) == pytest.approx(expected, rel=1e-9)
