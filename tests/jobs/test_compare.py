@@ -24,28 +24,10 @@ from loadkit.plan.errors import Interrupted, UsageError
 from loadkit.plan.scenario import Scenario
 from loadkit.server.demo import Demo
 from loadkit.server.serving import served, serving
+from tests.app import app
 from tests.conftest import Call
 from tests.waiting import is_gone, wait_for
 
-SERVER = """
-import http.server, sys, time
-
-class Shop(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one write
-
-    def do_GET(self):
-        time.sleep({delay})
-        self.send_response({status})
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, *arguments):
-        pass
-
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Shop).serve_forever()
-"""
 SHOP = """
 from loadkit import Endpoint, Scenario
 
@@ -79,7 +61,7 @@ def commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commit:
 
 
 def write(*, delay: float = 0.005, status: int | str = 200) -> None:
-    Path("app.py").write_text(SERVER.format(delay=delay, status=status))
+    Path("app.py").write_text(app(delay=delay, status=status))
 
 
 def _git(*words: str) -> None:
@@ -212,7 +194,7 @@ def test_a_new_version_that_fails_all_requests_is_worse_at_once(commit: Commit):
 
 
 def test_a_server_that_runs_already_is_started_anew_for_each_version(commit: Commit):
-    commit(status="200 if self.path == '/api/' else 404")
+    commit(status="200 if path == '/api/' else 404")
     write(status=404)
 
     with serving(["python", "app.py", "{port}"]) as url:

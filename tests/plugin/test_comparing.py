@@ -11,31 +11,10 @@ from pathlib import Path
 import pytest
 
 from loadkit.server.demo import Demo
+from tests.app import app
 from tests.plugin.conftest import Run, errors
 
 pytest_plugins = "pytester"
-
-SERVER = """
-import http.server, os, sys
-
-is_first = not os.path.exists('started')
-open('started', 'w').close()
-
-class Shop(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one write
-
-    def do_GET(self):
-        self.send_response({status})
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, *arguments):
-        pass
-
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Shop).serve_forever()
-"""
 
 LATER = "200 if is_first else 404"
 """Answers a load that was run, but not when it is started again to be compared."""
@@ -48,13 +27,13 @@ def versions(project: pytest.Pytester) -> Versions:
     """Makes the project a repository whose load_server answers so in main, and otherwise in the working tree."""
 
     def make(old: int | str, new: int | str) -> None:
-        app = project.path / "app.py"
+        file = project.path / "app.py"
         project.makepyprojecttoml('[tool.pytest]\nload_server = ["python", "app.py", "{port}"]')
-        app.write_text(SERVER.format(status=old))
+        file.write_text(app(delay=0, status=old))
         git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
         for words in (["init", "-b", "main"], ["add", "app.py"], ["commit", "-m", "old"]):
             subprocess.run([*git, *words], cwd=project.path, check=True, capture_output=True)
-        app.write_text(SERVER.format(status=new))
+        file.write_text(app(delay=0, status=new))
 
     return make
 
@@ -64,7 +43,7 @@ def left_behind(project: pytest.Pytester) -> list[Path]:
 
 
 def test_a_revision_is_compared_with_the_server_of_the_session(run: Run, versions: Versions, project: pytest.Pytester):
-    versions("200 if self.path in ('/', '/shop/') else 404", 404)
+    versions("200 if path in ('/', '/shop/') else 404", 404)
 
     done = run(
         """
