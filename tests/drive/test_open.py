@@ -348,7 +348,7 @@ def test_pipes_of_a_run_are_closed_with_its_last_thread_also_where_that_outlives
         may_go.wait(30)
 
     endpoint = Endpoint("GET", "/", check=hold_up)
-    before = pipes()
+    before, threads = pipes(), set(threading.enumerate())
     ends: dict[str, Any] = {"rate": "50/s", "max_threads": 1, "duration": "100ms", "graceful_stop": 0}
     done = on_sockets(Scenario(base_url=demo.url, endpoints=[endpoint], **ends))
 
@@ -356,8 +356,7 @@ def test_pipes_of_a_run_are_closed_with_its_last_thread_also_where_that_outlives
     opened = pipes() - before
     assert opened, "the thread may still be called"
     may_go.set()
-    until = time.monotonic() + 20
-    while pipes() & opened and time.monotonic() < until:
-        gc.collect()
-        time.sleep(0.01)
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(20)
+    gc.collect()
     assert not pipes() & opened

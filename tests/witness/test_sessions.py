@@ -84,14 +84,13 @@ def outcome(http: requests.Session, url: str, call: tuple[Any, ...]) -> tuple[ob
 
 def spoken(http: requests.Session, witness: Witness, calls: list[tuple[Any, ...]]) -> list[Any]:
     """What came of each call, what the server saw of it, and what the session keeps."""
-    before, found = len(witness.log()), []
+    found = []
     with http:
         http.trust_env = False
         for call in calls:
+            witness.clear()
             came = outcome(http, witness.url, call)
-            seen = witness.log().requests[before:]
-            before += len(seen)
-            found.append((came, [sent(one) for one in seen], http.cookies.get_dict()))
+            found.append((came, [sent(one) for one in witness.log().requests], http.cookies.get_dict()))
     return found
 
 

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import cycle, pairwise
 from pathlib import Path
 from statistics import fmean, pstdev
 
 import pytest
 
-from loadkit import run
+from loadkit import Scenario, run
 from loadkit.judge.result import Result
 from loadkit.plan.loader import load
 from tests.witness.witness import Log, Witness, watching
@@ -105,11 +106,16 @@ def witness() -> Iterator[Witness]:
         yield running
 
 
+@cache
+def plans() -> dict[str, Scenario]:
+    """The scenarios of the file by their names; it has a hundred, and is read once."""
+    return {str(one.name): one for one in load(str(PLANS))}
+
+
 def applied(witness: Witness, name: str, processes: int) -> tuple[Result, Log]:
     """Run a scenario of the file against the witness: what the report says, and what the witness saw."""
-    (scenario,) = load(f"{PLANS}::{name}")
     witness.clear()
-    result = run(scenario.replace(base_url=witness.url, processes=processes))
+    result = run(plans()[name].replace(base_url=witness.url, processes=processes))
     assert result.validity != "invalid", result.caveats
     assert result.outcome == "passed", (result.thresholds, result.caveats)
     return result, witness.log()
