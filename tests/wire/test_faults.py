@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,18 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 # a fault must be the same whether the first request meets it or one that goes the fast way, on which each connection
 # is from its third or, with TLS, its fourth request
-turns = pytest.mark.parametrize("turn", [0, 4], ids=["first", "repeated"])
+TURNS = {"first": 0, "repeated": 4}
+turns = pytest.mark.parametrize("turn", TURNS.values(), ids=TURNS)
+
+
+def met(names: str, cases: Iterable[Any]) -> pytest.MarkDecorator:
+    """Each fault without TLS and with it: one of the two meets the first request, and the other one a repeated one."""
+    found = [
+        pytest.param(*case.values, context, TURNS[turn], id=f"{case.id}-{context}-{turn}")
+        for k, case in enumerate(cases)
+        for context, turn in zip(("plain", "tls"), sorted(TURNS, reverse=k % 2 == 1), strict=True)
+    ]
+    return pytest.mark.parametrize((*names.split(), "context", "turn"), found, indirect=["context"])
 
 
 def warmed(call: Call, serve: Serve, turn: int, *faults: Script | bytes | Sequence[bytes], **options) -> Caller:
@@ -27,13 +39,13 @@ def warmed(call: Call, serve: Serve, turn: int, *faults: Script | bytes | Sequen
     On a busy machine a short timeout may pass while it warms up, so the server waits until it is told.
     """
     due = threading.Event()
-    met: list[Line] = []
+    lines: list[Line] = []
 
     def answer(line: Line) -> None:
         fault: Script | bytes | Sequence[bytes] = OK
-        if due.is_set() and (not met or met[0] is line):
-            met.append(line)
-            fault = faults[min(len(met), len(faults)) - 1]
+        if due.is_set() and (not lines or lines[0] is line):
+            lines.append(line)
+            fault = faults[min(len(lines), len(faults)) - 1]
         if callable(fault):
             fault(line)
         else:
@@ -131,8 +143,7 @@ OVER_SOCKETS = {
 }
 
 
-@turns
-@pytest.mark.parametrize("message", [one for one in WRONG if one.id in OVER_SOCKETS])
+@met("message", [one for one in WRONG if one.id in OVER_SOCKETS])
 def test_what_is_not_sound_is_a_protocol_failure(serve: Serve, call: Call, message: bytes, turn: int):
     caller = warmed(call, serve, turn, message)
 
@@ -182,8 +193,7 @@ CUT = [
 ]
 
 
-@turns
-@pytest.mark.parametrize(("fault", "message"), CUT)
+@met("fault message", CUT)
 def test_a_reply_that_is_cut_tells_how_far_it_came(serve: Serve, call: Call, fault: Script, message: str, turn: int):
     # POST: a GET would be sent a second time where nothing had come
     caller = warmed(call, serve, turn, fault, method="POST")
@@ -299,8 +309,7 @@ SLOW = [
 ]
 
 
-@turns
-@pytest.mark.parametrize("fault", SLOW)
+@met("fault", SLOW)
 def test_one_deadline_ends_whatever_a_server_does(serve: Serve, call: Call, fault: Script, turn: int):
     caller = warmed(call, serve, turn, fault, timeout=0.1)
     began = time.monotonic()
@@ -395,12 +404,17 @@ def test_a_late_reply_is_never_taken_for_the_next_requests(serve: Serve, call: C
     assert [caller.read() for _ in range(4)] == [b"ok"] * 4
 
 
-@turns
-@pytest.mark.parametrize(
-    "surplus",
-    [OK, reply(b"bad"), b"x", OK[:10], CHUNKED, b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n"],
-    ids=["a reply", "another reply", "a byte", "a part", "a head", "a head with a length"],
-)
+SURPLUS = [
+    pytest.param(OK, id="a reply"),
+    pytest.param(reply(b"bad"), id="another reply"),
+    pytest.param(b"x", id="a byte"),
+    pytest.param(OK[:10], id="a part"),
+    pytest.param(CHUNKED, id="a head"),
+    pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n", id="a head with a length"),
+]
+
+
+@met("surplus", SURPLUS)
 def test_bytes_that_come_while_the_connection_rests_never_feed_the_next_request(
     serve: Serve, call: Call, surplus: bytes, turn: int
 ):

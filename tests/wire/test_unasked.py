@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
@@ -126,23 +127,22 @@ def by_endpoint(method: str, *, sinks: bool = False) -> Callable[..., Callable[[
     return start
 
 
-CLIENTS = (
-    by_session("GET"),
-    by_session("POST"),
-    by_endpoint("GET"),
-    by_endpoint("POST"),
-    by_endpoint("GET", sinks=True),
-    by_requests,
+SESSION, ENDPOINT = by_session("GET"), by_endpoint("GET")
+OTHERS = (by_session("POST"), by_endpoint("POST"), by_endpoint("GET", sinks=True), by_requests)
+by_clients = pytest.mark.parametrize(
+    ("start", "over"),
+    [*product((SESSION, ENDPOINT), ("tcp", "tls", "unix")), *zip(OTHERS, ("tls", "unix", "tcp", "tcp"), strict=True)],
+    indirect=["over"],
+    ids=lambda value: getattr(value, "__name__", value),
 )
+"""What looks at the socket is the same for all of them: the two fast ways look at each kind of socket."""
 
 
-@pytest.mark.parametrize("start", CLIENTS, ids=lambda start: start.__name__)
+@by_clients
 @pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_reply_that_could_be_read_before_the_request_was_sent_is_never_the_requests(
     serve_as: Serve, call: Call, ca_file: Path, rounds: int, over: dict[str, Any], start: Any
 ):
-    if start is by_requests and "unix" in over:
-        pytest.skip("requests does not speak over unix sockets")
     volunteer = Volunteer(reply(FOREIGN))
     send = start(serve_as(volunteer, **over).url, call, ca_file)
     found = set()
@@ -187,7 +187,7 @@ def test_nor_is_one_that_the_request_follows_too_soon_for_a_look(
     assert tried
 
 
-@pytest.mark.parametrize("start", CLIENTS, ids=lambda start: start.__name__)
+@by_clients
 def test_a_connection_that_the_server_has_closed_is_a_reconnect(
     serve_as: Serve, call: Call, ca_file: Path, over: dict[str, Any], start: Any
 ):
@@ -199,8 +199,6 @@ def test_a_connection_that_the_server_has_closed_is_a_reconnect(
         while line.receive():
             pass
 
-    if start is by_requests and "unix" in over:
-        pytest.skip("requests does not speak over unix sockets")
     said = threading.Event()
     peer = serve_as(answer, **over)
     send = start(peer.url, call, ca_file)
