@@ -108,12 +108,14 @@ def _send(user: User, pace: Pace, some: list[BoundParts], due: int) -> int | Non
             row.samples += (due, sent, arrived, taken, status, size)
             due = taken
         else:
-            active.saw(sent, taken)
+            # a set-up that came before it is a part of what its thread does
+            active.saw(due if bound.prepare else sent, taken)
             if recorder.count(bound, due, exchange):
                 return None
             due = taken
             if bound.is_followed:
-                due = user.clock.now()
+                due = taken = user.clock.now()
+                active.saw(sent, taken)
                 if _is_over(user, due):
                     return None
             if recorder.is_refused:

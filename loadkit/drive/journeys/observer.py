@@ -34,7 +34,7 @@ class JourneyObserver:
         """What is requested and timed now is in no figure."""
         self.session = session
         self._recorder = recorder
-        self._now = now
+        self.now = now
         self._slow = recorder.slow
         self._base = strip_url(session.base_url or "").rstrip("/").lower()
         self._known: dict[Asked, RowRecorder] = {}
@@ -119,11 +119,11 @@ class JourneyObserver:
         """A timer begins: the time now; raises `Stopped` when the run is over."""
         if self.session.halted and not self.is_muted:
             raise Stopped
-        return self._now()
+        return self.now()
 
     def keep(self, kind: str, name: str, began: int, error: BaseException | None) -> None:
         """Count a timer or a step, which ends now; it may be called by other threads."""
-        ended = self._now()
+        ended = self.now()
         if self.is_muted:
             return
         failure = None if error is None else CUT if self.is_end(error) else failure_of_journey(error)

@@ -81,6 +81,10 @@ class JourneySession(Session):
         """Replies so far whose arrival the kernel did not stamp."""
         return self._wire.unstamped
 
+    def count_unstamped(self, replies: int) -> None:
+        """Other clients got so many in the journey, of which the kernel stamped none."""
+        self._context.unstamped += replies
+
     def pause(self, span: Duration) -> None:
         """Think for `span` (seconds, or text such as "500ms"); the end of the run interrupts it."""
         self._rest(nanoseconds(seconds(span, what="pause")))

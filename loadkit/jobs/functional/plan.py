@@ -19,6 +19,21 @@ NO_PARAM: Final = object()
 
 PLUGIN: Final = "loadkit.pytest_plugin"
 
+REFUSED: Final = {
+    "capsys": "it captures the output of the whole process",
+    "capsysbinary": "it captures the output of the whole process",
+    "capfd": "it captures the output of the whole process",
+    "capfdbinary": "it captures the output of the whole process",
+    "capteesys": "it captures the output of the whole process",
+    "caplog": "it collects the log of the whole process",
+    "recwarn": "it collects the warnings of the whole process",
+    "monkeypatch": "it changes objects that all threads see; patch once, in a fixture of the session's scope",
+    "pytester": "it runs another pytest in the folder of this process",
+    "testdir": "it runs another pytest in the folder of this process",
+    "load": "it is a load test already",
+}
+"""Fixtures of pytest, and why; those of others are named by the setting `load_not_on_threads`."""
+
 OUR_LOOP: Final = frozenset(
     {f"_{scope}_scoped_runner" for scope in ("function", "class", "module", "package", "session")}
 )
@@ -74,9 +89,8 @@ class FixturePlan:
         self._depth: dict[str, int] = {}
         info = item._fixtureinfo
         self._definitions: dict[str, Sequence[Any]] = info.name2fixturedefs
-        for name in item.fixturenames:
-            if name != "request" and name not in OUR_LOOP:
-                self.step_of(name)
+        for name in self._wanted(info.initialnames):
+            self.step_of(name)
         self.in_order = tuple(range(len(self.steps)))
         """Those that pytest itself makes before the test, in its order."""
         self.arguments = {name: self.step_of(name) for name in info.argnames}
@@ -96,6 +110,32 @@ class FixturePlan:
                 raise LookupError(f"fixture {name!r} not found")
             self._made[name, level] = self._add(name, found[-1 - level], level)
         return self._made[name, level]
+
+    def _wanted(self, initial: Sequence[str]) -> list[str]:
+        """What pytest makes before the test, in its order.
+
+        Not what a plugin has made for each test that threads cannot have, as pytest-django checks templates so.
+        """
+        plugins = [name for name in initial if (found := self._visible(name)) and not found[-1].baseid]
+        useless = {name for name in plugins if REFUSED.keys() & self._closure([name])} - {*REFUSED, *self._named()}
+        wanted = self._closure([name for name in initial if name not in useless])
+        return [name for name in self.item.fixturenames if name in wanted - OUR_LOOP - {"request"}]
+
+    def _named(self) -> set[str]:
+        """What the test asks for by name."""
+        marks = self.item.iter_markers("usefixtures")
+        return {*self.item._fixtureinfo.argnames, *(name for mark in marks for name in mark.args)}
+
+    def _closure(self, names: Sequence[str]) -> set[str]:
+        """These and all that they need."""
+        found: set[str] = set()
+        left = list(names)
+        while left:
+            name = left.pop()
+            if name not in found:
+                found.add(name)
+                left += [needed for one in self._visible(name) for needed in one.argnames]
+        return found
 
     def _add(self, name: str, definition: Any, level: int) -> int:
         self._depth[name] = level + 1

@@ -3,26 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from loadkit.jobs.functional.cases import TestFunction
-from loadkit.jobs.functional.plan import FixturePlan
+from loadkit.jobs.functional.plan import REFUSED, FixturePlan
 from loadkit.plan.errors import UsageError
-
-REFUSED: Final = {
-    "capsys": "it captures the output of the whole process",
-    "capsysbinary": "it captures the output of the whole process",
-    "capfd": "it captures the output of the whole process",
-    "capfdbinary": "it captures the output of the whole process",
-    "capteesys": "it captures the output of the whole process",
-    "caplog": "it collects the log of the whole process",
-    "recwarn": "it collects the warnings of the whole process",
-    "monkeypatch": "it changes objects that all threads see; patch once, in a fixture of the session's scope",
-    "pytester": "it runs another pytest in the folder of this process",
-    "testdir": "it runs another pytest in the folder of this process",
-    "load": "it is a load test already",
-}
-"""Fixtures of pytest, and why; those of others are named by the setting `load_not_on_threads`."""
 
 
 def check_tests(tests: Sequence[TestFunction], more: Sequence[str] = ()) -> None:

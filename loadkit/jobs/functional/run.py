@@ -14,10 +14,10 @@ from _pytest.config import apply_warning_filters
 from _pytest.runner import CallInfo
 
 from loadkit.jobs.functional.cases import Case, SetUps, TestFunction, reason_to_skip, test_functions
+from loadkit.jobs.functional.clients import counted_clients
 from loadkit.jobs.functional.options import fields_of
 from loadkit.jobs.functional.plan import PLUGIN
 from loadkit.jobs.functional.refused import check_tests
-from loadkit.jobs.functional.sessions import counted_sessions
 from loadkit.jobs.functional.values import SharedValues
 from loadkit.jobs.run import run
 from loadkit.jobs.testing.interruptible import run_interruptible
@@ -48,7 +48,7 @@ def run_session(session: pytest.Session, load_session: LoadSession) -> None:
     try:
         tests = test_functions([item for item in session.items if item not in skipped])
         check_tests(tests, session.config.getini("load_not_on_threads"))
-        with _warnings(session.config), counted_sessions():
+        with _warnings(session.config), counted_clients():
             _run_tests(session.config, load_session, tests)
     except UsageError as error:
         raise pytest.UsageError(visible_text(str(error))) from None

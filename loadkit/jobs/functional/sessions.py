@@ -31,7 +31,8 @@ class CountedAdapter(WireAdapter):
     def __init__(self, resolver: Resolver) -> None:
         clock = SystemClock()
         context = CallContext(clock)
-        context.inspect = _count
+        context.inspect = self._count
+        self._told = 0
         super().__init__(context, ConnectionPool(resolver, clock))
 
     def send(self, request: requests.PreparedRequest, *more: Any, **options: Any) -> requests.Response:
@@ -47,11 +48,12 @@ class CountedAdapter(WireAdapter):
         with self.context.begin(None, span, follows=False):
             return super().send(request, *more, **options)
 
-
-def _count(asked: Asked, exchange: Exchange, size: int, seen: Seen) -> None:
-    keeper = KEEPER.get()
-    if isinstance(keeper, JourneyObserver):
-        keeper.observe(asked, exchange, size, seen)
+    def _count(self, asked: Asked, exchange: Exchange, size: int, seen: Seen) -> None:
+        keeper = KEEPER.get()
+        if isinstance(keeper, JourneyObserver):
+            keeper.observe(asked, exchange, size, seen)
+            more, self._told = self.unstamped - self._told, self.unstamped
+            keeper.session.count_unstamped(more)
 
 
 @contextmanager

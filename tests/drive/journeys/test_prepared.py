@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -132,6 +133,20 @@ def test_a_fixture_is_given_the_row_of_its_call():
     driven(Journey(greet, fixture=named, feed=feed), clock, FakeWire(clock, answer), iterations=4)
 
     assert seen == [("ann", "ann"), ("bob", "bob")] * 2
+
+
+def test_a_thread_is_active_while_a_fixture_is_made(demo: Any):
+    """Judged by the caveat that says that the load was another one."""
+
+    def slow(_: Any) -> Iterator[str]:
+        threading.Event().wait(0.3)
+        yield "ann"
+        # the stop comes while it is torn down
+        threading.Event().wait(0.9)
+
+    result = run(Scenario(endpoints=[Journey(look, fixture=slow)], base_url=demo.url, threads=2, duration="1s"))
+
+    assert "load-differs" not in {caveat.code for caveat in result.caveats}
 
 
 @pytest.mark.parametrize("fixture", [user, async_user])
