@@ -145,6 +145,10 @@ def limit_of(found: Findings, thresholds: list[Threshold], at_least: float | Non
 def threads_of(found: ThreadFindings) -> Limit:
     """The findings of a search for threads as they are stored."""
     law = fit([(int(one.level), [trial.throughput for trial in one.trials]) for one in found.levels])
+    levels = [
+        msgspec.structs.replace(_level(one), throughput=found.throughputs[int(one.level)]) for one in found.levels
+    ]
+    failing = next((one for one in levels if one.level == found.failing), None)
     return Limit(
         by="threads",
         threads=found.enough,
@@ -153,9 +157,18 @@ def threads_of(found: ThreadFindings) -> Limit:
         scalability=None if isinstance(law, str) else law,
         ending=found.ending,
         reason=found.reason,
-        closed=[_level(one) for one in found.levels],
+        gave_way=_failures_of(failing) if failing else "",
+        closed=levels,
         notes=[law] if isinstance(law, str) else [],
     )
+
+
+def _failures_of(level: LimitLevel) -> str:
+    failures: Counter[str] = Counter()
+    for one in level.trials:
+        failures.update(one.failures)
+    kinds = ", ".join(f"{count:,} x {kind}" for kind, count in failures.most_common(3))
+    return f"with {level.level:g} threads more requests fail ({kinds})"
 
 
 def _describe_threads(limit: Limit) -> str:
@@ -164,8 +177,9 @@ def _describe_threads(limit: Limit) -> str:
         return limit.reason
     what = "1 thread is enough" if limit.threads == 1 else f"{limit.threads} threads are enough"
     share = f"{chosen.throughput / limit.best:.0%} of the best throughput ({show_rate(limit.best)})"
-    times = f"p50 {show_seconds(chosen.figures.get('p50'))}, p99 {show_seconds(chosen.figures.get('p99'))}"
-    return f"{what}: {show_rate(chosen.throughput)}, {share}, {times}{f'; {limit.reason}' if limit.reason else ''}"
+    names = [name for name in ("p50", "p99", "mean") if name in chosen.figures][:2]
+    times = "".join(f", {name} {show_seconds(chosen.figures[name])}" for name in names)
+    return f"{what}: {show_rate(chosen.throughput)}, {share}{times}{f'; {limit.reason}' if limit.reason else ''}"
 
 
 def describe_limit(limit: Limit) -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-_SETTINGS: Final = frozenset({"rate_limit", "per_host", "auto"})
+_SETTINGS: Final = frozenset({"rate_limit", "per_host", "auto", "auto_levels"})
 """Options of a fetch that were asked for; the others were counted."""
 
 _NAME: Final = 120

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
+import re
+
 import pytest
 
 from loadkit.judge.limit.limit import describe_limit, threads_of
 from loadkit.judge.limit.search import find
 from loadkit.judge.limit.threads import ThreadFindings, ThreadRules, ThreadSearch
-from tests.judge.limit.simulated import Simulated, exponential, fixed
+from loadkit.judge.limit.trials import NextTrial, Trial
+from tests.judge.limit.simulated import Simulated, exponential, fixed, room
 
 
 def searched(server: Simulated, **rules) -> ThreadFindings:
@@ -48,4 +52,45 @@ def test_a_budget_that_is_used_up_leaves_what_is_known():
 
 def test_the_answer_is_a_sentence_with_what_it_costs():
     answer = describe_limit(threads_of(searched(Simulated(fixed(0.02), 4))))
-    assert answer.startswith("4 threads are enough: 200/s, 100% of the best throughput (200/s), p50 20 ms, p99 20")
+    words = r"4 threads are enough: (199|200)/s, (99|100)% of the best throughput \(200/s\), p50 20 ms, p99 20 ms"
+    assert re.fullmatch(words, answer)
+
+
+def test_requests_that_begin_to_fail_are_the_limit():
+    found = threads_of(searched(Simulated(fixed(0.02), 12, admits=room(1), refusal="429")))
+    assert 11 <= found.threads <= 13
+    assert re.fullmatch(r"with 1[45678] threads more requests fail \([\d,]+ x 429\)", found.gave_way)
+
+
+def test_a_peak_between_two_doublings_is_found():
+    def collapsing(wanted: NextTrial) -> Trial:
+        rate = 50 * wanted.level if wanted.level <= 23 else 500
+        return Trial(level=wanted.level, seconds=wanted.seconds, cost=wanted.seconds, throughput=rate)
+
+    found = find(ThreadSearch(ThreadRules(budget=300)), collapsing)
+    assert found.best == 50 * 23
+    assert found.enough == 22
+
+
+def test_a_server_that_is_slow_at_first_is_measured_again():
+    server = Simulated(fixed(0.02), 2, slower=lambda now, waiting: 4.0 if now < 8 else 1.0)
+    assert searched(server).enough == 2
+
+
+def test_trials_that_scatter_tell_nothing():
+    chance = random.Random(1)
+
+    def scattered(wanted: NextTrial) -> Trial:
+        rate = 100 * min(wanted.level, 8) * chance.uniform(0.5, 1.5)
+        return Trial(level=wanted.level, seconds=wanted.seconds, cost=wanted.seconds, throughput=rate)
+
+    found = find(ThreadSearch(ThreadRules(budget=3000)), scattered)
+    assert found.ending == "cannot tell"
+    assert found.reason.startswith("trials of one number of threads scatter by ")
+
+
+def test_a_server_that_answers_slowly_has_longer_trials():
+    server = Simulated(fixed(4.0), 4)
+    found = searched(server)
+    assert {trial.seconds for trial in server.trials} == {3.0, 15.0}
+    assert found.enough == 4
