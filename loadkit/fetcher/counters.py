@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from loadkit.fetcher.retry import RETRIED, is_transient
 from loadkit.fetcher.task import label_of
 from loadkit.fetcher.url import printable
 from loadkit.measure.recording import Batch, RowRecorder, second_of
@@ -30,6 +31,8 @@ class Counters:
     """URLs that failed for good."""
     retries: dict[str, int] = field(default_factory=dict)
     """By reason."""
+    refused: int = 0
+    """Attempts that failed as those do of which a server has too many."""
     redirects: int = 0
     network_time: int = 0
     """Nanoseconds between sending and the last byte, less the time on the disk meanwhile."""
@@ -42,6 +45,7 @@ class Counters:
         self.files += other.files
         self.bytes += other.bytes
         self.failed += other.failed
+        self.refused += other.refused
         self.redirects += other.redirects
         self.network_time += other.network_time
         self.disk_time += other.disk_time
@@ -107,6 +111,7 @@ class WorkerRecorder:
         counts.fail(failure, at=now, span=now - task.due, status=task.status, size=size)
         counters = self.counters
         counters.failed += 1
+        counters.refused += task.status in RETRIED or is_transient(failure)
         if task.sent:
             counts.bytes_sent += self.request_size
             counters.network_time += max(0, now - task.sent - task.disk_time)
@@ -118,6 +123,7 @@ class WorkerRecorder:
         """Count an attempt that is followed by another."""
         retries = self.counters.retries
         retries[reason] = retries.get(reason, 0) + 1
+        self.counters.refused += 1
         self._count_bytes(task, now, size)
 
     def count_redirect(self, task: Task, now: int, size: int) -> None:

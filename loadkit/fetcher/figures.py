@@ -12,6 +12,7 @@ from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import environment
 from loadkit.judge.evidence import Evidence, RunContext
 from loadkit.judge.identity import Identity, digest, plain
+from loadkit.judge.limit.limit import Limit, describe_limit
 from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.summary import intervals, rows
 from loadkit.judge.threshold_results import Outcome, threshold_results
@@ -47,8 +48,8 @@ class FetchSummary:
     """Entries that the list seems to have."""
     circuits: int
     """How often a host was left alone because it did not answer."""
-    tuning: str | None
-    """What `threads="auto"` found."""
+    limit: Limit | None
+    """How many threads are enough, when it is over and their number was not given."""
     was_stopped: bool
     crash: BaseException | None
     """What ended the fetch, if it was neither its end nor the disk."""
@@ -72,6 +73,15 @@ class FetchSummary:
         if read.is_done or self.expected is None:
             return read.given if read.is_done else None
         return max(0, self.expected - read.complete - read.duplicates - read.refused)
+
+    @property
+    def tuning(self) -> str | None:
+        """What `threads="auto"` found, or how many threads there were as it did not."""
+        if self.limit is None:
+            return None
+        if self.limit.threads and self.limit.ending in ("found", "at least"):
+            return "; ".join([describe_limit(self.limit), *filter(None, [self.limit.gave_way])])
+        return f"{self.threads} in the end: {self.limit.reason}"
 
     @property
     def is_interrupted(self) -> bool:
@@ -176,5 +186,8 @@ def _scenario_info(summary: FetchSummary, labels: list[str]) -> ScenarioInfo:
             "rate_limit": options.rate,
             "per_host": options.per_host,
             "auto": summary.tuning,
+            "auto_levels": {f"{one.level:g}": round(one.throughput, 1) for one in summary.limit.closed}
+            if summary.limit
+            else None,
         },
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from loadkit.fetcher.job import FetchJob
     from loadkit.fetcher.manifest import ManifestLine
     from loadkit.fetcher.options import FetchOptions
+    from loadkit.judge.limit.limit import Limit
     from loadkit.judge.result import Result
 
 
@@ -175,8 +176,13 @@ class FetchResult:
 
     @property
     def threads(self) -> int:
-        """Threads at the end; with `auto`, how many it settled on."""
+        """Threads at the end; with `auto`, how many were found to be enough."""
         return self._summary().threads
+
+    @property
+    def limit(self) -> Limit | None:
+        """With `auto`, how many threads are enough and what each number got, as `limit(by="threads")` returns it."""
+        return self._summary().limit
 
     @property
     def passed(self) -> bool:

@@ -132,7 +132,7 @@ class FetchJob:
             input=reader.stats,
             expected=self._expected,
             circuits=context.schedule.hosts.trips,
-            tuning=self._pool.tuning,
+            limit=self._pool.limit,
             was_stopped=context.was_stopped,
             crash=context.crash,
             disk_error=context.disk_error,
@@ -200,13 +200,20 @@ class FetchJob:
                 self.stop()
             if self.is_stopping and not stopped_at:
                 stopped_at = now
+                if self._pool.tuner:
+                    self._pool.tuner.end("interrupted", "it was interrupted")
             if stopped_at and (interrupts > 1 or now - stopped_at > GRACE):
                 self.cut()
             self._collect()
             clock.reanchor()
             if not stopped_at:
-                self._pool.tune(now)
+                self._pool.tune(now, self._left())
             self._report_progress()
+
+    def _left(self) -> int | None:
+        """URLs that are not done; None while the list is read."""
+        counters, read = self._pool.counters(), self._reader.stats
+        return read.given - counters.files - counters.failed if read.is_done else None
 
     def _collect(self) -> None:
         """Take what the workers have handed over into the recording."""

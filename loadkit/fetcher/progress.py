@@ -161,6 +161,9 @@ def _lines(summary: FetchSummary) -> Iterator[tuple[str, str, Style]]:
         )
     if summary.tuning:
         yield "threads", summary.tuning, ""
+    if summary.limit and summary.limit.closed:
+        levels = [f"{one.level:g}: {show_rate(one.throughput)}" for one in summary.limit.closed]
+        yield "tried", f"threads {', '.join(levels)}", ""
 
 
 def _bad_lines(layout: Layout, summary: FetchSummary) -> list[str]:

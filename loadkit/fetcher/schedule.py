@@ -66,8 +66,6 @@ class Schedule:
         self._condition = threading.Condition(self._lock)
         self._has_room = threading.Condition(self._lock)
         """The reader waits here."""
-        self._is_needed = threading.Condition(self._lock)
-        """Threads beyond the limit wait here."""
         self._limit = 0
         self._inbox: deque[Task] = deque()
         """New tasks."""
@@ -109,18 +107,16 @@ class Schedule:
     # -- called by the workers
 
     def set_limit(self, threads: int) -> None:
-        """Let so many threads work; the others wait."""
+        """Let so many threads work; the others are handed nothing out."""
         with self._lock:
+            if threads < self._limit:
+                self._condition.notify_all()
             self._limit = threads
-            self._is_needed.notify_all()
 
     def take(self, number: int) -> tuple[Task, int] | None:
-        """Wait for the next task for this thread; the task and when it is due, None when all are done."""
+        """Wait for the next task for this thread; the task and when it is due, None if there is nothing more for it."""
         with self._lock:
-            while not self._is_over():
-                if number >= self._limit:
-                    self._is_needed.wait(NAP)
-                    continue
+            while not self._is_over() and number < self._limit:
                 now = self._clock.now()
                 task = self._admitted(now)
                 if task is not None:
@@ -220,7 +216,7 @@ class Schedule:
         return self.is_stopped or not self._pending
 
     def _wake_all(self) -> None:
-        for condition in (self._condition, self._has_room, self._is_needed):
+        for condition in (self._condition, self._has_room):
             condition.notify_all()
 
     def _finish_task(self) -> None:

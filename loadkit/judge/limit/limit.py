@@ -159,6 +159,7 @@ def threads_of(found: ThreadFindings) -> Limit:
         reason=found.reason,
         gave_way=_failures_of(failing) if failing else "",
         closed=levels,
+        seconds=sum(trial.cost for one in found.levels for trial in one.trials),
         notes=[law] if isinstance(law, str) else [],
     )
 
