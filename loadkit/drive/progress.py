@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
@@ -23,11 +23,22 @@ RECENT: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointProgress:
+    """How far the requests of one endpoint have come; `rate` and `p99` are as those of a snapshot."""
+
+    name: str
+    requests: int
+    failures: int
+    rate: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """How far a run has come.
 
     Times are float seconds; `rate` (good replies a second) and `p99` (response time) are of the last few
-    whole seconds, and None before there was one.
+    whole seconds, `recent`, and None before there was one.
     """
 
     name: str
@@ -45,6 +56,7 @@ class Snapshot:
     failures: int
     rate: float | None
     p99: float | None
+    recent: int = 0
     asked_rate: float | None = None
     """Arrivals a second that an open workload asks for now."""
     asked_threads: float | None = None
@@ -53,6 +65,8 @@ class Snapshot:
     """Those that ended; None where there are none. Then it is they who are iterations."""
     is_interrupted: bool = False
     """The user has asked for its end."""
+    endpoints: Callable[[], Sequence[EndpointProgress]] = tuple
+    """Of each endpoint; they are counted when this is called, before the next snapshot is made."""
 
 
 Watcher: TypeAlias = Callable[[Snapshot], None]
@@ -94,7 +108,8 @@ class Display:
             return
         self._shown = now
         stage = stage or self._stage(now)
-        rate, p99 = (None, None) if stage == "draining" else self._recently(now)
+        recent = 0 if stage == "draining" else self._recent(now)
+        rate, p99 = self._recently(now, recent)
         requests, failures = self._recording.requests_and_failures()
         threads, in_flight = self._under_way()
         load, state = self._load, self._state
@@ -114,11 +129,18 @@ class Display:
                 failures=failures,
                 rate=rate,
                 p99=p99,
+                recent=recent,
                 asked_rate=self._asked_rate(since),
                 asked_threads=self._level(since) if isinstance(load, Closed) else None,
                 is_interrupted=state.is_interrupted,
+                endpoints=lambda: [self._endpoint(label, now, recent) for label in self._recording.labels],
             )
         )
+
+    def _endpoint(self, label: str, now: int, recent: int) -> EndpointProgress:
+        requests, failures = self._recording.requests_and_failures(label)
+        rate, p99 = self._recently(now, recent, label)
+        return EndpointProgress(name=label, requests=requests, failures=failures, rate=rate, p99=p99)
 
     def _stage(self, now: int) -> str:
         since = now - self._state.measured_from
@@ -128,13 +150,19 @@ class Display:
             return "draining"
         return next((one.name for one in self._load.segments if since < one.end), "running")
 
-    def _recently(self, now: int) -> tuple[float | None, float | None]:
-        """Good replies a second, and the p99 of their response times, of the last seconds."""
-        last = max(0, second_of(now, self._state.measured_from) - self._lag)
-        seconds = min(RECENT, last)
+    def _recent(self, now: int) -> int:
+        """How many of the last seconds are complete, and shown."""
+        return min(RECENT, self._last(now))
+
+    def _last(self, now: int) -> int:
+        return max(0, second_of(now, self._state.measured_from) - self._lag)
+
+    def _recently(self, now: int, seconds: int, label: str | None = None) -> tuple[float | None, float | None]:
+        """Good replies a second, and the p99 of their response times, of so many of the last seconds."""
         if not seconds:
             return None, None
-        recent = self._recording.between(last - seconds, last)
+        last = self._last(now)
+        recent = self._recording.between(last - seconds, last, label)
         p99 = recent.response_time.percentile(99)
         return recent.good / seconds, None if p99 is None else p99 / SECOND
 

@@ -244,18 +244,19 @@ class Recording:
         self._open.clear()
         return drained
 
-    def between(self, first: int, last: int) -> Counts:
+    def between(self, first: int, last: int, label: str | None = None) -> Counts:
         """The requests of the seconds from `first` to before `last`, as far as they are open yet; for showing."""
         merged = Counts()
         for second in range(first, last):
-            for (kind, *_), counts in self._open.get(second, {}).items():
-                if kind == REQUEST:
+            for (kind, _, name), counts in self._open.get(second, {}).items():
+                if kind == REQUEST and label in (None, name):
                     merged.add(counts)
         return merged
 
-    def requests_and_failures(self) -> tuple[int, int]:
+    def requests_and_failures(self, label: str | None = None) -> tuple[int, int]:
         """How many so far."""
-        found = [*self.labels.values(), *self._open_of(REQUEST)]
+        found = [counts for name, counts in self.labels.items() if label in (None, name)]
+        found += self._open_of(REQUEST, label)
         return sum(counts.requests for counts in found), sum(counts.failed for counts in found)
 
     def journeys(self) -> int:
@@ -263,9 +264,14 @@ class Recording:
         closed = (counts for (kind, _), counts in self.timings.items() if kind == JOURNEY)
         return sum(counts.requests for counts in (*closed, *self._open_of(JOURNEY)))
 
-    def _open_of(self, kind: str) -> Iterator[Counts]:
+    def _open_of(self, kind: str, label: str | None = None) -> Iterator[Counts]:
         self._fold_waiting()
-        return (counts for rows in self._open.values() for (of, *_), counts in rows.items() if of == kind)
+        return (
+            counts
+            for rows in self._open.values()
+            for (of, _, name), counts in rows.items()
+            if of == kind and label in (None, name)
+        )
 
     def total(self) -> Counts:
         """Everything, all labels together."""

@@ -12,18 +12,25 @@ from typing import TYPE_CHECKING, Final, TextIO, TypeVar, cast
 from loadkit.drive.progress import Snapshot, Watcher
 from loadkit.plan.units import show_rate, show_seconds, show_span
 from loadkit.report.escape import visible
+from loadkit.report.figures import count_cell, show_time
 from loadkit.report.layout import Layout, display_width
+from loadkit.report.table import Cell, Column, Table
+from loadkit.report.text_table import text_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.table import Table as Grid
 
 T = TypeVar("T")
 
 LOG_EVERY: Final = 5.0
 """Seconds between the lines of a log."""
 
+TALL: Final = 40
+"""Lines of a terminal that has room for a table below the line."""
+
 STOPPING: Final = "stopping, Ctrl-C again ends it at once"
 
+_MOST_ENDPOINTS: Final = 20
 _GAP: Final = "  "
 _NARROWEST_BAR: Final = 8
 _WIDEST_BAR: Final = 40
@@ -44,6 +51,10 @@ class Status:
     """What a terminal shows before the figures."""
     figures: Sequence[str]
     """The most important first: a terminal shows as many as fit."""
+    trail: Sequence[str] = ()
+    """What a terminal shows behind them."""
+    table: Callable[[], Table | None] = lambda: None
+    """What a tall terminal shows below."""
     done: float
     of: float | None
     """How much there is to do, for a bar; None where that is not known."""
@@ -112,12 +123,13 @@ class SafeStream:
         """The file descriptor of the stream."""
         return self._stream.fileno()
 
-    def columns(self) -> int:
-        """How wide the terminal is now: it may be resized during a run."""
+    def size(self) -> os.terminal_size:
+        """How large the terminal is now: it may be resized during a run."""
         try:
-            return os.get_terminal_size(self.fileno()).columns or 80
+            size = os.get_terminal_size(self.fileno())
         except (OSError, ValueError):
-            return shutil.get_terminal_size().columns
+            return shutil.get_terminal_size()
+        return os.terminal_size((size.columns or 80, size.lines))
 
 
 class _Log:
@@ -146,7 +158,9 @@ class _Log:
 
     def _write(self, status: Status) -> None:
         self._written = status
-        self._stream.write(f"{status.heading}: {', '.join(status.figures)}\n")
+        # on a terminal blanks keep each figure in its place
+        figures = [" ".join(text.split()) for text in status.figures if not text.isspace()]
+        self._stream.write(f"{status.heading}: {', '.join(figures)}\n")
         self._stream.flush()
 
 
@@ -167,25 +181,32 @@ class _StatusLine:
         self._live.start()
 
     def show(self, status: Status) -> None:
+        from rich.console import Group
+        from rich.text import Text
+
+        size = self._stream.size()
         # a full last column would make some terminals wrap
-        width = max(1, self._stream.columns() - 1)
+        width = max(1, size.columns - 1)
         self._console.width = width
-        self._live.update(_one_line(status, width), refresh=True)
+        table = status.table() if size.lines >= TALL else None
+        lines = text_table(Layout(width=width), table) if table else []
+        below = (Text(line, no_wrap=True, overflow="crop") for line in lines)
+        self._live.update(Group(_one_line(status, width), *below), refresh=True)
 
     def close(self) -> None:
         """Wipe the line and show the cursor again."""
         self._live.stop()
 
 
-def _one_line(status: Status, width: int) -> Table:
+def _one_line(status: Status, width: int) -> Grid:
     """The name, a bar where there is room, and the figures that fit."""
     from rich.progress_bar import ProgressBar
-    from rich.table import Table
+    from rich.table import Table as Grid
     from rich.text import Text
 
     name, parts = (
-        Layout(width=width).ellipsize(visible(status.name), max(8, width // 4)),
-        [*status.lead, *status.figures],
+        Layout(width=width).ellipsize(visible(status.name), max(8, min(width // 4, width - 69))),
+        [*status.lead, *status.figures, *status.trail],
     )
     while parts and display_width(_GAP.join([name, *parts])) > width:
         parts.pop()
@@ -196,7 +217,7 @@ def _one_line(status: Status, width: int) -> Table:
         else []
     )
     texts = [Text(part, style="red" if status.has_failures and part.endswith(" failed") else "") for part in parts]
-    grid = Table.grid(padding=(0, len(_GAP), 0, 0), pad_edge=False)
+    grid = Grid.grid(padding=(0, len(_GAP), 0, 0), pad_edge=False)
     for _ in (name, *bar, *texts):
         grid.add_column(no_wrap=True)
     grid.add_row(Text(name, style="bold"), *bar, *texts)
@@ -214,18 +235,21 @@ def watcher(stream: TextIO | None, *, quiet: bool = False) -> AbstractContextMan
 def run_status(snapshot: Snapshot) -> Status:
     """A snapshot of a run as it is shown."""
     planned = "" if snapshot.planned is None else show_span(snapshot.planned)
-    stage = [] if snapshot.stage == "running" else [visible(snapshot.stage)]
     since = f"{snapshot.elapsed:.1f} s{planned and f' of {planned}'}"
+    spent = show_span(int(snapshot.elapsed))
+    stage = "" if snapshot.stage == "running" else visible(snapshot.stage)
     return Status(
         name=snapshot.name,
         stage=snapshot.stage,
         elapsed=snapshot.elapsed,
         heading=f"[{since}] {visible(snapshot.name)}, {visible(snapshot.stage)}",
         lead=[
-            *([STOPPING] if snapshot.is_interrupted else stage),
-            f"{show_span(int(snapshot.elapsed))}{planned and f'/{planned}'}",
+            *([STOPPING] if snapshot.is_interrupted else []),
+            f"{spent:>{max(3, len(planned))}}{planned and f'/{planned}'}",
         ],
         figures=_figures(snapshot),
+        trail=[stage] if stage and not snapshot.is_interrupted else [],
+        table=lambda: _endpoints(snapshot),
         done=snapshot.elapsed,
         of=snapshot.planned,
         has_failures=snapshot.failures > 0,
@@ -233,27 +257,49 @@ def run_status(snapshot: Snapshot) -> Status:
 
 
 def _figures(snapshot: Snapshot) -> list[str]:
-    of_all = f" of {snapshot.iterations:,} iterations" if snapshot.iterations is not None else ""
-    counted = (
-        [f"{snapshot.requests:,} requests{of_all}"]
-        if snapshot.journeys is None
-        else [f"{snapshot.journeys:,} journeys{of_all}", f"{snapshot.requests:,} requests"]
-    )
-    return [
-        *counted,
-        f"{snapshot.failures:,} failed",
-        *_speed(snapshot),
-        *([f"p99 {show_seconds(snapshot.p99)}"] if snapshot.p99 is not None else []),
-    ]
+    """The most important first, each as wide as ever, so that nothing jumps."""
+    requests = _count(snapshot.requests, 7, "request")
+    done = snapshot.requests if snapshot.journeys is None else snapshot.journeys
+    if snapshot.iterations is None:
+        counted = [requests] if snapshot.journeys is None else [_count(done, 6, "journey"), requests]
+    else:
+        of_all = _count(snapshot.iterations, 0, "iteration").rstrip()
+        what = "request" if snapshot.journeys is None else "journey"
+        counted = [f"{_count(done, len(f'{snapshot.iterations:,}'), what)} of {of_all}"]
+        counted += [] if snapshot.journeys is None else [requests]
+    return [*counted, f"{snapshot.failures:>5,} failed", *_speed(snapshot)]
+
+
+def _count(count: int, room: int, what: str) -> str:
+    return f"{count:>{room},} {f'{what}s' if count != 1 else what:<{len(what) + 1}}"
 
 
 def _speed(snapshot: Snapshot) -> list[str]:
-    """The rate, and what the plan asks for where it says: `198/s of 200/s`, `12 threads`."""
-    rate = [] if snapshot.rate is None else [show_rate(snapshot.rate)]
+    """The rate and the p99 of the last seconds, and what the plan asks for where it says: `198/s of 200/s`."""
+    rate = "" if snapshot.rate is None else show_rate(snapshot.rate)
+    of_asked, more = "", []
     if snapshot.asked_rate is not None:
-        of_asked = f"of {show_rate(snapshot.asked_rate)}"
-        rate = [" ".join([*(rate or ["-"]), of_asked]), f"{snapshot.in_flight:,} under way"]
+        rate, of_asked = rate or "-", f" of {show_rate(snapshot.asked_rate):>8}"
+        more.append(f"{snapshot.in_flight:>4,} under way")
     if snapshot.asked_threads is not None:
-        threads = round(snapshot.asked_threads)
-        rate.append(f"{threads:,} thread{'s' * (threads != 1)}")
-    return rate
+        more.append(_count(round(snapshot.asked_threads), 3, "thread"))
+    p99 = "" if snapshot.p99 is None else f"p99 {show_seconds(snapshot.p99):>7} in {snapshot.recent} s"
+    return [f"{rate:>8}{of_asked}", f"{p99:18}", *more]
+
+
+def _endpoints(snapshot: Snapshot) -> Table | None:
+    """A row an endpoint, where there are several, in the order of the plan."""
+    found = snapshot.endpoints()[:_MOST_ENDPOINTS]
+    if len(found) < 2:
+        return None
+    columns = [
+        Column("requests", [_padded(f"{one.requests:,}", 9) for one in found]),
+        Column("failed", [count_cell(one.failures, "bad") for one in found]),
+        Column("/s", [_padded("-" if one.rate is None else f"{one.rate:,.0f}", 7) for one in found]),
+        Column(f"p99 in {snapshot.recent} s", [_padded(show_time(one.p99), 8) for one in found]),
+    ]
+    return Table(caption="Endpoints", head="endpoint", names=[one.name for one in found], columns=columns)
+
+
+def _padded(text: str, room: int) -> Cell:
+    return Cell(f"{text:>{room}}")

@@ -8,12 +8,13 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from loadkit import Endpoint, Scenario, Session, UsageError, hold, ramp, run
-from loadkit.drive.progress import Snapshot
+from loadkit.drive.progress import EndpointProgress, Snapshot
 from loadkit.host.limits import check_ports, make_room
 from loadkit.host.tuning import interpreter_tuned
 from loadkit.plan.units import SECOND
@@ -228,10 +229,15 @@ def test_keep_going_waits_for_a_server_that_is_down(free_port: int):
 
 def test_snapshots_tell_stage_and_progress(demo: Demo):
     seen: list[Snapshot] = []
-    endpoints = [Endpoint("GET", "/delay/0.01")]
+    rows: list[Sequence[EndpointProgress]] = []
+    endpoints = [Endpoint("GET", "/delay/0.01"), Endpoint("GET", "/delay/0.01?b", name="b")]
     scenario = Scenario(base_url=demo.url, endpoints=endpoints, threads=2, duration=2.5, warmup=0.5)
 
-    on_sockets(scenario, watch=seen.append)
+    def look(snapshot: Snapshot) -> None:
+        seen.append(snapshot)
+        rows.append(snapshot.endpoints())
+
+    on_sockets(scenario, watch=look)
 
     stages = [snapshot.stage for snapshot in seen]
     assert [stage for stage in ("warm-up", "running") if stage in stages] == ["warm-up", "running"]
@@ -241,6 +247,12 @@ def test_snapshots_tell_stage_and_progress(demo: Demo):
     assert 0.5 * last.requests / last.elapsed < last.rate < 200
     assert last.p99 is not None
     assert last.p99 > 0.01
+    assert last.recent == 2
+    found = rows[seen.index(last)]
+    assert [row.name for row in found] == ["GET /delay/0.01", "b"]
+    assert sum(row.requests for row in found) == last.requests
+    assert sum(row.rate or 0 for row in found) == pytest.approx(last.rate)
+    assert all(row.p99 and row.p99 > 0.01 for row in found)
 
 
 def test_more_connections_than_descriptors_are_refused_before_the_start():

@@ -16,7 +16,7 @@ from typing import TextIO
 
 import pytest
 
-from loadkit.drive.progress import Snapshot
+from loadkit.drive.progress import EndpointProgress, Snapshot
 from loadkit.report.progress import watcher
 
 
@@ -34,6 +34,7 @@ def snapshot(elapsed: float, stage: str = "running", *, failures: int = 0, name:
         failures=failures,
         rate=1002.4 if measured else None,
         p99=0.0123 if measured else None,
+        recent=3 if measured else 0,
     )
 
 
@@ -43,10 +44,10 @@ def shown(stream: TextIO, snapshots: Sequence[Snapshot], *, quiet: bool = False)
             watch(each)
 
 
-def on_a_terminal(columns: int, snapshots: Sequence[Snapshot]) -> str:
-    """What a real terminal of so many columns is sent."""
+def on_a_terminal(columns: int, snapshots: Sequence[Snapshot], *, lines: int = 24) -> str:
+    """What a real terminal of so many columns and lines is sent."""
     ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     with io.TextIOWrapper(io.FileIO(theirs, "w"), encoding="utf-8") as stream:
         shown(stream, snapshots)
     return everything(ours)
@@ -81,15 +82,15 @@ def test_a_log_has_a_line_every_five_seconds_and_one_at_the_end_of_a_stage(tmp_p
         log.seek(0)
         assert log.read() == (
             "[0.0 s of 30s] browse, starting: 0 requests, 0 failed\n"
-            "[5.0 s of 30s] browse, running: 5,000 requests, 0 failed, 1,002/s, p99 12.3 ms\n"
-            "[10.0 s of 30s] browse, running: 10,000 requests, 0 failed, 1,002/s, p99 12.3 ms\n"
-            "[11.5 s of 30s] browse, running: 11,500 requests, 0 failed, 1,002/s, p99 12.3 ms\n"
-            "[12.1 s of 30s] browse, draining: 12,100 requests, 3 failed, 1,002/s, p99 12.3 ms\n"
+            "[5.0 s of 30s] browse, running: 5,000 requests, 0 failed, 1,002/s, p99 12.3 ms in 3 s\n"
+            "[10.0 s of 30s] browse, running: 10,000 requests, 0 failed, 1,002/s, p99 12.3 ms in 3 s\n"
+            "[11.5 s of 30s] browse, running: 11,500 requests, 0 failed, 1,002/s, p99 12.3 ms in 3 s\n"
+            "[12.1 s of 30s] browse, draining: 12,100 requests, 3 failed, 1,002/s, p99 12.3 ms in 3 s\n"
         )
 
 
 ITERATIONS = replace(snapshot(2.0), iterations=1000)
-OPEN = replace(snapshot(7.0, "rush"), asked_rate=1250.0, in_flight=31)
+OPEN = replace(snapshot(7.0, "rush", name="b"), asked_rate=1250.0, in_flight=31)
 RAMP = replace(snapshot(7.0, "ramp 1"), asked_threads=11.6)
 
 
@@ -108,12 +109,12 @@ RAMP = replace(snapshot(7.0, "ramp 1"), asked_threads=11.6)
         # what the plan asks for stands beside what is done
         (
             OPEN,
-            "[7.0 s of 30s] browse, rush: 7,000 requests, 0 failed, 1,002/s of 1,250/s, 31 under way, p99 12.3 ms",
+            "[7.0 s of 30s] b, rush: 7,000 requests, 0 failed, 1,002/s of 1,250/s, p99 12.3 ms in 3 s, 31 under way",
         ),
-        (RAMP, "[7.0 s of 30s] browse, ramp 1: 7,000 requests, 0 failed, 1,002/s, 12 threads, p99 12.3 ms"),
+        (RAMP, "[7.0 s of 30s] browse, ramp 1: 7,000 requests, 0 failed, 1,002/s, p99 12.3 ms in 3 s, 12 threads"),
         (
             replace(RAMP, asked_threads=1.3),
-            "[7.0 s of 30s] browse, ramp 1: 7,000 requests, 0 failed, 1,002/s, 1 thread, p99 12.3 ms",
+            "[7.0 s of 30s] browse, ramp 1: 7,000 requests, 0 failed, 1,002/s, p99 12.3 ms in 3 s, 1 thread",
         ),
         # a name commands nothing
         (
@@ -135,9 +136,10 @@ def test_a_line_of_a_log(of_run: Snapshot, line: str) -> None:
     [
         # the less important goes first
         (30, "browse  ━━━━╸━━━━━━━  12s/30s"),
-        (40, "browse  12s/30s  12,400 requests"),
-        (60, "browse  12s/30s  12,400 requests  312 failed  1,002/s"),
-        (80, "browse  ━━━━╸━━━━━━  12s/30s  12,400 requests  312 failed  1,002/s  p99 12.3 ms"),
+        (40, "browse  12s/30s   12,400 requests"),
+        (60, "browse  12s/30s   12,400 requests    312 failed   1,002/s"),
+        (80, "browse  12s/30s   12,400 requests    312 failed   1,002/s  p99 12.3 ms in 3 s"),
+        (100, "browse  ━━━━━━━━╺━━━━━━━━━━━  12s/30s   12,400 requests    312 failed   1,002/s  p99 12.3 ms in 3 s"),
     ],
 )
 def test_a_terminal_has_one_line_that_fits(columns: int, line: str) -> None:
@@ -146,9 +148,44 @@ def test_a_terminal_has_one_line_that_fits(columns: int, line: str) -> None:
     assert written.count("\n") == 1  # at the end, and taken back
 
 
+@pytest.mark.parametrize("columns", [80, 100, 140])
+def test_nothing_on_the_line_jumps(columns: int) -> None:
+    one = replace(snapshot(1.0), requests=1, rate=7.0, p99=0.000999)
+    many = replace(snapshot(29.9, failures=4321), requests=999_999, rate=33_333.0, p99=59.9)
+    written = on_a_terminal(columns, [snapshot(0.1), one, many])
+    drawn = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text) for text in written.split("\r")]
+    drawn = [line for line in drawn if "failed" in line]
+    assert len({line.index("/30s") for line in drawn}) == 1
+    assert len({line.index(" request") for line in drawn}) == 1
+    assert len({line.index(" failed") for line in drawn}) == 1
+    assert len({line.index(" p99") for line in drawn[1:]}) == 1
+    assert len({len(line.rstrip()) for line in drawn[1:]}) == 1
+
+
+ROWS = [
+    EndpointProgress(name="GET /", requests=9_300, failures=0, rate=750.0, p99=0.0041),
+    EndpointProgress(name="POST /orders", requests=3_100, failures=12, rate=None, p99=None),
+]
+
+
+@pytest.mark.parametrize(("lines", "rows"), [(24, 0), (39, 0), (40, 3), (60, 3)])
+def test_a_tall_terminal_has_a_row_for_each_endpoint(lines: int, rows: int) -> None:
+    written = on_a_terminal(80, [replace(snapshot(12.4), endpoints=lambda: ROWS)], lines=lines)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.replace("\x1b[1A", "\n")).replace("\r", "").splitlines()
+    assert (
+        shown[1 : 1 + rows]
+        == [
+            "endpoint         requests  failed       /s  p99 in 3 s",
+            "  GET /             9,300       0      750      4.1 ms",
+            "  POST /orders      3,100      12        -           -",
+        ][:rows]
+    )
+    assert any(line.startswith("endpoint ") for line in shown) is bool(rows)
+
+
 def test_who_has_interrupted_is_told_how_to_end_it_at_once() -> None:
     written = on_a_terminal(120, [replace(snapshot(12.4, "draining"), is_interrupted=True)])
-    assert "  stopping, Ctrl-C again ends it at once  12s/30s  12,400 requests" in written
+    assert "  stopping, Ctrl-C again ends it at once  12s/30s   12,400 requests" in written
 
 
 def test_a_terminal_is_left_as_it_was_found() -> None:
@@ -176,7 +213,7 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_dumb_terminal_gets_the_lines_of_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     assert on_a_terminal(80, [snapshot(1.0)]) == (
-        "[1.0 s of 30s] browse, running: 1,000 requests, 0 failed, 1,002/s, p99 12.3 ms\r\n"
+        "[1.0 s of 30s] browse, running: 1,000 requests, 0 failed, 1,002/s, p99 12.3 ms in 3 s\r\n"
     )
 
 
