@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
-
-import typer
+from typing import TYPE_CHECKING, Annotated
 
 from loadkit.cli.console import check_outputs, deliver_finding, print_text, write
 from loadkit.cli.options import (
@@ -19,6 +17,7 @@ from loadkit.cli.options import (
     request_option,
     whole_number,
 )
+from loadkit.cli.parser import Argument
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
 
 def compare(
     target: Annotated[
-        str, typer.Argument(help="The new version: a scenario, file.py::name, or a URL. Or before.json, and AFTER.")
+        str, Argument(help="The new version: a scenario, file.py::name, or a URL. Or before.json, and AFTER.")
     ],
-    after: Annotated[str | None, typer.Argument(help="Stored rounds of the new version: after.json.")] = None,
+    after: Annotated[str | None, Argument(help="Stored rounds of the new version: after.json.")] = None,
     against: Annotated[
         str | None,
         judgement_option(
@@ -68,7 +67,7 @@ def compare(
     html: Page = None,
     markdown: Markdown = None,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Measure two versions in turns and say whether the new one is worse; or look at rounds that are stored.
 
     Rounds are stored by loadkit run --repeat 5 -o before.json. Those of different machines, programs or loads, or too
@@ -107,7 +106,7 @@ def compare(
             if against or tolerance or control or simultaneous or html or markdown:
                 others = "--against, --tolerance, --control, --simultaneous, --html or --markdown"
                 raise UsageError(f"--calibrate compares with itself and takes no {others}")
-            _calibrate(new, budget, whole_number("--seed", seed) or 0, output, quiet=quiet)
+            return _calibrate(new, budget, whole_number("--seed", seed) or 0, output, quiet=quiet)
     if against is None:
         raise UsageError("Missing option '--against': a URL, a scenario (file.py::name), a revision, or before.json")
     with show_progress(sys.stderr, progress_of, quiet=quiet) as watch:
@@ -124,10 +123,10 @@ def compare(
         )
     fault = deliver_finding(found, output=output, html=html, markdown=markdown, quiet=quiet)
     code = found.exit_code
-    raise typer.Exit(fault or (0 if undecided == "pass" and code == EXIT_CODES["cannot tell"] else code))
+    return fault or (0 if undecided == "pass" and code == EXIT_CODES["cannot tell"] else code)
 
 
-def _calibrate(scenario: Scenario, budget: str | None, seed: int, output: Path | None, *, quiet: bool) -> NoReturn:
+def _calibrate(scenario: Scenario, budget: str | None, seed: int, output: Path | None, *, quiet: bool) -> int:
     from loadkit.jobs.calibrate import BUDGET, INTERRUPTED, calibrate
     from loadkit.report.calibration import calibration_report
     from loadkit.report.comparison import progress_of
@@ -140,4 +139,4 @@ def _calibrate(scenario: Scenario, budget: str | None, seed: int, output: Path |
     name = scenario.name or "the scenario"
     shown = 0 if quiet else print_text(calibration_report(found, name, layout_of(sys.stdout)))
     written = write(output, document(found)) if output else 0
-    raise typer.Exit(max(shown, written) or (2 if found.fault == INTERRUPTED else found.exit_code))
+    return max(shown, written) or (2 if found.fault == INTERRUPTED else found.exit_code)

@@ -13,8 +13,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from loadkit.plan.errors import LoadkitError, OutputError, UsageError, reason_of
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ def print_text(text: str) -> int:
         return 0
     try:
         # a name may have letters that the terminal's encoding lacks
-        typer.echo(text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding))
+        sys.stdout.write(f"{text.encode(sys.stdout.encoding, 'backslashreplace').decode(sys.stdout.encoding)}\n")
         sys.stdout.flush()
     except OSError as error:
         # so that Python does not complain again when it flushes at the end
@@ -93,7 +91,7 @@ def complain(error: LoadkitError) -> None:
     from loadkit.report.escape import visible
 
     lines = redact_message(str(error), is_own=True).split("\n")
-    typer.echo("\n".join([f"loadkit: {visible(lines[0])}", *(visible(line) for line in lines[1:])]), err=True)
+    _print_error("\n".join([f"loadkit: {visible(lines[0])}", *(visible(line) for line in lines[1:])]))
 
 
 def print_traceback(error: BaseException) -> None:
@@ -104,8 +102,14 @@ def print_traceback(error: BaseException) -> None:
     from loadkit.report.escape import visible
 
     lines = redact_message("".join(traceback.format_exception(error)), is_own=True).splitlines()
+    _print_error("\n".join(map(visible, lines)))
+
+
+def _print_error(text: str) -> None:
     with contextlib.suppress(OSError):
-        typer.echo("\n".join(map(visible, lines)), err=True)
+        if sys.stderr is not None:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
 
 
 def store(output: Path, results: list[Result], partial: Partial | None = None) -> int:

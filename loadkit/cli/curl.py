@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import getopt
+import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote_plus
 
+from loadkit.cli.parser import Argument, Command
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +63,15 @@ _LONG_FLAGS: Final = (
     *("get", "head", "insecure"),
 )
 _LONG: Final = ("data-raw=", "data-urlencode=", "max-time=", "connect-timeout=", "output=", "write-out=", "url=")
+
+
+def run_pasted(
+    words: Annotated[list[str], Argument("What stood behind curl, and -c, -z, -n, -r, -t of loadkit run.")],
+) -> int:
+    """Send a pasted curl command under load: loadkit curl -X POST URL -d a=1 -c 10 -z 30s."""
+    from loadkit.cli.run import run
+
+    return Command("run", run).run(run_words(words), os.environ)
 
 
 def run_words(words: Sequence[str]) -> list[str]:

@@ -5,19 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from loadkit.cli.parser import option
 from loadkit.plan.errors import UsageError
 
 
 def demo(
-    host: Annotated[str, typer.Option(help="Where to listen; loopback by default.")] = "127.0.0.1",
-    port: Annotated[str, typer.Option(help="The port; 0 takes a free one.")] = "8000",
-    unix: Annotated[Path | None, typer.Option(help="Listen on a unix socket instead.")] = None,
-    tls_cert: Annotated[Path | None, typer.Option(help="Serve https with this certificate.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its key, if that is not in the same file.")] = None,
-    idle: Annotated[str, typer.Option(help="After how long idle clients are left.")] = "75s",
-) -> None:
+    host: Annotated[str, option(help="Where to listen; loopback by default.")] = "127.0.0.1",
+    port: Annotated[str, option(help="The port; 0 takes a free one.")] = "8000",
+    unix: Annotated[Path | None, option(help="Listen on a unix socket instead.")] = None,
+    tls_cert: Annotated[Path | None, option(help="Serve https with this certificate.")] = None,
+    tls_key: Annotated[Path | None, option(help="Its key, if that is not in the same file.")] = None,
+    idle: Annotated[str, option(help="After how long idle clients are left.")] = "75s",
+) -> int:
     """A small server to try things on. Ctrl-C stops it."""
     from loadkit.plan.units import seconds
     from loadkit.server.demo import serve_announced
@@ -27,6 +26,7 @@ def demo(
         raise UsageError("--tls-key needs --tls-cert")
     tls = (tls_cert, tls_key or tls_cert) if tls_cert else None
     serve_announced(host, number, tls=tls, unix=unix, idle=seconds(idle, what="--idle"))
+    return 0
 
 
 def _port(text: str) -> int:

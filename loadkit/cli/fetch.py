@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import typer
-
 from loadkit.cli.console import check_file, complain, print_report, print_text, store
 from loadkit.cli.options import (
     Authorities,
@@ -23,6 +21,7 @@ from loadkit.cli.options import (
     request_option,
     whole_number,
 )
+from loadkit.cli.parser import Argument, Given, Parameter
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.redact import HIDDEN
 
@@ -34,10 +33,8 @@ _LITERAL: Final = re.compile(r"\$\{\w+\}|\b(?:Bearer|Basic|Token)\b|\s", re.IGNO
 
 
 def fetch(
-    context: typer.Context,
-    sources: Annotated[
-        list[str], typer.Argument(help="Files of URLs (lines, .csv, .jsonl), - for stdin, or URLs.", show_default=False)
-    ],
+    given: Given,
+    sources: Annotated[list[str], Argument(help="Files of URLs (lines, .csv, .jsonl), - for stdin, or URLs.")],
     threads: Annotated[str, load_option("--threads", "-c", help="How many, or auto to find out.")] = "20",
     single: Annotated[bool, load_option("--single", help="One thread.")] = False,
     into: Annotated[Path | None, file_option("--into", "-d", help="The folder for the bodies: bodies.")] = None,
@@ -72,7 +69,7 @@ def fetch(
     insecure: Insecure = False,
     output: Annotated[Path | None, output_option("--output", "-o", help="Store the result as JSON.")] = None,
     quiet: Annotated[bool, output_option("--quiet", "-q", help="No progress, no report.")] = False,
-) -> None:
+) -> int:
     """Fetch URLs into a folder: each body in a file of its own, none lost, every URL accounted for.
 
     Exit code: 0 all is there, 1 something failed for good, 2 interrupted, 3 the disk took no more or a fault of
@@ -106,7 +103,7 @@ def fetch(
         "cert": cert,
         "insecure": insecure,
     }
-    raise typer.Exit(_run(sources, options, output, again=_again(context), quiet=quiet))
+    return _run(sources, options, output, again=_again(given), quiet=quiet)
 
 
 def _run(sources: list[str], options: dict[str, Any], output: Path | None, *, again: list[str], quiet: bool) -> int:
@@ -151,26 +148,21 @@ def _report(
     return 3 if 3 in codes else codes[0]
 
 
-def _again(context: typer.Context) -> list[str]:
+def _again(given: Given) -> list[str]:
     """The command that does the rest: the same one as it was understood, with --resume and without secrets."""
-    words: list[str] = []
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        source = context.get_parameter_source(name)
-        if source and source.name == "COMMANDLINE" and name != "resume":
-            words += _words(parameter, context.params[name])
+    words = (word for one, value in given.items() if one.name != "resume" for word in _words(one, value))
     return ["loadkit", "fetch", *words, "--resume"]
 
 
-def _words(parameter: Any, value: Any) -> list[str]:
+def _words(one: Parameter, value: Any) -> list[str]:
     from loadkit.fetcher.sources import printable_source
 
-    if parameter.param_type_name == "argument":
+    if not one.names:
         return [printable_source(source) for source in value]
-    option = max(parameter.opts, key=len)
+    option = max(one.names, key=len)
     if isinstance(value, bool):
         return [option]
-    if parameter.name == "header":
+    if one.name == "header":
         return [word for header in value for word in (option, _shown_header(header))]
     return [option, str(value)]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
-    import typer
+    from loadkit.cli.parser import Given
 
 _OPTIONS: Final = {
     "threads": "--load-threads",
@@ -41,19 +41,15 @@ def _is_test(target: str) -> bool:
     return inside.lower().startswith("test") if inside else b"Scenario" not in file.read_bytes()
 
 
-def run_tests(targets: Sequence[str], context: typer.Context) -> int:
+def run_tests(targets: Sequence[str], given: Given) -> int:
     """Run them as `pytest --load-threads` does; the exit code is pytest's, which means the same.
 
     Raises `UsageError` for an option that only scenarios have.
     """
     import pytest
 
-    given = {
-        name: value
-        for name, value in context.params.items()
-        if name != "targets" and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-    }
-    return int(pytest.main([*targets, *_words(given)]))
+    values = {one.name: value for one, value in given.items() if one.name != "targets"}
+    return int(pytest.main([*targets, *_words(values)]))
 
 
 def _words(given: dict[str, Any]) -> Iterator[str]:

@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
 from loadkit.cli.console import check_file, complain, print_text, write
 from loadkit.cli.options import Page, output_option, whole_number
+from loadkit.cli.parser import Argument, option
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,12 +20,12 @@ _METRICS: Final = ("throughput", "p50", "p99", "error_rate")
 
 def history(
     scenario: Annotated[
-        str | None, typer.Argument(help="A scenario, its file, or the key of a series; all if not said.")
+        str | None, Argument(help="A scenario, its file, or the key of a series; all if not said.")
     ] = None,
     folder: Annotated[
-        Path, typer.Option("--history", envvar="LOADKIT_HISTORY", help="The folder that runs were kept in.")
+        Path, option("--history", envvar="LOADKIT_HISTORY", help="The folder that runs were kept in.")
     ] = Path(".loadkit/history"),
-    branch: Annotated[str | None, typer.Option(help="Only runs of this branch.")] = None,
+    branch: Annotated[str | None, option(help="Only runs of this branch.")] = None,
     last: Annotated[
         str | None, output_option(help="How many runs of a series to show: 20 if not said, 100 on the page.")
     ] = None,
@@ -35,7 +34,7 @@ def history(
     ] = None,
     html: Page = None,
     csv: Annotated[Path | None, output_option("--csv", help="Write all runs of one series as CSV.")] = None,
-) -> None:
+) -> int:
     """Show the last runs of each scenario, and from which on a figure had another level.
 
     Only runs of the same load on the same kind of machine are in one series. loadkit run --history DIR keeps them.
@@ -65,7 +64,7 @@ def history(
         write(html, history_page(series, shown, last=count or 100)) if html else 0,
         print_text(history_report(series, shown, last=count or 20, layout=layout_of(sys.stdout))),
     ]
-    raise typer.Exit(max(written))
+    return max(written)
 
 
 def _named(series: list[Series], scenario: str | None, folder: Path) -> list[Series]:

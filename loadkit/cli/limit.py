@@ -6,14 +6,13 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from loadkit.cli.console import check_outputs, deliver_finding
 from loadkit.cli.options import Markdown, Page, Quiet, judgement_option, load_scenario, output_option, request_option
+from loadkit.cli.parser import Argument
 
 
 def limit(
-    target: Annotated[str, typer.Argument(help="A scenario, file.py::name, or a URL.")],
+    target: Annotated[str, Argument(help="A scenario, file.py::name, or a URL.")],
     threshold: Annotated[
         list[str] | None,
         judgement_option("--threshold", "-t", help="What must hold: 'p99 < 100ms'; if not said, the scenario's."),
@@ -28,7 +27,7 @@ def limit(
     html: Page = None,
     markdown: Markdown = None,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Find the highest rate that a server holds: at which all thresholds are met; or how many threads are enough.
 
     Exit code: 0 found, 1 missed at the lowest rate or less than --at-least, 2 interrupted, 3 a fault of ours, 4 wrong
@@ -51,4 +50,4 @@ def limit(
             watch=watch,
         )
     fault = deliver_finding(found, output=output, html=html, markdown=markdown, quiet=quiet)
-    raise typer.Exit(fault or found.exit_code)
+    return fault or found.exit_code

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import typer
-
 from loadkit.cli.console import complain, print_text
 from loadkit.cli.options import Targets, load_scenarios, target_of
 from loadkit.plan.errors import UsageError
 
 
-def list_targets(targets: Targets) -> None:
+def list_targets(targets: Targets) -> int:
     """List the scenarios that files and folders hold."""
     from loadkit.judge.description import describe
     from loadkit.report.escape import visible
@@ -24,4 +22,4 @@ def list_targets(targets: Targets) -> None:
     fault = print_text("\n".join(lines)) if lines else 0
     for message in broken.values():
         complain(UsageError(message))
-    raise typer.Exit(fault or (UsageError.exit_code if broken else 0))
+    return fault or (UsageError.exit_code if broken else 0)

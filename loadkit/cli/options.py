@@ -9,8 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from loadkit.cli.parser import Argument, option
 from loadkit.plan.errors import UsageError
 from loadkit.plan.redact import HIDDEN
 
@@ -18,23 +17,22 @@ if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
 
 # each is shown by `--help` in a panel of its own
-load_option = partial(typer.Option, rich_help_panel="Load")
-request_option = partial(typer.Option, rich_help_panel="Requests")
-judgement_option = partial(typer.Option, rich_help_panel="Judgement")
-list_option = partial(typer.Option, rich_help_panel="List")
-file_option = partial(typer.Option, rich_help_panel="Files")
-output_option = partial(typer.Option, rich_help_panel="Output")
+load_option = partial(option, group="Load")
+request_option = partial(option, group="Requests")
+judgement_option = partial(option, group="Judgement")
+list_option = partial(option, group="List")
+file_option = partial(option, group="Files")
+output_option = partial(option, group="Output")
 
-Targets = Annotated[
-    list[str], typer.Argument(help="Scenario files, folders, file.py::name, or URLs.", show_default=False)
-]
+Targets = Annotated[list[str], Argument(help="Scenario files, folders, file.py::name, or URLs.")]
 Headers = Annotated[
-    list[str] | None, request_option("--header", "-H", help="'Name: value'; ${NAME} is taken from the environment.")
+    list[str] | None,
+    request_option("--header", "-H", value="HEADER", help="'Name: value'; ${NAME} is from the environment."),
 ]
 Authorities = Annotated[str | None, request_option(help="Authorities to trust, not the system's: a file or folder.")]
 ClientCertificate = Annotated[str | None, request_option(help="A client's certificate (and key) file.")]
 Insecure = Annotated[bool, request_option("--insecure", "-k", help="Do not verify certificates.")]
-Page = Annotated[Path | None, output_option("--html", help="Write the report as a page, in one file.")]
+Page = Annotated[Path | None, output_option("--html", value="FILE", help="Write the report as a page, in one file.")]
 History = Annotated[
     Path | None,
     output_option("--history", envvar="LOADKIT_HISTORY", help="Keep a line a run in this folder: .loadkit/history."),
@@ -87,7 +85,7 @@ def load_scenario(target: str, *, to_be: str) -> Scenario:
 
 
 def whole_number(option: str, text: str | None) -> int | None:
-    """A number; read here, because typer's own complaint does not name the value."""
+    """A number; read here, so that the complaint names the value."""
     try:
         return None if text is None else int(text)
     except ValueError:

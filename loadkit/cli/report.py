@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from loadkit.cli.console import (
     check_outputs,
     exit_code,
@@ -21,6 +19,7 @@ from loadkit.cli.console import (
     write_page,
 )
 from loadkit.cli.options import Full, Markdown, Page, output_option
+from loadkit.cli.parser import Argument
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,12 +29,12 @@ if TYPE_CHECKING:
 
 
 def report(
-    files: Annotated[list[Path], typer.Argument(help="Stored results; those of one load in several files are merged.")],
+    files: Annotated[list[Path], Argument(help="Stored results; those of one load in several files are merged.")],
     output: Annotated[Path | None, output_option("--output", "-o", help="Store the merged result as JSON.")] = None,
     html: Page = None,
     markdown: Markdown = None,
     full: Full = False,
-) -> None:
+) -> int:
     """Make the report of stored results anew, merging what several files have of the same load.
 
     The same load is the same scenario of the same file, or the same test, with the same endpoints, workload and
@@ -55,7 +54,7 @@ def report(
             write_finding_page(html, found) if html else 0,
             write_markdown(markdown, [found]) if markdown else 0,
         ]
-        raise typer.Exit(max(faults) or found.exit_code)
+        return max(faults) or found.exit_code
     merged = [merge(results) for results in _of_same_load(found)]
     faults = [
         store(output, merged) if output else 0,
@@ -64,7 +63,7 @@ def report(
         write_page(html, merged) if html else 0,
         write_markdown(markdown, merged) if markdown else 0,
     ]
-    raise typer.Exit(exit_code(merged, faults))
+    return exit_code(merged, faults)
 
 
 def _read(files: list[Path]) -> list[list[Result]] | Finding:

@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
 
 Method: TypeAlias = Annotated[
-    str | None, request_option("--method", "-X", help="Of the request to a URL: POST; that is it with a body.")
+    str | None, request_option("--method", "-X", value="METHOD", help="Of the request to a URL; POST with a body.")
 ]
 Data: TypeAlias = Annotated[
-    list[str] | None, request_option("--data", "-d", help="Its body: text, @FILE, or - for what is piped in.")
+    list[str] | None,
+    request_option("--data", "-d", value="BODY", help="Its body: text, @FILE, or - for what is piped."),
 ]
-Json: TypeAlias = Annotated[str | None, request_option("--json", help="Its body in JSON: text, @FILE, or -.")]
+Json: TypeAlias = Annotated[
+    str | None, request_option("--json", value="JSON", help="Its body in JSON: text, @FILE, or -.")
+]
 Form: TypeAlias = Annotated[
-    list[str] | None, request_option("--form", "-F", help="A part of a form: 'name=value', 'name=@FILE'.")
+    list[str] | None, request_option("--form", "-F", value="PART", help="A part of a form: 'name=value', 'name=@FILE'.")
 ]
 User: TypeAlias = Annotated[
-    str | None, request_option("--user", "-u", help="'name:password', in which ${NAME} is of the environment.")
+    str | None, request_option("--user", "-u", value="USER", help="'name:password'; ${NAME} is from the environment.")
 ]
 ContentType: TypeAlias = Annotated[str | None, request_option("--content-type", "-T", help="Of the body.")]
 

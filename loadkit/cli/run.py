@@ -9,8 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from loadkit.cli.console import (
     check_outputs,
     complain,
@@ -43,8 +41,9 @@ from loadkit.cli.options import (
     target_of,
     whole_number,
 )
+from loadkit.cli.parser import Given
 from loadkit.cli.request import ContentType, Data, Form, Json, Method, RequestOptions, User
-from loadkit.plan.errors import NothingToRun, UsageError
+from loadkit.plan.errors import Interrupted, NothingToRun, UsageError
 
 if TYPE_CHECKING:
     from loadkit.judge.result import Result
@@ -53,26 +52,28 @@ if TYPE_CHECKING:
 
 
 def run(
-    context: typer.Context,
+    given: Given,
     targets: Targets,
-    threads: Annotated[str | None, load_option("--threads", "-c", help="Virtual users.")] = None,
-    duration: Annotated[str | None, load_option("--duration", "-z", help="How long to measure: 30s, 1m30s.")] = None,
-    iterations: Annotated[str | None, load_option("--iterations", "-n", help="Requests and journeys in all.")] = None,
+    threads: Annotated[str | None, load_option("--threads", "-c", value="N", help="Virtual users.")] = None,
+    duration: Annotated[
+        str | None, load_option("--duration", "-z", value="TIME", help="How long to measure: 30s, 1m30s.")
+    ] = None,
+    iterations: Annotated[
+        str | None, load_option("--iterations", "-n", value="N", help="Requests and journeys in all.")
+    ] = None,
     per_thread: Annotated[
         str | None, load_option("--iterations-per-thread", help="Requests and journeys of each thread.")
     ] = None,
     rate: Annotated[
-        str | None, load_option("--rate", "-r", help="Arrivals by the clock (open workload): 200/s.")
+        str | None, load_option("--rate", "-r", value="RATE", help="Arrivals by the clock (open workload): 200/s.")
     ] = None,
     arrivals: Annotated[str | None, load_option(help="constant or poisson, with a rate.")] = None,
     max_threads: Annotated[str | None, load_option(help="How many threads a rate may grow to.")] = None,
     phase: Annotated[
         list[str] | None,
-        load_option(
-            "--phase", help="ramp:30s:50, ramp:30s:200/s, hold:2m; in the order given; --duration stretches them."
-        ),
+        load_option("--phase", value="PHASE", help="ramp:30s:50, ramp:30s:200/s, hold:2m; in this order."),
     ] = None,
-    warmup: Annotated[str | None, load_option(help="Send before measuring, not counted: 5s.")] = None,
+    warmup: Annotated[str | None, load_option(value="TIME", help="Send before measuring, not counted: 5s.")] = None,
     think_time: Annotated[
         str | None, load_option(help="Pause of each thread between requests: 500ms, or 1s-3s for any between.")
     ] = None,
@@ -86,11 +87,11 @@ def run(
     seed: Annotated[
         str | None, load_option(help="For arrivals, think times and orders of rows; the same seed, the same run.")
     ] = None,
-    timeout: Annotated[str | None, request_option(help="Deadline of one request: 10s.")] = None,
+    timeout: Annotated[str | None, request_option(value="TIME", help="Deadline of one request: 10s.")] = None,
     graceful_stop: Annotated[str | None, load_option(help="What requests in flight get at the end: 5s.")] = None,
     threshold: Annotated[
         list[str] | None,
-        judgement_option("--threshold", "-t", help="A limit such as 'p99 < 250ms'; adds to the file's."),
+        judgement_option("--threshold", "-t", value="LIMIT", help="A limit such as 'p99 < 250ms'; adds to the file's."),
     ] = None,
     method: Method = None,
     data: Data = None,
@@ -100,7 +101,7 @@ def run(
     content_type: ContentType = None,
     header: Headers = None,
     base_url: Annotated[
-        str | None, request_option(help="Aim the scenario at another server; it starts none of its own.")
+        str | None, request_option(value="URL", help="Aim at another server; none of its own starts.")
     ] = None,
     ca: Authorities = None,
     cert: ClientCertificate = None,
@@ -112,14 +113,14 @@ def run(
         str | None, judgement_option(help="How many rounds: the scenarios in turn, each time; for loadkit compare.")
     ] = None,
     output: Annotated[
-        Path | None, output_option("--output", "-o", help="Store the result as JSON; while it runs, OUT.partial.")
+        Path | None, output_option("--output", "-o", value="FILE", help="Store the result as JSON.")
     ] = None,
     html: Page = None,
     markdown: Markdown = None,
     history: History = None,
     full: Full = False,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Run scenarios and report what was found.
 
     Exit code: 0 passed, 1 a threshold or a request failed or the server that loadkit started ended, 2 interrupted,
@@ -129,7 +130,7 @@ def run(
     from loadkit.plan.once import once as each_once
 
     if are_tests(targets):
-        raise typer.Exit(run_tests(targets, context))
+        return run_tests(targets, given)
     changes = _given(
         threads=whole_number("--threads", threads),
         duration=duration,
@@ -175,8 +176,7 @@ def run(
         scenarios = [request.applied(scenario, headers) for scenario in scenarios]
         if once:
             scenarios = [each_once(scenario) for scenario in scenarios]
-        code = _run_all(scenarios * rounds, output, html, markdown, history, broken=broken, full=full, quiet=quiet)
-    raise typer.Exit(code)
+        return _run_all(scenarios * rounds, output, html, markdown, history, broken=broken, full=full, quiet=quiet)
 
 
 def _check_once(changes: dict[str, Any], thresholds: list[str] | None) -> None:
@@ -257,7 +257,6 @@ def _run_all(
     quiet: bool,
 ) -> int:
     """Run one after the other; those of `once` go on where one is not run, and `broken` takes its name and why."""
-    from loadkit.jobs.history import open_history
     from loadkit.jobs.interrupts import counted_signals
     from loadkit.jobs.partial import Partial
     from loadkit.jobs.printing import printing_on_stderr
@@ -274,7 +273,11 @@ def _run_all(
         complain(error)
     for scenario in () if once else scenarios:
         addressed(scenario)
-    revision = open_history(history) if history else None
+    revision = None
+    if history:
+        from loadkit.jobs.history import open_history
+
+        revision = open_history(history)
     results: list[Result] = []
     faults = [error.exit_code for error in errors]
     partial = Partial(output) if output else None
@@ -308,5 +311,5 @@ def _run_all(
         summarize(results)
     if left:
         names = (f"{count} rounds of {name}" if count > 1 else name for name, count in left.items())
-        typer.echo(f"loadkit: interrupted before {', '.join(names)}", err=True)
+        complain(Interrupted(f"interrupted before {', '.join(names)}"))
     return exit_code(results, faults)

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Final, TextIO, TypeVar, cast
 from loadkit.drive.progress import Snapshot, Watcher
 from loadkit.plan.units import show_rate, show_seconds, show_span
 from loadkit.report.escape import visible
-from loadkit.report.figures import count_cell, show_time
 from loadkit.report.layout import Layout, display_width
 from loadkit.report.table import Cell, Column, Table
-from loadkit.report.text_table import text_table
 
 if TYPE_CHECKING:
     from rich.table import Table as Grid
@@ -184,6 +182,8 @@ class _StatusLine:
         from rich.console import Group
         from rich.text import Text
 
+        from loadkit.report.text_table import text_table
+
         size = self._stream.size()
         # a full last column would make some terminals wrap
         width = max(1, size.columns - 1)
@@ -289,6 +289,8 @@ def _speed(snapshot: Snapshot) -> list[str]:
 
 def _endpoints(snapshot: Snapshot) -> Table | None:
     """A row an endpoint, where there are several, in the order of the plan."""
+    from loadkit.report.figures import count_cell, show_time
+
     found = snapshot.endpoints()[:_MOST_ENDPOINTS]
     if len(found) < 2:
         return None

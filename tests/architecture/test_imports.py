@@ -104,7 +104,6 @@ HEAVY = (
     "requests",
     "pytest",
     "_pytest",
-    "typer",
     "rich",
     "msgspec",
     "httptools",

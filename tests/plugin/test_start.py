@@ -16,7 +16,7 @@ import json, sys, threading
 
 def pytest_sessionfinish(session):
     loaded = [name for name in sys.modules if name.startswith("loadkit")]
-    heavy = sorted({"requests", "msgspec", "hdrh", "httptools", "rich", "typer", "ssl"} & set(sys.modules))
+    heavy = sorted({"requests", "msgspec", "hdrh", "httptools", "rich", "ssl"} & set(sys.modules))
     told = {"loaded": sorted(loaded), "heavy": heavy, "threads": threading.active_count()}
     (session.config.rootpath / "told.json").write_text(json.dumps(told))
 """
