@@ -193,7 +193,8 @@ def wanted_parameters(function: Callable[..., Any], *, what: str, given: tuple[s
         elif one.name in given and one.kind is not one.POSITIONAL_ONLY:
             wanted.append(one.name)
         elif one.default is one.empty:
-            raise UsageError(f"{what} takes {one.name!r}; it is given {', '.join(given)}, the first by any name")
+            known = ", ".join(f"{name} (by any name)" if name == given[0] else name for name in given)
+            raise UsageError(f"{what} takes {one.name!r}; it is given {known}")
     return tuple(wanted)
 
 

@@ -72,10 +72,15 @@ def _scenarios_in_path(path: Path, target: str, broken: dict[str, str] | None) -
 
 def _hint(path: Path, target: str) -> str:
     """What may have been meant by what is no file."""
+    from difflib import get_close_matches
+
     file, colon, name = target.partition(":")
     if colon and file.endswith(".py") and name.isidentifier():
         return f"; a scenario in a file is '{file}::{name}'"
-    if ":" in target or ("." in path.parts[0].strip(".") and path.suffix != ".py"):
+    if path.suffix == ".py":
+        close = get_close_matches(path.name, [file.name for file in path.parent.glob("*.py")], cutoff=0.8)
+        return f"; did you mean {str(path.with_name(close[0]))!r}?" if close else ""
+    if ":" in target or "." in path.parts[0].strip(".") or re.fullmatch(r"[\w-]+(/.*)?", target):
         return f"; a URL has a scheme: {redact_url('http://' + target)!r}"
     return ""
 
@@ -223,6 +228,8 @@ def _describe_error(path: Path, error: BaseException) -> str:
     if field := _misspelt(error):
         return f"{place}: {field}"
     line = f" at {frames[-1].line}" if frames and frames[-1].line else ""
+    if len(frames) > 1 and re.search(rf"endpoints=.*\b{frames[1].name}\(", frames[0].line or ""):
+        line += f"; endpoints take the function {frames[1].name} itself, and call it"
     # a module beside it that it imports
     if near := [frame for frame in way if _is_near(frame.filename, path)]:
         line = f" at {Path(near[-1].filename).name}:{near[-1].lineno}: {near[-1].line}"

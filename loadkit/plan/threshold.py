@@ -92,7 +92,8 @@ def threshold(text: str) -> Threshold:
     label, form = _parted(text.strip()) if isinstance(text, str) else (None, "")
     found = _FORM.fullmatch(form)
     if not found:
-        raise UsageError(f"cannot read the threshold {text!r}; {_RIGHT}")
+        order = next((right for wrong, right in (("=<", "<="), ("=>", ">=")) if wrong in form), "")
+        raise UsageError(f"cannot read the threshold {text!r}; {f'write {order}' if order else _RIGHT}")
     metric = _metric(found["metric"], text)
     if found["time"] and metric in _COUNTED:
         raise UsageError(f"cannot read the threshold {text!r}: {found['time']} has no {metric}; {_RIGHT}")
@@ -120,6 +121,8 @@ def _metric(written: str, text: str) -> str:
         return f"p{rank[1]}"
     if name in (*_TIMES, *_COUNTED):
         return name
+    if re.fullmatch(r"p9{3,}", written):
+        raise UsageError(f"cannot read the threshold {text!r}: there is no {written!r}; write p99.{written[3:]}")
     raise UsageError(
         f"cannot read the threshold {text!r}: there is no {written!r}; "
         "use p99 (or any percentile), mean, min, max, throughput, error_rate, requests or failures"
@@ -129,6 +132,8 @@ def _metric(written: str, text: str) -> str:
 def _limit(written: str, metric: str, limit: str, text: str) -> float:
     if metric == "error_rate":
         _check_share(written, limit, text)
+    if metric not in _COUNTED and re.fullmatch(_NUMBER, limit):
+        limit = _with_unit(written, limit, text)
     try:
         if metric == "throughput":
             return per_second(limit)
@@ -136,8 +141,6 @@ def _limit(written: str, metric: str, limit: str, text: str) -> float:
             return _share(limit)
         if metric in ("requests", "failures"):
             return _count(limit)
-        if re.fullmatch(_NUMBER, limit):
-            return _bare_time(written, limit)
         return seconds(limit)
     except (UsageError, ValueError, OverflowError):  # the last: a count beyond 10**308
         raise UsageError(f"cannot read the threshold {text!r}; {_RIGHT}") from None
@@ -177,8 +180,9 @@ def _count(limit: str) -> float:
     return float(int(re.sub(r"[,_]", "", limit)))
 
 
-def _bare_time(written: str, limit: str) -> float:
+def _with_unit(written: str, limit: str, text: str) -> str:
     # only k6 writes times without a unit, and it means milliseconds
     if "(" in written or written in ("avg", "med"):
-        return seconds(f"{limit}ms")
-    raise ValueError(limit)
+        return f"{limit}ms"
+    right = f"'{written} < {limit}{'ms' if float(limit) >= 1 else 's'}'"
+    raise UsageError(f"cannot read the threshold {text!r}: {limit} has no unit; write it like {right}")

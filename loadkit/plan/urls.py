@@ -30,12 +30,18 @@ def check_target(url: object, *, what: str) -> str:
     """
     if not isinstance(url, str) or not url:
         raise UsageError(f"{what} takes a path like '/search' or a URL like 'http://127.0.0.1:8000/', not {url!r}")
-    if _UNSAFE.search(url):
-        raise UsageError(f"{what} {redact_url(url)!r} holds a space or control character; percent-encode it")
+    _check_characters(url, what)
     if "://" not in url and not url.startswith("/"):
         shown = redact_url(url)
         raise UsageError(f"{what} {shown!r} is neither a path like '/{shown}' nor a URL like 'http://{shown}'")
     return url if url.startswith("/") else check_url(url, what=what)
+
+
+def _check_characters(url: str, what: str) -> None:
+    found = _UNSAFE.search(url)
+    if found:
+        shown = "a space; write it as %20" if found[0] == " " else "a control character; percent-encode it"
+        raise UsageError(f"{what} {redact_url(url)!r} holds {shown}")
 
 
 def check_url(url: object, *, what: str) -> str:
@@ -46,8 +52,7 @@ def check_url(url: object, *, what: str) -> str:
     if not isinstance(url, str) or not url:
         raise UsageError(f"{what} takes a URL like 'http://127.0.0.1:8000', not {url!r}")
     shown = redact_url(url)
-    if _UNSAFE.search(url):
-        raise UsageError(f"{what} {shown!r} holds a space or control character; percent-encode it")
+    _check_characters(url, what)
     scheme, separator, rest = url.partition("://")
     if not separator:
         raise UsageError(f"{what} {shown!r} has no scheme; write it like 'http://{shown.lstrip('/')}'")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from loadkit.plan.errors import UsageError
+from loadkit.plan.errors import UsageError, reason_of
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import BrokenExchange, Clock, Note, Origin, Request, Send
 from loadkit.wire.connection import HttpConnection
@@ -49,7 +50,7 @@ class SocketWire:
                 what = f"certificate authorities from ca={trust.ca!r}"
             else:
                 what = f"the client's certificate from {trust.cert}"
-            raise UsageError(f"cannot read {what}: {unreadable.error}") from None
+            raise UsageError(f"cannot read {what}: {_why(unreadable.error)}") from None
 
     def connect(self, origin: Origin) -> SocketConnection:
         """A connection for one thread, not opened yet."""
@@ -59,6 +60,11 @@ class SocketWire:
         """The same for those who do not send by a `Send`."""
         open_channel = partial(self.resolver.open, origin, self._trust, self._clock)
         return HttpConnection(origin, open_channel, self._clock)
+
+
+def _why(error: OSError) -> str:
+    """The reason without the names that OpenSSL and Python have for it: `[X509: …] … (_ssl.c:4154)`."""
+    return re.sub(r"\[[^]]*\] | \(_ssl\.c:\d+\)", "", reason_of(error))
 
 
 def trust_of(scenario: Scenario) -> Trust:

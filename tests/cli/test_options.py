@@ -98,7 +98,7 @@ SAID: list[tuple[Sequence[str], str]] = [
     ),
     (["run", "http://h/", "--rate", "0"], "rate must be more than 0, not '0'; leave it out for a closed workload"),
     (["run", "http://h/", "-H", "A: ${NO_SUCH}"], "a header wants the environment variable NO_SUCH, which is not set"),
-    (["run", "http://h/?q=a b"], "target 'http://h/?q=a b' holds a space or control character; percent-encode it"),
+    (["run", "http://h/?q=a b"], "target 'http://h/?q=a b' holds a space; write it as %20"),
 ]
 
 

@@ -110,9 +110,12 @@ async def yields_later(http: Any) -> Any:
         (lambda: Journey(lambda *, http: 0), "<lambda> does not take its session first; write"),
         (
             lambda: Journey(lambda http, page: 0),
-            "<lambda> takes 'page'; it is given http, row, shared, own, fixture, the first",
+            "<lambda> takes 'page'; it is given http (by any name), row, shared, own, fixture",
         ),
-        (lambda: Journey(lambda http, row, /: 0, feed=USERS), "<lambda> takes 'row'; it is given http, row, shared"),
+        (
+            lambda: Journey(lambda http, row, /: 0, feed=USERS),
+            "<lambda> takes 'row'; it is given http (by any name), row, shared",
+        ),
         (lambda: Journey(min), "min: cannot see what it takes: no signature found"),
         (lambda: Journey(yields), "yields yields; what is done once for each thread goes to Journey(setup=...)"),
         (lambda: Journey(yields_later), "yields_later yields; what is done once for each thread goes to"),
@@ -121,14 +124,17 @@ async def yields_later(http: Any) -> Any:
         (lambda: Journey(buy, threads=0), "threads takes a whole number of at least 1, not 0"),
         (lambda: Journey(buy, setup=cast(Any, 3)), "setup takes a function like def setup(http): ..., not 3"),
         (lambda: Journey(buy, teardown=Shop), "teardown takes a function like def teardown(http): ..., not <class"),
-        (lambda: Journey(buy, setup=read), "the setup of buy takes 'row'; it is given http, shared, the first by any"),
-        (lambda: Journey(buy, teardown=read), "the teardown of buy takes 'row'; it is given http, shared, own, the"),
+        (lambda: Journey(buy, setup=read), "the setup of buy takes 'row'; it is given http (by any name), shared"),
+        (
+            lambda: Journey(buy, teardown=read),
+            "the teardown of buy takes 'row'; it is given http (by any name), shared, own",
+        ),
         (lambda: Journey(buy, teardown=yields), "the teardown of buy yields, and is called once; what stands behind"),
         (lambda: Journey(buy, fixture=buy), "the fixture of buy has no yield; write it like def user(http): yield"),
         (lambda: Journey(buy, fixture=yields_later), "the fixture of buy is async, and buy is not; write one as the"),
         (
             lambda: Journey(buy, fixture=yields_row),
-            "the fixture of buy takes 'row'; it is given http, shared, own, the",
+            "the fixture of buy takes 'row'; it is given http (by any name), shared, own",
         ),
         (lambda: Journey(browse, tasks_per_thread=0), "tasks_per_thread takes a whole number of at least 1, not 0"),
         (
@@ -201,7 +207,7 @@ async def set_up_later(http: Any) -> None: ...
         ({"endpoints": [buy], "setup": "login"}, "setup takes a function like def setup(http): ..., not 'login'"),
         (
             {"endpoints": [buy], "setup": read},
-            "the setup of the scenario takes 'row'; it is given http, the first by any",
+            "the setup of the scenario takes 'row'; it is given http (by any name)",
         ),
         (
             {"endpoints": [buy], "setup": set_up_later},

@@ -69,7 +69,7 @@ def test_others_may_be_nothing(what: str) -> None:
         ({"base_url": 8000}, "base_url takes a URL like 'http://127.0.0.1:8000', not 8000"),
         (
             {"base_url": "http://h\r\n"},
-            "base_url 'http://h\\r\\n' holds a space or control character; percent-encode it",
+            "base_url 'http://h\\r\\n' holds a control character; percent-encode it",
         ),
         ({"base_url": "h:8000"}, "base_url 'h:8000' has no scheme; write it like 'http://h:8000'"),
         ({"base_url": "//h"}, "base_url '//h' has no scheme; write it like 'http://h'"),

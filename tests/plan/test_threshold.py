@@ -105,8 +105,6 @@ def test_a_limit_on_the_other_time(text: str, time: str) -> None:
         "p99 != 250ms",
         "p99 250ms",
         "p99 < fast",
-        "p99 < 250",  # seconds or milliseconds?
-        "mean < 0.25",
         "p99 < -1ms",
         "p99 < 250ms and p95 < 100ms",
         "GET /:p99 < 1ms",  # without the blank it could be a part of the label
@@ -129,6 +127,22 @@ def test_what_cannot_be_read_is_answered_with_how_to_write_it(text: str) -> None
     with pytest.raises(UsageError) as caught:
         threshold(text)
     assert str(caught.value) == f"cannot read the threshold {text!r}; {RIGHT}"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("p99 < 250", ": 250 has no unit; write it like 'p99 < 250ms'"),  # seconds or milliseconds?
+        ("mean < 0.25", ": 0.25 has no unit; write it like 'mean < 0.25s'"),
+        ("p999 < 1s", ": there is no 'p999'; write p99.9"),
+        ("p99 =< 1s", "; write <="),
+        ("throughput => 5/s", "; write >="),
+    ],
+)
+def test_what_was_likely_meant_is_named(text: str, reason: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        threshold(text)
+    assert str(caught.value) == f"cannot read the threshold {text!r}{reason}"
 
 
 @pytest.mark.parametrize("metric", ["latency", "p0", "p101", "p(99", "p99)", "p99.9.9x", "stddev"])

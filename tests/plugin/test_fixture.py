@@ -222,7 +222,7 @@ MISTAKES = [
         "load takes a Scenario, an Endpoint, a journey like def buy(http): ..., a URL or 'file.py::name', not 5",
     ),
     ("load(int)", "load takes a Scenario, an Endpoint, a journey like def buy(http): ..., a URL or"),
-    ("load(lambda http, cart: 1)", "<lambda> takes 'cart'; it is given http, row, shared, own"),
+    ("load(lambda http, cart: 1)", "<lambda> takes 'cart'; it is given http (by any name), row, shared, own"),
     ("load(lambda http: 1, endpoints=[])", "load takes a journey, or a Scenario with endpoints"),
     ("load(Endpoint('GET', '/'))", "GET / is relative; say where, like load(endpoint, base_url="),
     ("load(Endpoint('GET', '/'), endpoints=[], base_url=URL)", "load takes an Endpoint, or a Scenario with"),

@@ -263,7 +263,10 @@ def _check_columns(columns: Collection[object], wanted: Mapping[str, str], place
     for column, label in wanted.items():
         if column not in columns:
             have = ", ".join(map(str, columns)) or "nothing"
-            raise FeedError(f"{place} has no column {column!r} for {label}; it has {have}")
+            only = str(next(iter(columns))) if len(columns) == 1 else ""
+            mark = next((mark for mark in ";\t|" if column in only.split(mark)), None)
+            why = f" in one column: its values are separated by {mark!r}, and commas are read" if mark else ""
+            raise FeedError(f"{place} has no column {column!r} for {label}; it has {have}{why}")
 
 
 def _kind(value: object) -> str:
