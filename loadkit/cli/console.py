@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from loadkit.judge.history.kept_run import Revision
     from loadkit.judge.result import Result
     from loadkit.report.json import Finding
+    from loadkit.wire.exchange_log import ExchangeLog
 
 
 def print_report(result: Result, *, once: bool = False, full: bool = False, is_first: bool = True) -> int:
@@ -32,6 +33,18 @@ def print_report(result: Result, *, once: bool = False, full: bool = False, is_f
     layout = layout_of(sys.stdout)
     text = once_report(result, layout) if once else text_report(result, layout, full=full)
     return print_text(text if is_first else f"\n{text}")
+
+
+@contextlib.contextmanager
+def showing(log: ExchangeLog | None) -> Iterator[None]:
+    """Print on stderr, when the block has ended, what was logged in it, if there is a log."""
+    from loadkit.report.exchanges import exchange_lines
+
+    try:
+        yield
+    finally:
+        for number, one in enumerate(log.exchanges if log else (), 1):
+            _print_error("\n".join([*exchange_lines(number, one), ""]))
 
 
 def print_finding(found: Finding) -> int:

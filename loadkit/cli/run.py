@@ -16,6 +16,7 @@ from loadkit.cli.console import (
     keep_run,
     print_last_word,
     print_report,
+    showing,
     store,
     summarize,
     write_markdown,
@@ -119,6 +120,9 @@ def run(
     markdown: Markdown = None,
     history: History = None,
     full: Full = False,
+    debug: Annotated[
+        str | None, output_option(help="Show the first N exchanges whole, on stderr; secrets are masked.")
+    ] = None,
     quiet: Quiet = False,
 ) -> int:
     """Run scenarios and report what was found.
@@ -161,7 +165,8 @@ def run(
             f"-t is a threshold like 'p99 < 250ms', and {number!r} is a number; virtual users are -c {number}"
         )
     headers = dict(map(_header, header or []))
-    rounds = _rounds(repeat)
+    rounds = _at_least_one("--repeat", repeat) or 1
+    exchanges = _at_least_one("--debug", debug) or 0
     if once:
         _check_once({**changes, **_given(repeat=repeat)}, threshold)
     with ExitStack() as stack:
@@ -176,7 +181,9 @@ def run(
         scenarios = [request.applied(scenario, headers) for scenario in scenarios]
         if once:
             scenarios = [each_once(scenario) for scenario in scenarios]
-        return _run_all(scenarios * rounds, output, html, markdown, history, broken=broken, full=full, quiet=quiet)
+        return _run_all(
+            scenarios * rounds, output, html, markdown, history, exchanges, broken=broken, full=full, quiet=quiet
+        )
 
 
 def _check_once(changes: dict[str, Any], thresholds: list[str] | None) -> None:
@@ -188,11 +195,11 @@ def _check_once(changes: dict[str, Any], thresholds: list[str] | None) -> None:
         raise UsageError(f"--once sends each endpoint once and judges failures alone; leave --{option} out")
 
 
-def _rounds(repeat: str | None) -> int:
-    rounds = whole_number("--repeat", repeat)
-    if rounds is not None and rounds < 1:
-        raise UsageError(f"--repeat takes a whole number of at least 1, not {repeat!r}")
-    return rounds or 1
+def _at_least_one(option: str, text: str | None) -> int | None:
+    number = whole_number(option, text)
+    if number is not None and number < 1:
+        raise UsageError(f"{option} takes a whole number of at least 1, not {text!r}")
+    return number
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -251,6 +258,7 @@ def _run_all(
     html: Path | None,
     markdown: Path | None,
     history: Path | None,
+    exchanges: int,
     *,
     broken: dict[str, str] | None,
     full: bool,
@@ -263,6 +271,7 @@ def _run_all(
     from loadkit.jobs.run import run as run_one
     from loadkit.plan.scenario import addressed
     from loadkit.report.progress import watcher
+    from loadkit.wire.exchange_log import ExchangeLog
 
     once = broken is not None
     errors = [UsageError(message) for message in (broken or {}).values()]
@@ -285,11 +294,12 @@ def _run_all(
     with counted_signals() as signals:
         for scenario in scenarios:
             left -= Counter([str(scenario.name)])
+            log = ExchangeLog(exchanges) if exchanges else None
             try:
                 # stdout is the report's: what the user's code prints goes where that of worker processes goes
-                with watcher(sys.stderr, quiet=quiet) as watch, printing_on_stderr():
+                with showing(log), watcher(sys.stderr, quiet=quiet) as watch, printing_on_stderr():
                     results.append(
-                        run_one(scenario, watch=None if quiet else watch, interrupts=signals, partial=partial)
+                        run_one(scenario, watch=None if quiet else watch, interrupts=signals, partial=partial, log=log)
                     )
             except UsageError as error:
                 if broken is None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from loadkit.drive.state import RunState
     from loadkit.plan.endpoint import Endpoint
     from loadkit.plan.scenario import Scenario
+    from loadkit.wire.exchange_log import ExchangeLog
 
 RAN: Final = frozenset({0})
 """The status of a journey that came to its end."""
@@ -44,6 +45,8 @@ class RunPlan:
     feeds: Feeds
     shared: object
     """For journeys."""
+    log: ExchangeLog | None = None
+    """Keeps the first exchanges."""
 
 
 class Builder:
@@ -197,11 +200,13 @@ class _UserParts:
         if request.origin not in self._connections:
             self._connections[request.origin] = self._plan.wire.connect(request.origin), row
         connection, _ = self._connections[request.origin]
+        log = self._plan.log
+        send = log.sender(connection, request) if log else connection.sender(request)
         fed = None
         if endpoint.feed is not None:
-            fed = feeds.sender(position, request, connection, row, self._state, self._values)
+            fed = feeds.sender(position, request, send, row, self._state, self._values)
         return BoundRequest(
-            send=fed.send if fed else connection.sender(request),
+            send=fed.send if fed else send,
             request=request,
             row=row,
             good=endpoint.good,
@@ -221,7 +226,7 @@ class _UserParts:
         if self._runner is None:
             plan = self._plan
             context = JourneyContext(
-                plan.scenario, plan.clock, plan.wire.resolver, plan.shared, self._recorder, self._pauses
+                plan.scenario, plan.clock, plan.wire.resolver, plan.shared, self._recorder, self._pauses, plan.log
             )
             self._runner = JourneyRunner(context, plan.scenario, plan.feeds.take_of_thread())
         return self._runner

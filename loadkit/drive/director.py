@@ -7,6 +7,7 @@ finds all of them busy, and ends what does not end by itself. The others only re
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from loadkit.drive.build import Builder, RunPlan
@@ -23,11 +24,13 @@ from loadkit.host.usage import Probe, Usage
 from loadkit.measure.recording import JOURNEY, Recording
 from loadkit.plan.units import MILLISECOND, SECOND, nanoseconds
 from loadkit.plan.workload import Closed, Open, workload
+from loadkit.wire.exchange_log import BODY
 
 if TYPE_CHECKING:
     from loadkit.drive.user import User
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.base import Clock, Request
+    from loadkit.wire.exchange_log import ExchangeLog
     from loadkit.wire.protocols import Wire
 
 SETTLE: Final = 20 * MILLISECOND
@@ -57,6 +60,7 @@ def drive(
     relay: Relay | None = None,
     keeper: Keeper | None = None,
     probe: Probe | None = None,
+    log: ExchangeLog | None = None,
 ) -> Driven:
     """Run a scenario whose endpoints became `requests`, in order; its journeys, None there, are given `shared`.
 
@@ -70,9 +74,19 @@ def drive(
     for journey in scenario.journeys:
         recording.unsent(journey.label, 0, 0, kind=JOURNEY)  # so that each has a row, in their order
     collector = Collector(recording, state, clock, relay=relay, keeper=keeper)
-    with Feeds(scenario, seed=scenario.seed, part=part, parts=parts) as feeds:
+    keep = BODY if log else None
+    if log:
+        requests = [one if one is None or one.keep is not None else replace(one, keep=keep) for one in requests]
+    with Feeds(scenario, seed=scenario.seed, part=part, parts=parts, keep=keep) as feeds:
         plan = RunPlan(
-            scenario=scenario, load=load, requests=requests, wire=wire, clock=clock, feeds=feeds, shared=shared
+            scenario=scenario,
+            load=load,
+            requests=requests,
+            wire=wire,
+            clock=clock,
+            feeds=feeds,
+            shared=shared,
+            log=log,
         )
         return _Director(plan, state, collector, watch, interrupts, relay, probe or Probe()).run()
 

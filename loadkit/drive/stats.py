@@ -13,6 +13,7 @@ from loadkit.drive.rows.feed import RowUse, describe_ends, sum_of_uses
 from loadkit.host.usage import Usage, worst
 from loadkit.measure.recording import Recording
 from loadkit.plan.units import SECOND
+from loadkit.wire.exchange_log import LoggedExchange
 
 Item = TypeVar("Item")
 
@@ -64,6 +65,8 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
     """A sentence on each worker process that did not live to the end."""
     silent: tuple[str, ...] = ()
     """A sentence on each worker process of which nothing was heard for a while."""
+    exchanges: tuple[LoggedExchange, ...] = ()
+    """The first ones of a worker process that was to keep some."""
     worker_memory: int = 0
     """Bytes, the largest resident sizes of the worker processes, added up."""
 
@@ -119,6 +122,7 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
             active=_joined(one.active for one in parts),
             lost=_joined(one.lost for one in parts),
             silent=_joined(one.silent for one in parts),
+            exchanges=_joined(one.exchanges for one in parts),
             worker_memory=sum(one.worker_memory for one in parts),
         )
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from loadkit.clock import SystemClock
 from loadkit.drive.director import drive
 from loadkit.drive.processes.director import assignments_for, drive_processes, with_shared
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from loadkit.judge.result import Result
     from loadkit.measure.recording import Recording
     from loadkit.server.start import ServerProcess
+    from loadkit.wire.exchange_log import ExchangeLog
 
 
 def run(
@@ -53,6 +56,7 @@ def run(
     interrupts: Callable[[], int] | None = None,
     partial: Partial | None = None,
     clock: SystemClock | None = None,
+    log: ExchangeLog | None = None,
 ) -> Result:
     """Run a scenario and return what was found.
 
@@ -65,6 +69,7 @@ def run(
         interrupts: tells how often the user asked to stop; by default SIGINT and SIGTERM are counted while it runs.
         partial: writes every second or few what was counted so far, for the case that this process is killed.
         clock: what times it; by default the clock of the system.
+        log: keeps the first exchanges, whole; of several processes those of the first one.
 
     Raises `UsageError` before anything is sent for what cannot work: a host that does not resolve, a certificate
     that is not trusted, a server that does not come up or whose port is in use, one in the event loop that this call
@@ -105,7 +110,7 @@ def run(
                 return judge(scenario, driven, context(driven.stats), draft=draft)
 
             with partial.during(unfinished) if partial else nullcontext() as keeper:
-                driven = opened.drive(shared, usage.watch, stops, keeper)
+                driven = opened.drive(shared, usage.watch, stops, keeper, log)
             usage.note()
             usage.is_lost()
             loss = usage.loss(driven.stats.measured_from)
@@ -133,14 +138,24 @@ class _Opened:
         return ServerUsage([*servers, *([own] if own else [])], self.clock.now, watch)
 
     def drive(
-        self, shared: object, watch: Watcher | None, interrupts: Callable[[], int], keeper: Keeper | None
+        self,
+        shared: object,
+        watch: Watcher | None,
+        interrupts: Callable[[], int],
+        keeper: Keeper | None,
+        log: ExchangeLog | None,
     ) -> Driven:
         """Send it, in this process or in several."""
         if self.assignments:
             assignments = with_shared(self.assignments, shared)
-            return drive_processes(
+            if log:
+                assignments[0] = msgspec.structs.replace(assignments[0], logged=log.most)
+            driven = drive_processes(
                 self.scenario, assignments, self.clock, watch=watch, interrupts=interrupts, keeper=keeper
             )
+            if log:
+                log.exchanges += driven.stats.exchanges
+            return driven
         return drive(
             self.scenario,
             self.requests,
@@ -150,6 +165,7 @@ class _Opened:
             interrupts=interrupts,
             shared=shared,
             keeper=keeper,
+            log=log,
         )
 
     def probed(self, context: RunContext, recording: Recording) -> RunContext:

@@ -68,6 +68,10 @@ Send: TypeAlias = "Callable[[Request], Exchange]"
 """Sends a request and waits for the reply. Made for one request, it sends those that differ only in their payload."""
 
 
+Seen: TypeAlias = "tuple[Request | None, bytes, bytes, bool]"
+"""Of one exchange: what was sent, head and body of the reply as far as they were kept, and whether that was cut."""
+
+
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})

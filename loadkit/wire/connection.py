@@ -15,7 +15,7 @@ from loadkit.wire.channel import Channel
 from loadkit.wire.connect import Opening
 
 if TYPE_CHECKING:
-    from loadkit.wire.base import Clock, Origin, Request
+    from loadkit.wire.base import Clock, Origin, Seen
 
 # A connection that rested longer is looked at before it is used: the server may have closed it, or said something.
 # That costs 0.5 to 0.8 us of the 9 a request takes. An idempotent request that follows sooner goes without it, for
@@ -78,8 +78,8 @@ class HttpConnection:
         self.channel: Channel | None = None
         """None where it is closed."""
         self.state = CLOSED
-        self.last: tuple[Request | None, bytes, bytes, bool] = (None, b"", b"", False)
-        """Request, head and body of the last reply that was kept, and whether the body was cut."""
+        self.last: Seen = (None, b"", b"", False)
+        """Of the last reply that was kept."""
         self.memo: Memo | None = None
         """Of the last reply, if the same head again means the same reply."""
         self.in_use = False

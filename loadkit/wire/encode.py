@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 _NOT_OF_A_TOKEN: Final = re.compile(r"[^-!#$%&'*+.^_`|~0-9A-Za-z]")
 
 
-def encode(endpoint: Endpoint, scenario: Scenario, *, is_filled: bool = False) -> Request:
+def encode(endpoint: Endpoint, scenario: Scenario, *, is_filled: bool = False, keep: int | None = None) -> Request:
     """Make the request an endpoint describes, ready to be sent.
 
-    `is_filled` says that a row was put in, and that braces are text now. Raises `UsageError` for what `requests` cannot
-    prepare.
+    `is_filled` says that a row was put in, and that braces are text now; `keep` is how many bytes of a body are kept
+    that no check looks at. Raises `UsageError` for what `requests` cannot prepare.
     """
     if endpoint.feed is None and not is_filled:
         endpoint = endpoint.replace(**plain(endpoint))
@@ -41,16 +41,15 @@ def encode(endpoint: Endpoint, scenario: Scenario, *, is_filled: bool = False) -
     parts = urlsplit(prepared.url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     timeout = endpoint.timeout if endpoint.timeout is not None else scenario.timeout
-    keep = scenario.body_limit if endpoint.check is not None else None
     assert isinstance(timeout, float)
-    assert not isinstance(keep, str)
+    assert not isinstance(scenario.body_limit, str)
     return Request(
         origin=origin,
         method=endpoint.method,
         url=strip_url(url),
         payload=_message(endpoint.method, path, host_of(origin, parts.hostname or origin.host), prepared),
         timeout=nanoseconds(timeout),
-        keep=keep,
+        keep=keep if endpoint.check is None else scenario.body_limit,
     )
 
 

@@ -12,6 +12,8 @@ from loadkit.wire.charsets import is_charset
 from loadkit.wire.decode import DecodeError, Decoder, codings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from loadkit.wire.base import Request
 
 ERRORS: Final = 400
@@ -40,18 +42,25 @@ class FailedReply(msgspec.Struct, frozen=True, kw_only=True):
 
 def failed_reply(request: Request, head: bytes, body: bytes) -> FailedReply:
     """What is shown of a reply: its head, and the first bytes of its body as they came."""
-    lines = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:])
-    headers = {name.strip().lower(): value.strip() for name, _, value in lines}
+    headers = headers_of(head)
     return FailedReply(
         method=request.method,
         url=request.url,
         status=int(head[9:12]),
         headers={name: redact_message(headers[name][:MAX_VALUE]) for name in TELLING if name in headers},
-        body=_text(body, headers.get("content-encoding", ""), headers.get("content-type", "")),
+        body=redact_message(body_text(body, headers, KEPT)),
     )
 
 
-def _text(body: bytes, coding: str, kind: str) -> str:
+def headers_of(head: bytes) -> dict[str, str]:
+    """The headers of a request or reply, by their names in lower case."""
+    lines = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:])
+    return {name.strip().lower(): value.strip() for name, _, value in lines}
+
+
+def body_text(body: bytes, headers: Mapping[str, str], most: int) -> str:
+    """The beginning of a body, decoded, with its secrets in JSON masked; a word on what is no text."""
+    coding, kind = headers.get("content-encoding", ""), headers.get("content-type", "")
     try:
         codings = codings_of(coding)
         # the first piece alone: it is more than is shown
@@ -59,11 +68,11 @@ def _text(body: bytes, coding: str, kind: str) -> str:
     except DecodeError as error:
         return f"({error})"
     charset = re.search(r"charset=\"?([\w.-]+)", kind)
-    text = content[: 4 * KEPT].decode(charset[1] if charset and is_charset(charset[1]) else "utf-8", "replace")
+    text = content[: 4 * most].decode(charset[1] if charset and is_charset(charset[1]) else "utf-8", "replace")
     # cut within a character, its last one may be a replacement
     if "\0" in text or text.count("\ufffd") > 1:
         return f"(no text: it begins {content[:20]!r})"
-    return redact_message(_MEMBER.sub(_masked, text[:KEPT]))
+    return _MEMBER.sub(_masked, text[:most])
 
 
 def _masked(found: re.Match[str]) -> str:

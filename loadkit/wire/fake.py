@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from loadkit.plan.units import SECOND
-from loadkit.wire.base import Exchange, Failure, Note, Origin, Request, Send
+from loadkit.wire.base import Exchange, Failure, Note, Origin, Request, Seen, Send
 from loadkit.wire.failed_reply import FailedReply, failed_reply
 from loadkit.wire.fake_network import FakeNetwork, Piece
 from loadkit.wire.resolver import Resolver
@@ -126,6 +126,10 @@ class FakeConnection:
         """What is shown of the last answer."""
         assert self._asked, "something was sent"
         return failed_reply(self._asked, head_of(self._last), self._last.body)
+
+    def seen(self) -> Seen:
+        """The last answer."""
+        return self._asked, head_of(self._last), self._last.body, False
 
     def abort(self) -> None:
         """Remember that it was asked for."""

@@ -10,8 +10,7 @@ from loadkit.wire.framing import ContentLength, UntilClose, check_beginning, par
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Request
-    from loadkit.wire.failed_reply import ERRORS, KEPT
-from loadkit.wire.framing import Framing, ReplyHead
+    from loadkit.wire.framing import Framing, ReplyHead
 
 MAX_INTERIM: Final = 50
 MAX_REDIRECT_BODY: Final = 64 * 1024

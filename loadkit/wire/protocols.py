@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from requests import Response
 
-    from loadkit.wire.base import Note, Origin, Request, Send
+    from loadkit.wire.base import Note, Origin, Request, Seen, Send
     from loadkit.wire.failed_reply import FailedReply
     from loadkit.wire.resolver import Resolver
 
@@ -34,6 +34,9 @@ class Connection(Protocol):
 
     def failed_reply(self) -> FailedReply | None:
         """What is shown of the last reply that was kept: an error, or any of a request that keeps bodies."""
+
+    def seen(self) -> Seen:
+        """The last reply that was kept, with its request."""
 
     def abort(self) -> None:
         """End an exchange under way in another thread, for good: what is sent on it later fails."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from loadkit.plan.errors import UsageError, reason_of
 from loadkit.plan.units import SECOND
-from loadkit.wire.base import BrokenExchange, Clock, Note, Origin, Request, Send
+from loadkit.wire.base import BrokenExchange, Clock, Note, Origin, Request, Seen, Send
 from loadkit.wire.connection import HttpConnection
 from loadkit.wire.failed_reply import FailedReply, failed_reply
 from loadkit.wire.fast import sender
@@ -117,6 +117,10 @@ class SocketConnection:
         """What is shown of the last reply that was kept: an error, or any of a request that keeps bodies."""
         request, head, body, _ = self.http.last
         return failed_reply(request, head, body) if request else None
+
+    def seen(self) -> Seen:
+        """The last reply that was kept, with its request."""
+        return self.http.last
 
     def abort(self) -> None:
         """End an exchange under way in another thread, for good."""

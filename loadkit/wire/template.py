@@ -44,23 +44,24 @@ class Unusual(ValueError):
     """A value that is not written the fast way."""
 
 
-def filler(endpoint: Endpoint, scenario: Scenario, *, source: str) -> Fill:
+def filler(endpoint: Endpoint, scenario: Scenario, *, source: str, keep: int | None = None) -> Fill:
     """A function that fills the endpoint's placeholders from a row of `source`, which messages name.
 
-    Raises `UsageError` for what `requests` cannot prepare.
+    `keep` is that of `encode`. Raises `UsageError` for what `requests` cannot prepare.
     """
     endpoint = with_headers(endpoint, scenario.headers)
-    slow = _slowly(endpoint, scenario, source)
+    slow = _slowly(endpoint, scenario, source, keep)
     # two strings become the same header each time; an object may look at the request it signs
     if endpoint.auth is not None and not isinstance(endpoint.auth, tuple):
         return slow
-    return _fast(_cut(endpoint, scenario), slow)
+    return _fast(_cut(endpoint, scenario, keep), slow)
 
 
-def _slowly(endpoint: Endpoint, scenario: Scenario, source: str) -> Fill:
+def _slowly(endpoint: Endpoint, scenario: Scenario, source: str, keep: int | None) -> Fill:
     def fill(row: Row) -> Request:
         try:
-            return encode(endpoint.replace(**put_in(endpoint, in_place(row)), feed=None), scenario, is_filled=True)
+            filled = endpoint.replace(**put_in(endpoint, in_place(row)), feed=None)
+            return encode(filled, scenario, is_filled=True, keep=keep)
         except (UsageError, ValueError, TypeError) as error:
             raise FeedError(f"{source}: cannot fill {endpoint.label} with {_used(row, endpoint)}: {error}") from None
         except (Exception, SystemExit) as error:
@@ -129,7 +130,7 @@ def _fast(cut: Cut, slow: Fill) -> Fill:
     return fill_head if length_at is None else fill
 
 
-def _cut(endpoint: Endpoint, scenario: Scenario) -> Cut:
+def _cut(endpoint: Endpoint, scenario: Scenario, keep: int | None) -> Cut:
     stem = f"loadkit{secrets.token_hex(12)}"
     found: list[tuple[str, Place]] = []
 
@@ -137,7 +138,7 @@ def _cut(endpoint: Endpoint, scenario: Scenario) -> Cut:
         found.append((column, place))
         return f"{stem}{len(found) - 1:06}z"
 
-    like = encode(endpoint.replace(**put_in(endpoint, mark), feed=None), scenario, is_filled=True)
+    like = encode(endpoint.replace(**put_in(endpoint, mark), feed=None), scenario, is_filled=True, keep=keep)
     payload = like.payload
     for number, (_, place) in enumerate(found):
         if place is Place.WHOLE_JSON:

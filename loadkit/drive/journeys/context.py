@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from loadkit.plan.data import Row
     from loadkit.plan.journey import Journey
     from loadkit.plan.scenario import Scenario
-    from loadkit.wire.base import Clock, Failure
+    from loadkit.wire.base import Clock, Exchange, Failure, Seen
+    from loadkit.wire.exchange_log import ExchangeLog
     from loadkit.wire.resolver import Resolver
+    from loadkit.wire.session.call import Asked, Inspector
 
 NAP: Final = 100 * MILLISECOND
 """How long a task may sleep before it asks whether the run goes on."""
@@ -31,12 +33,19 @@ class JourneyContext:
     """Of one thread; only `abort` and `halt` may be called by another one."""
 
     def __init__(
-        self, scenario: Scenario, clock: Clock, resolver: Resolver, shared: object, recorder: Recorder, pauses: Pauses
+        self,
+        scenario: Scenario,
+        clock: Clock,
+        resolver: Resolver,
+        shared: object,
+        recorder: Recorder,
+        pauses: Pauses,
+        log: ExchangeLog | None = None,
     ) -> None:
         self.http = JourneySession(scenario, clock, resolver, self._rest)
         self.async_http = AsyncSession(scenario, self._rest_task)
         self.observer = JourneyObserver(self.http, recorder, clock.now)
-        self.http.inspect(self.observer.observe)
+        self.http.inspect(_logged(self.observer.observe, log) if log else self.observer.observe)
         self.now = clock.now
         self.own: dict[str, object] = {}
         """What the set-up of each journey made, by its label."""
@@ -147,3 +156,13 @@ class JourneyContext:
             self._pauses.count -= 1
         if self.http.halted:
             raise Stopped
+
+
+def _logged(observe: Inspector, log: ExchangeLog) -> Inspector:
+    def logged(asked: Asked, exchange: Exchange, size: int, seen: Seen) -> None:
+        # first, for the observer raises where the run is over
+        if log.is_open:
+            log.add(asked.method, asked.url, exchange, seen)
+        observe(asked, exchange, size, seen)
+
+    return logged

@@ -18,7 +18,8 @@ from loadkit.wire.failed_reply import FailedReply, failed_reply
 if TYPE_CHECKING:
     from loadkit.drive.journeys.session import JourneySession
     from loadkit.drive.recorder import Recorder
-    from loadkit.wire.session.call import Asked, Seen
+    from loadkit.wire.base import Seen
+    from loadkit.wire.session.call import Asked
 
 MAX_KNOWN: Final = 1000
 """Different URLs of which a thread remembers the row."""

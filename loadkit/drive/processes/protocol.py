@@ -33,6 +33,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
     parts: int
     path: list[str]
     """Where Python looks for modules."""
+    logged: int = 0
+    """How many exchanges it is to keep, from the first."""
     shared: Any = None
     """What the scenario's `setup` returned, for its journeys."""
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from loadkit.drive.stats import Driven
     from loadkit.measure.recording import Batch
     from loadkit.plan.scenario import Scenario
+    from loadkit.wire.exchange_log import LoggedExchange
 
 ORPHANED: Final = 1
 """Exit code of one whose parent is gone."""
@@ -99,6 +100,7 @@ def _work(reader: CommandReader, writer: MessageWriter) -> None:
     # what the user's code needs is found only now
     from loadkit.clock import SystemClock
     from loadkit.drive.director import drive
+    from loadkit.wire.exchange_log import ExchangeLog
     from loadkit.wire.sockets import SocketWire
 
     scenario = _scenario(assignment)
@@ -107,6 +109,7 @@ def _work(reader: CommandReader, writer: MessageWriter) -> None:
     for origin in dict.fromkeys(request.origin for request in assignment.requests if request):
         wire.resolve(origin)
     relay = PipeRelay(reader, writer, clock)
+    log = ExchangeLog(assignment.logged) if assignment.logged else None
     driven = drive(
         scenario,
         assignment.requests,
@@ -118,8 +121,9 @@ def _work(reader: CommandReader, writer: MessageWriter) -> None:
         part=assignment.part,
         parts=assignment.parts,
         relay=relay,
+        log=log,
     )
-    relay.finish(driven)
+    relay.finish(driven, tuple(log.exchanges) if log else ())
 
 
 def _scenario(assignment: Assignment) -> Scenario:
@@ -241,7 +245,7 @@ class PipeRelay:
             )
         )
 
-    def finish(self, driven: Driven) -> None:
+    def finish(self, driven: Driven, exchanges: tuple[LoggedExchange, ...]) -> None:
         """Tell how it went."""
         from loadkit.host.posix import peak_memory
 
@@ -250,6 +254,7 @@ class PipeRelay:
             interrupted=driven.stats.interrupted and not self._reader.stops(),
             cpu_by_process=(driven.stats.cpu_seconds,),
             worker_memory=peak_memory(),
+            exchanges=exchanges,
         )
         self._writer.write(Done(stats=stats))
 

@@ -12,7 +12,6 @@ from loadkit.plan.errors import Halt
 from loadkit.plan.placeholders import columns, with_headers
 from loadkit.plan.workload import row_rotation
 from loadkit.wire.base import Exchange, Request, Send
-from loadkit.wire.protocols import Connection
 from loadkit.wire.template import Fill, filler
 
 if TYPE_CHECKING:
@@ -35,11 +34,13 @@ class FedSender(NamedTuple):
 class Feeds:
     """One feed for each `Rows`, however many endpoints have it.
 
-    Of `parts` processes this is `part`, counted from 0. Raises `FeedError`, before anything is sent, for rows that
-    cannot be read or do not have the columns that endpoints want.
+    Of `parts` processes this is `part`, counted from 0; `keep` is that of `encode`. Raises `FeedError`, before anything
+    is sent, for rows that cannot be read or do not have the columns that endpoints want.
     """
 
-    def __init__(self, scenario: Scenario, *, seed: int, part: int = 0, parts: int = 1) -> None:
+    def __init__(
+        self, scenario: Scenario, *, seed: int, part: int = 0, parts: int = 1, keep: int | None = None
+    ) -> None:
         self._feeds: dict[int, RowFeed] = {}
         """By the identity of their `Rows`."""
         self._of_plans: dict[int, RowFeed] = {}
@@ -52,20 +53,21 @@ class Feeds:
                 if plan.feed is not None:
                     self._of_plans[position] = self._feed(plan.feed, scenario, seed, part, parts)
                 if isinstance(plan, Endpoint):
-                    self._add_fill(position, plan, scenario)
+                    self._add_fill(position, plan, scenario, keep)
             if (rows := scenario.thread_feed) is not None:
                 self._of_threads = self._feeds.get(id(rows)) or RowFeed(rows, seed=seed, part=part, turns=range(parts))
         except BaseException:
             self.close()
             raise
 
-    def _add_fill(self, position: int, endpoint: Endpoint, scenario: Scenario) -> None:
+    def _add_fill(self, position: int, endpoint: Endpoint, scenario: Scenario, keep: int | None) -> None:
         feed = self._of_plans.get(position)
         wanted = columns(with_headers(endpoint, scenario.headers)) if feed or scenario.has_values else frozenset()
         if not wanted:
             return
         self._columns[position] = wanted - feed.first.keys() if feed else wanted
-        fill = self._fills[position] = filler(endpoint, scenario, source=feed.name if feed else "what sets up")
+        source = feed.name if feed else "what sets up"
+        fill = self._fills[position] = filler(endpoint, scenario, source=source, keep=keep)
         if feed and not self._columns[position]:
             fill(feed.first)
 
@@ -103,18 +105,18 @@ class Feeds:
         self,
         position: int,
         request: Request,
-        connection: Connection,
+        send_filled: Send,
         recorder: RowRecorder,
         state: RunState,
         values: Mapping[str, Any],
     ) -> FedSender:
         """What sends the next row in the request of an endpoint; sending may raise `RowsUsedUp` and `FeedError`.
 
-        `values` are what sets up has made, once it has run.
+        `send_filled` sends what was filled; `values` are what sets up has made, once it has run.
         """
         fill_row, feed = self._fills[position], self._of_plans[position]
         fill = (lambda row: fill_row({**values, **row})) if self._columns[position] else fill_row
-        take, send_filled = feed.take, connection.sender(request)
+        take = feed.take
         # each has a size of its own, so they are counted here
         recorder.request_size = 0
 

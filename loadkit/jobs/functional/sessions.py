@@ -16,9 +16,10 @@ from loadkit.clock import SystemClock
 from loadkit.drive.journeys.observer import JourneyObserver
 from loadkit.measure.timer import KEEPER
 from loadkit.plan.units import nanoseconds
+from loadkit.wire.base import Seen
 from loadkit.wire.resolver import Resolver
 from loadkit.wire.session.adapter import WireAdapter
-from loadkit.wire.session.call import FOREVER, Asked, CallContext, Seen
+from loadkit.wire.session.call import FOREVER, Asked, CallContext
 from loadkit.wire.session.pool import ConnectionPool
 
 if TYPE_CHECKING:

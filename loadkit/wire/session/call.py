@@ -13,7 +13,7 @@ import requests
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND, Duration, seconds
 from loadkit.plan.urls import strip_url
-from loadkit.wire.base import Clock, Exchange, Note, Request
+from loadkit.wire.base import Clock, Exchange, Note, Seen
 from loadkit.wire.session.exceptions import failure_of
 
 FOREVER: Final = 10 * 365 * 24 * 3600 * SECOND
@@ -38,8 +38,6 @@ class Asked(NamedTuple):
 Observer: TypeAlias = Callable[[Asked, Exchange, int], object]
 """Called once for each exchange, each hop of a redirect too: what was asked, how it went, bytes of the request."""
 
-Seen: TypeAlias = tuple[Request | None, bytes, bytes, bool]
-"""Of one exchange: what was sent, head and body of the reply as far as they are known, and whether that was cut."""
 NOTHING_SEEN: Final[Seen] = (None, b"", b"", False)
 
 Inspector: TypeAlias = Callable[[Asked, Exchange, int, Seen], object]
