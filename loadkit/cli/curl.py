@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getopt
 import os
-import sys
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote_plus
 
@@ -54,13 +53,16 @@ _HEADERS: Final = {
 _BARE: Final = {
     "-I": ["--method", "HEAD"],
     "--head": ["--method", "HEAD"],
+    "-L": ["--follow"],
+    "--location": ["--follow"],
+    "--path-as-is": ["--path-as-is"],
     "-k": ["--insecure"],
     "--insecure": ["--insecure"],
 }
 _FLAGS: Final = "IkGLsSvif"
 _LONG_FLAGS: Final = (
     *("silent", "show-error", "verbose", "include", "fail", "compressed", "http1.1", "location"),
-    *("get", "head", "insecure"),
+    *("get", "head", "insecure", "path-as-is"),
 )
 _LONG: Final = ("data-raw=", "data-urlencode=", "max-time=", "connect-timeout=", "output=", "write-out=", "url=")
 
@@ -90,8 +92,6 @@ def run_words(words: Sequence[str]) -> list[str]:
     if len(urls) != 1:
         raise UsageError(f"loadkit curl takes one URL, and {len(urls)} are given; write it like curl -X POST URL -c 10")
     options = [option for option, _ in found]
-    if {"-L", "--location"} & {*options}:
-        sys.stderr.write("loadkit: redirects are not followed: a redirect is a reply like any other\n")
     made = [word for option, value in found for word in _run_words(option, value)]
     url = urls[0] if "://" in urls[0] else f"http://{urls[0]}"
     return _with_query(url, made) if {"-G", "--get"} & {*options} else [url, *made]

@@ -34,6 +34,9 @@ User: TypeAlias = Annotated[
 ]
 ContentType: TypeAlias = Annotated[str | None, request_option("--content-type", "-T", help="Of the body.")]
 
+Follow: TypeAlias = Annotated[bool, request_option("--follow", "-L", help="Follow redirects, each hop a row.")]
+PathAsIs: TypeAlias = Annotated[bool, request_option("--path-as-is", help="Send the path as it is written: /a/../b.")]
+
 _FORM: Final = "application/x-www-form-urlencoded"
 _TIME: Final = re.compile(r"\d+(\.\d+)?(ms|s|m|h)")
 
@@ -48,6 +51,8 @@ class RequestOptions:
     form: Sequence[str] | None = None
     user: str | None = None
     content_type: str | None = None
+    follow: bool | None = None
+    path_as_is: bool | None = None
 
     def applied(self, scenario: Scenario, given: Mapping[str, str]) -> Scenario:
         """The scenario of a URL with this request; `given` are the headers that the command line has besides."""
@@ -63,6 +68,7 @@ class RequestOptions:
     def check_targets(self, targets: Sequence[str]) -> None:
         """Raise `UsageError` for an option that says what a scenario file says."""
         names = {"method": "-X", "data": "-d", "json": "--json", "form": "-F", "user": "-u", "content_type": "-T"}
+        names |= {"follow": "-L", "path_as_is": "--path-as-is"}
         given = [option for field, option in names.items() if getattr(self, field) is not None]
         files = [target for target in targets if "://" not in target]
         if given and files:
@@ -83,6 +89,8 @@ class RequestOptions:
             "method": self.method or (None if body is None else "POST"),
             "data": body,
             "headers": {name: value for name, value in headers.items() if name.lower() not in lower},
+            "follow": self.follow,
+            "path_as_is": self.path_as_is,
         }
         return {name: value for name, value in changes.items() if value}
 

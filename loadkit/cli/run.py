@@ -43,7 +43,7 @@ from loadkit.cli.options import (
     whole_number,
 )
 from loadkit.cli.parser import Given
-from loadkit.cli.request import ContentType, Data, Form, Json, Method, RequestOptions, User
+from loadkit.cli.request import ContentType, Data, Follow, Form, Json, Method, PathAsIs, RequestOptions, User
 from loadkit.plan.errors import Interrupted, NothingToRun, UsageError
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ def run(
     form: Form = None,
     user: User = None,
     content_type: ContentType = None,
+    follow: Follow = False,
+    path_as_is: PathAsIs = False,
     header: Headers = None,
     base_url: Annotated[
         str | None, request_option(value="URL", help="Aim at another server; none of its own starts.")
@@ -157,7 +159,16 @@ def run(
         verify=False if insecure else None,
         keep_going=keep_going or None,
     )
-    request = RequestOptions(method=method, data=data, json=json, form=form, user=user, content_type=content_type)
+    request = RequestOptions(
+        method=method,
+        data=data,
+        json=json,
+        form=form,
+        user=user,
+        content_type=content_type,
+        follow=follow or None,
+        path_as_is=path_as_is or None,
+    )
     request.check_targets(targets)
     if number := next(filter(str.isdecimal, threshold or []), None):
         # as wrk has its threads

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from loadkit.drive.closed import Pace, closed_loop
+from loadkit.drive.follow import Follower
 from loadkit.drive.open import Pool, open_loop
 from loadkit.drive.pauses import Pauses
 from loadkit.drive.recorder import BoundRequest, Recorder
@@ -17,8 +18,9 @@ from loadkit.host.limits import check_ports, make_room, max_connections
 from loadkit.measure.recording import JOURNEY, Batch, RowRecorder
 from loadkit.plan.journey import Journey
 from loadkit.plan.think_time import pauses
+from loadkit.plan.urls import strip_url
 from loadkit.plan.workload import Closed, Open, ThreadPlan
-from loadkit.wire.base import Clock, Origin, Request
+from loadkit.wire.base import Clock, Origin, Request, Send
 from loadkit.wire.protocols import Connection, Wire
 
 if TYPE_CHECKING:
@@ -137,7 +139,9 @@ class _UserParts:
         self._state = state
         self._recorder = recorder
         self._pauses = Pauses(plan.clock, state, recorder)
-        self._connections: dict[Origin, tuple[Connection, RowRecorder]] = {}
+        self._connections: dict[Origin, Connection] = {}
+        self._with_rows: list[tuple[Connection, RowRecorder]] = []
+        """The same, each with the row of the first endpoint that uses it; appended to while the user sends."""
         self._runner: JourneyRunner | None = None
         self._requests: dict[int, BoundRequest] = {}
         self._values: dict[str, Any] = {}
@@ -153,7 +157,7 @@ class _UserParts:
             state=self._state,
             recorder=self._recorder,
             pauses=self._pauses,
-            connections=list(self._connections.values()),
+            connections=self._with_rows,
             runner=self._runner,
             fill=self._fill if self._plan.scenario.has_values else None,
             connects_late=connects_late,
@@ -197,11 +201,11 @@ class _UserParts:
 
     def _endpoint(self, position: int, endpoint: Endpoint, request: Request) -> BoundRequest:
         row, feeds = self.rows[position], self._plan.feeds
-        if request.origin not in self._connections:
-            self._connections[request.origin] = self._plan.wire.connect(request.origin), row
-        connection, _ = self._connections[request.origin]
-        log = self._plan.log
-        send = log.sender(connection, request) if log else connection.sender(request)
+        connection = self._connection(request.origin, row)
+        send = self._sender(connection, request)
+        follower = self._follower(endpoint, request, connection, row) if endpoint.follow else None
+        if follower:
+            send = follower.following(send)
         fed = None
         if endpoint.feed is not None:
             fed = feeds.sender(position, request, send, row, self._state, self._values)
@@ -211,11 +215,37 @@ class _UserParts:
             row=row,
             good=endpoint.good,
             check=endpoint.check,
-            reply=connection.reply,
-            failed_reply=connection.failed_reply,
+            reply=(follower or connection).reply,
+            failed_reply=(follower or connection).failed_reply,
             filled=fed and fed.filled,
             draw=fed and fed.draw,
             put_back=fed and fed.put_back,
+        )
+
+    def _connection(self, origin: Origin, row: RowRecorder) -> Connection:
+        if origin not in self._connections:
+            self._connections[origin] = self._plan.wire.connect(origin)
+            self._with_rows.append((self._connections[origin], row))
+        return self._connections[origin]
+
+    def _sender(self, connection: Connection, request: Request) -> Send:
+        log = self._plan.log
+        return log.sender(connection, request) if log else connection.sender(request)
+
+    def _follower(self, endpoint: Endpoint, request: Request, connection: Connection, row: RowRecorder) -> Follower:
+        def connect(origin: Origin) -> Connection:
+            self._plan.wire.resolve(origin)
+            return self._connection(origin, row)
+
+        return Follower(
+            endpoint=endpoint,
+            base_url=strip_url(self._plan.scenario.base_url or "").rstrip("/").lower(),
+            connect=connect,
+            sender=self._sender,
+            recorder=self._recorder,
+            is_cutting=lambda: self._state.cutting,
+            last=connection,
+            home=request.origin,
         )
 
     def needed_runner(self) -> JourneyRunner:

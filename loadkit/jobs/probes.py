@@ -62,11 +62,17 @@ def redirects(scenario: Scenario, labels: Mapping[str, Counts], wire: Wire) -> I
     plans = {row: one for row, one in zip(scenario.rows, scenario.plans, strict=True) if isinstance(one, Endpoint)}
     for label, counts in labels.items():
         endpoint = plans.get(label)
-        if endpoint is not None and endpoint.expect is None and (share := _share_of_redirects(counts)):
+        if (
+            endpoint is not None
+            and not endpoint.follow
+            and endpoint.expect is None
+            and (share := _share_of_redirects(counts))
+        ):
             place = _leads_to(endpoint, scenario, wire)
             yield (
                 f"{share} of {label} were redirects{f' to {redact_url(place)}' if place else ''}, "
-                "which are not followed; request where they lead, or give the endpoint the status it expects"
+                "which are not followed; request where they lead, let them be followed (follow=True, -L), "
+                "or give the endpoint the status it expects"
             )
 
 

@@ -108,6 +108,8 @@ def _plan(scenario: Scenario) -> dict[str, Any]:
 def _endpoint(endpoint: Endpoint, hosts: dict[str, int]) -> Any:
     """An endpoint without the host in its URL: which of the scenario's hosts it is, in their order, is enough."""
     fields = plain(endpoint) | {"headers": sorted(endpoint.headers)}
+    # what was stored before an endpoint had these is of the same plan
+    fields = {name: value for name, value in fields.items() if value or name not in ("follow", "path_as_is")}
     parts = urlsplit(endpoint.path)
     if endpoint.path.startswith("/") or not parts.netloc:
         return fields

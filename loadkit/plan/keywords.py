@@ -31,6 +31,8 @@ class EndpointFields(TypedDict, total=False):
     timeout: Duration | None
     feed: Rows | None
     name: str | None
+    follow: bool
+    path_as_is: bool
 
 
 class JourneyFields(TypedDict, total=False):

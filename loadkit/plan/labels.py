@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 OTHER = "(other)"
+FOLLOWED = " (redirected)"
+"""Behind the label of a row of hops that an endpoint's redirects led to, so that it is none of an endpoint's."""
 MAX_LABELS = 200
 SHORTEST_HASH = 12
 """Characters of a segment from which on it may be a hash or an identifier."""

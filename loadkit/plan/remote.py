@@ -98,21 +98,35 @@ def _plain(name: str, value: Any, source: Source) -> Any:
     )
 
 
-_OF_ENDPOINT: Final = ("method", "path", "headers", "data")
+_OF_ENDPOINT: Final = ("method", "path", "headers", "data", "follow", "path_as_is")
 """What the command line says of the request to a URL."""
 
 
 def _plain_endpoint(endpoint: Endpoint) -> Endpoint:
     """The endpoint with nothing but what the command line may have said of it."""
     data = endpoint.data if isinstance(endpoint.data, bytes) else None
-    return Endpoint(endpoint.method, endpoint.path, headers=endpoint.headers, data=data)
+    return Endpoint(
+        endpoint.method,
+        endpoint.path,
+        headers=endpoint.headers,
+        data=data,
+        follow=endpoint.follow,
+        path_as_is=endpoint.path_as_is,
+    )
 
 
 def _read(name: str, value: Any) -> Any:
     if name == "endpoints":
         return tuple(
-            Endpoint(method, path, headers=headers, data=data and data.encode("latin-1"))
-            for method, path, headers, data in value
+            Endpoint(
+                method,
+                path,
+                headers=headers,
+                data=data and data.encode("latin-1"),
+                follow=follow,
+                path_as_is=path_as_is,
+            )
+            for method, path, headers, data, follow, path_as_is in value
         )
     if name == "phases":
         return [Phase(**one) for one in value]

@@ -77,6 +77,9 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 """Statuses of replies whose Location header names another URL to request."""
 
+OF_BODY: Final = frozenset({"content-encoding", "content-language", "content-length", "content-type"})
+"""Headers about a body, which go along with a redirect only with it (RFC 9110, 15.4)."""
+
 HARMLESS: Final = frozenset({"accept", "accept-encoding", "accept-language", "connection", "range", "user-agent"})
 """Headers that go along when a redirect changes host, port or scheme; each other one may be a credential."""
 
@@ -193,8 +196,13 @@ for _field in fields(Request):
 
 def full_url(request: Request) -> str:
     """The URL of a request with its query, as it may be shown: secrets are masked by their names."""
+    return str(redact(raw_url(request)))
+
+
+def raw_url(request: Request) -> str:
+    """The URL of a request with its query, as it is sent."""
     parts = urlsplit(request.url)
-    return f"{parts.scheme}://{parts.netloc}{redact(_target(request.payload))}"
+    return f"{parts.scheme}://{parts.netloc}{_target(request.payload)}"
 
 
 def _target(payload: bytes) -> str:

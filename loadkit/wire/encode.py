@@ -14,6 +14,7 @@ from loadkit.plan.redact import redact_message
 from loadkit.plan.units import nanoseconds
 from loadkit.plan.urls import strip_url
 from loadkit.wire.base import DEFAULT_PORTS, Origin, Request
+from loadkit.wire.failed_reply import KEPT
 from loadkit.wire.resolver import ascii_host
 
 if TYPE_CHECKING:
@@ -39,18 +40,32 @@ def encode(endpoint: Endpoint, scenario: Scenario, *, is_filled: bool = False, k
     prepared = _prepare(endpoint, scenario, address)
     assert prepared.url
     parts = urlsplit(prepared.url)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    path = _path_as_is(url) if endpoint.path_as_is else parts.path or "/"
+    target = path + (f"?{parts.query}" if parts.query else "")
     timeout = endpoint.timeout if endpoint.timeout is not None else scenario.timeout
     assert isinstance(timeout, float)
-    assert not isinstance(scenario.body_limit, str)
     return Request(
         origin=origin,
         method=endpoint.method,
         url=strip_url(url),
-        payload=_message(endpoint.method, path, host_of(origin, parts.hostname or origin.host), prepared),
+        payload=_message(endpoint.method, target, host_of(origin, parts.hostname or origin.host), prepared),
         timeout=nanoseconds(timeout),
-        keep=keep if endpoint.check is None else scenario.body_limit,
+        keep=_keep(endpoint, scenario, keep),
+        follows=endpoint.follow,
     )
+
+
+def _keep(endpoint: Endpoint, scenario: Scenario, least: int | None) -> int | None:
+    if endpoint.check is not None:
+        assert not isinstance(scenario.body_limit, str)
+        return scenario.body_limit
+    # where a redirect leads is in its head, which is kept with a body
+    return KEPT if least is None and endpoint.follow else least
+
+
+def _path_as_is(url: str) -> str:
+    """The path of a URL in UTF-8, as it is written: with `..`, and with what `requests` would encode otherwise."""
+    return (urlsplit(url).path or "/").encode().decode("latin-1")
 
 
 def origin_of(url: str) -> tuple[Origin, str]:

@@ -75,7 +75,7 @@ def test_redirects_alone_are_doubted_with_where_they_lead_and_pass_all_the_same(
     (sentence,) = said(result)
     assert sentence == (
         "all 20 good replies (307) of GET /products/ were redirects to /products?token=***, which are not followed; "
-        "request where they lead, or give the endpoint the status it expects"
+        "request where they lead, let them be followed (follow=True, -L), or give the endpoint the status it expects"
     )
     assert (result.outcome, result.validity) == ("passed", "doubtful")
     assert result["GET /products/"].requests == 20

@@ -13,7 +13,7 @@ from loadkit.plan.think_time import BACK_OFF
 from loadkit.plan.units import SECOND, show_span, three_digits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from loadkit.judge.description import ScenarioInfo
     from loadkit.judge.evidence import Evidence
@@ -111,23 +111,23 @@ def _wrong_time(run: Evidence, plan: Plan) -> Iterator[str]:
             spent, longest = sum(map(_at_server, journeys)), max(map(_longest, journeys))
             yield from _too_much(run, plan, "the run", (0.0, plan.duration), spent, longest * times)
         return
-    for begin, end, name, row in _measured(run):
-        spent, longest = _at_server(row), _longest(row)
-        yield from _too_much(run, plan, name, (begin, end), spent, longest * (times if row is run.total else 1))
+    for begin, end, name, total, rows in _measured(run):
+        spent, longest = sum(map(_at_server, rows)), _longest(total)
+        yield from _too_much(run, plan, name, (begin, end), spent, longest * (times if total is run.total else 1))
         if end - begin >= 1 and _is_steady(run):
             # thread-seconds that may have gone by otherwise: in a reply from before, connecting, coming late
             unknown = plan.most(begin, plan.duration) * (_late(run) + _longest(run.total))
             least = IDLE * plan.mean(begin, end) * (end - begin) - unknown
-            known = spent + _sum(row.pickup) + BACK_OFF / SECOND * sum(row.failures.values())
+            known = spent + _sum(total.pickup) + BACK_OFF / SECOND * sum(total.failures.values())
             if known < least:
                 yield _sentence(name, "had a request", plan.mean(begin, end), known / (end - begin))
 
 
-def _measured(run: Evidence) -> Iterator[tuple[float, float, str, Row]]:
-    """The run and its phases: from when to when, as what, and what was counted."""
-    yield 0.0, run.duration, "the run", run.total
+def _measured(run: Evidence) -> Iterator[tuple[float, float, str, Row, Sequence[Row]]]:
+    """The run and its phases: from when to when, as what, and what was counted, in all and of what the plan has."""
+    yield 0.0, run.duration, "the run", run.total, run.planned(run.total, run.endpoints)
     for one in run.phases:
-        yield one.start, one.start + one.length, one.name, one.total
+        yield one.start, one.start + one.length, one.name, one.total, run.planned(one.total, one.endpoints)
 
 
 def _too_much(
@@ -164,10 +164,11 @@ def _wrong_arrivals(run: Evidence, plan: Plan) -> Iterator[str]:
     scenario = run.scenario
     if scenario.iterations is not None or (scenario.journeys and scenario.endpoints):
         return
-    for begin, end, name, row in _measured(run):
-        if scenario.journeys and row is not run.total:
+    for begin, end, name, total, rows in _measured(run):
+        if scenario.journeys and total is not run.total:
             return
-        seen = run.begun + run.not_begun if scenario.journeys else row.requests + row.cut + row.unsent
+        counted = sum(row.requests + row.cut + row.unsent for row in rows)
+        seen = run.begun + run.not_begun if scenario.journeys else counted
         wanted = plan.mean(begin, end) * (end - begin)
         slack = EVEN * wanted if scenario.arrivals == "constant" else SPREAD * math.sqrt(wanted)
         if abs(seen - wanted) > slack + 2:

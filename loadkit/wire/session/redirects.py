@@ -14,15 +14,12 @@ from requests.cookies import RequestsCookieJar
 from requests.exceptions import InvalidSchema, InvalidURL
 
 from loadkit.plan.redact import redact_url
-from loadkit.wire.base import DEFAULT_PORTS, HARMLESS
+from loadkit.wire.base import DEFAULT_PORTS, HARMLESS, OF_BODY
 from loadkit.wire.resolver import ascii_host
 from loadkit.wire.session.call import Call, Chain
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
-
-OF_BODY: Final = frozenset({"content-encoding", "content-language", "content-length", "content-type"})
-"""Headers about a body, which go along only with it (RFC 9110, 15.4)."""
 
 _LONGEST: Final = 200
 _MASKED: Final = 20_000
