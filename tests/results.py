@@ -185,7 +185,6 @@ def interval(
 
 
 def example(kind: str, message: str, count: int = 1, first_at: float = 12.4) -> FailureExample:
-    """One reason for failures."""
     return FailureExample(kind=kind, message=message, count=count, first_at=first_at)
 
 
@@ -228,7 +227,6 @@ class Shot(NamedTuple):
 
 
 def recorded(shots: list[Shot], labels: tuple[str, ...] = ("a", "b")) -> Recording:
-    """A recording of these requests."""
     recording = Recording(labels)
     for shot in shots:
         recording.absorb(_batch(shot))

@@ -18,7 +18,6 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def is_refused(url: str) -> bool:
-    """True if nobody listens there."""
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", urlsplit(url).port or 0)) != 0
 

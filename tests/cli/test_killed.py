@@ -30,7 +30,6 @@ alone = second.replace(endpoints=[Endpoint("GET", "/items/1")])
 
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:
-    """Start the command and go on."""
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen([sys.executable, "-m", "loadkit", *arguments, "-q"], **quiet)
 

@@ -19,8 +19,6 @@ class Seen(NamedTuple):
 
 
 class CountingServer:
-    """See `counting`."""
-
     def __init__(self, wait: float) -> None:
         self.seen: list[Seen] = []
         self.connections = 0
@@ -68,7 +66,6 @@ class CountingServer:
                 sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Vanish, and end."""
         self.vanish()
         for thread in self._threads:
             thread.join(5)

@@ -24,7 +24,6 @@ def on_wire(scenario: Scenario, wire: Wire, clock: Clock, **options: Any) -> Dri
 
 
 def on_sockets(scenario: Scenario, **options: Any) -> Driven:
-    """Run a scenario on sockets."""
     clock = SystemClock()
     return on_wire(scenario, SocketWire(clock, scenario), clock, **options)
 

@@ -189,7 +189,6 @@ def test_a_target_that_is_down_is_noticed_whoever_has_not_begun_yet(load: dict[s
 
 
 def visit(http: Session) -> None:
-    """A journey of one request."""
     http.get("/")
 
 

@@ -27,7 +27,6 @@ URL = "http://fake/"
 
 
 def one_thread(**changes: Any) -> Scenario:
-    """A scenario of one thread on one endpoint."""
     return Scenario(endpoints=[Endpoint("GET", URL)], threads=1).replace(**changes)
 
 
@@ -120,8 +119,6 @@ def test_an_unexpected_status_fails_the_request_and_is_kept_beside_it():
 
 
 class Silent(Exception):
-    """Its message cannot be made."""
-
     def __str__(self) -> str:
         return str(1 // 0)
 

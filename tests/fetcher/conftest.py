@@ -37,7 +37,6 @@ class Call(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_HEAD = handle_any  # noqa: N815 - what http.server calls
 
     def reply(self, body: bytes = b"", status: int = 200, **headers: str) -> None:
-        """A sound reply."""
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         headers.setdefault("Content_Type", "application/json")
@@ -69,8 +68,6 @@ def default(call: Call, _: int) -> None:
 
 
 class Site(ThreadingHTTPServer):
-    """The server."""
-
     daemon_threads = True
     request_queue_size = 256
 
@@ -90,7 +87,6 @@ class Site(ThreadingHTTPServer):
         return self.url + path
 
     def urls(self, count: int, stem: str = "/posts/") -> list[str]:
-        """Plain pages."""
         return [f"{self.url}{stem}{number}" for number in range(1, count + 1)]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -103,7 +99,6 @@ class Site(ThreadingHTTPServer):
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    """A site for one test."""
     made = Site()
     yield made
     made.end()
@@ -111,14 +106,12 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def other() -> Iterator[Site]:
-    """Another for the same test."""
     made = Site()
     yield made
     made.end()
 
 
 def manifest(folder: Path) -> list[dict[str, Any]]:
-    """Its lines."""
     return [json.loads(line) for line in (folder / "manifest.jsonl").read_bytes().splitlines()]
 
 

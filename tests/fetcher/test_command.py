@@ -17,7 +17,6 @@ from tests.fetcher.conftest import Call, Site, body_of, contents, manifest
 
 
 def listed(site: Site, folder: Path, count: int, *more: str) -> str:
-    """A file of URLs."""
     path = folder / "urls.txt"
     path.write_text("\n".join([*site.urls(count), *more]) + "\n")
     return str(path)

@@ -16,7 +16,6 @@ SECRET = "S3CR3T"
 
 
 def everything(folder: Path) -> str:
-    """Names and contents of all files."""
     return "\n".join(f"{path} {path.read_text() if path.is_file() else ''}" for path in folder.rglob("*"))
 
 

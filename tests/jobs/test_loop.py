@@ -20,7 +20,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer each request with two bytes."""
     with closing(writer):
         while await reader.readline():
             while (await reader.readline()).strip():
@@ -29,7 +28,6 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 def plan(url: str) -> Scenario:
-    """Three requests."""
     return Scenario(base_url=url, endpoints=[Endpoint("GET", "/")], threads=1, iterations=3, timeout="1s")
 
 

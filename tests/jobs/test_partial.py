@@ -19,7 +19,6 @@ RESULT = measured([Shot()])
 
 
 def use_cpu(milliseconds: float) -> None:
-    """Use so much of it in this thread."""
     end = time.thread_time() + milliseconds / 1000
     while time.thread_time() < end:
         pass

@@ -102,7 +102,6 @@ def witness() -> Iterator[Witness]:
 
 
 def scenario(witness: Witness, folder: Path, name: str, **changes: Any) -> Scenario:
-    """A scenario of the file, aimed at the witness."""
     (folder / "numbers.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(MANY)))
     (folder / "few.csv").write_text("n\n7\n")
     file = folder / "numbers.py"
@@ -117,7 +116,6 @@ def workers() -> list[int]:
 
 
 def halted(result: Result) -> str:
-    """Why it ended before its time."""
     return next((caveat.message for caveat in result.caveats if caveat.code == "halted"), "")
 
 

@@ -27,7 +27,6 @@ def authority(tmp_path: Path) -> trustme.CA:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Peer]]:
-    """Makes servers that end with the test."""
     peers: list[Peer] = []
 
     def start(*scripts: Any, certificate: trustme.LeafCert | None = None) -> Peer:
@@ -44,7 +43,6 @@ def serve() -> Iterator[Callable[..., Peer]]:
 
 
 def visit(http: Any) -> None:
-    """A journey of one request."""
     http.get("/")
 
 

@@ -81,7 +81,6 @@ def reads(http: Any) -> None:
 
 
 def outcome_of(demo: Demo, endpoints: Any, **fields: Any) -> Result:
-    """What a short run comes to."""
     interrupts: Callable[[], int] | None = fields.pop("interrupts", None)
     pace = {} if "rate" in fields else {"think_time": "5ms"}
     ends: dict[str, Any] = {"threads": 2, "duration": "400ms", "graceful_stop": "100ms", **pace}
@@ -92,7 +91,6 @@ NEVER: list[Any] = [sleeps, spins, goes_round, thinks, times, waits]
 
 
 def name(plan: Any) -> str:
-    """What a case is called."""
     return getattr(plan, "__name__", None) or plan.label
 
 

@@ -79,12 +79,10 @@ wrong = items.replace(endpoints=[Endpoint("GET", "/items", check=unsound)], thre
 
 @pytest.fixture
 def shop(demo: Demo, tmp_path: Path) -> Path:
-    """A scenario file aimed at the demo server."""
     return written(tmp_path, demo.url)
 
 
 def written(folder: Path, url: str, more: str = "") -> Path:
-    """A scenario file."""
     path = folder / "shop.py"
     path.write_text(FILE.replace("{url}", url) + more)
     return path

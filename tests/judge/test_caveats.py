@@ -19,7 +19,6 @@ pytestmark = pytest.mark.usefixtures("unwatched")
 
 
 def doubts(load: Evidence) -> list[tuple[str, str, str]]:
-    """Code, message and level of each caveat."""
     return [(caveat.code, caveat.message, caveat.level) for caveat in caveats(load)]
 
 

@@ -18,7 +18,6 @@ from tests.results import replace, spans
 
 
 def doubts(load: Evidence) -> dict[str, str]:
-    """Message by code."""
     found = list(of_generator(load))
     assert len({caveat.code for caveat in found}) == len(found)
     return {caveat.code: caveat.message for caveat in found}
@@ -255,7 +254,6 @@ def test_littles_law_is_not_asked_of_what_did_not_end_well(changes: dict[str, An
 
 
 def surroundings() -> list[tuple[str, str]]:
-    """Code and level."""
     return [(caveat.code, caveat.level) for caveat in of_surroundings()]
 
 

@@ -19,7 +19,6 @@ HOUR = 3600 * SECOND
 
 
 def doubts(use: Usage = IDLE, of: Row = SOUND, **changes: Any) -> list[tuple[str, str, str]]:
-    """Code, message and level of each caveat."""
     found = of_machine(known(total=of, use=use, **changes))
     return [(caveat.code, caveat.message, caveat.level) for caveat in found]
 

@@ -65,7 +65,6 @@ def unordered(interval: Any) -> tuple[Any, ...]:
 
 
 def limits(of: Result) -> set[tuple[str, bool]]:
-    """Thresholds and how they came out."""
     return {(one.threshold, one.passed) for one in of.thresholds}
 
 

@@ -21,7 +21,6 @@ SHOTS = [
 
 
 def judged(*texts: str, shots: list[Shot] = SHOTS) -> list[ThresholdResult]:
-    """The results of these thresholds."""
     total, endpoints = rows(recorded(shots), duration=2.0, started=0)
     return threshold_results([threshold(text) for text in texts], total, endpoints)
 

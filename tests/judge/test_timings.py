@@ -44,12 +44,10 @@ def timed(spans: Spans, **counted: Any) -> Recording:
 
 
 def of(recording: Recording, duration: float = 2.0) -> list[Timing]:
-    """Its timings."""
     return timings(recording, duration=duration, started=0)
 
 
 def with_timings(found: list[Timing], shots: list[Shot] | None = None, **options: Any) -> Result:
-    """A result of a few requests, with these timings."""
     return replace(measured(shots if shots is not None else [Shot()], **options), timings=found)
 
 

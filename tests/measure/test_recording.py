@@ -222,7 +222,6 @@ def test_the_series_is_bounded_in_bytes_too() -> None:
 
 
 def failed_with(messages: Iterable[object]) -> Counts:
-    """A failure for each message."""
     counts = Counts()
     for message in messages:
         counts.fail(Failure("check", str(message)), at=9, span=5, status=0, size=0)
@@ -307,7 +306,6 @@ def test_a_second_begins_with_its_first_nanosecond(instant: int, second: int) ->
 
 
 def journey_of(second: int, *spans: int) -> Batch:
-    """Journeys that ended in a second."""
     return Batch(second, 0, "buy", [one for span in spans for one in (0, 0, span, span, 0, 0)], 0, None, kind=JOURNEY)
 
 

@@ -15,12 +15,10 @@ from loadkit.plan.units import MILLISECOND, SECOND
 
 
 def arrivals(*phases: Phase, spacing: Spacing = "constant", **fields: int) -> Arrivals:
-    """The arrivals of these phases."""
     return Arrivals(segments=segments_of(phases, 0), spacing=spacing, **fields)
 
 
 def dues(*phases: Phase, spacing: Spacing = "constant", **fields: int) -> list[int]:
-    """Their instants."""
     return [due for _, due in arrivals(*phases, spacing=spacing, **fields).dues()]
 
 

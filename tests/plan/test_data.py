@@ -18,7 +18,6 @@ ONCE = "the generator of rows is read once from its start"
 
 
 def numbers() -> Iterator[dict[str, int]]:
-    """A row, from a generator."""
     yield {"n": 1}
 
 

@@ -19,7 +19,6 @@ BODY = "it is sent many times, so give text, bytes, a mapping or pairs"
 
 
 def complaint(*args: Any, **fields: Any) -> str:
-    """What is said of an endpoint that cannot be."""
     with pytest.raises(UsageError) as caught:
         Endpoint(*args, **fields)
     return str(caught.value)

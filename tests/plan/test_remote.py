@@ -19,7 +19,6 @@ HOME = Endpoint("GET", "/", check=lambda reply: True)
 
 
 def loaded(**fields: Any) -> Scenario:
-    """A scenario as it comes from the loader."""
     made = Scenario(**{"base_url": "http://h", "endpoints": [HOME], "name": "browse"} | fields)
     return made.replace(source=Source(target="/shop.py::browse", scenario=made))
 

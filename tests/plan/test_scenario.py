@@ -21,12 +21,10 @@ SPAN = "write it like '30s', '250ms' or '1m30s'"
 
 
 def scenario(**fields: Any) -> Scenario:
-    """The smallest scenario there is, with changes."""
     return Scenario(**{"base_url": "http://h", "endpoints": [HOME]} | fields)
 
 
 def complaint(**fields: Any) -> str:
-    """What is said of a scenario that cannot be."""
     with pytest.raises(UsageError) as caught:
         scenario(**fields)
     assert "\n" not in str(caught.value)

@@ -15,7 +15,6 @@ from loadkit.plan.units import MILLISECOND, SECOND
 
 
 def patience(source: Random) -> float:
-    """Some seconds."""
     return source.expovariate(2)
 
 

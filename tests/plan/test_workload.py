@@ -24,7 +24,6 @@ def scenario(*weights: float, **fields: Any) -> Scenario:
 
 
 def rotation(*weights: float) -> list[int]:
-    """The rotation of a single thread."""
     return list(thread_plans(scenario(*weights))[0].rotation)
 
 

@@ -41,7 +41,6 @@ def run(project: pytest.Pytester, demo: Demo) -> Run:
 
 
 def add(pytester: pytest.Pytester, text: str) -> None:
-    """Add code to the file of tests."""
     path = pytester.path / "test_it.py"
     path.write_text(path.read_text() + text)
 

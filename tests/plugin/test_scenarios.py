@@ -38,7 +38,6 @@ def file(project: pytest.Pytester, demo: Demo) -> Make:
 
 
 def collected(pytester: pytest.Pytester, *arguments: str) -> list[str]:
-    """The node ids that pytest would run."""
     done = pytester.runpytest_inprocess("--collect-only", "-q", "-p", "no:cacheprovider", *arguments)
     return [line for line in done.outlines if "::" in line]
 

@@ -20,7 +20,6 @@ from tests.results import REFUSED, Shot, interval, measured, replace, result, ro
 
 @pytest.fixture(scope="module")
 def shop() -> Page:
-    """The page of a run that has everything."""
     return page(SHOP)
 
 

@@ -26,8 +26,6 @@ from tests.wire.peer import Peer, Script
 
 
 class Outcome(NamedTuple):
-    """An exchange with names."""
-
     status: int
     sent: int
     arrived: int
@@ -42,7 +40,6 @@ class Outcome(NamedTuple):
 
     @property
     def message(self) -> str:
-        """What its failure says."""
         return self.note.failure.message if self.note and self.note.failure else ""
 
     @property
@@ -82,7 +79,6 @@ class Caller:
         return outcome
 
     def sends(self, times: int) -> list[Outcome]:
-        """Send it several times."""
         return [self.send() for _ in range(times)]
 
     def read(self) -> bytes:
@@ -126,7 +122,6 @@ def authority() -> trustme.CA:
 
 @pytest.fixture(scope="session")
 def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its certificate in a file."""
     path = tmp_path_factory.mktemp("tls") / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     return path
@@ -246,7 +241,6 @@ def session(ca_file: Path) -> Iterator[Make]:
 
 @pytest.fixture
 def http(session: Make) -> Session:
-    """One of them."""
     return session()
 
 

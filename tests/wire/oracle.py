@@ -59,7 +59,6 @@ class RequestsConnection:
         return Note()
 
     def sender(self, request: Request) -> Send:
-        """The function for any request."""
         return self._send
 
     def _send(self, request: Request) -> Exchange:
@@ -119,7 +118,6 @@ class RequestsConnection:
         """Nobody does."""
 
     def close(self) -> None:
-        """Close all connections."""
         self._session.close()
 
 

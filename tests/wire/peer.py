@@ -95,7 +95,6 @@ class Line:
             self.over.wait(0.0002)
 
     def drip(self, data: Iterable[int], every: float = 0.02) -> None:
-        """A byte at a time."""
         for byte in data:
             self.send(bytes([byte]))
             self.pause(every)
@@ -111,7 +110,6 @@ class Line:
         raise Gone
 
     def reset(self) -> None:
-        """Close with a reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.sock.close()
 
@@ -150,7 +148,6 @@ class Peer:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
         return int(self._listener.getsockname()[1])
 
     @property
@@ -221,8 +218,6 @@ def replies(*answers: bytes | Sequence[bytes] | Script) -> Script:
 
 
 def then_close(*parts: bytes) -> Script:
-    """Say this, then close in good order."""
-
     def answer(line: Line) -> None:
         line.send(*parts)
         line.close()
@@ -250,7 +245,6 @@ def reply(body: bytes = b"", *headers: str, status: str = "200 OK", version: str
 
 
 def chunked(*chunks: bytes, extension: bytes = b"", trailers: bytes = b"") -> bytes:
-    """A body in chunks."""
     parts = [b"%x%s\r\n%s\r\n" % (len(chunk), extension, chunk) for chunk in chunks]
     return b"".join([*parts, b"0", extension, b"\r\n", trailers, b"\r\n"])
 

@@ -36,7 +36,6 @@ class Session(loadkit.Session):
 
 
 def pytest_configure() -> None:
-    """Before a test is imported."""
     # below requests: what is in the place of its own parts takes all exchanges of ours
     urllib3.HTTPConnectionPool.urlopen = _counted  # type: ignore[method-assign]
     if os.environ["SUITE_SESSION"] == "loadkit":
@@ -44,5 +43,4 @@ def pytest_configure() -> None:
 
 
 def pytest_unconfigure() -> None:
-    """After the last."""
     Path(os.environ["SUITE_COUNTS"]).write_text(json.dumps(counts))

@@ -21,7 +21,6 @@ RAW_DEFLATE = RAW.compress(BODY) + RAW.flush()
 
 
 def coded(body: bytes, coding: str) -> bytes:
-    """A reply with a Content-Encoding."""
     return reply(body, f"Content-Encoding: {coding}")
 
 

@@ -14,7 +14,6 @@ from loadkit.wire.fake import FakeReply, FakeWire
 
 
 def checked(reply: FakeReply) -> requests.Response:
-    """The response that a check gets."""
     scenario = Scenario(base_url="http://me:pw@127.0.0.1:8000", endpoints=[Endpoint("GET", "/")])
     endpoint = Endpoint("POST", "/tea?a=1", data="two")
     request = encode(endpoint, scenario)

@@ -30,11 +30,9 @@ class Kernel:
         self._calls = ctypes.PyDLL(None)
 
     def make(self, path: Path) -> None:
-        """Make an empty file."""
         self._calls.close(self._calls.creat(bytes(path), 0o600))
 
     def has(self, path: Path) -> bool:
-        """Whether there is such a file."""
         return self._calls.access(bytes(path), os.F_OK) == 0
 
 

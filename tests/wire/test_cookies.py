@@ -23,7 +23,6 @@ OF_ALL = 3000
 
 
 def sets(*cookies: str) -> bytes:
-    """A reply that sets them."""
     return reply(b"", *(f"Set-Cookie: {cookie}" for cookie in cookies))
 
 
@@ -40,12 +39,10 @@ def sending(answer: Callable[[], bytes]) -> Script:
 
 
 def names(http: Session) -> set[str]:
-    """Those in the jar."""
     return {cookie.name for cookie in http.cookies}
 
 
 def header(request: bytes) -> bytes:
-    """The Cookie header of a request."""
     found = re.search(rb"(?im)^cookie: (.*)\r$", request)
     return found[1] if found else b""
 

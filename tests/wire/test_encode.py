@@ -183,6 +183,5 @@ def test_json_is_text_in_utf8():
 
 
 def encoded(method: str, *, path: str, **options: Any) -> bytes:
-    """The bytes of a request to 127.0.0.1."""
     endpoint = Endpoint(method, path, **options)
     return encode(endpoint, Scenario(base_url="http://127.0.0.1", endpoints=[endpoint])).payload

@@ -15,7 +15,6 @@ from loadkit.wire.protocols import Connection, Wire
 
 @pytest.fixture
 def request_() -> Request:
-    """Any request."""
     endpoint = Endpoint("GET", "/")
     return encode(endpoint, Scenario(base_url="http://fake", endpoints=[endpoint]))
 

@@ -23,7 +23,6 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def session(network: FakeNetwork, clock: ManualClock) -> Session:
-    """A session on that network."""
     made = Session(base_url="http://shop.test", resolver=network, clock=clock)
     made.trust_env = False
     return made

@@ -18,7 +18,6 @@ from tests.wire.peer import OK, Line, replies, then_close
 
 
 def has_ipv6() -> bool:
-    """Whether loopback has an IPv6 address here."""
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
@@ -27,7 +26,6 @@ def has_ipv6() -> bool:
 
 
 def host_of(request: bytes) -> list[str]:
-    """The Host headers of a request."""
     return re.findall(r"(?im)^host: (.*)\r$", request.decode("latin-1"))
 
 
@@ -118,7 +116,6 @@ def test_the_port_is_the_schemes_own_unless_it_is_said(url: str, port: int, host
 
 
 def yesterday() -> dt.datetime:
-    """A day ago."""
     return dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
 
 

@@ -108,7 +108,6 @@ def test_nor_is_a_user_who_asks_what_comes_next(serve_as: Serve, http: Session, 
 
 
 def a_journey(url: str, visit: Any) -> Any:
-    """A run of it."""
     return run(Scenario(base_url=url, endpoints=[visit], threads=1, iterations=3))
 
 
@@ -296,7 +295,6 @@ def test_what_is_known_of_a_host_goes_back_to_it(serve_as: Serve, http: Session)
 
 
 def cookies(request: bytes) -> set[str]:
-    """The names of the cookies in a request."""
     found = re.search(rb"(?im)^cookie: (.*)\r$", request)
     return {pair.partition("=")[0].strip() for pair in found[1].decode().split(";")} if found else set()
 

@@ -24,7 +24,6 @@ ALIVE: dict[str, Any] = {"threads": 1, "iterations": 1, "timeout": 5}
 
 
 def visit(http: Any) -> None:
-    """A journey of one request."""
     http.get("/")
 
 
@@ -35,7 +34,6 @@ def by_setup(url: str, tmp_path: Path, **options: Any) -> object:
 
 
 def by_session(url: str, tmp_path: Path, ca: Path | None = None) -> object:
-    """A session of one's own."""
     with Session(base_url=url) as http:
         http.trust_env = False
         http.verify = str(ca) if ca else True

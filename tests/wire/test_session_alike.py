@@ -24,7 +24,6 @@ ADDRESS = "127.0.0.1"
 
 
 def chunks(*pieces: bytes, headers: str = "", trailers: bytes = b"") -> bytes:
-    """A reply in chunks."""
     return f"HTTP/1.1 200 OK\r\n{headers}Transfer-Encoding: chunked\r\n\r\n".encode() + chunked(
         *pieces, trailers=trailers
     )
@@ -168,7 +167,6 @@ def site(pages: dict[str, bytes]) -> Script:
 
 
 def seen(response: requests.Response) -> dict[str, Any]:
-    """All that is to be seen of a reply."""
     return {
         "status": response.status_code,
         "reason": response.reason,
@@ -249,7 +247,6 @@ def compare(
 
 
 def get(session: requests.Session, url: str) -> requests.Response:
-    """The common call."""
     return session.get(url)
 
 
@@ -265,7 +262,6 @@ def test_a_reply_is_read_alike(serve_as: Serve, both: Any, message: bytes):
 
 
 def pieces(session: requests.Session, url: str, size: int | None) -> list[bytes]:
-    """The body of a stream as it is handed out."""
     return list(session.get(url, stream=True).iter_content(size))
 
 

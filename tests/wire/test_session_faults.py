@@ -42,7 +42,6 @@ class Log(list[tuple[str, str, Exchange, int]]):
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds of failure."""
         notes = [exchange[-1] for _, _, exchange, _ in self]
         return [note.failure.kind for note in notes if note and note.failure]
 
@@ -55,7 +54,6 @@ def log() -> Log:
 
 @pytest.fixture
 def http(session: Make, log: Log) -> Session:
-    """A session that is observed."""
     return session(observe=log)
 
 

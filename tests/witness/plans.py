@@ -70,34 +70,28 @@ async def fetch(base_url: str, target: str) -> None:
 
 
 def work(http):
-    """The journey."""
     http.get(WORK).raise_for_status()
 
 
 def quick(http):
-    """The journey at a rate."""
     http.get(QUICK).raise_for_status()
 
 
 def read(http, row):
-    """The journey with rows."""
     http.get(f"/rows/{row['id']}?ms=2").raise_for_status()
 
 
 async def work_async(http):
-    """The async journey."""
     with timer("request"):
         await fetch(http.base_url, WORK)
 
 
 async def quick_async(http):
-    """The async journey at a rate."""
     with timer("request"):
         await fetch(http.base_url, QUICK)
 
 
 async def read_async(http, row):
-    """The async journey with rows."""
     with timer("request"):
         await fetch(http.base_url, f"/rows/{row['id']}?ms=2")
 
@@ -149,12 +143,10 @@ own_threads_endpoint = scenario(
 
 
 def often(http):
-    """Three times as often as the other."""
     http.get("/often?ms=20").raise_for_status()
 
 
 def seldom(http):
-    """A third as often."""
     http.get("/seldom?ms=20").raise_for_status()
 
 

@@ -59,7 +59,6 @@ async def answer(connection: int, reader: asyncio.StreamReader, writer: asyncio.
 
 
 def reply(asked: dict[str, str], *, is_head: bool) -> bytes:
-    """The reply that a query asks for."""
     body = b"" if asked.get("status") == "204" else b'{"ok": true}'
     lines = [f"HTTP/1.1 {asked.get('status', '200')} Said", "Content-Type: application/json"]
     if "bye" in asked:

@@ -29,7 +29,6 @@ class Seen:
 
     @property
     def path(self) -> str:
-        """The target without its query."""
         return self.target.partition("?")[0]
 
 
@@ -112,7 +111,6 @@ class Witness:
         return Log(len(found["connections"]), tuple(requests))
 
     def clear(self) -> None:
-        """Have it forget what it has seen."""
         self._ask("clear")
 
     def _ask(self, order: str) -> str:

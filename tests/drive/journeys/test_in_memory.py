@@ -18,7 +18,6 @@ from loadkit.wire.fake import FakeReply, FakeWire
 
 
 def buy(http: Any) -> None:
-    """Look, think, order."""
     item = http.get("/items").json()["item"]
     http.pause("100ms")
     assert http.post("/orders", json={"item": item}).status_code == 201

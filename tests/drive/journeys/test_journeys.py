@@ -31,7 +31,6 @@ def of(journey: Any, demo: Demo | None = None, /, **fields: Any) -> Scenario:
 
 
 def counts(result: Result) -> dict[str, int]:
-    """Requests by row."""
     return {row.name: row.requests for row in result.endpoints}
 
 

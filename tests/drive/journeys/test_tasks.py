@@ -25,7 +25,6 @@ def of(journey: Any, **fields: Any) -> Scenario:
 
 
 def codes(result: Result) -> list[str]:
-    """What there is to doubt."""
     return [caveat.code for caveat in result.caveats]
 
 

@@ -34,8 +34,6 @@ from loadkit.wire.encode import encode
 
 
 class Conversation:
-    """Orders to a worker and the news of it."""
-
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
         self._buffer = bytearray()
@@ -59,7 +57,6 @@ class Conversation:
         return self._heard.pop(0)
 
     def rest(self) -> list[Message]:
-        """All that is still said."""
         return list(iter(self.hear, None))
 
 

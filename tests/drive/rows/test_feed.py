@@ -41,28 +41,24 @@ def all_of(feed: RowFeed) -> list[Any]:
 
 
 def some_of(feed: RowFeed, many: int) -> list[Any]:
-    """The next few."""
     found = [feed.take() for _ in range(many)]
     feed.close()
     return found
 
 
 def written(folder: Path, name: str, text: str | bytes) -> Path:
-    """A file."""
     path = folder / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
 
 
 def numbered(folder: Path, many: int, name: str = "n.csv") -> Path:
-    """A file of rows that are numbered from 0."""
     if name.endswith(".csv"):
         return written(folder, name, "n,name\n" + "".join(f'{n},"no. {n}"\n' for n in range(many)))
     return written(folder, name, "".join(json.dumps({"n": str(n), "name": f"no. {n}"}) + "\n" for n in range(many)))
 
 
 def ns(found: list[Any]) -> list[int]:
-    """The numbers of rows."""
     return [int(row["n"]) for row in found]
 
 

@@ -182,8 +182,6 @@ def test_a_row_that_cannot_be_put_in_its_place_is_said_before_the_start(tmp_path
 
 
 class Unwritable:
-    """A value that cannot be made into text."""
-
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
