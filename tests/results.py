@@ -216,7 +216,7 @@ def result(
     return Result(**(values | changes))
 
 
-class Shot(NamedTuple):
+class Sample(NamedTuple):
     """One request: in which second, for how many nanoseconds, and what came of it."""
 
     second: int = 0
@@ -226,27 +226,27 @@ class Shot(NamedTuple):
     status: int = 200
 
 
-def recorded(shots: list[Shot], labels: tuple[str, ...] = ("a", "b")) -> Recording:
+def recorded(samples: list[Sample], labels: tuple[str, ...] = ("a", "b")) -> Recording:
     recording = Recording(labels)
-    for shot in shots:
-        recording.absorb(_batch(shot))
+    for sample in samples:
+        recording.absorb(_batch(sample))
     recording.finish()
     return recording
 
 
-def _batch(shot: Shot) -> Batch:
-    due = shot.second * SECOND
+def _batch(sample: Sample) -> Batch:
+    due = sample.second * SECOND
     counts = Counts()
-    if shot.failure:
-        counts.fail(shot.failure, at=due + shot.span, span=shot.span, status=0, size=0)
-        return Batch(shot.second, 0, shot.label, [], 40, counts)
-    counts.connected(Note(connects=1, connect_time=100_001, openings=(Opened(60_000 + shot.second, 40_000),)))
-    samples = [due, due + 1000, due + shot.span, due + shot.span + 2000, shot.status, 120]
-    return Batch(shot.second, 0, shot.label, samples, 40, counts)
+    if sample.failure:
+        counts.fail(sample.failure, at=due + sample.span, span=sample.span, status=0, size=0)
+        return Batch(sample.second, 0, sample.label, [], 40, counts)
+    counts.connected(Note(connects=1, connect_time=100_001, openings=(Opened(60_000 + sample.second, 40_000),)))
+    samples = [due, due + 1000, due + sample.span, due + sample.span + 2000, sample.status, 120]
+    return Batch(sample.second, 0, sample.label, samples, 40, counts)
 
 
 def measured(
-    shots: list[Shot],
+    samples: list[Sample],
     *,
     later: float = 0.0,
     duration: float = 2.0,
@@ -255,7 +255,7 @@ def measured(
     **changes: Any,
 ) -> Result:
     """What a run of these requests comes to that began `later` seconds after the first."""
-    recording = recorded(shots)
+    recording = recorded(samples)
     total, endpoints = rows(recording, duration=duration, started=0)
     limits = [threshold(text) for text in thresholds]
     found = threshold_results(limits, total, endpoints)

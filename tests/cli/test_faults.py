@@ -13,7 +13,7 @@ import pytest
 from loadkit.report.json import encoded
 from loadkit.server.demo import Demo
 from tests.conftest import Call
-from tests.results import Shot, measured
+from tests.results import Sample, measured
 
 SCENARIO = """
 from loadkit import Endpoint, Scenario
@@ -52,7 +52,7 @@ def test_a_fault_of_ours_is_a_traceback_and_no_missed_threshold(
 ):
     names = {"file": file, "url": demo.url, "output": tmp_path / "a.json", "stored": tmp_path / "b.json"}
     names["into"] = tmp_path / "bodies"
-    (tmp_path / "b.json").write_bytes(encoded([measured([Shot()])]))
+    (tmp_path / "b.json").write_bytes(encoded([measured([Sample()])]))
     monkeypatch.setitem(sys.modules, missing, None)  # an installation of which this was lost
 
     done = call(*(argument.format(**names) for argument in arguments))

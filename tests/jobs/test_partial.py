@@ -12,10 +12,10 @@ import pytest
 from loadkit.jobs.partial import Partial
 from loadkit.measure.recording import Recording
 from loadkit.report.json import load
-from tests.results import Shot, measured
+from tests.results import Sample, measured
 from tests.waiting import wait_for
 
-RESULT = measured([Shot()])
+RESULT = measured([Sample()])
 
 
 def use_cpu(milliseconds: float) -> None:

@@ -16,7 +16,7 @@ from loadkit.judge.rows import Phase, Row
 from loadkit.judge.summary import intervals
 from loadkit.judge.validity import validity_of
 from tests.evidence import asked, closed, known, total
-from tests.results import Shot, recorded, replace, times, timing
+from tests.results import Sample, recorded, replace, times, timing
 
 RAMP = [PhasePlan(name="ramp", duration=10.0, start=0, end=5)]
 STEPS = [
@@ -236,7 +236,7 @@ def test_arrivals_are_those_of_each_phase() -> None:
 
 
 def test_each_second_has_the_threads_that_were_active_and_those_asked_for() -> None:
-    series = intervals(recorded([Shot(second=0), Shot(second=1), Shot(second=2)]).series, duration=2.5)
+    series = intervals(recorded([Sample(second=0), Sample(second=1), Sample(second=2)]).series, duration=2.5)
 
     ramp = [of_phase("ramp", 0, 2.5, seen())]
     active = [(0, 0.25, 1.5), (0, 1, 3)]
@@ -248,7 +248,7 @@ def test_each_second_has_the_threads_that_were_active_and_those_asked_for() -> N
 
 
 def test_an_open_workload_has_arrivals_and_a_run_of_which_not_all_is_known_no_threads() -> None:
-    series = intervals(recorded([Shot()]).series, duration=1.0)
+    series = intervals(recorded([Sample()]).series, duration=1.0)
 
     ((of_open,), _) = with_threads(series, [], Plan(asked(rate=25.0), 1.0), Activity())
     ((unknown,), _) = with_threads(series, [], Plan(plan(), 1.0), Activity(is_whole=False))

@@ -12,7 +12,7 @@ from loadkit.judge.rows import Row
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.wire.base import NO_PORT, Failure
 from tests.evidence import IDLE, known, total, using
-from tests.results import Shot, measured
+from tests.results import Sample, measured
 
 SOUND = total(20_000)
 HOUR = 3600 * SECOND
@@ -90,13 +90,13 @@ def test_a_limit_that_is_not_known_is_not_near() -> None:
 def test_connections_without_a_port_are_this_machines_failure() -> None:
     no_port = Failure("connect", f"cannot assign requested address h:1 ({NO_PORT}: keep connections alive, or ...)")
     refused = Failure("connect", "connection refused h:1")
-    row = measured([Shot(failure=no_port)] * 3 + [Shot(failure=refused)] * 2).total
+    row = measured([Sample(failure=no_port)] * 3 + [Sample(failure=refused)] * 2).total
     message = (
         "3 times no local port was free for a connection: that is this machine's failure and not the server's; keep "
         "connections alive, or widen net.ipv4.ip_local_port_range"
     )
     assert doubts(of=row) == [("no-ports", message, "doubt")]
-    assert doubts(of=measured([Shot(failure=refused)]).total) == []
+    assert doubts(of=measured([Sample(failure=refused)]).total) == []
 
 
 @pytest.mark.parametrize(

@@ -21,31 +21,31 @@ from loadkit.measure.counts import MAX_REASONS
 from loadkit.plan.errors import UsageError
 from loadkit.report.json import dump
 from loadkit.wire.base import Failure
-from tests.results import ENVIRONMENT, REFUSED, Shot, measured, replace
+from tests.results import ENVIRONMENT, REFUSED, Sample, measured, replace
 
-shot = st.builds(
-    Shot,
+sample = st.builds(
+    Sample,
     second=st.integers(0, 4),
     label=st.sampled_from(["a", "b"]),
     span=st.integers(1000, 10**10),
     failure=st.none() | st.sampled_from([REFUSED, Failure("timeout", "no whole reply within 1 s")]),
     status=st.sampled_from([200, 201, 404]),
 )
-shots = st.lists(shot, max_size=25)
+samples = st.lists(sample, max_size=25)
 LIMITS = ("p99 < 1s", "a: error_rate < 5%", "throughput > 1/s")
 
 
-def split(whole: list[Shot], parts: int, chance: random.Random) -> list[list[Shot]]:
+def split(whole: list[Sample], parts: int, chance: random.Random) -> list[list[Sample]]:
     """Each request to one of the parts, which are in no order."""
-    pieces: list[list[Shot]] = [[] for _ in range(parts)]
-    for shot in whole:
-        chance.choice(pieces).append(shot)
+    pieces: list[list[Sample]] = [[] for _ in range(parts)]
+    for sample in whole:
+        chance.choice(pieces).append(sample)
     return pieces
 
 
 @settings(max_examples=30)
-@given(shots, st.integers(2, 4), st.randoms(use_true_random=False))
-def test_parts_side_by_side_are_the_whole_in_any_order(whole: list[Shot], parts: int, chance: random.Random) -> None:
+@given(samples, st.integers(2, 4), st.randoms(use_true_random=False))
+def test_parts_side_by_side_are_the_whole_in_any_order(whole: list[Sample], parts: int, chance: random.Random) -> None:
     each: dict[str, Any] = {"scenario": {"threads": 1}, "environment": replace(ENVIRONMENT, cpu_seconds=0.25)}
     pieces = [measured(piece, thresholds=LIMITS, **each) for piece in split(whole, parts, chance)]
     expected = measured(whole, thresholds=LIMITS)
@@ -82,7 +82,7 @@ def runs(draw: st.DrawFn, workload: dict[str, Any]) -> Result:
     """A run of some load: when and for how long it ran, what it sent, and what was doubted, are its own."""
     start, length = draw(st.integers(0, 9_000_000)), draw(st.integers(0, 6_000_000_000))
     part = measured(
-        draw(st.lists(shot, max_size=4)),
+        draw(st.lists(sample, max_size=4)),
         later=start / 1_000_000,
         duration=length / 1_000_000_000,
         thresholds=LIMITS,
@@ -161,7 +161,7 @@ def test_merging_in_steps_in_any_order_is_merging_at_once(data: st.DataObject, c
 def test_throughput_is_over_the_time_in_which_any_was_measured(
     spans: list[tuple[float, float]], duration: float
 ) -> None:
-    parts = [measured([Shot()] * 30, later=start, duration=length) for start, length in spans]
+    parts = [measured([Sample()] * 30, later=start, duration=length) for start, length in spans]
     for order in itertools.permutations(parts):
         merged = merge(order)
         assert (merged.duration, merged.throughput) == (duration, 30 * len(spans) / duration)
@@ -177,12 +177,12 @@ def test_throughput_is_over_the_time_in_which_any_was_measured(
     ],
 )
 def test_threads_are_as_many_as_there_were_at_once(spans: list[tuple[float, float]], threads: int) -> None:
-    parts = [measured([Shot()], later=start, duration=length) for start, length in spans]
+    parts = [measured([Sample()], later=start, duration=length) for start, length in spans]
     assert merge(parts).scenario.threads == threads
 
 
 def test_replies_after_the_stop_stay_out_of_the_throughput() -> None:
-    part = measured([Shot()] * 4)
+    part = measured([Sample()] * 4)
     late = replace(part, total=replace(part.total, drained=3, throughput=0.5))
     assert merge([late, late]).throughput == 1.0
 
@@ -195,7 +195,7 @@ def test_replies_after_the_stop_stay_out_of_the_throughput() -> None:
     ],
 )
 def test_different_loads_are_not_one(others: dict[str, str], reason: str) -> None:
-    mine = measured([Shot()])
+    mine = measured([Sample()])
     yours = replace(mine, identity=replace(mine.identity, **others))
     for order in ([mine, yours], [yours, mine]):
         with pytest.raises(UsageError) as caught:
@@ -205,7 +205,7 @@ def test_different_loads_are_not_one(others: dict[str, str], reason: str) -> Non
 
 def test_parts_of_one_scenario_may_differ_in_size() -> None:
     parts = [
-        measured([Shot()], scenario={"threads": threads, "iterations": 5 * threads, "endpoints": endpoints})
+        measured([Sample()], scenario={"threads": threads, "iterations": 5 * threads, "endpoints": endpoints})
         for threads, endpoints in ((3, ["a"]), (4, ["b", "a"]))
     ]
     asked = merge(parts).scenario
@@ -213,14 +213,14 @@ def test_parts_of_one_scenario_may_differ_in_size() -> None:
 
 
 def test_one_result_is_itself() -> None:
-    only = measured([Shot()])
+    only = measured([Sample()])
     assert merge([only]) is only
 
 
 def test_the_first_by_time_is_the_first_whatever_its_spelling() -> None:
     # as text, "10:15:03Z" comes after "10:15:03.500+00:00", and an hour east comes after both
     spelled = ["2026-05-04T11:15:02+01:00", "2026-05-04T10:15:03Z", "2026-05-04T10:15:03.500+00:00"]
-    parts = [measured([Shot()], started_at=text) for text in spelled]
+    parts = [measured([Sample()], started_at=text) for text in spelled]
     for order in itertools.permutations(parts):
         assert merge(order).started_at == spelled[0]
 
@@ -228,8 +228,8 @@ def test_the_first_by_time_is_the_first_whatever_its_spelling() -> None:
 def test_an_example_is_dated_from_the_first_start() -> None:
     early, late = (Failure("check", text) for text in ("early", "late"))
     parts = [
-        measured([Shot(1, failure=early, span=1)]),
-        measured([Shot(2, failure=late, span=1), Shot(3, failure=early, span=1)], later=60.0),
+        measured([Sample(1, failure=early, span=1)]),
+        measured([Sample(2, failure=late, span=1), Sample(3, failure=early, span=1)], later=60.0),
     ]
     found = merge(parts[::-1]).total.examples
     assert [(one.message, one.count, round(one.first_at, 6)) for one in found] == [("early", 2, 1.0), ("late", 1, 62.0)]
@@ -237,7 +237,7 @@ def test_an_example_is_dated_from_the_first_start() -> None:
 
 def test_the_reasons_of_all_parts_are_kept() -> None:
     # which of them are the most frequent is known only when all parts are there
-    parts = [measured([Shot(failure=Failure("check", f"{part}-{k}")) for k in range(30)]) for part in range(5)]
+    parts = [measured([Sample(failure=Failure("check", f"{part}-{k}")) for k in range(30)]) for part in range(5)]
     found = merge(parts).total.examples
     assert len(found) == 5 * MAX_REASONS + 1
     assert sum(one.count for one in found) == 150
@@ -254,14 +254,14 @@ def test_the_reasons_of_all_parts_are_kept() -> None:
     ],
 )
 def test_the_whole_comes_to_the_worst_of_its_parts(outcomes: list[str], comes_to: str) -> None:
-    parts = [measured([Shot()], outcome=one) for one in outcomes]
+    parts = [measured([Sample()], outcome=one) for one in outcomes]
     for order in (parts, parts[::-1]):
         assert merge(order).outcome == comes_to
 
 
 def test_thresholds_are_held_against_the_whole_and_not_against_its_parts() -> None:
     # 1 % of 200 failed: one part missed its threshold, the whole does not
-    clean, dirty = [Shot()] * 150, [Shot()] * 48 + [Shot(failure=REFUSED)] * 2
+    clean, dirty = [Sample()] * 150, [Sample()] * 48 + [Sample(failure=REFUSED)] * 2
     parts = [measured(piece, thresholds=("error_rate <= 1%",)) for piece in (clean, dirty)]
     assert [part.outcome for part in parts] == ["passed", "failed"]
     merged = merge(parts)
@@ -270,7 +270,7 @@ def test_thresholds_are_held_against_the_whole_and_not_against_its_parts() -> No
 
 def test_doubts_of_a_machine_stay_and_doubts_of_the_figures_are_asked_again() -> None:
     busy = Caveat(code="generator-busy", message="loadkit itself used 99% of a CPU")
-    few = measured([Shot()] * 600)
+    few = measured([Sample()] * 600)
     assert [caveat.code for caveat in few.caveats] == ["few-samples"]
     parts = [replace(few, caveats=[busy, *few.caveats]), few]
     assert merge(parts).caveats == [
@@ -284,7 +284,7 @@ def test_doubts_of_a_machine_stay_and_doubts_of_the_figures_are_asked_again() ->
 
 
 def test_a_percentile_that_is_limited_is_doubted_for_the_whole_and_no_longer_for_its_parts() -> None:
-    parts = [measured([Shot()] * 600, thresholds=("p99 < 1s",), validity="doubtful") for _ in range(2)]
+    parts = [measured([Sample()] * 600, thresholds=("p99 < 1s",), validity="doubtful") for _ in range(2)]
     assert [caveat.level for part in parts for caveat in part.caveats] == ["doubt", "doubt"]
     whole = merge(parts)
     assert [caveat.level for caveat in whole.caveats] == ["note"]
@@ -296,9 +296,9 @@ def test_the_gravest_caveat_of_all_parts_comes_first_and_a_note_once_for_each_co
     busy = [Caveat(code="generator-busy", message=f"{share}%") for share in (85, 90)]
     missed = Caveat(code="asked-rate", message="asked 5/s", level="grave")
     parts = [
-        measured([Shot()] * 2, caveats=[busy[0], here[0]]),
+        measured([Sample()] * 2, caveats=[busy[0], here[0]]),
         measured(
-            [Shot()] * 2, caveats=[missed, busy[1], here[1]], outcome="not-applied", validity="invalid", later=5.0
+            [Sample()] * 2, caveats=[missed, busy[1], here[1]], outcome="not-applied", validity="invalid", later=5.0
         ),
     ]
     for order in (parts, parts[::-1]):
@@ -328,7 +328,7 @@ RATE, GENERATOR, UNKNOWN = Bottleneck("rate", "one"), Bottleneck("generator", "x
     ],
 )
 def test_several_runs_are_bound_by_what_bound_each(found: list[Bottleneck], whole: Bottleneck) -> None:
-    parts = [measured([Shot()], later=10.0 * place, bottleneck=one) for place, one in enumerate(found)]
+    parts = [measured([Sample()], later=10.0 * place, bottleneck=one) for place, one in enumerate(found)]
     assert merge(parts).bottleneck == whole
 
 
@@ -342,7 +342,7 @@ def test_several_runs_are_bound_by_what_bound_each(found: list[Bottleneck], whol
 def test_what_a_run_says_of_its_own_rate_is_not_said_of_several_side_by_side(later: float, said: str) -> None:
     parts = [
         measured(
-            [Shot()], later=start, scenario=OPEN, bottleneck=Bottleneck("rate", "the server answered all of 100/s")
+            [Sample()], later=start, scenario=OPEN, bottleneck=Bottleneck("rate", "the server answered all of 100/s")
         )
         for start in (0.0, later)
     ]
@@ -352,7 +352,7 @@ def test_what_a_run_says_of_its_own_rate_is_not_said_of_several_side_by_side(lat
 def test_the_machine_of_several_is_the_first_with_what_all_used() -> None:
     parts = [
         measured(
-            [Shot()],
+            [Sample()],
             environment=replace(
                 ENVIRONMENT, clock=clock, cpu_seconds=sum(cpu), peak_memory=memory, cpu_by_process=list(cpu)
             ),
@@ -375,7 +375,7 @@ OPEN = {"rate": 100.0, "max_threads": 50, "arrivals": "constant", "processes": 2
     ],
 )
 def test_what_was_asked_of_runs_side_by_side_adds_up(later: float, asked: tuple[float, int, int, int]) -> None:
-    parts = [measured([Shot()], later=start, scenario=OPEN) for start in (0.0, later)]
+    parts = [measured([Sample()], later=start, scenario=OPEN) for start in (0.0, later)]
     found = merge(parts).scenario
     assert (found.rate, found.max_threads, found.threads, found.processes) == asked
 
@@ -383,7 +383,7 @@ def test_what_was_asked_of_runs_side_by_side_adds_up(later: float, asked: tuple[
 def test_the_memory_of_runs_side_by_side_adds_up_and_that_of_others_does_not() -> None:
     server = Server(cpu_seconds=0.5, peak_memory=7)
     parts = [
-        measured([Shot()], later=later, server=server, environment=replace(ENVIRONMENT, peak_memory=5))
+        measured([Sample()], later=later, server=server, environment=replace(ENVIRONMENT, peak_memory=5))
         for later in (0.0, 1.0, 9.0)
     ]
     whole = merge(parts)
@@ -393,7 +393,7 @@ def test_the_memory_of_runs_side_by_side_adds_up_and_that_of_others_does_not() -
 def test_what_fetches_counted_adds_up_and_what_they_were_told_stays() -> None:
     counted = {"files": 3, "bytes": 70, "retries": {"503": 1}, "network_seconds": 0.1, "rate_limit": 5.0, "auto": None}
     others = {"files": 4, "bytes": 1, "retries": {"503": 2, "connect": 1}, "network_seconds": 0.2, "rate_limit": 5.0}
-    parts = [measured([Shot()], scenario={"options": options}) for options in (counted, others | {"auto": "said"})]
+    parts = [measured([Sample()], scenario={"options": options}) for options in (counted, others | {"auto": "said"})]
     assert merge(parts).scenario.options == {
         "files": 7,
         "bytes": 71,
@@ -405,19 +405,19 @@ def test_what_fetches_counted_adds_up_and_what_they_were_told_stays() -> None:
 
 
 def test_runs_against_several_servers_name_them_all() -> None:
-    parts = [measured([Shot()], scenario={"base_url": url}) for url in ("http://b/", "http://a/", "http://b/")]
+    parts = [measured([Sample()], scenario={"base_url": url}) for url in ("http://b/", "http://a/", "http://b/")]
     assert merge(parts).scenario.base_url == "http://a/, http://b/"
 
 
 def test_intervals_lie_on_one_time_line() -> None:
-    parts = [measured([Shot(0), Shot(1)]), measured([Shot(0), Shot(1), Shot(1)], later=1.1)]
+    parts = [measured([Sample(0), Sample(1)]), measured([Sample(0), Sample(1), Sample(1)], later=1.1)]
     assert [(one.start, one.total.requests) for one in merge(parts).intervals] == [(0.0, 1), (1.0, 2), (2.0, 2)]
 
 
 def test_intervals_of_different_length_are_as_long_as_the_longest() -> None:
     # both begin on a multiple of four seconds
-    fine = measured([Shot(second) for second in range(6)], later=1.0)
-    coarse = measured([Shot(0), Shot(4)], later=1.0)
+    fine = measured([Sample(second) for second in range(6)], later=1.0)
+    coarse = measured([Sample(0), Sample(4)], later=1.0)
     coarse = replace(coarse, intervals=[replace(one, length=4.0) for one in coarse.intervals])
     found = merge([fine, coarse]).intervals
     assert [(one.start, one.length, one.total.requests) for one in found] == [(0.0, 4.0, 5), (4.0, 4.0, 3)]

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from loadkit.judge.rows import Phase
 from loadkit.judge.threshold_results import by_name
 from loadkit.plan.errors import UsageError
-from tests.results import REFUSED, Shot, measured, timing
+from tests.results import REFUSED, Sample, measured, timing
 
-GOOD = measured([*[Shot(k) for k in range(10)], Shot(1, label="b"), Shot(2, label="b", failure=REFUSED)])
+GOOD = measured([*[Sample(k) for k in range(10)], Sample(1, label="b"), Sample(2, label="b", failure=REFUSED)])
 EMPTY = measured([])
 
 
@@ -122,7 +122,7 @@ def test_an_endpoint_wins_over_a_phase_of_its_name():
     ],
 )
 def test_an_interval_of_what_is_none_says_what_is_right(asked: tuple[float, ...], why: str) -> None:
-    for times in (measured([Shot()]).response_time, EMPTY.response_time):
+    for times in (measured([Sample()]).response_time, EMPTY.response_time):
         with pytest.raises(UsageError) as caught:
             times.interval(*asked)
         assert str(caught.value) == why

@@ -14,7 +14,7 @@ from loadkit.measure.histogram import HIGHEST, Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Failure
-from tests.results import REFUSED, Shot, recorded
+from tests.results import REFUSED, Sample, recorded
 
 
 def test_times_are_in_seconds_and_none_of_nothing() -> None:
@@ -43,8 +43,8 @@ def test_a_histogram_that_is_not_the_one_described_is_the_file_s_mistake() -> No
 
 
 def test_a_row_says_what_became_of_each_request() -> None:
-    shots = [Shot(0), Shot(0, status=404), Shot(1, failure=REFUSED), Shot(1, label="b")]
-    total, (a, b) = rows(recorded(shots), duration=2.0, started=0)
+    samples = [Sample(0), Sample(0, status=404), Sample(1, failure=REFUSED), Sample(1, label="b")]
+    total, (a, b) = rows(recorded(samples), duration=2.0, started=0)
     assert (total.requests, a.requests, b.requests) == (4, 3, 1)
     assert (total.statuses, total.failures, total.error_rate) == ({200: 2, 404: 1}, {"connect": 1}, 0.25)
     assert (total.throughput, a.throughput, b.throughput) == (1.5, 1.0, 0.5), "good replies a second"
@@ -54,7 +54,7 @@ def test_a_row_says_what_became_of_each_request() -> None:
 
 
 def test_replies_after_the_stop_are_good_but_not_throughput() -> None:
-    recording = recorded([Shot(), Shot(), Shot()])
+    recording = recorded([Sample(), Sample(), Sample()])
     recording.labels["a"].drained = 2
     total, _ = rows(recording, duration=2.0, started=0)
     assert (total.throughput, total.drained, total.requests) == (0.5, 2, 3)
@@ -67,19 +67,19 @@ def test_without_time_there_is_no_throughput() -> None:
 
 def test_examples_are_the_most_frequent_first_and_tell_when_it_began() -> None:
     rare, common = Failure("check", "rare"), Failure("check", "common")
-    shots = [Shot(3, failure=rare, span=1), *(Shot(second, failure=common, span=1) for second in (5, 4))]
-    total, _ = rows(recorded(shots), duration=2.0, started=1 * SECOND)
+    samples = [Sample(3, failure=rare, span=1), *(Sample(second, failure=common, span=1) for second in (5, 4))]
+    total, _ = rows(recorded(samples), duration=2.0, started=1 * SECOND)
     assert [(one.message, one.count, one.first_at) for one in total.examples] == [
         ("common", 2, pytest.approx(3.0)),
         ("rare", 1, pytest.approx(2.0)),
     ]
-    total, _ = rows(recorded(shots), duration=2.0, started=9 * SECOND)
+    total, _ = rows(recorded(samples), duration=2.0, started=9 * SECOND)
     assert [one.first_at for one in total.examples] == [0.0, 0.0], "what failed before the start began at the start"
 
 
 def test_failures_of_one_number_have_one_order() -> None:
-    shots = [Shot(failure=Failure(kind, "x")) for kind in ("timeout", "dns", "timeout", "check")]
-    for order in (shots, shots[::-1]):
+    samples = [Sample(failure=Failure(kind, "x")) for kind in ("timeout", "dns", "timeout", "check")]
+    for order in (samples, samples[::-1]):
         total, _ = rows(recorded(order), duration=2.0, started=0)
         assert list(total.failures) == ["timeout", "check", "dns"]
 
@@ -97,8 +97,8 @@ def test_a_request_counted_twice_is_our_fault_and_said(counts: Counts, law: str)
 
 
 def test_intervals_are_the_series_and_their_total_is_the_sum() -> None:
-    shots = [Shot(0), Shot(0, label="b", failure=REFUSED), Shot(2, span=7_000_000)]
-    found = intervals(recorded(shots).series, duration=2.25)
+    samples = [Sample(0), Sample(0, label="b", failure=REFUSED), Sample(2, span=7_000_000)]
+    found = intervals(recorded(samples).series, duration=2.25)
     assert [(one.start, one.length, one.measured, one.total.requests, one.total.failures) for one in found] == [
         (0.0, 1.0, 1.0, 2, 1),
         (1.0, 1.0, 1.0, 0, 0),  # nothing ended in it, and it was measured all the same

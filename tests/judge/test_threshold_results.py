@@ -9,19 +9,19 @@ import pytest
 from loadkit.judge.summary import rows
 from loadkit.judge.threshold_results import EXIT_CODES, ThresholdResult, outcome, threshold_results
 from loadkit.plan.threshold import threshold
-from tests.results import REFUSED, Shot, measured, recorded
+from tests.results import REFUSED, Sample, measured, recorded
 
 # a: 98 of 1 ms, one of 1 s, one refused; b: one of 3 ms; in 2 s
-SHOTS = [
-    *[Shot(span=1_000_000)] * 98,
-    Shot(span=1_000_000_000),
-    Shot(failure=REFUSED),
-    Shot(label="b", span=3_000_000),
+SAMPLES = [
+    *[Sample(span=1_000_000)] * 98,
+    Sample(span=1_000_000_000),
+    Sample(failure=REFUSED),
+    Sample(label="b", span=3_000_000),
 ]
 
 
-def judged(*texts: str, shots: list[Shot] = SHOTS) -> list[ThresholdResult]:
-    total, endpoints = rows(recorded(shots), duration=2.0, started=0)
+def judged(*texts: str, samples: list[Sample] = SAMPLES) -> list[ThresholdResult]:
+    total, endpoints = rows(recorded(samples), duration=2.0, started=0)
     return threshold_results([threshold(text) for text in texts], total, endpoints)
 
 
@@ -75,9 +75,9 @@ def test_where_nothing_is_said_of_errors_there_may_be_none(said: list[str], adde
 
 def test_the_others_failures_fail_beside_one_endpoint_s_limit() -> None:
     # one never sent is not missed where nobody asked for it
-    assert [one.passed for one in judged("a: error_rate < 5%", shots=[Shot(label="a")])] == [True]
-    shots = [Shot(label="a"), Shot(label="b", failure=REFUSED)]
-    assert [(one.threshold, one.passed) for one in judged("a: error_rate < 5%", shots=shots)] == [
+    assert [one.passed for one in judged("a: error_rate < 5%", samples=[Sample(label="a")])] == [True]
+    samples = [Sample(label="a"), Sample(label="b", failure=REFUSED)]
+    assert [(one.threshold, one.passed) for one in judged("a: error_rate < 5%", samples=samples)] == [
         ("a: error_rate < 5%", True),
         ("b: error_rate == 0%", False),
     ]
@@ -100,42 +100,42 @@ def test_the_others_failures_fail_beside_one_endpoint_s_limit() -> None:
     ],
 )
 def test_what_was_not_measured_never_passes(text: str) -> None:
-    shots = [Shot(label="a")] if text.startswith("b: ") else []
-    one = judged(text, shots=shots)[0]
+    samples = [Sample(label="a")] if text.startswith("b: ") else []
+    one = judged(text, samples=samples)[0]
     assert (one.passed, one.value, one.shown) == (False, None, "nothing measured")
 
 
 def test_requests_that_were_not_sent_were_counted() -> None:
-    assert judged("requests > 0", shots=[])[0] == ThresholdResult(
+    assert judged("requests > 0", samples=[])[0] == ThresholdResult(
         threshold="requests > 0", passed=False, value=0, shown="0"
     )
 
 
 def test_times_are_of_good_replies_only() -> None:
-    assert judged("max < 1s", shots=[Shot(failure=REFUSED)])[0].shown == "nothing measured"
+    assert judged("max < 1s", samples=[Sample(failure=REFUSED)])[0].shown == "nothing measured"
 
 
 @pytest.mark.parametrize(
-    ("shots", "thresholds", "interrupted", "comes_to"),
+    ("samples", "thresholds", "interrupted", "comes_to"),
     [
-        ([Shot()], [], False, "passed"),
-        ([Shot()], ["p99 < 1s"], False, "passed"),
-        ([Shot()], ["p99 < 1ms"], False, "failed"),
-        ([Shot()], ["p99 < 1s", "throughput > 9/s"], False, "failed"),  # one is enough
-        ([Shot(), Shot(failure=REFUSED)], [], False, "failed"),
-        ([Shot(), Shot(failure=REFUSED)], ["error_rate <= 50%"], False, "passed"),
+        ([Sample()], [], False, "passed"),
+        ([Sample()], ["p99 < 1s"], False, "passed"),
+        ([Sample()], ["p99 < 1ms"], False, "failed"),
+        ([Sample()], ["p99 < 1s", "throughput > 9/s"], False, "failed"),  # one is enough
+        ([Sample(), Sample(failure=REFUSED)], [], False, "failed"),
+        ([Sample(), Sample(failure=REFUSED)], ["error_rate <= 50%"], False, "passed"),
         # whatever the thresholds allow, a run in which nothing worked never passes
-        ([Shot(failure=REFUSED)], ["error_rate <= 100%"], False, "failed"),
+        ([Sample(failure=REFUSED)], ["error_rate <= 100%"], False, "failed"),
         ([], [], False, "not-applied"),
         ([], ["requests == 0"], False, "not-applied"),
         ([], [], True, "interrupted"),
-        ([Shot()], [], True, "interrupted"),
-        ([Shot()], ["p99 < 1ms"], True, "interrupted"),  # cut short, so it is neither met nor missed
+        ([Sample()], [], True, "interrupted"),
+        ([Sample()], ["p99 < 1ms"], True, "interrupted"),  # cut short, so it is neither met nor missed
     ],
 )
-def test_what_a_run_comes_to(shots: list[Shot], thresholds: list[str], interrupted: bool, comes_to: str) -> None:
-    total, _ = rows(recorded(shots), duration=2.0, started=0)
-    assert outcome(total, judged(*thresholds, shots=shots), interrupted=interrupted) == comes_to
+def test_what_a_run_comes_to(samples: list[Sample], thresholds: list[str], interrupted: bool, comes_to: str) -> None:
+    total, _ = rows(recorded(samples), duration=2.0, started=0)
+    assert outcome(total, judged(*thresholds, samples=samples), interrupted=interrupted) == comes_to
 
 
 def test_exit_codes_are_pytest_s_and_one_more() -> None:
@@ -143,7 +143,7 @@ def test_exit_codes_are_pytest_s_and_one_more() -> None:
 
 
 def test_a_result_is_asked_for_its_figures() -> None:
-    found = measured([Shot(), Shot(label="b", failure=REFUSED)])
+    found = measured([Sample(), Sample(label="b", failure=REFUSED)])
     assert (found.requests, found.throughput, found.error_rate) == (2, 0.5, 0.5)
     assert (found.statuses, found.failures, found.passed) == ({200: 1}, {"connect": 1}, False)
     assert (found.response_time, found.service_time) == (found.total.response_time, found.total.service_time)
@@ -162,7 +162,7 @@ def test_a_result_is_asked_for_its_figures() -> None:
     ],
 )
 def test_an_open_load_of_which_too_little_was_sent_was_not_applied(good: int, is_open: bool, comes_to: str) -> None:
-    recording = recorded([Shot(0, "GET /", 1000, None)] * good)
+    recording = recorded([Sample(0, "GET /", 1000, None)] * good)
     recording.unsent("GET /", 0, 1000 - good)
     recording.finish()
     total, _ = rows(recording, duration=10.0, started=0)
@@ -182,5 +182,5 @@ def test_an_open_load_of_which_too_little_was_sent_was_not_applied(good: int, is
     ],
 )
 def test_what_else_is_known_of_a_run_outweighs_its_figures(known: dict[str, Any], comes_to: str) -> None:
-    total = measured([Shot()]).total
-    assert outcome(total, judged("p99 < 1s", shots=[Shot()]), **({"interrupted": False} | known)) == comes_to
+    total = measured([Sample()]).total
+    assert outcome(total, judged("p99 < 1s", samples=[Sample()]), **({"interrupted": False} | known)) == comes_to

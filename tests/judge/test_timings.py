@@ -19,7 +19,7 @@ from loadkit.measure.recording import Batch, Recording
 from loadkit.plan.labels import MAX_LABELS, OTHER
 from loadkit.plan.threshold import threshold
 from loadkit.wire.base import Failure
-from tests.results import Shot, measured, recorded, replace
+from tests.results import Sample, measured, recorded, replace
 
 Spans = Mapping[tuple[str, str], Sequence[int | Failure]]
 
@@ -47,8 +47,8 @@ def of(recording: Recording, duration: float = 2.0) -> list[Timing]:
     return timings(recording, duration=duration, started=0)
 
 
-def with_timings(found: list[Timing], shots: list[Shot] | None = None, **options: Any) -> Result:
-    return replace(measured(shots if shots is not None else [Shot()], **options), timings=found)
+def with_timings(found: list[Timing], samples: list[Sample] | None = None, **options: Any) -> Result:
+    return replace(measured(samples if samples is not None else [Sample()], **options), timings=found)
 
 
 def test_they_are_no_requests_and_have_times_of_their_own():
@@ -101,7 +101,7 @@ def test_endless_many_of_them_fold_and_none_is_lost():
 )
 def test_a_threshold_may_name_a_journey_a_step_or_a_timer(limit: str, passes: bool, shown: str):
     found = of(timed({("journey", "buy"): [10, 30, WRONG], ("step", "pay"): [5], ("timer", "redis"): [2]}))
-    total, endpoints = rows(recorded([Shot()]), duration=2.0, started=0)
+    total, endpoints = rows(recorded([Sample()]), duration=2.0, started=0)
 
     one = threshold_results([threshold(limit)], total, endpoints, (), found)[0]
 
@@ -138,7 +138,7 @@ def test_a_threshold_may_name_a_journey_a_step_or_a_timer(limit: str, passes: bo
     ],
 )
 def test_what_is_implied_of_journeys(spans: Spans, requests: int, limits: list[str], implied: list[str]):
-    total, endpoints = rows(recorded([Shot()] * requests), duration=2.0, started=0)
+    total, endpoints = rows(recorded([Sample()] * requests), duration=2.0, started=0)
 
     found = threshold_results([threshold(text) for text in limits], total, endpoints, (), of(timed(spans)))
 
@@ -161,7 +161,7 @@ def test_an_open_load_of_which_too_few_journeys_began_was_not_applied(
     begun: int, cut: int, unsent: int, requests: int, comes_to: str
 ):
     found = of(timed({("journey", "buy"): [1] * begun, ("step", "pay"): [1] * 3 * begun}, cut=cut, unsent=unsent))
-    total, _ = rows(recorded([Shot()] * requests), duration=2.0, started=0)
+    total, _ = rows(recorded([Sample()] * requests), duration=2.0, started=0)
 
     assert outcome(total, [], found, interrupted=False, is_open=True) == comes_to
     assert outcome(total, [], found, interrupted=True, is_open=True) == "interrupted"
@@ -180,7 +180,7 @@ def test_parts_in_any_order_make_what_the_whole_would_have():
     ]
     counted: list[dict[str, int]] = [{"cut": 1, "unsent": 2, "drained": 1}, {}, {}]
     recordings = [timed(part, **counts) for part, counts in zip(parts, counted, strict=True)]
-    results = [with_timings(of(one), later=2.0 * k, shots=[Shot()]) for k, one in enumerate(recordings)]
+    results = [with_timings(of(one), later=2.0 * k, samples=[Sample()]) for k, one in enumerate(recordings)]
     whole = Recording()
     for one in recordings:
         for key, counts in one.timings.items():

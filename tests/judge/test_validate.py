@@ -11,9 +11,9 @@ from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import Phase
 from loadkit.judge.validate import violations
 from tests import results
-from tests.results import REFUSED, Shot, measured, replace
+from tests.results import REFUSED, Sample, measured, replace
 
-SOUND = measured([Shot(), Shot(label="b"), Shot(failure=REFUSED)])
+SOUND = measured([Sample(), Sample(label="b"), Sample(failure=REFUSED)])
 
 
 def test_what_loadkit_wrote_adds_up() -> None:
@@ -50,7 +50,7 @@ def timing(**changes: Any) -> Result:
     return replace(SOUND, timings=[made])
 
 
-PASSED = measured([Shot()], thresholds=("requests == 1",))
+PASSED = measured([Sample()], thresholds=("requests == 1",))
 MISSED = replace(PASSED.thresholds[0], passed=False)
 
 

@@ -26,7 +26,7 @@ OURS = 7_000_000_000
 """When measuring began, by the clock of the one who merges."""
 
 
-class Shot(NamedTuple):
+class Sample(NamedTuple):
     """One request of a made-up run, and what happens to it on the way."""
 
     second: int
@@ -41,8 +41,8 @@ class Shot(NamedTuple):
     """When its parcel comes in, among the others."""
 
 
-shots = st.builds(
-    Shot,
+samples = st.builds(
+    Sample,
     second=st.integers(0, 4),
     phase=st.integers(0, PHASES - 1),
     label=st.sampled_from(LABELS),
@@ -54,38 +54,38 @@ shots = st.builds(
 )
 
 
-def batch(shot: Shot, start: int) -> Batch:
+def batch(sample: Sample, start: int) -> Batch:
     """What a thread hands over that has sent this request, by a clock by which measuring began at `start`."""
-    due = start + shot.second * SECOND
+    due = start + sample.second * SECOND
     counts = Counts()
     counts.connected(
-        Note(connects=1, connect_time=shot.span % 1000, openings=(Opened(shot.span % 700, shot.span % 300),))
+        Note(connects=1, connect_time=sample.span % 1000, openings=(Opened(sample.span % 700, sample.span % 300),))
     )
-    if shot.failure:
-        counts.fail(shot.failure, at=due + shot.span, span=shot.span, status=503, size=7)
-        return Batch(shot.second, shot.phase, shot.label, [], 40, counts)
-    samples = [due, due + 2, due + shot.span + 2, due + shot.span + 9, 200 + shot.span % 3, 100]
-    return Batch(shot.second, shot.phase, shot.label, samples, 40, counts)
+    if sample.failure:
+        counts.fail(sample.failure, at=due + sample.span, span=sample.span, status=503, size=7)
+        return Batch(sample.second, sample.phase, sample.label, [], 40, counts)
+    samples = [due, due + 2, due + sample.span + 2, due + sample.span + 9, 200 + sample.span % 3, 100]
+    return Batch(sample.second, sample.phase, sample.label, samples, 40, counts)
 
 
-def whole(run: list[Shot]) -> Recording:
+def whole(run: list[Sample]) -> Recording:
     """The run on threads of one process."""
     recording = Recording(LABELS, phases=PHASES)
-    for shot in run:
-        recording.absorb(batch(shot, OURS))
+    for sample in run:
+        recording.absorb(batch(sample, OURS))
     recording.finish()
     return recording
 
 
-def parcels(run: list[Shot], part: int) -> list[tuple[int, bytes]]:
+def parcels(run: list[Sample], part: int) -> list[tuple[int, bytes]]:
     """What one process tells of its part, as bytes, and when each comes in."""
     start = 1000 * (part + 1) * SECOND  # each has a clock of its own
     recording, sent = Recording(LABELS, phases=PHASES), []
-    mine = [shot for shot in run if shot.part == part]
-    for shot in mine:
-        recording.absorb(batch(shot, start))
-        if shot.is_drained_after or shot is mine[-1]:
-            sent += [(shot.turn, msgspec.msgpack.encode(packed(one, start=start))) for one in recording.drain()]
+    mine = [sample for sample in run if sample.part == part]
+    for sample in mine:
+        recording.absorb(batch(sample, start))
+        if sample.is_drained_after or sample is mine[-1]:
+            sent += [(sample.turn, msgspec.msgpack.encode(packed(one, start=start))) for one in recording.drain()]
     return sent
 
 
@@ -104,8 +104,8 @@ def encoded(counts: Counts) -> list[str]:
     return [*(getattr(counts, name).encode() for name in TIMES), counts.failures.time.encode()]
 
 
-@given(run=st.lists(shots, max_size=40))
-def test_any_split_over_processes_and_seconds_in_any_order_is_the_whole_to_the_byte(run: list[Shot]) -> None:
+@given(run=st.lists(samples, max_size=40))
+def test_any_split_over_processes_and_seconds_in_any_order_is_the_whole_to_the_byte(run: list[Sample]) -> None:
     expected, found = whole(run), merged([one for part in range(4) for one in parcels(run, part)])
 
     assert found.labels == expected.labels
@@ -117,11 +117,11 @@ def test_any_split_over_processes_and_seconds_in_any_order_is_the_whole_to_the_b
     assert found.series == expected.series
 
 
-@given(run=st.lists(shots, min_size=1, max_size=30))
-def test_what_was_drained_is_not_counted_twice(run: list[Shot]) -> None:
+@given(run=st.lists(samples, min_size=1, max_size=30))
+def test_what_was_drained_is_not_counted_twice(run: list[Sample]) -> None:
     recording = Recording(LABELS, phases=PHASES)
-    for shot in run:
-        recording.absorb(batch(shot, OURS))
+    for sample in run:
+        recording.absorb(batch(sample, OURS))
 
     drained = recording.drain()
     recording.finish()

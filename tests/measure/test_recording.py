@@ -22,7 +22,7 @@ from loadkit.wire.base import Failure, Note, Opened
 REFUSED = Failure("connect", "connection refused h:1")
 
 
-class Shot(NamedTuple):
+class Sample(NamedTuple):
     """One request of a made-up run."""
 
     second: int
@@ -31,8 +31,8 @@ class Shot(NamedTuple):
     failure: Failure | None
 
 
-shots = st.builds(
-    Shot,
+samples = st.builds(
+    Sample,
     second=st.integers(0, 5),
     label=st.sampled_from(["a", "b", "c"]),
     span=st.integers(1, 10**10),
@@ -40,20 +40,20 @@ shots = st.builds(
 )
 
 
-def write(row: RowRecorder, shot: Shot) -> None:
+def write(row: RowRecorder, sample: Sample) -> None:
     """As a thread does it: into the list of samples, or as a failure."""
-    due = shot.second * SECOND
-    if shot.failure:
-        row.counts.fail(shot.failure, at=due + shot.span, span=shot.span, status=0, size=7)
+    due = sample.second * SECOND
+    if sample.failure:
+        row.counts.fail(sample.failure, at=due + sample.span, span=sample.span, status=0, size=7)
     else:
-        row.samples += (due, due + 2, due + shot.span + 2, due + shot.span + 9, 200, 100)
+        row.samples += (due, due + 2, due + sample.span + 2, due + sample.span + 9, 200, 100)
 
 
-def batch(shot: Shot) -> Batch:
+def batch(sample: Sample) -> Batch:
     """A thread that has sent a single request."""
-    row = RowRecorder(shot.label, 40)
-    write(row, shot)
-    made = row.hand_over(shot.second)
+    row = RowRecorder(sample.label, 40)
+    write(row, sample)
+    made = row.hand_over(sample.second)
     assert made
     return made
 
@@ -83,14 +83,14 @@ def found(recording: Recording) -> Found:
     return recording.labels, series
 
 
-@given(st.lists(shots, max_size=40), st.integers(1, 5), st.randoms(use_true_random=False))
+@given(st.lists(samples, max_size=40), st.integers(1, 5), st.randoms(use_true_random=False))
 def test_any_split_over_threads_and_seconds_in_any_order_is_the_whole_with_each_sample_once(
-    run: list[Shot], threads: int, chance: random.Random
+    run: list[Sample], threads: int, chance: random.Random
 ) -> None:
     rows: dict[tuple[int, int, str], RowRecorder] = {}
-    for shot in run:
-        key = chance.randrange(threads), shot.second, shot.label
-        write(rows.setdefault(key, RowRecorder(shot.label, 40)), shot)
+    for sample in run:
+        key = chance.randrange(threads), sample.second, sample.label
+        write(rows.setdefault(key, RowRecorder(sample.label, 40)), sample)
         if chance.random() < 0.3:
             rows[key].fold()
     handed = [made for (_, second, _), row in rows.items() if (made := row.hand_over(second))]
@@ -100,9 +100,9 @@ def test_any_split_over_threads_and_seconds_in_any_order_is_the_whole_with_each_
         recording.absorb(one)
         recording.close_before(chance.randrange(7))  # a second may be closed before all of it is in
     recording.finish()
-    assert found(recording) == found(recorded([batch(shot) for shot in run]))
+    assert found(recording) == found(recorded([batch(sample) for sample in run]))
 
-    total, failed = recording.total(), sum(shot.failure is not None for shot in run)
+    total, failed = recording.total(), sum(sample.failure is not None for sample in run)
     assert (total.requests, total.good, total.failed) == (len(run), len(run) - failed, failed)
     assert total.requests == sum(total.statuses.values()) + sum(total.failures.kinds.values())
     assert total.response_time.count == total.service_time.count == total.lateness.count == total.pickup.count
@@ -151,7 +151,7 @@ def test_merging_adds_each_number() -> None:
 @pytest.mark.parametrize("known", [0, MAX_LABELS + 50])
 def test_labels_beyond_the_limit_fold_into_one(known: int) -> None:
     labels = tuple(f"GET /{k}" for k in range(MAX_LABELS + 80))
-    recording = recorded([batch(Shot(0, label, 5000, None)) for label in labels], labels[:known])
+    recording = recorded([batch(Sample(0, label, 5000, None)) for label in labels], labels[:known])
     assert [recording.labels[label].requests for label in labels[:MAX_LABELS]] == [1] * MAX_LABELS
     assert recording.labels[OTHER].requests == 80
     assert recording.total().requests == MAX_LABELS + 80
@@ -169,7 +169,7 @@ def test_labels_beyond_the_limit_fold_into_one(known: int) -> None:
 def test_a_long_series_folds_into_longer_intervals_with_nothing_lost(seconds: int, length: int) -> None:
     recording = Recording(("a",))
     for second in range(seconds):
-        recording.absorb(batch(Shot(second, "a", 5000 + second, REFUSED if second % 3 == 0 else None)))
+        recording.absorb(batch(Sample(second, "a", 5000 + second, REFUSED if second % 3 == 0 else None)))
         recording.close_before(second - 3)
     recording.finish()
     assert [piece.second for piece in recording.series] == list(range(0, seconds, length))
@@ -185,16 +185,16 @@ def test_a_long_series_folds_into_longer_intervals_with_nothing_lost(seconds: in
 
 def test_seconds_without_a_reply_do_not_shift_those_after() -> None:
     seconds = [*range(MAX_INTERVALS + 1), 701, 704, 705, 709]  # the server hung now and then
-    recording = recorded([batch(Shot(second, "a", 5000, None)) for second in seconds])
+    recording = recorded([batch(Sample(second, "a", 5000, None)) for second in seconds])
     assert [(piece.second, piece.length) for piece in recording.series[-4:]] == [(600, 2), (700, 2), (704, 2), (708, 2)]
 
 
 def test_a_thread_that_waited_long_hands_its_second_over_late_and_it_is_counted_there() -> None:
     recording = Recording(("a",))
     for second in range(40):
-        recording.absorb(batch(Shot(second, "a", 5000, None)))
+        recording.absorb(batch(Sample(second, "a", 5000, None)))
     recording.close_before(36)
-    recording.absorb(batch(Shot(7, "a", 29 * SECOND, None)))
+    recording.absorb(batch(Sample(7, "a", 29 * SECOND, None)))
     recording.finish()
     assert [(piece.second, piece.rows["a"][0]) for piece in recording.series] == [
         (second, 2 if second == 7 else 1) for second in range(40)
@@ -215,7 +215,7 @@ def test_the_series_is_bounded_in_bytes_too() -> None:
 
     again = Recording(("a",), series_bytes=5_000)
     for second in [0] * 200 + [1]:
-        again.absorb(batch(Shot(second, "a", 5000, None)))
+        again.absorb(batch(Sample(second, "a", 5000, None)))
         again.close_before(1)
     again.finish()
     assert [piece.length for piece in again.series] == [1, 1], "what merges into an interval is no more bytes"
@@ -253,7 +253,7 @@ def test_samples_that_were_folded_count_like_those_that_were_not() -> None:
     folded, plain = RowRecorder("a", 40), RowRecorder("a", 40)
     for number in range(2 * FOLD):
         for row in (folded, plain):
-            write(row, Shot(0, "a", 5000 + number, REFUSED if number % 7 == 0 else None))
+            write(row, Sample(0, "a", 5000 + number, REFUSED if number % 7 == 0 else None))
         folded.fold()
 
     (one, other) = (recorded([batch]).total() for row in (folded, plain) if (batch := row.hand_over(0)))
@@ -264,11 +264,11 @@ def test_samples_that_were_folded_count_like_those_that_were_not() -> None:
 def test_what_is_handed_over_is_another_s_and_nothing_is_left() -> None:
     row = RowRecorder("a", 40)
     assert row.hand_over(3) is None
-    write(row, Shot(3, "a", 5000, None))
-    write(row, Shot(3, "a", 5000, REFUSED))
+    write(row, Sample(3, "a", 5000, None))
+    write(row, Sample(3, "a", 5000, REFUSED))
     handed = row.hand_over(3)
     assert handed
-    write(row, Shot(4, "a", 5000, None))
+    write(row, Sample(4, "a", 5000, None))
     assert (handed.second, handed.label, len(handed.samples), handed.request_size) == (3, "a", STRIDE, 40)
     assert recorded([handed]).total().requests == 2
 
@@ -278,7 +278,7 @@ def test_what_is_handed_over_is_another_s_and_nothing_is_left() -> None:
 
 def test_what_was_before_the_measured_time_is_counted_but_not_in_the_series() -> None:
     # connections are opened before the first second
-    recording = recorded([batch(Shot(-1, "a", 5000, None)), batch(Shot(0, "a", 5000, None))])
+    recording = recorded([batch(Sample(-1, "a", 5000, None)), batch(Sample(0, "a", 5000, None))])
     assert recording.total().requests == 2
     assert [piece.second for piece in recording.series] == [0]
 
@@ -289,7 +289,7 @@ def test_what_was_before_the_measured_time_is_counted_but_not_in_the_series() ->
 def test_open_seconds_can_be_looked_at() -> None:
     recording = Recording(("a", "b"))
     for second, label in [(0, "a"), (1, "a"), (1, "b"), (2, "b")]:
-        recording.absorb(batch(Shot(second, label, 5000, None)))
+        recording.absorb(batch(Sample(second, label, 5000, None)))
     recording.close_before(1)
     assert [recording.between(0, 1).good, recording.between(1, 2).good, recording.between(1, 3).good] == [0, 2, 3]
     assert recording.requests_and_failures() == (4, 0)

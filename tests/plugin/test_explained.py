@@ -6,9 +6,9 @@ import pytest
 
 from loadkit.jobs.testing.runs import Run
 from loadkit.jobs.testing.terminal import explain_value
-from tests.results import Shot, measured
+from tests.results import Sample, measured
 
-RESULT = measured([Shot(k % 2) for k in range(50)])
+RESULT = measured([Sample(k % 2) for k in range(50)])
 RUNS = [Run(test="test_it.py::test", number=1, result=RESULT)]
 
 

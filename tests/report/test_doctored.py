@@ -21,11 +21,11 @@ from loadkit.report.html import html_report
 from loadkit.report.json import dump, load
 from loadkit.report.layout import Layout
 from loadkit.report.text import text_report
-from tests.results import REFUSED, Shot, measured
+from tests.results import REFUSED, Sample, measured
 
 PLANS = [PhasePlan(name=name, duration=1.0, start=0.0, end=50.0) for name in ("up", "on")]
 SOUND = measured(
-    [Shot(), Shot(1, label="b", status=404), Shot(1, failure=REFUSED)],
+    [Sample(), Sample(1, label="b", status=404), Sample(1, failure=REFUSED)],
     thresholds=("p99 < 1s", "a: failures < 9"),
     scenario={"phases": PLANS, "rate": 50.0, "max_threads": 9, "arrivals": "constant"},
     server=Server(cpu_seconds=0.5, peak_memory=7),

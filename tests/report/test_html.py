@@ -15,7 +15,7 @@ from loadkit.report.html import html_report
 from loadkit.report.json import dump, load
 from tests.report.pages import DOWN, NOTHING, SHOP, TOTAL, Page, page
 from tests.report.shop import HOME
-from tests.results import REFUSED, Shot, interval, measured, replace, result, row, skewed, times
+from tests.results import REFUSED, Sample, interval, measured, replace, result, row, skewed, times
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,9 @@ def test_the_verdict_stands_before_the_figures_and_the_reasons_before_the_charts
 
 
 def test_a_stored_result_makes_the_same_page_again(tmp_path: Path):
-    ran = measured([Shot(), Shot(1, label="b"), Shot(2, failure=REFUSED)], thresholds=("p99 < 1s", "a: failures < 9"))
+    ran = measured(
+        [Sample(), Sample(1, label="b"), Sample(2, failure=REFUSED)], thresholds=("p99 < 1s", "a: failures < 9")
+    )
     (tmp_path / "today.json").write_text(dump([ran]))
 
     assert html_report(load(tmp_path / "today.json")) == html_report([ran])

@@ -34,10 +34,10 @@ from loadkit.report.json import (
 from tests.jobs.rounds import measured as measured_rounds
 from tests.report.limits import SCALING, hostile_limit, searched_by_rate, searched_by_threads
 from tests.report.pages import HOSTILE
-from tests.results import REFUSED, Shot, measured
+from tests.results import REFUSED, Sample, measured
 
 FULL = measured(
-    [Shot(), Shot(1, label="b", status=404), Shot(2, failure=REFUSED)],
+    [Sample(), Sample(1, label="b", status=404), Sample(2, failure=REFUSED)],
     thresholds=("p99 < 1s", "a: failures < 9"),
     scenario={"description": "Größe <b>\u2028\x1b", "options": {"deep": [1, {"x": None}]}},
     caveats=[Caveat(code="busy", message="99%")],
@@ -189,7 +189,7 @@ def test_a_file_of_no_results_says_so(tmp_path: Path, content: str) -> None:
 
 def test_a_file_with_the_names_that_fields_had_at_first_is_read(tmp_path: Path) -> None:
     doubtful = measured(
-        [Shot()],
+        [Sample()],
         scenario={"name": "verdict"},
         caveats=[Caveat(code="late", message="m")],
         bottleneck=Bottleneck("server", "Bound by the server."),

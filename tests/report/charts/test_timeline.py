@@ -11,7 +11,7 @@ from loadkit.judge.merge import merge
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Interval, Phase
 from loadkit.report.charts.timeline import endpoint_charts, rates, timeline_charts
-from tests.results import REFUSED, Shot, interval, measured, replace, result, row, skewed, times
+from tests.results import REFUSED, Sample, interval, measured, replace, result, row, skewed, times
 
 FAST, SLOW = times((500, 400)), times((100_000, 2))
 
@@ -39,9 +39,9 @@ def test_what_came_after_the_stop_is_in_no_chart(start: float, seconds: float):
 
 def test_runs_that_were_merged_one_behind_the_other_are_all_in_the_charts():
     """However many of their requests failed: half of them, here."""
-    shots = [Shot(second, failure=failure) for second in (0, 1) for failure in (None, REFUSED) for _ in range(25)]
+    samples = [Sample(second, failure=failure) for second in (0, 1) for failure in (None, REFUSED) for _ in range(25)]
 
-    run = merge([measured(shots), measured(shots, later=60.0)])
+    run = merge([measured(samples), measured(samples, later=60.0)])
 
     (requests, _) = timeline_charts(run)
     assert [spot.text.partition(", p50")[0] for spot in requests.spots] == [
@@ -50,8 +50,8 @@ def test_runs_that_were_merged_one_behind_the_other_are_all_in_the_charts():
 
 
 def test_runs_side_by_side_are_drawn_as_the_sum_of_both_against_what_both_were_asked():
-    shots = [Shot(second) for second in (0, 1) for _ in range(100)]
-    parts = [measured(shots, later=later, scenario={"rate": 100.0}) for later in (0.0, 0.2)]
+    samples = [Sample(second) for second in (0, 1) for _ in range(100)]
+    parts = [measured(samples, later=later, scenario={"rate": 100.0}) for later in (0.0, 0.2)]
     parts = [replace(one, intervals=[replace(each, asked=100.0) for each in one.intervals]) for one in parts]
 
     (requests, _) = timeline_charts(merge(parts))
@@ -65,10 +65,10 @@ def test_runs_side_by_side_are_drawn_as_the_sum_of_both_against_what_both_were_a
 
 def test_phases_of_merged_runs_are_marked_where_they_were_in_each():
     plans = [PhasePlan(name=name, duration=1.0, start=9.0, end=9.0) for name in ("one", "two")]
-    shots = [Shot(0), Shot(1)]
+    samples = [Sample(0), Sample(1)]
 
     def part(later: float) -> Result:
-        made = measured(shots, later=later, scenario={"phases": plans})
+        made = measured(samples, later=later, scenario={"phases": plans})
         phases = [Phase(name=plan.name, start=float(k), length=1.0, total=made.total) for k, plan in enumerate(plans)]
         return replace(made, phases=phases)
 
