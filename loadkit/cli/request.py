@@ -149,7 +149,7 @@ def _multipart(parts: Sequence[str]) -> tuple[bytes, str]:
 
 
 def _basic(text: str) -> str:
-    from loadkit.fetcher.options import from_environment
+    from loadkit.host.environment import from_environment
 
     if ":" not in text:
         meant = f"; virtual users are -c {text}" if text.isdecimal() else ""

@@ -257,7 +257,7 @@ def _changed(
 def _header(text: str) -> tuple[str, str]:
     name, value = read_header(text)
     if "${" in value:
-        from loadkit.fetcher.options import from_environment
+        from loadkit.host.environment import from_environment
 
         value = from_environment(value)
     return name, value

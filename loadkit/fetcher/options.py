@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from loadkit._version import __version__
 from loadkit.fetcher.filenames import Filenames
+from loadkit.host.environment import from_environment
 from loadkit.plan.endpoint import Endpoint, parse_method
 from loadkit.plan.errors import UsageError, unknown
 from loadkit.plan.fields import check_headers, check_whole_number, parse_positive_seconds
@@ -25,7 +26,6 @@ MOST_THREADS: Final = 1000
 
 _FLAGS: Final = ("flat", "resume", "verify", "strict", "duplicates", "keep_failed", "raw", "insecure")
 _OF_CONNECTION: Final = ("content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer")
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class FetchKeywords(TypedDict, total=False):
@@ -143,23 +143,6 @@ def _check_combination(options: FetchOptions) -> None:
     if options.verify and not options.resume:
         raise UsageError("verify says how closely resume looks at what is there; give both")
     options.filenames  # noqa: B018 - raises for a template that cannot be used
-
-
-def from_environment(value: str) -> str:
-    """A header's value with `${NAME}` replaced by that environment variable, so that no secret is seen in `ps`.
-
-    Raises `UsageError` naming a variable that is not set.
-    """
-
-    def look_up(found: re.Match[str]) -> str:
-        known = os.environ.get(found[1])
-        if known is None:
-            raise UsageError(f"a header wants the environment variable {found[1]}, which is not set")
-        if re.search(r"[\r\n\0]", known):
-            raise UsageError(f"the environment variable {found[1]} has a line break in it, and is no header")
-        return known
-
-    return _VARIABLE.sub(look_up, value)
 
 
 def check_sendable(given: object) -> dict[str, str]:
