@@ -67,6 +67,7 @@ def test_what_a_block_raises_is_kept_and_passed_on(kept: Kept):
 def test_a_function_is_timed_under_its_name_or_another(kept: Kept):
     @timed
     def lookup(key: str) -> str:
+        """Look a key up."""
         return key.upper()
 
     @timed("redis get")

@@ -30,21 +30,20 @@ from tests.waiting import is_gone, is_refused, wait_for
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 MORTAL = """
-import http.server, os, sys
+import os, socket, sys, threading
 port, left = int(sys.argv[1]), int(sys.argv[2])
-class Mortal(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        global left
-        status = b"503 No" if self.path == "/unready" else b"200 OK"
-        self.wfile.write(b"HTTP/1.1 " + status + b"\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+def answer(line):
+    global left
+    while data := line.recv(4096):
+        status = b"503 No" if b" /unready " in data else b"200 OK"
+        line.sendall(b"HTTP/1.1 " + status + b"\\r\\nContent-Length: 2\\r\\n\\r\\nok")
         left -= 1
         if left < 0:
             print("starting\\nFATAL \\x1b[31mno memory\\n", flush=True)
             os._exit(9)
-    def log_message(self, *_):
-        pass
-http.server.ThreadingHTTPServer(("127.0.0.1", port), Mortal).serve_forever()
+listener = socket.create_server(("127.0.0.1", port), backlog=99)
+while True:
+    threading.Thread(target=answer, args=listener.accept()[:1], daemon=True).start()
 """
 """Dies with 9 after some requests, of which the one that asks whether it is up is the first."""
 
