@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from loadkit.plan.errors import LoadkitError, OutputError, UsageError, reason_of
 
 if TYPE_CHECKING:
     from loadkit.jobs.partial import Partial
+    from loadkit.jobs.samples import SampleFile
     from loadkit.judge.history.kept_run import Revision
     from loadkit.judge.result import Result
     from loadkit.report.json import Finding
@@ -45,6 +47,22 @@ def showing(log: ExchangeLog | None) -> Iterator[None]:
     finally:
         for number, one in enumerate(log.exchanges if log else (), 1):
             _print_error("\n".join([*exchange_lines(number, one), ""]))
+
+
+def sample_file(path: Path | None) -> AbstractContextManager[SampleFile | None]:
+    """The file for a line a request, if there is to be one."""
+    from loadkit.jobs.samples import SampleFile
+
+    check_file("--samples", path)
+    return SampleFile(path) if path else contextlib.nullcontext()
+
+
+def check_samples(file: SampleFile, results: Sequence[Result]) -> int:
+    """Say what is not in the file; 3 if anything is not, which costs nothing else."""
+    missing = file.missing(sum(result.requests for result in results))
+    if missing:
+        complain(OutputError(missing))
+    return OutputError.exit_code if missing else 0
 
 
 def print_finding(found: Finding) -> int:

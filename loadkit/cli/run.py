@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from loadkit.cli.console import (
     check_outputs,
+    check_samples,
     complain,
     exit_code,
     keep_run,
     print_last_word,
     print_report,
+    sample_file,
     showing,
     store,
     summarize,
@@ -125,6 +127,7 @@ def run(
     debug: Annotated[
         str | None, output_option(help="Show the first N exchanges whole, on stderr; secrets are masked.")
     ] = None,
+    samples: Annotated[Path | None, output_option(help="Write a line a request: FILE.csv or FILE.jsonl.")] = None,
     quiet: Quiet = False,
 ) -> int:
     """Run scenarios and report what was found.
@@ -193,7 +196,16 @@ def run(
         if once:
             scenarios = [each_once(scenario) for scenario in scenarios]
         return _run_all(
-            scenarios * rounds, output, html, markdown, history, exchanges, broken=broken, full=full, quiet=quiet
+            scenarios * rounds,
+            output,
+            html,
+            markdown,
+            history,
+            samples,
+            exchanges,
+            broken=broken,
+            full=full,
+            quiet=quiet,
         )
 
 
@@ -269,6 +281,7 @@ def _run_all(
     html: Path | None,
     markdown: Path | None,
     history: Path | None,
+    samples: Path | None,
     exchanges: int,
     *,
     broken: dict[str, str] | None,
@@ -302,7 +315,7 @@ def _run_all(
     faults = [error.exit_code for error in errors]
     partial = Partial(output) if output else None
     left = Counter(str(scenario.name) for scenario in scenarios)
-    with counted_signals() as signals:
+    with counted_signals() as signals, sample_file(samples) as lines:
         for scenario in scenarios:
             left -= Counter([str(scenario.name)])
             log = ExchangeLog(exchanges) if exchanges else None
@@ -310,7 +323,14 @@ def _run_all(
                 # stdout is the report's: what the user's code prints goes where that of worker processes goes
                 with showing(log), watcher(sys.stderr, quiet=quiet) as watch, printing_on_stderr():
                     results.append(
-                        run_one(scenario, watch=None if quiet else watch, interrupts=signals, partial=partial, log=log)
+                        run_one(
+                            scenario,
+                            watch=None if quiet else watch,
+                            interrupts=signals,
+                            partial=partial,
+                            log=log,
+                            samples=lines,
+                        )
                     )
             except UsageError as error:
                 if broken is None:
@@ -327,6 +347,7 @@ def _run_all(
             faults.append(keep_run(history, results[-1], revision) if history and revision else 0)
             if signals():
                 break
+    faults.append(check_samples(lines, results) if lines else 0)
     if not quiet:
         faults.append(print_last_word(results, broken, once=once))
         summarize(results)

@@ -28,6 +28,7 @@ from loadkit.wire.exchange_log import BODY
 
 if TYPE_CHECKING:
     from loadkit.drive.user import User
+    from loadkit.measure.samples import SampleBuffer
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.base import Clock, Request
     from loadkit.wire.exchange_log import ExchangeLog
@@ -61,15 +62,18 @@ def drive(
     keeper: Keeper | None = None,
     probe: Probe | None = None,
     log: ExchangeLog | None = None,
+    samples: SampleBuffer | None = None,
 ) -> Driven:
     """Run a scenario whose endpoints became `requests`, in order; its journeys, None there, are given `shared`.
 
     `interrupts` tells how often the user asked to stop: once drains, twice cuts. Raises `UsageError` before anything
     is sent when the machine does not allow so many threads or connections. One of several processes runs its `part` of
-    `parts`; what it counts goes to `relay`, and not into the recording.
+    `parts`; what it counts goes to `relay`, and not into the recording. The first exchanges are kept by `log`, and
+    each request that is measured goes to `samples`, too.
     """
     load = workload(scenario, part, parts)
     state = RunState(tuple(one.end for one in load.segments))
+    state.samples = samples
     recording = Recording(scenario.labels, phases=len(load.segments))
     for journey in scenario.journeys:
         recording.unsent(journey.label, 0, 0, kind=JOURNEY)  # so that each has a row, in their order

@@ -179,7 +179,7 @@ class Follower:
             label = OTHER
         if label not in self.rows:
             self.rows[label] = RowRecorder(label, 0)
-            self.recorder.rows.append(self.rows[label])
+            self.recorder.add_row(self.rows[label])
         return self.rows[label]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from loadkit.drive.failures import CUT, failure_of_check, is_refusal, unexpected
 from loadkit.drive.state import NEVER
 from loadkit.measure.recording import REQUEST, Batch, RowRecorder, second_of
+from loadkit.measure.samples import FailedSample
 from loadkit.plan.units import SECOND
 from loadkit.wire.failed_reply import ERRORS
 
@@ -161,9 +162,19 @@ class Recorder:
         """Forget the warm-up."""
         for row in self.rows:
             row.clear()
+            self._connect_sink(row)
         self.slow.begin()
         self.is_measuring = True
         self.phase_end = self._end_of_phase()
+
+    def add_row(self, row: RowRecorder) -> None:
+        """Hand over another row, too: of what a journey requests, or a redirect leads to."""
+        self.rows.append(row)
+        if self.is_measuring:
+            self._connect_sink(row)
+
+    def _connect_sink(self, row: RowRecorder) -> None:
+        row.sink = self._state.samples if row.kind == REQUEST else None
 
     def begin_journey(self, row: RowRecorder) -> None:
         """A journey begins, which is counted in this row."""
@@ -325,6 +336,8 @@ class Recorder:
         else:
             row.counts.fail(failure, at=taken, span=taken - due, status=status, size=size, reply=reply)
             row.counts.bytes_sent += row.request_size if sent else 0
+            if row.sink:
+                row.sink.put_failed(row.label, FailedSample(due, sent, taken, status, size, failure.kind))
 
     # -- handing over
 

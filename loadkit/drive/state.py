@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from loadkit.measure.slowest import SlowLimit
 from loadkit.plan.errors import Halt
+
+if TYPE_CHECKING:
+    from loadkit.measure.samples import SampleBuffer
 
 NEVER: Final = 1 << 62
 
@@ -24,6 +27,7 @@ class RunState:
         "is_stopped",
         "measured_from",
         "phase_ends",
+        "samples",
         "slow",
         "stop_at",
     )
@@ -45,6 +49,8 @@ class RunState:
         self.halt: tuple[int, Halt] | None = None
         """From when on the plan cannot go on, and why; the earliest of what threads found."""
         self.slow = SlowLimit()
+        self.samples: SampleBuffer | None = None
+        """Takes each request that is measured, where they are wanted one by one."""
         self._halting = threading.Lock()
 
     def halt_at(self, instant: int, halt: Halt) -> None:

@@ -42,9 +42,11 @@ if TYPE_CHECKING:
     from loadkit.drive.progress import Watcher
     from loadkit.drive.stats import Driven, RunStats
     from loadkit.jobs.partial import Partial
+    from loadkit.jobs.samples import SampleFile
     from loadkit.judge.judge import Draft
     from loadkit.judge.result import Result
     from loadkit.measure.recording import Recording
+    from loadkit.measure.samples import SampleBuffer
     from loadkit.server.start import ServerProcess
     from loadkit.wire.exchange_log import ExchangeLog
 
@@ -57,6 +59,7 @@ def run(
     partial: Partial | None = None,
     clock: SystemClock | None = None,
     log: ExchangeLog | None = None,
+    samples: SampleFile | None = None,
 ) -> Result:
     """Run a scenario and return what was found.
 
@@ -70,6 +73,7 @@ def run(
         partial: writes every second or few what was counted so far, for the case that this process is killed.
         clock: what times it; by default the clock of the system.
         log: keeps the first exchanges, whole; of several processes those of the first one.
+        samples: gets a line for each request that is measured.
 
     Raises `UsageError` before anything is sent for what cannot work: a host that does not resolve, a certificate
     that is not trusted, a server that does not come up or whose port is in use, one in the event loop that this call
@@ -109,8 +113,11 @@ def run(
             def unfinished(driven: Driven, draft: Draft) -> Result:
                 return judge(scenario, driven, context(driven.stats), draft=draft)
 
-            with partial.during(unfinished) if partial else nullcontext() as keeper:
-                driven = opened.drive(shared, usage.watch, stops, keeper, log)
+            with (
+                partial.during(unfinished) if partial else nullcontext() as keeper,
+                samples.during(scenario.name or "", opened.clock) if samples else nullcontext() as buffer,
+            ):
+                driven = opened.drive(shared, usage.watch, stops, keeper, log, buffer)
             usage.note()
             usage.is_lost()
             loss = usage.loss(driven.stats.measured_from)
@@ -144,14 +151,24 @@ class _Opened:
         interrupts: Callable[[], int],
         keeper: Keeper | None,
         log: ExchangeLog | None,
+        samples: SampleBuffer | None,
     ) -> Driven:
         """Send it, in this process or in several."""
         if self.assignments:
-            assignments = with_shared(self.assignments, shared)
+            assignments = [
+                msgspec.structs.replace(one, has_samples=samples is not None)
+                for one in with_shared(self.assignments, shared)
+            ]
             if log:
                 assignments[0] = msgspec.structs.replace(assignments[0], logged=log.most)
             driven = drive_processes(
-                self.scenario, assignments, self.clock, watch=watch, interrupts=interrupts, keeper=keeper
+                self.scenario,
+                assignments,
+                self.clock,
+                watch=watch,
+                interrupts=interrupts,
+                keeper=keeper,
+                samples=samples,
             )
             if log:
                 log.exchanges += driven.stats.exchanges
@@ -166,6 +183,7 @@ class _Opened:
             shared=shared,
             keeper=keeper,
             log=log,
+            samples=samples,
         )
 
     def probed(self, context: RunContext, recording: Recording) -> RunContext:

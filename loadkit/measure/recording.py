@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import nlargest
 from operator import itemgetter
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from loadkit.measure.counts import STRIDE, Counts
 from loadkit.measure.series import MAX_SERIES_BYTES, Series, Slice
 from loadkit.measure.slowest import MOST, Requested, SlowSample, shown_url, slowest
 from loadkit.plan.labels import MAX_LABELS, OTHER
 from loadkit.plan.units import SECOND
+
+if TYPE_CHECKING:
+    from loadkit.measure.samples import SampleBuffer
 
 REQUEST = "request"
 """The kind of what is counted as a request; journeys, steps and timers are kept apart."""
@@ -51,7 +54,7 @@ class Batch:
 class RowRecorder:
     """What one thread writes for one of its requests, or for what else it times."""
 
-    __slots__ = ("_counts", "_slow", "bytes_sent", "first_bytes", "kind", "label", "request_size", "samples")
+    __slots__ = ("_counts", "_slow", "bytes_sent", "first_bytes", "kind", "label", "request_size", "samples", "sink")
 
     def __init__(self, label: str, request_size: int, kind: str = REQUEST) -> None:
         self.kind = kind
@@ -64,6 +67,8 @@ class RowRecorder:
         self._slow: list[tuple[int, int, int, int, Requested]] = []
         self.first_bytes: list[int] = []
         """Nanoseconds to the first byte of replies that came in several pieces."""
+        self.sink: SampleBuffer | None = None
+        """Where samples go beside, before they are counted."""
 
     @property
     def counts(self) -> Counts:
@@ -81,6 +86,8 @@ class RowRecorder:
     def fold(self) -> None:
         """Count the samples written so far, if there are enough to be worth it."""
         if len(self.samples) >= FOLD * STRIDE // 4:
+            if self.sink:
+                self.sink.put(self.label, self.samples)
             self.counts.take(self.samples, self.request_size)
             self.samples.clear()
             self._fold_first_bytes()
@@ -95,6 +102,8 @@ class RowRecorder:
         """Everything written, to be merged by somebody else; nothing is left here."""
         if not self.samples and self._counts is None and not self.bytes_sent:
             return None
+        if self.sink and self.samples:
+            self.sink.put(self.label, self.samples)
         if self.first_bytes:
             self._fold_first_bytes()
         if self._slow:

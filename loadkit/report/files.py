@@ -127,6 +127,15 @@ def _beside(path: Path) -> tuple[int, Path]:
     return handle, name
 
 
+def open_anew(path: Path) -> int:
+    """The descriptor of a file that is empty now; `UsageError` where it cannot be written."""
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        return os.open(_resolved(path), flags, 0o666)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {reason_of(error)}") from None
+
+
 def check_writable(path: Path) -> None:
     """See, before anything is sent, that a file can be written there; `UsageError` if not."""
     try:

@@ -111,7 +111,7 @@ class JourneyObserver:
                 # the recording would fold it anyway
                 return self._row(kind, OTHER)
             row = self._rows[kind, name] = RowRecorder(name, 0, kind)
-            self._recorder.rows.append(row)
+            self._recorder.add_row(row)
         return row
 
     # -- timers and steps

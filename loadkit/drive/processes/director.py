@@ -29,6 +29,7 @@ from loadkit.plan.units import MILLISECOND, nanoseconds
 from loadkit.plan.workload import row_rotation, workload
 
 if TYPE_CHECKING:
+    from loadkit.measure.samples import SampleBuffer
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.base import Clock, Request
 
@@ -61,13 +62,14 @@ def drive_processes(
     watch: Watcher | None = None,
     interrupts: Callable[[], int] = lambda: 0,
     keeper: Keeper | None = None,
+    samples: SampleBuffer | None = None,
 ) -> Driven:
     """Run a scenario on as many worker processes as there are assignments; see `drive`.
 
     A worker that dies is a sentence in `lost`, and the others go on. One that cannot begin ends the run: `UsageError`
     for the user's mistake, before anything is sent.
     """
-    group = WorkerGroup(clock)
+    group = WorkerGroup(clock, samples)
     try:
         return _Director(scenario, group, clock, watch, interrupts, keeper).run(assignments)
     finally:

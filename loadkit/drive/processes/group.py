@@ -15,6 +15,7 @@ from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
     from loadkit.measure.recording import Batch
+    from loadkit.measure.samples import SampleBuffer
     from loadkit.wire.base import Clock
 
 SILENCE: Final = 2 * SECOND
@@ -24,11 +25,12 @@ SILENCE: Final = 2 * SECOND
 class WorkerGroup:
     """The workers, by their parts; it belongs to one thread."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, samples: SampleBuffer | None = None) -> None:
         self.workers: list[WorkerProcess] = []
         self.silences: list[str] = []
         """A sentence for each time one was silent, and was heard of again."""
         self._clock = clock
+        self._samples = samples
         self._selector = selectors.DefaultSelector()
         self._parcels: list[tuple[WorkerProcess, Parcel]] = []
         self._began = 0
@@ -123,6 +125,8 @@ class WorkerGroup:
             case Heartbeat():
                 worker.latest = message
                 self._parcels += [(worker, parcel) for parcel in message.parcels]
+                if self._samples:
+                    self._samples.extend(message.samples, message.lost_samples)
             case Done():
                 worker.done = message
             case Failed():

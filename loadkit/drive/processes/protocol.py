@@ -12,6 +12,7 @@ import msgspec
 
 from loadkit.drive.stats import RunStats
 from loadkit.measure.packed import Parcel
+from loadkit.measure.samples import Samples
 from loadkit.wire.base import Request
 
 VERSION: Final = 1
@@ -33,6 +34,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
     parts: int
     path: list[str]
     """Where Python looks for modules."""
+    has_samples: bool = False
+    """It is to tell of each request that it measures."""
     logged: int = 0
     """How many exchanges it is to keep, from the first."""
     shared: Any = None
@@ -67,6 +70,9 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
     threads: int
     in_flight: int
     cpu_seconds: float
+    samples: list[Samples] = []
+    lost_samples: int = 0
+    """Those that were too much to be told."""
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):

@@ -33,6 +33,7 @@ from loadkit.drive.processes.protocol import (
 )
 from loadkit.host.posix import SET_PDEATHSIG, prctl
 from loadkit.measure.packed import packed
+from loadkit.measure.samples import SampleBuffer
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.units import SECOND
 
@@ -108,7 +109,8 @@ def _work(reader: CommandReader, writer: MessageWriter) -> None:
     wire = SocketWire(clock, scenario)
     for origin in dict.fromkeys(request.origin for request in assignment.requests if request):
         wire.resolve(origin)
-    relay = PipeRelay(reader, writer, clock)
+    samples = SampleBuffer(clock) if assignment.has_samples else None
+    relay = PipeRelay(reader, writer, clock, samples)
     log = ExchangeLog(assignment.logged) if assignment.logged else None
     driven = drive(
         scenario,
@@ -122,6 +124,7 @@ def _work(reader: CommandReader, writer: MessageWriter) -> None:
         parts=assignment.parts,
         relay=relay,
         log=log,
+        samples=samples,
     )
     relay.finish(driven, tuple(log.exchanges) if log else ())
 
@@ -210,10 +213,13 @@ class MessageWriter:
 class PipeRelay:
     """Our part of the run: tells the whole of it what is counted here; see `drive.collect.Relay`."""
 
-    def __init__(self, reader: CommandReader, writer: MessageWriter, clock: SystemClock) -> None:
+    def __init__(
+        self, reader: CommandReader, writer: MessageWriter, clock: SystemClock, samples: SampleBuffer | None
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._clock = clock
+        self._samples = samples
         self._began = 0
         self._cpu = 0.0
         self._latest: Snapshot | None = None
@@ -236,12 +242,15 @@ class PipeRelay:
     def take(self, batches: list[Batch], start: int) -> None:
         """Tell what was counted; nothing, too, for then we are heard of."""
         seen = self._latest
+        samples, lost = self._samples.take() if self._samples else ([], 0)
         self._writer.write(
             Heartbeat(
                 parcels=[packed(batch, start=start) for batch in batches],
                 threads=seen.threads if seen else 0,
                 in_flight=seen.in_flight if seen else 0,
                 cpu_seconds=time.process_time() - self._cpu,
+                samples=samples,
+                lost_samples=lost,
             )
         )
 
