@@ -15,6 +15,7 @@ from hypothesis import settings
 
 from loadkit.cli import main
 from loadkit.server.demo import Demo, running_demo
+from tests.witness.witness import Witness, watching
 
 # a deadline for each example would measure the machine, not the code
 settings.register_profile("few and new", deadline=None, max_examples=25)
@@ -26,6 +27,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few and new"))
 def demo() -> Iterator[Demo]:
     """The demo server, one for the whole session: count what you sent, not what it has."""
     with running_demo() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def witness() -> Iterator[Witness]:
+    """A server that counts, one for the whole session: clear it first."""
+    with watching() as running:
         yield running
 
 

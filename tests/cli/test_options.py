@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,20 +12,13 @@ import pytest
 import loadkit
 from loadkit.server.demo import Demo
 from tests.conftest import Call
-from tests.witness.witness import Witness, watching
+from tests.witness.witness import Witness
 
 RELATIVE = """
 from loadkit import Endpoint, Scenario
 
 shop = Scenario(endpoints=[Endpoint("GET", "/products")], threads=2)
 """
-
-
-@pytest.fixture(scope="module")
-def witness() -> Iterator[Witness]:
-    """A server that counts."""
-    with watching() as running:
-        yield running
 
 
 def test_a_header_is_filled_from_the_environment_and_is_not_in_the_command(

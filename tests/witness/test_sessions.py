@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import requests
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from loadkit import Session
-from tests.witness.witness import Seen, Witness, watching
-
-
-@pytest.fixture(scope="module")
-def witness() -> Iterator[Witness]:
-    """The counting server, for all of these tests."""
-    with watching() as running:
-        yield running
-
+from tests.witness.witness import Seen, Witness
 
 ASKED = st.fixed_dictionaries(
     {},

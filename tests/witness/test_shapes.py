@@ -7,7 +7,7 @@ marker `witness`. What each shape must look like is worked out by hand below, an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -20,7 +20,7 @@ import pytest
 from loadkit import Scenario, run
 from loadkit.judge.result import Result
 from loadkit.plan.loader import load
-from tests.witness.witness import Log, Witness, watching
+from tests.witness.witness import Log, Witness
 
 PLANS = Path(__file__).with_name("plans.py")
 KINDS = ("endpoint", "journey", "tasks")
@@ -97,13 +97,6 @@ def cases(shapes: Iterable[str]) -> list[object]:
 
 
 on_one_or_two = pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.witness)])
-
-
-@pytest.fixture(scope="module")
-def witness() -> Iterator[Witness]:
-    """The counting server, for all of these tests: each begins a log of its own."""
-    with watching() as running:
-        yield running
 
 
 @cache
