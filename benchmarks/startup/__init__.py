@@ -1,1 +1,1 @@
-"""CPU seconds before the first request: `loadkit --help`, `import loadkit`, and an empty Python for scale."""
+"""CPU seconds until the first request, of `loadkit --help`, `import loadkit`, and an empty Python for scale."""

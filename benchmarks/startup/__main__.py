@@ -1,8 +1,9 @@
-"""`python -m benchmarks.startup`: measures loadkit's CPU to start and writes it into the README."""
+"""`python -m benchmarks.startup`: measures loadkit's CPU to start and to its first request, into the README."""
 
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -14,11 +15,15 @@ from benchmarks.report import Target, publish, table, targets_table
 
 LIMIT = 0.3
 PLUGIN_LIMIT = 0.03
+REQUEST_LIMIT = 2.5
+"""Times the CPU of `import requests`."""
+IMPORTS, URL = "python -c 'import requests'", "loadkit URL, until its first request"
 WITHOUT, WITH = "pytest", "pytest -p loadkit.pytest_plugin"
 COMMANDS = {
     "loadkit --help": [*LOADKIT, "--help"],
     "python -c 'import loadkit'": [sys.executable, "-c", "import loadkit"],
     "python -c pass": [sys.executable, "-c", "pass"],
+    IMPORTS: [sys.executable, "-c", "import requests"],
 }
 
 
@@ -39,6 +44,28 @@ def cpu_seconds(command: list[str], runs: int, folder: Path) -> list[float]:
     return sorted(seconds[1:])
 
 
+def until_the_first_request(runs: int, folder: Path) -> list[float]:
+    """CPU seconds of `loadkit URL` when the first bytes of a request arrive, of each run, ascending."""
+    seconds = []
+    for _ in range(runs + 1):
+        with socket.create_server(("127.0.0.1", 0)) as server, (folder / "output.txt").open("wb") as output:
+            server.settimeout(60)
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+            child = process.start([*LOADKIT, url, "-c", "1"], core=available_cores()[1], output=output)
+            try:
+                connection, _ = server.accept()
+                connection.recv(1)
+                threads = Path(f"/proc/{child.pid}/task").glob("*/schedstat")
+                seconds.append(sum(int(one.read_text().split()[0]) for one in threads) / 1e9)
+                connection.close()
+            except TimeoutError:
+                raise Failed("no request came within 60 s") from None
+            finally:
+                child.kill()
+                child.wait()
+    return sorted(seconds[1:])
+
+
 def measured(runs: int) -> tuple[dict[str, list[float]], dict[str, str]]:
     """The seconds of each command that works, and why the others do not."""
     found: dict[str, list[float]] = {}
@@ -49,6 +76,10 @@ def measured(runs: int) -> tuple[dict[str, list[float]], dict[str, str]]:
                 found[title] = cpu_seconds(command, runs, Path(name))
             except Failed as failure:
                 failed[title] = str(failure)
+        try:
+            found[URL] = until_the_first_request(runs, Path(name))
+        except Failed as failure:
+            failed[URL] = str(failure)
     return found, failed
 
 
@@ -68,12 +99,19 @@ def page(found: dict[str, list[float]], failed: dict[str, str], runs: int) -> st
         unit=" s",
         reason=failed.get(WITH, "") or failed.get(WITHOUT, ""),
     )
+    request = Target(
+        claim=f"CPU until the first request: at most {REQUEST_LIMIT} x that of `import requests`",
+        limit=REQUEST_LIMIT,
+        figure=median(found[URL]) / median(found[IMPORTS]) if {URL, IMPORTS} <= found.keys() else None,
+        unit=" x",
+        reason=failed.get(URL, "") or failed.get(IMPORTS, ""),
+    )
     rows = [[f"`{title}`", _spread(seconds)] for title, seconds in found.items()]
     parts = [
         f"{machine.described()}. {runs} runs each.",
         table(["command", "CPU s (min-max)"], rows),
         *[f"Left out: `{title}`, because {reason}." for title, reason in failed.items()],
-        targets_table([target, plugin]),
+        targets_table([target, request, plugin]),
     ]
     return "\n\n".join(parts)
 
