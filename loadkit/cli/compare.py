@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from loadkit.cli.console import check_outputs, deliver_finding, print_text, write
+from loadkit.cli.console import check_outputs, deliver_finding, print_text, say_waiting, write
 from loadkit.cli.options import (
     Markdown,
     Page,
@@ -109,6 +109,7 @@ def compare(
             return _calibrate(new, budget, whole_number("--seed", seed) or 0, output, quiet=quiet)
     if against is None:
         raise UsageError("Missing option '--against': a URL, a scenario (file.py::name), a revision, or before.json")
+    say_waiting(f"setting up both versions, {target} and {against}", quiet=quiet or are_stored(target))
     with show_progress(sys.stderr, progress_of, quiet=quiet) as watch:
         found = compare_versions(
             new,

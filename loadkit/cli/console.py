@@ -118,10 +118,20 @@ def print_text(text: str) -> int:
 
 def complain(error: LoadkitError) -> None:
     """Print the message of an error to stderr, without the secrets in it."""
+    _say(str(error))
+
+
+def say_waiting(message: str, *, quiet: bool) -> None:
+    """Tell a person at a terminal what is waited for, before there is anything to show of it."""
+    if not quiet and sys.stderr is not None and sys.stderr.isatty():
+        _say(message)
+
+
+def _say(message: str) -> None:
     from loadkit.plan.redact import redact_message
     from loadkit.report.escape import visible
 
-    lines = redact_message(str(error), is_own=True).split("\n")
+    lines = redact_message(message, is_own=True).split("\n")
     _print_error("\n".join([f"loadkit: {visible(lines[0])}", *(visible(line) for line in lines[1:])]))
 
 
@@ -160,6 +170,20 @@ def write_page(html: Path, results: list[Result]) -> int:
     from loadkit.report.html import html_report
 
     return write(html, html_report(results))
+
+
+def partial_of(output: Path) -> Partial:
+    """What keeps what is counted so far of a result that is stored here."""
+    from loadkit.jobs.partial import Partial
+
+    return Partial(output)
+
+
+def revision_of_history(history: Path) -> Revision:
+    """The revision that runs are kept with in this folder, which is made."""
+    from loadkit.jobs.history import open_history
+
+    return open_history(history)
 
 
 def keep_run(history: Path, result: Result, revision: Revision) -> int:
@@ -209,10 +233,13 @@ def write_markdown(path: Path, found: Sequence[Result | Finding]) -> int:
 
 def summarize(found: Sequence[Result | Finding]) -> None:
     """Append what was found to the summary of a job on GitHub where there is one; a warning if that fails."""
-    from loadkit.report.markdown import markdown
     from loadkit.report.summary import append_summary, summary_file
 
-    if summary_file() and (warning := append_summary(markdown(found))):
+    if not summary_file():
+        return
+    from loadkit.report.markdown import markdown
+
+    if warning := append_summary(markdown(found)):
         complain(OutputError(warning))
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from loadkit.cli.console import check_outputs, deliver_finding
+from loadkit.cli.console import check_outputs, deliver_finding, say_waiting
 from loadkit.cli.options import Markdown, Page, Quiet, judgement_option, load_scenario, output_option, request_option
 from loadkit.cli.parser import Argument
 
@@ -40,6 +40,7 @@ def limit(
 
     check_outputs(output, html, markdown)
     scenario = load_scenario(target, to_be="searched")
+    say_waiting(f"starting the server of {scenario.name}", quiet=quiet or not scenario.server or bool(base_url))
     with show_progress(sys.stderr, limit_progress, quiet=quiet) as watch, printing_on_stderr():
         found = find_limit(
             scenario.replace(base_url=base_url) if base_url else scenario,

@@ -15,9 +15,12 @@ from loadkit.cli.console import (
     complain,
     exit_code,
     keep_run,
+    partial_of,
     print_last_word,
     print_report,
+    revision_of_history,
     sample_file,
+    say_waiting,
     showing,
     store,
     summarize,
@@ -49,6 +52,9 @@ from loadkit.cli.request import ContentType, Data, Follow, Form, Json, Method, P
 from loadkit.plan.errors import Interrupted, NothingToRun, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadkit.judge.history.kept_run import Revision
     from loadkit.judge.result import Result
     from loadkit.plan.phases import Phase
     from loadkit.plan.scenario import Scenario
@@ -290,7 +296,6 @@ def _run_all(
 ) -> int:
     """Run one after the other; those of `once` go on where one is not run, and `broken` takes its name and why."""
     from loadkit.jobs.interrupts import counted_signals
-    from loadkit.jobs.partial import Partial
     from loadkit.jobs.printing import printing_on_stderr
     from loadkit.jobs.run import run as run_one
     from loadkit.plan.scenario import addressed
@@ -306,19 +311,16 @@ def _run_all(
         complain(error)
     for scenario in () if once else scenarios:
         addressed(scenario)
-    revision = None
-    if history:
-        from loadkit.jobs.history import open_history
-
-        revision = open_history(history)
+    revision = revision_of_history(history) if history else None
     results: list[Result] = []
     faults = [error.exit_code for error in errors]
-    partial = Partial(output) if output else None
+    partial = partial_of(output) if output else None
     left = Counter(str(scenario.name) for scenario in scenarios)
     with counted_signals() as signals, sample_file(samples) as lines:
         for scenario in scenarios:
             left -= Counter([str(scenario.name)])
             log = ExchangeLog(exchanges) if exchanges else None
+            say_waiting(f"starting the server of {scenario.name}", quiet=quiet or not scenario.server)
             try:
                 # stdout is the report's: what the user's code prints goes where that of worker processes goes
                 with showing(log), watcher(sys.stderr, quiet=quiet) as watch, printing_on_stderr():
@@ -342,9 +344,7 @@ def _run_all(
             # after each, for the next may be ended by force
             faults.append(store(output, results, partial) if output else 0)
             faults.append(0 if quiet else print_report(results[-1], once=once, full=full, is_first=len(results) == 1))
-            faults.append(write_page(html, results) if html else 0)
-            faults.append(write_markdown(markdown, results) if markdown else 0)
-            faults.append(keep_run(history, results[-1], revision) if history and revision else 0)
+            faults += _write(results, html, markdown, history, revision)
             if signals():
                 break
     faults.append(check_samples(lines, results) if lines else 0)
@@ -355,3 +355,15 @@ def _run_all(
         names = (f"{count} rounds of {name}" if count > 1 else name for name, count in left.items())
         complain(Interrupted(f"interrupted before {', '.join(names)}"))
     return exit_code(results, faults)
+
+
+def _write(
+    results: list[Result], html: Path | None, markdown: Path | None, history: Path | None, revision: Revision | None
+) -> Iterator[int]:
+    """Write what was found so far where it is wanted, and give the exit code of each attempt."""
+    if html:
+        yield write_page(html, results)
+    if markdown:
+        yield write_markdown(markdown, results)
+    if history and revision:
+        yield keep_run(history, results[-1], revision)

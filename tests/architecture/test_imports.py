@@ -132,6 +132,19 @@ def test_importing_loads_nothing_heavy(statement: str, needed: list[str]) -> Non
     assert [name for name in HEAVY if name in loaded] == needed
 
 
+def test_a_url_is_run_without_what_only_files_pages_and_terminals_need() -> None:
+    code = """
+        import contextlib, sys
+        from loadkit.cli import main
+        sys.argv = ["loadkit", "http://127.0.0.1:1/", "-n", "1", "-c", "1", "--quiet"]
+        with contextlib.suppress(SystemExit):
+            main()
+        print(*sys.modules)
+    """
+    heavy = {"_pytest", "jinja2", "rich", "pydantic", "typer", "loadkit.report.markdown", "loadkit.jobs.history"}
+    assert heavy & set(fresh(code)) == set()
+
+
 STATE = {
     "threads": "len(threading.enumerate()), threading.stack_size()",
     "signal handlers": "[str(signal.getsignal(s)) for s in signal.valid_signals()]",
