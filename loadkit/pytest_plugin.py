@@ -132,21 +132,22 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def _loads(item: pytest.Item) -> bool:
     if type(item).__module__ == "loadkit.jobs.testing.collect":
         return True  # a scenario, without importing what scenarios need to ask so
-    if "load" in getattr(item, "fixturenames", ()):
-        return _is_ours(item)
+    for name in ("load", "module_load"):
+        if name in getattr(item, "fixturenames", ()) and _is_ours(item, name):
+            return True
     # a doctest asks for its fixtures when it runs
     doctest = getattr(item, "dtest", None)
     sources = [example.source for example in getattr(doctest, "examples", ())]
     return any(word in source for source in sources for word in ("getfixture('load')", 'getfixture("load")'))
 
 
-def _is_ours(item: pytest.Item) -> bool:
-    """A project may have a fixture called `load` of its own, which is none of our affair unless it asks for ours."""
+def _is_ours(item: pytest.Item, name: str) -> bool:
+    """A project may have a fixture of that name of its own, which is none of our affair unless it asks for ours."""
     info = getattr(item, "_fixtureinfo", None)
-    for definition in reversed((info.name2fixturedefs if info else {}).get("load", ())):
+    for definition in reversed((info.name2fixturedefs if info else {}).get(name, ())):
         if definition.func.__module__ == __name__:
             return True
-        if "load" not in definition.argnames:
+        if name not in definition.argnames:
             return False
     return False
 
@@ -199,9 +200,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a test whose mark has thresholds that were never held against anything."""
+    if session := item.config.stash.get(_SESSION, None):
+        session.look_at(item)
     returned = yield
     session = item.config.stash.get(_SESSION, None)
-    if _is_to_load(item) and not (session and session.current):
+    if _is_to_load(item) and not (session and session.test.found):
         pytest.fail("the mark load has thresholds, and this test ran no load: call the fixture load", pytrace=False)
     return returned
 
@@ -219,6 +222,16 @@ def _is_to_load(item: pytest.Item) -> bool:
 @pytest.fixture
 def load(request: pytest.FixtureRequest) -> Iterator[LoadFixture]:
     """Run a scenario, endpoint or URL under load: load(target, threads=20, duration="5s") returns a Result."""
+    yield from _load(request)
+
+
+@pytest.fixture(scope="module")
+def module_load(request: pytest.FixtureRequest) -> Iterator[LoadFixture]:
+    """The same for a fixture of the module's scope, whose result several tests look at."""
+    yield from _load(request)
+
+
+def _load(request: pytest.FixtureRequest) -> Iterator[LoadFixture]:
     if request.config.getoption("no_load"):
         pytest.skip("--no-load")
     from loadkit.jobs.testing.fixture import LoadFixture, fields_of_marks
@@ -229,9 +242,11 @@ def load(request: pytest.FixtureRequest) -> Iterator[LoadFixture]:
     except pytest.UsageError as error:
         # to a test a setting that cannot be followed is no fault of ours
         pytest.fail(str(error), pytrace=False)
-    session.current = request.node.stash.setdefault(FOUND, [])
+    found = request.node.stash.setdefault(FOUND, [])
+    if request.scope == "function":
+        session.test.found = found
     yield LoadFixture(request.node, session, fields_of_marks(request.node))
-    session.current = []
+    session.test.found = []
 
 
 @pytest.fixture
@@ -248,6 +263,9 @@ def load_server(pytestconfig: pytest.Config) -> Iterator[str]:
     """The base URL of the server that the setting load_server names: a command with {port}, or package.module:app."""
     from loadkit.jobs.testing.server import configured_server
 
+    if given := pytestconfig.getoption("load_base_url"):
+        yield given
+        return
     with configured_server(pytestconfig) as url:
         yield url
 
@@ -271,7 +289,7 @@ def pytest_runtest_makereport(
 def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
     """Say which figure it was that a test compared, and how sure it is."""
     session = config.stash.get(_SESSION, None)
-    if not session or not session.current:
+    if not session or not (session.test.found or session.test.of_module):
         return None
     from loadkit.jobs.testing.reporting import compared
 

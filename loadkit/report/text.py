@@ -41,11 +41,13 @@ _USUAL: Final = ("same-host", "few-samples", "own-clock")
 """Notes of nearly every run, of which the short form has the codes alone."""
 
 
-def text_report(result: Result, layout: Layout, *, full: bool = False, passed: str = "PASSED") -> str:
+def text_report(
+    result: Result, layout: Layout, *, full: bool = False, passed: str = "PASSED", more: str = "--full"
+) -> str:
     """A result as a person reads it, without a newline at the end.
 
     No line is wider than the layout; no text of a server, URL or name starts a line, moves the cursor or is taken for
-    a command by a CI. `passed` is what a run that passed is said to be.
+    a command by a CI. `passed` is what a run that passed is said to be, `more` the option that shows the full form.
     """
     rows = tables.endpoints(result) if full or len(result.endpoints) > 1 else None
     in_full = (tables.times(result), _slowest(result)) if full else ()
@@ -56,7 +58,7 @@ def text_report(result: Result, layout: Layout, *, full: bool = False, passed: s
         *(text_table(layout, table) for table in of_figures if table),
         histogram_lines(layout, result.total.response_time, BARS if full else _FEW_BARS),
         _failures(layout, result),
-        *(_reasons(layout, result) if full else [_few_reasons(layout, result)]),
+        *(_reasons(layout, result) if full else [_few_reasons(layout, result, more)]),
     )
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
@@ -229,14 +231,14 @@ def _reasons(layout: Layout, result: Result) -> Iterator[list[str]]:
     yield [layout.style(line, "dim") for line in _wrapped(layout, describe_times(result))]
 
 
-def _few_reasons(layout: Layout, result: Result) -> list[str]:
+def _few_reasons(layout: Layout, result: Result, more: str) -> list[str]:
     """The same in one paragraph, without the text of notes that nearly every run has."""
     usual = [one for one in result.caveats if one.level == "note" and one.code in _USUAL]
     notes = f"notes: {', '.join(one.code for one in usual)}; " if usual else ""
     return [
         *_bottleneck(layout, result),
         *_caveats(layout, [one for one in result.caveats if one not in usual]),
-        *(layout.style(line, "dim") for line in layout.wrap(f"{notes}--full tells more")),
+        *(layout.style(line, "dim") for line in layout.wrap(f"{notes}{more} tells more")),
     ]
 
 

@@ -69,15 +69,20 @@ class ChildProcess:
         """True once it and all that it has started have ended."""
         return self.exit_code is not None and not members(self.pid)
 
-    def output(self) -> str:
-        """The last of what it has printed, to stdout and stderr."""
-        size = self._output.seek(0, os.SEEK_END)
-        self._output.seek(max(0, size - KEPT_BYTES))
-        return self._output.read().decode("utf-8", "replace")
+    @property
+    def printed(self) -> int:
+        """How many bytes it has printed, to stdout and stderr."""
+        return os.fstat(self._output.fileno()).st_size
 
-    def last_lines(self, many: int) -> list[str]:
-        """The last lines of its output that hold something, the very long ones shortened."""
-        return [shortened(line) for line in [line for line in self.output().splitlines() if line.strip()][-many:]]
+    def output(self, since: int = 0) -> str:
+        """The last of what it has printed, after so many bytes."""
+        start = max(since, self.printed - KEPT_BYTES)
+        # the position in the file is where it writes next, and stays
+        return os.pread(self._output.fileno(), KEPT_BYTES, start).decode("utf-8", "replace")
+
+    def last_lines(self, many: int, since: int = 0) -> list[str]:
+        """The last lines of that which hold something, the very long ones shortened."""
+        return [shortened(line) for line in [line for line in self.output(since).splitlines() if line.strip()][-many:]]
 
     def tail(self) -> str:
         """The end of its output, to follow what is said of it."""

@@ -13,7 +13,7 @@ from loadkit.host.locality import is_here
 from loadkit.host.processes import began, members, name_of, tree
 from loadkit.plan.errors import Interrupted, UsageError
 from loadkit.plan.units import SECOND
-from loadkit.server.child_process import ChildProcess, child_process, describe_command
+from loadkit.server.child_process import SHOWN_LINES, ChildProcess, child_process, describe_command
 from loadkit.wire.base import Origin
 
 LAST_LINES: Final = 5
@@ -83,6 +83,15 @@ class ServerProcess:
 
     def _is_served(self) -> bool:
         return bool(holders(self._place.listeners(), members(self.pid)))
+
+    @property
+    def printed(self) -> int:
+        """How many bytes it has printed."""
+        return self._child.printed
+
+    def last_lines(self, since: int) -> list[str]:
+        """The last lines that it has printed after so many bytes."""
+        return self._child.last_lines(SHOWN_LINES, since)
 
     def ending(self, when: str = "") -> str:
         """How it ended, and the last lines of its output, on one line."""

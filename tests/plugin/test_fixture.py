@@ -24,6 +24,8 @@ def test_each_kind_of_target_gives_a_result(run: Run):
                 (Endpoint("GET", URL + "/"), {"iterations": 40}),
                 (URL + "/", {"iterations": 40}),
                 ("test_it.py::shop", {}),
+                ("/items/3", {"base_url": URL, "iterations": 40}),
+                ([Endpoint("GET", "/"), browse], {"base_url": URL, "iterations": 40}),
                 (lambda http: http.get(URL + "/items/3"), {"iterations": 40}),
                 (browse, {"base_url": URL, "iterations": 40}),
                 (Journey(browse), {"base_url": URL, "iterations": 40}),
@@ -40,7 +42,7 @@ def test_each_kind_of_target_gives_a_result(run: Run):
             assert "few-samples" in [one.code for one in result.caveats]
     """)
 
-    done.assert_outcomes(passed=9)
+    done.assert_outcomes(passed=11)
 
 
 def test_what_a_result_has(run: Run, free_port: int):
@@ -90,7 +92,7 @@ def test_a_file_is_found_from_the_root_wherever_pytest_was_started(run: Run, pyt
 
 
 def test_a_failed_assertion_shows_the_value_with_its_interval_and_the_whole_report(run: Run):
-    done = run("def test(load):\n    result = load(shop)\n    assert result.p99 < 1e-7")
+    done = run("def test(load):\n    result = load(shop)\n    assert result.p99 < 1e-7", "--load-report", "full")
 
     done.stdout.re_match_lines(
         [
@@ -219,13 +221,16 @@ def test_the_call_wins_over_the_nearest_mark_and_that_over_those_further_away(ru
 MISTAKES = [
     (
         "load(5)",
-        "load takes a Scenario, an Endpoint, a journey like def buy(http): ..., a URL or 'file.py::name', not 5",
+        "load takes a Scenario, an Endpoint, a journey like def buy(http): ..., a list of these, a URL, a path like",
     ),
-    ("load(int)", "load takes a Scenario, an Endpoint, a journey like def buy(http): ..., a URL or"),
+    ("load(int)", "load takes a Scenario, an Endpoint, a journey like def buy(http): ..., a list of these, a URL"),
+    ("load([])", "endpoints takes a list like [Endpoint('GET', '/')], not []"),
+    ("load('/health')", "GET /health is relative; say where, like load(target, base_url="),
+    ("load('/nowhere/at/all.py')", "there is no file or folder '/nowhere/at/all.py'"),
     ("load(lambda http, cart: 1)", "<lambda> takes 'cart'; it is given http (by any name), row, shared, own"),
-    ("load(lambda http: 1, endpoints=[])", "load takes a journey, or a Scenario with endpoints"),
-    ("load(Endpoint('GET', '/'))", "GET / is relative; say where, like load(endpoint, base_url="),
-    ("load(Endpoint('GET', '/'), endpoints=[], base_url=URL)", "load takes an Endpoint, or a Scenario with"),
+    ("load(lambda http: 1, endpoints=[])", "load takes endpoints, or a Scenario with endpoints"),
+    ("load(Endpoint('GET', '/'))", "GET / is relative; say where, like load(target, base_url="),
+    ("load(Endpoint('GET', '/'), endpoints=[], base_url=URL)", "load takes endpoints, or a Scenario with"),
     ("load(shop, thraeds=3)", "Scenario has no 'thraeds'; did you mean threads?"),
     ("load(shop, threads='many')", "threads takes a whole number of at least 1, not 'many'"),
     ("load('nowhere.py')", "there is no file or folder 'nowhere.py'"),

@@ -75,7 +75,7 @@ def test_a_file_without_a_scenario_is_pytests_own(pytester: pytest.Pytester):
 def test_a_missed_threshold_fails_with_its_value_its_place_and_the_report(file: Make, pytester: pytest.Pytester):
     file("scenarios/scenario_shop.py")
 
-    done = pytester.runpytest_inprocess()
+    done = pytester.runpytest_inprocess("--load-report", "full")
 
     done.assert_outcomes(passed=1, failed=1)
     done.stdout.re_match_lines(

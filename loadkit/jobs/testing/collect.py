@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from _pytest._code.code import ReprEntryNative, ReprExceptionInfo, ReprFileLocation, ReprTraceback
+from _pytest.fixtures import TopRequest
 
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.loader import LoadedFile, read_file
@@ -61,6 +63,9 @@ class ScenarioItem(pytest.Item):
         self._scenario = scenario
         self._line = line
         self._session_of = session_of
+        # what a fixture asks for of the test that uses it, as doctests have it
+        self.funcargs: dict[str, Any] = {}
+        self._fixtureinfo = self.session._fixturemanager.getfixtureinfo(node=self, func=None, cls=None)
 
     def runtest(self) -> None:
         """Run it under load."""
@@ -69,9 +74,9 @@ class ScenarioItem(pytest.Item):
         from loadkit.jobs.testing.interruptible import run_rounds, with_duration
 
         session = self._session_of(self.config)
-        scenario = with_duration(self._scenario, session.duration)
+        scenario = with_duration(self._aimed(session), session.duration)
         with session.hold_lock():
-            results, thrown = run_rounds(scenario, session.rounds)
+            results, thrown = run_rounds(scenario, session.options.rounds)
         result = session.found(self, *results)
         if thrown is not None:
             raise thrown
@@ -86,6 +91,23 @@ class ScenarioItem(pytest.Item):
             found = compare_for(self, session, scenario, session.comparing.against)
             if reason := why_failed(found, session.comparing):
                 raise _Missed(reason)
+
+    def _aimed(self, session: LoadSession) -> Scenario:
+        """The scenario at the server that the option names or the fixture `load_server` starts, below the same path."""
+        scenario = self._scenario
+        if session.options.base_url:
+            return scenario.replace(base_url=session.options.base_url)
+        if not self._has_server():
+            return scenario
+        server = str(TopRequest(self, _ispytest=True).getfixturevalue("load_server"))  # type: ignore[arg-type]
+        path = urlsplit(scenario.base_url or "").path
+        return scenario.replace(base_url=f"{server.rstrip('/')}{path}")
+
+    def _has_server(self) -> bool:
+        """True if the setting says what `load_server` starts, or the project has a fixture of that name."""
+        found = self.session._fixturemanager.getfixturedefs("load_server", self) or ()
+        own = [one for one in found if one.func.__module__ != "loadkit.pytest_plugin"]
+        return bool(own or self.config.getini("load_server"))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """What was missed or wrong, without a traceback of ours."""

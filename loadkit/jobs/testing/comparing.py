@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import pytest
-
 from loadkit.jobs.compare import compare, names_scenario
 from loadkit.jobs.stored import compare_stored
 from loadkit.jobs.testing.comparison_options import ComparisonOptions
 from loadkit.jobs.testing.interruptible import run_interruptible
-from loadkit.jobs.testing.runs import FOUND, Run
+from loadkit.jobs.testing.runs import FOUND, Owner, Run
 from loadkit.jobs.testing.target import Target, resolve_target
 from loadkit.jobs.tolerances import tolerances_of
 from loadkit.judge.comparison.comparison import Comparison
@@ -26,15 +24,23 @@ Tolerance: TypeAlias = str | float | Sequence[str] | Mapping[str, str | float]
 """`"10%"` of each figure that decides, `"p99=10%"`, several of them, or `{"p99": 0.1}`."""
 
 
-def resolve_against(against: Target, changes: Mapping[str, Any], test: pytest.Item) -> Scenario | str:
+def resolve_against(against: Target, changes: Mapping[str, Any], test: Owner) -> Scenario | str:
     """What was before: a scenario with the same fields changed as the new one; a URL or a revision as it is."""
     if isinstance(against, str) and not names_scenario(against):
         return against
-    return resolve_target(against, changes, name=test.name, root=test.config.rootpath)
+    # another scenario says itself where it is answered
+    server = None if isinstance(against, Scenario | str) else server_of(test)
+    return resolve_target(against, changes, name=test.name, root=test.config.rootpath, server=server)
+
+
+def server_of(test: Owner) -> str | None:
+    """The server that a test takes as `load_server`."""
+    found = getattr(test, "funcargs", {}).get("load_server")
+    return found if isinstance(found, str) else None
 
 
 def compare_for(
-    test: pytest.Item,
+    test: Owner,
     session: LoadSession,
     scenario: Scenario,
     against: Scenario | str,
@@ -67,17 +73,17 @@ def compare_for(
     return found
 
 
-def worse_than_saved(test: pytest.Item, session: LoadSession, tolerance: Tolerance | None = None) -> str:
+def worse_than_saved(test: Owner, session: LoadSession, tolerance: Tolerance | None = None) -> str:
     """Why the last run of a test fails it beside the rounds that the baseline has of it; nothing if it does not."""
     run = [one for one in test.stash[FOUND] if isinstance(one, Run)][-1]
     before = (session.baseline or {}).get(run.title)
-    if not session.is_judged_by_baseline or not before:
+    if not session.options.is_judged_by_baseline or not before:
         return ""
     found = compare_stored(
         before,
         [run.result, *run.more],
         tolerances=_tolerances(session.comparing, tolerance),
-        old=f"the baseline {session.compare}",
+        old=f"the baseline {session.options.compare}",
         new="this run",
     )
     session.compared(test, found)

@@ -12,8 +12,16 @@ from _pytest.outcomes import Failed
 from loadkit.jobs.limit import BUDGET, limit
 from loadkit.jobs.loop import check_loop, running_loop
 from loadkit.jobs.rounds import NotMeasurable
-from loadkit.jobs.testing.comparing import Tolerance, compare_for, resolve_against, why_failed, worse_than_saved
+from loadkit.jobs.testing.comparing import (
+    Tolerance,
+    compare_for,
+    resolve_against,
+    server_of,
+    why_failed,
+    worse_than_saved,
+)
 from loadkit.jobs.testing.interruptible import run_interruptible, run_rounds, with_duration
+from loadkit.jobs.testing.runs import Owner
 from loadkit.jobs.testing.target import Target, resolve_target
 from loadkit.judge.comparison.comparison import Comparison
 from loadkit.judge.limit.limit import Limit
@@ -72,12 +80,13 @@ class LoadFixture:
     >>> assert result.p99 < 0.25
 
     Args:
-        test: the one that loads; a scenario without a name is called like it.
+        test: the one that loads, or the module of those that share what was measured; a scenario without a name is
+            called like it.
         session: what is asked of all load tests, and where results are kept.
         defaults: fields of the scenario that the test's marks say.
     """
 
-    test: pytest.Item
+    test: Owner
     session: LoadSession
     defaults: Mapping[str, Any]
 
@@ -105,7 +114,7 @@ class LoadFixture:
             fields = {name: value for name, value in asked.items() if name not in _COMPARING}
             scenario = self._scenario(target, fields)
             with self.session.hold_lock():
-                results, thrown = run_rounds(scenario, self.session.rounds)
+                results, thrown = run_rounds(scenario, self.session.options.rounds)
         except UsageError as error:
             # from here, so that pytest shows the line of the test and not ours
             raise UsageError(visible_text(str(error))) from None
@@ -188,13 +197,18 @@ class LoadFixture:
                 )
         except UsageError as error:
             raise UsageError(visible_text(str(error))) from None
-        self.test.add_report_section("call", "load limit", limit_report(found, Layout(width=WIDTH)))
+        if isinstance(self.test, pytest.Item):
+            self.test.add_report_section("call", "load limit", limit_report(found, Layout(width=WIDTH)))
         if thrown is not None:
             raise thrown
         return found
 
     def _scenario(self, target: Target, fields: Mapping[str, Any]) -> Scenario:
-        scenario = resolve_target(target, fields, name=self.test.name, root=self.test.config.rootpath)
+        if self.session.options.base_url:
+            fields = {**fields, "base_url": self.session.options.base_url}
+        scenario = resolve_target(
+            target, fields, name=self.test.name, root=self.test.config.rootpath, server=server_of(self.test)
+        )
         scenario = with_duration(scenario, self.session.duration)
         check_loop(scenario, call="load")
         return scenario
@@ -215,7 +229,7 @@ class LoadFixture:
             raise kind(visible_text(str(error))) from None
 
 
-def fields_of_marks(test: pytest.Item) -> dict[str, Any]:
+def fields_of_marks(test: Owner) -> dict[str, Any]:
     """The fields of the scenario that the marks of a test say; the nearest to it wins."""
     fields: dict[str, Any] = {}
     for mark in reversed(list(test.iter_markers("load"))):

@@ -23,6 +23,8 @@ _ASKING: Final = (
     "load_tolerance",
     "load_budget",
     "load_undecided",
+    "load_base_url",
+    "load_report",
 )
 """Options that are followed, or refused, before the first load test is met."""
 
@@ -44,6 +46,8 @@ def add_options(parser: pytest.Parser) -> None:
     add("--load-tolerance", metavar="10%", action="append", help="How much worse a figure may become: p99=10%%.")
     add("--load-budget", metavar="TIME", help="How long one comparison may measure; 5m if not said.")
     add("--load-undecided", metavar="pass", help="pass: a comparison that cannot tell fails no test.")
+    add("--load-base-url", metavar="URL", help="Aim every load test there; nothing is started.")
+    add("--load-report", metavar="short", help="Of each run below a test that failed: short, full or no.")
     add("--load-only", action="store_true", help="Run load tests and nothing else.")
     add("--no-load", action="store_true", help="Skip load tests.")
     parser.addini("load_duration", "What --load-duration says if it is not given.", default="")
@@ -54,11 +58,22 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("load_tolerance", "What --load-tolerance says if it is not given.", type="args", default=[])
     parser.addini("load_budget", "What --load-budget says if it is not given.", default="")
     parser.addini("load_undecided", "What --load-undecided says if it is not given.", default="")
+    parser.addini("load_report", "What --load-report says if it is not given.", default="short")
     parser.addini("load_prepare", "Sets up the environment of a revision that is compared: a command line.", default="")
     parser.addini("load_baselines", "The folder of baselines, relative to the rootdir.", default=DEFAULT_BASELINES)
     parser.addini("load_files", "Files whose scenarios are tests.", type="args", default=["scenario_*.py"])
     parser.addini("load_server", "What the fixture load_server starts: a command, or package.module:app.", type="args")
     parser.addini("load_server_ready", "The path that answers when load_server is up.", default="/")
+    parser.addini("load_server_within", "How long load_server may take until it is up.", default="30s")
+    parser.addini("load_server_cwd", "The folder that load_server runs in, relative to the rootdir.", default="")
+    parser.addini("load_server_env", "Variables of its environment: NAME=value.", type="linelist", default=[])
+
+
+_LISTS: Final = {
+    "load_server": '["shop.app:app"]',
+    "load_server_env": '["DEBUG=0"]',
+    "load_files": '["scenario_*.py"]',
+}
 
 
 def check_options(config: pytest.Config) -> bool:
@@ -66,19 +81,17 @@ def check_options(config: pytest.Config) -> bool:
 
     True where an option asks for something, so that a session of load tests is made to read it.
     """
-    for name, example in (("load_server", '["shop.app:app"]'), ("load_files", '["scenario_*.py"]')):
+    for name, example in _LISTS.items():
         try:
             config.getini(name)
         except (TypeError, pytest.UsageError):
             raise pytest.UsageError(f"{name} takes a list, like {name} = {example}") from None
-    if duration := config.getini("load_duration"):
-        from loadkit.plan.errors import UsageError
-        from loadkit.plan.fields import parse_positive_seconds
-
-        try:
-            parse_positive_seconds(duration, what="load_duration")
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from None
+    for variable in config.getini("load_server_env"):
+        if not variable.partition("=")[1]:
+            raise pytest.UsageError(f'load_server_env takes variables like "DEBUG=0", not {variable!r}')
+    for name, usual in (("load_duration", ""), ("load_server_within", "30s")):
+        if (given := config.getini(name)) != usual:
+            _check_duration(name, given)
     if config.getoption("load_only") and config.getoption("no_load"):
         raise pytest.UsageError("--load-only and --no-load leave nothing to run; give one of them")
     if config.getoption("load_repeat") < 1:
@@ -86,3 +99,13 @@ def check_options(config: pytest.Config) -> bool:
     if config.getoption("load_compare_fail") and not config.getoption("load_compare"):
         raise pytest.UsageError("--load-compare-fail needs the name of a baseline: --load-compare main")
     return any(config.getoption(name) for name in _ASKING)
+
+
+def _check_duration(name: str, given: str) -> None:
+    from loadkit.plan.errors import UsageError
+    from loadkit.plan.fields import parse_positive_seconds
+
+    try:
+        parse_positive_seconds(given, what=name)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None

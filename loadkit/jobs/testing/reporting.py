@@ -9,7 +9,7 @@ import pytest
 from loadkit.jobs.testing.baseline import no_baseline
 from loadkit.jobs.testing.fixture import TargetDown
 from loadkit.jobs.testing.runs import FOUND, Compared, Run, as_markdown, packed
-from loadkit.jobs.testing.session import HANDED_ON, SHOWN, LoadSession, is_interrupted, node_id
+from loadkit.jobs.testing.session import HANDED_ON, SHOWN, LoadSession, found_of, is_interrupted, node_id
 from loadkit.jobs.testing.terminal import (
     caveat_lines,
     comparison_lines,
@@ -22,6 +22,7 @@ from loadkit.report.comparison import comparison_report
 from loadkit.report.escape import visible
 from loadkit.report.layout import Layout, needs_ascii, report_width
 from loadkit.report.summary import append_summary, summary_file
+from loadkit.server.serving import running_servers
 
 CARRIED = "loadkit"
 """The attribute of a report that carries runs from a worker of pytest-xdist."""
@@ -32,23 +33,25 @@ OF_TEST = "loadkit_test"
 
 def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Put the little report of each run below what failed, and hand results on from a worker."""
-    found = item.stash.get(FOUND, [])
+    found = found_of(item)
     session.unreported.clear()
-    reported = item.stash.get(HANDED_ON, 0)
-    if session.is_worker and len(found) > reported:
-        setattr(report, CARRIED, packed(found[reported:]))
-        item.stash[HANDED_ON] = len(found)
-    if found:
+    if session.is_worker and (new := _not_handed_on(item)):
+        setattr(report, CARRIED, packed(new))
+    if item.stash.get(FOUND, []):
         test = node_id(item)
         setattr(report, OF_TEST, test)
         if is_failure(report):
             session.failed.add(test)
+    layout = session_layout(session.config)
+    if report.failed and found:
+        _add_output(session, layout, report)
     if call.excinfo and isinstance(call.excinfo.value, TargetDown):
         return
-    layout = session_layout(session.config)
     # why a comparison fails its test comes before the run that it was of
+    if session.options.report == "no":
+        return
     for one in sorted(_to_show(item, found, report), key=lambda one: isinstance(one, Run)):
-        title, text = _section(layout, one, found, is_of_failure=report.failed)
+        title, text = _section(layout, one, found, is_of_failure=report.failed, full=session.options.report == "full")
         add = getattr(report.longrepr, "addsection", None)
         if report.failed and add:
             add(title, text, "-")
@@ -57,8 +60,30 @@ def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None
             report.sections.append((title, text))
 
 
+def _not_handed_on(item: pytest.Item) -> list[Run | Compared]:
+    """What a test, or its module, has found that is in no report of a worker yet."""
+    new: list[Run | Compared] = []
+    for node in item.listchain():
+        found, reported = node.stash.get(FOUND, []), node.stash.get(HANDED_ON, 0)
+        new += found[reported:]
+        node.stash[HANDED_ON] = len(found)
+    return new
+
+
+def _add_output(session: LoadSession, layout: Layout, report: pytest.TestReport) -> None:
+    """What the servers that loadkit started have printed during a test that failed."""
+    for server in running_servers():
+        if lines := server.last_lines(session.test.printed.get(server, 0)):
+            report.sections.append((f"Captured server output {report.when}", "\n".join(map(layout.escape, lines))))
+
+
 def _section(
-    layout: Layout, one: Run | Compared, found: Sequence[Run | Compared], *, is_of_failure: bool
+    layout: Layout,
+    one: Run | Compared,
+    found: Sequence[Run | Compared],
+    *,
+    is_of_failure: bool,
+    full: bool = True,
 ) -> tuple[str, str]:
     """The title and the text of what stands below a test of one thing that was found."""
     number = f" {one.number}" if sum(type(other) is type(one) for other in found) > 1 else ""
@@ -66,7 +91,7 @@ def _section(
         title = f"compared{number}: {one.comparison.new} against {one.comparison.old}"
         return layout.escape(title), comparison_report(one.comparison, layout)
     title = layout.escape(f"load{number}: {one.result.scenario.name}")
-    return title, run_report(layout, one.result, is_of_failure=is_of_failure)
+    return title, run_report(layout, one.result, is_of_failure=is_of_failure, full=full)
 
 
 def _to_show(item: pytest.Item, runs: list[Run | Compared], report: pytest.TestReport) -> list[Run | Compared]:
@@ -86,7 +111,11 @@ def compared(session: LoadSession, op: str, left: object, right: object) -> list
     """Say which figures of the current test two compared numbers are, and how sure they are; None for others."""
     if not all(isinstance(one, int | float) for one in (left, right)):
         return None
-    lines = [visible(line) for value in (left, right) for line in explain_value(value, session.current)]
+    lines = [
+        visible(line)
+        for value in (left, right)
+        for line in explain_value(value, [*session.test.of_module, *session.test.found])
+    ]
     return [f"{left!r} {op} {right!r}", *lines] if lines else None
 
 
@@ -118,23 +147,23 @@ def _lines(session: LoadSession) -> Iterator[str]:
     if session.config.get_verbosity() > 0:
         yield from caveat_lines(layout, runs)
     if session.baseline is not None:
-        yield f"\nbeside the baseline {session.compare}:"
+        yield f"\nbeside the baseline {session.options.compare}:"
         yield from comparison_lines(layout, runs, {title: then[0] for title, then in session.baseline.items()})
-    elif session.compare:
-        yield f"\n{no_baseline(session.folder, session.compare)}"
-    if session.html and not session.faults:
-        yield f"\none page of all: {layout.escape(str(session.html))}"
-    if session.save and not session.faults:
+    elif session.options.compare:
+        yield f"\n{no_baseline(session.options.folder, session.options.compare)}"
+    if session.options.html and not session.faults:
+        yield f"\none page of all: {layout.escape(str(session.options.html))}"
+    if session.options.save and not session.faults:
         yield from _kept(session, layout)
 
 
 def _kept(session: LoadSession, layout: Layout) -> Iterator[str]:
     if session.kept:
-        yield f"saved as the baseline {session.save}"
+        yield f"saved as the baseline {session.options.save}"
     left = [f"{run.title} ({session.flaw(run)})" for run in session.runs if run not in session.kept]
     if left:
         yield from layout.wrap(
-            layout.escape(f"not saved in the baseline {session.save}: {', '.join(left)}"), margin="    "
+            layout.escape(f"not saved in the baseline {session.options.save}: {', '.join(left)}"), margin="    "
         )
 
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 import pytest
@@ -49,6 +49,9 @@ class Compared:
         """How tables call it: the test, and the number of the comparison where it is not the first."""
         return self.test if self.number == 1 else f"{self.test} #{self.number}"
 
+
+Owner: TypeAlias = pytest.Item | pytest.Module
+"""Whose a run is: a test's, or that of a module whose tests share it."""
 
 FOUND = pytest.StashKey[list[Run | Compared]]()
 """Of a test: its runs and comparisons so far."""

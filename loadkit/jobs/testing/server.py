@@ -28,7 +28,13 @@ def configured_server(config: pytest.Config) -> Iterator[str]:
             with pytest.MonkeyPatch.context() as patch:
                 # an application is found from the root of the project, whatever the import mode has put on the path
                 patch.syspath_prepend(config.rootpath)
-                up = serving(target, ready=config.getini("load_server_ready"), cwd=config.rootpath)
+                up = serving(
+                    target,
+                    ready=config.getini("load_server_ready"),
+                    within=config.getini("load_server_within"),
+                    cwd=config.rootpath / config.getini("load_server_cwd"),
+                    env=dict(variable.split("=", 1) for variable in config.getini("load_server_env")),
+                )
                 url = stack.enter_context(up)
         except UsageError as error:
             hint = "; an application is named like 'shop.app:app'" if target == words and len(words) == 1 else ""

@@ -18,7 +18,8 @@ from loadkit.jobs.kept import kept_folder
 from loadkit.jobs.testing.baseline import baseline_file, no_baseline, read_baseline, saved
 from loadkit.jobs.testing.comparison_options import comparison_options
 from loadkit.jobs.testing.options import DEFAULT_BASELINES
-from loadkit.jobs.testing.runs import FOUND, Compared, Run, as_markdown, file_name, packed, properties, unpacked
+from loadkit.jobs.testing.runs import FOUND, Compared, Owner, Run, as_markdown, file_name, packed, properties, unpacked
+from loadkit.jobs.testing.session_options import SessionOptions
 from loadkit.judge.caveats import doubted
 from loadkit.judge.comparison.comparison import Comparison
 from loadkit.judge.history.kept_run import Revision
@@ -28,6 +29,8 @@ from loadkit.plan.errors import OutputError, UsageError, reason_of
 from loadkit.plan.fields import parse_positive_seconds
 from loadkit.report.files import check_writable, write_text
 from loadkit.report.json import dump
+from loadkit.server.serving import running_servers
+from loadkit.server.start import ServerProcess
 
 LEFT = ".interrupted.json"
 """How the files end in which workers leave a run that was interrupted."""
@@ -42,6 +45,18 @@ SHOWN = pytest.StashKey[int]()
 """Of a test: how many of these were shown below a failure already."""
 
 
+@dataclasses.dataclass(slots=True)
+class CurrentTest:
+    """The test that runs now."""
+
+    found: list[Run | Compared] = dataclasses.field(default_factory=list)
+    """What it has measured."""
+    of_module: list[Run | Compared] = dataclasses.field(default_factory=list)
+    """What its module has measured for all of its tests."""
+    printed: dict[ServerProcess, int] = dataclasses.field(default_factory=dict)
+    """How much each server had printed when it began."""
+
+
 class LoadSession:
     """What was asked of this session on the command line and in its settings, and what it has measured.
 
@@ -50,10 +65,10 @@ class LoadSession:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
+        self.options = SessionOptions(config)
         self.runs: list[Run] = []
         self.comparisons: list[Compared] = []
-        self.current: list[Run | Compared] = []
-        """Of the test that runs now."""
+        self.test = CurrentTest()
         self.unreported: list[Run | Compared] = []
         """In no report of a test yet: a Ctrl-C leaves a test without one."""
         self.failed: set[str] = set()
@@ -67,7 +82,6 @@ class LoadSession:
         self._holds_lock = False
         self.duration: float | None = None
         self.json_folder: Path | None = None
-        self.save: str = config.getoption("load_save") or ""
         self.baseline: dict[str, list[Result]] | None = None
         try:
             self._read_settings()
@@ -75,66 +89,30 @@ class LoadSession:
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
         except OSError as error:
-            raise pytest.UsageError(f"cannot make the folder {self.folder}: {reason_of(error)}") from None
+            raise pytest.UsageError(f"cannot make the folder {self.options.folder}: {reason_of(error)}") from None
 
     def _read_settings(self) -> None:
         if given := self.config.getoption("load_duration") or self.config.getini("load_duration"):
             self.duration = parse_positive_seconds(given, what="--load-duration")
-        self.json_folder = self._path("load_json")
+        self.options.check()
+        self.json_folder = self.options.path("load_json")
         if self.json_folder:
             _make(self.json_folder, "result.json")
-        for file in (self.html, self.markdown):
+        for file in (self.options.html, self.options.markdown):
             if file and not self.is_worker:
                 _make(file.parent, file.name)
-        history = self._path("load_history")
+        history = self.options.path("load_history")
         if history and not self.is_worker:
             self.config.stash[HISTORY] = history, open_history(history)
-        if self.compare and baseline_file(self.folder, self.compare).exists():
-            self.baseline = read_baseline(self.folder, self.compare)
-        elif self.is_judged_by_baseline and self.save != self.compare:
-            raise UsageError(no_baseline(self.folder, self.compare))
-        if self.save and not self.is_worker:
-            file = baseline_file(self.folder, self.save)
+        if self.options.compare and baseline_file(self.options.folder, self.options.compare).exists():
+            self.baseline = read_baseline(self.options.folder, self.options.compare)
+        elif self.options.is_judged_by_baseline and self.options.save != self.options.compare:
+            raise UsageError(no_baseline(self.options.folder, self.options.compare))
+        if self.options.save and not self.is_worker:
+            file = baseline_file(self.options.folder, self.options.save)
             if self.config.getini("load_baselines") == DEFAULT_BASELINES:
                 kept_folder(self.config.rootpath, "baselines")
             _make(file.parent, file.name)
-
-    def _path(self, name: str) -> Path | None:
-        """What the option says, from where pytest was started, or the setting, from the root of the project."""
-        if given := self.config.getoption(name):
-            return Path(self.config.invocation_params.dir, given)
-        given = self.config.getini(name)
-        return Path(self.config.rootpath, given) if given else None
-
-    @property
-    def html(self) -> Path | None:
-        """The file of the page of all load tests, if one is asked for."""
-        return self._path("load_html")
-
-    @property
-    def markdown(self) -> Path | None:
-        """The same of the Markdown."""
-        return self._path("load_markdown")
-
-    @property
-    def compare(self) -> str:
-        """The name of the baseline beside which results are shown; empty where none is asked for."""
-        return self.config.getoption("load_compare") or ""
-
-    @property
-    def is_judged_by_baseline(self) -> bool:
-        """True if what is worse than the rounds of that baseline fails its test."""
-        return bool(self.config.getoption("load_compare_fail"))
-
-    @property
-    def rounds(self) -> int:
-        """How often each load is run."""
-        return int(self.config.getoption("load_repeat"))
-
-    @property
-    def folder(self) -> Path:
-        """Where baselines are."""
-        return self.config.rootpath / str(self.config.getini("load_baselines"))
 
     @property
     def is_worker(self) -> bool:
@@ -166,7 +144,7 @@ class LoadSession:
             finally:
                 self._holds_lock = False
 
-    def found(self, item: pytest.Item, *results: Result) -> Result:
+    def found(self, item: Owner, *results: Result) -> Result:
         """Keep what a test has measured in one round or several; the first with what pytest gives reason to doubt."""
         first, *more = [doubted(one, _doubts(self.config)) for one in results]
         run = Run(test=node_id(item), number=_next_number(item, Run), result=first)
@@ -177,18 +155,24 @@ class LoadSession:
         self._keep_of(item, dataclasses.replace(run, result=first, more=tuple(more)))
         return first
 
-    def compared(self, item: pytest.Item, comparison: Comparison) -> None:
+    def compared(self, item: Owner, comparison: Comparison) -> None:
         """Keep what a comparison found for a test."""
         self._keep_of(item, Compared(test=node_id(item), number=_next_number(item, Compared), comparison=comparison))
 
-    def _keep_of(self, item: pytest.Item, one: Run | Compared) -> None:
+    def _keep_of(self, item: Owner, one: Run | Compared) -> None:
         item.stash.setdefault(FOUND, []).append(one)
-        item.user_properties.extend(properties(one))
+        if isinstance(item, pytest.Item):
+            item.user_properties.extend(properties(one))
         self.unreported.append(one)
         self.keep(one)
 
+    def look_at(self, item: pytest.Item) -> None:
+        """Know what the module of a test has measured, which it may judge."""
+        self.test.of_module = _of_module(item)
+
     def start_again(self, item: pytest.Item) -> None:
         """A test that runs again begins anew: its last attempt is what counts."""
+        self.test.printed = {one: one.printed for one in running_servers()}
         if item.stash.get(FOUND, None):
             item.stash[FOUND] = []
             item.stash[HANDED_ON] = item.stash[SHOWN] = 0
@@ -236,22 +220,22 @@ class LoadSession:
 
     def _write_pages(self) -> None:
         """One page of all runs, and their Markdown, the interrupted ones too; again when more have come."""
-        if self.markdown and (self.runs or self.comparisons) and not self.is_worker:
-            self._write(self.markdown, lambda: as_markdown(self.runs, self.comparisons))
-        if self.html and self.runs and not self.is_worker:
+        if self.options.markdown and (self.runs or self.comparisons) and not self.is_worker:
+            self._write(self.options.markdown, lambda: as_markdown(self.runs, self.comparisons))
+        if self.options.html and self.runs and not self.is_worker:
             from loadkit.report.html import html_report
 
             titles = [run.title for run in self.runs]
-            self._write(self.html, lambda: html_report([run.result for run in self.runs], titles))
+            self._write(self.options.html, lambda: html_report([run.result for run in self.runs], titles))
 
     def _save(self) -> None:
         """What failed, was interrupted or is invalid is in no baseline."""
         whole = [run for run in self.runs if not self.flaw(run)]
-        if not self.save or not whole or self.is_worker:
+        if not self.options.save or not whole or self.is_worker:
             return
-        file = baseline_file(self.folder, self.save)
+        file = baseline_file(self.options.folder, self.options.save)
         try:
-            before = read_baseline(self.folder, self.save) if file.exists() else {}
+            before = read_baseline(self.options.folder, self.options.save) if file.exists() else {}
         except UsageError as error:
             self.faults.append(f"{error}; nothing was saved")
             return
@@ -310,7 +294,7 @@ def _make(folder: Path, file: str) -> None:
     check_writable(folder / file)
 
 
-def _next_number(item: pytest.Item, kind: type[Run | Compared]) -> int:
+def _next_number(item: Owner, kind: type[Run | Compared]) -> int:
     return sum(isinstance(one, kind) for one in item.stash.get(FOUND, [])) + 1
 
 
@@ -319,7 +303,18 @@ def is_interrupted(one: Run | Compared) -> bool:
     return one.result.outcome == "interrupted" if isinstance(one, Run) else one.comparison.reason == "interrupted"
 
 
-def node_id(item: pytest.Item) -> str:
+def found_of(item: pytest.Item) -> list[Run | Compared]:
+    """What a test has measured, after what its module has measured, if the test has that."""
+    return [*_of_module(item), *item.stash.get(FOUND, [])]
+
+
+def _of_module(item: pytest.Item) -> list[Run | Compared]:
+    if "module_load" not in getattr(item, "fixturenames", ()):
+        return []
+    return [one for node in item.listchain()[:-1] for one in node.stash.get(FOUND, [])]
+
+
+def node_id(item: Owner) -> str:
     """Without the group that pytest-xdist writes behind it."""
     mark = item.get_closest_marker("xdist_group")
     return item.nodeid.removesuffix(f"@{mark.args[0]}") if mark and mark.args else item.nodeid

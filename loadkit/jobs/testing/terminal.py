@@ -121,13 +121,15 @@ def caveat_lines(layout: Layout, runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def run_report(layout: Layout, result: Result, *, is_of_failure: bool = False) -> str:
-    """The report of a run as below a test, with how sure its percentiles are.
+def run_report(layout: Layout, result: Result, *, is_of_failure: bool = False, full: bool = True) -> str:
+    """The report of a run as below a test; the full one with how sure its percentiles are.
 
     Where the test failed, PASSED would be read as said of the test: a sentence tells them apart.
     """
     passed = "The test failed; the run by itself passed" if is_of_failure else "PASSED"
-    report = text_report(result, layout, full=True, passed=passed)
+    report = text_report(result, layout, full=full, passed=passed, more="--load-report full")
+    if not full:
+        return report
     return "\n\n".join([report, *("\n".join(lines) for lines in [_intervals(layout, result.total)] if lines)])
 
 

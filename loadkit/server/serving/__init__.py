@@ -71,6 +71,11 @@ def started_servers(places: Sequence[tuple[str, int]]) -> list[ServerProcess]:
     return list(dict.fromkeys(_started[place][0] for place in places if place in _started))
 
 
+def running_servers() -> list[ServerProcess]:
+    """All servers that were started here and run."""
+    return list(dict.fromkeys(process for process, _ in _started.values()))
+
+
 def served_at(url: str) -> Served | None:
     """What the server is that was started here and listens at a URL; None where it is another's."""
     origin, _ = origin_of(url)
@@ -79,7 +84,12 @@ def served_at(url: str) -> Served | None:
 
 
 def serving(
-    app: App, *, ready: str = "/", within: Duration = 30.0, cwd: str | os.PathLike[str] | None = None
+    app: App,
+    *,
+    ready: str = "/",
+    within: Duration = 30.0,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> contextlib.AbstractContextManager[str]:
     """Run a server on a free port of this machine until the block is left; its base URL.
 
@@ -94,14 +104,22 @@ def serving(
         ready: the path that answers, with anything below 500, when it is up.
         within: how long that may take.
         cwd: the folder it runs in; the current one if not said.
+        env: variables of its environment beside ours.
 
     It ends with the block, and with this process, however that dies. Raises `UsageError` with the end
     of its output when it does not come up.
     """
-    return running_server(served(app, ready=ready, within=within, cwd=cwd))
+    return running_server(served(app, ready=ready, within=within, cwd=cwd, env=env))
 
 
-def served(app: App, *, ready: str = "/", within: Duration = 30.0, cwd: str | os.PathLike[str] | None = None) -> Served:
+def served(
+    app: App,
+    *,
+    ready: str = "/",
+    within: Duration = 30.0,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Served:
     """A server as `serving` takes it, with the folders that this process imports from now."""
     return Served(
         app=_command(app) or reference(cast("str | Callable[..., Any]", app)),
@@ -109,7 +127,17 @@ def served(app: App, *, ready: str = "/", within: Duration = 30.0, cwd: str | os
         within=seconds(within, what="within"),
         cwd=Path(cwd or "").absolute(),
         import_path=_import_path(),
+        environment={**os.environ, **_variables(env)} if env is not None else None,
     )
+
+
+def _variables(env: Mapping[str, str]) -> Mapping[str, str]:
+    if not isinstance(env, Mapping):
+        raise UsageError(f"env takes variables by name, like {{'DEBUG': '0'}}, not {type(env).__name__}")
+    for name, value in env.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise UsageError(f"env takes text, and {name!r} is of type {type(value).__name__}; write it like '1'")
+    return env
 
 
 @contextlib.contextmanager

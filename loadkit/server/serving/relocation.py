@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class Relocation:
             app=self._reference(app) if isinstance(app, str) else tuple(map(self._word, app)),
             cwd=self.cwd(server.cwd),
             import_path=tuple(map(self.path, server.import_path)),
-            environment=self.environment(),
+            environment=self.environment(server.environment or os.environ),
         )
 
     def path(self, text: str) -> str:
@@ -55,9 +56,9 @@ class Relocation:
         option, equals, value = text.rpartition("=")
         return option + equals + self.path(value)
 
-    def environment(self) -> dict[str, str]:
-        """Ours, in which modules are imported from the copy, too."""
-        found = dict(os.environ)
+    def environment(self, given: Mapping[str, str]) -> dict[str, str]:
+        """An environment in which modules are imported from the copy, too."""
+        found = dict(given)
         if folders := found.get("PYTHONPATH"):
             found["PYTHONPATH"] = os.pathsep.join(map(self.path, folders.split(os.pathsep)))
         return found
