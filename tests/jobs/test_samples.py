@@ -17,7 +17,7 @@ from loadkit import Endpoint, Scenario, run
 from loadkit.clock import ManualClock
 from loadkit.jobs.samples import SampleFile
 from loadkit.measure.samples import MOST, FailedSample, SampleBuffer, Samples
-from loadkit.report.json import load
+from loadkit.report.json import load as load_results
 from loadkit.report.samples import COLUMNS, FORMS, sample_lines
 from loadkit.server.demo import Demo
 from tests.conftest import Call
@@ -57,7 +57,7 @@ def test_each_request_that_is_measured_has_a_line(call: Call, demo: Demo, tmp_pa
     done = call(str(tmp_path / "shop.py"), *words, "--samples", str(tmp_path / name))
 
     assert "lacks" not in done.stderr
-    (result,) = load(tmp_path / "r.json")
+    (result,) = load_results(tmp_path / "r.json")
     found = lines_of(tmp_path / name)
     assert all(tuple(one) == tuple(COLUMNS) for one in found)
     assert {one["scenario"] for one in found} == {"shop"}
@@ -69,6 +69,18 @@ def test_each_request_that_is_measured_has_a_line(call: Call, demo: Demo, tmp_pa
     assert sum(one["response_time"] for one in good) == pytest.approx(result.total.response_time.sum_ns / 1e9)
     assert sum(one["service_time"] for one in good) == pytest.approx(result.total.service_time.sum_ns / 1e9)
     assert max(one["instant"] for one in found) - min(one["instant"] for one in found) < result.duration + 0.5
+
+
+@pytest.mark.parametrize("load", [("-c", "8"), ("-c", "8", "--processes", "2"), ("--rate", "400/s")], ids=" ".join)
+def test_the_slowest_requests_of_the_report_are_those_of_all_lines(
+    call: Call, demo: Demo, tmp_path: Path, load: tuple[str, ...]
+):
+    words = ("-z", "1s", "--warmup", "200ms", "-o", str(tmp_path / "r.json"))
+    call(f"{demo.url}/exponential/0.002", *load, *words, "--samples", str(tmp_path / "s.csv"))
+
+    (result,) = load_results(tmp_path / "r.json")
+    times = sorted((one["response_time"] for one in lines_of(tmp_path / "s.csv") if not one["failure"]), reverse=True)
+    assert [one.response_time for one in result.slowest] == pytest.approx(times[:10], abs=1e-9)
 
 
 def test_what_got_no_reply_has_a_line_without_status(tmp_path: Path):
