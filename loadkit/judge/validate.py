@@ -52,6 +52,7 @@ def violations(result: Result) -> Iterator[str]:
     yield from _sums("the total", result.total, result.endpoints)
     yield from _phases(result)
     yield from _intervals(result)
+    yield from _slowest(result)
 
 
 # -- numbers and instants
@@ -237,6 +238,14 @@ def _intervals(result: Result) -> Iterator[str]:
     failures = sum(one.total.failures for one in result.intervals)
     if failures > sum(result.total.failures.values()):
         yield f"its intervals have {failures:,} failures, more than the total"
+
+
+def _slowest(result: Result) -> Iterator[str]:
+    times, longest = [one.response_time for one in result.slowest], result.total.response_time.max or 0.0
+    if times != sorted(times, reverse=True):
+        yield "its slowest requests are not in their order"
+    elif times and times[0] > longest + _CLOSE:
+        yield f"its slowest request took {times[0]:g} s, and the longest response time is {longest:g} s"
 
 
 def _interval(one: Interval) -> Iterator[str]:

@@ -122,7 +122,11 @@ def test_a_connection_that_is_kept_is_in_page_and_json_and_not_in_the_text():
 
 
 def text_row(result: Result, name: str) -> list[str]:
-    return [line for line in text_report(result, Layout(width=100)).splitlines() if line.strip().startswith(f"{name} ")]
+    return [
+        line
+        for line in text_report(result, Layout(width=100), full=True).splitlines()
+        if line.strip().startswith(f"{name} ")
+    ]
 
 
 def test_those_of_several_runs_add_up():

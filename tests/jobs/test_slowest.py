@@ -37,7 +37,7 @@ waiting = Scenario(
 def test_they_are_stored_merged_and_shown(call: Call, demo: Demo, tmp_path: Path, processes: int):
     (tmp_path / "shop.py").write_text(SHOP)
     words = [str(tmp_path / "shop.py"), "--base-url", demo.url, "--processes", str(processes)]
-    done = call(*words, "-o", str(tmp_path / "r.json"))
+    done = call(*words, "--full", "-o", str(tmp_path / "r.json"))
     (stored,) = load(tmp_path / "r.json")
 
     slow = stored.slowest
@@ -68,7 +68,7 @@ def test_a_report_shows_three_and_the_page_and_markdown_all(demo: Demo):
     endpoints = [Endpoint("GET", f"/delay/0.0{k}", params={"n": k}) for k in range(10)]
     found = run(Scenario(base_url=demo.url, endpoints=endpoints, threads=1, iterations=10))
 
-    assert shown_in(text_report(found, Layout(width=100)).partition("slowest")[2], found) == 3
+    assert shown_in(text_report(found, Layout(width=100), full=True).partition("slowest")[2], found) == 3
     assert shown_in(html_report([found]).partition("Slowest requests")[2], found) == 10
     assert shown_in(markdown([found]).partition("Slowest requests")[2], found) == 10
 

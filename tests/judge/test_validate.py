@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from loadkit.judge.result import Result, RunSpan
-from loadkit.judge.rows import Phase
+from loadkit.judge.rows import Phase, SlowRequest
 from loadkit.judge.validate import violations
 from tests import results
 from tests.results import REFUSED, Sample, measured, replace
@@ -43,6 +43,12 @@ def interval(**changes: Any) -> Result:
     return replace(SOUND, intervals=[replace(first, **changes), *others])
 
 
+def slow(*spans: float) -> Result:
+    """The same with slowest requests that took so long."""
+    one = SlowRequest(method="GET", url="/", status=200, at=0.0, response_time=0.0, service_time=0.0, endpoint="a")
+    return replace(SOUND, slowest=[replace(one, response_time=span) for span in spans])
+
+
 def timing(**changes: Any) -> Result:
     """The same with a journey."""
     of = SOUND.total
@@ -55,7 +61,9 @@ MISSED = replace(PASSED.thresholds[0], passed=False)
 
 
 @pytest.mark.parametrize(
-    "sound", [phase(), interval(), timing(), PASSED], ids=["phase", "interval", "timing", "passed"]
+    "sound",
+    [phase(), interval(), timing(), slow(0.005, 0.002), PASSED],
+    ids=["phase", "interval", "timing", "slow", "passed"],
 )
 def test_these_add_up_before_they_are_doctored(sound: Result) -> None:
     assert list(violations(sound)) == []
@@ -94,6 +102,9 @@ def test_these_add_up_before_they_are_doctored(sound: Result) -> None:
         (times(max=0.001), "in 'total' the percentiles of a time do not lie between its ends, in their order"),
         (times(p50=None), "in 'total' a time counts 2, and lacks a figure"),
         (times(hdr="x"), "in 'total' a stored histogram cannot be read: not an encoded histogram: 'x'"),
+        (slow(0.002, 0.005), "its slowest requests are not in their order"),
+        (slow(7.0), "its slowest request took 7 s, and the longest response time is 0.005 s"),
+        (total(tls_time=replace(SOUND.total.response_time, count=7)), "in 'total' a stored histogram holds 2 values"),
         (times(count=7), "in 'total' a stored histogram holds 2 values, and 7 is said of it"),
         (phase(requests=7), "in phase 'hold' 'total' has 7 requests, but 2 statuses and 1 failures"),
         (replace(phase(), phases=[*phase().phases] * 2), "the total has 3 requests and its phases have 6"),
