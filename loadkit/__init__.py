@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from loadkit.plan.journey import Journey
     from loadkit.plan.phases import hold, ramp
     from loadkit.plan.scenario import Scenario, scenario
+    from loadkit.plan.threshold import Threshold
     from loadkit.server.serving import serving
     from loadkit.wire.session.session import Session
 
@@ -46,6 +47,7 @@ __all__ = [
     "Result",
     "Scenario",
     "Session",
+    "Threshold",
     "UsageError",
     "__version__",
     "calibrate",
@@ -79,6 +81,7 @@ _LATE = {
     "Result": "loadkit.judge.result",
     "Scenario": "loadkit.plan.scenario",
     "Session": "loadkit.wire.session.session",
+    "Threshold": "loadkit.plan.threshold",
     "UsageError": "loadkit.plan.errors",
     "calibrate": "loadkit.jobs.calibrate",
     "compare": "loadkit.jobs.compare",

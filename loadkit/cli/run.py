@@ -102,6 +102,10 @@ def run(
         list[str] | None,
         judgement_option("--threshold", "-t", value="LIMIT", help="A limit such as 'p99 < 250ms'; adds to the file's."),
     ] = None,
+    abort: Annotated[
+        list[str] | None,
+        judgement_option("--abort", help="A threshold that ends the run when missed: 'p99 < 1s over 10s'."),
+    ] = None,
     method: Method = None,
     data: Data = None,
     json: Json = None,
@@ -184,6 +188,7 @@ def run(
         raise UsageError(
             f"-t is a threshold like 'p99 < 250ms', and {number!r} is a number; virtual users are -c {number}"
         )
+    threshold = [*(threshold or []), *(_aborting(text) for text in abort or [])]
     headers = dict(map(_header, header or []))
     rounds = _at_least_one("--repeat", repeat) or 1
     exchanges = _at_least_one("--debug", debug) or 0
@@ -213,6 +218,12 @@ def run(
             full=full,
             quiet=quiet,
         )
+
+
+def _aborting(text: str) -> str:
+    from loadkit.plan.threshold import Threshold
+
+    return Threshold(text, abort=True).text
 
 
 def _check_once(changes: dict[str, Any], thresholds: list[str] | None) -> None:

@@ -15,6 +15,7 @@ from loadkit.plan.labels import MAX_LABELS, OTHER
 from loadkit.plan.units import MILLISECOND, SECOND
 
 if TYPE_CHECKING:
+    from loadkit.drive.outstanding import Monitor, Outstanding
     from loadkit.drive.state import RunState
     from loadkit.drive.stats import Driven
     from loadkit.plan.endpoint import Endpoint
@@ -32,8 +33,11 @@ class Relay(Protocol):
     def begin(self) -> int:
         """All have connected: wait for the word, and say when it begins (nanoseconds of the monotonic clock)."""
 
-    def take(self, batches: list[Batch], start: int) -> None:
-        """Take what was counted since the last time, about once a second; measuring began at `start`."""
+    def take(self, batches: list[Batch], start: int, outstanding: Sequence[Outstanding]) -> None:
+        """Take what was counted since the last time, about once a second; measuring began at `start`.
+
+        And what was under way and is not counted yet, where a monitor looks at that.
+        """
 
 
 class Keeper(Protocol):
@@ -61,6 +65,8 @@ class Collector:
         *,
         relay: Relay | None = None,
         keeper: Keeper | None = None,
+        monitor: Monitor | None = None,
+        outstanding: Callable[[], Sequence[Outstanding]] = tuple,
         lag: int = 0,
     ) -> None:
         self.recording = recording
@@ -68,7 +74,11 @@ class Collector:
         self._clock = clock
         self._relay = relay
         self._keeper = keeper
+        self._monitor = monitor
+        self.outstanding = outstanding
+        """What is under way and not counted yet, of a run that a monitor looks at."""
         self._lag = lag
+        self._judged = 0
         self._handed: deque[Batch] = deque()
         self._relayed = 0
         self.hand_over = self._handed.append
@@ -82,8 +92,22 @@ class Collector:
             if now - self._relayed >= SECOND:
                 self._pass_on(self._relay)
         elif self._state.measured_from < NEVER:
+            self._judge(now - LATE - self._lag * SECOND)
             # threads that wait for a slow reply hand a second over late; three are kept open for them
             self.recording.close_before(second_of(now, self._state.measured_from) - self._lag - RECENT - 1)
+
+    def _judge(self, instant: int, *, is_last: bool = False) -> None:
+        """Have the monitor look at what the seconds before an instant held, once each."""
+        start = self._state.measured_from
+        before = second_of(min(instant, self._state.stop_at), start)
+        if self._monitor and (before > self._judged or is_last):
+            self._judged = before
+            self._monitor.look(self.recording, before, start, self.outstanding())
+
+    @property
+    def is_missed(self) -> bool:
+        """True if a threshold is missed for which the run is to end."""
+        return self._monitor is not None and self._monitor.is_missed
 
     def keep(self, describe: Callable[[Recording, int], Driven]) -> None:
         """Have what was counted so far kept, if it is time; `describe` is told the instant at which that ends, too."""
@@ -128,11 +152,12 @@ class Collector:
         if self._relay:
             self._pass_on(self._relay)
         else:
+            self._judge(self._clock.now(), is_last=True)
             self.recording.finish()
 
     def _pass_on(self, relay: Relay) -> None:
         self._relayed = self._clock.now()
-        relay.take(self.recording.drain(), self._state.measured_from)
+        relay.take(self.recording.drain(), self._state.measured_from, self.outstanding())
 
 
 def _phase_of(due: int, segments: Sequence[Segment]) -> int:

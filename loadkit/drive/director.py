@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadkit.drive.build import Builder, RunPlan
 from loadkit.drive.collect import Collector, Keeper, Relay
+from loadkit.drive.outstanding import Monitor
 from loadkit.drive.progress import Display, Watcher
 from loadkit.drive.rows.feed import RowsUsedUp
 from loadkit.drive.rows.sender import Feeds
@@ -60,6 +61,8 @@ def drive(
     parts: int = 1,
     relay: Relay | None = None,
     keeper: Keeper | None = None,
+    monitor: Monitor | None = None,
+    is_monitored: bool = False,
     probe: Probe | None = None,
     log: ExchangeLog | None = None,
     samples: SampleBuffer | None = None,
@@ -70,6 +73,7 @@ def drive(
     is sent when the machine does not allow so many threads or connections. One of several processes runs its `part` of
     `parts`; what it counts goes to `relay`, and not into the recording. The first exchanges are kept by `log`, and
     each request that is measured goes to `samples`, too.
+    `monitor` may end the run; a part of a run that one looks at as a whole `is_monitored`.
     """
     load = workload(scenario, part, parts)
     state = RunState(tuple(one.end for one in load.segments))
@@ -77,7 +81,7 @@ def drive(
     recording = Recording(scenario.labels, phases=len(load.segments))
     for journey in scenario.journeys:
         recording.unsent(journey.label, 0, 0, kind=JOURNEY)  # so that each has a row, in their order
-    collector = Collector(recording, state, clock, relay=relay, keeper=keeper)
+    collector = Collector(recording, state, clock, relay=relay, keeper=keeper, monitor=monitor)
     keep = BODY if log else None
     if log:
         requests = [one if one is None or one.keep is not None else replace(one, keep=keep) for one in requests]
@@ -91,6 +95,7 @@ def drive(
             feeds=feeds,
             shared=shared,
             log=log,
+            is_monitored=is_monitored or monitor is not None,
         )
         return _Director(plan, state, collector, watch, interrupts, relay, probe or Probe()).run()
 
@@ -114,6 +119,8 @@ class _Director:
         self._probe = probe
         self._clock = plan.clock
         threads = self._threads = UserThreads(state, plan.clock)
+        if plan.is_monitored:
+            collector.outstanding = threads.outstanding
         self._display = Display(
             plan.scenario, plan.load, state, collector.recording, plan.clock, watch, threads.under_way
         )
@@ -237,6 +244,8 @@ class _Director:
         planned = state.stop_at
         if asked and (now < state.stop_at or state.finishing):
             state.is_interrupted = True
+            state.stop(now)
+        if self._collector.is_missed:
             state.stop(now)
         state.stop_at_halt()
         if not self._plan.scenario.keep_going and self._target.is_down(self._threads.users, now, state.began):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,6 +16,7 @@ from loadkit.wire.failed_reply import ERRORS
 if TYPE_CHECKING:
     from requests import Response
 
+    from loadkit.drive.outstanding import Pending
     from loadkit.drive.state import RunState
     from loadkit.measure.slowest import Requested
     from loadkit.wire.base import Exchange, Failure, Note, Request
@@ -98,7 +99,7 @@ class Iterations:
 class Contact:
     """What one thread knows of the target: connections it got, and those it was refused; read by the director."""
 
-    __slots__ = ("has_connected", "is_turned_away", "refusals")
+    __slots__ = ("has_connected", "is_turned_away", "refusals", "waiting")
 
     def __init__(self) -> None:
         self.has_connected = False
@@ -107,6 +108,8 @@ class Contact:
         """It was refused a connection, by its first request or before that was due."""
         self.refusals = 0
         """How many of its requests were refused a connection."""
+        self.waiting: dict[str, tuple[str, int]] = {}
+        """By kind, label and since when: what is under way, in runs that a monitor looks at."""
 
     def opened(self, note: Note) -> None:
         """A connection was opened, or was not, before the first request."""
@@ -267,6 +270,7 @@ class Recorder:
             self.is_refused = is_refusal(failure)
             self.contact.ended(failure)
         if crossing:
+            self._hand_over_slow(exchange)
             self.follow_phase(taken)
         return is_over
 
@@ -299,6 +303,7 @@ class Recorder:
         if row.kind == REQUEST:
             self.is_refused = is_refusal(failure)
         if crossing:
+            self._hand_over_slow(exchange)
             self.follow_phase(taken)
         return self.is_over(taken)
 
@@ -340,6 +345,17 @@ class Recorder:
                 row.sink.put_failed(row.label, FailedSample(due, sent, taken, status, size, failure.kind))
 
     # -- handing over
+
+    def _hand_over_slow(self, exchange: Exchange) -> None:
+        """Hand over at once what took long, for the next one may, too, and nobody would know of this one until then."""
+        if self.is_measuring and exchange[3] - exchange[1] > SECOND:
+            self.hand_over()
+
+    def pending(self) -> Iterator[Pending]:
+        """What was taken and not handed over; another thread may ask."""
+        for row in list(self.rows) if self.is_measuring else ():
+            if count := row.ended:
+                yield row.kind, row.label, self._second, count
 
     def batches(self) -> list[Batch]:
         """What was written in the second that has passed; it is no longer here."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from loadkit.drive.outstanding import Outstanding
 from loadkit.drive.stats import IN_FLIGHT_STEPS
 from loadkit.host.tuning import raise_switch_interval
 from loadkit.plan.errors import Halt, LoadkitError, UsageError
@@ -63,6 +64,12 @@ class UserThreads:
     def mean_in_flight(self) -> float | None:
         """The mean of all looks, if there were any, to the nearest of `IN_FLIGHT_STEPS` a request."""
         return round(IN_FLIGHT_STEPS * self._seen / self._looks) / IN_FLIGHT_STEPS if self._looks else None
+
+    def outstanding(self) -> Sequence[Outstanding]:
+        """What all have under way, and have not handed over."""
+        now = self._clock.now()
+        waiting = [one for user in self.users for one in user.waiting(now)]
+        return [Outstanding(now, waiting, [one for user in self.users for one in user.recorder.pending()])]
 
     def notify(self) -> None:
         """Wake the thread up that directs; for any thread."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from loadkit.drive.state import NEVER
+from loadkit.measure.recording import REQUEST
 from loadkit.plan.errors import Halt
 
 if TYPE_CHECKING:
     from loadkit.drive.journeys.runner import JourneyRunner
+    from loadkit.drive.outstanding import Waiting
     from loadkit.drive.pauses import Pauses
     from loadkit.drive.recorder import Recorder
     from loadkit.drive.state import RunState
@@ -116,6 +118,14 @@ class User:
             self.active.abandon(self.clock.now())
             self.recorder.current.counts.cut += self.under_way
         self.recorder.finish()
+
+    def waiting(self, now: int) -> Iterator[Waiting]:
+        """What it has under way, and since when, in a run that a monitor looks at; it may have begun earlier."""
+        if self.recorder.is_measuring and self.in_flight:
+            for kind, (label, since) in self.recorder.contact.waiting.copy().items():
+                yield kind, label, since
+            if self._runner and (seen := self._runner.waiting_since(now)):
+                yield REQUEST, "", seen
 
     @property
     def in_flight(self) -> int:

@@ -117,7 +117,10 @@ def _rules(limits: Sequence[Threshold], budget: float, first: float | None) -> S
 
 def limits_of(scenario: Scenario, given: Sequence[str]) -> tuple[list[Threshold], list[str]]:
     """The thresholds of a search, and notes on those that are left out; `UsageError` for those it cannot use."""
-    limits = [threshold(text) for text in given or scenario.thresholds]
+    limits = [threshold(text) for text in given] or [one for one in scenario.limits if one.over is None]
+    if over := next((one for one in limits if one.over is not None), None):
+        raise UsageError(f"a trial is judged as a whole, and {over.text!r} holds over a time; leave that out")
+    over_a_time = [] if given else [one for one in scenario.limits if one.over is not None]
     kept = [one for one in limits if one.metric not in LEFT_OUT]
     left = [one.text for one in limits if one.metric in LEFT_OUT]
     if given and left:
@@ -129,7 +132,10 @@ def limits_of(scenario: Scenario, given: Sequence[str]) -> tuple[list[Threshold]
             raise UsageError(f"{one.text!r} is no limit from above; write it like 'p99 < 100ms'")
     if not any(one.limits_errors for one in kept):
         kept.append(NO_FAILURES)
-    return kept, [f"the threshold {text!r} says nothing of how much is held, and was left out" for text in left]
+    return kept, [
+        *(f"the threshold {text!r} says nothing of how much is held, and was left out" for text in left),
+        *(f"the threshold {one.text!r} is left out, for a trial is judged as a whole" for one in over_a_time),
+    ]
 
 
 def _at_any_level(scenario: Scenario, limits: Sequence[Threshold]) -> Scenario:

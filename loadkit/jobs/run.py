@@ -24,6 +24,7 @@ from loadkit.jobs.probes import check_trust, notes, redirects
 from loadkit.judge.evidence import RunContext
 from loadkit.judge.instants import later
 from loadkit.judge.judge import judge
+from loadkit.judge.windows import WindowMonitor
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.scenario import Scenario, addressed
 from loadkit.plan.units import SECOND
@@ -82,7 +83,8 @@ def run(
     """
     scenario = addressed(scenario)
     check_loop(scenario, call="run")
-    opened = _opened(scenario, clock or SystemClock())
+    monitor = WindowMonitor(scenario) if any(limit.over for limit in scenario.limits) else None
+    opened = _opened(scenario, clock or SystemClock(), monitor)
     scenario, wire = opened.scenario, opened.wire
     with (
         counted_signals() if interrupts is None else nullcontext(interrupts) as asked,
@@ -108,6 +110,7 @@ def run(
                     is_in_process=is_in_process,
                     is_same_host=is_on_this_host(opened.origins),
                     clock_steps=opened.clock.steps,
+                    windows=monitor.results if monitor else (),
                 )
 
             def unfinished(driven: Driven, draft: Draft) -> Result:
@@ -138,6 +141,7 @@ class _Opened:
     origins: Sequence[Origin]
     assignments: list[Assignment]
     """For worker processes, where there are several."""
+    monitor: WindowMonitor | None
 
     def server_usage(self, own: ServerProcess | None, watch: Watcher | None) -> ServerUsage:
         """The servers among the target that loadkit started."""
@@ -169,6 +173,7 @@ class _Opened:
                 interrupts=interrupts,
                 keeper=keeper,
                 samples=samples,
+                monitor=self.monitor,
             )
             if log:
                 log.exchanges += driven.stats.exchanges
@@ -184,6 +189,7 @@ class _Opened:
             keeper=keeper,
             log=log,
             samples=samples,
+            monitor=self.monitor,
         )
 
     def probed(self, context: RunContext, recording: Recording) -> RunContext:
@@ -196,7 +202,7 @@ class _Opened:
         )
 
 
-def _opened(scenario: Scenario, clock: SystemClock) -> _Opened:
+def _opened(scenario: Scenario, clock: SystemClock, monitor: WindowMonitor | None) -> _Opened:
     """Raises `UsageError` for what cannot be sent, or not by other processes, before a server is started."""
     scenario = with_port(scenario)
     requests = [encode(one, scenario) if isinstance(one, Endpoint) else None for one in scenario.plans]
@@ -213,7 +219,13 @@ def _opened(scenario: Scenario, clock: SystemClock) -> _Opened:
         # each looks whether there are local ports for its own part, and they share those of the machine
         check_ports(scenario.total_threads)
     return _Opened(
-        scenario=scenario, requests=requests, wire=wire, clock=clock, origins=list(origins), assignments=assignments
+        scenario=scenario,
+        requests=requests,
+        wire=wire,
+        clock=clock,
+        origins=list(origins),
+        assignments=assignments,
+        monitor=monitor,
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from loadkit.judge.description import ScenarioInfo
     from loadkit.judge.environment import Environment, Server
     from loadkit.judge.rows import Phase, Row, Timing
+    from loadkit.judge.threshold_results import ThresholdResult
     from loadkit.plan.threshold import Threshold
 
 BUSY = 0.8
@@ -57,6 +58,8 @@ class RunContext:
     """Why the tear-down of the scenario failed."""
     notes: Sequence[tuple[str, str]] = ()
     """Further notes: code and message."""
+    windows: Sequence[ThresholdResult] = ()
+    """What came of thresholds that hold over a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,11 @@ class Evidence:
     """What its threads did."""
     is_over: bool = True
     """False for figures that are made while the run goes on."""
+
+    @property
+    def is_aborted(self) -> bool:
+        """It was ended for a threshold that was missed."""
+        return any(one.aborted for one in self.context.windows)
 
     @property
     def is_open(self) -> bool:
@@ -175,11 +183,12 @@ class Evidence:
     def server_share(self) -> float | None:
         """The share of its threads' time with a request that the server had; the rest was loadkit's own.
 
-        None with journeys, whose own code and other clients have a part of it, too.
+        None with journeys, whose own code and other clients have a part of it, too, and where a server that stalls has
+        ended the run: what it has not answered is not known to be its own.
         """
         # only with the kernel's clock has a service time no wait for the interpreter in it
         is_kernel_timed, in_flight = self.environment.clock != "own", self.stats.in_flight
-        if not in_flight or not is_kernel_timed or self.scenario.journeys or self.shares_interpreter:
+        if not in_flight or not is_kernel_timed or self.scenario.journeys or self.shares_interpreter or self.is_aborted:
             return None
         return min(1.0, self.at_server / in_flight)
 

@@ -53,7 +53,7 @@ def judge(scenario: Scenario, driven: Driven, context: RunContext, *, draft: Dra
         draft: how the result of a run that goes on is made; it is `interrupted`, and a note says when it was made.
     """
     run = _evidence(scenario, driven, context, draft)
-    found = threshold_results(scenario.limits, run.total, run.endpoints, run.phases, run.timings)
+    found = threshold_results(scenario.limits, run.total, run.endpoints, run.phases, run.timings, context.windows)
     doubts = caveats(run)
     validity = validity_of(doubts)
     series, by_phase = with_threads(
@@ -137,5 +137,6 @@ def _outcome(run: Evidence, found: Sequence[ThresholdResult], validity: Validity
         is_open=run.is_open,
         is_fault=stats.is_fault or bool(stats.lost),
         is_server_lost=bool(run.context.server_loss),
+        is_aborted=run.is_aborted,
         validity=validity,
     )

@@ -150,6 +150,8 @@ class Result(Figures, msgspec.Struct, frozen=True, kw_only=True):
 
         >>> result.check("p99 < 250ms", "throughput > 500/s", "GET /search: error_rate < 1%")
 
+        One that holds over a time is taken from the run's own thresholds.
+
         Returns the results. Raises `AssertionError` when one is missed, and `UsageError` for text that cannot be read
         or names nothing in the result. Only what is asked is checked: failures are, where a limit is on them, and then
         those of each journey, too.
@@ -158,8 +160,10 @@ class Result(Figures, msgspec.Struct, frozen=True, kw_only=True):
         if not limits:
             raise UsageError("check takes limits like check('p99 < 250ms', 'throughput > 500/s')")
         try:
-            asked = expanded([threshold(limit) for limit in limits], self.total, self.timings)
+            read = [threshold(limit) for limit in limits]
+            asked = expanded([limit for limit in read if limit.over is None], self.total, self.timings)
             found = [held(limit, self._limited(limit)) for limit in [*asked, *of_journeys(asked, self.timings)]]
+            found += [self._held_over(limit) for limit in read if limit.over is not None]
         except UsageError as error:
             # from here, so that pytest shows the line of the test and not ours
             raise UsageError(str(error)) from None
@@ -167,6 +171,12 @@ class Result(Figures, msgspec.Struct, frozen=True, kw_only=True):
             tail = f"({self.scenario.name}: {len(missed)} of {len(found)} limits missed)"
             raise AssertionError("\n".join(map(_printable, [*_listed(found), tail])))
         return found
+
+    def _held_over(self, limit: Threshold) -> ThresholdResult:
+        for one in self.thresholds:
+            if one.threshold == limit.text:
+                return one
+        raise UsageError(f"{limit.text!r} is judged while a run goes on; give it to the thresholds of the scenario")
 
     def _limited(self, limit: Threshold) -> Row | Timing:
         if limit.label is None:

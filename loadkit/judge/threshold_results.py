@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -35,6 +34,13 @@ class ThresholdResult(msgspec.Struct, frozen=True, kw_only=True):
     """The value as a person reads it: `212 ms`, `0.31 %`."""
     implied: bool = False
     """Not asked for: nothing was said of errors, and then none may happen."""
+    at: float | None = None
+    """Of one that holds over so many seconds: when the worst of them ended, seconds from the start of what is measured.
+
+    Then it may have passed although its value does not: chance explains that.
+    """
+    aborted: bool = False
+    """It was missed, and the run was ended for that."""
 
 
 def threshold_results(
@@ -43,19 +49,25 @@ def threshold_results(
     endpoints: Sequence[Row],
     phases: Sequence[Phase] = (),
     timings: Sequence[Timing] = (),
+    windows: Sequence[ThresholdResult] = (),
 ) -> list[ThresholdResult]:
     """Each threshold with its value. Without one on errors, any failure fails, of a journey too.
 
     A threshold may name an endpoint, a journey, step or timer, a phase, or an endpoint in a phase
-    (`hold: GET /search: p99 < 100ms`).
+    (`hold: GET /search: p99 < 100ms`). `windows` are those that hold over a time, which are judged while a run goes on.
     """
     named = by_name(endpoints, phases, timings)
     journeys = journeys_among(timings)
-    own = expanded(limits, total, timings)
-    asked = [(limit, False) for limit in own] + [(limit, True) for limit in _unsaid(own, total, endpoints, journeys)]
+    own = expanded([limit for limit in limits if limit.over is None], total, timings)
+    over_a_time = [limit for limit in limits if limit.over is not None]
+
+    def result(limit: Threshold, *, implied: bool) -> ThresholdResult:
+        return held(limit, total if limit.label is None else named.get(limit.label), implied=implied)
+
     return [
-        held(limit, total if limit.label is None else named.get(limit.label), implied=implied)
-        for limit, implied in asked
+        *(result(limit, implied=False) for limit in own),
+        *windows,
+        *(result(limit, implied=True) for limit in _unsaid([*own, *over_a_time], total, endpoints, journeys)),
     ]
 
 
@@ -91,6 +103,7 @@ def outcome(
     is_open: bool = False,
     is_fault: bool = False,
     is_server_lost: bool = False,
+    is_aborted: bool = False,
     validity: Validity = "clean",
 ) -> Outcome:
     """What a run comes to; without a good reply, or anything timed that came through, none passes.
@@ -100,7 +113,9 @@ def outcome(
     A load was not applied when nothing was sent or begun at all, when the plan broke off (`is_fault`), in an open
     workload when fewer requests were sent, or journeys begun, than `MIN_APPLIED` of those that were due, or when the
     figures are invalid for another reason. The two are not added up: the requests that journeys make themselves would
-    hide the journeys that never began. Whatever was measured, a run whose server ended (`is_server_lost`) is that.
+    hide the journeys that never began. Whatever was measured, a run whose server ended (`is_server_lost`) is that. One
+    that was ended for a threshold (`is_aborted`) has failed, also where a server that stalls kept requests from being
+    sent.
     """
     if is_server_lost:
         return "server-lost"
@@ -109,7 +124,7 @@ def outcome(
     journeys = journeys_among(timings)
     sent, begun = total.requests + total.cut, sum(one.count + one.cut for one in journeys)
     lacking = _lacks(sent, total.unsent) or _lacks(begun, sum(one.unsent for one in journeys))
-    if not (sent or begun) or is_fault or (is_open and lacking) or validity == "invalid":
+    if not (sent or begun) or is_fault or (is_open and lacking and not is_aborted) or validity == "invalid":
         return "not-applied"
     worked = total.response_time.count or any(one.response_time.count for one in timings)
     worked = worked and not never_finished(timings)
@@ -185,7 +200,7 @@ def expanded(limits: Sequence[Threshold], total: Row, timings: Sequence[Timing])
 
 
 def _of_each(limit: Threshold, names: Sequence[str]) -> list[Threshold]:
-    return [replace(limit, label=name, text=f"{name}: {limit.text}") for name in names]
+    return [limit.named(name) for name in names]
 
 
 def of_journeys(limits: Sequence[Threshold], timings: Sequence[Timing]) -> list[Threshold]:
@@ -195,5 +210,5 @@ def of_journeys(limits: Sequence[Threshold], timings: Sequence[Timing]) -> list[
     """
     own = {limit.label for limit in limits if limit.limits_errors}
     failed = [one.name for one in journeys_among(timings) if one.failures and one.name not in own]
-    everything = [limit for limit in limits if limit.limits_errors and limit.label is None]
+    everything = [limit for limit in limits if limit.limits_errors and limit.label is None and limit.over is None]
     return [one for limit in everything for one in _of_each(limit, failed)]

@@ -120,11 +120,12 @@ def _outcome(result: Result) -> Iterator[str]:
 
 def _threshold(one: ThresholdResult) -> Iterator[str]:
     try:
-        passes = threshold(one.threshold).passes(one.value)
+        limit = threshold(one.threshold)
+        passes = limit.passes(one.value)
     except UsageError:
         # another loadkit may have had other thresholds
         return
-    if passes != one.passed:
+    if passes != one.passed and not (limit.over and one.passed):
         state = "passed" if one.passed else "missed"
         yield f"the threshold {one.threshold[:60]!r} is said to be {state} at {one.shown[:40]}"
 

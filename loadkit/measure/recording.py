@@ -7,7 +7,7 @@ merging is addition: any split of a run, added in any order, is the same recordi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from heapq import nlargest
 from operator import itemgetter
@@ -252,6 +252,11 @@ class Recording:
         ]
         self._open.clear()
         return drained
+
+    def open_rows(self, second: int) -> Mapping[Key, Counts]:
+        """What a second has so far, as long as it is open."""
+        self._fold_waiting()
+        return self._open.get(second, {})
 
     def between(self, first: int, last: int, label: str | None = None) -> Counts:
         """The requests of the seconds from `first` to before `last`, as far as they are open yet; for showing."""

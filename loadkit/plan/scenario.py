@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypedDict, Unpack, cast, overload
 
@@ -22,7 +22,7 @@ from loadkit.plan.redact import redacted_repr
 from loadkit.plan.scenario_fields import READERS, is_application, parse_base_url
 from loadkit.plan.think_time import ThinkTime
 from loadkit.plan.threshold import Threshold, threshold
-from loadkit.plan.units import Duration, Rate, Size
+from loadkit.plan.units import SECOND, Duration, Rate, Size, show_span
 
 FREE_PORT: Final = "http://127.0.0.1:0"
 """Where a server is to listen that may choose its port."""
@@ -64,7 +64,7 @@ class ScenarioFields(TypedDict, total=False):
     phases: Sequence[Phase]
     processes: Processes
     seed: int
-    thresholds: Sequence[str]
+    thresholds: Sequence[str | Threshold]
     headers: dict[str, str]
     timeout: Duration
     graceful_stop: Duration
@@ -118,7 +118,9 @@ class Scenario:
         processes: how many processes share the threads or arrivals, for one interpreter uses one CPU; `"auto"` is as
             many as there are CPUs, less one for a target on this machine. It needs a scenario loaded from its file.
         seed: of all that is drawn by lot: arrivals, think times, the order of rows. The same seed, the same run.
-        thresholds: limits such as `"p99 < 250ms"`; without one on errors, any failure fails the scenario.
+        thresholds: limits such as `"p99 < 250ms"`, or of any so many seconds, `"p99 < 1s over 10s"`, which may end the
+            run, `"p99 < 1s over 10s or abort"`; see `Threshold`. They are kept as text. Without one on errors, any
+            failure fails the scenario.
         headers: sent with each request; an endpoint's own win.
         timeout: the deadline of one request in all, from the start of connecting or sending to its last byte.
         graceful_stop: how long requests in flight may take at the end before they are cut.
@@ -161,7 +163,7 @@ class Scenario:
     phases: Sequence[Phase] = ()
     processes: Processes = 1
     seed: int = 0
-    thresholds: Sequence[str] = ()
+    thresholds: Sequence[str | Threshold] = ()
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     timeout: Duration = 10.0
     graceful_stop: Duration = 5.0
@@ -192,6 +194,7 @@ class Scenario:
         _check_phases(self)
         _check_processes(self)
         _check_labels(self)
+        _check_windows(self)
 
     def _conclude(self) -> None:
         """Fill in what follows from other fields."""
@@ -209,7 +212,7 @@ class Scenario:
     @property
     def limits(self) -> tuple[Threshold, ...]:
         """The thresholds, read."""
-        return tuple(threshold(text) for text in self.thresholds)
+        return tuple(threshold(cast(str, text)) for text in self.thresholds)
 
     @property
     def has_values(self) -> bool:
@@ -412,6 +415,32 @@ def _check_labels(scenario: Scenario) -> None:
             known = ", ".join(repr(name) for name in (*scenario.labels, *phases))
             what = "endpoint or phase" if phases else "endpoint"
             raise UsageError(f"the threshold {limit.text!r} names no {what} of the scenario; there are {known}")
+
+
+def _check_windows(scenario: Scenario) -> None:
+    """A threshold that holds over a time needs a run, or a phase, that lasts as long."""
+    phases = {one.name: one for one in scenario.segments}
+    for limit in scenario.limits:
+        name = (limit.label or "").partition(": ")[0]
+        if name in phases and limit.label not in scenario.labels:
+            what, room = f"the phase {name!r}", _whole_seconds(phases[name])
+        elif phases:
+            what, room = "the run", sum(phase.duration for phase in scenario.phases)
+        elif scenario.duration is None and scenario.iterations is None and scenario.iterations_per_thread is None:
+            what, room = "the run", DEFAULT_DURATION
+        else:
+            what, room = "the run", cast("float | None", scenario.duration) or inf
+        if limit.over is not None and cast(float, limit.over) > room:
+            over = show_span(cast(float, limit.over))
+            raise UsageError(
+                f"the threshold {limit.text!r} is about {over}, and {what} lasts {show_span(room)}; "
+                f"let it last longer, or write the threshold over less than that"
+            )
+
+
+def _whole_seconds(segment: Segment) -> float:
+    """How many of the seconds of a run lie in a phase as a whole."""
+    return float(max(0, segment.end // SECOND - -(-segment.start // SECOND)))
 
 
 @overload

@@ -16,6 +16,7 @@ from loadkit.plan.fields import check_headers, check_name, check_whole_number, p
 from loadkit.plan.journey import Journey, check_no_generator, wanted_parameters
 from loadkit.plan.phases import Phase
 from loadkit.plan.think_time import parse_think_time
+from loadkit.plan.threshold import Threshold
 from loadkit.plan.units import per_second, seconds, size
 from loadkit.plan.urls import check_target, check_url
 
@@ -111,6 +112,8 @@ def _texts(given: object, *, what: str, like: list[str]) -> tuple[str, ...]:
 
 
 def _thresholds(given: object, *, what: str) -> tuple[str, ...]:
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        given = [one.text if isinstance(one, Threshold) else one for one in given]
     return _texts(given, what=what, like=["p99 < 250ms"])
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, cast
 
 from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.result import Result
-from loadkit.judge.threshold_results import never_finished
+from loadkit.judge.threshold_results import ThresholdResult, never_finished
 from loadkit.judge.validity import Level, Validity
+from loadkit.plan.threshold import threshold
 from loadkit.plan.units import show_rate, show_span
 from loadkit.report.figures import show_time
 from loadkit.report.table import Tone
@@ -101,6 +102,8 @@ def _when(started_at: str) -> str:
 
 def describe_outcome(result: Result) -> tuple[str, str, Tone]:
     """The outcome of a run: a word, the rest of the sentence, and the tone of both."""
+    if aborted := next((one for one in result.thresholds if one.aborted and result.outcome == "failed"), None):
+        return "ABORTED", f" after {show_time(result.duration)}: {_missed_over(aborted)}", "bad"
     limits = [one for one in result.thresholds if not one.implied]
     missed, all_of_them = sum(not one.passed for one in limits), len(limits)
     so_far = sum(not one.passed and one.value is not None for one in limits)
@@ -120,6 +123,14 @@ def describe_outcome(result: Result) -> tuple[str, str, Tone]:
     if missed:
         return "FAILED", f" {of_them}", "bad"
     return "FAILED", _failed(result), "bad"
+
+
+def _missed_over(one: ThresholdResult) -> str:
+    """What ended the run: `p99 over 10s was 1.4 s from 2 to 12 s (limit 1 s)`."""
+    limit = threshold(one.threshold)
+    over, bound = show_span(cast(float, limit.over)), limit.show(limit.limit)
+    whose = f"{limit.label}: " if limit.label else ""
+    return f"{whose}{limit.metric} over {over} was {one.shown} (limit {bound})"
 
 
 def _failed(result: Result) -> str:

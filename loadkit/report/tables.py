@@ -17,7 +17,7 @@ from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.judge.times import PERCENTILES, Times
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
-from loadkit.plan.threshold import threshold
+from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import SECOND, show_seconds, show_size, three_digits
 from loadkit.report.charts.timeline import between, rates
 from loadkit.report.figures import (
@@ -286,8 +286,11 @@ def thresholds(found: Sequence[ThresholdResult]) -> Table | None:
 
 def _margin(one: ThresholdResult) -> str:
     """By how much a threshold was met or missed."""
-    limit = _limit(one.threshold)
-    if one.value is None or not limit or not math.isfinite(one.value):
+    found = _read(one.threshold)
+    limit = found and found.limit
+    if one.value is None or not found or not limit or not math.isfinite(one.value):
+        return ""
+    if found.over and one.passed and not found.passes(one.value):
         return ""
     if abs(one.value) >= 2 * limit:
         return f"{three_digits(one.value / limit)} times the limit"
@@ -295,9 +298,9 @@ def _margin(one: ThresholdResult) -> str:
     return f"{share} % to spare" if one.passed else f"missed by {share} %"
 
 
-def _limit(text: str) -> float | None:
+def _read(text: str) -> Threshold | None:
     try:
-        return threshold(text).limit
+        return threshold(text)
     except UsageError:
         return None
 

@@ -216,6 +216,58 @@ def test_a_value_is_shown_in_its_unit(text: str, value: float | None, shown: str
     assert threshold(text).show(value) == shown
 
 
+@pytest.mark.parametrize(
+    ("limit", "text"),
+    [
+        (Threshold("p99 < 1s over 10s"), "p99 < 1s over 10s"),
+        (Threshold("p99 < 1s", over="10s"), "p99 < 1s over 10s"),
+        (Threshold(" p99<1s   over 10"), "p99<1s over 10s"),
+        (Threshold("p99 < 1s over 90s or abort"), "p99 < 1s over 1m30s or abort"),
+        (Threshold("p99 < 1s", over=10, abort=True), "p99 < 1s over 10s or abort"),
+        (Threshold("p99 < 1s over 10s", abort=True), "p99 < 1s over 10s or abort"),
+        (Threshold("p99 < 1s or abort", over="1m"), "p99 < 1s over 1m or abort"),
+        (Threshold("p99 < 1s over 10s or abort", abort=True), "p99 < 1s over 10s or abort"),
+        # the words may be those of a label
+        (Threshold("over or abort: p99 < 1s"), "over or abort: p99 < 1s"),
+        (Threshold("over: p99 < 1s", over=1), "over: p99 < 1s over 1s"),
+    ],
+)
+def test_a_window_is_said_by_text_or_by_arguments(limit: Threshold, text: str) -> None:
+    assert limit.text == text
+    assert limit == Threshold(text)
+    assert (limit.limit, limit.metric) == (1.0, "p99")
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("p99 < 1s over 10s", {"over": 3}, "the threshold 'p99 < 1s over 10s' says itself over how long; leave over=3"),
+        (
+            "p99 < 1s",
+            {"over": 2.5},
+            "cannot read the threshold 'p99 < 1s': it holds over whole seconds, from 1s to 10m",
+        ),
+        ("p99 < 1s", {"over": True}, ", like 'p99 < 1s over 10s', and not over True"),
+        ("p99 < 1s over", {}, "and not over ''"),
+        ("p99 < 1s over 0s", {}, "and not over '0s'"),
+        ("p99 < 1s over 11m", {}, "and not over '11m'"),
+        ("p99 < 1s over 10s or die", {}, "and not over '10s or die'"),
+        (
+            "GET /: p99 < 1s or abort",
+            {},
+            "'GET /: p99 < 1s' is about all of it; write it like 'GET /: p99 < 1s over 10s'",
+        ),
+        ("p99 < 1s", {"abort": 1}, "abort takes True or False, not 1"),
+        ("p99 < 1s within 10s", {}, "; a window is written like 'p99 < 1s over 10s', without 'within'"),
+    ],
+)
+def test_a_window_that_cannot_be_is_answered_with_how_to_write_it(
+    text: str, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        Threshold(text, **arguments)
+
+
 def test_a_threshold_is_a_frozen_value() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         threshold("p99 < 1s").limit = 2  # type: ignore[misc]

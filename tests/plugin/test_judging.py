@@ -43,6 +43,41 @@ def test_a_run_that_is_no_result_fails_its_test_unless_that_judges_itself(run: R
     assert re.match(f"AssertionError: {message}", errors(done)[0]), errors(done)
 
 
+def test_a_run_that_a_threshold_ended_fails_its_test_unless_that_judges_itself(run: Run):
+    done = run("""
+        from loadkit import Threshold
+
+        LIMITS = [Threshold("min < 10ms", over="1s", abort=True)]
+        SLOW = {"threads": 1, "duration": "20s", "thresholds": LIMITS}
+
+        def test(load):
+            load(URL + "/delay/0.05", **SLOW)
+
+        def test_judges(load):
+            result = load(URL + "/delay/0.05", judge=False, **SLOW)
+            assert result.thresholds[0].aborted and result.duration < 15
+    """)
+
+    done.assert_outcomes(passed=1, failed=1)
+    said = errors(done)[0]
+    assert re.match(r"AssertionError: min < 10ms over 1s or abort: 5\d(\.\d)? ms from 0 to 1 s", said), said
+    assert "(test: aborted)" in done.stdout.str()
+
+
+def test_a_load_that_is_to_be_shorter_than_a_window_goes_without_it(run: Run):
+    done = run(
+        """
+        def test(load):
+            result = load(URL, thresholds=["p99 < 5s over 10s", "p99 < 5s"], duration="20s")
+            assert [one.threshold for one in result.thresholds if not one.implied] == ["p99 < 5s"]
+        """,
+        "--load-duration",
+        "200ms",
+    )
+
+    done.assert_outcomes(passed=1)
+
+
 def test_thresholds_of_the_mark_are_judged_all_the_same(run: Run):
     done = run("""
         @pytest.mark.load(judge=False, thresholds=["requests > 5"])

@@ -151,3 +151,16 @@ def seldom(http):
 
 
 weights_journey = scenario(endpoints=[Journey(often, weight=3), seldom], threads=4, iterations=200)
+
+# two seconds of quick replies, and slow ones from then on
+_slowing = rows([{"ms": 5}] * 60 + [{"ms": 700}] * 600, at_end="stop")
+_watched: dict[str, Any] = {"rate": 30, "duration": 20, "thresholds": ["p99 < 300ms over 2s or abort"]}
+
+
+def slow_down(http, row):
+    """The journey to a server that becomes slow."""
+    http.get(f"/work?ms={row['ms']}").raise_for_status()
+
+
+slowing_endpoint = scenario(endpoints=[Endpoint("GET", "/work?ms={ms}", feed=_slowing)], **_watched)
+slowing_journey = scenario(endpoints=[Journey(slow_down, feed=_slowing)], **_watched)

@@ -46,6 +46,7 @@ class JourneyRunner:
         self.values: Mapping[str, Any] = {}
         """What set-ups have made for the placeholders of this thread's requests, by name."""
         self._is_closed = False
+        self._seen_waiting: tuple[object, int] = None, 0
         self.faults: list[str] = []
         """Why tear-downs failed."""
 
@@ -108,6 +109,13 @@ class JourneyRunner:
     def unstamped(self) -> int:
         """Replies in its journeys whose arrival the kernel did not stamp."""
         return self._context.unstamped
+
+    def waiting_since(self, now: int) -> int | None:
+        """Since when its session is known to wait for a reply: since an earlier look, if it has had none meanwhile."""
+        before, since = self._seen_waiting
+        exchange = None if self.observer.is_muted else self._context.http.exchange
+        self._seen_waiting = exchange, since if exchange == before else now
+        return None if exchange is None else self._seen_waiting[1]
 
     def halt(self) -> None:
         """Let no request or pause begin any more."""

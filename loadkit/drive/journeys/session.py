@@ -13,6 +13,7 @@ from loadkit.plan.endpoint import GOOD
 from loadkit.plan.fields import Expect, parse_statuses
 from loadkit.plan.placeholders import plain_headers
 from loadkit.plan.units import Duration, nanoseconds, seconds
+from loadkit.wire.connection import ACTIVE
 from loadkit.wire.session.session import Session
 
 if TYPE_CHECKING:
@@ -84,6 +85,12 @@ class JourneySession(Session):
     def count_unstamped(self, replies: int) -> None:
         """Other clients got so many in the journey, of which the kernel stamped none."""
         self._context.unstamped += replies
+
+    @property
+    def exchange(self) -> tuple[int, int] | None:
+        """What is under way, as what differs from one exchange to the next; None if nothing is."""
+        found = [one for one in self._wire.pool.connections() if one.state is ACTIVE]
+        return (id(found[0]), found[0].fresh_until) if found else None
 
     def pause(self, span: Duration) -> None:
         """Think for `span` (seconds, or text such as "500ms"); the end of the run interrupts it."""

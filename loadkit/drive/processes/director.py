@@ -15,6 +15,7 @@ import msgspec
 
 from loadkit.drive.collect import Collector, Keeper
 from loadkit.drive.director import TICK
+from loadkit.drive.outstanding import Monitor, Outstanding
 from loadkit.drive.processes.group import SILENCE, WorkerGroup
 from loadkit.drive.processes.losses import check_start, count_lost, count_not_begun, losses
 from loadkit.drive.processes.protocol import Assignment, Cut, Stop
@@ -63,15 +64,17 @@ def drive_processes(
     interrupts: Callable[[], int] = lambda: 0,
     keeper: Keeper | None = None,
     samples: SampleBuffer | None = None,
+    monitor: Monitor | None = None,
 ) -> Driven:
     """Run a scenario on as many worker processes as there are assignments; see `drive`.
 
     A worker that dies is a sentence in `lost`, and the others go on. One that cannot begin ends the run: `UsageError`
     for the user's mistake, before anything is sent.
     """
+    assignments = [msgspec.structs.replace(one, is_monitored=monitor is not None) for one in assignments]
     group = WorkerGroup(clock, samples)
     try:
-        return _Director(scenario, group, clock, watch, interrupts, keeper).run(assignments)
+        return _Director(scenario, group, clock, watch, interrupts, keeper, monitor).run(assignments)
     finally:
         group.close()
 
@@ -85,6 +88,7 @@ class _Director:
         watch: Watcher | None,
         interrupts: Callable[[], int],
         keeper: Keeper | None,
+        monitor: Monitor | None,
     ) -> None:
         self._scenario = scenario
         self._group = group
@@ -93,7 +97,9 @@ class _Director:
         self._load = load = workload(scenario)
         self._state = state = RunState()
         recording = Recording(scenario.labels, phases=len(load.segments))
-        self._collector = Collector(recording, state, clock, keeper=keeper, lag=LAG)
+        self._collector = Collector(
+            recording, state, clock, keeper=keeper, monitor=monitor, outstanding=self._outstanding, lag=LAG
+        )
         self._display = Display(scenario, load, state, recording, clock, watch, group.under_way, lag=LAG)
         self._ends_at = self._cut_at = NEVER
         """When the last part is to end, as far as it is known; when all were told to be done at once."""
@@ -170,10 +176,15 @@ class _Director:
             self._collector.hand_over(batch)
         self._collector.collect()
 
+    def _outstanding(self) -> list[Outstanding]:
+        return self._group.outstanding(self._state.measured_from)
+
     def _steer(self, now: int) -> None:
         asked = self._interrupts()
         if asked and now < self._state.stop_at:
             self._state.is_interrupted = True
+            self._stop(now)
+        if self._collector.is_missed:
             self._stop(now)
         done = [worker.done.stats for worker in self._group.workers if worker.done]
         if any(stats.is_fault or stats.interrupted for stats in done):

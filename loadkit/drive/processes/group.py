@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from loadkit.drive.outstanding import Outstanding
 from loadkit.drive.processes.child import WorkerProcess
 from loadkit.drive.processes.protocol import Assignment, Command, Done, Failed, Go, Heartbeat, Message, Ready
 from loadkit.measure.packed import Parcel, unpacked
@@ -79,6 +80,11 @@ class WorkerGroup:
             batch = unpacked(parcel, start=start)
             worker.count_reported(batch)
             yield batch
+
+    def outstanding(self, start: int) -> list[Outstanding]:
+        """What the threads of those have under way that are heard of; measuring began at `start`, by our clock."""
+        heard = [worker.latest for worker in self.running if worker.latest and not worker.silent_since]
+        return [one.outstanding.shifted(start) for one in heard if one.outstanding]
 
     def await_end(self) -> None:
         """All have told all: let them end."""

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from loadkit.drive.outstanding import Outstanding
 from loadkit.drive.stats import RunStats
 from loadkit.measure.packed import Parcel
 from loadkit.measure.samples import Samples
@@ -40,6 +41,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
     """How many exchanges it is to keep, from the first."""
     shared: Any = None
     """What the scenario's `setup` returned, for its journeys."""
+    is_monitored: bool = False
+    """Tell what is under way, too."""
 
 
 class Go(msgspec.Struct, frozen=True, kw_only=True, tag="go"):
@@ -73,6 +76,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
     samples: list[Samples] = []
     lost_samples: int = 0
     """Those that were too much to be told."""
+    outstanding: Outstanding | None = None
+    """What is under way, where that is asked for; instants are nanoseconds from the start of what is measured."""
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):

@@ -38,7 +38,10 @@ from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from loadkit.clock import SystemClock
+    from loadkit.drive.outstanding import Outstanding
     from loadkit.drive.progress import Snapshot
     from loadkit.drive.stats import Driven
     from loadkit.measure.recording import Batch
@@ -125,6 +128,7 @@ def _work(reader: CommandReader, writer: MessageWriter) -> None:
         relay=relay,
         log=log,
         samples=samples,
+        is_monitored=assignment.is_monitored,
     )
     relay.finish(driven, tuple(log.exchanges) if log else ())
 
@@ -239,7 +243,7 @@ class PipeRelay:
         self._cpu = time.process_time()
         return self._began
 
-    def take(self, batches: list[Batch], start: int) -> None:
+    def take(self, batches: list[Batch], start: int, outstanding: Sequence[Outstanding]) -> None:
         """Tell what was counted; nothing, too, for then we are heard of."""
         seen = self._latest
         samples, lost = self._samples.take() if self._samples else ([], 0)
@@ -251,6 +255,7 @@ class PipeRelay:
                 cpu_seconds=time.process_time() - self._cpu,
                 samples=samples,
                 lost_samples=lost,
+                outstanding=outstanding[0].shifted(-start) if outstanding else None,
             )
         )
 

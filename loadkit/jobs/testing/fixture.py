@@ -104,8 +104,9 @@ class LoadFixture:
 
         Raises `AssertionError` when a threshold of the mark is missed (those of the scenario are in the result), when
         it is worse than what it is compared with, and unless `judge=False`: when nothing came through, when the figures
-        are invalid, and when the server that loadkit started ended. Raises `UsageError` for what cannot be run,
-        `TargetDown` when nothing answers, and `KeyboardInterrupt` after a Ctrl-C, when the result has been kept.
+        are invalid, when a threshold ended the run, and when the server that loadkit started ended. Raises `UsageError`
+        for what cannot be run, `TargetDown` when nothing answers, and `KeyboardInterrupt` after a Ctrl-C, when the
+        result has been kept.
         """
         __tracebackhide__ = True
         asked = {**self.defaults, **changes}
@@ -126,6 +127,8 @@ class LoadFixture:
         check_applied(result, scenario)
         if reason := nothing_good(result) if judge else "":
             raise AssertionError(f"{reason}{_hint(result)}")
+        if judge and any(one.aborted for one in result.thresholds):
+            raise AssertionError(missed(result))
         if "thresholds" in self.defaults and (not result.passed if judge else _misses(result)):
             raise AssertionError(missed(result))
         if reason := worse_than_saved(self.test, self.session, asked.get("tolerance")):
@@ -300,7 +303,12 @@ def missed(result: Result) -> str:
     lines = [f"{one.threshold}: {one.shown}" for one in found]
     asked = [one for one in result.thresholds if not one.implied]
     own = sum(not one.passed for one in asked)
-    how = _HOW.get(result.outcome) or (f"{own} of {len(asked)} thresholds missed" if own else "not all went well")
+    aborted = "aborted" if any(one.aborted for one in found) else ""
+    how = (
+        _HOW.get(result.outcome)
+        or aborted
+        or (f"{own} of {len(asked)} thresholds missed" if own else "not all went well")
+    )
     return visible_text("\n".join([*lines, f"({result.scenario.name}: {how})"]))
 
 

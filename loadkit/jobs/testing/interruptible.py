@@ -55,7 +55,11 @@ def run_rounds(scenario: Scenario, rounds: int) -> tuple[list[Result], BaseExcep
 
 
 def with_duration(scenario: Scenario, duration: float | None) -> Scenario:
-    """The same for that many seconds, whatever it said; its warm-up no longer than that. None changes nothing."""
+    """The same for that many seconds, whatever it said; its warm-up no longer than that. None changes nothing.
+
+    Thresholds over more than that are left out.
+    """
     if duration is None:
         return scenario
-    return scenario.replace(duration=duration, warmup=min(cast(float, scenario.warmup), duration))
+    held = [one.text for one in scenario.limits if one.over is None or cast(float, one.over) <= duration]
+    return scenario.replace(duration=duration, warmup=min(cast(float, scenario.warmup), duration), thresholds=held)

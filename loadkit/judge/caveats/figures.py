@@ -44,7 +44,9 @@ def _few_samples(total: Row, rows: Mapping[str, Row | Timing], limits: Sequence[
     """Percentiles that thresholds limit, which decide; else one of those that are shown, which is only to be known."""
     named: dict[str | None, Row | Timing] = {None: total}
     named.update(rows)
-    limited = [(one.label, one.percentile) for one in limits if one.percentile is not None and one.label in named]
+    # what holds over a time is judged by as many replies as it needs
+    of_all = [one for one in limits if one.over is None and one.label in named]
+    limited = [(one.label, one.percentile) for one in of_all if one.percentile is not None]
     doubted = dict.fromkeys((name, percentile) for name, percentile in limited if _is_of_few(named[name], percentile))
     for name, percentile in doubted:
         yield _few(name, percentile, named[name], "doubt")

@@ -25,7 +25,7 @@ from loadkit.judge.rows import Row, Timing
 from loadkit.judge.threshold_results import Outcome, ThresholdResult, outcome, threshold_results
 from loadkit.judge.validity import Caveat, ranked, validity_of
 from loadkit.plan.errors import UsageError
-from loadkit.plan.threshold import threshold
+from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import SECOND, nanoseconds
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def merge(results: Sequence[Result]) -> Result:
     ]
     phases = merged_phases(parts, scenario)
     timings = merged_timings(parts, scenario, duration)
-    found = threshold_results(limits, total, endpoints, phases, timings)
+    found = threshold_results(limits, total, endpoints, phases, timings, _windows(parts, limits))
     # those of the parts; what rests on the figures alone is asked again of the whole
     doubts = ranked([*_lasting(parts), *of_figures(total, endpoints, phases, timings, limits=limits)])
     return msgspec.structs.replace(
@@ -108,6 +108,17 @@ def _outcome(
     if "not-applied" in outcomes and "interrupted" not in outcomes:
         return "not-applied"
     return outcome(total, found, timings, interrupted="interrupted" in outcomes)
+
+
+def _windows(parts: Sequence[Result], limits: Sequence[Threshold]) -> list[ThresholdResult]:
+    """What each threshold that holds over a time came to in the run in which it came out worst."""
+    found = []
+    for limit in limits:
+        if limit.over is not None:
+            each = [one for part in parts for one in part.thresholds if one.threshold == limit.text]
+            sign = -1 if limit.is_upper else 1
+            found.append(min(each, key=lambda one: (one.passed, one.value is None, sign * (one.value or 0.0))))
+    return found
 
 
 def _lasting(parts: Sequence[Result]) -> list[Caveat]:
