@@ -1,0 +1,1 @@
+"""What it costs to run a functional test under load, beside calling its function by hand."""
