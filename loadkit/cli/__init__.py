@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -71,4 +70,4 @@ def _call(words: list[str]) -> int:
     if asked := {"--help", "-h", "--help-all"} & set(others):
         return print_text(help_of(command, everything="--help-all" in asked))
     # what a curl command is of is for curl to say
-    return function(others) if name == "curl" else command.run(others, os.environ)
+    return function(others) if name == "curl" else command.run(others)

@@ -17,7 +17,7 @@ from loadkit.cli.options import (
     request_option,
     whole_number,
 )
-from loadkit.cli.parser import Argument
+from loadkit.cli.parser import argument
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 def compare(
     target: Annotated[
-        str, Argument(help="The new version: a scenario, file.py::name, or a URL. Or before.json, and AFTER.")
+        str, argument(help="The new version: a scenario, file.py::name, or a URL. Or before.json, and AFTER.")
     ],
-    after: Annotated[str | None, Argument(help="Stored rounds of the new version: after.json.")] = None,
+    after: Annotated[str | None, argument(help="Stored rounds of the new version: after.json.")] = None,
     against: Annotated[
         str | None,
         judgement_option(

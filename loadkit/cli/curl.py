@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import getopt
-import os
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote_plus
 
-from loadkit.cli.parser import Argument, Command
+from loadkit.cli.parser import Command, argument
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,12 +67,12 @@ _LONG: Final = ("data-raw=", "data-urlencode=", "max-time=", "connect-timeout=",
 
 
 def run_pasted(
-    words: Annotated[list[str], Argument("What stood behind curl, and -c, -z, -n, -r, -t of loadkit run.")],
+    words: Annotated[list[str], argument("What stood behind curl, and -c, -z, -n, -r, -t of loadkit run.")],
 ) -> int:
     """Send a pasted curl command under load: loadkit curl -X POST URL -d a=1 -c 10 -z 30s."""
     from loadkit.cli.run import run
 
-    return Command("run", run).run(run_words(words), os.environ)
+    return Command("run", run).run(run_words(words))
 
 
 def run_words(words: Sequence[str]) -> list[str]:

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import typer
+
 from loadkit.cli.console import check_file, complain, print_report, print_text, store
 from loadkit.cli.options import (
     Authorities,
@@ -21,7 +23,7 @@ from loadkit.cli.options import (
     request_option,
     whole_number,
 )
-from loadkit.cli.parser import Argument, Given, Parameter
+from loadkit.cli.parser import Parameter, argument, given_values, is_argument
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.redact import HIDDEN
 
@@ -33,8 +35,8 @@ _LITERAL: Final = re.compile(r"\$\{\w+\}|\b(?:Bearer|Basic|Token)\b|\s", re.IGNO
 
 
 def fetch(
-    given: Given,
-    sources: Annotated[list[str], Argument(help="Files of URLs (lines, .csv, .jsonl), - for stdin, or URLs.")],
+    context: typer.Context,
+    sources: Annotated[list[str], argument(help="Files of URLs (lines, .csv, .jsonl), - for stdin, or URLs.")],
     threads: Annotated[str, load_option("--threads", "-c", help="How many, or auto to find out.")] = "20",
     single: Annotated[bool, load_option("--single", help="One thread.")] = False,
     into: Annotated[Path | None, file_option("--into", "-d", help="The folder for the bodies: bodies.")] = None,
@@ -103,7 +105,7 @@ def fetch(
         "cert": cert,
         "insecure": insecure,
     }
-    return _run(sources, options, output, again=_again(given), quiet=quiet)
+    return _run(sources, options, output, again=_again(context), quiet=quiet)
 
 
 def _run(sources: list[str], options: dict[str, Any], output: Path | None, *, again: list[str], quiet: bool) -> int:
@@ -148,18 +150,20 @@ def _report(
     return 3 if 3 in codes else codes[0]
 
 
-def _again(given: Given) -> list[str]:
+def _again(context: typer.Context) -> list[str]:
     """The command that does the rest: the same one as it was understood, with --resume and without secrets."""
-    words = (word for one, value in given.items() if one.name != "resume" for word in _words(one, value))
+    values = given_values(context)
+    parameters = [one for one in context.command.params if one.name in values and one.name != "resume"]
+    words = (word for one in parameters for word in _words(one, values[str(one.name)]))
     return ["loadkit", "fetch", *words, "--resume"]
 
 
 def _words(one: Parameter, value: Any) -> list[str]:
     from loadkit.fetcher.sources import printable_source
 
-    if not one.names:
+    if is_argument(one):
         return [printable_source(source) for source in value]
-    option = max(one.names, key=len)
+    option = max(one.opts, key=len)
     if isinstance(value, bool):
         return [option]
     if one.name == "header":

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from loadkit.plan.errors import UsageError
-
-if TYPE_CHECKING:
-    from loadkit.cli.parser import Given
 
 _OPTIONS: Final = {
     "threads": "--load-threads",
@@ -41,14 +38,14 @@ def _is_test(target: str) -> bool:
     return inside.lower().startswith("test") if inside else b"Scenario" not in file.read_bytes()
 
 
-def run_tests(targets: Sequence[str], given: Given) -> int:
+def run_tests(targets: Sequence[str], given: Mapping[str, Any]) -> int:
     """Run them as `pytest --load-threads` does; the exit code is pytest's, which means the same.
 
     Raises `UsageError` for an option that only scenarios have.
     """
     import pytest
 
-    values = {one.name: value for one, value in given.items() if one.name != "targets"}
+    values = {name: value for name, value in given.items() if name != "targets"}
     return int(pytest.main([*targets, *_words(values)]))
 
 

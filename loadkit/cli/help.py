@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from loadkit.cli.parser import Argument, Command, Parameter
+from loadkit.cli.parser import Command, Parameter, about, is_argument, is_flag, is_many
 
 _RUN: Final = (
     *("threads", "duration", "iterations", "rate", "phase", "warmup"),
@@ -37,9 +36,9 @@ _HEAD: Final = 26
 """Columns for how an option is written."""
 
 
-def overview(about: Mapping[str, str]) -> str:
+def overview(commands: Mapping[str, str]) -> str:
     """The help of loadkit: examples, and a line for each command."""
-    commands = [f"  {name:10}{text}" for name, text in about.items()]
+    lines = [f"  {name:10}{text}" for name, text in commands.items()]
     return "\n".join(
         [
             "Usage: loadkit [COMMAND] TARGET... [OPTION]...",
@@ -49,7 +48,7 @@ def overview(about: Mapping[str, str]) -> str:
             EXAMPLES,
             "",
             "Commands (run, if none is named)",
-            *commands,
+            *lines,
             "",
             "loadkit COMMAND --help shows its options; --version the version.",
         ]
@@ -64,17 +63,17 @@ def help_of(command: Command, *, everything: bool) -> str:
 def _lines(command: Command, *, everything: bool) -> Iterator[str]:
     width, common = min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns), COMMON.get(command.name)
     is_all = everything or common is None
-    arguments = [one for one in command.parameters if isinstance(one.spec, Argument)]
+    arguments = [one for one in command.parameters if is_argument(one)]
     options = [one for one in command.parameters if one not in arguments]
     shown = [one for one in options if is_all or one.name in (common or ())]
-    about, *more = inspect.cleandoc(command.function.__doc__ or "").split("\n\n")
+    first, *more = about(command.function)
     yield f"Usage: {' '.join(['loadkit', command.name, *map(_placeholder, arguments), '[OPTION]...'])}"
-    for paragraph in (about, *(more if is_all else ())):
+    for paragraph in (first, *(more if is_all else ())):
         yield ""
         yield from textwrap.wrap(paragraph, width)
     groups: dict[str, list[Parameter]] = {"": arguments} if arguments else {}
     for one in shown:
-        groups.setdefault(getattr(one.spec, "group", ""), []).append(one)
+        groups.setdefault(one.rich_help_panel, []).append(one)
     for title, members in groups.items():
         yield ""
         yield from [title] * bool(title)
@@ -86,19 +85,19 @@ def _lines(command: Command, *, everything: bool) -> Iterator[str]:
 
 
 def _placeholder(argument: Parameter) -> str:
-    name = argument.name.upper().removesuffix("S" * argument.is_many) + "..." * argument.is_many
-    return name if argument.is_required else f"[{name}]"
+    name: str = argument.name.upper().removesuffix("S" * is_many(argument)) + "..." * is_many(argument)
+    return name if argument.required else f"[{name}]"
 
 
 def _parameter_lines(one: Parameter, width: int) -> Iterator[str]:
-    text = one.spec.help
-    if isinstance(one.spec, Argument):
+    text = one.help
+    if is_argument(one):
         head = _placeholder(one)
     else:
-        short = next((f"{name}," for name in one.names if not name.startswith("--")), "")
-        long = next(name for name in one.names if name.startswith("--"))
-        head = f"{short:4}{long}{'' if one.is_flag else f' {one.spec.value}'}"
-        if one.default and not one.is_flag and not one.is_required:
+        short = next((f"{name}," for name in one.opts if not name.startswith("--")), "")
+        long = next(name for name in one.opts if name.startswith("--"))
+        head = f"{short:4}{long}{'' if is_flag(one) else f' {one.metavar}'}"
+        if one.default and not is_flag(one) and not one.required:
             text = f"{text.rstrip('.')}; {one.default} if not said."
     lines = textwrap.wrap(text, width - _HEAD - 2)
     if len(head) > _HEAD - 2:

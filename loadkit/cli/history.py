@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from loadkit.cli.console import check_file, complain, print_text, write
 from loadkit.cli.options import Page, output_option, whole_number
-from loadkit.cli.parser import Argument, option
+from loadkit.cli.parser import argument, option
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _METRICS: Final = ("throughput", "p50", "p99", "error_rate")
 
 def history(
     scenario: Annotated[
-        str | None, Argument(help="A scenario, its file, or the key of a series; all if not said.")
+        str | None, argument(help="A scenario, its file, or the key of a series; all if not said.")
     ] = None,
     folder: Annotated[
         Path, option("--history", envvar="LOADKIT_HISTORY", help="The folder that runs were kept in.")

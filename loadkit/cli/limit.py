@@ -8,11 +8,11 @@ from typing import Annotated
 
 from loadkit.cli.console import check_outputs, deliver_finding, say_waiting
 from loadkit.cli.options import Markdown, Page, Quiet, judgement_option, load_scenario, output_option, request_option
-from loadkit.cli.parser import Argument
+from loadkit.cli.parser import argument
 
 
 def limit(
-    target: Annotated[str, Argument(help="A scenario, file.py::name, or a URL.")],
+    target: Annotated[str, argument(help="A scenario, file.py::name, or a URL.")],
     threshold: Annotated[
         list[str] | None,
         judgement_option("--threshold", "-t", help="What must hold: 'p99 < 100ms'; if not said, the scenario's."),

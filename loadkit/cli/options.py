@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from loadkit.cli.parser import Argument, option
+from loadkit.cli.parser import argument, option
 from loadkit.plan.errors import UsageError
 from loadkit.plan.redact import HIDDEN
 
@@ -24,7 +24,7 @@ list_option = partial(option, group="List")
 file_option = partial(option, group="Files")
 output_option = partial(option, group="Output")
 
-Targets = Annotated[list[str], Argument(help="Scenario files, folders, file.py::name, or URLs.")]
+Targets = Annotated[list[str], argument(help="Scenario files, folders, file.py::name, or URLs.")]
 Headers = Annotated[
     list[str] | None,
     request_option("--header", "-H", value="HEADER", help="'Name: value'; ${NAME} is from the environment."),

@@ -19,7 +19,7 @@ from loadkit.cli.console import (
     write_page,
 )
 from loadkit.cli.options import Full, Markdown, Page, output_option
-from loadkit.cli.parser import Argument
+from loadkit.cli.parser import argument
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def report(
-    files: Annotated[list[Path], Argument(help="Stored results; those of one load in several files are merged.")],
+    files: Annotated[list[Path], argument(help="Stored results; those of one load in several files are merged.")],
     output: Annotated[Path | None, output_option("--output", "-o", help="Store the merged result as JSON.")] = None,
     html: Page = None,
     markdown: Markdown = None,

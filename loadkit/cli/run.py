@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
 from loadkit.cli.console import (
     check_outputs,
     check_samples,
@@ -47,7 +49,7 @@ from loadkit.cli.options import (
     target_of,
     whole_number,
 )
-from loadkit.cli.parser import Given
+from loadkit.cli.parser import given_values
 from loadkit.cli.request import ContentType, Data, Follow, Form, Json, Method, PathAsIs, RequestOptions, User
 from loadkit.plan.errors import Interrupted, NothingToRun, UsageError
 
@@ -61,7 +63,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    given: Given,
+    context: typer.Context,
     targets: Targets,
     threads: Annotated[str | None, load_option("--threads", "-c", value="N", help="Virtual users.")] = None,
     duration: Annotated[
@@ -149,7 +151,7 @@ def run(
     from loadkit.plan.once import once as each_once
 
     if are_tests(targets):
-        return run_tests(targets, given)
+        return run_tests(targets, given_values(context))
     changes = _given(
         threads=whole_number("--threads", threads),
         duration=duration,

@@ -34,7 +34,7 @@ for name in (
 ):
     importlib.import_module(name)
 
-OTHERS = ("hypothesispytest", "requests_mock", "time_machine", "timeout", "xdist", "xdist.looponfail")
+OTHERS = ("anyio", "hypothesispytest", "requests_mock", "time_machine", "timeout", "xdist", "xdist.looponfail")
 """Plugins whose loading takes a third of a run's time."""
 
 HEAD = """
