@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
-from loadkit.plan.redact import redact
+from loadkit.plan.redact import redact_message
 from loadkit.plan.urls import strip_url
 
 Kind: TypeAlias = Literal["dns", "connect", "tls", "send", "timeout", "disconnect", "protocol", "check"]
@@ -195,8 +195,8 @@ for _field in fields(Request):
 
 
 def full_url(request: Request) -> str:
-    """The URL of a request with its query, as it may be shown: secrets are masked by their names."""
-    return str(redact(raw_url(request)))
+    """The URL of a request with its query, as it may be shown: in the query only what is harmless by its name."""
+    return redact_message(raw_url(request))
 
 
 def raw_url(request: Request) -> str:

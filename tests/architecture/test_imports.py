@@ -141,7 +141,7 @@ def test_a_url_is_run_without_what_only_files_pages_and_terminals_need() -> None
             main()
         print(*sys.modules)
     """
-    heavy = {"_pytest", "jinja2", "rich", "pydantic", "typer", "loadkit.report.markdown", "loadkit.jobs.history"}
+    heavy = {"_pytest", "jinja2", "rich", "pydantic", "loadkit.report.markdown", "loadkit.jobs.history"}
     assert heavy & set(fresh(code)) == set()
 
 
