@@ -27,7 +27,7 @@ def searched_by_rate() -> Limit:
 @cache
 def searched_by_threads() -> Limit:
     """What a search finds of a server of four workers."""
-    server = Simulated(exponential(0.05), 4)
+    server = Simulated(exponential(0.01), 4)
     found = find(ThreadSearch(ThreadRules(budget=120)), server.measure)
     return replace(threads_of(found), name="shop.py::browse", seconds=61.0, environment=ENVIRONMENT)
 
