@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 
 MAX_HOPS: Final = 30
 """As many redirects are followed as `requests` follows."""
-MAX_KNOWN: Final = 1000
-"""Hops that are remembered, by the request and where it was sent on to."""
+MAX_KNOWN: Final = 64
+"""Hops that each thread remembers of an endpoint, by the request and where it was sent on to."""
+LONGEST_KNOWN: Final = 4096
+"""Bytes of a request whose hops are remembered."""
 
 
 class Hop(NamedTuple):
@@ -54,7 +56,7 @@ class Hop(NamedTuple):
 
 @dataclass(slots=True)
 class Follower:
-    """What one thread does with the redirects of one endpoint; `send` is in the place of the endpoint's own sender."""
+    """What one thread does with the redirects of one endpoint."""
 
     endpoint: Endpoint
     base_url: str
@@ -66,8 +68,8 @@ class Follower:
     is_cutting: Callable[[], bool]
     last: Connection
     """The one that the last reply came on."""
-
     home: Origin
+    """The endpoint's own."""
     known: dict[tuple[bytes, int, str, bool], Hop] = field(default_factory=dict)
     rows: dict[str, RowRecorder] = field(default_factory=dict)
 
@@ -93,12 +95,9 @@ class Follower:
     def _follow(self, request: Request, first: Exchange) -> Exchange:
         """The exchange of the whole chain: sent when its first request was, arrived when its last reply did."""
         exchange, is_away = first, False
-        for hops in range(MAX_HOPS + 1):
-            location = headers_of(self.last.seen()[1]).get("location")
-            if exchange[0] not in REDIRECTS or not location:
+        for _ in range(MAX_HOPS):
+            if not (location := self._location(exchange)):
                 return _chain(first, exchange)
-            if hops == MAX_HOPS:
-                break
             try:
                 hop = self._hop(request, exchange[0], location, is_away=is_away)
             except BrokenExchange as broken:
@@ -110,7 +109,12 @@ class Follower:
             exchange = hop.send(hop.request)
             request, is_away = hop.request, hop.is_away
             self._count(hop, exchange)
-        return _chain(first, exchange, Failure("protocol", f"more than {MAX_HOPS} redirects"))
+        is_endless = self._location(exchange)
+        return _chain(first, exchange, Failure("protocol", f"more than {MAX_HOPS} redirects") if is_endless else None)
+
+    def _location(self, exchange: Exchange) -> str:
+        """Where the last reply leads to; empty for nowhere."""
+        return headers_of(self.last.seen()[1]).get("location", "") if exchange[0] in REDIRECTS else ""
 
     def _count(self, hop: Hop, exchange: Exchange) -> None:
         status, sent, _, taken, _, note = exchange
@@ -132,15 +136,17 @@ class Follower:
         key = request.payload, status, location, is_away
         hop = self.known.get(key)
         if hop is None:
-            if len(self.known) >= MAX_KNOWN:
-                self.known.clear()
             try:
-                hop = self.known[key] = self._made(request, status, location, is_away=is_away)
+                hop = self._made(request, status, location, is_away=is_away)
             except UsageError as error:
                 raise BrokenExchange(Failure("dns", str(error))) from None
             except ValueError as error:
                 # of requests, too: what is no URL, or has another scheme than http
                 raise BrokenExchange(Failure("protocol", str(error))) from None
+            if len(self.known) >= MAX_KNOWN:
+                self.known.clear()
+            if len(request.payload) <= LONGEST_KNOWN:
+                self.known[key] = hop
         return hop
 
     def _made(self, request: Request, status: int, location: str, *, is_away: bool) -> Hop:

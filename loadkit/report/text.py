@@ -27,7 +27,7 @@ from loadkit.report.headline import (
     is_believable,
 )
 from loadkit.report.layout import Layout, display_width, ljust, rjust
-from loadkit.report.table import Cell, Table
+from loadkit.report.table import Cell
 from loadkit.report.text_histogram import BARS, histogram_lines
 from loadkit.report.text_table import STYLES, text_table
 
@@ -50,7 +50,7 @@ def text_report(
     a command by a CI. `passed` is what a run that passed is said to be, `more` the option that shows the full form.
     """
     rows = tables.endpoints(result) if full or len(result.endpoints) > 1 else None
-    in_full = (tables.times(result), _slowest(result)) if full else ()
+    in_full = (tables.times(result), tables.slowest(result, MAX_SLOWEST)) if full else ()
     of_figures = (rows, *tables.timings(result), tables.phases(result), *in_full)
     parts = (
         [*_headline(layout, result), "", *_outcome(layout, result, passed, full=full)],
@@ -61,11 +61,6 @@ def text_report(
         *(_reasons(layout, result) if full else [_few_reasons(layout, result, more)]),
     )
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
-
-
-def _slowest(result: Result) -> Table | None:
-    """The slowest requests, where it is not always the same that was requested."""
-    return tables.slowest(result, MAX_SLOWEST) if len({one.url for one in result.slowest}) > 1 else None
 
 
 def once_report(result: Result, layout: Layout) -> str:
