@@ -148,7 +148,8 @@ def page(only: str, times: int, budget: float) -> str:
 
 def _searched(case: Case, budget: float) -> Outcome:
     with case.served() as url, pinned_to(available_cores()[1]):
-        scenario = Scenario(endpoints=[Endpoint("GET", url)], arrivals=case.arrivals, name=case.name)
+        # the rate is searched; that there is one makes the arrivals those of an open workload
+        scenario = Scenario(endpoints=[Endpoint("GET", url)], rate=1, arrivals=case.arrivals, name=case.name)
         return Outcome(case, limit(scenario, case.threshold, budget=budget))
 
 

@@ -16,7 +16,8 @@ from loadkit.jobs.run import run
 from loadkit.judge.limit.figures import trial_of
 from loadkit.judge.limit.levels import replies_needed
 from loadkit.judge.limit.limit import Limit, limit_of, threads_of
-from loadkit.judge.limit.search import Findings, RateSearch, Search, SearchMoment, find
+from loadkit.judge.limit.rate_search import RateSearch
+from loadkit.judge.limit.search import Findings, Search, SearchMoment, find
 from loadkit.judge.limit.threads import ThreadFindings, ThreadRules, ThreadSearch
 from loadkit.judge.limit.time_budget import SearchRules
 from loadkit.judge.limit.trials import NextTrial, Trial, piles_up

@@ -55,7 +55,7 @@ def test_the_limit_of_a_server_is_what_its_workers_can_do():
 
 def test_what_a_server_never_holds_is_missed_at_the_lowest_rate():
     with queueing(60, 4) as url:
-        found = limit(at(url), "p50 < 20ms", budget="30s")
+        found = limit(at(url), "p50 < 20ms", budget="12s")
     assert (found.ending, found.confirmed, found.exit_code) == ("missed", None, 1)
     assert found.levels[0].holding == "missed"
     assert found.levels[0].figures["p50"] > 0.06
@@ -113,7 +113,7 @@ def test_a_threshold_on_an_endpoint_that_there_is_not_is_refused():
 def test_the_command_prints_and_stores_what_it_found(call: Call, tmp_path: Path):
     output = tmp_path / "limit.json"
     with queueing(60, 4) as url:
-        done = call("limit", f"{url}/", "-t", "p50 < 20ms", "--budget", "30s", "-o", str(output))
+        done = call("limit", f"{url}/", "-t", "p50 < 20ms", "--budget", "12s", "-o", str(output))
     assert done.returncode == 1
     assert "MISSED: it does not hold at the lowest rate" in done.stdout
     assert "(what closed threads get)" in done.stderr

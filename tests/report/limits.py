@@ -6,8 +6,9 @@ from functools import cache
 
 from loadkit.judge.limit.levels import Holding
 from loadkit.judge.limit.limit import LevelTrial, Limit, LimitLevel, limit_of, threads_of
+from loadkit.judge.limit.rate_search import RateSearch
 from loadkit.judge.limit.scalability import fit
-from loadkit.judge.limit.search import RateSearch, find
+from loadkit.judge.limit.search import find
 from loadkit.judge.limit.threads import ThreadRules, ThreadSearch
 from loadkit.judge.limit.time_budget import SearchRules
 from tests.judge.limit.simulated import Simulated, exponential, room
@@ -20,7 +21,7 @@ P99 = "p99 < 100ms"
 def searched_by_rate() -> Limit:
     """What a search finds of a server that refuses what has no room."""
     server = Simulated(exponential(0.05), 4, admits=room(60), limits=["p99 < 500ms", "error_rate < 0.1%"])
-    found = find(RateSearch(SearchRules(budget=120, replies=459, longest=0.5)), server.measure)
+    found = find(RateSearch(SearchRules(budget=300, replies=459, longest=0.5)), server.measure)
     return replace(limit_of(found, server.limits), name="shop.py::browse", seconds=118.0, environment=ENVIRONMENT)
 
 

@@ -31,7 +31,7 @@ def test_the_rate_of_a_level_is_what_the_server_counted():
         found = limit(
             scenario,
             "p50 < 150ms",
-            budget="20s",
+            budget="60s",
             at_least=RATE,
             watch=watch,
             interrupts=lambda: int(len(opened) > 0),

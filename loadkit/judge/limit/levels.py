@@ -28,7 +28,9 @@ SURE: Final = 0.98
 """Confidence of an interval of which either end alone is wrong in 1 % of the cases."""
 BREACHES: Final = 2
 """Trials that must miss before a level is missed, and at least as many are made of each."""
-MOST_TRIALS: Final = 4
+MOST_TRIALS: Final = 3
+BLOCKS: Final = (1, 2, 4)
+"""Blocks of time that are counted as one for the scatter between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +111,16 @@ def judged(series: Sequence[Observed]) -> Holding:
         # a server that refuses does so beyond its capacity and not before it, and thousands of requests would be
         # needed to be sure of what none of them shows
         return "missed" if beyond else "holds"
-    effect = design_effect(counts)
+    # a queue near its limit is long for seconds: that it holds, longer blocks have to say, too; that it is missed, two
+    # trials have to
+    effect = max(design_effect(_merged(counts, size)) for size in BLOCKS)
     count = max(1, math.floor(requests / effect))
-    low, high = order_ranks(count, 100 * (1 - share), SURE)
+    _, high = order_ranks(count, 100 * (1 - share), SURE)
     if high is not None and count - math.ceil(beyond / effect) >= high:
         return "holds"
+    effect = design_effect(counts)
+    count = max(1, math.floor(requests / effect))
+    low, _ = order_ranks(count, 100 * (1 - share), SURE)
     return "missed" if low is not None and count - math.floor(beyond / effect) < low else "unclear"
 
 
@@ -143,6 +150,14 @@ def design_effect(counts: Sequence[tuple[int, int]]) -> float:
         return 1.0
     scatter = sum((beyond - count * share) ** 2 / count for count, beyond in counts)
     return max(1.0, scatter / (share * (1 - share)) / (len(counts) - 1))
+
+
+def _merged(counts: Sequence[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    """So many blocks as one."""
+    return [
+        (sum(requests for requests, _ in counts[at : at + size]), sum(beyond for _, beyond in counts[at : at + size]))
+        for at in range(0, len(counts), size)
+    ]
 
 
 def _is_within(series: Sequence[Observed]) -> bool:

@@ -195,7 +195,8 @@ def describe_limit(limit: Limit) -> str:
         held = f"{show_rate(max(between))} held in short trials{missed}" if between else "no rate was found to hold"
         return f"{held}: {limit.reason}"
     what = f"at least {show_rate(limit.confirmed)}" if not limit.failed else f"{show_rate(limit.confirmed)} holds"
-    return f"{what}{missed}{f': {limit.reason}' if limit.reason else ''}"
+    joint = "; " if limit.ending == "at least" else ": "
+    return f"{what}{missed}{joint + limit.reason if limit.reason else ''}"
 
 
 def _gave_way(found: Findings) -> str:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 from loadkit.judge.limit.levels import BREACHES
 
 RESOLUTION: Final = 0.05
-SHORTEST: Final = 4.0
-LONGEST: Final = 20.0
-"""Seconds of a trial, of those that confirm apart."""
+SHORTEST: Final = 2.0
+USUAL: Final = 4.0
+"""Seconds of a trial at least; and where the budget is as long as usual."""
 CONFIRMING: Final = 8
 """How many times as long the trial is that confirms an answer."""
 CLOSED_TRIAL: Final = 1.0
 """Seconds of a trial with closed threads."""
-PATIENCE: Final = 20
+PATIENCE: Final = 10
 """A trial lasts so many times as long as the time that is limited: a queue must have the time to become so long."""
 FAR_BELOW: Final = 0.6
 """The share of what closed threads got up to which no queue becomes long, however long one waits."""
 PARTS: Final = 30
-"""A trial takes no larger part of the budget than one in so many; one that confirms, one in `LONG_PARTS`."""
+"""A search takes as long as so many trials near the limit at least: two of each of 7 levels, and two that confirm."""
 LONG_PARTS: Final = 8
-LOWEST_PARTS: Final = 8
-"""At the lowest rate that is tried, this part of the budget brings as many replies as the thresholds need."""
+"""A trial that confirms takes no larger part of the budget than one in so many, and no trial a larger one than half of
+that."""
+USUAL_PARTS: Final = 75
+"""The budget over the length of a trial, in a usual search."""
+CLOSED_PARTS: Final = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +37,7 @@ class SearchRules:
     budget: float
     """Seconds."""
     replies: int = 1
-    """How many replies a trial needs for its thresholds to hold surely, if none is beyond the limit."""
+    """How many replies a level needs for its thresholds to hold surely, if none is beyond the limit."""
     longest: float = 0.0
     """The longest response time that a threshold allows, seconds."""
     resolution: float = RESOLUTION
@@ -51,40 +55,69 @@ class TimeBudget:
         self._rules = rules
         self.elapsed = 0.0
         """Seconds, with what goes by between trials."""
-        self._tried = 0.0
+        self._between = 0.0
+        self._trials = 0
         self._best = 0.0
 
     def spend(self, seconds: float, cost: float) -> None:
         """Count a trial of so many seconds, which cost so many in all."""
         self.elapsed += cost
-        self._tried += seconds
+        self._between += max(0.0, cost - seconds)
+        self._trials += 1
 
     def expect(self, best: float) -> None:
         """Take in what closed threads got, requests a second."""
         self._best = max(self._best, best)
 
     @property
+    def lowest(self) -> float:
+        """The lowest rate at which this budget brings as many replies as the thresholds need."""
+        return max(self._rules.lowest, self._rules.replies / BREACHES / self._longest)
+
+    @property
+    def needed(self) -> float:
+        """The least budget with which a search can find what closed threads lead one to expect, seconds."""
+        return math.ceil(PARTS * max(SHORTEST, self._wanted(self._best)))
+
+    @property
+    def ample(self) -> float:
+        """A budget with which a search has trials of the usual length, seconds."""
+        return math.ceil(USUAL_PARTS * max(USUAL, self._wanted(self._best)))
+
+    @property
     def closed_seconds(self) -> float:
         """How long a trial with closed threads is."""
-        return min(CLOSED_TRIAL, self._rules.budget / PARTS)
+        return min(CLOSED_TRIAL, self._rules.budget / CLOSED_PARTS)
 
     def seconds(self, level: float) -> float:
         """How long a trial is."""
-        patience = PATIENCE * self._rules.longest if level > FAR_BELOW * self._best else 0.0
-        wanted = max(SHORTEST, patience, self._rules.replies / level)
-        return min(wanted, LONGEST, self._rules.budget / PARTS)
+        usual = min(USUAL, max(SHORTEST, self._rules.budget / USUAL_PARTS))
+        return min(self._longest, max(usual, self._wanted(level)))
 
     def long_seconds(self, level: float) -> float:
-        """How long a trial is that confirms: where the time does not last, only twice as long as others."""
-        short = self.seconds(level)
-        left = self._rules.budget - self.elapsed
-        return min(CONFIRMING * short, self._rules.budget / LONG_PARTS, max(2 * short, left))
+        """How long a trial is that confirms: where the time does not last, half as long."""
+        longest = CONFIRMING * self.seconds(level)
+        left = self._rules.budget - self.elapsed - self._overhead - self._rules.longest
+        return min(max(CONFIRMING * SHORTEST, self._rules.budget / LONG_PARTS), longest, max(longest / 2, left))
 
     def has_time_to_bisect(self, level: float) -> bool:
         """True if there is time for another level, and to verify the answer after it."""
-        return self.has_time(2 * BREACHES * self.seconds(level) + self.long_seconds(level))
+        return self.has_time(*[self.seconds(level)] * 2 * BREACHES, self.long_seconds(level))
 
-    def has_time(self, seconds: float) -> bool:
-        """True if there is time for so many seconds of trials, and what goes by between these."""
-        per_second = self.elapsed / self._tried if self._tried else 1.0
-        return self.elapsed + seconds * per_second <= self._rules.budget
+    def has_time(self, *trials: float) -> bool:
+        """True if there is time for trials of so many seconds, for what goes by between them, and the last replies."""
+        needed = sum(trials) + len(trials) * self._overhead + self._rules.longest
+        return self.elapsed + needed <= self._rules.budget
+
+    @property
+    def _overhead(self) -> float:
+        return self._between / self._trials if self._trials else 0.0
+
+    @property
+    def _longest(self) -> float:
+        return self._rules.budget / LONG_PARTS / 2
+
+    def _wanted(self, level: float) -> float:
+        """How long a queue takes to become as long as the limit, and so many replies to come in."""
+        patience = PATIENCE * self._rules.longest if level > FAR_BELOW * self._best else 0.0
+        return max(patience, self._rules.replies / BREACHES / level) if level else math.inf

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from loadkit.judge.limit.levels import replies_needed
-from loadkit.judge.limit.search import Findings, RateSearch, find
+from loadkit.judge.limit.rate_search import RateSearch
+from loadkit.judge.limit.search import Findings, find
 from loadkit.judge.limit.time_budget import SearchRules
 from tests.judge.limit.simulated import (
     Admission,

@@ -1,0 +1,299 @@
+"""The search for the highest rate that holds: which level is tried next, and when it is over.
+
+Threads of a closed workload say cheaply about how much the server can do, for each number of them settles by itself;
+rates decide. The way of P. Shivam and others, "Cutting Corners: Workbench Automation for Server Benchmarking", USENIX
+ATC 2008, section 3.3: double until it fails, bisect, few short trials of each level, and more where they do not tell.
+Short trials begin with an empty queue, and near the limit most of them hold; so what they find is only where longer
+ones begin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from loadkit.judge.limit.levels import BREACHES, TriedLevel
+from loadkit.judge.limit.search import Asking, Ending, Findings, Over, SearchMoment
+from loadkit.judge.limit.time_budget import SearchRules, TimeBudget
+from loadkit.judge.limit.trials import NextTrial, Trial
+from loadkit.judge.limit.tried import TriedLevels
+from loadkit.plan.units import show_rate, show_span
+
+MOST_THREADS: Final = 256
+GROWN: Final = 1.1
+"""The least growth of the throughput, when the threads are doubled, for the server to have had more to give."""
+LONG_TRIALS: Final = 2
+"""So many of them at most confirm a level."""
+REVISIONS: Final = 5
+"""So often may measuring again contradict what was measured before, until nothing can be told."""
+LONGEST_CLOSED: Final = 20.0
+"""Seconds of a trial with closed threads, where a reply takes as long."""
+ROUNDING: Final = 1.01
+"""By how much two levels may be further apart than the resolution, for they have three digits."""
+
+
+class RateSearch:
+    """A search under way."""
+
+    def __init__(self, rules: SearchRules) -> None:
+        self._rules = rules
+        self._time = TimeBudget(rules)
+        self._closed: list[Trial] = []
+        self._tried = TriedLevels()
+        self._confirmed: float | None = None
+        self._low: float | None = None
+        self._high: float | None = None
+        self._blocked: dict[float, str] = {}
+        """Levels at which the generator or its machine was the limit, and why."""
+        self._revisions = 0
+
+    def trials(self) -> Asking[tuple[Ending, str]]:
+        """What to measure next, one after the other; returns how it ended, and why."""
+        try:
+            yield from self._bracket_by_threads()
+            yield from self._bracket(self._first(), 2)
+            while True:
+                yield from self._bisect()
+                yield from self._verify()
+        except Over as over:
+            return over.ending, over.reason
+
+    def findings(self, ending: Ending, reason: str) -> Findings:
+        """What is known so far."""
+        return Findings(
+            ending=ending,
+            reason=reason,
+            confirmed=self._confirmed,
+            failed=self._tried.lowest_missed(self._confirmed or 0.0),
+            levels=tuple(self._tried),
+            closed=tuple(self._closed),
+            elapsed=self._time.elapsed,
+        )
+
+    def moment(self, wanted: NextTrial) -> SearchMoment:
+        """How far it has come."""
+        return SearchMoment(
+            next_trial=wanted,
+            elapsed=self._time.elapsed,
+            budget=self._rules.budget,
+            confirmed=self._confirmed,
+            holds=self._low,
+            fails=self._high,
+        )
+
+    # -- the stages
+
+    def _bracket_by_threads(self) -> Asking[None]:
+        """About how much the server can do: double the threads until that brings no more."""
+        threads, best, standing, seconds = 1, 0.0, 0, self._time.closed_seconds
+        while threads <= MOST_THREADS and standing < 2:
+            trial = yield from self._measured(threads, seconds, "what closed threads get", is_closed=True)
+            if not trial.throughput and not trial.is_lost and seconds < LONGEST_CLOSED:
+                # a reply takes longer than a trial
+                seconds = min(5 * seconds, LONGEST_CLOSED)
+                continue
+            self._closed.append(trial)
+            if trial.is_lost and not best:
+                raise Over("cannot tell", "not one request of the first trial was answered well")
+            standing = standing + 1 if trial.throughput < GROWN * best else 0
+            best = max(best, trial.throughput)
+            self._time.expect(best)
+            if _are_missed(self._closed[-BREACHES:]) or trial.unsound or trial.cause == "generator":
+                break
+            threads *= 2
+
+    def _first(self) -> float:
+        """The first rate."""
+        if _are_missed(self._closed):
+            # not even one thread alone: what does not hold at the lowest rate holds at none
+            return self._rules.first or self._time.lowest
+        best = max(trial.throughput for trial in self._closed)
+        if self._time.needed > self._rules.budget:
+            raise Over(
+                "cannot tell",
+                f"the budget of {show_span(self._rules.budget)} is too short: closed threads get {show_rate(best)}, "
+                f"a level needs {self._rules.replies} replies, and a search {show_span(self._time.needed)} or more",
+            )
+        return self._rules.first or max(self._time.lowest, _rounded(best / 2))
+
+    def _bracket(self, level: float, factor: float) -> Asking[None]:
+        """A rate that holds and one that does not, a factor apart."""
+        while self._low is None or self._high is None:
+            level = min(max(level, self._time.lowest), self._rules.highest)
+            if (yield from self._holds(level, "upwards" if self._low else "downwards")):
+                self._low = level
+                if level >= self._rules.highest:
+                    self._high = level
+                level = _rounded(level * factor)
+                continue
+            self._high = level
+            if self._low is None and level <= self._time.lowest:
+                yield from self._miss(level)
+                # what was measured before is of a server that is no longer so, or chance of few requests
+                self._high = None
+                self._closed.clear()
+                yield from self._bracket_by_threads()
+                level = self._first()
+                continue
+            level = _rounded(level / factor if self._low is None else level * factor)
+
+    def _miss(self, lowest: float) -> Asking[None]:
+        """Look again at the lowest rate; raise `Over` where it does not hold then, either."""
+        if lowest in self._blocked:
+            raise Over("cannot tell", self._blocked[lowest])
+        seconds = self._time.seconds(lowest)
+        if self._time.has_time(seconds):
+            trial = yield from self._measured(lowest, seconds, "the lowest rate again")
+            if not trial.is_breach:
+                self._tried.replace(lowest, trial)
+                return
+            self._tried.add(lowest, trial)
+        raise Over("missed", f"it does not hold at the lowest rate, {show_rate(lowest)}")
+
+    def _bisect(self) -> Asking[None]:
+        assert self._low is not None
+        assert self._high is not None
+        while self._are_apart(self._low, self._high) and self._time.has_time_to_bisect(self._low):
+            middle = _rounded(math.sqrt(self._low * self._high))
+            if (yield from self._holds(middle, "between")):
+                self._low = middle
+            else:
+                self._high = middle
+
+    def _verify(self) -> Asking[None]:
+        """Confirm what holds, and look again at what does not; raises `Over` when both are sure."""
+        assert self._low is not None
+        assert self._high is not None
+        low, high = self._low, self._high
+        if low != self._confirmed and not (yield from self._is_confirmed(low)):
+            self._revise()
+            yield from self._go_below(low)
+            return
+        self._confirmed = low
+        if high in self._blocked:
+            raise Over("at least", f"beyond that this machine cannot send: {self._blocked[high]}")
+        if high <= low:
+            raise Over("at least", f"no higher rate than {show_rate(low)} is tried")
+        above = _rounded(high * (1 + 2 * self._rules.resolution))
+        if not (yield from self._fails_again(high)):
+            self._revise()
+            self._low, self._high = high, None
+            yield from self._bracket(above, 1.5)
+            return
+        while self._tried.lowest_missed(low) is None:
+            # so near the limit no number of trials tells surely
+            yield from self._holds(above, "where it is surely missed")
+            above = _rounded(above * (1 + 2 * self._rules.resolution))
+        yield from self._narrow()
+        raise Over("found", "")
+
+    def _go_below(self, level: float) -> Asking[None]:
+        """A level that was thought to hold does not: on with one that is lower by the resolution."""
+        self._high = level
+        below = level / (1 + self._rules.resolution)
+        known = self._tried.highest_that_holds(below * ROUNDING)
+        if below >= self._time.lowest:
+            self._low = max(known or 0.0, _rounded(below))
+        elif known:
+            self._low = known
+        else:
+            self._low = None
+            yield from self._bracket(self._time.lowest, 2)
+
+    def _narrow(self) -> Asking[None]:
+        """Use what is left of the time to bring what holds and what does not nearer to each other."""
+        assert self._confirmed is not None
+        doubt = self._tried.lowest_doubt(self._confirmed) or self._confirmed
+        while self._are_apart(self._confirmed, doubt):
+            middle = _rounded(math.sqrt(self._confirmed * doubt))
+            if not self._time.has_time(self._time.long_seconds(middle)):
+                return
+            if (yield from self._is_confirmed(middle)):
+                self._confirmed = middle
+            else:
+                doubt = middle
+        for _ in range(LONG_TRIALS):
+            is_missed = self._tried[doubt].holding == "missed"
+            if is_missed or doubt in self._blocked or not self._time.has_time(self._time.long_seconds(doubt)):
+                return
+            yield from self._longer(doubt, "whether it is surely missed")
+
+    def _revise(self) -> None:
+        self._revisions += 1
+        if self._revisions <= REVISIONS:
+            return
+        low = max((one.level for one in self._tried if one.holding == "holds"), default=self._time.lowest)
+        high = self._tried.lowest_missed(low) or max(one.level for one in self._tried)
+        between = f"between {show_rate(low)} and {show_rate(high)}"
+        raise Over("cannot tell", f"{between} what was measured again contradicts what was measured before")
+
+    def _are_apart(self, low: float, high: float) -> bool:
+        return high > low * (1 + self._rules.resolution) * ROUNDING
+
+    # -- a level
+
+    def _holds(self, level: float, reason: str) -> Asking[bool]:
+        """Try a level until its trials tell; where they never do, the side on which most of them lie."""
+        while not self._tried[level].is_settled:
+            self._tried.add(level, (yield from self._measured(level, self._time.seconds(level), reason)))
+        state = self._tried[level]
+        if state.holding == "inconclusive":
+            self._blocked[level] = next(one.unsound for one in reversed(state.trials) if one.unsound)
+            return False
+        return state.leans_to_hold
+
+    def _longer(self, level: float, reason: str) -> Asking[Trial]:
+        trial = yield from self._measured(level, self._time.long_seconds(level), reason)
+        self._tried.add(level, trial)
+        return trial
+
+    def _is_confirmed(self, level: float) -> Asking[bool]:
+        """True if a level holds in a longer trial, or in two of these together where one does not tell surely."""
+        trials: list[Trial] = []
+        while len(trials) < LONG_TRIALS:
+            trials.append((yield from self._longer(level, "confirming")))
+            if trials[-1].is_breach:
+                break
+            if self._tried[level].holding_so_far == "holds":
+                return True
+        return TriedLevel(level, tuple(trials)).leans_to_hold
+
+    def _fails_again(self, level: float) -> Asking[bool]:
+        """False if what was missed in short trials holds by now, as of a server that was slow only at first."""
+        if any(one.seconds > self._time.seconds(level) for one in self._tried[level].trials):
+            return True
+        again: list[Trial] = []
+        while len(again) < BREACHES:
+            again.append((yield from self._measured(level, self._time.seconds(level), "again, what did not hold")))
+            if again[-1].is_breach:
+                self._tried.add(level, *again)
+                return True
+        # what was measured before is of a server that is no longer so
+        self._tried.replace(level, *again)
+        return False
+
+    def _measured(self, level: float, seconds: float, reason: str, *, is_closed: bool = False) -> Asking[Trial]:
+        if not self._time.has_time(seconds):
+            raise self._used_up()
+        trial = yield NextTrial(level=level, seconds=seconds, reason=reason, is_closed=is_closed)
+        self._time.spend(trial.seconds, trial.cost)
+        return trial
+
+    def _used_up(self) -> Over:
+        reason = f"the budget of {show_span(self._rules.budget)} is used up"
+        if self._rules.budget < self._time.ample < math.inf:
+            reason += f"; {show_span(self._time.ample)} are better here"
+        if self._confirmed is None:
+            return Over("cannot tell", reason)
+        return Over("found" if self._tried.lowest_missed(self._confirmed) else "at least", reason)
+
+
+def _are_missed(closed: Sequence[Trial]) -> bool:
+    """True if trials with closed threads miss surely, and not by chance, of few requests."""
+    return all(one.is_breach for one in closed) and TriedLevel(0, tuple(closed)).holding == "missed"
+
+
+def _rounded(rate: float) -> float:
+    """Three digits."""
+    return float(f"{rate:.3g}")
