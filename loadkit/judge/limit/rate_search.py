@@ -1,18 +1,17 @@
 """The search for the highest rate that holds: which level is tried next, and when it is over.
 
-Threads of a closed workload say cheaply about how much the server can do, for each number of them settles by itself;
-rates decide. The way of P. Shivam and others, "Cutting Corners: Workbench Automation for Server Benchmarking", USENIX
-ATC 2008, section 3.3: double until it fails, bisect, few short trials of each level, and more where they do not tell.
-Short trials begin with an empty queue, and near the limit most of them hold; so what they find is only where longer
-ones begin.
+Threads of a closed workload say cheaply about how much the server can do; rates decide. The way of P. Shivam and others,
+"Cutting Corners: Workbench Automation for Server Benchmarking", USENIX ATC 2008, section 3.3: double until it fails,
+bisect, few short trials of each level, and more where they do not tell. Short trials begin with an empty queue, and near
+the limit most of them hold; so what they find is only where longer ones begin.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Final
 
+from loadkit.judge.limit.closed import are_missed, double_threads
 from loadkit.judge.limit.levels import BREACHES, TriedLevel
 from loadkit.judge.limit.search import Asking, Ending, Findings, Over, SearchMoment
 from loadkit.judge.limit.time_budget import SearchRules, TimeBudget
@@ -20,15 +19,10 @@ from loadkit.judge.limit.trials import NextTrial, Trial
 from loadkit.judge.limit.tried import TriedLevels
 from loadkit.plan.units import show_rate, show_span
 
-MOST_THREADS: Final = 256
-GROWN: Final = 1.1
-"""The least growth of the throughput, when the threads are doubled, for the server to have had more to give."""
 LONG_TRIALS: Final = 2
 """So many of them at most confirm a level."""
 REVISIONS: Final = 5
 """So often may measuring again contradict what was measured before, until nothing can be told."""
-LONGEST_CLOSED: Final = 20.0
-"""Seconds of a trial with closed threads, where a reply takes as long."""
 ROUNDING: Final = 1.01
 """By how much two levels may be further apart than the resolution, for they have three digits."""
 
@@ -51,8 +45,7 @@ class RateSearch:
     def trials(self) -> Asking[tuple[Ending, str]]:
         """What to measure next, one after the other; returns how it ended, and why."""
         try:
-            yield from self._bracket_by_threads()
-            yield from self._bracket(self._first(), 2)
+            yield from self._bracket((yield from self._begin()), 2)
             while True:
                 yield from self._bisect()
                 yield from self._verify()
@@ -84,31 +77,15 @@ class RateSearch:
 
     # -- the stages
 
-    def _bracket_by_threads(self) -> Asking[None]:
-        """About how much the server can do: double the threads until that brings no more."""
-        threads, best, standing, seconds = 1, 0.0, 0, self._time.closed_seconds
-        while threads <= MOST_THREADS and standing < 2:
-            trial = yield from self._measured(threads, seconds, "what closed threads get", is_closed=True)
-            if not trial.throughput and not trial.is_lost and seconds < LONGEST_CLOSED:
-                # a reply takes longer than a trial
-                seconds = min(5 * seconds, LONGEST_CLOSED)
-                continue
-            self._closed.append(trial)
-            if trial.is_lost and not best:
-                raise Over("cannot tell", "not one request of the first trial was answered well")
-            standing = standing + 1 if trial.throughput < GROWN * best else 0
-            best = max(best, trial.throughput)
-            self._time.expect(best)
-            if _are_missed(self._closed[-BREACHES:]) or trial.unsound or trial.cause == "generator":
-                break
-            threads *= 2
-
-    def _first(self) -> float:
-        """The first rate."""
-        if _are_missed(self._closed):
+    def _begin(self) -> Asking[float]:
+        """About how much the server can do; returns the first rate."""
+        self._closed.clear()
+        yield from double_threads(self._closed, self._closed_trial, self._time.closed_seconds)
+        best = max(trial.throughput for trial in self._closed)
+        self._time.expect(best)
+        if are_missed(self._closed):
             # not even one thread alone: what does not hold at the lowest rate holds at none
             return self._rules.first or self._time.lowest
-        best = max(trial.throughput for trial in self._closed)
         if self._time.needed > self._rules.budget:
             raise Over(
                 "cannot tell",
@@ -132,9 +109,7 @@ class RateSearch:
                 yield from self._miss(level)
                 # what was measured before is of a server that is no longer so, or chance of few requests
                 self._high = None
-                self._closed.clear()
-                yield from self._bracket_by_threads()
-                level = self._first()
+                level = yield from self._begin()
                 continue
             level = _rounded(level / factor if self._low is None else level * factor)
 
@@ -273,6 +248,9 @@ class RateSearch:
         self._tried.replace(level, *again)
         return False
 
+    def _closed_trial(self, threads: int, seconds: float) -> Asking[Trial]:
+        return self._measured(threads, seconds, "what closed threads get", is_closed=True)
+
     def _measured(self, level: float, seconds: float, reason: str, *, is_closed: bool = False) -> Asking[Trial]:
         if not self._time.has_time(seconds):
             raise self._used_up()
@@ -287,11 +265,6 @@ class RateSearch:
         if self._confirmed is None:
             return Over("cannot tell", reason)
         return Over("found" if self._tried.lowest_missed(self._confirmed) else "at least", reason)
-
-
-def _are_missed(closed: Sequence[Trial]) -> bool:
-    """True if trials with closed threads miss surely, and not by chance, of few requests."""
-    return all(one.is_breach for one in closed) and TriedLevel(0, tuple(closed)).holding == "missed"
 
 
 def _rounded(rate: float) -> float:
