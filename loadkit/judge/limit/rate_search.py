@@ -1,9 +1,9 @@
 """The search for the highest rate that holds: which level is tried next, and when it is over.
 
-Threads of a closed workload say cheaply about how much the server can do; rates decide. The way of P. Shivam and others,
-"Cutting Corners: Workbench Automation for Server Benchmarking", USENIX ATC 2008, section 3.3: double until it fails,
-bisect, few short trials of each level, and more where they do not tell. Short trials begin with an empty queue, and near
-the limit most of them hold; so what they find is only where longer ones begin.
+Threads of a closed workload say cheaply about how much the server can do; rates decide. The way of P. Shivam and
+others, "Cutting Corners: Workbench Automation for Server Benchmarking", USENIX ATC 2008, section 3.3: double until it
+fails, bisect, few short trials of each level, and more where they do not tell. Short trials begin with an empty queue,
+and near the limit most of them hold; so what they find is only where longer ones begin.
 """
 
 from __future__ import annotations
