@@ -37,7 +37,7 @@ _LITERAL: Final = re.compile(r"\$\{\w+\}|\b(?:Bearer|Basic|Token)\b|\s", re.IGNO
 def fetch(
     context: typer.Context,
     sources: Annotated[list[str], argument(help="Files of URLs (lines, .csv, .jsonl), - for stdin, or URLs.")],
-    threads: Annotated[str, load_option("--threads", "-c", help="How many, or auto to find out.")] = "20",
+    threads: Annotated[str, load_option("--threads", "-c", help="How many, or auto: as many as are enough.")] = "20",
     single: Annotated[bool, load_option("--single", help="One thread.")] = False,
     into: Annotated[Path | None, file_option("--into", "-d", help="The folder for the bodies: bodies.")] = None,
     append: Annotated[Path | None, file_option(help="Write JSON replies as lines into this file instead.")] = None,

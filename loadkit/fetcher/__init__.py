@@ -47,7 +47,7 @@ def fetch(
     Args:
         urls: a URL, a file of them (lines, CSV, JSON lines; `-` is stdin), or anything that gives URLs or mappings with
             `url` and perhaps `method`, `headers`, `body`, `json`. Read lazily, in a thread of its own.
-        threads: how many, or `"auto"` to find out.
+        threads: how many, or `"auto"`: the smallest number that gets 95 % of the best throughput, found meanwhile.
         into: the folder, `bodies` if not said.
         on_reply: called with each `FetchReply`, by the thread that fetched it; what it raises ends the fetch.
         append: a file that JSON replies are written to as lines, instead of files.

@@ -48,6 +48,8 @@ class FetchSummary:
     """Entries that the list seems to have."""
     circuits: int
     """How often a host was left alone because it did not answer."""
+    is_tuning: bool
+    """True while their number is searched."""
     limit: Limit | None
     """How many threads are enough, when it is over and their number was not given."""
     was_stopped: bool

@@ -133,6 +133,7 @@ class FetchJob:
             expected=self._expected,
             circuits=context.schedule.hosts.trips,
             limit=self._pool.limit,
+            is_tuning=self._pool.tuner is not None and not self._pool.tuner.is_over,
             was_stopped=context.was_stopped,
             crash=context.crash,
             disk_error=context.disk_error,
@@ -180,6 +181,7 @@ class FetchJob:
             )
             self._collect()
             self._recording.finish()
+            self._pool.conclude()
         self._report_progress(is_last=True)
 
     def _work(self) -> None:

@@ -53,7 +53,7 @@ class WorkerPool:
         self.tuner = ThreadTuner(threads) if context.options.threads == AUTO else None
         """Finds how many threads there are to be; None if their number was given."""
         self.limit: Limit | None = None
-        """What it found, once all have ended."""
+        """What it found, in the end."""
         self.size = self.tuner.threads if self.tuner else threads
         """How many workers may run."""
         self._workers: list[Worker] = []
@@ -126,10 +126,13 @@ class WorkerPool:
         """Wait until all workers have ended, then end the multiplexer."""
         for thread in self._threads:
             thread.join()
-        self.limit = threads_of(self.tuner.findings()) if self.tuner else None
         if self._multiplexer and self._multiplexing:
             self._multiplexer.close()
             self._multiplexing.join()
+
+    def conclude(self) -> None:
+        """Say how many threads are enough, as far as that was found."""
+        self.limit = threads_of(self.tuner.findings()) if self.tuner else None
 
     def _start(self, name: str, run: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=self._run, args=(run,), name=f"loadkit-fetch-{name}", daemon=True)

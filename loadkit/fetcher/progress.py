@@ -35,6 +35,8 @@ class Progress:
     of: int | None
     """URLs in all, as far as that is known."""
     threads: int
+    is_tuning: bool
+    """True while the number of threads is searched."""
     p99: float | None
     is_stopping: bool = False
 
@@ -53,6 +55,7 @@ def progress_of(summary: FetchSummary, elapsed: int, p99: int | None) -> Progres
         bytes=summary.counters.bytes,
         of=summary.wanted,
         threads=summary.threads,
+        is_tuning=summary.is_tuning,
         p99=None if p99 is None else p99 / SECOND,
         is_stopping=summary.was_stopped or summary.disk_error is not None,
     )
@@ -96,7 +99,7 @@ def _figures(progress: Progress, seen: deque[Progress]) -> list[str]:
         *([f"{show_rate(rate)}", f"{flow / 1e6:.1f} MB/s"] if span > 0 else []),
         *([f"ETA {show_span(round(left / rate))}"] if rate and left > 0 else []),
         *([f"p99 {show_seconds(progress.p99)}"] if progress.p99 is not None else []),
-        f"{progress.threads} threads",
+        f"{'trying ' * progress.is_tuning}{progress.threads} threads",
         *([f"{progress.skipped:,} skipped"] if progress.skipped else []),
     ]
 

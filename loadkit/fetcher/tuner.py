@@ -13,15 +13,15 @@ from loadkit.judge.limit.trials import Trial
 from loadkit.plan.units import SECOND
 
 FIRST: Final = 4
-BUDGET: Final = 120.0
+BUDGET: Final = 60.0
 """Seconds of a search."""
-RESOLUTION, PRECISION = 1.2, 0.03
+RESOLUTION, PRECISION = 1.2, 0.05
 """No finer, for a search takes its time from the fetch that it is for."""
 SHORTEST: Final = SECOND
 LONGEST: Final = 10 * SECOND
 """Nanoseconds of a trial."""
-EACH: Final = 5
-"""URLs of each thread that a trial has to see, within the longest: the rate of fewer is chance."""
+LEAST, EACH = 20, 2
+"""URLs that a trial has to see, and those for each thread, within the longest: the rate of fewer is chance."""
 CONNECTING: Final = SECOND // 4
 """Nanoseconds in which threads that were added connect, which are in no trial."""
 REFUSED: Final = 0.1
@@ -99,7 +99,7 @@ class ThreadTuner:
         span, done, refused = work.now - begun.now, work.done - begun.done, work.refused - begun.refused
         if refused > self.threads and refused > REFUSED * (done + refused):
             return True
-        return span >= SHORTEST and (done >= EACH * self.threads or span >= LONGEST)
+        return span >= SHORTEST and (done >= LEAST + EACH * self.threads or span >= LONGEST)
 
     def _next(self, begun: Work, work: Work) -> None:
         span, done, refused = work.now - begun.now, work.done - begun.done, work.refused - begun.refused

@@ -366,7 +366,11 @@ def test_auto_threads_says_what_it_did(site: Site, into: Path):
     fetched = fetch(site.urls(60), threads="auto", into=into).wait()
 
     assert fetched.files == 60
-    assert "threads" in str(fetched.job.summary().tuning)
+    assert (fetched.threads, fetched.limit.ending) == (4, "cannot tell")
+    assert (
+        fetched.result.scenario.options["auto"] == "4 in the end: the list ended before the number of threads was found"
+    )
+    assert fetch(site.urls(3), threads=2, into=into / "more").limit is None
 
 
 def test_hosts_are_many_and_connections_few(site: Site, into: Path):

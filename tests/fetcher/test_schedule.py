@@ -182,3 +182,13 @@ def test_of_many_hosts_only_those_with_a_history_are_remembered():
             made.failed(f"http://h{number}", REFUSED)
 
     assert HOSTS * 2 // 3 <= len(made.hosts.by_site) <= HOSTS
+
+
+def test_a_thread_beyond_the_limit_is_handed_nothing_and_ends():
+    made, _ = schedule(3)
+    made.set_limit(2)
+
+    assert made.take(1) is not None
+    assert made.take(2) is None
+    made.set_limit(3)
+    assert made.take(2) is not None

@@ -9,7 +9,9 @@ The log is a line of JSON: `connections` (the instants at which they were accept
 of its connection, the instants (seconds since the epoch) at which its last byte was read and at which its reply was
 written (null while it is answered), its method, its target, its headers and its body.
 
-What a query asks for is done: `ms=200` delays the reply, `bye` says that the connection is closed behind it,
+What a query asks for is done: `ms=200` delays the reply, `slots=8` lets so many be answered at once and the others wait
+(`crowded=429`: refuses them with that status; `slower=5`: takes so many times as long as there are more than slots),
+`bye` says that the connection is closed behind it,
 `status=302` and `location=/there` are those of the reply, `cookie=a=1` sets a cookie, `chunked` and `gzip` say how
 the body is sent.
 """
@@ -26,6 +28,7 @@ from urllib.parse import parse_qs, urlsplit
 
 OPENED: list[float] = []
 REQUESTS: list[list[Any]] = []
+SLOTS: dict[int, asyncio.Semaphore] = {}
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -51,11 +54,24 @@ async def answer(connection: int, reader: asyncio.StreamReader, writer: asyncio.
     record = [connection, time.time(), None, method, target, headers, body.decode("latin-1")]
     REQUESTS.append(record)
     asked = {name: values[0] for name, values in parse_qs(urlsplit(target).query, keep_blank_values=True).items()}
-    await asyncio.sleep(int(asked.get("ms", "0")) / 1000)
+    await work(asked)
     record[2] = time.time()
     writer.write(reply(asked, is_head=method == "HEAD"))
     await writer.drain()
     return "bye" not in asked
+
+
+async def work(asked: dict[str, str]) -> None:
+    """Take as long as a query asks for."""
+    delay, slots = int(asked.get("ms", "0")) / 1000, int(asked.get("slots", "1000000"))
+    slot = SLOTS.setdefault(slots, asyncio.Semaphore(slots))
+    if slot.locked() and "crowded" in asked:
+        asked["status"] = asked["crowded"]
+        return
+    if slot.locked():
+        delay *= int(asked.get("slower", "1"))
+    async with slot:
+        await asyncio.sleep(delay)
 
 
 def reply(asked: dict[str, str], *, is_head: bool) -> bytes:

@@ -110,7 +110,7 @@ class ThreadSearch:
         except Over as over:
             return over.ending, over.reason
         error = self._error(min(len(self._trials[one]) for one in self._decisive))
-        if error > ROUGH:
+        if error > max(ROUGH, self._rules.precision):
             return "cannot tell", f"trials of one number of threads scatter by {self._scatter:.0%} of their throughput"
         return ("at least" if reason else "found"), reason
 
@@ -264,7 +264,8 @@ class ThreadSearch:
     @property
     def _top(self) -> int:
         """The smallest number that gets the best throughput, or next to it."""
-        return min(one for one in self._sound if self._throughput(one) >= NEAR_THE_TOP * self._best)
+        near = min(NEAR_THE_TOP, 1 - self._rules.precision)
+        return min(one for one in self._sound if self._throughput(one) >= near * self._best)
 
     @property
     def _enough(self) -> int | None:
