@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Final
 
 from loadkit._version import __version__
 from loadkit.cli.console import complain, print_text, print_traceback
+from loadkit.cli.defaults import project_defaults
 from loadkit.cli.habits import explanation, understood
 from loadkit.cli.parser import Command, UnknownOption, close_to
 from loadkit.plan.errors import LoadkitError, UsageError
@@ -70,4 +72,7 @@ def _call(words: list[str]) -> int:
     if asked := {"--help", "-h", "--help-all"} & set(others):
         return print_text(help_of(command, everything="--help-all" in asked))
     # what a curl command is of is for curl to say
-    return function(others) if name == "curl" else command.run(others)
+    if name == "curl":
+        code: int = function(others)
+        return code
+    return command.run(others, project_defaults(command.parameters, Path.cwd()) if name == "run" else None)

@@ -10,7 +10,7 @@ checked by whatever takes them, which names the right form.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, TypeAlias
@@ -69,10 +69,13 @@ class Command:
         app.command(self.name, add_help_option=False)(self.function)
         return get_command(app)
 
-    def run(self, words: Sequence[str]) -> int:
-        """Call the function with what the words say; the exit code. Raises `UsageError` for what they cannot be."""
+    def run(self, words: Sequence[str], defaults: Mapping[str, Any] | None = None) -> int:
+        """Call the function with what the words say; the exit code. Raises `UsageError` for what they cannot be.
+
+        Where they say nothing of a parameter it is what the environment says, or else what `defaults` do.
+        """
         try:
-            code = self._made(list(words), standalone_mode=False)
+            code = self._made(list(words), standalone_mode=False, default_map=defaults)
         except typer.Abort:
             raise KeyboardInterrupt from None
         except _WrongUsage as error:

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -62,9 +62,17 @@ if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
 
 
+_FIELDS: Final = {"phase": "phases", "per_thread": "iterations_per_thread"}
+"""Of parameters whose name is not that of the field of a scenario."""
+
+
 def run(
     context: typer.Context,
     targets: Targets,
+    scenario: Annotated[
+        list[str] | None,
+        load_option("--scenario", "-s", value="NAME", help="Only the scenario of this name; may be repeated."),
+    ] = None,
     threads: Annotated[str | None, load_option("--threads", "-c", value="N", help="Virtual users.")] = None,
     duration: Annotated[
         str | None, load_option("--duration", "-z", value="TIME", help="How long to measure: 30s, 1m30s.")
@@ -125,6 +133,7 @@ def run(
     insecure: Insecure = False,
     demo_server: Annotated[bool, request_option("--demo", help="Start the demo server and aim at it.")] = False,
     keep_going: Annotated[bool, judgement_option(help="Go on although the target cannot be reached.")] = False,
+    fail_fast: Annotated[bool, judgement_option(help="Run no more scenarios after one that did not pass.")] = False,
     once: Annotated[bool, judgement_option("--once", help="Each endpoint and journey once: are they sound?")] = False,
     repeat: Annotated[
         str | None, judgement_option(help="How many rounds: the scenarios in turn, each time; for loadkit compare.")
@@ -142,7 +151,7 @@ def run(
     samples: Annotated[Path | None, output_option(help="Write a line a request: FILE.csv or FILE.jsonl.")] = None,
     quiet: Quiet = False,
 ) -> int:
-    """Run scenarios and report what was found.
+    """Run scenarios and report what was found. Options may stand in [tool.loadkit] of pyproject.toml, too.
 
     Exit code: 0 passed, 1 a threshold or a request failed or the server that loadkit started ended, 2 interrupted,
     3 a fault of ours, 4 wrong usage, 5 nothing to run, 6 the load was not applied or the set-up failed.
@@ -195,7 +204,7 @@ def run(
     rounds = _at_least_one("--repeat", repeat) or 1
     exchanges = _at_least_one("--debug", debug) or 0
     if once:
-        _check_once({**changes, **_given(repeat=repeat)}, threshold)
+        _check_once(given_values(context))
     with ExitStack() as stack:
         if demo_server:
             from loadkit.server.demo import running_demo
@@ -203,13 +212,13 @@ def run(
             changes["base_url"] = stack.enter_context(running_demo()).url
         # under load a file that cannot be read is an error before anything is sent
         broken: dict[str, str] | None = {} if once else None
-        found = load_scenarios(targets, broken=broken)
+        found = _chosen(load_scenarios(targets, broken=broken), scenario or [])
         scenarios = [_changed(scenario, changes, threshold, headers) for scenario in found]
         scenarios = [request.applied(scenario, headers) for scenario in scenarios]
         if once:
             scenarios = [each_once(scenario) for scenario in scenarios]
         return _run_all(
-            scenarios * rounds,
+            scenarios * (1 if once else rounds),
             output,
             html,
             markdown,
@@ -217,6 +226,7 @@ def run(
             samples,
             exchanges,
             broken=broken,
+            fail_fast=fail_fast,
             full=full,
             quiet=quiet,
         )
@@ -228,13 +238,23 @@ def _aborting(text: str) -> str:
     return Threshold(text, abort=True).text
 
 
-def _check_once(changes: dict[str, Any], thresholds: list[str] | None) -> None:
+def _chosen(scenarios: list[Scenario], names: list[str]) -> list[Scenario]:
+    """Those of these names, or all; `UsageError` for a name that none has."""
+    known = dict.fromkeys(str(one.name) for one in scenarios)
+    for name in names:
+        if name not in known:
+            raise UsageError(f"there is no scenario {name!r}; there are {', '.join(map(repr, known)) or 'none'}")
+    return [one for one in scenarios if not names or one.name in names]
+
+
+def _check_once(given: dict[str, Any]) -> None:
+    """Refuse what stands on the command line and plays no part; defaults of the project are left out."""
     from loadkit.plan.once import DECIDED
 
-    others = [name for name in changes if name in (*DECIDED, "repeat")] + (["threshold"] if thresholds else [])
-    if others:
-        option = {"phases": "phase"}.get(others[0], others[0]).replace("_", "-")
-        raise UsageError(f"--once sends each endpoint once and judges failures alone; leave --{option} out")
+    for name in given:
+        if _FIELDS.get(name, name) in (*DECIDED, "threshold", "abort", "repeat"):
+            option = {"per_thread": "iterations-per-thread"}.get(name, name).replace("_", "-")
+            raise UsageError(f"--once sends each endpoint once and judges failures alone; leave --{option} out")
 
 
 def _at_least_one(option: str, text: str | None) -> int | None:
@@ -304,6 +324,7 @@ def _run_all(
     exchanges: int,
     *,
     broken: dict[str, str] | None,
+    fail_fast: bool,
     full: bool,
     quiet: bool,
 ) -> int:
@@ -358,7 +379,7 @@ def _run_all(
             faults.append(store(output, results, partial) if output else 0)
             faults.append(0 if quiet else print_report(results[-1], once=once, full=full, is_first=len(results) == 1))
             faults += _write(results, html, markdown, history, revision)
-            if signals():
+            if signals() or (fail_fast and not results[-1].passed):
                 break
     faults.append(check_samples(lines, results) if lines else 0)
     if not quiet:
@@ -366,7 +387,7 @@ def _run_all(
         summarize(results)
     if left:
         names = (f"{count} rounds of {name}" if count > 1 else name for name, count in left.items())
-        complain(Interrupted(f"interrupted before {', '.join(names)}"))
+        complain(Interrupted(f"{'interrupted' if signals() else 'ended by --fail-fast'} before {', '.join(names)}"))
     return exit_code(results, faults)
 
 
