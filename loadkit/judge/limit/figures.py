@@ -39,10 +39,15 @@ def trial_of(
         statuses=result.statuses,
         failures=_failures(result),
         is_saturated=is_saturated,
-        is_lost=result.outcome == "server-lost" or not (result.response_time.count or result.timings),
+        is_lost=result.outcome == "server-lost" or not is_answered(result),
         cause=result.bottleneck.cause,
     )
     return replace(trial, unsound=None if wanted.is_closed else _unsound(trial, result))
+
+
+def is_answered(result: Result) -> bool:
+    """True if the server answered at all, well or not."""
+    return bool(result.response_time.count or result.total.failed_statuses or result.timings)
 
 
 def arrivals_answered(result: Result) -> float:
@@ -77,7 +82,11 @@ def _unsound(trial: Trial, result: Result) -> str | None:
 
 def _is_slow_itself(limit: Threshold, result: Result, late: float) -> bool:
     """True if the service time misses the limit by more than requests were late, which may have come in a bunch."""
-    value = held(replace(limit, time="service_time"), _row(limit, result)).value
+    row = _row(limit, result)
+    if row is None:
+        return False
+    times = row.service_time
+    value = getattr(times, limit.metric) if limit.percentile is None else times.percentile(limit.percentile)
     return value is not None and value - late > limit.limit
 
 
