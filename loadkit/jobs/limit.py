@@ -13,14 +13,14 @@ import msgspec
 from loadkit.clock import SystemClock
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.run import run
-from loadkit.judge.limit.figures import trial_of
+from loadkit.judge.limit.figures import is_answered, trial_of
 from loadkit.judge.limit.levels import replies_needed
 from loadkit.judge.limit.limit import Limit, limit_of, threads_of
 from loadkit.judge.limit.rate_search import RateSearch
 from loadkit.judge.limit.search import Findings, Search, SearchMoment, find
 from loadkit.judge.limit.threads import ThreadFindings, ThreadRules, ThreadSearch
 from loadkit.judge.limit.time_budget import SearchRules
-from loadkit.judge.limit.trials import NextTrial, Trial, piles_up
+from loadkit.judge.limit.trials import NextTrial, Observed, Trial, piles_up
 from loadkit.judge.threshold_results import NO_FAILURES
 from loadkit.plan.errors import UsageError
 from loadkit.plan.fields import parse_positive_seconds
@@ -186,11 +186,24 @@ class _Trials:
         """Run one trial; `show` is called with the seconds that have gone by in it, where it is watched anyway."""
         began = self._clock.now()
         piling = _Piling(wanted.level)
-        scenario = self._at(wanted)
+        try:
+            scenario = self._at(wanted)
+        except UsageError:
+            if self.last is None:
+                raise
+            # its server did start before
+            return Trial(
+                level=wanted.level,
+                seconds=0.0,
+                cost=self._since(began),
+                throughput=0.0,
+                observed=tuple(Observed(threshold=one, value=None) for one in self._limits),
+                is_lost=True,
+            )
 
         def watch(snapshot: Snapshot) -> None:
             piling.watch(snapshot)
-            show((self._clock.now() - began) / SECOND)
+            show(self._since(began))
 
         watched = None if wanted.is_closed else watch
         result = self.last = run(scenario, watch=watched, interrupts=lambda: max(self._stops(), piling.has_begun))
@@ -199,7 +212,10 @@ class _Trials:
         trial = trial_of(result, self._limits, wanted, cost=0.0, is_saturated=piling.has_begun)
         if trial.is_breach and self._usual is not None and not self._stops():
             self._recover(was_lost=trial.is_lost)
-        return replace(trial, cost=(self._clock.now() - began) / SECOND)
+        return replace(trial, cost=self._since(began))
+
+    def _since(self, began: int) -> float:
+        return (self._clock.now() - began) / SECOND
 
     def _at(self, wanted: NextTrial) -> Scenario:
         """The scenario at a level."""
@@ -221,15 +237,19 @@ class _Trials:
 
     def _recover(self, *, was_lost: bool) -> None:
         """Wait until replies take no longer than at first: a queue is empty, or a server is back."""
-        if was_lost:
-            self._stack.close()
-            self._target = None
         until = self._clock.now() + round(RECOVERY * SECOND)
         while self._clock.now() < until and not self._stops():
-            result = run(self._up().replace(duration=PROBE), interrupts=self._stops)
-            median = result.response_time.p50
-            if median is not None and median <= RECOVERED * (self._usual or median) + SLACK:
-                return
+            if was_lost:
+                self._stack.close()
+                self._target = None
+            try:
+                result = run(self._up().replace(duration=PROBE), interrupts=self._stops)
+            except UsageError:
+                was_lost = True
+            else:
+                was_lost, median = not is_answered(result), result.response_time.p50
+                if median is not None and median <= RECOVERED * (self._usual or median) + SLACK:
+                    return
             self._clock.pause(100 * MILLISECOND, lambda: False)
 
 

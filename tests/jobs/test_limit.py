@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,28 @@ from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario
 from loadkit.server.demo import Demo
 from tests.conftest import Call
+
+MORTAL = """
+import http.server, os, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    left = 60
+
+    def do_GET(self):
+        Handler.left -= 1
+        if not Handler.left:
+            os._exit(1)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+"""Ends with its 60th request."""
 
 SERVER = Path(__file__).parents[2] / "benchmarks" / "limit" / "server.py"
 
@@ -45,12 +68,76 @@ def after(trials: int) -> tuple[Callable[[SearchMoment], None], Callable[[], int
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_limit_of_a_server_is_what_its_workers_can_do():
-    with queueing(100, 10) as url:
-        found = limit(at(url), "p90 < 500ms", budget="100s")
-    # 100/s, and a little less for what a busy machine adds to 100 ms
+    with queueing(40, 4) as url:
+        found = limit(at(url), "p90 < 200ms", budget="90s")
+    # 100/s, and a little less for what a busy machine adds
     assert 100 * 0.75 <= found.rate <= 100 * 1.05, found
     assert found.rate < found.failed, found
-    assert found.gave_way.startswith("p90 < 500ms ("), found
+    assert found.gave_way.startswith("p90 < 200ms ("), found
+
+
+@contextmanager
+def restarted(port: int, after: float) -> Iterator[Callable[[], None]]:
+    """A server on a port; yields what kills it, for so many seconds."""
+    command = [sys.executable, str(SERVER), "20", "4", "--port", str(port)]
+    servers = [subprocess.Popen(command, stdout=subprocess.PIPE)]
+    timers: list[threading.Timer] = []
+
+    def kill() -> None:
+        servers[-1].kill()
+        timers.append(threading.Timer(after, lambda: servers.append(subprocess.Popen(command, stdout=subprocess.PIPE))))
+        timers[-1].start()
+
+    try:
+        servers[0].stdout.readline()
+        yield kill
+    finally:
+        for timer in timers:
+            timer.cancel()
+            timer.join()
+        for server in servers:
+            server.kill()
+            server.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_server_that_is_killed_on_the_way_up_and_comes_back_is_waited_for(free_port: int):
+    rates: list[SearchMoment] = []
+    with restarted(free_port, after=3) as kill:
+
+        def watch(moment: SearchMoment) -> None:
+            if moment.next_trial.is_closed:
+                return
+            if not rates:
+                kill()
+            if moment.trial or not rates:
+                rates.append(moment)
+
+        found = limit(
+            at(f"http://127.0.0.1:{free_port}"),
+            "p90 < 200ms",
+            budget="60s",
+            watch=watch,
+            interrupts=lambda: int(sum(one.trial is not None for one in rates) > 3),
+        )
+    lost, *others = [one.trial for one in rates if one.trial]
+    assert lost.is_lost
+    assert 3 < lost.cost - lost.seconds < 15, "it waits until the server is back"
+    assert not any(one.is_lost for one in others)
+    assert found.levels[0].holding != "missed", "of one trial it is not believed"
+
+
+@pytest.mark.slow
+def test_a_server_that_was_started_for_a_search_is_started_again_once_it_ends(tmp_path: Path):
+    # ends after so many requests: in the second trial
+    mortal = tmp_path / "mortal.py"
+    mortal.write_text(MORTAL)
+    watch, interrupts = after(trials=5)
+    scenario = Scenario(endpoints=[Endpoint("GET", "/")], server=[sys.executable, str(mortal), "{port}"])
+    found = limit(scenario, "p90 < 200ms", budget="60s", watch=watch, interrupts=interrupts)
+    assert found.closed[0].throughput > 0
+    assert found.closed[-1].throughput > 0
 
 
 def test_what_a_server_never_holds_is_missed_at_the_lowest_rate():

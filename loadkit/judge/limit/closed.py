@@ -26,7 +26,7 @@ def double_threads(
     threads, best, standing = 1, 0.0, 0
     while threads <= MOST_THREADS and standing < 2:
         trial = yield from measured(threads, seconds)
-        if not trial.throughput and not trial.is_lost and seconds < LONGEST:
+        if not (trial.throughput or trial.failures or trial.is_lost) and seconds < LONGEST:
             # a reply takes longer than a trial
             seconds = min(5 * seconds, LONGEST)
             continue
