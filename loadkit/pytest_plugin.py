@@ -279,7 +279,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put the little report of each run below a failed assertion."""
     report = yield
-    if (session := item.config.stash.get(_SESSION, None)) and (session.runs or session.comparisons):
+    if (session := item.config.stash.get(_SESSION, None)) and (session.runs or session.findings):
         from loadkit.jobs.testing.reporting import complete
 
         complete(session, item, call, report)
@@ -309,7 +309,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """One table of all load tests."""
     session = None if config.getoption("no_summary", False) else config.stash.get(_SESSION, None)
-    if session and (session.runs or session.comparisons or session.faults):
+    if session and (session.runs or session.findings or session.faults):
         from loadkit.jobs.testing.reporting import summary
 
         summary(session, terminalreporter)

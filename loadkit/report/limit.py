@@ -50,6 +50,15 @@ def tone_of(limit: Limit) -> Tone:
     return _TONES.get(limit.exit_code, "doubt")
 
 
+def answer_of(limit: Limit) -> str:
+    """The answer alone; nothing where there is none."""
+    if limit.by == "threads":
+        return show_load(limit.threads, is_rate=False) if limit.threads else ""
+    if limit.confirmed is None:
+        return f"less than {show_rate(limit.failed)}" if limit.failed else ""
+    return show_rate(limit.confirmed) if limit.failed else f"at least {show_rate(limit.confirmed)}"
+
+
 def title_of(limit: Limit) -> str:
     """What was searched, and for what."""
     return f"{limit.name}: {'the highest rate that holds' if limit.by == 'rate' else 'how many threads are enough'}"

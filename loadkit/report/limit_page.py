@@ -14,7 +14,7 @@ from loadkit.plan.units import show_rate, show_seconds
 from loadkit.report.charts.levels import describe_level, limit_charts, name_figure, show_load
 from loadkit.report.figures import show_share, show_time, time_cell
 from loadkit.report.html import HeadFigure, render
-from loadkit.report.limit import describe_trials, errors_cell, facts_of, level_tables, title_of, tone_of
+from loadkit.report.limit import answer_of, describe_trials, errors_cell, facts_of, level_tables, title_of, tone_of
 from loadkit.report.overview import machine_table
 from loadkit.report.table import Cell, Column, Table
 
@@ -56,7 +56,7 @@ def limit_page(limit: Limit) -> str:
         title=title_of(limit),
         word=limit.ending.upper(),
         tone=tone_of(limit),
-        answer=_answer(limit),
+        answer=answer_of(limit),
         sentence=describe_limit(limit),
         facts=facts_of(limit),
         about=describe_trials(limit),
@@ -73,15 +73,6 @@ def limit_page(limit: Limit) -> str:
 
 def _shown(levels: Sequence[LimitLevel]) -> list[LimitLevel]:
     return [replace(one, trials=one.trials[:MAX_TRIALS]) for one in levels[:MAX_LEVELS]]
-
-
-def _answer(limit: Limit) -> str:
-    """The answer alone; nothing where there is none."""
-    if limit.by == "threads":
-        return show_load(limit.threads, is_rate=False) if limit.threads else ""
-    if limit.confirmed is None:
-        return f"less than {show_rate(limit.failed)}" if limit.failed else ""
-    return show_rate(limit.confirmed) if limit.failed else f"at least {show_rate(limit.confirmed)}"
 
 
 def _figures(limit: Limit) -> Iterator[HeadFigure]:

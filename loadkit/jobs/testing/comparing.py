@@ -67,7 +67,7 @@ def compare_for(
                 checkouts=session.checkouts,
             )
         )
-    session.compared(test, found)
+    session.concluded(test, found)
     if thrown is not None:
         raise thrown
     return found
@@ -86,7 +86,7 @@ def worse_than_saved(test: Owner, session: LoadSession, tolerance: Tolerance | N
         old=f"the baseline {session.options.compare}",
         new="this run",
     )
-    session.compared(test, found)
+    session.concluded(test, found)
     return why_failed(found, session.comparing)
 
 

@@ -31,8 +31,6 @@ from loadkit.judge.threshold_results import Outcome
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario
 from loadkit.report.escape import visible_text
-from loadkit.report.layout import Layout
-from loadkit.report.limit import limit_report
 
 if TYPE_CHECKING:
     from loadkit.jobs.testing.session import LoadSession
@@ -46,8 +44,6 @@ _HOW: Final[dict[Outcome, str]] = {
 }
 
 _COMPARING: Final = ("against", "tolerance", "budget")
-WIDTH: Final = 100
-"""Of the levels of a limit below a test that failed."""
 _UNREACHED = frozenset(("dns", "connect", "tls"))
 
 
@@ -186,7 +182,7 @@ class LoadFixture:
             changes: fields of the scenario to replace, as of a call.
 
         Its levels are shown below the test if that fails. Raises what `loadkit.limit` does, and `KeyboardInterrupt`
-        after a Ctrl-C, when what was found has been shown.
+        after a Ctrl-C, when what was found has been kept.
         """
         __tracebackhide__ = True
         fields = {name: value for name, value in self.defaults.items() if name not in (*_COMPARING, "judge")}
@@ -200,8 +196,7 @@ class LoadFixture:
                 )
         except UsageError as error:
             raise UsageError(visible_text(str(error))) from None
-        if isinstance(self.test, pytest.Item):
-            self.test.add_report_section("call", "load limit", limit_report(found, Layout(width=WIDTH)))
+        self.session.concluded(self.test, found)
         if thrown is not None:
             raise thrown
         return found

@@ -8,19 +8,22 @@ import pytest
 
 from loadkit.jobs.testing.baseline import no_baseline
 from loadkit.jobs.testing.fixture import TargetDown
-from loadkit.jobs.testing.runs import FOUND, Compared, Run, as_markdown, packed
+from loadkit.jobs.testing.runs import FOUND, Found, Run, as_markdown, kind_of, packed
 from loadkit.jobs.testing.session import HANDED_ON, SHOWN, LoadSession, found_of, is_interrupted, node_id
 from loadkit.jobs.testing.terminal import (
     caveat_lines,
     comparison_lines,
     comparisons_table,
     explain_value,
+    limits_table,
     run_report,
     runs_table,
 )
+from loadkit.judge.limit.limit import Limit
 from loadkit.report.comparison import comparison_report
 from loadkit.report.escape import visible
 from loadkit.report.layout import Layout, needs_ascii, report_width
+from loadkit.report.limit import limit_report
 from loadkit.report.summary import append_summary, summary_file
 from loadkit.server.serving import running_servers
 
@@ -60,9 +63,9 @@ def complete(session: LoadSession, item: pytest.Item, call: pytest.CallInfo[None
             report.sections.append((title, text))
 
 
-def _not_handed_on(item: pytest.Item) -> list[Run | Compared]:
+def _not_handed_on(item: pytest.Item) -> list[Run | Found]:
     """What a test, or its module, has found that is in no report of a worker yet."""
-    new: list[Run | Compared] = []
+    new: list[Run | Found] = []
     for node in item.listchain():
         found, reported = node.stash.get(FOUND, []), node.stash.get(HANDED_ON, 0)
         new += found[reported:]
@@ -79,22 +82,25 @@ def _add_output(session: LoadSession, layout: Layout, report: pytest.TestReport)
 
 def _section(
     layout: Layout,
-    one: Run | Compared,
-    found: Sequence[Run | Compared],
+    one: Run | Found,
+    found: Sequence[Run | Found],
     *,
     is_of_failure: bool,
     full: bool = True,
 ) -> tuple[str, str]:
     """The title and the text of what stands below a test of one thing that was found."""
-    number = f" {one.number}" if sum(type(other) is type(one) for other in found) > 1 else ""
-    if isinstance(one, Compared):
-        title = f"compared{number}: {one.comparison.new} against {one.comparison.old}"
-        return layout.escape(title), comparison_report(one.comparison, layout)
+    number = f" {one.number}" if sum(kind_of(other) == kind_of(one) for other in found) > 1 else ""
+    if isinstance(one, Found):
+        concluded = one.finding
+        if isinstance(concluded, Limit):
+            return layout.escape(f"limit{number}: {concluded.name}"), limit_report(concluded, layout)
+        title = f"compared{number}: {concluded.new} against {concluded.old}"
+        return layout.escape(title), comparison_report(concluded, layout)
     title = layout.escape(f"load{number}: {one.result.scenario.name}")
     return title, run_report(layout, one.result, is_of_failure=is_of_failure, full=full)
 
 
-def _to_show(item: pytest.Item, runs: list[Run | Compared], report: pytest.TestReport) -> list[Run | Compared]:
+def _to_show(item: pytest.Item, runs: list[Run | Found], report: pytest.TestReport) -> list[Run | Found]:
     """Each once below what failed, though subtests and a tear-down may fail beside their test."""
     if report.failed:
         shown, item.stash[SHOWN] = item.stash.get(SHOWN, 0), len(runs)
@@ -120,21 +126,25 @@ def compared(session: LoadSession, op: str, left: object, right: object) -> list
 
 
 def summary(session: LoadSession, reporter: pytest.TerminalReporter) -> None:
-    """Write one table of all runs, one of all comparisons, and what was asked to be shown beside them."""
+    """Write one table of all runs, comparisons and limits each, and what was asked to be shown beside them."""
     layout = session_layout(session.config)
     if session.runs or session.faults:
         reporter.write_sep("=", "load tests")
     for line in _lines(session) if session.runs else ():
         reporter.write_line(line)
-    if session.comparisons:
-        reporter.write_sep("=", "load comparisons")
-    for line in comparisons_table(layout, session.comparisons) if session.comparisons else ():
-        reporter.write_line(line)
+    for title, lines in (
+        ("load comparisons", comparisons_table(layout, session.findings)),
+        ("load limits", limits_table(layout, session.findings)),
+    ):
+        if lines:
+            reporter.write_sep("=", title)
+        for line in lines:
+            reporter.write_line(line)
     for one in session.unreported:
         if is_interrupted(one):
             reporter.write_line(f"\n{_section(layout, one, [one], is_of_failure=False)[1]}")
-    if summary_file() and (session.runs or session.comparisons):
-        warning = append_summary(as_markdown(session.runs, session.comparisons))
+    if summary_file() and (session.runs or session.findings):
+        warning = append_summary(as_markdown(session.runs, session.findings))
         if warning:
             reporter.write_line(f"loadkit: {warning}", yellow=True)
     for fault in session.faults:

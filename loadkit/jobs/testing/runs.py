@@ -1,4 +1,4 @@
-"""One run of a load test, or one comparison: which test it belongs to, and what was found."""
+"""One run of a load test, or what was concluded from many: which test it belongs to, and what was found."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import msgspec
 import pytest
 
 from loadkit.judge.comparison.comparison import Comparison
+from loadkit.judge.limit.limit import Limit
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing
 from loadkit.judge.times import SHOWN
 from loadkit.report.escape import visible
+from loadkit.report.json import Finding
 
 _LONGEST: Final = 120
 
@@ -37,24 +39,31 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """A comparison and where it comes from, as of a run."""
+class Found:
+    """A comparison or a limit and where it comes from, as of a run."""
 
     test: str
     number: int
-    comparison: Comparison
+    finding: Finding
 
     @property
     def title(self) -> str:
-        """How tables call it: the test, and the number of the comparison where it is not the first."""
+        """How tables call it: the test, and the number where it is not the first."""
         return self.test if self.number == 1 else f"{self.test} #{self.number}"
 
 
 Owner: TypeAlias = pytest.Item | pytest.Module
 """Whose a run is: a test's, or that of a module whose tests share it."""
 
-FOUND = pytest.StashKey[list[Run | Compared]]()
-"""Of a test: its runs and comparisons so far."""
+FOUND = pytest.StashKey[list[Run | Found]]()
+"""Of a test: its runs, comparisons and limits so far."""
+
+_FINDINGS: Final[dict[str, type[Finding]]] = {"Comparison": Comparison, "Limit": Limit}
+
+
+def kind_of(one: Run | Found) -> str:
+    """Those of one kind are counted together."""
+    return type(one if isinstance(one, Run) else one.finding).__name__
 
 
 def test_of(title: str) -> str:
@@ -62,14 +71,17 @@ def test_of(title: str) -> str:
     return re.sub(r" #[0-9]+$", "", title)
 
 
-def properties(run: Run | Compared) -> Iterator[tuple[str, str | int | float]]:
+def properties(run: Run | Found) -> Iterator[tuple[str, str | int | float]]:
     """What `record_property` and JUnit XML get, in seconds.
 
     Names are like `load.p99`, of a journey like `load.journey.buy.p99`, of the second run like `load.2.p99`, and of a
-    comparison like `load.compare.p99.ratio`.
+    comparison like `load.compare.p99.ratio`, and of a limit like `load.limit.rate`.
     """
-    if isinstance(run, Compared):
-        yield from _compared_properties(run)
+    if isinstance(run, Found):
+        if isinstance(run.finding, Comparison):
+            yield from _of_comparison(run.number, run.finding)
+        else:
+            yield from _of_limit(run.number, run.finding)
         return
     result = run.result
     head = "load" if run.number == 1 else f"load.{run.number}"
@@ -81,15 +93,22 @@ def properties(run: Run | Compared) -> Iterator[tuple[str, str | int | float]]:
         yield from figures(f"{head}.{one.kind}.{visible(one.name)}", one)
 
 
-def _compared_properties(compared: Compared) -> Iterator[tuple[str, str | float]]:
-    found = compared.comparison
-    head = "load.compare" if compared.number == 1 else f"load.compare.{compared.number}"
+def _of_comparison(number: int, found: Comparison) -> Iterator[tuple[str, str | float]]:
+    head = "load.compare" if number == 1 else f"load.compare.{number}"
     yield f"{head}.against", visible(found.old)
     yield f"{head}.verdict", found.verdict
     for one in [*found.changes, *(one for row in found.endpoints.values() for one in row.changes)]:
         name = f"{head}.{f'{visible(one.label)}.' if one.label else ''}{one.metric}"
         figures = {"ratio": one.ratio, "difference": one.difference, "low": one.low, "high": one.high}
         yield from ((f"{name}.{what}", value) for what, value in figures.items() if value is not None)
+
+
+def _of_limit(number: int, found: Limit) -> Iterator[tuple[str, str | float]]:
+    head = "load.limit" if number == 1 else f"load.limit.{number}"
+    yield f"{head}.scenario", visible(found.name)
+    yield f"{head}.ending", found.ending
+    shown = {"rate": found.confirmed, "failed": found.failed, "threads": found.threads, "best": found.best}
+    yield from ((f"{head}.{name}", value) for name, value in shown.items() if value is not None)
 
 
 def figures(head: str, row: Row | Timing) -> Iterator[tuple[str, int | float]]:
@@ -106,41 +125,42 @@ def figures(head: str, row: Row | Timing) -> Iterator[tuple[str, int | float]]:
     yield from ((f"{head}.{name}", value) for name, value in found.items() if value is not None)
 
 
-def as_markdown(runs: Sequence[Run], comparisons: Sequence[Compared]) -> str:
-    """Comparisons and runs as for a comment on a pull request."""
+def as_markdown(runs: Sequence[Run], findings: Sequence[Found]) -> str:
+    """Comparisons, limits and runs as for a comment on a pull request."""
     from loadkit.report.markdown import markdown
 
-    found: list[Result | Comparison] = [*(one.comparison for one in comparisons), *(one.result for one in runs)]
-    return markdown(found, [*(one.title for one in comparisons), *(one.title for one in runs)])
+    found: list[Result | Finding] = [*(one.finding for one in findings), *(one.result for one in runs)]
+    return markdown(found, [*(one.title for one in findings), *(one.title for one in runs)])
 
 
-def file_name(run: Run) -> str:
-    """A file name for a run, the same each time: `test_shop.py-test_search.json`.
+def file_name(one: Run | Found) -> str:
+    """A file name for a run, the same each time: `test_shop.py-test_search.json`, of a limit `…-limit.json`.
 
     Where the node id has characters that a file name should not have, a few letters of its hash tell it from others.
     """
-    plain = re.sub(r"[^\w.-]+", "-", run.test.replace("/", "."), flags=re.ASCII).strip("-.")
-    if plain.replace("-", "") != run.test.replace("/", "").replace("::", "").replace("-", "") or len(plain) > _LONGEST:
-        plain = f"{plain[:_LONGEST]}-{hashlib.sha256(run.test.encode()).hexdigest()[:8]}"
-    return f"{plain}.json" if run.number == 1 else f"{plain}-{run.number}.json"
+    plain = re.sub(r"[^\w.-]+", "-", one.test.replace("/", "."), flags=re.ASCII).strip("-.")
+    if plain.replace("-", "") != one.test.replace("/", "").replace("::", "").replace("-", "") or len(plain) > _LONGEST:
+        plain = f"{plain[:_LONGEST]}-{hashlib.sha256(one.test.encode()).hexdigest()[:8]}"
+    kind = "" if isinstance(one, Run) else f"-{kind_of(one).lower()}"
+    return f"{plain}{kind}.json" if one.number == 1 else f"{plain}{kind}-{one.number}.json"
 
 
-def packed(found: Iterable[Run | Compared]) -> list[list[str | int]]:
-    """Runs and comparisons as plain values that a report can carry from one process to another."""
-    return [[type(one).__name__, one.test, one.number, msgspec.json.encode(_content(one)).decode()] for one in found]
+def packed(found: Iterable[Run | Found]) -> list[list[str | int]]:
+    """Runs, comparisons and limits as plain values that a report can carry from one process to another."""
+    return [[kind_of(one), one.test, one.number, msgspec.json.encode(_content(one)).decode()] for one in found]
 
 
-def _content(one: Run | Compared) -> list[Result] | Comparison:
-    return [one.result, *one.more] if isinstance(one, Run) else one.comparison
+def _content(one: Run | Found) -> list[Result] | Finding:
+    return [one.result, *one.more] if isinstance(one, Run) else one.finding
 
 
-def unpacked(values: Iterable[list[str | int]]) -> list[Run | Compared]:
-    """The runs and comparisons that were packed."""
+def unpacked(values: Iterable[list[str | int]]) -> list[Run | Found]:
+    """What was packed."""
     return [_unpacked(str(kind), str(test), int(number), str(text)) for kind, test, number, text in values]
 
 
-def _unpacked(kind: str, test: str, number: int, text: str) -> Run | Compared:
+def _unpacked(kind: str, test: str, number: int, text: str) -> Run | Found:
     if kind == Run.__name__:
         first, *more = msgspec.json.decode(text, type=list[Result])
         return Run(test=test, number=number, result=first, more=tuple(more))
-    return Compared(test=test, number=number, comparison=msgspec.json.decode(text, type=Comparison))
+    return Found(test=test, number=number, finding=msgspec.json.decode(text, type=_FINDINGS[kind]))

@@ -18,17 +18,28 @@ from loadkit.jobs.kept import kept_folder
 from loadkit.jobs.testing.baseline import baseline_file, no_baseline, read_baseline, saved
 from loadkit.jobs.testing.comparison_options import comparison_options
 from loadkit.jobs.testing.options import DEFAULT_BASELINES
-from loadkit.jobs.testing.runs import FOUND, Compared, Owner, Run, as_markdown, file_name, packed, properties, unpacked
+from loadkit.jobs.testing.runs import (
+    FOUND,
+    Found,
+    Owner,
+    Run,
+    as_markdown,
+    file_name,
+    kind_of,
+    packed,
+    properties,
+    unpacked,
+)
 from loadkit.jobs.testing.session_options import SessionOptions
 from loadkit.judge.caveats import doubted
-from loadkit.judge.comparison.comparison import Comparison
+from loadkit.judge.comparison.comparison import INTERRUPTED, Comparison
 from loadkit.judge.history.kept_run import Revision
 from loadkit.judge.result import Result
 from loadkit.judge.validity import Caveat
 from loadkit.plan.errors import OutputError, UsageError, reason_of
 from loadkit.plan.fields import parse_positive_seconds
 from loadkit.report.files import check_writable, write_text
-from loadkit.report.json import dump
+from loadkit.report.json import Finding, document, dump
 from loadkit.server.serving import running_servers
 from loadkit.server.start import ServerProcess
 
@@ -49,9 +60,9 @@ SHOWN = pytest.StashKey[int]()
 class CurrentTest:
     """The test that runs now."""
 
-    found: list[Run | Compared] = dataclasses.field(default_factory=list)
+    found: list[Run | Found] = dataclasses.field(default_factory=list)
     """What it has measured."""
-    of_module: list[Run | Compared] = dataclasses.field(default_factory=list)
+    of_module: list[Run | Found] = dataclasses.field(default_factory=list)
     """What its module has measured for all of its tests."""
     printed: dict[ServerProcess, int] = dataclasses.field(default_factory=dict)
     """How much each server had printed when it began."""
@@ -67,9 +78,9 @@ class LoadSession:
         self.config = config
         self.options = SessionOptions(config)
         self.runs: list[Run] = []
-        self.comparisons: list[Compared] = []
+        self.findings: list[Found] = []
         self.test = CurrentTest()
-        self.unreported: list[Run | Compared] = []
+        self.unreported: list[Run | Found] = []
         """In no report of a test yet: a Ctrl-C leaves a test without one."""
         self.failed: set[str] = set()
         """Tests that did not pass, by node id."""
@@ -147,7 +158,7 @@ class LoadSession:
     def found(self, item: Owner, *results: Result) -> Result:
         """Keep what a test has measured in one round or several; the first with what pytest gives reason to doubt."""
         first, *more = [doubted(one, _doubts(self.config)) for one in results]
-        run = Run(test=node_id(item), number=_next_number(item, Run), result=first)
+        run = Run(test=node_id(item), number=_next_number(item, Run.__name__), result=first)
         first, *more = [
             msgspec.structs.replace(one, identity=msgspec.structs.replace(one.identity, name=run.title))
             for one in (first, *more)
@@ -155,11 +166,12 @@ class LoadSession:
         self._keep_of(item, dataclasses.replace(run, result=first, more=tuple(more)))
         return first
 
-    def compared(self, item: Owner, comparison: Comparison) -> None:
-        """Keep what a comparison found for a test."""
-        self._keep_of(item, Compared(test=node_id(item), number=_next_number(item, Compared), comparison=comparison))
+    def concluded(self, item: Owner, finding: Finding) -> None:
+        """Keep what a comparison, or a search for a limit, found for a test."""
+        number = _next_number(item, type(finding).__name__)
+        self._keep_of(item, Found(test=node_id(item), number=number, finding=finding))
 
-    def _keep_of(self, item: Owner, one: Run | Compared) -> None:
+    def _keep_of(self, item: Owner, one: Run | Found) -> None:
         item.stash.setdefault(FOUND, []).append(one)
         if isinstance(item, pytest.Item):
             item.user_properties.extend(properties(one))
@@ -178,15 +190,17 @@ class LoadSession:
             item.stash[HANDED_ON] = item.stash[SHOWN] = 0
             item.user_properties[:] = [one for one in item.user_properties if not str(one[0]).startswith("load.")]
 
-    def keep(self, one: Run | Compared) -> None:
-        """Keep a run or comparison of this process or of a worker; store a run unless a worker does.
+    def keep(self, one: Run | Found) -> None:
+        """Keep what was found in this process or a worker; store it unless a worker does.
 
         The first of a test takes the place of what an earlier attempt at it has found.
         """
-        if isinstance(one, Compared):
+        if isinstance(one, Found):
             if one.number == 1:
-                self.comparisons = [other for other in self.comparisons if other.test != one.test]
-            self.comparisons.append(one)
+                self.findings = [
+                    other for other in self.findings if (other.test, kind_of(other)) != (one.test, kind_of(one))
+                ]
+            self.findings.append(one)
         else:
             if one.number == 1 and one.test in {other.test for other in self.runs}:
                 self.runs = [other for other in self.runs if other.test != one.test]
@@ -194,10 +208,11 @@ class LoadSession:
             self.runs.append(one)
         if self.is_worker:
             self._hand_on(one)
-        elif self.json_folder and isinstance(one, Run):
-            self._write(self.json_folder / file_name(one), lambda: dump([one.result, *one.more]))
+        elif self.json_folder:
+            text = dump([one.result, *one.more]) if isinstance(one, Run) else document(one.finding)
+            self._write(self.json_folder / file_name(one), lambda: text)
 
-    def _hand_on(self, one: Run | Compared) -> None:
+    def _hand_on(self, one: Run | Found) -> None:
         """After a Ctrl-C no report of this test will reach the controller: leave it a file."""
         if is_interrupted(one) and self._shared:
             self._write(self._shared / f"{os.getpid()}{LEFT}", lambda: json.dumps(packed([one])))
@@ -206,7 +221,7 @@ class LoadSession:
         """Keep what workers that were interrupted have left in a folder."""
         for file in sorted(folder.glob(f"*{LEFT}")):
             for one in unpacked(json.loads(file.read_text(encoding="utf-8"))):
-                if one not in self.runs and one not in self.comparisons:
+                if one not in self.runs and one not in self.findings:
                     self.unreported.append(one)
                     self.keep(one)
             file.unlink()
@@ -220,8 +235,8 @@ class LoadSession:
 
     def _write_pages(self) -> None:
         """One page of all runs, and their Markdown, the interrupted ones too; again when more have come."""
-        if self.options.markdown and (self.runs or self.comparisons) and not self.is_worker:
-            self._write(self.options.markdown, lambda: as_markdown(self.runs, self.comparisons))
+        if self.options.markdown and (self.runs or self.findings) and not self.is_worker:
+            self._write(self.options.markdown, lambda: as_markdown(self.runs, self.findings))
         if self.options.html and self.runs and not self.is_worker:
             from loadkit.report.html import html_report
 
@@ -294,21 +309,24 @@ def _make(folder: Path, file: str) -> None:
     check_writable(folder / file)
 
 
-def _next_number(item: Owner, kind: type[Run | Compared]) -> int:
-    return sum(isinstance(one, kind) for one in item.stash.get(FOUND, [])) + 1
+def _next_number(item: Owner, kind: str) -> int:
+    return sum(kind_of(one) == kind for one in item.stash.get(FOUND, [])) + 1
 
 
-def is_interrupted(one: Run | Compared) -> bool:
+def is_interrupted(one: Run | Found) -> bool:
     """True for what a Ctrl-C or a timeout of pytest's has cut short."""
-    return one.result.outcome == "interrupted" if isinstance(one, Run) else one.comparison.reason == "interrupted"
+    if isinstance(one, Run):
+        return one.result.outcome == "interrupted"
+    found = one.finding
+    return found.reason == INTERRUPTED if isinstance(found, Comparison) else found.ending == "interrupted"
 
 
-def found_of(item: pytest.Item) -> list[Run | Compared]:
+def found_of(item: pytest.Item) -> list[Run | Found]:
     """What a test has measured, after what its module has measured, if the test has that."""
     return [*_of_module(item), *item.stash.get(FOUND, [])]
 
 
-def _of_module(item: pytest.Item) -> list[Run | Compared]:
+def _of_module(item: pytest.Item) -> list[Run | Found]:
     if "module_load" not in getattr(item, "fixturenames", ()):
         return []
     return [one for node in item.listchain()[:-1] for one in node.stash.get(FOUND, [])]

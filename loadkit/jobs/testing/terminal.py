@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from loadkit.jobs.testing.baseline import difference
-from loadkit.jobs.testing.runs import Compared, Run
+from loadkit.jobs.testing.runs import Found, Run
 from loadkit.judge.comparison.comparison import Changed, Comparison, describe_change, show_figure
+from loadkit.judge.limit.limit import Limit, describe_limit
 from loadkit.judge.other_load import other_load
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing, journeys_among
 from loadkit.judge.threshold_results import Outcome
 from loadkit.judge.times import SHOWN, Times
 from loadkit.judge.validity import Caveat
-from loadkit.plan.units import show_rate, show_seconds, three_digits
+from loadkit.plan.units import show_rate, show_seconds, show_span, three_digits
 from loadkit.report.comparison import TONES, all_changes, figure_name
 from loadkit.report.figures import (
     count_cell,
@@ -30,6 +31,7 @@ from loadkit.report.figures import (
     time_columns,
 )
 from loadkit.report.layout import Layout
+from loadkit.report.limit import answer_of, facts_of, tone_of
 from loadkit.report.table import Cell, Column, Table
 from loadkit.report.text import text_report
 from loadkit.report.text_table import text_table
@@ -82,12 +84,15 @@ def _word(result: Result) -> str:
     return _WORDS.get(result.outcome, result.validity if worked else "none")
 
 
-def comparisons_table(layout: Layout, found: Sequence[Compared]) -> list[str]:
-    """A row a comparison with its verdict, and one below it for each figure that decides."""
+def comparisons_table(layout: Layout, findings: Sequence[Found]) -> list[str]:
+    """A row a comparison with its verdict, and one below it for each figure that decides; nothing without one."""
     rows: list[tuple[str, Changed | Comparison]] = []
-    for one in found:
-        rows.append((one.title, one.comparison))
-        rows += [(f"  {figure_name(change)}", change) for change in all_changes(one.comparison) if change.decides]
+    found = [(one.title, one.finding) for one in findings if isinstance(one.finding, Comparison)]
+    if not found:
+        return []
+    for title, comparison in found:
+        rows.append((title, comparison))
+        rows += [(f"  {figure_name(change)}", change) for change in all_changes(comparison) if change.decides]
     cells = [one if isinstance(one, Changed) else None for _, one in rows]
     columns = [
         Column("before", [Cell(show_figure(one.metric, one.before) if one else "") for one in cells], drop_order=1),
@@ -96,10 +101,30 @@ def comparisons_table(layout: Layout, found: Sequence[Compared]) -> list[str]:
         Column("verdict", [Cell(one.verdict, tone=TONES[one.verdict]) for _, one in rows]),
     ]
     table = Table(caption="comparisons", head="test", names=[name for name, _ in rows], columns=columns)
-    reasons = [f"{one.title}: {one.comparison.reason}" for one in found if one.comparison.reason]
+    reasons = [f"{title}: {comparison.reason}" for title, comparison in found if comparison.reason]
     return [
         *text_table(layout, table, name_width=_NAME),
         *(line for text in reasons for line in layout.wrap(layout.escape(text), first="  ", margin="    ")),
+    ]
+
+
+def limits_table(layout: Layout, findings: Sequence[Found]) -> list[str]:
+    """A row a limit with its answer; nothing without one."""
+    found = [(one.title, one.finding) for one in findings if isinstance(one.finding, Limit)]
+    if not found:
+        return []
+    limits = [limit for _, limit in found]
+    columns = [
+        Column("limit", [Cell(answer_of(one) or "-") for one in limits]),
+        Column("missed at", [Cell(show_rate(one.failed) if one.failed else "-") for one in limits], drop_order=1),
+        Column("took", [Cell(show_span(round(one.seconds))) for one in limits], drop_order=2),
+        Column("ended", [Cell(one.ending, tone=tone_of(one)) for one in limits]),
+    ]
+    table = Table(caption="limits", head="test", names=[title for title, _ in found], columns=columns)
+    said = [f"{title}: {one.reason or one.gave_way}" for title, one in found if one.reason or one.gave_way]
+    return [
+        *text_table(layout, table, name_width=_NAME),
+        *(line for text in said for line in layout.wrap(layout.escape(text), first="  ", margin="    ")),
     ]
 
 
@@ -146,7 +171,7 @@ def _edge(span: float | None) -> Cell:
     return Cell("?") if span is None else time_cell(span)
 
 
-def explain_value(value: object, found: Sequence[Run | Compared]) -> list[str]:
+def explain_value(value: object, found: Sequence[Run | Found]) -> list[str]:
     """What a number that a test compared is, if it is a figure of its runs or comparisons: in words, the last's first.
 
     A figure is a plain float and says nothing of where it comes from. But a result keeps its floats, and what a test
@@ -154,12 +179,15 @@ def explain_value(value: object, found: Sequence[Run | Compared]) -> list[str]:
     the nanosecond is hardly ever that of another figure.
     """
     runs = [one for one in found if isinstance(one, Run)]
+    findings = [one.finding for one in reversed(found) if isinstance(one, Found)]
+    if lines := next((_limit_lines(one) for one in findings if isinstance(one, Limit) and _is_answer(value, one)), []):
+        return lines
     if not isinstance(value, float) or not found:
         return []
     if math.isnan(value):
         return [_nothing(runs[-1])] if runs else []
-    for compared in reversed([one for one in found if isinstance(one, Compared)]):
-        if lines := _changed(value, compared.comparison):
+    for comparison in findings:
+        if isinstance(comparison, Comparison) and (lines := _changed(value, comparison)):
             return lines
     for is_same in (operator.is_, operator.eq):
         for run in reversed(runs):
@@ -168,6 +196,17 @@ def explain_value(value: object, found: Sequence[Run | Compared]) -> list[str]:
                 if lines := _named(value, run, row, is_same):
                     return lines
     return []
+
+
+def _is_answer(value: object, limit: Limit) -> bool:
+    """True if it is what a search found: of threads any equal number, for numbers of threads have no identity."""
+    if limit.by == "threads":
+        return limit.threads is not None and value == limit.threads
+    return value is limit.rate
+
+
+def _limit_lines(limit: Limit) -> list[str]:
+    return [f"limit of {limit.name}: {describe_limit(limit)}", *facts_of(limit)]
 
 
 def _changed(value: float, comparison: Comparison) -> list[str]:

@@ -189,7 +189,7 @@ def _bounds(limit: Limit, figure: _Figure, across: Scale, up: Scale) -> Iterator
         (limit.knee, "knee", "asked"),
     ]
     for level, what, color in answers:
-        if level is not None:
+        if level is not None and across.low <= level <= across.high:
             load = show_load(level, is_rate=limit.by == "rate")
             yield Bound(name=f"{what}: {load}", place=across.place(level), color=color, is_upright=True)
 
