@@ -19,8 +19,8 @@ from loadkit.report.comparison import (
     shown_changes,
 )
 from loadkit.report.headline import CAVEAT_TONES
-from loadkit.report.html import HeadFigure, render
 from loadkit.report.overview import machine_table
+from loadkit.report.render import HeadFigure, render
 from loadkit.report.table import Cell, Column, Table
 from loadkit.report.tables import MAX_ROWS_OF_PAGE
 

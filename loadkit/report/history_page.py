@@ -19,7 +19,7 @@ from loadkit.report.history import (
     title_of,
     value_of,
 )
-from loadkit.report.html import render
+from loadkit.report.render import render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ from loadkit.judge.limit.limit import describe_limit
 from loadkit.plan.units import show_rate, show_seconds
 from loadkit.report.charts.levels import describe_level, limit_charts, name_figure, show_load
 from loadkit.report.figures import show_share, show_time, time_cell
-from loadkit.report.html import HeadFigure, render
 from loadkit.report.limit import answer_of, describe_trials, errors_cell, facts_of, level_tables, title_of, tone_of
 from loadkit.report.overview import machine_table
+from loadkit.report.render import HeadFigure, render
 from loadkit.report.table import Cell, Column, Table
 
 if TYPE_CHECKING:

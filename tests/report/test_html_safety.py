@@ -8,7 +8,8 @@ import re
 
 import pytest
 
-from loadkit.report.html import PAGE, html_report
+from loadkit.report.html import html_report
+from loadkit.report.render import PAGE
 from tests.report.pages import DOWN, HOSTILE, ODD, SHOP, Page, hostile, page
 
 # -- nothing but itself
