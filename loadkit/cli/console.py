@@ -65,7 +65,7 @@ def check_samples(file: SampleFile, results: Sequence[Result]) -> int:
     return OutputError.exit_code if missing else 0
 
 
-def print_finding(found: Finding) -> int:
+def print_finding(found: Finding, *, is_first: bool = True) -> int:
     """Print a comparison or a limit; the exit code is that of `print_text`."""
     from loadkit.judge.comparison.comparison import Comparison
     from loadkit.report.comparison import comparison_report
@@ -75,9 +75,8 @@ def print_finding(found: Finding) -> int:
     if sys.stdout is None:
         return 0
     layout = layout_of(sys.stdout)
-    return print_text(
-        comparison_report(found, layout) if isinstance(found, Comparison) else limit_report(found, layout)
-    )
+    text = comparison_report(found, layout) if isinstance(found, Comparison) else limit_report(found, layout)
+    return print_text(text if is_first else f"\n{text}")
 
 
 def print_last_word(results: Sequence[Result], errors: Mapping[str, str] | None = None, *, once: bool = False) -> int:
@@ -165,11 +164,11 @@ def store(output: Path, results: list[Result], partial: Partial | None = None) -
     return fault
 
 
-def write_page(html: Path, results: list[Result]) -> int:
-    """Write the report of results as a page."""
+def write_page(html: Path, found: Sequence[Result | Finding]) -> int:
+    """Write the report of what was found as a page."""
     from loadkit.report.html import html_report
 
-    return write(html, html_report(results))
+    return write(html, html_report(found))
 
 
 def partial_of(output: Path) -> Partial:
@@ -198,15 +197,6 @@ def keep_run(history: Path, result: Result, revision: Revision) -> int:
     return 0
 
 
-def write_finding_page(path: Path, found: Finding) -> int:
-    """Write a comparison or a limit as a page."""
-    from loadkit.judge.comparison.comparison import Comparison
-    from loadkit.report.comparison_page import comparison_page
-    from loadkit.report.limit_page import limit_page
-
-    return write(path, comparison_page(found) if isinstance(found, Comparison) else limit_page(found))
-
-
 def deliver_finding(
     found: Finding, *, output: Path | None, html: Path | None, markdown: Path | None, quiet: bool
 ) -> int:
@@ -216,7 +206,7 @@ def deliver_finding(
     faults = [
         write(output, document(found)) if output else 0,
         0 if quiet else print_finding(found),
-        write_finding_page(html, found) if html else 0,
+        write_page(html, [found]) if html else 0,
         write_markdown(markdown, [found]) if markdown else 0,
     ]
     if not quiet:
@@ -281,7 +271,7 @@ def check_file(option: str, path: Path | None) -> None:
 
 
 def exit_code(results: Sequence[Result], faults: Sequence[int]) -> int:
-    """The exit code of results and of what went wrong with writing them.
+    """The exit code of results, and of what went wrong with writing them or was concluded beside them.
 
     A fault comes before interrupted before wrong usage before not applied before failed before passed.
     """

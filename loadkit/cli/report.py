@@ -14,7 +14,6 @@ from loadkit.cli.console import (
     print_last_word,
     print_report,
     store,
-    write_finding_page,
     write_markdown,
     write_page,
 )
@@ -38,48 +37,42 @@ def report(
     """Make the report of stored results anew, merging what several files have of the same load.
 
     The same load is the same scenario of the same file, or the same test, with the same endpoints, workload and
-    thresholds. Anything else, and all that is in one file, is reported apart. A comparison or a limit that was stored
-    is shown again, alone. The exit code is that of the results, of the comparison or of the limit.
+    thresholds. Anything else, and all that is in one file, is reported apart. Comparisons and limits that were stored
+    are shown again after the results. The exit code is that of all of them.
     """
     from loadkit.judge.merge import merge
 
     check_outputs(output, html, markdown, files)
-    found = _read(files)
-    if not isinstance(found, list):
-        if output:
-            kind = type(found).__name__.lower()
-            raise UsageError(f"{files[0]} is a {kind}, and stored already; leave --output out")
-        faults = [
-            print_finding(found),
-            write_finding_page(html, found) if html else 0,
-            write_markdown(markdown, [found]) if markdown else 0,
-        ]
-        return max(faults) or found.exit_code
-    merged = [merge(results) for results in _of_same_load(found)]
+    stored = _read(files)
+    findings = {file: one for file, one in stored.items() if not isinstance(one, list)}
+    if findings and output:
+        file, one = next(iter(findings.items()))
+        kind = type(one).__name__.lower()
+        raise UsageError(f"{file} is a {kind}, and stored already; leave --output out")
+    merged = [merge(results) for results in _of_same_load(one for one in stored.values() if isinstance(one, list))]
+    found = [*merged, *findings.values()]
     faults = [
         store(output, merged) if output else 0,
-        *(print_report(one, full=full, is_first=one is merged[0]) for one in merged),
+        *(print_report(one, full=full, is_first=one is found[0]) for one in merged),
         print_last_word(merged),
-        write_page(html, merged) if html else 0,
-        write_markdown(markdown, merged) if markdown else 0,
+        *(print_finding(one, is_first=one is found[0]) for one in findings.values()),
+        write_page(html, found) if html else 0,
+        write_markdown(markdown, found) if markdown else 0,
     ]
-    return exit_code(merged, faults)
+    return exit_code(merged, [*faults, *(one.exit_code for one in findings.values())])
 
 
-def _read(files: list[Path]) -> list[list[Result]] | Finding:
-    """The results of each file, or the comparison or limit that is stored in the only one."""
-    from loadkit.report.json import load, load_stored
+def _read(files: list[Path]) -> dict[Path, list[Result] | Finding]:
+    """The results of each file, or the comparison or limit in it."""
+    from loadkit.report.json import load_stored
 
     for file in files:
         if [other.resolve() for other in files].count(file.resolve()) > 1:
             raise UsageError(f"{file} is named more than once, and would be counted as often")
-    if len(files) > 1:
-        return list(map(load, files))
-    found = load_stored(files[0])
-    return [found] if isinstance(found, list) else found
+    return {file: load_stored(file) for file in files}
 
 
-def _of_same_load(stored: list[list[Result]]) -> Iterable[list[Result]]:
+def _of_same_load(stored: Iterable[list[Result]]) -> Iterable[list[Result]]:
     """The results of files, those of one load together."""
     of_same: dict[tuple[Identity, int], list[Result]] = {}
     for results in stored:

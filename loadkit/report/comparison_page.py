@@ -1,8 +1,8 @@
-"""A comparison of two versions as one HTML page: the verdict, how each figure changed, distributions and rounds."""
+"""A comparison of two versions on a page: the verdict, how each figure changed, distributions and rounds."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loadkit.judge.comparison.comparison import describe_change, show_figure, show_tolerance
 from loadkit.report.charts.compared import comparison_charts
@@ -18,9 +18,8 @@ from loadkit.report.comparison import (
     place_of,
     shown_changes,
 )
-from loadkit.report.headline import CAVEAT_TONES
 from loadkit.report.overview import machine_table
-from loadkit.report.render import HeadFigure, render
+from loadkit.report.render import HeadFigure
 from loadkit.report.table import Cell, Column, Table
 from loadkit.report.tables import MAX_ROWS_OF_PAGE
 
@@ -40,31 +39,30 @@ class Bar(NamedTuple):
     tone: Tone
 
 
-def comparison_page(comparison: Comparison) -> str:
-    """One page; the same comparison makes the same page."""
+def comparison_view(comparison: Comparison, title: str = "") -> dict[str, Any]:
+    """What the template shows of a comparison; its title is that of the versions by default."""
     doubts, notes = doubts_and_notes(comparison)
     deciding = [one for one in all_changes(comparison) if one.decides]
     control = [comparison.control] if comparison.control else []
     others, more = shown_changes(comparison, MAX_ROWS_OF_PAGE)
-    return render(
-        "comparison.html",
-        new=comparison.new,
-        old=comparison.old,
-        word=comparison.verdict.upper(),
-        tone=TONES[comparison.verdict],
-        sentence=describe_verdict(comparison),
-        about=describe_rounds(comparison),
-        caveats=doubts,
-        caveat_tones=CAVEAT_TONES,
-        notes=notes,
-        figures=list(map(_figure, deciding[:_MOST_FIGURES])),
-        deciding=(change_table("what decides", deciding), list(map(_bar, deciding))),
-        control=(change_table("control", control), list(map(_bar, control))),
-        others=(change_table("also measured", others, more), list(map(_bar, others))),
-        charts=comparison_charts(comparison),
-        rounds=_rounds(comparison),
-        machine=machine_table(comparison.environment) if comparison.environment else None,
-    )
+    versions = f"{comparison.new} against {comparison.old}"
+    return {
+        "template": "comparison.html",
+        "title": title or versions,
+        "word": comparison.verdict.upper(),
+        "tone": TONES[comparison.verdict],
+        "sentence": describe_verdict(comparison),
+        "about": [*([versions] if title else []), describe_rounds(comparison)],
+        "caveats": doubts,
+        "notes": notes,
+        "figures": list(map(_figure, deciding[:_MOST_FIGURES])),
+        "deciding": (change_table("what decides", deciding), list(map(_bar, deciding))),
+        "control": (change_table("control", control), list(map(_bar, control))),
+        "others": (change_table("also measured", others, more), list(map(_bar, others))),
+        "charts": comparison_charts(comparison),
+        "rounds": _rounds(comparison),
+        "machine": machine_table(comparison.environment) if comparison.environment else None,
+    }
 
 
 def _figure(change: Changed) -> HeadFigure:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from loadkit.judge.comparison.comparison import Comparison
 from loadkit.judge.result import Result
 from loadkit.measure.slowest import MOST
 from loadkit.report import tables
 from loadkit.report.all_results import results_table
 from loadkit.report.charts.distribution import distribution_charts
 from loadkit.report.charts.timeline import endpoint_charts, timeline_charts
+from loadkit.report.comparison_page import comparison_view
 from loadkit.report.failures import failure_reasons
 from loadkit.report.figures import (
     BRIEF,
@@ -29,25 +31,48 @@ from loadkit.report.headline import (
     describe_times,
     is_believable,
 )
+from loadkit.report.json import Finding
+from loadkit.report.limit_page import limit_view
 from loadkit.report.overview import setup_tables, totals
 from loadkit.report.render import HeadFigure, render
+from loadkit.report.table import Cell, Column, Table
 
 MAX_FAILURES: Final = 50
 
 
-def html_report(results: Sequence[Result], titles: Sequence[str] | None = None) -> str:
-    """One page of all results, in this order; the same results make the same page.
+def html_report(found: Sequence[Result | Finding], titles: Sequence[str] | None = None) -> str:
+    """One page of all results, then of all comparisons and limits, each in their order.
 
-    `titles` are the headings of the results; by default those of the results themselves.
+    The same ones make the same page. `titles` are their headings; by default each has its own.
     """
-    names = titles or [result.title for result in results]
+    titled = list(zip(found, titles or [""] * len(found), strict=True))
+    results = [(one, title or one.title) for one, title in titled if isinstance(one, Result)]
+    findings = [_finding_view(one, title) for one, title in titled if not isinstance(one, Result)]
+    tables = [
+        *([results_table(*zip(*results, strict=True))] if results else []),
+        *([_findings_table(findings)] if findings else []),
+    ]
     return render(
         "page.html",
-        views=[_view(result, name) for result, name in zip(results, names, strict=True)],
-        overview=results_table(results, names),
+        views=[*(_view(one, title) for one, title in results), *findings],
+        # of each the number of the article that its first row leads to
+        overview=list(zip(tables, (1, 1 + len(results)) if results else (1,), strict=False)),
         tones=TONES,
         caveat_tones=CAVEAT_TONES,
     )
+
+
+def _finding_view(one: Finding, title: str) -> dict[str, Any]:
+    return comparison_view(one, title) if isinstance(one, Comparison) else limit_view(one, title)
+
+
+def _findings_table(views: Sequence[Mapping[str, Any]]) -> Table:
+    columns = [
+        Column("outcome", [Cell(view["word"], tone=view["tone"]) for view in views]),
+        Column("", [Cell(view["sentence"]) for view in views]),
+    ]
+    caption = "All comparisons and limits"
+    return Table(caption=caption, head="of", names=[view["title"] for view in views], columns=columns, words=2)
 
 
 def _view(result: Result, title: str) -> dict[str, Any]:
@@ -64,6 +89,7 @@ def _view(result: Result, title: str) -> dict[str, Any]:
         tables.statuses(result.total),
     )
     return {
+        "template": "result.html",
         "title": title,
         "about": _about(result, title),
         "word": word,

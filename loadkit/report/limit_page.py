@@ -1,10 +1,10 @@
-"""A limit as one HTML page: the answer, charts of the levels, and the trials of each."""
+"""A limit on a page: the answer, charts of the levels, and the trials of each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -15,7 +15,7 @@ from loadkit.report.charts.levels import describe_level, limit_charts, name_figu
 from loadkit.report.figures import show_share, show_time, time_cell
 from loadkit.report.limit import answer_of, describe_trials, errors_cell, facts_of, level_tables, title_of, tone_of
 from loadkit.report.overview import machine_table
-from loadkit.report.render import HeadFigure, render
+from loadkit.report.render import HeadFigure
 from loadkit.report.table import Cell, Column, Table
 
 if TYPE_CHECKING:
@@ -43,32 +43,31 @@ class LevelPart(NamedTuple):
     trials: Table
 
 
-def limit_page(limit: Limit) -> str:
-    """One page; the same limit makes the same page."""
+def limit_view(limit: Limit, title: str = "") -> dict[str, Any]:
+    """What the template shows of a limit; its title says what was searched by default."""
     tables = level_tables(limit, MAX_LEVELS)
     shown = replace(limit, levels=_shown(limit.levels), closed=_shown(limit.closed))
-    parts = [
-        *(_part(shown, one, is_rate=True) for one in shown.levels),
-        *(_part(shown, one, is_rate=False) for one in shown.closed),
-    ]
-    return render(
-        "limit.html",
-        title=title_of(limit),
-        word=limit.ending.upper(),
-        tone=tone_of(limit),
-        answer=answer_of(limit),
-        sentence=describe_limit(limit),
-        facts=facts_of(limit),
-        about=describe_trials(limit),
-        figures=list(_figures(limit)),
-        charts=limit_charts(shown),
+    return {
+        "template": "limit.html",
+        "title": title or title_of(limit),
+        "word": limit.ending.upper(),
+        "tone": tone_of(limit),
+        "answer": answer_of(limit),
+        "sentence": describe_limit(limit),
+        "facts": facts_of(limit),
+        "about": [*([title_of(limit)] if title else []), describe_trials(limit)],
+        "figures": list(_figures(limit)),
+        "charts": limit_charts(shown),
         # of each the number of the part that its first row leads to
-        tables=list(zip(tables, accumulate((len(one.names) for one in tables), initial=1), strict=False)),
-        parts=parts,
-        notes=limit.notes,
-        machine=machine_table(limit.environment) if limit.environment else None,
-        definition=_DEFINITIONS[limit.by],
-    )
+        "tables": list(zip(tables, accumulate((len(one.names) for one in tables), initial=1), strict=False)),
+        "parts": [
+            *(_part(shown, one, is_rate=True) for one in shown.levels),
+            *(_part(shown, one, is_rate=False) for one in shown.closed),
+        ],
+        "notes": limit.notes,
+        "machine": machine_table(limit.environment) if limit.environment else None,
+        "definition": _DEFINITIONS[limit.by],
+    }
 
 
 def _shown(levels: Sequence[LimitLevel]) -> list[LimitLevel]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from loadkit.judge.limit.limit import Limit
-from loadkit.report.json import document, load_stored
+from loadkit.report.json import document, dump, load_stored
 from loadkit.server.demo import Demo
 from tests.conftest import Call
-from tests.report.limits import FOUND, searched_by_threads
-from tests.results import replace
+from tests.report.comparisons import WORSE
+from tests.report.limits import ENOUGH, FOUND
+from tests.results import Sample, measured, replace
 
 STORED: list[tuple[str, Limit, int, str]] = [
     ("less than was asked for", FOUND, 1, "FOUND: 1,800/s holds; 1,880/s does not"),
     ("found", replace(FOUND, at_least=None), 0, "FOUND: 1,800/s holds; 1,880/s does not"),
-    ("threads", searched_by_threads(), 0, "threads are enough: "),
+    ("threads", ENOUGH, 0, "4 threads are enough: "),
     ("interrupted", Limit(ending="interrupted", reason="it was interrupted"), 2, "INTERRUPTED: "),
 ]
 
@@ -50,7 +52,7 @@ def test_a_search_is_stored_and_written_as_a_page_and_as_markdown(
     assert (found.by, found.exit_code) == ("threads", done.returncode)
     assert found.closed[0].trials[0].statuses[200] > 10
     assert "Good replies a second, over threads" in done.stdout
-    assert '<details class="level" id="r1">' in Path("limit.html").read_text()
+    assert '<details class="level" id="r1-1">' in Path("limit.html").read_text()
     text = Path("limit.md").read_text()
     assert "| closed threads |" in text
     assert Path("summary.md").read_text().rstrip() == text.rstrip()
@@ -60,6 +62,24 @@ def test_a_search_is_stored_and_written_as_a_page_and_as_markdown(
     assert (again.returncode, again.stdout) == (done.returncode, done.stdout)
     assert Path("again.html").read_text() == Path("limit.html").read_text()
     assert Path("again.md").read_text() == text
+
+
+def test_what_several_files_hold_is_reported_together_and_results_come_first(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("limit.json").write_text(document(replace(FOUND, at_least=None)), encoding="utf-8")
+    Path("compared.json").write_text(document(WORSE), encoding="utf-8")
+    Path("run.json").write_text(dump([measured([Sample()])]), encoding="utf-8")
+
+    done = call("report", "limit.json", "compared.json", "run.json", "--html", "all.html", "--markdown", "all.md")
+
+    assert done.returncode == 1, "one version is worse"
+    marks = ("PASSED", "\n\n━━ shop.py::browse: the highest rate", "\n\n━━ tree against main")
+    places = [done.stdout.index(mark) for mark in marks]
+    assert places == sorted(places)
+    assert re.findall(r'<article id="(r\d)"', Path("all.html").read_text()) == ["r1", "r2", "r3"]
+    assert Path("all.md").read_text().count("\n### ") == 3
 
 
 REFUSED: list[tuple[tuple[str, ...], str]] = [

@@ -9,7 +9,7 @@ import pytest
 
 from loadkit.judge.comparison.comparison import Comparison, RoundFigures
 from loadkit.judge.validity import Caveat
-from loadkit.report.comparison_page import comparison_page
+from loadkit.report.html import html_report
 from tests.report.comparisons import ERRORS, SEARCH, SLOWER, WORSE, found, hostile_comparison, in_rounds
 from tests.report.pages import HOSTILE, ODD, Page
 from tests.results import ENVIRONMENT, replace
@@ -18,7 +18,7 @@ from tests.results import ENVIRONMENT, replace
 @pytest.fixture(scope="module")
 def worse() -> Page:
     """The page of a comparison that has everything."""
-    return Page(comparison_page(WORSE))
+    return Page(html_report([WORSE]))
 
 
 SAID = [
@@ -46,7 +46,7 @@ def test_a_page_tells(worse: Page, tag: str, words: str):
 
 
 def test_the_verdict_stands_before_the_figures_and_these_before_the_charts():
-    text = comparison_page(WORSE)
+    text = html_report([WORSE])
 
     marks = (">WORSE<", 'class="figures"', ">What decides<", "<figure>", ">Also measured<")
     places = [text.index(mark) for mark in marks]
@@ -97,7 +97,7 @@ KINDS: list[tuple[str, Comparison, list[str]]] = [
 
 @pytest.mark.parametrize(("made", "words"), [row[1:] for row in KINDS], ids=[row[0] for row in KINDS])
 def test_every_comparison_has_a_page(made: Comparison, words: list[str]):
-    shown = Page(comparison_page(made))
+    shown = Page(html_report([made]))
 
     assert [text for text in words if text not in shown.text("main")] == []
     assert not {"nan", "inf", "None"} & set(re.findall(r"\w+", shown.text("main")))
@@ -110,12 +110,12 @@ def test_where_a_version_failed_altogether_the_errors_are_charted():
     ]
     failed = replace(found("worse", reason="the new version failed all requests"), rounds=rounds)
 
-    assert "Error rate, round by round old new" in Page(comparison_page(failed)).text("figcaption")
+    assert "Error rate, round by round old new" in Page(html_report([failed])).text("figcaption")
 
 
 def test_a_page_of_very_many_endpoints_and_rounds_is_of_bounded_size():
     many = [changed(SEARCH, metric=changed(SEARCH.metric, label=f"GET /api/{k}")) for k in range(1_200)]
-    text = comparison_page(replace(found("no worse", ERRORS, shown=many), rounds=in_rounds(150)))
+    text = html_report([replace(found("no worse", ERRORS, shown=many), rounds=in_rounds(150))])
 
     assert "200 more rows in the JSON" in Page(text).text("p")
     assert len(text) < 1_500_000
@@ -124,12 +124,12 @@ def test_a_page_of_very_many_endpoints_and_rounds_is_of_bounded_size():
 @pytest.fixture(scope="module")
 def plain() -> Page:
     """The page of a comparison that says a plain word wherever it can say anything."""
-    return Page(comparison_page(hostile_comparison("plain")))
+    return Page(html_report([hostile_comparison("plain")]))
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, ODD])
 def test_hostile_text_is_text(plain: Page, text: str):
-    made = comparison_page(hostile_comparison(text))
+    made = html_report([hostile_comparison(text)])
     shown = Page(made)
 
     assert [tag for tag, _ in shown.elements] == [tag for tag, _ in plain.elements]

@@ -13,6 +13,8 @@ from loadkit.judge.result import Result
 from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.report.html import html_report
 from loadkit.report.json import dump, load
+from tests.report.comparisons import WORSE
+from tests.report.limits import FOUND
 from tests.report.pages import DOWN, NOTHING, SHOP, TOTAL, Page, page
 from tests.report.shop import HOME
 from tests.results import REFUSED, Sample, interval, measured, replace, result, row, skewed, times
@@ -213,3 +215,22 @@ def test_phases_are_named_on_the_charts():
 
     assert found.text("text").count("climb") == 3
     assert "phase climb 0 to 9 in 10s" in found.text("tr")
+
+
+def test_a_page_has_comparisons_and_limits_after_results_and_leads_to_each():
+    text = html_report([WORSE, FOUND, SHOP], ["test_a", "test_b", "test_c"])
+    found = Page(text)
+
+    assert found.text("title").startswith("3 results - loadkit")
+    assert re.findall(r'<h2 id="(r\d)-name"><bdi>(\w+)</bdi></h2>', text) == [
+        ("r1", "test_c"),
+        ("r2", "test_a"),
+        ("r3", "test_b"),
+    ]
+    links = [one["href"] for tag, one in found.elements if tag == "a"]
+    assert links[:3] == ["#r1", "#r2", "#r3"]
+    assert set(links[3:]) == {f"#r3-{k}" for k in range(1, 9)}
+    ids = [one["id"] for _, one in found.elements if "id" in one]
+    assert len(set(ids)) == len(ids)
+    assert "test_a WORSE p50 +11.8 % (+7.4 to +16.0), tolerance 5 %" in found.text("tr")
+    assert "tree against main (1a2b3c4)" in found.text("header")

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from loadkit.judge.limit.limit import Limit
-from loadkit.report.limit_page import limit_page
+from loadkit.report.html import html_report
 from tests.report.limits import ENOUGH, FOUND, P99, SCALING, hostile_limit, level, searched_by_rate, searched_by_threads
 from tests.report.pages import HOSTILE, ODD, Page
 from tests.results import ENVIRONMENT, replace
@@ -16,13 +16,13 @@ from tests.results import ENVIRONMENT, replace
 @pytest.fixture(scope="module")
 def found() -> Page:
     """The page of a limit that has everything."""
-    return Page(limit_page(FOUND))
+    return Page(html_report([FOUND]))
 
 
 @pytest.fixture(scope="module")
 def enough() -> Page:
     """The page of a search for threads."""
-    return Page(limit_page(ENOUGH))
+    return Page(html_report([ENOUGH]))
 
 
 SAID = [
@@ -70,13 +70,13 @@ def test_each_mark_and_each_row_leads_to_the_trials_of_its_level(found: Page):
     parts = [one["id"] for tag, one in found.elements if tag == "details"]
     links = [one["href"] for tag, one in found.elements if tag == "a"]
 
-    assert parts == [f"r{k}" for k in range(1, 9)], "six rates, and two numbers of threads"
-    of_one_chart = [f"#r{k}" for k in range(1, 7)]
-    assert links == [*of_one_chart, *of_one_chart, *of_one_chart, "#r7", "#r8"]
+    assert parts == [f"r1-{k}" for k in range(1, 9)], "six rates, and two numbers of threads"
+    of_one_chart = [f"#r1-{k}" for k in range(1, 7)]
+    assert links == [*of_one_chart, *of_one_chart, *of_one_chart, "#r1-7", "#r1-8"]
 
 
 def test_the_scalability_law_is_drawn_as_far_as_it_describes():
-    shown = Page(limit_page(SCALING))
+    shown = Page(html_report([SCALING]))
 
     assert "Universal Scalability Law" in shown.text("figcaption")
     assert "Universal Scalability Law: sigma 0.16 (0.15 to 0.17)" in shown.text("header")
@@ -104,7 +104,7 @@ def test_what_a_reader_cannot_see_is_described(found: Page):
 
 
 def test_the_answer_stands_before_the_charts_and_these_before_the_levels():
-    text = limit_page(FOUND)
+    text = html_report([FOUND])
 
     marks = ('class="answer', 'class="figures"', "<figure>", ">Rates<", "<details")
     places = [text.index(mark) for mark in marks]
@@ -137,7 +137,7 @@ LIMITS: list[tuple[str, Limit, str]] = [
 
 @pytest.mark.parametrize(("made", "words"), [row[1:] for row in LIMITS], ids=[row[0] for row in LIMITS])
 def test_every_limit_has_a_page(made: Limit, words: str):
-    shown = Page(limit_page(made))
+    shown = Page(html_report([made]))
 
     assert words in shown.text("main")
     assert not {"nan", "inf", "None"} & set(re.findall(r"\w+", shown.text("main")))
@@ -145,7 +145,7 @@ def test_every_limit_has_a_page(made: Limit, words: str):
 
 def test_a_page_of_very_many_levels_and_trials_is_of_bounded_size():
     many = [level(k + 1.0, "unclear", 0.1, trials=1_000) for k in range(100)]
-    text = limit_page(replace(FOUND, levels=many, thresholds=[P99]))
+    text = html_report([replace(FOUND, levels=many, thresholds=[P99])])
 
     assert "40 more in the JSON" in Page(text).text("p")
     assert len(text) < 700_000
@@ -154,12 +154,12 @@ def test_a_page_of_very_many_levels_and_trials_is_of_bounded_size():
 @pytest.fixture(scope="module")
 def plain() -> Page:
     """The page of a limit that says a plain word wherever it can say anything."""
-    return Page(limit_page(hostile_limit("plain")))
+    return Page(html_report([hostile_limit("plain")]))
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, ODD])
 def test_hostile_text_is_text(plain: Page, text: str):
-    made = limit_page(hostile_limit(text))
+    made = html_report([hostile_limit(text)])
     shown = Page(made)
 
     assert [tag for tag, _ in shown.elements] == [tag for tag, _ in plain.elements]

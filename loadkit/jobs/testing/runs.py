@@ -126,11 +126,22 @@ def figures(head: str, row: Row | Timing) -> Iterator[tuple[str, int | float]]:
 
 
 def as_markdown(runs: Sequence[Run], findings: Sequence[Found]) -> str:
-    """Comparisons, limits and runs as for a comment on a pull request."""
+    """All that was found as for a comment on a pull request."""
     from loadkit.report.markdown import markdown
 
+    return markdown(*_titled(runs, findings))
+
+
+def as_page(runs: Sequence[Run], findings: Sequence[Found]) -> str:
+    """The same as a page."""
+    from loadkit.report.html import html_report
+
+    return html_report(*_titled(runs, findings))
+
+
+def _titled(runs: Sequence[Run], findings: Sequence[Found]) -> tuple[list[Result | Finding], list[str]]:
     found: list[Result | Finding] = [*(one.finding for one in findings), *(one.result for one in runs)]
-    return markdown(found, [*(one.title for one in findings), *(one.title for one in runs)])
+    return found, [*(one.title for one in findings), *(one.title for one in runs)]
 
 
 def file_name(one: Run | Found) -> str:

@@ -24,6 +24,7 @@ from loadkit.jobs.testing.runs import (
     Owner,
     Run,
     as_markdown,
+    as_page,
     file_name,
     kind_of,
     packed,
@@ -234,14 +235,13 @@ class LoadSession:
         self._keep_runs()
 
     def _write_pages(self) -> None:
-        """One page of all runs, and their Markdown, the interrupted ones too; again when more have come."""
-        if self.options.markdown and (self.runs or self.findings) and not self.is_worker:
+        """One page of all that was found, and its Markdown, the interrupted ones too; again when more have come."""
+        if self.is_worker or not (self.runs or self.findings):
+            return
+        if self.options.markdown:
             self._write(self.options.markdown, lambda: as_markdown(self.runs, self.findings))
-        if self.options.html and self.runs and not self.is_worker:
-            from loadkit.report.html import html_report
-
-            titles = [run.title for run in self.runs]
-            self._write(self.options.html, lambda: html_report([run.result for run in self.runs], titles))
+        if self.options.html:
+            self._write(self.options.html, lambda: as_page(self.runs, self.findings))
 
     def _save(self) -> None:
         """What failed, was interrupted or is invalid is in no baseline."""

@@ -123,6 +123,8 @@ def _of_threads(limit: Limit) -> Iterator[_Figure]:
 def _chart(limit: Limit, levels: Sequence[LimitLevel], figure: _Figure) -> Chart:
     loads = [*(one.level for one in levels), *(load for load, _ in figure.curve)]
     across, x_marks = time_scale(min(loads), max(loads))
+    if limit.by == "threads":
+        x_marks = [mark for mark in x_marks if mark.is_integer()]
     trials = [(one.level, figure.value(trial)) for one in levels for trial in one.trials]
     values = [figure.bound, *map(figure.value, levels), *(value for _, value in (*trials, *figure.curve))]
     up, y_marks = _up([value for value in values if value is not None], is_time=figure.is_time)
