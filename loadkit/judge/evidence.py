@@ -29,6 +29,9 @@ LONG_ENOUGH = 1.0
 LATE = 0.001
 """Seconds that a request may be sent after it was due, in an open workload, for its arrival to be the planned one."""
 
+OWN_SHARE = 0.5
+"""Of the limit of a response time, by which requests may be sent late without being the reason that it is missed."""
+
 MOSTLY = 0.5
 """With less than this share of their threads' time spent at the server, the rest is what held the run back."""
 
@@ -86,6 +89,15 @@ class Evidence:
     def is_aborted(self) -> bool:
         """It was ended for a threshold that was missed."""
         return any(one.aborted for one in self.context.windows)
+
+    @property
+    def is_ended_by_server(self) -> bool:
+        """It was ended for a response time, and not because loadkit sent late: its threads waited for replies."""
+        aborted = [one.threshold for one in self.context.windows if one.aborted]
+        limit = next((one for one in self.limits if one.text in aborted), None)
+        if limit is None or self.is_generator_busy:
+            return False
+        return self.stats.was_short or (limit.is_time and self.lateness < OWN_SHARE * limit.limit)
 
     @property
     def is_open(self) -> bool:

@@ -169,12 +169,10 @@ class _Watched:
                 window.times.record([0] * count)
         at = min(start + end * SECOND, outstanding.at)
         for kind, label, since in outstanding.waiting:
-            if since >= start and at - since > nanoseconds(self.limit.limit) and self._is_timed((kind, 0, label)):
+            is_long = self.limit.is_time and since >= start and at - since > nanoseconds(self.limit.limit)
+            if is_long and self._is_of((kind, 0, label)):
                 window.waiting += 1
                 window.times.record([at - since])
-
-    def _is_timed(self, key: Key) -> bool:
-        return self.limit.metric[0] in "pm" and self._is_of(key)
 
     def _figure(self, window: Tally) -> float | None:
         limit, times = self.limit, window.times

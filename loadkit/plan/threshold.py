@@ -128,6 +128,11 @@ class Threshold:
         """The figure is limited from above."""
         return self.comparison.startswith("<") or self.limits_errors
 
+    @property
+    def is_time(self) -> bool:
+        """It limits how long something takes."""
+        return self.metric not in _COUNTED
+
     def passes(self, value: float | None) -> bool:
         """A figure that was never measured passes no threshold."""
         return value is not None and OPERATORS[self.comparison](value, self.limit)

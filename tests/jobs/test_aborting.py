@@ -62,7 +62,8 @@ def test_without_a_word_of_that_the_run_goes_on_and_tells_its_worst_window(demo:
     limit = result.thresholds[0]
     assert (result.outcome, limit.passed, limit.aborted) == ("failed", False, False)
     assert result.duration == 3
-    assert limit.shown.startswith("50")
+    assert limit.value is not None
+    assert limit.value > 0.5
     # of a merged result it is that of the run in which it came out worst
     better = slowing(demo, "p99 < 300ms over 1s", quick=100_000, then=0.5, kind="endpoint", threads=8, duration=3)
     assert better.thresholds[0].passed
@@ -81,14 +82,14 @@ def test_a_run_that_is_too_short_for_a_window_has_missed_its_threshold(demo: Dem
 
 def test_what_is_sent_before_measuring_begins_ends_nothing(demo: Demo):
     # the warm-up has the slow ones: it takes the first rows
-    feed = rows([{"s": 0.5}] * 12 + [{"s": 0.02}] * 100_000)
+    feed = rows([{"s": 1.2}] * 4 + [{"s": 0.02}] * 100_000)
     scenario = Scenario(
         base_url=demo.url,
         endpoints=[Endpoint("GET", "/delay/{s}", feed=feed)],
         threads=4,
-        warmup="1500ms",
+        warmup="2500ms",
         duration=2,
-        thresholds=["max < 300ms over 1s or abort"],
+        thresholds=["max < 1s over 1s or abort"],
     )
 
     assert run(scenario).passed

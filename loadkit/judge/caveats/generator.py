@@ -53,8 +53,7 @@ def _asked(run: Evidence) -> Iterator[Caveat]:
     if run.sent < MIN_APPLIED * run.due:
         message = f"asked {show_rate(run.asked_rate)}, sent {show_rate(run.sent_rate)}"
         # a run that ends because the server stalls says so by its threshold
-        is_servers = run.is_aborted and run.stats.was_short and not run.is_generator_busy
-        yield Caveat("asked-rate", f"{message}{_why(run)}", "doubt" if is_servers else "grave")
+        yield Caveat("asked-rate", f"{message}{_why(run)}", "doubt" if run.is_ended_by_server else "grave")
         return
     if run.begun < MIN_APPLIED * (run.begun + run.not_begun):
         message = f"{run.begun:,} of {run.begun + run.not_begun:,} journeys that were due began"
