@@ -146,6 +146,7 @@ def test_what_a_server_never_holds_is_missed_at_the_lowest_rate():
     assert (found.ending, found.confirmed, found.exit_code) == ("missed", None, 1)
     assert found.levels[0].holding == "missed"
     assert found.levels[0].figures["p50"] > 0.06
+    assert found.gave_way.startswith("p50 < 20ms ("), "the figure of that rate"
 
 
 def test_a_search_that_is_interrupted_keeps_what_it_has(demo: Demo):

@@ -211,7 +211,7 @@ def _gave_way(found: Findings) -> str:
         failures.update(one.failures)
     if failures[TOO_MANY_REQUESTS] > PLATEAU * failures.total() > 0:
         plateau = median(one.throughput for one in trials)
-        return f"a limit of the rate: 429 is answered to what is beyond about {show_rate(plateau)}"
+        return f"a plateau: the server limits the rate to about {show_rate(plateau)}, and answers 429 to what is beyond"
     missed = [_missed(limit, trials) for limit in first.missed]
     if failures and any(limit.limits_errors for limit in first.missed):
         missed.append("failures: " + ", ".join(f"{count:,} x {kind}" for kind, count in failures.most_common(3)))

@@ -48,7 +48,7 @@ def test_the_exit_code_says_what_came_of_it(changes, code):
         ),
         (
             Simulated(fixed(0.01), 2, admits=room(4), limits=["error_rate < 1%"], refusal="429"),
-            ["a limit of the rate: 429 is answered to what is beyond about"],
+            ["a plateau: the server limits the rate to about ", "/s, and answers 429 to what is beyond"],
         ),
     ],
 )
@@ -60,7 +60,7 @@ def test_what_gave_way_first_is_named(server, words):
 def test_the_answer_is_a_sentence_and_survives_being_stored():
     found = limited(Simulated(exponential(0.004), 8, most=700), budget=150)
     assert repr(found).startswith("<Limit at least: at least 6")
-    assert "this machine sends no more than 700/s" in repr(found)
+    assert "/s; beyond that this machine cannot send: this machine sends no more than 700/s" in repr(found)
     assert msgspec.json.decode(msgspec.json.encode(found), type=Limit) == found
 
 
