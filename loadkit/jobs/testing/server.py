@@ -17,9 +17,11 @@ def configured_server(config: pytest.Config) -> Iterator[str]:
     """Start the server and give its base URL; fail the test that asks for it where that is not possible."""
     words = config.getini("load_server")
     if not words:
+        # pytest 8 does not read the other one, and says nothing of it
+        table = "tool.pytest" if pytest.version_tuple >= (9,) else "tool.pytest.ini_options"
         pytest.fail(
             'nothing says what to serve: set load_server = ["shop.app:app"] or ["python", "app.py", "{port}"] under '
-            "[tool.pytest], or write a fixture load_server with loadkit.serving(...)",
+            f"[{table}], or write a fixture load_server with loadkit.serving(...)",
             pytrace=False,
         )
     target = words[0] if len(words) == 1 and ":" in words[0] else words
