@@ -40,21 +40,24 @@ def print_report(result: Result, *, once: bool = False, full: bool = False, is_f
 @contextlib.contextmanager
 def showing(log: ExchangeLog | None) -> Iterator[None]:
     """Print on stderr, when the block has ended, what was logged in it, if there is a log."""
-    from loadkit.report.exchanges import exchange_lines
-
     try:
         yield
     finally:
-        for number, one in enumerate(log.exchanges if log else (), 1):
-            _print_error("\n".join([*exchange_lines(number, one), ""]))
+        if log:
+            from loadkit.report.exchanges import exchange_lines
+
+            for number, one in enumerate(log.exchanges, 1):
+                _print_error("\n".join([*exchange_lines(number, one), ""]))
 
 
 def sample_file(path: Path | None) -> AbstractContextManager[SampleFile | None]:
     """The file for a line a request, if there is to be one."""
+    if path is None:
+        return contextlib.nullcontext()
     from loadkit.jobs.samples import SampleFile
 
     check_file("--samples", path)
-    return SampleFile(path) if path else contextlib.nullcontext()
+    return SampleFile(path)
 
 
 def check_samples(file: SampleFile, results: Sequence[Result]) -> int:

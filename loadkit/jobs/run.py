@@ -13,7 +13,6 @@ import msgspec
 
 from loadkit.clock import SystemClock
 from loadkit.drive.director import drive
-from loadkit.drive.processes.director import assignments_for, drive_processes, with_shared
 from loadkit.host.limits import check_ports
 from loadkit.host.locality import is_here, is_public
 from loadkit.host.usage import allowed_cpus
@@ -21,10 +20,6 @@ from loadkit.jobs.hooks import shared_by
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.loop import check_loop
 from loadkit.jobs.probes import check_trust, notes, redirects
-from loadkit.judge.evidence import RunContext
-from loadkit.judge.instants import later
-from loadkit.judge.judge import judge
-from loadkit.judge.windows import WindowMonitor
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.scenario import Scenario, addressed
 from loadkit.plan.units import SECOND
@@ -44,8 +39,10 @@ if TYPE_CHECKING:
     from loadkit.drive.stats import Driven, RunStats
     from loadkit.jobs.partial import Partial
     from loadkit.jobs.samples import SampleFile
+    from loadkit.judge.evidence import RunContext
     from loadkit.judge.judge import Draft
     from loadkit.judge.result import Result
+    from loadkit.judge.windows import WindowMonitor
     from loadkit.measure.recording import Recording
     from loadkit.measure.samples import SampleBuffer
     from loadkit.server.start import ServerProcess
@@ -83,7 +80,7 @@ def run(
     """
     scenario = addressed(scenario)
     check_loop(scenario, call="run")
-    monitor = WindowMonitor(scenario) if any(limit.over for limit in scenario.limits) else None
+    monitor = _monitor(scenario) if any(limit.over for limit in scenario.limits) else None
     opened = _opened(scenario, clock or SystemClock(), monitor)
     scenario, wire = opened.scenario, opened.wire
     with (
@@ -102,7 +99,11 @@ def run(
             def stops() -> int:
                 return max(asked(), usage.is_lost())
 
+            # what judges is imported when there is something to judge: a tenth of the CPU until the first request
             def context(stats: RunStats) -> RunContext:
+                from loadkit.judge.evidence import RunContext
+                from loadkit.judge.instants import later
+
                 return RunContext(
                     started_at=started_at,
                     measured_at=later(started_at, max(0, stats.measured_from - began) / SECOND),
@@ -114,6 +115,8 @@ def run(
                 )
 
             def unfinished(driven: Driven, draft: Draft) -> Result:
+                from loadkit.judge.judge import judge
+
                 return judge(scenario, driven, context(driven.stats), draft=draft)
 
             with (
@@ -127,7 +130,15 @@ def run(
         # while the server is up, for it may be asked where its redirects lead
         known = opened.probed(context(driven.stats), driven.recording)
         known = dataclasses.replace(known, server_loss=loss, faults=faults)
+        from loadkit.judge.judge import judge
+
         return judge(scenario, driven, known)
+
+
+def _monitor(scenario: Scenario) -> WindowMonitor:
+    from loadkit.judge.windows import WindowMonitor
+
+    return WindowMonitor(scenario)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +170,8 @@ class _Opened:
     ) -> Driven:
         """Send it, in this process or in several."""
         if self.assignments:
+            from loadkit.drive.processes.director import drive_processes, with_shared
+
             assignments = [
                 msgspec.structs.replace(one, has_samples=samples is not None)
                 for one in with_shared(self.assignments, shared)
@@ -214,7 +227,11 @@ def _opened(scenario: Scenario, clock: SystemClock, monitor: WindowMonitor | Non
         wire.resolve(origin)
     processes = process_count(scenario, list(origins))
     scenario = scenario.replace(processes=processes)
-    assignments = assignments_for(scenario, requests, processes) if processes > 1 else []
+    assignments = []
+    if processes > 1:
+        from loadkit.drive.processes.director import assignments_for
+
+        assignments = assignments_for(scenario, requests, processes)
     if assignments and any(not origin.unix for origin in origins):
         # each looks whether there are local ports for its own part, and they share those of the machine
         check_ports(scenario.total_threads)
