@@ -117,10 +117,6 @@ def test_files_of_version_1_are_one_round_alone(call: Call):
 
 
 OF_COMPARISONS = [
-    (
-        ["report", "found.json", "after.json"],
-        "found.json is a comparison, and no result; loadkit report found.json sho",
-    ),
     (["report", "found.json", "-o", "x.json"], "found.json is a comparison, and stored already; "),
     (["compare", "before.json", "found.json"], "found.json is a comparison, and no result; loadkit report found.json "),
 ]
