@@ -242,19 +242,20 @@ def _bar(change: Changed, layout: Layout) -> str:
     if estimate is None:
         return ""
     most = _BAR - 1
-    low, high = (
-        round(most * place_of(change, one, missing=end)) for one, end in ((change.low, 0.0), (change.high, 1.0))
+    place, low, high = (
+        round(most * place_of(change, estimate if one is None else one)) for one in (estimate, change.low, change.high)
     )
     marks = [interval if low <= k <= high else line for k in range(_BAR)]
     marks[_BAR // 2] = origin
-    marks[round(most * place_of(change, estimate, missing=0.5))] = middle
+    # to that side nothing bounds it
+    marks[0] = "?" if change.low is None else marks[0]
+    marks[-1] = "?" if change.high is None else marks[-1]
+    marks[place] = middle
     return "".join(marks)
 
 
-def place_of(change: Changed, value: float | None, *, missing: float) -> float:
+def place_of(change: Changed, value: float) -> float:
     """The place of the change or of a bound, from 0 at four tolerances below no change to 1 at four above."""
-    if value is None:
-        return missing
     # where nothing is tolerated, the bar shows only to which side the change is
     moved = value - (0.0 if change.is_share else 1.0)
     share = moved / (4 * change.tolerance) if change.tolerance else math.copysign(bool(moved), moved)

@@ -33,8 +33,9 @@ _MOST_FIGURES: Final = 8
 class Bar(NamedTuple):
     """An interval on a scale from four tolerances below no change to four above, in per cent of it."""
 
-    low: float
-    high: float
+    low: float | None
+    """None where nothing bounds it; so too `high`."""
+    high: float | None
     middle: float | None
     tone: Tone
 
@@ -74,12 +75,10 @@ def _figure(change: Changed) -> HeadFigure:
 
 def _bar(change: Changed) -> Bar:
     estimate = change.difference if change.is_share else change.ratio
-    return Bar(
-        low=100 * place_of(change, change.low, missing=0.0),
-        high=100 * place_of(change, change.high, missing=1.0),
-        middle=None if estimate is None else 100 * place_of(change, estimate, missing=0.5),
-        tone=TONES[change.verdict] if has_interval(change) else "",
+    low, high, middle = (
+        None if one is None else 100 * place_of(change, one) for one in (change.low, change.high, estimate)
     )
+    return Bar(low=low, high=high, middle=middle, tone=TONES[change.verdict] if has_interval(change) else "")
 
 
 def _rounds(comparison: Comparison) -> Table | None:

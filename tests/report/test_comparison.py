@@ -39,7 +39,7 @@ figure         before    after              change (interval)                   
   throughput  1,784/s  1,701/s          -4.7 % (-9.0 to -1.0)  ──────━━●━┼──────────  cannot tell
 
 also measured       before  after      change (interval)                             verdict
-  p99                47 ms  46 ms    -2.0 % (-20.0 to ?)  ━━━━━━━━━●┼━━━━━━━━━━  cannot tell
+  p99                47 ms  46 ms    -2.0 % (-20.0 to ?)  ━━━━━━━━━●┼─────────?  cannot tell
   GET /search: p50   12 ms  12 ms  +0.0 % (-1.0 to +1.0)  ──────────●──────────     no worse
 
   - the working tree has 1 file that is not committed, and is measured as it is

@@ -59,11 +59,14 @@ def test_a_chart_of_what_was_0_in_each_round_is_left_out(worse: Page):
 
 
 def test_each_interval_is_drawn_where_it_is(worse: Page):
-    drawn = [one for tag, one in worse.elements if tag == "line" and one.get("class") == "reach"]
+    drawn = [one for tag, one in worse.elements if tag == "line" and str(one.get("class")).startswith("reach")]
     middles = [one["cx"] for tag, one in worse.elements if tag == "circle"]
 
     # of +7.4 % and +16 %, from 20 % below to 20 % above
-    assert (drawn[0]["x1"], drawn[0]["x2"], middles[0]) == ("68.5%", "90%", "79.5%")
+    assert (drawn[0]["x2"], drawn[1]["x2"], middles[0]) == ("68.5%", "90%", "79.5%")
+    assert {one["x1"] for one in drawn[:2]} == {"79.5%"}
+    # that of the p99 has no end
+    assert [one["x2"] for one in drawn if one["class"] == "reach open"] == ["100%"]
 
 
 def test_what_a_reader_cannot_see_is_described(worse: Page):
