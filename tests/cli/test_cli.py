@@ -193,7 +193,7 @@ def test_results_are_reported_again_and_merged(call: Call, demo: Demo, tmp_path:
 
     assert done.returncode == 0
     assert json.loads((tmp_path / "whole.json").read_text())["results"][0]["total"]["requests"] == 200
-    assert "0 of 200</dd>" in (tmp_path / "whole.html").read_text(encoding="utf-8")
+    assert "0 of 200</bdi></dd>" in (tmp_path / "whole.html").read_text(encoding="utf-8")
     assert "200" in done.stdout
 
 
