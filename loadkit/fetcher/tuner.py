@@ -60,6 +60,9 @@ class ThreadTuner:
         self._settled_at: int | None = None
         """When so many threads ran as are wanted."""
         self._settled_with = 0
+        self._since: Work | None = Work(0)
+        """From where on refusals count: from the first requests of threads that were added, or when those too many have
+        ended. A server refuses at once, and hosts that did are then asked for less."""
         self._from: Work | None = None
         """Where the trial begins."""
         self._before: int | None = None
@@ -78,6 +81,7 @@ class ThreadTuner:
             return self.threads
         if self._settled_at is None:
             self._settled_at, self._settled_with, self._from = work.now, work.done, None
+            self._since = self._since or work
         if self._from is None:
             # a host that asked for a pause is waited for
             if work.now - self._settled_at >= CONNECTING and work.done > self._settled_with:
@@ -96,13 +100,20 @@ class ThreadTuner:
         return self._search.findings(*(self._ended or ("cannot tell", TOO_SHORT)))
 
     def _is_enough(self, begun: Work, work: Work) -> bool:
-        span, done, refused = work.now - begun.now, work.done - begun.done, work.refused - begun.refused
-        if refused > self.threads and refused > REFUSED * (done + refused):
+        span, done = work.now - begun.now, work.done - begun.done
+        if done >= self.threads and self._refusals(work) > REFUSED:
             return True
         return span >= SHORTEST and (done >= LEAST + EACH * self.threads or span >= LONGEST)
 
+    def _refusals(self, work: Work) -> float:
+        """The share of the attempts that were refused."""
+        assert self._since
+        refused, done = work.refused - self._since.refused, work.done - self._since.done
+        return refused / max(1, refused + done)
+
     def _next(self, begun: Work, work: Work) -> None:
-        span, done, refused = work.now - begun.now, work.done - begun.done, work.refused - begun.refused
+        span, done, share = work.now - begun.now, work.done - begun.done, self._refusals(work)
+        refused = round(done * share / (1 - share)) if share < 1 else 1
         trial = Trial(
             level=self.threads,
             seconds=span / SECOND,
@@ -118,7 +129,9 @@ class ThreadTuner:
             self._ended = ended.value
             self.threads = self.findings().enough or self.threads
             return
-        if self._wanted.level == self.threads:
-            self._from = work
-        else:
-            self.threads, self._settled_at = int(self._wanted.level), None
+        wanted = int(self._wanted.level)
+        if wanted == self.threads:
+            self._from = self._since = work
+            return
+        self._since = work if wanted > self.threads else None
+        self.threads, self._settled_at = wanted, None

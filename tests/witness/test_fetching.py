@@ -70,7 +70,7 @@ def test_the_number_of_threads_that_is_said_is_the_one_that_is_used(witness, tmp
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_a_server_that_refuses_is_asked_for_less_and_no_more(witness, tmp_path: Path):
+def test_a_server_that_refuses_is_asked_for_less_and_then_refuses_nothing(witness, tmp_path: Path):
     watch = Watch()
     query = "ms=50&slots=8&crowded=429"
     fetched = fetch(
@@ -79,11 +79,9 @@ def test_a_server_that_refuses_is_asked_for_less_and_no_more(witness, tmp_path: 
 
     log = witness.log()
     assert fetched.threads <= 8
-    assert max(one.level for one in fetched.limit.closed) == 16
-    assert fetched.limit.gave_way.startswith("with 16 threads more requests fail (")
-    assert len(log) == fetched.files + fetched.retries["429"]
-    again = [one for one, count in Counter(log.ids()).items() if count > 1]
-    assert 0 < len(again) < 0.1 * len(log)
+    refused = fetched.retries["429"]
+    assert len(log) == fetched.files + refused
+    assert refused < 0.03 * len(log)
     after = log.since(watch.found_at + SETTLED).ids()
     assert len(set(after)) == len(after) > 0
 

@@ -41,9 +41,9 @@ TRIALS: Final = 2
 """Trials of each number."""
 DIFFERENT: Final = 1.2
 """The ratio of the trials of a number from which on it has one more, so that the middle one counts."""
-DECIDING, MOST_DECIDING = 5, 14
+DECIDING, MOST_DECIDING = 5, 30
 """Trials of the numbers that decide."""
-ROUGH: Final = 0.03
+ROUGH: Final = 0.015
 """The standard error with which nothing can be told."""
 TRIMMED: Final = 0.2
 """The share of the trials that is left out at each end, such as those during which something else was going on."""
@@ -111,7 +111,10 @@ class ThreadSearch:
             return over.ending, over.reason
         error = self._error(min(len(self._trials[one]) for one in self._decisive))
         if error > max(ROUGH, self._rules.precision):
-            return "cannot tell", f"trials of one number of threads scatter by {self._scatter:.0%} of their throughput"
+            return (
+                "cannot tell",
+                f"trials of one number of threads scatter by {self._scatter:.0%}: too much for the budget",
+            )
         return ("at least" if reason else "found"), reason
 
     def findings(self, ending: Ending, reason: str) -> ThreadFindings:
@@ -240,9 +243,10 @@ class ThreadSearch:
             trials = self._trials[threads]
             fails = sum(sum(one.failures.values()) for one in trials)
             made = fails + sum(one.throughput * one.seconds for one in trials)
-            share = (failed + fails) / max(1, requests + made)
-            error = math.sqrt(share * (1 - share) * (1 / max(1, requests) + 1 / max(1, made)))
-            if not sound or fails / max(1, made) <= failed / max(1, requests) + WORSE + SURE * error:
+            usual = failed / max(1, requests)
+            allowed = min(1.0, usual + WORSE)
+            error = math.sqrt(usual * (1 - usual) / max(1, requests) + allowed * (1 - allowed) / max(1, made))
+            if not sound or fails / max(1, made) <= allowed + SURE * error:
                 sound.append(threads)
                 failed, requests = failed + fails, requests + made
         return sound

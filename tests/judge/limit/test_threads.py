@@ -11,6 +11,8 @@ from loadkit.judge.limit.limit import describe_limit, threads_of
 from loadkit.judge.limit.search import find
 from loadkit.judge.limit.threads import ThreadFindings, ThreadRules, ThreadSearch
 from loadkit.judge.limit.trials import NextTrial, Trial
+from tests.judge.limit.curves import CURVES
+from tests.judge.limit.curves import searched as searched_curve
 from tests.judge.limit.simulated import Simulated, exponential, fixed, room
 
 
@@ -84,7 +86,7 @@ def test_trials_that_scatter_tell_nothing():
         rate = 100 * min(wanted.level, 8) * chance.uniform(0.5, 1.5)
         return Trial(level=wanted.level, seconds=wanted.seconds, cost=wanted.seconds, throughput=rate)
 
-    found = find(ThreadSearch(ThreadRules(budget=3000)), scattered)
+    found = find(ThreadSearch(ThreadRules(budget=500)), scattered)
     assert found.ending == "cannot tell"
     assert found.reason.startswith("trials of one number of threads scatter by ")
 
@@ -94,3 +96,16 @@ def test_a_server_that_answers_slowly_has_longer_trials():
     found = searched(server)
     assert {trial.seconds for trial in server.trials} == {3.0, 15.0}
     assert found.enough == 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_what_is_recommended_is_enough_and_three_quarters_of_it_are_not():
+    found = [(curve, searched_curve(curve, noise=0.02, seed=seed)) for curve in CURVES for seed in range(2)]
+    wrong = [(curve.name, one.enough) for curve, one in found if not curve.is_true(one.enough)]
+    assert len(wrong) <= 0.05 * len(found), wrong
+
+
+@pytest.mark.parametrize("curve", CURVES, ids=lambda curve: curve.name)
+def test_without_noise_it_always_is(curve):
+    assert curve.is_true(searched_curve(curve, noise=0.0, seed=1).enough)
