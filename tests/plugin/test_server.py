@@ -90,6 +90,8 @@ def test_a_test_that_takes_it_loads_it(run: Run, shop: Path, demo: Demo):
             assert place(load([Endpoint("GET", "/up"), Endpoint("GET", "/env")], iterations=2)) == load_server
             assert place(load(below)) == load_server + "/v1", "before what the scenario says, below the same path"
             assert place(load(below, base_url=other)) == other, "an argument says more"
+            with pytest.raises(loadkit.UsageError, match="cannot start the server 'no-such-program"):
+                load("/up", server=["no-such-program", "{port}"])
             assert place(load(URL, iterations=2)) == URL, "and a URL is where it is"
 
         def test_that_does_not(load):

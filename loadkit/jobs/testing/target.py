@@ -47,7 +47,7 @@ def resolve_target(
     else:
         raise UsageError(f"{_RIGHT}, not {target!r}")
     is_url = isinstance(target, str | os.PathLike) and "://" in os.fspath(target)
-    if server and "base_url" not in changes and not is_url:
+    if server and changes.keys().isdisjoint({"base_url", "server"}) and not is_url:
         made = made.replace(base_url=f"{server.rstrip('/')}{urlsplit(made.base_url or '').path}")
     try:
         addressed(made)
