@@ -64,10 +64,10 @@ def test_settings_say_where_it_runs_and_with_which_environment(
 def test_what_it_printed_during_a_test_stands_below_that_if_it_fails(run: Run, shop: Path):
     done = run("""
         def test_fine(load, load_server):
-            load("/fine", iterations=2)
+            load("/fine", threads=1, iterations=2)
 
         def test_lost(load, load_server):
-            load("/lost", iterations=3)
+            load("/lost", threads=1, iterations=3)
     """)
 
     done.assert_outcomes(passed=1, failed=1)
