@@ -26,13 +26,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few and new"))
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What is imported and collected stays to the end, so no garbage collection goes through it: 7 % less CPU."""
+    """Nothing that is imported and collected is garbage, and to look for some took a fifth of the CPU of collecting."""
     gc.disable()
     try:
         return (yield)
     finally:
         gc.enable()
-        gc.freeze()
 
 
 @pytest.fixture(scope="session")
