@@ -174,7 +174,7 @@ def test_replacing_a_field_there_is_not_names_the_one_that_was_meant_or_those_th
         Endpoint("GET", "/").replace(colour=3)  # type: ignore[call-arg]  # as is said at run time, too
     assert str(caught.value) == (
         "Endpoint has no 'colour'; it has method, path, params, headers, json, data, files, auth, expect, check, "
-        "weight, threads, timeout, feed, name"
+        "weight, threads, timeout, feed, name, follow, path_as_is"
     )
 
 
