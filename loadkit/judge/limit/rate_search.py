@@ -12,12 +12,12 @@ import math
 from typing import Final
 
 from loadkit.judge.limit.closed import are_missed, double_threads
-from loadkit.judge.limit.levels import BREACHES, TriedLevel
+from loadkit.judge.limit.levels import BREACHES, MOST_TRIALS, TriedLevel
 from loadkit.judge.limit.search import Asking, Ending, Findings, Over, SearchMoment
 from loadkit.judge.limit.time_budget import SearchRules, TimeBudget
 from loadkit.judge.limit.trials import NextTrial, Trial
 from loadkit.judge.limit.tried import TriedLevels
-from loadkit.plan.units import show_rate, show_span
+from loadkit.plan.units import show_rate
 
 LONG_TRIALS: Final = 2
 """So many of them at most confirm a level."""
@@ -86,12 +86,8 @@ class RateSearch:
         if are_missed(self._closed):
             # not even one thread alone: what does not hold at the lowest rate holds at none
             return self._rules.first or self._time.lowest
-        if self._time.needed > self._rules.budget:
-            raise Over(
-                "cannot tell",
-                f"the budget of {show_span(self._rules.budget)} is too short: closed threads get {show_rate(best)}, "
-                f"a level needs {self._rules.replies} replies, and a search {show_span(self._time.needed)} or more",
-            )
+        if self._time.too_short:
+            raise Over("cannot tell", self._time.too_short)
         return self._rules.first or max(self._time.lowest, _rounded(best / 2))
 
     def _bracket(self, level: float, factor: float) -> Asking[None]:
@@ -188,20 +184,31 @@ class RateSearch:
                 self._confirmed = middle
             else:
                 doubt = middle
+        yield from self._narrow_from_above(doubt)
         for _ in range(LONG_TRIALS):
             is_missed = self._tried[doubt].holding == "missed"
             if is_missed or doubt in self._blocked or not self._time.has_time(self._time.long_seconds(doubt)):
                 return
             yield from self._longer(doubt, "whether it is surely missed")
 
+    def _narrow_from_above(self, doubt: float) -> Asking[None]:
+        """Bring what is surely missed nearer to a level that no number of trials may tell of."""
+        failed = self._tried.lowest_missed(doubt)
+        while failed and self._are_apart(doubt, failed):
+            middle = _rounded(math.sqrt(doubt * failed))
+            if not self._time.has_time(*[self._time.seconds(middle)] * MOST_TRIALS):
+                return
+            yield from self._holds(middle, "where it is surely missed")
+            if self._tried[middle].holding != "missed":
+                doubt = middle
+            failed = self._tried.lowest_missed(doubt)
+
     def _revise(self) -> None:
         self._revisions += 1
         if self._revisions <= REVISIONS:
             return
-        low = max((one.level for one in self._tried if one.holding == "holds"), default=self._time.lowest)
-        high = self._tried.lowest_missed(low) or max(one.level for one in self._tried)
-        between = f"between {show_rate(low)} and {show_rate(high)}"
-        raise Over("cannot tell", f"{between} what was measured again contradicts what was measured before")
+        between = " and ".join(map(show_rate, self._tried.sure))
+        raise Over("cannot tell", f"between {between} what was measured again contradicts what was measured before")
 
     def _are_apart(self, low: float, high: float) -> bool:
         return high > low * (1 + self._rules.resolution) * ROUNDING
@@ -259,12 +266,9 @@ class RateSearch:
         return trial
 
     def _used_up(self) -> Over:
-        reason = f"the budget of {show_span(self._rules.budget)} is used up"
-        if self._rules.budget < self._time.ample < math.inf:
-            reason += f"; {show_span(self._time.ample)} are better here"
         if self._confirmed is None:
-            return Over("cannot tell", reason)
-        return Over("found" if self._tried.lowest_missed(self._confirmed) else "at least", reason)
+            return Over("cannot tell", self._time.used_up)
+        return Over("found" if self._tried.lowest_missed(self._confirmed) else "at least", self._time.used_up)
 
 
 def _rounded(rate: float) -> float:

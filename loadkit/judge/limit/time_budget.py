@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadkit.judge.limit.levels import BREACHES
+from loadkit.plan.units import show_rate, show_span
 
 RESOLUTION: Final = 0.05
 SHORTEST: Final = 2.0
@@ -75,14 +76,22 @@ class TimeBudget:
         return max(self._rules.lowest, self._rules.replies / BREACHES / self._longest)
 
     @property
-    def needed(self) -> float:
-        """The least budget with which a search can find what closed threads lead one to expect, seconds."""
-        return math.ceil(PARTS * max(SHORTEST, self._wanted(self._best)))
+    def too_short(self) -> str:
+        """Why a search cannot find what closed threads lead one to expect; empty if it can."""
+        needed = math.ceil(PARTS * max(SHORTEST, self._wanted(self._best)))
+        if needed <= self._rules.budget:
+            return ""
+        return (
+            f"the budget of {show_span(self._rules.budget)} is too short: closed threads get {show_rate(self._best)}, "
+            f"a level needs {self._rules.replies} replies, and a search {show_span(needed)} or more"
+        )
 
     @property
-    def ample(self) -> float:
-        """A budget with which a search has trials of the usual length, seconds."""
-        return math.ceil(USUAL_PARTS * max(USUAL, self._wanted(self._best)))
+    def used_up(self) -> str:
+        """That it is, and with which budget a search has trials of the usual length."""
+        usual = math.ceil(USUAL_PARTS * max(USUAL, self._wanted(self._best))) if self._best else 0
+        better = f"; {show_span(usual)} are better here" if usual > self._rules.budget else ""
+        return f"the budget of {show_span(self._rules.budget)} is used up{better}"
 
     @property
     def closed_seconds(self) -> float:
@@ -97,7 +106,7 @@ class TimeBudget:
     def long_seconds(self, level: float) -> float:
         """How long a trial is that confirms: where the time does not last, half as long."""
         longest = CONFIRMING * self.seconds(level)
-        left = self._rules.budget - self.elapsed - self._overhead - self._rules.longest
+        left = self._rules.budget - self.elapsed - self._overhead - 2 * self._rules.longest
         return min(max(CONFIRMING * SHORTEST, self._rules.budget / LONG_PARTS), longest, max(longest / 2, left))
 
     def has_time_to_bisect(self, level: float) -> bool:
@@ -106,7 +115,7 @@ class TimeBudget:
 
     def has_time(self, *trials: float) -> bool:
         """True if there is time for trials of so many seconds, for what goes by between them, and the last replies."""
-        needed = sum(trials) + len(trials) * self._overhead + self._rules.longest
+        needed = sum(trials) + len(trials) * self._overhead + 2 * self._rules.longest
         return self.elapsed + needed <= self._rules.budget
 
     @property
@@ -120,4 +129,4 @@ class TimeBudget:
     def _wanted(self, level: float) -> float:
         """How long a queue takes to become as long as the limit, and so many replies to come in."""
         patience = PATIENCE * self._rules.longest if level > FAR_BELOW * self._best else 0.0
-        return max(patience, self._rules.replies / BREACHES / level) if level else math.inf
+        return max(patience, self._rules.replies / BREACHES / (level or self._rules.lowest))

@@ -29,6 +29,13 @@ class TriedLevels:
         """Forget what was found at a level before these trials."""
         self._trials[level] = trials
 
+    @property
+    def sure(self) -> tuple[float, float]:
+        """The highest level that surely holds, and the lowest above it that is surely missed, or the ends of all."""
+        levels = list(self)
+        low = max((one.level for one in levels if one.holding == "holds"), default=levels[0].level)
+        return low, self.lowest_missed(low) or levels[-1].level
+
     def highest_that_holds(self, below: float) -> float | None:
         """The highest level below another that holds, as far as its trials tell; None if there is none."""
         return max((one.level for one in self if one.level < below and one.leans_to_hold), default=None)
