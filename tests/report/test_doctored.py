@@ -18,10 +18,13 @@ from loadkit.judge.merge import merge
 from loadkit.judge.rows import Phase
 from loadkit.plan.errors import UsageError
 from loadkit.report.html import html_report
-from loadkit.report.json import dump, load
+from loadkit.report.json import Finding, document, dump, load, load_stored
 from loadkit.report.layout import Layout
+from loadkit.report.markdown import markdown
 from loadkit.report.text import text_report
-from tests.results import REFUSED, Sample, measured
+from tests.report.comparisons import WORSE
+from tests.report.limits import FOUND, SCALING
+from tests.results import REFUSED, Sample, measured, replace
 
 PLANS = [PhasePlan(name=name, duration=1.0, start=0.0, end=50.0) for name in ("up", "on")]
 SOUND = measured(
@@ -47,8 +50,8 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(one, (*path, key))
 
 
-def doctored(path: tuple[Any, ...], value: Any) -> str:
-    content = copy.deepcopy(CONTENT)
+def doctored(path: tuple[Any, ...], value: Any, sound: dict[str, Any] = CONTENT) -> str:
+    content = copy.deepcopy(sound)
     place = content
     for key in path[:-1]:
         place = place[key]
@@ -90,6 +93,34 @@ def test_some_values_that_are_others(tmp_path: Path):
 @pytest.mark.timeout(600)
 def test_all_values_that_are_others(tmp_path: Path):
     attacked(tmp_path, every=1)
+
+
+FINDINGS = {"limit": FOUND, "threads": SCALING, "comparison": replace(WORSE, rounds=WORSE.rounds[:8], confirming=[])}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("made", FINDINGS.values(), ids=FINDINGS)
+def test_some_values_of_a_finding_that_are_others(tmp_path: Path, made: Finding):
+    content = json.loads(document(made))
+    file = tmp_path / "found.json"
+    attempts = [(path, odd) for path in places(content) if path for odd in (*ODD, 5e-324, LONG)]
+    for path, odd in attempts[::29]:
+        file.write_text(doctored(path, odd, content))
+        said = shown(file)
+        assert "\n" not in said, (path, odd)
+        assert len(said) < 1000, (path, odd)
+
+
+def shown(file: Path) -> str:
+    """What reading and reporting what is in a file comes to: what was said, or nothing."""
+    try:
+        stored = load_stored(file)
+    except UsageError as error:
+        return str(error)
+    found = stored if isinstance(stored, list) else [stored]
+    html_report(found)
+    markdown(found)
+    return ""
 
 
 @pytest.mark.parametrize("where", ["started_at", "span"])
