@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from loadkit.judge.comparison.comparison import describe_change, show_figure, show_tolerance
@@ -24,6 +25,8 @@ from loadkit.report.table import Cell, Column, Table
 from loadkit.report.tables import MAX_ROWS_OF_PAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from loadkit.judge.comparison.comparison import Changed, Comparison
     from loadkit.report.table import Tone
 
@@ -57,13 +60,17 @@ def comparison_view(comparison: Comparison, title: str = "") -> dict[str, Any]:
         "caveats": doubts,
         "notes": notes,
         "figures": list(map(_figure, deciding[:_MOST_FIGURES])),
-        "deciding": (change_table("what decides", deciding), list(map(_bar, deciding))),
-        "control": (change_table("control", control), list(map(_bar, control))),
-        "others": (change_table("also measured", others, more), list(map(_bar, others))),
+        "deciding": (_table("What decides", deciding), list(map(_bar, deciding))),
+        "control": (_table("Control", control), list(map(_bar, control))),
+        "others": (_table("Also measured", others, more), list(map(_bar, others))),
         "charts": comparison_charts(comparison),
         "rounds": _rounds(comparison),
         "machine": machine_table(comparison.environment) if comparison.environment else None,
     }
+
+
+def _table(caption: str, changes: Sequence[Changed], more: int = 0) -> Table:
+    return replace(change_table("figure", changes, more), caption=caption)
 
 
 def _figure(change: Changed) -> HeadFigure:

@@ -72,7 +72,9 @@ def _findings_table(views: Sequence[Mapping[str, Any]]) -> Table:
         Column("", [Cell(view["sentence"]) for view in views]),
     ]
     caption = "All comparisons and limits"
-    return Table(caption=caption, head="of", names=[view["title"] for view in views], columns=columns, words=2)
+    return Table(
+        caption=caption, head="comparison or limit", names=[view["title"] for view in views], columns=columns, words=2
+    )
 
 
 def _view(result: Result, title: str) -> dict[str, Any]:

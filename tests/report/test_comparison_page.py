@@ -26,6 +26,7 @@ SAID = [
     ("h1", "tree against main (1a2b3c4)"),
     ("header", "WORSE p50 +11.8 % (+7.4 to +16.0), tolerance 5 % 12 blocks of 4 rounds in turns, and 4 to confirm"),
     ("dl", "p50 +11.8 % +7.4 to +16.0, tolerance 5 % error rate +0.02 points -0.01 to +0.04, tolerance 0.1 points"),
+    ("section", "What decides What decides figure before after change (interval) verdict interval p50 10 ms"),
     ("tr", "p50 10 ms 11.2 ms +11.8 % (+7.4 to +16.0) worse"),
     ("tr", "GET /search: p50 12 ms 12 ms +0.0 % (-1.0 to +1.0) no worse"),
     ("figcaption", "Distribution the old version the new version"),
