@@ -204,7 +204,7 @@ def _gave_way(found: Findings) -> str:
     if first is None:
         return ""
     trials = [one for one in first.trials if one.unsound is None and one.is_breach]
-    if any(one.is_lost for one in trials):
+    if 2 * sum(one.is_lost for one in trials) > len(trials):
         return "the server ended, or could not be reached"
     failures: Counter[str] = Counter()
     for one in trials:
