@@ -90,7 +90,7 @@ class WorkerPool:
             tuner.end("cannot tell", TOO_SHORT)
             return
         counters = self.counters()
-        work = Work(now, counters.files + counters.failed, counters.refused, counters.network_time)
+        work = Work(now, counters.files, counters.refused, counters.network_time)
         self.size = tuner.observe(work, running=sum(thread.is_alive() for thread in self._threads))
         self.start()
 

@@ -35,7 +35,7 @@ class Work(NamedTuple):
     now: int
     """Nanoseconds of the clock."""
     done: int = 0
-    """URLs, well or not."""
+    """URLs that were fetched; those of a host that is given up fail in no time, and are no work."""
     refused: int = 0
     """Attempts that failed as those do of which a server has too many."""
     network_time: int = 0

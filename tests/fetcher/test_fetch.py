@@ -373,6 +373,13 @@ def test_auto_threads_says_what_it_did(site: Site, into: Path):
     assert fetch(site.urls(3), threads=2, into=into / "more").limit is None
 
 
+def test_a_host_that_is_down_is_no_throughput(into: Path):
+    urls = [f"http://127.0.0.1:1/{number}" for number in range(3000)]
+    fetched = fetch(urls, threads="auto", into=into, retries=0, host_pause="10ms").wait()
+
+    assert (fetched.failed, fetched.limit.closed, fetched.limit.threads) == (3000, [], None)
+
+
 def test_hosts_are_many_and_connections_few(site: Site, into: Path):
     port = site.server_address[1]
     urls = [f"http://127.0.0.{host}:{port}/{page}" for page in range(3) for host in range(1, 40)]
