@@ -13,9 +13,10 @@ import pytest
 from _pytest.config import apply_warning_filters
 from _pytest.runner import CallInfo
 
-from loadkit.jobs.functional.cases import Case, SetUps, TestFunction, reason_to_skip, test_functions
+from loadkit.jobs.functional.cases import TestFunction, reason_to_skip, test_functions
 from loadkit.jobs.functional.clients import counted_clients
 from loadkit.jobs.functional.options import fields_of
+from loadkit.jobs.functional.outcomes import Case, SetUps
 from loadkit.jobs.functional.plan import PLUGIN
 from loadkit.jobs.functional.refused import check_tests
 from loadkit.jobs.functional.values import SharedValues

@@ -1,0 +1,125 @@
+"""What comes of the runs of each test: how many, how many failed, with what, and what of that ends all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Final
+
+import pytest
+from _pytest.skipping import Xfail
+
+from loadkit.drive.failures import failure_of_journey, is_end_of_run
+from loadkit.jobs.functional.plan import FixturePlan
+from loadkit.plan.errors import Halt
+
+HOPELESS: Final = 100
+"""So many set-ups that fail, and none that goes well, end the run."""
+
+
+class SessionEnded(Halt):
+    """A test called `pytest.exit`."""
+
+    is_interrupt = True
+
+
+class FixturesFail(Halt):
+    """No set-up of any test has gone well, which is not going to change."""
+
+
+@dataclass(slots=True)
+class SetUps:
+    """How the set-ups of all tests go, in all threads."""
+
+    is_any_sound: bool = False
+    failed: int = 0
+
+    def count_failed(self, item: pytest.Item, error: BaseException) -> None:
+        """One has failed; raises `FixturesFail` after `HOPELESS` of them and none that went well."""
+        self.failed += 1
+        if self.failed >= HOPELESS and not self.is_any_sound:
+            raise FixturesFail(f"the fixtures of {item.name} failed, as all {self.failed} set-ups did") from error
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """A test, or one case of a parametrized one: what it needs, and what came of it."""
+
+    plan: FixturePlan
+    expected_failure: Xfail | None = None
+    runs: int = 0
+    """How often it was begun: set up, and called if that went well."""
+    failed: int = 0
+    is_xfailed: bool = False
+    """It failed as expected."""
+    skipped: str = ""
+    """Why it skipped itself, if it did."""
+    first: str = ""
+    """The message of its first failure."""
+    exit: BaseException | None = None
+    """It called `pytest.exit`."""
+    _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def item(self) -> pytest.Function:
+        """As pytest knows it."""
+        return self.plan.item
+
+    def begin(self) -> None:
+        """It is about to be set up."""
+        with self._lock:
+            self.runs += 1
+
+    def judge(self, error: BaseException | None) -> None:
+        """Raise what its call counts as, by its marks and as pytest sees it; None is a call that raised nothing."""
+        if isinstance(error, pytest.exit.Exception):
+            self.exit = error
+            raise SessionEnded(f"{self.item.name} called pytest.exit: {error}") from error
+        if error is not None and self._is_expected(error):
+            self.is_xfailed = True
+        elif error is not None:
+            self.count(error)
+            raise error
+        elif self.expected_failure is not None and self.expected_failure.strict:
+            unexpected = AssertionError(f"[XPASS(strict)] {self.expected_failure.reason}")
+            self.count(unexpected)
+            raise unexpected
+
+    def _is_expected(self, error: BaseException) -> bool:
+        if isinstance(error, pytest.xfail.Exception):
+            return True
+        marked = self.expected_failure
+        if marked is None or not isinstance(error, Exception | pytest.fail.Exception):
+            return False
+        return marked.raises is None or isinstance(error, marked.raises)  # type: ignore[arg-type]
+
+    @contextmanager
+    def setting_up(self, set_ups: SetUps) -> Iterator[None]:
+        """Within it its fixtures are made."""
+        try:
+            with self.counting():
+                yield
+        except Exception as error:
+            set_ups.count_failed(self.item, error)
+            raise
+        set_ups.is_any_sound = True
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count what is raised within."""
+        try:
+            yield
+        except BaseException as error:
+            self.count(error)
+            raise
+
+    def count(self, error: BaseException) -> None:
+        """Count a failure, unless it is a skip, or the end of the run."""
+        if isinstance(error, pytest.skip.Exception):
+            self.skipped = str(error) or "skipped"
+        elif not is_end_of_run(error, is_ending=True):
+            with self._lock:
+                self.failed += 1
+                self.first = self.first or failure_of_journey(error).message
