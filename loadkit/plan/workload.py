@@ -159,8 +159,10 @@ def thread_plans(scenario: Scenario) -> list[ThreadPlan]:
     segments = scenario.segments
     sharing = scenario.total_threads if segments else scenario.threads
     rows: list[tuple[int, ...]] = []
+    # far from each other, so that of very many endpoints each comes to its turn early
+    stride = max(1, len(order) // max(1, sharing))
     for thread in range(sharing if shared else 0):
-        start = thread % len(order)
+        start = thread * stride % len(order)
         rows.append(tuple(shared[k] for k in order[start:] + order[:start]))
     for k, endpoint in enumerate(scenario.plans):
         rows.extend([(k,)] * (endpoint.threads or 0))
