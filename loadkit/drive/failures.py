@@ -9,10 +9,12 @@ import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import loadkit
 from loadkit.plan.errors import Halt, message_of
+from loadkit.plan.redact import redact_message
 from loadkit.wire.base import Failure
 
 if TYPE_CHECKING:
@@ -96,11 +98,17 @@ def failure_of_journey(error: BaseException) -> Failure:
     places = _places(error)
     if isinstance(error, AssertionError):
         message = _message(error, is_own=True) or "assertion failed"
-        return Failure("check", "\n".join([message, *places[-1:]]))
+        return Failure("check", "\n".join([message, *_notes(error), *places[-1:]]))
     name = type(error).__name__
     message = _message(error)
-    lines = [f"{name}: {message}" if message else name, *places]
+    lines = [f"{name}: {message}" if message else name, *_notes(error), *places]
     return Failure(name, "\n".join(lines))
+
+
+def place_of(frame: FrameType) -> str:
+    """Where a thread is now, in a file of the user's if it came through one: `shop.py:12 in buy: item = …`."""
+    frames = [(one.f_code.co_filename, line, one.f_code.co_name) for one, line in traceback.walk_stack(frame)]
+    return _place(*_of_user(frames[::-1])[-1]).removeprefix("  at ")
 
 
 def is_end_of_run(error: BaseException, *, is_ending: bool) -> bool:
@@ -128,6 +136,12 @@ def _only(error: BaseException) -> BaseException:
 def _message(error: BaseException, *, is_own: bool = False) -> str:
     text = message_of(error, is_own=is_own)
     return _cut(text, MAX_MESSAGE, f" ({len(text):,} characters)")
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What was added to an exception by `add_note`."""
+    notes = getattr(error, "__notes__", ())
+    return [_cut(redact_message(str(note), is_own=False), MAX_MESSAGE) for note in notes]
 
 
 def _cut(text: str, most: int, note: str = "") -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from loadkit.drive.failures import place_of
 from loadkit.drive.outstanding import Outstanding
 from loadkit.drive.stats import IN_FLIGHT_STEPS
 from loadkit.host.tuning import raise_switch_interval
@@ -199,13 +200,13 @@ class UserThreads:
         return any(thread.is_alive() for thread in self._threads)
 
     def places(self) -> tuple[str, ...]:
-        """Where the threads are that are still alive: file, line and function."""
+        """Where the threads are that are still alive."""
         frames = sys._current_frames()
         found = []
         for thread in self._threads:
             frame = frames.get(thread.ident or 0)
             if thread.is_alive() and frame:
-                found.append(f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}")
+                found.append(place_of(frame))
         return tuple(dict.fromkeys(found))
 
 

@@ -109,6 +109,7 @@ def _plain_journey(
         finally:
             with case.counting():
                 iteration.tear_down()
+            case.end()
             _rest(http, pause)
 
     def run(http: object, row: object, fixture: Made) -> None:  # noqa: ARG001 - both are in the fixture
@@ -139,6 +140,7 @@ def _async_journey(
         finally:
             with case.counting():
                 await iteration.tear_down_async()
+            case.end()
             if pause:
                 await http.pause(pause)
 

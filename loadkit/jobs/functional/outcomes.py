@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Final
 
 import pytest
 from _pytest.skipping import Xfail
 
-from loadkit.drive.failures import failure_of_journey, is_end_of_run
+from loadkit.drive.failures import failure_of_journey, is_end_of_run, place_of
 from loadkit.jobs.functional.plan import FixturePlan
 from loadkit.plan.errors import Halt
 
@@ -60,7 +61,9 @@ class Case:
     """The message of its first failure."""
     exit: BaseException | None = None
     """It called `pytest.exit`."""
-    _lock: Lock = field(default_factory=Lock)
+    _inside: set[int] = field(default_factory=set)
+    """Threads that have begun it and not ended it."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def item(self) -> pytest.Function:
@@ -71,12 +74,20 @@ class Case:
         """It is about to be set up."""
         with self._lock:
             self.runs += 1
+        self._inside.add(threading.get_ident())
+
+    def end(self) -> None:
+        """It was torn down."""
+        self._inside.discard(threading.get_ident())
+
+    def held_at(self) -> list[str]:
+        """Where the runs are that have not come to their end."""
+        frames = sys._current_frames()
+        return [place_of(frames[thread]) for thread in self._inside if thread in frames]
 
     def judge(self, error: BaseException | None) -> None:
         """Raise what its call counts as, by its marks and as pytest sees it; None is a call that raised nothing."""
-        if isinstance(error, pytest.exit.Exception):
-            self.exit = error
-            raise SessionEnded(f"{self.item.name} called pytest.exit: {error}") from error
+        self._end_session(error)
         if error is not None and self._is_expected(error):
             self.is_xfailed = True
         elif error is not None:
@@ -86,6 +97,11 @@ class Case:
             unexpected = AssertionError(f"[XPASS(strict)] {self.expected_failure.reason}")
             self.count(unexpected)
             raise unexpected
+
+    def _end_session(self, error: BaseException | None) -> None:
+        if isinstance(error, pytest.exit.Exception):
+            self.exit = error
+            raise SessionEnded(f"{self.item.name} called pytest.exit: {error}") from error
 
     def _is_expected(self, error: BaseException) -> bool:
         if isinstance(error, pytest.xfail.Exception):
@@ -101,8 +117,10 @@ class Case:
         try:
             with self.counting():
                 yield
-        except Exception as error:
-            set_ups.count_failed(self.item, error)
+        except BaseException as error:
+            self._end_session(error)
+            if not isinstance(error, pytest.skip.Exception) and not is_end_of_run(error, is_ending=True):
+                set_ups.count_failed(self.item, error)
             raise
         set_ups.is_any_sound = True
 

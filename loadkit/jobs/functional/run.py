@@ -19,6 +19,7 @@ from loadkit.jobs.functional.options import fields_of
 from loadkit.jobs.functional.outcomes import Case, SetUps
 from loadkit.jobs.functional.plan import PLUGIN
 from loadkit.jobs.functional.refused import check_tests
+from loadkit.jobs.functional.scale import advice_to_share, scale
 from loadkit.jobs.functional.values import SharedValues
 from loadkit.jobs.run import run
 from loadkit.jobs.testing.interruptible import run_interruptible
@@ -67,13 +68,14 @@ def _run_tests(config: pytest.Config, load_session: LoadSession, tests: Sequence
         ready = [test for test in ready if test.cases]
         if ready:
             scenario = _scenario(config, ready, shared)
+            _write_scale(config, scenario, sum(len(test.cases) for test in ready))
             with watcher(sys.stderr, quiet=config.get_verbosity() < 0) as watch:
                 result, thrown = run_interruptible(partial(_run, scenario, watch))
             load_session.keep(Run(test=NAME, number=1, result=result))
             cases = [case for test in ready for case in test.cases]
             thrown = thrown or next((case.exit for case in cases if case.exit is not None), None)
             for test in ready:
-                _tell_test(test, ready, result)
+                _tell_test(test, ready, result, advice=partial(advice_to_share, shared, scenario))
         for case, error in errors.items():
             _tell(case.item, "setup", partial(_raise, error))
     finally:
@@ -121,36 +123,54 @@ def _server(case: Case, shared: SharedValues) -> str | None:
 # -- what pytest is told
 
 
-def _tell_test(test: TestFunction, others: Sequence[TestFunction], result: Result) -> None:
+def _write_scale(config: pytest.Config, scenario: Scenario, tests: int) -> None:
+    """Say before the start how much is to be run: 500 tests may have been selected by mistake."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter and config.get_verbosity() >= 0:
+        reporter.ensure_newline()
+        reporter.write_line(scale(scenario, tests))
+
+
+def _tell_test(
+    test: TestFunction, others: Sequence[TestFunction], result: Result, *, advice: Callable[[Case], list[str]]
+) -> None:
     names = {one.name for one in others}
     own = [one for one in result.thresholds if _label(one) == test.name or _label(one) not in names]
     missed = [f"{one.threshold}: {one.shown}" for one in own if not one.passed and not one.implied]
     is_limited = any(threshold(one.threshold).limits_errors and not one.implied for one in own)
-    timing = result.timing(test.name)
+    # of very many tests some share a row, whose figures say nothing of one of them
+    timing = next((one for one in result.timings if one.name == test.name), None)
     for case in test.cases:
-        case.item.user_properties.extend(figures("load", timing))
-        _tell(case.item, "call", partial(_judge, case, timing, missed, is_limited=is_limited))
+        if timing is not None:
+            case.item.user_properties.extend(figures("load", timing))
+        _tell(case.item, "call", partial(_judge, case, timing, missed, advice(case), is_limited=is_limited))
 
 
 def _label(one: ThresholdResult) -> str | None:
     return threshold(one.threshold).label
 
 
-def _judge(case: Case, timing: Timing, missed: Sequence[str], *, is_limited: bool) -> None:
+def _judge(
+    case: Case, timing: Timing | None, missed: Sequence[str], advice: Sequence[str], *, is_limited: bool
+) -> None:
     """Raise what pytest counts a test as, unless it passed."""
-    if missed or (case.failed and not is_limited):
-        lines = [*missed, *([f"{case.failed:,} of {case.runs:,} runs failed", case.first] if case.failed else [])]
-        pytest.fail("\n".join([*lines, *_times(timing)]), pytrace=False)
+    held = case.held_at()
+    if missed or held or (case.failed and not is_limited):
+        failed = [f"{case.failed:,} of {case.runs:,} runs failed", case.first, *advice] if case.failed else []
+        never = [f"{len(held)} of {case.runs:,} runs never returned", *(f"  at {place}" for place in sorted({*held}))]
+        pytest.fail("\n".join([*missed, *(never if held else []), *failed, *_times(timing)]), pytrace=False)
     if case.skipped:
         pytest.skip(case.skipped)
     if case.is_xfailed:
         pytest.xfail(case.expected_failure.reason if case.expected_failure else "")
-    if not case.runs or not timing.response_time.count:
+    if not case.runs:
+        pytest.fail("it was not reached; give it more time (--load-for), or select fewer tests (-k)", pytrace=False)
+    if timing is not None and not timing.response_time.count:
         pytest.fail("no run of it came to its end; give it more time (--load-for)", pytrace=False)
 
 
-def _times(timing: Timing) -> Iterator[str]:
-    if timing.response_time.count:
+def _times(timing: Timing | None) -> Iterator[str]:
+    if timing is not None and timing.response_time.count:
         yield f"(p50 {show_seconds(timing.p50)}, p99 {show_seconds(timing.p99)})"
 
 

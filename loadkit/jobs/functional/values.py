@@ -60,6 +60,7 @@ class SharedValues:
                 return made, None
             value = begun(made)
         except BaseException as error:  # noqa: BLE001 - whatever it is, each test that needs it meets it again
+            _note_place(error, f"in the fixture {step.name}")
             return None, error
         self._teardowns.callback(ended, made)
         return value, None
@@ -82,7 +83,8 @@ class Iteration:
         self._shared = shared
         self._http = http
         self._values: dict[int, Any] = {}
-        self._teardowns: list[Callable[[], Any]] = []
+        self._teardowns: list[tuple[str, Callable[[], Any]]] = []
+        """Each with the name of its fixture."""
         self._node: pytest.Function | None = None
 
     @property
@@ -93,7 +95,7 @@ class Iteration:
             self._node.stash = pytest.Stash()
             self._node.user_properties = []
             self._node.funcargs = {}
-            self._node.addfinalizer = self.add_teardown  # type: ignore[method-assign, assignment]
+            self._node.addfinalizer = partial(self.add_teardown, "")  # type: ignore[method-assign]
         return self._node
 
     @property
@@ -119,10 +121,11 @@ class Iteration:
         """Tear down, the last one first; all of them, and raise the first error."""
         errors: list[BaseException] = []
         while self._teardowns:
+            name, teardown = self._teardowns.pop()
             try:
-                self._teardowns.pop()()
+                teardown()
             except BaseException as error:  # noqa: BLE001 - the others are torn down all the same
-                errors.append(error)
+                errors.append(_note_teardown(error, name))
         if errors:
             raise errors[0]
 
@@ -133,23 +136,31 @@ class Iteration:
             if not step.is_async or step.is_shared:
                 self.value(index)
                 continue
-            made = _bound(step.make, self.instance)(**self._needed(step))
-            if inspect.isasyncgen(made):
-                self._values[index] = await begun_async(made)
-                self._teardowns.append(partial(ended_async, made))
-            else:
-                self._values[index] = await made
+            try:
+                self._values[index] = await self._made_async(step)
+            except BaseException as error:
+                _note_place(error, f"in the fixture {step.name}")
+                raise
+
+    async def _made_async(self, step: Step) -> Any:
+        made = _bound(step.make, self.instance)(**self._needed(step))
+        if not inspect.isasyncgen(made):
+            return await made
+        value = await begun_async(made)
+        self._teardowns.append((step.name, partial(ended_async, made)))
+        return value
 
     async def tear_down_async(self) -> None:
         """The same for a test that an event loop runs."""
         errors: list[BaseException] = []
         while self._teardowns:
+            name, teardown = self._teardowns.pop()
             try:
-                made = self._teardowns.pop()()
+                made = teardown()
                 if inspect.isawaitable(made):
                     await made
             except BaseException as error:  # noqa: BLE001 - the same
-                errors.append(error)
+                errors.append(_note_teardown(error, name))
         if errors:
             raise errors[0]
 
@@ -166,11 +177,15 @@ class Iteration:
             return self._http
         if step.is_shared:
             return self._shared.value(self.plan, index)
-        made = _bound(step.make, self.instance)(**self._needed(step))
-        if not inspect.isgenerator(made):
-            return made
-        value = begun(made)
-        self._teardowns.append(partial(ended, made))
+        try:
+            made = _bound(step.make, self.instance)(**self._needed(step))
+            if not inspect.isgenerator(made):
+                return made
+            value = begun(made)
+        except BaseException as error:
+            _note_place(error, f"in the fixture {step.name}")
+            raise
+        self._teardowns.append((step.name, partial(ended, made)))
         return value
 
     def _needed(self, step: Step) -> dict[str, Any]:
@@ -180,9 +195,9 @@ class Iteration:
         """What a fixture gets as `request`."""
         return LoadRequest(self.plan, step, self._shared, self)
 
-    def add_teardown(self, teardown: Callable[[], object]) -> None:
-        """Have it called at the end of this iteration."""
-        self._teardowns.append(teardown)
+    def add_teardown(self, name: str, teardown: Callable[[], object]) -> None:
+        """Have it called at the end of this iteration, for the fixture of that name."""
+        self._teardowns.append((name, teardown))
 
 
 class LoadRequest(pytest.FixtureRequest):
@@ -242,7 +257,7 @@ class LoadRequest(pytest.FixtureRequest):
         if self._iteration is None or self._step.is_shared:
             self._shared.add_teardown(finalizer)
         else:
-            self._iteration.add_teardown(finalizer)
+            self._iteration.add_teardown(self._step.name, finalizer)
 
     def getfixturevalue(self, argname: str) -> Any:
         """What another fixture makes."""
@@ -259,6 +274,18 @@ class LoadRequest(pytest.FixtureRequest):
 
     def _check_scope(self, requested_fixturedef: Any, requested_scope: Any) -> None:
         """Pytest has looked at that when it collected."""
+
+
+def _note_teardown(error: BaseException, name: str) -> BaseException:
+    if name:
+        _note_place(error, f"in the tear-down of the fixture {name}")
+    return error
+
+
+def _note_place(error: BaseException, place: str) -> None:
+    """Add the fixture that raised it, and not those that asked for that one."""
+    if not any(note.startswith("in the ") for note in getattr(error, "__notes__", ())):
+        error.add_note(place)
 
 
 def _bound(make: Callable[..., Any], instance: object) -> Callable[..., Any]:

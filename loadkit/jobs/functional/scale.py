@@ -1,0 +1,68 @@
+"""How much is run at once: what is said of it before the start, and where threads may have met in what they share."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Final, cast
+
+from loadkit.jobs.functional.outcomes import Case
+from loadkit.jobs.functional.plan import PLUGIN
+from loadkit.jobs.functional.values import SharedValues
+from loadkit.plan.scenario import Scenario
+from loadkit.plan.units import show_rate, show_seconds, show_span
+
+_UNCHANGING: Final = (type(None), str, bytes, int, float, tuple, frozenset, PurePath)
+"""Values of these kinds stand any number of threads."""
+
+
+def scale(scenario: Scenario, tests: int) -> str:
+    """How many tests run how, and whether each is reached: `500 tests on 20 threads for 30s`."""
+    line = f"{_many(tests, 'test')} {_load(scenario)}"
+    most = _most_runs(scenario)
+    if most is not None and most < tests:
+        return f"{line}: at most {most:,} of them will run; give them more, or select fewer (-k)"
+    if most is None and not scenario.phases and tests > scenario.threads:
+        each = show_seconds(scenario.threads * cast(float, scenario.duration) / tests)
+        return f"{line}: each of them will run if they take {each} or less on average"
+    return line
+
+
+def _load(scenario: Scenario) -> str:
+    if scenario.phases:
+        return f"in phases of {show_span(sum(one.duration for one in scenario.phases))} in all"
+    load = f"at {show_rate(cast(float, scenario.rate))}" if scenario.rate else f"on {_many(scenario.threads, 'thread')}"
+    many = scenario.iterations
+    return f"{load}, {_many(many, 'run')} in all" if many else f"{load} for {show_span(cast(float, scenario.duration))}"
+
+
+def _most_runs(scenario: Scenario) -> int | None:
+    """How many there will be at most, as far as that is known."""
+    if scenario.iterations or not scenario.rate or scenario.phases:
+        return scenario.iterations
+    return round(cast(float, scenario.rate) * cast(float, scenario.duration))
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def advice_to_share(shared: SharedValues, scenario: Scenario, case: Case) -> list[str]:
+    """A line for a test that failed beside others and passed at other times, and uses what all threads share."""
+    is_alone = scenario.threads == 1 and not scenario.rate and not scenario.phases
+    names = _shared_names(shared, case)
+    if is_alone or not names or not 0 < case.failed < case.runs:
+        return []
+    went_well = f"{_many(case.runs - case.failed, 'other run')} went well, and all threads share {', '.join(names)}"
+    return [f"{went_well}: what is shared has to stand that; make it of function scope, or give it a lock"]
+
+
+def _shared_names(shared: SharedValues, case: Case) -> list[str]:
+    """Fixtures of a wider scope that are neither pytest's nor loadkit's, and whose value may change."""
+    return [
+        step.name
+        for index, step in enumerate(case.plan.steps)
+        if step.is_shared
+        and step.make.__module__ != PLUGIN
+        and not step.make.__module__.startswith("_pytest.")
+        and not isinstance(shared.value(case.plan, index), _UNCHANGING)
+    ]
