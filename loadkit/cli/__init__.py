@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    if "_LOADKIT_COMPLETE" in os.environ:
+        from loadkit.cli.completion import complete
+
+        complete({name: _function(name) for name in COMMANDS})
     sys.exit(_exit_code(understood(sys.argv[1:] or ["--help"], COMMANDS)))
 
 
@@ -63,16 +68,24 @@ def _call(words: list[str]) -> int:
         return print_text(overview({name: about for name, (_, about) in COMMANDS.items()}))
     if name == "--version":
         return print_text(f"loadkit {__version__}")
+    if name in ("--show-completion", "--install-completion"):
+        from loadkit.cli.completion import set_up_completion
+
+        return set_up_completion(words)
     if name not in COMMANDS:
         close = close_to(name, COMMANDS)
         alike = f". Did you mean {close[0]!r}?" if close else ""
         raise UsageError(f"No such command {name!r}{alike} (loadkit --help tells more)")
-    function = getattr(import_module(f"loadkit.cli.{name}"), COMMANDS[name][0])
+    function = _function(name)
     command = Command(name, function)
     if asked := {"--help", "-h", "--help-all"} & set(others):
         return print_text(help_of(command, everything="--help-all" in asked))
     # what a curl command is of is for curl to say
     if name == "curl":
-        code: int = function(others)
-        return code
+        return function(others)
     return command.run(others, project_defaults(command.parameters, Path.cwd()) if name == "run" else None)
+
+
+def _function(name: str) -> Callable[..., int]:
+    function: Callable[..., int] = getattr(import_module(f"loadkit.cli.{name}"), COMMANDS[name][0])
+    return function

@@ -39,7 +39,7 @@ def understood(words: Sequence[str], commands: Container[str]) -> list[str]:
     first = words[0]
     if (
         first not in commands
-        and first not in ("--help", "-h", "--version")
+        and first not in ("--help", "-h", "--help-all", "--version", "--show-completion", "--install-completion")
         and (first.startswith("-") or is_target(first))
     ):
         words = ["run", *words]

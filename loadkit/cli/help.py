@@ -50,7 +50,8 @@ def overview(commands: Mapping[str, str]) -> str:
             "Commands (run, if none is named)",
             *lines,
             "",
-            "loadkit COMMAND --help shows its options; --version the version.",
+            "loadkit COMMAND --help shows its options; --version the version;",
+            "--install-completion makes bash, zsh or fish complete commands and options.",
         ]
     )
 
