@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 def print_report(result: Result, *, once: bool = False, full: bool = False, is_first: bool = True) -> int:
     """Print a report, one of a line each for a run of each `once`; the exit code is that of `print_text`."""
     from loadkit.report.layout import layout_of
-    from loadkit.report.text import once_report, text_report
+    from loadkit.report.once import once_report
+    from loadkit.report.text import text_report
 
     if sys.stdout is None:
         return 0

@@ -53,21 +53,29 @@ def _with_rest(total: Row) -> Iterator[FailureExample]:
 
 
 def _lines(example: FailureExample) -> list[str]:
+    return [*message_lines(example), *(_reply_lines(example.reply) if example.reply else [])]
+
+
+def message_lines(example: FailureExample) -> list[str]:
     """The first lines of a message, and how many more there are, without its kind, which is shown beside it."""
     lines = visible_lines(example.message.strip("\n").removeprefix(f"{example.kind}: "))
     more = len(lines) - MAX_LINES
-    shown = [*lines[:MAX_LINES], f"... {more:,} more lines in the JSON"] if more > 1 else lines
-    return [*shown, *(_reply_lines(example.reply) if example.reply else [])]
+    return [*lines[:MAX_LINES], f"... {more:,} more lines in the JSON"] if more > 1 else lines
 
 
 def _reply_lines(reply: FailedReply) -> Iterator[str]:
     """The first reply that failed so: what was asked, the telling headers, and the beginning of the body."""
     yield f"first reply, {reply.status} to {reply.method} {reply.url}"
     yield from (f"  {name}: {value}" for name, value in reply.headers.items())
+    yield from (f"  {line}" for line in body_lines(reply))
+
+
+def body_lines(reply: FailedReply) -> Iterator[str]:
+    """The first lines of the body."""
     body = visible_lines(reply.body.strip())
-    yield from (f"  {line[:MAX_WIDTH]}" for line in body[:MAX_LINES])
+    yield from (line[:MAX_WIDTH] for line in body[:MAX_LINES])
     if len(body) > MAX_LINES or any(len(line) > MAX_WIDTH for line in body):
-        yield "  ... more in the JSON"
+        yield "... more in the JSON"
 
 
 def _where(result: Result, example: FailureExample) -> str:

@@ -18,7 +18,7 @@ from loadkit.judge.times import PERCENTILES, Times
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import Threshold, threshold
-from loadkit.plan.units import SECOND, show_seconds, show_size, three_digits
+from loadkit.plan.units import SECOND, show_seconds, three_digits
 from loadkit.report.charts.timeline import between, rates
 from loadkit.report.figures import (
     BRIEF,
@@ -81,44 +81,6 @@ def _slowest(rows: list[Row], most: int) -> list[Row]:
         return rows
     # a row without one good reply has no p99, and is the first to be looked at
     return sorted(rows, key=lambda row: -math.inf if (p99 := row.response_time.p99) is None else -p99)[:most]
-
-
-def each_once(result: Result) -> Table:
-    """A row an endpoint, request of a journey, journey and step of a run of each once: was it sound?"""
-    found: list[Row | Timing] = [*result.endpoints, *result.timings]
-    return Table(
-        caption="Each once",
-        head="each once",
-        names=[one.name for one in found],
-        columns=[
-            Column("status", [_status_once(one) for one in found]),
-            Column("time", [time_cell(_time_once(one)) for one in found]),
-            Column(
-                "received", [Cell(show_size(one.bytes_received) if isinstance(one, Row) else "") for one in found], 2
-            ),
-            Column("", [_sound_once(one) for one in found]),
-        ],
-    )
-
-
-def _status_once(one: Row | Timing) -> Cell:
-    if isinstance(one, Timing):
-        return Cell(one.kind)
-    return Cell(", ".join(map(str, [*one.statuses, *one.failed_statuses])) or "-")
-
-
-def _time_once(one: Row | Timing) -> float | None:
-    """The longest, where a journey did it more than once."""
-    found = [most for times in (one.response_time, one.failure_time) if (most := times.max) is not None]
-    return max(found, default=None)
-
-
-def _sound_once(one: Row | Timing) -> Cell:
-    if one.failures:
-        return Cell(f"failed: {', '.join(one.failures)}", tone="bad")
-    if one.cut:
-        return Cell("cut off", tone="bad")
-    return Cell("ok", tone="good") if one.requests else Cell("not sent", tone="bad")
 
 
 def timings(result: Result, *, for_page: bool = False) -> Iterator[Table]:

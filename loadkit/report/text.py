@@ -63,23 +63,15 @@ def text_report(
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
-def once_report(result: Result, layout: Layout) -> str:
-    """A result of one request each as a person reads it: whether each was sound, and if not, why."""
+def title_line(layout: Layout, result: Result) -> str:
+    """The scenario, by which the report of a result is headed."""
     rule = "=" if layout.ascii else "━"
     name = layout.ellipsize(layout.escape(result.title), layout.width - 8)
-    parts = (
-        [layout.style(f"{rule * 2} {name} {rule * (layout.width - display_width(name) - 4)}", "bold")],
-        text_table(layout, tables.each_once(result), name_width=layout.width // 2),
-        _failures(layout, result),
-        _outcome_line(layout, result, "SOUND"),
-    )
-    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+    return layout.style(f"{rule * 2} {name} {rule * (layout.width - display_width(name) - 4)}", "bold")
 
 
 def _headline(layout: Layout, result: Result) -> list[str]:
-    rule = "=" if layout.ascii else "━"
-    name = layout.ellipsize(layout.escape(result.title), layout.width - 8)
-    lines = [layout.style(f"{rule * 2} {name} {rule * (layout.width - display_width(name) - 4)}", "bold")]
+    lines = [title_line(layout, result)]
     for facts in (result.scenario.description.strip(), describe_run(result), _target(result)):
         lines += _wrapped(layout, facts, "  ")
     return lines
@@ -99,13 +91,14 @@ def _outcome(layout: Layout, result: Result, passed: str, *, full: bool) -> list
     """The outcome, the thresholds, those that were missed first, and how far to believe the figures."""
     thresholds = sorted(result.thresholds, key=lambda one: one.passed)
     return [
-        *_outcome_line(layout, result, passed),
+        *outcome_line(layout, result, passed),
         *_thresholds(layout, [one for one in thresholds if full or not one.implied]),
         *(_validity(layout, result) if is_believable(result) else []),
     ]
 
 
-def _outcome_line(layout: Layout, result: Result, passed: str) -> list[str]:
+def outcome_line(layout: Layout, result: Result, passed: str) -> list[str]:
+    """How it came out, `passed` where it passed."""
     word, text, tone = describe_outcome(result)
     word = passed if result.passed else word
     first, *others = layout.wrap(f"{word}{text}", margin="  ")
