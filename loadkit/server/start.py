@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from loadkit.server.child_process import SHOWN_LINES, ChildProcess, child_proces
 from loadkit.wire.base import Origin
 
 LAST_LINES: Final = 5
+
+ended_output: Final[deque[str]] = deque(maxlen=SHOWN_LINES)
+"""The last lines of the servers that have run and ended, for whoever shows them and clears it."""
 
 _LOOK_EVERY: Final = SECOND // 2
 """Nanoseconds between two searches of /proc for those who serve on after the process that was started has ended."""
@@ -162,7 +166,10 @@ def running(
     with child_process(command, environment=environment, descriptors=descriptors, cwd=cwd) as child:
         server = ServerProcess(child, name or describe_command(command), place)
         server.await_ready(not_ready, within, stops)
-        yield server
+        try:
+            yield server
+        finally:
+            ended_output.extend(server.last_lines(0))
 
 
 def check_free(place: Place) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,23 @@ def test_what_it_printed_during_a_test_stands_below_that_if_it_fails(run: Run, s
     done.assert_outcomes(passed=1, failed=1)
     done.stdout.re_match_lines([r"-+ Captured server output call -+", r"asked for /lost"])
     assert len([line for line in done.outlines if line == "asked for /lost"]) == 3
+    assert "asked for /fine" not in done.stdout.str()
+
+
+def test_what_the_server_of_a_scenario_printed_stands_below_a_test_that_fails(run: Run, project: pytest.Pytester):
+    project.makepyfile(app=APP)
+    done = run("""
+        own = shop.replace(base_url=None, server="app:app", endpoints=[Endpoint("GET", "/up")], iterations=3)
+
+        def test_fine(load):
+            load(own, endpoints=[Endpoint("GET", "/fine")])
+
+        def test_slow(load):
+            assert load(own).p99 < 1e-7
+    """)
+
+    done.assert_outcomes(passed=1, failed=1)
+    done.stdout.re_match_lines([r"-+ Captured server output call -+", r"asked for /up"])
     assert "asked for /fine" not in done.stdout.str()
 
 
@@ -198,6 +216,17 @@ def test_tests_of_a_module_share_what_was_measured(run: Run, project: pytest.Pyt
         ]
     )
     assert len(re.findall(r"^-+ load: ", done.stdout.str(), re.MULTILINE)) == 2
+
+
+def test_junit_xml_has_the_figures_of_a_module_for_each_test_that_looks_at_them(run: Run, project: pytest.Pytester):
+    run(MODULE, "--junit-xml", "junit.xml")
+
+    cases = {case.get("name"): case for case in ET.parse(project.path / "junit.xml").iter("testcase")}
+    values = {
+        name: [one.get("value") for one in case.iter("property") if one.get("name") == "load.requests"]
+        for name, case in cases.items()
+    }
+    assert values == {"test_fast": ["40"], "test_whole": ["40"], "test_own": ["4"]}
 
 
 @pytest.mark.slow

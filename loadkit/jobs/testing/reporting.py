@@ -26,6 +26,7 @@ from loadkit.report.layout import Layout, needs_ascii, report_width
 from loadkit.report.limit import limit_report
 from loadkit.report.summary import append_summary, summary_file
 from loadkit.server.serving import running_servers
+from loadkit.server.start import ended_output
 
 CARRIED = "loadkit"
 """The attribute of a report that carries runs from a worker of pytest-xdist."""
@@ -74,9 +75,10 @@ def _not_handed_on(item: pytest.Item) -> list[Run | Found]:
 
 
 def _add_output(session: LoadSession, layout: Layout, report: pytest.TestReport) -> None:
-    """What the servers that loadkit started have printed during a test that failed."""
-    for server in running_servers():
-        if lines := server.last_lines(session.test.printed.get(server, 0)):
+    """What the servers that loadkit started have printed during a test that failed, those that have ended first."""
+    running = [one.last_lines(session.test.printed.get(one, 0)) for one in running_servers()]
+    for lines in ([*ended_output], *running):
+        if lines:
             report.sections.append((f"Captured server output {report.when}", "\n".join(map(layout.escape, lines))))
 
 

@@ -42,7 +42,7 @@ from loadkit.plan.fields import parse_positive_seconds
 from loadkit.report.files import check_writable, write_text
 from loadkit.report.json import Finding, document, dump
 from loadkit.server.serving import running_servers
-from loadkit.server.start import ServerProcess
+from loadkit.server.start import ServerProcess, ended_output
 
 LEFT = ".interrupted.json"
 """How the files end in which workers leave a run that was interrupted."""
@@ -175,16 +175,19 @@ class LoadSession:
     def _keep_of(self, item: Owner, one: Run | Found) -> None:
         item.stash.setdefault(FOUND, []).append(one)
         if isinstance(item, pytest.Item):
-            item.user_properties.extend(properties(one))
+            _add_properties(item, one)
         self.unreported.append(one)
         self.keep(one)
 
     def look_at(self, item: pytest.Item) -> None:
         """Know what the module of a test has measured, which it may judge."""
         self.test.of_module = _of_module(item)
+        for one in self.test.of_module:
+            _add_properties(item, one)
 
     def start_again(self, item: pytest.Item) -> None:
         """A test that runs again begins anew: its last attempt is what counts."""
+        ended_output.clear()
         self.test.printed = {one: one.printed for one in running_servers()}
         if item.stash.get(FOUND, None):
             item.stash[FOUND] = []
@@ -319,6 +322,12 @@ def is_interrupted(one: Run | Found) -> bool:
         return one.result.outcome == "interrupted"
     found = one.finding
     return found.reason == INTERRUPTED if isinstance(found, Comparison) else found.ending == "interrupted"
+
+
+def _add_properties(item: pytest.Item, one: Run | Found) -> None:
+    """For JUnit XML; what a test has measured itself goes before what its module has measured."""
+    new = dict(properties(one))
+    item.user_properties[:] = [*(pair for pair in item.user_properties if pair[0] not in new), *new.items()]
 
 
 def found_of(item: pytest.Item) -> list[Run | Found]:
