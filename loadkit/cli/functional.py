@@ -14,6 +14,7 @@ _OPTIONS: Final = {
     "rate": "--load-rate",
     "duration": "--load-for",
     "iterations": "--load-iterations",
+    "phase": "--load-phase",
     "warmup": "--load-warmup",
     "threshold": "--load-threshold",
     "html": "--load-html",
@@ -50,7 +51,7 @@ def run_tests(targets: Sequence[str], given: Mapping[str, Any]) -> int:
 
 
 def _words(given: dict[str, Any]) -> Iterator[str]:
-    if "threads" not in given and "rate" not in given:
+    if given.keys().isdisjoint({"threads", "rate", "phase"}):
         given["threads"] = 10
     for name, value in given.items():
         if name == "quiet":

@@ -48,6 +48,7 @@ class Journey:
             may be `async`.
         fixture: a generator that runs up to its `yield` before each call and on after it, in no figure: a user made
             for this call alone, say. What it yields is given as `fixture`. Its failures count as those of the journey.
+        times_fixture: give its set-up and its tear-down rows of their own: `buy setup`, `buy teardown`.
         name: the label in reports; the function's name if not said.
 
     Raises `UsageError` for a value it cannot use, when it is made.
@@ -62,6 +63,7 @@ class Journey:
     setup: Callable[..., Any] | None = None
     teardown: Callable[..., Any] | None = None
     fixture: Callable[..., Any] | None = None
+    times_fixture: bool = False
     name: str | None = None
 
     def __post_init__(self) -> None:

@@ -46,4 +46,5 @@ class JourneyFields(TypedDict, total=False):
     setup: Callable[..., Any] | None
     teardown: Callable[..., Any] | None
     fixture: Callable[..., Any] | None
+    times_fixture: bool
     name: str | None

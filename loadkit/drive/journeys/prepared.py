@@ -128,41 +128,54 @@ class PreparedJourney:
 
     def _set_up(self) -> PreparedCall:
         done = PreparedCall(self._context.given(self._journey, self._take_row))
+        began = self._context.now()
         with self._context.muted():
             try:
                 done.at_yield = call(self._fixture, done.given, http=self._context.http)
                 done.given["fixture"] = begun(done.at_yield)
             except BaseException as error:  # noqa: BLE001 - the same
                 self._failed(done, SETUP, error)
+        self._count_fixture(done, SETUP, began)
         return done
 
     async def _set_up_async(self) -> PreparedCall:
         if not inspect.isasyncgenfunction(self._fixture):
             return self._set_up()
         done = PreparedCall(self._context.given(self._journey, self._take_row))
+        began = self._context.now()
         try:
             # other tasks go on meanwhile, and are counted
             done.at_yield = call(self._fixture, done.given, http=self._context.async_http)
             done.given["fixture"] = await begun_async(done.at_yield)
         except BaseException as error:  # noqa: BLE001 - the same
             self._failed(done, SETUP, error)
+        self._count_fixture(done, SETUP, began)
         return done
 
     def _tear_down(self, done: PreparedCall) -> None:
+        began = self._context.now()
         with self._context.tearing_down():
             try:
                 ended(done.at_yield)
             except BaseException as error:  # noqa: BLE001 - the same
                 self._failed(done, TEARDOWN, error)
+        self._count_fixture(done, TEARDOWN, began)
 
     async def _tear_down_async(self, done: PreparedCall) -> None:
         if not inspect.isasyncgenfunction(self._fixture):
             self._tear_down(done)
             return
+        began = self._context.now()
         try:
             await ended_async(done.at_yield)
         except BaseException as error:  # noqa: BLE001 - the same
             self._failed(done, TEARDOWN, error)
+        self._count_fixture(done, TEARDOWN, began)
+
+    def _count_fixture(self, done: PreparedCall, kind: str, began: int) -> None:
+        if self._journey.times_fixture and not (kind == TEARDOWN and SETUP in [one.kind for one in done.failures]):
+            failure = next((one for one in done.failures if one is CUT or one.kind == kind), None)
+            self._context.observer.count_span(f"{self._journey.label} {kind}", began, failure)
 
     def _failed(self, done: PreparedCall, kind: str, error: BaseException) -> None:
         found = self._context.failure(error)

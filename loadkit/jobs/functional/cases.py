@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import pytest
 from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 
+from loadkit.drive.journeys.prepared import SETUP, TEARDOWN
 from loadkit.jobs.functional.outcomes import Case, SetUps
 from loadkit.jobs.functional.plan import FixturePlan
 from loadkit.jobs.functional.values import Iteration, SharedValues
@@ -40,17 +41,22 @@ class TestFunction:
 
     __test__ = False
 
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Its row in reports, and those of its set-up and tear-down."""
+        return self.name, f"{self.name} {SETUP}", f"{self.name} {TEARDOWN}"
+
     def without(self, left_out: Collection[Case]) -> TestFunction:
         """The same without some of its cases."""
         return TestFunction(self.name, [case for case in self.cases if case not in left_out])
 
-    def journey(self, shared: SharedValues, set_ups: SetUps) -> Journey:
-        """What a thread calls again and again."""
+    def journey(self, shared: SharedValues, set_ups: SetUps, *, times_fixture: bool) -> Journey:
+        """What a thread calls again and again; its set-up and tear-down have rows of their own if `times_fixture`."""
         weight, pause = _user_mark(self.cases[0].item)
         make = _async_journey if any(map(_is_async, self.cases)) else _plain_journey
         run, fixture = make(shared, set_ups, pause)
         feed = rows([{"case": case} for case in self.cases])
-        return Journey(run, fixture=fixture, feed=feed, weight=weight, name=self.name)
+        return Journey(run, fixture=fixture, times_fixture=times_fixture, feed=feed, weight=weight, name=self.name)
 
 
 def test_functions(items: Sequence[pytest.Item]) -> list[TestFunction]:

@@ -11,12 +11,13 @@ FIELDS: Final = {
     "load_for": "duration",
     "load_rate": "rate",
     "load_iterations": "iterations",
+    "load_phase": "phases",
     "load_warmup": "warmup",
     "load_threshold": "thresholds",
 }
 """Which field of a scenario each option says."""
 
-_STARTING: Final = ("load_threads", "load_rate")
+_STARTING: Final = ("load_threads", "load_rate", "load_phase")
 
 
 def add_functional_options(parser: pytest.Parser) -> None:
@@ -26,8 +27,10 @@ def add_functional_options(parser: pytest.Parser) -> None:
     add("--load-rate", metavar="RATE", help="The same by the clock: 20/s tests begin, whatever the last ones do.")
     add("--load-for", metavar="TIME", help="How long these run: 30s; 10 s if not said.")
     add("--load-iterations", metavar="N", help="How many tests are run in all, in the place of a time.")
+    add("--load-phase", metavar="PHASE", action="append", help="ramp:30s:50, ramp:30s:200/s, hold:2m; in this order.")
     add("--load-warmup", metavar="TIME", help="Run them for so long before, in no figure.")
     add("--load-threshold", metavar="LIMIT", action="append", help="What must hold: 'test_buy: p99 < 2s'.")
+    add("--load-fixtures", action="store_const", const=True, help="Rows for set-up and tear-down: test_buy setup.")
     parser.addini("load_not_on_threads", "Fixtures that threads cannot use.", type="args", default=[])
 
 
@@ -39,7 +42,7 @@ def is_functional(config: pytest.Config) -> bool:
 def check_functional_options(config: pytest.Config) -> None:
     """Refuse what says how tests are run under load where nothing says that they are, and what cannot go with it."""
     if not is_functional(config):
-        for name in FIELDS:
+        for name in (*FIELDS, "load_fixtures"):
             if config.getoption(name) is not None:
                 option = f"--{name.replace('_', '-')}"
                 raise pytest.UsageError(f"{option} belongs to --load-threads N or --load-rate R; give one of them")
@@ -54,6 +57,10 @@ def fields_of(config: pytest.Config) -> dict[str, Any]:
     for name in ("threads", "iterations"):
         if given[name] is not None:
             given[name] = _whole(f"--load-{name}", given[name])
+    if given["phases"] is not None:
+        from loadkit.plan.phases import phase
+
+        given["phases"] = [phase(text) for text in given["phases"]]
     return {field: value for field, value in given.items() if value is not None}
 
 

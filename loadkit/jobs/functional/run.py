@@ -105,8 +105,9 @@ def _set_up(tests: Sequence[TestFunction], shared: SharedValues) -> dict[Case, B
 def _scenario(config: pytest.Config, tests: Sequence[TestFunction], shared: SharedValues) -> Scenario:
     set_ups = SetUps()
     base_url = next((url for test in tests for case in test.cases if (url := _server(case, shared))), None)
+    times_fixture = bool(config.getoption("load_fixtures"))
     return Scenario(
-        endpoints=[test.journey(shared, set_ups) for test in tests],
+        endpoints=[test.journey(shared, set_ups, times_fixture=times_fixture) for test in tests],
         base_url=base_url,
         name=NAME,
         **fields_of(config),
@@ -134,8 +135,8 @@ def _write_scale(config: pytest.Config, scenario: Scenario, tests: int) -> None:
 def _tell_test(
     test: TestFunction, others: Sequence[TestFunction], result: Result, *, advice: Callable[[Case], list[str]]
 ) -> None:
-    names = {one.name for one in others}
-    own = [one for one in result.thresholds if _label(one) == test.name or _label(one) not in names]
+    names = {name for one in others for name in one.rows}
+    own = [one for one in result.thresholds if _label(one) in test.rows or _label(one) not in names]
     missed = [f"{one.threshold}: {one.shown}" for one in own if not one.passed and not one.implied]
     is_limited = any(threshold(one.threshold).limits_errors and not one.implied for one in own)
     # of very many tests some share a row, whose figures say nothing of one of them
