@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
+
+from loadkit.server.demo import Demo
+from tests.conftest import Call
 
 pytest_plugins = "pytester"
 
@@ -100,3 +105,65 @@ def test_fixtures_have_rows_of_their_own_where_that_is_asked_for(project: pytest
     assert rows["test_async setup"]["response_time"]["min"] >= 0.02
     assert rows["test_buy teardown"]["response_time"]["min"] >= 0.01
     assert rows["test_shaky setup"]["failures"] == {"setup": 5}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--load-duration=1s", "--load-duration is for load tests, and these are tests under load; say how long with"),
+        ("--load-repeat=3", "--load-repeat is for load tests, and these are tests under load; run pytest several"),
+        ("--load-against=main", "--load-against is for load tests, and these are tests under load; compare two runs"),
+        ("--no-load", "--no-load is for load tests, and these are tests under load; leave it away"),
+        ("--load-only", "--load-only is for load tests, and these are tests under load; leave it away"),
+    ],
+)
+def test_what_only_load_tests_follow_is_refused(project: pytest.Pytester, option: str, message: str):
+    project.makepyfile(test_it="def test_it(): pass")
+
+    found = run(project, "--load-threads", "1", "--load-iterations", "2", option)
+
+    assert found.ret == 4
+    assert f"ERROR: {message}" in found.stderr.str()
+
+
+def test_the_figures_of_each_test_are_properties_in_the_xml(project: pytest.Pytester):
+    project.makepyfile(test_it="def test_one(): pass\ndef test_two(): pass\n")
+
+    run(project, "--load-threads", "2", "--load-iterations", "60", "--junitxml", "out.xml")
+
+    cases = list(ET.parse(project.path / "out.xml").iter("testcase"))
+    assert [case.get("name") for case in cases] == ["test_one", "test_two"]
+    for case in cases:
+        found = {one.attrib["name"]: float(one.attrib["value"]) for one in case.iter("property")}
+        assert found["load.count"] == 30
+        assert 0 < found["load.p50"] <= found["load.p99"] <= found["load.max"]
+
+
+def test_runs_are_saved_compared_and_reported_again(project: pytest.Pytester, demo: Demo, call: Call):
+    project.makepyfile(
+        test_it=f"""
+        import requests
+
+        def test_it(): assert requests.get("{demo.url}/items/3").status_code == 200
+        """
+    )
+    load = ["--load-threads", "2", "--load-iterations", "40"]
+
+    run(project, *load, "--load-save", "main", "--load-json", "before").assert_outcomes(passed=1)
+    found = run(project, *load, "--load-compare", "main", "--load-json", "after")
+
+    found.assert_outcomes(passed=1)
+    found.stdout.fnmatch_lines(["beside the baseline main:", "*test_it: p50 *"])
+    files = [str(*Path(project.path, folder).glob("*.json")) for folder in ("before", "after")]
+    assert re.search("test_it +40", call("report", files[0]).stdout)
+    assert re.search("error rate +0 % +0 %", call("compare", *files).stdout)
+
+
+def test_a_run_in_which_a_test_failed_is_in_no_baseline(project: pytest.Pytester):
+    project.makepyfile(test_it="def test_it(): pass\ndef test_fails(): assert False")
+
+    found = run(project, "--load-threads", "1", "--load-iterations", "20", "--load-save", "main")
+
+    found.assert_outcomes(passed=1, failed=1)
+    found.stdout.fnmatch_lines(["*not saved in the baseline main: tests under load (failed)*"])
+    assert not Path(project.path, ".loadkit", "baselines", "main.json").exists()

@@ -17,6 +17,16 @@ FIELDS: Final = {
 }
 """Which field of a scenario each option says."""
 
+_OF_LOAD_TESTS: Final = {
+    "load_duration": "say how long with --load-for",
+    "load_repeat": "run pytest several times, and keep each with --load-json",
+    "load_against": "compare two runs with --load-save and --load-compare",
+    "load_compare_fail": "say what must hold with --load-threshold",
+    "load_only": "leave it away",
+    "no_load": "leave it away",
+}
+"""Options that only load tests follow, and what to do instead."""
+
 _STARTING: Final = ("load_threads", "load_rate", "load_phase")
 
 
@@ -47,6 +57,11 @@ def check_functional_options(config: pytest.Config) -> None:
                 option = f"--{name.replace('_', '-')}"
                 raise pytest.UsageError(f"{option} belongs to --load-threads N or --load-rate R; give one of them")
         return
+    for name, advice in _OF_LOAD_TESTS.items():
+        if (given := config.getoption(name)) is True or given not in (None, False, 1):
+            raise pytest.UsageError(
+                f"--{name.replace('_', '-')} is for load tests, and these are tests under load; {advice}"
+            )
     if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
         raise pytest.UsageError("tests under load are run by threads of this process; leave -n away")
 

@@ -57,6 +57,8 @@ def run_session(session: pytest.Session, load_session: LoadSession) -> None:
     finally:
         for item, reason in skipped.items():
             _tell(item, "setup", partial(pytest.skip, reason))
+        if session.testsfailed:
+            load_session.failed.add(NAME)
 
 
 def _run_tests(config: pytest.Config, load_session: LoadSession, tests: Sequence[TestFunction]) -> None:
