@@ -298,12 +298,14 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Save the baseline and write the page; what could not be written fails the session."""
+    """Save the baseline and write the page; what could not be written, or judged, fails the session."""
     if not (found := session.config.stash.get(_SESSION, None)):
         return
     found.finish()
     if found.faults and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+    if found.unjudged() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -317,3 +317,17 @@ def test_what_is_worse_than_the_saved_rounds_fails(
 
     done.assert_outcomes(**{outcome: 1})
     done.stdout.re_match_lines([rf"  test_it\.py::test .* against the baseline x +{verdict}"])
+
+
+def test_a_baseline_that_has_none_of_the_tests_that_ran_fails_the_session(project: pytest.Pytester, demo: Demo):
+    project.makepyfile(test_it=SAVED.format(url=demo.url, delay=0, iterations=2))
+    project.runpytest_inprocess("-p", "no:cacheprovider", "--load-save", "x")
+    project.makepyfile(test_it=SAVED.format(url=demo.url, delay=0, iterations=2).replace("def test(", "def test_new("))
+
+    done = project.runpytest_inprocess("-p", "no:cacheprovider", "--load-compare", "x", "--load-compare-fail")
+
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.assert_outcomes(passed=1)
+    done.stdout.fnmatch_lines(
+        ["loadkit: the baseline 'x' has none of the tests that ran, and judged nothing; it has test_it.py::test"]
+    )

@@ -149,8 +149,8 @@ def summary(session: LoadSession, reporter: pytest.TerminalReporter) -> None:
         warning = append_summary(as_markdown(session.runs, session.findings))
         if warning:
             reporter.write_line(f"loadkit: {warning}", yellow=True)
-    for fault in session.faults:
-        reporter.write_line(f"loadkit: {fault}", red=True)
+    for fault in (*session.faults, *filter(None, [session.unjudged()])):
+        reporter.write_line(f"loadkit: {visible(fault)}", red=True)
 
 
 def _lines(session: LoadSession) -> Iterator[str]:

@@ -270,6 +270,17 @@ class LoadSession:
         except OutputError as error:
             self.faults.append(str(error))
 
+    def unjudged(self) -> str:
+        """That the baseline by which tests are to be judged has none of those that ran; empty where it has one."""
+        if self.is_worker or not self.options.is_judged_by_baseline or self.baseline is None or not self.runs:
+            return ""
+        if any(run.title in self.baseline for run in self.runs):
+            return ""
+        return (
+            f"the baseline {self.options.compare!r} has none of the tests that ran, and judged nothing; it has "
+            f"{', '.join(self.baseline) or 'none'}"
+        )
+
     def flaw(self, run: Run) -> str:
         """Why a run is nothing to compare others with; nothing if it is."""
         result = run.result
