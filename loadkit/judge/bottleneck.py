@@ -29,7 +29,7 @@ import msgspec
 from loadkit.judge.evidence import MOSTLY, Evidence
 from loadkit.judge.rows import Interval
 from loadkit.judge.scaling import ENOUGH, scaling
-from loadkit.plan.units import SECOND, show_rate, show_seconds, three_digits
+from loadkit.plan.units import SECOND, show_percent, show_rate, show_seconds, three_digits
 
 RATE_REACHED: Final = 0.99
 """The share of what was due that must have been sent for the rate to be what bound the run."""
@@ -218,14 +218,16 @@ def _of_closed(run: Evidence, intervals: Sequence[Interval]) -> Bottleneck:
     many = run.most_threads
     if run.rests and run.stats.in_flight is not None and run.stats.in_flight < many / 2:
         share = 1 - run.stats.in_flight / many
-        return Bottleneck("rate", f"Bound by the pauses of the plan: its threads rested {share:.0%} of the time.")
+        return Bottleneck(
+            "rate", f"Bound by the pauses of the plan: its threads rested {show_percent(share)} of the time."
+        )
     if run.is_generator_slow or run.cpu_share > FULL:
         return _generator(run)
     waited = run.at_server / many
     if run.scenario.journeys and waited < MOSTLY:
         return Bottleneck(
             None,
-            f"Its threads waited for replies {waited:.0%} of the time; the rest went by in the journeys' own "
+            f"Its threads waited for replies {show_percent(waited)} of the time; the rest went by in the journeys' own "
             f"pauses, code and other clients, and {_cpu(run)}.",
         )
     return _by_scaling(run, intervals) or Bottleneck(
@@ -241,7 +243,7 @@ def _under_way(run: Evidence) -> str:
     if run.rests and run.stats.in_flight is not None:
         return f"{three_digits(run.stats.in_flight)} of {threads} had a request under way in the mean"
     if run.scenario.journeys:
-        return f"{threads} waited for replies {run.at_server / many:.0%} of the time"
+        return f"{threads} waited for replies {show_percent(run.at_server / many)} of the time"
     if run.scenario.phases:
         return f"the threads of the plan, up to {many:,}, always had a request under way"
     return f"{threads} always had a request under way"
@@ -250,7 +252,7 @@ def _under_way(run: Evidence) -> str:
 def _cpu(run: Evidence) -> str:
     if not run.stats.use.seconds:
         return "it is not known how much CPU loadkit used"
-    return f"loadkit used {run.cpu_share:.0%} of the CPU that one interpreter can use"
+    return f"loadkit used {show_percent(run.cpu_share)} of the CPU that one interpreter can use"
 
 
 def _generator(run: Evidence) -> Bottleneck:
@@ -265,8 +267,8 @@ def _elsewhere(run: Evidence) -> str:
     if share is None:
         return ""
     if run.is_generator_slow:
-        return f", and {1 - share:.0%} of its threads' time went by outside the server"
-    return f" (its threads waited for the server {share:.0%} of the time, so that may be near its limit, too)"
+        return f", and {show_percent(1 - share)} of its threads' time went by outside the server"
+    return f" (its threads waited for the server {show_percent(share)} of the time, so that may be near its limit, too)"
 
 
 def _by_scaling(run: Evidence, intervals: Sequence[Interval]) -> Bottleneck | None:

@@ -197,6 +197,11 @@ def show_rate(rate: float) -> str:
     return f"{rate:,.0f}/s" if rate >= 1000 else f"{three_digits(rate)}/s"
 
 
+def show_percent(share: float) -> str:
+    """A share of one in whole percent: `28 %`."""
+    return f"{share * 100:.0f} %"
+
+
 def three_digits(number: float) -> str:
     """A number with three significant digits and no exponent; nothing of what is smaller than any figure."""
     if abs(number) < 1e-12:

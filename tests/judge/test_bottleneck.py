@@ -57,15 +57,15 @@ def failing() -> Evidence:
         pytest.param(
             opened(380_000, unsent=1_620_000, use=using(0.98), in_flight=300.0, was_short=True),
             "generator",
-            "Bound by the generator: loadkit used 98% of the CPU that one interpreter can use, and 87% of its threads' "
-            "time went by outside the server; it sent 38,000/s.",
+            "Bound by the generator: loadkit used 98 % of the CPU that one interpreter can use, and 87 % of its "
+            "threads' time went by outside the server; it sent 38,000/s.",
         ),
         pytest.param(
             # 40 requests were at the server, and 100 threads had one in hand
             opened(20_000, unsent=20_000, service=20.0, use=using(0.5), in_flight=100.0, was_short=True),
             "generator",
-            "Bound by the generator: loadkit used 50% of the CPU that one interpreter can use, and 60% of its threads' "
-            "time went by outside the server; it sent 2,000/s.",
+            "Bound by the generator: loadkit used 50 % of the CPU that one interpreter can use, and 60 % of its "
+            "threads' time went by outside the server; it sent 2,000/s.",
         ),
         pytest.param(
             opened(20_000, unsent=20_000, service=50.0, in_flight=100.0, was_short=True),
@@ -77,7 +77,7 @@ def failing() -> Evidence:
         pytest.param(
             opened(20_000, unsent=20_000, use=using(0.85), in_flight=2.1),
             None,
-            "Bound by the generator or by the server, which one run cannot tell: loadkit used 85% of the CPU that one "
+            "Bound by the generator or by the server, which one run cannot tell: loadkit used 85 % of the CPU that one "
             "interpreter can use, and not all 100 threads were in use. Run again with --processes: if more are sent, "
             "it was loadkit.",
         ),
@@ -85,52 +85,52 @@ def failing() -> Evidence:
             closed(160_000, threads=16, use=using(0.41)),
             None,
             "Bound by the server or by the connections, which one run cannot tell: 16 threads always had a request "
-            "under way, and loadkit used 41% of the CPU that one interpreter can use. Run again with 32 threads: if "
+            "under way, and loadkit used 41 % of the CPU that one interpreter can use. Run again with 32 threads: if "
             "the throughput stays the same, it is the server.",
         ),
         pytest.param(
             closed(9_000, threads=1),
             None,
             "Bound by the server or by the connections, which one run cannot tell: 1 thread always had a request "
-            "under way, and loadkit used 20% of the CPU that one interpreter can use. Run again with 2 threads: if "
+            "under way, and loadkit used 20 % of the CPU that one interpreter can use. Run again with 2 threads: if "
             "the throughput stays the same, it is the server.",
         ),
         pytest.param(
             closed(80_000, threads=16, in_flight=9.5, think_time="1ms"),
             None,
             "Bound by the server or by the connections, which one run cannot tell: 9.5 of 16 threads had a request "
-            "under way in the mean, and loadkit used 20% of the CPU that one interpreter can use. Run again with 32 "
+            "under way in the mean, and loadkit used 20 % of the CPU that one interpreter can use. Run again with 32 "
             "threads: if the throughput stays the same, it is the server.",
         ),
         pytest.param(
             of_journeys(closed(20_000, threads=3)),
             None,
-            "Bound by the server or by the connections, which one run cannot tell: 3 threads waited for replies 67% of "
-            "the time, and loadkit used 20% of the CPU that one interpreter can use. Run again with 6 threads: if the "
-            "throughput stays the same, it is the server.",
+            "Bound by the server or by the connections, which one run cannot tell: 3 threads waited for replies 67 % "
+            "of the time, and loadkit used 20 % of the CPU that one interpreter can use. Run again with 6 threads: if "
+            "the throughput stays the same, it is the server.",
         ),
         pytest.param(
             of_journeys(closed(20_000, threads=16)),
             None,
-            "Its threads waited for replies 12% of the time; the rest went by in the journeys' own pauses, code and "
-            "other clients, and loadkit used 20% of the CPU that one interpreter can use.",
+            "Its threads waited for replies 12 % of the time; the rest went by in the journeys' own pauses, code and "
+            "other clients, and loadkit used 20 % of the CPU that one interpreter can use.",
         ),
         pytest.param(
             closed(140_000, threads=16, use=using(0.97)),
             "generator",
-            "Bound by the generator: loadkit used 97% of the CPU that one interpreter can use (its threads waited for "
-            "the server 88% of the time, so that may be near its limit, too); it sent 14,000/s.",
+            "Bound by the generator: loadkit used 97 % of the CPU that one interpreter can use (its threads waited for "
+            "the server 88 % of the time, so that may be near its limit, too); it sent 14,000/s.",
         ),
         pytest.param(
             # by our own clock only the CPU tells of the generator
             closed(10_000, threads=16, clock="own", use=using(0.95)),
             "generator",
-            "Bound by the generator: loadkit used 95% of the CPU that one interpreter can use; it sent 1,000/s.",
+            "Bound by the generator: loadkit used 95 % of the CPU that one interpreter can use; it sent 1,000/s.",
         ),
         pytest.param(
             closed(10_000, threads=16, in_flight=1.12, think_time="1s"),
             "rate",
-            "Bound by the pauses of the plan: its threads rested 93% of the time.",
+            "Bound by the pauses of the plan: its threads rested 93 % of the time.",
         ),
     ],
 )

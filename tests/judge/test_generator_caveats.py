@@ -36,23 +36,23 @@ def test_a_good_run_gives_no_reason_to_doubt() -> None:
         pytest.param(
             closed(use=using(0.85, user=0.6), pickup=0.2),
             "generator-busy",
-            "loadkit itself used 85% of what one interpreter can use (51% of a CPU in Python, 34% in the kernel): the "
-            "server may be able to do more. Replies waited 200 us in the median to be picked up, which is not in the "
-            "service time; use --processes, or ask for less",
+            "loadkit itself used 85 % of what one interpreter can use (51 % of a CPU in Python, 34 % in the kernel): "
+            "the server may be able to do more. Replies waited 200 us in the median to be picked up, which is not in "
+            "the service time; use --processes, or ask for less",
         ),
         pytest.param(
             opened(380_000, unsent=1_620_000, use=using(0.98), in_flight=300.0, threads=300, was_short=True),
             "asked-rate",
-            "asked 200,000/s, sent 38,000/s at 98% of an interpreter: about 38,000/s is what one process can send here "
-            "on 300 threads; use --processes, or ask for less",
+            "asked 200,000/s, sent 38,000/s at 98 % of an interpreter: about 38,000/s is what one process can send "
+            "here on 300 threads; use --processes, or ask for less",
         ),
         pytest.param(
             opened(
                 380_000, unsent=1_620_000, use=using(0.98), in_flight=300.0, threads=300, was_short=True, processes=2
             ),
             "asked-rate",
-            "asked 200,000/s, sent 38,000/s at 98% of an interpreter: about 38,000/s is what 2 processes can send here "
-            "on 300 threads; use more --processes, or ask for less",
+            "asked 200,000/s, sent 38,000/s at 98 % of an interpreter: about 38,000/s is what 2 processes can send "
+            "here on 300 threads; use more --processes, or ask for less",
         ),
         pytest.param(
             # 40 requests were at the server and 100 threads had one in hand: the others waited for a CPU
@@ -60,13 +60,13 @@ def test_a_good_run_gives_no_reason_to_doubt() -> None:
                 20_000, unsent=20_000, service=20.0, use=using(0.5, cpus_busy=0.99), in_flight=100.0, was_short=True
             ),
             "asked-rate",
-            "asked 4,000/s, sent 2,000/s at 50% of an interpreter (the machine's CPUs were 99% busy): about 2,000/s is "
-            "what one process can send here on 10 threads; use --processes, or ask for less",
+            "asked 4,000/s, sent 2,000/s at 50 % of an interpreter (the machine's CPUs were 99 % busy): about 2,000/s "
+            "is what one process can send here on 10 threads; use --processes, or ask for less",
         ),
         pytest.param(
             opened(20_000, unsent=20_000, service=20.0, use=using(0.9), in_flight=41.0),
             "asked-rate",
-            "asked 4,000/s, sent 2,000/s at 90% of an interpreter: about 2,000/s is what one process can send here on "
+            "asked 4,000/s, sent 2,000/s at 90 % of an interpreter: about 2,000/s is what one process can send here on "
             "10 threads; use --processes, a smaller max_threads (most of them waited for the server), or ask for less",
         ),
         pytest.param(
@@ -84,7 +84,7 @@ def test_a_good_run_gives_no_reason_to_doubt() -> None:
         pytest.param(
             opened(20_000, unsent=20_000),
             "asked-rate",
-            "asked 4,000/s, sent 2,000/s, 50% of what was due: the figures are of another load than was asked for",
+            "asked 4,000/s, sent 2,000/s, 50 % of what was due: the figures are of another load than was asked for",
         ),
         pytest.param(
             opened(1000, lateness=spans((0.01, 980), (3.2, 20))),
@@ -96,7 +96,7 @@ def test_a_good_run_gives_no_reason_to_doubt() -> None:
         pytest.param(
             closed(pickup=0.75, in_flight=None),
             "pickup",
-            "replies waited 750 us in the median until loadkit read them, 75% of the service time: it is not in the "
+            "replies waited 750 us in the median until loadkit read them, 75 % of the service time: it is not in the "
             "service time, but its threads sent less for it. Use fewer threads, a quieter machine, or --processes",
         ),
         pytest.param(
@@ -192,7 +192,8 @@ def test_arrivals_that_were_sent_in_bunches_are_not_spaced_as_asked(bunched: int
     assert ("late" in found) == is_told
     if is_told:
         assert (
-            "after they were due, and 6% of them after the next one was due (500 us apart as planned);" in found["late"]
+            "after they were due, and 6 % of them after the next one was due (500 us apart as planned);"
+            in found["late"]
         )
 
 

@@ -41,7 +41,7 @@ def test_a_quiet_machine_gives_no_reason_to_doubt() -> None:
             {"stolen": 0.05},
             {"stolen": 0.07},
             "steal",
-            "the hypervisor gave 7% of this machine's CPU time to others (steal): all times are longer for it; use "
+            "the hypervisor gave 7 % of this machine's CPU time to others (steal): all times are longer for it; use "
             "a machine of its own",
         ),
         pytest.param(
@@ -143,7 +143,7 @@ def test_replies_that_the_kernel_did_not_stamp_are_told_when_a_p99_may_be_theirs
 
 
 @pytest.mark.parametrize(
-    ("busy", "said"), [(0.97, "2 CPUs (97% busy)"), (None, "2 CPUs")], ids=["with /proc", "without it"]
+    ("busy", "said"), [(0.97, "2 CPUs (97 % busy)"), (None, "2 CPUs")], ids=["with /proc", "without it"]
 )
 def test_a_target_on_this_machine_is_a_note(busy: float | None, said: str) -> None:
     message = f"the target runs on this machine and shares its {said} with loadkit"

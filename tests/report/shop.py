@@ -67,7 +67,7 @@ SHOP = result(
     validity="doubtful",
     bottleneck=Bottleneck(
         "generator",
-        "Bound by the generator: loadkit used 87% of the CPU that one interpreter can use; it sent 3,567/s.",
+        "Bound by the generator: loadkit used 87 % of the CPU that one interpreter can use; it sent 3,567/s.",
     ),
 )
 

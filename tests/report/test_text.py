@@ -60,7 +60,7 @@ failures
                    (buy: POST /orders, first at 3.02 s)
     2  disconnect  (message not kept)
 
-Bound by the generator: loadkit used 87% of the CPU that one interpreter can
+Bound by the generator: loadkit used 87 % of the CPU that one interpreter can
 use; it sent 3,567/s.
   ! generator-busy: loadkit itself used 87 % of a CPU, and one interpreter has
     one: the server may be able to do more
@@ -127,7 +127,7 @@ failures
                    (buy: POST /orders, first at 3.02 s)
     2  disconnect  (message not kept)
 
-Bound by the generator: loadkit used 87% of the CPU that one interpreter can
+Bound by the generator: loadkit used 87 % of the CPU that one interpreter can
 use; it sent 3,567/s.
 
 caveats
@@ -232,11 +232,11 @@ def test_the_full_report_on_a_terminal_of_80_columns() -> None:
 
 CANNOT_TELL = (
     "Bound by the server or by the connections, which one run cannot tell: 10 threads always had a request under way, "
-    "and loadkit used 14% of the CPU that one interpreter can use. Run again with 20 threads: if the throughput stays "
+    "and loadkit used 14 % of the CPU that one interpreter can use. Run again with 20 threads: if the throughput stays "
     "the same, it is the server."
 )
 PICKUP = (
-    "replies waited 962 us in the median until loadkit read them, 786% of the service time: it is not in the service "
+    "replies waited 962 us in the median until loadkit read them, 786 % of the service time: it is not in the service "
     "time, but its threads sent less for it. Use fewer threads, a quieter machine, or --processes"
 )
 USUAL = [

@@ -14,6 +14,7 @@ from loadkit.judge.rows import journeys_among
 from loadkit.judge.threshold_results import unfinished
 from loadkit.judge.validity import Caveat, ranked, validity_of
 from loadkit.plan.labels import MAX_LABELS, OTHER
+from loadkit.plan.units import show_percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -71,7 +72,7 @@ def _same_process(run: Evidence) -> str:
     if run.processes > 1:
         shared = "by the process that directs the workers and merges what they count, so each slows the other down"
     else:
-        share = f" (together they used {run.stats.use.cpu_share:.0%} of it)" if run.stats.use.seconds else ""
+        share = f" (together they used {show_percent(run.stats.use.cpu_share)} of it)" if run.stats.use.seconds else ""
         shared = f"by loadkit's own process, so both share one interpreter{share} and every figure is of both"
     advice = "Serve it in a process of its own: the setting load_server, or loadkit.serving(…)"
     return f"the target is served {shared}. {advice}"

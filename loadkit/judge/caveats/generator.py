@@ -12,7 +12,7 @@ from typing import Final
 from loadkit.judge.evidence import LATE, Evidence
 from loadkit.judge.threshold_results import MIN_APPLIED
 from loadkit.judge.validity import Caveat
-from loadkit.plan.units import SECOND, nanoseconds, show_rate, show_seconds, three_digits
+from loadkit.plan.units import SECOND, nanoseconds, show_percent, show_rate, show_seconds, three_digits
 
 MATTERS: Final = 0.1
 """Share of the median service time that the generator may add at p99 before it changes what is measured."""
@@ -75,15 +75,15 @@ def _why(run: Evidence) -> str:
     if run.stats.was_short:
         return f": all {run.most_threads:,} threads waited for replies; raise max_threads, or ask for less"
     share = (run.sent + run.begun) / (run.due + run.begun + run.not_begun)
-    return f", {share:.0%} of what was due: the figures are of another load than was asked for"
+    return f", {show_percent(share)} of what was due: the figures are of another load than was asked for"
 
 
 def _ceiling(run: Evidence) -> str:
     """What one process could send; with many threads that wait for a slow server it is less than with a few."""
-    cpu = f" at {run.cpu_share:.0%} of an interpreter" if run.cpu_share else ""
+    cpu = f" at {show_percent(run.cpu_share)} of an interpreter" if run.cpu_share else ""
     threads = f" on {run.stats.threads:,} threads" if run.stats.threads else ""
     crowd = run.stats.use.cpus_busy
-    others = f" (the machine's CPUs were {crowd:.0%} busy)" if crowd and not run.is_generator_busy else ""
+    others = f" (the machine's CPUs were {show_percent(crowd)} busy)" if crowd and not run.is_generator_busy else ""
     advice = f"use {run.more_processes}, or ask for less"
     if not run.is_generator_slow and run.server_share is not None:
         advice = (
@@ -112,9 +112,10 @@ def _busy(run: Evidence) -> Iterator[Caveat]:
     user, system = use.cpu_user / use.seconds, use.cpu_system / use.seconds
     yield Caveat(
         "generator-busy",
-        f"loadkit itself used {run.cpu_share:.0%} of what one interpreter can use ({user:.0%} of a CPU in "
-        f"Python, {system:.0%} in the kernel): the server may be able to do more. Replies waited {pickup} in the "
-        f"median to be picked up, which is not in the service time; use {run.more_processes}, or ask for less",
+        f"loadkit itself used {show_percent(run.cpu_share)} of what one interpreter can use ({show_percent(user)} of a "
+        f"CPU in Python, {show_percent(system)} in the kernel): the server may be able to do more. Replies waited "
+        f"{pickup} in the median to be picked up, which is not in the service time; use {run.more_processes}, or "
+        "ask for less",
     )
 
 
@@ -132,7 +133,7 @@ def _late(run: Evidence) -> Iterator[Caveat]:
     if not is_late and bunched <= BUNCHED:
         return
     spacing = (
-        f", and {bunched:.0%} of them after the next one was due ({show_seconds(gap)} apart as planned)"
+        f", and {show_percent(bunched)} of them after the next one was due ({show_seconds(gap)} apart as planned)"
         if bunched > BUNCHED
         else ""
     )
@@ -153,7 +154,7 @@ def _pickup(run: Evidence) -> Iterator[Caveat]:
         yield Caveat(
             "pickup",
             f"replies waited {show_seconds(pickup)} in the median until loadkit read them, "
-            f"{pickup / service:.0%} of the service time: it is not in the service time, but its threads "
+            f"{show_percent(pickup / service)} of the service time: it is not in the service time, but its threads "
             f"sent less for it. Use fewer threads, a quieter machine, or {run.more_processes}",
         )
 

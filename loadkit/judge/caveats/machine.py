@@ -7,7 +7,7 @@ from typing import Final
 
 from loadkit.judge.evidence import Evidence
 from loadkit.judge.validity import Caveat
-from loadkit.plan.units import MILLISECOND, SECOND, show_seconds, show_size
+from loadkit.plan.units import MILLISECOND, SECOND, show_percent, show_seconds, show_size
 from loadkit.wire.base import NO_PORT
 
 STOLEN: Final = 0.05
@@ -51,7 +51,7 @@ def of_machine(run: Evidence) -> Iterator[Caveat]:
     yield from _clock(run)
     if run.context.is_same_host:
         count, busy = run.environment.cpu_count, run.stats.use.cpus_busy
-        cpus = f"{count} CPU{'s' * (count != 1)}" + ("" if busy is None else f" ({busy:.0%} busy)")
+        cpus = f"{count} CPU{'s' * (count != 1)}" + ("" if busy is None else f" ({show_percent(busy)} busy)")
         yield Caveat("same-host", f"the target runs on this machine and shares its {cpus} with loadkit", "note")
 
 
@@ -86,7 +86,7 @@ def _starved(run: Evidence) -> Iterator[Caveat]:
     if use.stolen > STOLEN:
         yield Caveat(
             "steal",
-            f"the hypervisor gave {use.stolen:.0%} of this machine's CPU time to others (steal): all times "
+            f"the hypervisor gave {show_percent(use.stolen)} of this machine's CPU time to others (steal): all times "
             "are longer for it; use a machine of its own",
         )
     if use.seconds and use.throttled > THROTTLED * use.seconds:

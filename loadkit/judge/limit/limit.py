@@ -16,7 +16,7 @@ from loadkit.judge.limit.search import Ending, Findings
 from loadkit.judge.limit.threads import ThreadFindings
 from loadkit.judge.limit.trials import Trial
 from loadkit.plan.threshold import Threshold, threshold
-from loadkit.plan.units import show_rate, show_seconds, three_digits
+from loadkit.plan.units import show_percent, show_rate, show_seconds, three_digits
 
 VERSION: Final = 1
 TOO_MANY_REQUESTS: Final = "429"
@@ -177,7 +177,7 @@ def _describe_threads(limit: Limit) -> str:
     if chosen is None or not limit.best:
         return limit.reason
     what = "1 thread is enough" if limit.threads == 1 else f"{limit.threads} threads are enough"
-    share = f"{chosen.throughput / limit.best:.0%} of the best throughput ({show_rate(limit.best)})"
+    share = f"{show_percent(chosen.throughput / limit.best)} of the best throughput ({show_rate(limit.best)})"
     names = [name for name in ("p50", "p99", "mean") if name in chosen.figures][:2]
     times = "".join(f", {name} {show_seconds(chosen.figures[name])}" for name in names)
     return f"{what}: {show_rate(chosen.throughput)}, {share}{times}{f'; {limit.reason}' if limit.reason else ''}"

@@ -21,6 +21,8 @@ from typing import Annotated, Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from loadkit.plan.units import show_percent
+
 Levels: TypeAlias = Sequence[tuple[int, Sequence[float]]]
 """Numbers of threads, each with the throughput of its trials."""
 
@@ -70,7 +72,7 @@ def describe_scalability(law: Scalability) -> str:
     peak = f"highest at {law.peak:.0f} threads ({span})" if law.peak else f"no peak up to {end:g} threads"
     return (
         f"Universal Scalability Law: sigma {law.sigma:.2g} ({_span(law.sigma_interval)}), kappa {law.kappa:.2g} "
-        f"({_span(law.kappa_interval)}), {peak}; within {law.off:.0%} of all levels"
+        f"({_span(law.kappa_interval)}), {peak}; within {show_percent(law.off)} of all levels"
     )
 
 
@@ -105,7 +107,8 @@ def fit(levels: Levels) -> Scalability | str:
     if off[worst] > allowed[worst]:
         threads = levels[worst][0]
         what = f"{threads} thread{'s' * (threads != 1)}"
-        return f"the Universal Scalability Law does not describe these levels: it is {off[worst]:.0%} off at {what}"
+        share = show_percent(off[worst])
+        return f"the Universal Scalability Law does not describe these levels: it is {share} off at {what}"
     return _scalability(law, levels, max(off))
 
 

@@ -19,7 +19,7 @@ from loadkit.judge.limit.levels import TriedLevel
 from loadkit.judge.limit.scalability import scatter
 from loadkit.judge.limit.search import Asking, Ending, Over, SearchMoment
 from loadkit.judge.limit.trials import NextTrial, Trial
-from loadkit.plan.units import show_span
+from loadkit.plan.units import show_percent, show_span
 
 ENOUGH: Final = 0.95
 """The share of the best throughput that is enough."""
@@ -113,7 +113,7 @@ class ThreadSearch:
         if error > max(ROUGH, self._rules.precision):
             return (
                 "cannot tell",
-                f"trials of one number of threads scatter by {self._scatter:.0%}: too much for the budget",
+                f"trials of one number of threads scatter by {show_percent(self._scatter)}: too much for the budget",
             )
         return ("at least" if reason else "found"), reason
 

@@ -74,4 +74,4 @@ def test_the_intervals_hold_the_truth_in_nine_of_ten_cases(noise):
 def test_the_law_is_told_in_a_sentence(sigma, kappa, words):
     found = fit(levels(law(sigma, kappa)))
     assert isinstance(found, Scalability)
-    assert describe_scalability(found) == f"Universal Scalability Law: {words}; within 0% of all levels"
+    assert describe_scalability(found) == f"Universal Scalability Law: {words}; within 0 % of all levels"

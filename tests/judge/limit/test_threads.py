@@ -54,7 +54,7 @@ def test_a_budget_that_is_used_up_leaves_what_is_known():
 
 def test_the_answer_is_a_sentence_with_what_it_costs():
     answer = describe_limit(threads_of(searched(Simulated(fixed(0.02), 4))))
-    words = r"4 threads are enough: (199|200)/s, (99|100)% of the best throughput \(200/s\), p50 20 ms, p99 20 ms"
+    words = r"4 threads are enough: (199|200)/s, (99|100) % of the best throughput \(200/s\), p50 20 ms, p99 20 ms"
     assert re.fullmatch(words, answer)
 
 
