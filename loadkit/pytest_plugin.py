@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loadkit.jobs.functional.options import add_functional_options, check_functional_options, is_functional
+from loadkit.jobs.functional.options import (
+    add_functional_options,
+    add_words_of_scenario,
+    check_functional_options,
+    is_functional,
+)
 from loadkit.jobs.testing.options import add_options, check_options
 
 if TYPE_CHECKING:
@@ -41,6 +46,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options and settings of load tests."""
     add_options(parser)
     add_functional_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Follow `--load-scenario`."""
+    add_words_of_scenario(early_config, args)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -167,3 +167,70 @@ def test_a_run_in_which_a_test_failed_is_in_no_baseline(project: pytest.Pytester
     found.assert_outcomes(passed=1, failed=1)
     found.stdout.fnmatch_lines(["*not saved in the baseline main: tests under load (failed)*"])
     assert not Path(project.path, ".loadkit", "baselines", "main.json").exists()
+
+
+SCENARIOS = """
+[tool.pytest]
+load_scenarios = [
+    "checkout: tests/test_shop.py -k 'buy or pay' --load-threads 2 --load-iterations 40",
+    "browse: tests --load-rate 50/s --load-for 200ms",
+    "plain: tests/test_shop.py",
+]
+"""
+
+
+@pytest.fixture
+def scenarios(project: pytest.Pytester) -> pytest.Pytester:
+    """A project whose settings name tests as scenarios."""
+    project.makepyprojecttoml(SCENARIOS)
+    project.mkdir("tests")
+    code = "def test_buy(): pass\ndef test_pay(): pass\ndef test_search(): pass\n"
+    (project.path / "tests" / "test_shop.py").write_text(code, encoding="utf-8")
+    return project
+
+
+@pytest.mark.parametrize(
+    ("arguments", "counts", "why"),
+    [
+        (["--load-scenario", "checkout"], {"test_buy": 20, "test_pay": 20}, "it is run as the settings say"),
+        (["--load-scenario=checkout", "--load-iterations", "10"], {"test_buy": 5, "test_pay": 5}, "an option wins"),
+        (["--load-scenario", "checkout", "-k", "search"], {"test_search": 40}, "and so does a choice"),
+    ],
+)
+def test_settings_name_tests_as_a_scenario(
+    scenarios: pytest.Pytester, arguments: list[str], counts: dict[str, int], why: str
+):
+    run(scenarios, *arguments, "--load-json", "out").assert_outcomes(passed=len(counts))
+
+    result = stored(scenarios)
+    assert result["identity"]["name"] == "checkout"
+    assert {one["name"]: one["count"] for one in result["timings"]} == counts, why
+
+
+def test_files_of_the_settings_are_found_from_another_folder(
+    scenarios: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(scenarios.mkdir("docs"))
+
+    run(scenarios, "--load-scenario", "checkout").assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "message"),
+    [
+        (SCENARIOS, "chekout", "there is no scenario 'chekout' in load_scenarios; there are checkout, browse, plain"),
+        (SCENARIOS, "plain", "the scenario plain says no load; add --load-threads 20 to it in load_scenarios"),
+        ("", "buy", "there is no scenario 'buy' in load_scenarios; write it like 'checkout: tests/test_shop.py"),
+        ("[tool.pytest]\nload_scenarios = ['buy']", "buy", "cannot read 'buy' in load_scenarios; write it like 'check"),
+        ("[tool.pytest]\nload_scenarios = ['a: \"']", "a", "cannot read 'a: \"' in load_scenarios; write it like"),
+    ],
+)
+def test_a_scenario_that_cannot_be_run_is_said_in_a_line(
+    scenarios: pytest.Pytester, settings: str, name: str, message: str
+):
+    scenarios.makepyprojecttoml(settings)
+
+    found = run(scenarios, "--load-scenario", name)
+
+    assert found.ret == 4
+    assert f"ERROR: {message}" in found.stderr.str()

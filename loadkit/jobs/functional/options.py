@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, Final
 
 import pytest
@@ -27,6 +28,8 @@ _OF_LOAD_TESTS: Final = {
 }
 """Options that only load tests follow, and what to do instead."""
 
+_SCENARIO: Final = "'checkout: tests/test_shop.py -k buy --load-threads 20 --load-for 30s'"
+
 _STARTING: Final = ("load_threads", "load_rate", "load_phase")
 
 
@@ -40,8 +43,38 @@ def add_functional_options(parser: pytest.Parser) -> None:
     add("--load-phase", metavar="PHASE", action="append", help="ramp:30s:50, ramp:30s:200/s, hold:2m; in this order.")
     add("--load-warmup", metavar="TIME", help="Run them for so long before, in no figure.")
     add("--load-threshold", metavar="LIMIT", action="append", help="What must hold: 'test_buy: p99 < 2s'.")
+    add("--load-scenario", metavar="NAME", help="Run the tests that the setting load_scenarios names so.")
     add("--load-fixtures", action="store_const", const=True, help="Rows for set-up and tear-down: test_buy setup.")
+    parser.addini("load_scenarios", "Tests and their load: 'checkout: -k buy --load-threads 20'.", type="linelist")
     parser.addini("load_not_on_threads", "Fixtures that threads cannot use.", type="args", default=[])
+
+
+def add_words_of_scenario(config: pytest.Config, args: list[str]) -> None:
+    """Put what the setting says of `--load-scenario` before what is on the command line, which wins."""
+    wanted = getattr(config.known_args_namespace, "load_scenario", None)
+    if wanted is None:
+        return
+    known = dict(map(_read_scenario, config.getini("load_scenarios")))
+    if wanted not in known:
+        there = f"there are {', '.join(known)}" if known else f"write it like {_SCENARIO}"
+        raise pytest.UsageError(f"there is no scenario {wanted!r} in load_scenarios; {there}")
+    args[:0] = [_from_root(config, word) for word in known[wanted]]
+
+
+def _read_scenario(line: str) -> tuple[str, list[str]]:
+    name, colon, words = line.partition(":")
+    try:
+        if colon and name.strip():
+            return name.strip(), shlex.split(words)
+    except ValueError:
+        pass  # a quote that is not closed
+    raise pytest.UsageError(f"cannot read {line!r} in load_scenarios; write it like {_SCENARIO}")
+
+
+def _from_root(config: pytest.Config, word: str) -> str:
+    """Files of the settings are in the folder of these, wherever pytest was started."""
+    is_file = not word.startswith("-") and (config.rootpath / word.partition("::")[0]).exists()
+    return str(config.rootpath / word) if is_file and config.rootpath != config.invocation_params.dir else word
 
 
 def is_functional(config: pytest.Config) -> bool:
@@ -52,6 +85,8 @@ def is_functional(config: pytest.Config) -> bool:
 def check_functional_options(config: pytest.Config) -> None:
     """Refuse what says how tests are run under load where nothing says that they are, and what cannot go with it."""
     if not is_functional(config):
+        if name := config.getoption("load_scenario"):
+            raise pytest.UsageError(f"the scenario {name} says no load; add --load-threads 20 to it in load_scenarios")
         for name in (*FIELDS, "load_fixtures"):
             if config.getoption(name) is not None:
                 option = f"--{name.replace('_', '-')}"

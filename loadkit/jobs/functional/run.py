@@ -58,7 +58,7 @@ def run_session(session: pytest.Session, load_session: LoadSession) -> None:
         for item, reason in skipped.items():
             _tell(item, "setup", partial(pytest.skip, reason))
         if session.testsfailed:
-            load_session.failed.add(NAME)
+            load_session.failed.add(_name(session.config))
 
 
 def _run_tests(config: pytest.Config, load_session: LoadSession, tests: Sequence[TestFunction]) -> None:
@@ -73,7 +73,7 @@ def _run_tests(config: pytest.Config, load_session: LoadSession, tests: Sequence
             _write_scale(config, scenario, sum(len(test.cases) for test in ready))
             with watcher(sys.stderr, quiet=config.get_verbosity() < 0) as watch:
                 result, thrown = run_interruptible(partial(_run, scenario, watch))
-            load_session.keep(Run(test=NAME, number=1, result=result))
+            load_session.keep(Run(test=_name(config), number=1, result=result))
             cases = [case for test in ready for case in test.cases]
             thrown = thrown or next((case.exit for case in cases if case.exit is not None), None)
             for test in ready:
@@ -111,9 +111,13 @@ def _scenario(config: pytest.Config, tests: Sequence[TestFunction], shared: Shar
     return Scenario(
         endpoints=[test.journey(shared, set_ups, times_fixture=times_fixture) for test in tests],
         base_url=base_url,
-        name=NAME,
+        name=_name(config),
         **fields_of(config),
     )
+
+
+def _name(config: pytest.Config) -> str:
+    return str(config.getoption("load_scenario") or NAME)
 
 
 def _server(case: Case, shared: SharedValues) -> str | None:
