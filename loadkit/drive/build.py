@@ -53,6 +53,12 @@ class RunPlan:
     """Each thread notes what it has under way."""
 
 
+def origins_of_thread(scenario: Scenario, requests: Sequence[Request | None]) -> set[Origin | None]:
+    """Where each thread has a connection to; None is a session of its own, of which nobody knows where it goes."""
+    found: set[Origin | None] = {request.origin for request in requests if request}
+    return found | {None} if scenario.journeys or scenario.thread_setup else found
+
+
 class Builder:
     """Makes users, whose batches go to `hand_over`."""
 
@@ -65,10 +71,7 @@ class Builder:
     def make_room(self) -> int:
         """How many threads there may be at most; `UsageError` where the machine does not allow so many."""
         scenario, load = self._plan.scenario, self._plan.load
-        per_thread: set[object] = {request.origin for request in self._plan.requests if request}
-        if scenario.journeys or scenario.thread_setup:
-            # a session of its own, of which nobody knows where it goes
-            per_thread.add(None)
+        per_thread = origins_of_thread(scenario, self._plan.requests)
         if isinstance(load, Closed):
             most = len(load.thread_plans)
         elif scenario.max_threads is None:
@@ -77,7 +80,7 @@ class Builder:
         else:
             most = load.max_threads
         make_room(most * len(per_thread))
-        if any(not (isinstance(origin, Origin) and origin.unix) for origin in per_thread):
+        if any(origin is None or not origin.unix for origin in per_thread):
             check_ports(most)
         return most
 

@@ -39,7 +39,7 @@ SETTLE: Final = 20 * MILLISECOND
 """From the last connection on: the kernel stamps arrivals from up to 8 ms after it was first asked to (1 % of runs)."""
 
 READ_BEFORE: Final = 2 * MILLISECOND
-"""Before the beginning of a run of several processes the machine is read, which takes a quarter of that."""
+"""Before the beginning of one of several runs, or processes, the machine is read, which takes a quarter of that."""
 
 PATIENCE: Final = 2 * SECOND
 """With threads that were told to end at once and are held by code of others."""
@@ -60,6 +60,7 @@ def drive(
     part: int = 0,
     parts: int = 1,
     relay: Relay | None = None,
+    begin: Callable[[], int] | None = None,
     keeper: Keeper | None = None,
     monitor: Monitor | None = None,
     is_monitored: bool = False,
@@ -71,8 +72,9 @@ def drive(
 
     `interrupts` tells how often the user asked to stop: once drains, twice cuts. Raises `UsageError` before anything
     is sent when the machine does not allow so many threads or connections. One of several processes runs its `part` of
-    `parts`; what it counts goes to `relay`, and not into the recording. The first exchanges are kept by `log`, and
-    each request that is measured goes to `samples`, too.
+    `parts`; what it counts goes to `relay`, and not into the recording. One of several runs of this process calls
+    `begin` when all its threads have connected, and begins at the instant that it returns. The first exchanges are kept
+    by `log`, and each request that is measured goes to `samples`, too.
     `monitor` may end the run; a part of a run that one looks at as a whole `is_monitored`.
     """
     load = workload(scenario, part, parts)
@@ -97,7 +99,8 @@ def drive(
             log=log,
             is_monitored=is_monitored or monitor is not None,
         )
-        return _Director(plan, state, collector, watch, interrupts, relay, probe or Probe()).run()
+        begin = relay.begin if relay else begin
+        return _Director(plan, state, collector, watch, interrupts, begin, probe or Probe()).run()
 
 
 class _Director:
@@ -108,14 +111,14 @@ class _Director:
         collector: Collector,
         watch: Watcher | None,
         interrupts: Callable[[], int],
-        relay: Relay | None,
+        begin: Callable[[], int] | None,
         probe: Probe,
     ) -> None:
         self._plan = plan
         self._state = state
         self._collector = collector
         self._interrupts = interrupts
-        self._relay = relay
+        self._await_others = begin
         self._probe = probe
         self._clock = plan.clock
         threads = self._threads = UserThreads(state, plan.clock)
@@ -178,19 +181,19 @@ class _Director:
 
     def _await_beginning(self) -> None:
         """Read the machine, which takes 0.5 ms, by which the first request would be late if it were read later."""
-        if self._relay:
-            self._state.began = self._relay.begin()
+        if self._await_others:
+            self._state.began = self._await_others()
             self._clock.pause(self._state.began - READ_BEFORE - self._clock.now(), lambda: False)
         if not self._plan.load.warmup:
             self._probe.begin()
-        if self._relay:
+        if self._await_others:
             self._clock.pause(self._state.began - self._clock.now(), lambda: False)
 
     def _begin(self) -> None:
         """All are ready: set when it ends. Called by one thread while the others wait."""
         state, load = self._state, self._plan.load
         state.began = min(state.began, self._clock.now())
-        # one of several processes may have waited long for the order to begin
+        # one of several processes, or runs, may have waited long for the order to begin
         self._state.is_interrupted = self._state.is_interrupted or bool(self._interrupts())
         if self._state.is_interrupted:
             state.stop_at = state.measured_from = state.began

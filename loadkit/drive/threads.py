@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 STACK: Final = 256 * 1024
 """Bytes: 24 kB of it is used; 5,000 threads with the default of 8 MB would reserve 40 GB."""
 
+_stack_size: Final = threading.Lock()
+"""Held while the size of stacks, which is one for the process, is ours: runs may start threads at the same time."""
+
 SPARE_SHARE: Final = 8
 """An open workload keeps one thread in so many free, and one at least, for what is due next."""
 
@@ -240,8 +243,9 @@ class Growth:
 
 @contextmanager
 def _small_stacks() -> Iterator[None]:
-    before = threading.stack_size(STACK)
-    try:
-        yield
-    finally:
-        threading.stack_size(before)
+    with _stack_size:
+        before = threading.stack_size(STACK)
+        try:
+            yield
+        finally:
+            threading.stack_size(before)

@@ -39,6 +39,7 @@ class SampleFile:
         self._is_held = False
         """A thread that waits for the disk may still write to it."""
         self._file = open_anew(path)
+        self._writing = threading.Lock()
         self._write(self._form.head)
 
     def __enter__(self) -> Self:
@@ -81,13 +82,14 @@ class SampleFile:
 
     def _write(self, text: str) -> None:
         """Write lines, as long as the file takes them; it ends with the last one that was whole."""
-        if self._reason:
-            return
         content = memoryview(text.encode())
         gone = 0
-        try:
-            while gone < len(content):
-                gone += os.write(self._file, content[gone:])
-        except OSError as error:
-            self._reason = reason_of(error)
-        self._written += bytes(content[:gone]).count(b"\n") if text != self._form.head else 0
+        with self._writing:  # runs at the same time share the file
+            if self._reason:
+                return
+            try:
+                while gone < len(content):
+                    gone += os.write(self._file, content[gone:])
+            except OSError as error:
+                self._reason = reason_of(error)
+            self._written += bytes(content[:gone]).count(b"\n") if text != self._form.head else 0
