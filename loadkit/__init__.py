@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from loadkit.jobs.limit import limit
     from loadkit.jobs.run import run
     from loadkit.jobs.testing.fixture import LoadFixture
+    from loadkit.jobs.together import run_together
     from loadkit.judge.comparison.calibration import Calibration
     from loadkit.judge.comparison.comparison import Comparison
     from loadkit.judge.limit.limit import Limit
@@ -58,6 +59,7 @@ __all__ = [
     "ramp",
     "rows",
     "run",
+    "run_together",
     "scenario",
     "serving",
     "timed",
@@ -91,6 +93,7 @@ _LATE = {
     "ramp": "loadkit.plan.phases",
     "rows": "loadkit.plan.data",
     "run": "loadkit.jobs.run",
+    "run_together": "loadkit.jobs.together",
     "scenario": "loadkit.plan.scenario",
     "serving": "loadkit.server.serving",
     "timed": "loadkit.measure.timer",

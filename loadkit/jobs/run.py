@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -80,20 +80,67 @@ def run(
     """
     scenario = addressed(scenario)
     check_loop(scenario, call="run")
-    monitor = _monitor(scenario) if any(limit.over for limit in scenario.limits) else None
-    opened = _opened(scenario, clock or SystemClock(), monitor)
-    scenario, wire = opened.scenario, opened.wire
+    opened = open_scenario(scenario, clock or SystemClock())
     with (
         counted_signals() if interrupts is None else nullcontext(interrupts) as asked,
-        server_of(scenario, wire, asked) as own,
+        server_of(opened.scenario, opened.wire, asked) as own,
     ):
-        for origin in opened.origins:
+        return opened.run(own, asked, watch=watch, partial=partial, log=log, samples=samples)
+
+
+def _monitor(scenario: Scenario) -> WindowMonitor:
+    from loadkit.judge.windows import WindowMonitor
+
+    return WindowMonitor(scenario)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Companions:
+    """The runs that are to be at the same time as one, in this process."""
+
+    scenarios: Sequence[Scenario]
+    wait: Callable[[], int]
+    """Waits until all have come as far: they are set up, they have connected, they have ended. Then all go on at the
+    instant that it returns, nanoseconds of the monotonic clock."""
+
+
+ALONE: Final = Companions(scenarios=(), wait=lambda: 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A scenario that can be sent: its hosts resolve, and its requests are encoded."""
+
+    scenario: Scenario
+    requests: Sequence[Request | None]
+    wire: Wire
+    clock: SystemClock
+    origins: Sequence[Origin]
+    assignments: list[Assignment]
+    """For worker processes, where there are several."""
+    monitor: WindowMonitor | None
+
+    def run(
+        self,
+        own: ServerProcess | None,
+        asked: Callable[[], int],
+        *,
+        watch: Watcher | None,
+        partial: Partial | None,
+        log: ExchangeLog | None,
+        samples: SampleFile | None,
+        companions: Companions = ALONE,
+    ) -> Result:
+        """Run it, once its server is up, and return what was found; for the arguments see `run`."""
+        scenario, wire, monitor = self.scenario, self.wire, self.monitor
+        for origin in self.origins:
             check_trust(scenario, wire, origin)
         faults: list[str] = []
-        usage = opened.server_usage(own, watch)
-        is_in_process = any(place_of(origin).is_own() for origin in opened.origins)
+        usage = self._server_usage(own, watch)
+        is_in_process = any(place_of(origin).is_own() for origin in self.origins)
         with shared_by(scenario, wire.resolver, faults) as shared:
-            started_at, began = datetime.now(UTC).isoformat(timespec="milliseconds"), opened.clock.now()
+            companions.wait()
+            started_at, began = datetime.now(UTC).isoformat(timespec="milliseconds"), self.clock.now()
             usage.note()
 
             def stops() -> int:
@@ -109,8 +156,9 @@ def run(
                     measured_at=later(started_at, max(0, stats.measured_from - began) / SECOND),
                     server=usage.between(stats.measured_from, stats.stopped_at),
                     is_in_process=is_in_process,
-                    is_same_host=is_on_this_host(opened.origins),
-                    clock_steps=opened.clock.steps,
+                    is_same_host=is_on_this_host(self.origins),
+                    clock_steps=self.clock.steps,
+                    companions=companions.scenarios,
                     windows=monitor.results if monitor else (),
                 )
 
@@ -121,49 +169,33 @@ def run(
 
             with (
                 partial.during(unfinished) if partial else nullcontext() as keeper,
-                samples.during(scenario.name or "", opened.clock) if samples else nullcontext() as buffer,
+                samples.during(scenario.name or "", self.clock) if samples else nullcontext() as buffer,
             ):
-                driven = opened.drive(shared, usage.watch, stops, keeper, log, buffer)
+                begin = companions.wait if companions.scenarios else None
+                driven = self._drive(shared, usage.watch, stops, begin, keeper, log, buffer)
             usage.note()
             usage.is_lost()
             loss = usage.loss(driven.stats.measured_from)
+            # what is left to do takes CPU, which those would lack that still send
+            companions.wait()
         # while the server is up, for it may be asked where its redirects lead
-        known = opened.probed(context(driven.stats), driven.recording)
+        known = self._probed(context(driven.stats), driven.recording)
         known = dataclasses.replace(known, server_loss=loss, faults=faults)
         from loadkit.judge.judge import judge
 
         return judge(scenario, driven, known)
 
-
-def _monitor(scenario: Scenario) -> WindowMonitor:
-    from loadkit.judge.windows import WindowMonitor
-
-    return WindowMonitor(scenario)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Opened:
-    """A scenario that can be sent: its hosts resolve, and its requests are encoded."""
-
-    scenario: Scenario
-    requests: Sequence[Request | None]
-    wire: Wire
-    clock: SystemClock
-    origins: Sequence[Origin]
-    assignments: list[Assignment]
-    """For worker processes, where there are several."""
-    monitor: WindowMonitor | None
-
-    def server_usage(self, own: ServerProcess | None, watch: Watcher | None) -> ServerUsage:
+    def _server_usage(self, own: ServerProcess | None, watch: Watcher | None) -> ServerUsage:
         """The servers among the target that loadkit started."""
         servers = started_servers([(origin.host, origin.port) for origin in self.origins])
         return ServerUsage([*servers, *([own] if own else [])], self.clock.now, watch)
 
-    def drive(
+    def _drive(
         self,
         shared: object,
         watch: Watcher | None,
         interrupts: Callable[[], int],
+        begin: Callable[[], int] | None,
         keeper: Keeper | None,
         log: ExchangeLog | None,
         samples: SampleBuffer | None,
@@ -199,13 +231,14 @@ class _Opened:
             watch=watch,
             interrupts=interrupts,
             shared=shared,
+            begin=begin,
             keeper=keeper,
             log=log,
             samples=samples,
             monitor=self.monitor,
         )
 
-    def probed(self, context: RunContext, recording: Recording) -> RunContext:
+    def _probed(self, context: RunContext, recording: Recording) -> RunContext:
         """The same with what is asked of the target once the run is over."""
         return dataclasses.replace(
             context,
@@ -215,7 +248,7 @@ class _Opened:
         )
 
 
-def _opened(scenario: Scenario, clock: SystemClock, monitor: WindowMonitor | None) -> _Opened:
+def open_scenario(scenario: Scenario, clock: SystemClock) -> Opened:
     """Raises `UsageError` for what cannot be sent, or not by other processes, before a server is started."""
     scenario = with_port(scenario)
     requests = [encode(one, scenario) if isinstance(one, Endpoint) else None for one in scenario.plans]
@@ -235,14 +268,14 @@ def _opened(scenario: Scenario, clock: SystemClock, monitor: WindowMonitor | Non
     if assignments and any(not origin.unix for origin in origins):
         # each looks whether there are local ports for its own part, and they share those of the machine
         check_ports(scenario.total_threads)
-    return _Opened(
+    return Opened(
         scenario=scenario,
         requests=requests,
         wire=wire,
         clock=clock,
         origins=list(origins),
         assignments=assignments,
-        monitor=monitor,
+        monitor=_monitor(scenario) if any(limit.over for limit in scenario.limits) else None,
     )
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from loadkit.judge.environment import Environment, Server
     from loadkit.judge.rows import Phase, Row, Timing
     from loadkit.judge.threshold_results import ThresholdResult
+    from loadkit.plan.scenario import Scenario
     from loadkit.plan.threshold import Threshold
 
 BUSY = 0.8
@@ -63,6 +64,8 @@ class RunContext:
     """Further notes: code and message."""
     windows: Sequence[ThresholdResult] = ()
     """What came of thresholds that hold over a time."""
+    companions: Sequence[Scenario] = ()
+    """What this process ran at the same time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +119,9 @@ class Evidence:
 
     @property
     def more_processes(self) -> str:
-        """The option that gives loadkit more CPUs."""
+        """What gives loadkit more CPUs: an option, or processes of their own for those that ran together."""
+        if self.context.companions:
+            return "a loadkit of its own for each scenario"
         return "--processes" if self.processes == 1 else "more --processes"
 
     @property

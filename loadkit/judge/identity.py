@@ -64,9 +64,12 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """
 
 
-def identity(scenario: Scenario) -> Identity:
-    """The identity of a scenario's results."""
-    return Identity(name=_name(scenario), plan=digest(_plan(scenario)))
+def identity(scenario: Scenario, companions: Sequence[Scenario] = ()) -> Identity:
+    """The identity of a scenario's results; it is another where companions load the machine and the server, too."""
+    plan = _plan(scenario)
+    if companions:
+        plan["companions"] = sorted(digest(_plan(one)) for one in companions)
+    return Identity(name=_name(scenario), plan=digest(plan))
 
 
 def digest(plan: Any) -> str:

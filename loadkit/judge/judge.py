@@ -60,7 +60,7 @@ def judge(scenario: Scenario, driven: Driven, context: RunContext, *, draft: Dra
         _intervals(driven, draft), run.phases, Plan(run.scenario, run.duration), run.activity
     )
     return Result(
-        identity=identity(scenario),
+        identity=identity(scenario, context.companions),
         scenario=run.scenario,
         environment=run.environment,
         started_at=context.started_at,

@@ -66,6 +66,13 @@ def _of_course(run: Evidence) -> Iterator[Caveat]:
         yield Caveat("worker-silent", message)
     if context.is_in_process:
         yield Caveat("same-process", _same_process(run))
+    if context.companions:
+        names = ", ".join(one.name or "scenario" for one in context.companions)
+        message = (
+            f"ran together with {names} in one process: what is said of loadkit's CPU and memory, and of the machine "
+            "and the server, is of all of them; its requests and times are its own"
+        )
+        yield Caveat("together", message, "note")
 
 
 def _same_process(run: Evidence) -> str:
