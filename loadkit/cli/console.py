@@ -156,12 +156,12 @@ def _print_error(text: str) -> None:
             sys.stderr.flush()
 
 
-def store(output: Path, results: list[Result], partial: Partial | None = None) -> int:
-    """Store results as JSON; `partial` is what was kept of them while they were measured."""
+def store(output: Path, results: list[Result], partials: Sequence[Partial] = ()) -> int:
+    """Store results as JSON; `partials` are what was kept of them while they were measured."""
     from loadkit.report.json import dump
 
     fault = write(output, dump(results))
-    if partial:
+    for partial in partials:
         partial.finished = tuple(results)
         if not fault:
             partial.remove()
@@ -180,6 +180,16 @@ def partial_of(output: Path) -> Partial:
     from loadkit.jobs.partial import Partial
 
     return Partial(output)
+
+
+def partials_of(output: Path, count: int) -> list[Partial]:
+    """The same for results that are made at the same time, in a file each, with a share of the time each."""
+    from loadkit.jobs.partial import SHARE, Partial
+
+    if output.exists() and not output.is_file():
+        return []
+    paths = (output.with_name(f"{output.name}.{number}") for number in range(1, count + 1))
+    return [Partial(path, share=SHARE / count) for path in paths]
 
 
 def revision_of_history(history: Path) -> Revision:

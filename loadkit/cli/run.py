@@ -30,7 +30,7 @@ from loadkit.cli.options import (
 )
 from loadkit.cli.parser import given_values
 from loadkit.cli.request import ContentType, Data, Follow, Form, Json, Method, PathAsIs, RequestOptions, User
-from loadkit.cli.runs import run_all
+from loadkit.cli.runs import check_together, run_all, run_all_together
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def run(
     keep_going: Annotated[bool, judgement_option(help="Go on although the target cannot be reached.")] = False,
     fail_fast: Annotated[bool, judgement_option(help="Run no more scenarios after one that did not pass.")] = False,
     once: Annotated[bool, judgement_option("--once", help="Each endpoint and journey once: are they sound?")] = False,
+    together: Annotated[bool, load_option("--together", help="All scenarios at the same time, in one report.")] = False,
     repeat: Annotated[
         str | None, judgement_option(help="How many rounds: the scenarios in turn, each time; for loadkit compare.")
     ] = None,
@@ -181,6 +182,8 @@ def run(
     exchanges = _at_least_one("--debug", debug) or 0
     if once:
         _check_once(given_values(context))
+    if together:
+        check_together(given_values(context))
     with ExitStack() as stack:
         if demo_server:
             from loadkit.server.demo import running_demo
@@ -193,6 +196,10 @@ def run(
         scenarios = [request.applied(scenario, headers) for scenario in scenarios]
         if once:
             scenarios = [each_once(scenario) for scenario in scenarios]
+        if together:
+            return run_all_together(
+                scenarios, output, html, markdown, history, samples, exchanges, full=full, quiet=quiet
+            )
         return run_all(
             scenarios * (1 if once else rounds),
             output,

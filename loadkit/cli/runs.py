@@ -1,11 +1,12 @@
-"""Scenarios run one after the other on the command line: each reported, stored and written as it ends."""
+"""Scenarios run on the command line, one after the other or together: reported, stored and written."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loadkit.cli.console import (
     check_outputs,
@@ -14,6 +15,7 @@ from loadkit.cli.console import (
     exit_code,
     keep_run,
     partial_of,
+    partials_of,
     print_last_word,
     print_report,
     revision_of_history,
@@ -29,9 +31,8 @@ from loadkit.cli.options import target_of
 from loadkit.plan.errors import Interrupted, NothingToRun, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from loadkit.judge.history.kept_run import Revision
     from loadkit.judge.result import Result
     from loadkit.plan.scenario import Scenario
 
@@ -98,9 +99,10 @@ def run_all(
                 faults.append(error.exit_code)
                 continue
             # after each, for the next may be ended by force
-            faults.append(store(output, results, partial) if output else 0)
+            faults.append(store(output, results, [partial] if partial else ()) if output else 0)
             faults.append(0 if quiet else print_report(results[-1], once=once, full=full, is_first=len(results) == 1))
-            faults += _write(results, html, markdown, history, revision)
+            faults += _write(results, html, markdown)
+            faults.append(keep_run(history, results[-1], revision) if history and revision else 0)
             if signals() or (fail_fast and not results[-1].passed):
                 break
     faults.append(check_samples(lines, results) if lines else 0)
@@ -113,13 +115,69 @@ def run_all(
     return exit_code(results, faults)
 
 
-def _write(
-    results: list[Result], html: Path | None, markdown: Path | None, history: Path | None, revision: Revision | None
-) -> Iterator[int]:
+def check_together(given: Mapping[str, Any]) -> None:
+    """Refuse what is about scenarios one after the other; defaults of the project are left out."""
+    for name in ("once", "repeat", "fail_fast"):
+        if given.get(name):
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} is for scenarios one after the other; leave it or --together out")
+
+
+def run_all_together(
+    scenarios: list[Scenario],
+    output: Path | None,
+    html: Path | None,
+    markdown: Path | None,
+    history: Path | None,
+    samples: Path | None,
+    exchanges: int,
+    *,
+    full: bool,
+    quiet: bool,
+) -> int:
+    """Run all at the same time, and report each when the last one has ended."""
+    from loadkit.jobs.interrupts import counted_signals
+    from loadkit.jobs.printing import printing_on_stderr
+    from loadkit.jobs.together import run_together
+    from loadkit.report.progress import watcher
+    from loadkit.wire.exchange_log import ExchangeLog
+
+    if not scenarios:
+        raise NothingToRun("there is nothing to run")
+    check_outputs(output, html, markdown)
+    revision = revision_of_history(history) if history else None
+    partials = partials_of(output, len(scenarios)) if output else []
+    logs = [ExchangeLog(exchanges) for _ in scenarios] if exchanges else []
+    names = ", ".join(str(scenario.name) for scenario in scenarios if scenario.server)
+    say_waiting(f"starting the server of {names}", quiet=quiet or not names)
+    with counted_signals() as signals, sample_file(samples) as lines:
+        with ExitStack() as stack:
+            for log in reversed(logs):
+                stack.enter_context(showing(log))
+            watch = stack.enter_context(watcher(sys.stderr, quiet=quiet))
+            stack.enter_context(printing_on_stderr())
+            results = run_together(
+                *scenarios,
+                watch=None if quiet else watch,
+                interrupts=signals,
+                partials=partials,
+                logs=logs,
+                samples=lines,
+            )
+        faults = [store(output, results, partials) if output else 0]
+        faults.append(check_samples(lines, results) if lines else 0)
+    if not quiet:
+        faults += [print_report(one, full=full, is_first=one is results[0]) for one in results]
+        faults.append(print_last_word(results))
+        summarize(results)
+    faults += _write(results, html, markdown)
+    faults += [keep_run(history, one, revision) for one in results if history and revision]
+    return exit_code(results, faults)
+
+
+def _write(results: list[Result], html: Path | None, markdown: Path | None) -> Iterator[int]:
     """Write what was found so far where it is wanted, and give the exit code of each attempt."""
     if html:
         yield write_page(html, results)
     if markdown:
         yield write_markdown(markdown, results)
-    if history and revision:
-        yield keep_run(history, results[-1], revision)
