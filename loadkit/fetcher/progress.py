@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
 
-from loadkit.plan.units import SECOND, show_rate, show_seconds, show_size, show_span
+from loadkit.plan.units import SECOND, show_count, show_rate, show_seconds, show_size, show_span
 from loadkit.report.escape import visible
 from loadkit.report.layout import Layout, Style
 from loadkit.report.progress import STOPPING, Status, show_progress
@@ -124,8 +124,8 @@ def summary_text(layout: Layout, summary: FetchSummary, retry: list[str]) -> str
 def _headline(summary: FetchSummary) -> str:
     counters, stats = summary.counters, summary.input
     if stats.complete and not stats.given and not summary.failed:
-        return f"nothing to do: all {_count(stats.complete, 'URL')} fetched already"
-    parts = [f"{_count(counters.files, 'URL')} fetched, {show_size(counters.bytes)}"]
+        return f"nothing to do: all {show_count(stats.complete, 'URL')} fetched already"
+    parts = [f"{show_count(counters.files, 'URL')} fetched, {show_size(counters.bytes)}"]
     if summary.failed:
         parts.append(f"{summary.failed:,} failed")
     if summary.left > 0:
@@ -137,22 +137,22 @@ def _lines(summary: FetchSummary) -> Iterator[tuple[str, str, Style]]:
     counters, stats, plan = summary.counters, summary.input, summary.options
     yield "into", f"{plan.append or plan.into} (every URL is accounted for in {summary.manifest})", ""
     if stats.complete:
-        yield "before", f"{_count(stats.complete, 'URL')} fetched by an earlier run, and not again", ""
+        yield "before", f"{show_count(stats.complete, 'URL')} fetched by an earlier run, and not again", ""
     if stats.duplicates:
         yield (
             "twice",
-            f"{_count(stats.duplicates, 'duplicate')} in the list, fetched once (--duplicates: each time)",
+            f"{show_count(stats.duplicates, 'duplicate')} in the list, fetched once (--duplicates: each time)",
             "",
         )
     if stats.refused:
-        yield "not URLs", f"{_count(stats.refused, 'line')} of the list", "yellow"
+        yield "not URLs", f"{show_count(stats.refused, 'line')} of the list", "yellow"
     if counters.retries:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(counters.retries.items()))
         yield "retries", f"{sum(counters.retries.values()):,} ({reasons})", ""
     if counters.redirects:
         yield "redirects", f"{counters.redirects:,} followed", ""
     if summary.circuits:
-        yield "circuits", f"a host that did not answer was left alone {_count(summary.circuits, 'time')}", "yellow"
+        yield "circuits", f"a host that did not answer was left alone {show_count(summary.circuits, 'time')}", "yellow"
     if counters.network_time or counters.disk_time:
         yield (
             "time",
@@ -191,7 +191,3 @@ def _failures(layout: Layout, summary: FetchSummary) -> list[str]:
             lines.append(f"      {layout.ellipsize(layout.escape(url), layout.width - 8)}")
     more = len(summary.counters.examples) - len(shown)
     return [*lines, f"  {more:,} more reasons in the manifest"] if more else lines
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"

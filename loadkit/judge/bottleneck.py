@@ -29,7 +29,7 @@ import msgspec
 from loadkit.judge.evidence import MOSTLY, Evidence
 from loadkit.judge.rows import Interval
 from loadkit.judge.scaling import ENOUGH, scaling
-from loadkit.plan.units import SECOND, show_percent, show_rate, show_seconds, three_digits
+from loadkit.plan.units import SECOND, show_count, show_percent, show_rate, show_seconds, three_digits
 
 RATE_REACHED: Final = 0.99
 """The share of what was due that must have been sent for the rate to be what bound the run."""
@@ -131,7 +131,7 @@ def _hands(run: Evidence) -> str:
     if run.stats.in_flight is None:
         return ""
     busy = three_digits(run.stats.in_flight) if run.stats.in_flight >= 1 else "less than one"
-    return f" with {busy} of up to {run.most_threads:,} threads busy in the mean"
+    return f" with {busy} of up to {show_count(run.most_threads, 'thread')} busy in the mean"
 
 
 def _queueing(run: Evidence, intervals: Sequence[Interval]) -> Bottleneck | None:

@@ -17,7 +17,7 @@ from loadkit.judge.times import Times
 from loadkit.judge.validity import Caveat, Validity
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import Threshold, threshold
-from loadkit.plan.units import show_seconds
+from loadkit.plan.units import show_count, show_seconds
 
 VERSION: Final = 2
 
@@ -76,7 +76,8 @@ class Result(Figures, msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         p99 = show_seconds(self.total.response_time.p99)
-        return f"<Result {_printable(self.scenario.name)}: {self.outcome}, {self.requests:,} requests, p99 {p99}>"
+        requests = show_count(self.requests, "request")
+        return f"<Result {_printable(self.scenario.name)}: {self.outcome}, {requests}, p99 {p99}>"
 
     def __getitem__(self, name: str) -> Row:
         """An endpoint's row by its label; `KeyError` naming those there are."""

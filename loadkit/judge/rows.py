@@ -10,7 +10,7 @@ import msgspec
 
 from loadkit.judge.instants import Span
 from loadkit.judge.times import Times
-from loadkit.plan.units import show_seconds
+from loadkit.plan.units import show_count, show_seconds
 from loadkit.wire.failed_reply import FailedReply
 
 Kind = Literal["journey", "step", "timer"]
@@ -128,7 +128,7 @@ class Row(Figures, frozen=True, kw_only=True):
     service time is the time to its first byte."""
 
     def __repr__(self) -> str:
-        return f"<Row {self.name}: {self.requests:,} requests, p99 {show_seconds(self.response_time.p99)}>"
+        return f"<Row {self.name}: {show_count(self.requests, 'request')}, p99 {show_seconds(self.response_time.p99)}>"
 
 
 class Timing(Figures, frozen=True, kw_only=True):

@@ -197,6 +197,11 @@ def show_rate(rate: float) -> str:
     return f"{rate:,.0f}/s" if rate >= 1000 else f"{three_digits(rate)}/s"
 
 
+def show_count(count: int, one: str, many: str = "") -> str:
+    """How many there are of something: `1 thread`, `1,200 threads`, `3 replies`."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def show_percent(share: float) -> str:
     """A share of one in whole percent: `28 %`."""
     return f"{share * 100:.0f} %"

@@ -10,7 +10,7 @@ from loadkit.judge.result import Result
 from loadkit.judge.threshold_results import ThresholdResult, never_finished
 from loadkit.judge.validity import Level, Validity
 from loadkit.plan.threshold import threshold
-from loadkit.plan.units import show_rate, show_span
+from loadkit.plan.units import show_count, show_rate, show_span
 from loadkit.report.figures import show_time
 from loadkit.report.table import Tone
 
@@ -40,8 +40,10 @@ def describe_load(scenario: ScenarioInfo) -> str:
     """The load of a scenario on one line: `16 threads, 30s, closed`."""
     parts = [
         _load(scenario) + _processes(scenario),
-        "" if scenario.iterations is None else f"{scenario.iterations:,} iteration{'s' * (scenario.iterations != 1)}",
-        f"{scenario.iterations_per_thread:,} iterations a thread" if scenario.iterations_per_thread is not None else "",
+        "" if scenario.iterations is None else show_count(scenario.iterations, "iteration"),
+        f"{show_count(scenario.iterations_per_thread, 'iteration')} a thread"
+        if scenario.iterations_per_thread is not None
+        else "",
         f"{show_span(scenario.duration)}{_phases(scenario)}" if scenario.duration is not None else "",
         _kind(scenario),
         f"after {show_span(scenario.warmup)} of warm-up" if scenario.warmup else "",
@@ -53,7 +55,7 @@ def describe_load(scenario: ScenarioInfo) -> str:
 
 def _load(scenario: ScenarioInfo) -> str:
     if scenario.rate is None:
-        return f"{scenario.threads:,} thread{'s' * (scenario.threads != 1)}"
+        return show_count(scenario.threads, "thread")
     spacing = f" in {scenario.arrivals} arrivals" if scenario.arrivals not in (None, "constant") else ""
     mean = " in the mean" if scenario.phases else ""
     return f"{show_rate(scenario.rate)} asked{mean}{spacing}"
@@ -68,7 +70,7 @@ def _processes(scenario: ScenarioInfo) -> str:
 def _kind(scenario: ScenarioInfo) -> str:
     if scenario.rate is None:
         return "closed"
-    return f"open on up to {scenario.max_threads:,} threads" if scenario.max_threads is not None else "open"
+    return f"open on up to {show_count(scenario.max_threads, 'thread')}" if scenario.max_threads is not None else "open"
 
 
 def _phases(scenario: ScenarioInfo) -> str:

@@ -12,7 +12,7 @@ from loadkit.judge.comparison.comparison import show_figure
 from loadkit.judge.history.series import changes
 from loadkit.judge.instants import instant
 from loadkit.judge.times import PERCENTILES
-from loadkit.plan.units import SECOND, three_digits
+from loadkit.plan.units import SECOND, show_count, three_digits
 from loadkit.report.layout import display_width
 from loadkit.report.sparkline import sparkline
 from loadkit.report.table import Cell, Column, Table
@@ -75,7 +75,7 @@ def about(series: Series, shown: int) -> list[str]:
     machine = newest.fingerprint
     cpus = f"{machine.cpus:g} CPU{'s' * (machine.cpus != 1)}"
     count = len(series.runs)
-    runs = f"{count:,} run{'s' * (count != 1)}" if shown == count else f"the last {shown:,} of {count:,} runs"
+    runs = show_count(count, "run") if shown == count else f"the last {shown:,} of {count:,} runs"
     where = f", against {newest.host}" if newest.host else ""
     return [
         f"{runs} of series {series.key}: {newest.load}{where}",
@@ -193,7 +193,7 @@ def describe_change_point(change: ChangePoint) -> str:
     before, after = (show_value(change.metric, level) for level in (change.before, change.after))
     since = f"{show_revision(change.first)} of {show_when(change.first)}".removeprefix("- of ")
     step = f"{title_of(change.metric)} {describe_step(change)}"
-    return f"{step} from {since} on: {before}, then {after} in {change.count} runs"
+    return f"{step} from {since} on: {before}, then {after} in {show_count(change.count, 'run')}"
 
 
 def describe_step(change: ChangePoint) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.limit.limit import describe_limit
 from loadkit.judge.limit.scalability import describe_scalability
-from loadkit.plan.units import show_rate, show_span
+from loadkit.plan.units import show_count, show_rate, show_span
 from loadkit.report.charts.levels import SHAPES, describe_level, limit_charts, show_load
 from loadkit.report.comparison import conclusion, headline
 from loadkit.report.figures import show_share, time_cell
@@ -67,7 +67,7 @@ def title_of(limit: Limit) -> str:
 def describe_trials(limit: Limit) -> str:
     """The thresholds, how many trials there were, and how long they took."""
     trials = sum(len(one.trials) for one in (*limit.levels, *limit.closed))
-    return "; ".join([*limit.thresholds, f"{trials} trials in {show_span(round(limit.seconds))}"])
+    return "; ".join([*limit.thresholds, f"{show_count(trials, 'trial')} in {show_span(round(limit.seconds))}"])
 
 
 def facts_of(limit: Limit) -> list[str]:

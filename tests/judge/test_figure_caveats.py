@@ -14,7 +14,7 @@ from tests.results import replace
 @pytest.mark.parametrize(
     ("good", "message"),
     [
-        (1, "p99 rests on the slowest 1 of 1 replies; send at least 1,000 requests to believe it"),
+        (1, "p99 rests on the slowest 1 of 1 reply; send at least 1,000 requests to believe it"),
         (500, "p99 rests on the slowest 5 of 500 replies; send at least 1,000 requests to believe it"),
         (999, "p99 rests on the slowest 10 of 999 replies; send at least 1,000 requests to believe it"),
         (1000, "p99.9 rests on the slowest 1 of 1,000 replies; send at least 10,000 requests to believe it"),

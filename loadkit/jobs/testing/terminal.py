@@ -17,7 +17,7 @@ from loadkit.judge.rows import Row, Timing, journeys_among
 from loadkit.judge.threshold_results import Outcome
 from loadkit.judge.times import SHOWN, Times
 from loadkit.judge.validity import Caveat
-from loadkit.plan.units import show_rate, show_seconds, show_span, three_digits
+from loadkit.plan.units import show_count, show_rate, show_seconds, show_span, three_digits
 from loadkit.report.comparison import TONES, all_changes, figure_name
 from loadkit.report.figures import (
     count_cell,
@@ -237,15 +237,15 @@ def _named(value: float, run: Run, row: Row | Timing, is_same: Callable[[object,
     if found := next((name for name, figure in others.items() if is_same(figure, value)), None):
         return [f"{found} of {of}: {show_seconds(value)}"]
     if value and is_same(row.throughput, value):
-        return [f"throughput of {of}: {show_rate(value)}, {row.requests:,} {_unit(row)}"]
+        return [f"throughput of {of}: {show_rate(value)}, {_counted(row)}"]
     if value and is_same(row.error_rate, value):
         failed = sum(row.failures.values())
-        return [f"error rate of {of}: {three_digits(value * 100)} %, {failed:,} of {row.requests:,} {_unit(row)}"]
+        return [f"error rate of {of}: {three_digits(value * 100)} %, {failed:,} of {_counted(row)}"]
     return []
 
 
-def _unit(row: Row | Timing) -> str:
-    return "requests" if isinstance(row, Row) else "times"
+def _counted(row: Row | Timing) -> str:
+    return show_count(row.requests, "request" if isinstance(row, Row) else "time")
 
 
 def _of(run: Run, row: Row | Timing) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from loadkit.judge.rows import Phase, Row, Timing
 from loadkit.judge.threshold_results import by_name
 from loadkit.judge.validity import Caveat, Level
+from loadkit.plan.units import show_count
 
 if TYPE_CHECKING:
     from loadkit.plan.threshold import Threshold
@@ -65,7 +66,7 @@ def _few(name: str | None, percentile: float, row: Row | Timing, level: Level) -
     beyond = max(1, round(count * (1 - percentile / 100)))
     of = "" if name is None else f" of {name!r}"
     limited = ", which a threshold limits," if level == "doubt" else ""
-    rests = f"rests on the slowest {beyond:,} of {count:,} replies"
+    rests = f"rests on the slowest {beyond:,} of {show_count(count, 'reply', 'replies')}"
     message = f"p{percentile:g}{of}{limited} {rests}; send at least {many:,} requests to believe it"
     return Caveat("few-samples", message, level)
 

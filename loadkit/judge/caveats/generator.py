@@ -12,7 +12,7 @@ from typing import Final
 from loadkit.judge.evidence import LATE, Evidence
 from loadkit.judge.threshold_results import MIN_APPLIED
 from loadkit.judge.validity import Caveat
-from loadkit.plan.units import SECOND, nanoseconds, show_percent, show_rate, show_seconds, three_digits
+from loadkit.plan.units import SECOND, nanoseconds, show_count, show_percent, show_rate, show_seconds, three_digits
 
 MATTERS: Final = 0.1
 """Share of the median service time that the generator may add at p99 before it changes what is measured."""
@@ -64,8 +64,8 @@ def _asked(run: Evidence) -> Iterator[Caveat]:
         if sent < MIN_APPLIED * due:
             yield Caveat(
                 "asked-rate",
-                f"in the phase {phase.name!r} {sent:,} of {due:,} requests that were due were sent: its figures "
-                "are of another load than was asked for",
+                f"in the phase {phase.name!r} {sent:,} of {show_count(due, 'request')} that were due were sent: its "
+                "figures are of another load than was asked for",
             )
 
 
@@ -81,7 +81,7 @@ def _why(run: Evidence) -> str:
 def _ceiling(run: Evidence) -> str:
     """What one process could send; with many threads that wait for a slow server it is less than with a few."""
     cpu = f" at {show_percent(run.cpu_share)} of an interpreter" if run.cpu_share else ""
-    threads = f" on {run.stats.threads:,} threads" if run.stats.threads else ""
+    threads = f" on {show_count(run.stats.threads, 'thread')}" if run.stats.threads else ""
     crowd = run.stats.use.cpus_busy
     others = f" (the machine's CPUs were {show_percent(crowd)} busy)" if crowd and not run.is_generator_busy else ""
     advice = f"use {run.more_processes}, or ask for less"

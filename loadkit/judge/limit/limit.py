@@ -16,7 +16,7 @@ from loadkit.judge.limit.search import Ending, Findings
 from loadkit.judge.limit.threads import ThreadFindings
 from loadkit.judge.limit.trials import Trial
 from loadkit.plan.threshold import Threshold, threshold
-from loadkit.plan.units import show_percent, show_rate, show_seconds, three_digits
+from loadkit.plan.units import show_count, show_percent, show_rate, show_seconds, three_digits
 
 VERSION: Final = 1
 TOO_MANY_REQUESTS: Final = "429"
@@ -169,7 +169,7 @@ def _failures_of(level: LimitLevel) -> str:
     for one in level.trials:
         failures.update(one.failures)
     kinds = ", ".join(f"{count:,} x {kind}" for kind, count in failures.most_common(3))
-    return f"with {level.level:g} threads more requests fail ({kinds})"
+    return f"with {show_count(round(level.level), 'thread')} more requests fail ({kinds})"
 
 
 def _describe_threads(limit: Limit) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Interval
-from loadkit.plan.units import show_span
+from loadkit.plan.units import show_count, show_span
 from loadkit.report.charts.planned import asked_rates, phase_bands
 from loadkit.report.charts.svg import (
     Band,
@@ -248,7 +248,7 @@ def _in_words(one: Interval) -> str:
     times, found = one.total.response_time, rates(one)
     parts = [f"{show_throughput(found[0])} good", f"{show_throughput(found[1])} failed"] if found else []
     parts += [f"{name} {show_time(FIGURES[name](times))}" for name in ("p50", "p90", "p99")] if times.count else []
-    return f"{between(one)}: {', '.join(parts) or f'{one.total.requests:,} requests'}"
+    return f"{between(one)}: {', '.join(parts) or show_count(one.total.requests, 'request')}"
 
 
 def between(one: Interval) -> str:
