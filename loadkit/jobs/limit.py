@@ -94,7 +94,11 @@ def limit(
 
         def measure(wanted: NextTrial) -> Trial:
             moment = search.moment(wanted)
-            return trials.measure(wanted, lambda spent: show(replace(moment, elapsed=moment.elapsed + spent)))
+
+            def show_spent(spent: float, *, is_recovering: bool = False) -> None:
+                show(replace(moment, elapsed=moment.elapsed + spent, is_recovering=is_recovering))
+
+            return trials.measure(wanted, show_spent)
 
         found = find(search, measure, lambda: bool(stops()), show)
     made = limit_of(found, limits, asked) if isinstance(found, Findings) else threads_of(found)
@@ -182,8 +186,11 @@ class _Trials:
         """The median response time of one thread alone, seconds."""
         self.last: Result | None = None
 
-    def measure(self, wanted: NextTrial, show: Callable[[float], None]) -> Trial:
-        """Run one trial; `show` is called with the seconds that have gone by in it, where it is watched anyway."""
+    def measure(self, wanted: NextTrial, show: Callable[..., None]) -> Trial:
+        """Run one trial; `show` is called with the seconds that have gone by in it, where it is watched anyway.
+
+        It gets `is_recovering=True` while the server is waited for after it.
+        """
         began = self._clock.now()
         piling = _Piling(wanted.level)
         try:
@@ -211,7 +218,7 @@ class _Trials:
             self._usual = result.response_time.p50
         trial = trial_of(result, self._limits, wanted, cost=0.0, is_saturated=piling.has_begun)
         if trial.is_breach and self._usual is not None and not self._stops():
-            self._recover(was_lost=trial.is_lost)
+            self._recover(lambda: show(self._since(began), is_recovering=True), was_lost=trial.is_lost)
         return replace(trial, cost=self._since(began))
 
     def _since(self, began: int) -> float:
@@ -235,10 +242,11 @@ class _Trials:
             self._target = self._stack.enter_context(_serving(self._sent, self._stops))
         return self._target
 
-    def _recover(self, *, was_lost: bool) -> None:
+    def _recover(self, show: Callable[[], None], *, was_lost: bool) -> None:
         """Wait until replies take no longer than at first: a queue is empty, or a server is back."""
         until = self._clock.now() + round(RECOVERY * SECOND)
         while self._clock.now() < until and not self._stops():
+            show()
             if was_lost:
                 self._stack.close()
                 self._target = None

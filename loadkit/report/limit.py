@@ -98,7 +98,7 @@ def _table(limit: Limit, head: str, levels: Sequence[LimitLevel], most: int) -> 
         *_times(limit, shown),
         Column("errors", [errors_cell(one) for one in shown], drop_order=1),
         Column("trials", [Cell(str(len(one.trials)), len(one.trials)) for one in shown], drop_order=3),
-        *([Column("known", [Cell(one, tone=SHAPES[one][1]) for one in known])] if any(known) else []),
+        *([Column("known", list(map(known_cell, shown, known)))] if any(known) else []),
     ]
     return Table(
         caption="Rates" if head == "rate" else "Closed threads",
@@ -107,6 +107,13 @@ def _table(limit: Limit, head: str, levels: Sequence[LimitLevel], most: int) -> 
         columns=columns,
         notes=[Cell(f"{more:,} more in the JSON")] if more else [],
     )
+
+
+def known_cell(level: LimitLevel, known: str) -> Cell:
+    """What is known of a level; of one that is missed although its figures are within their limits, why."""
+    outright = "piled up" if any(one.is_saturated for one in level.trials) else "server lost"
+    why = f" ({outright})" if known == "missed" and not level.missed else ""
+    return Cell(f"{known}{why}", tone=SHAPES[known][1])
 
 
 def _times(limit: Limit, levels: Sequence[LimitLevel]) -> list[Column]:
@@ -137,7 +144,8 @@ def errors_cell(one: LimitLevel | LevelTrial) -> Cell:
 def limit_progress(moment: SearchMoment) -> Status:
     """How far a search has come, for a line on stderr."""
     wanted = moment.next_trial
-    stage = f"{show_load(wanted.level, is_rate=not wanted.is_closed)} ({wanted.reason})"
+    what = "waiting until the server has recovered" if moment.is_recovering else wanted.reason
+    stage = f"{show_load(wanted.level, is_rate=not wanted.is_closed)} ({what})"
     left = show_span(max(0, round(moment.budget - moment.elapsed)))
     return Status(
         name="limit",

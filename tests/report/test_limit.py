@@ -156,6 +156,11 @@ MOMENTS: list[tuple[SearchMoment, str, list[str]]] = [
         "[5s of 1m] 4 threads (what closed threads get)",
         ["1,790/s good", "55s left", "so far 12 threads"],
     ),
+    (
+        SearchMoment(next_trial=OPEN, elapsed=70, budget=120, is_recovering=True),
+        "[1m10s of 2m] 1,800/s (waiting until the server has recovered)",
+        ["50s left"],
+    ),
 ]
 
 

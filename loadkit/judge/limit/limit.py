@@ -57,7 +57,7 @@ class LimitLevel(msgspec.Struct, frozen=True, kw_only=True):
     missed: list[str]
     """The thresholds that most of its trials missed."""
     throughput: Amount
-    """The median over its trials, as the values and figures are."""
+    """The median over its trials, as the values and figures are; of a level that is missed over those that missed."""
     values: dict[str, Amount] = {}
     """Of each threshold by its text."""
     figures: dict[str, Amount]
@@ -227,13 +227,16 @@ def _missed(limit: Threshold, trials: list[Trial]) -> str:
 
 def _level(tried: TriedLevel) -> LimitLevel:
     trials = [_trial(one) for one in tried.trials]
+    # a level that most of its trials miss is not to be shown with a figure within its limit
+    telling = [one for one in tried.trials if tried.holding != "missed" or (one.is_breach and one.unsound is None)]
+    shown = [_trial(one) for one in telling]
     return LimitLevel(
         level=tried.level,
         holding=tried.holding,
         missed=[one.text for one in tried.missed] if tried.holding != "holds" else [],
-        throughput=median(one.throughput for one in trials),
-        values=_medians([one.values for one in trials]),
-        figures=_medians([one.figures for one in trials]),
+        throughput=median(one.throughput for one in shown),
+        values=_medians([one.values for one in shown]),
+        figures=_medians([one.figures for one in shown]),
         trials=trials,
     )
 

@@ -34,6 +34,8 @@ class SearchMoment:
     budget: float
     trial: Trial | None = None
     """What it came to, once it is over."""
+    is_recovering: bool = False
+    """It is over, and the server is waited for until it has recovered from it."""
     threads: int | None = None
     """The smallest number of threads that is enough so far, where these are searched."""
     confirmed: float | None = None

@@ -5,7 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from loadkit.judge.limit.levels import TriedLevel
 from loadkit.judge.limit.limit import Limit, limit_of
+from loadkit.judge.limit.search import Findings
+from loadkit.judge.limit.trials import Observed, Trial
+from loadkit.plan.threshold import threshold
+from loadkit.report.limit import known_cell
 from tests.judge.limit.servers import searched
 from tests.judge.limit.simulated import Simulated, exponential, fixed, room
 
@@ -68,3 +73,34 @@ def test_the_limit_of_a_server_that_was_never_missed_has_no_end():
     found = limited(Simulated(fixed(0.02), 16), highest=300)
     assert (found.rate, found.failed, found.exit_code) == (300, None, 6)
     assert "no higher rate than 300/s is tried" in found.reason
+
+
+def trial(value: float, **fields) -> Trial:
+    observed = Observed(threshold=threshold("p99 < 100ms"), value=value, counts=((5000, 500 if value > 0.1 else 0),))
+    return Trial(
+        level=100, seconds=4, cost=4, throughput=1000 * value, observed=(observed,), figures={"p99": value}, **fields
+    )
+
+
+@pytest.mark.parametrize(
+    ("trials", "missed", "p99", "known"),
+    [
+        ([trial(0.01), trial(0.01), *[trial(0.11, is_saturated=True)] * 2], ["p99 < 100ms"], 0.11, "missed"),
+        ([trial(0.3), trial(0.01, unsound="loadkit was"), trial(0.2)], ["p99 < 100ms"], 0.25, "missed"),
+        ([trial(0.05, is_saturated=True)] * 2, [], 0.05, "missed (piled up)"),
+        ([trial(0.05, is_lost=True)] * 2, [], 0.05, "missed (server lost)"),
+        ([trial(0.05), trial(0.06)], [], 0.055, "holds"),
+    ],
+    ids=["half of its trials held", "one is not sound", "requests piled up", "the server was lost", "it holds"],
+)
+def test_a_level_that_is_missed_has_the_figures_of_the_trials_that_missed_or_says_why(trials, missed, p99, known):
+    tried = TriedLevel(100, tuple(trials))
+    found = limit_of(
+        Findings(ending="missed", reason="", confirmed=None, failed=100, levels=(tried,), closed=(), elapsed=60),
+        [threshold("p99 < 100ms")],
+    )
+
+    (level,) = found.levels
+    assert (level.missed, level.values) == (missed, {"p99 < 100ms": pytest.approx(p99)})
+    assert level.figures == {"p99": pytest.approx(p99)}
+    assert known_cell(level, level.holding).text == known
