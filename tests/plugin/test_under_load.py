@@ -271,7 +271,7 @@ def test_fixtures_of_a_wider_scope_are_made_once_and_those_of_a_test_for_each_ru
         ),
         ("def test_it(load): pass", "cannot be run by threads: load: it is a load test already"),
         (
-            "import unittest\nclass TestIt(unittest.TestCase):\n    def test_it(self): pass",
+            "import unittest\nclass TestIt(unittest.IsolatedAsyncioTestCase):\n    async def test_it(self): pass",
             "test_it.py::TestIt::test_it is no function, or method of a plain class, that threads could run",
         ),
         (

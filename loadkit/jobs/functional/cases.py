@@ -14,6 +14,7 @@ from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 from loadkit.drive.journeys.prepared import SETUP, TEARDOWN
 from loadkit.jobs.functional.outcomes import Case, SetUps
 from loadkit.jobs.functional.plan import FixturePlan
+from loadkit.jobs.functional.unittests import is_unittest, runs_itself, unittest_expected_failure, unittest_skip
 from loadkit.jobs.functional.values import Iteration, SharedValues
 from loadkit.plan.data import rows
 from loadkit.plan.errors import UsageError
@@ -66,11 +67,13 @@ def test_functions(items: Sequence[pytest.Item]) -> list[TestFunction]:
     """
     found: dict[tuple[str, str], list[Case]] = {}
     for item in items:
-        if not isinstance(item, pytest.Function) or hasattr(item, "_testcase") or getattr(item, "nofuncargs", False):
+        if not isinstance(item, pytest.Function) or (is_unittest(item) and runs_itself(item)):
             raise UsageError(f"{item.nodeid} is no function, or method of a plain class, that threads could run")
         names = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
         key = item.path.name, "::".join([*names, item.originalname])
-        found.setdefault(key, []).append(Case(FixturePlan(item), expected_failure=evaluate_xfail_marks(item)))
+        found.setdefault(key, []).append(
+            Case(FixturePlan(item), expected_failure=evaluate_xfail_marks(item) or unittest_expected_failure(item))
+        )
     names_alone = [name for _, name in found]
     return [
         TestFunction(name if names_alone.count(name) == 1 else f"{file}::{name}", cases)
@@ -80,6 +83,8 @@ def test_functions(items: Sequence[pytest.Item]) -> list[TestFunction]:
 
 def reason_to_skip(item: pytest.Item) -> str | None:
     """What a mark says; None where it is to run."""
+    if (reason := unittest_skip(item)) is not None:
+        return reason
     skip = evaluate_skip_marks(item)
     if skip is not None:
         return skip.reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from _pytest.skipping import Xfail
 from loadkit.drive.failures import failure_of_journey, is_end_of_run, place_of
 from loadkit.jobs.functional.plan import FixturePlan
 from loadkit.plan.errors import Halt
+
+SKIPS: Final = (pytest.skip.Exception, unittest.SkipTest)
 
 HOPELESS: Final = 100
 """So many set-ups that fail, and none that goes well, end the run."""
@@ -119,7 +122,7 @@ class Case:
                 yield
         except BaseException as error:
             self._end_session(error)
-            if not isinstance(error, pytest.skip.Exception) and not is_end_of_run(error, is_ending=True):
+            if not isinstance(error, SKIPS) and not is_end_of_run(error, is_ending=True):
                 set_ups.count_failed(self.item, error)
             raise
         set_ups.is_any_sound = True
@@ -135,7 +138,7 @@ class Case:
 
     def count(self, error: BaseException) -> None:
         """Count a failure, unless it is a skip, or the end of the run."""
-        if isinstance(error, pytest.skip.Exception):
+        if isinstance(error, SKIPS):
             self.skipped = str(error) or "skipped"
         elif not is_end_of_run(error, is_ending=True):
             with self._lock:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MethodType
 from typing import Any, Final
 
 import pytest
@@ -70,6 +71,18 @@ class Step:
     def is_async(self) -> bool:
         """True if an event loop makes it."""
         return inspect.iscoroutinefunction(self.make) or inspect.isasyncgenfunction(self.make)
+
+    @property
+    def teardown_place(self) -> str:
+        """What is added to an exception of its tear-down."""
+        return f"in the tear-down of the fixture {self.name}"
+
+    def bound(self, instance: object) -> Callable[..., Any]:
+        """What makes it; a method is bound to the object of one iteration, not to that of the collection."""
+        owner = getattr(self.make, "__self__", None)
+        if instance is None or owner is None or isinstance(owner, type) or not isinstance(instance, type(owner)):
+            return self.make
+        return MethodType(self.make.__func__, instance)  # type: ignore[attr-defined]
 
 
 OF_TEST: Final = Step(name="", make=lambda: None, scope="function", owner="", needs=(), level=-1)

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from threading import RLock
-from types import MethodType
 from typing import Any
 
 import pytest
 
 from loadkit.jobs.functional.plan import NO_PARAM, OF_TEST, REQUEST, FixturePlan, Step
+from loadkit.jobs.functional.unittests import is_unittest
 from loadkit.plan.journey import begun, begun_async, ended, ended_async
 
 
@@ -74,17 +74,19 @@ class SharedValues:
 class Iteration:
     """One call of a test, with fixtures of its own; `http` is the session of its thread."""
 
-    __slots__ = ("_http", "_node", "_shared", "_teardowns", "_values", "instance", "plan")
+    __slots__ = ("_http", "_is_unittest", "_node", "_shared", "_teardowns", "_values", "instance", "plan")
 
     def __init__(self, plan: FixturePlan, shared: SharedValues, http: object) -> None:
         self.plan = plan
-        self.instance = plan.item.cls() if plan.item.cls else None
+        self._is_unittest = is_unittest(plan.item)
+        name = (plan.item.originalname,) if self._is_unittest else ()
+        self.instance: Any = plan.item.cls(*name) if plan.item.cls else None
         """An object of the class of the test, if it has one."""
         self._shared = shared
         self._http = http
         self._values: dict[int, Any] = {}
         self._teardowns: list[tuple[str, Callable[[], Any]]] = []
-        """Each with the name of its fixture."""
+        """Each with the place that an exception of it is said to be in."""
         self._node: pytest.Function | None = None
 
     @property
@@ -95,7 +97,7 @@ class Iteration:
             self._node.stash = pytest.Stash()
             self._node.user_properties = []
             self._node.funcargs = {}
-            self._node.addfinalizer = partial(self.add_teardown, "")  # type: ignore[method-assign]
+            self._node.addfinalizer = partial(self.add_teardown, "in a finalizer")  # type: ignore[method-assign]
         return self._node
 
     @property
@@ -116,16 +118,30 @@ class Iteration:
         """Make the fixtures in the order of pytest."""
         for index in self.plan.in_order:
             self.value(index)
+        if self._is_unittest:
+            # in this order: a setUp that fails is followed by the cleanups and not by tearDown
+            self._teardowns.append(("in a cleanup", self._clean_up))
+            self.instance.setUp()
+            self._teardowns.append(("in tearDown", self.instance.tearDown))
+
+    def _clean_up(self) -> None:
+        """Have what `addCleanup` registered called next, the last one first, and then what that has registered."""
+        # TestCase.doCleanups is public, and tells nobody what they raise
+        if registered := self.instance._cleanups:
+            self._teardowns.append(("in a cleanup", self._clean_up))
+            self._teardowns.extend(("in a cleanup", partial(made, *args, **more)) for made, args, more in registered)
+            registered.clear()
 
     def tear_down(self) -> None:
         """Tear down, the last one first; all of them, and raise the first error."""
         errors: list[BaseException] = []
         while self._teardowns:
-            name, teardown = self._teardowns.pop()
+            place, teardown = self._teardowns.pop()
             try:
                 teardown()
             except BaseException as error:  # noqa: BLE001 - the others are torn down all the same
-                errors.append(_note_teardown(error, name))
+                _note_place(error, place)
+                errors.append(error)
         if errors:
             raise errors[0]
 
@@ -143,24 +159,25 @@ class Iteration:
                 raise
 
     async def _made_async(self, step: Step) -> Any:
-        made = _bound(step.make, self.instance)(**self._needed(step))
+        made = step.bound(self.instance)(**self._needed(step))
         if not inspect.isasyncgen(made):
             return await made
         value = await begun_async(made)
-        self._teardowns.append((step.name, partial(ended_async, made)))
+        self._teardowns.append((step.teardown_place, partial(ended_async, made)))
         return value
 
     async def tear_down_async(self) -> None:
         """The same for a test that an event loop runs."""
         errors: list[BaseException] = []
         while self._teardowns:
-            name, teardown = self._teardowns.pop()
+            place, teardown = self._teardowns.pop()
             try:
                 made = teardown()
                 if inspect.isawaitable(made):
                     await made
             except BaseException as error:  # noqa: BLE001 - the same
-                errors.append(_note_teardown(error, name))
+                _note_place(error, place)
+                errors.append(error)
         if errors:
             raise errors[0]
 
@@ -178,14 +195,14 @@ class Iteration:
         if step.is_shared:
             return self._shared.value(self.plan, index)
         try:
-            made = _bound(step.make, self.instance)(**self._needed(step))
+            made = step.bound(self.instance)(**self._needed(step))
             if not inspect.isgenerator(made):
                 return made
             value = begun(made)
         except BaseException as error:
             _note_place(error, f"in the fixture {step.name}")
             raise
-        self._teardowns.append((step.name, partial(ended, made)))
+        self._teardowns.append((step.teardown_place, partial(ended, made)))
         return value
 
     def _needed(self, step: Step) -> dict[str, Any]:
@@ -195,9 +212,9 @@ class Iteration:
         """What a fixture gets as `request`."""
         return LoadRequest(self.plan, step, self._shared, self)
 
-    def add_teardown(self, name: str, teardown: Callable[[], object]) -> None:
-        """Have it called at the end of this iteration, for the fixture of that name."""
-        self._teardowns.append((name, teardown))
+    def add_teardown(self, place: str, teardown: Callable[[], object]) -> None:
+        """Have it called at the end of this iteration."""
+        self._teardowns.append((place, teardown))
 
 
 class LoadRequest(pytest.FixtureRequest):
@@ -257,7 +274,7 @@ class LoadRequest(pytest.FixtureRequest):
         if self._iteration is None or self._step.is_shared:
             self._shared.add_teardown(finalizer)
         else:
-            self._iteration.add_teardown(self._step.name, finalizer)
+            self._iteration.add_teardown(self._step.teardown_place, finalizer)
 
     def getfixturevalue(self, argname: str) -> Any:
         """What another fixture makes."""
@@ -276,21 +293,7 @@ class LoadRequest(pytest.FixtureRequest):
         """Pytest has looked at that when it collected."""
 
 
-def _note_teardown(error: BaseException, name: str) -> BaseException:
-    if name:
-        _note_place(error, f"in the tear-down of the fixture {name}")
-    return error
-
-
 def _note_place(error: BaseException, place: str) -> None:
     """Add the fixture that raised it, and not those that asked for that one."""
-    if not any(note.startswith("in the ") for note in getattr(error, "__notes__", ())):
+    if not any(note.startswith("in ") for note in getattr(error, "__notes__", ())):
         error.add_note(place)
-
-
-def _bound(make: Callable[..., Any], instance: object) -> Callable[..., Any]:
-    """A fixture that is a method is bound to the object of this iteration, not to that of the collection."""
-    owner = getattr(make, "__self__", None)
-    if instance is None or owner is None or isinstance(owner, type) or not isinstance(instance, type(owner)):
-        return make
-    return MethodType(make.__func__, instance)  # type: ignore[attr-defined]
