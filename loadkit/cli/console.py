@@ -85,7 +85,6 @@ def print_finding(found: Finding, *, is_first: bool = True) -> int:
 
 def print_last_word(results: Sequence[Result], errors: Mapping[str, str] | None = None, *, once: bool = False) -> int:
     """Print a table of rounds of one load, and one of all results and `errors`, by name, if there are several."""
-    from loadkit.plan.redact import redact_message
     from loadkit.report.all_results import last_word
     from loadkit.report.layout import layout_of
     from loadkit.report.rounds import rounds_report
@@ -95,8 +94,7 @@ def print_last_word(results: Sequence[Result], errors: Mapping[str, str] | None 
     layout = layout_of(sys.stdout)
     rounds = rounds_report(results, layout)
     several = len({result.identity for result in results}) > 1 or (results and errors)
-    shown = {name: redact_message(message, is_own=True) for name, message in (errors or {}).items()}
-    word = last_word(layout, results, shown, once=once) if several else ""
+    word = last_word(layout, results, _without_secrets(errors), once=once) if several else ""
     return max((print_text(f"\n{text}") for text in (rounds, word) if text), default=0)
 
 
@@ -168,11 +166,17 @@ def store(output: Path, results: list[Result], partials: Sequence[Partial] = ())
     return fault
 
 
-def write_page(html: Path, found: Sequence[Result | Finding]) -> int:
-    """Write the report of what was found as a page."""
+def write_page(html: Path, found: Sequence[Result | Finding], errors: Mapping[str, str] | None = None) -> int:
+    """Write the report of what was found as a page; `errors` say why the rest was not run, by name."""
     from loadkit.report.html import html_report
 
-    return write(html, html_report(found))
+    return write(html, html_report(found, errors=_without_secrets(errors)))
+
+
+def _without_secrets(errors: Mapping[str, str] | None) -> dict[str, str]:
+    from loadkit.plan.redact import redact_message
+
+    return {name: redact_message(message, is_own=True) for name, message in (errors or {}).items()}
 
 
 def partial_of(output: Path) -> Partial:

@@ -190,8 +190,8 @@ def run(
 
             changes["base_url"] = stack.enter_context(running_demo()).url
         # under load a file that cannot be read is an error before anything is sent
-        broken: dict[str, str] | None = {} if once else None
-        found = _chosen(load_scenarios(targets, broken=broken), scenario or [])
+        broken: dict[str, str] = {}
+        found = _chosen(load_scenarios(targets, broken=broken if once else None), scenario or [])
         scenarios = [_changed(scenario, changes, threshold, headers) for scenario in found]
         scenarios = [request.applied(scenario, headers) for scenario in scenarios]
         if once:
@@ -208,6 +208,7 @@ def run(
             history,
             samples,
             exchanges,
+            once=once,
             broken=broken,
             fail_fast=fail_fast,
             full=full,

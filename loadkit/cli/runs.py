@@ -46,12 +46,13 @@ def run_all(
     samples: Path | None,
     exchanges: int,
     *,
-    broken: dict[str, str] | None,
+    once: bool,
+    broken: dict[str, str],
     fail_fast: bool,
     full: bool,
     quiet: bool,
 ) -> int:
-    """Run one after the other; those of `once` go on where one is not run, and `broken` takes its name and why."""
+    """Run one after the other; the others go on where one cannot be run, and `broken` takes its name and why."""
     from loadkit.jobs.interrupts import counted_signals
     from loadkit.jobs.printing import printing_on_stderr
     from loadkit.jobs.run import run as run_one
@@ -59,8 +60,7 @@ def run_all(
     from loadkit.report.progress import watcher
     from loadkit.wire.exchange_log import ExchangeLog
 
-    once = broken is not None
-    errors = [UsageError(message) for message in (broken or {}).values()]
+    errors = [UsageError(message) for message in broken.values()]
     if not scenarios and not errors:
         raise NothingToRun("there is nothing to run")
     check_outputs(output, html, markdown)
@@ -72,10 +72,13 @@ def run_all(
     results: list[Result] = []
     faults = [error.exit_code for error in errors]
     partial = partial_of(output) if output else None
-    left = Counter(str(scenario.name) for scenario in scenarios)
+    titles = _titles(scenarios)
+    left = Counter(titles[target_of(scenario)] for scenario in scenarios)
     with counted_signals() as signals, sample_file(samples) as lines:
         for scenario in scenarios:
-            left -= Counter([str(scenario.name)])
+            left -= Counter([titles[target_of(scenario)]])
+            if target_of(scenario) in broken:  # in an earlier round
+                continue
             log = ExchangeLog(exchanges) if exchanges else None
             say_waiting(f"starting the server of {scenario.name}", quiet=quiet or not scenario.server)
             try:
@@ -92,16 +95,17 @@ def run_all(
                         )
                     )
             except UsageError as error:
-                if broken is None:
-                    raise
                 complain(error)
                 broken[target_of(scenario)] = str(error)
                 faults.append(error.exit_code)
+                faults += _write(results, html, markdown, broken)
+                if fail_fast:
+                    break
                 continue
             # after each, for the next may be ended by force
             faults.append(store(output, results, [partial] if partial else ()) if output else 0)
             faults.append(0 if quiet else print_report(results[-1], once=once, full=full, is_first=len(results) == 1))
-            faults += _write(results, html, markdown)
+            faults += _write(results, html, markdown, broken)
             faults.append(keep_run(history, results[-1], revision) if history and revision else 0)
             if signals() or (fail_fast and not results[-1].passed):
                 break
@@ -113,6 +117,13 @@ def run_all(
         names = (f"{count} rounds of {name}" if count > 1 else name for name, count in left.items())
         complain(Interrupted(f"{'interrupted' if signals() else 'ended by --fail-fast'} before {', '.join(names)}"))
     return exit_code(results, faults)
+
+
+def _titles(scenarios: list[Scenario]) -> dict[str, str]:
+    """The names of scenarios by what is to be typed for each; that itself where another file has the same name."""
+    names = {target_of(scenario): str(scenario.name) for scenario in scenarios}
+    counts = Counter(names.values())
+    return {target: name if counts[name] == 1 else target for target, name in names.items()}
 
 
 def check_together(given: Mapping[str, Any]) -> None:
@@ -175,9 +186,11 @@ def run_all_together(
     return exit_code(results, faults)
 
 
-def _write(results: list[Result], html: Path | None, markdown: Path | None) -> Iterator[int]:
+def _write(
+    results: list[Result], html: Path | None, markdown: Path | None, broken: Mapping[str, str] | None = None
+) -> Iterator[int]:
     """Write what was found so far where it is wanted, and give the exit code of each attempt."""
-    if html:
-        yield write_page(html, results)
-    if markdown:
+    if html and (results or broken):
+        yield write_page(html, results, broken)
+    if markdown and results:
         yield write_markdown(markdown, results)

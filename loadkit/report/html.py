@@ -40,10 +40,16 @@ from loadkit.report.table import Cell, Column, Table
 MAX_FAILURES: Final = 50
 
 
-def html_report(found: Sequence[Result | Finding], titles: Sequence[str] | None = None) -> str:
+def html_report(
+    found: Sequence[Result | Finding],
+    titles: Sequence[str] | None = None,
+    *,
+    errors: Mapping[str, str] | None = None,
+) -> str:
     """One page of all results, then of all comparisons and limits, each in their order.
 
-    The same ones make the same page. `titles` are their headings; by default each has its own.
+    The same ones make the same page. `titles` are their headings; by default each has its own. `errors` say why the
+    rest was not run, by name.
     """
     titled = list(zip(found, titles or [""] * len(found), strict=True))
     results = [(one, title or one.title) for one, title in titled if isinstance(one, Result)]
@@ -57,6 +63,7 @@ def html_report(found: Sequence[Result | Finding], titles: Sequence[str] | None 
         views=[*(_view(one, title) for one, title in results), *findings],
         # of each the number of the article that its first row leads to
         overview=list(zip(tables, (1, 1 + len(results)) if results else (1,), strict=False)),
+        not_run=_not_run_table(errors) if errors else None,
         tones=TONES,
         caveat_tones=CAVEAT_TONES,
     )
@@ -64,6 +71,11 @@ def html_report(found: Sequence[Result | Finding], titles: Sequence[str] | None 
 
 def _finding_view(one: Finding, title: str) -> dict[str, Any]:
     return comparison_view(one, title) if isinstance(one, Comparison) else limit_view(one, title)
+
+
+def _not_run_table(errors: Mapping[str, str]) -> Table:
+    reasons = [Cell(message, tone="bad") for message in errors.values()]
+    return Table(caption="Not run", head="scenario", names=list(errors), columns=[Column("why", reasons)], words=1)
 
 
 def _findings_table(views: Sequence[Mapping[str, Any]]) -> Table:

@@ -157,6 +157,27 @@ def test_once_runs_the_others_where_a_file_is_broken_or_a_setup_fails(call: Call
     assert all(f"GET /items/{number}" in listed.stdout for number in (11, 12, 13))
 
 
+@pytest.mark.parametrize("is_fast", [False, True], ids=["and the others are run", "but with --fail-fast"])
+def test_under_load_a_setup_that_fails_is_said_in_report_and_page(
+    call: Call, demo: Demo, tmp_path: Path, is_fast: bool
+):
+    shop = (
+        "from loadkit import Endpoint, Scenario\nshop = Scenario(base_url={!r}, endpoints=[Endpoint('GET', '/')]{})\n"
+    )
+    for name, more in (("a", ""), ("b", ", setup=lambda: 1 / 0"), ("c", "")):
+        (tmp_path / f"{name}.py").write_text(shop.format(demo.url, more + ", iterations=5"))
+    page, output = tmp_path / "all.html", tmp_path / "all.json"
+
+    done = call("run", str(tmp_path), "--html", str(page), "-o", str(output), *["--fail-fast"] * is_fast)
+
+    assert done.returncode == 6
+    assert len(json.loads(output.read_text())["results"]) == (1 if is_fast else 2)
+    assert re.search(r"/b.py::shop:.*ZeroDivisionError.*1error,[12]passed$", re.sub(r"\s", "", done.stdout))
+    assert re.search(r"Not run.*/b.py::shop.*ZeroDivisionError", page.read_text(), re.DOTALL)
+    # all three have one name, so that of the file says which
+    assert (f"ended by --fail-fast before {tmp_path}/c.py::shop" in done.stderr) == is_fast
+
+
 def test_under_load_a_broken_file_is_an_error_before_anything_is_sent(
     call: Call, demo: Demo, file: Path, tmp_path: Path
 ):
