@@ -107,6 +107,29 @@ def test_fixtures_have_rows_of_their_own_where_that_is_asked_for(project: pytest
     assert rows["test_shaky setup"]["failures"] == {"setup": 5}
 
 
+@pytest.mark.parametrize("word", ["", "async "])
+def test_what_a_fixture_times_is_in_no_figure(project: pytest.Pytester, word: str):
+    project.makepyfile(
+        test_it=f"""
+        import pytest
+        from loadkit import timer
+
+        @pytest.fixture
+        {word}def order():
+            with timer("before"): pass
+            yield 1
+            with timer("after"): pass
+
+        {word}def test_it(order):
+            with timer("within"): pass
+        """
+    )
+
+    run(project, "--load-threads", "1", "--load-iterations", "20", "--load-json", "out").assert_outcomes(passed=1)
+
+    assert {one["name"] for one in stored(project)["timings"]} == {"test_it", "within"}
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from loadkit.drive.failures import CUT
+from loadkit.measure.timer import KEEPER
 from loadkit.plan.journey import begun, begun_async, call, ended, ended_async
 from loadkit.wire.base import Exchange, Failure, Note
 
@@ -144,7 +145,8 @@ class PreparedJourney:
         done = PreparedCall(self._context.given(self._journey, self._take_row))
         began = self._context.now()
         try:
-            # other tasks go on meanwhile, and are counted
+            # other tasks go on meanwhile, and are counted, so that the observer is not muted
+            KEEPER.set(None)
             done.at_yield = call(self._fixture, done.given, http=self._context.async_http)
             done.given["fixture"] = await begun_async(done.at_yield)
         except BaseException as error:  # noqa: BLE001 - the same
@@ -166,6 +168,7 @@ class PreparedJourney:
             self._tear_down(done)
             return
         began = self._context.now()
+        KEEPER.set(None)
         try:
             await ended_async(done.at_yield)
         except BaseException as error:  # noqa: BLE001 - the same
