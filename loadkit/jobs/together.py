@@ -26,6 +26,7 @@ from loadkit.server.under_test import server_of
 if TYPE_CHECKING:
     from loadkit.jobs.partial import Partial
     from loadkit.jobs.samples import SampleFile
+    from loadkit.judge.identity import Identity
     from loadkit.judge.result import Result
     from loadkit.wire.exchange_log import ExchangeLog
 
@@ -147,7 +148,7 @@ class _Together:
 def _check(scenarios: Sequence[Scenario]) -> None:
     if len(scenarios) < 2:
         raise UsageError(f"to run together takes two scenarios at least, and there is {len(scenarios) or 'none'}")
-    counts = Counter(map(identity, scenarios))
+    names: dict[Identity, str] = {}
     for scenario in scenarios:
         check_loop(scenario, call="run_together")
         if scenario.processes != 1:
@@ -155,10 +156,13 @@ def _check(scenarios: Sequence[Scenario]) -> None:
                 f"{scenario.name or 'the scenario'} has processes={scenario.processes!r}, and those that run together "
                 "share one process; write processes=1, or --processes 1"
             )
-        if counts[identity(scenario)] > 1:
+        if (key := identity(scenario)) in names:
+            both = " and ".join(dict.fromkeys([names[key], scenario.name or "scenario"]))
             raise UsageError(
-                f"{scenario.name or 'the scenario'} is given twice; give it more threads, or the other one a name"
+                f"{both} would be one in the report, twice of one name and plan: give one more threads, or write two "
+                "scenarios with a name each"
             )
+        names[key] = scenario.name or "scenario"
 
 
 def _opened(scenarios: Sequence[Scenario]) -> list[Opened]:
@@ -216,15 +220,15 @@ class _Progress:
 
 
 def _longest(shown: Sequence[Snapshot]) -> Snapshot:
-    """The one that others are shown with: of those that still send, the one that is to go on for the longest."""
-    return max(shown, key=lambda one: (one.stage != "draining", one.planned is None, one.planned or 0.0, one.elapsed))
+    """The one that the others are shown with: of those that still send, the one that is to go on for the longest."""
+    return max(shown, key=lambda one: (one.stage != "draining", one.planned is None, one.planned or 0.0))
 
 
 def _merged(name: str, shown: Sequence[Snapshot]) -> Snapshot:
     longest, rates = _longest(shown), [one.rate for one in shown if one.rate is not None]
     return Snapshot(
         name=name,
-        stage=longest.stage,
+        stage=longest.stage if len({one.stage for one in shown}) == 1 else "running",
         elapsed=longest.elapsed,
         planned=longest.planned,
         iterations=None,

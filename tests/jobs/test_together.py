@@ -34,7 +34,7 @@ def plan(witness: Witness, name: str, **changes) -> Scenario:
     [
         ([{}], "to run together takes two scenarios at least, and there is 1"),
         ([], "to run together takes two scenarios at least, and there is none"),
-        ([{}, {}], "first is given twice; give it more threads, or the other one a name"),
+        ([{}, {}], "first would be one in the report, twice of one name and plan: "),
         (
             [{}, {"name": "second", "threads": 4, "processes": 2}],
             "second has processes=2, and those that run together share one process; write processes=1",
@@ -101,6 +101,26 @@ def test_a_server_that_several_name_is_started_once(tmp_path: Path):
     assert [one.outcome for one in results] == ["passed", "passed"]
     assert all(one.server is not None for one in results)
     assert log.read_text() == "started "
+
+
+def test_a_server_that_is_lost_ends_the_others_that_share_it():
+    # it ends with the first POST
+    code = "import http.server, os; http.server.BaseHTTPRequestHandler.do_POST = lambda _: os._exit(3); "
+    code += (
+        "http.server.test(http.server.SimpleHTTPRequestHandler, bind='127.0.0.1', port=int(__import__('sys').argv[1]))"
+    )
+    command = [sys.executable, "-c", code, "{port}"]
+    fatal = Scenario(
+        name="fatal", endpoints=[Endpoint("POST", "/")], iterations=1, server=command, ready="/", keep_going=True
+    )
+    reading = fatal.replace(
+        name="reading", endpoints=[Endpoint("GET", "/")], iterations=None, duration=30, think_time=0.01
+    )
+
+    results = run_together(reading, fatal)
+
+    assert results[0].outcome == "server-lost"
+    assert results[0].duration < 20
 
 
 def test_its_figures_are_not_those_of_a_run_alone(witness: Witness):

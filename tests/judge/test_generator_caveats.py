@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from loadkit import Endpoint, Scenario
 from loadkit.judge.caveats.generator import of_generator, of_surroundings, tracing
 from loadkit.judge.evidence import Evidence
 from loadkit.judge.rows import Phase
@@ -53,6 +54,20 @@ def test_a_good_run_gives_no_reason_to_doubt() -> None:
             "asked-rate",
             "asked 200,000/s, sent 38,000/s at 98 % of an interpreter: about 38,000/s is what 2 processes can send "
             "here on 300 threads; use more --processes, or ask for less",
+        ),
+        pytest.param(
+            opened(
+                380_000,
+                unsent=1_620_000,
+                use=using(0.98),
+                in_flight=300.0,
+                threads=300,
+                was_short=True,
+                companions=[Scenario(endpoints=[Endpoint("GET", "http://127.0.0.1/")])],
+            ),
+            "asked-rate",
+            "asked 200,000/s, sent 38,000/s at 98 % of an interpreter: about 38,000/s is what one process beside the "
+            "other scenarios can send here on 300 threads; use a loadkit of its own for each scenario, or ask for less",
         ),
         pytest.param(
             # 40 requests were at the server and 100 threads had one in hand: the others waited for a CPU
