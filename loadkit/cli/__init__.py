@@ -43,7 +43,7 @@ def _exit_code(words: list[str]) -> int:
     try:
         return _call(words)
     except UnknownOption as error:
-        meant = explanation(words)
+        meant = explanation(words, error.name)
         # what is spelt alike is not what was meant where that is known
         message = f"{str(error).partition(' (Possible')[0]}; {meant}" if meant else str(error)
         complain(UsageError(f"{message} (loadkit {words[0]} --help tells more)"))

@@ -28,6 +28,14 @@ EXPLAINED: Final = {
     "--locustfile": "a scenario file needs no option: loadkit run shop.py",
 }
 
+_ON_LOAD: Final = frozenset(
+    (*("-c", "--threads", "-z", "--duration", "-n", "--iterations", "-r", "--rate"), "--phase", "--warmup")
+)
+_ON_REQUESTS: Final = frozenset(
+    (*("-X", "--method", "-d", "--data", "--json", "-F", "--form", "-H", "--header", "-u", "--user"), "-L", "-k")
+)
+"""Options of `loadkit run` that other commands do not have."""
+
 _URL: Final = re.compile(r"(\[[0-9a-f:.]+\]|[\w-]+(\.[\w-]+)+|localhost|[\w.-]+(?=:\d))(:\d+)?([/?].*)?", re.IGNORECASE)
 
 
@@ -51,10 +59,10 @@ def is_target(word: str) -> bool:
     return "://" in word or ".py" in word or bool(_URL.fullmatch(word)) or Path(word).is_dir()
 
 
-def explanation(words: Sequence[str]) -> str:
-    """What to write in place of an option of `loadkit run` that there is not; empty where that is not known."""
+def explanation(words: Sequence[str], unknown: str) -> str:
+    """What to write in place of an option that there is not; empty where that is not known."""
     if words[0] != "run":
-        return ""
+        return _of_other(words[0], unknown)
     for word in words:
         option = word.partition("=")[0]
         # `-R100`
@@ -62,6 +70,15 @@ def explanation(words: Sequence[str]) -> str:
         if found:
             return found
     return ""
+
+
+def _of_other(command: str, option: str) -> str:
+    """Where an option of `loadkit run` has no place in another command."""
+    if option in _ON_LOAD and command == "limit":
+        return "limit finds the load by itself; leave it out"
+    if option in _ON_LOAD | _ON_REQUESTS and command in ("compare", "limit"):
+        return "write it in a scenario file, and name that"
+    return "it is one of loadkit run" if option in _ON_LOAD | _ON_REQUESTS else ""
 
 
 def _renamed(word: str) -> str:

@@ -29,7 +29,12 @@ _INTERRUPTED: Final = 130
 
 
 class UnknownOption(UsageError):
-    """There is no such option."""
+    """There is no option of that name."""
+
+    def __init__(self, name: str, alike: Iterable[str]) -> None:
+        close = f" (Possible options: {', '.join(alike)})" if alike else ""
+        super().__init__(f"No such option: {name}{close}")
+        self.name = name
 
 
 def argument(help: str) -> Any:  # noqa: A002 - as typer has it
@@ -81,7 +86,7 @@ class Command:
         except _WrongUsage as error:
             message = str(getattr(error, "message", "") or error).strip().rstrip(".").replace("\n", " ")
             if hasattr(error, "possibilities"):
-                raise UnknownOption(_no_such(error)) from None
+                raise _unknown(error) from None
             raise UsageError(_missing(error) or message) from None
         # typer's code for a Ctrl-C before anything ran
         if code == _INTERRUPTED:
@@ -112,11 +117,9 @@ def is_flag(one: Parameter) -> bool:
     return bool(getattr(one, "is_flag", False))
 
 
-def _no_such(error: Any) -> str:
-    name = error.option_name
-    close = sorted(error.possibilities or ()) if name.startswith("--") else []
-    alike = f" (Possible options: {', '.join(close)})" if close else ""
-    return f"No such option: {name}{alike}"
+def _unknown(error: Any) -> UnknownOption:
+    # of a short option what is spelt alike is any other
+    return UnknownOption(error.option_name, sorted(error.possibilities or ()) * error.option_name.startswith("--"))
 
 
 def _missing(error: Any) -> str:

@@ -95,7 +95,7 @@ def compare_with_stored(
                     raise
                 break
             elapsed = (clock.now() - began) / SECOND
-            watch(Moment(blocks=len(results), unit="rounds", elapsed=elapsed, budget=limit))
+            watch(Moment(blocks=len(results), unit="round", elapsed=elapsed, budget=limit))
         is_interrupted = bool(asked())
     found = compare_stored(
         old_rounds,

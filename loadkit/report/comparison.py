@@ -9,7 +9,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.comparison.comparison import changed, describe_change, show_figure, show_tolerance
-from loadkit.plan.units import show_span
+from loadkit.plan.units import show_count, show_span
 from loadkit.report.layout import display_width
 from loadkit.report.progress import Status
 from loadkit.report.sparkline import sparkline
@@ -76,7 +76,7 @@ def progress_of(moment: Moment) -> Status:
         elapsed=moment.elapsed,
         heading=f"[{show_span(round(moment.elapsed))}{limit}] {stage}",
         lead=[stage],
-        figures=[f"{moment.blocks} {moment.unit}", *(_so_far(one) for one in moment.changes if one.decides)],
+        figures=[show_count(moment.blocks, moment.unit), *(_so_far(one) for one in moment.changes if one.decides)],
         done=min(moment.elapsed, moment.budget),
         of=moment.budget,
         has_failures=False,

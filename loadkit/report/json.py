@@ -115,6 +115,8 @@ def _decoded(content: bytes, path: Path) -> list[Result] | Finding:
             return _results(content, version)
     except (msgspec.DecodeError, RecursionError) as error:
         # which may quote a value of any length
+        if path.suffix == ".py":
+            raise UsageError(f"{path} is no stored result; loadkit run {path} --output result.json makes one") from None
         why = _LAYOUT.ellipsize(str(error), _REASON)
         raise UsageError(f"{path} is not a loadkit {kind} of version {version}: {why}") from None
     raise UsageError(_another_version(path, kind, version, newest))

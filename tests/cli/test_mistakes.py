@@ -89,6 +89,23 @@ WORDS: list[tuple[Sequence[str], str]] = [
         [URL, "--thread", "5"],
         _option("No such option: --thread (Possible options: --header, --max-threads, --threads)"),
     ),
+    (
+        ["limit", URL, "-c", "10"],
+        "No such option: -c; limit finds the load by itself; leave it out (loadkit limit --help tells more)",
+    ),
+    (
+        ["limit", URL, "--rate", "5/s"],
+        "No such option: --rate; limit finds the load by itself; leave it out (loadkit limit --help tells more)",
+    ),
+    (
+        ["compare", URL, "--against", URL, "-X", "POST"],
+        "No such option: -X; write it in a scenario file, and name that (loadkit compare --help tells more)",
+    ),
+    (
+        ["report", "ok.py", "--threads=5"],
+        "No such option: --threads; it is one of loadkit run (loadkit report --help tells more)",
+    ),
+    (["report", "ok.py"], "ok.py is no stored result; loadkit run ok.py --output result.json makes one"),
     ([URL, "--durration", "5s"], _option("No such option: --durration (Possible options: --duration, --iterations)")),
     *(
         ([URL, "-z", text], f"cannot read the duration {text!r}; {DURATION}")

@@ -159,7 +159,7 @@ def test_a_search_that_is_interrupted_keeps_what_it_has(demo: Demo):
 def test_a_server_that_cannot_be_reached_holds_nothing(free_port: int):
     found = limit(at(f"http://127.0.0.1:{free_port}"), "p50 < 1s")
     assert (found.ending, found.exit_code, found.levels) == ("cannot tell", 6, [])
-    assert found.reason == "not one request of the first trial was answered well"
+    assert found.reason == "not one request of the first trial was answered well (connect)"
     assert found.closed[0].trials[0].failures.keys() == {"connect"}
 
 

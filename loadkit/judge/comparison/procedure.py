@@ -58,7 +58,7 @@ class Moment:
     changes: tuple[Change, ...] = ()
     """As of the last look."""
     is_confirming: bool = False
-    unit: str = "blocks"
+    unit: str = "block"
     """What is counted in `blocks`, which may be rounds."""
 
 

@@ -32,7 +32,8 @@ def double_threads(
             continue
         closed.append(trial)
         if trial.is_lost and not best:
-            raise Over("cannot tell", "not one request of the first trial was answered well")
+            kinds = ", ".join(trial.failures)
+            raise Over("cannot tell", f"not one request of the first trial was answered well{kinds and f' ({kinds})'}")
         standing = standing + 1 if trial.throughput < GROWN * best else 0
         best = max(best, trial.throughput)
         if are_missed(closed[-BREACHES:]) or trial.unsound or trial.cause == "generator":
