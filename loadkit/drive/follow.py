@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 from loadkit.drive.failures import CUT, unexpected
 from loadkit.measure.recording import RowRecorder
 from loadkit.plan.errors import UsageError
-from loadkit.plan.labels import FOLLOWED, MAX_LABELS, OTHER, fold_path
+from loadkit.plan.labels import FOLLOWED, MAX_LABELS, fold_path, other
 from loadkit.plan.urls import strip_url
 from loadkit.wire.base import (
     HARMLESS,
@@ -125,7 +125,8 @@ class Follower:
         # what it took to connect is a part of what was waited
         due = (sent or taken) - (note.connect_time if note else 0)
         reply = hop.connection.failed_reply if status >= ERRORS else None
-        self.recorder.count_within(hop.row, due, exchange, failure, hop.request, reply)
+        # none of the slowest requests: its arrival is, which took longer
+        self.recorder.count_within(hop.row, due, exchange, failure, None, reply)
         if sent:
             hop.row.bytes_sent += len(hop.request.payload)
 
@@ -182,7 +183,7 @@ class Follower:
         label = f"{request.method} {fold_path(url)}{FOLLOWED}"
         if label not in self.rows and len(self.rows) >= MAX_LABELS:
             # the recording would fold it anyway
-            label = OTHER
+            label = other(label)
         if label not in self.rows:
             self.rows[label] = RowRecorder(label, 0)
             self.recorder.add_row(self.rows[label])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from loadkit.judge.activity import UNRECORDED, Activity
 from loadkit.judge.rows import journeys_among
-from loadkit.plan.labels import FOLLOWED
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
@@ -142,13 +141,7 @@ class Evidence:
     @property
     def sent(self) -> int:
         """Requests that were sent, whatever came of them, without those that redirects of endpoints led to."""
-        return sum(row.requests + row.cut for row in self.planned(self.total, self.endpoints))
-
-    def planned(self, total: Row, rows: Sequence[Row]) -> Sequence[Row]:
-        """Of rows, and their total, those of what the plan has: a hop of an endpoint's redirects is none of them."""
-        if self.scenario.journeys or not any(row.name.endswith(FOLLOWED) for row in rows):
-            return [total]
-        return [row for row in rows if not row.name.endswith(FOLLOWED)]
+        return self.total.requests + self.total.cut
 
     @property
     def due(self) -> int:

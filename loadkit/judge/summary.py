@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from loadkit.judge.rows import KINDS, FailureExample, Interval, IntervalRow, Phase, Row, SlowRequest, Timing
 from loadkit.judge.times import PERCENTILES, Times, seconds
@@ -11,15 +11,18 @@ from loadkit.measure.counts import Counts
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.series import MAX_INTERVALS, Slice
 from loadkit.measure.slowest import slowest
+from loadkit.plan.labels import is_hop
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from loadkit.measure.recording import Recording
     from loadkit.plan.phases import Segment
 
 ToTimes: TypeAlias = "Callable[[Histogram], Times]"
+
+AnyRow = TypeVar("AnyRow", Row, IntervalRow)
 
 TOTAL = "total"
 
@@ -98,11 +101,16 @@ def _outcomes(counts: Counts, *, duration: float, started: int, to_times: ToTime
 
 
 def rows(recording: Recording, *, duration: float, started: int, to_times: ToTimes = times) -> tuple[Row, list[Row]]:
-    """The total and a row for each label; the total is their sum, asserted."""
+    """The total and a row for each label; the total is their sum but for hops of redirects, asserted."""
     total, each = _rows(recording.labels, duration=duration, started=started, to_times=to_times)
-    assert total.requests == sum(one.requests for one in each), "every request is in one row"
+    assert total.requests == sum(one.requests for one in without_hops(each)), "every request is in one row"
     assert total.requests == sum(total.statuses.values()) + sum(total.failures.values()), "and counted once"
     return total, each
+
+
+def without_hops(rows: Iterable[AnyRow]) -> list[AnyRow]:
+    """The rows that a total is the sum of."""
+    return [row for row in rows if not is_hop(row.name)]
 
 
 def slow_requests(recording: Recording, *, started: int) -> list[SlowRequest]:
@@ -125,7 +133,8 @@ def _rows(by_label: Mapping[str, Counts], *, duration: float, started: int, to_t
     merged, each = Counts(), []
     for label, counts in by_label.items():
         # one after the other: `to_times` may pause
-        merged.add(counts)
+        if not is_hop(label):
+            merged.add(counts)
         each.append(row(label, counts, duration=duration, started=started, to_times=to_times))
     return row(TOTAL, merged, duration=duration, started=started, to_times=to_times), each
 
@@ -191,12 +200,13 @@ def interval(piece: Slice, duration: float, to_times: ToTimes = times) -> Interv
     endpoints = []
     for label, (requests, failures, packed) in piece.rows.items():
         one = Histogram.unpack(packed)
-        merged.add(one)
+        if not is_hop(label):
+            merged.add(one)
         endpoints.append(IntervalRow(name=label, requests=requests, failures=failures, response_time=to_times(one)))
     total = IntervalRow(
         name=TOTAL,
-        requests=sum(one.requests for one in endpoints),
-        failures=sum(one.failures for one in endpoints),
+        requests=sum(one.requests for one in without_hops(endpoints)),
+        failures=sum(one.failures for one in without_hops(endpoints)),
         response_time=to_times(merged),
     )
     start, length = float(piece.second), float(piece.length)

@@ -9,6 +9,7 @@ import msgspec
 from loadkit.judge.rows import Phase, Row, Timing, journeys_among
 from loadkit.judge.times import Times
 from loadkit.judge.validity import Validity
+from loadkit.plan.labels import is_hop
 from loadkit.plan.threshold import Threshold, threshold
 
 if TYPE_CHECKING:
@@ -87,7 +88,9 @@ def _unsaid(
         names = [one.name for one in journeys if one.failures or alone]
         return [*([] if alone else [NO_FAILURES]), *_of_each(NO_FAILURES, names)]
     rows: list[Row | Timing] = [*endpoints, *journeys]
-    return _of_each(NO_FAILURES, [row.name for row in rows if row.name not in said and row.requests])
+    return _of_each(
+        NO_FAILURES, [row.name for row in rows if row.name not in said and row.requests and not is_hop(row.name)]
+    )
 
 
 MIN_APPLIED = 0.95

@@ -11,6 +11,7 @@ import msgspec
 
 from loadkit.judge.instants import covered, instant
 from loadkit.judge.summary import times as figures_of
+from loadkit.judge.summary import without_hops
 from loadkit.judge.times import PERCENTILES
 from loadkit.judge.validity import validity_of
 from loadkit.plan.errors import UsageError
@@ -198,7 +199,8 @@ def _times(name: str, times: Times) -> Iterator[str]:
         yield f"in {name[:60]!r} the percentiles of a time do not lie between its ends, in their order"
 
 
-def _sums(what: str, total: Row, rows: Sequence[Row]) -> Iterator[str]:
+def _sums(what: str, total: Row, endpoints: Sequence[Row]) -> Iterator[str]:
+    rows = without_hops(endpoints)
     for name in _COUNTS:
         count, sum_of_rows = getattr(total, name), sum(getattr(row, name) for row in rows)
         if count != sum_of_rows:
@@ -261,6 +263,6 @@ def _interval(one: Interval) -> Iterator[str]:
                 f"{row.response_time.count:,} have a response time"
             )
     for name in ("requests", "failures"):
-        count, sum_of_rows = getattr(one.total, name), sum(getattr(row, name) for row in one.endpoints)
+        count, sum_of_rows = getattr(one.total, name), sum(getattr(row, name) for row in without_hops(one.endpoints))
         if one.endpoints and count != sum_of_rows:
             yield f"{when} has {count:,} {name} and its endpoints have {sum_of_rows:,}"

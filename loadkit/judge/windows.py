@@ -19,6 +19,7 @@ from loadkit.judge.confidence import order_ranks
 from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.recording import REQUEST, Key, Recording
+from loadkit.plan.labels import is_hop
 from loadkit.plan.units import SECOND, nanoseconds
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class _Watched:
     def _is_of(self, key: Key) -> bool:
         kind, phase, label = key
         if self._label is None:
-            return kind == REQUEST and self._phase in (None, phase)
+            return kind == REQUEST and self._phase in (None, phase) and not is_hop(label)
         return label == self._label and (self._phase is None or (kind == REQUEST and phase == self._phase))
 
     def judge(self, end: int, start: int, outstanding: Sequence[Outstanding]) -> None:

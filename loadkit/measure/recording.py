@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from loadkit.measure.counts import STRIDE, Counts
 from loadkit.measure.series import MAX_SERIES_BYTES, Series, Slice
 from loadkit.measure.slowest import MOST, Requested, SlowSample, shown_url, slowest
-from loadkit.plan.labels import MAX_LABELS, OTHER
+from loadkit.plan.labels import MAX_LABELS, OTHER, is_hop, other
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Recording:
     def _key(self, kind: str, phase: int, label: str) -> Key:
         """Where something is counted; its row is made, in the order in which they are met, and has a limit."""
         if kind == REQUEST:
-            known = label if label in self.labels or len(self.labels) < MAX_LABELS else OTHER
+            known = label if label in self.labels or len(self.labels) < MAX_LABELS else other(label)
         else:
             known = label if (kind, label) in self.timings or len(self.timings) < MAX_LABELS else OTHER
             phase = 0
@@ -263,13 +263,13 @@ class Recording:
         merged = Counts()
         for second in range(first, last):
             for (kind, _, name), counts in self._open.get(second, {}).items():
-                if kind == REQUEST and label in (None, name):
+                if kind == REQUEST and _is_of(name, label):
                     merged.add(counts)
         return merged
 
     def requests_and_failures(self, label: str | None = None) -> tuple[int, int]:
         """How many so far."""
-        found = [counts for name, counts in self.labels.items() if label in (None, name)]
+        found = [counts for name, counts in self.labels.items() if _is_of(name, label)]
         found += self._open_of(REQUEST, label)
         return sum(counts.requests for counts in found), sum(counts.failed for counts in found)
 
@@ -284,14 +284,15 @@ class Recording:
             counts
             for rows in self._open.values()
             for (of, _, name), counts in rows.items()
-            if of == kind and label in (None, name)
+            if of == kind and _is_of(name, label)
         )
 
     def total(self) -> Counts:
-        """Everything, all labels together."""
+        """All labels together, without the hops of redirects."""
         merged = Counts()
-        for counts in self.labels.values():
-            merged.add(counts)
+        for label, counts in self.labels.items():
+            if not is_hop(label):
+                merged.add(counts)
         return merged
 
 
@@ -301,6 +302,11 @@ def _in(rows: dict[_Row, Counts], key: _Row) -> Counts:
     if counts is None:
         counts = rows[key] = Counts()
     return counts
+
+
+def _is_of(name: str, label: str | None) -> bool:
+    """True of a row that has the label, or of all but hops if none is given."""
+    return name == label if label is not None else not is_hop(name)
 
 
 def second_of(instant: int, start: int) -> int:

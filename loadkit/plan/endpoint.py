@@ -52,9 +52,9 @@ class Endpoint:
         feed: rows of data (`loadkit.rows`): each request takes the next and puts its columns where the path, `params`,
             `headers`, `json`, `data` and `files` name them, as in `/users/{id}`. `{{id}}` is the text `{id}`.
         name: the label in reports; method and path if not said.
-        follow: follow redirects, 30 at most: each hop is a request with a row of its own, and the endpoint's response
-            time is until the last reply, whose status and check count. Credentials stay with host, port and scheme;
-            cookies are not kept. Without it a redirect is a reply like any other.
+        follow: follow redirects, 30 at most: each hop has a row of its own, which is in no total, and the endpoint's
+            response time is until the last reply, whose status and check count. Credentials stay with host, port and
+            scheme; cookies are not kept. Without it a redirect is a reply like any other.
         path_as_is: send the path as it is written, `..` and all.
 
     Raises `UsageError` for a value it cannot use, when it is made.

@@ -6,7 +6,10 @@ import re
 
 OTHER = "(other)"
 FOLLOWED = " (redirected)"
-"""Behind the label of a row of hops that an endpoint's redirects led to, so that it is none of an endpoint's."""
+"""Behind the label of a row of hops that an endpoint's redirects led to, so that it is none of an endpoint's.
+
+Hops are in no total: it is of what the plan asked for, of which each arrival counts once, whatever led to it.
+"""
 MAX_LABELS = 200
 SHORTEST_HASH = 12
 """Characters of a segment from which on it may be a hash or an identifier."""
@@ -14,6 +17,16 @@ SHORTEST_HASH = 12
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 # long hexadecimal with a digit in it: a hash or object id, not a word like "decade"
 _HEX = re.compile(r"(?=.*[0-9])[0-9a-f]+", re.IGNORECASE)
+
+
+def is_hop(label: str) -> bool:
+    """True of a row of hops."""
+    return label.endswith(FOLLOWED)
+
+
+def other(label: str) -> str:
+    """The row in which a label is counted for which there is no room."""
+    return OTHER + FOLLOWED if is_hop(label) else OTHER
 
 
 def fold_path(path: str) -> str:

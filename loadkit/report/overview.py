@@ -9,6 +9,7 @@ from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import Environment, Server
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row
+from loadkit.plan.labels import is_hop
 from loadkit.plan.units import show_size, show_span
 from loadkit.report.figures import all_journeys, show_share, show_throughput, show_time
 from loadkit.report.table import Cell, Column, Table
@@ -27,6 +28,8 @@ def _totals(result: Result) -> Iterator[tuple[str, Cell]]:
     else:
         yield "requests", Cell(f"{total.requests:,} in {show_time(result.duration)}")
         yield "throughput", Cell(f"{show_throughput(total.throughput)} of good replies")
+    if hops := sum(row.requests for row in result.endpoints if is_hop(row.name)):
+        yield "redirects", Cell(f"{hops:,} followed, in rows of their own and in no total")
     if (shown := timed or total).requests:
         failed = sum(shown.failures.values())
         yield (

@@ -35,7 +35,7 @@ MAX_FAILURES: Final = 10
 MAX_SLOWEST: Final = 3
 
 _FEW_BARS: Final = 8
-_FIRST: Final = ("requests", "journeys", "throughput", "errors")
+_FIRST: Final = ("requests", "journeys", "throughput", "redirects", "errors")
 _ALWAYS: Final = (*_FIRST, "unsent", "cut")
 _USUAL: Final = ("same-host", "few-samples", "own-clock")
 """Notes of nearly every run, of which the short form has the codes alone."""

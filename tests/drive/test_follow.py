@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from loadkit import Endpoint, Scenario, rows, run
+from loadkit.judge.merge import merge
 from loadkit.judge.result import Result
+from loadkit.judge.validate import violations
 from loadkit.plan.units import MILLISECOND
 from loadkit.wire.base import Request
 from loadkit.wire.fake import FakeReply
@@ -131,7 +133,8 @@ def test_a_place_that_is_not_followed_fails_the_request_and_the_run_goes_on(plac
     row = found["GET /a"]
     assert (row.requests, row.failures) == (2, {kind: 2})
     assert message in row.examples[0].message
-    assert len(heard) == found.requests == (62 if place == "/again" else 2)
+    assert found.requests == 2
+    assert len(heard) == sum(one.requests for one in found.endpoints) == (62 if place == "/again" else 2)
 
 
 def test_the_last_reply_is_the_one_that_counts():
@@ -150,6 +153,34 @@ def test_the_last_reply_is_the_one_that_counts():
 
     nowhere, _ = followed({"/a": reply(status="302 Found")}, Endpoint("GET", "/a", follow=True))
     assert [row.statuses for row in nowhere.endpoints] == [{302: 2}], "it leads nowhere"
+
+
+def test_hops_hide_no_failures_in_the_total_and_make_it_no_faster():
+    endpoint = Endpoint("GET", "/a", follow=True)
+    limits = ["error_rate < 5%", "error_rate < 5% over 1s", "throughput > 50/s", "throughput > 50/s over 1s"]
+    places = {"/a": redirect("/a")}
+    endless, _ = followed(places, endpoint, iterations=None, duration="1200ms", thresholds=limits)
+    total, arrivals = endless.total, endless["GET /a"]
+
+    assert [one.passed for one in endless.thresholds] == [False] * 4
+    assert (total.requests, total.error_rate, total.throughput) == (arrivals.requests, 1.0, 0.0)
+    assert endless["GET /a (redirected)"].requests >= 30 * arrivals.requests > 0
+    assert [one.total.requests for one in endless.intervals] == [
+        row.requests for one in endless.intervals for row in one.endpoints if row.name == "GET /a"
+    ]
+    both = merge([endless, endless])
+    assert (both.total.requests, both.error_rate) == (2 * total.requests, 1.0)
+    assert [*violations(endless), *violations(both)] == []
+
+
+def test_limits_on_errors_of_one_endpoint_leave_hops_alone_and_the_slowest_are_arrivals():
+    missing = {"/a": redirect("/b"), "/b": redirect("/gone"), "/gone": reply(status="404 Not Found")}
+    limited, _ = followed(missing, Endpoint("GET", "/a", follow=True), thresholds=["GET /a: error_rate <= 100%"])
+    assert [one.threshold for one in limited.thresholds] == ["GET /a: error_rate <= 100%"]
+    assert [*violations(limited), *limited.slowest] == []
+
+    found, _ = followed({"/a": redirect("/b")}, Endpoint("GET", "/a", follow=True))
+    assert [one.endpoint for one in found.slowest] == ["GET /a"] * 2
 
 
 def test_rows_are_followed_each_to_its_place():
@@ -185,7 +216,8 @@ def test_a_server_that_counts_sees_each_hop_and_the_load_is_that_of_the_plan(loa
         log = witness.log()
 
     assert [len(log.of(path)) for path in ("/here", "/there", "/end")] == [40, 40, 40]
-    assert found.requests == len(log) == 120
+    assert sum(one.requests for one in found.endpoints) == len(log) == 120
+    assert found.requests == 40
     assert found["GET /here"].requests == 40
     assert found.validity != "invalid"
     assert not {"load-differs", "asked-rate"} & {one.code for one in found.caveats}
@@ -195,9 +227,9 @@ def test_a_server_that_counts_sees_each_hop_and_the_load_is_that_of_the_plan(loa
 def test_the_command_line_follows(call: Call, processes: str):
     with closing(Peer(site({"/a": redirect("/b")}))) as peer:
         words = ("-n", "6", "-c", "2", "--processes", processes)
-        assert "[200] 12" in call(f"{peer.url}/a", "-L", *words).stdout
+        assert "[200] 6\n" in call(f"{peer.url}/a", "-L", *words).stdout
         assert "[302] 6" in call(f"{peer.url}/a", *words).stdout
-        assert "[200] 2" in call("curl", "-sL", f"{peer.url}/a", "-n", "1").stdout
+        assert "[200] 1\n" in call("curl", "-sL", f"{peer.url}/a", "-n", "1").stdout
     assert len(peer.heard) == 12 + 6 + 1 + 2, "where redirects lead that are not followed is asked once"
 
 

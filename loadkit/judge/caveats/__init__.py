@@ -13,7 +13,7 @@ from loadkit.judge.caveats.machine import of_machine
 from loadkit.judge.rows import journeys_among
 from loadkit.judge.threshold_results import unfinished
 from loadkit.judge.validity import Caveat, ranked, validity_of
-from loadkit.plan.labels import MAX_LABELS, OTHER
+from loadkit.plan.labels import FOLLOWED, MAX_LABELS, OTHER
 from loadkit.plan.units import show_percent
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _of_end(run: Evidence) -> Iterator[Caveat]:
 
 def _of_target(run: Evidence) -> Iterator[Caveat]:
     """What there is to know of the target, and of how it was looked at."""
-    if OTHER in [row.name for row in run.endpoints]:
+    if any(row.name in (OTHER, OTHER + FOLLOWED) for row in run.endpoints):
         yield Caveat(
             "labels-folded",
             f"there were more than {MAX_LABELS} different endpoints; the rest is counted as {OTHER}: give those that "

@@ -13,7 +13,7 @@ from loadkit.plan.think_time import BACK_OFF
 from loadkit.plan.units import SECOND, show_span, three_digits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from loadkit.judge.description import ScenarioInfo
     from loadkit.judge.evidence import Evidence
@@ -111,8 +111,8 @@ def _wrong_time(run: Evidence, plan: Plan) -> Iterator[str]:
             spent, longest = sum(map(_at_server, journeys)), max(map(_longest, journeys))
             yield from _too_much(run, plan, "the run", (0.0, plan.duration), spent, longest * times)
         return
-    for begin, end, name, total, rows in _measured(run):
-        spent, longest = sum(map(_at_server, rows)), _longest(total)
+    for begin, end, name, total in _measured(run):
+        spent, longest = _at_server(total), _longest(total)
         yield from _too_much(run, plan, name, (begin, end), spent, longest * (times if total is run.total else 1))
         if end - begin >= 1 and _is_steady(run):
             # thread-seconds that may have gone by otherwise: in a reply from before, connecting, coming late
@@ -123,11 +123,11 @@ def _wrong_time(run: Evidence, plan: Plan) -> Iterator[str]:
                 yield _sentence(name, "had a request", plan.mean(begin, end), known / (end - begin))
 
 
-def _measured(run: Evidence) -> Iterator[tuple[float, float, str, Row, Sequence[Row]]]:
-    """The run and its phases: from when to when, as what, and what was counted, in all and of what the plan has."""
-    yield 0.0, run.duration, "the run", run.total, run.planned(run.total, run.endpoints)
+def _measured(run: Evidence) -> Iterator[tuple[float, float, str, Row]]:
+    """The run and its phases: from when to when, as what, and what was counted."""
+    yield 0.0, run.duration, "the run", run.total
     for one in run.phases:
-        yield one.start, one.start + one.length, one.name, one.total, run.planned(one.total, one.endpoints)
+        yield one.start, one.start + one.length, one.name, one.total
 
 
 def _too_much(
@@ -164,10 +164,10 @@ def _wrong_arrivals(run: Evidence, plan: Plan) -> Iterator[str]:
     scenario = run.scenario
     if scenario.iterations is not None or (scenario.journeys and scenario.endpoints):
         return
-    for begin, end, name, total, rows in _measured(run):
+    for begin, end, name, total in _measured(run):
         if scenario.journeys and total is not run.total:
             return
-        counted = sum(row.requests + row.cut + row.unsent for row in rows)
+        counted = total.requests + total.cut + total.unsent
         seen = run.begun + run.not_begun if scenario.journeys else counted
         wanted = plan.mean(begin, end) * (end - begin)
         slack = EVEN * wanted if scenario.arrivals == "constant" else SPREAD * math.sqrt(wanted)
