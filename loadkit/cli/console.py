@@ -119,16 +119,17 @@ def print_text(text: str) -> int:
 
 def complain(error: LoadkitError) -> None:
     """Print the message of an error to stderr, without the secrets in it."""
-    _say(str(error))
+    say(str(error))
 
 
 def say_waiting(message: str, *, quiet: bool) -> None:
     """Tell a person at a terminal what is waited for, before there is anything to show of it."""
     if not quiet and sys.stderr is not None and sys.stderr.isatty():
-        _say(message)
+        say(message)
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """Print a message to stderr, without the secrets in it."""
     from loadkit.plan.redact import redact_message
     from loadkit.report.escape import visible
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from loadkit.cli.console import say
 from loadkit.cli.options import (
     Authorities,
     ClientCertificate,
@@ -63,10 +64,12 @@ def run(
         str | None, load_option("--rate", "-r", value="RATE", help="Arrivals by the clock (open workload): 200/s.")
     ] = None,
     arrivals: Annotated[str | None, load_option(help="constant or poisson, with a rate.")] = None,
-    max_threads: Annotated[str | None, load_option(help="How many threads a rate may grow to.")] = None,
+    max_threads: Annotated[
+        str | None, load_option(help="How many threads a rate may grow to; -c is how many it has at first.")
+    ] = None,
     phase: Annotated[
         list[str] | None,
-        load_option("--phase", value="PHASE", help="ramp:30s:50, ramp:30s:200/s, hold:2m; in this order."),
+        load_option("--phase", value="PHASE", help="ramp:30s:50, ramp:30s:200/s, hold:2m; -z scales them."),
     ] = None,
     warmup: Annotated[str | None, load_option(value="TIME", help="Send before measuring, not counted: 5s.")] = None,
     think_time: Annotated[
@@ -196,6 +199,7 @@ def run(
         scenarios = [request.applied(scenario, headers) for scenario in scenarios]
         if once:
             scenarios = [each_once(scenario) for scenario in scenarios]
+        _explain_threads(given_values(context), scenarios, quiet=quiet)
         if together:
             return run_all_together(
                 scenarios, output, html, markdown, history, samples, exchanges, full=full, quiet=quiet
@@ -239,6 +243,16 @@ def _check_once(given: dict[str, Any]) -> None:
         if _FIELDS.get(name, name) in (*DECIDED, "threshold", "abort", "repeat"):
             option = {"per_thread": "iterations-per-thread"}.get(name, name).replace("_", "-")
             raise UsageError(f"--once sends each endpoint once and judges failures alone; leave --{option} out")
+
+
+def _explain_threads(given: dict[str, Any], scenarios: list[Scenario], *, quiet: bool) -> None:
+    """Say what a number of threads on the command line is beside a rate; defaults of the project are left out."""
+    threads = given.get("threads")
+    if threads and not quiet and any(one.is_open and one.max_threads is None for one in scenarios):
+        say(
+            f"with a rate, -c {threads} is how many threads there are at first, and more are started when all are "
+            f"busy; --max-threads {threads} is how many there may be"
+        )
 
 
 def _at_least_one(option: str, text: str | None) -> int | None:

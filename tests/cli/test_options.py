@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -174,3 +175,31 @@ def test_where_a_module_that_is_imported_raises_is_told(call: Call, tmp_path: Pa
 
 def test_the_public_names_are_those_that_dir_lists():
     assert dir(loadkit) == sorted(loadkit.__all__)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["-r", "100/s", "-c", "5"], "with a rate, -c 5 is how many threads there are at first, and more are started"),
+        (["-r", "100/s", "-c", "5", "--max-threads", "5"], ""),
+        (["-r", "100/s", "-c", "5", "-q"], ""),
+        (["-c", "5"], ""),
+    ],
+    ids=" ".join,
+)
+def test_what_threads_are_beside_a_rate_is_said(call: Call, demo: Demo, options: list[str], said: str):
+    done = call("run", demo.url, "-n", "5", *options)
+
+    assert done.returncode == 0, done.stderr
+    assert said in done.stderr
+    assert bool(said) == ("with a rate" in done.stderr)
+
+
+def test_a_duration_is_that_of_all_phases(call: Call, demo: Demo, tmp_path: Path):
+    output = tmp_path / "found.json"
+
+    done = call("run", demo.url, "--phase", "ramp:1s:2", "--phase", "hold:3s", "--duration", "400ms", "-o", str(output))
+
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(output.read_text())["results"]
+    assert [one["duration"] for one in result["scenario"]["phases"]] == pytest.approx([0.1, 0.3])
