@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from loadkit.cli.parser import Parameter, close_to
+from loadkit.cli.parser import Parameter
 from loadkit.plan.errors import UsageError, reason_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ def project_defaults(parameters: Sequence[Parameter], folder: Path) -> dict[str,
     for key, value in _table(file).items():
         option = known.get(f"--{key}")
         if option is None:
-            close = close_to(f"--{key}".replace("_", "-"), known)
+            from difflib import get_close_matches
+
+            close = get_close_matches(f"--{key}".replace("_", "-"), known, 1)
             hint = f"; did you mean {close[0].removeprefix('--')!r}?" if close else ", like threads = 16"
             raise UsageError(f"{file}: [tool.loadkit] has {key!r}, and its keys are the options of loadkit run{hint}")
         found[option.name] = _value(option, value, f"{file}: [tool.loadkit] {key}", file.parent)

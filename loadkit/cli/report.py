@@ -17,7 +17,7 @@ from loadkit.cli.console import (
     write_markdown,
     write_page,
 )
-from loadkit.cli.options import Full, Markdown, Page, output_option
+from loadkit.cli.options import Full, Markdown, Page, Quiet, output_option
 from loadkit.cli.parser import argument
 from loadkit.plan.errors import UsageError
 
@@ -33,6 +33,7 @@ def report(
     html: Page = None,
     markdown: Markdown = None,
     full: Full = False,
+    quiet: Quiet = False,
 ) -> int:
     """Make the report of stored results anew, merging what several files have of the same load.
 
@@ -53,13 +54,20 @@ def report(
     found = [*merged, *findings.values()]
     faults = [
         store(output, merged) if output else 0,
-        *(print_report(one, full=full, is_first=one is found[0]) for one in merged),
-        print_last_word(merged),
-        *(print_finding(one, is_first=one is found[0]) for one in findings.values()),
+        *([] if quiet else _print(merged, list(findings.values()), full=full)),
         write_page(html, found) if html else 0,
         write_markdown(markdown, found) if markdown else 0,
     ]
     return exit_code(merged, [*faults, *(one.exit_code for one in findings.values())])
+
+
+def _print(merged: list[Result], findings: list[Finding], *, full: bool) -> Iterable[int]:
+    """Print all, and give the exit code of each attempt."""
+    for one in merged:
+        yield print_report(one, full=full, is_first=one is merged[0])
+    yield print_last_word(merged)
+    for finding in findings:
+        yield print_finding(finding, is_first=not merged and finding is findings[0])
 
 
 def _read(files: list[Path]) -> dict[Path, list[Result] | Finding]:

@@ -154,4 +154,4 @@ def _basic(text: str) -> str:
     if ":" not in text:
         meant = f"; virtual users are -c {text}" if text.isdecimal() else ""
         raise UsageError(f"-u takes name:password, and there is no colon in {text!r}{meant}")
-    return "Basic " + base64.b64encode(from_environment(text).encode()).decode()
+    return "Basic " + base64.b64encode(from_environment(text, what="-u").encode()).decode()

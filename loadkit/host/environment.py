@@ -11,8 +11,8 @@ from loadkit.plan.errors import UsageError
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-def from_environment(value: str) -> str:
-    """A header's value with `${NAME}` replaced by that environment variable, so that no secret is seen in `ps`.
+def from_environment(value: str, *, what: str = "a header") -> str:
+    """A value with `${NAME}` replaced by that environment variable, so that no secret is seen in `ps`.
 
     Raises `UsageError` naming a variable that is not set.
     """
@@ -20,7 +20,7 @@ def from_environment(value: str) -> str:
     def look_up(found: re.Match[str]) -> str:
         known = os.environ.get(found[1])
         if known is None:
-            raise UsageError(f"a header wants the environment variable {found[1]}, which is not set")
+            raise UsageError(f"{what} wants the environment variable {found[1]}, which is not set")
         if re.search(r"[\r\n\0]", known):
             raise UsageError(f"the environment variable {found[1]} has a line break in it, and is no header")
         return known

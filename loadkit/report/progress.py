@@ -235,7 +235,9 @@ def watcher(stream: TextIO | None, *, quiet: bool = False) -> AbstractContextMan
 def run_status(snapshot: Snapshot) -> Status:
     """A snapshot of a run as it is shown."""
     planned = "" if snapshot.planned is None else show_span(snapshot.planned)
-    since = f"{snapshot.elapsed:.1f} s{planned and f' of {planned}'}"
+    # with a number of requests the duration is no plan
+    at_most = " at most" if snapshot.iterations is not None else ""
+    since = f"{snapshot.elapsed:.1f} s{planned and f' of {planned}{at_most}'}"
     spent = show_span(int(snapshot.elapsed))
     stage = "" if snapshot.stage == "running" else visible(snapshot.stage)
     return Status(

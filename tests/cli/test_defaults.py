@@ -57,6 +57,7 @@ def test_options_of_a_project_do_not_keep_anybody_from_asking_for_each_once(call
     ("content", "message"),
     [
         ("[tool.loadkit]\nthreds = 3", "[tool.loadkit] has 'threds', and its keys are the options of loadkit run; did"),
+        ("[tool.loadkit]\nthread = 3", "of loadkit run; did you mean 'threads'?"),
         ("[tool.loadkit]\nbase_url = 'x'", "of loadkit run; did you mean 'base-url'?"),
         ("[tool.loadkit]\nxyzzy = 1", "its keys are the options of loadkit run, like threads = 16"),
         ("[tool.loadkit]\nquiet = 1", "[tool.loadkit] quiet takes true or false, not 1"),

@@ -109,3 +109,13 @@ def test_two_scenarios_of_one_name_in_one_file_are_refused_with_both_lines(call:
     assert done.stderr == (
         "loadkit: same.py:3: there is a scenario called 'x' on line 2, too; give one of them another name\n"
     )
+
+
+@pytest.mark.usefixtures("project")
+def test_quiet_prints_nothing_and_the_exit_code_tells(call: Call, demo: Demo):
+    call("run", shop(demo, "a.py", "/no-such"), "-q", "-o", "a.json")
+
+    done = call("report", "a.json", "-q", "-o", "again.json")
+
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+    assert Path("again.json").exists()

@@ -128,7 +128,7 @@ def test_a_body_that_cannot_be_read_from_a_file_or_the_environment_is_named_befo
 ):
     for words, message in (
         (["-d", "@nothing.json"], "-d cannot read nothing.json: no such file or directory"),
-        (["-u", "ann:${NO_SUCH}"], "a header wants the environment variable NO_SUCH, which is not set"),
+        (["-u", "ann:${NO_SUCH}"], "-u wants the environment variable NO_SUCH, which is not set"),
     ):
         done = call(server.url, "-n", "1", *words)
         assert (done.returncode, done.stderr) == (4, f"loadkit: {message}\n")

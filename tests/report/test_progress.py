@@ -100,7 +100,10 @@ RAMP = replace(snapshot(7.0, "ramp 1"), asked_threads=11.6)
         # of journeys it is they who are iterations
         (
             replace(ITERATIONS, journeys=400, p99=None),
-            "[2.0 s of 30s] browse, running: 400 journeys of 1,000 iterations, 2,000 requests, 0 failed, 1,002/s",
+            (
+                "[2.0 s of 30s at most] browse, running: 400 journeys of 1,000 iterations, 2,000 requests, 0 failed, "
+                "1,002/s"
+            ),
         ),
         (
             replace(ITERATIONS, planned=None, rate=None, p99=None),

@@ -109,14 +109,17 @@ def _short(run: Evidence) -> Iterator[Caveat]:
 def _busy(run: Evidence) -> Iterator[Caveat]:
     if not run.is_generator_busy or not run.total.requests:
         return
-    use, pickup = run.stats.use, show_seconds(run.total.pickup.p50)
+    use, pickup = run.stats.use, run.total.pickup.p50
     user, system = use.cpu_user / use.seconds, use.cpu_system / use.seconds
+    waited = "Use"
+    if pickup is not None:  # a reply was good
+        waited = f"Replies waited {show_seconds(pickup)} in the median to be picked up, which is not in the service "
+        waited += "time; use"
     yield Caveat(
         "generator-busy",
         f"loadkit itself used {show_percent(run.cpu_share)} of what one interpreter can use ({show_percent(user)} of a "
-        f"CPU in Python, {show_percent(system)} in the kernel): the server may be able to do more. Replies waited "
-        f"{pickup} in the median to be picked up, which is not in the service time; use {run.more_processes}, or "
-        "ask for less",
+        f"CPU in Python, {show_percent(system)} in the kernel): the server may be able to do more. {waited} "
+        f"{run.more_processes}, or ask for less",
     )
 
 
