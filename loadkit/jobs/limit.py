@@ -184,6 +184,8 @@ class _Trials:
         self._target: Scenario | None = None
         self._usual: float | None = None
         """The median response time of one thread alone, seconds."""
+        self._number = 0
+        """Of the trials so far."""
         self.last: Result | None = None
 
     def measure(self, wanted: NextTrial, show: Callable[..., None]) -> Trial:
@@ -192,6 +194,7 @@ class _Trials:
         It gets `is_recovering=True` while the server is waited for after it.
         """
         began = self._clock.now()
+        self._number += 1
         piling = _Piling(wanted.level)
         try:
             scenario = self._at(wanted)
@@ -230,7 +233,12 @@ class _Trials:
         if not wanted.is_closed:
             max_threads = asked.max_threads if asked.is_open else None
             return scenario.replace(
-                rate=wanted.level, arrivals=asked.arrivals, max_threads=max_threads, processes=asked.processes
+                rate=wanted.level,
+                arrivals=asked.arrivals,
+                # the same arrivals again would be no second trial
+                seed=asked.seed + self._number,
+                max_threads=max_threads,
+                processes=asked.processes,
             )
         threads = int(wanted.level)
         processes = asked.processes if asked.processes == "auto" else min(asked.processes, threads)
