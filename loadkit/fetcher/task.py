@@ -21,7 +21,8 @@ LONGEST_PATH: Final = 300
 """Characters of a path in a label."""
 
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
-_NUMBER = re.compile(r"[0-9]{2,}")
+# a decimal or a version is one number, and not two with a dot between
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)+|[0-9]{2,}")
 
 
 class FetchRequest(NamedTuple):

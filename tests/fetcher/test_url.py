@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from loadkit.fetcher.task import FetchRequest, label_of
 from loadkit.fetcher.url import LONGEST, InvalidUrl, parse_url, printable, redirect_target
 
 
@@ -74,3 +75,20 @@ def test_a_redirect_leads_to_nothing_but_http(location: bytes):
 def test_what_is_shown_is_short_and_without_secrets():
     assert printable("http://h/?token=abc&q=1") == "http://h/?token=***&q=1"
     assert len(printable("http://h/" + "x" * 10_000)) < 300
+
+
+@pytest.mark.parametrize(
+    ("path", "template"),
+    [
+        ("/posts/17.json", "/posts/{id}.json"),
+        ("/data/part-0017.csv", "/data/part-{n}.csv"),
+        ("/delay/0.01?n=3", "/delay/{n}"),  # a decimal is one number
+        ("/delay/12.5", "/delay/{n}"),
+        ("/pkg-1.25.0.tar.gz", "/pkg-{n}.tar.gz"),
+        ("/v1/about", "/v1/about"),
+    ],
+)
+def test_a_label_has_no_half_of_a_number(path: str, template: str):
+    request = FetchRequest(1, parse_url(f"http://h{path}"), "GET", None, None, 1)
+
+    assert label_of(request) == f"GET http://h{template}"
