@@ -17,7 +17,23 @@ def demo(
     tls_key: Annotated[Path | None, option(help="Its key, if that is not in the same file.")] = None,
     idle: Annotated[str, option(help="After how long idle clients are left.")] = "75s",
 ) -> int:
-    """A small server to try things on. Ctrl-C stops it."""
+    """A small server to try things on. Ctrl-C stops it.
+
+    It behaves like an API:
+
+      GET  /  /health              at once
+      GET  /items  /items/{id}     ten items; one of 1 to 1000, else 404
+      GET  /search?q=tea           5 ms; each tenth takes 20, each 100th 100 ms
+      POST /orders                 {"sku": "SKU-0001"} -> 201, after 2 ms
+      GET  /orders/{n}             one of the last 10,000
+      POST /login  /logout         {"user": "ann"} -> {"token": ...}
+      GET  /me                     401 without Authorization: Bearer TOKEN
+      GET  /delay/{seconds}        after so long; /exponential/{mean}: random
+      GET  /bytes/{n}  /chunked/{n}  so many bytes
+      GET  /status/{code}          that status
+      GET  /flaky                  each 50th is a 503
+      GET  /stats                  what it counted itself
+    """
     from loadkit.plan.units import seconds
     from loadkit.server.demo import serve_announced
 

@@ -71,7 +71,8 @@ def _lines(command: Command, *, everything: bool) -> Iterator[str]:
     yield f"Usage: {' '.join(['loadkit', command.name, *map(_placeholder, arguments), '[OPTION]...'])}"
     for paragraph in (first, *(more if is_all else ())):
         yield ""
-        yield from textwrap.wrap(paragraph, width)
+        # a list stays as it is
+        yield from paragraph.splitlines() if paragraph.startswith(" ") else textwrap.wrap(paragraph, width)
     groups: dict[str, list[Parameter]] = {"": arguments} if arguments else {}
     for one in shown:
         groups.setdefault(one.rich_help_panel, []).append(one)

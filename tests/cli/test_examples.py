@@ -63,6 +63,21 @@ def test_the_first_example_of_the_readme_is_sound(demo: Demo, tmp_path: Path):
     assert run(once(scenario.replace(base_url=demo.url))).outcome == "passed"
 
 
+def test_the_example_of_logging_in_is_tried_on_the_demo_server(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "account.py").write_text(blocks("docs/scenarios.md")["account.py"], encoding="utf-8")
+    page = (ROOT / "docs/scenarios.md").read_text(encoding="utf-8")
+    (users,) = re.findall(r"printf '(.*)' > users.csv", page)
+    (tmp_path / "users.csv").write_text(users.replace("\\n", "\n"), encoding="utf-8")
+
+    done = call("run", "account.py", "--demo", "-n", "20", "--full")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"GET /me +\d+ .* 200 ", done.stdout)
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=lambda page: page.name)
 def test_the_links_of_a_page_lead_somewhere(page: Path):
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):

@@ -124,6 +124,7 @@ def _raw(demo: Demo, request: bytes) -> bytes:
         ("/status/418", 418, {"status": 418}),
         ("/status/299", 299, {"status": 299}),
         ("/status/101", 400, {"error": "cannot answer with status '101'; write 200 to 599, like /status/503"}),
+        ("/me", 401, {"error": "log in first: POST /login, and send its token as Authorization: Bearer TOKEN"}),
         ("/orders/12345", 404, {"error": "there is no order '12345'"}),
     ],
 )  # fmt: skip
@@ -145,6 +146,17 @@ def test_an_order_is_created_and_can_be_read_again(demo: Demo) -> None:
     assert status == 201
     assert _json(demo, f"/orders/{order['order']}") == (200, order)
     assert order["sku"] == "SKU-0001"
+
+
+def test_a_login_gets_a_token_that_says_who_it_is_of(demo: Demo) -> None:
+    status, found = _json(demo, "/login", "POST", '{"user": "änn b", "password": "any"}'.encode())
+    head = f"GET /me HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {found['token']}\r\n"
+    both = _raw(demo, f"{head}\r\nGET /me HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".encode())
+
+    assert status == 200
+    assert both.count(b'{"user": "\\u00e4nn b"}') == 1
+    assert both.count(b"HTTP/1.1 401 ") == 1, "it is of one request, not of the connection"
+    assert _json(demo, "/login", "POST", b"{}")[1]["error"].startswith("the login has no user; write it like")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ GET  /items               ten items; /items/{id} knows 1 to 1000, the rest is 40
 GET  /search?q=tea        {"query": "tea", "items": [{"sku", "name", "price"}, ...]}, after a known delay
 POST /orders              {"sku": "..."} -> 201 {"order": 1, "sku": "..."}, 2 ms later; 400 if it makes no sense
 GET  /orders/{n}          one of the last 10,000 orders
+POST /login               {"user": "ann", ...} -> {"token": ...}, whatever the password; /logout takes all
+GET  /me                  {"user": "ann"} with "Authorization: Bearer TOKEN", else 401
 GET  /delay/{seconds}     waits so long, 60 at most
 GET  /exponential/{seconds}  waits for a random time, exponentially distributed with this mean
 GET  /bytes/{n}           n bytes, 10 MB at most; /chunked/{n} sends the same in chunks

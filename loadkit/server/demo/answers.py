@@ -7,7 +7,7 @@ import json
 import random
 import re
 from typing import NamedTuple
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote, unquote
 
 from loadkit.server.demo.replies import BINARY, Reply, in_json, refusal
 from loadkit.server.demo.state import State
@@ -17,7 +17,8 @@ LARGEST_BODY = 10_000_000
 LAST_ITEM = 1000
 FLAKY_EVERY = 50
 ORDER_DELAY = 0.002
-LONGEST_SKU = 100
+LONGEST_TEXT = 100
+BEARER = b"Bearer token-of-"
 
 _NAMES = (
     "Green tea", "Black tea", "Mint tea", "Teapot", "Tea cup",
@@ -33,6 +34,7 @@ class Asked(NamedTuple):
     argument: str
     query: bytes
     body: bytes
+    authorization: bytes
 
 
 class RefusedError(Exception):
@@ -88,21 +90,33 @@ def _words(query: bytes) -> str:
 
 
 def order(asked: Asked) -> Reply:
-    sku = _ordered_sku(asked.body)
+    sku = _text(asked.body, "order", "sku", '{"sku": "SKU-0001"}')
     return in_json({"order": asked.state.order(sku), "sku": sku}, 201, ORDER_DELAY)
 
 
-def _ordered_sku(body: bytes) -> str:
+def login(asked: Asked) -> Reply:
+    user = _text(asked.body, "login", "user", '{"user": "ann", "password": "any"}')
+    return in_json({"token": f"token-of-{quote(user)}"})
+
+
+def me(asked: Asked) -> Reply:
+    if not asked.authorization.startswith(BEARER):
+        raise RefusedError(401, "log in first: POST /login, and send its token as Authorization: Bearer TOKEN")
+    return in_json({"user": unquote(asked.authorization.removeprefix(BEARER).decode("latin-1"))})
+
+
+def _text(body: bytes, what: str, name: str, example: str) -> str:
+    """A text that is wanted in the JSON of a body."""
     try:
-        order = json.loads(body)
+        found = json.loads(body)
     except (ValueError, RecursionError):
-        raise RefusedError(400, 'the body is not JSON; write it like {"sku": "SKU-0001"}') from None
-    if not isinstance(order, dict) or "sku" not in order:
-        raise RefusedError(400, 'the order has no sku; write it like {"sku": "SKU-0001"}')
-    sku = order["sku"]
-    if not isinstance(sku, str) or not 1 <= len(sku) <= LONGEST_SKU:
-        raise RefusedError(400, f"the sku must be a text of 1 to {LONGEST_SKU} characters")
-    return sku
+        raise RefusedError(400, f"the body is not JSON; write it like {example}") from None
+    if not isinstance(found, dict) or name not in found:
+        raise RefusedError(400, f"the {what} has no {name}; write it like {example}")
+    text = found[name]
+    if not isinstance(text, str) or not 1 <= len(text) <= LONGEST_TEXT:
+        raise RefusedError(400, f"the {name} must be a text of 1 to {LONGEST_TEXT} characters")
+    return text
 
 
 def one_order(asked: Asked) -> Reply:

@@ -20,6 +20,7 @@ LARGEST_HEAD = 65_536
 _ONE_READ = 262_144
 LINGER = 1.0
 _VERSIONS = ("1.1", "1.0")
+_KEPT = (b"host", b"authorization")
 SMALL = 65_536
 Pieces = Iterable[bytes | memoryview]
 
@@ -32,6 +33,7 @@ class Request(NamedTuple):
     body: bytes
     connection: bytes
     old: bool
+    authorization: bytes = b""
     fault: tuple[int, str] | None = None
 
 
@@ -39,7 +41,7 @@ class Connection(asyncio.Protocol):
     """Parses requests and sends their replies, one at a time and in their order."""
 
     __slots__ = (
-        "_backlog", "_body", "_choked", "_deaf", "_hosts", "_is_active", "_loop", "_parser",
+        "_backlog", "_body", "_choked", "_deaf", "_is_active", "_kept", "_loop", "_parser",
         "_peers", "_rest", "_state", "_target", "_timer", "_transport", "_unfinished",
     )  # fmt: skip
     _parser: httptools.HttpRequestParser
@@ -51,7 +53,8 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._target = b""
         self._body = bytearray()
-        self._hosts = 0
+        self._kept: list[tuple[bytes, bytes]] = []
+        """The lines of `Host` and `Authorization` of the request that comes in."""
         self._unfinished = -_ONE_READ
         self._rest: tuple[Request, int, Iterator[bytes | memoryview]] | None = None
         self._is_active = True
@@ -126,8 +129,8 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        if name == b"host":
-            self._hosts += 1
+        if name in _KEPT:
+            self._kept.append((name, value))
         elif name == b"content-length":
             if value.isdigit() and int(value[:20]) > LARGEST_REQUEST:  # the parser refuses what is no number
                 self._refuse_body()
@@ -148,7 +151,7 @@ class Connection(asyncio.Protocol):
         self._target = b""
         if self._body:
             self._body = bytearray()
-        self._hosts = 0
+        self._kept.clear()
         self._unfinished = -_ONE_READ
         self._enter(request)
 
@@ -162,9 +165,16 @@ class Connection(asyncio.Protocol):
         connection = LEAVE if not stays else STAY_AS_ASKED if old else STAY_BY_DEFAULT
         if version not in _VERSIONS:
             return _refused(505, f"this server speaks HTTP/1.1, not {version}")
-        if self._hosts != 1 and not old:
+        if [name for name, _ in self._kept].count(b"host") != 1 and not old:
             return _refused(400, "an HTTP/1.1 request has one Host header")
-        return Request(parser.get_method(), self._target, bytes(self._body), connection, old)
+        return Request(
+            parser.get_method(),
+            self._target,
+            bytes(self._body),
+            connection,
+            old,
+            dict(self._kept).get(b"authorization", b""),
+        )
 
     def _refuse_body(self) -> None:
         self._refuse(413, f"the body of a request may have {LARGEST_REQUEST} bytes")
@@ -192,8 +202,8 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _serve(self, request: Request) -> None:
-        method, target, body, connection, old, fault = request
-        reply = refuse(self._state, *fault) if fault else answer(self._state, method, target, body)
+        method, target, body, connection, old, authorization, fault = request
+        reply = refuse(self._state, *fault) if fault else answer(self._state, method, target, body, authorization)
         pieces: Pieces = parts(reply, connection, bodiless=method == b"HEAD", old=old)
         if len(reply.body) <= SMALL:
             # Made before the wait: after it the caches are cold, and replies would leave 10 to 25 us later.
@@ -235,4 +245,4 @@ class Connection(asyncio.Protocol):
 
 
 def _refused(status: int, reason: str) -> Request:
-    return Request(b"GET", b"", b"", LEAVE, False, (status, reason))
+    return Request(b"GET", b"", b"", LEAVE, False, fault=(status, reason))

@@ -35,6 +35,9 @@ ROUTES = (
     Route("/search", answers.search),
     Route("/orders", answers.order, b"POST"),
     Route("/orders/{n}", answers.one_order),
+    Route("/login", answers.login, b"POST"),
+    Route("/logout", answers.HEALTHY, b"POST"),
+    Route("/me", answers.me),
     Route("/delay/{seconds}", answers.delayed),
     Route("/exponential/{seconds}", answers.exponential),
     Route("/bytes/{n}", answers.sized),
@@ -49,7 +52,7 @@ REFUSED = "(refused)"
 _BY_START = {route.template.partition("{")[0]: route for route in ROUTES}
 
 
-def answer(state: State, method: bytes, target: bytes, body: bytes) -> Reply:
+def answer(state: State, method: bytes, target: bytes, body: bytes, authorization: bytes = b"") -> Reply:
     """The reply to a request, which is counted."""
     path, query = _split(target)
     first, slash, argument = path[1:].partition("/")
@@ -57,7 +60,7 @@ def answer(state: State, method: bytes, target: bytes, body: bytes) -> Reply:
     state.counts.paths[route.template] += 1
     if method != route.method and not (method == b"HEAD" and route.method == b"GET") and route is not UNKNOWN:
         return refusal(405, f"only {route.allow.decode()} here", route.allow)
-    return _answer(route.answer, Asked(state, argument, query, body))
+    return _answer(route.answer, Asked(state, argument, query, body, authorization))
 
 
 def refuse(state: State, status: int, message: str) -> Reply:
