@@ -53,7 +53,7 @@ def tone_of(limit: Limit) -> Tone:
 def answer_of(limit: Limit) -> str:
     """The answer alone; nothing where there is none."""
     if limit.by == "threads":
-        return show_load(limit.threads, is_rate=False) if limit.threads else ""
+        return show_load(limit.threads, is_rate=False) if limit.threads and limit.ending == "found" else limit.needed
     if limit.confirmed is None:
         return f"less than {show_rate(limit.failed)}" if limit.failed else ""
     return show_rate(limit.confirmed) if limit.failed else f"at least {show_rate(limit.confirmed)}"
@@ -103,7 +103,7 @@ def _table(limit: Limit, head: str, levels: Sequence[LimitLevel], most: int) -> 
     return Table(
         caption="Rates" if head == "rate" else "Closed threads",
         head=head,
-        names=[show_rate(one.level) if head == "rate" else f"{one.level:g}" for one in shown],
+        names=[show_rate(one.level) if head == "rate" else f"{one.level:,g}" for one in shown],
         columns=columns,
         notes=[Cell(f"{more:,} more in the JSON")] if more else [],
     )

@@ -90,7 +90,7 @@ def _figures(limit: Limit) -> Iterator[HeadFigure]:
 
 def _of_threads(limit: Limit) -> Iterator[HeadFigure]:
     enough = next((one for one in limit.closed if one.level == limit.threads), None)
-    if enough is None or not limit.best:
+    if enough is None or not limit.best or limit.ending != "found":
         return
     best = limit.best
     yield HeadFigure(

@@ -111,6 +111,15 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="li
         return self.confirmed or 0.0
 
     @property
+    def needed(self) -> str:
+        """How many threads are not enough, where more than were tried may get more; empty where that is not known."""
+        fewer = [one.level for one in self.closed if self.threads and one.level < self.threads]
+        if self.ending != "at least" or not fewer:
+            return ""
+        most = round(max(fewer))
+        return f"more than {show_count(most, 'thread')} {'is' if most == 1 else 'are'} needed"
+
+    @property
     def exit_code(self) -> int:
         """0 found (and no less than was asked for), 1 missed at the lowest rate or less, 2 interrupted, 6 not known."""
         if self.ending == "interrupted":
@@ -144,6 +153,7 @@ def limit_of(found: Findings, thresholds: list[Threshold], at_least: float | Non
 
 def threads_of(found: ThreadFindings) -> Limit:
     """The findings of a search for threads as they are stored."""
+    is_told = found.ending != "cannot tell"
     law = fit([(int(one.level), [trial.throughput for trial in one.trials]) for one in found.levels])
     levels = [
         msgspec.structs.replace(_level(one), throughput=found.throughputs[int(one.level)]) for one in found.levels
@@ -151,9 +161,10 @@ def threads_of(found: ThreadFindings) -> Limit:
     failing = next((one for one in levels if one.level == found.failing), None)
     return Limit(
         by="threads",
-        threads=found.enough,
-        best=found.best,
-        knee=found.knee,
+        # where nothing can be told, what gets most is chance
+        threads=found.enough if is_told else None,
+        best=found.best if is_told else None,
+        knee=found.knee if is_told else None,
         scalability=None if isinstance(law, str) else law,
         ending=found.ending,
         reason=found.reason,
@@ -174,13 +185,16 @@ def _failures_of(level: LimitLevel) -> str:
 
 def _describe_threads(limit: Limit) -> str:
     chosen = next((one for one in limit.closed if one.level == limit.threads), None)
-    if chosen is None or not limit.best:
+    if chosen is None or not limit.best or limit.ending == "cannot tell":
         return limit.reason
-    what = "1 thread is enough" if limit.threads == 1 else f"{limit.threads} threads are enough"
-    share = f"{show_percent(chosen.throughput / limit.best)} of the best throughput ({show_rate(limit.best)})"
+    threads, is_one, is_found = show_count(round(chosen.level), "thread"), limit.threads == 1, limit.ending == "found"
+    enough = f"{threads} {'is' if is_one else 'are'} enough:"
+    what = enough if is_found else f"{f'{limit.needed}; ' if limit.needed else ''}{threads} get{'s' * is_one}"
+    best = f"the best throughput{'' if is_found else ' so far'} ({show_rate(limit.best)})"
+    share = f"{show_percent(chosen.throughput / limit.best)} of {best}"
     names = [name for name in ("p50", "p99", "mean") if name in chosen.figures][:2]
     times = "".join(f", {name} {show_seconds(chosen.figures[name])}" for name in names)
-    return f"{what}: {show_rate(chosen.throughput)}, {share}{times}{f'; {limit.reason}' if limit.reason else ''}"
+    return f"{what} {show_rate(chosen.throughput)}, {share}{times}{f'; {limit.reason}' if limit.reason else ''}"
 
 
 def describe_limit(limit: Limit) -> str:

@@ -19,7 +19,7 @@ from loadkit.judge.limit.levels import TriedLevel
 from loadkit.judge.limit.scalability import scatter
 from loadkit.judge.limit.search import Asking, Ending, Over, SearchMoment
 from loadkit.judge.limit.trials import NextTrial, Trial
-from loadkit.plan.units import show_percent, show_span
+from loadkit.plan.units import show_count, show_percent, show_span
 
 ENOUGH: Final = 0.95
 """The share of the best throughput that is enough."""
@@ -103,19 +103,21 @@ class ThreadSearch:
 
     def trials(self) -> Asking[tuple[Ending, str]]:
         """What to measure next, one after the other; returns how it ended, and why."""
+        ending: Ending = "at least"
         try:
-            reason = yield from self._double()
+            if not (reason := (yield from self._double())):
+                ending = "found"
             while (wanted := self._between() or self._deciding()) is not None:
                 yield from self._try(*wanted)
         except Over as over:
-            return over.ending, over.reason
+            if over.ending == "cannot tell":
+                return over.ending, over.reason
+            reason = f"fewer may be, too: {over.reason}" if ending == "found" else over.reason
         error = self._error(min(len(self._trials[one]) for one in self._decisive))
         if error > max(ROUGH, self._rules.precision):
-            return (
-                "cannot tell",
-                f"trials of one number of threads scatter by {show_percent(self._scatter)}: too much for the budget",
-            )
-        return ("at least" if reason else "found"), reason
+            scattered = f"trials of one number of threads scatter by {show_percent(self._scatter)}"
+            return "cannot tell", f"{scattered}: too much for the budget of {show_span(self._rules.budget)}"
+        return ending, reason
 
     def findings(self, ending: Ending, reason: str) -> ThreadFindings:
         """What is known so far."""
@@ -148,21 +150,41 @@ class ThreadSearch:
                 yield from self._try(threads, "doubling")
             if not self._best:
                 raise Over("cannot tell", "not one request was answered well")
-            if self._is_past_the_top:
+            if (yield from self._is_past_the_top()):
                 return ""
             if all(trial.cause == "generator" for trial in self._trials[threads]):
-                return f"with {threads} threads loadkit itself was the limit"
+                return f"with {show_count(threads, 'thread')} loadkit itself was the limit"
             if threads >= most:
-                return f"no more than {most} threads are tried"
+                return f"no more than {show_count(most, 'thread')} {'is' if most == 1 else 'are'} tried"
             threads = min(2 * threads, most)
 
-    @property
-    def _is_past_the_top(self) -> bool:
-        """True if more threads than the most that were tried are not worth a try."""
-        *before, last = (self._throughput(one) for one in self._levels)
-        if self._levels[-1] not in self._sound or last < FALLEN * max(before, default=0.0):
+    def _is_past_the_top(self) -> Asking[bool]:
+        """True if more threads than the most that were tried are not worth a try.
+
+        That the throughput does not grow is measured again, beside that of the fewer threads, before it is believed:
+        any number gets less for some seconds in which something else is going on.
+        """
+        last = self._levels[-1]
+        if last not in self._sound:
             return True
-        return len(before) > 1 and last < GROWN * max(before[:-1])
+        while (found := self._reference()) and len(self._trials[last]) < DECIDING:
+            fewer, share = found
+            yield from self._try(fewer, "again, whether more threads get more")
+            yield from self._try(last, "again, whether more threads get more")
+            if self._trials[last][-1].throughput < share * self._trials[fewer][-1].throughput:
+                return True
+        return False
+
+    def _reference(self) -> tuple[int, float] | None:
+        """Fewer threads that get so much that more than the most are not worth a try, and the share of it that the most
+        do not get; None where more are.
+        """
+        *before, last = self._levels
+        for numbers, share in ((before, FALLEN), (before[:-1], GROWN)):
+            fewer = max(numbers, key=self._throughput, default=None)
+            if fewer is not None and self._throughput(last) < share * self._throughput(fewer):
+                return fewer, share
+        return None
 
     def _between(self) -> tuple[int, str] | None:
         """A number that was not tried and may get more than the top, or be enough and smaller."""
@@ -206,7 +228,8 @@ class ThreadSearch:
     def _try(self, threads: int, reason: str) -> Asking[None]:
         while True:
             if not self._has_time:
-                known: Ending = "at least" if self._enough else "cannot tell"
+                # of one number nothing is known of more
+                known: Ending = "at least" if self._enough and len(self._levels) > 1 else "cannot tell"
                 raise Over(known, f"the budget of {show_span(self._rules.budget)} is used up")
             trial = yield NextTrial(level=threads, seconds=self._seconds, reason=reason, is_closed=True)
             self._elapsed += trial.cost
@@ -286,8 +309,12 @@ class ThreadSearch:
 
     @property
     def _scatter(self) -> float:
-        return scatter([(one, [trial.throughput for trial in self._trials[one]]) for one in self._levels])
+        """Of the trials of one number: of all of them, or of those that decide, where these scatter more."""
+        return max(
+            scatter([(one, [trial.throughput for trial in self._trials[one]]) for one in numbers])
+            for numbers in (self._levels, self._decisive)
+        )
 
     def _error(self, trials: int) -> float:
         """The standard error of the throughput of a number with so many trials, as a share."""
-        return self._scatter / math.sqrt(max(1, trials - TRIALS))
+        return self._scatter / math.sqrt(trials - TRIALS if trials >= DECIDING else trials)

@@ -59,7 +59,7 @@ class _Figure:
 def describe_level(limit: Limit, level: LimitLevel, *, is_rate: bool) -> str:
     """What is known of a level, in a word; nothing of threads that only lead to the answer."""
     if not is_rate:
-        return "enough" if level.level == limit.threads else ""
+        return "enough" if limit.ending == "found" and level.level == limit.threads else ""
     return "confirmed" if level.level == limit.confirmed else level.holding
 
 
@@ -187,7 +187,7 @@ def _bounds(limit: Limit, figure: _Figure, across: Scale, up: Scale) -> Iterator
     answers: list[tuple[float | None, str, Color]] = [
         (limit.confirmed, "confirmed", "good"),
         (limit.failed, "missed", "bad"),
-        (limit.threads, "enough", "good"),
+        (limit.threads if limit.ending == "found" else None, "enough", "good"),
         (limit.knee, "knee", "asked"),
     ]
     for level, what, color in answers:

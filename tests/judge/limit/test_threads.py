@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -11,6 +13,7 @@ from loadkit.judge.limit.limit import describe_limit, threads_of
 from loadkit.judge.limit.search import find
 from loadkit.judge.limit.threads import ThreadFindings, ThreadRules, ThreadSearch
 from loadkit.judge.limit.trials import NextTrial, Trial
+from loadkit.plan.units import show_span
 from tests.judge.limit.curves import CURVES
 from tests.judge.limit.curves import searched as searched_curve
 from tests.judge.limit.simulated import Simulated, exponential, fixed, room
@@ -89,6 +92,56 @@ def test_trials_that_scatter_tell_nothing():
     found = find(ThreadSearch(ThreadRules(budget=500)), scattered)
     assert found.ending == "cannot tell"
     assert found.reason.startswith("trials of one number of threads scatter by ")
+
+
+def burdened(burdens: Mapping[int, float], *, workers: int, noise: float = 0.0) -> Callable[[NextTrial], Trial]:
+    """A server of so many workers, whose machine is also busy with something else: by the count of a trial, which share
+    of its throughput is left then."""
+    chance, made = random.Random(1), itertools.count()
+
+    def measure(wanted: NextTrial) -> Trial:
+        rate = 100 * min(wanted.level, workers) * burdens.get(next(made), 1.0) * (1 + chance.gauss(0, noise))
+        return Trial(level=wanted.level, seconds=wanted.seconds, cost=wanted.seconds, throughput=max(0.0, rate))
+
+    return measure
+
+
+@pytest.mark.parametrize("length", [2, 3, 4])
+@pytest.mark.parametrize("start", [6, 7, 8, 9])
+def test_numbers_that_get_less_for_some_seconds_do_not_end_the_doubling(start, length):
+    burdens = dict.fromkeys(range(start, start + length), 0.35)
+    found = find(ThreadSearch(ThreadRules(budget=300)), burdened(burdens, workers=48))
+    assert max(one.level for one in found.levels) >= 64
+    assert found.best == 4800
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("budget", [30, 60, 90])
+def test_scatter_is_no_number_when_the_budget_is_used_up(budget, seed):
+    chance = random.Random(seed)
+    burdens = {trial: chance.uniform(0.3, 1.0) for trial in range(1000)}
+    found = threads_of(find(ThreadSearch(ThreadRules(budget=budget)), burdened(burdens, workers=16)))
+    assert (found.ending, found.threads, found.best, found.knee) == ("cannot tell", None, None, None)
+    words = rf"trials of one number of threads scatter by \d\d %: too much for the budget of {show_span(budget)}"
+    assert re.fullmatch(words, describe_limit(found))
+
+
+def test_a_budget_that_is_used_up_once_more_threads_bring_no_more_says_that_fewer_may_be_enough():
+    found = searched(Simulated(fixed(0.02), 12), budget=9)
+    assert (found.ending, found.enough) == ("found", 16)
+    assert found.reason == "fewer may be, too: the budget of 9s is used up"
+
+
+@pytest.mark.parametrize(
+    ("most", "words"),
+    [
+        (16, r"more than 15 threads are needed; 16 threads get [\d,]+/s, (99|100) % of the best throughput so far .*"),
+        (1, r"1 thread gets (49|50)/s, 100 % of the best throughput so far .*; no more than 1 thread is tried"),
+    ],
+)
+def test_that_more_threads_may_get_more_is_said_in_plain_words(most, words):
+    answer = describe_limit(threads_of(searched(Simulated(fixed(0.02), 64), most=most)))
+    assert re.fullmatch(words, answer)
 
 
 def test_a_server_that_answers_slowly_has_longer_trials():
