@@ -302,6 +302,10 @@ def test_what_threads_cannot_run_is_refused_by_name_before_anything_runs(
         (["--load-threads", "many"], "--load-threads takes a whole number, like --load-threads 20, not 'many'"),
         (["--load-threads", "0"], "threads takes a whole number of at least 1, not 0"),
         (["--load-rate", "fast"], "cannot read the rate 'fast'"),
+        (
+            ["--load-threads", "2", "--load-threshold", "test_ti: p99 < 1s"],
+            "--load-threshold 'test_ti: p99 < 1s': there is no test test_ti; did you mean test_it?",
+        ),
     ],
 )
 def test_what_is_wrong_with_the_options_is_said_in_a_line(suite: pytest.Pytester, arguments: list[str], message: str):
@@ -311,6 +315,23 @@ def test_what_is_wrong_with_the_options_is_said_in_a_line(suite: pytest.Pytester
 
     assert found.ret == 4
     assert message in found.stderr.str()
+
+
+def test_what_is_cut_off_at_the_end_is_no_run(suite: pytest.Pytester):
+    suite.makepyfile(
+        test_it="""
+        def test_it(client):
+            from conftest import URL
+            for _ in range(40):
+                client.get(f"{URL}/delay/0.02")
+            assert False
+        """
+    )
+
+    found = run(suite, "--load-threads", "3", "--load-for", "1s")
+
+    found.assert_outcomes(failed=1)
+    found.stdout.fnmatch_lines(["3 of 3 runs failed"])
 
 
 def test_a_fixture_that_fails_sometimes_is_counted_and_the_run_goes_on(suite: pytest.Pytester):

@@ -140,7 +140,14 @@ class Case:
         """Count a failure, unless it is a skip, or the end of the run."""
         if isinstance(error, SKIPS):
             self.skipped = str(error) or "skipped"
-        elif not is_end_of_run(error, is_ending=True):
+        elif is_end_of_run(error, is_ending=True):
+            self._uncount()
+        else:
             with self._lock:
                 self.failed += 1
                 self.first = self.first or failure_of_journey(error).message
+
+    def _uncount(self) -> None:
+        """It was cut off at the end of the run, and is in no figure."""
+        with self._lock:
+            self.runs = max(0, self.runs - 1)

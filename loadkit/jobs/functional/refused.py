@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from loadkit.jobs.functional.cases import TestFunction
 from loadkit.jobs.functional.plan import REFUSED, FixturePlan
 from loadkit.plan.errors import UsageError
 
+MOST_NAMED: Final = 5
+
 
 def check_tests(tests: Sequence[TestFunction], more: Sequence[str] = ()) -> None:
-    """Raise `UsageError` for the first fixture that threads cannot use."""
-    for reason in _reasons(tests, more):
-        raise UsageError(f"{reason}; leave it out with -k or --deselect, or write it without")
+    """Raise `UsageError` for tests that threads cannot run, with the reason of the first."""
+    reasons = list(_reasons(tests, more))
+    if reasons:
+        others = len({reason.partition(" ")[0] for reason in reasons}) - 1
+        also = f" (nor can {others} other{'s' * (others > 1)}: {_named(reasons[1:])})" if others else ""
+        raise UsageError(f"{reasons[0]}{also}; leave it out with -k or --deselect, or write it without")
+
+
+def _named(reasons: Sequence[str]) -> str:
+    """The tests that several reasons are about, the first few by name."""
+    names = list(dict.fromkeys(reason.partition(" ")[0] for reason in reasons))
+    return ", ".join([*names[:MOST_NAMED], *(["…"] if len(names) > MOST_NAMED else [])])
 
 
 def _reasons(tests: Sequence[TestFunction], more: Sequence[str]) -> Iterator[str]:

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -74,6 +75,7 @@ def _run_tests(config: pytest.Config, load_session: LoadSession, tests: Sequence
             with watcher(sys.stderr, quiet=config.get_verbosity() < 0) as watch:
                 result, thrown = run_interruptible(partial(_run, scenario, watch))
             load_session.keep(Run(test=_name(config), number=1, result=result))
+            _write_doubts(config, result)
             cases = [case for test in ready for case in test.cases]
             thrown = thrown or next((case.exit for case in cases if case.exit is not None), None)
             for test in ready:
@@ -108,12 +110,24 @@ def _scenario(config: pytest.Config, tests: Sequence[TestFunction], shared: Shar
     set_ups = SetUps()
     base_url = next((url for test in tests for case in test.cases if (url := _server(case, shared))), None)
     times_fixture = bool(config.getoption("load_fixtures"))
-    return Scenario(
+    scenario = Scenario(
         endpoints=[test.journey(shared, set_ups, times_fixture=times_fixture) for test in tests],
         base_url=base_url,
         name=_name(config),
         **fields_of(config),
     )
+    _check_thresholds(scenario)
+    return scenario
+
+
+def _check_thresholds(scenario: Scenario) -> None:
+    """Refuse one that names nearly a test, which would be missed after all have run; others may name requests."""
+    names = [one.label for one in scenario.journeys] + [one.name for one in scenario.segments]
+    for limit in scenario.limits:
+        label = limit.label
+        close = [] if label is None or label in names else get_close_matches(label, names, 1, cutoff=0.75)
+        if close:
+            raise UsageError(f"--load-threshold {limit.text!r}: there is no test {label}; did you mean {close[0]}?")
 
 
 def _name(config: pytest.Config) -> str:
@@ -136,6 +150,16 @@ def _write_scale(config: pytest.Config, scenario: Scenario, tests: int) -> None:
     if reporter and config.get_verbosity() >= 0:
         reporter.ensure_newline()
         reporter.write_line(scale(scenario, tests))
+
+
+def _write_doubts(config: pytest.Config, result: Result) -> None:
+    """Say why figures are not to be believed, which the table at the end has but one word for."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    doubts = [one for one in result.caveats if one.level != "note"]
+    if reporter and config.get_verbosity() == 0:
+        for one in doubts:
+            reporter.ensure_newline()
+            reporter.write_line(visible_text(f"! {one.code}: {one.message}"))
 
 
 def _tell_test(
