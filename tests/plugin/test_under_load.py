@@ -214,11 +214,14 @@ def stored(suite: pytest.Pytester) -> dict[str, Any]:
     return result
 
 
-def test_a_suite_has_the_verdicts_that_pytest_gives_it(suite: pytest.Pytester):
+@pytest.mark.parametrize(
+    "length", [["--load-iterations", "800"], pytest.param(["--load-for", "30s"], marks=pytest.mark.slow)], ids=" ".join
+)
+def test_a_suite_has_the_verdicts_that_pytest_gives_it(suite: pytest.Pytester, length: list[str]):
     suite.makepyfile(test_shop=SUITE)
 
     plain = verdicts(run(suite, "-v"))
-    loaded = verdicts(run(suite, "-v", "--load-threads", "20", "--load-iterations", "800"))
+    loaded = verdicts(run(suite, "-v", "--load-threads", "20", *length))
 
     assert len(plain) > 20
     assert set().union(*plain.values()) == {"PASSED", "FAILED", "ERROR", "SKIPPED", "XFAIL"}
