@@ -112,7 +112,8 @@ def _with_tolerances(found: Calibration, defaults: Mapping[Metric, float], budge
 def _fault(scenario: Scenario, blocks: list[Block]) -> str:
     """Why the blocks cannot be used; nothing if they can."""
     if blocks[0].failed:
-        return "all requests failed"
+        why = blocks[0].failure("old")
+        return f"all requests failed{why and f': {why}'}"
     sound = [block for block in blocks if block.unsound is None]
     if len(sound) < LEAST_BLOCKS:
         unsound = next((f"others were not sound: {block.unsound}" for block in blocks if block.unsound), "")

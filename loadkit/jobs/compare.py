@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from loadkit.clock import SystemClock
 from loadkit.host.power import power
@@ -33,6 +34,8 @@ from loadkit.judge.validity import ranked
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.fields import parse_positive_seconds
+from loadkit.plan.loader import load
+from loadkit.plan.redact import redact_message
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import SECOND, Duration
 from loadkit.plan.urls import check_url, strip_url
@@ -181,8 +184,9 @@ def _versions(
         raise UsageError("against is empty; give the URL of a server, a scenario, or a revision like main")
     if "://" in against:
         url = check_url(against, what="against")
-        old = Side(version="old", name=strip_url(url), scenario=sent.replace(base_url=url))
-        return old, Side(version="new", name=_target(new), scenario=sent, server=named_server(new))
+        old = Side(version="old", name=strip_url(url), scenario=_aimed_at(url, sent))
+        name = _target(new) if old.scenario.endpoints == sent.endpoints else _name(new)
+        return old, Side(version="new", name=name, scenario=sent, server=named_server(new))
     server = _running_server(new) or named_server(new)
     if not server:
         is_replaced = new.source is not None and new.source.scenario.server
@@ -201,6 +205,16 @@ def _versions(
     notes = [*_notes(found.top, is_apart=moved.python != server.python), *_differing(new, found)]
     old = Side(version="old", name=found.name, scenario=sent, server=moved, notes=notes)
     return old, Side(version="new", name="the working tree", scenario=sent, server=server)
+
+
+def _aimed_at(url: str, scenario: Scenario) -> Scenario:
+    """The scenario aimed at another server; that of a URL asks for the other URL as it is, where that has a path."""
+    source, parts = scenario.source, urlsplit(url)
+    is_url = source is not None and "://" in source.target and scenario.endpoints == source.scenario.endpoints
+    if not is_url or (parts.path in ("", "/") and not parts.query):
+        return scenario.replace(base_url=url)
+    (other,) = load(url)
+    return scenario.replace(base_url=other.base_url, endpoints=other.endpoints)
 
 
 def _running_server(scenario: Scenario) -> Served | None:
@@ -263,8 +277,10 @@ def _calibration_note(
         wide = [one.name for one, tolerance in defaults.items() if tolerances[one] > tolerance]
         more = f"; of {', '.join(wide)} more is tolerated than by default, for less cannot be seen in this time"
         return f"calibrated here on {calibration.made_at[:10]}{more if wide else ''}"
-    target = scenario.source.target if scenario.source else None
-    how = f"loadkit compare {target} --calibrate" if target else "loadkit.calibrate(scenario)"
+    how = "loadkit.calibrate(scenario)"
+    if source := scenario.source:
+        aimed = f" --base-url {scenario.base_url}" if scenario.base_url != source.scenario.base_url else ""
+        how = redact_message(f"loadkit compare {source.target}{aimed} --calibrate", is_own=True)
     return f"never calibrated here, so it is not known how small a change can be seen: {how}"
 
 

@@ -140,7 +140,7 @@ def _failed(rounds: Sequence[Round]) -> Conclusion | None:
     failed = [one for one in versions if all(found.has_failed for found in rounds if found.version == one)]
     if not failed:
         return None
-    return Conclusion(verdict=verdict_without(failed), changes=(), blocks=(), reason=all_failed(failed))
+    return Conclusion(verdict=verdict_without(failed), changes=(), blocks=(), reason=all_failed(failed, rounds))
 
 
 def _concluded(rounds: Sequence[Round], sound: Sequence[Round], decide: Mapping[Metric, float]) -> Conclusion:

@@ -189,7 +189,8 @@ def test_a_new_version_that_fails_all_requests_is_worse_at_once(commit: Commit):
 
     found = compare(loaded(), against="main")
 
-    assert (found.verdict, found.reason) == ("worse", "the new version failed all requests")
+    assert found.verdict == "worse"
+    assert found.reason.startswith("the new version failed all requests: GET ")
     assert len(found.rounds) == 4
 
 
@@ -204,7 +205,8 @@ def test_a_server_that_runs_already_is_started_anew_for_each_version(commit: Com
         with pytest.raises(UsageError, match="is a whole URL, which is the same for both versions; write its path al"):
             compare(whole, against="main")
 
-    assert (found.verdict, found.reason) == ("worse", "the new version failed all requests")
+    assert found.verdict == "worse"
+    assert found.reason.startswith("the new version failed all requests: GET ")
 
 
 INSTALL = "import sysconfig; open(sysconfig.get_path('purelib') + '/stock.py', 'w').close()"
@@ -226,7 +228,8 @@ def test_a_server_of_the_revision_is_started_in_the_environment_that_was_prepare
 
     found = compare(loaded().replace(server=server, prepare="python install.py"), against="main")
 
-    assert (found.verdict, found.reason) == ("worse", "the new version failed all requests")
+    assert found.verdict == "worse"
+    assert found.reason.startswith("the new version failed all requests: GET ")
     assert left_behind(Path.cwd()) == []
 
 
@@ -422,8 +425,36 @@ def _await(happened: Callable[[], bool]) -> None:
 def test_a_url_at_which_nothing_answers_cannot_be_compared_with(demo: Demo, free_port: int):
     found = compare(aimed(demo, "/"), against=f"http://127.0.0.1:{free_port}")
 
-    assert (found.verdict, found.reason) == ("cannot tell", "the old version failed all requests")
+    assert found.verdict == "cannot tell"
+    assert found.reason.startswith("the old version failed all requests: GET ")
+    assert found.reason.endswith(f": connection refused 127.0.0.1:{free_port}")
     assert found.exit_code == 6
+
+
+def test_a_url_is_compared_with_another_one_as_it_is_and_what_fails_there_is_said(demo: Demo, call: Call):
+    other, no_such = f"{demo.url}/delay/0.003", f"{demo.url}/no-such"
+
+    found, failing = (call("compare", f"{demo.url}/", "--against", one, "--budget", "3s") for one in (other, no_such))
+    same = call("compare", f"{demo.url}/no-such", "--against", demo.url, "--budget", "3s")
+
+    assert f"{demo.url}/ against {other} " in found.stdout
+    assert "failed all requests" not in found.stdout
+    said = " ".join(failing.stdout.split())
+    assert f"the old version failed all requests: GET {no_such}: status 404, expected 200-399" in said
+    # a URL without a path is that of a server
+    assert f"both versions failed all requests: GET {no_such}: status 404" in " ".join(same.stdout.split())
+
+
+def test_the_command_that_calibrates_has_the_base_url_that_was_given(demo: Demo, call: Call, tmp_path: Path):
+    (tmp_path / "shop.py").write_text(
+        "from loadkit import Endpoint, Scenario\nbrowse = Scenario(endpoints=[Endpoint('GET', '/no-such')])\n"
+    )
+
+    done = call("compare", f"{tmp_path}/shop.py", "--base-url", demo.url, "--against", demo.url, "--budget", "3s")
+
+    # without the breaks of lines, whose places depend on how long the folder's name is
+    said = "".join(done.stdout.split())
+    assert f"loadkitcompare{tmp_path}/shop.py::browse--base-url{demo.url}--calibrate" in said
 
 
 def test_tolerances_are_read_as_people_write_them():
@@ -489,7 +520,8 @@ def test_servers_that_listen_on_the_same_port_are_started_one_after_the_other(co
 
     found = compare(loaded(), against="main")
 
-    assert (found.verdict, found.reason) == ("worse", "the new version failed all requests")
+    assert found.verdict == "worse"
+    assert found.reason.startswith("the new version failed all requests: GET ")
     assert {one.version: one.figures["error_rate"] for one in found.rounds} == {"old": 0.0, "new": 1.0}
 
 

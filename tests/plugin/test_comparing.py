@@ -113,7 +113,8 @@ def test_a_load_is_compared_when_it_was_run(run: Run, versions: Versions, said: 
 
     done.assert_outcomes(failed=1, passed=1)
     assert re.match(
-        r"AssertionError: worse than main \(\w{7}\): the new version failed all requests \(test\)", errors(done)[0]
+        r"AssertionError: worse than main \(\w{7}\): the new version failed all requests: GET .*: status .* \(test\)",
+        errors(done)[0],
     )
     done.stdout.re_match_lines(
         [
@@ -210,7 +211,7 @@ def test_what_cannot_be_told_fails_unless_it_may_pass(
     if outcome == "failed":
         assert re.match(
             r"AssertionError: it cannot be told whether it is worse than main \(\w{7}\): the old version failed all "
-            r"requests; with --load-undecided pass this passes",
+            r"requests: GET http://\S+: status 404, expected 200-399; with --load-undecided pass this passes",
             errors(done)[0],
         )
 

@@ -74,6 +74,8 @@ class Round:
     unsound: str | None = None
     has_failed: bool = False
     """True if not one request came through."""
+    failure: str = ""
+    """Why the first reason for failures is one, with the request where it is known."""
     loss: str = ""
     """How the server that loadkit started ended under the load, if it did."""
     response_time: Times | None = None
@@ -100,6 +102,10 @@ class Block:
         """The versions of which not one request came through, the old one first."""
         versions: tuple[Version, Version] = ("old", "new")
         return [version for version in versions if all(one.has_failed for one in self.rounds if one.version == version)]
+
+    def failure(self, version: Version) -> str:
+        """Why requests of a version failed, if some did."""
+        return next((one.failure for one in self.rounds if one.version == version and one.failure), "")
 
     def loss(self, version: Version) -> str:
         """How the server of a version ended under the load, if it did."""

@@ -38,9 +38,19 @@ def round_of(version: Version, result: Result) -> Round:
         unsound=next((one.message for one in result.caveats if one.level == "grave"), None),
         # where nothing was sent, it was not the server that failed
         has_failed=bool(result.failures) and not result.statuses,
+        failure=_failure(result),
         loss=next((one.message for one in result.caveats if one.code == "server-lost"), ""),
         response_time=result.response_time,
     )
+
+
+def _failure(result: Result) -> str:
+    """The first reason for failures: what was asked, and what came of it; nothing where none is known."""
+    for row in result.endpoints:
+        for one in row.examples:
+            asked = f"{one.reply.method} {one.reply.url}" if one.reply else row.name
+            return f"{asked}: {' '.join(one.message.split())}"
+    return ""
 
 
 def _figures(label: str | None, row: Row, windows: Sequence[IntervalRow]) -> Iterator[tuple[Metric, float]]:

@@ -17,7 +17,7 @@ from loadkit.plan.units import show_span
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from loadkit.judge.comparison.blocks import Order, Version
+    from loadkit.judge.comparison.blocks import Order, Round, Version
 
 LEAST_BLOCKS: Final = 8
 CONFIRMING: Final = (4, 10)
@@ -103,9 +103,11 @@ def verdict_without(versions: Sequence[Version]) -> Verdict:
     return "cannot tell" if "old" in versions else "worse"
 
 
-def all_failed(versions: Sequence[Version]) -> str:
-    """That these versions failed all requests, in words."""
-    return f"{'both versions' if len(versions) > 1 else f'the {versions[0]} version'} failed all requests"
+def all_failed(versions: Sequence[Version], rounds: Sequence[Round]) -> str:
+    """That these versions failed all requests, in words, and why the first of them did."""
+    which = "both versions" if len(versions) > 1 else f"the {versions[0]} version"
+    why = Block(tuple(rounds)).failure(versions[0])
+    return f"{which} failed all requests{why and f': {why}'}"
 
 
 def conclude(
@@ -174,7 +176,7 @@ class _Procedure:
         self._measure()
         failed = self._blocks[0].failed if self._blocks else []
         if failed:
-            return self._conclude(verdict_without(failed), [], all_failed(failed))
+            return self._conclude(verdict_without(failed), [], all_failed(failed, self._blocks[0].rounds))
         if self._has_lost("old") or self._has_lost("new"):
             return self._lost()
         if not self._is_obvious() or not self._has_time():
