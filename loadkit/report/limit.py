@@ -20,6 +20,7 @@ from loadkit.report.text_table import text_table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from loadkit.judge.limit.levels import Holding
     from loadkit.judge.limit.limit import LevelTrial, Limit, LimitLevel
     from loadkit.judge.limit.search import SearchMoment
     from loadkit.judge.limit.trials import NextTrial, Trial
@@ -105,8 +106,16 @@ def _table(limit: Limit, head: str, levels: Sequence[LimitLevel], most: int) -> 
         head=head,
         names=[show_rate(one.level) if head == "rate" else f"{one.level:,g}" for one in shown],
         columns=columns,
-        notes=[Cell(f"{more:,} more in the JSON")] if more else [],
+        notes=[*map(Cell, _inconclusive(shown)), *([Cell(f"{more:,} more in the JSON")] if more else [])],
     )
+
+
+def _inconclusive(levels: Sequence[LimitLevel]) -> Iterator[str]:
+    """Why nothing is known of the server at a level."""
+    for level in levels:
+        why = next((one.unsound for one in reversed(level.trials) if one.unsound), None)
+        if level.holding == "inconclusive" and why:
+            yield f"{show_rate(level.level)} is inconclusive: {why}"
 
 
 def known_cell(level: LimitLevel, known: str) -> Cell:
@@ -155,6 +164,7 @@ def limit_progress(moment: SearchMoment) -> Status:
         lead=[stage],
         figures=[
             *([_came_of(moment.trial, wanted)] if moment.trial else []),
+            *([_state(wanted.level, moment.holding)] if moment.holding else []),
             f"{left} left",
             *_bracket(moment),
             *([f"so far {show_load(moment.threads, is_rate=False)}"] if moment.threads else []),
@@ -176,14 +186,19 @@ def _bracket(moment: SearchMoment) -> Iterator[str]:
         yield f"above {low}" if low else f"below {high}"
 
 
+def _state(level: float, holding: Holding) -> str:
+    """What is known of a level so far, in the word that its table has."""
+    return f"{show_rate(level)} {'holds' if holding == 'holds' else f'is {holding}'} so far"
+
+
 def _came_of(trial: Trial, wanted: NextTrial) -> str:
     """What a trial found, in a word or two and the figures of response times."""
     if trial.unsound:
-        return "inconclusive"
+        return "trial not counted"
     if trial.is_lost:
         return "the server was lost"
     if wanted.is_closed:
         return f"{show_rate(trial.throughput)} good"
     found = [f"{one.threshold.metric} {one.threshold.show(one.value)}" for one in trial.observed if one.value]
-    what = "piled up" if trial.is_saturated else "missed" if trial.is_breach else "held"
+    what = "requests piled up" if trial.is_saturated else f"trial {'missed' if trial.is_breach else 'held'}"
     return " ".join([what, ", ".join(found)]).rstrip()

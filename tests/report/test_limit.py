@@ -50,6 +50,7 @@ rate       good replies      p50     p99  errors  trials         known
   1,840/s       1,840/s  25.2 ms  101 ms     0 %       4       unclear
   1,880/s       1,840/s    50 ms  200 ms     0 %       2        missed
   2,000/s       1,700/s   100 ms  400 ms     0 %       2  inconclusive
+  2,000/s is inconclusive: loadkit itself was the limit
 
 closed threads    good replies   p50   p99  errors  trials
   1                      250/s  1 ms  4 ms     0 %       1
@@ -137,14 +138,16 @@ MOMENTS: list[tuple[SearchMoment, str, list[str]]] = [
         ["4m left", "between 1,600/s and 2,000/s"],
     ),
     (
-        SearchMoment(next_trial=OPEN, elapsed=64, budget=300, trial=SLOW, holds=1600.0, fails=2000.0),
+        SearchMoment(
+            next_trial=OPEN, elapsed=64, budget=300, trial=SLOW, holding="unclear", holds=1600.0, fails=2000.0
+        ),
         "[1m4s of 5m] 1,800/s (between)",
-        ["missed p99 212 ms", "3m56s left", "between 1,600/s and 2,000/s"],
+        ["trial missed p99 212 ms", "1,800/s is unclear so far", "3m56s left", "between 1,600/s and 2,000/s"],
     ),
     (
         SearchMoment(next_trial=OPEN, elapsed=64, budget=60, trial=dataclasses.replace(SLOW, unsound="loadkit was")),
         "[1m4s of 1m] 1,800/s (between)",
-        ["inconclusive", "0s left"],
+        ["trial not counted", "0s left"],
     ),
     (
         SearchMoment(next_trial=OPEN, elapsed=30, budget=60, confirmed=1600.0, holds=1600.0),
@@ -181,5 +184,8 @@ def test_a_log_has_a_line_a_level_that_ends_with_what_it_came_to():
 
     assert log.getvalue().splitlines() == [
         "[0s of 5m] 4 threads (what closed threads get): 5m left",
-        "[1m4s of 5m] 1,800/s (between): missed p99 212 ms, 3m56s left, between 1,600/s and 2,000/s",
+        (
+            "[1m4s of 5m] 1,800/s (between): trial missed p99 212 ms, 1,800/s is unclear so far, 3m56s left, "
+            "between 1,600/s and 2,000/s"
+        ),
     ]

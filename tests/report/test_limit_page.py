@@ -36,6 +36,7 @@ SAID = [
     ("figcaption", "Good replies a second"),
     ("svg", "1,840/s: 101 ms, unclear"),
     ("tr", "1,840/s 1,840/s 25.2 ms 101 ms 0 % 4 unclear"),
+    ("section", "2,000/s is inconclusive: loadkit itself was the limit"),
     ("tr", "2 480/s 1 ms 4 ms 0 % 1"),
     ("details", "1,880/s: missed Trials at 1,880/s"),
     ("tr", "2 4 s 1,840/s 50 ms 100 ms 200 ms 66.7 ms 0 % 200: 7,520 missed p99 < 100ms"),

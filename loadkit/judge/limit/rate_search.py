@@ -64,10 +64,13 @@ class RateSearch:
             elapsed=self._time.elapsed,
         )
 
-    def moment(self, wanted: NextTrial) -> SearchMoment:
-        """How far it has come."""
+    def moment(self, wanted: NextTrial, trial: Trial | None = None) -> SearchMoment:
+        """How far it has come, before a trial or once it is over."""
+        trials = () if trial is None or wanted.is_closed else (*self._tried[wanted.level].trials, trial)
         return SearchMoment(
             next_trial=wanted,
+            trial=trial,
+            holding=TriedLevel(wanted.level, trials).holding if trials else None,
             elapsed=self._time.elapsed,
             budget=self._rules.budget,
             confirmed=self._confirmed,

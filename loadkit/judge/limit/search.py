@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
-from loadkit.judge.limit.levels import TriedLevel
+from loadkit.judge.limit.levels import Holding, TriedLevel
 from loadkit.judge.limit.trials import NextTrial, Trial
 from loadkit.plan.errors import Interrupted
 
@@ -34,6 +34,8 @@ class SearchMoment:
     budget: float
     trial: Trial | None = None
     """What it came to, once it is over."""
+    holding: Holding | None = None
+    """What is known of its rate then, by all trials of it so far."""
     is_recovering: bool = False
     """It is over, and the server is waited for until it has recovered from it."""
     threads: int | None = None
@@ -69,8 +71,8 @@ class Search(Protocol[F_co]):
     def findings(self, ending: Ending, reason: str) -> F_co:
         """What is known so far."""
 
-    def moment(self, wanted: NextTrial) -> SearchMoment:
-        """How far it has come."""
+    def moment(self, wanted: NextTrial, trial: Trial | None = None) -> SearchMoment:
+        """How far it has come, before a trial or once it is over."""
 
 
 class Over(Exception):
@@ -103,8 +105,8 @@ def find(
                 return search.findings("interrupted", "it was interrupted")
             if stops():
                 return search.findings("interrupted", "it was interrupted")
-            moment = search.moment(wanted)
-            watch(replace(moment, elapsed=moment.elapsed + trial.cost, trial=trial))
+            moment = search.moment(wanted, trial)
+            watch(replace(moment, elapsed=moment.elapsed + trial.cost))
             wanted = trials.send(trial)
     except StopIteration as ended:
         ending, reason = ended.value

@@ -135,9 +135,11 @@ class ThreadSearch:
             failing=next((level for level in self._levels if level not in self._sound), None),
         )
 
-    def moment(self, wanted: NextTrial) -> SearchMoment:
-        """How far it has come."""
-        return SearchMoment(next_trial=wanted, elapsed=self._elapsed, budget=self._rules.budget, threads=self._enough)
+    def moment(self, wanted: NextTrial, trial: Trial | None = None) -> SearchMoment:
+        """How far it has come, before a trial or once it is over."""
+        return SearchMoment(
+            next_trial=wanted, elapsed=self._elapsed, budget=self._rules.budget, trial=trial, threads=self._enough
+        )
 
     # -- what is tried
 
