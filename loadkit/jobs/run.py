@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -180,6 +181,11 @@ class Opened:
             companions.wait()
         # while the server is up, for it may be asked where its redirects lead
         known = self._probed(context(driven.stats), driven.recording)
+        failed = driven.recording.total().failures
+        is_servers = "disconnect" in failed.kinds or max(failed.statuses, default=0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if not loss and is_servers and (output := usage.output()):
+            message = f"requests failed, and these are the last lines that the server printed: {output}"
+            known = dataclasses.replace(known, notes=[*known.notes, ("server-output", message)])
         known = dataclasses.replace(known, server_loss=loss, faults=faults)
         from loadkit.judge.judge import judge
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from loadkit.host.processes import TreeUsage, tree_usage
 from loadkit.judge.environment import Server
 from loadkit.plan.units import SECOND, show_seconds
+from loadkit.server.start import LAST_LINES
 
 if TYPE_CHECKING:
     from loadkit.drive.progress import Snapshot, Watcher
@@ -23,6 +24,7 @@ class ServerUsage:
         self._watch = watch
         self._noted: list[tuple[int, TreeUsage]] = []
         self._lost: tuple[ServerProcess, int] | None = None
+        self._printed = [one.printed for one in servers]
         self._was_lost_before = self.is_lost()
 
     def is_lost(self) -> bool:
@@ -41,6 +43,15 @@ class ServerUsage:
         return server.ending(
             f"at {show_seconds((at - started) / SECOND)}" if at > started else "before measuring began"
         )
+
+    def output(self) -> str:
+        """The last lines that the servers have printed since this began to watch them, on one line."""
+        lines = [
+            line
+            for one, since in zip(self._servers, self._printed, strict=True)
+            for line in one.last_lines(since)[-LAST_LINES:]
+        ]
+        return " | ".join(lines)
 
     @property
     def watch(self) -> Watcher | None:

@@ -129,6 +129,29 @@ def test_on_the_command_line_it_is_exit_code_1_with_several_processes_and_thresh
     assert "PASSED" not in done.stdout
 
 
+RAISING = """
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Shop(BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path != "/sound":
+            return self.send_error(404) if self.path == "/404" else 1 / 0
+        self.send_response(204)
+        self.end_headers()
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Shop).serve_forever()
+"""
+
+
+@pytest.mark.parametrize(("path", "is_shown"), [("/raises", True), ("/sound", False), ("/404", False)])
+def test_what_a_server_prints_is_shown_where_it_hangs_up(path: str, is_shown: bool):
+    server = [sys.executable, "-c", RAISING, "{port}"]
+    found = run(Scenario(endpoints=[Endpoint("GET", path)], server=server, ready="/sound", iterations=2))
+
+    said = [one.message for one in found.caveats if one.code == "server-output"]
+    assert len(said) == is_shown
+    assert all("ZeroDivisionError: division by zero" in one for one in said)
+
+
 def test_one_that_died_between_two_runs_is_told_at_once():
     with serving([sys.executable, "-c", MORTAL, "{port}", "1"]) as url:
         requests.get(url, timeout=10)
