@@ -167,3 +167,11 @@ def test_hostile_text_is_text(plain: Page, text: str):
     assert [sorted(one) for _, one in shown.elements] == [sorted(one) for _, one in plain.elements]
     assert [char for char in made if not char.isprintable() and char != "\n"] == []
     assert not re.search(r"https?:", made) or "http" in text
+
+
+def test_labels_of_an_axis_that_would_touch_on_a_telephone_are_marked():
+    far = replace(FOUND, levels=[level(500, "holds", 0.01), level(9_000, "missed", 0.2)])
+    shown = Page(html_report([far]))
+
+    spare = [one for tag, one in shown.elements if tag == "text" and one.get("class") == "spare"]
+    assert [one["x"] for one in spare] == ["80%", "80%"], "8,000 beside 10,000, of two charts"

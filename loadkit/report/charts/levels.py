@@ -20,6 +20,7 @@ from loadkit.report.charts.svg import (
     dots,
     even,
     line,
+    spared,
     ticks,
     time_scale,
 )
@@ -133,7 +134,7 @@ def _chart(limit: Limit, levels: Sequence[LimitLevel], figure: _Figure) -> Chart
         title=figure.name,
         description=f"{figure.name}: {'; '.join(one.text for one in marks)}",
         x_label="arrivals a second" if limit.by == "rate" else "threads",
-        x_ticks=ticks(across, x_marks, lambda mark: f"{mark:,.0f}" if mark >= 1_000 else three_digits(mark)),
+        x_ticks=spared(ticks(across, x_marks, lambda mark: f"{mark:,.0f}" if mark >= 1_000 else three_digits(mark))),
         y_ticks=ticks(up, y_marks, lambda mark: figure.show(mark) if mark else "0"),
         curves=[
             Curve(name="", color="first", outline=line((mark.x, mark.y) for mark in marks)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from loadkit.report.table import Tone
@@ -21,6 +21,9 @@ _NICE_SPANS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200
 
 _FAR = 30.0
 """How many times the lowest point of a chart the highest may be before it gets a logarithmic axis."""
+
+_NARROW, _LETTER, _GAP = 250.0, 7.0, 4.0
+"""Pixels: the width of an x axis on a telephone, of a letter below it, and between two labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class Tick:
 
     place: float
     label: str
+    is_spare: bool = False
+    """True if its label is left out of a narrow chart, where it would touch another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +172,20 @@ def spans(length: float, *, most: int = 6) -> list[float]:
 def ticks(scale: Scale, marks: Iterable[float], show: Callable[[float], str]) -> list[Tick]:
     """Marks with their places and labels."""
     return [Tick(scale.place(mark), show(mark)) for mark in marks]
+
+
+def spared(across: Sequence[Tick]) -> list[Tick]:
+    """Ticks of an x axis; spare are those whose labels touch one to their right at the narrowest."""
+    kept: list[Tick] = []
+    free = math.inf
+    for tick in reversed(across):
+        width, middle = _LETTER * len(tick.label), tick.place / 100 * _NARROW
+        # as the template anchors them: within the chart at both ends of the axis
+        start = middle - width if tick.place > 96 else middle if tick.place <= 2 else middle - width / 2
+        is_spare = start + width + _GAP > free
+        free = free if is_spare else start
+        kept.append(replace(tick, is_spare=is_spare))
+    return kept[::-1]
 
 
 Piece = tuple[float, float, float | None]

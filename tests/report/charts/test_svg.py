@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadkit.report.charts.svg import Scale, dots, even, filled, line, logarithmic, near, spans, steps
+from loadkit.report.charts.svg import Scale, Tick, dots, even, filled, line, logarithmic, near, spans, spared, steps
 
 
 @pytest.mark.parametrize(
@@ -98,3 +98,20 @@ def test_a_line_of_one_point_is_a_dot():
     assert line([(50.0, 50.0)]) == "M500 500h0"
     assert line([(0.0, 0.0), (100.0, 100.0)]) == "M0 1000L1000 0h0"
     assert line([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("labels", "spare"),
+    [
+        ({0: "0", 20: "2,000", 40: "4,000", 60: "6,000", 80: "8,000", 100: "10,000"}, ["8,000"]),
+        ({0: "0", 20: "200", 40: "400", 60: "600", 80: "800", 100: "1,000"}, []),
+        ({0: "1", 33: "10", 67: "100", 100: "1,000"}, []),
+        ({0: "100,000", 13: "200,000", 30: "500,000", 43: "1,000,000"}, ["100,000", "500,000"]),
+        ({}, []),
+    ],
+)
+def test_labels_that_would_touch_one_to_their_right_are_spare(labels: dict[float, str], spare: list[str]):
+    found = spared([Tick(place, label) for place, label in labels.items()])
+
+    assert [one.label for one in found] == list(labels.values())
+    assert [one.label for one in found if one.is_spare] == spare
