@@ -134,7 +134,7 @@ def limited(result: Result) -> frozenset[str]:
 
 def _of_rows(rows: Sequence[Row | Timing], counted: str, limits: frozenset[str], *, for_page: bool) -> list[Column]:
     """The columns of rows, with those of all percentiles that thresholds limit."""
-    has_percent = for_page or any(sum(row.failures.values()) for row in rows)
+    has_percent = any(sum(row.failures.values()) for row in rows)
     of_times = time_columns(_with(limits), [row.response_time for row in rows], limits)
     if for_page:
         cells = [confidence_cell(histogram_of(row.response_time), 99) for row in rows]

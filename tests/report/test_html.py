@@ -165,6 +165,11 @@ def test_a_percentile_that_a_threshold_limits_has_a_column():
     assert "p50 p75 p90 p95 p99 p99, 95 % sure" in page(replace(SHOP, thresholds=[limit])).text("th")
 
 
+def test_a_column_of_percent_stands_only_where_something_failed():
+    assert "errors status % p50" in page(SHOP).text("th")
+    assert "errors status p50" in page(result([HOME], HOME)).text("th")
+
+
 def test_what_is_in_no_figure_of_a_journey_stands_below_its_table():
     cut_off = replace(SHOP.timings[0], cut=3, unsent=1_200)
 

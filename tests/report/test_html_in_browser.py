@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loadkit.report.html import html_report
-from tests.report.comparisons import hostile_comparison
+from tests.report.comparisons import WORSE, hostile_comparison
 from tests.report.limits import FOUND, hostile_limit
 from tests.report.pages import HOSTILE, ODD, SHOP, hostile
-from tests.results import result, row, skewed
+from tests.report.shop import HOME
+from tests.results import replace, result, row, skewed
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -195,3 +197,25 @@ def test_a_page_is_as_wide_as_its_window(tmp_path: Path, made: str, width: int):
     assert found
     assert int(found[1]) <= int(found[2])
     assert width - 20 <= int(found[2]) <= width
+
+
+@pytest.mark.parametrize(
+    ("found", "caption", "width"),
+    [
+        (SHOP, "Thresholds", 390),
+        (WORSE, "What decides", 390),
+        (result([HOME, replace(HOME, name="POST /orders")], replace(HOME, name="total")), "Endpoints", 1180),
+    ],
+)
+def test_the_tables_that_are_looked_at_first_need_no_scrolling(tmp_path: Path, found: Any, caption: str, width: int):
+    ask = (
+        f"<script>one = document.querySelector('[aria-label=\"{caption}\"]');"
+        "parent.document.title = one.scrollWidth + ' of ' + one.clientWidth</script>"
+    )
+    changed = re.sub("<meta http-equiv[^>]*>", "", html_report([found])).replace("</body>", f"{ask}</body>")
+    with served(changed, f"<!doctype html><iframe src=/report.html width={width} height=900>") as (url, _):
+        shown, _ = browse(url.replace("report", "frame"), tmp_path)
+
+    needed = re.search(r"<title>(\d+) of (\d+)</title>", shown)
+    assert needed
+    assert int(needed[1]) <= int(needed[2])
