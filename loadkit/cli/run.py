@@ -300,7 +300,9 @@ def _changed(
     if headers:
         more["headers"] = scenario.headers | headers
     changed = scenario.replace(**changes, **more)
-    return changed.replace(thresholds=[*changed.thresholds, *thresholds]) if thresholds else changed
+    # the project may ask for what the file asks for
+    both = list(dict.fromkeys([*changed.thresholds, *(thresholds or [])]))
+    return changed.replace(thresholds=both) if thresholds else changed
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -98,6 +98,22 @@ def test_scenarios_are_chosen_by_name_and_run_in_the_order_of_the_file(call: Cal
     )
 
 
+def test_a_threshold_of_project_and_command_line_is_judged_once_where_the_file_has_it(
+    call: Call, demo: Demo, project: Path
+):
+    (project / "pyproject.toml").write_text('[tool.loadkit]\nthreshold = ["p99 < 9s", "p50 < 8s"]\n')
+    (project / "shop.py").write_text(
+        "from loadkit import Endpoint, Scenario\n"
+        "shop = Scenario(endpoints=[Endpoint('GET', '/')], iterations=3, thresholds=['p99 < 9s'])\n"
+    )
+
+    done = call("run", "../shop.py", "--base-url", demo.url, "-q", "-o", "a.json")
+
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(Path("a.json").read_text())["results"]
+    assert [one["threshold"] for one in result["thresholds"] if not one["implied"]] == ["p99 < 9s", "p50 < 8s"]
+
+
 def test_with_fail_fast_no_scenario_is_run_after_one_that_did_not_pass(call: Call, demo: Demo, project: Path):
     done = call("run", "../shop.py", "--fail-fast", "--base-url", demo.url, "-o", "a.json")
 
