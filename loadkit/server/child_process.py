@@ -81,8 +81,12 @@ class ChildProcess:
         return os.pread(self._output.fileno(), KEPT_BYTES, start).decode("utf-8", "replace")
 
     def last_lines(self, many: int, since: int = 0) -> list[str]:
-        """The last lines of that which hold something, the very long ones shortened."""
-        return [shortened(line) for line in [line for line in self.output(since).splitlines() if line.strip()][-many:]]
+        """The last lines of that which hold something, the very long ones shortened; `…` stands before them where there
+        were more."""
+        is_cut = self.printed - since > KEPT_BYTES
+        # the first line of what is kept may have lost its beginning
+        lines = [line for line in self.output(since).splitlines()[is_cut:] if line.strip()]
+        return ["…"] * (is_cut or len(lines) > many) + [shortened(line) for line in lines[-many:]]
 
     def tail(self) -> str:
         """The end of its output, to follow what is said of it."""

@@ -19,7 +19,7 @@ from loadkit.wire.base import Origin
 
 LAST_LINES: Final = 5
 
-ended_output: Final[deque[str]] = deque(maxlen=SHOWN_LINES)
+ended_output: Final[deque[str]] = deque(maxlen=1 + SHOWN_LINES)
 """The last lines of the servers that have run and ended, for whoever shows them and clears it."""
 
 _LOOK_EVERY: Final = SECOND // 2
@@ -93,9 +93,9 @@ class ServerProcess:
         """How many bytes it has printed."""
         return self._child.printed
 
-    def last_lines(self, since: int) -> list[str]:
-        """The last lines that it has printed after so many bytes."""
-        return self._child.last_lines(SHOWN_LINES, since)
+    def last_lines(self, since: int, many: int = SHOWN_LINES) -> list[str]:
+        """The last lines that it has printed after so many bytes; `…` stands before them where there were more."""
+        return self._child.last_lines(many, since)
 
     def ending(self, when: str = "") -> str:
         """How it ended, and the last lines of its output, on one line."""

@@ -49,7 +49,7 @@ class ServerUsage:
         lines = [
             line
             for one, since in zip(self._servers, self._printed, strict=True)
-            for line in one.last_lines(since)[-LAST_LINES:]
+            for line in one.last_lines(since, LAST_LINES)
         ]
         return " | ".join(lines)
 

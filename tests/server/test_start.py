@@ -152,6 +152,16 @@ def test_what_a_server_prints_is_shown_where_it_hangs_up(path: str, is_shown: bo
     assert all("ZeroDivisionError: division by zero" in one for one in said)
 
 
+@pytest.mark.parametrize(("printed", "shown"), [(19, "| line 0\n"), (30, "| …\n  | line 10\n")])
+def test_output_that_is_cut_says_so(printed: int, shown: str):
+    program = f"for number in range({printed}): print('line', number)"
+
+    with pytest.raises(UsageError, match="its output:") as caught, serving([sys.executable, "-c", program, "{port}"]):
+        pass
+
+    assert shown in str(caught.value)
+
+
 def test_one_that_died_between_two_runs_is_told_at_once():
     with serving([sys.executable, "-c", MORTAL, "{port}", "1"]) as url:
         requests.get(url, timeout=10)
