@@ -41,7 +41,7 @@ p99 of the response time, over arrivals a second
          +----------------------------------------------------------------------
           0               500             1,000             1,500          2,000
   o holds   @ confirmed   ? unclear   x missed   ! inconclusive   - p99 < 100ms
-  : confirmed: 1,800/s   : missed: 1,880/s
+  : confirmed: 1,800/s (80 ms)   : missed: 1,880/s (200 ms)
 
 rate       good replies      p50     p99  errors  trials         known
   500/s           500/s  1.25 ms    5 ms     0 %       2         holds
@@ -85,6 +85,13 @@ def test_a_limit_is_told_as_an_answer_a_picture_and_its_levels():
 
 def test_of_threads_the_picture_is_of_the_throughput():
     assert THREADS in limit_report(ENOUGH, Layout(width=80, ascii=True))
+
+
+def test_threads_are_counted_in_one_form():
+    text = limit_report(replace(ENOUGH, closed=[*ENOUGH.closed, level(1024, "holds", 0.4)]), Layout(width=80))
+
+    assert "\n  1,024  " in text
+    assert "1024" not in text
 
 
 def test_a_percentile_that_is_limited_has_a_column_and_what_gave_way_the_picture():

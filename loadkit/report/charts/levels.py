@@ -194,7 +194,10 @@ def _bounds(limit: Limit, figure: _Figure, across: Scale, up: Scale) -> Iterator
     for level, what, color in answers:
         if level is not None and across.low <= level <= across.high:
             load = show_load(level, is_rate=limit.by == "rate")
-            yield Bound(name=f"{what}: {load}", place=across.place(level), color=color, is_upright=True)
+            # a sign in text stands in the nearest row, which tells no figure
+            value = next((figure.value(one) for one in limit.levels if one.level == level and figure.is_time), None)
+            shown = "" if value is None else f" ({figure.show(value)})"
+            yield Bound(name=f"{what}: {load}{shown}", place=across.place(level), color=color, is_upright=True)
 
 
 def _bracket(limit: Limit, across: Scale) -> list[Band]:
