@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from loadkit.plan.errors import UsageError, unknown
+from loadkit.plan.labels import FOLLOWED, is_hop
 from loadkit.plan.units import Duration, seconds
 
 Values = TypeVar("Values", bound="Any")
@@ -77,6 +78,8 @@ def check_name(name: object) -> None:
     """Accept a name for reports, or None; `UsageError` for others."""
     if name is not None and (not isinstance(name, str) or not name.strip()):
         raise UsageError(f"name takes text like 'search', not {name!r}")
+    if isinstance(name, str) and is_hop(name):
+        raise UsageError(f"names that end with {FOLLOWED!r} are those of redirects, not {name!r}")
 
 
 def parse_positive_seconds(value: Duration, *, what: str) -> float:

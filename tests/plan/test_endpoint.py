@@ -161,6 +161,10 @@ def test_a_timeout_is_a_span_of_time(timeout: Any, said: str) -> None:
         ({"check": "ok"}, "check takes a function of the reply, not 'ok'"),
         ({"name": ""}, "name takes text like 'search', not ''"),
         ({"name": 5}, "name takes text like 'search', not 5"),
+        (
+            {"name": "old (redirected)"},
+            "names that end with ' (redirected)' are those of redirects, not 'old (redirected)'",
+        ),
     ],
 )
 def test_other_fields_say_what_they_take(fields: dict[str, Any], said: str) -> None:
