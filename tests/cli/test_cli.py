@@ -175,7 +175,7 @@ def test_under_load_a_setup_that_fails_is_said_in_report_and_page(
     assert re.search(r"/b.py::shop:.*ZeroDivisionError.*1error,[12]passed$", re.sub(r"\s", "", done.stdout))
     assert re.search(r"Not run.*/b.py::shop.*ZeroDivisionError", page.read_text(), re.DOTALL)
     # all three have one name, so that of the file says which
-    assert (f"ended by --fail-fast before {tmp_path}/c.py::shop" in done.stderr) == is_fast
+    assert bool(re.search(r"ended by --fail-fast before \S+/c.py::shop\n", done.stderr)) == is_fast
 
 
 def test_under_load_a_broken_file_is_an_error_before_anything_is_sent(
@@ -309,7 +309,7 @@ MISTAKES: list[tuple[str, int, str]] = [
     ("run", 4, "Missing argument 'targets'"),
     ("run http://no-such-host.invalid/", 4, "cannot resolve the host 'no-such-host.invalid'"),
     ("run {empty}", 5, "there is no scenario in {empty}"),
-    ("report {file}", 4, "{file} is not a loadkit result of version 2"),
+    ("report {file}", 4, "{file} is no stored result; loadkit run {file} --output result.json makes one"),
     ("report {file} -o -", 4, f"--output {NO_FILE}"),
     ("report {file} -o /nowhere/x", 4, "cannot write /nowhere/x: no such file or directory"),
     ("fetch http://h/ -o -", 4, f"--output {NO_FILE}"),

@@ -40,8 +40,8 @@ def test_limits_have_a_table_files_properties_and_a_part_of_the_markdown(run: Ru
         """
         def test_it_holds(load):
             found = load.limit(f"{URL}/delay/0.01", by="threads", budget="3s")
-            assert found.threads >= 1
-            assert load.limit(f"{URL}/delay/0.01", by="threads", budget="2s", name="again").threads > 1_000
+            assert found.closed
+            assert load.limit(f"{URL}/delay/0.01", by="threads", budget="2s", name="again").ending == "interrupted"
         """,
         *("--load-json", "found", "--load-markdown", "found.md", "--load-html", "found.html"),
         *("--junit-xml", "junit.xml"),
@@ -49,15 +49,13 @@ def test_limits_have_a_table_files_properties_and_a_part_of_the_markdown(run: Ru
     found.assert_outcomes(failed=1)
     found.stdout.re_match_lines(
         [
-            r"E +assert \d+ > 1000",
-            r"E +limit of again: \d+ threads? (is|are) enough: .*; the budget of 2s is used up",
             r"-+ limit 1: test_it_holds -+",
             r"-+ limit 2: again -+",
             r"=+ load limits =+",
             r"test +limit +missed at +took +ended",
-            r"  test_it.py::test_it_holds +\d+ threads? +- +\ds  at least",
-            r"  test_it.py::test_it_holds #2 +\d+ threads? +- +\ds  at least",
-            r"  test_it.py::test_it_holds: the budget of 3s is used up",
+            r"  test_it.py::test_it_holds +(more than \d+ threads? .*|-) +- +\ds  +(at least|cannot tell)",
+            r"  test_it.py::test_it_holds #2 +(more than \d+ threads? .*|-) +- +\ds  +(at least|cannot tell)",
+            r"  test_it.py::test_it_holds: (the budget of 3s is used up|trials of one number of threads scatter by)",
         ]
     )
     assert "= load tests =" not in found.stdout.str()
@@ -69,9 +67,9 @@ def test_limits_have_a_table_files_properties_and_a_part_of_the_markdown(run: Ru
     assert (project.path / "found.html").read_text().count("<article") == 2
     assert (project.path / "found.md").read_text().count("| closed threads |") == 2
     properties = {one.get("name"): one.get("value") for one in ET.parse("junit.xml").iter("property")}
-    assert properties["load.limit.ending"] == properties["load.limit.2.ending"] == "at least"
-    assert properties["load.limit.threads"] == str(first.threads)
-    assert properties["load.limit.2.best"] == str(second.best)
+    assert (properties["load.limit.ending"], properties["load.limit.2.ending"]) == (first.ending, second.ending)
+    assert properties.get("load.limit.threads", "None") == str(first.threads)
+    assert properties.get("load.limit.2.best", "None") == str(second.best)
 
 
 FINDINGS = [
