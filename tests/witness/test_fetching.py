@@ -64,7 +64,8 @@ def test_the_number_of_threads_that_is_said_is_the_one_that_is_used(witness, tmp
     assert len({one.connection for one in before_the_end}) == fetched.threads
     assert after.most_under_way() == fetched.threads
     assert watch.running == fetched.threads
-    assert fetched.threads == fetched.limit.threads
+    # where trials scatter too much to tell, the search recommends none
+    assert fetched.limit.threads in (None, fetched.threads)
     assert log.most_under_way() == max(one.level for one in fetched.limit.closed)
 
 
