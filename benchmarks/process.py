@@ -132,6 +132,6 @@ def _environment() -> dict[str, str]:
 
 
 def _last_line(text: str) -> str:
-    # a reason ends up in the README, where a path of this machine has no place
+    # a reason ends up in docs/benchmarks.md, where a path of this machine has no place
     lines = [line.strip(" │╰╯─") for line in text.replace(sys.executable, "python").splitlines()]
     return next((line for line in reversed(lines) if line), "no output")[:200]

@@ -1,4 +1,4 @@
-"""Results as Markdown, on the screen and between the markers of benchmarks/README.md."""
+"""Results as Markdown, on the screen and between the markers of docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-README = Path(__file__).with_name("README.md")
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +39,11 @@ def targets_table(targets: Sequence[Target]) -> str:
 
 
 def publish(section: str, text: str, *, write: bool) -> None:
-    """Print a result and, when wanted, put it into the README in the place of the last one."""
+    """Print a result and, when wanted, put it into the page in the place of the last one."""
     print(f"\n{text}\n")
     if write:
-        README.write_text(replaced(README.read_text(), section, text))
-        print(f"written into benchmarks/{README.name}, section {section}")
+        PAGE.write_text(replaced(PAGE.read_text(), section, text))
+        print(f"written into docs/{PAGE.name}, section {section}")
 
 
 def replaced(page: str, section: str, text: str) -> str:
@@ -51,7 +51,7 @@ def replaced(page: str, section: str, text: str) -> str:
     begin, end = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
     pattern = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
     if not pattern.search(page):
-        raise ValueError(f"benchmarks/{README.name} has no {begin} ... {end}")
+        raise ValueError(f"docs/{PAGE.name} has no {begin} ... {end}")
     return pattern.sub(lambda _: f"{begin}\n{text}\n{end}", page)
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.cost`: compares the clients and writes the table into the README."""
+"""`python -m benchmarks.cost`: compares the clients and writes the table into the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.cost` and its kin: compare clients and write the table into the README."""
+"""`python -m benchmarks.cost` and its kin: compare clients and write the table into docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.report import publish
 
 
 def compare(section: str, peers: Sequence[Client], limits: Sequence[tuple[str, str, float]]) -> None:
-    """The whole of a benchmark: ask the command line, run, print, and write into a section of the README."""
+    """The whole of a benchmark: ask the command line, run, print, and write into a section of docs/benchmarks.md."""
     try:
         _compare(section, peers, limits)
     except Failed as failure:
@@ -31,7 +31,7 @@ def asked(section: str, peers: Sequence[Client]) -> argparse.Namespace:
     parser.add_argument("--only", type=_chosen(peers), default=peers, metavar="NAMES", help="such as wrk,k6")
     parser.add_argument("--note", action="append", default=[], help="a sentence to put above the table")
     write = argparse.BooleanOptionalAction
-    parser.add_argument("--write", action=write, help="into the README (default: unless --only is given)")
+    parser.add_argument("--write", action=write, help="into docs/benchmarks.md (default: unless --only is given)")
     options = parser.parse_args()
     if options.rounds < 1 or options.seconds <= SHORT:
         parser.error(f"at least 1 round, and more than {SHORT} second")

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.fetch`: fetches the same lists with every program and writes the table into the README."""
+"""`python -m benchmarks.fetch`: fetches the same lists with every program and writes the table into the page."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--delays", default=",".join(DELAYS), help="milliseconds, of 0, 1, 20 and 100")
     parser.add_argument("--note", action="append", default=[], help="a sentence to put above the table")
     parser.add_argument(
-        "--write", action=argparse.BooleanOptionalAction, help="into the README (default: unless --only)"
+        "--write", action=argparse.BooleanOptionalAction, help="into docs/benchmarks.md (default: unless --only)"
     )
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.functional`: what a functional test costs under load, and writes it into the README."""
+"""`python -m benchmarks.functional`: what a functional test costs under load, and writes it into the page."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.functional", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="of each, in turns (default 5)")
     write = argparse.BooleanOptionalAction
-    parser.add_argument("--write", action=write, default=True, help="into the README")
+    parser.add_argument("--write", action=write, default=True, help="into docs/benchmarks.md")
     options = parser.parse_args()
     interrupt_on_terminate()
     loaded, by_hand = [], []

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.jobs`: does five jobs with each tool there is; the lines that takes go into the README."""
+"""`python -m benchmarks.jobs`: does five jobs with each tool there is; the lines that takes go into the page."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _cell(command: str | None, url: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.jobs", description=__doc__)
-    parser.add_argument("--write", action=argparse.BooleanOptionalAction, default=True, help="into the README")
+    parser.add_argument("--write", action=argparse.BooleanOptionalAction, default=True, help="into docs/benchmarks.md")
     options = parser.parse_args()
     with running_demo() as demo:
         publish("jobs", page(demo.url), write=options.write)

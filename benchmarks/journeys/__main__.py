@@ -1,4 +1,4 @@
-"""`python -m benchmarks.journeys`: compares sessions and writes the table into the README."""
+"""`python -m benchmarks.journeys`: compares sessions and writes the table into the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.limit`: how near the limit that is found is to the true one, and writes it into the README."""
+"""`python -m benchmarks.limit`: how near the limit that is found is to the true one, and writes it into the page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20, help="searches of each server")
     parser.add_argument("--first", type=int, default=9000, help="the first seed")
     parser.add_argument("--budget", type=float, help="seconds of a search (default 300; 130 of real servers)")
-    parser.add_argument("--write", action=argparse.BooleanOptionalAction, default=True, help="into the README")
+    parser.add_argument("--write", action=argparse.BooleanOptionalAction, default=True, help="into docs/benchmarks.md")
     options = parser.parse_args()
     seeds = range(options.first, options.first + options.seeds)
     if options.truths:

@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--real", action="store_true", help="real servers on loopback, which takes 10 minutes")
     parser.add_argument("--seeds", type=int, default=20, help="searches of each simulated server and noise")
     parser.add_argument("--budget", type=float, default=100, help="seconds of a search of a real server")
-    parser.add_argument("--write", action=argparse.BooleanOptionalAction, default=True, help="into the README")
+    parser.add_argument("--write", action=argparse.BooleanOptionalAction, default=True, help="into docs/benchmarks.md")
     options = parser.parse_args()
     if options.real:
         publish("limit-threads-real", real(options.budget), write=options.write)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.memory`: measures loadkit's resident memory and writes it into the README."""
+"""`python -m benchmarks.memory`: measures loadkit's resident memory and writes it into the page."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def targets(few: Row, many: Row, threads: Row) -> list[Target]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     write = argparse.BooleanOptionalAction
-    parser.add_argument("--write", action=write, default=True, help="into the README")
+    parser.add_argument("--write", action=write, default=True, help="into docs/benchmarks.md")
     options = parser.parse_args()
     interrupt_on_terminate()
     server_core, client_core = available_cores()

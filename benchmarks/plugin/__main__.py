@@ -1,4 +1,4 @@
-"""`python -m benchmarks.plugin`: the same scenario in a test and on the command line, in turns, and into the README."""
+"""`python -m benchmarks.plugin`: the same scenario in a test and on the command line, in turns, and into the page."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="runs of each, in turns (default 9)")
     parser.add_argument("--seconds", type=float, default=3, help="of each run (default 3)")
     write = argparse.BooleanOptionalAction
-    parser.add_argument("--write", action=write, default=True, help="into the README")
+    parser.add_argument("--write", action=write, default=True, help="into docs/benchmarks.md")
     options = parser.parse_args()
     interrupt_on_terminate()
     noise = machine.noise(available_cores())

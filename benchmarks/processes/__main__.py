@@ -1,4 +1,4 @@
-"""`python -m benchmarks.processes`: two processes of loadkit against one, written into the README."""
+"""`python -m benchmarks.processes`: two processes of loadkit against one, written into the page."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="runs of each, in turns (default 5)")
     parser.add_argument("--seconds", type=int, default=4, help="length of the long runs (default 4)")
     write = argparse.BooleanOptionalAction
-    parser.add_argument("--write", action=write, default=True, help="into the README")
+    parser.add_argument("--write", action=write, default=True, help="into docs/benchmarks.md")
     options = parser.parse_args()
     interrupt_on_terminate()
     server_core, client_cores = cores()

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.startup`: measures loadkit's CPU to start and to its first request, into the README."""
+"""`python -m benchmarks.startup`: measures loadkit's CPU to start and to its first request, into the page."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
     parser.add_argument("--runs", type=int, default=10, help="runs of each command (default 10)")
     write = argparse.BooleanOptionalAction
-    parser.add_argument("--write", action=write, default=True, help="into the README")
+    parser.add_argument("--write", action=write, default=True, help="into docs/benchmarks.md")
     options = parser.parse_args()
     interrupt_on_terminate()
     found, failed = measured(options.runs)

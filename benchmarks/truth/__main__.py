@@ -26,7 +26,7 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="short runs: does it work? Nothing is written")
     parser.add_argument("--note", action="append", default=[], help="a sentence to put above the table")
     write = argparse.BooleanOptionalAction
-    parser.add_argument("--write", action=write, help="into the README (default: when nothing is left out)")
+    parser.add_argument("--write", action=write, help="into docs/benchmarks.md (default: when nothing is left out)")
     return parser.parse_args()
 
 
