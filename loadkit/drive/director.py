@@ -23,6 +23,7 @@ from loadkit.drive.threads import Growth, UserThreads
 from loadkit.host.tuning import interpreter_tuned, kernel_tuned
 from loadkit.host.usage import Probe, Usage
 from loadkit.measure.recording import JOURNEY, Recording
+from loadkit.plan.part import WHOLE, Part
 from loadkit.plan.units import MILLISECOND, SECOND, nanoseconds
 from loadkit.plan.workload import Closed, Open, workload
 from loadkit.wire.exchange_log import BODY
@@ -57,8 +58,7 @@ def drive(
     watch: Watcher | None = None,
     interrupts: Callable[[], int] = lambda: 0,
     shared: object = None,
-    part: int = 0,
-    parts: int = 1,
+    part: Part = WHOLE,
     relay: Relay | None = None,
     begin: Callable[[], int] | None = None,
     keeper: Keeper | None = None,
@@ -71,13 +71,13 @@ def drive(
     """Run a scenario whose endpoints became `requests`, in order; its journeys, None there, are given `shared`.
 
     `interrupts` tells how often the user asked to stop: once drains, twice cuts. Raises `UsageError` before anything
-    is sent when the machine does not allow so many threads or connections. One of several processes runs its `part` of
-    `parts`; what it counts goes to `relay`, and not into the recording. One of several runs of this process calls
+    is sent when the machine does not allow so many threads or connections. What one of several processes
+    counts goes to `relay`, and not into the recording. One of several runs of this process calls
     `begin` when all its threads have connected, and begins at the instant that it returns. The first exchanges are kept
     by `log`, and each request that is measured goes to `samples`, too.
     `monitor` may end the run; a part of a run that one looks at as a whole `is_monitored`.
     """
-    load = workload(scenario, part, parts)
+    load = workload(scenario, part)
     state = RunState(tuple(one.end for one in load.segments))
     state.samples = samples
     recording = Recording(scenario.labels, phases=len(load.segments))
@@ -87,7 +87,7 @@ def drive(
     keep = BODY if log else None
     if log:
         requests = [one if one is None or one.keep is not None else replace(one, keep=keep) for one in requests]
-    with Feeds(scenario, seed=scenario.seed, part=part, parts=parts, keep=keep) as feeds:
+    with Feeds(scenario, seed=scenario.seed, part=part, keep=keep) as feeds:
         plan = RunPlan(
             scenario=scenario,
             load=load,

@@ -16,6 +16,7 @@ from itertools import count
 from random import Random
 from typing import Final, Literal, TypeAlias
 
+from loadkit.plan.part import WHOLE, Part
 from loadkit.plan.phases import Segment, as_fraction
 from loadkit.plan.units import SECOND
 
@@ -28,15 +29,14 @@ class Arrivals:
     """The instants of an open workload.
 
     `segments` say the rate over time, nanoseconds from the start; `iterations` how many arrivals there are at most.
-    Part `part` of `parts` has every `parts`-th arrival, so that all parts together are the whole.
+    A part of them has each of its numbers, so that all parts together are the whole.
     """
 
     segments: Sequence[Segment]
     spacing: Spacing = "constant"
     seed: int = 0
     iterations: int | None = None
-    part: int = 0
-    parts: int = 1
+    part: Part = WHOLE
 
     def dues(self) -> Iterator[tuple[int, int]]:
         """The number and the instant (nanoseconds) of each arrival, in order; new for each call."""
@@ -71,17 +71,18 @@ class Arrivals:
     def _amounts(self) -> Iterator[tuple[int, int | float]]:
         """The number of each arrival of this part, and the area at which it is due."""
         if self.spacing == "constant":
-            for number in count(self.part, self.parts):
+            for number in count(self.part.first, self.part.step):
                 if self.iterations is not None and number >= self.iterations:
                     return
                 yield number, number
         else:
+            first, step = self.part.first, self.part.step
             draw, reached = Random(f"arrivals:{self.seed}"), 0.0
             for number in count():
                 if self.iterations is not None and number >= self.iterations:
                     return
                 reached += draw.expovariate(1.0)
-                if number % self.parts == self.part:
+                if number % step == first:
                     yield number, reached
 
 

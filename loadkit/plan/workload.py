@@ -16,6 +16,7 @@ from loadkit.plan.arrivals import Arrivals
 from loadkit.plan.data import Rows
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.journey import Journey
+from loadkit.plan.part import WHOLE, Part
 from loadkit.plan.phases import Segment
 from loadkit.plan.scenario import DEFAULT_DURATION, Scenario
 from loadkit.plan.think_time import Thought, longest_pause
@@ -79,15 +80,14 @@ class ThreadPlan:
         return bool(self.windows) and self.windows[0][0] == 0
 
 
-def workload(scenario: Scenario, part: int = 0, parts: int = 1) -> Closed | Open:
-    """The workload of a scenario, or the part of it that one of several processes has: together they are the whole."""
-    return opened(scenario, part, parts) if scenario.is_open else closed(scenario, part, parts)
+def workload(scenario: Scenario, part: Part = WHOLE) -> Closed | Open:
+    """The workload of a scenario, or a part of it: together they are the whole."""
+    return opened(scenario, part) if scenario.is_open else closed(scenario, part)
 
 
-def closed(scenario: Scenario, part: int = 0, parts: int = 1) -> Closed:
+def closed(scenario: Scenario, part: Part = WHOLE) -> Closed:
     """The workload of threads that wait for their replies."""
-    places = thread_plans(scenario)
-    mine = places[part::parts]
+    mine = thread_plans(scenario)[part.first :: part.step]
     quotas = [plan.iterations for plan in mine if plan.iterations is not None]
     return Closed(
         duration=_duration(scenario),
@@ -102,7 +102,7 @@ def closed(scenario: Scenario, part: int = 0, parts: int = 1) -> Closed:
     )
 
 
-def opened(scenario: Scenario, part: int = 0, parts: int = 1) -> Open:
+def opened(scenario: Scenario, part: Part = WHOLE) -> Open:
     """The workload of arrivals."""
     duration = _duration(scenario)
     rate = scenario.rate
@@ -116,7 +116,6 @@ def opened(scenario: Scenario, part: int = 0, parts: int = 1) -> Open:
         seed=scenario.seed,
         iterations=scenario.iterations,
         part=part,
-        parts=parts,
     )
     first = Segment("", 0, _ns(scenario.warmup), segments[0].first, segments[0].first)
     return Open(
@@ -128,14 +127,9 @@ def opened(scenario: Scenario, part: int = 0, parts: int = 1) -> Open:
         arrivals=arrivals,
         warming=replace(arrivals, segments=(first,), iterations=None),
         rotation=tuple(_rotation(scenario.plans)),
-        threads=max(1, _share(min(scenario.threads, scenario.most_threads), part, parts)),
-        max_threads=_share(scenario.most_threads, part, parts),
+        threads=max(1, part.share(min(scenario.threads, scenario.most_threads))),
+        max_threads=part.share(scenario.most_threads),
     )
-
-
-def _share(threads: int, part: int, parts: int) -> int:
-    """How many of so many threads a part has: together they have all of them."""
-    return len(range(part, threads, parts))
 
 
 def _duration(scenario: Scenario) -> int | None:
@@ -180,23 +174,32 @@ def thread_plans(scenario: Scenario) -> list[ThreadPlan]:
     ]
 
 
-def row_rotation(scenario: Scenario, feed: Rows, parts: int) -> tuple[int, ...]:
-    """The part that each row of a feed in turn is for: each part has as many as its threads or arrivals use.
+def row_turns(scenario: Scenario, feed: Rows, part: Part) -> list[list[bool]]:
+    """Which rows of a feed in turn are for a part, over and over; then which of those, of one of several processes."""
+    machines = row_owners(scenario, feed, WHOLE, part.count)
+    turns = [[machine == part.number for machine in machines]] if part.count > 1 else []
+    if part.processes == 1:
+        return turns
+    processes = row_owners(scenario, feed, replace(part, process=0, processes=1), part.processes)
+    return [*turns, [process == part.process for process in processes]]
 
-    A part of which no thread or arrival uses the feed has none.
+
+def row_owners(scenario: Scenario, feed: Rows, part: Part, parts: int) -> tuple[int, ...]:
+    """Which of the parts of a part each of its rows in turn is for: each has as many as its threads or arrivals use.
+
+    One of which no thread or arrival uses the feed has none.
     """
     if parts == 1:
         return (0,)
     fed = {k for k, plan in enumerate(scenario.plans) if plan.feed is feed}
     if scenario.is_open:
         rotation = _rotation(scenario.plans)
-        return tuple(
-            number % parts for number in range(lcm(len(rotation), parts)) if rotation[number % len(rotation)] in fed
-        )
-    uses = _row_uses(scenario, fed)
-    by_part = [sum(uses[part::parts], Fraction(0)) for part in range(parts)]
-    users = [part for part in range(parts) if by_part[part]]
-    return tuple(users[turn] for turn in _smooth([by_part[part] for part in users]))
+        numbers = range(part.first, part.first + part.step * lcm(len(rotation), parts), part.step)
+        return tuple(turn % parts for turn, number in enumerate(numbers) if rotation[number % len(rotation)] in fed)
+    uses = _row_uses(scenario, fed)[part.first :: part.step]
+    by_part = [sum(uses[one::parts], Fraction(0)) for one in range(parts)]
+    users = [one for one in range(parts) if by_part[one]]
+    return tuple(users[turn] for turn in _smooth([by_part[one] for one in users]))
 
 
 def _row_uses(scenario: Scenario, fed: set[int]) -> list[Fraction]:

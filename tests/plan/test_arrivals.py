@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from itertools import pairwise
 from statistics import mean
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loadkit.plan.arrivals import Arrivals, Spacing
+from loadkit.plan.part import Part
 from loadkit.plan.phases import Phase, hold, ramp, segments_of
 from loadkit.plan.units import MILLISECOND, SECOND
 
 
-def arrivals(*phases: Phase, spacing: Spacing = "constant", **fields: int) -> Arrivals:
+def arrivals(*phases: Phase, spacing: Spacing = "constant", **fields: Any) -> Arrivals:
     return Arrivals(segments=segments_of(phases, 0), spacing=spacing, **fields)
 
 
-def dues(*phases: Phase, spacing: Spacing = "constant", **fields: int) -> list[int]:
+def dues(*phases: Phase, spacing: Spacing = "constant", **fields: Any) -> list[int]:
     return [due for _, due in arrivals(*phases, spacing=spacing, **fields).dues()]
 
 
@@ -118,7 +120,9 @@ def test_the_seed_makes_arrivals_repeatable() -> None:
 def test_the_parts_together_are_the_whole(spacing: Spacing, parts: int, rate: int) -> None:
     phases = ramp("1s", to=f"{rate}/s"), hold("1s")
     whole = list(arrivals(*phases, spacing=spacing, seed=3).dues())
-    split = [list(arrivals(*phases, spacing=spacing, seed=3, part=k, parts=parts).dues()) for k in range(parts)]
+    split = [
+        list(arrivals(*phases, spacing=spacing, seed=3, part=Part(number=k, count=parts)).dues()) for k in range(parts)
+    ]
 
     assert sorted(arrival for part in split for arrival in part) == whole
     assert max(map(len, split)) - min(map(len, split)) <= 1
@@ -126,6 +130,6 @@ def test_the_parts_together_are_the_whole(spacing: Spacing, parts: int, rate: in
 
 @pytest.mark.parametrize("spacing", ["constant", "poisson"])
 def test_iterations_end_the_arrivals(spacing: Spacing) -> None:
-    split = [dues(hold("1h", at="9/s"), spacing=spacing, iterations=10, part=k, parts=3) for k in range(3)]
+    split = [dues(hold("1h", at="9/s"), spacing=spacing, iterations=10, part=Part(number=k, count=3)) for k in range(3)]
 
     assert [len(part) for part in split] == [4, 3, 3]

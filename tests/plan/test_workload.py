@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.part import Part
 from loadkit.plan.phases import Phase, hold, ramp
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import SECOND
@@ -228,7 +229,7 @@ def test_the_warm_up_has_the_rate_with_which_the_run_begins() -> None:
 def test_the_parts_of_an_open_workload_have_its_threads_together(threads: int, parts: int, most: int) -> None:
     whole = scenario(1, threads=threads, rate=10, max_threads=max(threads, most))
 
-    loads = [opened(whole, part, parts) for part in range(parts)]
+    loads = [opened(whole, Part(number=k, count=parts)) for k in range(parts)]
 
     assert sum(load.max_threads for load in loads) == max(threads, most)
     assert sum(load.threads for load in loads) == max(threads, parts), "each has one, to begin with"
@@ -239,7 +240,7 @@ def test_the_parts_of_an_open_workload_have_its_threads_together(threads: int, p
 def test_the_parts_of_a_closed_workload_are_the_whole(threads: int, parts: int, iterations: int) -> None:
     whole = scenario(3, 1, threads=threads, iterations=iterations, think_time="1s", processes=1)
 
-    loads = [closed(whole, part, parts) for part in range(min(parts, threads))]
+    loads = [closed(whole, Part(number=k, count=parts)) for k in range(parts)]
 
     assert sorted((plan for load in loads for plan in load.thread_plans), key=lambda plan: plan.number) == thread_plans(
         whole

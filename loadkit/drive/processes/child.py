@@ -16,6 +16,7 @@ from loadkit.drive.processes.protocol import Command, Done, Failed, Heartbeat, M
 from loadkit.host.command import module_command, module_environment
 from loadkit.measure.recording import JOURNEY, REQUEST
 from loadkit.plan.errors import UsageError
+from loadkit.plan.part import Part
 
 if TYPE_CHECKING:
     from loadkit.measure.recording import Batch
@@ -31,9 +32,9 @@ _LONGEST_LINE: Final = 1 << 16
 class WorkerProcess:
     """One worker process. Its pipes are read when they have something; see `messages` and `stderr_text`."""
 
-    def __init__(self, part: int, parts: int) -> None:
+    def __init__(self, part: Part) -> None:
         self.part = part
-        self.name = f"process {part + 1} of {parts}"
+        self.name = f"process {part.process + 1} of {part.processes}"
         self.is_ready = False
         self.heard_at = 0
         """When it last said something, nanoseconds of the monotonic clock."""

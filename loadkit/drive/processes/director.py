@@ -1,7 +1,7 @@
 """A workload on several processes, each with a part of it: begun together, merged second by second, none left behind.
 
 The workers look at nobody but the server, and all say once a second what they counted. A part is known by its number
-alone (`workload(scenario, part, parts)`), so nothing is shared and the whole is exact.
+alone (`workload(scenario, part)`), so nothing is shared and the whole is exact.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from loadkit.drive.state import NEVER, RunState
 from loadkit.drive.stats import Driven, RunStats
 from loadkit.measure.recording import Recording
 from loadkit.plan.errors import LoadkitError
+from loadkit.plan.part import WHOLE, Part
 from loadkit.plan.remote import changed_fields, source_of, to_json_value
 from loadkit.plan.units import MILLISECOND, nanoseconds
-from loadkit.plan.workload import row_rotation, workload
+from loadkit.plan.workload import row_owners, workload
 
 if TYPE_CHECKING:
     from loadkit.measure.samples import SampleBuffer
@@ -41,12 +42,14 @@ LAG: Final = 1
 """Seconds by which what a second held comes in from all workers later than it does from threads."""
 
 
-def assignments_for(scenario: Scenario, requests: list[Request | None], parts: int) -> list[Assignment]:
-    """One for each worker; `UsageError` for a scenario that other processes cannot load."""
+def assignments_for(
+    scenario: Scenario, requests: list[Request | None], processes: int, part: Part = WHOLE
+) -> list[Assignment]:
+    """One for each worker that shares a part; `UsageError` for a scenario that other processes cannot load."""
     source, different, path = source_of(scenario).target, changed_fields(scenario), [*sys.path]
     return [
-        Assignment(source=source, changes=different, requests=requests, part=part, parts=parts, path=path)
-        for part in range(parts)
+        Assignment(source=source, changes=different, requests=requests, part=one, path=path)
+        for one in part.split(processes)
     ]
 
 
@@ -65,8 +68,9 @@ def drive_processes(
     keeper: Keeper | None = None,
     samples: SampleBuffer | None = None,
     monitor: Monitor | None = None,
+    part: Part = WHOLE,
 ) -> Driven:
-    """Run a scenario on as many worker processes as there are assignments; see `drive`.
+    """Run a scenario, or the part of it that they share, on as many processes as there are assignments; see `drive`.
 
     A worker that dies is a sentence in `lost`, and the others go on. One that cannot begin ends the run: `UsageError`
     for the user's mistake, before anything is sent.
@@ -74,7 +78,7 @@ def drive_processes(
     assignments = [msgspec.structs.replace(one, is_monitored=monitor is not None) for one in assignments]
     group = WorkerGroup(clock, samples)
     try:
-        return _Director(scenario, group, clock, watch, interrupts, keeper, monitor).run(assignments)
+        return _Director(scenario, part, group, clock, watch, interrupts, keeper, monitor).run(assignments)
     finally:
         group.close()
 
@@ -83,6 +87,7 @@ class _Director:
     def __init__(
         self,
         scenario: Scenario,
+        part: Part,
         group: WorkerGroup,
         clock: Clock,
         watch: Watcher | None,
@@ -94,7 +99,8 @@ class _Director:
         self._group = group
         self._clock = clock
         self._interrupts = interrupts
-        self._load = load = workload(scenario)
+        self._part = part
+        self._load = load = workload(scenario, part)
         self._state = state = RunState()
         recording = Recording(scenario.labels, phases=len(load.segments))
         self._collector = Collector(
@@ -201,8 +207,8 @@ class _Director:
         ]
         if not ended:
             return False
-        running = {worker.part for worker in self._group.running}
-        owners = _row_owners(self._scenario, len(self._group.workers))
+        running = {worker.part.process for worker in self._group.running}
+        owners = _row_owners(self._scenario, self._part, len(self._group.workers))
         return any(running.isdisjoint(owners[k]) for k in ended)
 
     def _stop(self, now: int) -> None:
@@ -232,7 +238,7 @@ class _Director:
         recording = self._collector.recording
         count_lost(self._group.workers, self._scenario, self._collector, stopped_at - measured_from)
         self._collector.finish()
-        count_not_begun(self._group.workers, self._scenario, recording)
+        count_not_begun(self._group.workers, self._scenario, self._load, recording)
         self._display.show(stage="draining", is_last=True)
         return self._driven(recording, measured_from, stopped_at)
 
@@ -268,7 +274,7 @@ class _Director:
         return min(self._state.measured_from, stopped_at), stopped_at
 
 
-def _row_owners(scenario: Scenario, parts: int) -> list[frozenset[int]]:
+def _row_owners(scenario: Scenario, part: Part, processes: int) -> list[frozenset[int]]:
     """The processes that have rows of each feed."""
     feeds = {id(one.feed): one.feed for one in scenario.plans if one.feed is not None}.values()
-    return [frozenset(row_rotation(scenario, feed, parts)) for feed in feeds]
+    return [frozenset(row_owners(scenario, feed, part, processes)) for feed in feeds]

@@ -48,7 +48,7 @@ class WorkerGroup:
 
     def start(self, assignment: Assignment) -> None:
         """Start a worker with its assignment."""
-        worker = WorkerProcess(assignment.part, assignment.parts)
+        worker = WorkerProcess(assignment.part)
         self.workers.append(worker)
         messages, stderr = worker.pipes
         self._selector.register(messages, selectors.EVENT_READ, (worker, self._read_messages))
@@ -161,7 +161,7 @@ class WorkerGroup:
 
     def silence(self) -> str:
         """Who is silent now, to be shown behind the stage of the run."""
-        silent = [str(worker.part + 1) for worker in self.running if worker.silent_since]
+        silent = [str(worker.part.process + 1) for worker in self.running if worker.silent_since]
         return f", process {', '.join(silent)} silent" if silent else ""
 
     def _span(self, start: int, end: int) -> str:

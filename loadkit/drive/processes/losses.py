@@ -39,15 +39,17 @@ def losses(workers: Sequence[WorkerProcess]) -> Iterable[str]:
 def count_lost(workers: Sequence[WorkerProcess], scenario: Scenario, collector: Collector, length: int) -> None:
     """What was due in the part of a lost worker within `length`, and is not known to have been sent, is unsent."""
     for worker in workers:
-        load = workload(scenario, worker.part, len(workers))
+        load = workload(scenario, worker.part)
         if isinstance(load, Open) and worker.lost:
             due = takewhile(lambda arrival: arrival[1] < length, load.arrivals.dues())
             collector.count_unsent(scenario, load.rotation, due, worker.reported)
 
 
-def count_not_begun(workers: Sequence[WorkerProcess], scenario: Scenario, recording: Recording) -> None:
+def count_not_begun(
+    workers: Sequence[WorkerProcess], scenario: Scenario, load: Closed | Open, recording: Recording
+) -> None:
     """Iterations of lost workers; those that a living one did not come to it has counted itself."""
-    load, total = workload(scenario), recording.total()
+    total = recording.total()
     if not isinstance(load, Closed) or load.iterations is None or not any(one.lost for one in workers):
         return
     journeys = [counts for (kind, _), counts in recording.timings.items() if kind == JOURNEY]

@@ -14,9 +14,10 @@ from loadkit.drive.outstanding import Outstanding
 from loadkit.drive.stats import RunStats
 from loadkit.measure.packed import Parcel
 from loadkit.measure.samples import Samples
+from loadkit.plan.part import Part
 from loadkit.wire.base import Request
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the protocol: a worker refuses an assignment of another one."""
 
 _LENGTH: Final = 4
@@ -31,8 +32,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
     changes: dict[str, Any]
     requests: list[Request | None]
     """Of its endpoints, in order; None for a journey. A worker that encoded them would have to import what does it."""
-    part: int
-    parts: int
+    part: Part
     path: list[str]
     """Where Python looks for modules."""
     has_samples: bool = False

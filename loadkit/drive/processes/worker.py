@@ -124,7 +124,6 @@ def _work(reader: CommandReader, writer: MessageWriter) -> None:
         interrupts=reader.stops,
         shared=assignment.shared,
         part=assignment.part,
-        parts=assignment.parts,
         relay=relay,
         log=log,
         samples=samples,

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from itertools import compress, cycle, islice
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 from loadkit.drive.rows.readers import Record, RowItems, open_source
 from loadkit.drive.shared_iterator import SharedIterator
 from loadkit.plan.data import Row, Rows
 from loadkit.plan.errors import FeedError, Halt, raised
+
+Item = TypeVar("Item")
 
 CHUNK: Final = 32
 """Rows read at once: enough to share the cost of the lock, and few enough that nobody waits for 0.2 ms."""
@@ -69,9 +71,9 @@ def sum_of_uses(uses: Iterable[RowUse]) -> RowUse:
 class RowFeed:
     """Hands out rows; `take` may be called by any thread.
 
-    The sequence of rows is decided by the seed. Of several processes with the same seed each takes its `part`: `turns`
-    says, over and over, whose the rows are, so that together they take each row as often as one would. `wanted` says
-    which columns there must be, and who wants them.
+    The sequence of rows is decided by the seed. Of several parts with the same seed each takes its own: `turns` says,
+    over and over, which of all rows those are, and a second one which of those, so that together they take each row as
+    often as one would. `wanted` says which columns there must be, and who wants them.
 
     Raises `FeedError` for a source that cannot be read, has no rows, or whose first rows are unsound.
     """
@@ -81,8 +83,7 @@ class RowFeed:
         rows: Rows,
         *,
         seed: int = 0,
-        part: int = 0,
-        turns: Sequence[int] = (0,),
+        turns: Sequence[Sequence[bool]] = (),
         wanted: Mapping[str, str] | None = None,
     ) -> None:
         self._rows = rows
@@ -97,7 +98,7 @@ class RowFeed:
         self._records = self._in_order()
         try:
             self.first: Row = self._first()
-            sequence = self._in_sequence(seed, [turn == part for turn in turns])
+            sequence = self._in_sequence(seed, turns)
             # what is taken from a generator is gone: it is asked only for rows that are needed
             is_lazy = not isinstance(rows.source, Path | Sequence)
             self._shared = SharedIterator(self._until_end(sequence), 1 if is_lazy else CHUNK)
@@ -172,12 +173,12 @@ class RowFeed:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the code of a generator is the user's
             self._end = FeedError, f"{self.name} failed with {raised(error)}"
 
-    def _in_sequence(self, seed: int, ours: list[bool]) -> Iterator[Row]:
-        if not any(ours):
+    def _in_sequence(self, seed: int, turns: Sequence[Sequence[bool]]) -> Iterator[Row]:
+        if not all(map(any, turns)):
             return iter(())
         if self._rows.order == "file":
-            return map(self._source.row, compress(self._records, cycle(ours)))
-        return map(self._source.at, compress(self._positions(seed, len(self._source)), cycle(ours)))
+            return map(self._source.row, _ours(self._records, turns))
+        return map(self._source.at, _ours(self._positions(seed, len(self._source)), turns))
 
     def _in_order(self) -> Generator[Record, None, None]:
         while True:
@@ -236,6 +237,12 @@ def at_random(n: int, *, seed: int) -> Iterator[int]:
     draw = _random(f"random {seed}").randrange
     while True:
         yield draw(n)
+
+
+def _ours(found: Iterator[Item], turns: Sequence[Sequence[bool]]) -> Iterator[Item]:
+    for ours in turns:
+        found = compress(found, cycle(ours))
+    return found
 
 
 def _random(seed: str) -> Random:

@@ -9,8 +9,9 @@ from loadkit.drive.rows.feed import RowFeed, RowUse
 from loadkit.drive.rows.values import check_filled
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import Halt
+from loadkit.plan.part import WHOLE, Part
 from loadkit.plan.placeholders import columns, with_headers
-from loadkit.plan.workload import row_rotation
+from loadkit.plan.workload import row_turns
 from loadkit.wire.base import Exchange, Request, Send
 from loadkit.wire.template import Fill, filler
 
@@ -34,13 +35,11 @@ class FedSender(NamedTuple):
 class Feeds:
     """One feed for each `Rows`, however many endpoints have it.
 
-    Of `parts` processes this is `part`, counted from 0; `keep` is that of `encode`. Raises `FeedError`, before anything
+    `keep` is that of `encode`. Raises `FeedError`, before anything
     is sent, for rows that cannot be read or do not have the columns that endpoints want.
     """
 
-    def __init__(
-        self, scenario: Scenario, *, seed: int, part: int = 0, parts: int = 1, keep: int | None = None
-    ) -> None:
+    def __init__(self, scenario: Scenario, *, seed: int, part: Part = WHOLE, keep: int | None = None) -> None:
         self._feeds: dict[int, RowFeed] = {}
         """By the identity of their `Rows`."""
         self._of_plans: dict[int, RowFeed] = {}
@@ -51,11 +50,13 @@ class Feeds:
         try:
             for position, plan in enumerate(scenario.plans):
                 if plan.feed is not None:
-                    self._of_plans[position] = self._feed(plan.feed, scenario, seed, part, parts)
+                    self._of_plans[position] = self._feed(plan.feed, scenario, seed, part)
                 if isinstance(plan, Endpoint):
                     self._add_fill(position, plan, scenario, keep)
             if (rows := scenario.thread_feed) is not None:
-                self._of_threads = self._feeds.get(id(rows)) or RowFeed(rows, seed=seed, part=part, turns=range(parts))
+                self._of_threads = self._feeds.get(id(rows)) or RowFeed(
+                    rows, seed=seed, turns=[[turn == part.first for turn in range(part.step)]]
+                )
         except BaseException:
             self.close()
             raise
@@ -71,7 +72,7 @@ class Feeds:
         if feed and not self._columns[position]:
             fill(feed.first)
 
-    def _feed(self, rows: Rows, scenario: Scenario, seed: int, part: int, parts: int) -> RowFeed:
+    def _feed(self, rows: Rows, scenario: Scenario, seed: int, part: Part) -> RowFeed:
         if id(rows) in self._feeds:
             return self._feeds[id(rows)]
         wanted = {
@@ -80,8 +81,8 @@ class Feeds:
             if endpoint.feed is rows and isinstance(endpoint, Endpoint) and not scenario.has_values
             for column in sorted(columns(endpoint))
         }
-        turns = row_rotation(scenario, rows, parts)
-        feed = self._feeds[id(rows)] = RowFeed(rows, seed=seed, part=part, turns=turns, wanted=wanted)
+        turns = row_turns(scenario, rows, part)
+        feed = self._feeds[id(rows)] = RowFeed(rows, seed=seed, turns=turns, wanted=wanted)
         return feed
 
     def taker(self, position: int) -> Callable[[], Row] | None:

@@ -26,6 +26,7 @@ from loadkit.drive.stats import RunStats
 from loadkit.measure.counts import Counts
 from loadkit.measure.packed import packed
 from loadkit.measure.recording import Batch
+from loadkit.plan.part import Part
 from loadkit.wire.base import Origin, Request
 
 REQUEST = Request(
@@ -77,8 +78,7 @@ def test_what_are_no_news_are_refused() -> None:
             source="shop.py::a",
             changes={"rate": 1 / 3, "name": "line\nbreak"},
             requests=[REQUEST, None],
-            part=1,
-            parts=3,
+            part=Part(number=1, count=2, process=1, processes=3, at=1_800_000_000_000_000_000),
             path=["/x", ""],
         ),
         Go(at=1_800_000_000_123_456_789),

@@ -29,6 +29,7 @@ from loadkit.drive.processes.protocol import (
     line,
     take_frames,
 )
+from loadkit.plan.part import Part
 from loadkit.server.demo import Demo
 from loadkit.wire.encode import encode
 
@@ -76,7 +77,7 @@ def order(url: str, **changes: Any) -> Assignment:
     """To run the second half of a scenario."""
     endpoint = Endpoint("GET", url)
     request = encode(endpoint, Scenario(endpoints=[endpoint]))
-    return Assignment(source=url, changes=changes, requests=[request], part=1, parts=2, path=sys.path)
+    return Assignment(source=url, changes=changes, requests=[request], part=Part(process=1, processes=2), path=sys.path)
 
 
 def test_a_worker_runs_its_part_and_tells_of_it(demo: Demo):
@@ -136,7 +137,7 @@ def test_a_worker_refuses_another_version_of_the_protocol(demo: Demo):
 
     assert isinstance(failed, Failed)
     assert failed.is_usage
-    assert failed.message == "a worker of this loadkit speaks version 1 of the protocol, not 99"
+    assert failed.message == "a worker of this loadkit speaks version 2 of the protocol, not 99"
     assert worker.process.returncode == 4
 
 

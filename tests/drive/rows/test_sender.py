@@ -17,6 +17,7 @@ from loadkit.clock import ManualClock
 from loadkit.drive.stats import Driven
 from loadkit.plan.data import Rows
 from loadkit.plan.errors import FeedError
+from loadkit.plan.part import Part
 from loadkit.plan.units import MILLISECOND
 from loadkit.server.demo import Demo
 from loadkit.wire.base import Failure
@@ -352,5 +353,5 @@ def test_parts_of_a_scenario_take_each_row_once() -> None:
     clock = ManualClock()
     wire = FakeWire(clock, FakeReply(after=MILLISECOND))
     for part in range(3):
-        on_wire(scenario, wire, clock, part=part, parts=3)
+        on_wire(scenario, wire, clock, part=Part(number=part, count=3))
     assert sorted(int(sent.url.rpartition("/")[2]) for sent in wire.sent) == list(range(100))
