@@ -27,13 +27,16 @@ fill_venv() {
     "$(find_python)" -m pip --python "$1/bin/python" install --quiet --disable-pip-version-check "${@:2}"
 }
 
-# need WHAT...: pip-install into .venv, once for each state of pyproject.toml
+# need WHAT...: pip-install into .venv, once for each state of what decides what is built
 need() {
     local stamp
-    stamp=".venv/.installed-$(printf '%s ' "$@" | cat - pyproject.toml | cksum | cut -d' ' -f1)"
+    stamp=".venv/.installed-$(printf '%s ' "$@" | cat - pyproject.toml setup.py loadkit/wire/_exchange.c | cksum | cut -d' ' -f1)"
     [ -e "$stamp" ] && return
     echo "installing loadkit and what it needs into .venv; the first time takes a minute or two" >&2
     fill_venv .venv "$@"
+    # pip keeps to itself what a build says
+    .venv/bin/python -c "import loadkit.wire._exchange" 2>/dev/null ||
+        echo "no extension in C was built (that takes a C compiler and the headers of Python): loadkit goes on in pure Python" >&2
     touch "$stamp"
 }
 

@@ -15,6 +15,7 @@ from loadkit.host.posix import peak_memory
 from loadkit.host.processes import PROC
 from loadkit.host.usage import allowed_cpus, cpu_quota
 from loadkit.wire.channel import STAMPS
+from loadkit.wire.extension import EXTENSION
 
 if TYPE_CHECKING:
     from loadkit.drive.stats import Driven
@@ -45,6 +46,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """The same, less where a cgroup limits the CPU time; 0 where it is not known."""
     memory: int = 0
     """Bytes, of the machine."""
+    extension: bool = False
+    """Exchanges were done by the extension in C, where they were ordinary."""
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +88,7 @@ def this_machine() -> Environment:
         allowed_cpus=allowed_cpus(),
         cpu_capacity=min(allowed_cpus(), cpu_quota()),
         memory=_memory(),
+        extension=EXTENSION is not None,
     )
 
 

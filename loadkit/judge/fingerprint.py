@@ -22,7 +22,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     loadkit: str
     engine: str
-    """Which client sends, such as `sockets`."""
+    """Which client sends: `sockets`, or `sockets in C` with the extension."""
 
     @property
     def key(self) -> str:
@@ -46,7 +46,7 @@ def fingerprint(environment: Environment) -> Fingerprint:
         system=environment.system,
         python=environment.python,
         loadkit=environment.loadkit,
-        engine=environment.transport,
+        engine=f"{environment.transport} in C" if environment.extension else environment.transport,
     )
 
 

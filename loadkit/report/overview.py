@@ -154,7 +154,10 @@ def _machine(environment: Environment) -> Iterator[tuple[str, str]]:
     yield "Python", environment.python
     yield "system", f"{environment.system}, {environment.machine}"
     yield "CPUs", str(environment.cpu_count)
-    yield "transport", environment.transport
+    yield (
+        "transport",
+        f"{environment.transport}, {'with the extension in C' if environment.extension else 'pure Python'}",
+    )
     yield "clock of arrivals", environment.clock
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -402,4 +403,12 @@ def test_it_is_installed_as_a_command():
     command = [str(Path(sys.executable).with_name("loadkit")), "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
 
-    assert done.stdout == "loadkit 0.1.0\n"
+    assert done.stdout in ("loadkit 0.1.0 (with the extension in C)\n", "loadkit 0.1.0 (pure Python)\n")
+
+
+def test_without_the_extension_it_says_so():
+    command = [str(Path(sys.executable).with_name("loadkit")), "--version"]
+    environment = {**os.environ, "LOADKIT_NO_EXTENSION": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+
+    assert done.stdout == "loadkit 0.1.0 (pure Python)\n"

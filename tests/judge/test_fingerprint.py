@@ -52,6 +52,7 @@ def test_what_a_run_used_or_was_called_makes_no_difference(field: str, value: ob
         ("python", "CPython 3.12.1", "python CPython 3.11.2, was CPython 3.12.1"),
         ("loadkit", "0.2.0", "loadkit 0.1.0, was 0.2.0"),
         ("transport", "native", "engine sockets, was native"),
+        ("extension", True, "engine sockets, was sockets in C"),
     ],
 )
 def test_what_makes_figures_makes_a_difference(field: str, value: object, difference: str) -> None:
