@@ -9,6 +9,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
+from loadkit.drive.machines import Machine
 from loadkit.drive.rows.feed import RowUse, describe_ends, sum_of_uses
 from loadkit.host.usage import Usage, worst
 from loadkit.measure.recording import Recording
@@ -69,6 +70,8 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
     """The first ones of a worker process that was to keep some."""
     worker_memory: int = 0
     """Bytes, the largest resident sizes of the worker processes, added up."""
+    machines: tuple[Machine, ...] = ()
+    """Those that shared the load, where it was shared by machines."""
 
     @property
     def is_fault(self) -> bool:
@@ -124,6 +127,7 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
             silent=_joined(one.silent for one in parts),
             exchanges=_joined(one.exchanges for one in parts),
             worker_memory=sum(one.worker_memory for one in parts),
+            machines=_joined(one.machines for one in parts),
         )
 
 

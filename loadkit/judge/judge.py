@@ -52,7 +52,7 @@ def judge(scenario: Scenario, driven: Driven, context: RunContext, *, draft: Dra
         context: what else is known of the run: when it was, and of its target.
         draft: how the result of a run that goes on is made; it is `interrupted`, and a note says when it was made.
     """
-    run = _evidence(scenario, driven, context, draft)
+    run, stats = _evidence(scenario, driven, context, draft), driven.stats
     found = threshold_results(scenario.limits, run.total, run.endpoints, run.phases, run.timings, context.windows)
     doubts = caveats(run)
     validity = validity_of(doubts)
@@ -74,10 +74,11 @@ def judge(scenario: Scenario, driven: Driven, context: RunContext, *, draft: Dra
         thresholds=found,
         caveats=doubts,
         intervals=series,
-        slowest=slow_requests(driven.recording, started=driven.stats.measured_from),
+        slowest=slow_requests(driven.recording, started=stats.measured_from),
         validity=validity,
         bottleneck=NOTHING if context.server_loss else bottleneck(run, series),
         server=context.server,
+        machines=list(stats.machines),
     )
 
 

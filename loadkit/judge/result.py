@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from loadkit.drive.machines import Machine
 from loadkit.judge.bottleneck import Bottleneck
 from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import Environment, Server
@@ -68,6 +69,8 @@ class Result(Figures, msgspec.Struct, frozen=True, kw_only=True):
     bottleneck: Bottleneck = Bottleneck()
     """What kept the run from doing more."""
     server: Server | None = None
+    machines: list[Machine] = []
+    """Those that shared the load, in the order of their parts; none where one machine had all of it."""
 
     @property
     def title(self) -> str:

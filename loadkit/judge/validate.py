@@ -31,7 +31,7 @@ LARGEST: Final = 10**15
 LONGEST: Final = 10**9
 """Seconds that a run may last: 30 years."""
 
-_FREE: Final = frozenset({"seed", "options", "sum_ns"})
+_FREE: Final = frozenset({"seed", "options", "sum_ns", "clock_offset"})
 _CLOSE: Final = 1e-6
 _BUCKET: Final = 2e-3
 """By how much a percentile may lie beside its histogram's, which has three digits."""
