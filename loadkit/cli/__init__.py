@@ -25,9 +25,11 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "report": ("report", "The report of stored results anew, merging those of one load."),
     "demo": ("demo", "A small server to try things on."),
     "fetch": ("fetch", "Fetch URLs into a folder, none lost, every one accounted for."),
+    "import": ("importing.import_file", "A scenario file from what other tools have: curl commands."),
     "curl": ("run_pasted", "A pasted curl command under load: loadkit curl URL -d a=1 -c 10."),
 }
-"""The function of each in the module of its name, which is imported when it is called, and what it is for."""
+"""The function of each in the module of its name, or of another one (`module.function`), which is imported when it is
+called, and what it is for."""
 
 
 def main() -> None:
@@ -89,5 +91,6 @@ def _call(words: list[str]) -> int:
 
 
 def _function(name: str) -> Callable[..., int]:
-    function: Callable[..., int] = getattr(import_module(f"loadkit.cli.{name}"), COMMANDS[name][0])
-    return function
+    module, _, function = COMMANDS[name][0].rpartition(".")
+    found: Callable[..., int] = getattr(import_module(f"loadkit.cli.{module or name}"), function)
+    return found

@@ -18,7 +18,7 @@ from tests.architecture.package import FILES, PACKAGE, nodes, place, tree
 
 ROOMS = (
     *("_version", "plan", "clock", "host", "wire", "measure", "drive"),
-    *("judge", "report", "server", "fetcher", "jobs", "cli"),
+    *("judge", "report", "server", "fetcher", "importer", "jobs", "cli"),
 )
 """From top to bottom, as in DESIGN.md section 3; the files beside them are below all of them."""
 

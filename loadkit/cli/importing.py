@@ -1,0 +1,112 @@
+"""`loadkit import` on the command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+from loadkit.cli.console import print_text, say, write
+from loadkit.cli.options import output_option
+from loadkit.cli.parser import argument
+from loadkit.plan.errors import UsageError, reason_of
+
+if TYPE_CHECKING:
+    from loadkit.importer.scenario_file import ScenarioFile
+    from loadkit.plan.scenario import Scenario
+
+KINDS: Final = ("curl",)
+
+_FLAGS: Final = frozenset({"--follow", "--path-as-is", "--insecure"})
+"""Options of a curl command that have no value."""
+
+
+def import_file(
+    kind: Annotated[str, argument("What FILE is: curl.")],
+    file: Annotated[str, argument("The file; of curl also the command, in quotes, or - for what is piped.")],
+    output: Annotated[
+        Path | None, output_option("--output", "-o", value="FILE", help="Where to: shop.py, or - for stdout.")
+    ] = None,
+    force: Annotated[bool, output_option("--force", help="Write over a file that exists.")] = False,
+) -> int:
+    """Write a scenario file from what other tools have: loadkit import curl commands.txt -o shop.py.
+
+    Secrets are not written: the file takes them from the environment.
+    """
+    from loadkit.importer.source import identifier
+
+    if kind not in KINDS:
+        raise UsageError(f"there is no import of {kind!r}; it is one of {', '.join(KINDS)}")
+    target = output or Path(f"{identifier(_stem(file), otherwise='scenario')}.py")
+    is_printed = str(target) == "-"
+    if not is_printed and target.suffix != ".py":
+        raise UsageError(f"a scenario file is Python, and {target} is not called so; write it like -o shop.py")
+    if not is_printed and target.exists() and not force:
+        raise UsageError(f"{target} is there already; --force writes over it, -o names another file")
+    name = identifier("shop" if is_printed else target.stem, otherwise="scenario")
+    found = _of_curl(name, file)
+    if is_printed:
+        return print_text(found.text.rstrip("\n"))
+    fault = write(target, found.text)
+    if not fault:
+        say("\n".join([f"wrote {target}", *(f"  {note}" for note in found.notes), f"  next: loadkit {target} --once"]))
+    return fault
+
+
+def _stem(file: str) -> str:
+    """What a file is called without its ending; of a command in its place `scenario`."""
+    return "scenario" if file == "-" or file.lstrip().startswith("curl ") else Path(file).stem
+
+
+def _of_curl(name: str, file: str) -> ScenarioFile:
+    from loadkit.importer.curl import curl_commands, curl_scenario
+
+    text = file if file.lstrip().startswith("curl ") else _content(file)
+    scenarios = [_scenario(words) for words in curl_commands(text)]
+    return curl_scenario(name, scenarios, source="a curl command" if len(scenarios) == 1 else "curl commands")
+
+
+def _content(file: str) -> str:
+    try:
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return content.decode()
+    except OSError as error:
+        raise UsageError(f"cannot read {file!r}: {reason_of(error)}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{file!r} is not text") from None
+
+
+def _scenario(words: list[str]) -> Scenario:
+    """The request of a curl command, as `loadkit curl` would send it."""
+    from loadkit.cli.curl import run_words
+    from loadkit.cli.options import read_header
+    from loadkit.cli.request import RequestOptions
+    from loadkit.importer.scenario_file import in_endpoint
+    from loadkit.plan.endpoint import Endpoint
+    from loadkit.plan.scenario import Scenario
+
+    url, *rest = run_words(words)
+    given: dict[str, list[str]] = {}
+    options = iter(rest)
+    for option in options:
+        given.setdefault(option, []).append("" if option in _FLAGS else next(options))
+    last = {option: values[-1] for option, values in given.items()}
+    request = RequestOptions(
+        method=last.get("--method"),
+        data=given.get("--data"),
+        json=last.get("--json"),
+        form=given.get("--form"),
+        user=last.get("--user"),
+        follow="--follow" in given,
+        path_as_is="--path-as-is" in given,
+    )
+    # braces are text here, and no placeholders
+    headers = in_endpoint(dict(map(read_header, given.get("--header", []))))
+    timeout = last.get("--timeout")
+    plain = Scenario(
+        endpoints=[Endpoint("GET", in_endpoint(url), timeout=timeout)], ca=last.get("--ca"), cert=last.get("--cert")
+    )
+    applied = request.applied(plain.replace(verify="--insecure" not in given), headers)
+    (endpoint,) = applied.endpoints
+    assert isinstance(endpoint, Endpoint)
+    return applied.replace(endpoints=[endpoint.replace(headers={**endpoint.headers, **headers})])
