@@ -325,7 +325,7 @@ def test_what_is_cut_off_at_the_end_is_no_run(suite: pytest.Pytester):
         test_it="""
         def test_it(client):
             from conftest import URL
-            for _ in range(40):
+            for _ in range(10):
                 client.get(f"{URL}/delay/0.02")
             assert False
         """
@@ -334,7 +334,8 @@ def test_what_is_cut_off_at_the_end_is_no_run(suite: pytest.Pytester):
     found = run(suite, "--load-threads", "3", "--load-for", "1s")
 
     found.assert_outcomes(failed=1)
-    found.stdout.fnmatch_lines(["3 of 3 runs failed"])
+    # those that were begun and cut off would make the second number larger
+    assert re.search(r"^(\d+) of \1 runs failed$", found.stdout.str(), re.MULTILINE)
 
 
 def test_a_fixture_that_fails_sometimes_is_counted_and_the_run_goes_on(suite: pytest.Pytester):

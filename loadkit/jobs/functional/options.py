@@ -46,7 +46,7 @@ def add_functional_options(parser: pytest.Parser) -> None:
     add("--load-scenario", metavar="NAME", help="Run the tests that the setting load_scenarios names so.")
     add("--load-fixtures", action="store_const", const=True, help="Rows for set-up and tear-down: test_buy setup.")
     parser.addini("load_scenarios", "Tests and their load: 'checkout: -k buy --load-threads 20'.", type="linelist")
-    parser.addini("load_not_on_threads", "Fixtures that threads cannot use.", type="args", default=[])
+    parser.addini("load_not_on_threads", "Fixtures that threads cannot use: 'frozen: it stops the clock'.", "linelist")
 
 
 def add_words_of_scenario(config: pytest.Config, args: list[str]) -> None:

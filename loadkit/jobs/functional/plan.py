@@ -8,10 +8,13 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from types import MethodType
 from typing import Any, Final
 
 import pytest
+
+from loadkit.jobs.functional.unsafe import reason_against
 
 REQUEST: Final = -1
 """In the place of a step: the fixture `request`, which is made for whoever asks for it."""
@@ -19,21 +22,6 @@ REQUEST: Final = -1
 NO_PARAM: Final = object()
 
 PLUGIN: Final = "loadkit.pytest_plugin"
-
-REFUSED: Final = {
-    "capsys": "it captures the output of the whole process",
-    "capsysbinary": "it captures the output of the whole process",
-    "capfd": "it captures the output of the whole process",
-    "capfdbinary": "it captures the output of the whole process",
-    "capteesys": "it captures the output of the whole process",
-    "caplog": "it collects the log of the whole process",
-    "recwarn": "it collects the warnings of the whole process",
-    "monkeypatch": "it changes objects that all threads see; patch once, in a fixture of the session's scope",
-    "pytester": "it runs another pytest in the folder of this process",
-    "testdir": "it runs another pytest in the folder of this process",
-    "load": "it is a load test already",
-}
-"""Fixtures of pytest, and why; those of others are named by the setting `load_not_on_threads`."""
 
 OUR_LOOP: Final = frozenset(
     {f"_{scope}_scoped_runner" for scope in ("function", "class", "module", "package", "session")}
@@ -56,6 +44,8 @@ class Step:
     """How many fixtures of the same name override it."""
     param: object = NO_PARAM
     param_index: int = 0
+    against: str | None = None
+    """Why threads cannot use it."""
 
     @property
     def is_shared(self) -> bool:
@@ -98,8 +88,10 @@ class FixturePlan:
     def __init__(self, item: pytest.Function) -> None:
         self.item = item
         self.steps: list[Step] = []
+        self._is_made = False
         self._made: dict[tuple[str, int], int] = {}
         self._depth: dict[str, int] = {}
+        self._lock = RLock()
         info = item._fixtureinfo
         self._definitions: dict[str, Sequence[Any]] = info.name2fixturedefs
         for name in self._wanted(info.initialnames):
@@ -107,32 +99,49 @@ class FixturePlan:
         self.in_order = tuple(range(len(self.steps)))
         """Those that pytest itself makes before the test, in its order."""
         self.arguments = {name: self.step_of(name) for name in info.argnames}
+        self._is_made = True
 
     def step_of(self, name: str, level: int = 0) -> int:
         """The step that makes a fixture; of those of one name the nearest, or `level` levels above it.
 
-        Raises `LookupError` for a name that the test does not see.
+        Raises `LookupError` for a name that the test does not see, and fails the test for one that is refused, which
+        nobody could know before.
         """
         if name == "request":
             return REQUEST
-        # a fixture that asks for its own name, by way of others too, gets the one that it overrides
-        level = max(self._depth.get(name, 0), level)
-        if (name, level) not in self._made:
-            found = self._visible(name)
-            if level >= len(found):
-                raise LookupError(f"fixture {name!r} not found")
-            self._made[name, level] = self._add(name, found[-1 - level], level)
-        return self._made[name, level]
+        with self._lock:
+            # a fixture that asks for its own name, by way of others too, gets the one that it overrides
+            level = max(self._depth.get(name, 0), level)
+            if (name, level) not in self._made:
+                found = self._visible(name)
+                if level >= len(found):
+                    raise LookupError(f"fixture {name!r} not found")
+                self._made[name, level] = self._add(name, found[-1 - level], level)
+            return self._made[name, level]
 
     def _wanted(self, initial: Sequence[str]) -> list[str]:
         """What pytest makes before the test, in its order.
 
-        Not what a plugin has made for each test that threads cannot have, as pytest-django checks templates so.
+        Not what an installed plugin has made for each test that threads cannot have, such as a check of templates.
         """
-        plugins = [name for name in initial if (found := self._visible(name)) and not found[-1].baseid]
-        useless = {name for name in plugins if REFUSED.keys() & self._closure([name])} - {*REFUSED, *self._named()}
+        packages = packages_of_plugins(self.item.config)
+        named = self._named()
+        useless = {name for name in initial if name not in named and self._is_useless(name, packages)}
         wanted = self._closure([name for name in initial if name not in useless])
         return [name for name in self.item.fixturenames if name in wanted - OUR_LOOP - {"request"}]
+
+    def _is_useless(self, name: str, packages: set[str]) -> bool:
+        """True for a fixture of these packages that threads cannot have."""
+        found = self._visible(name)
+        return (
+            bool(found) and package_of(found[-1].func) in packages and any(map(self._is_refused, self._closure([name])))
+        )
+
+    def _is_refused(self, name: str) -> bool:
+        return any(self._against(name, one) for one in self._visible(name))
+
+    def _against(self, name: str, definition: Any) -> str | None:
+        return reason_against(self.item, name, definition.func.__module__)
 
     def _named(self) -> set[str]:
         """What the test asks for by name."""
@@ -156,7 +165,10 @@ class FixturePlan:
             needs = tuple((one, self.step_of(one)) for one in definition.argnames)
         finally:
             self._depth[name] = level
-        self.steps.append(self._step(name, definition, level, needs))
+        step = self._step(name, definition, level, needs)
+        if step.against and self._is_made:
+            pytest.fail(f"{name} cannot be used by threads: {step.against}")
+        self.steps.append(step)
         return len(self.steps) - 1
 
     def _step(self, name: str, definition: Any, level: int, needs: tuple[tuple[str, int], ...]) -> Step:
@@ -175,6 +187,7 @@ class FixturePlan:
             level=level,
             param=param,
             param_index=index,
+            against=self._against(name, definition),
         )
 
     def _visible(self, name: str) -> Sequence[Any]:
@@ -182,6 +195,17 @@ class FixturePlan:
             return self._definitions[name]
         manager = self.item.session._fixturemanager
         return manager.getfixturedefs(name, self.item) or ()
+
+
+def package_of(make: Callable[..., Any]) -> str:
+    """The package that has it."""
+    return str(make.__module__).partition(".")[0]
+
+
+def packages_of_plugins(config: pytest.Config) -> set[str]:
+    """The packages of pytest itself and of all plugins that are installed: fixtures of others are the user's own."""
+    plugins = [plugin for plugin, _ in config.pluginmanager.list_plugin_distinfo()]
+    return {"_pytest", *(getattr(one, "__name__", type(one).__module__).partition(".")[0] for one in plugins)}
 
 
 _FOLDERS = itertools.count()

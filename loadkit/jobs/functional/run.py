@@ -50,7 +50,7 @@ def run_session(session: pytest.Session, load_session: LoadSession) -> None:
     skipped = {item: reason for item in session.items if (reason := reason_to_skip(item)) is not None}
     try:
         tests = test_functions([item for item in session.items if item not in skipped])
-        check_tests(tests, session.config.getini("load_not_on_threads"))
+        check_tests(tests)
         with _warnings(session.config), counted_clients():
             _run_tests(session.config, load_session, tests)
     except UsageError as error:

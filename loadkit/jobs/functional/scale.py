@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import Final, cast
 
 from loadkit.jobs.functional.outcomes import Case
-from loadkit.jobs.functional.plan import PLUGIN
+from loadkit.jobs.functional.plan import package_of, packages_of_plugins
 from loadkit.jobs.functional.values import SharedValues
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import show_rate, show_seconds, show_span
@@ -57,12 +57,12 @@ def advice_to_share(shared: SharedValues, scenario: Scenario, case: Case) -> lis
 
 
 def _shared_names(shared: SharedValues, case: Case) -> list[str]:
-    """Fixtures of a wider scope that are neither pytest's nor loadkit's, and whose value may change."""
+    """The user's own fixtures of a wider scope whose value may change."""
+    packages = packages_of_plugins(case.item.config)
     return [
         step.name
         for index, step in enumerate(case.plan.steps)
         if step.is_shared
-        and step.make.__module__ != PLUGIN
-        and not step.make.__module__.startswith("_pytest.")
+        and package_of(step.make) not in packages
         and not isinstance(shared.value(case.plan, index), _UNCHANGING)
     ]
