@@ -324,6 +324,7 @@ class _Director:
             in_flight=self._threads.mean_in_flight,
             stuck=stuck,
             faults=tuple(fault for user in users for fault in user.faults),
+            requested=tuple(sorted({pair for user in users for pair in user.requested})),
             use=use,
             active=tuple(span for user in users for span in user.active.spans),
         )

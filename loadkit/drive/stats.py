@@ -58,6 +58,8 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
     """Where threads were that did not end: file, line and function."""
     faults: tuple[str, ...] = ()
     """Why tear-downs of journeys failed."""
+    requested: tuple[tuple[str, str], ...] = ()
+    """Journeys, each with the label of a request that was seen within it, sorted."""
     use: Usage = Usage()
     """What the generator used, and what its machine did, while it measured."""
     active: tuple[Active, ...] = ()
@@ -121,6 +123,7 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
             in_flight=_sum([one.in_flight for one in parts]),
             stuck=tuple(dict.fromkeys(_joined(one.stuck for one in parts))),
             faults=_joined(one.faults for one in parts),
+            requested=tuple(sorted({*_joined(one.requested for one in parts)})),
             use=worst([one.use for one in parts]),
             active=_joined(one.active for one in parts),
             lost=_joined(one.lost for one in parts),

@@ -143,6 +143,11 @@ class User:
         """Why tear-downs of its journeys failed."""
         return self._runner.faults if self._runner else []
 
+    @property
+    def requested(self) -> set[tuple[str, str]]:
+        """Its journeys, each with the label of a request that was seen within it."""
+        return self._runner.observer.requested if self._runner else set()
+
 
 class ActiveSpans:
     """Notes when a thread comes, what it sends, and when it goes; times are nanoseconds of the monotonic clock."""

@@ -98,7 +98,7 @@ def _evidence(scenario: Scenario, driven: Driven, context: RunContext, draft: Dr
         total=total,
         endpoints=endpoints,
         phases=phases(recording, scenario.segments, started=started, stopped=stats.stopped_at, to_times=to_times),
-        timings=timings(recording, duration=duration, started=started, to_times=to_times),
+        timings=timings(recording, requested=stats.requested, duration=duration, started=started, to_times=to_times),
         limits=scenario.limits,
         activity=_activity(scenario, stats, is_over=draft is None),
         is_over=draft is None,

@@ -153,6 +153,8 @@ class Timing(Figures, frozen=True, kw_only=True):
     response_time: Times
     service_time: Times
     failure_time: Times
+    endpoints: list[str] = []
+    """Of a journey, the rows of the requests that were seen within it; those of other journeys may be in them, too."""
 
     @property
     def requests(self) -> int:

@@ -9,13 +9,14 @@ from loadkit.judge.rows import KINDS, FailureExample, Interval, IntervalRow, Pha
 from loadkit.judge.times import PERCENTILES, Times, seconds
 from loadkit.measure.counts import Counts
 from loadkit.measure.histogram import Histogram
+from loadkit.measure.recording import JOURNEY
 from loadkit.measure.series import MAX_INTERVALS, Slice
 from loadkit.measure.slowest import slowest
-from loadkit.plan.labels import is_hop
+from loadkit.plan.labels import OTHER, is_hop, other
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from loadkit.measure.recording import Recording
     from loadkit.plan.phases import Segment
@@ -154,15 +155,45 @@ def phases(
     return found
 
 
-def timings(recording: Recording, *, duration: float, started: int, to_times: ToTimes = times) -> list[Timing]:
-    """Journeys, then steps, then timers, in the order in which they were first met."""
+def timings(
+    recording: Recording,
+    *,
+    requested: Collection[tuple[str, str]] = (),
+    duration: float,
+    started: int,
+    to_times: ToTimes = times,
+) -> list[Timing]:
+    """Journeys, then steps, then timers, in the order in which they were first met.
+
+    `requested` has journeys, each with the label of a request that was seen within it.
+    """
+    within: dict[str, set[str]] = {}
+    for journey, label in requested:
+        # as the recording folds them
+        row = journey if (JOURNEY, journey) in recording.timings else OTHER
+        within.setdefault(row, set()).add(label if label in recording.labels else other(label))
     return [
-        timing(kind, name, counts, duration=duration, started=started, to_times=to_times)
+        timing(
+            *(kind, name, counts),
+            endpoints=within.get(name, ()) if kind == JOURNEY else (),
+            duration=duration,
+            started=started,
+            to_times=to_times,
+        )
         for (kind, name), counts in sorted(recording.timings.items(), key=lambda item: KINDS.index(item[0][0]))
     ]
 
 
-def timing(kind: str, name: str, counts: Counts, *, duration: float, started: int, to_times: ToTimes = times) -> Timing:
+def timing(
+    kind: str,
+    name: str,
+    counts: Counts,
+    *,
+    endpoints: Collection[str] = (),
+    duration: float,
+    started: int,
+    to_times: ToTimes = times,
+) -> Timing:
     """The figures of a journey, step or timer over `duration` seconds; `started` is when measuring began."""
     return Timing(
         kind=kind,  # type: ignore[arg-type]  # one of the three
@@ -171,6 +202,7 @@ def timing(kind: str, name: str, counts: Counts, *, duration: float, started: in
         drained=counts.drained,
         cut=counts.cut,
         unsent=counts.unsent,
+        endpoints=sorted(endpoints),
         response_time=to_times(counts.response_time),
         service_time=to_times(counts.service_time),
         **_outcomes(counts, duration=duration, started=started, to_times=to_times),

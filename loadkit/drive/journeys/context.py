@@ -64,6 +64,7 @@ class JourneyContext:
         """A journey of this thread begins, which is counted in this row."""
         KEEPER.set(self.observer)
         self._recorder.begin_journey(row)
+        self.observer.begin_journey(row.label)
 
     def given(self, journey: Journey, take_row: Callable[[], Row] | None) -> dict[str, Any]:
         """What a call of a journey may have, by name; takes the next row where it has a feed."""

@@ -41,6 +41,8 @@ class JourneyObserver:
         self._base = strip_url(session.base_url or "").rstrip("/").lower()
         self._known: dict[Asked, RowRecorder] = {}
         self._rows: dict[tuple[str, str], RowRecorder] = {}
+        self._seen: dict[str, set[RowRecorder]] = {}
+        self._seen_now: set[RowRecorder] = set()
         self._thread = threading.get_ident()
         self._spans: deque[tuple[str, str, int, int, Failure | None]] = deque()
         """Some are of other threads, as `asyncio.to_thread` has them; the journey's thread counts them."""
@@ -48,6 +50,15 @@ class JourneyObserver:
     def belong_here(self) -> None:
         """The thread that calls this is the journey's."""
         self._thread = threading.get_ident()
+
+    def begin_journey(self, label: str) -> None:
+        """What is requested from now on is within this journey."""
+        self._seen_now = self._seen.get(label) or self._seen.setdefault(label, set())
+
+    @property
+    def requested(self) -> set[tuple[str, str]]:
+        """Journeys, each with the label of a request that was seen within it."""
+        return {(journey, row.label) for journey, seen in self._seen.items() for row in seen}
 
     @contextmanager
     def muted(self) -> Iterator[None]:
@@ -71,6 +82,7 @@ class JourneyObserver:
         row = self._known.get(asked)
         if row is None:
             row = self._row_of(asked)
+        self._seen_now.add(row)
         status, sent, arrived, taken, received, note = exchange
         is_ordinary = note is None and status in self.session.good and taken < self._recorder.check_at
         if is_ordinary and taken - sent <= self._slow.limit:

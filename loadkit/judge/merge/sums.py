@@ -135,7 +135,8 @@ def merged_timings(parts: Sequence[Result], scenario: ScenarioInfo, duration: fl
     by_name = grouped(((one.kind, one.name), (one, shift(part, parts))) for part in parts for one in part.timings)
     place = in_order_of(scenario.journeys)
     order = sorted(by_name, key=lambda found: (KINDS.index(found[0]), place(found[1])))
-    return [timing(*key, added(by_name[key]), duration=duration, started=0) for key in order]
+    within = {key: {name for one, _ in found for name in one.endpoints} for key, found in by_name.items()}
+    return [timing(*key, added(by_name[key]), endpoints=within[key], duration=duration, started=0) for key in order]
 
 
 def merged_slowest(parts: Sequence[Result]) -> list[SlowRequest]:
