@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+import msgspec
 import pytest
 from _pytest.config import apply_warning_filters
 from _pytest.runner import CallInfo
@@ -19,12 +20,15 @@ from loadkit.jobs.functional.clients import counted_clients
 from loadkit.jobs.functional.options import fields_of
 from loadkit.jobs.functional.outcomes import Case, SetUps
 from loadkit.jobs.functional.plan import PLUGIN
-from loadkit.jobs.functional.refused import check_tests
+from loadkit.jobs.functional.refused import MOST_NAMED, check_tests
 from loadkit.jobs.functional.scale import advice_to_share, scale
 from loadkit.jobs.functional.values import SharedValues
 from loadkit.jobs.run import run
 from loadkit.jobs.testing.interruptible import run_interruptible
 from loadkit.jobs.testing.runs import Run, figures
+from loadkit.judge.caveats import NO_REQUESTS
+from loadkit.judge.rows import journeys_among
+from loadkit.judge.validity import Caveat, ranked
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.threshold import threshold
@@ -74,7 +78,8 @@ def _run_tests(config: pytest.Config, load_session: LoadSession, tests: Sequence
             _write_scale(config, scenario, sum(len(test.cases) for test in ready))
             with watcher(sys.stderr, quiet=config.get_verbosity() < 0) as watch:
                 result, thrown = run_interruptible(partial(_run, scenario, watch))
-            load_session.keep(Run(test=_name(config), number=1, result=result))
+            result = _with_unseen(result)
+            load_session.keep(Run(test=_name(config), number=1, result=result, of_tests=True))
             _write_doubts(config, result)
             cases = [case for test in ready for case in test.cases]
             thrown = thrown or next((case.exit for case in cases if case.exit is not None), None)
@@ -153,13 +158,28 @@ def _write_scale(config: pytest.Config, scenario: Scenario, tests: int) -> None:
 
 
 def _write_doubts(config: pytest.Config, result: Result) -> None:
-    """Say why figures are not to be believed, which the table at the end has but one word for."""
+    """Say why figures are not to be believed, for which the table at the end has one word, and what is in no row."""
     reporter = config.pluginmanager.getplugin("terminalreporter")
-    doubts = [one for one in result.caveats if one.level != "note"]
     if reporter and config.get_verbosity() == 0:
-        for one in doubts:
-            reporter.ensure_newline()
-            reporter.write_line(visible_text(f"! {one.code}: {one.message}"))
+        for one in result.caveats:
+            if one.level != "note" or one.code == NO_REQUESTS:
+                reporter.ensure_newline()
+                sign = "-" if one.level == "note" else "!"
+                reporter.write_line(visible_text(f"{sign} {one.code}: {one.message}"))
+
+
+def _with_unseen(result: Result) -> Result:
+    """The same with a note on the tests within which no request was seen, in the place of that on journeys."""
+    unseen = [one.name for one in journeys_among(result.timings) if one.count and not one.endpoints]
+    known = [one for one in result.caveats if one.code != NO_REQUESTS]
+    if unseen:
+        more = f" and {len(unseen) - MOST_NAMED:,} more" if len(unseen) > MOST_NAMED else ""
+        message = (
+            f"no request was seen within {', '.join(unseen[:MOST_NAMED])}{more}: if they send some, by a client that "
+            "loadkit does not know, these are timed with their test as a whole; a timer('search') gives them a row"
+        )
+        known.append(Caveat(NO_REQUESTS, message, "note"))
+    return msgspec.structs.replace(result, caveats=ranked(known))
 
 
 def _tell_test(

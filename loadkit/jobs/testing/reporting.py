@@ -18,6 +18,7 @@ from loadkit.jobs.testing.terminal import (
     limits_table,
     run_report,
     runs_table,
+    word_of,
 )
 from loadkit.judge.limit.limit import Limit
 from loadkit.report.comparison import comparison_report
@@ -155,7 +156,13 @@ def summary(session: LoadSession, reporter: pytest.TerminalReporter) -> None:
 
 def _lines(session: LoadSession) -> Iterator[str]:
     layout, runs = session_layout(session.config), session.runs
-    yield from runs_table(layout, runs)
+    if runs[0].of_tests:
+        from loadkit.jobs.functional.table import tests_table
+
+        result, full = runs[0].result, session.options.report == "full"
+        yield from tests_table(layout, result, title=runs[0].title, word=word_of(result), full=full)
+    else:
+        yield from runs_table(layout, runs)
     if session.config.get_verbosity() > 0:
         yield from caveat_lines(layout, runs)
     if session.baseline is not None:

@@ -29,6 +29,8 @@ class Run:
     test: str
     number: int
     result: Result
+    of_tests: bool = False
+    """Its journeys are tests under load."""
     more: tuple[Result, ...] = ()
     """The same again, where a load is run several times to be compared."""
 

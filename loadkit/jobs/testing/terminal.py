@@ -74,11 +74,11 @@ def _rows(run: Run) -> list[_Line]:
     head: Row | Timing = result.total
     if not result.requests and len(journeys) == 1:
         head, journeys = journeys[0], []
-    first = _Line(run.title, head, str(len(result.caveats) or ""), _word(result))
+    first = _Line(run.title, head, str(len(result.caveats) or ""), word_of(result))
     return [first, *(_Line(f"  {one.name}", one) for one in journeys)]
 
 
-def _word(result: Result) -> str:
+def word_of(result: Result) -> str:
     """How far to believe the figures; whether the test passed is pytest's to say."""
     worked = result.total.response_time.count or any(one.response_time.count for one in result.timings)
     return _WORDS.get(result.outcome, result.validity if worked else "none")

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 POLITE = 50.0
 """Replies a second that a public server may be asked for without a word."""
 
+NO_REQUESTS = "no-requests"
+"""Of journeys within which no request was seen."""
+
 
 def caveats(run: Evidence) -> list[Caveat]:
     """What the figures themselves, and the machine, give reason to doubt; the gravest first."""
@@ -105,7 +108,7 @@ def _of_end(run: Evidence) -> Iterator[Caveat]:
     ended = [one for one in run.timings if one.count]
     if ended and not run.sent and ended == journeys_among(ended):
         yield Caveat(
-            "no-requests",
+            NO_REQUESTS,
             f"{', '.join(one.name for one in ended)} made no request with the session given as http, so the whole of "
             "each call is timed, its own code, too: call http.get(…), or put what another client does in a timer('…')",
             "note",
