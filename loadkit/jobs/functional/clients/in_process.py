@@ -12,7 +12,7 @@ def of_django(_: Any) -> Wrap:
     """What keeps time of the handler that Django's test client calls."""
 
     def wrap(handler: Any) -> type:
-        class CountedHandler(handler):  # type: ignore[misc]
+        class CountedCalls(handler):  # type: ignore[misc]
             def __call__(self, environ: Any) -> Any:
                 watch = Watch(environ["REQUEST_METHOD"], quote(environ["PATH_INFO"]))
                 try:
@@ -23,7 +23,7 @@ def of_django(_: Any) -> Wrap:
                 watch.end(response.status_code, 0 if response.streaming else len(response.content))
                 return response
 
-        return CountedHandler
+        return CountedCalls
 
     return wrap
 
@@ -32,7 +32,7 @@ def of_async_django(_: Any) -> Wrap:
     """The same of its async one."""
 
     def wrap(handler: Any) -> type:
-        class CountedHandler(handler):  # type: ignore[misc]
+        class CountedCalls(handler):  # type: ignore[misc]
             async def __call__(self, scope: Any) -> Any:
                 watch = Watch(scope["method"], quote(scope["path"]))
                 try:
@@ -43,7 +43,7 @@ def of_async_django(_: Any) -> Wrap:
                 watch.end(response.status_code, 0 if response.streaming else len(response.content))
                 return response
 
-        return CountedHandler
+        return CountedCalls
 
     return wrap
 
