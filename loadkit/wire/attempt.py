@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from loadkit.plan.errors import reason_of
 from loadkit.plan.units import SECOND
@@ -43,12 +43,7 @@ def complete(
         # the reply may still come, and is of no later request
         connection.close()
         raise
-    channel = cast("Channel", connection.channel)
-    taken = channel.taken
-    arrived = connection.nearest_arrival(channel.stamp, attempt.sent, taken)
-    _keep(connection, request, reader, taken)
-    note = attempt.note(None, attempt.first_byte(channel))
-    return reader.status, attempt.sent, arrived, taken, reader.size, note
+    return attempt.ended(reader)
 
 
 def _keep(connection: HttpConnection, request: Request, reader: ReplyReader, taken: int) -> None:
@@ -110,6 +105,15 @@ class Attempt:
         now = self.now()
         return 0, self.sent, now, now, self.size, self.note(failure, 0)
 
+    def ended(self, reader: ReplyReader) -> Exchange:
+        """The exchange whose reply was read."""
+        connection, channel = self._connection, self._channel()
+        taken = channel.taken
+        arrived = connection.nearest_arrival(channel.stamp, self.sent, taken)
+        _keep(connection, self._request, reader, taken)
+        note = self.note(None, self.first_byte(channel))
+        return reader.status, self.sent, arrived, taken, reader.size, note
+
     def note(self, failure: Failure | None, first_byte: int) -> Note | None:
         """What was out of the ordinary, if anything was."""
         if not failure and not self.connects and not first_byte:
@@ -126,14 +130,17 @@ class Attempt:
         arrived = stamp - self._connection.clock.wall_offset if stamp else taken
         return max(min(arrived, taken) - self.sent, 1)
 
-    def run(self, went: int, data: bytes | None, met: OSError | None) -> ReplyReader:
-        """Send if need be, read the reply; again on a new connection if the old one had been closed."""
+    def run(self, went: int, data: bytes | None, met: OSError | None, reader: ReplyReader | None = None) -> ReplyReader:
+        """Send if need be, read the reply; again on a new connection if the old one had been closed.
+
+        `reader` is the one that has read a part of it.
+        """
         reused = bool(self.sent) or self._ready()
         self._connection.state = ACTIVE
         sending = not went
         if data is None and met is None:
             met, sending = self._send(went), True
-        reader = self._reader()
+        reader = reader or self._reader()
         try:
             return self._read(reader, data, met, sending=sending)
         except BrokenExchange as broken:
@@ -218,15 +225,15 @@ class Attempt:
                 raise met
             self._read_on(reader, data)
         except (TimeoutError, BlockingIOError):
-            raise _with_progress(self.timed_out(reader.size), reader) from None
+            raise with_progress(self.timed_out(reader.size), reader) from None
         except OSError as error:
             # what TLS has to say about it is the reason why sending failed
             cause = error if isinstance(error, ssl.SSLError) else met or error
-            raise _with_progress(BrokenExchange(_lost(cause, reader.size, sending=sending)), reader) from None
+            raise with_progress(BrokenExchange(_lost(cause, reader.size, sending=sending)), reader) from None
         except BrokenExchange as broken:
             if met and not reader.size and broken.failure.kind == "disconnect":
                 raise BrokenExchange(_lost(met, 0, sending=True)) from None
-            raise _with_progress(broken, reader) from None
+            raise with_progress(broken, reader) from None
         finally:
             self.size += reader.size
         # a server that stopped reading our request is not asked again
@@ -237,20 +244,26 @@ class Attempt:
         channel = self._channel()
         if data is None:
             data = channel.receive(self.deadline)
-        if data and self._connection.is_early(channel.stamp, self.sent):
-            raise BrokenExchange(UNASKED)
         while data:
-            is_whole = reader.feed(data)
-            if reader.size and not self._first[1]:
-                # what comes before it is an interim reply
-                self._first = channel.stamp, channel.taken
-            if is_whole:
-                self.see_the_end(reader, channel)
+            if self.take(reader, data):
                 return
             if self._halts and reader.head:
                 return
             data = channel.receive(self._extended(reader, channel) if reader.extension else self.deadline)
         reader.end(without_close_notify=channel.without_close_notify)
+
+    def take(self, reader: ReplyReader, data: bytes) -> bool:
+        """Take the bytes that the channel received last; True if the reply is whole."""
+        channel = self._channel()
+        if not reader.begun and self._connection.is_early(channel.stamp, self.sent):
+            raise BrokenExchange(UNASKED)
+        is_whole = reader.feed(data)
+        if reader.size and not self._first[1]:
+            # what comes before it is an interim reply
+            self._first = channel.stamp, channel.taken
+        if is_whole:
+            self.see_the_end(reader, channel)
+        return is_whole
 
     def _extended(self, reader: ReplyReader, channel: Channel) -> int:
         """The deadline with what the sink grants; a single wait stays within the timeout all the same."""
@@ -283,7 +296,7 @@ class Attempt:
         return BrokenExchange(Failure("timeout", f"no whole reply within {request.timeout / SECOND:g} s{got}"))
 
 
-def _with_progress(broken: BrokenExchange, reader: ReplyReader) -> BrokenExchange:
+def with_progress(broken: BrokenExchange, reader: ReplyReader) -> BrokenExchange:
     """The same with a word on how far the reply had come."""
     return BrokenExchange(replace(broken.failure, begun=bool(reader.size), headed=bool(reader.head)))
 
