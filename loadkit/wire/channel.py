@@ -56,7 +56,7 @@ class Channel:
     def __init__(self, sock: socket.socket, clock: Clock, look: Callable[[int], object] | None = None) -> None:
         self.sock = sock
         self._clock = clock
-        self.look = look or _looker(sock)
+        self.look = look or looker(sock)
         """Called with 0: true if anything has come, be it the end or an error."""
         self.opened = clock.now()
         """When it was, or earlier."""
@@ -244,7 +244,7 @@ class TlsChannel(Channel):
             super().send_all(cipher, deadline)
 
 
-def _looker(sock: socket.socket) -> Callable[[int], object]:
+def looker(sock: socket.socket) -> Callable[[int], object]:
     """What tells of anything that has come, an error or the end too: 0.6 us, where a `recv` that raises takes 2.8."""
     if STAMPS:
         poll = select.poll()

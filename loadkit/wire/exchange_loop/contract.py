@@ -1,0 +1,135 @@
+"""What carries the exchanges of many users on one thread: the ordinary ones it does, any other it hands out.
+
+The ordinary exchange: the request goes out in one call, and the reply comes in one, with a head that is known, byte for
+byte. All of the protocol stays with `attempt`; an implementation compares, and parses nothing.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+
+class What(IntEnum):
+    """Why a user is handed out."""
+
+    UNUSUAL = 0
+    """An exchange is not ordinary, or is not begun: `attempt.complete` takes it from where it is."""
+    READABLE = 1
+    """Something has come on a connection that was watched, or its deadline has passed."""
+    OVER = 2
+    """The user sends nothing more: its time is over, or the run is stopped, or it has sent as many as it may."""
+
+
+class Event(NamedTuple):
+    """A user that is handed out: the loop does nothing more for it until it is told to.
+
+    From `sent` on it is what `attempt.complete` takes; `sent` is 0 if nothing was sent. Nanoseconds of the monotonic
+    clock.
+    """
+
+    what: What
+    user: int
+    request: int = -1
+    """Which one the exchange is for; -1 where there is none."""
+    due: int = 0
+    sent: int = 0
+    went: int = 0
+    """How many bytes of the request the kernel took."""
+    data: bytes | None = None
+    """What has come of the reply; empty for the end of the connection, None if nothing was received."""
+    stamp: int = 0
+    """The kernel's time of what has come, wall clock; 0 if there is none."""
+    taken: int = 0
+    """When it was received."""
+    error: int = 0
+    """The errno of what sending or receiving met; EAGAIN behind a whole request is the deadline, which has passed."""
+
+
+class Spell(NamedTuple):
+    """What a user has done since it was last asked."""
+
+    first_sent: int
+    """0 if it has sent nothing."""
+    last_taken: int
+
+
+class ExchangeLoop(Protocol):
+    """Exchanges of users with numbers, each with one request under way at a time, one thread for all.
+
+    A user is *out* from the beginning and behind each of its events; then its connections are the caller's, who may
+    use the sockets as blocking ones, on any thread. `resume` and `watch` hand it in again. All is called by one thread
+    but for `stop` and `wake`, which any may call.
+
+    A request is sent when it is due, on the user's connection for it, if it is open and nothing has come on it; one
+    that is not `repeatable` is looked for directly before. Behind a rest of more than 5 ms an empty send goes before
+    it, which warms the way through the kernel. The clock is read directly before the send. A reply is ordinary if it
+    comes in one receive of at most 16 KiB, with the size and the head of one that was `learn`ed for the request, and
+    a stamp from between sending and receiving. Then a sample is written, and the next request of the user's turn is
+    due when the reply was taken.
+    """
+
+    def add_request(self, payload: bytes, timeout: int, *, repeatable: bool) -> int:
+        """Make a request known: what is sent, and how long the exchange may take; its number, from 0 on."""
+
+    def learn(self, request: int, head: bytes, size: int, status: int) -> None:
+        """A reply to this request that begins with this head has this size in all, and is good.
+
+        Several heads may be learned for a request, of which the loop keeps the last ones, 16 or so.
+        """
+
+    def add_user(self, turns: Sequence[tuple[int, int]]) -> int:
+        """Make a user known, by request and connection (its own, from 0 on) in turn; its number, from 0 on."""
+
+    def connect(self, user: int, connection: int, sock: socket.socket | None) -> None:
+        """This socket is the connection of a user that is out; None if it is closed.
+
+        It is said again whenever the connection was opened anew; the socket before may have been closed already.
+        """
+
+    def resume(self, user: int, due: int, until: int, left: int) -> None:
+        """The next request of the turn is due at this instant, at once if that has passed.
+
+        From `until` on nothing is sent, and no more than `left` requests: then `OVER`.
+        """
+
+    def watch(self, user: int, connection: int, deadline: int) -> None:
+        """Hand it out as `READABLE` when something has come on a connection, which is not received."""
+
+    def wait(self, until: int) -> list[Event]:
+        """Exchange until users are to be handed out, at most until this instant; it may return earlier for nothing.
+
+        The wall offset of the clock is asked for here.
+        """
+
+    def take(self) -> list[Sequence[int]]:
+        """The samples of each request that were written since the last time, in the order of their `taken`.
+
+        Flat, `STRIDE` integers each: due, sent, arrived, taken, status, size.
+        """
+
+    def left(self, user: int) -> int:
+        """How many requests more a user that is out may send, of those that it was resumed with."""
+
+    def spell(self, user: int) -> Spell:
+        """When a user that is out has sent first and taken last, of what was ordinary; it begins anew."""
+
+    def is_resting(self, user: int) -> bool:
+        """True if it waits for the instant at which its request is due; for any thread."""
+
+    @property
+    def resting(self) -> int:
+        """How many users do; for any thread."""
+
+    def stop(self, instant: int) -> None:
+        """Nothing is sent from this instant on; users that rest are handed out at once."""
+
+    def wake(self) -> None:
+        """Have `wait` return."""
+
+    def close(self) -> None:
+        """Give up what the loop itself has open; the sockets are the caller's."""

@@ -1,0 +1,94 @@
+"""What the exchange loop in Python knows of requests, users and their connections."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Final
+
+NEVER: Final = 1 << 62
+HEADS: Final = 16
+"""Heads of good replies that are known of each request; those of one server differ in their dates."""
+
+
+class HeldRequest:
+    """A request, the replies to it that are known, and the samples of those that came."""
+
+    __slots__ = ("head", "heads", "number", "payload", "repeatable", "samples", "size", "status", "timeout")
+
+    def __init__(self, number: int, payload: bytes, timeout: int, *, repeatable: bool) -> None:
+        self.number = number
+        self.payload = payload
+        self.timeout = timeout
+        self.repeatable = repeatable
+        self.samples: list[int] = []
+        # of the reply that came last
+        self.head, self.size, self.status = b"\0", -1, 0
+        self.heads: dict[bytes, tuple[int, int]] = {}
+
+    def learn(self, head: bytes, size: int, status: int) -> None:
+        if len(self.heads) >= HEADS:
+            del self.heads[next(iter(self.heads))]
+        self.heads[head] = size, status
+        self.head, self.size, self.status = head, size, status
+
+    def knows(self, data: bytes) -> bool:
+        """True if it is a whole reply whose head is known, if not that of the last one."""
+        head = data[: data.find(b"\r\n\r\n") + 4]
+        known = self.heads.get(head)
+        if known is None or known[0] != len(data):
+            return False
+        self.head, (self.size, self.status) = head, known
+        return True
+
+
+class HeldConnection:
+    """One connection of a user; `step` is what is done when it can be read and nobody asked for anything."""
+
+    __slots__ = ("fd", "is_usable", "is_watched", "look", "sock", "step")
+
+    def __init__(self) -> None:
+        self.sock: socket.socket | None = None
+        self.fd = -1
+        self.is_watched = False
+        """Epoll looks at it."""
+        self.is_usable = False
+        """It is open, and nothing has come that nobody asked for."""
+        self.step: Callable[[], object]
+        self.look: Callable[[int], object] | None = None
+
+
+class HeldUser:
+    """A user: what it sends, and where it stands."""
+
+    __slots__ = (
+        "connections",
+        "deadline",
+        "due",
+        "first_sent",
+        "go_on",
+        "is_resting",
+        "left",
+        "number",
+        "taken",
+        "throw",
+        "turns",
+        "until",
+        "watched",
+    )
+
+    def __init__(
+        self, number: int, turns: list[tuple[HeldRequest, HeldConnection]], connections: list[HeldConnection]
+    ) -> None:
+        self.number = number
+        self.turns = turns
+        self.connections = connections
+        self.due = self.until = self.left = 0
+        self.first_sent = self.taken = 0
+        self.deadline = NEVER
+        """Of what it waits for; the far future if it waits for nothing."""
+        self.watched: HeldConnection | None = None
+        """The connection whose next bytes the caller receives."""
+        self.is_resting = False
+        self.go_on: Callable[[], object]
+        self.throw: Callable[[Exception], object]
