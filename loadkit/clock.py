@@ -80,6 +80,9 @@ class _Kernel:
         return exact - round((exact - coarse) / SECOND) * SECOND
 
 
+MONOTONIC: Final = _Kernel.monotonic
+"""The `now` of a `SystemClock`, which the extension reads, too."""
+
 # CLOCK_REALTIME_COARSE of Linux, which is behind the wall clock by the length of a tick, and missing from `time`
 _COARSE: Final = 5
 

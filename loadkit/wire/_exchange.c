@@ -1,9 +1,267 @@
-/* Loadkit's extension. */
+/* One exchange on one socket, with one release of the interpreter lock instead of two.
+ *
+ * No protocol is in here: what has come is compared with the head that Python parsed before, and whatever is not the
+ * same goes back to Python as it came. Nothing is kept between two calls, so there is nothing to lock, or to mend
+ * after a fork.
+ */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <errno.h>
+#include <poll.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
 /* To be raised with each change of what is called from Python: `wire/extension.py` asks for it. */
-#define REVISION 1
+#define REVISION 2
+
+/* What one receive may bring; a longer reply is read on in Python. */
+#define BUFFER (16 * 1024)
+#define SECOND 1000000000LL
+/* A connection that rested so long is warmed up: 9 us lie between the stamp and the packet then, not 12. */
+#define COOLED (5 * 1000000LL)
+
+/* What Python knows of the last reply: the same head again means a reply of the same size and status. */
+typedef struct {
+    const char *head;
+    Py_ssize_t head_size;
+    Py_ssize_t size; /* -1 if nothing is known */
+    PyObject *status;
+    PyObject *size_value;
+    Py_ssize_t kept; /* bytes of the body that the caller wants, -1 for none */
+} Known;
+
+/* One exchange, as far as it went. */
+typedef struct {
+    int fd;
+    const char *payload;
+    Py_ssize_t payload_size;
+    int64_t cools_at;
+    int64_t sent; /* 0 if the connection had something before the request was sent */
+    int64_t taken;
+    int64_t stamp; /* wall clock, 0 for none */
+    ssize_t went;
+    ssize_t came; /* -1 if nothing was received */
+    int error;
+    char data[BUFFER];
+} Exchange;
+
+static int64_t nanoseconds(struct timespec time)
+{
+    return (int64_t)time.tv_sec * SECOND + time.tv_nsec;
+}
+
+static int64_t now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return nanoseconds(time);
+}
+
+/* ---- without the interpreter lock ---- */
+
+/* True if anything has come, be it the end or an error. */
+static int has_something(int fd)
+{
+    struct pollfd asked = {.fd = fd, .events = POLLIN | POLLPRI | POLLRDHUP};
+    return poll(&asked, 1, 0) != 0;
+}
+
+/* Send what the kernel takes at once; true if that is all of it. */
+static int send_request(Exchange *exchange)
+{
+    if (has_something(exchange->fd))
+        return 0;
+    exchange->sent = now();
+    if (exchange->sent > exchange->cools_at) {
+        send(exchange->fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL);
+        exchange->sent = now();
+    }
+    ssize_t went = send(exchange->fd, exchange->payload, (size_t)exchange->payload_size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (went < 0)
+        exchange->error = errno;
+    else
+        exchange->went = went;
+    return went == exchange->payload_size;
+}
+
+static int64_t stamp_of(struct msghdr *message)
+{
+    struct cmsghdr *control = CMSG_FIRSTHDR(message);
+    struct timespec time;
+
+    if (!control || control->cmsg_level != SOL_SOCKET || control->cmsg_type != SO_TIMESTAMPNS)
+        return 0;
+    memcpy(&time, CMSG_DATA(control), sizeof time);
+    return nanoseconds(time);
+}
+
+/* Wait for bytes, as long as the socket is armed for. */
+static void receive_reply(Exchange *exchange)
+{
+    union {
+        struct cmsghdr aligned;
+        char bytes[64];
+    } ancillary;
+    struct iovec room = {.iov_base = exchange->data, .iov_len = BUFFER};
+    struct msghdr message = {
+        .msg_iov = &room, .msg_iovlen = 1, .msg_control = &ancillary, .msg_controllen = sizeof ancillary};
+
+    exchange->came = recvmsg(exchange->fd, &message, 0);
+    exchange->error = exchange->came < 0 ? errno : 0;
+    exchange->taken = now();
+    exchange->stamp = exchange->came < 0 ? 0 : stamp_of(&message);
+}
+
+/* ---- with it ---- */
+
+/* Send and receive, and run the handlers of signals that come; false if one of them raised. */
+static int run(Exchange *exchange)
+{
+    int is_sent = 0;
+
+    for (;;) {
+        Py_BEGIN_ALLOW_THREADS
+        if (is_sent || (is_sent = send_request(exchange)))
+            receive_reply(exchange);
+        Py_END_ALLOW_THREADS
+        if (!is_sent || exchange->error != EINTR)
+            return 1;
+        if (PyErr_CheckSignals())
+            return 0;
+    }
+}
+
+static int is_same(const Exchange *exchange, const Known *known)
+{
+    return exchange->came == known->size && exchange->came > 0 &&
+           memcmp(exchange->data, known->head, (size_t)known->head_size) == 0;
+}
+
+/* A tuple of so many values, whose references it takes; NULL if one of them could not be made. */
+static PyObject *tuple_of(Py_ssize_t count, PyObject *const *values)
+{
+    PyObject *made = PyTuple_New(count);
+    int is_whole = made != NULL;
+
+    for (Py_ssize_t k = 0; k < count; k++) {
+        is_whole = is_whole && values[k];
+        if (made)
+            PyTuple_SET_ITEM(made, k, values[k]);
+        else
+            Py_XDECREF(values[k]);
+    }
+    if (!is_whole)
+        Py_CLEAR(made);
+    return made;
+}
+
+static PyObject *shared(PyObject *value)
+{
+    Py_INCREF(value);
+    return value;
+}
+
+/* `(exchange, body)` of an ordinary one. */
+static PyObject *ordinary(const Exchange *exchange, const Known *known, int64_t arrived)
+{
+    Py_ssize_t rest = known->size - known->head_size;
+    /* the thread has it now; the time until it got the interpreter lock is not the server's */
+    PyObject *values[] = {
+        shared(known->status),          PyLong_FromLongLong(exchange->sent), PyLong_FromLongLong(arrived),
+        PyLong_FromLongLong(now()), shared(known->size_value),           shared(Py_None),
+    };
+    PyObject *pair[] = {tuple_of(6, values), NULL};
+
+    if (known->kept < 0)
+        pair[1] = shared(Py_None);
+    else
+        pair[1] = PyBytes_FromStringAndSize(exchange->data + known->head_size, rest < known->kept ? rest : known->kept);
+    return tuple_of(2, pair);
+}
+
+/* `(None, (sent, went, data, stamp, taken, error))`: as far as it went, for Python to go on with. */
+static PyObject *unusual(const Exchange *exchange)
+{
+    PyObject *values[] = {
+        PyLong_FromLongLong(exchange->sent),
+        PyLong_FromSsize_t(exchange->went),
+        exchange->came < 0 ? shared(Py_None) : PyBytes_FromStringAndSize(exchange->data, exchange->came),
+        PyLong_FromLongLong(exchange->stamp),
+        /* without a stamp this instant stands for the arrival, and is that before the lock was waited for */
+        PyLong_FromLongLong(exchange->stamp ? now() : exchange->taken),
+        PyLong_FromLong(exchange->error),
+    };
+    PyObject *pair[] = {shared(Py_None), tuple_of(6, values)};
+
+    return tuple_of(2, pair);
+}
+
+/* Read `(head, size, status, kept)` or None; false with an exception. What it points to lives as long as the tuple. */
+static int read_known(PyObject *given, Known *known)
+{
+    memset(known, 0, sizeof *known);
+    known->size = -1;
+    if (given == Py_None)
+        return 1;
+    if (!PyTuple_CheckExact(given) || PyTuple_GET_SIZE(given) != 4 || !PyBytes_Check(PyTuple_GET_ITEM(given, 0))) {
+        PyErr_SetString(PyExc_TypeError, "known is a tuple of head, size, status and kept, or None");
+        return 0;
+    }
+    known->head = PyBytes_AS_STRING(PyTuple_GET_ITEM(given, 0));
+    known->head_size = PyBytes_GET_SIZE(PyTuple_GET_ITEM(given, 0));
+    known->size_value = PyTuple_GET_ITEM(given, 1);
+    known->size = PyLong_AsSsize_t(known->size_value);
+    known->status = PyTuple_GET_ITEM(given, 2);
+    known->kept = PyLong_AsSsize_t(PyTuple_GET_ITEM(given, 3));
+    if (PyErr_Occurred())
+        return 0;
+    if (known->size < known->head_size || known->head_size == 0)
+        known->size = -1;
+    return 1;
+}
+
+/* exchange(fd, payload, known, wall_offset, fresh_until); see `_exchange.pyi`. The caller holds references to all of
+ * these until it returns, so that they may be used while the lock is released. */
+static PyObject *exchange(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count)
+{
+    Exchange made;
+    Known known;
+
+    if (count != 5 || !PyBytes_Check(given[1])) {
+        PyErr_SetString(PyExc_TypeError, "exchange takes fd, payload (bytes), known, wall_offset and fresh_until");
+        return NULL;
+    }
+    if (!read_known(given[2], &known))
+        return NULL;
+    made.fd = (int)PyLong_AsLong(given[0]);
+    made.payload = PyBytes_AS_STRING(given[1]);
+    made.payload_size = PyBytes_GET_SIZE(given[1]);
+    int64_t wall_offset = PyLong_AsLongLong(given[3]);
+    made.cools_at = PyLong_AsLongLong(given[4]) + COOLED;
+    if (PyErr_Occurred())
+        return NULL;
+    made.sent = made.taken = made.stamp = 0;
+    made.went = 0;
+    made.came = -1;
+    made.error = 0;
+
+    if (!run(&made))
+        return NULL;
+    int64_t arrived = made.stamp - wall_offset;
+    if (is_same(&made, &known) && made.sent <= arrived && arrived <= made.taken)
+        return ordinary(&made, &known, arrived);
+    return unusual(&made);
+}
+
+/* ---- the module ---- */
+
+static PyMethodDef functions[] = {
+    {"exchange", (PyCFunction)(void (*)(void))exchange, METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL},
+};
 
 static int fill(PyObject *module)
 {
@@ -24,6 +282,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_exchange",
+    .m_methods = functions,
     .m_slots = slots,
 };
 

@@ -44,6 +44,7 @@ class Channel:
         "_clock",
         "_late_deadline",
         "armed",
+        "fd",
         "look",
         "opened",
         "sock",
@@ -55,6 +56,8 @@ class Channel:
 
     def __init__(self, sock: socket.socket, clock: Clock, look: Callable[[int], object] | None = None) -> None:
         self.sock = sock
+        self.fd = sock.fileno()
+        """That of the socket, also when that was closed."""
         self._clock = clock
         self.look = look or looker(sock)
         """Called with 0: true if anything has come, be it the end or an error."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # A connection that rested longer is looked at before it is used: the server may have closed it, or said something.
 # That costs 0.5 to 0.8 us of the 9 a request takes. An idempotent request that follows sooner goes without it, for
 # bytes that nobody asked for show there all the same: alone they are stamped before the request was sent, and together
-# with the reply they are more than it is. A close is a reconnect.
+# with the reply they are more than it is. A close is a reconnect. The extension looks each time, for 0.2 us.
 RESTED: Final = 50 * MICROSECOND
 # how much earlier than the request a reply may seem to arrive, for the two clocks are read one after the other
 JITTER: Final = 20_000

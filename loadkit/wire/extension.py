@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-from types import ModuleType
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-REVISION: Final = 1
+if TYPE_CHECKING:
+    from loadkit.wire.base import Exchange
+
+REVISION: Final = 2
 """That of the extension which this Python was written for; one that was built before a change is not used."""
 
+Known: TypeAlias = tuple[bytes, int, int, int]
+"""Head, size and status of a reply that is ordinary, and how many bytes of its body are wanted, -1 for none."""
+Unusual: TypeAlias = tuple[int, int, bytes | None, int, int, int]
+"""How far an exchange went that is left to Python: when the request was sent (0 where the connection had something
+before it was), how many bytes of it went, what came, its stamp, when it was taken, the number of an error or 0."""
+NativeExchange: TypeAlias = "Callable[[int, bytes, Known | None, int, int], tuple[Exchange | None, Any]]"
+"""Sends and receives on a connection that rests between two exchanges, and returns the exchange with the body, or None
+with what is `Unusual`. Called with its descriptor, the payload, what is known of the reply, the wall offset, and until
+when the connection is fresh. Raises what the handler of a signal raises."""
 
-def _find() -> ModuleType | None:
+
+def _find() -> NativeExchange | None:
     if os.environ.get("LOADKIT_NO_EXTENSION", "0") not in ("", "0"):
         return None
     try:
-        found = importlib.import_module("loadkit.wire._exchange")
+        from loadkit.wire import _exchange
     except ImportError:
         return None
-    return found if found.REVISION == REVISION else None
+    return _exchange.exchange if _exchange.REVISION == REVISION else None
 
 
-EXTENSION: Final = _find()
+native_exchange: Final = _find()
 """None where it was not built, or `LOADKIT_NO_EXTENSION` is set."""

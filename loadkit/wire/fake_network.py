@@ -80,6 +80,10 @@ class FakeSocket:
         """Each whole one that was sent."""
         self.is_closed = False
 
+    def fileno(self) -> int:
+        """None that the kernel knows."""
+        return -1
+
     def send(self, data: bytes, _flags: int = 0) -> int:
         """Take all of it."""
         self._received += data

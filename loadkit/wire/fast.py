@@ -6,17 +6,21 @@ takes. Whatever else happens goes the long way through `attempt.complete`, which
 
 from __future__ import annotations
 
+import os
 import ssl
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from loadkit.clock import MONOTONIC
 from loadkit.plan.units import MILLISECOND
 from loadkit.wire.attempt import complete
 from loadkit.wire.channel import ANCILLARY, AT_ONCE, BUFFER, STAMPS, Channel, TlsChannel, timespec
 from loadkit.wire.connection import ACTIVE, EARLY, IDLE, RESTED, HttpConnection
+from loadkit.wire.extension import native_exchange
 from loadkit.wire.failed_reply import ERRORS, KEPT
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Exchange, Request, Send
+    from loadkit.wire.extension import Known, NativeExchange, Unusual
 
 # a connection that rested so long is warmed up
 COOLED: Final = 5 * MILLISECOND
@@ -26,10 +30,77 @@ def sender(connection: HttpConnection, like: Request) -> Send:
     """The function that sends this request, and others like it but for their payload, on a connection."""
     if like.sink is not None or not STAMPS:
         return lambda request: complete(connection, request)
-    return _fast_sender(connection, like)
+    if native_exchange and not connection.origin.tls and connection.clock.now is MONOTONIC:
+        return native_sender(connection, like, native_exchange)
+    return python_sender(connection, like)
 
 
-def _fast_sender(connection: HttpConnection, like: Request) -> Send:  # noqa: PLR0915
+def native_sender(connection: HttpConnection, like: Request, native: NativeExchange) -> Send:
+    """The same by the extension, which looks at the connection each time."""
+    io_timeout, keep = like.io_timeout, like.keep
+    clock, idle, active = connection.clock, IDLE, ACTIVE
+    known: Known | None = None
+    head, kept, is_cut = b"", -1, False
+
+    def send(request: Request) -> Exchange:
+        nonlocal known, head, kept, is_cut
+        channel = cast(Channel, connection.channel)
+        if connection.state is not idle or channel.armed != io_timeout:
+            return complete(connection, request)
+        connection.state = active
+        try:
+            exchange, found = native(channel.fd, request.payload, known, clock.wall_offset, connection.fresh_until)
+            if exchange is None:
+                exchange, found = _repeated(connection, found, known)
+            if exchange is None:
+                exchange = _go_on(connection, request, found)
+                if connection.memo:
+                    head, size, status, _ = connection.memo
+                    # of an error something is shown
+                    kept = KEPT if keep is None and status >= ERRORS else -1 if keep is None else keep
+                    known, is_cut = (head, size, status, kept), size - len(head) > kept
+                return exchange
+        except BaseException:
+            # a signal, say: the reply may still come, and is of no later request
+            connection.close()
+            raise
+        if kept >= 0:
+            connection.last = request, head, found, is_cut
+        connection.state = idle
+        connection.fresh_until = exchange[3]
+        return exchange
+
+    return send
+
+
+def _repeated(connection: HttpConnection, found: Unusual, known: Known | None) -> tuple[Exchange | None, Any]:
+    """The reply that is known, whose stamp is none or does not lie between sending and taking; None for another one."""
+    sent, _, data, stamp, taken, _ = found
+    if not (data and known and len(data) == known[1] and data.startswith(known[0])):
+        return None, found
+    arrived = connection.arrival(stamp, sent, taken)
+    if arrived == EARLY:
+        return None, found
+    head, size, status, kept = known
+    return (status, sent, arrived, taken, size, None), data[len(head) : len(head) + kept]
+
+
+def _go_on(connection: HttpConnection, request: Request, found: Unusual) -> Exchange:
+    """Go on with what the extension leaves to Python."""
+    sent, went, data, stamp, taken, error = found
+    if not sent:
+        connection.state = IDLE
+        return complete(connection, request)
+    if data is None:
+        met = _met(OSError(error, os.strerror(error)), went) if error else None
+        return complete(connection, request, sent, went, None, met)
+    channel = cast(Channel, connection.channel)
+    channel.stamp, channel.taken = stamp, taken
+    return complete(connection, request, sent, went, data)
+
+
+def python_sender(connection: HttpConnection, like: Request) -> Send:  # noqa: PLR0915
+    """The same in Python, also with TLS."""
     io_timeout, keep, is_tls = like.io_timeout, like.keep, connection.origin.tls
     clock, now, looks = connection.clock, connection.clock.now, _looks_always(like)
     head, begins, size, status = b"\0", 1, -1, 0

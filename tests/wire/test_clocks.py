@@ -177,8 +177,9 @@ def test_a_step_that_another_thread_noticed_first_fails_no_request(serve: Serve,
     assert (outcome.status, outcome.message) == (200, "")
     if abs(span) > outcome.taken - outcome.sent + MILLISECOND:
         # a shorter step cannot be told from the way of the reply, on a machine that held a thread up for so long
-        assert outcome.arrived == outcome.taken
-        assert caller.connection.unstamped == 1
+        # the extension goes by where the clock stood before it sent, as the stamp does
+        assert outcome.sent < outcome.arrived <= outcome.taken
+        assert caller.connection.unstamped == (outcome.arrived == outcome.taken)
 
 
 @linux

@@ -1,0 +1,237 @@
+"""The same bytes are the same replies, whether the extension, Python or the long way receives them, however split."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from loadkit import Endpoint, Scenario
+from loadkit.clock import SystemClock
+from loadkit.wire.attempt import complete
+from loadkit.wire.base import Request, Send
+from loadkit.wire.connection import HttpConnection
+from loadkit.wire.encode import encode
+from loadkit.wire.extension import native_exchange
+from loadkit.wire.fast import native_sender, python_sender
+from loadkit.wire.sockets import SocketWire
+from tests.wire.conftest import Serve
+from tests.wire.peer import OK, Gone, Line, chunked, reply
+
+needs_extension = pytest.mark.skipif(native_exchange is None, reason="the extension in C was not built")
+
+
+def by_extension(connection: HttpConnection, request: Request) -> Send:
+    assert native_exchange
+    return native_sender(connection, request, native_exchange)
+
+
+def the_long_way(connection: HttpConnection, _: Request) -> Send:
+    return lambda request: complete(connection, request)
+
+
+WAYS: list[Callable[[HttpConnection, Request], Send]] = [by_extension, python_sender, the_long_way]
+
+WHOLE = [OK, reply(b"other"), reply(b"", "404 Not Found"), reply(b"x" * 3000, "500 Oops"), chunked(b"ab", b"c")]
+BROKEN = [
+    b"",
+    b"\0",
+    OK[:-1],
+    OK[:20],
+    OK + b"!",
+    OK + OK,
+    b"HTTP/1.1 200 OK\r\n\r\nuntil the end",
+    b"220 mail\r\n\r\n",
+]
+
+
+@some.composite
+def dialogues(draw: Callable[..., Any]) -> list[list[bytes]]:
+    """Replies in pieces; behind one that is broken the connection is closed."""
+    replies = draw(some.lists(some.sampled_from([OK, OK, OK, *WHOLE, *BROKEN]) | some.binary(max_size=60), max_size=6))
+    pieces = []
+    for one in replies:
+        cuts = sorted(draw(some.lists(some.integers(0, len(one)), max_size=2)))
+        pieces.append([one[a:b] for a, b in zip([0, *cuts], [*cuts, len(one)], strict=True) if a < b])
+    return pieces
+
+
+class Answers:
+    """A server whose replies are set anew for each client."""
+
+    def __init__(self, serve_as: Serve) -> None:
+        self.url = serve_as(self._answer).url
+        self._replies: Iterator[list[bytes]] = iter(())
+
+    def begin(self, replies: Sequence[list[bytes]]) -> None:
+        self._replies = iter(replies)
+
+    def _answer(self, line: Line) -> None:
+        while True:
+            line.request()
+            pieces = next(self._replies, [])
+            line.send(*pieces)
+            if b"".join(pieces) not in WHOLE:
+                line.close()
+                raise Gone
+
+
+class Client:
+    def __init__(self, url: str, keep: int | None, way: Callable[[HttpConnection, Request], Send]) -> None:
+        def check(_: object) -> None:
+            """Has the body kept."""
+
+        endpoint = Endpoint("GET", "/", check=None if keep is None else check)
+        scenario = Scenario(base_url=url, endpoints=[endpoint], timeout=5.0, body_limit=keep or 1)
+        self.request = encode(endpoint, scenario)
+        self.connection = SocketWire(SystemClock(), scenario).open_connection(self.request.origin)
+        self._send = way(self.connection, self.request)
+
+    def send(self) -> tuple[object, ...]:
+        """What a user sees of an exchange, but for its times."""
+        self.connection.last = (None, b"", b"", False)
+        status, sent, arrived, taken, size, note = self._send(self.request)
+        assert sent <= arrived <= taken
+        failure = note.failure if note else None
+        return status, size, failure, note and (note.connects, note.reconnects), self.connection.last[1:]
+
+
+@pytest.fixture
+def answers(serve_as: Serve) -> Answers:
+    return Answers(serve_as)
+
+
+@needs_extension
+@pytest.mark.parametrize("keep", [None, 2, 100_000], ids=["not kept", "kept in part", "kept"])
+def test_each_way_finds_the_same(answers: Answers, keep: int | None):
+    @given(dialogues())
+    def find(replies: list[list[bytes]]) -> None:
+        found = []
+        for way in WAYS:
+            answers.begin(replies)
+            client = Client(answers.url, keep, way)
+            found.append([client.send() for _ in replies])
+            client.connection.close()
+        assert found[0] == found[1] == found[2]
+
+    find()
+
+
+# -- the function itself
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two ends of a connection over TCP, which is stamped."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()) as one:
+        one.setsockopt(socket.SOL_SOCKET, 35, 1)
+        other, _ = listening.accept()
+        with other:
+            yield one, other
+
+
+@needs_extension
+@pytest.mark.parametrize(
+    "given",
+    [
+        (),
+        (0, b"", None, 0),
+        ("0", b"", None, 0, 0),
+        (0, "text", None, 0, 0),
+        (0, b"", (b"", 1, 200), 0, 0),
+        (0, b"", ("", 1, 200, -1), 0, 0),
+        (0, b"", (b"", "1", 200, -1), 0, 0),
+        (0, b"", [b"", 1, 200, -1], 0, 0),
+        (0, b"", None, 1 << 70, 0),
+        (1 << 70, b"", None, 0, 0),
+    ],
+)
+def test_what_it_cannot_take_is_refused(given: Any):
+    assert native_exchange
+    with pytest.raises((TypeError, OverflowError)):
+        native_exchange(*given)
+
+
+@needs_extension
+def test_a_descriptor_that_is_none_is_told_by_its_error(pair: tuple[socket.socket, socket.socket]):
+    assert native_exchange
+    assert native_exchange(-1, b"GET", None, 0, 0)[0] is None
+
+
+@needs_extension
+def test_a_head_longer_than_its_reply_is_not_known(pair: tuple[socket.socket, socket.socket]):
+    assert native_exchange
+    one, other = pair
+    answering = threading.Thread(target=lambda: other.sendall(other.recv(100)))
+    answering.start()
+    exchange, found = native_exchange(one.fileno(), b"abc", (b"abcdef", 3, 200, 10), 0, 1 << 62)
+    answering.join()
+    assert exchange is None
+    assert found[2] == b"abc"
+
+
+@needs_extension
+def test_a_signal_is_seen_while_it_waits(pair: tuple[socket.socket, socket.socket]):
+    assert native_exchange
+    seen: list[float] = []
+
+    class Interruption(Exception):
+        pass
+
+    def interrupt(*_: object) -> None:
+        seen.append(time.monotonic())
+        raise Interruption
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    sent: list[float] = []
+
+    def signal_it() -> None:
+        sent.append(time.monotonic())
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    timer = threading.Timer(0.1, signal_it)
+    timer.start()
+    try:
+        with pytest.raises(Interruption):
+            native_exchange(pair[0].fileno(), b"abc", None, 0, 1 << 62)
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert seen[0] - sent[0] < 5
+
+
+@needs_extension
+def test_a_signal_whose_handler_returns_ends_nothing(pair: tuple[socket.socket, socket.socket]):
+    assert native_exchange
+    one, other = pair
+    before = signal.signal(signal.SIGUSR1, lambda *_: other.sendall(b"answer"))
+    timer = threading.Timer(0.1, signal.pthread_kill, [threading.main_thread().ident or 0, signal.SIGUSR1])
+    timer.start()
+    try:
+        _, found = native_exchange(one.fileno(), b"abc", None, 0, 1 << 62)
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert found[2] == b"answer"
+    # not sent a second time
+    assert other.recv(100) == b"abc"
+
+
+@needs_extension
+def test_a_child_of_a_fork_exchanges_too(pair: tuple[socket.socket, socket.socket]):
+    assert native_exchange
+    one, other = pair
+    child = os.fork()
+    if not child:
+        threading.Thread(target=lambda: other.sendall(other.recv(100))).start()
+        _, found = native_exchange(one.fileno(), b"abc", None, 0, 1 << 62)
+        os._exit(0 if found[2] == b"abc" else 1)
+    assert os.waitpid(child, 0)[1] == 0
