@@ -1,0 +1,132 @@
+"""What pytest is told of tests that ran under load: of each how often it failed and with what, as one item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+import msgspec
+import pytest
+from _pytest.runner import CallInfo
+
+from loadkit.jobs.functional.cases import TestFunction
+from loadkit.jobs.functional.outcomes import Case
+from loadkit.jobs.functional.refused import MOST_NAMED
+from loadkit.jobs.functional.scale import scale
+from loadkit.jobs.functional.values import SharedValues
+from loadkit.jobs.testing.runs import figures
+from loadkit.judge.caveats import NO_REQUESTS
+from loadkit.judge.rows import journeys_among
+from loadkit.judge.validity import Caveat, ranked
+from loadkit.plan.scenario import Scenario
+from loadkit.plan.threshold import threshold
+from loadkit.plan.units import show_seconds
+from loadkit.report.escape import visible_text
+
+if TYPE_CHECKING:
+    from loadkit.judge.result import Result
+    from loadkit.judge.rows import Timing
+    from loadkit.judge.threshold_results import ThresholdResult
+
+When: TypeAlias = Literal["setup", "call", "teardown"]
+_PHASES: Final[tuple[When, ...]] = ("setup", "call", "teardown")
+
+
+def write_scale(config: pytest.Config, scenario: Scenario, tests: int) -> None:
+    """Say before the start how much is to be run: 500 tests may have been selected by mistake."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter and config.get_verbosity() >= 0:
+        reporter.ensure_newline()
+        reporter.write_line(scale(scenario, tests))
+
+
+def write_doubts(config: pytest.Config, result: Result) -> None:
+    """Say why figures are not to be believed, for which the table at the end has one word, and what is in no row."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter and config.get_verbosity() == 0:
+        for one in result.caveats:
+            if one.level != "note" or one.code == NO_REQUESTS:
+                reporter.ensure_newline()
+                sign = "-" if one.level == "note" else "!"
+                reporter.write_line(visible_text(f"{sign} {one.code}: {one.message}"))
+
+
+def with_unseen(result: Result) -> Result:
+    """The same with a note on the tests within which no request was seen, in the place of that on journeys."""
+    unseen = [one.name for one in journeys_among(result.timings) if one.count and not one.endpoints]
+    known = [one for one in result.caveats if one.code != NO_REQUESTS]
+    if unseen:
+        more = f" and {len(unseen) - MOST_NAMED:,} more" if len(unseen) > MOST_NAMED else ""
+        message = (
+            f"no request was seen within {', '.join(unseen[:MOST_NAMED])}{more}: if they send some, by a client that "
+            "loadkit does not know, these are timed with their test as a whole; a timer('search') gives them a row"
+        )
+        known.append(Caveat(NO_REQUESTS, message, "note"))
+    return msgspec.structs.replace(result, caveats=ranked(known))
+
+
+def tell_test(
+    test: TestFunction, others: Sequence[TestFunction], result: Result, *, advice: Callable[[Case], list[str]]
+) -> None:
+    names = {name for one in others for name in one.rows}
+    own = [one for one in result.thresholds if _label(one) in test.rows or _label(one) not in names]
+    missed = [f"{one.threshold}: {one.shown}" for one in own if not one.passed and not one.implied]
+    is_limited = any(threshold(one.threshold).limits_errors and not one.implied for one in own)
+    # of very many tests some share a row, whose figures say nothing of one of them
+    timing = next((one for one in result.timings if one.name == test.name), None)
+    for case in test.cases:
+        if timing is not None:
+            case.item.user_properties.extend(figures("load", timing))
+        tell(case.item, "call", partial(_judge, case, timing, missed, advice(case), is_limited=is_limited))
+
+
+def _label(one: ThresholdResult) -> str | None:
+    return threshold(one.threshold).label
+
+
+def _judge(
+    case: Case, timing: Timing | None, missed: Sequence[str], advice: Sequence[str], *, is_limited: bool
+) -> None:
+    """Raise what pytest counts a test as, unless it passed."""
+    held = case.held_at()
+    if missed or held or (case.failed and not is_limited):
+        failed = [f"{case.failed:,} of {case.runs:,} runs failed", case.first, *advice] if case.failed else []
+        never = [f"{len(held)} of {case.runs:,} runs never returned", *(f"  at {place}" for place in sorted({*held}))]
+        pytest.fail("\n".join([*missed, *(never if held else []), *failed, *_times(timing)]), pytrace=False)
+    if case.skipped:
+        pytest.skip(case.skipped)
+    if case.is_xfailed:
+        pytest.xfail(case.expected_failure.reason if case.expected_failure else "")
+    if not case.runs:
+        pytest.fail("it was not reached; give it more time (--load-for), or select fewer tests (-k)", pytrace=False)
+    if timing is not None and not timing.response_time.count:
+        pytest.fail("no run of it came to its end; give it more time (--load-for)", pytrace=False)
+
+
+def _times(timing: Timing | None) -> Iterator[str]:
+    if timing is not None and timing.response_time.count:
+        yield f"(p50 {show_seconds(timing.p50)}, p99 {show_seconds(timing.p99)})"
+
+
+def tell_teardown(item: pytest.Item, shared: SharedValues) -> None:
+    """An error of a wider scope is one of the last test, as in pytest."""
+    report = _report(item, "teardown", shared.close)
+    if report.failed:
+        item.ihook.pytest_runtest_logreport(report=report)
+
+
+def tell(item: pytest.Item, when: When, raising: Callable[[], object]) -> None:
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for phase in _PHASES:
+        found = _report(item, phase, raising if phase == when else lambda: None)
+        item.ihook.pytest_runtest_logreport(report=found)
+        if phase == when == "setup":
+            break
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+
+def _report(item: pytest.Item, when: When, raising: Callable[[], object]) -> pytest.TestReport:
+    call = CallInfo.from_call(raising, when=when)
+    found: pytest.TestReport = item.ihook.pytest_runtest_makereport(item=item, call=call)
+    return found
