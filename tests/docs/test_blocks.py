@@ -1,0 +1,223 @@
+"""Every block of code in the README and in docs/ is run: what a reader types does what the page says it does.
+
+Each page has a folder of its own, a git repository with the files that its commands name, and the demo server in the
+place of port 8000. What lasts is made shorter, and what a machine is too slow for may be missed; a command that is not
+understood, a name that is not there, or a fault is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from loadkit.server.demo import Demo
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CODE = ("console", "python", "toml", "yaml", "sh", "bash")
+
+BELIEVED = {0, 1, 6}
+"""Exit codes of a run: passed, a threshold missed, a load that this machine could not apply."""
+
+SCRIPTS = re.compile(r"(scripts/\w+|python -m benchmarks\b).*")
+"""What is run in the clone itself: CI does it, or it takes minutes, so that here it is only there."""
+
+SHORTER = [
+    (r"(-z|--duration|--load-for|--warmup) \S+", r"\1 300ms"),
+    (r"--budget \S+", "--budget 12s"),
+    (r"over 10s", "over 1s"),
+    (r"hold:\w+", "hold:300ms"),
+    (r"ramp:\w+:", "ramp:300ms:"),
+    (r'budget="\w+"', 'budget="12s"'),
+    (r'by="threads"', 'by="threads", budget="20s"'),
+    (r'duration="\w+"', 'duration="300ms"'),
+]
+
+SETTINGS = """
+[tool.loadkit]
+duration = "1s"
+
+[tool.pytest]
+load_server = ["python", "-m", "loadkit", "demo", "--port", "{port}"]
+load_server_ready = "/health"
+load_budget = "12s"
+load_duration = "1s"
+testpaths = ["tests"]
+load_scenarios = [
+    "checkout: tests/test_shop.py -k buy --load-threads 4 --load-for 300ms",
+]
+"""
+
+PRELUDE = """
+import pytest
+from loadkit import *
+from loadkit import rows, hold, ramp
+from shop import browse
+from order import order
+urls = open("urls.txt").read().split()
+"""
+
+FILES = {
+    "order.py": (
+        "from loadkit import Endpoint, Scenario\n"
+        'order = Scenario(base_url="http://127.0.0.1:8000", endpoints=[Endpoint("POST", "/orders", json={"sku": "a"})])\n'
+    ),
+    "users.csv": "id,name,user,password,item\n1,ann,ann,secret,1\n2,ben,ben,secret,2\n",
+    "urls.txt": "".join(f"http://127.0.0.1:8000/items/{k}\n" for k in range(1, 40)),
+    "tests/test_shop.py": (
+        'def test_buy(http):\n    assert http.post("/orders", json={"sku": "a"}).status_code == 201\n\n'
+        'def test_search(http):\n    assert http.get("/search", params={"q": "tea"}).json()["items"]\n'
+    ),
+}
+
+
+BEFORE = {"loadkit report part1.json part2.json": [f"loadkit run shop.py -o part{k}.json" for k in (1, 2)]}
+"""What a command takes for granted that was done before."""
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Language and text of each, in order."""
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    return [(language, body) for _, language, body in found if language in CODE]
+
+
+def commands(body: str) -> list[str]:
+    """What is typed, without what stands behind it."""
+    typed = re.findall(r"^\$ (.*(?:\\\n.*)*)", body, re.MULTILINE)
+    return [re.split(r" {2,}|\t| # ", one.replace("\\\n", ""))[0] for one in typed]
+
+
+class Folder:
+    """Where the blocks of one page are run, one after the other."""
+
+    def __init__(self, path: Path, demo: Demo) -> None:
+        self.path = path
+        self.address = demo.url.removeprefix("http://")
+        self._tests = 0
+        shutil.copytree(ROOT / "scenarios", path / "scenarios", ignore=shutil.ignore_patterns("__pycache__"))
+        for file in (path / "scenarios").rglob("*.py"):
+            self.write(str(file.relative_to(path)), file.read_text(encoding="utf-8"))
+        (readme,) = [body for _, body in blocks(ROOT / "README.md") if body.startswith("# shop.py\n")]
+        self.write("shop.py", readme)
+        self.write("browse.py", readme)
+        for name, text in FILES.items():
+            self.write(name, text)
+        self.write("pyproject.toml", SETTINGS)
+        for arguments in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "as it was"]):
+            subprocess.run(["git", *arguments], cwd=path, check=True, env=self.environment)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """That of what is run."""
+        author = {f"GIT_{who}_{what}": "x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        return os.environ | author | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PASSWORD": "p"}
+
+    def write(self, name: str, text: str) -> None:
+        """A file of a page, aimed at the demo server."""
+        file = self.path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text.replace("127.0.0.1:8000", self.address), encoding="utf-8")
+
+    def run(self, language: str, body: str) -> None:
+        """What a reader would do with a block."""
+        if language == "console":
+            for command in commands(body):
+                self.type(command)
+        elif language == "python":
+            self.python(body)
+        elif language == "toml":
+            self.settings(body)
+        elif language == "yaml":
+            assert yaml.safe_load(body)
+        else:
+            self.expect({0}, ["bash", "-n"], body)
+
+    def type(self, command: str) -> None:
+        """Run a command, made shorter."""
+        if SCRIPTS.fullmatch(command):
+            self.look_for(shlex.split(command))
+            return
+        for one in BEFORE.get(command, ()):
+            self.type(one)
+        for pattern, short in SHORTER:
+            command = re.sub(pattern, short, command)
+        words = shlex.split(command)
+        if words[:2] in (["loadkit", "compare"], ["loadkit", "limit"]) and "--budget" not in words:
+            command += " --budget 12s"
+        self.expect(BELIEVED, ["bash", "-c", command.replace("127.0.0.1:8000", self.address)])
+
+    def look_for(self, words: list[str]) -> None:
+        """A script is there, a program tells of itself."""
+        if words[0] == "python":
+            done = subprocess.run([sys.executable, *words[1:], "--help"], cwd=ROOT, capture_output=True, check=False)
+            assert done.returncode == 0, words
+        else:
+            assert os.access(ROOT / words[0], os.X_OK), words
+
+    def python(self, body: str) -> None:
+        """Tests are run by pytest, files are written, and all else is run behind what a page takes for granted."""
+        name = re.match(r"# ([\w/]+\.py)\n", body)
+        if name and not name[1].split("/")[-1].startswith("test_"):
+            self.write(name[1], body)
+            self.expect({0}, [sys.executable, name[1]])
+            return
+        for pattern, short in SHORTER:
+            body = re.sub(pattern, short, body)
+        if not re.search(r"^(async )?def test_", body, re.MULTILINE):
+            self.write("block.py", PRELUDE + body)
+            self.expect({0}, [sys.executable, "block.py"], may_fail_by="AssertionError")
+            return
+        self._tests += 1
+        self.write(f"test_block_{self._tests}.py", PRELUDE + body)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"test_block_{self._tests}.py"]
+        self.expect({0, 1}, command, may_fail_by="AssertionError")
+
+    def settings(self, body: str) -> None:
+        """Those of loadkit and of pytest: they are understood."""
+        tables = tomllib.loads(body)["tool"]
+        assert tables.keys() <= {"loadkit", "pytest"}
+        self.write("settings/pyproject.toml", body)
+        shutil.copy(self.path / "shop.py", self.path / "settings")
+        command = "loadkit shop.py --once" if "loadkit" in tables else "pytest --collect-only -q shop.py"
+        self.expect(BELIEVED, ["bash", "-c", f"cd settings && {command}"])
+
+    def expect(self, codes: set[int], command: list[str], text: str = "", *, may_fail_by: str = "") -> None:
+        """Run, and hold what came of it."""
+        done = subprocess.run(
+            command, cwd=self.path, env=self.environment, input=text, text=True, capture_output=True, timeout=100
+        )
+        shown = f"{shlex.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        errors = set(re.findall(r"^(?:E +)?(\w+(?:Error|Exception))\b", done.stdout + done.stderr, re.MULTILINE))
+        if may_fail_by and errors == {may_fail_by}:
+            return
+        assert done.returncode in codes, shown
+        assert not errors - {may_fail_by}, shown
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
+def test_the_blocks_of_a_page_do_what_a_reader_would_do(page: Path, demo: Demo, tmp_path: Path):
+    folder = Folder(tmp_path, demo)
+
+    for language, body in blocks(page):
+        folder.run(language, body)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_blocks_of_a_page_say_what_they_are(page: Path):
+    """A block without a language is output or a picture: nothing in it is typed."""
+    text = page.read_text(encoding="utf-8")
+    for language, body in re.findall(r"^```(\S*)[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        assert language in (*CODE, "json", "", "html") or language.startswith("{"), language
+        assert language or not re.search(r"^\$ |^(import|from) \w", body, re.MULTILINE)
