@@ -34,6 +34,8 @@ SCRIPTS = re.compile(r"(scripts/\w+|python -m benchmarks\b).*")
 SHORTER = [
     (r"(-z|--duration|--load-for|--warmup) \S+", r"\1 300ms"),
     (r"--budget \S+", "--budget 12s"),
+    # a file that is there is not written over
+    (r"-o shop.py", "-o imported.py"),
     (r"over 10s", "over 1s"),
     (r"hold:\w+", "hold:300ms"),
     (r"ramp:\w+:", "ramp:300ms:"),
@@ -73,6 +75,7 @@ FILES = {
     ),
     "users.csv": "id,name,user,password,item\n1,ann,ann,secret,1\n2,ben,ben,secret,2\n",
     "urls.txt": "".join(f"http://127.0.0.1:8000/items/{k}\n" for k in range(1, 40)),
+    "commands.txt": "curl http://127.0.0.1:8000/items -H 'Accept: text/html'\n",
     "tests/test_shop.py": (
         'def test_buy(http):\n    assert http.post("/orders", json={"sku": "a"}).status_code == 201\n\n'
         'def test_search(http):\n    assert http.get("/search", params={"q": "tea"}).json()["items"]\n'
