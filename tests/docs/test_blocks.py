@@ -71,7 +71,7 @@ urls = open("urls.txt").read().split()
 FILES = {
     "order.py": (
         "from loadkit import Endpoint, Scenario\n"
-        'order = Scenario(base_url="http://127.0.0.1:8000", endpoints=[Endpoint("POST", "/orders", json={"sku": "a"})])\n'
+        'order = Scenario(base_url="http://127.0.0.1:8000", endpoints=[Endpoint("POST", "/orders", json={})])\n'
     ),
     "users.csv": "id,name,user,password,item\n1,ann,ann,secret,1\n2,ben,ben,secret,2\n",
     "urls.txt": "".join(f"http://127.0.0.1:8000/items/{k}\n" for k in range(1, 40)),
@@ -196,7 +196,7 @@ class Folder:
 
     def expect(self, codes: set[int], command: list[str], text: str = "", *, may_fail_by: str = "") -> None:
         """Run, and hold what came of it."""
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: PLW1510
             command, cwd=self.path, env=self.environment, input=text, text=True, capture_output=True, timeout=100
         )
         shown = f"{shlex.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
