@@ -10,24 +10,23 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.comparison.comparison import Comparison
-from loadkit.judge.limit.limit import Limit, describe_limit
+from loadkit.judge.limit.limit import Limit
 from loadkit.measure.slowest import MOST
 from loadkit.report import tables
-from loadkit.report.comparison import TONES as VERDICT_TONES
 from loadkit.report.comparison import (
     all_changes,
     change_table,
     describe_rounds,
-    describe_verdict,
     doubts_and_notes,
     shown_changes,
 )
 from loadkit.report.escape import visible
 from loadkit.report.failures import failure_reasons
-from loadkit.report.headline import describe_outcome, describe_run, describe_target, describe_times, is_believable
+from loadkit.report.headline import describe_run, describe_target, describe_times, is_believable
 from loadkit.report.layout import Layout
-from loadkit.report.limit import describe_trials, facts_of, level_tables, title_of, tone_of
+from loadkit.report.limit import describe_trials, facts_of, level_tables, title_of
 from loadkit.report.overview import totals
+from loadkit.report.verdicts import name_of, verdict_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -65,7 +64,7 @@ def markdown(found: Sequence[Result | Finding], titles: Sequence[str] | None = N
     `titles` are their headings; by default results and limits have their own, and comparisons have the versions.
     """
     headed = list(zip(titles or [""] * len(found), found, strict=True))
-    headed.sort(key=lambda pair: _headline(pair[1])[0] != "bad")
+    headed.sort(key=lambda pair: verdict_of(pair[1])[0] != "bad")
     return "\n\n".join(_fitting(_parts(headed))) + "\n"
 
 
@@ -96,20 +95,10 @@ def _overview(headed: Sequence[tuple[str, Result | Finding]]) -> str:
     """A row each; those that are left out have passed, but for very many failures."""
     rows = [["", "outcome", ""], [":--"] * 3]
     for title, one in headed[:MAX_ROWS]:
-        tone, word, why = _headline(one)
+        tone, word, why = verdict_of(one)
         rows.append([_cell(_name(one, title)), f"{_MARKS[tone]} {word}", _prose(why)])
     more = len(headed) - MAX_ROWS
     return _lines(rows) + (f"\n\n{more:,} more" if more > 0 else "")
-
-
-def _headline(one: Result | Finding) -> tuple[Tone, str, str]:
-    """The tone, the word and the sentence of a verdict."""
-    if isinstance(one, Limit):
-        return tone_of(one), one.ending.upper(), describe_limit(one)
-    if isinstance(one, Comparison):
-        return VERDICT_TONES[one.verdict], one.verdict.upper(), describe_verdict(one)
-    word, why, tone = describe_outcome(one)
-    return tone, word, why.lstrip(": ")
 
 
 def _name(one: Result | Finding, title: str) -> str:
@@ -117,11 +106,11 @@ def _name(one: Result | Finding, title: str) -> str:
         return _code(title)
     if isinstance(one, Comparison):
         return f"{_code(one.new)} against {_code(one.old)}"
-    return _code(one.name if isinstance(one, Limit) else one.title)
+    return _code(name_of(one))
 
 
 def _heading(one: Result | Finding, title: str) -> str:
-    tone, word, why = _headline(one)
+    tone, word, why = verdict_of(one)
     return f"### {_MARKS[tone]} {word}: {_name(one, title)}\n\n{_prose(why)}"
 
 
