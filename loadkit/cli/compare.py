@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from loadkit.cli.console import check_outputs, deliver_finding, print_text, say_waiting, write
+from loadkit.cli.console import print_document, print_text, say_waiting, write
 from loadkit.cli.options import (
+    Junit,
     Markdown,
     Page,
     Quiet,
@@ -17,6 +18,7 @@ from loadkit.cli.options import (
     request_option,
     whole_number,
 )
+from loadkit.cli.outputs import Outputs
 from loadkit.cli.parser import argument
 from loadkit.plan.errors import UsageError
 
@@ -66,6 +68,7 @@ def compare(
     output: Annotated[Path | None, output_option("--output", "-o", help="Store what was found as JSON.")] = None,
     html: Page = None,
     markdown: Markdown = None,
+    junit: Junit = None,
     quiet: Quiet = False,
 ) -> int:
     """Measure two versions in turns and say whether the new one is worse; or look at rounds that are stored.
@@ -87,7 +90,8 @@ def compare(
     if undecided not in ("pass", "fail"):
         raise UsageError(f"--undecided takes pass or fail, not {undecided!r}")
     read = [Path(name.partition("::")[0]) for name in (target, after, against) if name and are_stored(name)]
-    check_outputs(output, html, markdown, read)
+    outputs = Outputs.of(output=output, html=html, markdown=markdown, junit=junit)
+    outputs.check(read)
     if output and output.resolve() in [file.resolve() for file in read]:
         raise UsageError(f"--output would overwrite the result {output}; write it like --output found.json")
     if after is not None:
@@ -103,10 +107,10 @@ def compare(
         new = new.replace(base_url=base_url) if base_url else new
         new = new if prepare is None else new.replace(prepare=prepare)
         if calibrate:
-            if against or tolerance or control or simultaneous or html or markdown:
-                others = "--against, --tolerance, --control, --simultaneous, --html or --markdown"
+            if against or tolerance or control or simultaneous or html or markdown or junit:
+                others = "--against, --tolerance, --control, --simultaneous, --html, --markdown or --junit"
                 raise UsageError(f"--calibrate compares with itself and takes no {others}")
-            return _calibrate(new, budget, whole_number("--seed", seed) or 0, output, quiet=quiet)
+            return _calibrate(new, budget, whole_number("--seed", seed) or 0, outputs, quiet=quiet)
     if against is None:
         raise UsageError("Missing option '--against': a URL, a scenario (file.py::name), a revision, or before.json")
     say_waiting(f"setting up both versions, {target} and {against}", quiet=quiet or are_stored(target))
@@ -122,12 +126,12 @@ def compare(
             seed=whole_number("--seed", seed) or 0,
             strict_machine=strict_machine,
         )
-    fault = deliver_finding(found, output=output, html=html, markdown=markdown, quiet=quiet)
+    fault = outputs.deliver(found, quiet=quiet)
     code = found.exit_code
     return fault or (0 if undecided == "pass" and code == EXIT_CODES["cannot tell"] else code)
 
 
-def _calibrate(scenario: Scenario, budget: str | None, seed: int, output: Path | None, *, quiet: bool) -> int:
+def _calibrate(scenario: Scenario, budget: str | None, seed: int, outputs: Outputs, *, quiet: bool) -> int:
     from loadkit.jobs.calibrate import BUDGET, INTERRUPTED, calibrate
     from loadkit.report.calibration import calibration_report
     from loadkit.report.comparison import progress_of
@@ -138,6 +142,9 @@ def _calibrate(scenario: Scenario, budget: str | None, seed: int, output: Path |
     with show_progress(sys.stderr, progress_of, quiet=quiet) as watch:
         found = calibrate(scenario, budget=budget or BUDGET, seed=seed, watch=watch)
     name = scenario.name or "the scenario"
-    shown = 0 if quiet else print_text(calibration_report(found, name, layout_of(sys.stdout)))
-    written = write(output, document(found)) if output else 0
+    with outputs.text_on_stderr():
+        shown = 0 if quiet else print_text(calibration_report(found, name, layout_of(sys.stdout)))
+    written = write(outputs.stored, document(found)) if outputs.stored else 0
+    if outputs.on_stdout:
+        written = print_document(document(found))
     return max(shown, written) or (2 if found.fault == INTERRUPTED else found.exit_code)

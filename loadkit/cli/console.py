@@ -6,11 +6,11 @@ What may fail without being a mistake of the user gives an exit code, 0 when all
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +94,7 @@ def print_last_word(results: Sequence[Result], errors: Mapping[str, str] | None 
     layout = layout_of(sys.stdout)
     rounds = rounds_report(results, layout)
     several = len({result.identity for result in results}) > 1 or (results and errors)
-    word = last_word(layout, results, _without_secrets(errors), once=once) if several else ""
+    word = last_word(layout, results, without_secrets(errors), once=once) if several else ""
     return max((print_text(f"\n{text}") for text in (rounds, word) if text), default=0)
 
 
@@ -102,9 +102,22 @@ def print_text(text: str) -> int:
     """Print; 3 if the output cannot take it, which costs nothing else, and 0 where there is no output."""
     if sys.stdout is None:
         return 0
+    # a name may have letters that the terminal's encoding lacks
+    return _print(f"{text}\n".encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding))
+
+
+def print_document(text: str) -> int:
+    """Print a format for other programs, in UTF-8 whatever the terminal has, as `print_text` does."""
+    if sys.stdout is None:
+        return 0
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    return _print(text)
+
+
+def _print(text: str) -> int:
     try:
-        # a name may have letters that the terminal's encoding lacks
-        sys.stdout.write(f"{text.encode(sys.stdout.encoding, 'backslashreplace').decode(sys.stdout.encoding)}\n")
+        sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
         # so that Python does not complain again when it flushes at the end
@@ -167,14 +180,8 @@ def store(output: Path, results: list[Result], partials: Sequence[Partial] = ())
     return fault
 
 
-def write_page(html: Path, found: Sequence[Result | Finding], errors: Mapping[str, str] | None = None) -> int:
-    """Write the report of what was found as a page; `errors` say why the rest was not run, by name."""
-    from loadkit.report.html import html_report
-
-    return write(html, html_report(found, errors=_without_secrets(errors)))
-
-
-def _without_secrets(errors: Mapping[str, str] | None) -> dict[str, str]:
+def without_secrets(errors: Mapping[str, str] | None) -> dict[str, str]:
+    """Names and messages with what is secret in these masked."""
     from loadkit.plan.redact import redact_message
 
     return {name: redact_message(message, is_own=True) for name, message in (errors or {}).items()}
@@ -216,30 +223,6 @@ def keep_run(history: Path, result: Result, revision: Revision) -> int:
     return 0
 
 
-def deliver_finding(
-    found: Finding, *, output: Path | None, html: Path | None, markdown: Path | None, quiet: bool
-) -> int:
-    """Store, print and write a comparison or a limit as far as asked for; the exit code is 0 or that of a fault."""
-    from loadkit.report.json import document
-
-    faults = [
-        write(output, document(found)) if output else 0,
-        0 if quiet else print_finding(found),
-        write_page(html, [found]) if html else 0,
-        write_markdown(markdown, [found]) if markdown else 0,
-    ]
-    if not quiet:
-        summarize([found])
-    return max(faults)
-
-
-def write_markdown(path: Path, found: Sequence[Result | Finding]) -> int:
-    """Write results, comparisons and limits as Markdown."""
-    from loadkit.report.markdown import markdown
-
-    return write(path, markdown(found))
-
-
 def summarize(found: Sequence[Result | Finding]) -> None:
     """Append what was found to the summary of a job on GitHub where there is one; a warning if that fails."""
     from loadkit.report.summary import append_summary, summary_file
@@ -262,20 +245,6 @@ def write(path: Path, text: str) -> int:
         complain(error)
         return error.exit_code
     return 0
-
-
-def check_outputs(output: Path | None, html: Path | None, markdown: Path | None, files: Sequence[Path] = ()) -> None:
-    """See that all can be written, and that reports take the place of no result; `UsageError` if not."""
-    given = {"--output": output, "--html": html, "--markdown": markdown}
-    paths = {option: path.resolve() for option, path in given.items() if path}
-    for option, path in given.items():
-        check_file(option, path)
-    for (option, path), (other, another) in combinations(paths.items(), 2):
-        if path == another:
-            raise UsageError(f"{option} and {other} both name {given[other]}; give each a file of its own")
-    for option, example in (("--html", "report.html"), ("--markdown", "report.md")):
-        if option in paths and paths[option] in [file.resolve() for file in files]:
-            raise UsageError(f"{option} would overwrite the result {given[option]}; write it like {option} {example}")
 
 
 def check_file(option: str, path: Path | None) -> None:

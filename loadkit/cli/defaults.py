@@ -12,7 +12,9 @@ from loadkit.plan.errors import UsageError, reason_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PATHS: Final = frozenset(("ca", "cert", "history", "html", "markdown", "output", "samples"))
+PATHS: Final = frozenset(
+    (*("ca", "cert", "history", "html", "markdown", "output", "samples"), "csv", "junit", "hgrm", "hlog", "prometheus")
+)
 """Options that name files."""
 
 
@@ -70,4 +72,4 @@ def _value(option: Parameter, value: object, what: str, folder: Path) -> Any:
 def _one(option: Parameter, value: object, what: str, folder: Path) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise UsageError(f"{what} takes text or a number{' or a list of them' * option.multiple}, not {value!r}")
-    return str(folder / str(value)) if option.name in PATHS else str(value)
+    return str(folder / str(value)) if option.name in PATHS and value != "-" else str(value)

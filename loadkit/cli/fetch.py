@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from loadkit.cli.console import check_file, complain, print_report, print_text, store
+from loadkit.cli.console import complain, print_report, print_text, store
 from loadkit.cli.options import (
     Authorities,
     ClientCertificate,
@@ -23,6 +23,7 @@ from loadkit.cli.options import (
     request_option,
     whole_number,
 )
+from loadkit.cli.outputs import Outputs
 from loadkit.cli.parser import Parameter, argument, given_values, is_argument
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.redact import HIDDEN
@@ -105,16 +106,16 @@ def fetch(
         "cert": cert,
         "insecure": insecure,
     }
-    return _run(sources, options, output, again=_again(context), quiet=quiet)
+    return _run(sources, options, Outputs.of(output=output), again=_again(context), quiet=quiet)
 
 
-def _run(sources: list[str], options: dict[str, Any], output: Path | None, *, again: list[str], quiet: bool) -> int:
+def _run(sources: list[str], options: dict[str, Any], outputs: Outputs, *, again: list[str], quiet: bool) -> int:
     from loadkit.fetcher import fetch
     from loadkit.fetcher.progress import watcher
     from loadkit.fetcher.sources import Sources
     from loadkit.jobs.interrupts import counted_signals
 
-    check_file("--output", output)
+    outputs.check()
     fault: LoadkitError | None = None
     with counted_signals() as signals, watcher(sys.stderr, quiet=quiet) as watch:
         fetched = fetch(Sources(sources), watch=None if quiet else watch, interrupts=signals, **options)
@@ -124,11 +125,11 @@ def _run(sources: list[str], options: dict[str, Any], output: Path | None, *, ag
             raise
         except LoadkitError as error:
             fault = error
-    return _report(fetched, fault, output, again=again, quiet=quiet)
+    return _report(fetched, fault, outputs, again=again, quiet=quiet)
 
 
 def _report(
-    fetched: FetchResult, fault: LoadkitError | None, output: Path | None, *, again: list[str], quiet: bool
+    fetched: FetchResult, fault: LoadkitError | None, outputs: Outputs, *, again: list[str], quiet: bool
 ) -> int:
     """Say what was found, whatever ended it."""
     from loadkit.fetcher.progress import summary_text
@@ -137,13 +138,15 @@ def _report(
     job = fetched.job
     result = job.result()
     codes = [fetched.exit_code]
-    if output:
-        codes.append(store(output, [result]))
+    if outputs.stored:
+        codes.append(store(outputs.stored, [result]))
     if not quiet:
-        codes.append(print_text(summary_text(layout_of(sys.stdout), job.summary(), again)))
-        if result.requests:
-            codes.append(print_text(""))
-            codes.append(print_report(result, full=True))
+        with outputs.text_on_stderr():
+            codes.append(print_text(summary_text(layout_of(sys.stdout), job.summary(), again)))
+            if result.requests:
+                codes.append(print_text(""))
+                codes.append(print_report(result, full=True))
+    codes.append(outputs.print([result]))
     if fault:
         complain(fault)
         codes.append(fault.exit_code)

@@ -6,8 +6,18 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from loadkit.cli.console import check_outputs, deliver_finding, say_waiting
-from loadkit.cli.options import Markdown, Page, Quiet, judgement_option, load_scenario, output_option, request_option
+from loadkit.cli.console import say_waiting
+from loadkit.cli.options import (
+    Junit,
+    Markdown,
+    Page,
+    Quiet,
+    judgement_option,
+    load_scenario,
+    output_option,
+    request_option,
+)
+from loadkit.cli.outputs import Outputs
 from loadkit.cli.parser import argument
 
 
@@ -26,6 +36,7 @@ def limit(
     output: Annotated[Path | None, output_option("--output", "-o", help="Store what was found as JSON.")] = None,
     html: Page = None,
     markdown: Markdown = None,
+    junit: Junit = None,
     quiet: Quiet = False,
 ) -> int:
     """Find the highest rate that a server holds: at which all thresholds are met; or how many threads are enough.
@@ -38,7 +49,8 @@ def limit(
     from loadkit.report.limit import limit_progress
     from loadkit.report.progress import show_progress
 
-    check_outputs(output, html, markdown)
+    outputs = Outputs.of(output=output, html=html, markdown=markdown, junit=junit)
+    outputs.check()
     scenario = load_scenario(target, to_be="searched")
     say_waiting(f"starting the server of {scenario.name}", quiet=quiet or not scenario.server or bool(base_url))
     with show_progress(sys.stderr, limit_progress, quiet=quiet) as watch, printing_on_stderr():
@@ -50,5 +62,5 @@ def limit(
             at_least=at_least,
             watch=watch,
         )
-    fault = deliver_finding(found, output=output, html=html, markdown=markdown, quiet=quiet)
+    fault = outputs.deliver(found, quiet=quiet)
     return fault or found.exit_code

@@ -40,6 +40,19 @@ History = Annotated[
 Markdown = Annotated[
     Path | None, output_option("--markdown", help="Write the report as Markdown, for a comment or a summary on GitHub.")
 ]
+Csv = Annotated[
+    Path | None, output_option("--csv", value="FILE", help="Rows as a table, and each second in FILE-intervals.csv.")
+]
+Junit = Annotated[Path | None, output_option("--junit", value="FILE", help="Thresholds as cases of JUnit XML.")]
+Hgrm = Annotated[
+    Path | None, output_option("--hgrm", value="FILE", help="Response times as HdrHistogram's percentiles, in ms.")
+]
+Hlog = Annotated[
+    Path | None, output_option("--hlog", value="FILE", help="Histograms of each second as HdrHistogram's log.")
+]
+Prometheus = Annotated[
+    Path | None, output_option("--prometheus", value="FILE", help="The figures in Prometheus' text format.")
+]
 Full = Annotated[bool, output_option("--full", help="All that was found, not a screen of it.")]
 Quiet = Annotated[bool, output_option("--quiet", "-q", help="No progress, no report; the exit code tells.")]
 

@@ -7,17 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from loadkit.cli.console import (
-    check_outputs,
-    exit_code,
-    print_finding,
-    print_last_word,
-    print_report,
-    store,
-    write_markdown,
-    write_page,
-)
-from loadkit.cli.options import Full, Markdown, Page, Quiet, output_option
+from loadkit.cli.console import exit_code, print_finding, print_last_word, print_report, store
+from loadkit.cli.options import Csv, Full, Hgrm, Hlog, Junit, Markdown, Page, Prometheus, Quiet, output_option
+from loadkit.cli.outputs import Outputs
 from loadkit.cli.parser import argument
 from loadkit.plan.errors import UsageError
 
@@ -32,6 +24,11 @@ def report(
     output: Annotated[Path | None, output_option("--output", "-o", help="Store the merged result as JSON.")] = None,
     html: Page = None,
     markdown: Markdown = None,
+    csv: Csv = None,
+    junit: Junit = None,
+    hgrm: Hgrm = None,
+    hlog: Hlog = None,
+    prometheus: Prometheus = None,
     full: Full = False,
     quiet: Quiet = False,
 ) -> int:
@@ -43,21 +40,27 @@ def report(
     """
     from loadkit.judge.merge import merge
 
-    check_outputs(output, html, markdown, files)
+    outputs = Outputs.of(
+        output=output,
+        html=html,
+        markdown=markdown,
+        csv=csv,
+        junit=junit,
+        hgrm=hgrm,
+        hlog=hlog,
+        prometheus=prometheus,
+    )
+    outputs.check(files)
     stored = _read(files)
     findings = {file: one for file, one in stored.items() if not isinstance(one, list)}
-    if findings and output:
-        file, one = next(iter(findings.items()))
-        kind = type(one).__name__.lower()
-        raise UsageError(f"{file} is a {kind}, and stored already; leave --output out")
+    outputs.check_found(findings)
     merged = [merge(results) for results in _of_same_load(one for one in stored.values() if isinstance(one, list))]
+    outputs.check_count(len(merged))
     found = [*merged, *findings.values()]
-    faults = [
-        store(output, merged) if output else 0,
-        *([] if quiet else _print(merged, list(findings.values()), full=full)),
-        write_page(html, found) if html else 0,
-        write_markdown(markdown, found) if markdown else 0,
-    ]
+    faults = [store(outputs.stored, merged) if outputs.stored else 0]
+    with outputs.text_on_stderr():
+        faults += [] if quiet else _print(merged, list(findings.values()), full=full)
+    faults += [*outputs.write(found), outputs.print(found)]
     return exit_code(merged, [*faults, *(one.exit_code for one in findings.values())])
 
 

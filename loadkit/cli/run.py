@@ -13,12 +13,17 @@ from loadkit.cli.console import say
 from loadkit.cli.options import (
     Authorities,
     ClientCertificate,
+    Csv,
     Full,
     Headers,
+    Hgrm,
     History,
+    Hlog,
     Insecure,
+    Junit,
     Markdown,
     Page,
+    Prometheus,
     Quiet,
     Targets,
     judgement_option,
@@ -29,6 +34,7 @@ from loadkit.cli.options import (
     request_option,
     whole_number,
 )
+from loadkit.cli.outputs import Outputs
 from loadkit.cli.parser import given_values
 from loadkit.cli.request import ContentType, Data, Follow, Form, Json, Method, PathAsIs, RequestOptions, User
 from loadkit.cli.runs import check_together, run_all, run_all_together
@@ -123,6 +129,11 @@ def run(
     ] = None,
     html: Page = None,
     markdown: Markdown = None,
+    csv: Csv = None,
+    junit: Junit = None,
+    hgrm: Hgrm = None,
+    hlog: Hlog = None,
+    prometheus: Prometheus = None,
     history: History = None,
     full: Full = False,
     debug: Annotated[
@@ -187,6 +198,16 @@ def run(
         _check_once(given_values(context))
     if together:
         check_together(given_values(context))
+    outputs = Outputs.of(
+        output=output,
+        html=html,
+        markdown=markdown,
+        csv=csv,
+        junit=junit,
+        hgrm=hgrm,
+        hlog=hlog,
+        prometheus=prometheus,
+    )
     with ExitStack() as stack:
         if demo_server:
             from loadkit.server.demo import running_demo
@@ -201,14 +222,10 @@ def run(
             scenarios = [each_once(scenario) for scenario in scenarios]
         _explain_threads(given_values(context), scenarios, quiet=quiet)
         if together:
-            return run_all_together(
-                scenarios, output, html, markdown, history, samples, exchanges, full=full, quiet=quiet
-            )
+            return run_all_together(scenarios, outputs, history, samples, exchanges, full=full, quiet=quiet)
         return run_all(
             scenarios * (1 if once else rounds),
-            output,
-            html,
-            markdown,
+            outputs,
             history,
             samples,
             exchanges,

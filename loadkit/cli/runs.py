@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadkit.cli.console import (
-    check_outputs,
     check_samples,
     complain,
     exit_code,
@@ -24,24 +23,21 @@ from loadkit.cli.console import (
     showing,
     store,
     summarize,
-    write_markdown,
-    write_page,
 )
 from loadkit.cli.options import target_of
 from loadkit.plan.errors import Interrupted, NothingToRun, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
+    from loadkit.cli.outputs import Outputs
     from loadkit.judge.result import Result
     from loadkit.plan.scenario import Scenario
 
 
 def run_all(
     scenarios: list[Scenario],
-    output: Path | None,
-    html: Path | None,
-    markdown: Path | None,
+    outputs: Outputs,
     history: Path | None,
     samples: Path | None,
     exchanges: int,
@@ -63,7 +59,7 @@ def run_all(
     errors = [UsageError(message) for message in broken.values()]
     if not scenarios and not errors:
         raise NothingToRun("there is nothing to run")
-    check_outputs(output, html, markdown)
+    outputs.check(count=len(scenarios))
     for error in errors:
         complain(error)
     for scenario in () if once else scenarios:
@@ -71,10 +67,10 @@ def run_all(
     revision = revision_of_history(history) if history else None
     results: list[Result] = []
     faults = [error.exit_code for error in errors]
-    partial = partial_of(output) if output else None
+    partial = partial_of(outputs.stored) if outputs.stored else None
     titles = _titles(scenarios)
     left = Counter(titles[target_of(scenario)] for scenario in scenarios)
-    with counted_signals() as signals, sample_file(samples) as lines:
+    with outputs.text_on_stderr(), counted_signals() as signals, sample_file(samples) as lines:
         for scenario in scenarios:
             left -= Counter([titles[target_of(scenario)]])
             if target_of(scenario) in broken:  # in an earlier round
@@ -98,25 +94,26 @@ def run_all(
                 complain(error)
                 broken[target_of(scenario)] = str(error)
                 faults.append(error.exit_code)
-                faults += _write(results, html, markdown, broken)
+                faults += outputs.write(results, broken)
                 if fail_fast:
                     break
                 continue
             # after each, for the next may be ended by force
-            faults.append(store(output, results, [partial] if partial else ()) if output else 0)
+            faults.append(store(outputs.stored, results, [partial] if partial else ()) if outputs.stored else 0)
             faults.append(0 if quiet else print_report(results[-1], once=once, full=full, is_first=len(results) == 1))
-            faults += _write(results, html, markdown, broken)
+            faults += outputs.write(results, broken)
             faults.append(keep_run(history, results[-1], revision) if history and revision else 0)
             if signals() or (fail_fast and not results[-1].passed):
                 break
     faults.append(check_samples(lines, results) if lines else 0)
     if not quiet:
-        faults.append(print_last_word(results, broken, once=once))
+        with outputs.text_on_stderr():
+            faults.append(print_last_word(results, broken, once=once))
         summarize(results)
     if left:
         names = (f"{count} rounds of {name}" if count > 1 else name for name, count in left.items())
         complain(Interrupted(f"{'interrupted' if signals() else 'ended by --fail-fast'} before {', '.join(names)}"))
-    return exit_code(results, faults)
+    return exit_code(results, [*faults, outputs.print(results, broken)])
 
 
 def _titles(scenarios: list[Scenario]) -> dict[str, str]:
@@ -136,9 +133,7 @@ def check_together(given: Mapping[str, Any]) -> None:
 
 def run_all_together(
     scenarios: list[Scenario],
-    output: Path | None,
-    html: Path | None,
-    markdown: Path | None,
+    outputs: Outputs,
     history: Path | None,
     samples: Path | None,
     exchanges: int,
@@ -155,9 +150,9 @@ def run_all_together(
 
     if not scenarios:
         raise NothingToRun("there is nothing to run")
-    check_outputs(output, html, markdown)
+    outputs.check(count=len(scenarios))
     revision = revision_of_history(history) if history else None
-    partials = partials_of(output, len(scenarios)) if output else []
+    partials = partials_of(outputs.stored, len(scenarios)) if outputs.stored else []
     logs = [ExchangeLog(exchanges) for _ in scenarios] if exchanges else []
     names = ", ".join(str(scenario.name) for scenario in scenarios if scenario.server)
     say_waiting(f"starting the server of {names}", quiet=quiet or not names)
@@ -175,22 +170,13 @@ def run_all_together(
                 logs=logs,
                 samples=lines,
             )
-        faults = [store(output, results, partials) if output else 0]
+        faults = [store(outputs.stored, results, partials) if outputs.stored else 0]
         faults.append(check_samples(lines, results) if lines else 0)
     if not quiet:
-        faults += [print_report(one, full=full, is_first=one is results[0]) for one in results]
-        faults.append(print_last_word(results))
+        with outputs.text_on_stderr():
+            faults += [print_report(one, full=full, is_first=one is results[0]) for one in results]
+            faults.append(print_last_word(results))
         summarize(results)
-    faults += _write(results, html, markdown)
+    faults += [*outputs.write(results), outputs.print(results)]
     faults += [keep_run(history, one, revision) for one in results if history and revision]
     return exit_code(results, faults)
-
-
-def _write(
-    results: list[Result], html: Path | None, markdown: Path | None, broken: Mapping[str, str] | None = None
-) -> Iterator[int]:
-    """Write what was found so far where it is wanted, and give the exit code of each attempt."""
-    if html and (results or broken):
-        yield write_page(html, results, broken)
-    if markdown and results:
-        yield write_markdown(markdown, results)

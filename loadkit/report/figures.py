@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
+from loadkit.judge.instants import instant
 from loadkit.judge.merge.sums import added
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row, Timing, journeys_among
@@ -102,6 +103,11 @@ def histogram_of(times: Times) -> Histogram | None:
         return times.histogram if times.count else None
     except (UsageError, OverflowError, ValueError):  # its ends may be infinite, or no numbers
         return None
+
+
+def measured_from(result: Result) -> int:
+    """When the first of its runs began to measure: nanoseconds since 1970."""
+    return min(instant(span.start) for span in result.spans)
 
 
 def all_journeys(result: Result) -> Timing | None:

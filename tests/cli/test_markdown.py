@@ -73,7 +73,6 @@ def test_a_full_summary_is_left_as_it_is(summary: Path):
 
 
 REFUSED = [
-    (("run", "{url}", "--markdown", "-"), "--markdown takes the name of a file like result.json, not '-'"),
     (("run", "{url}", "--markdown", "none/run.md"), "cannot write none/run.md: no such file or directory"),
     (
         ("run", "{url}", "--markdown", "a.md", "--html", "a.md"),

@@ -81,7 +81,6 @@ def test_a_finished_folder_is_nothing_to_do(site: Site, tmp_path: Path, call: Ru
         (["{list}", "--failed", "x"], "--failed takes keep or drop"),
         (["{list}", "-H", "x"], "cannot read the header 'x'"),
         (["{list}", "--strict"], "1 line is no URL"),
-        (["{list}", "-o", "-"], "--output takes the name of a file like result.json, not '-'"),
         (["{list}", "--append", "-"], "append takes the path of a file, not '-'"),
     ],
 )

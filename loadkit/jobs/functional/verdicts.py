@@ -15,7 +15,6 @@ from loadkit.jobs.functional.outcomes import Case
 from loadkit.jobs.functional.refused import MOST_NAMED
 from loadkit.jobs.functional.scale import scale
 from loadkit.jobs.functional.values import SharedValues
-from loadkit.jobs.testing.runs import figures
 from loadkit.judge.caveats import NO_REQUESTS
 from loadkit.judge.rows import journeys_among
 from loadkit.judge.validity import Caveat, ranked
@@ -23,6 +22,7 @@ from loadkit.plan.scenario import Scenario
 from loadkit.plan.threshold import threshold
 from loadkit.plan.units import show_seconds
 from loadkit.report.escape import visible_text
+from loadkit.report.formats.junit import figures
 
 if TYPE_CHECKING:
     from loadkit.judge.result import Result

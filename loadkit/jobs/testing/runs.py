@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -14,9 +14,6 @@ import pytest
 from loadkit.judge.comparison.comparison import Comparison
 from loadkit.judge.limit.limit import Limit
 from loadkit.judge.result import Result
-from loadkit.judge.rows import Row, Timing
-from loadkit.judge.times import SHOWN
-from loadkit.report.escape import visible
 from loadkit.report.json import Finding
 
 _LONGEST: Final = 120
@@ -71,60 +68,6 @@ def kind_of(one: Run | Found) -> str:
 def test_of(title: str) -> str:
     """The test that a title is of."""
     return re.sub(r" #[0-9]+$", "", title)
-
-
-def properties(run: Run | Found) -> Iterator[tuple[str, str | int | float]]:
-    """What `record_property` and JUnit XML get, in seconds.
-
-    Names are like `load.p99`, of a journey like `load.journey.buy.p99`, of the second run like `load.2.p99`, and of a
-    comparison like `load.compare.p99.ratio`, and of a limit like `load.limit.rate`.
-    """
-    if isinstance(run, Found):
-        if isinstance(run.finding, Comparison):
-            yield from _of_comparison(run.number, run.finding)
-        else:
-            yield from _of_limit(run.number, run.finding)
-        return
-    result = run.result
-    head = "load" if run.number == 1 else f"load.{run.number}"
-    yield f"{head}.scenario", visible(result.scenario.name)
-    yield f"{head}.outcome", result.outcome
-    yield f"{head}.validity", result.validity
-    yield from figures(head, result.total)
-    for one in result.timings:
-        yield from figures(f"{head}.{one.kind}.{visible(one.name)}", one)
-
-
-def _of_comparison(number: int, found: Comparison) -> Iterator[tuple[str, str | float]]:
-    head = "load.compare" if number == 1 else f"load.compare.{number}"
-    yield f"{head}.against", visible(found.old)
-    yield f"{head}.verdict", found.verdict
-    for one in [*found.changes, *(one for row in found.endpoints.values() for one in row.changes)]:
-        name = f"{head}.{f'{visible(one.label)}.' if one.label else ''}{one.metric}"
-        figures = {"ratio": one.ratio, "difference": one.difference, "low": one.low, "high": one.high}
-        yield from ((f"{name}.{what}", value) for what, value in figures.items() if value is not None)
-
-
-def _of_limit(number: int, found: Limit) -> Iterator[tuple[str, str | float]]:
-    head = "load.limit" if number == 1 else f"load.limit.{number}"
-    yield f"{head}.scenario", visible(found.name)
-    yield f"{head}.ending", found.ending
-    shown = {"rate": found.confirmed, "failed": found.failed, "threads": found.threads, "best": found.best}
-    yield from ((f"{head}.{name}", value) for name, value in shown.items() if value is not None)
-
-
-def figures(head: str, row: Row | Timing) -> Iterator[tuple[str, int | float]]:
-    """Those of one row, each under its name."""
-    times = row.response_time
-    found: dict[str, int | float | None] = {
-        "requests" if isinstance(row, Row) else "count": row.requests,
-        "throughput": row.throughput,
-        "error_rate": row.error_rate,
-        "mean": times.mean,
-        **{one.field: one.of(times) for one in SHOWN},
-        "max": times.max,
-    }
-    yield from ((f"{head}.{name}", value) for name, value in found.items() if value is not None)
 
 
 def as_markdown(runs: Sequence[Run], findings: Sequence[Found]) -> str:

@@ -28,7 +28,6 @@ from loadkit.jobs.testing.runs import (
     file_name,
     kind_of,
     packed,
-    properties,
     unpacked,
 )
 from loadkit.jobs.testing.session_options import SessionOptions
@@ -40,6 +39,7 @@ from loadkit.judge.validity import Caveat
 from loadkit.plan.errors import OutputError, UsageError, reason_of
 from loadkit.plan.fields import parse_positive_seconds
 from loadkit.report.files import check_writable, write_text
+from loadkit.report.formats.junit import properties
 from loadkit.report.json import Finding, document, dump
 from loadkit.server.serving import running_servers
 from loadkit.server.start import ServerProcess, ended_output
@@ -337,7 +337,7 @@ def is_interrupted(one: Run | Found) -> bool:
 
 def _add_properties(item: pytest.Item, one: Run | Found) -> None:
     """For JUnit XML; what a test has measured itself goes before what its module has measured."""
-    new = dict(properties(one))
+    new = dict(properties(one.result if isinstance(one, Run) else one.finding, one.number))
     item.user_properties[:] = [*(pair for pair in item.user_properties if pair[0] not in new), *new.items()]
 
 
