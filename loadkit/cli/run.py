@@ -25,7 +25,6 @@ from loadkit.cli.options import (
     Page,
     Prometheus,
     Quiet,
-    Targets,
     judgement_option,
     load_option,
     load_scenarios,
@@ -35,7 +34,8 @@ from loadkit.cli.options import (
     whole_number,
 )
 from loadkit.cli.outputs import Outputs
-from loadkit.cli.parser import given_values
+from loadkit.cli.parser import argument, given_values
+from loadkit.cli.replaying import check_replay, replayed
 from loadkit.cli.request import ContentType, Data, Follow, Form, Json, Method, PathAsIs, RequestOptions, User
 from loadkit.cli.runs import check_together, run_all, run_all_together
 from loadkit.plan.errors import UsageError
@@ -51,7 +51,7 @@ _FIELDS: Final = {"phase": "phases", "per_thread": "iterations_per_thread"}
 
 def run(
     context: typer.Context,
-    targets: Targets,
+    targets: Annotated[list[str] | None, argument("Scenario files, folders, file.py::name, or URLs.")] = None,
     scenario: Annotated[
         list[str] | None,
         load_option("--scenario", "-s", value="NAME", help="Only the scenario of this name; may be repeated."),
@@ -78,6 +78,17 @@ def run(
         load_option("--phase", value="PHASE", help="ramp:30s:50, ramp:30s:200/s, hold:2m; -z scales them."),
     ] = None,
     warmup: Annotated[str | None, load_option(value="TIME", help="Send before measuring, not counted: 5s.")] = None,
+    replay: Annotated[
+        list[Path] | None,
+        load_option(value="LOG", help="Send what an access log has, each request at its instant; may be repeated."),
+    ] = None,
+    speed: Annotated[str | None, load_option(help="Of a replay: 200% is twice as fast.")] = None,
+    log_format: Annotated[
+        str | None, load_option(help="Of the log, as nginx or Apache is told; combined and common are known.")
+    ] = None,
+    all_methods: Annotated[
+        bool, load_option("--all-methods", help="Replay POST and others, too, without bodies.")
+    ] = False,
     think_time: Annotated[
         str | None, load_option(help="Pause of each thread between requests: 500ms, or 1s-3s for any between.")
     ] = None,
@@ -148,9 +159,15 @@ def run(
     3 a fault of ours, 4 wrong usage, 5 nothing to run, 6 the load was not applied or the set-up failed.
     """
     from loadkit.cli.functional import are_tests, run_tests
+    from loadkit.plan.endpoint import Endpoint
     from loadkit.plan.once import once as each_once
+    from loadkit.plan.scenario import Scenario
 
-    if are_tests(targets):
+    check_replay(given_values(context))
+    if not targets and not replay:
+        raise UsageError("Missing argument 'targets'")
+    targets = targets or []
+    if targets and are_tests(targets):
         return run_tests(targets, given_values(context))
     changes = _given(
         threads=whole_number("--threads", threads),
@@ -216,10 +233,22 @@ def run(
         # under load a file that cannot be read is an error before anything is sent
         broken: dict[str, str] = {}
         found = _chosen(load_scenarios(targets, broken=broken if once else None), scenario or [])
+        if replay and not targets:
+            found = [Scenario(endpoints=[Endpoint("GET", "/")], name=f"replay of {replay[0].name}")]
         scenarios = [_changed(scenario, changes, threshold, headers) for scenario in found]
         scenarios = [request.applied(scenario, headers) for scenario in scenarios]
         if once:
             scenarios = [each_once(scenario) for scenario in scenarios]
+        if replay:
+            scenarios = replayed(
+                scenarios,
+                replay,
+                speed=speed,
+                log_format=log_format,
+                all_methods=all_methods,
+                duration=duration,
+                quiet=quiet,
+            )
         _explain_threads(given_values(context), scenarios, quiet=quiet)
         if together:
             return run_all_together(scenarios, outputs, history, samples, exchanges, full=full, quiet=quiet)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from loadkit.plan.recorded import RECORDED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -43,6 +45,7 @@ class Plan:
     def __init__(self, scenario: ScenarioInfo, duration: float) -> None:
         level = float(scenario.threads) if scenario.rate is None else scenario.rate
         self.is_open = scenario.rate is not None
+        self.is_recorded = scenario.arrivals == RECORDED
         self.duration = duration
         self._phases = [(begin, one.duration, one.start, one.end) for begin, one in placed(scenario.phases)]
         self._phases = self._phases or [(0.0, math.inf, level, level)]
@@ -115,7 +118,7 @@ def with_threads(
         end, seen = start + length, None
         if activity.is_whole and not plan.is_open:
             seen = round((begun(start, end) - ended(start, end)) / length, 6)
-        return {"threads": seen, "asked": round(plan.mean(start, end), 6)}
+        return {"threads": seen, "asked": None if plan.is_recorded else round(plan.mean(start, end), 6)}
 
     return (
         [msgspec.structs.replace(one, **means(one.start, one.measured)) for one in series],

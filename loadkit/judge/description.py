@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 
+from loadkit.plan.recorded import RECORDED, RecordedArrivals
 from loadkit.plan.think_time import Thought, describe_think_time
 from loadkit.plan.units import SECOND
 from loadkit.plan.urls import strip_url
@@ -44,7 +45,7 @@ class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: list[str]
     journeys: list[str] = []
     arrivals: str | None = None
-    """`constant` or `poisson`; None in a closed workload."""
+    """`constant`, `poisson` or `recorded`; None in a closed workload."""
     max_threads: int | None = None
     iterations_per_thread: int | None = None
     pacing: float = 0.0
@@ -67,7 +68,7 @@ def describe(scenario: Scenario) -> ScenarioInfo:
         iterations=scenario.iterations,
         iterations_per_thread=scenario.iterations_per_thread,
         rate=_mean_rate(load) if isinstance(load, Open) else None,
-        arrivals=scenario.arrivals if isinstance(load, Open) else None,
+        arrivals=_arrivals(scenario) if isinstance(load, Open) else None,
         max_threads=scenario.most_threads if isinstance(load, Open) else None,
         phases=[
             PhasePlan(name=one.name, duration=one.length / SECOND, start=one.first, end=one.last)
@@ -84,6 +85,10 @@ def describe(scenario: Scenario) -> ScenarioInfo:
         endpoints=list(scenario.labels),
         journeys=[journey.label for journey in scenario.journeys],
     )
+
+
+def _arrivals(scenario: Scenario) -> str:
+    return RECORDED if isinstance(scenario.arrivals, RecordedArrivals) else scenario.arrivals
 
 
 def _mean_rate(load: Open) -> float:

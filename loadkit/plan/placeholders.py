@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from loadkit.plan.errors import UsageError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _NAME = r"[^\W\d][\w.-]*"
 _PLACEHOLDER = re.compile(rf"\{{\{{(?P<literal>{_NAME})\}}\}}|\{{(?P<column>{_NAME})\}}")
+_NOT_IN_A_TARGET = re.compile(r"[^\x21-\x7e]|#")
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -36,6 +37,21 @@ class Place(Enum):
     """All of a JSON string: a number, `true` or an object in the row is written as that."""
     TEXT = auto()
     """Text of a body, as it is."""
+
+
+class Encoded(str):
+    """Text that is percent-encoded already, and stands in a URL as it is, with `/` and `?`.
+
+    Raises `ValueError` for what would end the line it stands in.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Text of printable ASCII without blanks."""
+        if _NOT_IN_A_TARGET.search(text):
+            raise ValueError(f"{text!r} is not percent-encoded")
+        return super().__new__(cls, text)
 
 
 Put: TypeAlias = Callable[[str, Place], Any]
@@ -173,6 +189,8 @@ def in_place(row: Row) -> Put:
             return as_json(value)
         if place is not Place.URL:
             return in_words(value)
+        if isinstance(value, Encoded):
+            return value
         # dots too: the value '..' is a name, and not the way out of a folder; requests writes them as dots again
         return quote(in_words(value), safe="").replace(".", "%2E")
 

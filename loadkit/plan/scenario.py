@@ -18,6 +18,7 @@ from loadkit.plan.journey import Journey, function_name, wanted_parameters
 from loadkit.plan.labels import MAX_LABELS, fold_path
 from loadkit.plan.phases import Phase, Segment, lasting, says_rate, segments_of, threads_beside_rates
 from loadkit.plan.placeholders import check_plain_headers, check_unfed
+from loadkit.plan.recorded import RecordedArrivals
 from loadkit.plan.redact import redacted_repr
 from loadkit.plan.scenario_fields import READERS, is_application, parse_base_url
 from loadkit.plan.think_time import ThinkTime
@@ -59,7 +60,7 @@ class ScenarioFields(TypedDict, total=False):
     think_time: ThinkTime
     pacing: Duration
     rate: Rate | None
-    arrivals: Spacing
+    arrivals: Spacing | RecordedArrivals
     max_threads: int | None
     phases: Sequence[Phase]
     processes: Processes
@@ -158,7 +159,7 @@ class Scenario:
     think_time: ThinkTime = 0.0
     pacing: Duration = 0.0
     rate: Rate | None = None
-    arrivals: Spacing = "constant"
+    arrivals: Spacing | RecordedArrivals = "constant"
     max_threads: int | None = None
     phases: Sequence[Phase] = ()
     processes: Processes = 1
@@ -222,7 +223,8 @@ class Scenario:
     @property
     def is_open(self) -> bool:
         """True if requests are due by the clock (a rate), and not when the last reply is in."""
-        return self.rate is not None or says_rate(self.phases)
+        is_recorded = isinstance(self.arrivals, RecordedArrivals)
+        return self.rate is not None or is_recorded or says_rate(self.phases)
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -246,7 +248,8 @@ class Scenario:
         """How many threads an open workload may grow to."""
         if self.max_threads is not None:
             return self.max_threads
-        most = max((max(one.first, one.last) for one in self.segments), default=0) or self.rate
+        recorded = self.arrivals.most if isinstance(self.arrivals, RecordedArrivals) else 0
+        most = recorded or max((max(one.first, one.last) for one in self.segments), default=0) or self.rate
         assert isinstance(most, int | float)
         return max(self.threads, LEAST_POOL, min(ceil(2 * most), MOST_POOL))
 
@@ -337,6 +340,8 @@ def _check_workload(scenario: Scenario) -> None:
         raise UsageError("iterations are those of the run and iterations_per_thread those of each thread; give one")
     if scenario.think_time and scenario.pacing:
         raise UsageError("think_time and pacing both say when a thread sends its next request; give one")
+    if isinstance(scenario.arrivals, RecordedArrivals):
+        _check_recorded(scenario)
     if scenario.is_open:
         _check_open(scenario)
     elif scenario.max_threads is not None or scenario.arrivals != "constant":
@@ -361,6 +366,14 @@ def _check_open(scenario: Scenario) -> None:
             raise UsageError(
                 f"{one.label} has tasks_per_thread; with a rate, each is started when it is due: leave it out"
             )
+
+
+def _check_recorded(scenario: Scenario) -> None:
+    for what in ("rate", "phases", "iterations", "warmup"):
+        if getattr(scenario, what):
+            raise UsageError(f"{what} and recorded arrivals both say when requests are due; give one")
+    if scenario.processes != 1:
+        raise UsageError("recorded arrivals are replayed by one process; leave processes out")
 
 
 def _check_phases(scenario: Scenario) -> None:

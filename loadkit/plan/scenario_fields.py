@@ -15,6 +15,7 @@ from loadkit.plan.errors import UsageError
 from loadkit.plan.fields import check_headers, check_name, check_whole_number, parse_positive_seconds
 from loadkit.plan.journey import Journey, check_no_generator, wanted_parameters
 from loadkit.plan.phases import Phase
+from loadkit.plan.recorded import RecordedArrivals
 from loadkit.plan.think_time import parse_think_time
 from loadkit.plan.threshold import Threshold
 from loadkit.plan.units import per_second, seconds, size
@@ -85,7 +86,9 @@ def _rate(given: Any, *, what: str) -> float:
     return value
 
 
-def _arrivals(given: Any, *, what: str) -> str:
+def _arrivals(given: Any, *, what: str) -> str | RecordedArrivals:
+    if isinstance(given, RecordedArrivals):
+        return given
     if given not in SPACINGS:
         raise UsageError(f"there are no {what} {given!r}; use one of {', '.join(SPACINGS)}")
     return str(given)

@@ -15,9 +15,11 @@ from math import lcm
 from loadkit.plan.arrivals import Arrivals
 from loadkit.plan.data import Rows
 from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.errors import UsageError
 from loadkit.plan.journey import Journey
 from loadkit.plan.part import WHOLE, Part
 from loadkit.plan.phases import Segment
+from loadkit.plan.recorded import RecordedArrivals
 from loadkit.plan.scenario import DEFAULT_DURATION, Scenario
 from loadkit.plan.think_time import Thought, longest_pause
 from loadkit.plan.units import nanoseconds
@@ -52,7 +54,7 @@ class Open:
     warmup: int
     graceful_stop: int
     segments: tuple[Segment, ...] = ()
-    arrivals: Arrivals
+    arrivals: Arrivals | RecordedArrivals
     warming: Arrivals
     """What is due during the warm-up."""
     rotation: tuple[int, ...]
@@ -103,33 +105,39 @@ def closed(scenario: Scenario, part: Part = WHOLE) -> Closed:
 
 
 def opened(scenario: Scenario, part: Part = WHOLE) -> Open:
-    """The workload of arrivals."""
+    """The workload of arrivals; `UsageError` for a part of recorded ones, whose rows belong to them in turn."""
     duration = _duration(scenario)
-    rate = scenario.rate
-    segments = scenario.segments
-    if not segments:
-        assert isinstance(rate, float)
-        segments = (Segment("", 0, ALWAYS if duration is None else duration, rate, rate),)
-    arrivals = Arrivals(
-        segments=segments,
-        spacing=scenario.arrivals,
+    recorded = scenario.arrivals if isinstance(scenario.arrivals, RecordedArrivals) else None
+    if recorded and part.step > 1:
+        raise UsageError("recorded arrivals are replayed by one process of one machine")
+    computed = Arrivals(
+        segments=recorded.segments if recorded else _rates(scenario, duration),
+        spacing="constant" if isinstance(scenario.arrivals, RecordedArrivals) else scenario.arrivals,
         seed=scenario.seed,
         iterations=scenario.iterations,
         part=part,
     )
-    first = Segment("", 0, _ns(scenario.warmup), segments[0].first, segments[0].first)
+    rate = computed.segments[0].first
     return Open(
         duration=duration,
         iterations=scenario.iterations,
         warmup=_ns(scenario.warmup),
         graceful_stop=_ns(scenario.graceful_stop),
         segments=scenario.segments,
-        arrivals=arrivals,
-        warming=replace(arrivals, segments=(first,), iterations=None),
-        rotation=tuple(_rotation(scenario.plans)),
+        arrivals=recorded or computed,
+        warming=replace(computed, segments=(Segment("", 0, _ns(scenario.warmup), rate, rate),), iterations=None),
+        rotation=tuple(range(len(scenario.plans)) if recorded else _rotation(scenario.plans)),
         threads=max(1, part.share(min(scenario.threads, scenario.most_threads))),
         max_threads=part.share(scenario.most_threads),
     )
+
+
+def _rates(scenario: Scenario, duration: int | None) -> tuple[Segment, ...]:
+    """The arrivals a second, over time."""
+    if scenario.segments:
+        return scenario.segments
+    assert isinstance(scenario.rate, float)
+    return (Segment("", 0, ALWAYS if duration is None else duration, scenario.rate, scenario.rate),)
 
 
 def _duration(scenario: Scenario) -> int | None:

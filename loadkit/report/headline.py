@@ -9,6 +9,7 @@ from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.result import Result
 from loadkit.judge.threshold_results import ThresholdResult, never_finished
 from loadkit.judge.validity import Level, Validity
+from loadkit.plan.recorded import RECORDED
 from loadkit.plan.threshold import threshold
 from loadkit.plan.units import show_count, show_rate, show_span
 from loadkit.report.figures import show_time
@@ -57,7 +58,7 @@ def _load(scenario: ScenarioInfo) -> str:
     if scenario.rate is None:
         return show_count(scenario.threads, "thread")
     spacing = f" in {scenario.arrivals} arrivals" if scenario.arrivals not in (None, "constant") else ""
-    mean = " in the mean" if scenario.phases else ""
+    mean = " in the mean" if scenario.phases or scenario.arrivals == RECORDED else ""
     return f"{show_rate(scenario.rate)} asked{mean}{spacing}"
 
 

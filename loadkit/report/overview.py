@@ -10,6 +10,7 @@ from loadkit.judge.environment import Environment, Server
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row
 from loadkit.plan.labels import is_hop
+from loadkit.plan.recorded import RECORDED
 from loadkit.plan.units import show_size, show_span
 from loadkit.report.figures import all_journeys, show_share, show_throughput, show_time
 from loadkit.report.table import Cell, Column, Table
@@ -127,7 +128,8 @@ def _asked(scenario: ScenarioInfo) -> Iterator[tuple[str, str]]:
     if scenario.rate is None:
         yield "threads", f"{scenario.threads:,}"
     else:
-        yield "rate", f"{show_throughput(scenario.rate)}{' in the mean' if scenario.phases else ''}"
+        is_mean = scenario.phases or scenario.arrivals == RECORDED
+        yield "rate", f"{show_throughput(scenario.rate)}{' in the mean' if is_mean else ''}"
         yield "arrivals", scenario.arrivals or "-"
         yield "threads", f"up to {scenario.max_threads or scenario.threads:,}"
     if scenario.duration is not None:

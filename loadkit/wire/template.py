@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 from urllib.parse import quote, quote_plus
 
 from loadkit.plan.errors import FeedError, UsageError, raised
-from loadkit.plan.placeholders import Place, as_json, columns, in_place, in_words, put_in, with_headers
+from loadkit.plan.placeholders import Encoded, Place, as_json, columns, in_place, in_words, put_in, with_headers
 from loadkit.plan.redact import HIDDEN, redact
 from loadkit.wire.base import Request, WithPayload
 from loadkit.wire.encode import encode
@@ -168,6 +168,8 @@ def _in_url(value: Any) -> bytes:
     # numbers and words: 0.1 us, against 0.6 for finding out that there is nothing to encode
     if text.isascii() and text.isalnum():
         return text.encode()
+    if isinstance(value, Encoded):
+        return value.encode("ascii")
     return quote(text, safe="").encode()
 
 

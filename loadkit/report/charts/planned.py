@@ -8,6 +8,7 @@ from itertools import accumulate, pairwise
 from loadkit.judge.instants import instant, united
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Interval
+from loadkit.plan.recorded import RECORDED
 from loadkit.plan.units import SECOND
 from loadkit.report.charts.svg import Band, Scale
 
@@ -15,7 +16,7 @@ from loadkit.report.charts.svg import Band, Scale
 def asked_rates(result: Result, intervals: Sequence[Interval]) -> Iterator[tuple[float, float]]:
     """The arrivals a second that an open workload asked for, as corners of a line."""
     scenario = result.scenario
-    if scenario.rate is None:
+    if scenario.rate is None or scenario.arrivals == RECORDED:
         return
     if len(result.spans) > 1:
         yield from _asked_of_all(intervals)
