@@ -8,8 +8,13 @@ one and `loadkit` a new one, and neither knows the cookies of the other.
 from __future__ import annotations
 
 import importlib
+import os
+import shutil
+import subprocess
+import tempfile
 import textwrap
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import pytest
@@ -62,6 +67,43 @@ def fails(http):
 def plain(http):
     sum(range(1000))
 """
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The folder with the socket of a PostgreSQL server for these tests alone, in which everybody is let in."""
+    if shutil.which("initdb") is None or shutil.which("pg_ctl") is None:
+        pytest.skip("PostgreSQL is not installed: there is no initdb, or no pg_ctl, on the PATH")
+    # it refuses to be run by root
+    user = "nobody" if os.geteuid() == 0 else None
+    # not in the folder of the tests, for the path of a socket has 107 bytes at most
+    with tempfile.TemporaryDirectory(prefix="loadkit-") as folder:
+        shutil.chown(folder, user or os.geteuid())
+        data, options = f"{folder}/data", f"-k {folder} -c listen_addresses='' -c fsync=off"
+        make = ["initdb", "-D", data, "--auth", "trust", "--username", "shop", "--no-sync"]
+        control = ["pg_ctl", "-D", data, "-w", "-l", f"{folder}/log"]
+        subprocess.run(make, user=user, cwd=folder, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        subprocess.run([*control, "-o", options, "start"], user=user, cwd=folder, check=True, timeout=60)
+        try:
+            yield folder
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], user=user, cwd=folder, check=True, timeout=60)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database that the environment names to applications, as `DATABASE_URL` and by PostgreSQL's own variables."""
+    if request.param == "postgres":
+        import psycopg
+
+        folder, name = request.getfixturevalue("postgres"), f"shop_{uuid.uuid4().hex}"
+        with psycopg.connect(host=folder, user="shop", dbname="postgres", autocommit=True) as server:
+            server.execute(f"CREATE DATABASE {name}")
+        monkeypatch.setenv("DATABASE_URL", f"postgresql://shop@/{name}?host={folder}")
+        for variable, value in {"PGHOST": folder, "PGUSER": "shop", "PGDATABASE": name}.items():
+            monkeypatch.setenv(variable, value)
+    return str(request.param)
+
 
 Run: TypeAlias = Callable[..., pytest.RunResult]
 

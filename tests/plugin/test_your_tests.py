@@ -16,6 +16,7 @@ WITHOUT = [word for name in ("cacheprovider", "xdist", "anyio") for word in ("-p
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("database")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("example", "tests", "requests"),

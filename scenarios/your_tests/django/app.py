@@ -1,5 +1,6 @@
-"""A shop on Django in one file, with its orders in SQLite."""
+"""A shop on Django in one file, with its orders in SQLite, or in PostgreSQL where the environment names its PGHOST."""
 
+import os
 import secrets
 import tempfile
 from pathlib import Path
@@ -7,17 +8,19 @@ from pathlib import Path
 import django
 from django.conf import settings
 
+SQLITE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": Path(tempfile.mkdtemp()) / "shop.sqlite3",
+    "OPTIONS": {"timeout": 10, "init_command": "PRAGMA journal_mode=WAL", "transaction_mode": "IMMEDIATE"},
+}
+# where it is and who asks say the variables of PostgreSQL itself
+POSTGRESQL = {"ENGINE": "django.db.backends.postgresql", "NAME": os.environ.get("PGDATABASE", "shop")}
+
 settings.configure(
     ALLOWED_HOSTS=["*"],
     ROOT_URLCONF=__name__,
     SECRET_KEY=secrets.token_hex(),
-    DATABASES={
-        "default": {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": Path(tempfile.mkdtemp()) / "shop.sqlite3",
-            "OPTIONS": {"timeout": 10, "init_command": "PRAGMA journal_mode=WAL", "transaction_mode": "IMMEDIATE"},
-        }
-    },
+    DATABASES={"default": POSTGRESQL if "PGHOST" in os.environ else SQLITE},
 )
 django.setup()
 
@@ -45,7 +48,9 @@ def order(_: HttpRequest, number: int) -> JsonResponse:
 
 urlpatterns = [path("orders", orders), path("orders/<int:number>", order)]
 
-with connection.schema_editor() as editor:
-    editor.create_model(Order)
+# the server and the tests import this one after the other, and share a database of PostgreSQL
+if Order._meta.db_table not in connection.introspection.table_names():
+    with connection.schema_editor() as editor:
+        editor.create_model(Order)
 
 app = get_wsgi_application()
