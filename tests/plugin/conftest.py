@@ -11,10 +11,12 @@ import importlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import textwrap
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -42,6 +44,9 @@ for name in (
 OTHERS = ("anyio", "hypothesispytest", "requests_mock", "time_machine", "timeout", "xdist", "xdist.looponfail")
 """Plugins whose loading takes a third of a run's time."""
 
+ROOT = Path(__file__).resolve().parents[2]
+PLUGINS = ["pytest-xdist", "pytest-timeout", "pytest-randomly", "pytest-asyncio", "pytest-django", "pytest-cov"]
+
 HEAD = """
 import pytest
 import loadkit
@@ -67,6 +72,20 @@ def fails(http):
 def plain(http):
     sum(range(1000))
 """
+
+
+@pytest.fixture(scope="session", params=["pytest==9.0.*", "pytest"])
+def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment into which loadkit, this pytest and the plugins were installed."""
+    folder = tmp_path_factory.mktemp("environment")
+    # this one may be without pip, the one it was made with is not
+    base = [str(Path(sys.base_prefix) / "bin" / "python3"), "-m"]
+    subprocess.run([*base, "venv", "--without-pip", str(folder)], check=True, timeout=60)
+    made = folder / "bin" / "python"
+    install = [*base, "pip", "--python", str(made), "install", "--quiet", "--disable-pip-version-check"]
+    wanted = [str(ROOT), request.param, *PLUGINS, "django", "uvicorn"]
+    subprocess.run([*install, *wanted], check=True, timeout=300)
+    return made
 
 
 @pytest.fixture(scope="session")

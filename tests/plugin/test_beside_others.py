@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from datetime import datetime
 from itertools import pairwise
@@ -17,9 +16,6 @@ import requests
 
 from loadkit.report.json import load
 from loadkit.server.demo import Demo
-
-ROOT = Path(__file__).resolve().parents[2]
-PLUGINS = ["pytest-xdist", "pytest-timeout", "pytest-randomly", "pytest-asyncio", "pytest-django", "pytest-cov"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -108,20 +104,6 @@ FOREVER = """
 def test_forever(load):
     load("{url}/items", duration="300s")
 """
-
-
-@pytest.fixture(scope="module", params=["pytest==9.0.*", "pytest"])
-def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment into which loadkit, this pytest and the plugins were installed."""
-    folder = tmp_path_factory.mktemp("environment")
-    # this one may be without pip, the one it was made with is not
-    base = [str(Path(sys.base_prefix) / "bin" / "python3"), "-m"]
-    subprocess.run([*base, "venv", "--without-pip", str(folder)], check=True, timeout=60)
-    made = folder / "bin" / "python"
-    install = [*base, "pip", "--python", str(made), "install", "--quiet", "--disable-pip-version-check"]
-    wanted = [str(ROOT), request.param, *PLUGINS, "django", "uvicorn"]
-    subprocess.run([*install, *wanted], check=True, timeout=300)
-    return made
 
 
 @pytest.fixture
