@@ -45,7 +45,16 @@ OTHERS = ("anyio", "hypothesispytest", "requests_mock", "time_machine", "timeout
 """Plugins whose loading takes a third of a run's time."""
 
 ROOT = Path(__file__).resolve().parents[2]
-PLUGINS = ["pytest-xdist", "pytest-timeout", "pytest-randomly", "pytest-asyncio", "pytest-django", "pytest-cov"]
+PLUGINS = [
+    "anyio",
+    "pytest-asyncio",
+    "pytest-cov",
+    "pytest-django",
+    "pytest-randomly",
+    "pytest-rerunfailures",
+    "pytest-timeout",
+    "pytest-xdist",
+]
 
 HEAD = """
 import pytest
@@ -83,7 +92,7 @@ def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     subprocess.run([*base, "venv", "--without-pip", str(folder)], check=True, timeout=60)
     made = folder / "bin" / "python"
     install = [*base, "pip", "--python", str(made), "install", "--quiet", "--disable-pip-version-check"]
-    wanted = [str(ROOT), request.param, *PLUGINS, "django", "uvicorn"]
+    wanted = [str(ROOT), request.param, *PLUGINS, "django", "psycopg[binary]", "uvicorn"]
     subprocess.run([*install, *wanted], check=True, timeout=300)
     return made
 

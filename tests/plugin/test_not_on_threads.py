@@ -115,6 +115,47 @@ def test_a_plugins_fixture_that_is_known_is_refused(project: pytest.Pytester):
     assert "cannot be run by threads: requests_mock: it answers the requests of all threads" in refusal(found)
 
 
+@pytest.mark.parametrize("backend", ["'trio'", "('trio', {})"])
+def test_a_backend_of_anyio_that_is_not_asyncio_is_refused(project: pytest.Pytester, backend: str):
+    project.makepyfile(
+        test_it=f"""
+        import pytest
+
+        @pytest.fixture(params=["asyncio", {backend}], ids=["asyncio", "trio"])
+        def anyio_backend(request): return request.param
+
+        @pytest.mark.anyio
+        async def test_it(): pass
+        """
+    )
+
+    message = "test_it.py::test_it[trio] cannot be run by threads: anyio_backend: it is trio"
+    assert message in refusal(run(project, "-p", "anyio.pytest_plugin"))
+    run(project, "-p", "anyio.pytest_plugin", "-k", "asyncio").assert_outcomes(passed=1)
+
+
+def test_marks_of_a_plugin_that_is_not_there_are_no_hindrance(project: pytest.Pytester):
+    project.makepyprojecttoml('[tool.pytest]\nstrict = true\nmarkers = ["asyncio(loop_scope)"]')
+    project.makepyfile(
+        test_it="""
+        import asyncio, pytest
+
+        @pytest.mark.asyncio(loop_scope="module")
+        async def test_it(): await asyncio.sleep(0)
+        """
+    )
+
+    run(project).assert_outcomes(passed=1)
+
+
+def test_workers_of_xdist_are_refused_also_where_the_settings_have_them(project: pytest.Pytester):
+    project.makepyprojecttoml('[tool.pytest]\naddopts = ["-p", "xdist.plugin", "-n", "2"]')
+    project.makepyfile(test_it="def test_it(): pass")
+
+    assert "run by threads of this process; say -n 0, or leave -n away" in refusal(run(project))
+    run(project, "-n", "0").assert_outcomes(passed=1)
+
+
 @pytest.fixture
 def hasty_interpreter() -> Iterator[None]:
     """Threads take turns a thousand times as often."""

@@ -98,7 +98,7 @@ def check_functional_options(config: pytest.Config) -> None:
                 f"--{name.replace('_', '-')} is for load tests, and these are tests under load; {advice}"
             )
     if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
-        raise pytest.UsageError("tests under load are run by threads of this process; leave -n away")
+        raise pytest.UsageError("tests under load are run by threads of this process; say -n 0, or leave -n away")
 
 
 def fields_of(config: pytest.Config) -> dict[str, Any]:

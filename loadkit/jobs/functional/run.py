@@ -15,6 +15,7 @@ from _pytest.config import apply_warning_filters
 
 from loadkit.jobs.functional.cases import TestFunction, reason_to_skip, test_functions
 from loadkit.jobs.functional.clients import counted_clients
+from loadkit.jobs.functional.databases import closed_connections
 from loadkit.jobs.functional.options import fields_of
 from loadkit.jobs.functional.outcomes import Case, SetUps
 from loadkit.jobs.functional.plan import PLUGIN
@@ -108,6 +109,7 @@ def _scenario(config: pytest.Config, tests: Sequence[TestFunction], shared: Shar
         endpoints=[test.journey(shared, set_ups, times_fixture=times_fixture) for test in tests],
         base_url=base_url,
         name=_name(config),
+        thread_setup=closed_connections if "django.db" in sys.modules else None,
         **fields_of(config),
     )
     _check_thresholds(scenario)

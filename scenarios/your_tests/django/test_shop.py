@@ -3,15 +3,12 @@
 import pytest
 import requests
 from app import Order
-from django.db import connection
 from django.test import Client
 
 
 @pytest.fixture
 def client():
-    yield Client()
-    # each thread has one
-    connection.close()
+    return Client()
 
 
 @pytest.fixture
