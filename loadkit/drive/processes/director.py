@@ -16,9 +16,11 @@ import msgspec
 from loadkit.drive.collect import Collector, Keeper
 from loadkit.drive.director import TICK
 from loadkit.drive.outstanding import Monitor, Outstanding
+from loadkit.drive.processes.child import ChildProcess
 from loadkit.drive.processes.group import SILENCE, WorkerGroup
 from loadkit.drive.processes.losses import check_start, count_lost, count_not_begun, losses
 from loadkit.drive.processes.protocol import Assignment, Cut, Stop
+from loadkit.drive.processes.worker_state import Channel
 from loadkit.drive.progress import Display, Watcher
 from loadkit.drive.rows.feed import sum_of_uses
 from loadkit.drive.state import NEVER, RunState
@@ -27,16 +29,13 @@ from loadkit.measure.recording import Recording
 from loadkit.plan.errors import LoadkitError
 from loadkit.plan.part import WHOLE, Part
 from loadkit.plan.remote import changed_fields, source_of, to_json_value
-from loadkit.plan.units import MILLISECOND, nanoseconds
+from loadkit.plan.units import nanoseconds
 from loadkit.plan.workload import row_owners, workload
 
 if TYPE_CHECKING:
     from loadkit.measure.samples import SampleBuffer
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.base import Clock, Request
-
-LEAD: Final = 50 * MILLISECOND
-"""From the command to begin to the beginning, so that all have heard it by then."""
 
 LAG: Final = 1
 """Seconds by which what a second held comes in from all workers later than it does from threads."""
@@ -69,14 +68,17 @@ def drive_processes(
     samples: SampleBuffer | None = None,
     monitor: Monitor | None = None,
     part: Part = WHOLE,
+    open_channel: Callable[[Assignment], Channel] = ChildProcess,
 ) -> Driven:
     """Run a scenario, or the part of it that they share, on as many processes as there are assignments; see `drive`.
+
+    Each is one that `open_channel` leads to: a child of this one, or one on another machine.
 
     A worker that dies is a sentence in `lost`, and the others go on. One that cannot begin ends the run: `UsageError`
     for the user's mistake, before anything is sent.
     """
     assignments = [msgspec.structs.replace(one, is_monitored=monitor is not None) for one in assignments]
-    group = WorkerGroup(clock, samples)
+    group = WorkerGroup(clock, samples, open_channel)
     try:
         return _Director(scenario, part, group, clock, watch, interrupts, keeper, monitor).run(assignments)
     finally:
@@ -157,7 +159,7 @@ class _Director:
         self._clock.reanchor()
         self._cpu = time.process_time()
         state = self._state
-        state.began = self._looked = self._clock.now() + LEAD
+        state.began = self._looked = self._clock.now() + self._group.lead
         state.measured_from = state.began + self._load.warmup
         if self._load.duration is not None:
             state.stop_at = state.measured_from + self._load.duration

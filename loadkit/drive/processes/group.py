@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import selectors
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from loadkit.drive.outstanding import Outstanding
-from loadkit.drive.processes.child import WorkerProcess
+from loadkit.drive.processes.child import ChildProcess
 from loadkit.drive.processes.protocol import Assignment, Command, Done, Failed, Go, Heartbeat, Message, Ready
+from loadkit.drive.processes.worker_state import Channel, WorkerState
 from loadkit.measure.packed import Parcel, unpacked
 from loadkit.plan.units import SECOND
 
@@ -26,20 +27,31 @@ SILENCE: Final = 2 * SECOND
 class WorkerGroup:
     """The workers, by their parts; it belongs to one thread."""
 
-    def __init__(self, clock: Clock, samples: SampleBuffer | None = None) -> None:
-        self.workers: list[WorkerProcess] = []
+    def __init__(
+        self,
+        clock: Clock,
+        samples: SampleBuffer | None = None,
+        open_channel: Callable[[Assignment], Channel] = ChildProcess,
+    ) -> None:
+        self.workers: list[WorkerState] = []
         self.silences: list[str] = []
         """A sentence for each time one was silent, and was heard of again."""
         self._clock = clock
         self._samples = samples
+        self._open_channel = open_channel
         self._selector = selectors.DefaultSelector()
-        self._parcels: list[tuple[WorkerProcess, Parcel]] = []
+        self._parcels: list[tuple[WorkerState, Parcel]] = []
         self._began = 0
 
     @property
-    def running(self) -> list[WorkerProcess]:
+    def running(self) -> list[WorkerState]:
         """Those that have more to tell."""
         return [worker for worker in self.workers if worker.is_running]
+
+    @property
+    def lead(self) -> int:
+        """Nanoseconds from the command to begin to the beginning, so that all have heard it by then."""
+        return max(worker.channel.lead for worker in self.workers)
 
     def under_way(self) -> tuple[int, int]:
         """How many threads those have that are running, and how many requests, as far as they have told."""
@@ -48,9 +60,9 @@ class WorkerGroup:
 
     def start(self, assignment: Assignment) -> None:
         """Start a worker with its assignment."""
-        worker = WorkerProcess(assignment.part)
+        worker = WorkerState(assignment.part, self._open_channel(assignment))
         self.workers.append(worker)
-        messages, stderr = worker.pipes
+        messages, stderr = worker.channel.pipes
         self._selector.register(messages, selectors.EVENT_READ, (worker, self._read_messages))
         self._selector.register(stderr, selectors.EVENT_READ, (worker, self._print))
         worker.send(assignment)
@@ -60,7 +72,7 @@ class WorkerGroup:
         self._began = at
         for worker in self.workers:
             worker.heard_at = at
-            worker.send(Go(at=at + self._clock.wall_offset))
+            worker.send(Go(at=at + worker.channel.wall_offset(self._clock)))
 
     def send(self, command: Command) -> None:
         """Send a command to all that are running."""
@@ -90,26 +102,26 @@ class WorkerGroup:
         """All have told all: let them end."""
         for worker in self.workers:
             worker.await_end()
-            self._print(worker, worker.pipes[1])
+            self._print(worker, worker.channel.pipes[1])
 
     def close(self) -> None:
         """Whatever happened: no worker is left behind."""
         for worker in self.workers:
-            worker.close()
+            worker.channel.close()
         self._selector.close()
 
-    def _read_messages(self, worker: WorkerProcess, pipe: int) -> None:
+    def _read_messages(self, worker: WorkerState, pipe: int) -> None:
         messages = worker.messages()
         if messages is None:
             self._selector.unregister(pipe)
-            self._print(worker, worker.pipes[1])
+            self._print(worker, worker.channel.pipes[1])
             if worker.is_running:
                 worker.lost = worker.how_it_ended()
             return
         for message in messages:
             self._handle(worker, message)
 
-    def _print(self, worker: WorkerProcess, pipe: int) -> None:
+    def _print(self, worker: WorkerState, pipe: int) -> None:
         """What the code in a worker prints is for the user, as it is without workers."""
         text, is_end = worker.stderr_text()
         if is_end and pipe in self._selector.get_map():
@@ -119,7 +131,7 @@ class WorkerGroup:
             sys.stderr.write(text)
             sys.stderr.flush()
 
-    def _handle(self, worker: WorkerProcess, message: Message) -> None:
+    def _handle(self, worker: WorkerState, message: Message) -> None:
         now = self._clock.now()
         if worker.silent_since:
             self.silences.append(f"{worker} was silent for {self._span(worker.silent_since, now)}")
@@ -156,13 +168,14 @@ class WorkerGroup:
         """End those of whom nothing is heard."""
         for worker in self.running:
             if worker.silent_since:
-                worker.kill()
+                worker.channel.kill()
                 worker.lost = f"was silent for {self._span(worker.silent_since, now)}, and was killed"
 
     def silence(self) -> str:
         """Who is silent now, to be shown behind the stage of the run."""
-        silent = [str(worker.part.process + 1) for worker in self.running if worker.silent_since]
-        return f", process {', '.join(silent)} silent" if silent else ""
+        silent = [worker for worker in self.running if worker.silent_since]
+        numbers = ", ".join(str(worker.part.process + 1) for worker in silent)
+        return f", {silent[0].channel.kind} {numbers} silent" if silent else ""
 
     def _span(self, start: int, end: int) -> str:
         return f"{(end - start) / SECOND:.1f} s, from {max(0, start - self._began) / SECOND:.1f} s after the start"

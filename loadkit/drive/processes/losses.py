@@ -12,11 +12,11 @@ from loadkit.plan.workload import Closed, Open, workload
 
 if TYPE_CHECKING:
     from loadkit.drive.collect import Collector
-    from loadkit.drive.processes.child import WorkerProcess
+    from loadkit.drive.processes.worker_state import WorkerState
     from loadkit.plan.scenario import Scenario
 
 
-def check_start(worker: WorkerProcess) -> None:
+def check_start(worker: WorkerState) -> None:
     """Raise what kept a worker from getting ready: `UsageError` for the user's mistake."""
     if worker.failed and worker.failed.is_usage:
         error = UsageError(worker.failed.message)
@@ -26,7 +26,7 @@ def check_start(worker: WorkerProcess) -> None:
         raise LoadkitError(f"{worker} {worker.lost or worker.how_it_ended()}, before it was ready")
 
 
-def losses(workers: Sequence[WorkerProcess]) -> Iterable[str]:
+def losses(workers: Sequence[WorkerState]) -> Iterable[str]:
     """A sentence on each worker that was lost, or never got a connection where others did."""
     all_are_unreachable = all(worker.done.stats.unreachable for worker in workers if worker.done)
     for worker in workers:
@@ -36,7 +36,7 @@ def losses(workers: Sequence[WorkerProcess]) -> Iterable[str]:
             yield f"{worker} never got a connection and stopped early"
 
 
-def count_lost(workers: Sequence[WorkerProcess], scenario: Scenario, collector: Collector, length: int) -> None:
+def count_lost(workers: Sequence[WorkerState], scenario: Scenario, collector: Collector, length: int) -> None:
     """What was due in the part of a lost worker within `length`, and is not known to have been sent, is unsent."""
     for worker in workers:
         load = workload(scenario, worker.part)
@@ -46,7 +46,7 @@ def count_lost(workers: Sequence[WorkerProcess], scenario: Scenario, collector: 
 
 
 def count_not_begun(
-    workers: Sequence[WorkerProcess], scenario: Scenario, load: Closed | Open, recording: Recording
+    workers: Sequence[WorkerState], scenario: Scenario, load: Closed | Open, recording: Recording
 ) -> None:
     """Iterations of lost workers; those that a living one did not come to it has counted itself."""
     total = recording.total()
