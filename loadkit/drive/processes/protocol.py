@@ -34,7 +34,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
     """Of its endpoints, in order; None for a journey. A worker that encoded them would have to import what does it."""
     part: Part
     path: list[str]
-    """Where Python looks for modules."""
+    """Where Python looks for modules; empty for where it does anyway."""
     has_samples: bool = False
     """It is to tell of each request that it measures."""
     logged: int = 0
@@ -43,6 +43,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
     """What the scenario's `setup` returned, for its journeys."""
     is_monitored: bool = False
     """Tell what is under way, too."""
+    lease: float | None = None
+    """Seconds without a command after which it is to end by itself: whoever relays them may be stopped, or cut off."""
 
 
 class Go(msgspec.Struct, frozen=True, kw_only=True, tag="go"):
@@ -59,7 +61,11 @@ class Cut(msgspec.Struct, frozen=True, tag="cut"):
     """Be done at once."""
 
 
-Command: TypeAlias = Assignment | Go | Stop | Cut
+class KeepAlive(msgspec.Struct, frozen=True, tag="keep-alive"):
+    """Whoever started you is still there; see `Assignment.lease`."""
+
+
+Command: TypeAlias = Assignment | Go | Stop | Cut | KeepAlive
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):

@@ -7,6 +7,7 @@ however that one ends.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -100,7 +101,7 @@ def _work(reader: CommandReader, writer: MessageWriter) -> None:
     assignment = reader.assignment()
     if assignment.version != VERSION:
         raise UsageError(f"a worker of this loadkit speaks version {VERSION} of the protocol, not {assignment.version}")
-    sys.path[:] = assignment.path
+    sys.path[:] = assignment.path or sys.path
     # what the user's code needs is found only now
     from loadkit.clock import SystemClock
     from loadkit.drive.director import drive
@@ -149,6 +150,7 @@ class CommandReader:
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
         self._buffer = b""
+        self._lease: float | None = None
         self._began = threading.Event()
         self._at: int | None = None
         self._stops = 0
@@ -159,6 +161,7 @@ class CommandReader:
         if not isinstance(command, Assignment):
             sys.stderr.write("loadkit: a worker is started by loadkit run --processes N, not by hand\n")
             sys.exit(UsageError.exit_code)
+        self._lease = command.lease
         threading.Thread(target=self._read_all, name="loadkit-reader", daemon=True).start()
         return command
 
@@ -180,12 +183,16 @@ class CommandReader:
                     self._stops = max(self._stops, 1)
                 case Cut():
                     self._stops = 2
+                case _:
+                    continue
             self._began.set()
         # whoever started us is gone: nobody is left to send for, or to tell
         os._exit(ORPHANED)
 
     def _next(self) -> Command | None:
         while b"\n" not in self._buffer:
+            if not select.select([self._pipe], [], [], self._lease)[0]:
+                return None
             data = os.read(self._pipe, 1 << 16)
             if not data:
                 return None

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from loadkit.drive.processes.protocol import (
     Assignment,
+    Command,
     Cut,
     Done,
     Failed,
     Go,
     Heartbeat,
+    KeepAlive,
     Message,
     Ready,
     Stop,
@@ -84,10 +86,11 @@ def test_what_are_no_news_are_refused() -> None:
         Go(at=1_800_000_000_123_456_789),
         Stop(),
         Cut(),
+        KeepAlive(),
     ],
     ids=lambda word: type(word).__name__,
 )
-def test_an_order_is_a_line(word: Assignment | Go | Stop | Cut) -> None:
+def test_an_order_is_a_line(word: Command) -> None:
     written = line(word)
 
     assert written.count(b"\n") == 1

@@ -23,6 +23,7 @@ from loadkit.drive.processes.protocol import (
     Failed,
     Go,
     Heartbeat,
+    KeepAlive,
     Message,
     Ready,
     Stop,
@@ -120,6 +121,19 @@ def test_a_worker_ends_when_nobody_is_left_to_tell(demo: Demo):
         worker.process.stdin.close()
 
         assert worker.process.wait(2) == 1
+
+
+def test_a_worker_with_a_lease_ends_when_nothing_is_heard_of_whoever_relays_its_commands(demo: Demo):
+    with conversation() as worker:
+        worker.tell(msgspec.structs.replace(order(f"{demo.url}/delay/0.05", threads=2, duration=3600), lease=2.0))
+        worker.hear()
+        worker.tell(Go(at=time.time_ns()))
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            worker.tell(KeepAlive())
+            assert isinstance(worker.hear(), Heartbeat)
+
+        assert worker.process.wait(10) == 1
 
 
 def test_a_beginning_that_another_wall_clock_set_in_a_far_future_is_now(demo: Demo):
