@@ -2,4 +2,6 @@
 
 from loadkit.cli import main
 
-main()
+# a process that multiprocessing starts imports the file its parent was started with
+if __name__ == "__main__":
+    main()

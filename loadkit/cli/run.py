@@ -10,6 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from loadkit.cli.console import say
+from loadkit.cli.machines import (
+    On,
+    TlsAuthority,
+    TlsCertificate,
+    TlsKey,
+    Workers,
+    WorkersTimeout,
+    chosen_machines,
+)
 from loadkit.cli.options import (
     Authorities,
     ClientCertificate,
@@ -152,6 +161,12 @@ def run(
     ] = None,
     samples: Annotated[Path | None, output_option(help="Write a line a request: FILE.csv or FILE.jsonl.")] = None,
     quiet: Quiet = False,
+    on: On = None,
+    workers: Workers = None,
+    workers_timeout: WorkersTimeout = None,
+    dask_tls_ca_file: TlsAuthority = None,
+    dask_tls_cert: TlsCertificate = None,
+    dask_tls_key: TlsKey = None,
 ) -> int:
     """Run scenarios and report what was found. Options may stand in [tool.loadkit] of pyproject.toml, too.
 
@@ -168,6 +183,8 @@ def run(
         raise UsageError("Missing argument 'targets'")
     targets = targets or []
     if targets and are_tests(targets):
+        if on is not None:
+            raise UsageError("tests run under load in this process; leave --on out")
         return run_tests(targets, given_values(context))
     changes = _given(
         threads=whole_number("--threads", threads),
@@ -225,6 +242,8 @@ def run(
         hlog=hlog,
         prometheus=prometheus,
     )
+    if on is not None and (once or together):
+        raise UsageError(f"{'--once' if once else '--together'} sends from this process; leave --on out")
     with ExitStack() as stack:
         if demo_server:
             from loadkit.server.demo import running_demo
@@ -250,6 +269,8 @@ def run(
                 quiet=quiet,
             )
         _explain_threads(given_values(context), scenarios, quiet=quiet)
+        tls = {"tls_ca_file": dask_tls_ca_file, "tls_client_cert": dask_tls_cert, "tls_client_key": dask_tls_key}
+        machines = stack.enter_context(chosen_machines(on, workers, workers_timeout, tls, quiet=quiet))
         if together:
             return run_all_together(scenarios, outputs, history, samples, exchanges, full=full, quiet=quiet)
         return run_all(
@@ -261,6 +282,7 @@ def run(
             once=once,
             broken=broken,
             fail_fast=fail_fast,
+            machines=machines,
             full=full,
             quiet=quiet,
         )

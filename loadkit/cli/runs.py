@@ -45,6 +45,7 @@ def run_all(
     once: bool,
     broken: dict[str, str],
     fail_fast: bool,
+    machines: Mapping[str, Any],
     full: bool,
     quiet: bool,
 ) -> int:
@@ -88,6 +89,7 @@ def run_all(
                             partial=partial,
                             log=log,
                             samples=lines,
+                            **machines,
                         )
                     )
             except UsageError as error:

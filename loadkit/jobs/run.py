@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -34,6 +34,9 @@ from loadkit.wire.protocols import Wire
 from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:
+    from distributed import Client
+
+    from loadkit.drive.cluster.cluster import Machines
     from loadkit.drive.collect import Keeper
     from loadkit.drive.processes.protocol import Assignment
     from loadkit.drive.progress import Watcher
@@ -59,6 +62,9 @@ def run(
     clock: SystemClock | None = None,
     log: ExchangeLog | None = None,
     samples: SampleFile | None = None,
+    on: str | Client | None = None,
+    workers: int | None = None,
+    workers_timeout: float = 30.0,
 ) -> Result:
     """Run a scenario and return what was found.
 
@@ -73,19 +79,28 @@ def run(
         clock: what times it; by default the clock of the system.
         log: keeps the first exchanges, whole; of several processes those of the first one.
         samples: gets a line for each request that is measured.
+        on: other machines, which share the load: a Dask client, the address of a scheduler, or `local:4`, a cluster of
+            processes on this machine.
+        workers: how many of its workers are to share it; by default all.
+        workers_timeout: how many seconds it waits until there are so many.
 
     Raises `UsageError` before anything is sent for what cannot work: a host that does not resolve, a certificate
     that is not trusted, a server that does not come up or whose port is in use, one in the event loop that this call
     would block, too few file descriptors; `SetupError`, which is one, where a set-up fails; and `Interrupted` where the
     user asks to stop while the server starts.
     """
-    scenario = addressed(scenario)
+    scenario, clock = addressed(scenario), clock or SystemClock()
     check_loop(scenario, call="run")
-    opened = open_scenario(scenario, clock or SystemClock())
-    with (
-        counted_signals() if interrupts is None else nullcontext(interrupts) as asked,
-        server_of(opened.scenario, opened.wire, asked) as own,
-    ):
+    with ExitStack() as stack:
+        asked = interrupts or stack.enter_context(counted_signals())
+        machines = None
+        if on is not None:
+            from loadkit.drive.cluster.cluster import connected, machines_for
+
+            client = stack.enter_context(connected(on))
+            machines = stack.enter_context(machines_for(scenario, client, workers, workers_timeout, clock, asked))
+        opened = open_scenario(scenario, clock, machines)
+        own = stack.enter_context(server_of(opened.scenario, opened.wire, asked))
         return opened.run(own, asked, watch=watch, partial=partial, log=log, samples=samples)
 
 
@@ -120,6 +135,8 @@ class Opened:
     assignments: list[Assignment]
     """For worker processes, where there are several."""
     monitor: WindowMonitor | None
+    machines: Machines | None = None
+    """Those that run it; None for this one."""
 
     def run(
         self,
@@ -134,7 +151,8 @@ class Opened:
     ) -> Result:
         """Run it, once its server is up, and return what was found; for the arguments see `run`."""
         scenario, wire, monitor = self.scenario, self.wire, self.monitor
-        for origin in self.origins:
+        # the network of other machines is another one, and each of them looks for itself
+        for origin in () if self.machines else self.origins:
             check_trust(scenario, wire, origin)
         faults: list[str] = []
         usage = self._server_usage(own, watch)
@@ -208,6 +226,7 @@ class Opened:
     ) -> Driven:
         """Send it, in this process or in several."""
         if self.assignments:
+            from loadkit.drive.processes.child import ChildProcess
             from loadkit.drive.processes.director import drive_processes, with_shared
 
             assignments = [
@@ -216,6 +235,8 @@ class Opened:
             ]
             if log:
                 assignments[0] = msgspec.structs.replace(assignments[0], logged=log.most)
+            if self.machines:
+                assignments = self.machines.assigned(assignments)
             driven = drive_processes(
                 self.scenario,
                 assignments,
@@ -225,6 +246,7 @@ class Opened:
                 keeper=keeper,
                 samples=samples,
                 monitor=self.monitor,
+                open_channel=self.machines.open_channel if self.machines else ChildProcess,
             )
             if log:
                 log.exchanges += driven.stats.exchanges
@@ -246,15 +268,18 @@ class Opened:
 
     def _probed(self, context: RunContext, recording: Recording) -> RunContext:
         """The same with what is asked of the target once the run is over."""
+        public = [origin.host for origin in self.origins if not origin.unix and is_public(origin.host)]
+        if self.machines:
+            return dataclasses.replace(context, public_hosts=public)
         return dataclasses.replace(
             context,
-            public_hosts=[origin.host for origin in self.origins if not origin.unix and is_public(origin.host)],
+            public_hosts=public,
             redirects=list(redirects(self.scenario, recording.labels, self.wire)),
             notes=list(notes(self.scenario, self.origins, recording.total(), self.clock)),
         )
 
 
-def open_scenario(scenario: Scenario, clock: SystemClock) -> Opened:
+def open_scenario(scenario: Scenario, clock: SystemClock, machines: Machines | None = None) -> Opened:
     """Raises `UsageError` for what cannot be sent, or not by other processes, before a server is started."""
     scenario = with_port(scenario)
     requests = [encode(one, scenario) if isinstance(one, Endpoint) else None for one in scenario.plans]
@@ -262,16 +287,16 @@ def open_scenario(scenario: Scenario, clock: SystemClock) -> Opened:
     origins = dict.fromkeys(request.origin for request in requests if request)
     if scenario.journeys and scenario.base_url:
         origins |= {origin_of(scenario.base_url)[0]: None}
-    for origin in origins:
+    for origin in () if machines else origins:
         wire.resolve(origin)
-    processes = process_count(scenario, list(origins))
+    processes = len(machines.workers) if machines else process_count(scenario, list(origins))
     scenario = scenario.replace(processes=processes)
     assignments = []
-    if processes > 1:
+    if processes > 1 or machines:
         from loadkit.drive.processes.director import assignments_for
 
         assignments = assignments_for(scenario, requests, processes)
-    if assignments and any(not origin.unix for origin in origins):
+    if assignments and not machines and any(not origin.unix for origin in origins):
         # each looks whether there are local ports for its own part, and they share those of the machine
         check_ports(scenario.total_threads)
     return Opened(
@@ -282,6 +307,7 @@ def open_scenario(scenario: Scenario, clock: SystemClock) -> Opened:
         origins=list(origins),
         assignments=assignments,
         monitor=_monitor(scenario) if any(limit.over for limit in scenario.limits) else None,
+        machines=machines,
     )
 
 

@@ -111,6 +111,7 @@ HEAVY = (
     "hdrh",
     "jinja2",
     "markupsafe",
+    "distributed",
 )
 
 

@@ -23,6 +23,7 @@ class ChildProcess:
     """A worker process of ours; see `Channel`."""
 
     kind: Final = "process"
+    host: Final = None
     lead: Final = 50 * MILLISECOND
 
     def __init__(self, assignment: Assignment) -> None:
@@ -56,11 +57,12 @@ class ChildProcess:
         except subprocess.TimeoutExpired:
             return None
 
-    def kill(self) -> None:
-        """End it, if it is still there."""
+    def kill(self) -> str:
+        """End it, if it is still there; how that is called."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        return "killed"
 
     def close(self) -> None:
         """End it and let go of its pipes."""

@@ -20,6 +20,7 @@ from loadkit.drive.processes.child import ChildProcess
 from loadkit.drive.processes.group import SILENCE, WorkerGroup
 from loadkit.drive.processes.losses import check_start, count_lost, count_not_begun, losses
 from loadkit.drive.processes.protocol import Assignment, Cut, Stop
+from loadkit.drive.processes.records import machine_records
 from loadkit.drive.processes.worker_state import Channel
 from loadkit.drive.progress import Display, Watcher
 from loadkit.drive.rows.feed import sum_of_uses
@@ -262,6 +263,7 @@ class _Director:
             lost=tuple(losses(workers)),
             silent=tuple(self._group.silences),
         )
+        stats = msgspec.structs.replace(stats, machines=tuple(machine_records(workers, self._clock, stats)))
         return Driven(recording=recording, stats=stats)
 
     def _done(self) -> list[RunStats]:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from loadkit.drive.outstanding import Outstanding
 from loadkit.drive.processes.child import ChildProcess
 from loadkit.drive.processes.protocol import Assignment, Command, Done, Failed, Go, Heartbeat, Message, Ready
@@ -17,7 +19,7 @@ from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
     from loadkit.measure.recording import Batch
-    from loadkit.measure.samples import SampleBuffer
+    from loadkit.measure.samples import SampleBuffer, Samples
     from loadkit.wire.base import Clock
 
 SILENCE: Final = 2 * SECOND
@@ -144,11 +146,17 @@ class WorkerGroup:
                 worker.latest = message
                 self._parcels += [(worker, parcel) for parcel in message.parcels]
                 if self._samples:
-                    self._samples.extend(message.samples, message.lost_samples)
+                    self._samples.extend(self._by_our_clock(worker, message.samples), message.lost_samples)
             case Done():
                 worker.done = message
             case Failed():
                 worker.failed = message
+
+    def _by_our_clock(self, worker: WorkerState, samples: list[Samples]) -> list[Samples]:
+        """Samples with the instants that our wall clock showed."""
+        if not (ahead := worker.channel.wall_offset(self._clock) - self._clock.wall_offset):
+            return samples
+        return [msgspec.structs.replace(one, offset=one.offset - ahead) for one in samples]
 
     # -- silence
 
@@ -168,8 +176,8 @@ class WorkerGroup:
         """End those of whom nothing is heard."""
         for worker in self.running:
             if worker.silent_since:
-                worker.channel.kill()
-                worker.lost = f"was silent for {self._span(worker.silent_since, now)}, and was killed"
+                ended = worker.channel.kill()
+                worker.lost = f"was silent for {self._span(worker.silent_since, now)}, and was {ended}"
 
     def silence(self) -> str:
         """Who is silent now, to be shown behind the stage of the run."""

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def check_start(worker: WorkerState) -> None:
     """Raise what kept a worker from getting ready: `UsageError` for the user's mistake."""
     if worker.failed and worker.failed.is_usage:
-        error = UsageError(worker.failed.message)
+        where = f"{worker} failed: " if worker.channel.host else ""
+        error = UsageError(f"{where}{worker.failed.message}")
         error.exit_code = worker.failed.exit_code
         raise error
     if worker.failed or worker.lost:

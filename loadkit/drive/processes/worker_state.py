@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
 from loadkit.drive.processes.protocol import Command, Done, Failed, Heartbeat, Message, line, take_frames
+from loadkit.measure.counts import Counts
 from loadkit.measure.recording import JOURNEY, REQUEST
 
 if TYPE_CHECKING:
@@ -24,8 +25,20 @@ _AT_ONCE: Final = 1 << 18
 _LONGEST_LINE: Final = 1 << 16
 
 
+class Host(NamedTuple):
+    """A machine on which a worker process is."""
+
+    name: str
+    clock_error: int
+    """By how much the offset of its clock may be wrong at most, nanoseconds."""
+
+
 class Channel(Protocol):
     """What a worker process is spoken to by: pipes to a child of ours, or those of another machine, relayed."""
+
+    @property
+    def host(self) -> Host | None:
+        """The machine that it leads to; None for this one."""
 
     @property
     def kind(self) -> str:
@@ -52,8 +65,8 @@ class Channel(Protocol):
     def wait(self, seconds: float) -> int | str | None:
         """Its exit code once it has ended, negative for a signal, or how else it was lost; None if it goes on."""
 
-    def kill(self) -> None:
-        """End it, if it is still there."""
+    def kill(self) -> str:
+        """End it, if it is still there; how that is called."""
 
     def close(self) -> None:
         """End it and let go of its pipes."""
@@ -77,6 +90,8 @@ class WorkerState:
         """How it was lost."""
         self.reported: Counter[tuple[str, str, int]] = Counter()
         """What it has accounted for, by label and phase: requests, and what was cut or unsent."""
+        self.counts = Counts()
+        """Of all its requests, where it is on another machine."""
         self._buffer = bytearray()
         self._unread_text = bytearray()
         self._last_line = ""
@@ -130,6 +145,8 @@ class WorkerState:
         if batch.counts and batch.kind in (REQUEST, JOURNEY):
             known = batch.counts.requests + batch.counts.cut + batch.counts.unsent
             self.reported[batch.kind, batch.label, batch.phase] += known
+        if batch.counts and batch.kind == REQUEST and self.channel.host:
+            self.counts.add(batch.counts)
 
     def how_it_ended(self) -> str:
         """How it has ended, or ends now: `was killed by SIGKILL`, `ended with exit code 3`."""

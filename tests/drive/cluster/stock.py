@@ -1,0 +1,109 @@
+"""A Dask cluster as its command line starts it: a scheduler, and workers under nannies on addresses of this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import distributed
+
+from loadkit.drive.processes.child import MODULE
+from tests.waiting import is_gone, wait_for
+
+DASK = [sys.executable, "-m", "dask"]
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process started, in their order."""
+    try:
+        tasks = [*Path(f"/proc/{pid}/task").iterdir()]
+        return sorted(int(one) for task in tasks for one in (task / "children").read_text().split())
+    except OSError:
+        return []
+
+
+def started(pid: int) -> list[int]:
+    """A process, and all that it and those that it started have started."""
+    return [pid, *(below for child in children(pid) for below in started(child))]
+
+
+def is_generator(pid: int) -> bool:
+    try:
+        return MODULE.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+class Stock:
+    """A scheduler and its workers, by the last number of their addresses: 127.0.0.2 and so on."""
+
+    def __init__(self, port: int) -> None:
+        self.address = f"tcp://127.0.0.1:{port}"
+        self.nannies: dict[int, subprocess.Popen[bytes]] = {}
+        self.scheduler = self._run("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+
+    def _run(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*DASK, *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
+        )
+
+    def add(self, *hosts: int, python: str = "", **env: str) -> None:
+        """Start workers."""
+        for host in hosts:
+            where = ["--host", f"127.0.0.{host}", "--nthreads", "1", "--no-dashboard"]
+            self.nannies[host] = self._run("worker", self.address, *where, env=env)
+
+    def await_workers(self) -> None:
+        """Until the scheduler knows those that were started, and no others."""
+        with distributed.Client(self.address, set_as_default=False, timeout=60) as client:
+            wait_for(lambda: len(client.nthreads()) == len(self.nannies))
+
+    def worker(self, host: int) -> int:
+        """The process of a worker, which its nanny started."""
+        return next(pid for pid in started(self.nannies[host].pid)[1:] if b"spawn_main" in _command(pid))
+
+    def generators(self, host: int | None = None) -> list[int]:
+        """The generators on a host, or on all."""
+        nannies = [self.nannies[host]] if host else self.nannies.values()
+        return [pid for nanny in nannies for pid in started(nanny.pid) if is_generator(pid)]
+
+    def end(self) -> None:
+        """End all that was started."""
+        for one in [*self.nannies.values(), self.scheduler]:
+            for pid in reversed(started(one.pid)):
+                if not is_gone(pid):
+                    os.kill(pid, signal.SIGKILL)
+            one.wait()
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@contextmanager
+def stock(*hosts: int) -> Iterator[Stock]:
+    """A scheduler with workers on these hosts."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: Any = sock.getsockname()[1]
+    cluster = Stock(port)
+    try:
+        cluster.add(*hosts)
+        cluster.await_workers()
+        yield cluster
+    finally:
+        cluster.end()

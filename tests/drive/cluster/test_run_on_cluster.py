@@ -1,0 +1,174 @@
+"""One scenario on the workers of a Dask cluster, as its command line starts them: exact, together, and secure."""
+
+from __future__ import annotations
+
+import csv
+import platform
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("distributed", reason="the extra dask is not installed")
+
+from loadkit import Endpoint, Scenario, UsageError, run
+from loadkit.clock import SystemClock
+from loadkit.drive.progress import Snapshot
+from loadkit.jobs.samples import SampleFile
+from loadkit.measure.histogram import Histogram
+from loadkit.plan.loader import load
+from loadkit.plan.units import SECOND
+from loadkit.server.demo import Demo
+from tests.conftest import Call, served
+from tests.drive.cluster.stock import Stock, stock
+from tests.noise import OF_A_SHORT_RUN, codes
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Stock]:
+    """A scheduler and two workers, for all tests that leave them as they are."""
+    with stock(2, 3) as running:
+        yield running
+
+
+@pytest.fixture
+def shop(demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A scenario with a module and data beside it, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "beside.py").write_text("")
+    (tmp_path / "numbers.csv").write_text("number\n" + "".join(f"{k}\n" for k in range(1, 41)))
+    path = tmp_path / "shop.py"
+    path.write_text(
+        "import beside\n"
+        "from loadkit import Endpoint, Scenario, rows\n"
+        'numbers = rows("numbers.csv")\n'
+        'items = Endpoint("GET", "/items/{number}", feed=numbers)\n'
+        f'browse = Scenario(base_url="{demo.url}", endpoints=[items], threads=4)\n'
+    )
+    return path
+
+
+def scenario(file: Path, **changes: Any) -> Scenario:
+    return load(f"{file}::browse")[0].replace(**changes)
+
+
+def sampled(file: Path) -> list[dict[str, str]]:
+    """What was written of each request."""
+    with file.open() as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_two_machines_send_what_was_planned_and_their_figures_are_the_sum(
+    cluster: Stock, demo: Demo, shop: Path, tmp_path: Path
+):
+    before = served(demo, "/items/{id}")
+    seen: list[Snapshot] = []
+
+    with SampleFile(tmp_path / "all.csv") as samples:
+        result = run(
+            scenario(shop, rate="100/s", duration="3s"), on=cluster.address, samples=samples, watch=seen.append
+        )
+
+    assert result.statuses == {200: 300}
+    assert served(demo, "/items/{id}") - before == 300
+    assert codes(result, but=OF_A_SHORT_RUN) == []
+    times = [round(float(line["response_time"]) * SECOND) for line in sampled(tmp_path / "all.csv")]
+    assert result.total.response_time.histogram == Histogram.of(times)
+    one, two = result.machines
+    assert (one.requests, two.requests, one.part, two.part, two.parts) == (150, 150, 1, 2, 2)
+    assert one.cpu_seconds > 0
+    assert one.clock_offset is not None
+    assert abs(one.clock_offset) <= one.clock_error + 0.001, "it is the same clock"
+    assert cluster.generators() == []
+    assert len({snapshot.requests for snapshot in seen}) > 2, "what all have counted is shown each second"
+
+
+class Behind(SystemClock):
+    """The clock of a machine whose wall clock is ten minutes behind that of the others."""
+
+    OFF = 600 * SECOND
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wall_offset -= self.OFF
+
+    def reanchor(self) -> int:
+        self.wall_offset += self.OFF
+        moved = super().reanchor()
+        self.wall_offset -= self.OFF
+        return moved
+
+
+def test_a_clock_ten_minutes_off_is_measured_corrected_and_told(cluster: Stock, shop: Path, tmp_path: Path):
+    with SampleFile(tmp_path / "all.csv") as samples:
+        result = run(scenario(shop, rate="40/s", duration="1s"), on=cluster.address, clock=Behind(), samples=samples)
+
+    assert result.statuses == {200: 40}
+    assert [round(one.clock_offset or 0) for one in result.machines] == [600, 600]
+    instants = [float(line["instant"]) for line in sampled(tmp_path / "all.csv")]
+    assert 0.9 < max(instants) - min(instants) < 1, "those of both machines are on one time line"
+    assert abs(time.time() - 600 - max(instants)) < 60, "which is that of this machine"
+
+
+def test_what_is_missing_on_a_machine_is_named_with_the_machine(
+    cluster: Stock, shop: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+):
+    elsewhere = tmp_path_factory.mktemp("installed")
+    (elsewhere / "special.py").write_text("")
+    monkeypatch.syspath_prepend(elsewhere)
+    shop.write_text(f"import special\n{shop.read_text()}")
+
+    with pytest.raises(UsageError) as caught:
+        run(scenario(shop, iterations=4), on=cluster.address)
+
+    assert re.fullmatch(
+        rf"machine [12] of 2 \({re.escape(platform.node())}, tcp://127\.0\.0\.[23]:\d+\) failed: shop\.py:1: "
+        "ModuleNotFoundError: No module named 'special' at import special",
+        str(caught.value),
+    )
+    assert cluster.generators() == []
+
+
+def test_fewer_workers_than_asked_for_are_waited_for_and_then_told(cluster: Stock, shop: Path):
+    expected = rf"^{cluster.address} has 2 workers, and 3 were asked for; waited for 0\.5 s \(--workers-timeout\)$"
+
+    with pytest.raises(UsageError, match=expected):
+        run(scenario(shop, iterations=4), on=cluster.address, workers=3, workers_timeout=0.5)
+
+
+def test_a_scenario_made_in_python_is_nowhere_for_other_machines(cluster: Stock):
+    made = Scenario(endpoints=[Endpoint("GET", "http://127.0.0.1:1/")], name="made")
+
+    with pytest.raises(UsageError, match="made was made in Python, where other machines cannot find it"):
+        run(made, on=cluster.address)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--on", "shop"], "cannot read 'shop'; write it like tcp://scheduler:8786, or local:4 for four workers here"),
+        (["--on", "local:no"], "cannot read 'local:no'; write it like local:4, for four workers on this machine"),
+        (["--on", "local:2", "--once"], "--once sends from this process; leave --on out"),
+        (["--on", "local:2", "--together"], "--together sends from this process; leave --on out"),
+        (["--on", "local:2", "--workers", "0"], "--workers takes a whole number of at least 1, not '0'"),
+        (["--workers", "2"], "--workers, --workers-timeout and --dask-tls-… go with --on, which is missing"),
+        (
+            ["--on", "tls://127.0.0.1:1"],
+            "tls://127.0.0.1:1 wants certificates: --dask-tls-ca-file, --dask-tls-cert and --dask-tls-key",
+        ),
+        (
+            ["--on", "tls://127.0.0.1:1", *(f"--dask-tls-{name}=none.pem" for name in ("ca-file", "cert", "key"))],
+            "no Dask scheduler can be reached at tls://127.0.0.1:1 ([Errno 2] No such file or directory)",
+        ),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line(words: list[str], said: str, shop: Path, call: Call):
+    done = call("run", str(shop), *words)
+
+    assert (done.returncode, done.stderr) == (4, f"loadkit: {said}\n")
