@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("demo", "A small server to try things on."),
     "fetch": ("fetch", "Fetch URLs into a folder, none lost, every one accounted for."),
     "import": ("importing.import_file", "A scenario file from what other tools have: curl commands."),
+    "init": ("init", "A scenario, a test and a CI job to begin with."),
     "curl": ("run_pasted", "A pasted curl command under load: loadkit curl URL -d a=1 -c 10."),
 }
 """The function of each in the module of its name, or of another one (`module.function`), which is imported when it is

@@ -69,6 +69,8 @@ def _made(factory: _App, name: str) -> _App:
 
 def _module(place: str) -> ModuleType:
     if not place.endswith(".py"):
+        # as with uvicorn, gunicorn and flask; the folder of a scenario comes before it
+        sys.path.append(str(Path.cwd()))
         return importlib.import_module(place)
     file = Path(place).resolve()
     sys.path.insert(0, str(file.parent))
