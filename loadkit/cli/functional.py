@@ -11,6 +11,7 @@ from loadkit.plan.errors import UsageError
 
 _OPTIONS: Final = {
     "threads": "--load-threads",
+    "processes": "--load-processes",
     "rate": "--load-rate",
     "duration": "--load-for",
     "iterations": "--load-iterations",
@@ -51,7 +52,7 @@ def run_tests(targets: Sequence[str], given: Mapping[str, Any]) -> int:
 
 
 def _words(given: dict[str, Any]) -> Iterator[str]:
-    if given.keys().isdisjoint({"threads", "rate", "phase"}):
+    if given.keys().isdisjoint({"threads", "rate", "phase", "processes"}):
         given["threads"] = 10
     for name, value in given.items():
         if name == "quiet":

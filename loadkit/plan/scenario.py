@@ -43,8 +43,10 @@ class Source:
     """Where a scenario was loaded from, so that another process can load it again, and what it was then."""
 
     target: str
-    """`file.py::name`, or a URL."""
+    """`file.py::name`, or a URL; or what `runner` knows it by."""
     scenario: Scenario
+    runner: str = ""
+    """The module that makes it in a worker process, where no loader of files does; it has a function `run_part`."""
 
 
 class ScenarioFields(TypedDict, total=False):

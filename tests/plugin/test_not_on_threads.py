@@ -152,7 +152,7 @@ def test_workers_of_xdist_are_refused_also_where_the_settings_have_them(project:
     project.makepyprojecttoml('[tool.pytest]\naddopts = ["-p", "xdist.plugin", "-n", "2"]')
     project.makepyfile(test_it="def test_it(): pass")
 
-    assert "run by threads of this process; say -n 0, or leave -n away" in refusal(run(project))
+    assert "have threads and processes of their own; say -n 0, or leave -n away" in refusal(run(project))
     run(project, "-n", "0").assert_outcomes(passed=1)
 
 

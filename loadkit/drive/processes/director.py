@@ -46,9 +46,16 @@ def assignments_for(
     scenario: Scenario, requests: list[Request | None], processes: int, part: Part = WHOLE
 ) -> list[Assignment]:
     """One for each worker that shares a part; `UsageError` for a scenario that other processes cannot load."""
-    source, different, path = source_of(scenario).target, changed_fields(scenario), [*sys.path]
+    source, different, path = source_of(scenario), changed_fields(scenario), [*sys.path]
     return [
-        Assignment(source=source, changes=different, requests=requests, part=one, path=path)
+        Assignment(
+            source=source.target,
+            runner=source.runner,
+            changes=different,
+            requests=requests,
+            part=one,
+            path=path,
+        )
         for one in part.split(processes)
     ]
 

@@ -28,7 +28,9 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
 
     version: int = VERSION
     source: str
-    """`file.py::name`, or a URL."""
+    """`file.py::name`, or a URL; or what `runner` knows it by."""
+    runner: str = ""
+    """The module whose `run_part` makes the scenario, where no loader of files does."""
     changes: dict[str, Any]
     requests: list[Request | None]
     """Of its endpoints, in order; None for a journey. A worker that encoded them would have to import what does it."""

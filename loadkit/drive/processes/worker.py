@@ -6,6 +6,7 @@ however that one ends.
 
 from __future__ import annotations
 
+import importlib
 import os
 import select
 import signal
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -39,7 +41,7 @@ from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from loadkit.clock import SystemClock
     from loadkit.drive.outstanding import Outstanding
@@ -108,28 +110,34 @@ def _work(reader: CommandReader, writer: MessageWriter) -> None:
     from loadkit.wire.exchange_log import ExchangeLog
     from loadkit.wire.sockets import SocketWire
 
-    scenario = _scenario(assignment)
     clock = SystemClock()
-    wire = SocketWire(clock, scenario)
-    for origin in dict.fromkeys(request.origin for request in assignment.requests if request):
-        wire.resolve(origin)
     samples = SampleBuffer(clock) if assignment.has_samples else None
     relay = PipeRelay(reader, writer, clock, samples)
     log = ExchangeLog(assignment.logged) if assignment.logged else None
-    driven = drive(
-        scenario,
-        assignment.requests,
-        wire,
-        clock,
-        watch=relay.watch,
-        interrupts=reader.stops,
-        shared=assignment.shared,
-        part=assignment.part,
-        relay=relay,
-        log=log,
-        samples=samples,
-        is_monitored=assignment.is_monitored,
-    )
+
+    def run(scenario: Scenario) -> Driven:
+        wire = SocketWire(clock, scenario)
+        for origin in dict.fromkeys(request.origin for request in assignment.requests if request):
+            wire.resolve(origin)
+        return drive(
+            scenario,
+            assignment.requests,
+            wire,
+            clock,
+            watch=relay.watch,
+            interrupts=reader.stops,
+            shared=assignment.shared,
+            part=assignment.part,
+            relay=relay,
+            log=log,
+            samples=samples,
+            is_monitored=assignment.is_monitored,
+        )
+
+    if assignment.runner:
+        driven = importlib.import_module(assignment.runner).run_part(assignment, run, relay.staying_heard)
+    else:
+        driven = run(_scenario(assignment))
     relay.finish(driven, tuple(log.exchanges) if log else ())
 
 
@@ -264,6 +272,23 @@ class PipeRelay:
                 outstanding=outstanding[0].shifted(-start) if outstanding else None,
             )
         )
+
+    @contextmanager
+    def staying_heard(self) -> Iterator[None]:
+        """Say that we are here while code of the user's goes on after the run, until we are told to cut it."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(1) and self._reader.stops() < 2:
+                self.take([], 0, ())
+
+        thread = threading.Thread(target=beat, name="loadkit-heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def finish(self, driven: Driven, exchanges: tuple[LoggedExchange, ...]) -> None:
         """Tell how it went."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
 
 FIELDS: Final = {
     "load_threads": "threads",
+    "load_processes": "processes",
     "load_for": "duration",
     "load_rate": "rate",
     "load_iterations": "iterations",
@@ -30,13 +32,18 @@ _OF_LOAD_TESTS: Final = {
 
 _SCENARIO: Final = "'checkout: tests/test_shop.py -k buy --load-threads 20 --load-for 30s'"
 
-_STARTING: Final = ("load_threads", "load_rate", "load_phase")
+_STARTING: Final = ("load_threads", "load_rate", "load_phase", "load_processes")
 
 
 def add_functional_options(parser: pytest.Parser) -> None:
     """Tell pytest of them."""
     add = parser.getgroup("loadkit", "load tests").addoption
     add("--load-threads", metavar="N", help="Run the selected tests again and again, on so many threads.")
+    add(
+        "--load-processes",
+        metavar="N",
+        help="On so many processes, which share the threads; one each if not said.",
+    )
     add("--load-rate", metavar="RATE", help="The same by the clock: 20/s tests begin, whatever the last ones do.")
     add("--load-for", metavar="TIME", help="How long these run: 30s; 10 s if not said.")
     add("--load-iterations", metavar="N", help="How many tests are run in all, in the place of a time.")
@@ -97,21 +104,41 @@ def check_functional_options(config: pytest.Config) -> None:
             raise pytest.UsageError(
                 f"--{name.replace('_', '-')} is for load tests, and these are tests under load; {advice}"
             )
-    if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
-        raise pytest.UsageError("tests under load are run by threads of this process; say -n 0, or leave -n away")
+    if config.getoption("numprocesses", None) or (hasattr(config, "workerinput") and not is_part(config)):
+        raise pytest.UsageError("tests under load have threads and processes of their own; say -n 0, or leave -n away")
 
 
 def fields_of(config: pytest.Config) -> dict[str, Any]:
     """The fields of the scenario, as they were given."""
     given = {field: config.getoption(name) for name, field in FIELDS.items()}
-    for name in ("threads", "iterations"):
+    for name in ("threads", "processes", "iterations"):
         if given[name] is not None:
             given[name] = _whole(f"--load-{name}", given[name])
     if given["phases"] is not None:
         from loadkit.plan.phases import phase
 
         given["phases"] = [phase(text) for text in given["phases"]]
+    if given["processes"] and not is_open(given) and given["threads"] is None:
+        given["threads"] = given["processes"]
     return {field: value for field, value in given.items() if value is not None}
+
+
+def runs_one_at_a_time(config: pytest.Config) -> bool:
+    """True if each of several processes has one thread, so that no two tests share an interpreter at a time."""
+    if not is_functional(config):
+        return False
+    given = fields_of(config)
+    return given.get("processes", 1) > 1 and given.get("threads") == given["processes"] and not is_open(given)
+
+
+def is_open(given: Mapping[str, Any]) -> bool:
+    """True if fields say a rate, or phases."""
+    return given.get("rate") is not None or given.get("phases") is not None
+
+
+def is_part(config: pytest.Config) -> bool:
+    """True in a process that runs a part of the load."""
+    return "loadkit_part" in getattr(config, "workerinput", ())
 
 
 def _whole(option: str, value: str) -> int:

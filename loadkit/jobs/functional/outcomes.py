@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 import pytest
 from _pytest.skipping import Xfail
 
@@ -47,6 +48,18 @@ class SetUps:
             raise FixturesFail(f"the fixtures of {item.name} failed, as all {self.failed} set-ups did") from error
 
 
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a test in one of several processes."""
+
+    runs: int
+    failed: int
+    is_xfailed: bool
+    skipped: str
+    first: str
+    exit: str | None
+    held_at: list[str]
+
+
 @dataclass(slots=True, eq=False)
 class Case:
     """A test, or one case of a parametrized one: what it needs, and what came of it."""
@@ -64,6 +77,8 @@ class Case:
     """The message of its first failure."""
     exit: BaseException | None = None
     """It called `pytest.exit`."""
+    by_process: dict[int, Outcome] = field(default_factory=dict)
+    """What came of it in each of several processes, by their numbers from 0."""
     _inside: set[int] = field(default_factory=set)
     """Threads that have begun it and not ended it."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -86,7 +101,31 @@ class Case:
     def held_at(self) -> list[str]:
         """Where the runs are that have not come to their end."""
         frames = sys._current_frames()
-        return [place_of(frames[thread]) for thread in self._inside if thread in frames]
+        here = [place_of(frames[thread]) for thread in self._inside if thread in frames]
+        return [*here, *(place for outcome in self.by_process.values() for place in outcome.held_at)]
+
+    def outcome(self) -> Outcome:
+        """What came of it in this process."""
+        return Outcome(
+            runs=self.runs,
+            failed=self.failed,
+            is_xfailed=self.is_xfailed,
+            skipped=self.skipped,
+            first=self.first,
+            exit=None if self.exit is None else str(self.exit),
+            held_at=self.held_at(),
+        )
+
+    def add(self, process: int, outcome: Outcome) -> None:
+        """Count what came of it in another process."""
+        self.by_process[process] = outcome
+        self.runs += outcome.runs
+        self.failed += outcome.failed
+        self.is_xfailed = self.is_xfailed or outcome.is_xfailed
+        self.skipped = self.skipped or outcome.skipped
+        self.first = self.first or outcome.first
+        if outcome.exit is not None:
+            self.exit = pytest.exit.Exception(outcome.exit)
 
     def judge(self, error: BaseException | None) -> None:
         """Raise what its call counts as, by its marks and as pytest sees it; None is a call that raised nothing."""

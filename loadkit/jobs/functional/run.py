@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -16,13 +18,21 @@ from _pytest.config import apply_warning_filters
 from loadkit.jobs.functional.cases import TestFunction, reason_to_skip, test_functions
 from loadkit.jobs.functional.clients import counted_clients
 from loadkit.jobs.functional.databases import closed_connections
-from loadkit.jobs.functional.options import fields_of
+from loadkit.jobs.functional.options import fields_of, is_part
 from loadkit.jobs.functional.outcomes import Case, SetUps
-from loadkit.jobs.functional.plan import PLUGIN
+from loadkit.jobs.functional.parts import PART, Reported, advice_to_part, count_reported, reported, with_parts
+from loadkit.jobs.functional.plan import PLUGIN, Step
 from loadkit.jobs.functional.refused import check_tests
 from loadkit.jobs.functional.scale import advice_to_share
 from loadkit.jobs.functional.values import SharedValues
-from loadkit.jobs.functional.verdicts import tell, tell_teardown, tell_test, with_unseen, write_doubts, write_scale
+from loadkit.jobs.functional.verdicts import (
+    in_words_of_tests,
+    tell,
+    tell_teardown,
+    tell_test,
+    write_doubts,
+    write_scale,
+)
 from loadkit.jobs.run import run
 from loadkit.jobs.testing.interruptible import run_interruptible
 from loadkit.jobs.testing.runs import Run
@@ -41,6 +51,9 @@ NAME: Final = "tests under load"
 
 def run_session(session: pytest.Session, load_session: LoadSession) -> None:
     """Run all tests of a session under load, together; raises `pytest.UsageError` for what cannot be run so."""
+    if is_part(session.config):
+        _run_part(session)
+        return
     skipped = {item: reason for item in session.items if (reason := reason_to_skip(item)) is not None}
     try:
         tests = test_functions([item for item in session.items if item not in skipped])
@@ -59,27 +72,36 @@ def run_session(session: pytest.Session, load_session: LoadSession) -> None:
 def _run_tests(config: pytest.Config, load_session: LoadSession, tests: Sequence[TestFunction]) -> None:
     shared = SharedValues()
     thrown: BaseException | None = None
+    reports: Mapping[int, Reported] = {}
+    many = fields_of(config).get("processes", 1) > 1
     try:
-        errors = _set_up(tests, shared)
+        # of several processes each makes its own, but for the server
+        errors = _set_up(tests, shared, is_wanted=_is_server if many else lambda _: True)
         ready = [test.without(errors) for test in tests]
         ready = [test for test in ready if test.cases]
         if ready:
             scenario = _scenario(config, ready, shared)
-            write_scale(config, scenario, sum(len(test.cases) for test in ready))
-            with watcher(sys.stderr, quiet=config.get_verbosity() < 0) as watch:
+            cases = [case for test in ready for case in test.cases]
+            write_scale(config, scenario, len(cases))
+            if many:
+                scenario, folder = with_parts(scenario, config, [case.item.nodeid for case in cases])
+            with watcher(sys.stderr, quiet=config.get_verbosity() < 0) as watch, _captured_output(config):
                 result, thrown = run_interruptible(partial(_run, scenario, watch))
-            result = with_unseen(result)
+            result = in_words_of_tests(result)
+            if many:
+                reports = reported(folder)
+                count_reported(cases, reports)
             load_session.keep(Run(test=_name(config), number=1, result=result, of_tests=True))
             write_doubts(config, result)
-            cases = [case for test in ready for case in test.cases]
             thrown = thrown or next((case.exit for case in cases if case.exit is not None), None)
             for test in ready:
-                tell_test(test, ready, result, advice=partial(advice_to_share, shared, scenario))
+                advice = advice_to_part if many else partial(advice_to_share, shared, scenario)
+                tell_test(test, ready, result, advice=advice)
         for case, error in errors.items():
             tell(case.item, "setup", partial(_raise, error))
     finally:
         if tests:
-            tell_teardown(tests[-1].cases[-1].item, shared)
+            tell_teardown(tests[-1].cases[-1].item, shared, reports)
     if thrown is not None:
         raise thrown
 
@@ -88,13 +110,38 @@ def _run(scenario: Scenario, watch: Watcher, interrupts: Callable[[], int]) -> R
     return run(scenario, watch=watch, interrupts=interrupts)
 
 
-def _set_up(tests: Sequence[TestFunction], shared: SharedValues) -> dict[Case, BaseException]:
+def _run_part(session: pytest.Session) -> None:
+    """Run the part of the load that this process has."""
+    part, shared = session.config.stash[PART], SharedValues()
+    if part.fault:
+        return
+    with _warnings(session.config), counted_clients():
+        tests = test_functions(session.items)
+        cases = [case for test in tests for case in test.cases]
+        try:
+            errors = _set_up(tests, shared)
+            if len(errors) == len(cases):
+                part.fail_set_up(errors[cases[0]])
+                return
+            # what is judged, and shared out, is the business of the whole
+            scenario = _scenario(session.config, tests, shared).replace(thresholds=(), processes=1)
+            with _captured_output(session.config):
+                part.driven = part.run(scenario)
+        finally:
+            with part.staying_heard():
+                part.report(cases, shared)
+
+
+def _set_up(
+    tests: Sequence[TestFunction], shared: SharedValues, *, is_wanted: Callable[[Step], bool] = lambda _: True
+) -> dict[Case, BaseException]:
     """Make what threads share, in this thread, before the load; what failed, of each case."""
     errors: dict[Case, BaseException] = {}
     for case in (case for test in tests for case in test.cases):
         try:
             for index in case.plan.in_order:
-                if case.plan.steps[index].is_shared:
+                step = case.plan.steps[index]
+                if step.is_shared and is_wanted(step):
                     shared.value(case.plan, index)
         except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:  # noqa: BLE001 - it is the user's
             errors[case] = error
@@ -126,19 +173,33 @@ def _check_thresholds(scenario: Scenario) -> None:
             raise UsageError(f"--load-threshold {limit.text!r}: there is no test {label}; did you mean {close[0]}?")
 
 
+def _is_server(step: Step) -> bool:
+    """True for loadkit's fixture `load_server`."""
+    return step.name == "load_server" and step.make.__module__ == PLUGIN
+
+
 def _name(config: pytest.Config) -> str:
     return str(config.getoption("load_scenario") or NAME)
 
 
 def _server(case: Case, shared: SharedValues) -> str | None:
     """The server of the fixture `load_server`; None for a test that does not ask for it."""
-    steps = enumerate(case.plan.steps)
-    index = next((k for k, one in steps if one.name == "load_server" and one.make.__module__ == PLUGIN), None)
+    index = next((k for k, one in enumerate(case.plan.steps) if _is_server(one)), None)
     return None if index is None else shared.value(case.plan, index)
 
 
 def _raise(error: BaseException) -> None:
     raise error
+
+
+@contextmanager
+def _captured_output(config: pytest.Config) -> Iterator[None]:
+    """What tests print is not shown, as of tests that pass, unless pytest captures nothing (`-s`)."""
+    if config.getoption("capture") == "no":
+        yield
+        return
+    with Path(os.devnull).open("w", encoding="utf-8") as nothing, redirect_stdout(nothing):
+        yield
 
 
 @contextmanager

@@ -31,6 +31,8 @@ def _load(scenario: Scenario) -> str:
     if scenario.phases:
         return f"in phases of {show_span(sum(one.duration for one in scenario.phases))} in all"
     load = f"at {show_rate(cast(float, scenario.rate))}" if scenario.rate else f"on {_many(scenario.threads, 'thread')}"
+    if cast(int, scenario.processes) > 1:
+        load += f" in {scenario.processes:,} processes"
     many = scenario.iterations
     return f"{load}, {_many(many, 'run')} in all" if many else f"{load} for {show_span(cast(float, scenario.duration))}"
 

@@ -6,6 +6,8 @@ from typing import Final
 
 import pytest
 
+from loadkit.jobs.functional.options import runs_one_at_a_time
+
 SETTING: Final = "load_not_on_threads"
 
 _OUTPUT: Final = "it captures the output of the whole process"
@@ -50,11 +52,16 @@ _OF_PACKAGE: Final[dict[str, dict[str, str]]] = {
 }
 """By the package that has the fixture: an own fixture of such a name is another one."""
 
+_ANYWHERE: Final = ("benchmark", "caplog", "load", "new_context", "pytester", "testdir")
+"""Those that cannot be used under load on one thread, either."""
+
 
 def reason_against(item: pytest.Item, name: str, module: str) -> str | None:
     """Why threads cannot use a fixture that this module has; None if they can, as far as is known."""
-    named = _read(item.config.getini(SETTING))
-    return named.get(name) or _OF_PACKAGE.get(module.partition(".")[0], {}).get(name)
+    known = _OF_PACKAGE.get(module.partition(".")[0], {}).get(name)
+    if runs_one_at_a_time(item.config):
+        return known if name in _ANYWHERE else None
+    return _read(item.config.getini(SETTING)).get(name) or known
 
 
 def _read(lines: list[str]) -> dict[str, str]:

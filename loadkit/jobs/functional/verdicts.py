@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -25,11 +25,15 @@ from loadkit.report.escape import visible_text
 from loadkit.report.formats.junit import figures
 
 if TYPE_CHECKING:
+    from loadkit.jobs.functional.parts import Reported
     from loadkit.judge.result import Result
     from loadkit.judge.rows import Timing
     from loadkit.judge.threshold_results import ThresholdResult
 
 When: TypeAlias = Literal["setup", "call", "teardown"]
+NOT_APPLIED: Final = ("worker-lost", "load-differs")
+"""What fails all tests: their load was another one than was asked for."""
+
 _PHASES: Final[tuple[When, ...]] = ("setup", "call", "teardown")
 
 
@@ -52,8 +56,11 @@ def write_doubts(config: pytest.Config, result: Result) -> None:
                 reporter.write_line(visible_text(f"{sign} {one.code}: {one.message}"))
 
 
-def with_unseen(result: Result) -> Result:
-    """The same with a note on the tests within which no request was seen, in the place of that on journeys."""
+def in_words_of_tests(result: Result) -> Result:
+    """The same, with a note on the tests within which no request was seen in the place of that on journeys.
+
+    What it advises are options of pytest.
+    """
     unseen = [one.name for one in journeys_among(result.timings) if one.count and not one.endpoints]
     known = [one for one in result.caveats if one.code != NO_REQUESTS]
     if unseen:
@@ -63,7 +70,13 @@ def with_unseen(result: Result) -> Result:
             "loadkit does not know, these are timed with their test as a whole; a timer('search') gives them a row"
         )
         known.append(Caveat(NO_REQUESTS, message, "note"))
-    return msgspec.structs.replace(result, caveats=ranked(known))
+    caveats = [msgspec.structs.replace(one, message=_of_pytest(one.message)) for one in ranked(known)]
+    bottleneck = msgspec.structs.replace(result.bottleneck, sentence=_of_pytest(result.bottleneck.sentence))
+    return msgspec.structs.replace(result, caveats=caveats, bottleneck=bottleneck)
+
+
+def _of_pytest(sentence: str) -> str:
+    return sentence.replace(" --processes", " --load-processes").replace("; --keep-going goes on trying", "")
 
 
 def tell_test(
@@ -72,6 +85,7 @@ def tell_test(
     names = {name for one in others for name in one.rows}
     own = [one for one in result.thresholds if _label(one) in test.rows or _label(one) not in names]
     missed = [f"{one.threshold}: {one.shown}" for one in own if not one.passed and not one.implied]
+    missed += [f"{one.code}: {one.message}" for one in result.caveats if one.code in NOT_APPLIED]
     is_limited = any(threshold(one.threshold).limits_errors and not one.implied for one in own)
     # of very many tests some share a row, whose figures say nothing of one of them
     timing = next((one for one in result.timings if one.name == test.name), None)
@@ -109,9 +123,16 @@ def _times(timing: Timing | None) -> Iterator[str]:
         yield f"(p50 {show_seconds(timing.p50)}, p99 {show_seconds(timing.p99)})"
 
 
-def tell_teardown(item: pytest.Item, shared: SharedValues) -> None:
+def tell_teardown(item: pytest.Item, shared: SharedValues, reports: Mapping[int, Reported]) -> None:
     """An error of a wider scope is one of the last test, as in pytest."""
-    report = _report(item, "teardown", shared.close)
+
+    def close() -> None:
+        shared.close()
+        failed = [f"in process {one + 1}: {told.teardown}" for one, told in reports.items() if told.teardown]
+        if failed:
+            pytest.fail("\n".join(failed), pytrace=False)
+
+    report = _report(item, "teardown", close)
     if report.failed:
         item.ihook.pytest_runtest_logreport(report=report)
 

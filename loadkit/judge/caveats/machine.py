@@ -116,7 +116,7 @@ def _clock(run: Evidence) -> Iterator[Caveat]:
             f"the wall clock was set {_times(count)}, by up to {show_seconds(max(steps) / SECOND)}; "
             "replies under way then were timed by our own clock",
         )
-    if run.environment.clock == "own":
+    if run.environment.clock == "own" and run.total.requests:
         yield Caveat(
             "own-clock",
             "arrivals were not stamped by the kernel but read by our own clock: with many threads, "
