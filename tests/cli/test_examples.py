@@ -78,7 +78,7 @@ def test_the_example_of_logging_in_is_tried_on_the_demo_server(
     assert re.search(r"GET /me +\d+ .* 200 ", done.stdout)
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda page: page.name)
 def test_the_links_of_a_page_lead_somewhere(page: Path):
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
         linked = page.parent / target if target else page

@@ -22,13 +22,13 @@ import yaml
 from loadkit.server.demo import Demo
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 CODE = ("console", "python", "toml", "yaml", "sh", "bash")
 
 BELIEVED = {0, 1, 6}
 """Exit codes of a run: passed, a threshold missed, a load that this machine could not apply."""
 
-SCRIPTS = re.compile(r"(scripts/\w+|python -m benchmarks\b).*")
+SCRIPTS = re.compile(r"(scripts/\w+|\.ci/run|python -m benchmarks\b).*")
 """What is run in the clone itself: CI does it, or it takes minutes, so that here it is only there."""
 
 SHORTER = [
