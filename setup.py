@@ -9,7 +9,7 @@ from setuptools import Extension, setup
 
 EXCHANGE = Extension(
     "loadkit.wire._exchange",
-    ["loadkit/wire/_exchange.c"],
+    ["loadkit/wire/native/exchange.c"],
     extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-missing-field-initializers"],
     # without a compiler or the headers of Python it says so in a line, and the install goes on
     optional=True,
