@@ -30,7 +30,7 @@ fill_venv() {
 # need WHAT...: pip-install into .venv, once for each state of what decides what is built
 need() {
     local stamp
-    stamp=".venv/.installed-$(printf '%s ' "$@" | cat - pyproject.toml setup.py loadkit/wire/native/exchange.c | cksum | cut -d' ' -f1)"
+    stamp=".venv/.installed-$(printf '%s ' "$@" | cat - pyproject.toml setup.py loadkit/wire/native/* | cksum | cut -d' ' -f1)"
     [ -e "$stamp" ] && return
     echo "installing loadkit and what it needs into .venv; the first time takes a minute or two" >&2
     fill_venv .venv "$@"

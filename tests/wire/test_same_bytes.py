@@ -23,10 +23,8 @@ from loadkit.wire.encode import encode
 from loadkit.wire.extension import native_exchange
 from loadkit.wire.fast import native_sender, python_sender
 from loadkit.wire.sockets import SocketWire
-from tests.wire.conftest import Serve
+from tests.wire.conftest import Serve, needs_extension
 from tests.wire.peer import OK, Gone, Line, chunked, reply
-
-needs_extension = pytest.mark.skipif(native_exchange is None, reason="the extension in C was not built")
 
 
 def by_extension(connection: HttpConnection, request: Request) -> Send:

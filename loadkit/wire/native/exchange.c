@@ -4,24 +4,13 @@
  * same goes back to Python as it came. Nothing is kept between two calls, so there is nothing to lock, or to mend
  * after a fork.
  */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#define _GNU_SOURCE
+#include "module.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <stdint.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <time.h>
+#include "sockets.h"
 
 /* To be raised with each change of what is called from Python: `wire/extension.py` asks for it. */
-#define REVISION 2
-
-/* What one receive may bring; a longer reply is read on in Python. */
-#define BUFFER (16 * 1024)
-#define SECOND 1000000000LL
-/* A connection that rested so long is warmed up: 9 us lie between the stamp and the packet then, not 12. */
-#define COOLED (5 * 1000000LL)
+#define REVISION 3
 
 /* What Python knows of the last reply: the same head again means a reply of the same size and status. */
 typedef struct {
@@ -48,26 +37,7 @@ typedef struct {
     char data[BUFFER];
 } Exchange;
 
-static int64_t nanoseconds(struct timespec time)
-{
-    return (int64_t)time.tv_sec * SECOND + time.tv_nsec;
-}
-
-static int64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return nanoseconds(time);
-}
-
 /* ---- without the interpreter lock ---- */
-
-/* True if anything has come, be it the end or an error. */
-static int has_something(int fd)
-{
-    struct pollfd asked = {.fd = fd, .events = POLLIN | POLLPRI | POLLRDHUP};
-    return poll(&asked, 1, 0) != 0;
-}
 
 /* Send what the kernel takes at once; true if that is all of it. */
 static int send_request(Exchange *exchange)
@@ -76,10 +46,10 @@ static int send_request(Exchange *exchange)
         return 0;
     exchange->sent = now();
     if (exchange->sent > exchange->cools_at) {
-        send(exchange->fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL);
+        warm_up(exchange->fd);
         exchange->sent = now();
     }
-    ssize_t went = send(exchange->fd, exchange->payload, (size_t)exchange->payload_size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t went = send_at_once(exchange->fd, exchange->payload, (size_t)exchange->payload_size);
     if (went < 0)
         exchange->error = errno;
     else
@@ -87,32 +57,12 @@ static int send_request(Exchange *exchange)
     return went == exchange->payload_size;
 }
 
-static int64_t stamp_of(struct msghdr *message)
-{
-    struct cmsghdr *control = CMSG_FIRSTHDR(message);
-    struct timespec time;
-
-    if (!control || control->cmsg_level != SOL_SOCKET || control->cmsg_type != SO_TIMESTAMPNS)
-        return 0;
-    memcpy(&time, CMSG_DATA(control), sizeof time);
-    return nanoseconds(time);
-}
-
 /* Wait for bytes, as long as the socket is armed for. */
 static void receive_reply(Exchange *exchange)
 {
-    union {
-        struct cmsghdr aligned;
-        char bytes[64];
-    } ancillary;
-    struct iovec room = {.iov_base = exchange->data, .iov_len = BUFFER};
-    struct msghdr message = {
-        .msg_iov = &room, .msg_iovlen = 1, .msg_control = &ancillary, .msg_controllen = sizeof ancillary};
-
-    exchange->came = recvmsg(exchange->fd, &message, 0);
+    exchange->came = receive(exchange->fd, exchange->data, 0, &exchange->stamp);
     exchange->error = exchange->came < 0 ? errno : 0;
     exchange->taken = now();
-    exchange->stamp = exchange->came < 0 ? 0 : stamp_of(&message);
 }
 
 /* ---- with it ---- */
@@ -138,30 +88,6 @@ static int is_same(const Exchange *exchange, const Known *known)
 {
     return exchange->came == known->size && exchange->came > 0 &&
            memcmp(exchange->data, known->head, (size_t)known->head_size) == 0;
-}
-
-/* A tuple of so many values, whose references it takes; NULL if one of them could not be made. */
-static PyObject *tuple_of(Py_ssize_t count, PyObject *const *values)
-{
-    PyObject *made = PyTuple_New(count);
-    int is_whole = made != NULL;
-
-    for (Py_ssize_t k = 0; k < count; k++) {
-        is_whole = is_whole && values[k];
-        if (made)
-            PyTuple_SET_ITEM(made, k, values[k]);
-        else
-            Py_XDECREF(values[k]);
-    }
-    if (!is_whole)
-        Py_CLEAR(made);
-    return made;
-}
-
-static PyObject *shared(PyObject *value)
-{
-    Py_INCREF(value);
-    return value;
 }
 
 /* `(exchange, body)` of an ordinary one. */
@@ -265,7 +191,11 @@ static PyMethodDef functions[] = {
 
 static int fill(PyObject *module)
 {
-    return PyModule_AddIntConstant(module, "REVISION", REVISION);
+    PyObject *loop = PyType_FromModuleAndSpec(module, &loop_type, NULL);
+    int result = loop ? PyModule_AddObjectRef(module, "Loop", loop) : -1;
+
+    Py_XDECREF(loop);
+    return result < 0 ? result : PyModule_AddIntConstant(module, "REVISION", REVISION);
 }
 
 static PyModuleDef_Slot slots[] = {

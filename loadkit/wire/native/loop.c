@@ -1,0 +1,827 @@
+#define _GNU_SOURCE
+#include "loop.h"
+#include "sockets.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Heads of good replies that are known of each request; those of one server differ in their dates. */
+#define HEADS 16
+/* Descriptors that one wait may bring. */
+#define READY 64
+/* How often a second, and in the span of the shortest timeout, it is looked for exchanges that take too long. */
+#define LOOKS 20
+/* Samples behind which whoever waits is told, who counts them while they are in the caches of the CPU. */
+#define MANY 4096
+/* How much later than the taking a reply may seem to arrive, for the two clocks are read one after the other. */
+#define JITTER 20000
+#define NEVER (1LL << 62)
+#define STACK (128 * 1024)
+/* How often the thread lets others run who want the lock, at most; they need one of these, or are held up themselves. */
+#define YIELDS 1000
+
+enum state {
+    OUT,     /* the caller has it */
+    RESTING, /* until its request is due */
+    SENT,    /* its reply is awaited */
+    WATCHED  /* the caller wants to know when something has come */
+};
+
+typedef struct {
+    char *bytes;
+    size_t length;
+    int64_t size, status;
+} Head;
+
+typedef struct {
+    char *payload;
+    size_t payload_size;
+    int64_t timeout;
+    int is_repeatable;
+    Head heads[HEADS];
+    int head_count;
+    int oldest; /* the next to be replaced */
+    int last;   /* that of the last reply */
+    Sample *samples, *spare;
+    size_t count, room, spare_room;
+} Request;
+
+typedef struct user User;
+
+typedef struct {
+    User *user;
+    int fd;
+    int is_polled; /* epoll looks at it */
+    int is_usable; /* it is open, and nothing has come that nobody asked for */
+} Connection;
+
+struct user {
+    int number;
+    enum state state;
+    int turn_count, connection_count;
+    int position; /* of the last request in its turns */
+    Turn *turns;
+    Connection *connections;
+    Connection *awaited; /* where a reply, or what is watched for, is to come */
+    int request;         /* the one under way */
+    int64_t due, until, left, sent, deadline;
+    int64_t first_sent, last_taken;
+};
+
+struct loop {
+    pthread_mutex_t lock;
+    pthread_cond_t has_news;
+    pthread_t thread;
+    pid_t process;
+    atomic_int wanted; /* by so many threads is the lock waited for */
+    int epoll, waker;
+    int is_closing, is_woken, has_pwait2;
+    int64_t wall_offset, stop_at;
+    int64_t look_at, look_each;
+    Request **requests;
+    int request_count;
+    User **users;
+    int user_count, user_room;
+    Connection **owners; /* by descriptor: whose it is */
+    int owner_count;
+    User **timers; /* a heap of those that rest, the first to go on first; room for all users */
+    int timer_count;
+    Event *events; /* room for all users */
+    int event_count;
+    size_t sample_count;
+    char buffer[BUFFER];
+};
+
+/* ---- users that are handed out ---- */
+
+static Event *hand_out(Loop *loop, User *user, enum what what)
+{
+    Event *event = &loop->events[loop->event_count++];
+
+    user->state = OUT;
+    memset(event, 0, sizeof *event);
+    event->what = what;
+    event->user = user->number;
+    event->request = -1;
+    return event;
+}
+
+/* Hand out an exchange that is not ordinary, as far as it went. */
+static Event *hand_out_exchange(Loop *loop, User *user, int64_t went, int error)
+{
+    Event *event = hand_out(loop, user, UNUSUAL);
+
+    event->request = user->request;
+    event->due = user->due;
+    event->sent = user->sent;
+    event->went = went;
+    event->error = error;
+    return event;
+}
+
+static void hand_out_reply(Loop *loop, User *user, ssize_t came, int64_t stamp, int64_t taken)
+{
+    Event *event = hand_out_exchange(loop, user, (int64_t)loop->requests[user->request]->payload_size, 0);
+
+    event->data = malloc(came ? (size_t)came : 1);
+    if (!event->data) {
+        event->error = ENOMEM;
+        return;
+    }
+    memcpy(event->data, loop->buffer, (size_t)came);
+    event->size = (size_t)came;
+    event->stamp = stamp;
+    event->taken = taken;
+}
+
+/* ---- the timers: a binary heap ---- */
+
+static int64_t wakes_at(const User *user)
+{
+    return user->due < user->until ? user->due : user->until;
+}
+
+static void sift_up(Loop *loop, int place)
+{
+    User *user = loop->timers[place];
+
+    for (int above; place > 0; place = above) {
+        above = (place - 1) / 2;
+        if (wakes_at(loop->timers[above]) <= wakes_at(user))
+            break;
+        loop->timers[place] = loop->timers[above];
+    }
+    loop->timers[place] = user;
+}
+
+static void sift_down(Loop *loop, int place)
+{
+    User *user = loop->timers[place];
+
+    for (int below = 2 * place + 1; below < loop->timer_count; below = 2 * place + 1) {
+        if (below + 1 < loop->timer_count && wakes_at(loop->timers[below + 1]) < wakes_at(loop->timers[below]))
+            below++;
+        if (wakes_at(user) <= wakes_at(loop->timers[below]))
+            break;
+        loop->timers[place] = loop->timers[below];
+        place = below;
+    }
+    loop->timers[place] = user;
+}
+
+static void rest(Loop *loop, User *user)
+{
+    user->state = RESTING;
+    loop->timers[loop->timer_count] = user;
+    sift_up(loop, loop->timer_count++);
+}
+
+static User *pop_timer(Loop *loop)
+{
+    User *first = loop->timers[0];
+
+    loop->timers[0] = loop->timers[--loop->timer_count];
+    if (loop->timer_count)
+        sift_down(loop, 0);
+    return first;
+}
+
+/* ---- what epoll looks at ---- */
+
+static int has_descriptor(const Loop *loop, const Connection *connection)
+{
+    return connection->fd >= 0 && loop->owners[connection->fd] == connection;
+}
+
+static void begin_polling(Loop *loop, Connection *connection)
+{
+    struct epoll_event asked = {.events = EPOLLIN | EPOLLRDHUP, .data.fd = connection->fd};
+
+    if (connection->is_polled || !has_descriptor(loop, connection))
+        return;
+    connection->is_polled = epoll_ctl(loop->epoll, EPOLL_CTL_ADD, connection->fd, &asked) == 0 || errno == EEXIST;
+}
+
+static void end_polling(Loop *loop, Connection *connection)
+{
+    /* the number of a descriptor that was closed may be another connection's by now */
+    if (connection->is_polled && has_descriptor(loop, connection))
+        epoll_ctl(loop->epoll, EPOLL_CTL_DEL, connection->fd, NULL);
+    connection->is_polled = 0;
+}
+
+/* ---- the exchange ---- */
+
+static void advance(Loop *loop, User *user);
+
+static int is_over(const Loop *loop, const User *user, int64_t instant)
+{
+    return instant >= user->until || instant >= loop->stop_at || user->left <= 0;
+}
+
+/* Send the next request of a user's turn, or hand it out. */
+static void send_next(Loop *loop, User *user, int64_t instant)
+{
+    user->left--;
+    user->position = (user->position + 1) % user->turn_count;
+    user->request = user->turns[user->position].request;
+    user->sent = 0;
+    const Request *request = loop->requests[user->request];
+    Connection *connection = &user->connections[user->turns[user->position].connection];
+
+    if (!connection->is_usable || (!request->is_repeatable && has_something(connection->fd))) {
+        hand_out_exchange(loop, user, 0, 0);
+        return;
+    }
+    if (instant - user->last_taken > COOLED)
+        warm_up(connection->fd);
+    user->sent = now();
+    ssize_t went = send_at_once(connection->fd, request->payload, request->payload_size);
+    if (went != (ssize_t)request->payload_size) {
+        /* that nothing is taken at once is for the caller to wait for */
+        hand_out_exchange(loop, user, went < 0 ? 0 : went, went < 0 && errno != EAGAIN ? errno : 0);
+        return;
+    }
+    user->state = SENT;
+    user->awaited = connection;
+    user->deadline = user->sent + request->timeout;
+    begin_polling(loop, connection);
+}
+
+/* Go on with a user: send, rest until it is time, or end. */
+static void advance(Loop *loop, User *user)
+{
+    int64_t instant = now();
+
+    if (is_over(loop, user, instant))
+        hand_out(loop, user, OVER);
+    else if (user->due > instant)
+        rest(loop, user);
+    else
+        send_next(loop, user, instant);
+}
+
+static const Head *find_head(Request *request, const char *data, ssize_t came)
+{
+    for (int k = 0; k < request->head_count; k++) {
+        int place = (request->last + k) % request->head_count;
+        const Head *head = &request->heads[place];
+        if (came == head->size && memcmp(data, head->bytes, head->length) == 0) {
+            request->last = place;
+            return head;
+        }
+    }
+    return NULL;
+}
+
+/* Write a sample; false if there is no memory for it. */
+static int keep_sample(Loop *loop, Request *request, Sample sample)
+{
+    if (request->count == request->room) {
+        size_t room = request->room ? 2 * request->room : 256;
+        Sample *samples = realloc(request->samples, room * sizeof *samples);
+        if (!samples)
+            return 0;
+        request->samples = samples;
+        request->room = room;
+    }
+    request->samples[request->count++] = sample;
+    if (++loop->sample_count % MANY == 0)
+        loop->is_woken = 1;
+    return 1;
+}
+
+static void take_reply(Loop *loop, User *user)
+{
+    Request *request = loop->requests[user->request];
+    int64_t stamp;
+    ssize_t came = receive(user->awaited->fd, loop->buffer, MSG_DONTWAIT, &stamp);
+    int error = errno;
+    int64_t taken = now(), arrived = stamp - loop->wall_offset;
+
+    if (came < 0) {
+        /* that there is nothing to receive is an event of a descriptor that was closed meanwhile */
+        if (error != EAGAIN && error != EINTR)
+            hand_out_exchange(loop, user, (int64_t)request->payload_size, error);
+        return;
+    }
+    user->last_taken = taken;
+    if (taken < arrived && arrived <= taken + JITTER)
+        arrived = taken;
+    const Head *head = stamp && user->sent <= arrived && arrived <= taken ? find_head(request, loop->buffer, came) : NULL;
+    if (!head ||
+        !keep_sample(loop, request, (Sample){user->due, user->sent, arrived, taken, head->status, head->size})) {
+        hand_out_reply(loop, user, came, stamp, taken);
+        return;
+    }
+    if (!user->first_sent)
+        user->first_sent = user->sent;
+    user->due = taken;
+    advance(loop, user);
+}
+
+/* ---- the thread ---- */
+
+static void be_ready(Loop *loop, int fd)
+{
+    uint64_t count;
+    Connection *connection = fd < loop->owner_count ? loop->owners[fd] : NULL;
+
+    if (fd == loop->waker) {
+        (void)!read(fd, &count, sizeof count);
+        return;
+    }
+    if (!connection)
+        return;
+    User *user = connection->user;
+    int is_awaited = user->awaited == connection;
+    if (user->state == SENT && is_awaited) {
+        take_reply(loop, user);
+        return;
+    }
+    /* something has come that nobody asked for, or that is for the caller to receive */
+    end_polling(loop, connection);
+    if (user->state == WATCHED && is_awaited)
+        hand_out(loop, user, READABLE);
+    else
+        connection->is_usable = 0;
+}
+
+static void run_timers(Loop *loop)
+{
+    int64_t instant = loop->timer_count ? now() : 0;
+
+    while (loop->timer_count && (wakes_at(loop->timers[0]) <= instant || instant >= loop->stop_at))
+        advance(loop, pop_timer(loop));
+}
+
+/* Hand out those whose deadline had passed at this instant; what had come by then has been received since. */
+static void find_late(Loop *loop, int64_t asked)
+{
+    loop->look_at = asked + loop->look_each;
+    for (int k = 0; k < loop->user_count; k++) {
+        User *user = loop->users[k];
+        if (user->deadline >= asked)
+            continue;
+        if (user->state == SENT)
+            hand_out_exchange(loop, user, (int64_t)loop->requests[user->request]->payload_size, EAGAIN);
+        else if (user->state == WATCHED)
+            hand_out(loop, user, READABLE)->error = EAGAIN;
+    }
+}
+
+/* epoll_wait to the nanosecond. */
+static int poll_until(Loop *loop, struct epoll_event *ready, int64_t span)
+{
+    struct timespec most = timespec_of(span > 0 ? span : 0);
+
+#ifdef SYS_epoll_pwait2
+    if (loop->has_pwait2) {
+        int count = (int)syscall(SYS_epoll_pwait2, loop->epoll, ready, READY, &most, NULL, 0);
+        if (count >= 0 || errno != ENOSYS)
+            return count;
+        loop->has_pwait2 = 0;
+    }
+#endif
+    struct pollfd all = {.fd = loop->epoll, .events = POLLIN};
+    return ppoll(&all, 1, &most, NULL) > 0 ? epoll_wait(loop->epoll, ready, READY, 0) : 0;
+}
+
+static void let_others_in(Loop *loop)
+{
+    for (int k = 0; k < YIELDS && atomic_load(&loop->wanted); k++)
+        sched_yield();
+}
+
+static void *run(void *given)
+{
+    Loop *loop = given;
+    struct epoll_event ready[READY];
+
+    prctl(PR_SET_NAME, "exchange-loop");
+    pthread_mutex_lock(&loop->lock);
+    while (!loop->is_closing) {
+        int64_t asked = now(), wake_at = loop->look_at;
+        if (loop->timer_count && wakes_at(loop->timers[0]) < wake_at)
+            wake_at = wakes_at(loop->timers[0]);
+        pthread_mutex_unlock(&loop->lock);
+        let_others_in(loop);
+        int count = poll_until(loop, ready, wake_at - asked);
+        pthread_mutex_lock(&loop->lock);
+        for (int k = 0; k < count; k++)
+            be_ready(loop, ready[k].data.fd);
+        run_timers(loop);
+        if (asked >= loop->look_at)
+            find_late(loop, asked);
+        if (loop_is_due(loop))
+            pthread_cond_signal(&loop->has_news);
+    }
+    pthread_mutex_unlock(&loop->lock);
+    return NULL;
+}
+
+static void rouse(Loop *loop)
+{
+    uint64_t one = 1;
+    (void)!write(loop->waker, &one, sizeof one);
+}
+
+/* ---- what is called ---- */
+
+static int start(Loop *loop)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK);
+    /* signals are for the threads that Python knows */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&loop->thread, &attributes, run, loop);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
+Loop *loop_open(void)
+{
+    Loop *loop = calloc(1, sizeof *loop);
+    pthread_condattr_t monotonic;
+    int error;
+
+    if (!loop)
+        return NULL;
+    pthread_mutex_init(&loop->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&loop->has_news, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    loop->process = getpid();
+    loop->has_pwait2 = 1;
+    loop->stop_at = NEVER;
+    loop->look_each = SECOND / LOOKS;
+    loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+    loop->waker = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    struct epoll_event asked = {.events = EPOLLIN, .data.fd = loop->waker};
+    error = epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->waker, &asked) < 0 ? errno : start(loop);
+    if (error) {
+        close(loop->epoll);
+        close(loop->waker);
+        free(loop);
+        errno = error;
+        return NULL;
+    }
+    return loop;
+}
+
+static void free_all(Loop *loop)
+{
+    for (int k = 0; k < loop->request_count; k++) {
+        Request *request = loop->requests[k];
+        for (int head = 0; head < request->head_count; head++)
+            free(request->heads[head].bytes);
+        free(request->payload);
+        free(request->samples);
+        free(request->spare);
+        free(request);
+    }
+    for (int k = 0; k < loop->user_count; k++) {
+        free(loop->users[k]->turns);
+        free(loop->users[k]->connections);
+        free(loop->users[k]);
+    }
+    for (int k = 0; k < loop->event_count; k++)
+        free(loop->events[k].data);
+    free(loop->requests);
+    free(loop->users);
+    free(loop->owners);
+    free(loop->timers);
+    free(loop->events);
+    free(loop);
+}
+
+int loop_is_of_this_process(const Loop *loop)
+{
+    return loop->process == getpid();
+}
+
+void loop_close(Loop *loop)
+{
+    loop_enter(loop);
+    loop->is_closing = 1;
+    rouse(loop);
+    loop_leave(loop);
+    pthread_join(loop->thread, NULL);
+    close(loop->epoll);
+    close(loop->waker);
+    free_all(loop);
+}
+
+void loop_enter(Loop *loop)
+{
+    atomic_fetch_add(&loop->wanted, 1);
+    pthread_mutex_lock(&loop->lock);
+    atomic_fetch_sub(&loop->wanted, 1);
+}
+
+void loop_leave(Loop *loop)
+{
+    pthread_mutex_unlock(&loop->lock);
+}
+
+static char *copied(const char *data, size_t size)
+{
+    char *copy = malloc(size ? size : 1);
+
+    if (copy)
+        memcpy(copy, data, size);
+    return copy;
+}
+
+int loop_add_request(Loop *loop, const char *payload, size_t size, int64_t timeout, int is_repeatable)
+{
+    Request **requests = realloc(loop->requests, ((size_t)loop->request_count + 1) * sizeof *requests);
+    Request *request = calloc(1, sizeof *request);
+
+    if (requests)
+        loop->requests = requests;
+    if (!requests || !request || !(request->payload = copied(payload, size))) {
+        free(request);
+        return -1;
+    }
+    request->payload_size = size;
+    request->timeout = timeout;
+    request->is_repeatable = is_repeatable;
+    if (timeout / LOOKS < loop->look_each)
+        loop->look_each = timeout / LOOKS > MILLISECOND ? timeout / LOOKS : MILLISECOND;
+    requests[loop->request_count] = request;
+    return loop->request_count++;
+}
+
+int loop_learn(Loop *loop, int number, const char *head, size_t head_size, int64_t size, int64_t status)
+{
+    if (number < 0 || number >= loop->request_count || (int64_t)head_size > size)
+        return -1;
+    Request *request = loop->requests[number];
+    int place = 0;
+    while (place < request->head_count && (request->heads[place].length != head_size ||
+                                           memcmp(request->heads[place].bytes, head, head_size) != 0))
+        place++;
+    if (place == HEADS) {
+        place = request->oldest;
+        request->oldest = (place + 1) % HEADS;
+    }
+    char *bytes = copied(head, head_size);
+    if (!bytes)
+        return -1;
+    if (place == request->head_count)
+        request->head_count++;
+    else
+        free(request->heads[place].bytes);
+    request->heads[place] = (Head){bytes, head_size, size, status};
+    request->last = place;
+    return 0;
+}
+
+/* Room for one more user, its timer and its event. */
+static int make_room(Loop *loop)
+{
+    if (loop->user_count < loop->user_room)
+        return 1;
+    size_t room = loop->user_room ? 2 * (size_t)loop->user_room : 64;
+    void *users = realloc(loop->users, room * sizeof *loop->users);
+    if (users)
+        loop->users = users;
+    void *timers = realloc(loop->timers, room * sizeof *loop->timers);
+    if (timers)
+        loop->timers = timers;
+    void *events = realloc(loop->events, room * sizeof *loop->events);
+    if (events)
+        loop->events = events;
+    if (!users || !timers || !events)
+        return 0;
+    loop->user_room = (int)room;
+    return 1;
+}
+
+static User *make_user(const Turn *turns, int count, int connections)
+{
+    User *user = calloc(1, sizeof *user);
+
+    if (!user)
+        return NULL;
+    user->turns = malloc((size_t)count * sizeof *turns);
+    user->connections = calloc((size_t)connections, sizeof *user->connections);
+    if (!user->turns || !user->connections) {
+        free(user->turns);
+        free(user->connections);
+        free(user);
+        return NULL;
+    }
+    memcpy(user->turns, turns, (size_t)count * sizeof *turns);
+    user->turn_count = count;
+    user->connection_count = connections;
+    for (int k = 0; k < connections; k++)
+        user->connections[k] = (Connection){.user = user, .fd = -1};
+    return user;
+}
+
+int loop_add_user(Loop *loop, const Turn *turns, int count)
+{
+    int connections = 0;
+
+    for (int k = 0; k < count; k++) {
+        if (turns[k].request < 0 || turns[k].request >= loop->request_count || turns[k].connection < 0 ||
+            turns[k].connection >= MANY)
+            return -1;
+        if (turns[k].connection >= connections)
+            connections = turns[k].connection + 1;
+    }
+    User *user = count && make_room(loop) ? make_user(turns, count, connections) : NULL;
+    if (!user)
+        return -1;
+    user->number = loop->user_count;
+    user->position = -1;
+    loop->users[loop->user_count] = user;
+    return loop->user_count++;
+}
+
+static User *user_of(const Loop *loop, int number)
+{
+    return number >= 0 && number < loop->user_count ? loop->users[number] : NULL;
+}
+
+static Connection *connection_of(const User *user, int number)
+{
+    return user && number >= 0 && number < user->connection_count ? &user->connections[number] : NULL;
+}
+
+static int own(Loop *loop, Connection *connection, int fd)
+{
+    if (fd >= loop->owner_count) {
+        size_t count = 2 * (size_t)fd + 64;
+        Connection **owners = realloc(loop->owners, count * sizeof *owners);
+        if (!owners)
+            return -1;
+        memset(owners + loop->owner_count, 0, (count - (size_t)loop->owner_count) * sizeof *owners);
+        loop->owners = owners;
+        loop->owner_count = (int)count;
+    }
+    loop->owners[fd] = connection;
+    connection->fd = fd;
+    return 0;
+}
+
+int loop_connect(Loop *loop, int number, int connection, int fd)
+{
+    User *user = user_of(loop, number);
+    Connection *one = connection_of(user, connection);
+
+    if (!one || user->state != OUT)
+        return -1;
+    end_polling(loop, one);
+    if (has_descriptor(loop, one))
+        loop->owners[one->fd] = NULL;
+    one->fd = -1;
+    one->is_usable = 0;
+    return fd < 0 ? 0 : own(loop, one, fd);
+}
+
+int loop_resume(Loop *loop, int number, int64_t due, int64_t until, int64_t left)
+{
+    User *user = user_of(loop, number);
+
+    if (!user || user->state != OUT)
+        return -1;
+    /* while it was out its connections were the caller's */
+    for (int k = 0; k < user->connection_count; k++) {
+        Connection *one = &user->connections[k];
+        if (!one->is_polled)
+            one->is_usable = has_descriptor(loop, one) && !has_something(one->fd);
+        if (one->is_usable)
+            begin_polling(loop, one);
+    }
+    user->due = due;
+    user->until = until;
+    user->left = left;
+    advance(loop, user);
+    if (user->state == RESTING && loop->timers[0] == user)
+        rouse(loop);
+    return 0;
+}
+
+int loop_watch(Loop *loop, int number, int connection, int64_t deadline)
+{
+    User *user = user_of(loop, number);
+    Connection *one = connection_of(user, connection);
+
+    if (!one || user->state != OUT || !has_descriptor(loop, one))
+        return -1;
+    user->state = WATCHED;
+    user->awaited = one;
+    user->deadline = deadline;
+    begin_polling(loop, one);
+    return 0;
+}
+
+int loop_user(const Loop *loop, int number, int64_t *left, int64_t *first_sent, int64_t *last_taken, int *is_resting)
+{
+    const User *user = user_of(loop, number);
+
+    if (!user)
+        return -1;
+    *left = user->left;
+    *first_sent = user->first_sent;
+    *last_taken = user->first_sent ? user->last_taken : 0;
+    *is_resting = user->state == RESTING;
+    return 0;
+}
+
+int loop_forget_spell(Loop *loop, int number)
+{
+    User *user = user_of(loop, number);
+
+    if (!user)
+        return -1;
+    user->first_sent = 0;
+    return 0;
+}
+
+int loop_requests(const Loop *loop)
+{
+    return loop->request_count;
+}
+
+int loop_resting(const Loop *loop)
+{
+    return loop->timer_count;
+}
+
+void loop_set_wall_offset(Loop *loop, int64_t offset)
+{
+    loop->wall_offset = offset;
+}
+
+int loop_is_due(const Loop *loop)
+{
+    return loop->event_count || loop->is_woken;
+}
+
+void loop_wait(Loop *loop, int64_t until)
+{
+    struct timespec deadline = timespec_of(until > 0 ? until : 0);
+
+    while (!loop_is_due(loop) && now() < until)
+        pthread_cond_timedwait(&loop->has_news, &loop->lock, &deadline);
+}
+
+int loop_take_events(Loop *loop, Event **events)
+{
+    int count = loop->event_count;
+    Event *fresh = count ? malloc((size_t)loop->user_room * sizeof *fresh) : NULL;
+
+    loop->is_woken = 0;
+    if (!fresh)
+        return 0;
+    *events = loop->events;
+    loop->events = fresh;
+    loop->event_count = 0;
+    return count;
+}
+
+size_t loop_take_samples(Loop *loop, int number, const Sample **samples)
+{
+    Request *request = loop->requests[number];
+    size_t count = request->count, room = request->room;
+
+    *samples = request->samples;
+    request->samples = request->spare;
+    request->room = request->spare_room;
+    request->spare = (Sample *)*samples;
+    request->spare_room = room;
+    request->count = 0;
+    loop->sample_count -= count;
+    return count;
+}
+
+void loop_stop(Loop *loop, int64_t instant)
+{
+    if (instant < loop->stop_at)
+        loop->stop_at = instant;
+    rouse(loop);
+}
+
+void loop_wake(Loop *loop)
+{
+    loop->is_woken = 1;
+    pthread_cond_signal(&loop->has_news);
+}

@@ -1,0 +1,71 @@
+/* The exchange loop, without Python: see `ExchangeLoop` in `wire/exchange_loop.py` for what it promises.
+ *
+ * A thread of its own, which knows nothing of the interpreter, waits for the connections and does the exchanges. All
+ * that it shares with its callers is behind one lock, which it has but for the time in which it waits.
+ */
+#ifndef LOADKIT_LOOP_H
+#define LOADKIT_LOOP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct loop Loop;
+
+enum what { UNUSUAL = 0, READABLE = 1, OVER = 2 };
+
+/* A user that is handed out; `data` is malloc'ed, NULL if nothing was received. */
+typedef struct {
+    enum what what;
+    int user;
+    int request;
+    int error;
+    int64_t due, sent, went, stamp, taken;
+    char *data;
+    size_t size;
+} Event;
+
+typedef struct {
+    int64_t due, sent, arrived, taken, status, size;
+} Sample;
+
+typedef struct {
+    int request;
+    int connection;
+} Turn;
+
+/* NULL with errno if it cannot be had. */
+Loop *loop_open(void);
+/* False in a child of a fork, which does not have its thread: nothing may be called there. */
+int loop_is_of_this_process(const Loop *loop);
+/* Ends its thread. */
+void loop_close(Loop *loop);
+
+/* What follows is called between these. */
+void loop_enter(Loop *loop);
+void loop_leave(Loop *loop);
+
+/* These return -1 where there is no memory, or nothing of the number that is given. */
+int loop_add_request(Loop *loop, const char *payload, size_t size, int64_t timeout, int is_repeatable);
+int loop_learn(Loop *loop, int request, const char *head, size_t head_size, int64_t size, int64_t status);
+int loop_add_user(Loop *loop, const Turn *turns, int count);
+int loop_connect(Loop *loop, int user, int connection, int fd);
+int loop_resume(Loop *loop, int user, int64_t due, int64_t until, int64_t left);
+int loop_watch(Loop *loop, int user, int connection, int64_t deadline);
+int loop_user(const Loop *loop, int user, int64_t *left, int64_t *first_sent, int64_t *last_taken, int *is_resting);
+int loop_forget_spell(Loop *loop, int user);
+
+int loop_requests(const Loop *loop);
+int loop_resting(const Loop *loop);
+void loop_set_wall_offset(Loop *loop, int64_t offset);
+
+/* Wait, with the lock left meanwhile, until there are events, many samples, or it is woken; at most until an instant. */
+int loop_is_due(const Loop *loop);
+void loop_wait(Loop *loop, int64_t until);
+/* The events since the last time, for the caller to free with what they hold; their number. */
+int loop_take_events(Loop *loop, Event **events);
+/* The samples of a request since the last time, which stay until the next call for it. */
+size_t loop_take_samples(Loop *loop, int request, const Sample **samples);
+void loop_stop(Loop *loop, int64_t instant);
+void loop_wake(Loop *loop);
+
+#endif

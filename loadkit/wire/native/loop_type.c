@@ -1,0 +1,430 @@
+/* The exchange loop as a type of Python: translates values, and calls without the interpreter lock.
+ *
+ * Who waits for one of the two locks does not have the other one, so that neither Python nor the loop holds the other up.
+ */
+#include "module.h"
+
+#include "loop.h"
+#include "sockets.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* How long a signal may wait for its handler. */
+#define SLICE (50 * MILLISECOND)
+
+typedef struct {
+    PyObject_HEAD
+    _Atomic(Loop *) loop; /* NULL when it is closed */
+    atomic_int calls;     /* under way */
+} Object;
+
+/* The loop, which is not closed until `end_call`; NULL with an exception. */
+static Loop *begin_call(Object *self)
+{
+    atomic_fetch_add(&self->calls, 1);
+    Loop *loop = atomic_load(&self->loop);
+    if (loop && loop_is_of_this_process(loop))
+        return loop;
+    atomic_fetch_sub(&self->calls, 1);
+    PyErr_SetString(PyExc_ValueError, loop ? "the loop is that of another process" : "the loop is closed");
+    return NULL;
+}
+
+static void end_call(Object *self)
+{
+    atomic_fetch_sub(&self->calls, 1);
+}
+
+/* Do something with the loop locked, and Python not. */
+#define LOCKED(self, loop, step)                                                                                       \
+    do {                                                                                                               \
+        Py_BEGIN_ALLOW_THREADS loop_enter(loop);                                                                       \
+        step;                                                                                                          \
+        loop_leave(loop);                                                                                              \
+        Py_END_ALLOW_THREADS end_call(self);                                                                           \
+    } while (0)
+
+static PyObject *none_or_error(int result)
+{
+    if (result < 0) {
+        PyErr_SetString(PyExc_ValueError, "there is nothing of that number, or it is not the caller's, or no memory");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *number_or_error(int result)
+{
+    return result < 0 ? none_or_error(result) : PyLong_FromLong(result);
+}
+
+static PyObject *make(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(named))
+{
+    long long wall_offset;
+    if (!PyArg_ParseTuple(args, "L:Loop", &wall_offset))
+        return NULL;
+    Object *self = (Object *)type->tp_alloc(type, 0);
+    if (!self)
+        return NULL;
+    Loop *loop = loop_open();
+    if (!loop) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        Py_DECREF(self);
+        return NULL;
+    }
+    loop_set_wall_offset(loop, wall_offset);
+    atomic_store(&self->loop, loop);
+    return (PyObject *)self;
+}
+
+static void close_loop(Object *self)
+{
+    Loop *loop = atomic_exchange(&self->loop, NULL);
+
+    if (!loop || !loop_is_of_this_process(loop))
+        return;
+    Py_BEGIN_ALLOW_THREADS
+    while (atomic_load(&self->calls)) {
+        loop_enter(loop);
+        loop_wake(loop);
+        loop_leave(loop);
+        sched_yield();
+    }
+    loop_close(loop);
+    Py_END_ALLOW_THREADS
+}
+
+static void destroy(Object *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    close_loop(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *close_method(Object *self, PyObject *Py_UNUSED(none))
+{
+    close_loop(self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *add_request(Object *self, PyObject *args)
+{
+    const char *payload;
+    Py_ssize_t size;
+    long long timeout;
+    int is_repeatable, number;
+    Loop *loop;
+
+    if (!PyArg_ParseTuple(args, "y#Lp:add_request", &payload, &size, &timeout, &is_repeatable) ||
+        !(loop = begin_call(self)))
+        return NULL;
+    LOCKED(self, loop, number = loop_add_request(loop, payload, (size_t)size, timeout, is_repeatable));
+    return number_or_error(number);
+}
+
+static PyObject *learn(Object *self, PyObject *args)
+{
+    const char *head;
+    Py_ssize_t head_size;
+    long long size, status;
+    int request, result;
+    Loop *loop;
+
+    if (!PyArg_ParseTuple(args, "iy#LL:learn", &request, &head, &head_size, &size, &status) ||
+        !(loop = begin_call(self)))
+        return NULL;
+    LOCKED(self, loop, result = loop_learn(loop, request, head, (size_t)head_size, size, status));
+    return none_or_error(result);
+}
+
+/* The turns that a sequence of pairs has, malloc'ed; NULL with an exception. */
+static Turn *turns_of(PyObject *given, Py_ssize_t *count)
+{
+    PyObject *pairs = PySequence_Fast(given, "turns are a sequence");
+    if (!pairs)
+        return NULL;
+    *count = PySequence_Fast_GET_SIZE(pairs);
+    Turn *turns = *count < INT32_MAX ? malloc((size_t)*count * sizeof *turns + 1) : NULL;
+    if (!turns)
+        PyErr_NoMemory();
+    for (Py_ssize_t k = 0; turns && k < *count; k++) {
+        PyObject *pair = PySequence_Fast_GET_ITEM(pairs, k);
+        if (!PyTuple_Check(pair) || !PyArg_ParseTuple(pair, "ii", &turns[k].request, &turns[k].connection)) {
+            if (!PyErr_Occurred())
+                PyErr_SetString(PyExc_TypeError, "a turn is a tuple of request and connection");
+            free(turns);
+            turns = NULL;
+        }
+    }
+    Py_DECREF(pairs);
+    return turns;
+}
+
+static PyObject *add_user(Object *self, PyObject *given)
+{
+    Py_ssize_t count;
+    int number;
+    Turn *turns = turns_of(given, &count);
+    Loop *loop = turns ? begin_call(self) : NULL;
+
+    if (!loop) {
+        free(turns);
+        return NULL;
+    }
+    LOCKED(self, loop, number = loop_add_user(loop, turns, (int)count));
+    free(turns);
+    return number_or_error(number);
+}
+
+static PyObject *connect_method(Object *self, PyObject *args)
+{
+    int user, connection, fd, result;
+    Loop *loop;
+
+    if (!PyArg_ParseTuple(args, "iii:connect", &user, &connection, &fd) || !(loop = begin_call(self)))
+        return NULL;
+    LOCKED(self, loop, result = loop_connect(loop, user, connection, fd));
+    return none_or_error(result);
+}
+
+static PyObject *resume(Object *self, PyObject *args)
+{
+    long long due, until, left;
+    int user, result;
+    Loop *loop;
+
+    if (!PyArg_ParseTuple(args, "iLLL:resume", &user, &due, &until, &left) || !(loop = begin_call(self)))
+        return NULL;
+    LOCKED(self, loop, result = loop_resume(loop, user, due, until, left));
+    return none_or_error(result);
+}
+
+static PyObject *watch(Object *self, PyObject *args)
+{
+    long long deadline;
+    int user, connection, result;
+    Loop *loop;
+
+    if (!PyArg_ParseTuple(args, "iiL:watch", &user, &connection, &deadline) || !(loop = begin_call(self)))
+        return NULL;
+    LOCKED(self, loop, result = loop_watch(loop, user, connection, deadline));
+    return none_or_error(result);
+}
+
+/* ---- what comes back ---- */
+
+static PyObject *event_of(const Event *event)
+{
+    PyObject *values[] = {
+        PyLong_FromLong(event->what),
+        PyLong_FromLong(event->user),
+        PyLong_FromLong(event->request),
+        PyLong_FromLongLong(event->due),
+        PyLong_FromLongLong(event->sent),
+        PyLong_FromLongLong(event->went),
+        event->data ? PyBytes_FromStringAndSize(event->data, (Py_ssize_t)event->size) : shared(Py_None),
+        PyLong_FromLongLong(event->stamp),
+        PyLong_FromLongLong(event->taken),
+        PyLong_FromLong(event->error),
+    };
+    return tuple_of(10, values);
+}
+
+/* A list of events, which are freed. */
+static PyObject *events_of(Event *events, int count)
+{
+    PyObject *list = PyList_New(count);
+
+    for (int k = 0; k < count; k++) {
+        PyObject *event = list ? event_of(&events[k]) : NULL;
+        free(events[k].data);
+        if (event)
+            PyList_SET_ITEM(list, k, event);
+        else
+            Py_CLEAR(list);
+    }
+    free(events);
+    return list;
+}
+
+static PyObject *wait_method(Object *self, PyObject *args)
+{
+    long long until, wall_offset;
+    Event *events = NULL;
+    int count = 0, is_over = 0, is_raised = 0;
+    Loop *loop;
+
+    if (!PyArg_ParseTuple(args, "LL:wait", &until, &wall_offset) || !(loop = begin_call(self)))
+        return NULL;
+    while (!is_over && !is_raised) {
+        Py_BEGIN_ALLOW_THREADS
+        int64_t slice = now() + SLICE;
+        loop_enter(loop);
+        loop_set_wall_offset(loop, wall_offset);
+        loop_wait(loop, until < slice ? until : slice);
+        is_over = loop_is_due(loop) || now() >= until;
+        if (is_over)
+            count = loop_take_events(loop, &events);
+        loop_leave(loop);
+        Py_END_ALLOW_THREADS
+        is_raised = !is_over && PyErr_CheckSignals();
+    }
+    end_call(self);
+    return is_raised ? NULL : events_of(events, count);
+}
+
+/* A list of bytes of what the requests have; NULL with an exception. */
+static PyObject *samples_of(const Sample **samples, const size_t *counts, int requests)
+{
+    PyObject *list = PyList_New(requests);
+
+    for (int k = 0; list && k < requests; k++) {
+        PyObject *made = PyBytes_FromStringAndSize((const char *)samples[k], (Py_ssize_t)(counts[k] * sizeof(Sample)));
+        if (made)
+            PyList_SET_ITEM(list, k, made);
+        else
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *take(Object *self, PyObject *Py_UNUSED(none))
+{
+    Loop *loop = begin_call(self);
+    if (!loop)
+        return NULL;
+    /* only this thread adds requests, and takes: what it was given stays until the next time */
+    int requests = loop_requests(loop);
+    const Sample **samples = malloc((size_t)requests * sizeof *samples + 1);
+    size_t *counts = malloc((size_t)requests * sizeof *counts + 1);
+    PyObject *list = NULL;
+    if (samples && counts) {
+        Py_BEGIN_ALLOW_THREADS
+        loop_enter(loop);
+        for (int k = 0; k < requests; k++)
+            counts[k] = loop_take_samples(loop, k, &samples[k]);
+        loop_leave(loop);
+        Py_END_ALLOW_THREADS
+        list = samples_of(samples, counts, requests);
+    } else {
+        PyErr_NoMemory();
+    }
+    end_call(self);
+    free(samples);
+    free(counts);
+    return list;
+}
+
+static PyObject *spell(Object *self, PyObject *args)
+{
+    int64_t left, first_sent, last_taken;
+    int user, is_resting, result;
+    Loop *loop;
+
+    if (!PyArg_ParseTuple(args, "i:spell", &user) || !(loop = begin_call(self)))
+        return NULL;
+    LOCKED(self, loop, {
+        result = loop_user(loop, user, &left, &first_sent, &last_taken, &is_resting);
+        loop_forget_spell(loop, user);
+    });
+    if (result < 0)
+        return none_or_error(result);
+    return Py_BuildValue("LL", (long long)first_sent, (long long)last_taken);
+}
+
+static PyObject *left_method(Object *self, PyObject *args)
+{
+    int64_t left, first_sent, last_taken;
+    int user, is_resting, result;
+    Loop *loop;
+
+    if (!PyArg_ParseTuple(args, "i:left", &user) || !(loop = begin_call(self)))
+        return NULL;
+    LOCKED(self, loop, result = loop_user(loop, user, &left, &first_sent, &last_taken, &is_resting));
+    return result < 0 ? none_or_error(result) : PyLong_FromLongLong(left);
+}
+
+static PyObject *is_resting_method(Object *self, PyObject *args)
+{
+    int64_t left, first_sent, last_taken;
+    int user, is_resting, result;
+    Loop *loop;
+
+    if (!PyArg_ParseTuple(args, "i:is_resting", &user) || !(loop = begin_call(self)))
+        return NULL;
+    LOCKED(self, loop, result = loop_user(loop, user, &left, &first_sent, &last_taken, &is_resting));
+    return result < 0 ? none_or_error(result) : PyBool_FromLong(is_resting);
+}
+
+static PyObject *resting(Object *self, void *Py_UNUSED(closure))
+{
+    Loop *loop = begin_call(self);
+    int count;
+
+    if (!loop)
+        return NULL;
+    LOCKED(self, loop, count = loop_resting(loop));
+    return PyLong_FromLong(count);
+}
+
+static PyObject *stop(Object *self, PyObject *args)
+{
+    long long instant;
+    Loop *loop;
+
+    if (!PyArg_ParseTuple(args, "L:stop", &instant) || !(loop = begin_call(self)))
+        return NULL;
+    LOCKED(self, loop, {
+        loop_stop(loop, instant);
+        loop_wake(loop);
+    });
+    Py_RETURN_NONE;
+}
+
+static PyObject *wake(Object *self, PyObject *Py_UNUSED(none))
+{
+    Loop *loop = begin_call(self);
+
+    if (!loop)
+        return NULL;
+    LOCKED(self, loop, loop_wake(loop));
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"add_request", (PyCFunction)add_request, METH_VARARGS, NULL},
+    {"learn", (PyCFunction)learn, METH_VARARGS, NULL},
+    {"add_user", (PyCFunction)add_user, METH_O, NULL},
+    {"connect", (PyCFunction)connect_method, METH_VARARGS, NULL},
+    {"resume", (PyCFunction)resume, METH_VARARGS, NULL},
+    {"watch", (PyCFunction)watch, METH_VARARGS, NULL},
+    {"wait", (PyCFunction)wait_method, METH_VARARGS, NULL},
+    {"take", (PyCFunction)take, METH_NOARGS, NULL},
+    {"left", (PyCFunction)left_method, METH_VARARGS, NULL},
+    {"spell", (PyCFunction)spell, METH_VARARGS, NULL},
+    {"is_resting", (PyCFunction)is_resting_method, METH_VARARGS, NULL},
+    {"stop", (PyCFunction)stop, METH_VARARGS, NULL},
+    {"wake", (PyCFunction)wake, METH_NOARGS, NULL},
+    {"close", (PyCFunction)close_method, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef properties[] = {
+    {"resting", (getter)resting, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_new, make}, {Py_tp_dealloc, destroy}, {Py_tp_methods, methods}, {Py_tp_getset, properties}, {0, NULL},
+};
+
+PyType_Spec loop_type = {
+    .name = "loadkit.wire._exchange.Loop",
+    .basicsize = sizeof(Object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = slots,
+};
