@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.slowest import SlowSample, slowest
 from loadkit.wire.base import Failure, Note
+from loadkit.wire.extension import native_fold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from loadkit.wire.failed_reply import FailedReply
 
@@ -148,10 +149,23 @@ class Counts:
         """Requests that ended, well or not."""
         return self.good + self.failed
 
-    def take(self, samples: list[int], request_size: int) -> None:
+    def take(self, samples: Sequence[int], request_size: int) -> None:
         """Count good replies: the four times as the laws define them, the statuses and the bytes."""
+        count = len(samples) // STRIDE
+        self.bytes_sent += request_size * count
+        if not native_fold:
+            self._take(samples)
+            return
+        spans = self.response_time, self.service_time, self.lateness, self.pickup
+        *found, size = native_fold(samples, tuple(one.counts for one in spans), self.statuses)
+        for one, (total, least, most) in zip(spans, found, strict=True):
+            one.note(count, total, least, most)
+        self.bytes_received += size
+
+    def _take(self, samples: Sequence[int]) -> None:
+        """The same in Python, at eight times the price."""
         due, sent, arrived, taken = samples[0::6], samples[1::6], samples[2::6], samples[3::6]
-        statuses = samples[4::6]
+        statuses = list(samples[4::6])
         self.response_time.record(list(map(sub, arrived, due)))
         self.service_time.record(list(map(sub, arrived, sent)))
         self.lateness.record(list(map(sub, sent, due)))
@@ -163,7 +177,6 @@ class Counts:
         else:
             self.statuses.update(statuses)
         self.bytes_received += sum(samples[5::6])
-        self.bytes_sent += request_size * len(statuses)
 
     def fail(
         self,

@@ -83,6 +83,16 @@ class Histogram:
         if len(self._fresh) > MAX_FRESH:
             self._fold_fresh()
 
+    @property
+    def counts(self) -> dict[int, int]:
+        """How often which bucket was met, for the extension to add to; then `note` what it has added."""
+        return self._counts
+
+    def note(self, count: int, total: int, least: int, most: int) -> None:
+        """So many values were added to `counts`."""
+        self._widen(least, most, count)
+        self.sum += total
+
     def _fold_fresh(self) -> dict[int, int]:
         """The counts by bucket, with nothing left to be sorted into them."""
         counts = self._counts

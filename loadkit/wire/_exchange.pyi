@@ -9,6 +9,9 @@ REVISION: int
 def exchange(
     fd: int, payload: bytes, known: Known | None, wall_offset: int, fresh_until: int, /
 ) -> tuple[Exchange | None, Any]: ...
+def fold(
+    samples: Sequence[int], counts: tuple[dict[int, int], ...], statuses: dict[int, int], /
+) -> tuple[Any, ...]: ...
 
 class Loop:
     def __new__(cls, wall_offset: int, /) -> Self: ...

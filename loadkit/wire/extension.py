@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Exchange
 
-REVISION: Final = 3
+REVISION: Final = 4
 """That of the extension which this Python was written for; one that was built before a change is not used."""
 
 Known: TypeAlias = tuple[bytes, int, int, int]
@@ -21,17 +21,21 @@ NativeExchange: TypeAlias = "Callable[[int, bytes, Known | None, int, int], tupl
 """Sends and receives on a connection that rests between two exchanges, and returns the exchange with the body, or None
 with what is `Unusual`. Called with its descriptor, the payload, what is known of the reply, the wall offset, and until
 when the connection is fresh. Raises what the handler of a signal raises."""
+NativeFold: TypeAlias = "Callable[[Sequence[int], tuple[dict[int, int], ...], dict[int, int]], tuple[Any, ...]]"
+"""Counts samples, which are a list or a buffer of 64-bit integers. Adds to a dict by bucket for the response time, the
+service time, the lateness and the pickup, and to one by status; returns sum, least and most of each time, and how many
+bytes came."""
 
 
-def _find() -> NativeExchange | None:
+def _find() -> tuple[NativeExchange | None, NativeFold | None]:
     if os.environ.get("LOADKIT_NO_EXTENSION", "0") not in ("", "0"):
-        return None
+        return None, None
     try:
         from loadkit.wire import _exchange
     except ImportError:
-        return None
-    return _exchange.exchange if _exchange.REVISION == REVISION else None
+        return None, None
+    return (_exchange.exchange, _exchange.fold) if _exchange.REVISION == REVISION else (None, None)
 
 
-native_exchange: Final = _find()
+native_exchange, native_fold = _find()
 """None where it was not built, or `LOADKIT_NO_EXTENSION` is set."""

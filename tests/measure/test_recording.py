@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -353,3 +354,26 @@ def test_journeys_that_are_handed_on_are_handed_on_once_and_come_late_without_lo
     whole.finish()
 
     assert whole.journeys() == whole.timings[JOURNEY, "buy"].requests == 6
+
+
+SAMPLES = st.lists(
+    st.tuples(*[st.integers(-(10**9), 10**14)] * 4, st.sampled_from([200, 201, 404]), st.integers(0, 1 << 40)),
+    min_size=1,
+    max_size=50,
+)
+
+
+@given(SAMPLES, st.booleans())
+def test_samples_are_counted_as_their_times_one_by_one(samples: list[tuple[int, ...]], in_a_buffer: bool) -> None:
+    flat = [value for sample in samples for value in sample]
+    counts = Counts()
+
+    counts.take(memoryview(array("q", flat)) if in_a_buffer else flat, 7)
+
+    assert counts.response_time == Histogram.of([arrived - due for due, _, arrived, *_ in samples])
+    assert counts.service_time == Histogram.of([arrived - sent for _, sent, arrived, *_ in samples])
+    assert counts.lateness == Histogram.of([sent - due for due, sent, *_ in samples])
+    assert counts.pickup == Histogram.of([taken - arrived for _, _, arrived, taken, *_ in samples])
+    assert counts.statuses == Counter(sample[4] for sample in samples)
+    assert counts.bytes_received == sum(sample[5] for sample in samples)
+    assert counts.bytes_sent == 7 * len(samples)

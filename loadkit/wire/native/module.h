@@ -6,6 +6,7 @@
 #include <Python.h>
 
 extern PyType_Spec loop_type;
+PyObject *fold(PyObject *module, PyObject *args);
 
 /* A tuple of so many values, whose references it takes; NULL if one of them could not be made. */
 static inline PyObject *tuple_of(Py_ssize_t count, PyObject *const *values)
