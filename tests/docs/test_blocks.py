@@ -106,7 +106,7 @@ class Folder:
     def __init__(self, path: Path, demo: Demo) -> None:
         self.path = path
         self.address = demo.url.removeprefix("http://")
-        self._tests = 0
+        self._written = 0
         shutil.copytree(ROOT / "scenarios", path / "scenarios", ignore=shutil.ignore_patterns("__pycache__"))
         for file in (path / "scenarios").rglob("*.py"):
             self.write(str(file.relative_to(path)), file.read_text(encoding="utf-8"))
@@ -170,20 +170,14 @@ class Folder:
     def python(self, body: str) -> None:
         """Tests are run by pytest, files are written, and all else is run behind what a page takes for granted."""
         name = re.match(r"# ([\w/]+\.py)\n", body)
-        if name and not name[1].split("/")[-1].startswith("test_"):
-            self.write(name[1], body)
-            self.expect({0}, [sys.executable, name[1]])
-            return
+        has_tests = re.search(r"^(async )?def test_", body, re.MULTILINE)
         for pattern, short in SHORTER:
             body = re.sub(pattern, short, body)
-        if not re.search(r"^(async )?def test_", body, re.MULTILINE):
-            self.write("block.py", PRELUDE + body)
-            self.expect({0}, [sys.executable, "block.py"], may_fail_by="AssertionError")
-            return
-        self._tests += 1
-        self.write(f"test_block_{self._tests}.py", PRELUDE + body)
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"test_block_{self._tests}.py"]
-        self.expect({0, 1}, command, may_fail_by="AssertionError")
+        self._written += 1
+        file = name[1] if name else f"{'test_' if has_tests else ''}block_{self._written}.py"
+        self.write(file, body if name else PRELUDE + body)
+        pytest_words = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if has_tests else []
+        self.expect({0, 1} if has_tests else {0}, [sys.executable, *pytest_words, file], may_fail_by="AssertionError")
 
     def settings(self, body: str) -> None:
         """Those of loadkit and of pytest: they are understood."""
