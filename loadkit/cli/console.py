@@ -196,7 +196,8 @@ def partial_of(output: Path) -> Partial:
 
 def partials_of(output: Path, count: int) -> list[Partial]:
     """The same for results that are made at the same time, in a file each, with a share of the time each."""
-    from loadkit.jobs.partial import SHARE, Partial
+    from loadkit.jobs.pacing import SHARE
+    from loadkit.jobs.partial import Partial
 
     if output.exists() and not output.is_file():
         return []

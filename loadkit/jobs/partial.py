@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
+from loadkit.jobs.pacing import SHARE, Pacing
 from loadkit.judge.judge import Draft
 from loadkit.judge.summary import interval, times
 from loadkit.plan.errors import OutputError
@@ -25,17 +26,7 @@ if TYPE_CHECKING:
     from loadkit.measure.series import Slice
 
 EVERY: Final = 1.0
-"""Seconds from one to the next, at least."""
-
-SHARE: Final = 0.01
-"""Of the time, in which the threads that send wait for the interpreter.
-
-One takes 12 to 30 ms with 1 endpoint, and 50 to 80 ms with 10.
-"""
-
-SHARE_AT_WORK: Final = 0.1
-"""Of the time while one is made, 1 to 3 ms at once: the sooner it is written, the less it lacks."""
-
+"""Seconds from one to the next, at least; one takes 12 to 30 ms with 1 endpoint, and 50 to 80 ms with 10."""
 
 Make: TypeAlias = "Callable[[Driven, Draft], Result]"
 
@@ -62,22 +53,19 @@ class Partial:
         """Results of runs before this one, which are in the file, too."""
         self._is_wanted = not output.exists() or output.is_file()
         self._now = now
-        self._every = every
-        self._share = share
         self._make: Make | None = None
         self._taken = 0
-        self._cost = 0.0
-        """Seconds of CPU that the last one took."""
-        self._spent = 0.0
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
+        self._pacing = Pacing(self._ended, every=every, share=share)
         self._times: dict[tuple[int, int, int, int], tuple[Histogram, Times]] = {}
         self._known: dict[tuple[int, int], tuple[object, Interval, msgspec.Raw]] = {}
 
     @contextmanager
     def during(self, make: Make) -> Iterator[Partial]:
         """While a run is under way, whose result `make` makes; nothing is written afterwards."""
-        self._make, self._taken, self._cost = make, self._now(), 0.0
+        self._make, self._taken = make, self._now()
+        self._pacing.cost = 0.0
         self._known.clear()
         self._ended.clear()
         try:
@@ -97,23 +85,22 @@ class Partial:
     def is_due(self) -> bool:
         """True if the last one was written, and long enough ago."""
         is_busy = self._thread is not None and self._thread.is_alive()
-        rest = max(self._every, self._cost / self._share)
-        return self._is_wanted and not is_busy and self._now() - self._taken >= rest * 1e9
+        return self._is_wanted and not is_busy and self._now() - self._taken >= self._pacing.rest * 1e9
 
     def take(self, so_far: Callable[[], Driven]) -> None:
         """Write what came of a run so far, in a thread of its own."""
         self._taken, began = self._now(), time.thread_time()
         driven = so_far()
-        self._cost = time.thread_time() - began
-        self._thread = threading.Thread(target=self._write, args=(driven,), name="loadkit-partial", daemon=True)
+        cost = time.thread_time() - began
+        self._thread = threading.Thread(target=self._write, args=(driven, cost), name="loadkit-partial", daemon=True)
         self._thread.start()
 
-    def _write(self, driven: Driven) -> None:
+    def _write(self, driven: Driven, cost: float) -> None:
         from loadkit.report.files import write_bytes
         from loadkit.report.json import encoded
 
         assert self._make
-        self._spent = time.thread_time()
+        self._pacing.begin(cost)
         draft = Draft(to_times=self._to_times, to_intervals=self._to_intervals)
         try:
             while driven.recording.close_next():
@@ -151,9 +138,5 @@ class Partial:
         return [made for _, made, _ in self._known.values()]
 
     def _pause(self) -> None:
-        """Leave the interpreter to those who send, for so long that this is a share of the time."""
-        spent = time.thread_time() - self._spent
-        self._cost += spent
-        if self._ended.wait(spent * (1 / SHARE_AT_WORK - 1)):
+        if self._pacing.pause():
             raise _Ended
-        self._spent = time.thread_time()
