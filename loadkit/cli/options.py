@@ -53,6 +53,10 @@ Hlog = Annotated[
 Prometheus = Annotated[
     Path | None, output_option("--prometheus", value="FILE", help="The figures in Prometheus' text format.")
 ]
+Otlp = Annotated[
+    str | None,
+    output_option("--otlp", value="URL", help="Send OpenTelemetry metrics there while it runs: http://127.0.0.1:4318."),
+]
 Full = Annotated[bool, output_option("--full", help="All that was found, not a screen of it.")]
 Quiet = Annotated[bool, output_option("--quiet", "-q", help="No progress, no report; the exit code tells.")]
 

@@ -31,6 +31,7 @@ from loadkit.cli.options import (
     Insecure,
     Junit,
     Markdown,
+    Otlp,
     Page,
     Prometheus,
     Quiet,
@@ -50,6 +51,7 @@ from loadkit.cli.runs import check_together, run_all, run_all_together
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
+    from loadkit.jobs.otlp import OtlpTarget
     from loadkit.plan.phases import Phase
     from loadkit.plan.scenario import Scenario
 
@@ -154,6 +156,7 @@ def run(
     hgrm: Hgrm = None,
     hlog: Hlog = None,
     prometheus: Prometheus = None,
+    otlp: Otlp = None,
     history: History = None,
     full: Full = False,
     debug: Annotated[
@@ -244,6 +247,7 @@ def run(
     )
     if on is not None and (once or together):
         raise UsageError(f"{'--once' if once else '--together'} sends from this process; leave --on out")
+    collector = _collector(otlp)
     with ExitStack() as stack:
         if demo_server:
             from loadkit.server.demo import running_demo
@@ -272,12 +276,13 @@ def run(
         tls = {"tls_ca_file": dask_tls_ca_file, "tls_client_cert": dask_tls_cert, "tls_client_key": dask_tls_key}
         machines = stack.enter_context(chosen_machines(on, workers, workers_timeout, tls, quiet=quiet))
         if together:
-            return run_all_together(scenarios, outputs, history, samples, exchanges, full=full, quiet=quiet)
+            return run_all_together(scenarios, outputs, history, samples, collector, exchanges, full=full, quiet=quiet)
         return run_all(
             scenarios * (1 if once else rounds),
             outputs,
             history,
             samples,
+            collector,
             exchanges,
             once=once,
             broken=broken,
@@ -286,6 +291,14 @@ def run(
             full=full,
             quiet=quiet,
         )
+
+
+def _collector(url: str | None) -> OtlpTarget | None:
+    if url is None:
+        return None
+    from loadkit.jobs.otlp import otlp_target
+
+    return otlp_target(url)
 
 
 def _aborting(text: str) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadkit.cli.outputs import Outputs
+    from loadkit.jobs.otlp import OtlpTarget
     from loadkit.judge.result import Result
     from loadkit.plan.scenario import Scenario
 
@@ -40,6 +41,7 @@ def run_all(
     outputs: Outputs,
     history: Path | None,
     samples: Path | None,
+    otlp: OtlpTarget | None,
     exchanges: int,
     *,
     once: bool,
@@ -90,6 +92,7 @@ def run_all(
                             log=log,
                             samples=lines,
                             **machines,
+                            otlp=otlp,
                         )
                     )
             except UsageError as error:
@@ -138,6 +141,7 @@ def run_all_together(
     outputs: Outputs,
     history: Path | None,
     samples: Path | None,
+    otlp: OtlpTarget | None,
     exchanges: int,
     *,
     full: bool,
@@ -171,6 +175,7 @@ def run_all_together(
                 partials=partials,
                 logs=logs,
                 samples=lines,
+                otlp=otlp,
             )
         faults = [store(outputs.stored, results, partials) if outputs.stored else 0]
         faults.append(check_samples(lines, results) if lines else 0)

@@ -30,6 +30,7 @@ from loadkit.wire.exchange_log import BODY
 
 if TYPE_CHECKING:
     from loadkit.drive.user import User
+    from loadkit.measure.recording import OnClose
     from loadkit.measure.samples import SampleBuffer
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.base import Clock, Request
@@ -67,6 +68,7 @@ def drive(
     probe: Probe | None = None,
     log: ExchangeLog | None = None,
     samples: SampleBuffer | None = None,
+    on_close: OnClose | None = None,
 ) -> Driven:
     """Run a scenario whose endpoints became `requests`, in order; its journeys, None there, are given `shared`.
 
@@ -74,13 +76,14 @@ def drive(
     is sent when the machine does not allow so many threads or connections. What one of several processes
     counts goes to `relay`, and not into the recording. One of several runs of this process calls
     `begin` when all its threads have connected, and begins at the instant that it returns. The first exchanges are kept
-    by `log`, and each request that is measured goes to `samples`, too.
+    by `log`, and each request that is measured goes to `samples`, too;
+    `on_close` is told what each second held.
     `monitor` may end the run; a part of a run that one looks at as a whole `is_monitored`.
     """
     load = workload(scenario, part)
     state = RunState(tuple(one.end for one in load.segments))
     state.samples = samples
-    recording = Recording(scenario.labels, phases=len(load.segments))
+    recording = Recording(scenario.labels, phases=len(load.segments), on_close=on_close)
     for journey in scenario.journeys:
         recording.unsent(journey.label, 0, 0, kind=JOURNEY)  # so that each has a row, in their order
     collector = Collector(recording, state, clock, relay=relay, keeper=keeper, monitor=monitor)

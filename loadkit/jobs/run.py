@@ -41,13 +41,14 @@ if TYPE_CHECKING:
     from loadkit.drive.processes.protocol import Assignment
     from loadkit.drive.progress import Watcher
     from loadkit.drive.stats import Driven, RunStats
+    from loadkit.jobs.otlp import OtlpExport, OtlpTarget
     from loadkit.jobs.partial import Partial
     from loadkit.jobs.samples import SampleFile
     from loadkit.judge.evidence import RunContext
     from loadkit.judge.judge import Draft
     from loadkit.judge.result import Result
     from loadkit.judge.windows import WindowMonitor
-    from loadkit.measure.recording import Recording
+    from loadkit.measure.recording import OnClose, Recording
     from loadkit.measure.samples import SampleBuffer
     from loadkit.server.start import ServerProcess
     from loadkit.wire.exchange_log import ExchangeLog
@@ -65,6 +66,7 @@ def run(
     on: str | Client | None = None,
     workers: int | None = None,
     workers_timeout: float = 30.0,
+    otlp: OtlpTarget | None = None,
 ) -> Result:
     """Run a scenario and return what was found.
 
@@ -83,6 +85,7 @@ def run(
             processes on this machine.
         workers: how many of its workers are to share it; by default all.
         workers_timeout: how many seconds it waits until there are so many.
+        otlp: is sent the metrics of OpenTelemetry while it runs.
 
     Raises `UsageError` before anything is sent for what cannot work: a host that does not resolve, a certificate
     that is not trusted, a server that does not come up or whose port is in use, one in the event loop that this call
@@ -101,7 +104,7 @@ def run(
             machines = stack.enter_context(machines_for(scenario, client, workers, workers_timeout, clock, asked))
         opened = open_scenario(scenario, clock, machines)
         own = stack.enter_context(server_of(opened.scenario, opened.wire, asked))
-        return opened.run(own, asked, watch=watch, partial=partial, log=log, samples=samples)
+        return opened.run(own, asked, watch=watch, partial=partial, log=log, samples=samples, otlp=otlp)
 
 
 def _monitor(scenario: Scenario) -> WindowMonitor:
@@ -147,6 +150,7 @@ class Opened:
         partial: Partial | None,
         log: ExchangeLog | None,
         samples: SampleFile | None,
+        otlp: OtlpTarget | None,
         companions: Companions = ALONE,
     ) -> Result:
         """Run it, once its server is up, and return what was found; for the arguments see `run`."""
@@ -186,17 +190,20 @@ class Opened:
 
                 return judge(scenario, driven, context(driven.stats), draft=draft)
 
-            with (
-                partial.during(unfinished) if partial else nullcontext() as keeper,
-                samples.during(scenario.name or "", self.clock) if samples else nullcontext() as buffer,
-            ):
-                begin = companions.wait if companions.scenarios else None
-                driven = self._drive(shared, usage.watch, stops, begin, keeper, log, buffer)
-            usage.note()
-            usage.is_lost()
-            loss = usage.loss(driven.stats.measured_from)
-            # what is left to do takes CPU, which those would lack that still send
-            companions.wait()
+            export = self._export(otlp) if otlp else None
+            with export or nullcontext():
+                with (
+                    partial.during(unfinished) if partial else nullcontext() as keeper,
+                    samples.during(scenario.name or "", self.clock) if samples else nullcontext() as buffer,
+                ):
+                    begin = companions.wait if companions.scenarios else None
+                    on_close = export.take if export else None
+                    driven = self._drive(shared, usage.watch, stops, begin, keeper, log, buffer, on_close)
+                usage.note()
+                usage.is_lost()
+                loss = usage.loss(driven.stats.measured_from)
+                # what is left to do takes CPU, which those would lack that still send
+                companions.wait()
         # while the server is up, for it may be asked where its redirects lead
         known = self._probed(context(driven.stats), driven.recording)
         failed = driven.recording.total().failures
@@ -204,10 +211,17 @@ class Opened:
         if not loss and is_servers and (output := usage.output()):
             message = f"requests failed, and these are the last lines that the server printed: {output}"
             known = dataclasses.replace(known, notes=[*known.notes, ("server-output", message)])
+        if export:
+            known = dataclasses.replace(known, notes=[*known.notes, *export.notes()])
         known = dataclasses.replace(known, server_loss=loss, faults=faults)
         from loadkit.judge.judge import judge
 
         return judge(scenario, driven, known)
+
+    def _export(self, otlp: OtlpTarget) -> OtlpExport:
+        from loadkit.jobs.otlp import OtlpExport
+
+        return OtlpExport(otlp, self.scenario.name or "", self.origins, self.clock)
 
     def _server_usage(self, own: ServerProcess | None, watch: Watcher | None) -> ServerUsage:
         """The servers among the target that loadkit started."""
@@ -223,6 +237,7 @@ class Opened:
         keeper: Keeper | None,
         log: ExchangeLog | None,
         samples: SampleBuffer | None,
+        on_close: OnClose | None,
     ) -> Driven:
         """Send it, in this process or in several."""
         if self.assignments:
@@ -247,6 +262,7 @@ class Opened:
                 samples=samples,
                 monitor=self.monitor,
                 open_channel=self.machines.open_channel if self.machines else ChildProcess,
+                on_close=on_close,
             )
             if log:
                 log.exchanges += driven.stats.exchanges
@@ -264,6 +280,7 @@ class Opened:
             log=log,
             samples=samples,
             monitor=self.monitor,
+            on_close=on_close,
         )
 
     def _probed(self, context: RunContext, recording: Recording) -> RunContext:

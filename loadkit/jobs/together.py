@@ -24,6 +24,7 @@ from loadkit.plan.units import MILLISECOND
 from loadkit.server.under_test import server_of
 
 if TYPE_CHECKING:
+    from loadkit.jobs.otlp import OtlpTarget
     from loadkit.jobs.partial import Partial
     from loadkit.jobs.samples import SampleFile
     from loadkit.judge.identity import Identity
@@ -47,6 +48,7 @@ def run_together(
     partials: Sequence[Partial] = (),
     logs: Sequence[ExchangeLog] = (),
     samples: SampleFile | None = None,
+    otlp: OtlpTarget | None = None,
 ) -> list[Result]:
     """Run scenarios at the same time, and return what was found of each, in their order.
 
@@ -63,6 +65,7 @@ def run_together(
         partials: of each, writes every second or few what was counted so far.
         logs: of each, keeps the first exchanges, whole.
         samples: gets a line for each request that is measured.
+        otlp: is sent the metrics of OpenTelemetry of each.
 
     Raises `UsageError` for what cannot work, as `run` does, and where a scenario is given twice or asks for processes;
     `SetupError` where a set-up fails, and then none is run; `Interrupted` as `run` does.
@@ -86,6 +89,7 @@ def run_together(
                 partial=partials[number] if partials else None,
                 log=logs[number] if logs else None,
                 samples=samples,
+                otlp=otlp,
                 companions=Companions(
                     scenarios=[one.scenario for one in opened if one is not opened[number]], wait=together.wait
                 ),

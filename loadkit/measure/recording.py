@@ -20,6 +20,8 @@ from loadkit.plan.labels import MAX_LABELS, OTHER, is_hop, other
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loadkit.measure.samples import SampleBuffer
 
 REQUEST = "request"
@@ -34,6 +36,8 @@ NO_SECOND = -1
 
 Key: TypeAlias = tuple[str, int, str]
 """Kind, phase (0 of what is no request) and label."""
+OnClose: TypeAlias = "Callable[[Mapping[Key, Counts]], None]"
+"""Called with what a second held when it is closed: all that was counted comes so once, and changes no more."""
 _Row = TypeVar("_Row")
 
 
@@ -134,7 +138,14 @@ class Recording:
     Memory is bounded: labels and the series fold.
     """
 
-    def __init__(self, labels: tuple[str, ...] = (), *, phases: int = 0, series_bytes: int = MAX_SERIES_BYTES) -> None:
+    def __init__(
+        self,
+        labels: tuple[str, ...] = (),
+        *,
+        phases: int = 0,
+        series_bytes: int = MAX_SERIES_BYTES,
+        on_close: OnClose | None = None,
+    ) -> None:
         self.labels: dict[str, Counts] = {label: Counts() for label in labels[:MAX_LABELS]}
         self.phases: list[dict[str, Counts]] = [{} for _ in range(phases)]
         self.timings: dict[tuple[str, str], Counts] = {}
@@ -142,6 +153,7 @@ class Recording:
         self.complete = 0
         """So many seconds are in the totals and in the series."""
         self._series = Series(series_bytes)
+        self._on_close = on_close
         self._open: dict[int, dict[Key, Counts]] = {}
         self._waiting: dict[tuple[int, Key, int], list[int]] = {}
 
@@ -222,6 +234,8 @@ class Recording:
             piece.add(Slice(second, 1, {label: packed}))
         if second >= 0 and piece.rows:
             self._series.add(piece)
+        if self._on_close:
+            self._on_close(rows)
 
     def so_far(self, before: int) -> Recording:
         """What the seconds before one hold, and all that are complete, apart from what is counted from now on.

@@ -34,6 +34,7 @@ from loadkit.plan.units import nanoseconds
 from loadkit.plan.workload import row_owners, workload
 
 if TYPE_CHECKING:
+    from loadkit.measure.recording import OnClose
     from loadkit.measure.samples import SampleBuffer
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.base import Clock, Request
@@ -75,6 +76,7 @@ def drive_processes(
     keeper: Keeper | None = None,
     samples: SampleBuffer | None = None,
     monitor: Monitor | None = None,
+    on_close: OnClose | None = None,
     part: Part = WHOLE,
     open_channel: Callable[[Assignment], Channel] = ChildProcess,
 ) -> Driven:
@@ -88,7 +90,7 @@ def drive_processes(
     assignments = [msgspec.structs.replace(one, is_monitored=monitor is not None) for one in assignments]
     group = WorkerGroup(clock, samples, open_channel)
     try:
-        return _Director(scenario, part, group, clock, watch, interrupts, keeper, monitor).run(assignments)
+        return _Director(scenario, part, group, clock, watch, interrupts, keeper, monitor, on_close).run(assignments)
     finally:
         group.close()
 
@@ -104,6 +106,7 @@ class _Director:
         interrupts: Callable[[], int],
         keeper: Keeper | None,
         monitor: Monitor | None,
+        on_close: OnClose | None,
     ) -> None:
         self._scenario = scenario
         self._group = group
@@ -112,7 +115,7 @@ class _Director:
         self._part = part
         self._load = load = workload(scenario, part)
         self._state = state = RunState()
-        recording = Recording(scenario.labels, phases=len(load.segments))
+        recording = Recording(scenario.labels, phases=len(load.segments), on_close=on_close)
         self._collector = Collector(
             recording, state, clock, keeper=keeper, monitor=monitor, outstanding=self._outstanding, lag=LAG
         )

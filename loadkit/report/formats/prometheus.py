@@ -1,7 +1,8 @@
 """Results in Prometheus' text format, for a textfile collector or a push gateway: each a summary of a run that is over.
 
 The names of metrics have their units, and say what they are of: `loadkit_` of a run, `loadkit_endpoint_` of one of its
-endpoints, `loadkit_timing_` of a journey, step or timer. So no sum over a metric counts anything twice.
+endpoints, `loadkit_hop_` of what its redirects led to, `loadkit_timing_` of a journey, step or timer. So no sum over a
+metric counts anything twice.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from loadkit.judge.rows import Row, Timing
 from loadkit.judge.times import PERCENTILES, Times
+from loadkit.plan.labels import is_hop
 from loadkit.plan.units import SECOND
 from loadkit.report.escape import visible
 from loadkit.report.figures import measured_from
@@ -83,7 +85,8 @@ def _metrics(result: Result, scenario: str) -> Iterator[Metric]:
         yield Metric("loadkit_threshold_passed", "1 if the threshold is met.", "gauge", about, int(one.passed))
     yield from _row("loadkit", labels, result.total)
     for row, name in zip(result.endpoints, distinct([one.name for one in result.endpoints]), strict=True):
-        yield from _row("loadkit_endpoint", labels | {"endpoint": name}, row)
+        head = "loadkit_hop" if is_hop(row.name) else "loadkit_endpoint"
+        yield from _row(head, labels | {"endpoint": name}, row)
     for timing, name in zip(result.timings, distinct([one.name for one in result.timings]), strict=True):
         yield from _row("loadkit_timing", labels | {"kind": timing.kind, "name": name}, timing)
 
