@@ -9,6 +9,7 @@ from loadkit.judge.rows import KINDS, FailureExample, Interval, IntervalRow, Pha
 from loadkit.judge.times import PERCENTILES, Times, seconds
 from loadkit.measure.counts import Counts
 from loadkit.measure.histogram import Histogram
+from loadkit.measure.reasons import summed
 from loadkit.measure.recording import JOURNEY
 from loadkit.measure.series import MAX_INTERVALS, Slice
 from loadkit.measure.slowest import slowest
@@ -80,7 +81,8 @@ def _outcomes(counts: Counts, *, duration: float, started: int, to_times: ToTime
     """The fields that rows and timings have in common: what came through a second, and what failed and why."""
     kinds = counts.failures.kinds.items()
     reasons = sorted(
-        counts.failures.reasons.items(), key=lambda item: (-item[1].count, item[1].first, item[0].kind, item[0].message)
+        summed(counts.failures.reasons).items(),
+        key=lambda item: (-item[1].count, item[1].first, item[0].kind, item[0].message),
     )
     return {
         "throughput": (counts.good - counts.drained) / duration if duration > 0 else 0.0,

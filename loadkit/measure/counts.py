@@ -8,6 +8,7 @@ from operator import sub
 from typing import TYPE_CHECKING, Final
 
 from loadkit.measure.histogram import Histogram
+from loadkit.measure.reasons import Reason, add_reason
 from loadkit.measure.slowest import SlowSample, slowest
 from loadkit.wire.base import Failure, Note
 from loadkit.wire.extension import native_fold
@@ -23,10 +24,6 @@ STRIDE: Final = 6
 `due, sent, arrived, taken` in nanoseconds of the monotonic clock, `status`, `size` in bytes received.
 """
 
-MAX_REASONS = 20
-"""Different messages kept of each kind of failure; the rest is counted as one."""
-MORE_REASONS = f"… more than {MAX_REASONS} different messages"
-
 TIMES = ("response_time", "service_time", "lateness", "pickup", "first_byte")
 SUMS = (
     "drained",
@@ -35,22 +32,6 @@ SUMS = (
     "bytes_sent",
     "bytes_received",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """How often something failed for one reason."""
-
-    count: int
-    first: int
-    """When first: nanoseconds of the monotonic clock."""
-    reply: FailedReply | None = None
-    """The first reply of those that had one and were looked at."""
-
-    def joined(self, other: Reason) -> Reason:
-        """Both together."""
-        early, late = (self, other) if self.first <= other.first else (other, self)
-        return Reason(self.count + other.count, early.first, early.reply or late.reply)
 
 
 @dataclass(slots=True)
@@ -69,15 +50,7 @@ class Failures:
         self.kinds.update(other.kinds)
         self.statuses.update(other.statuses)
         for failure, reason in other.reasons.items():
-            self.add_reason(failure, reason)
-
-    def add_reason(self, failure: Failure, reason: Reason) -> None:
-        """Count what has failed so."""
-        known = self.reasons.get(failure)
-        if known is None and sum(reason.kind == failure.kind for reason in self.reasons) >= MAX_REASONS:
-            failure = Failure(failure.kind, MORE_REASONS)
-            known = self.reasons.get(failure)
-        self.reasons[failure] = known.joined(reason) if known else reason
+            add_reason(self.reasons, failure, reason)
 
 
 @dataclass(slots=True)
@@ -198,7 +171,7 @@ class Counts:
         if status:
             failures.statuses[status] += 1
         is_new = failure not in failures.reasons
-        failures.add_reason(failure, Reason(1, at, reply() if reply and is_new else None))
+        add_reason(failures.reasons, failure, Reason(1, at, reply() if reply and is_new else None))
         self.bytes_received += size
 
     def connected(self, note: Note) -> None:

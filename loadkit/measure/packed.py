@@ -6,8 +6,9 @@ from collections import Counter
 
 import msgspec
 
-from loadkit.measure.counts import SUMS, TIMES, Connections, Counts, Reason
+from loadkit.measure.counts import SUMS, TIMES, Connections, Counts
 from loadkit.measure.histogram import Histogram
+from loadkit.measure.reasons import Reason
 from loadkit.measure.recording import Batch
 from loadkit.measure.slowest import SlowSample
 from loadkit.wire.base import Failure

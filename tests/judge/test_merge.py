@@ -17,7 +17,7 @@ from loadkit.judge.merge import merge
 from loadkit.judge.result import Result, Stored
 from loadkit.judge.rows import Interval, Phase
 from loadkit.judge.validity import Caveat
-from loadkit.measure.counts import MAX_REASONS
+from loadkit.measure.reasons import MAX_REASONS
 from loadkit.plan.errors import UsageError
 from loadkit.report.json import dump
 from loadkit.wire.base import Failure
@@ -237,7 +237,7 @@ def test_an_example_is_dated_from_the_first_start() -> None:
 
 def test_the_reasons_of_all_parts_are_kept() -> None:
     # which of them are the most frequent is known only when all parts are there
-    parts = [measured([Sample(failure=Failure("check", f"{part}-{k}")) for k in range(30)]) for part in range(5)]
+    parts = [measured([Sample(failure=Failure("check", "abcde"[part] * k)) for k in range(1, 31)]) for part in range(5)]
     found = merge(parts).total.examples
     assert len(found) == 5 * MAX_REASONS + 1
     assert sum(one.count for one in found) == 150

@@ -8,8 +8,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadkit.measure.counts import SUMS, TIMES, Counts, Reason
+from loadkit.measure.counts import SUMS, TIMES, Counts
 from loadkit.measure.packed import Parcel, packed, unpacked
+from loadkit.measure.reasons import Reason
 from loadkit.measure.recording import NO_SECOND, Batch, Recording
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Failure, Note, Opened

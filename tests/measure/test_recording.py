@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadkit.measure.counts import MAX_REASONS, STRIDE, SUMS, Counts, Reason
+from loadkit.measure.counts import STRIDE, SUMS, Counts
 from loadkit.measure.histogram import Histogram
+from loadkit.measure.reasons import MAX_REASONS, Reason
 from loadkit.measure.recording import FOLD, JOURNEY, Batch, Recording, RowRecorder, second_of
 from loadkit.measure.series import MAX_INTERVALS
 from loadkit.plan.labels import MAX_LABELS, OTHER
@@ -222,11 +223,16 @@ def test_the_series_is_bounded_in_bytes_too() -> None:
     assert [piece.length for piece in again.series] == [1, 1], "what merges into an interval is no more bytes"
 
 
-def failed_with(messages: Iterable[object]) -> Counts:
+def failed_with(messages: Iterable[int]) -> Counts:
     counts = Counts()
     for message in messages:
-        counts.fail(Failure("check", str(message)), at=9, span=5, status=0, size=0)
+        counts.fail(Failure("check", word(message)), at=9, span=5, status=0, size=0)
     return counts
+
+
+def word(number: int) -> str:
+    """One that is alike to no other."""
+    return chr(ord("a") + number // 26) + chr(ord("a") + number % 26)
 
 
 def test_of_many_different_messages_some_are_kept_and_all_counted_with_room_for_other_kinds() -> None:
@@ -235,7 +241,7 @@ def test_of_many_different_messages_some_are_kept_and_all_counted_with_room_for_
     reasons = counts.failures.reasons
     assert len(reasons) == MAX_REASONS + 2
     assert reasons[Failure("check", "… more than 20 different messages")] == Reason(80, 9)
-    assert (reasons[Failure("check", "3")], reasons[REFUSED]) == (Reason(2, 9), Reason(1, 1))
+    assert (reasons[Failure("check", word(3))], reasons[REFUSED]) == (Reason(2, 9), Reason(1, 1))
     assert counts.failures.kinds == Counter(check=101, connect=1)
 
 

@@ -280,6 +280,36 @@ def test_a_failed_tear_down_is_shown_with_its_fixture(project: pytest.Pytester):
     found.stdout.fnmatch_lines(["RuntimeError: still there", "in the tear-down of the fixture user"])
 
 
+def test_failures_with_another_id_each_time_are_one_and_others_are_counted_beside_them(project: pytest.Pytester):
+    project.makepyfile(
+        test_it="""
+        import itertools, uuid
+        numbers = itertools.count()
+
+        def test_it():
+            number = next(numbers)
+            assert number % 10, "the tea is cold"
+            assert number % 10 != 1, f"no order {number}"
+            assert False, f"no order {uuid.uuid4()}"
+        """
+    )
+
+    found = run(project, "--load-threads", "2", "--load-iterations", "2000", "--load-json", "out")
+
+    found.stdout.fnmatch_lines(
+        [
+            "2,000 of 2,000 runs failed",
+            "1,600 of them: no order ????????-*",
+            "  (others differ in ids or times)",
+            "200 of them: the tea is cold",
+            "200 of them: no order 1",
+            "  (others differ in numbers or quoted text)",
+        ]
+    )
+    (row,) = stored(project)["timings"]
+    assert [one["count"] for one in row["examples"]] == [1600, 200, 200]
+
+
 MORE = "give them more, or select fewer (-k)"
 
 FIVE_HUNDRED = (

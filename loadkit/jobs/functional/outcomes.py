@@ -16,7 +16,9 @@ from _pytest.skipping import Xfail
 
 from loadkit.drive.failures import failure_of_journey, is_end_of_run, place_of
 from loadkit.jobs.functional.plan import FixturePlan
+from loadkit.measure.reasons import Reason, add_reason
 from loadkit.plan.errors import Halt
+from loadkit.wire.base import Failure
 
 SKIPS: Final = (pytest.skip.Exception, unittest.SkipTest)
 
@@ -55,7 +57,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     is_xfailed: bool
     skipped: str
-    first: str
+    reasons: list[tuple[str, str, int, int]]
+    """Kind, message and count of each, and which of all failures was its first."""
     exit: str | None
     held_at: list[str]
 
@@ -73,8 +76,8 @@ class Case:
     """It failed as expected."""
     skipped: str = ""
     """Why it skipped itself, if it did."""
-    first: str = ""
-    """The message of its first failure."""
+    reasons: dict[Failure, Reason] = field(default_factory=dict)
+    """Why, each with its count."""
     exit: BaseException | None = None
     """It called `pytest.exit`."""
     by_process: dict[int, Outcome] = field(default_factory=dict)
@@ -111,7 +114,7 @@ class Case:
             failed=self.failed,
             is_xfailed=self.is_xfailed,
             skipped=self.skipped,
-            first=self.first,
+            reasons=[(one.kind, one.message, why.count, why.first) for one, why in self.reasons.items()],
             exit=None if self.exit is None else str(self.exit),
             held_at=self.held_at(),
         )
@@ -123,7 +126,8 @@ class Case:
         self.failed += outcome.failed
         self.is_xfailed = self.is_xfailed or outcome.is_xfailed
         self.skipped = self.skipped or outcome.skipped
-        self.first = self.first or outcome.first
+        for kind, message, count, first in outcome.reasons:
+            add_reason(self.reasons, Failure(kind, message), Reason(count, first))
         if outcome.exit is not None:
             self.exit = pytest.exit.Exception(outcome.exit)
 
@@ -184,7 +188,7 @@ class Case:
         else:
             with self._lock:
                 self.failed += 1
-                self.first = self.first or failure_of_journey(error).message
+                add_reason(self.reasons, failure_of_journey(error), Reason(1, self.failed))
 
     def _uncount(self) -> None:
         """It was cut off at the end of the run, and is in no figure."""

@@ -18,9 +18,10 @@ from loadkit.jobs.functional.values import SharedValues
 from loadkit.judge.caveats import NO_REQUESTS
 from loadkit.judge.rows import journeys_among
 from loadkit.judge.validity import Caveat, ranked
+from loadkit.measure.reasons import summed
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.threshold import threshold
-from loadkit.plan.units import show_seconds
+from loadkit.plan.units import show_count, show_seconds
 from loadkit.report.escape import visible_text
 from loadkit.report.formats.junit import figures
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 When: TypeAlias = Literal["setup", "call", "teardown"]
 NOT_APPLIED: Final = ("worker-lost", "load-differs")
 """What fails all tests: their load was another one than was asked for."""
+MOST_REASONS: Final = 3
+"""So many are shown of why a test failed."""
 
 _PHASES: Final[tuple[When, ...]] = ("setup", "call", "teardown")
 
@@ -105,7 +108,7 @@ def _judge(
     """Raise what pytest counts a test as, unless it passed."""
     held = case.held_at()
     if missed or held or (case.failed and not is_limited):
-        failed = [f"{case.failed:,} of {case.runs:,} runs failed", case.first, *advice] if case.failed else []
+        failed = [f"{case.failed:,} of {case.runs:,} runs failed", *_reasons(case), *advice] if case.failed else []
         never = [f"{len(held)} of {case.runs:,} runs never returned", *(f"  at {place}" for place in sorted({*held}))]
         pytest.fail("\n".join([*missed, *(never if held else []), *failed, *_times(timing)]), pytrace=False)
     if case.skipped:
@@ -116,6 +119,18 @@ def _judge(
         pytest.fail("it was not reached; give it more time (--load-for), or select fewer tests (-k)", pytrace=False)
     if timing is not None and not timing.response_time.count:
         pytest.fail("no run of it came to its end; give it more time (--load-for)", pytrace=False)
+
+
+def _reasons(case: Case) -> Iterator[str]:
+    """Why its runs failed, the most frequent reasons first, with their counts if there are several."""
+    reasons = sorted(summed(case.reasons).items(), key=lambda item: (-item[1].count, item[1].first))
+    if len(reasons) == 1:
+        yield reasons[0][0].message
+        return
+    for failure, reason in reasons[:MOST_REASONS]:
+        yield f"{reason.count:,} of them: {failure.message}"
+    if more := sum(reason.count for _, reason in reasons[MOST_REASONS:]):
+        yield f"{more:,} of them for {show_count(len(reasons) - MOST_REASONS, 'other reason')}"
 
 
 def _times(timing: Timing | None) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_right
 from collections import Counter
 from operator import attrgetter
@@ -16,8 +17,9 @@ from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import KINDS, Interval, IntervalRow, Phase, Row, SlowRequest, Timing
 from loadkit.judge.summary import TOTAL, row, times, timing
 from loadkit.judge.times import Times
-from loadkit.measure.counts import Connections, Counts, Failures, Reason
+from loadkit.measure.counts import Connections, Counts, Failures
 from loadkit.measure.histogram import Histogram
+from loadkit.measure.reasons import Reason, add_reason
 from loadkit.measure.slowest import MOST
 from loadkit.plan.units import SECOND, nanoseconds
 from loadkit.wire.base import Failure
@@ -41,7 +43,7 @@ def added(rows: Iterable[tuple[Row | Timing, int]]) -> Counts:
         for example in one.examples:
             failure = Failure(example.kind, example.message)
             reason = Reason(example.count, nanoseconds(example.first_at) + after, example.reply)
-            reasons[failure] = reasons[failure].joined(reason) if failure in reasons else reason
+            add_reason(reasons, failure, reason, most=sys.maxsize)
     return found
 
 
