@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import chain, cycle, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from loadkit.measure.recording import FOLD
 from loadkit.plan.errors import Halt
@@ -44,34 +45,59 @@ def closed_loop(user: User, requests: Sequence[BoundRequest], plan: ThreadPlan, 
 def run_windows(
     user: User, requests: Sequence[BoundRequest], plan: ThreadPlan, send_all: Callable[[Iterator[BoundParts]], None]
 ) -> None:
-    """Warm up, and then send within each window of a plan; `send_all` returns when that is over."""
+    """Go through the stages of a plan; `send_all` returns when the one in which it sends is over."""
     # made when the first one is asked for: what sets up this thread, when it connects, fills the requests
     rotations = (cycle([request.parts for request in requests]) for _ in range(1))
-    rotation: Iterator[BoundParts] = chain.from_iterable(rotations)
+    warming: Iterator[BoundParts] = chain.from_iterable(rotations)
+    measured = warming if plan.iterations is None else islice(warming, plan.iterations)
+    coming = stages(user, plan)
+    for stage, until, end in coming:
+        if stage is Stage.REST:
+            user.pauses.until(until, end)
+        elif stage is Stage.CONNECT:
+            user.connect()
+        else:
+            try:
+                send_all(measured if user.recorder.is_measuring else warming)
+            except BaseException as error:  # noqa: BLE001 - raised again when that stage has ended
+                coming.throw(error)
+
+
+class Stage(Enum):
+    """What a user does next."""
+
+    REST = "wait for an instant, or until the end"
+    CONNECT = "connect"
+    SEND = "send its requests in turn"
+
+
+Next: TypeAlias = tuple[Stage, int, int]
+"""A stage, and of a rest the instant and the end."""
+
+
+def stages(user: User, plan: ThreadPlan) -> Generator[Next, None, None]:
+    """The stages of a plan, each asked for when the one before is over: warm up, and then send within each window."""
     if plan.begins_at_once:
-        now = user.clock.now()
-        user.pauses.until(now + plan.delay, user.state.stop_at)
-        send_all(rotation)
+        yield Stage.REST, user.clock.now() + plan.delay, user.state.stop_at
+        yield Stage.SEND, 0, 0
     user.recorder.begin_measuring()
-    if plan.iterations is not None:
-        rotation = islice(rotation, plan.iterations)
     for start, end in plan.windows:
         opens = user.state.measured_from + start
         user.recorder.stage_end = user.state.measured_from + end
         if user.clock.now() < opens:
-            user.pauses.until(opens)
+            yield Stage.REST, opens, user.recorder.end
         if user.clock.now() < user.recorder.end:
-            _run_window(user, opens, lambda: send_all(rotation))
+            yield from _window(user, opens)
 
 
-def _run_window(user: User, opens: int, send_all: Callable[[], None]) -> None:
+def _window(user: User, opens: int) -> Iterator[Next]:
     active = user.active
     # one that waits for a reply from before, or of the warm-up, is on its way
     active.come(opens if active.last_taken >= opens else user.clock.now())
     if not user.ready:
-        user.connect()
+        yield Stage.CONNECT, 0, 0
     try:
-        send_all()
+        yield Stage.SEND, 0, 0
     except Halt:
         active.last_taken = user.clock.now()
         raise

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loadkit.drive.recorder import Recorder
     from loadkit.drive.state import RunState
     from loadkit.drive.stats import Active
-    from loadkit.measure.recording import RowRecorder
+    from loadkit.measure.recording import Batch, RowRecorder
     from loadkit.wire.base import Clock
     from loadkit.wire.protocols import Connection
 
@@ -57,6 +57,7 @@ class User:
         """It has begun to, and closes its connections itself."""
         self.crash: BaseException | None = None
         self._loop = loop
+        self._connected: Sequence[Batch] = ()
         self._connections = connections
         self._runner = runner
         self._fill = fill
@@ -81,16 +82,24 @@ class User:
 
     def run(self) -> None:
         """Warm up, measure, stop, hand over the rest."""
-        connected = self.recorder.batches()
-        self.has_run = True
+        self.begin()
         try:
             self._loop(self)
         except Halt as halt:
             self.state.halt_at(self.clock.now(), halt)
         finally:
-            self.ended = self.clock.now()
-            self.recorder.finish(connected)
-            self.leave()
+            self.end()
+
+    def begin(self) -> None:
+        """It sends from now on; what it took to connect before the warm-up is kept apart."""
+        self._connected = self.recorder.batches()
+        self.has_run = True
+
+    def end(self) -> None:
+        """It sends no more: hand over the rest."""
+        self.ended = self.clock.now()
+        self.recorder.finish(self._connected)
+        self.leave()
 
     def leave(self) -> None:
         """Close what was opened."""
