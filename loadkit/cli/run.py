@@ -110,6 +110,10 @@ def run(
             help="Worker processes sharing the load: a number, or auto: one a CPU, less one if the target is here."
         ),
     ] = None,
+    engine: Annotated[
+        str | None,
+        load_option(value="NAME", help="threads: one for each user; loop: one for all that have no code; or auto."),
+    ] = None,
     seed: Annotated[
         str | None, load_option(help="For arrivals, think times and orders of rows; the same seed, the same run.")
     ] = None,
@@ -202,6 +206,7 @@ def run(
         think_time=_think_time(think_time),
         pacing=pacing,
         processes=_processes(processes),
+        engine=engine,
         seed=whole_number("--seed", seed),
         timeout=timeout,
         graceful_stop=graceful_stop,

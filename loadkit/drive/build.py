@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from loadkit.drive.carried import CarriedUser
 from loadkit.drive.closed import Pace, closed_loop
 from loadkit.drive.follow import Follower
+from loadkit.drive.loop_thread import LoopThread, Runnable
 from loadkit.drive.open import Pool, open_loop
 from loadkit.drive.pauses import Pauses
 from loadkit.drive.recorder import BoundRequest, Recorder
@@ -17,11 +20,14 @@ from loadkit.drive.user import User
 from loadkit.host.limits import check_ports, make_room, max_connections
 from loadkit.measure.recording import JOURNEY, Batch, RowRecorder
 from loadkit.plan.journey import Journey
+from loadkit.plan.scenario_fields import parse_engine
 from loadkit.plan.think_time import pauses
 from loadkit.plan.urls import strip_url
 from loadkit.plan.workload import Closed, Open, ThreadPlan
 from loadkit.wire.base import Clock, Origin, Request, Send
+from loadkit.wire.exchange_loop.python_loop import IS_AVAILABLE, PythonLoop
 from loadkit.wire.protocols import Connection, Wire
+from loadkit.wire.sockets import SocketConnection, SocketWire
 
 if TYPE_CHECKING:
     from loadkit.drive.journeys.runner import JourneyRunner
@@ -29,8 +35,11 @@ if TYPE_CHECKING:
     from loadkit.drive.state import RunState
     from loadkit.plan.endpoint import Endpoint
     from loadkit.plan.scenario import Scenario
+    from loadkit.wire.connection import HttpConnection
     from loadkit.wire.exchange_log import ExchangeLog
 
+ENGINE: Final = "LOADKIT_ENGINE"
+"""The variable of the environment with the engine of those scenarios to which nobody gave one."""
 RAN: Final = frozenset({0})
 """The status of a journey that came to its end."""
 
@@ -84,9 +93,29 @@ class Builder:
             check_ports(most)
         return most
 
-    def closed_users(self, load: Closed) -> list[User]:
-        """A user for each thread of a closed workload."""
-        return [self._closed_user(load, plan) for plan in load.thread_plans]
+    def closed_users(self, load: Closed) -> list[Runnable]:
+        """The users of a closed workload: on one thread those that a loop can carry, each other on its own."""
+        carried = [self._carried_user(plan) for plan in load.thread_plans if self._is_carried(load, plan)]
+        alone = [self._closed_user(load, plan) for plan in load.thread_plans if not self._is_carried(load, plan)]
+        if not carried:
+            return list(alone)
+        clock = self._plan.clock
+        return [LoopThread(carried, PythonLoop(clock), clock, self._state, self._hand_over), *alone]
+
+    def _is_carried(self, load: Closed, plan: ThreadPlan) -> bool:
+        """True for a user of whose code, or ours, nothing runs between two requests."""
+        run, scenario = self._plan, self._plan.scenario
+        if _engine_of(scenario) != "loop" or not IS_AVAILABLE or not isinstance(run.wire, SocketWire):
+            return False
+        if run.log or run.is_monitored or scenario.has_values or load.think_time or load.pacing:
+            return False
+        return all(_is_plain(scenario.plans[position], run.requests[position]) for position in set(plan.rotation))
+
+    def _carried_user(self, plan: ThreadPlan) -> CarriedUser:
+        parts = self._parts(plan.rotation, planned=plan.iterations)
+        requests = {position: parts.carried(position) for position in dict.fromkeys(plan.rotation)}
+        user = parts.user(None, connects_late=not plan.begins_at_once)
+        return CarriedUser(user, plan.rotation, requests, plan)
 
     def _closed_user(self, load: Closed, plan: ThreadPlan) -> User:
         parts = self._parts(plan.rotation, planned=plan.iterations)
@@ -154,7 +183,7 @@ class _UserParts:
         if plan.scenario.thread_setup or plan.scenario.thread_feed:
             self.needed_runner()
 
-    def user(self, loop: Callable[[User], None], *, connects_late: bool = False, under_way: int = 1) -> User:
+    def user(self, loop: Callable[[User], None] | None, *, connects_late: bool = False, under_way: int = 1) -> User:
         """The user, made of what was asked for so far."""
         return User(
             loop,
@@ -188,6 +217,14 @@ class _UserParts:
                 assert request
                 self._requests[position] = self._endpoint(position, plan, request)
         return self._requests[position]
+
+    def carried(self, position: int) -> tuple[BoundRequest, HttpConnection]:
+        """What an exchange loop sends for an endpoint, and on which connection."""
+        bound = self.request(position)
+        assert bound.request
+        connection = self._connection(bound.request.origin, bound.row)
+        assert isinstance(connection, SocketConnection)
+        return bound, connection.http
 
     def _journey(self, position: int, journey: Journey) -> BoundRequest:
         row, take_row = self.rows[position], self._plan.feeds.taker(position)
@@ -284,3 +321,16 @@ class _UserParts:
 
 def _row(label: str, request: Request | None) -> RowRecorder:
     return RowRecorder(label, 0, JOURNEY) if request is None else RowRecorder(label, len(request.payload))
+
+
+def _engine_of(scenario: Scenario) -> str:
+    if scenario.engine != "auto":
+        return scenario.engine
+    return parse_engine(os.environ.get(ENGINE, "threads"), what=ENGINE)
+
+
+def _is_plain(plan: Endpoint | Journey, request: Request | None) -> bool:
+    """True for an endpoint whose replies nobody looks at, over plain TCP."""
+    if isinstance(plan, Journey) or request is None or request.origin.tls:
+        return False
+    return plan.check is None and plan.feed is None and not plan.follow

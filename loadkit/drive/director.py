@@ -29,7 +29,7 @@ from loadkit.plan.workload import Closed, Open, workload
 from loadkit.wire.exchange_log import BODY
 
 if TYPE_CHECKING:
-    from loadkit.drive.user import User
+    from loadkit.drive.loop_thread import Runnable
     from loadkit.measure.recording import OnClose
     from loadkit.measure.samples import SampleBuffer
     from loadkit.plan.scenario import Scenario
@@ -136,10 +136,10 @@ class _Director:
         self._has_ended = False
 
     def run(self) -> Driven:
-        users = self._first_users()
-        with interpreter_tuned(threads=len(users)), kernel_tuned(punctual=self._growth is not None):
+        first = self._first()
+        with interpreter_tuned(threads=len(first)), kernel_tuned(punctual=self._growth is not None):
             try:
-                self._start(users)
+                self._start(first)
                 self._direct()
             except BaseException:
                 self._leave_nobody()
@@ -151,7 +151,8 @@ class _Director:
 
     # -- before
 
-    def _first_users(self) -> list[User]:
+    def _first(self) -> Sequence[Runnable]:
+        """What the first threads run."""
         load, builder = self._plan.load, Builder(self._plan, self._state, self._collector.hand_over)
         most = builder.make_room()
         if isinstance(load, Closed):
@@ -160,10 +161,10 @@ class _Director:
         self._growth = Growth(pool, self._threads, builder, most)
         return [builder.open_user(pool) for _ in range(load.threads)]
 
-    def _start(self, users: list[User]) -> None:
+    def _start(self, first: Sequence[Runnable]) -> None:
         """All threads connect, then wait for each other and start together; an interrupt ends their connecting."""
         threads = self._threads
-        threads.start(users, self._begin)
+        threads.start(first, self._begin)
         while not threads.are_ready and not threads.is_broken:
             if self._interrupts() and not self._state.is_interrupted:
                 self._state.is_interrupted = True

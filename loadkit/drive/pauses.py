@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from loadkit.drive.state import NEVER
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class Pauses:
     """Rests for one thread or its tasks, no longer than the run lasts."""
 
-    __slots__ = ("_clock", "_recorder", "_state", "count")
+    __slots__ = ("_clock", "_recorder", "_state", "count", "elsewhere")
 
     def __init__(self, clock: Clock, state: RunState, recorder: Recorder) -> None:
         self._clock = clock
@@ -24,6 +25,13 @@ class Pauses:
         self._recorder = recorder
         self.count = 0
         """How many rest now: the thread, or tasks of it."""
+        self.elsewhere: Callable[[], int] = int
+        """How many rest that a loop carries."""
+
+    @property
+    def resting(self) -> int:
+        """How many rest now."""
+        return self.count + self.elsewhere()
 
     def until(self, instant: int, end: int | None = None) -> None:
         """Rest until this instant, or until `end`, which is that of the stage if it is not given, or until a stop."""

@@ -154,7 +154,7 @@ class Recorder:
         self.is_refused = False
         """The last request did not get a connection."""
         self.contact = Contact()
-        self._iterations = Iterations(rotation, planned)
+        self.iterations = Iterations(rotation, planned)
         self._state = state
         self.slow = state.slow
         self._hand_over = hand_over
@@ -359,7 +359,7 @@ class Recorder:
 
     def batches(self) -> list[Batch]:
         """What was written in the second that has passed; it is no longer here."""
-        self._iterations.count_ended()
+        self.iterations.count_ended()
         return [batch for row in self.rows if (batch := row.hand_over(self._second, self._phase))]
 
     def hand_over(self) -> None:
@@ -370,7 +370,7 @@ class Recorder:
     def finish(self, connected: Sequence[Batch] = ()) -> None:
         """It has ended: hand over the rest, what it did not come to, and what it took to connect before the warm-up."""
         self.hand_over()
-        self._iterations.count_unsent()
+        self.iterations.count_unsent()
         self.hand_over()
         for batch in connected:
             self._hand_over(batch)

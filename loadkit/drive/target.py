@@ -31,7 +31,9 @@ class Target:
         refusals = sum(user.recorder.contact.refusals for user in users)
         turned_away = sum(user.recorder.contact.is_turned_away for user in users)
         # one that rests and was neither connected nor refused had no request yet; others are in their first
-        is_first = any(user.ready and not (user.pauses.count or user.recorder.contact.is_turned_away) for user in users)
+        is_first = any(
+            user.ready and not (user.pauses.resting or user.recorder.contact.is_turned_away) for user in users
+        )
         if not refusals or is_first:
             self._down_since = now
         is_down = refusals + turned_away >= GIVE_UP_AFTER and now - max(self._down_since, began) >= GIVE_UP_LATER

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from loadkit.drive.blocking import small_stacks
 from loadkit.drive.failures import place_of
+from loadkit.drive.loop_thread import LoopThread, Runnable
 from loadkit.drive.outstanding import Outstanding
 from loadkit.drive.stats import IN_FLIGHT_STEPS
 from loadkit.host.tuning import raise_switch_interval
@@ -23,26 +24,22 @@ if TYPE_CHECKING:
     from loadkit.drive.user import User
     from loadkit.wire.base import Clock
 
-STACK: Final = 256 * 1024
-"""Bytes: 24 kB of it is used; 5,000 threads with the default of 8 MB would reserve 40 GB."""
-
-_stack_size: Final = threading.Lock()
-"""Held while the size of stacks, which is one for the process, is ours: runs may start threads at the same time."""
-
 SPARE_SHARE: Final = 8
 """An open workload keeps one thread in so many free, and one at least, for what is due next."""
 
 
 class UserThreads:
-    """A thread for each virtual user; what is here belongs to the thread that directs them."""
+    """A thread for each virtual user, or for many of them; what is here belongs to the thread that directs them."""
 
     def __init__(self, state: RunState, clock: Clock) -> None:
         self.users: list[User] = []
+        self._run: list[Runnable] = []
+        """What each of the threads runs."""
         self._state = state
         self._clock = clock
         self._threads: list[threading.Thread] = []
         self._barrier: threading.Barrier | None = None
-        self._finished: deque[User] = deque()
+        self._finished: deque[Runnable] = deque()
         self._looks = self._seen = 0
         self._events = threading.Semaphore(0)
         """Released by a thread that has ended, or that needs another one."""
@@ -52,8 +49,8 @@ class UserThreads:
 
     @property
     def unfinished(self) -> int:
-        """Users whose threads have not ended."""
-        return len(self.users) - len(self._finished)
+        """Threads that have not ended."""
+        return len(self._run) - len(self._finished)
 
     def under_way(self) -> tuple[int, int]:
         """How many threads there are, and how many requests under way."""
@@ -85,17 +82,18 @@ class UserThreads:
 
     # -- the start
 
-    def start(self, users: Sequence[User], begin: Callable[[], None]) -> None:
+    def start(self, run: Sequence[Runnable], begin: Callable[[], None]) -> None:
         """Start all, who connect and then wait for each other; `begin` is called by one of them when all are ready.
 
         Raises `UsageError` where the system does not allow so many.
         """
-        self.users = list(users)
-        self._barrier = threading.Barrier(len(users) + 1, action=begin)
-        with _small_stacks():
-            for user in users:
+        self._run = list(run)
+        self.users = [user for one in run for user in (one.users if isinstance(one, LoopThread) else [one])]
+        self._barrier = threading.Barrier(len(run) + 1, action=begin)
+        with small_stacks():
+            for one in run:
                 try:
-                    self._start_one(user, self._barrier)
+                    self._start_one(one, self._barrier)
                 except RuntimeError as error:
                     self._barrier.abort()
                     many = len(self._threads)
@@ -104,7 +102,7 @@ class UserThreads:
     @property
     def are_ready(self) -> bool:
         """True if all have connected, or tried to."""
-        return self._barrier is not None and self._barrier.n_waiting >= len(self.users)
+        return self._barrier is not None and self._barrier.n_waiting >= len(self._run)
 
     @property
     def is_broken(self) -> bool:
@@ -128,25 +126,26 @@ class UserThreads:
     def add(self, user: User) -> bool:
         """Start one more, who begins when it has connected; False where the system has no more."""
         try:
-            with _small_stacks():
+            with small_stacks():
                 self._start_one(user, None)
         except RuntimeError:
             return False
+        self._run.append(user)
         self.users.append(user)
         return True
 
-    def _start_one(self, user: User, barrier: threading.Barrier | None) -> None:
+    def _start_one(self, one: Runnable, barrier: threading.Barrier | None) -> None:
         name = f"loadkit-{len(self._threads)}"
-        thread = threading.Thread(target=self._live, args=(user, barrier), name=name, daemon=True)
+        thread = threading.Thread(target=self._live, args=(one, barrier), name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
 
-    def _live(self, user: User, barrier: threading.Barrier | None) -> None:
+    def _live(self, one: Runnable, barrier: threading.Barrier | None) -> None:
         try:
-            user.prepare()
+            one.prepare()
             if barrier:
                 barrier.wait()
-            user.run()
+            one.run()
         except threading.BrokenBarrierError:
             pass
         except BaseException as error:  # noqa: BLE001 - raised again where the run was asked for
@@ -154,13 +153,13 @@ class UserThreads:
                 # of one that came later, for a load that grew
                 self._state.halt_at(self._clock.now(), error)
                 return
-            user.crash = error
+            one.crash = error
             if barrier:
                 barrier.abort()
         finally:
-            if not user.has_run:
-                user.leave()
-            self._finished.append(user)
+            if not one.has_run:
+                one.leave()
+            self._finished.append(one)
             self._events.release()
 
     # -- the end
@@ -169,6 +168,9 @@ class UserThreads:
         """Have all look at once whether the run is over."""
         for user in self.users:
             user.stop()
+        for one in self._run:
+            if isinstance(one, LoopThread):
+                one.stop()
 
     def abort(self) -> None:
         """End what is under way on their connections."""
@@ -177,19 +179,19 @@ class UserThreads:
 
     def abandon(self) -> None:
         """Count what those are in whose threads do not end."""
-        for user, thread in zip(self.users, self._threads, strict=True):
+        for one, thread in zip(self._run, self._threads, strict=True):
             if thread.is_alive():
-                user.abandon()
+                one.abandon()
 
     def raise_crash(self, *, is_interrupted: bool) -> None:
         """Raise what ended a thread: `UsageError` for the user's mistake, unless it was cut off while it connected."""
-        for user in self.users:
-            if isinstance(user.crash, UsageError):
+        for one in self._run:
+            if isinstance(one.crash, UsageError):
                 if is_interrupted:
                     continue
-                raise user.crash
-            if user.crash:
-                raise LoadkitError(f"a thread of loadkit failed: {user.crash!r}") from user.crash
+                raise one.crash
+            if one.crash:
+                raise LoadkitError(f"a thread of loadkit failed: {one.crash!r}") from one.crash
 
     def join(self, within: int | None = None) -> None:
         """Wait until all have ended, or so many nanoseconds."""
@@ -239,13 +241,3 @@ class Growth:
                 break
         raise_switch_interval(len(threads))
         self.was_short = self.was_short or (wanted > 0 and len(threads) >= self._most)
-
-
-@contextmanager
-def _small_stacks() -> Iterator[None]:
-    with _stack_size:
-        before = threading.stack_size(STACK)
-        try:
-            yield
-        finally:
-            threading.stack_size(before)

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 class User:
     """One virtual user; `prepare` and `run` are called by its thread, the rest by the director's.
 
-    `loop` sends its requests: it warms up, measures, and returns at the stop. `connections` come each with the row of
-    the first endpoint that uses it. `fill` puts what was set up into its requests. `under_way` is how many requests or
-    journeys it has begun, until the loop says.
+    `loop` sends its requests: it warms up, measures, and returns at the stop; None where others do. `connections` come
+    each with the row of the first endpoint that uses it. `fill` puts what was set up into its requests. `under_way` is
+    how many requests or journeys it has begun, until the loop says.
     """
 
     def __init__(
         self,
-        loop: Callable[[User], None],
+        loop: Callable[[User], None] | None,
         *,
         clock: Clock,
         state: RunState,
@@ -57,7 +57,6 @@ class User:
         """It has begun to, and closes its connections itself."""
         self.crash: BaseException | None = None
         self._loop = loop
-        self._connected: Sequence[Batch] = ()
         self._connections = connections
         self._runner = runner
         self._fill = fill
@@ -82,23 +81,24 @@ class User:
 
     def run(self) -> None:
         """Warm up, measure, stop, hand over the rest."""
-        self.begin()
+        assert self._loop, "a user whose thread this is"
+        connected = self.begin()
         try:
             self._loop(self)
         except Halt as halt:
             self.state.halt_at(self.clock.now(), halt)
         finally:
-            self.end()
+            self.end(connected)
 
-    def begin(self) -> None:
-        """It sends from now on; what it took to connect before the warm-up is kept apart."""
-        self._connected = self.recorder.batches()
+    def begin(self) -> Sequence[Batch]:
+        """It sends from now on; what it took to connect, which the warm-up's end would forget."""
         self.has_run = True
+        return self.recorder.batches()
 
-    def end(self) -> None:
-        """It sends no more: hand over the rest."""
+    def end(self, connected: Sequence[Batch]) -> None:
+        """It sends no more: hand over the rest, and what it took to connect."""
         self.ended = self.clock.now()
-        self.recorder.finish(self._connected)
+        self.recorder.finish(connected)
         self.leave()
 
     def leave(self) -> None:
@@ -139,7 +139,7 @@ class User:
     @property
     def in_flight(self) -> int:
         """How many requests or journeys are under way and do not pause."""
-        return max(0, self.under_way - self.pauses.count) if self.ready and not self.ended else 0
+        return max(0, self.under_way - self.pauses.resting) if self.ready and not self.ended else 0
 
     @property
     def unstamped(self) -> int:

@@ -32,6 +32,7 @@ BASE_URL: Final = "LOADKIT_BASE_URL"
 """The variable of the environment with the base URL of those scenarios to which nobody gave one."""
 
 Processes: TypeAlias = int | Literal["auto"]
+Engine: TypeAlias = Literal["auto", "loop", "threads"]
 
 DEFAULT_DURATION = 10.0
 # of threads that an open workload may grow to: two seconds of arrivals, within these
@@ -66,6 +67,7 @@ class ScenarioFields(TypedDict, total=False):
     max_threads: int | None
     phases: Sequence[Phase]
     processes: Processes
+    engine: Engine
     seed: int
     thresholds: Sequence[str | Threshold]
     headers: dict[str, str]
@@ -120,6 +122,9 @@ class Scenario:
             arrivals a second in an open one.
         processes: how many processes share the threads or arrivals, for one interpreter uses one CPU; `"auto"` is as
             many as there are CPUs, less one for a target on this machine. It needs a scenario loaded from its file.
+        engine: how virtual users are carried: `"threads"`, a thread of the system for each; `"loop"`, one thread for
+            all between whose requests no code of theirs runs, and a thread for each other; `"auto"` is what
+            `LOADKIT_ENGINE` of the environment says, else threads.
         seed: of all that is drawn by lot: arrivals, think times, the order of rows. The same seed, the same run.
         thresholds: limits such as `"p99 < 250ms"`, or of any so many seconds, `"p99 < 1s over 10s"`, which may end the
             run, `"p99 < 1s over 10s or abort"`; see `Threshold`. They are kept as text. Without one on errors, any
@@ -165,6 +170,7 @@ class Scenario:
     max_threads: int | None = None
     phases: Sequence[Phase] = ()
     processes: Processes = 1
+    engine: Engine = "auto"
     seed: int = 0
     thresholds: Sequence[str | Threshold] = ()
     headers: dict[str, str] = field(default_factory=dict, repr=False)

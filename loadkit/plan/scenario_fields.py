@@ -149,6 +149,16 @@ def _processes(given: Any, *, what: str) -> int | str:
     return given
 
 
+ENGINES: Final = ("auto", "loop", "threads")
+
+
+def parse_engine(given: Any, *, what: str) -> str:
+    """How users are carried; `UsageError` for what is none of the ways."""
+    if given not in ENGINES:
+        raise UsageError(f"there is no {what} {given!r}; use one of {', '.join(ENGINES)}")
+    return str(given)
+
+
 def is_application(server: Sequence[str]) -> bool:
     """True for the name of an application, in the place of a command."""
     return len(server) == 1 and bool(re.fullmatch(r"[^\s:]+:[A-Za-z_][\w.]*(\(\))?", server[0]))
@@ -227,6 +237,7 @@ READERS: Final[dict[str, Reader]] = {
     "thread_setup": _optional(_hook),
     "thread_feed": _optional(_thread_feed),
     "processes": _processes,
+    "engine": parse_engine,
     "ready": check_target,
     "prepare": _optional(_prepare),
     "verify": _flag,

@@ -245,6 +245,7 @@ def test_errors_are_split_by_whose_mistake_it_is(error: type[LoadkitError], pare
         ({"rate": "fast"}, "cannot read the rate 'fast'; write it like '200/s' or '90/m'"),
         ({"rate": -5}, "cannot read the rate -5; write it like '200/s' or '90/m'"),
         ({"rate": 5, "arrivals": "random"}, "there are no arrivals 'random'; use one of constant, poisson"),
+        ({"engine": "asyncio"}, "there is no engine 'asyncio'; use one of auto, loop, threads"),
         ({"arrivals": "poisson"}, "arrivals belongs to an open workload; give it a rate like '200/s'"),
         ({"max_threads": 5}, "max_threads belongs to an open workload; give it a rate like '200/s'"),
         ({"rate": 5, "max_threads": 0}, "max_threads takes a whole number of at least 1, not 0"),

@@ -1,0 +1,149 @@
+"""A user that an exchange loop carries, and those of its exchanges that the loop hands out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from errno import EAGAIN
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from loadkit.drive.closed import Stage, stages
+from loadkit.drive.state import NEVER
+from loadkit.wire.attempt import complete
+from loadkit.wire.channel import AT_ONCE, BUFFER, Channel
+from loadkit.wire.partial_reply import PartialReply
+
+if TYPE_CHECKING:
+    import socket
+
+    from loadkit.drive.blocking import BlockingThreads
+    from loadkit.drive.recorder import BoundRequest
+    from loadkit.drive.user import User
+    from loadkit.measure.recording import Batch
+    from loadkit.plan.workload import ThreadPlan
+    from loadkit.wire.base import Exchange, Request
+    from loadkit.wire.connection import HttpConnection
+    from loadkit.wire.exchange_loop.contract import Event, ExchangeLoop
+
+
+class CarriedUser:
+    """A user without a thread of its own: where it stands in its plan, and in an exchange that is not ordinary.
+
+    `requests` are what it sends, by their positions in the scenario, each with the connection for it; `turns` are
+    positions in turn.
+    """
+
+    __slots__ = (
+        "connected",
+        "connections",
+        "due",
+        "iterations",
+        "left",
+        "number",
+        "partial",
+        "position",
+        "requests",
+        "socks",
+        "stage",
+        "stages",
+        "turns",
+        "unusual",
+        "user",
+    )
+
+    def __init__(
+        self,
+        user: User,
+        turns: Sequence[int],
+        requests: Mapping[int, tuple[BoundRequest, HttpConnection]],
+        plan: ThreadPlan,
+    ) -> None:
+        self.user = user
+        self.turns = turns
+        self.requests = requests
+        self.connections = list(dict.fromkeys(connection for _, connection in requests.values()))
+        self.socks: list[socket.socket | None] = [None] * len(self.connections)
+        """What the loop has for each."""
+        self.stages = stages(user, plan)
+        self.stage: Stage | None = None
+        """The one that it is in."""
+        self.iterations = self.left = NEVER if plan.iterations is None else plan.iterations
+        """How many requests it may send in what is measured, and how many more."""
+        self.number = -1
+        """The loop's."""
+        self.connected: Sequence[Batch] = ()
+        """What it took to connect before the warm-up."""
+        self.position = self.due = 0
+        """What its exchange is for, and when that was due."""
+        self.partial: PartialReply | None = None
+        """A part of its reply has come."""
+        self.unusual = 0
+        """Exchanges of what is measured that the loop did not do by itself."""
+
+
+class UnusualExchanges:
+    """Does what is left of exchanges that a loop has handed out; `done` is called with what came of each."""
+
+    def __init__(
+        self, loop: ExchangeLoop, blocking: BlockingThreads, done: Callable[[CarriedUser, Exchange], None]
+    ) -> None:
+        self._loop = loop
+        self._blocking = blocking
+        self._done = done
+
+    def go_on(self, one: CarriedUser, event: Event) -> None:
+        """Go on with an exchange from where the loop left it."""
+        bound, connection = one.requests[one.position]
+        request = cast("Request", bound.request)
+        if event.data:
+            channel = cast(Channel, connection.channel)
+            channel.stamp, channel.taken = event.stamp, event.taken
+            one.partial = PartialReply(connection, request, event.sent)
+            self._feed(one, one.partial, event.data)
+            return
+        met = OSError(event.error, os.strerror(event.error)) if event.error else None
+        work = partial(complete, connection, request, event.sent, event.went, event.data, met)
+        if event.error == EAGAIN:
+            # its time is over, and nothing is waited for any more
+            self._done(one, work())
+        else:
+            self._blocking.submit(work, partial(self._done, one))
+
+    def _feed(self, one: CarriedUser, reply: PartialReply, data: bytes) -> None:
+        _, connection = one.requests[one.position]
+        channel = cast(Channel, connection.channel)
+        while (exchange := reply.take(data)) is None and len(data) >= BUFFER:
+            # there is more, for it was as much as is received at once
+            try:
+                data = channel.receive_armed(AT_ONCE)
+            except OSError:
+                break
+        if exchange is None:
+            self._watch(one, reply)
+        else:
+            self._done(one, exchange)
+
+    def _watch(self, one: CarriedUser, reply: PartialReply) -> None:
+        _, connection = one.requests[one.position]
+        self._loop.watch(one.number, one.connections.index(connection), reply.deadline)
+
+    def read_on(self, one: CarriedUser, event: Event) -> None:
+        """Receive more of a reply of which a part has come, or give it up."""
+        _, connection = one.requests[one.position]
+        reply, data = one.partial, None
+        met = OSError(event.error, os.strerror(event.error)) if event.error else None
+        assert reply
+        if not met:
+            try:
+                data = cast(Channel, connection.channel).receive_armed(AT_ONCE)
+            except BlockingIOError:
+                self._watch(one, reply)
+                return
+            except OSError as error:
+                met = error
+        if data:
+            self._feed(one, reply, data)
+        else:
+            # a reply that has begun is not asked for again, so this waits for nothing
+            self._done(one, reply.end(data, met))

@@ -1,0 +1,129 @@
+"""Users on an exchange loop and on threads: whatever the server does, both count the same.
+
+The rest of the suite runs on either engine, by `LOADKIT_ENGINE`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from loadkit import Endpoint, Scenario, run
+from loadkit.measure.counts import Counts
+from loadkit.plan.scenario import Engine
+from loadkit.wire.exchange_loop.python_loop import IS_AVAILABLE
+from tests.drive.driving import on_sockets
+from tests.wire.peer import OK, Line, Peer, chunked, replies, reply, then_close, then_reset
+
+pytestmark = pytest.mark.skipif(not IS_AVAILABLE, reason="there are no loops on this system")
+
+
+@pytest.fixture
+def peers() -> Iterator[list[Peer]]:
+    """Servers that end with the test."""
+    made: list[Peer] = []
+    yield made
+    for peer in made:
+        peer.close()
+
+
+def slow(line: Line) -> None:
+    line.pause(0.1)
+    line.send(OK)
+
+
+def pieces(line: Line) -> None:
+    line.send(OK[:10], OK[10:30], OK[30:])
+
+
+def stalled(line: Line) -> None:
+    line.send(OK[:10], OK[10:-1])
+    line.stall()
+
+
+def interim(line: Line) -> None:
+    line.send(b"HTTP/1.1 103 Early Hints\r\n\r\n", OK)
+
+
+OTHER = OK.replace(b"ok", b"no").replace(b"\r\n\r\n", b"\r\nX-Other: 1\r\n\r\n")
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"a", b"b")
+
+SERVERS: dict[str, tuple[list[Any], int]] = {
+    # what it answers in turn on each connection, the last one again and again, and how many of four requests fail
+    "the same": ([OK], 0),
+    "with other heads": ([OK, OTHER, OK, OTHER], 0),
+    "with a large body": ([reply(b"x" * 300_000)], 0),
+    "in chunks": ([CHUNKED], 0),
+    "in pieces": ([OK, pieces], 0),
+    "slowly": ([OK, slow], 0),
+    "with an interim reply": ([interim], 0),
+    "with another status": ([OK, reply(b"gone", status="404 Not Found")], 3),
+    "with more than announced": ([OK, OK + b"surplus"], 2),
+    "with nothing": ([OK, Line.stall], 2),
+    "with a part, and no more": ([OK, stalled], 2),
+    "and closes": ([then_close(OK)], 0),
+    "and says that it closes": ([OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")], 0),
+    "until it closes": ([then_close(b"HTTP/1.0 200 OK\r\n\r\nuntil the end")], 0),
+    "with a part, and closes": ([OK, then_close(OK[:-1])], 2),
+    "with a part, and resets": ([OK, then_reset(OK[:-1])], 2),
+    "by closing": ([OK, then_close()], 0),
+    "by resetting": ([OK, then_reset()], 0),
+    "with rubbish": ([b"rubbish\r\n\r\n"], 4),
+}
+
+
+def counted(peers: list[Peer], engine: Engine, answers: list[Any]) -> Counts:
+    """Four requests of one user to a server that answers so."""
+    peers.append(Peer(replies(*answers)))
+    endpoint = Endpoint("GET", "/", timeout="300ms")
+    scenario = Scenario(base_url=peers[-1].url, endpoints=[endpoint], threads=1, iterations=4, keep_going=True)
+    return on_sockets(scenario.replace(engine=engine)).recording.total()
+
+
+@pytest.mark.parametrize(("answers", "failed"), SERVERS.values(), ids=SERVERS)
+def test_both_count_the_same_whatever_the_server_answers(peers: list[Peer], answers: list[Any], failed: int):
+    threads, loop = (counted(peers, engine, answers) for engine in ("threads", "loop"))
+
+    assert (threads.requests, threads.failed) == (4, failed), threads.failures
+    for name in ("statuses", "bytes_sent", "bytes_received", "cut", "unsent", "drained"):
+        assert getattr(loop, name) == getattr(threads, name), name
+    for name in ("kinds", "statuses"):
+        assert getattr(loop.failures, name) == getattr(threads.failures, name)
+    reasons = [{failure: one.count for failure, one in both.failures.reasons.items()} for both in (threads, loop)]
+    assert reasons[0] == reasons[1]
+    made = [(both.connections.made, both.connections.again, both.first_byte.count) for both in (threads, loop)]
+    assert made[0] == made[1]
+
+
+PLANS: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
+    "weights": (
+        {"endpoints": [Endpoint("GET", "/a", weight=3), Endpoint("GET", "/b")], "threads": 4, "iterations": 400},
+        {"/a": 300, "/b": 100},
+    ),
+    "threads of its own": (
+        {"endpoints": [Endpoint("GET", "/a"), Endpoint("GET", "/b", threads=3)], "iterations_per_thread": 20},
+        {"/a": 40, "/b": 60},
+    ),
+    "beside a check": (
+        {
+            "endpoints": [Endpoint("GET", "/a"), Endpoint("GET", "/b", threads=1, check=lambda reply: None)],
+            "iterations_per_thread": 20,
+        },
+        {"/a": 40, "/b": 20},
+    ),
+    "posts": ({"endpoints": [Endpoint("POST", "/a", json={"b": 1})], "iterations": 50}, {"/a": 50}),
+}
+
+
+@pytest.mark.parametrize(("plan", "expected"), PLANS.values(), ids=PLANS)
+def test_each_sends_what_its_plan_says(peers: list[Peer], plan: dict[str, Any], expected: dict[str, int]):
+    peers.append(Peer(replies(OK)))
+
+    result = run(Scenario(base_url=peers[0].url, engine="loop", **{"threads": 2, **plan}))
+
+    seen = Counter(request.split()[1].decode() for request in peers[0].heard)
+    assert seen == expected
+    assert {row.name.split()[1]: row.requests for row in result.endpoints} == expected
