@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from loadkit.cli.console import print_text, say, write
 from loadkit.cli.options import output_option
-from loadkit.cli.parser import argument
-from loadkit.plan.errors import UsageError, reason_of
+from loadkit.cli.parser import argument, option
+from loadkit.plan.errors import NothingToRun, UsageError, reason_of
 
 if TYPE_CHECKING:
     from loadkit.importer.scenario_file import ScenarioFile
     from loadkit.plan.scenario import Scenario
 
-KINDS: Final = ("curl",)
+har_option = partial(option, group="HAR")
+
+KINDS: Final = ("har", "curl")
 
 _FLAGS: Final = frozenset({"--follow", "--path-as-is", "--insecure"})
 """Options of a curl command that have no value."""
 
 
 def import_file(
-    kind: Annotated[str, argument("What FILE is: curl.")],
+    kind: Annotated[str, argument("What FILE is: har, curl.")],
     file: Annotated[str, argument("The file; of curl also the command, in quotes, or - for what is piped.")],
     output: Annotated[
         Path | None, output_option("--output", "-o", value="FILE", help="Where to: shop.py, or - for stdout.")
     ] = None,
+    host: Annotated[
+        list[str] | None, har_option(value="NAME", help="Keep requests to this host, too; may be repeated.")
+    ] = None,
+    static: Annotated[bool, har_option("--static", help="Keep images, scripts, styles and fonts.")] = False,
     force: Annotated[bool, output_option("--force", help="Write over a file that exists.")] = False,
 ) -> int:
     """Write a scenario file from what other tools have: loadkit import curl commands.txt -o shop.py.
@@ -44,7 +51,7 @@ def import_file(
     if not is_printed and target.exists() and not force:
         raise UsageError(f"{target} is there already; --force writes over it, -o names another file")
     name = identifier("shop" if is_printed else target.stem, otherwise="scenario")
-    found = _of_curl(name, file)
+    found = _of_curl(name, file) if kind == "curl" else _of_har(name, file, hosts=host or [], static=static)
     if is_printed:
         return print_text(found.text.rstrip("\n"))
     fault = write(target, found.text)
@@ -64,6 +71,18 @@ def _of_curl(name: str, file: str) -> ScenarioFile:
     text = file if file.lstrip().startswith("curl ") else _content(file)
     scenarios = [_scenario(words) for words in curl_commands(text)]
     return curl_scenario(name, scenarios, source="a curl command" if len(scenarios) == 1 else "curl commands")
+
+
+def _of_har(name: str, file: str, *, hosts: list[str], static: bool) -> ScenarioFile:
+    from loadkit.importer.har import read_har
+    from loadkit.importer.journey import journey_file
+    from loadkit.importer.kept import select
+
+    selection = select(read_har(Path(file)), hosts=hosts, static=static)
+    if not selection.kept:
+        left = "".join(f"; left out: {one}" for one in selection.left_out)
+        raise NothingToRun(f"there is no request in {file!r} that a load would make{left}")
+    return journey_file(name, selection, source=Path(file).name)
 
 
 def _content(file: str) -> str:
@@ -88,9 +107,9 @@ def _scenario(words: list[str]) -> Scenario:
     url, *rest = run_words(words)
     given: dict[str, list[str]] = {}
     options = iter(rest)
-    for option in options:
-        given.setdefault(option, []).append("" if option in _FLAGS else next(options))
-    last = {option: values[-1] for option, values in given.items()}
+    for name in options:
+        given.setdefault(name, []).append("" if name in _FLAGS else next(options))
+    last = {name: values[-1] for name, values in given.items()}
     request = RequestOptions(
         method=last.get("--method"),
         data=given.get("--data"),

@@ -20,6 +20,8 @@ def body_arguments(content: bytes, kind: str) -> dict[str, Any]:
     try:
         if main == "application/json":
             return {"json": _in_json(content.decode())}
+        if main.endswith("+json"):
+            return {"headers": {"Content-Type": kind}, "json": _in_json(content.decode())}
         if main == FORM:
             return {"data": one_or_pairs(_pairs(content.decode()))}
         if main == "multipart/form-data":

@@ -16,7 +16,14 @@ _OF_BROWSER: Final = re.compile(
     re.IGNORECASE,
 )
 
+_OF_REPLY: Final = re.compile(r"set-cookie|location|etag|authorization|csrf-token|x-.*", re.IGNORECASE)
+
 
 def is_of_browser(name: str, value: str) -> bool:
     """True for headers that a load does without: the browser's, the connection's, an `Accept` of anything."""
     return bool(_OF_BROWSER.fullmatch(name)) or (name.lower() == "accept" and "*/*" in value)
+
+
+def hands_out(name: str) -> bool:
+    """True for a header of a reply that may have what a later request sends back."""
+    return bool(_OF_REPLY.fullmatch(name))

@@ -48,7 +48,7 @@ def endpoint_file(
             **LOAD,
         },
     )
-    return _module(parts, [body, f"{name} = {expression(scenario, used=len(name) + 3)}\n"])
+    return module(parts, [body, f"{name} = {expression(scenario, used=len(name) + 3)}\n"])
 
 
 LOAD: Final[Mapping[str, Expression]] = {
@@ -63,7 +63,8 @@ def _calls(values: Sequence[Call]) -> str:
     return " ".join(f"{one.function}(" for call in values for one in call.named.values() if isinstance(one, Call))
 
 
-def _module(imports: Sequence[str], blocks: Sequence[str]) -> str:
+def module(imports: Sequence[str], blocks: Sequence[str]) -> str:
+    """The text of a file: what it is about and what it imports, then functions and values."""
     head = "\n\n".join(part for part in imports if part)
     return "\n\n\n".join([head, *(block.rstrip("\n") for block in blocks if block)]) + "\n"
 

@@ -142,23 +142,18 @@ def _inside(text: str, quote: str, *, is_text: bool = True) -> str:
     return "".join(map(escaped, text))
 
 
-def docstring(text: str, *, indent: int = 0) -> str:
-    """A docstring of paragraphs, each of them wrapped unless it is a list."""
-    pad = " " * indent
-    lines = [
-        line
-        for paragraph in text.split("\n")
-        for line in (textwrap.wrap(visible(paragraph), WIDTH - indent - 6, break_long_words=False) or [""])
-    ]
-    safe = [
-        line.replace("\\", "\\\\").replace('"', '\\"') if '"""' in line else line.replace("\\", "\\\\")
-        for line in lines
-    ]
-    if safe[-1].endswith('"'):
-        safe[-1] += " "
-    if len(safe) == 1:
-        return f'{pad}"""{safe[0]}"""'
-    return "\n".join([f'{pad}"""{safe[0]}', *(f"{pad}{line}".rstrip() for line in safe[1:]), f'{pad}"""'])
+def docstring(text: str) -> str:
+    """The docstring of a module: lines that are wrapped, those of a list under their first letter."""
+    lines = [line for paragraph in text.split("\n") for line in _wrapped(visible(paragraph))]
+    safe = [line.replace("\\", "\\\\").replace('"""', '\\"\\"\\"') for line in lines]
+    if len(safe) > 1:
+        return "\n".join([f'"""{safe[0]}', *safe[1:], '"""'])
+    return f'"""{safe[0]} """' if safe[0].endswith('"') else f'"""{safe[0]}"""'
+
+
+def _wrapped(paragraph: str) -> list[str]:
+    indent = "  " if paragraph.startswith("- ") else ""
+    return textwrap.wrap(paragraph, WIDTH, subsequent_indent=indent, break_long_words=False) or [""]
 
 
 def identifier(text: str, taken: Collection[str] = (), *, otherwise: str = "value") -> str:
