@@ -8,10 +8,12 @@ import logging
 import pkgutil
 import platform
 import random
+import socket
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +25,7 @@ import loadkit
 from loadkit.drive.cluster.files import Upload, upload_for
 from loadkit.drive.cluster.relay import LEASE, Place, answer, end_generator, reserve_generator
 from loadkit.drive.cluster.remote_process import RemoteProcess
-from loadkit.plan.errors import Interrupted, UsageError
+from loadkit.plan.errors import Interrupted, UsageError, reason_of
 from loadkit.plan.units import SECOND, nanoseconds
 
 if TYPE_CHECKING:
@@ -37,10 +39,12 @@ WITHIN: Final = 30.0
 """Seconds that a run waits by default until there are as many workers as it is to have."""
 
 _LOCAL: Final = "local:"
+_NO_INTERRUPTS: Final = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""What workers here run first: a Ctrl-C in a terminal is for the whole group of processes, and theirs is to drain."""
 _CONNECT: Final = 5.0
 _LOOK: Final = 0.2
-_PATIENCE: Final = 2.0
-"""Seconds that workers are asked for; one that is frozen does not answer."""
+_PATIENCE: Final = LEASE
+"""Seconds that a worker has to answer, who may import loadkit first; one that is frozen does not."""
 
 NO_TLS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -81,27 +85,31 @@ def connected(on: str | Client, tls: Mapping[str, str] = NO_TLS) -> Iterator[Cli
         raise UsageError("other machines are reached by Dask: pip install 'pytest-loadkit[dask]'") from None
     with ExitStack() as stack:
         if on.startswith(_LOCAL):
-            address = stack.enter_context(_local_cluster(on))
-            security = address.security
-        else:
-            address, security = _address(on), distributed.Security(**tls)
+            cluster = stack.enter_context(_local_cluster(on))
+            yield stack.enter_context(distributed.Client(cluster, set_as_default=False))
+            return
+        address, place = _address(on)
         try:
+            security = distributed.Security(**tls)
             arguments = security.get_connection_args("client")
             if on.startswith("tls:") and not arguments.get("ssl_context"):
                 raise UsageError(f"{on} wants certificates: --dask-tls-ca-file, --dask-tls-cert and --dask-tls-key")
-            client = distributed.Client(address, timeout=_CONNECT, set_as_default=False, security=security)
+            # a client tries again where it is refused, for as long as it may need to reconnect in the middle of a run
+            socket.create_connection(place, timeout=_CONNECT).close()
+            client = distributed.Client(address, timeout=LEASE, set_as_default=False, security=security)
         except (OSError, ValueError) as error:
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            raise UsageError(f"no Dask scheduler can be reached at {on} ({reason})") from None
+            reason = reason_of(error) if isinstance(error, OSError) else str(error)
+            raise UsageError(f"no Dask scheduler can be reached at {on} ({reason.partition(chr(10))[0]})") from None
         yield stack.enter_context(client)
 
 
-def _address(on: str) -> str:
+def _address(on: str) -> tuple[str, tuple[str, int]]:
+    """The address of a scheduler as Dask has it, and where that listens."""
     address = on if "://" in on else f"tcp://{on}"
     with contextlib.suppress(ValueError):
         parts = urlsplit(address)
         if parts.scheme in ("tcp", "tls", "ws", "wss") and parts.hostname and parts.port:
-            return address
+            return address, (parts.hostname, parts.port)
     raise UsageError(f"cannot read {on!r}; write it like tcp://scheduler:8786, or local:4 for four workers here")
 
 
@@ -119,6 +127,7 @@ def _local_cluster(on: str) -> LocalCluster:
         dashboard_address="127.0.0.1:0",
         worker_dashboard_address="127.0.0.1:0",
         silence_logs=logging.ERROR,
+        preload=[_NO_INTERRUPTS],
     )
 
 
@@ -163,10 +172,10 @@ async def _release(workers: Iterable[RemoteProcess]) -> None:
 def _reserved(
     client: Client, count: int | None, within: float, clock: Clock, interrupts: Callable[[], int]
 ) -> list[RemoteProcess]:
-    run, until = uuid.uuid4().hex, clock.now() + nanoseconds(within)
+    until = clock.now() + nanoseconds(within)
     checked: set[str] = set()
     while True:
-        attempt = asyncio.run_coroutine_threadsafe(_reserve(client, run, count, checked), client.loop.asyncio_loop)
+        attempt = asyncio.run_coroutine_threadsafe(_reserve(client, count, checked), client.loop.asyncio_loop)
         found, taken, known = attempt.result()
         if found:
             return found
@@ -185,15 +194,17 @@ def _too_few(client: Client, count: int | None, known: int, taken: int, within: 
     return f"{client.scheduler.address} has {workers}{used}, and {asked}; waited for {within:g} s (--workers-timeout)"
 
 
-async def _reserve(
-    client: Client, run: str, count: int | None, checked: set[str]
-) -> tuple[list[RemoteProcess], int, int]:
-    """Workers kept for the run, if there are as many as are asked for; how many others have; how many there are."""
+async def _reserve(client: Client, count: int | None, checked: set[str]) -> tuple[list[RemoteProcess], int, int]:
+    """Workers kept for a run, if there are as many as are asked for; how many others have; how many there are."""
+    # of each attempt another one: what a slow worker is late to do for an attempt before this one is nobody's any more
+    run = uuid.uuid4().hex
     addresses = sorted(await client.nthreads())
     if len(addresses) < (count or 1):
         return [], 0, len(addresses)
-    await asyncio.gather(*(_check_version(client, address) for address in addresses if address not in checked))
-    checked |= set(addresses)
+    new = [address for address in addresses if address not in checked]
+    has_answered = await asyncio.gather(*(_check_version(client, address) for address in new))
+    checked.update(compress(new, has_answered))
+    addresses = [address for address in addresses if address in checked]
     places = await asyncio.gather(*(_ask(client, address, reserve_generator, run) for address in addresses))
     answered = {at: answer(one, Place) for at, one in zip(addresses, places, strict=True) if isinstance(one, bytes)}
     free = [at for at, place in answered.items() if not place.is_taken]
@@ -203,8 +214,8 @@ async def _reserve(
     return [RemoteProcess(client, at, run, answered[at]) for at in kept], len(answered) - len(free), len(addresses)
 
 
-async def _check_version(client: Client, address: str) -> None:
-    """Raise `UsageError` for another Python or loadkit than ours, which would do the same things differently."""
+async def _check_version(client: Client, address: str) -> bool:
+    """True if a worker answered; `UsageError` for another Python or loadkit, which do the same things differently."""
     ours, python = loadkit.__version__, platform.python_version()
     theirs = await _ask(client, address, platform.python_version)
     if isinstance(theirs, str) and theirs.rpartition(".")[0] != python.rpartition(".")[0]:
@@ -214,6 +225,7 @@ async def _check_version(client: Client, address: str) -> None:
         raise UsageError(f"the worker {address} cannot import loadkit ({found}); install pytest-loadkit=={ours} there")
     if isinstance(found, str) and found != ours:
         raise UsageError(f"the worker {address} has loadkit {found}, and this is {ours}; install the same on both")
+    return found is not None
 
 
 async def _ask(client: Client, address: str, function: Callable[..., Any], *words: str) -> Any:

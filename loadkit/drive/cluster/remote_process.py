@@ -164,7 +164,7 @@ class RemoteProcess:
             except msgspec.DecodeError as error:
                 raise _Lost(f"was given up: what its worker answered cannot be read: {error}") from None
             except Exception as error:  # noqa: BLE001 - whatever the connection, the scheduler or the worker raised
-                reason = f": {type(error).__name__}: {error}".rstrip(": ")
+                reason = f" ({error})" if str(error) else ""
             else:
                 if piece.is_gone:
                     raise _Lost(_GONE)

@@ -17,7 +17,7 @@ import distributed
 from loadkit.drive.processes.child import MODULE
 from tests.waiting import is_gone, wait_for
 
-DASK = [sys.executable, "-m", "dask"]
+DASK = [sys.executable, "-P", "-m", "dask"]
 
 
 def children(pid: int) -> list[int]:

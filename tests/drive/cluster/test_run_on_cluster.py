@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
 import platform
 import re
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -24,8 +27,9 @@ from loadkit.plan.loader import load
 from loadkit.plan.units import SECOND
 from loadkit.server.demo import Demo
 from tests.conftest import Call, served
-from tests.drive.cluster.stock import Stock, stock
+from tests.drive.cluster.stock import Stock, started, stock
 from tests.noise import OF_A_SHORT_RUN, codes
+from tests.waiting import is_gone, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
@@ -164,7 +168,11 @@ def test_a_scenario_made_in_python_is_nowhere_for_other_machines(cluster: Stock)
         ),
         (
             ["--on", "tls://127.0.0.1:1", *(f"--dask-tls-{name}=none.pem" for name in ("ca-file", "cert", "key"))],
-            "no Dask scheduler can be reached at tls://127.0.0.1:1 ([Errno 2] No such file or directory)",
+            "no Dask scheduler can be reached at tls://127.0.0.1:1 (no such file or directory)",
+        ),
+        (
+            ["--on", "127.0.0.1:1"],
+            "no Dask scheduler can be reached at 127.0.0.1:1 (connection refused)",
         ),
     ],
 )
@@ -172,3 +180,56 @@ def test_what_cannot_be_is_said_in_a_line(words: list[str], said: str, shop: Pat
     done = call("run", str(shop), *words)
 
     assert (done.returncode, done.stderr) == (4, f"loadkit: {said}\n")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_four_machines_send_exactly_what_was_planned_over_a_minute(demo: Demo, shop: Path, tmp_path: Path):
+    before = served(demo, "/items/{id}")
+
+    with stock(2, 3, 4, 5) as cluster, SampleFile(tmp_path / "all.csv") as samples:
+        result = run(scenario(shop, rate="400/s", duration="60s"), on=cluster.address, workers=4, samples=samples)
+
+    assert result.statuses == {200: 24_000}
+    assert served(demo, "/items/{id}") - before == 24_000
+    assert [machine.requests for machine in result.machines] == [6000] * 4
+    times = [round(float(line["response_time"]) * SECOND) for line in sampled(tmp_path / "all.csv")]
+    assert result.total.response_time.histogram.encode() == Histogram.of(times).encode(), "byte for byte"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_cluster_on_this_machine_is_private_and_ends_with_its_run(demo: Demo, shop: Path):
+    before = served(demo, "/items/{id}")
+    client = subprocess.Popen(
+        [sys.executable, "-m", "loadkit", "run", str(shop), "--on", "local:2", "--rate", "100/s", "-z", "1h"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 120
+    while served(demo, "/items/{id}") < before + 100:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    family = started(client.pid)
+    listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines() if " 0A " in line]
+    inodes = {target(file) for pid in family for file in Path(f"/proc/{pid}/fd").iterdir()}
+    places = {fields[1].partition(":")[0] for fields in listening if f"socket:[{fields[9]}]" in inodes}
+    # a Ctrl-C in a terminal is for all processes of the group
+    os.killpg(client.pid, signal.SIGINT)
+    out, err = client.communicate(timeout=60)
+
+    assert places == {"0100007F"}, "all listen on 127.0.0.1 alone"
+    assert client.returncode == 2, err
+    assert "INTERRUPTED" in out
+    assert "worker-lost" not in out
+    wait_for(lambda: all(map(is_gone, family)))
+
+
+def target(file: Path) -> str:
+    """What an open file is; nothing for one that was closed meanwhile."""
+    try:
+        return str(file.readlink())
+    except OSError:
+        return ""
