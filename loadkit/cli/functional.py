@@ -20,6 +20,10 @@ _OPTIONS: Final = {
     "threshold": "--load-threshold",
     "html": "--load-html",
     "markdown": "--load-markdown",
+    "csv": "--load-csv",
+    "hlog": "--load-hlog",
+    "prometheus": "--load-prometheus",
+    "junit": "--junitxml",
     "history": "--load-history",
 }
 """What of `loadkit run` pytest knows under another name."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadkit.cli.console import check_file, print_document, print_finding, summarize, without_secrets, write
 from loadkit.plan.errors import UsageError
+from loadkit.report.formats import OF_RESULTS, documents, intervals_file
 
 if TYPE_CHECKING:
     from loadkit.judge.result import Result
@@ -28,8 +29,6 @@ _EXAMPLES: Final = {
     "--hlog": "report.hlog",
     "--prometheus": "report.prom",
 }
-_OF_RESULTS: Final = ("--csv", "--hgrm", "--hlog", "--prometheus")
-"""Formats that have nothing to say of a comparison or a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,8 @@ class Outputs:
         if len(on_stdout := self.given.keys() - self.files.keys()) > 1:
             raise UsageError(f"{' and '.join(sorted(on_stdout))} cannot share stdout; give a file to all but one")
         paths = self.files
-        if csv := paths.get("--csv"):
-            paths["the intervals of --csv"] = intervals_file(csv)
+        if "--csv" in paths and (file := intervals_file(paths["--csv"])):
+            paths["the intervals of --csv"] = file
         for option, path in paths.items():
             check_file(option, path)
         for (option, path), (other, another) in combinations(paths.items(), 2):
@@ -84,7 +83,9 @@ class Outputs:
 
     def check_found(self, findings: Mapping[Path, Finding]) -> None:
         """Refuse formats that only results have where a comparison or a limit was read; `UsageError`."""
-        option = next((option for option in ("--output", *_OF_RESULTS) if self.given.get(option)), None)
+        option = next(
+            (option for option in ("--output", *(f"--{name}" for name in OF_RESULTS)) if option in self.given), None
+        )
         for file, one in findings.items() if option else ():
             raise UsageError(f"{file} is a {type(one).__name__.lower()}, and {option} takes results; leave it out")
 
@@ -104,8 +105,9 @@ class Outputs:
 
     def print(self, found: Sequence[Result | Finding], errors: Mapping[str, str] | None = None) -> int:
         """Print the format that goes to stdout, if one does; 3 if it does not take it."""
-        documents = _documents(self.on_stdout, STDOUT, found, without_secrets(errors))
-        return max((print_document(text) for path, text in documents if path == STDOUT), default=0)
+        option = self.on_stdout
+        printed = _documents(option, STDOUT, found, without_secrets(errors)) if option else ()
+        return max((print_document(text) for _, text in printed), default=0)
 
     def deliver(self, found: Finding, *, quiet: bool) -> int:
         """Store, print and write a comparison or a limit as far as asked for; the exit code is 0 or that of a fault."""
@@ -120,11 +122,6 @@ class Outputs:
         if not quiet:
             summarize([found])
         return max(*faults, self.print([found]))
-
-
-def intervals_file(csv: Path) -> Path:
-    """The file of the intervals beside that of the rows: `run-intervals.csv` beside `run.csv`."""
-    return csv.with_name(f"{csv.stem}-intervals{csv.suffix or '.csv'}")
 
 
 def _documents(
@@ -150,20 +147,5 @@ def _documents(
         from loadkit.report.json import document, dump
 
         yield path, dump(results) if results else document(found[0])
-    elif option == "--csv" and results:
-        from loadkit.report.formats.csv import interval_lines, row_lines
-
-        yield path, row_lines(results)
-        yield intervals_file(path), interval_lines(results)
-    elif option == "--hgrm" and results:
-        from loadkit.report.formats.hdr import percentile_distribution
-
-        yield path, percentile_distribution(results[0])
-    elif option == "--hlog" and results:
-        from loadkit.report.formats.hdr import histogram_log
-
-        yield path, histogram_log(results)
-    elif option == "--prometheus" and results:
-        from loadkit.report.formats.prometheus import prometheus
-
-        yield path, prometheus(results)
+    elif results:
+        yield from documents(option.removeprefix("--"), path, results)

@@ -10,7 +10,7 @@ import os
 import threading
 import uuid
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self
@@ -24,7 +24,7 @@ from loadkit.jobs.pacing import Pacing
 from loadkit.measure.recording import JOURNEY, REQUEST
 from loadkit.plan.errors import LoadkitError, UsageError
 from loadkit.plan.labels import is_hop
-from loadkit.plan.redact import redact_url
+from loadkit.plan.redact import redact_message, redact_url
 from loadkit.plan.units import nanoseconds, show_count
 from loadkit.plan.urls import check_url
 from loadkit.report.escape import visible
@@ -42,6 +42,11 @@ DEADLINE: Final = 5.0
 """Seconds that a collector has for its reply."""
 PATIENCE: Final = 10.0
 """Seconds that it has, after a run, to take what is left."""
+
+LOOK_EVERY: Final = 0.05
+"""Seconds between two looks at whether the user has asked to stop."""
+AT_ONCE: Final = 2
+"""How often the user has asked then."""
 
 _HEADERS: Final = "OTEL_EXPORTER_OTLP_HEADERS"
 _TEMPORALITY: Final = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
@@ -97,8 +102,16 @@ class Delivery:
 class OtlpExport:
     """Sends the metrics of one run, from the beginning of the block to its end, and says what became of them."""
 
-    def __init__(self, target: OtlpTarget, scenario: str, origins: Sequence[Origin], clock: SystemClock) -> None:
+    def __init__(
+        self,
+        target: OtlpTarget,
+        scenario: str,
+        origins: Sequence[Origin],
+        clock: SystemClock,
+        interrupts: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._target = target
+        self._interrupts = interrupts
         self._about = {"loadkit.scenario": visible(scenario), **_server(origins)}
         self._instance = str(uuid.uuid4())
         self._clock = clock
@@ -116,7 +129,10 @@ class OtlpExport:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join(self._target.patience)
+        until = self._clock.now() + nanoseconds(self._target.patience)
+        # who has asked twice for the end waits for nobody
+        while self._thread.is_alive() and self._clock.now() < until and self._interrupts() < AT_ONCE:
+            self._thread.join(LOOK_EVERY)
 
     def take(self, rows: Mapping[Key, Counts]) -> None:
         """Take what a second held, by kind, phase and label, of which nothing changes any more."""
@@ -126,7 +142,9 @@ class OtlpExport:
         """Code and message of what was lost, or was long under way."""
         found, url = self._delivery, redact_url(self._target.url)
         if self._thread.is_alive():
-            found.reason = f"no reply within {self._target.patience:g} s after the run"
+            found.reason = f"it had no reply within {self._target.patience:g} s after the run"
+            if self._interrupts() >= AT_ONCE:
+                found.reason = "the run was to end at once"
         kind = REQUEST if found.counted[REQUEST] else JOURNEY
         counted, lost = found.counted[kind], found.counted[kind] - found.arrived[kind]
         if lost or self._closed:
@@ -185,7 +203,7 @@ class OtlpExport:
         try:
             reply = http.post(self._target.url, data=content, allow_redirects=False)
         except (requests.RequestException, LoadkitError) as error:
-            return str(error)
+            return redact_message(str(error))
         is_taken = HTTPStatus.OK <= reply.status_code < HTTPStatus.MULTIPLE_CHOICES
         return rejected(reply.content) if is_taken else f"status {reply.status_code}"
 

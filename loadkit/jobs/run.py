@@ -190,7 +190,7 @@ class Opened:
 
                 return judge(scenario, driven, context(driven.stats), draft=draft)
 
-            export = self._export(otlp) if otlp else None
+            export = self._export(otlp, asked) if otlp else None
             with export or nullcontext():
                 with (
                     partial.during(unfinished) if partial else nullcontext() as keeper,
@@ -218,10 +218,10 @@ class Opened:
 
         return judge(scenario, driven, known)
 
-    def _export(self, otlp: OtlpTarget) -> OtlpExport:
+    def _export(self, otlp: OtlpTarget, asked: Callable[[], int]) -> OtlpExport:
         from loadkit.jobs.otlp import OtlpExport
 
-        return OtlpExport(otlp, self.scenario.name or "", self.origins, self.clock)
+        return OtlpExport(otlp, self.scenario.name or "", self.origins, self.clock, asked)
 
     def _server_usage(self, own: ServerProcess | None, watch: Watcher | None) -> ServerUsage:
         """The servers among the target that loadkit started."""

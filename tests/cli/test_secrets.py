@@ -135,13 +135,14 @@ def file(demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("options", [[], ["--once"], ["--processes", "2"]], ids=" ".join)
 def test_no_secret_is_in_what_a_run_says_and_stores(call: Call, file: Path, tmp_path: Path, options: Sequence[str]):
-    stored, page = tmp_path / "result.json", tmp_path / "page.html"
+    names = ("output", "html", "markdown", "csv", "junit", "hlog", "prometheus")
+    files = {name: tmp_path / f"found.{name}" for name in names}
 
-    done = call("run", str(file), "-o", str(stored), "--html", str(page), *options)
+    done = call("run", str(file), *(f"--{name}={path}" for name, path in files.items()), *options)
 
     assert done.returncode == 1, done.stderr
     assert "401 Client Error" in done.stdout, "the journeys failed as they should"
-    for text in (done.stdout, done.stderr, stored.read_text(), page.read_text()):
+    for text in (done.stdout, done.stderr, *(path.read_text() for path in files.values())):
         assert MARK.lower() not in text.lower()
 
 

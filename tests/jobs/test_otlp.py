@@ -166,6 +166,18 @@ def test_what_a_collector_does_not_take_is_said_and_the_run_is_as_without(
     assert took < 30, "and no longer than a busy machine takes"
 
 
+def test_who_asks_twice_for_the_end_does_not_wait_for_a_collector():
+    with collecting(is_slow=True) as collector:
+        patient = target(collector.url, deadline=30.0, patience=30.0)
+        export = OtlpExport(patient, "browse", [], SystemClock(), lambda: 2)
+        with export:
+            export.take(second(3))
+            collector.wait(1)
+
+    [(_, message)] = export.notes()
+    assert message.startswith("3 of 3 requests did not get to the collector")
+
+
 def test_where_no_collector_listens_the_report_says_so_and_the_exit_code_is_that_of_the_run(
     demo: Demo, call: Call, free_port: int
 ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -127,6 +128,7 @@ def test_each_option_may_be_a_setting(run: Run, pytester: pytest.Pytester):
         (["--load-save", "x", "-o", "load_baselines=test_it.py"], "cannot make the folder "),
         (["--load-html", "test_it.py/page.html"], "cannot make the folder "),
         (["--load-markdown", "."], "cannot write "),
+        (["--load-csv", "."], "cannot write "),
         (["--load-repeat", "0"], "--load-repeat must be at least 1, not 0"),
         (["--load-compare-fail"], "--load-compare-fail needs the name of a baseline: --load-compare main"),
         (
@@ -214,6 +216,26 @@ def test_load_html_is_one_page_of_all_load_tests(run: Run, pytester: pytest.Pyte
     page = (pytester.path / "out" / "load.html").read_text(encoding="utf-8")
     for title in ("test_it.py::test_load", "test_it.py::test_two[&lt;b&gt;]", "test_it.py::test_two[&lt;b&gt;] #2"):
         assert f"<bdi>{title}</bdi></h2>" in page
+
+
+@pytest.mark.parametrize("said", ["option", "setting"])
+def test_formats_for_other_programs_have_all_load_tests(run: Run, pytester: pytest.Pytester, said: str):
+    add(pytester, "\ndef test_two(load):\n    load(shop)\n")
+    files = {"csv": "out/a.csv", "hlog": "out/a.hlog", "prometheus": "out/a.prom"}
+    if said == "setting":
+        lines = "\n".join(f'load_{name} = "{file}"' for name, file in files.items())
+        pytester.makepyprojecttoml(f"[tool.pytest]\n{lines}")
+
+    run(*(f"--load-{name}={file}" for name, file in files.items() if said == "option")).assert_outcomes(passed=3)
+
+    tests = {"test_it.py::test_load", "test_it.py::test_two"}
+    with (pytester.path / "out" / "a.csv").open(newline="") as file:
+        assert {row["scenario"] for row in csv.DictReader(file)} == tests
+    text = (pytester.path / "out" / "a.prom").read_text()
+    assert set(re.findall(r'^loadkit_passed\{scenario="(.*)"\} 1$', text, re.MULTILINE)) == tests
+    tags = re.findall("^Tag=([^,]*),", (pytester.path / "out" / "a.hlog").read_text(), re.MULTILINE)
+    assert {tag.partition(":GET")[0] for tag in tags} == tests
+    assert (pytester.path / "out" / "a-intervals.csv").exists()
 
 
 @pytest.mark.parametrize("said", ["option", "setting"])

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -39,6 +39,7 @@ from loadkit.judge.validity import Caveat
 from loadkit.plan.errors import OutputError, UsageError, reason_of
 from loadkit.plan.fields import parse_positive_seconds
 from loadkit.report.files import check_writable, write_text
+from loadkit.report.formats import documents
 from loadkit.report.formats.junit import properties
 from loadkit.report.json import Finding, document, dump
 from loadkit.server.serving import running_servers
@@ -110,7 +111,7 @@ class LoadSession:
         self.json_folder = self.options.path("load_json")
         if self.json_folder:
             _make(self.json_folder, "result.json")
-        for file in (self.options.html, self.options.markdown):
+        for file in (self.options.html, self.options.markdown, *self.options.formats.values()):
             if file and not self.is_worker:
                 _make(file.parent, file.name)
         history = self.options.path("load_history")
@@ -214,12 +215,12 @@ class LoadSession:
             self._hand_on(one)
         elif self.json_folder:
             text = dump([one.result, *one.more]) if isinstance(one, Run) else document(one.finding)
-            self._write(self.json_folder / file_name(one), lambda: text)
+            self._write(self.json_folder / file_name(one), text)
 
     def _hand_on(self, one: Run | Found) -> None:
         """After a Ctrl-C no report of this test will reach the controller: leave it a file."""
         if is_interrupted(one) and self._shared:
-            self._write(self._shared / f"{os.getpid()}{LEFT}", lambda: json.dumps(packed([one])))
+            self._write(self._shared / f"{os.getpid()}{LEFT}", json.dumps(packed([one])))
 
     def take_left_behind(self, folder: Path) -> None:
         """Keep what workers that were interrupted have left in a folder."""
@@ -242,9 +243,13 @@ class LoadSession:
         if self.is_worker or not (self.runs or self.findings):
             return
         if self.options.markdown:
-            self._write(self.options.markdown, lambda: as_markdown(self.runs, self.findings))
+            self._write(self.options.markdown, as_markdown(self.runs, self.findings))
         if self.options.html:
-            self._write(self.options.html, lambda: as_page(self.runs, self.findings))
+            self._write(self.options.html, as_page(self.runs, self.findings))
+        results = [result for run in self.runs for result in (run.result, *run.more)]
+        for name, path in self.options.formats.items() if results else ():
+            for file, text in documents(name, path, results):
+                self._write(file, text)
 
     def _save(self) -> None:
         """What failed, was interrupted or is invalid is in no baseline."""
@@ -258,7 +263,7 @@ class LoadSession:
             self.faults.append(f"{error}; nothing was saved")
             return
         self.kept = whole
-        self._write(file, lambda: saved(before, whole))
+        self._write(file, saved(before, whole))
 
     def _keep_runs(self) -> None:
         if HISTORY not in self.config.stash:
@@ -292,11 +297,11 @@ class LoadSession:
             return "nothing came through"
         return "failed" if run.test in self.failed else ""
 
-    def _write(self, path: Path, text: Callable[[], str]) -> None:
+    def _write(self, path: Path, text: str) -> None:
         """A fault is told at the end, and costs nothing that was measured."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, text())
+            write_text(path, text)
         except OutputError as error:
             self.faults.append(str(error))
         except OSError as error:

@@ -52,6 +52,12 @@ class SessionOptions:
         return self.path("load_markdown")
 
     @property
+    def formats(self) -> dict[str, Path]:
+        """The files of formats for other programs that are asked for, by the names of these."""
+        named = {name: self.path(f"load_{name}") for name in ("csv", "hlog", "prometheus")}
+        return {name: path for name, path in named.items() if path}
+
+    @property
     def save(self) -> str:
         """The name of the baseline in which results are kept; empty where none is asked for."""
         return self.config.getoption("load_save") or ""
