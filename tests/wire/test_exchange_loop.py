@@ -320,18 +320,18 @@ def test_the_deadline_of_what_is_watched_is_told(users: Users, serve_as: Serve):
 
 
 def test_a_user_rests_until_its_request_is_due(users: Users, serve_as: Serve):
-    user = users.add(serve_as(replies(OK)).port)
+    peer = serve_as(replies(OK))
+    user, other = users.add(peer.port), users.add(peer.port)
 
     began = users.clock.now()
     users.resume(user, rest=50 * MILLISECOND)
-    assert users.loop.resting == 1
-    assert users.loop.is_resting(user)
+    users.resume(other, rest=60 * SECOND)
     users.events()
 
     ((due, sent, *_),) = users.samples()
     assert began + 50 * MILLISECOND <= due <= sent
-    assert users.loop.resting == 0
-    assert not users.loop.is_resting(user)
+    assert users.loop.resting == 1
+    assert [users.loop.is_resting(one) for one in (user, other)] == [False, True]
 
 
 @pytest.mark.parametrize("rest", [0, SECOND], ids=["at work", "at rest"])

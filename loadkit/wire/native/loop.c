@@ -222,11 +222,6 @@ static void end_polling(Loop *loop, Connection *connection)
 
 static void advance(Loop *loop, User *user);
 
-static int is_over(const Loop *loop, const User *user, int64_t instant)
-{
-    return instant >= user->until || instant >= loop->stop_at || user->left <= 0;
-}
-
 /* Send the next request of a user's turn, or hand it out. */
 static void send_next(Loop *loop, User *user, int64_t instant)
 {
@@ -261,10 +256,12 @@ static void advance(Loop *loop, User *user)
 {
     int64_t instant = now();
 
-    if (is_over(loop, user, instant))
+    if (instant >= user->until || instant >= loop->stop_at)
         hand_out(loop, user, OVER);
     else if (user->due > instant)
         rest(loop, user);
+    else if (user->left <= 0)
+        hand_out(loop, user, OVER);
     else
         send_next(loop, user, instant);
 }
