@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,7 +55,9 @@ def report(
     stored = _read(files)
     findings = {file: one for file, one in stored.items() if not isinstance(one, list)}
     outputs.check_found(findings)
-    merged = [merge(results) for results in _of_same_load(one for one in stored.values() if isinstance(one, list))]
+    results = {file: one for file, one in stored.items() if isinstance(one, list)}
+    _check_parts(results)
+    merged = [merge(of_one_load) for of_one_load in _of_same_load(results.values())]
     outputs.check_count(len(merged))
     found = [*merged, *findings.values()]
     faults = [store(outputs.stored, merged) if outputs.stored else 0]
@@ -81,6 +84,31 @@ def _read(files: list[Path]) -> dict[Path, list[Result] | Finding]:
         if [other.resolve() for other in files].count(file.resolve()) > 1:
             raise UsageError(f"{file} is named more than once, and would be counted as often")
     return {file: load_stored(file) for file in files}
+
+
+def _check_parts(stored: Mapping[Path, Sequence[Result]]) -> None:
+    """See that what are parts of loads are those of one run each; `UsageError` naming the files."""
+    from loadkit.judge.other_load import other_load
+
+    found = [(file, result) for file, results in stored.items() for result in results if len(result.machines) == 1]
+    for (file, one), (other, another) in permutations(found, 2):
+        mine, theirs = one.machines[0], another.machines[0]
+        if one.identity == another.identity and (mine.part, mine.parts) == (theirs.part, theirs.parts):
+            raise UsageError(f"{file} and {other} are both part {mine.part}/{mine.parts} of {one.title}; leave one out")
+        if one.identity.name == another.identity.name and one.identity.plan != another.identity.plan:
+            differs = other_load(one, another)
+            raise UsageError(f"{other} is a part of another load than {file}: {differs}; run all parts of the same one")
+        if one.identity != another.identity and _parts_of(one, found).isdisjoint(_parts_of(another, found)):
+            raise UsageError(
+                f"part {theirs.part}/{theirs.parts} of {one.title} is missing, and {other} is that of {another.title}; "
+                "run all parts of the same scenario"
+            )
+
+
+def _parts_of(one: Result, found: Sequence[tuple[Path, Result]]) -> set[tuple[int, int]]:
+    """The parts that there are of what a result is of."""
+    machines = [result.machines[0] for _, result in found if result.identity == one.identity]
+    return {(machine.part, machine.parts) for machine in machines}
 
 
 def _of_same_load(stored: Iterable[list[Result]]) -> Iterable[list[Result]]:

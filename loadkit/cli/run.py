@@ -45,6 +45,7 @@ from loadkit.cli.options import (
 )
 from loadkit.cli.outputs import Outputs
 from loadkit.cli.parser import argument, given_values
+from loadkit.cli.parts import check_parts, read_part, say_start
 from loadkit.cli.replaying import check_replay, replayed
 from loadkit.cli.request import ContentType, Data, Follow, Form, Json, Method, PathAsIs, RequestOptions, User
 from loadkit.cli.runs import check_together, run_all, run_all_together
@@ -113,6 +114,12 @@ def run(
     engine: Annotated[
         str | None,
         load_option(value="NAME", help="threads: one for each user; loop: one for all that have no code; or auto."),
+    ] = None,
+    part: Annotated[
+        str | None, load_option(value="K/N", help="The K-th of N parts, one a machine; merged by loadkit report.")
+    ] = None,
+    at: Annotated[
+        str | None, load_option("--at", value="TIME", help="When all parts begin: 12:00:00Z, or with a date before it.")
     ] = None,
     seed: Annotated[
         str | None, load_option(help="For arrivals, think times and orders of rows; the same seed, the same run.")
@@ -240,6 +247,7 @@ def run(
         _check_once(given_values(context))
     if together:
         check_together(given_values(context))
+    own_part = read_part(part, at, context.params)
     outputs = Outputs.of(
         output=output,
         html=html,
@@ -278,6 +286,8 @@ def run(
                 quiet=quiet,
             )
         _explain_threads(given_values(context), scenarios, quiet=quiet)
+        check_parts(own_part, scenarios)
+        say_start(own_part, quiet=quiet)
         tls = {"tls_ca_file": dask_tls_ca_file, "tls_client_cert": dask_tls_cert, "tls_client_key": dask_tls_key}
         machines = stack.enter_context(chosen_machines(on, workers, workers_timeout, tls, quiet=quiet))
         if together:
@@ -293,6 +303,7 @@ def run(
             broken=broken,
             fail_fast=fail_fast,
             machines=machines,
+            part=own_part,
             full=full,
             quiet=quiet,
         )

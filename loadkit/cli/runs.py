@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from loadkit.cli.outputs import Outputs
     from loadkit.jobs.otlp import OtlpTarget
     from loadkit.judge.result import Result
+    from loadkit.plan.part import Part
     from loadkit.plan.scenario import Scenario
 
 
@@ -48,6 +49,7 @@ def run_all(
     broken: dict[str, str],
     fail_fast: bool,
     machines: Mapping[str, Any],
+    part: Part,
     full: bool,
     quiet: bool,
 ) -> int:
@@ -91,6 +93,7 @@ def run_all(
                             partial=partial,
                             log=log,
                             samples=lines,
+                            part=part,
                             **machines,
                             otlp=otlp,
                         )

@@ -187,11 +187,11 @@ class _Director:
         """Read the machine, which takes 0.5 ms, by which the first request would be late if it were read later."""
         if self._await_others:
             self._state.began = self._await_others()
-            self._clock.pause(self._state.began - READ_BEFORE - self._clock.now(), lambda: False)
+            self._clock.pause(self._state.began - READ_BEFORE - self._clock.now(), lambda: bool(self._interrupts()))
         if not self._plan.load.warmup:
             self._probe.begin()
         if self._await_others:
-            self._clock.pause(self._state.began - self._clock.now(), lambda: False)
+            self._clock.pause(self._state.began - self._clock.now(), lambda: bool(self._interrupts()))
 
     def _begin(self) -> None:
         """All are ready: set when it ends. Called by one thread while the others wait."""

@@ -167,11 +167,13 @@ class Display:
         return recent.good / seconds, None if p99 is None else p99 / SECOND
 
     def _level(self, since: int) -> float | None:
-        """How many threads or arrivals a second phases ask for; None where it is always the same."""
-        return next((one.level(since) for one in self._load.segments if one.start <= since < one.end), None)
+        """How many threads or arrivals a second phases ask a part for; None where it is always the same."""
+        levels = (one.level(since) for one in self._load.segments if one.start <= since < one.end)
+        return next((level / self._load.part.count for level in levels), None)
 
     def _asked_rate(self, since: int) -> float | None:
         if isinstance(self._load, Closed) or self._scenario.journeys:
             # of journeys, it cannot be held against a rate of requests
             return None
-        return cast(float, self._scenario.rate) if self._scenario.rate else self._level(since)
+        rate = cast(float, self._scenario.rate)
+        return rate / self._load.part.count if rate else self._level(since)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from typing import Any
 
 
 def is_here(host: str) -> bool:
@@ -30,6 +31,17 @@ def is_public_address(text: str) -> bool:
         return ipaddress.ip_address(text.partition("%")[0]).is_global
     except ValueError:
         return False
+
+
+def source_address(family: int, address: Any) -> str:
+    """From which of its addresses this machine sends there, as its routes have it; empty where there is none."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            # a datagram socket sends nothing when it is connected
+            probe.connect(address)
+            return str(probe.getsockname()[0])
+    except OSError:
+        return ""
 
 
 def _can_be_bound(family: int, address: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]) -> bool:

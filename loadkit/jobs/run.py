@@ -8,7 +8,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
@@ -20,10 +20,13 @@ from loadkit.host.usage import allowed_cpus
 from loadkit.jobs.hooks import shared_by
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.loop import check_loop
+from loadkit.jobs.parts import addresses_of, await_lead, beginning, check_part
 from loadkit.jobs.probes import check_trust, notes, redirects
 from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.errors import UsageError
+from loadkit.plan.part import WHOLE, Part
 from loadkit.plan.scenario import Scenario, addressed
-from loadkit.plan.units import SECOND
+from loadkit.plan.units import SECOND, show_count
 from loadkit.server.serving import started_servers
 from loadkit.server.start import place_of
 from loadkit.server.under_test import server_of, with_port
@@ -67,6 +70,7 @@ def run(
     workers: int | None = None,
     workers_timeout: float = 30.0,
     otlp: OtlpTarget | None = None,
+    part: Part = WHOLE,
 ) -> Result:
     """Run a scenario and return what was found.
 
@@ -86,14 +90,16 @@ def run(
         workers: how many of its workers are to share it; by default all.
         workers_timeout: how many seconds it waits until there are so many.
         otlp: is sent the metrics of OpenTelemetry while it runs.
+        part: what this machine has of a load that several share; thresholds are judged when all parts are merged.
 
     Raises `UsageError` before anything is sent for what cannot work: a host that does not resolve, a certificate
     that is not trusted, a server that does not come up or whose port is in use, one in the event loop that this call
     would block, too few file descriptors; `SetupError`, which is one, where a set-up fails; and `Interrupted` where the
-    user asks to stop while the server starts.
+    user asks to stop while the server starts, or all machines wait for their beginning.
     """
     scenario, clock = addressed(scenario), clock or SystemClock()
     check_loop(scenario, call="run")
+    check_part(scenario, part)
     with ExitStack() as stack:
         asked = interrupts or stack.enter_context(counted_signals())
         machines = None
@@ -102,7 +108,7 @@ def run(
 
             client = stack.enter_context(connected(on))
             machines = stack.enter_context(machines_for(scenario, client, workers, workers_timeout, clock, asked))
-        opened = open_scenario(scenario, clock, machines)
+        opened = open_scenario(scenario, clock, machines, part)
         own = stack.enter_context(server_of(opened.scenario, opened.wire, asked))
         return opened.run(own, asked, watch=watch, partial=partial, log=log, samples=samples, otlp=otlp)
 
@@ -137,6 +143,7 @@ class Opened:
     origins: Sequence[Origin]
     assignments: list[Assignment]
     """For worker processes, where there are several."""
+    part: Part
     monitor: WindowMonitor | None
     machines: Machines | None = None
     """Those that run it; None for this one."""
@@ -163,7 +170,7 @@ class Opened:
         is_in_process = any(place_of(origin).is_own() for origin in self.origins)
         with shared_by(scenario, wire.resolver, faults) as shared:
             companions.wait()
-            started_at, began = datetime.now(UTC).isoformat(timespec="milliseconds"), self.clock.now()
+            started_at, began = datetime.now(UTC).isoformat(timespec="microseconds"), self.clock.now()
             usage.note()
 
             def stops() -> int:
@@ -174,15 +181,20 @@ class Opened:
                 from loadkit.judge.evidence import RunContext
                 from loadkit.judge.instants import later
 
+                measured_at = later(started_at, max(0, stats.measured_from - began) / SECOND)
+                # a part may have waited for the others, and they have not been set up at the same time
+                begun_at = later(measured_at, -cast(float, scenario.warmup)) if self.part.at else started_at
                 return RunContext(
-                    started_at=started_at,
-                    measured_at=later(started_at, max(0, stats.measured_from - began) / SECOND),
+                    started_at=f"{begun_at[:23]}{begun_at[26:]}",
+                    measured_at=measured_at,
                     server=usage.between(stats.measured_from, stats.stopped_at),
                     is_in_process=is_in_process,
                     is_same_host=is_on_this_host(self.origins),
                     clock_steps=self.clock.steps,
                     companions=companions.scenarios,
                     windows=monitor.results if monitor else (),
+                    part=self.part,
+                    addresses=addresses_of(self.origins, wire) if self.part.count > 1 else (),
                 )
 
             def unfinished(driven: Driven, draft: Draft) -> Result:
@@ -190,13 +202,14 @@ class Opened:
 
                 return judge(scenario, driven, context(driven.stats), draft=draft)
 
+            await_lead(self.part, self.part.share(scenario.total_threads), self.clock, stops)
             export = self._export(otlp, asked) if otlp else None
             with export or nullcontext():
                 with (
                     partial.during(unfinished) if partial else nullcontext() as keeper,
                     samples.during(scenario.name or "", self.clock) if samples else nullcontext() as buffer,
                 ):
-                    begin = companions.wait if companions.scenarios else None
+                    begin = companions.wait if companions.scenarios else beginning(self.part, self.clock)
                     on_close = export.take if export else None
                     driven = self._drive(shared, usage.watch, stops, begin, keeper, log, buffer, on_close)
                 usage.note()
@@ -263,6 +276,7 @@ class Opened:
                 monitor=self.monitor,
                 open_channel=self.machines.open_channel if self.machines else ChildProcess,
                 on_close=on_close,
+                part=self.part,
             )
             if log:
                 log.exchanges += driven.stats.exchanges
@@ -275,6 +289,7 @@ class Opened:
             watch=watch,
             interrupts=interrupts,
             shared=shared,
+            part=self.part,
             begin=begin,
             keeper=keeper,
             log=log,
@@ -296,7 +311,9 @@ class Opened:
         )
 
 
-def open_scenario(scenario: Scenario, clock: SystemClock, machines: Machines | None = None) -> Opened:
+def open_scenario(
+    scenario: Scenario, clock: SystemClock, machines: Machines | None = None, part: Part = WHOLE
+) -> Opened:
     """Raises `UsageError` for what cannot be sent, or not by other processes, before a server is started."""
     scenario = with_port(scenario)
     requests = [encode(one, scenario) if isinstance(one, Endpoint) else None for one in scenario.plans]
@@ -306,16 +323,16 @@ def open_scenario(scenario: Scenario, clock: SystemClock, machines: Machines | N
         origins |= {origin_of(scenario.base_url)[0]: None}
     for origin in () if machines else origins:
         wire.resolve(origin)
-    processes = len(machines.workers) if machines else process_count(scenario, list(origins))
+    processes = len(machines.workers) if machines else process_count(scenario, list(origins), part)
     scenario = scenario.replace(processes=processes)
     assignments = []
     if processes > 1 or machines:
         from loadkit.drive.processes.director import assignments_for
 
-        assignments = assignments_for(scenario, requests, processes)
+        assignments = assignments_for(scenario, requests, processes, part)
     if assignments and not machines and any(not origin.unix for origin in origins):
         # each looks whether there are local ports for its own part, and they share those of the machine
-        check_ports(scenario.total_threads)
+        check_ports(part.share(scenario.total_threads))
     return Opened(
         scenario=scenario,
         requests=requests,
@@ -323,19 +340,26 @@ def open_scenario(scenario: Scenario, clock: SystemClock, machines: Machines | N
         clock=clock,
         origins=list(origins),
         assignments=assignments,
+        part=part,
         monitor=_monitor(scenario) if any(limit.over for limit in scenario.limits) else None,
         machines=machines,
     )
 
 
-def process_count(scenario: Scenario, origins: list[Origin]) -> int:
-    """How many processes run a scenario; `auto` leaves a CPU to a target on this machine."""
+def process_count(scenario: Scenario, origins: list[Origin], part: Part = WHOLE) -> int:
+    """How many processes run a scenario, or a part; `auto` leaves a CPU to a target on this machine."""
+    threads = part.share(scenario.total_threads)
     if scenario.processes != "auto":
+        if scenario.processes > threads:
+            raise UsageError(
+                f"{scenario.processes:,} processes cannot share {show_count(threads, 'thread')} of part {part}; "
+                "give each one at least, or use fewer processes"
+            )
         return scenario.processes
     if scenario.source is None:  # others would not find it
         return 1
     spared = is_on_this_host(origins)
-    return max(1, min(allowed_cpus() - spared, scenario.total_threads))
+    return max(1, min(allowed_cpus() - spared, threads))
 
 
 def is_on_this_host(origins: Sequence[Origin]) -> bool:

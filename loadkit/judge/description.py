@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 
+from loadkit.plan.part import WHOLE, Part
 from loadkit.plan.recorded import RECORDED, RecordedArrivals
 from loadkit.plan.think_time import Thought, describe_think_time
 from loadkit.plan.units import SECOND
 from loadkit.plan.urls import strip_url
-from loadkit.plan.workload import Open, workload
+from loadkit.plan.workload import Closed, Open, workload
 
 if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
@@ -43,6 +44,8 @@ class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     transport: str
     verify: bool
     endpoints: list[str]
+    thresholds: list[str] = []
+    """What must hold, as it was written."""
     journeys: list[str] = []
     arrivals: str | None = None
     """`constant`, `poisson` or `recorded`; None in a closed workload."""
@@ -56,22 +59,32 @@ class ScenarioInfo(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
 
 
-def describe(scenario: Scenario) -> ScenarioInfo:
-    """A scenario as it is stored with its result: what was asked, without headers, bodies and secrets."""
-    load = workload(scenario)
+def describe(scenario: Scenario, part: Part = WHOLE) -> ScenarioInfo:
+    """A scenario as it is stored with its result: what was asked, without headers, bodies and secrets.
+
+    Of a part of it, what was asked of that part.
+    """
+    load = workload(scenario, part)
+    # of threads each part has those whose number is its own, of arrivals it has a share at any rate
+    number = part.number if isinstance(load, Closed) else 0
     return ScenarioInfo(
         name=scenario.name or "scenario",
         description=scenario.description,
         base_url=strip_url(scenario.base_url) if scenario.base_url else "",
-        threads=scenario.threads if isinstance(load, Open) else scenario.total_threads,
+        threads=part.share(scenario.threads if isinstance(load, Open) else scenario.total_threads),
         duration=None if load.duration is None else load.duration / SECOND,
-        iterations=scenario.iterations,
+        iterations=_iterations(scenario, load, part),
         iterations_per_thread=scenario.iterations_per_thread,
-        rate=_mean_rate(load) if isinstance(load, Open) else None,
+        rate=_mean_rate(load) / part.count if isinstance(load, Open) else None,
         arrivals=_arrivals(scenario) if isinstance(load, Open) else None,
-        max_threads=scenario.most_threads if isinstance(load, Open) else None,
+        max_threads=load.max_threads if isinstance(load, Open) else None,
         phases=[
-            PhasePlan(name=one.name, duration=one.length / SECOND, start=one.first, end=one.last)
+            PhasePlan(
+                name=one.name,
+                duration=one.length / SECOND,
+                start=(one.first - number) / part.count,
+                end=(one.last - number) / part.count,
+            )
             for one in scenario.segments
         ],
         processes=scenario.processes,
@@ -83,12 +96,19 @@ def describe(scenario: Scenario) -> ScenarioInfo:
         transport="sockets",
         verify=scenario.verify,
         endpoints=list(scenario.labels),
+        thresholds=[limit.text for limit in scenario.limits],
         journeys=[journey.label for journey in scenario.journeys],
     )
 
 
 def _arrivals(scenario: Scenario) -> str:
     return RECORDED if isinstance(scenario.arrivals, RecordedArrivals) else scenario.arrivals
+
+
+def _iterations(scenario: Scenario, load: Closed | Open, part: Part) -> int | None:
+    if scenario.iterations is None or isinstance(load, Closed):
+        return None if scenario.iterations is None else load.iterations
+    return part.share(scenario.iterations)
 
 
 def _mean_rate(load: Open) -> float:

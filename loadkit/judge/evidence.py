@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from loadkit.judge.activity import UNRECORDED, Activity
 from loadkit.judge.rows import journeys_among
+from loadkit.plan.part import WHOLE, Part
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ class RunContext:
     """What came of thresholds that hold over a time."""
     companions: Sequence[Scenario] = ()
     """What this process ran at the same time."""
+    part: Part = WHOLE
+    """What this machine had of the load."""
+    addresses: Sequence[str] = ()
+    """From which it sent, where several machines share the load."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from loadkit.judge.description import describe
 from loadkit.judge.environment import environment
 from loadkit.judge.evidence import Evidence
 from loadkit.judge.identity import identity
+from loadkit.judge.parts import this_part
 from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import Interval
 from loadkit.judge.summary import ToTimes, intervals, phases, rows, slow_requests, times, timings, without_gaps
@@ -51,9 +52,16 @@ def judge(scenario: Scenario, driven: Driven, context: RunContext, *, draft: Dra
         driven: what its threads recorded, and how it went.
         context: what else is known of the run: when it was, and of its target.
         draft: how the result of a run that goes on is made; it is `interrupted`, and a note says when it was made.
+
+    Of a part of a load it is what that part came to; thresholds are judged when all parts are merged.
     """
     run, stats = _evidence(scenario, driven, context, draft), driven.stats
-    found = threshold_results(scenario.limits, run.total, run.endpoints, run.phases, run.timings, context.windows)
+    is_whole = context.part.is_whole
+    found = (
+        threshold_results(run.limits, run.total, run.endpoints, run.phases, run.timings, context.windows)
+        if is_whole
+        else []
+    )
     doubts = caveats(run)
     validity = validity_of(doubts)
     series, by_phase = with_threads(
@@ -61,7 +69,7 @@ def judge(scenario: Scenario, driven: Driven, context: RunContext, *, draft: Dra
     )
     return Result(
         identity=identity(scenario, context.companions),
-        scenario=run.scenario,
+        scenario=run.scenario if is_whole else describe(scenario),
         environment=run.environment,
         started_at=context.started_at,
         spans=[RunSpan(start=context.measured_at, length=run.duration)],
@@ -78,7 +86,7 @@ def judge(scenario: Scenario, driven: Driven, context: RunContext, *, draft: Dra
         validity=validity,
         bottleneck=NOTHING if context.server_loss else bottleneck(run, series),
         server=context.server,
-        machines=list(stats.machines),
+        machines=list(stats.machines) if is_whole else [this_part(run)],
     )
 
 
@@ -90,7 +98,7 @@ def _evidence(scenario: Scenario, driven: Driven, context: RunContext, draft: Dr
     to_times = draft.to_times if draft else times
     total, endpoints = rows(recording, duration=duration, started=started, to_times=to_times)
     return Evidence(
-        scenario=describe(scenario),
+        scenario=describe(scenario, context.part),
         environment=machine,
         context=context,
         stats=stats,
@@ -99,7 +107,7 @@ def _evidence(scenario: Scenario, driven: Driven, context: RunContext, draft: Dr
         endpoints=endpoints,
         phases=phases(recording, scenario.segments, started=started, stopped=stats.stopped_at, to_times=to_times),
         timings=timings(recording, requested=stats.requested, duration=duration, started=started, to_times=to_times),
-        limits=scenario.limits,
+        limits=scenario.limits if context.part.is_whole else (),
         activity=_activity(scenario, stats, is_over=draft is None),
         is_over=draft is None,
     )

@@ -43,6 +43,7 @@ class Closed:
     graceful_stop: int
     segments: tuple[Segment, ...] = ()
     thread_plans: tuple[ThreadPlan, ...]
+    part: Part = WHOLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,7 @@ class Open:
     rotation: tuple[int, ...]
     threads: int
     max_threads: int
+    part: Part = WHOLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,7 @@ def closed(scenario: Scenario, part: Part = WHOLE) -> Closed:
         graceful_stop=_ns(scenario.graceful_stop),
         segments=scenario.segments,
         thread_plans=tuple(mine),
+        part=part,
     )
 
 
@@ -129,6 +132,7 @@ def opened(scenario: Scenario, part: Part = WHOLE) -> Open:
         rotation=tuple(range(len(scenario.plans)) if recorded else _rotation(scenario.plans)),
         threads=max(1, part.share(min(scenario.threads, scenario.most_threads))),
         max_threads=part.share(scenario.most_threads),
+        part=part,
     )
 
 

@@ -13,6 +13,7 @@ from loadkit.plan.recorded import RECORDED
 from loadkit.plan.threshold import threshold
 from loadkit.plan.units import show_count, show_rate, show_span
 from loadkit.report.figures import show_time
+from loadkit.report.machines import describe_machines, describe_missing
 from loadkit.report.table import Tone
 
 TONES: Final[dict[Validity, Tone]] = {"clean": "good", "doubtful": "doubt", "invalid": "bad"}
@@ -31,10 +32,10 @@ _CLOCKS: Final = {
 
 
 def describe_run(result: Result) -> str:
-    """The load, the start, and the number of runs that were merged."""
+    """The load, the start, and the number of runs that were merged, or the parts of it."""
     count = len(result.spans)
-    merged = f"; merged from {count:,} runs" if count > 1 else ""
-    return f"{describe_load(result.scenario)}; started {_when(result.started_at)}{merged}"
+    merged = describe_machines(result.machines) or (f"merged from {count:,} runs" if count > 1 else "")
+    return "; ".join(filter(None, [describe_load(result.scenario), f"started {_when(result.started_at)}", merged]))
 
 
 def describe_load(scenario: ScenarioInfo) -> str:
@@ -111,6 +112,8 @@ def describe_outcome(result: Result) -> tuple[str, str, Tone]:
     missed, all_of_them = sum(not one.passed for one in limits), len(limits)
     so_far = sum(not one.passed and one.value is not None for one in limits)
     of_them = f"{missed} of {all_of_them} thresholds" if all_of_them > 1 else "its only threshold"
+    if result.outcome == "passed" and result.machines and not result.thresholds:
+        return "DONE", ": thresholds are judged when all parts are merged by loadkit report", "good"
     if result.outcome == "passed":
         none = f"no {'request' if result.requests else 'journey'} failed"
         implied = len(result.thresholds) > all_of_them
@@ -121,6 +124,8 @@ def describe_outcome(result: Result) -> tuple[str, str, Tone]:
         return "INTERRUPTED", f" after {show_time(result.duration)}{of_those}", "doubt"
     if result.outcome == "server-lost":
         return "SERVER LOST", ": the server that loadkit started ended", "bad"
+    if result.outcome == "not-applied" and (missing := describe_missing(result.machines)):
+        return "NOT APPLIED", f": {missing}", "bad"
     if result.outcome == "not-applied":
         return "NOT APPLIED", ": the load asked for was not put on the target", "bad"
     if missed:

@@ -33,6 +33,7 @@ from loadkit.report.headline import (
 )
 from loadkit.report.json import Finding
 from loadkit.report.limit_page import limit_view
+from loadkit.report.machines import machine_table
 from loadkit.report.overview import setup_tables, totals
 from loadkit.report.render import HeadFigure, render
 from loadkit.report.table import Cell, Column, Table
@@ -97,6 +98,7 @@ def _view(result: Result, title: str) -> dict[str, Any]:
         tables.endpoints(result, for_page=True),
         *tables.timings(result, for_page=True),
         tables.phases(result, for_page=True),
+        machine_table(result, tables.MAX_ROWS_OF_PAGE),
         tables.percentiles(result.total),
         tables.times(result, for_page=True),
         tables.slowest(result, MOST),

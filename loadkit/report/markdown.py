@@ -25,6 +25,7 @@ from loadkit.report.failures import failure_reasons
 from loadkit.report.headline import describe_run, describe_target, describe_times, is_believable
 from loadkit.report.layout import Layout
 from loadkit.report.limit import describe_trials, facts_of, level_tables, title_of
+from loadkit.report.machines import machine_table
 from loadkit.report.overview import totals
 from loadkit.report.verdicts import name_of, verdict_of
 
@@ -159,6 +160,8 @@ def _result(result: Result, title: str) -> Iterator[str]:
         yield f"The figures are **{result.validity}**{why}. {_prose(result.bottleneck.sentence)}".rstrip()
     figures = (tables.thresholds(result.thresholds), tables.endpoints(result), *tables.timings(result))
     yield from (_table(one) for one in figures if one)
+    if machines := machine_table(result, tables.MAX_ROWS_OF_TEXT):
+        yield _folded(machines.caption, _table(machines))
     if result.caveats:
         yield _folded("Caveats", "\n".join(map(_caveat, result.caveats[:MAX_CAVEATS])))
     reasons_of = failure_reasons(result)

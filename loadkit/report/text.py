@@ -27,6 +27,7 @@ from loadkit.report.headline import (
     is_believable,
 )
 from loadkit.report.layout import Layout, display_width, ljust, rjust
+from loadkit.report.machines import machine_table
 from loadkit.report.table import Cell
 from loadkit.report.text_histogram import BARS, histogram_lines
 from loadkit.report.text_table import STYLES, text_table
@@ -51,7 +52,8 @@ def text_report(
     """
     rows = tables.endpoints(result) if full or len(result.endpoints) > 1 else None
     in_full = (tables.times(result), tables.slowest(result, MAX_SLOWEST)) if full else ()
-    of_figures = (rows, *tables.timings(result), tables.phases(result), *in_full)
+    machines = machine_table(result, tables.MAX_ROWS_OF_TEXT)
+    of_figures = (rows, *tables.timings(result), tables.phases(result), machines, *in_full)
     parts = (
         [*_headline(layout, result), "", *_outcome(layout, result, passed, full=full)],
         _totals(layout, result, full=full),

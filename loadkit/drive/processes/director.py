@@ -30,7 +30,7 @@ from loadkit.measure.recording import Recording
 from loadkit.plan.errors import LoadkitError
 from loadkit.plan.part import WHOLE, Part
 from loadkit.plan.remote import changed_fields, source_of, to_json_value
-from loadkit.plan.units import nanoseconds
+from loadkit.plan.units import SECOND, nanoseconds
 from loadkit.plan.workload import row_owners, workload
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from loadkit.measure.samples import SampleBuffer
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.base import Clock, Request
+
+FAR: Final = SECOND
+"""Before the beginning of all machines, its workers are told of it: they believe in none that is much farther off."""
 
 LAG: Final = 1
 """Seconds by which what a second held comes in from all workers later than it does from threads."""
@@ -147,8 +150,8 @@ class _Director:
     # -- before
 
     def _all_are_ready(self) -> bool:
-        """Wait until all have connected; True if nobody interrupted it."""
-        while not all(worker.is_ready for worker in self._group.workers):
+        """Wait until all have connected, and other machines, too, begin soon; True if nobody interrupted it."""
+        while not all(worker.is_ready for worker in self._group.workers) or self._begins_in() > FAR:
             if self._interrupts():
                 return False
             self._group.read(TICK)
@@ -156,6 +159,10 @@ class _Director:
                 check_start(worker)
             self._display.show(stage="starting")
         return True
+
+    def _begins_in(self) -> int:
+        """Nanoseconds until other machines begin, too, which is 0 where they do not care, and less in the past."""
+        return 0 if self._part.at is None else self._part.at - self._clock.wall_offset - self._clock.now()
 
     def _end_before_start(self, cut_at: int) -> None:
         """Have all tear down what they have set up; those that do not are told once more, and then killed."""
@@ -170,7 +177,7 @@ class _Director:
         self._clock.reanchor()
         self._cpu = time.process_time()
         state = self._state
-        state.began = self._looked = self._clock.now() + self._group.lead
+        state.began = self._looked = self._clock.now() + max(self._group.lead, self._begins_in())
         state.measured_from = state.began + self._load.warmup
         if self._load.duration is not None:
             state.stop_at = state.measured_from + self._load.duration

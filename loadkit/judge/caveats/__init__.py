@@ -10,11 +10,12 @@ from loadkit.judge.caveats.figures import of_figures
 from loadkit.judge.caveats.generator import of_generator, of_surroundings
 from loadkit.judge.caveats.load import differs
 from loadkit.judge.caveats.machine import of_machine
+from loadkit.judge.parts import TOGETHER, late_start
 from loadkit.judge.rows import journeys_among
 from loadkit.judge.threshold_results import unfinished
 from loadkit.judge.validity import Caveat, ranked, validity_of
 from loadkit.plan.labels import FOLLOWED, MAX_LABELS, OTHER
-from loadkit.plan.units import show_percent
+from loadkit.plan.units import show_percent, show_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -69,6 +70,12 @@ def _of_course(run: Evidence) -> Iterator[Caveat]:
         yield Caveat("worker-silent", message)
     if context.is_in_process:
         yield Caveat("same-process", _same_process(run))
+    if (late := late_start(run)) > TOGETHER:
+        yield Caveat(
+            "late-start",
+            f"it began {show_seconds(late)} after the instant at which all parts begin (--at), for it was not ready: "
+            "the load was not all there from the start; choose a later instant, or set up less",
+        )
     if context.companions:
         names = ", ".join(one.name or "scenario" for one in context.companions)
         message = (

@@ -20,10 +20,11 @@ from loadkit.judge.environment import Environment, Server
 from loadkit.judge.instants import covered, instant
 from loadkit.judge.merge.sums import merged_phases, merged_rows, merged_series, merged_slowest, merged_timings
 from loadkit.judge.merge.timeline import known_at_once, most_at_once, run_spans, shift, start_of, when
+from loadkit.judge.parts import OF_MACHINES, check_parts, in_order_of_parts, named, of_machines
 from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import Row, Timing
 from loadkit.judge.threshold_results import Outcome, ThresholdResult, outcome, threshold_results
-from loadkit.judge.validity import Caveat, ranked, validity_of
+from loadkit.judge.validity import Caveat, Validity, ranked, validity_of
 from loadkit.plan.errors import UsageError
 from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import SECOND, nanoseconds
@@ -42,10 +43,12 @@ _NAME: Final = 120
 def merge(results: Sequence[Result]) -> Result:
     """One result of several of the same load, the same for any order of them, and for any of them merged before.
 
-    Raises `UsageError` when they are of different loads.
+    Of parts of a load thresholds are judged on all of them together; where one is missing, the load was not applied.
+    Raises `UsageError` when they are of different loads, and for parts that cannot be those of one run.
     """
     _check_same(results)
-    if len(results) == 1:
+    check_parts(results)
+    if len(results) == 1 and not results[0].machines:
         return results[0]
     # of parts that start in the same instant the one with the lesser text is first, whatever order they were named in
     parts = sorted(results, key=lambda part: (start_of(part), msgspec.json.encode(part)))
@@ -54,15 +57,20 @@ def merge(results: Sequence[Result]) -> Result:
     scenario = _scenario(parts, spans)
     rows = [(part.total, part.endpoints, shift(part, parts)) for part in parts]
     total, endpoints = merged_rows(rows, scenario, duration)
-    limits = [
-        threshold(text)
-        for text in dict.fromkeys(v.threshold for part in parts for v in part.thresholds if not v.implied)
-    ]
+    machines = in_order_of_parts(machine for part in parts for machine in part.machines)
+    limits = _limits(parts)
     phases = merged_phases(parts, scenario)
     timings = merged_timings(parts, scenario, duration)
     found = threshold_results(limits, total, endpoints, phases, timings, _windows(parts, limits))
     # those of the parts; what rests on the figures alone is asked again of the whole
-    doubts = ranked([*_lasting(parts), *of_figures(total, endpoints, phases, timings, limits=limits)])
+    doubts = ranked(
+        [
+            *_lasting(parts),
+            *of_figures(total, endpoints, phases, timings, limits=limits),
+            *of_machines(machines, duration),
+        ]
+    )
+    validity = validity_of(doubts)
     return msgspec.structs.replace(
         parts[0],
         scenario=scenario,
@@ -70,7 +78,7 @@ def merge(results: Sequence[Result]) -> Result:
         started_at=min((part.started_at for part in parts), key=lambda text: (instant(text), text)),
         spans=spans,
         duration=duration,
-        outcome=_outcome(parts, total, found, timings),
+        outcome=_outcome(parts, total, found, timings, validity),
         total=total,
         endpoints=endpoints,
         phases=phases,
@@ -79,9 +87,10 @@ def merge(results: Sequence[Result]) -> Result:
         caveats=doubts,
         slowest=merged_slowest(parts),
         intervals=merged_series(parts, spans, [row.name for row in endpoints]),
-        validity=validity_of(doubts),
+        validity=validity,
         bottleneck=_bottleneck(spans, scenario),
         server=_server(parts, spans),
+        machines=machines,
     )
 
 
@@ -99,15 +108,27 @@ def _cut(name: str) -> str:
     return name if len(name) <= _NAME else f"{name[:_NAME]}…"
 
 
+def _limits(parts: Sequence[Result]) -> list[Threshold]:
+    """The thresholds of all; parts of a load have judged none of theirs."""
+    own = [text for part in parts if part.machines for text in part.scenario.thresholds]
+    judged = [one.threshold for part in parts if not part.machines for one in part.thresholds if not one.implied]
+    return [threshold(text) for text in dict.fromkeys([*own, *judged])]
+
+
 def _outcome(
-    parts: Sequence[Result], total: Row, found: Sequence[ThresholdResult], timings: Sequence[Timing]
+    parts: Sequence[Result],
+    total: Row,
+    found: Sequence[ThresholdResult],
+    timings: Sequence[Timing],
+    validity: Validity,
 ) -> Outcome:
-    outcomes = {part.outcome for part in parts}
+    # a part says that its load was not applied by a grave caveat, and some of the parts lack what others have
+    outcomes = {part.outcome for part in parts if not (part.machines and part.outcome == "not-applied")}
     if "server-lost" in outcomes:
         return "server-lost"
     if "not-applied" in outcomes and "interrupted" not in outcomes:
         return "not-applied"
-    return outcome(total, found, timings, interrupted="interrupted" in outcomes)
+    return outcome(total, found, timings, interrupted="interrupted" in outcomes, validity=validity)
 
 
 def _windows(parts: Sequence[Result], limits: Sequence[Threshold]) -> list[ThresholdResult]:
@@ -123,7 +144,7 @@ def _windows(parts: Sequence[Result], limits: Sequence[Threshold]) -> list[Thres
 
 def _lasting(parts: Sequence[Result]) -> list[Caveat]:
     """The caveats of the parts that merging cannot settle; of notes, whose figures differ a little, one a code."""
-    found = [caveat for part in parts for caveat in part.caveats if caveat.code not in OF_FIGURES]
+    found = [caveat for part in parts for caveat in named(part) if caveat.code not in (*OF_FIGURES, *OF_MACHINES)]
     found.sort(key=lambda one: (one.code, one.message))
     notes = {caveat.code: caveat for caveat in reversed(found) if caveat.level == "note"}
     return [caveat for caveat in found if caveat.level != "note" or caveat == notes[caveat.code]]
@@ -133,7 +154,10 @@ def _lasting(parts: Sequence[Result]) -> list[Caveat]:
 
 
 def _scenario(parts: Sequence[Result], spans: Sequence[RunSpan]) -> ScenarioInfo:
-    """What was asked for in all: what adds up of runs at the same time, and otherwise what the first run had."""
+    """What was asked for in all: what adds up of runs at the same time, and otherwise what the first run had.
+
+    Parts of a load say what was asked of all of them.
+    """
     asked = [part.scenario.iterations for part in parts]
     iterations = [count for count in asked if count is not None]
     rate, most = known_at_once(spans, "rate"), known_at_once(spans, "max_threads")
@@ -148,6 +172,10 @@ def _scenario(parts: Sequence[Result], spans: Sequence[RunSpan]) -> ScenarioInfo
         "journeys": _names(part.scenario.journeys for part in parts),
         "options": _options([part.scenario.options for part in parts]),
     }
+    if parts[0].machines:
+        of_all = {name: of_all[name] for name in ("base_url", "endpoints", "journeys")}
+        processes = [machine.processes for part in parts for machine in part.machines]
+        of_all["processes"] = sum(processes) if max(processes) > 1 else 1
     return _first([(start_of(part), msgspec.structs.replace(part.scenario, **of_all)) for part in parts])
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from loadkit.judge.instants import instant
+from loadkit.judge.parts import share_of
 from loadkit.judge.result import Result, RunSpan
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ def run_spans(part: Result) -> list[RunSpan]:
     if first.threads is not None:
         return part.spans
     scenario = part.scenario
+    if part.machines:
+        scenario = share_of(scenario, part.machines[0])
     return [
         msgspec.structs.replace(
             first,

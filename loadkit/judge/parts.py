@@ -1,0 +1,125 @@
+"""Parts of one load, each run by a machine of its own: what is stored of each, and whether all of them are there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from loadkit.drive.machines import Machine
+from loadkit.judge.instants import instant
+from loadkit.judge.threshold_results import MIN_APPLIED
+from loadkit.judge.validity import Caveat
+from loadkit.plan.errors import UsageError
+from loadkit.plan.units import SECOND, nanoseconds, show_seconds
+
+if TYPE_CHECKING:
+    from loadkit.judge.description import ScenarioInfo
+    from loadkit.judge.evidence import Evidence
+    from loadkit.judge.result import Result
+
+OF_MACHINES: Final = frozenset({"parts-missing", "parts-apart"})
+"""Caveats that all parts together give reason for."""
+
+TOGETHER: Final = 0.05
+"""Seconds between the beginnings of two machines that begin together."""
+
+
+def late_start(run: Evidence) -> float:
+    """Seconds from the instant at which all machines were to begin until this one did; none where there is none."""
+    at = run.context.part.at
+    if at is None or run.stats.interrupted:
+        return 0.0
+    return max(0, instant(run.context.measured_at) - nanoseconds(run.scenario.warmup) - at) / SECOND
+
+
+def this_part(run: Evidence) -> Machine:
+    """What this machine did of a load that several share."""
+    part, total = run.context.part, run.total
+    return Machine(
+        host=run.environment.host or "machine",
+        part=part.number + 1,
+        parts=part.count,
+        started_at=run.context.measured_at,
+        duration=run.duration,
+        processes=run.processes,
+        threads=run.stats.threads,
+        requests=total.requests,
+        throughput=total.throughput,
+        failures=sum(total.failures.values()),
+        cpu_seconds=run.environment.cpu_seconds,
+        cpu_capacity=run.environment.cpu_capacity,
+        lateness_p99=total.lateness.p99,
+        lateness_max=total.lateness.max,
+        late_start=late_start(run),
+        addresses=list(run.context.addresses),
+        ended="interrupted" if run.stats.interrupted or not run.is_over else "",
+    )
+
+
+# -- parts that are merged
+
+
+def check_parts(results: Sequence[Result]) -> None:
+    """See that these may be parts of one run, or no parts; `UsageError` if not."""
+    machines = [machine for result in results for machine in result.machines]
+    if machines and not all(result.machines for result in results):
+        raise UsageError(f"{machines[0].name} is a part of a load, and another result is all of it; they cannot be one")
+    if len({machine.parts for machine in machines}) > 1:
+        few, many = (pick(machines, key=lambda one: one.parts) for pick in (min, max))
+        raise UsageError(f"{few.name} and {many.name} are not parts of one run, for there are not as many")
+    counts = Counter(machine.part for machine in machines)
+    if again := [machine for machine in in_order_of_parts(machines) if counts[machine.part] > 1]:
+        raise UsageError(f"{' and '.join(one.name for one in again[:2])} are the same part, and would be counted twice")
+
+
+def in_order_of_parts(machines: Iterable[Machine]) -> list[Machine]:
+    """The same in any order that they come in."""
+    return sorted(machines, key=lambda one: (one.part, msgspec.json.encode(one)))
+
+
+def missing_parts(machines: Sequence[Machine]) -> list[int]:
+    """The parts that there were to be, and are not there."""
+    return sorted({*range(1, machines[0].parts + 1)} - {one.part for one in machines}) if machines else []
+
+
+def named(result: Result) -> list[Caveat]:
+    """The caveats of a result that is not merged yet, those that doubt its figures with the name of their machine."""
+    if len(result.machines) != 1 or len(result.spans) != 1 or result.spans[0].threads is not None:
+        return result.caveats
+    name = result.machines[0].name
+    return [
+        one if one.level == "note" else msgspec.structs.replace(one, message=f"{name}: {one.message}")
+        for one in result.caveats
+    ]
+
+
+def share_of(scenario: ScenarioInfo, machine: Machine) -> ScenarioInfo:
+    """What was asked of one machine, as far as it adds up."""
+    return msgspec.structs.replace(
+        scenario,
+        threads=machine.threads,
+        rate=None if scenario.rate is None else scenario.rate / machine.parts,
+        max_threads=None if scenario.max_threads is None else scenario.max_threads // machine.parts,
+    )
+
+
+def of_machines(machines: Sequence[Machine], duration: float) -> Iterator[Caveat]:
+    """What keeps the load of several machines from having been that of the plan."""
+    if missing := missing_parts(machines):
+        parts = machines[0].parts
+        names = f"part {missing[0]} is" if len(missing) == 1 else f"parts {', '.join(map(str, missing))} are"
+        message = f"{names} missing: these figures are of {parts - len(missing)} of {parts} parts of the load"
+        yield Caveat("parts-missing", message, "grave")
+    starts = sorted((instant(one.started_at), one.name) for one in machines)
+    apart = (starts[-1][0] - starts[0][0]) / SECOND if starts else 0.0
+    if apart > max(TOGETHER, (1 - MIN_APPLIED) / 5 * duration):
+        first, last = starts[0][1], starts[-1][1]
+        yield Caveat(
+            "parts-apart",
+            f"{last} began {show_seconds(apart)} after {first}, so not all of the load was there all the time; give "
+            "all of them the same --at, and see that their clocks are set by the same time servers",
+            "grave" if apart > (1 - MIN_APPLIED) * duration else "doubt",
+        )
