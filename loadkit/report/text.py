@@ -42,13 +42,12 @@ _USUAL: Final = ("same-host", "few-samples", "own-clock")
 """Notes of nearly every run, of which the short form has the codes alone."""
 
 
-def text_report(
-    result: Result, layout: Layout, *, full: bool = False, passed: str = "PASSED", more: str = "--full"
-) -> str:
+def text_report(result: Result, layout: Layout, *, full: bool = False, passed: str = "", more: str = "--full") -> str:
     """A result as a person reads it, without a newline at the end.
 
     No line is wider than the layout; no text of a server, URL or name starts a line, moves the cursor or is taken for
-    a command by a CI. `passed` is what a run that passed is said to be, `more` the option that shows the full form.
+    a command by a CI. `passed` is what a run that passed is said to be, if something else, `more` the option that
+    shows the full form.
     """
     rows = tables.endpoints(result) if full or len(result.endpoints) > 1 else None
     in_full = (tables.times(result), tables.slowest(result, MAX_SLOWEST)) if full else ()
@@ -100,9 +99,9 @@ def _outcome(layout: Layout, result: Result, passed: str, *, full: bool) -> list
 
 
 def outcome_line(layout: Layout, result: Result, passed: str) -> list[str]:
-    """How it came out, `passed` where it passed."""
+    """How it came out, `passed` where it passed, if that is not empty."""
     word, text, tone = describe_outcome(result)
-    word = passed if result.passed else word
+    word = passed or word if result.passed else word
     first, *others = layout.wrap(f"{word}{text}", margin="  ")
     return [layout.style(layout.style(word, STYLES[tone]), "bold") + first[len(word) :], *others]
 
