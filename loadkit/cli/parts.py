@@ -34,9 +34,7 @@ def read_part(text: str | None, at: str | None, given: Mapping[str, Any]) -> Par
     for name in _ALONE:
         if given[name]:
             option = name.removesuffix("_server")
-            raise UsageError(
-                f"--{option} is for a whole run, and --part {text} is a part of one; leave one of them out"
-            )
+            raise UsageError(f"--{option} is for whole runs, and --part {text} is a part of one; leave one of them out")
     if given["output"] is None:
         raise UsageError(f"--part {text} is to be merged with the others; add --output part{found.number + 1}.json")
     clock = SystemClock()
