@@ -11,8 +11,8 @@ from loadkit.jobs.kept import FOLDER, kept_folder
 from loadkit.jobs.revisions import current_revision
 from loadkit.judge.history.kept_run import KeptRun, kept_run
 from loadkit.judge.instants import instant
+from loadkit.judge.merge.sums import all_journeys
 from loadkit.plan.errors import UsageError, reason_of
-from loadkit.report.figures import all_journeys
 from loadkit.report.files import append_line, check_writable
 from loadkit.report.headline import describe_load
 

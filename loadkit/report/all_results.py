@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from loadkit.report.figures import all_journeys, count_cell, share_cell, throughput_cell, time_columns
+from loadkit.judge.merge.sums import all_journeys
+from loadkit.report.figures import count_cell, share_cell, throughput_cell, time_columns
 from loadkit.report.headline import TONES, describe_outcome, is_believable
 from loadkit.report.table import Cell, Column, Table, Tone
 from loadkit.report.text_table import STYLES, text_table

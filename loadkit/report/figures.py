@@ -7,10 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from loadkit.judge.instants import instant
-from loadkit.judge.merge.sums import added
 from loadkit.judge.result import Result
-from loadkit.judge.rows import Row, Timing, journeys_among
-from loadkit.judge.summary import timing
+from loadkit.judge.rows import Row, Timing
 from loadkit.judge.times import PERCENTILES, Times
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
@@ -108,13 +106,3 @@ def histogram_of(times: Times) -> Histogram | None:
 def measured_from(result: Result) -> int:
     """When the first of its runs began to measure: nanoseconds since 1970."""
     return min(instant(span.start) for span in result.spans)
-
-
-def all_journeys(result: Result) -> Timing | None:
-    """All journeys as one, where none made a request of loadkit's own: then the total has no figures."""
-    found = journeys_among(result.timings)
-    total = result.total
-    if not found or total.requests or total.unsent or total.cut:
-        return None
-    merged = added((one, 0) for one in found)
-    return timing(found[0].kind, found[0].name, merged, duration=result.duration, started=0)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from loadkit.judge.comparison.comparison import Comparison
+from loadkit.judge.merge.sums import all_journeys
 from loadkit.judge.result import Result
 from loadkit.measure.slowest import MOST
 from loadkit.report import tables
@@ -16,7 +17,6 @@ from loadkit.report.comparison_page import comparison_view
 from loadkit.report.failures import failure_reasons
 from loadkit.report.figures import (
     BRIEF,
-    all_journeys,
     histogram_of,
     show_share,
     show_throughput,

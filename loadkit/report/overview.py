@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 
 from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.environment import Environment, Server
+from loadkit.judge.merge.sums import all_journeys
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Row
 from loadkit.plan.labels import is_hop
 from loadkit.plan.recorded import RECORDED
 from loadkit.plan.units import show_size, show_span
-from loadkit.report.figures import all_journeys, show_share, show_throughput, show_time
+from loadkit.report.figures import show_share, show_throughput, show_time
 from loadkit.report.table import Cell, Column, Table
 
 

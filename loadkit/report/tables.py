@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from loadkit.judge.confidence import percentile_interval
+from loadkit.judge.merge.sums import all_journeys
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Interval, Row, Timing
 from loadkit.judge.threshold_results import ThresholdResult
@@ -23,7 +24,6 @@ from loadkit.report.charts.timeline import between, rates
 from loadkit.report.figures import (
     BRIEF,
     FIGURES,
-    all_journeys,
     count_cell,
     errors_cell,
     histogram_of,

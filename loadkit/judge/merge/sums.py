@@ -14,7 +14,7 @@ from loadkit.judge.description import ScenarioInfo
 from loadkit.judge.instants import Span, covered, instant, later, united
 from loadkit.judge.merge.timeline import interval_length, shift, start_of
 from loadkit.judge.result import Result, RunSpan
-from loadkit.judge.rows import KINDS, Interval, IntervalRow, Phase, Row, SlowRequest, Timing
+from loadkit.judge.rows import KINDS, Interval, IntervalRow, Phase, Row, SlowRequest, Timing, journeys_among
 from loadkit.judge.summary import TOTAL, row, times, timing
 from loadkit.judge.times import Times
 from loadkit.measure.counts import Connections, Counts, Failures
@@ -141,6 +141,16 @@ def merged_timings(parts: Sequence[Result], scenario: ScenarioInfo, duration: fl
     order = sorted(by_name, key=lambda found: (KINDS.index(found[0]), place(found[1])))
     within = {key: {name for one, _ in found for name in one.endpoints} for key, found in by_name.items()}
     return [timing(*key, added(by_name[key]), endpoints=within[key], duration=duration, started=0) for key in order]
+
+
+def all_journeys(result: Result) -> Timing | None:
+    """All journeys as one, where none made a request of loadkit's own: then the total has no figures."""
+    found = journeys_among(result.timings)
+    total = result.total
+    if not found or total.requests or total.unsent or total.cut:
+        return None
+    merged = added((one, 0) for one in found)
+    return timing(found[0].kind, found[0].name, merged, duration=result.duration, started=0)
 
 
 def merged_slowest(parts: Sequence[Result]) -> list[SlowRequest]:

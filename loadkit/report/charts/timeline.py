@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from loadkit.judge.merge.sums import all_journeys
 from loadkit.judge.result import Result
 from loadkit.judge.rows import Interval
 from loadkit.plan.units import show_count, show_span
@@ -25,7 +26,7 @@ from loadkit.report.charts.svg import (
     ticks,
     time_scale,
 )
-from loadkit.report.figures import FIGURES, all_journeys, show_level, show_throughput, show_time
+from loadkit.report.figures import FIGURES, show_level, show_throughput, show_time
 
 _WHOLE: Final = 0.25
 """The share of an interval that must have been measured for a rate to be taken from it."""

@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from loadkit.judge.merge.sums import all_journeys
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.units import MILLISECOND, SECOND
-from loadkit.report.figures import all_journeys, histogram_of, measured_from
+from loadkit.report.figures import histogram_of, measured_from
 
 if TYPE_CHECKING:
     from loadkit.judge.result import Result
