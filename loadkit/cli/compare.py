@@ -79,6 +79,7 @@ def compare(
     Exit code: 0 no worse or better (or calibrated), 1 worse, 2 interrupted, 3 a fault of ours, 4 wrong usage, 6 it
     cannot be told or a version could not be measured.
     """
+    from loadkit.cli.functional import are_tests
     from loadkit.jobs.against_stored import are_stored
     from loadkit.jobs.compare import BUDGET, names_scenario
     from loadkit.jobs.compare import compare as compare_versions
@@ -98,6 +99,11 @@ def compare(
         if against or not (are_stored(target) and are_stored(after)):
             raise UsageError(f"two files of results are compared, like before.json after.json, not {target} {after}")
         target, against = after, target
+    if are_tests([target]):
+        raise UsageError(
+            f"{target} is a file of tests, which are compared by stored rounds: loadkit run {target} --repeat 5 "
+            "-o before.json, the same of the new version, and loadkit compare before.json after.json"
+        )
     new: Scenario | str = target
     if are_stored(target):
         if base_url or calibrate or prepare:

@@ -1,15 +1,26 @@
-"""`loadkit run tests/test_shop.py::test_buy`: functional tests under load, which is pytest's to run."""
+"""Functional tests under load, which are pytest's to run: `loadkit run tests/test_shop.py::test_buy`, and `limit`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from loadkit.cli.console import check_file, write
 from loadkit.plan.errors import UsageError
 
-_OPTIONS: Final = {
+_COMMON: Final = {
+    "threshold": "--load-threshold",
+    "base_url": "--load-base-url",
+    "html": "--load-html",
+    "markdown": "--load-markdown",
+    "junit": "--junitxml",
+}
+"""What pytest knows under another name."""
+
+OF_RUN: Final = {
     "threads": "--load-threads",
     "processes": "--load-processes",
     "rate": "--load-rate",
@@ -17,16 +28,17 @@ _OPTIONS: Final = {
     "iterations": "--load-iterations",
     "phase": "--load-phase",
     "warmup": "--load-warmup",
-    "threshold": "--load-threshold",
-    "html": "--load-html",
-    "markdown": "--load-markdown",
+    "repeat": "--load-repeat",
     "csv": "--load-csv",
     "hlog": "--load-hlog",
     "prometheus": "--load-prometheus",
-    "junit": "--junitxml",
     "history": "--load-history",
+    **_COMMON,
 }
-"""What of `loadkit run` pytest knows under another name."""
+"""The same of `loadkit run`."""
+
+OF_LIMIT: Final = {"by": "--load-limit", "budget": "--load-budget", **_COMMON}
+"""The same of `loadkit limit`."""
 
 _TEST_FILE: Final = re.compile(r"test_.*\.py|.*_test\.py")
 
@@ -44,30 +56,37 @@ def _is_test(target: str) -> bool:
     return inside.lower().startswith("test") if inside else b"Scenario" not in file.read_bytes()
 
 
-def run_tests(targets: Sequence[str], given: Mapping[str, Any]) -> int:
+def run_tests(targets: Sequence[str], given: Mapping[str, Any], options: Mapping[str, str] = OF_RUN) -> int:
     """Run them as `pytest --load-threads` does; the exit code is pytest's, which means the same.
 
     Raises `UsageError` for an option that only scenarios have.
     """
     import pytest
 
-    values = {name: value for name, value in given.items() if name != "targets"}
-    return int(pytest.main([*targets, *_words(values)]))
+    values = {name: value for name, value in given.items() if name not in ("targets", "target", "output")}
+    words = [*targets, *_words(values, options)]
+    if "output" not in given:
+        return int(pytest.main(words))
+    output = Path(given["output"])
+    check_file("--output", output)
+    with TemporaryDirectory(prefix="loadkit-") as folder:
+        code = int(pytest.main([*words, f"--load-json={folder}"]))
+        for file in Path(folder).glob("*.json"):
+            code = write(output, file.read_text(encoding="utf-8")) or code
+    return code
 
 
-def _words(given: dict[str, Any]) -> Iterator[str]:
-    if given.keys().isdisjoint({"threads", "rate", "phase", "processes"}):
-        given["threads"] = 10
+def _words(given: Mapping[str, Any], options: Mapping[str, str]) -> Iterator[str]:
+    if options is OF_RUN and given.keys().isdisjoint({"threads", "rate", "phase", "processes"}):
+        yield f"{options['threads']}=10"
+    if options is OF_LIMIT and "by" not in given:
+        yield f"{options['by']}=rate"
     for name, value in given.items():
         if name == "quiet":
             yield "-q"
-        elif name not in _OPTIONS:
-            option = name.replace("_", "-")
-            raise UsageError(f"--{option} is for scenarios; tests under load take {', '.join(_known())}")
+        elif name not in options:
+            known = ", ".join(f"--{one.replace('_', '-')}" for one in [*options, "output"])
+            raise UsageError(f"--{name.replace('_', '-')} is for scenarios; tests under load take {known}")
         else:
             for one in value if isinstance(value, list) else [value]:
-                yield f"{_OPTIONS[name]}={one}"
-
-
-def _known() -> list[str]:
-    return [f"--{name}" for name in _OPTIONS]
+                yield f"{options[name]}={one}"

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from loadkit.cli.console import say_waiting
 from loadkit.cli.options import (
     Junit,
@@ -18,10 +20,11 @@ from loadkit.cli.options import (
     request_option,
 )
 from loadkit.cli.outputs import Outputs
-from loadkit.cli.parser import argument
+from loadkit.cli.parser import argument, given_values
 
 
 def limit(
+    context: typer.Context,
     target: Annotated[str, argument(help="A scenario, file.py::name, or a URL.")],
     threshold: Annotated[
         list[str] | None,
@@ -44,11 +47,14 @@ def limit(
     Exit code: 0 found, 1 missed at the lowest rate or less than --at-least, 2 interrupted, 3 a fault of ours, 4 wrong
     usage, 6 it cannot be told, or something else than the server was the limit.
     """
+    from loadkit.cli.functional import OF_LIMIT, are_tests, run_tests
     from loadkit.jobs.limit import limit as find_limit
     from loadkit.jobs.printing import printing_on_stderr
     from loadkit.report.limit import limit_progress
     from loadkit.report.progress import show_progress
 
+    if are_tests([target]):
+        return run_tests([target], given_values(context), OF_LIMIT)
     outputs = Outputs.of(output=output, html=html, markdown=markdown, junit=junit)
     outputs.check()
     scenario = load_scenario(target, to_be="searched")

@@ -17,6 +17,7 @@ from loadkit.judge.comparison.figures import SERVER_CPU, round_of
 from loadkit.judge.comparison.procedure import Conclusion, all_failed, verdict_without
 from loadkit.judge.fingerprint import fingerprint
 from loadkit.judge.other_load import other_load
+from loadkit.judge.rows import journeys_among
 from loadkit.judge.validity import Caveat
 from loadkit.plan.errors import UsageError
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from loadkit.judge.comparison.blocks import Round, Version
     from loadkit.judge.result import Result
+    from loadkit.judge.rows import Row, Timing
 
 REASONS: Final[Mapping[str, str]] = {
     "other-machine": "the machines or programs differ",
@@ -66,7 +68,7 @@ def compare_stored(
     sound = [one for one in rounds if one.unsound is None]
     known = [metric for metric in _metrics(sound, "old") if metric in _metrics(sound, "new")]
     has_server = SERVER_CPU in known
-    labels = list(dict.fromkeys(row.name for result in [*before, *after] for row in result.endpoints))
+    labels = list(dict.fromkeys(row.name for result in [*before, *after] for row in _rows(result)))
     defaults = default_tolerances(is_open=after[0].scenario.rate is not None, has_server=has_server)
     decide = {**defaults, **named_tolerances(tolerances or {}, defaults, labels=labels, has_server=has_server)}
     caveats = list(_differing(before, after, old, new))
@@ -88,6 +90,10 @@ def compare_stored(
         environment=after[-1].environment,
     )
     return msgspec.structs.replace(found, in_turns=False, caveats=caveats, is_strict=strict_machine)
+
+
+def _rows(result: Result) -> list[Row | Timing]:
+    return [*result.endpoints, *journeys_among(result.timings)]
 
 
 def _check(before: Sequence[Result], after: Sequence[Result], old: str, new: str) -> None:

@@ -134,7 +134,6 @@ def test_what_a_fixture_times_is_in_no_figure(project: pytest.Pytester, word: st
     ("option", "message"),
     [
         ("--load-duration=1s", "--load-duration is for load tests, and these are tests under load; say how long with"),
-        ("--load-repeat=3", "--load-repeat is for load tests, and these are tests under load; run pytest several"),
         ("--load-against=main", "--load-against is for load tests, and these are tests under load; compare two runs"),
         ("--no-load", "--no-load is for load tests, and these are tests under load; leave it away"),
         ("--load-only", "--load-only is for load tests, and these are tests under load; leave it away"),

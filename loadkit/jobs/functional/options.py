@@ -22,9 +22,7 @@ FIELDS: Final = {
 
 _OF_LOAD_TESTS: Final = {
     "load_duration": "say how long with --load-for",
-    "load_repeat": "run pytest several times, and keep each with --load-json",
     "load_against": "compare two runs with --load-save and --load-compare",
-    "load_compare_fail": "say what must hold with --load-threshold",
     "load_only": "leave it away",
     "no_load": "leave it away",
 }
@@ -32,7 +30,7 @@ _OF_LOAD_TESTS: Final = {
 
 _SCENARIO: Final = "'checkout: tests/test_shop.py -k buy --load-threads 20 --load-for 30s'"
 
-_STARTING: Final = ("load_threads", "load_rate", "load_phase", "load_processes")
+_STARTING: Final = ("load_threads", "load_rate", "load_phase", "load_processes", "load_limit")
 
 
 def add_functional_options(parser: pytest.Parser) -> None:
@@ -50,6 +48,7 @@ def add_functional_options(parser: pytest.Parser) -> None:
     add("--load-phase", metavar="PHASE", action="append", help="ramp:30s:50, ramp:30s:200/s, hold:2m; in this order.")
     add("--load-warmup", metavar="TIME", help="Run them for so long before, in no figure.")
     add("--load-threshold", metavar="LIMIT", action="append", help="What must hold: 'test_buy: p99 < 2s'.")
+    add("--load-limit", metavar="rate", help="Search the highest rate that holds the thresholds; or threads.")
     add("--load-scenario", metavar="NAME", help="Run the tests that the setting load_scenarios names so.")
     add("--load-fixtures", action="store_const", const=True, help="Rows for set-up and tear-down: test_buy setup.")
     parser.addini("load_scenarios", "Tests and their load: 'checkout: -k buy --load-threads 20'.", type="linelist")
@@ -104,6 +103,11 @@ def check_functional_options(config: pytest.Config) -> None:
             raise pytest.UsageError(
                 f"--{name.replace('_', '-')} is for load tests, and these are tests under load; {advice}"
             )
+    if config.getoption("load_limit") is not None:
+        own = [name for name in FIELDS if name != "load_threshold" and config.getoption(name) is not None]
+        own += ["load_repeat"] * (config.getoption("load_repeat") > 1)
+        if own:
+            raise pytest.UsageError(f"--load-limit tries loads of its own; leave --{own[0].replace('_', '-')} out")
     if config.getoption("numprocesses", None) or (hasattr(config, "workerinput") and not is_part(config)):
         raise pytest.UsageError("tests under load have threads and processes of their own; say -n 0, or leave -n away")
 

@@ -55,7 +55,7 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
 
     tests: dict[str, Outcome] = {}
     teardown: str = ""
-    """Why the tear-down of what its threads share failed."""
+    """Why the tear-down of what its threads share failed, and in which process."""
 
 
 # -- of the session that has the whole run
@@ -120,6 +120,7 @@ def run_part(
         name=f"process {part.process + 1} of {part.processes}",
         known={**told.known, "workerid": name, "workercount": part.processes, "loadkit_part": part.process},
         file=file.parent / f"{part.process}.json",
+        changes=assignment.changes,
         run=run,
         staying_heard=staying_heard,
     )
@@ -143,6 +144,8 @@ class PartOfSession:
     """Which process it is: `process 2 of 4`."""
     known: dict[str, Any]
     file: Path
+    changes: Mapping[str, Any]
+    """Fields of the scenario that are other ones than those of the options."""
     run: Callable[[Scenario], Driven]
     staying_heard: Callable[[], AbstractContextManager[None]]
     driven: Driven | None = None
@@ -182,5 +185,5 @@ class PartOfSession:
         try:
             shared.close()
         except BaseException as error:  # noqa: BLE001 - it is the user's
-            why = failure_of_journey(error).message
+            why = f"in {self.name}: {failure_of_journey(error).message}"
         self.file.write_bytes(msgspec.json.encode(Reported(tests=tests, teardown=why)))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import pytest
 from _pytest.config import apply_warning_filters
@@ -28,15 +28,18 @@ from loadkit.jobs.functional.values import SharedValues
 from loadkit.jobs.functional.verdicts import (
     in_words_of_tests,
     tell,
+    tell_limit,
     tell_teardown,
     tell_test,
+    why_worse,
     write_doubts,
     write_scale,
 )
 from loadkit.jobs.run import run
 from loadkit.jobs.testing.interruptible import run_interruptible
-from loadkit.jobs.testing.runs import Run
+from loadkit.jobs.testing.runs import Found, Run
 from loadkit.plan.errors import UsageError
+from loadkit.plan.remote import with_fields
 from loadkit.plan.scenario import Scenario
 from loadkit.report.escape import visible_text
 from loadkit.report.progress import watcher
@@ -44,6 +47,7 @@ from loadkit.report.progress import watcher
 if TYPE_CHECKING:
     from loadkit.drive.progress import Watcher
     from loadkit.jobs.testing.session import LoadSession
+    from loadkit.judge.limit.limit import Limit
     from loadkit.judge.result import Result
 
 NAME: Final = "tests under load"
@@ -72,7 +76,7 @@ def run_session(session: pytest.Session, load_session: LoadSession) -> None:
 def _run_tests(config: pytest.Config, load_session: LoadSession, tests: Sequence[TestFunction]) -> None:
     shared = SharedValues()
     thrown: BaseException | None = None
-    reports: Mapping[int, Reported] = {}
+    reports: list[Reported] = []
     many = fields_of(config).get("processes", 1) > 1
     try:
         # of several processes each makes its own, but for the server
@@ -82,21 +86,19 @@ def _run_tests(config: pytest.Config, load_session: LoadSession, tests: Sequence
         if ready:
             scenario = _scenario(config, ready, shared)
             cases = [case for test in ready for case in test.cases]
-            write_scale(config, scenario, len(cases))
-            if many:
-                scenario, folder = with_parts(scenario, config, [case.item.nodeid for case in cases])
-            with watcher(sys.stderr, quiet=config.get_verbosity() < 0) as watch, _captured_output(config):
-                result, thrown = run_interruptible(partial(_run, scenario, watch))
-            result = in_words_of_tests(result)
-            if many:
-                reports = reported(folder)
-                count_reported(cases, reports)
-            load_session.keep(Run(test=_name(config), number=1, result=result, of_tests=True))
-            write_doubts(config, result)
-            thrown = thrown or next((case.exit for case in cases if case.exit is not None), None)
-            for test in ready:
+            if config.getoption("load_limit"):
+                thrown = _find_limit(config, load_session, scenario, cases)
+            else:
+                write_scale(config, scenario, len(cases))
+                results, thrown = _run_rounds(config, scenario, cases, reports, load_session.options.rounds)
+                one = Run(test=_name(config), number=1, result=results[0], more=tuple(results[1:]), of_tests=True)
+                load_session.keep(one)
+                write_doubts(config, results[0])
                 advice = advice_to_part if many else partial(advice_to_share, shared, scenario)
-                tell_test(test, ready, result, advice=advice)
+                worse = why_worse(load_session, one)
+                for test in ready:
+                    tell_test(test, ready, results, worse=worse, advice=advice)
+            thrown = thrown or next((case.exit for case in cases if case.exit is not None), None)
         for case, error in errors.items():
             tell(case.item, "setup", partial(_raise, error))
     finally:
@@ -106,8 +108,48 @@ def _run_tests(config: pytest.Config, load_session: LoadSession, tests: Sequence
         raise thrown
 
 
+def _run_rounds(
+    config: pytest.Config, scenario: Scenario, cases: Sequence[Case], reports: list[Reported], rounds: int
+) -> tuple[list[Result], BaseException | None]:
+    """Run them so often, until interrupted; the results, and what is to be raised once they are kept."""
+    results: list[Result] = []
+    thrown: BaseException | None = None
+    while len(results) < rounds and thrown is None:
+        asked, folder = scenario, None
+        if cast(int, scenario.processes) > 1:
+            asked, folder = with_parts(scenario, config, [case.item.nodeid for case in cases])
+        with watcher(sys.stderr, quiet=config.get_verbosity() < 0) as watch, _captured_output(config):
+            result, thrown = run_interruptible(partial(_run, asked, watch))
+        if folder:
+            told = reported(folder)
+            count_reported(cases, told)
+            reports += told.values()
+        results.append(in_words_of_tests(result))
+    return results, thrown
+
+
 def _run(scenario: Scenario, watch: Watcher, interrupts: Callable[[], int]) -> Result:
     return run(scenario, watch=watch, interrupts=interrupts)
+
+
+def _find_limit(
+    config: pytest.Config, load_session: LoadSession, scenario: Scenario, cases: Sequence[Case]
+) -> BaseException | None:
+    """Search for what is held, and tell it of each test; what is to be raised afterwards."""
+    from loadkit.jobs.limit import limit
+    from loadkit.report.limit import limit_progress
+    from loadkit.report.progress import show_progress
+
+    def search(interrupts: Callable[[], int]) -> Limit:
+        by, budget = config.getoption("load_limit"), load_session.comparing.budget
+        return limit(scenario, by=by, budget=budget, watch=watch, interrupts=interrupts)
+
+    with show_progress(sys.stderr, limit_progress, quiet=config.get_verbosity() < 0) as watch, _captured_output(config):
+        found, thrown = run_interruptible(search)
+    load_session.keep(Found(test=_name(config), number=1, finding=found))
+    for case in cases:
+        tell_limit(case, found)
+    return thrown
 
 
 def _run_part(session: pytest.Session) -> None:
@@ -123,8 +165,7 @@ def _run_part(session: pytest.Session) -> None:
             if len(errors) == len(cases):
                 part.fail_set_up(errors[cases[0]])
                 return
-            # what is judged, and shared out, is the business of the whole
-            scenario = _scenario(session.config, tests, shared).replace(thresholds=(), processes=1)
+            scenario = with_fields(_scenario(session.config, tests, shared), part.changes)
             with _captured_output(session.config):
                 part.driven = part.run(scenario)
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -15,7 +15,11 @@ from loadkit.jobs.functional.outcomes import Case
 from loadkit.jobs.functional.refused import MOST_NAMED
 from loadkit.jobs.functional.scale import scale
 from loadkit.jobs.functional.values import SharedValues
+from loadkit.jobs.stored import compare_stored
+from loadkit.jobs.testing.comparing import why_failed
+from loadkit.jobs.testing.runs import Found
 from loadkit.judge.caveats import NO_REQUESTS
+from loadkit.judge.limit.limit import describe_limit
 from loadkit.judge.rows import journeys_among
 from loadkit.judge.validity import Caveat, ranked
 from loadkit.measure.reasons import summed
@@ -23,10 +27,14 @@ from loadkit.plan.scenario import Scenario
 from loadkit.plan.threshold import threshold
 from loadkit.plan.units import show_count, show_seconds
 from loadkit.report.escape import visible_text
-from loadkit.report.formats.junit import figures
+from loadkit.report.formats.junit import figures, properties
+from loadkit.report.limit import facts_of
 
 if TYPE_CHECKING:
     from loadkit.jobs.functional.parts import Reported
+    from loadkit.jobs.testing.runs import Run
+    from loadkit.jobs.testing.session import LoadSession
+    from loadkit.judge.limit.limit import Limit
     from loadkit.judge.result import Result
     from loadkit.judge.rows import Timing
     from loadkit.judge.threshold_results import ThresholdResult
@@ -82,13 +90,38 @@ def _of_pytest(sentence: str) -> str:
     return sentence.replace(" --processes", " --load-processes").replace("; --keep-going goes on trying", "")
 
 
+def why_worse(session: LoadSession, run: Run) -> str:
+    """Why its rounds are worse than those of the baseline by which they are judged; nothing if they are not."""
+    before = (session.baseline or {}).get(run.title)
+    if not session.options.is_judged_by_baseline or not before:
+        return ""
+    found = compare_stored(
+        before,
+        [run.result, *run.more],
+        tolerances=session.comparing.tolerances,
+        old=f"the baseline {session.options.compare}",
+        new="this run",
+    )
+    session.keep(Found(test=run.test, number=1, finding=found))
+    return why_failed(found, session.comparing)
+
+
 def tell_test(
-    test: TestFunction, others: Sequence[TestFunction], result: Result, *, advice: Callable[[Case], list[str]]
+    test: TestFunction,
+    others: Sequence[TestFunction],
+    results: Sequence[Result],
+    *,
+    worse: str,
+    advice: Callable[[Case], list[str]],
 ) -> None:
+    """Tell what came of it in all rounds; its figures are those of the first."""
     names = {name for one in others for name in one.rows}
-    own = [one for one in result.thresholds if _label(one) in test.rows or _label(one) not in names]
+    result = results[0]
+    held = [one for found in results for one in found.thresholds]
+    own = [one for one in held if _label(one) in test.rows or _label(one) not in names]
     missed = [f"{one.threshold}: {one.shown}" for one in own if not one.passed and not one.implied]
-    missed += [f"{one.code}: {one.message}" for one in result.caveats if one.code in NOT_APPLIED]
+    missed += [f"{one.code}: {one.message}" for found in results for one in found.caveats if one.code in NOT_APPLIED]
+    missed += [worse] if worse else []
     is_limited = any(threshold(one.threshold).limits_errors and not one.implied for one in own)
     # of very many tests some share a row, whose figures say nothing of one of them
     timing = next((one for one in result.timings if one.name == test.name), None)
@@ -96,6 +129,14 @@ def tell_test(
         if timing is not None:
             case.item.user_properties.extend(figures("load", timing))
         tell(case.item, "call", partial(_judge, case, timing, missed, advice(case), is_limited=is_limited))
+
+
+def tell_limit(case: Case, found: Limit) -> None:
+    """Tell what is held, which a test has not passed that holds none."""
+    lines = [f"limit of {found.name}: {describe_limit(found)}", *facts_of(found)]
+    case.item.user_properties.extend(properties(found))
+    failing = partial(pytest.fail, visible_text("\n".join(lines)), pytrace=False)
+    tell(case.item, "call", failing if found.exit_code else lambda: None)
 
 
 def _label(one: ThresholdResult) -> str | None:
@@ -138,12 +179,12 @@ def _times(timing: Timing | None) -> Iterator[str]:
         yield f"(p50 {show_seconds(timing.p50)}, p99 {show_seconds(timing.p99)})"
 
 
-def tell_teardown(item: pytest.Item, shared: SharedValues, reports: Mapping[int, Reported]) -> None:
+def tell_teardown(item: pytest.Item, shared: SharedValues, reports: Sequence[Reported]) -> None:
     """An error of a wider scope is one of the last test, as in pytest."""
 
     def close() -> None:
         shared.close()
-        failed = [f"in process {one + 1}: {told.teardown}" for one, told in reports.items() if told.teardown]
+        failed = [told.teardown for told in reports if told.teardown]
         if failed:
             pytest.fail("\n".join(failed), pytrace=False)
 
