@@ -95,7 +95,7 @@ class Builder:
 
     def closed_users(self, load: Closed) -> list[Runnable]:
         """The users of a closed workload: on one thread those that a loop can carry, each other on its own."""
-        carried = [self._carried_user(plan) for plan in load.thread_plans if self._is_carried(load, plan)]
+        carried = [self._carried_user(load, plan) for plan in load.thread_plans if self._is_carried(load, plan)]
         alone = [self._closed_user(load, plan) for plan in load.thread_plans if not self._is_carried(load, plan)]
         if not carried:
             return list(alone)
@@ -107,15 +107,15 @@ class Builder:
         run, scenario = self._plan, self._plan.scenario
         if _engine_of(scenario) != "loop" or not IS_AVAILABLE or not isinstance(run.wire, SocketWire):
             return False
-        if run.log or run.is_monitored or scenario.has_values or load.think_time or load.pacing:
+        if run.log or run.is_monitored or scenario.has_values or callable(load.think_time):
             return False
         return all(_is_plain(scenario.plans[position], run.requests[position]) for position in set(plan.rotation))
 
-    def _carried_user(self, plan: ThreadPlan) -> CarriedUser:
+    def _carried_user(self, load: Closed, plan: ThreadPlan) -> CarriedUser:
         parts = self._parts(plan.rotation, planned=plan.iterations)
         requests = {position: parts.carried(position) for position in dict.fromkeys(plan.rotation)}
         user = parts.user(None, connects_late=not plan.begins_at_once)
-        return CarriedUser(user, plan.rotation, requests, plan)
+        return CarriedUser(user, requests, plan, Pace(pauses(load.think_time, load.seed, plan.number), load.pacing))
 
     def _closed_user(self, load: Closed, plan: ThreadPlan) -> User:
         parts = self._parts(plan.rotation, planned=plan.iterations)

@@ -8,7 +8,7 @@ from errno import EAGAIN
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from loadkit.drive.closed import Stage, stages
+from loadkit.drive.closed import Pace, Stage, stages
 from loadkit.drive.state import NEVER
 from loadkit.wire.attempt import complete
 from loadkit.wire.channel import AT_ONCE, BUFFER, Channel
@@ -30,24 +30,23 @@ if TYPE_CHECKING:
 class CarriedUser:
     """A user without a thread of its own: where it stands in its plan, and in an exchange that is not ordinary.
 
-    `requests` are what it sends, by their positions in the scenario, each with the connection for it; `turns` are
-    positions in turn.
+    `requests` are what it sends, by their positions in the scenario, each with the connection for it.
     """
 
     __slots__ = (
         "connected",
         "connections",
         "due",
-        "iterations",
         "left",
         "number",
+        "pace",
         "partial",
+        "plan",
         "position",
         "requests",
         "socks",
         "stage",
         "stages",
-        "turns",
         "unusual",
         "user",
     )
@@ -55,21 +54,22 @@ class CarriedUser:
     def __init__(
         self,
         user: User,
-        turns: Sequence[int],
         requests: Mapping[int, tuple[BoundRequest, HttpConnection]],
         plan: ThreadPlan,
+        pace: Pace,
     ) -> None:
         self.user = user
-        self.turns = turns
+        self.plan = plan
         self.requests = requests
         self.connections = list(dict.fromkeys(connection for _, connection in requests.values()))
         self.socks: list[socket.socket | None] = [None] * len(self.connections)
         """What the loop has for each."""
         self.stages = stages(user, plan)
+        self.pace = pace
         self.stage: Stage | None = None
         """The one that it is in."""
-        self.iterations = self.left = NEVER if plan.iterations is None else plan.iterations
-        """How many requests it may send in what is measured, and how many more."""
+        self.left = NEVER if plan.iterations is None else plan.iterations
+        """How many requests more it may send in what is measured."""
         self.number = -1
         """The loop's."""
         self.connected: Sequence[Batch] = ()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 TICK: Final = 50 * MILLISECOND
 """So often at least what was done is counted."""
+PAUSES: Final = 16
+"""Pauses of a user that are drawn at once."""
 CONNECTING: Final = 2 * MILLISECOND
 """After which more threads connect, where none of those that do has gone on."""
 
@@ -85,8 +87,10 @@ class LoopThread:
                 self._rows.append(LoopRow(bound.row.label, request, self._state, hand_over))
             places = {connection: slot for slot, connection in enumerate(one.connections)}
             one.number = self._loop.add_user(
-                [(numbers[position], places[one.requests[position][1]]) for position in one.turns]
+                [(numbers[position], places[one.requests[position][1]]) for position in one.plan.rotation]
             )
+            if one.pace.is_leisurely:
+                self._loop.pace(one.number, (), 0 if one.pace.draw_pause else one.pace.pacing)
             one.user.pauses.elsewhere = partial(self._loop.is_resting, one.number)
 
     # -- the start and the end
@@ -181,7 +185,7 @@ class LoopThread:
     def _end(self, one: CarriedUser) -> None:
         for slot in range(len(one.connections)):
             self._loop.connect(one.number, slot, None)
-        one.user.recorder.iterations.ended += one.iterations - one.left - one.unusual
+        one.user.recorder.iterations.ended += (one.plan.iterations or one.left) - one.left - one.unusual
         one.user.end(one.connected)
         self._counted.discard(one)
         self._unfinished -= 1
@@ -199,6 +203,8 @@ class LoopThread:
     def _take(self, one: CarriedUser, event: Event) -> None:
         if event.what is What.OVER:
             self._leave_stage(one)
+        elif event.what is What.REPLIED:
+            self._go_on(one, event.due, event.taken)
         elif event.what is What.READABLE:
             self._unusual.read_on(one, event)
         else:
@@ -222,8 +228,20 @@ class LoopThread:
         if recorder.count(bound, began, exchange):
             self._leave_stage(one)
             return
-        due = taken + BACK_OFF if recorder.is_refused else taken
-        self._loop.resume(one.number, due, recorder.end, self._loop.left(one.number))
+        self._go_on(one, began, taken + BACK_OFF if recorder.is_refused else taken)
+
+    def _go_on(self, one: CarriedUser, began: int, free: int) -> None:
+        """Its next request is due behind one that was due at `began` and done with at `free`."""
+        due, pace = free, one.pace
+        if pace.draw_pause:
+            pause = self._loop.take_pause(one.number)
+            if pause is None:
+                pause = pace.draw_pause()
+                self._loop.pace(one.number, [pace.draw_pause() for _ in range(PAUSES)], 0)
+            due += pause
+        elif pace.pacing:
+            due = pace.next_due(began, free)
+        self._loop.resume(one.number, due, one.user.recorder.end, self._loop.left(one.number))
 
     # -- counting
 

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from errno import EAGAIN, ECONNRESET
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -405,3 +406,33 @@ def test_the_number_of_a_descriptor_that_was_closed_may_be_anothers(users: Users
 
     assert users.events() == [Event(What.OVER, second)]
     assert len(users.samples()) == 3
+
+
+def test_pauses_are_made_in_turn_until_they_are_used_up(users: Users, serve_as: Serve):
+    user = users.add(serve_as(replies(OK)).port)
+    users.loop.pace(user, [30 * MILLISECOND, 10 * MILLISECOND, 20 * MILLISECOND], 0)
+
+    assert users.loop.take_pause(user) == 30 * MILLISECOND
+    users.resume(user, left=9)
+    (event,) = users.events()
+
+    samples = users.samples()
+    assert [after[0] - before[3] for before, after in pairwise(samples)] == [10 * MILLISECOND, 20 * MILLISECOND]
+    assert event == Event(What.REPLIED, user, users.request, samples[-1][0], taken=samples[-1][3])
+    assert users.loop.left(user) == 6
+    assert users.loop.take_pause(user) is None
+
+
+def test_a_pace_is_from_one_due_instant_to_the_next_if_the_reply_is_in(users: Users, serve_as: Serve):
+    slow: list[Any] = [OK, OK, lambda line: (line.pause(0.1), line.send(OK)), OK]
+    user = users.add(serve_as(replies(*slow)).port)
+    users.loop.pace(user, (), 30 * MILLISECOND)
+
+    users.resume(user, left=5)
+    events = users.events()
+
+    assert events == [Event(What.OVER, user)]
+    samples = users.samples()
+    for before, after in pairwise(samples):
+        assert after[0] == max(before[0] + 30 * MILLISECOND, before[3])
+    assert samples[3][0] == samples[2][3], "that reply was slower than the pace"

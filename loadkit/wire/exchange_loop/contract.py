@@ -23,6 +23,8 @@ class What(IntEnum):
     """Something has come on a connection that was watched, or its deadline has passed."""
     OVER = 2
     """The user sends nothing more: its time is over, or the run is stopped, or it has sent as many as it may."""
+    REPLIED = 3
+    """An ordinary reply was `taken` to a request that was `due`, and there is no pause left."""
 
 
 class Event(NamedTuple):
@@ -96,6 +98,16 @@ class ExchangeLoop(Protocol):
 
         From `until` on nothing is sent, and no more than `left` requests: then `OVER`.
         """
+
+    def pace(self, user: int, pauses: Sequence[int], pacing: int) -> None:
+        """A user that is out rests between its requests from now on.
+
+        So many nanoseconds behind each reply, and it is handed out as `REPLIED` when these pauses are used up; or,
+        where `pacing` is given, until so long after the request before was due.
+        """
+
+    def take_pause(self, user: int) -> int | None:
+        """The next of these pauses, which the loop does not take any more; None if they are used up."""
 
     def watch(self, user: int, connection: int, deadline: int) -> None:
         """Hand it out as `READABLE` when something has come on a connection, which is not received."""

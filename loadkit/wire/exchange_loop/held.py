@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
+
+from loadkit.wire.channel import looker
 
 NEVER: Final = 1 << 62
 HEADS: Final = 16
@@ -57,6 +59,12 @@ class HeldConnection:
         self.step: Callable[[], object]
         self.look: Callable[[int], object] | None = None
 
+    def is_quiet(self) -> bool:
+        """True if nothing has come on it."""
+        assert self.sock
+        self.look = self.look or looker(self.sock)
+        return not self.look(0)
+
 
 class HeldUser:
     """A user: what it sends, and where it stands."""
@@ -70,6 +78,8 @@ class HeldUser:
         "is_resting",
         "left",
         "number",
+        "pacing",
+        "pauses",
         "taken",
         "throw",
         "turns",
@@ -85,6 +95,8 @@ class HeldUser:
         self.connections = connections
         self.due = self.until = self.left = 0
         self.first_sent = self.taken = 0
+        self.pauses: Iterator[int] | None = None
+        self.pacing = 0
         self.deadline = NEVER
         """Of what it waits for; the far future if it waits for nothing."""
         self.watched: HeldConnection | None = None

@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from loadkit.plan.units import MILLISECOND, SECOND
-from loadkit.wire.channel import ANCILLARY, AT_ONCE, BUFFER, STAMPS, looker, stamp_of, timespec
+from loadkit.wire.channel import ANCILLARY, AT_ONCE, BUFFER, STAMPS, stamp_of, timespec
 from loadkit.wire.connection import JITTER
 from loadkit.wire.exchange_loop.contract import Event, Spell, What
 from loadkit.wire.exchange_loop.held import NEVER, HeldConnection, HeldRequest, HeldUser
@@ -111,6 +111,14 @@ class PythonLoop:
         one.due, one.until, one.left = due, until, left
         one.go_on()
 
+    def pace(self, user: int, pauses: Sequence[int], pacing: int) -> None:
+        one = self._users[user]
+        one.pauses, one.pacing = None if pacing else iter(pauses), pacing
+
+    def take_pause(self, user: int) -> int | None:
+        pauses = self._users[user].pauses
+        return next(pauses, None) if pauses else None
+
     def watch(self, user: int, connection: int, deadline: int) -> None:
         one = self._users[user]
         one.watched, one.deadline = one.connections[connection], deadline
@@ -170,7 +178,7 @@ class PythonLoop:
                 position = (position + 1) % many
                 request, connection = turns[position]
                 sock = connection.sock
-                if not connection.is_usable or not (request.repeatable or self._is_quiet(connection)):
+                if not connection.is_usable or not (request.repeatable or connection.is_quiet()):
                     self._events.append(Event(What.UNUSUAL, number, request.number, due))
                     break
                 assert sock
@@ -216,20 +224,22 @@ class PythonLoop:
                         request.samples += (due, sent, arrived, taken, request.status, request.size)
                         if not user.first_sent:
                             user.first_sent = sent
-                        user.taken = due = taken
+                        user.taken = taken
+                        if user.pacing:
+                            due = max(taken, due + user.pacing)
+                        elif user.pauses is None:
+                            due = taken
+                        elif (pause := next(user.pauses, None)) is not None:
+                            due = taken + pause
+                        else:
+                            self._events.append(Event(What.REPLIED, number, request.number, due, taken=taken))
+                            break
                         continue
                 stamp = stamp_of(ancillary)
                 self._events.append(Event(What.UNUSUAL, number, request.number, due, sent, went, data, stamp, taken))
                 user.taken = taken
                 break
             user.left = left
-
-    @staticmethod
-    def _is_quiet(connection: HeldConnection) -> bool:
-        """True if nothing has come on it."""
-        assert connection.sock
-        connection.look = connection.look or looker(connection.sock)
-        return not connection.look(0)
 
     # -- waiting
 
