@@ -43,6 +43,12 @@ class NativeLoop:
     def wait(self, until: int) -> list[Event]:
         return [Event(_WHATS[what], *rest) for what, *rest in self._loop.wait(until, self._clock.wall_offset)]
 
+    def pace(self, user: int, pauses: Sequence[int], pacing: int) -> None:
+        raise NotImplementedError("the extension carries no users that rest")
+
+    def take_pause(self, user: int) -> int | None:
+        raise NotImplementedError("the extension carries no users that rest")
+
     def take(self) -> list[Sequence[int]]:
         return [cast(Any, memoryview(samples)).cast("q") for samples in self._loop.take()]
 
