@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
+import responses  # noqa: F401 - for the conftests below, and so that no run within this process imports it anew
+import vcr.serializers.yamlserializer  # noqa: F401
+
+from loadkit.server.demo import Demo
 
 pytest_plugins = "pytester"
 
@@ -190,6 +195,92 @@ def test_a_session_that_patches_modules_is_seen_by_all_threads_and_measured_by_a
     (row,) = stored(project)["timings"]
     assert row["count"] == 300
     assert 0 < row["response_time"]["p50"] < 10
+
+
+RESPONSES = """
+import responses
+with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+    mock.get(URL, json={"id": 3})
+    yield
+"""
+VCR = """
+import vcr
+with vcr.use_cassette("recorded.yaml", record_mode="none", allow_playback_repeats=True):
+    yield
+"""
+SEND = """
+send = requests.Session.send
+def traced(self, *more, **options):
+    return send(self, *more, **options)
+with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(requests.Session, "send", traced)
+    yield
+"""
+CONNECT = """
+import socket
+connect = socket.socket.connect
+def guarded(self, address):
+    if address[0] != "127.0.0.1":
+        raise PermissionError("no network in tests")
+    connect(self, address)
+with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(socket.socket, "connect", guarded)
+    yield
+"""
+SOCKET = """
+import socket
+class Guarded(socket.socket):
+    def connect(self, address):
+        if address[0] != "127.0.0.1":
+            raise PermissionError("no network in tests")
+        super().connect(address)
+with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(socket, "socket", Guarded)
+    yield
+"""
+RECORDED = """
+version: 1
+interactions:
+- request: {body: null, headers: {}, method: GET, uri: "http://192.0.2.1/items/3"}
+  response: {body: {string: '{"id": 3}'}, headers: {Content-Length: ['9']}, status: {code: 200, message: OK}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("patch", "is_mocked"),
+    [(RESPONSES, True), (VCR, True), (SEND, False), (CONNECT, False), (SOCKET, False)],
+    ids=["responses", "vcrpy", "a trace of requests", "a guard of connect", "a guard of sockets"],
+)
+def test_what_a_conftest_has_put_in_the_place_of_the_network_stays_there_and_each_request_is_counted_once(
+    project: pytest.Pytester, demo: Demo, patch: str, is_mocked: bool
+):
+    url = "http://192.0.2.1" if is_mocked else demo.url
+    code = textwrap.indent(patch.replace("URL", repr(f"{url}/items/3")), "    ")
+    project.makeconftest(
+        f"import pytest, requests\n\n@pytest.fixture(scope='session', autouse=True)\ndef network():\n{code}"
+    )
+    (project.path / "recorded.yaml").write_text(RECORDED, encoding="utf-8")
+    project.makepyfile(
+        test_it=f"""
+        import pytest, requests
+
+        def test_it():
+            assert requests.get("{url}/items/3", timeout=5).json()["id"] == 3
+
+        @pytest.mark.skipif({"no network" not in patch}, reason="no guard")
+        def test_guard():
+            with pytest.raises(requests.ConnectionError, match="no network"):
+                requests.get("http://192.0.2.1/")
+        """
+    )
+
+    assert run(project).ret == 0
+    # vcrpy stands one thread
+    assert run(project, "--load-threads", "1", "--load-iterations", "40", "--load-json", "out").ret == 0
+
+    (row,) = [one for one in stored(project)["endpoints"] if "items" in one["name"]]
+    ran = next(one["count"] for one in stored(project)["timings"] if one["name"] == "test_it")
+    assert (row["requests"], row["statuses"]) == (ran, {"200": ran})
 
 
 COLLISION = """

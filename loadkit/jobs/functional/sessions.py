@@ -6,11 +6,15 @@ was made before, or has an adapter of its own, sends as ever, and is timed with 
 
 from __future__ import annotations
 
+import _socket
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import requests.sessions
+import urllib3.connectionpool
+from requests.adapters import HTTPAdapter
 
 from loadkit.clock import SystemClock
 from loadkit.drive.journeys.observer import JourneyObserver
@@ -36,8 +40,15 @@ class CountedAdapter(WireAdapter):
         self._told = 0
         super().__init__(context, ConnectionPool(resolver, clock))
 
+    def takes(self, request: requests.PreparedRequest, proxies: Any) -> bool:
+        """True if our wire can do this one, and no patch of the tests is in the way that urllib3 would take."""
+        return not _is_patched() and super().takes(request, proxies)
+
     def send(self, request: requests.PreparedRequest, *more: Any, **options: Any) -> requests.Response:
         """Send a request; raises what ends a test when the run is over."""
+        if not self.takes(request, options.get("proxies")) and HTTPAdapter.send is _DELIVER:
+            # over urllib3, whose pools are counted by what is in their place
+            return HTTPAdapter.send(self, request, *more, **options)
         keeper = KEEPER.get()
         if not isinstance(keeper, JourneyObserver):
             return self._sent(request, FOREVER, *more, **options)
@@ -55,6 +66,25 @@ class CountedAdapter(WireAdapter):
             keeper.observe(asked, exchange, size, seen)
             more, self._told = self.unstamped - self._told, self.unstamped
             keeper.session.count_unstamped(more)
+
+
+def _is_patched() -> bool:
+    """True where a conftest guards all sockets, as pytest-socket does, or vcrpy plays back what was recorded."""
+    return (
+        socket.socket.__module__ != "socket"
+        or socket.socket.connect is not _socket.socket.connect
+        or _connection_classes() != _CONNECTION_CLASSES
+    )
+
+
+def _connection_classes() -> tuple[type, type]:
+    """Of the pools that are in the place of those of urllib3 now."""
+    pools = urllib3.connectionpool
+    return pools.HTTPConnectionPool.ConnectionCls, pools.HTTPSConnectionPool.ConnectionCls
+
+
+_CONNECTION_CLASSES: Final = _connection_classes()
+_DELIVER: Final = HTTPAdapter.send
 
 
 @contextmanager
