@@ -38,10 +38,16 @@ History = Annotated[
     output_option("--history", envvar="LOADKIT_HISTORY", help="Keep a line a run in this folder: .loadkit/history."),
 ]
 Markdown = Annotated[
-    Path | None, output_option("--markdown", help="Write the report as Markdown, for a comment or a summary on GitHub.")
+    Path | None,
+    output_option(
+        "--markdown", value="FILE", help="Write the report as Markdown, for a comment or a summary on GitHub."
+    ),
 ]
 Csv = Annotated[
-    Path | None, output_option("--csv", value="FILE", help="Rows as a table, and each second in FILE-intervals.csv.")
+    Path | None,
+    output_option(
+        "--csv", value="FILE", help="Rows as a table, and each second in FILE-intervals.csv; - (of any format): stdout."
+    ),
 ]
 Junit = Annotated[Path | None, output_option("--junit", value="FILE", help="Thresholds as cases of JUnit XML.")]
 Hgrm = Annotated[

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 Labels: TypeAlias = dict[str, str]
 
-_ESCAPED: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+# what is visible has no end of a line
+_ESCAPED: Final = str.maketrans({"\\": r"\\", '"': r"\""})
 
 
 class Metric(NamedTuple):

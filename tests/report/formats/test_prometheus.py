@@ -12,7 +12,7 @@ from loadkit.plan.units import SECOND
 from loadkit.report.escape import visible
 from loadkit.report.formats.prometheus import distinct, prometheus
 from tests.report.pages import DOWN, HOSTILE, NOTHING, ODD, SHOP, hostile
-from tests.results import replace, result, row, skewed
+from tests.results import replace
 
 
 def read(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -86,12 +86,3 @@ def test_a_hostile_name_is_a_label_and_nothing_else(name: str):
         visible(name),
         visible(f"other {name}"),
     }
-
-
-def test_ten_thousand_rows_are_read():
-    one = row("GET /", skewed(180, 40, steps=4))
-    rows = [replace(one, name=f"GET /{k}") for k in range(10_000)]
-
-    text = prometheus([result(rows, replace(one, name="total"))])
-
-    assert text.count("\nloadkit_endpoint_requests_total{") == 10_000
