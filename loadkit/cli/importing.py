@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
 
 har_option = partial(option, group="HAR")
+openapi_option = partial(option, group="OpenAPI")
 
-KINDS: Final = ("har", "curl")
+KINDS: Final = ("har", "openapi", "curl")
 
 _FLAGS: Final = frozenset({"--follow", "--path-as-is", "--insecure"})
 """Options of a curl command that have no value."""
 
 
 def import_file(
-    kind: Annotated[str, argument("What FILE is: har, curl.")],
+    kind: Annotated[str, argument("What FILE is: har, openapi, curl.")],
     file: Annotated[str, argument("The file; of curl also the command, in quotes, or - for what is piped.")],
     output: Annotated[
         Path | None, output_option("--output", "-o", value="FILE", help="Where to: shop.py, or - for stdout.")
@@ -33,6 +34,16 @@ def import_file(
     host: Annotated[
         list[str] | None, har_option(value="NAME", help="Keep requests to this host, too; may be repeated.")
     ] = None,
+    base_url: Annotated[
+        str | None, openapi_option(value="URL", help="Of the server, in the place of the document's.")
+    ] = None,
+    value: Annotated[
+        list[str] | None,
+        openapi_option(value="NAME=VALUE", help="For a parameter without an example; may be repeated."),
+    ] = None,
+    all_methods: Annotated[
+        bool, openapi_option("--all-methods", help="Also POST and others, which may change something.")
+    ] = False,
     static: Annotated[bool, har_option("--static", help="Keep images, scripts, styles and fonts.")] = False,
     force: Annotated[bool, output_option("--force", help="Write over a file that exists.")] = False,
 ) -> int:
@@ -51,7 +62,12 @@ def import_file(
     if not is_printed and target.exists() and not force:
         raise UsageError(f"{target} is there already; --force writes over it, -o names another file")
     name = identifier("shop" if is_printed else target.stem, otherwise="scenario")
-    found = _of_curl(name, file) if kind == "curl" else _of_har(name, file, hosts=host or [], static=static)
+    if kind == "har":
+        found = _of_har(name, file, hosts=host or [], static=static)
+    elif kind == "openapi":
+        found = _of_openapi(name, file, base_url=base_url, values=value or [], all_methods=all_methods)
+    else:
+        found = _of_curl(name, file)
     if is_printed:
         return print_text(found.text.rstrip("\n"))
     fault = write(target, found.text)
@@ -83,6 +99,24 @@ def _of_har(name: str, file: str, *, hosts: list[str], static: bool) -> Scenario
         left = "".join(f"; left out: {one}" for one in selection.left_out)
         raise NothingToRun(f"there is no request in {file!r} that a load would make{left}")
     return journey_file(name, selection, source=Path(file).name)
+
+
+def _of_openapi(name: str, file: str, *, base_url: str | None, values: list[str], all_methods: bool) -> ScenarioFile:
+    from loadkit.importer.document import read_document
+    from loadkit.importer.openapi import openapi_scenario
+    from loadkit.plan.scenario_fields import parse_base_url
+
+    pairs = [one.partition("=") for one in values]
+    if wrong := next((one for one, (_, equals, _) in zip(values, pairs, strict=True) if not equals), None):
+        raise UsageError(f"--value takes a name and a value like item_id=7, not {wrong!r}")
+    return openapi_scenario(
+        name,
+        read_document(Path(file)),
+        source=Path(file).name,
+        base_url=parse_base_url(base_url, what="--base-url") if base_url else None,
+        values={parameter: value for parameter, _, value in pairs},
+        all_methods=all_methods,
+    )
 
 
 def _content(file: str) -> str:

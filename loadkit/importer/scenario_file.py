@@ -36,7 +36,10 @@ def endpoint_file(
     """A file with one scenario of endpoints; `credentials` are what its set-up returns by name."""
     given = dict(credentials or {})
     names = sorted({"Endpoint", "Scenario", *(["rows"] if "rows(" in _calls(endpoints) else [])}, key=str.lower)
-    parts = [docstring(about), "import os" if given else "", f"from loadkit import {', '.join(names)}"]
+    # base64 is for basic authentication alone
+    encoding = "from base64 import b64encode" if any("b64encode" in expression(one) for one in given.values()) else ""
+    standard = "\n".join(filter(None, ["import os" if given else "", encoding]))
+    parts = [docstring(about), standard, f"from loadkit import {', '.join(names)}"]
     body = f"def credentials():\n    return {expression(given, indent=4, used=7)}\n" if given else ""
     scenario = Call(
         "Scenario",
