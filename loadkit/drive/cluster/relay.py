@@ -179,7 +179,8 @@ class _Generator:
 
     async def read(self, number: int, seconds: float) -> bytes:
         self._heard = asyncio.get_running_loop().time()
-        if self._process and self._ended is None:
+        # the first that it reads is its assignment
+        if self._written and self._ended is None:
             await self._write(line(KeepAlive()))
         if number > self._number:
             with contextlib.suppress(TimeoutError):
