@@ -25,7 +25,7 @@ from loadkit.plan.think_time import pauses
 from loadkit.plan.urls import strip_url
 from loadkit.plan.workload import Closed, Open, ThreadPlan
 from loadkit.wire.base import Clock, Origin, Request, Send
-from loadkit.wire.exchange_loop.python_loop import IS_AVAILABLE, PythonLoop
+from loadkit.wire.exchange_loop.choice import IS_AVAILABLE, new_loop
 from loadkit.wire.protocols import Connection, Wire
 from loadkit.wire.sockets import SocketConnection, SocketWire
 
@@ -100,7 +100,7 @@ class Builder:
         if not carried:
             return list(alone)
         clock = self._plan.clock
-        return [LoopThread(carried, PythonLoop(clock), clock, self._state, self._hand_over), *alone]
+        return [LoopThread(carried, new_loop(clock), clock, self._state, self._hand_over), *alone]
 
     def _is_carried(self, load: Closed, plan: ThreadPlan) -> bool:
         """True for a user of whose code, or ours, nothing runs between two requests."""

@@ -149,7 +149,10 @@ def test_what_is_closed_says_so_and_may_be_closed_again(loop: NativeLoop):
     loop.close()
     loop.close()
     with pytest.raises(ValueError, match="closed"):
-        loop.wake()
+        loop.wait(0)
+    # another thread may not know it yet
+    loop.stop(0)
+    loop.wake()
 
 
 def test_it_may_be_closed_while_users_are_under_way(users: Users, elsewhere: int):
@@ -164,7 +167,7 @@ def test_a_child_of_a_fork_does_not_have_it_and_ends(users: Users, elsewhere: in
     child = os.fork()
     if not child:
         try:
-            users.loop.wake()
+            users.loop.wait(0)
         except ValueError:
             users.loop.close()
             os._exit(0)

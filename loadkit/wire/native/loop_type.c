@@ -20,14 +20,25 @@ typedef struct {
     atomic_int calls;     /* under way */
 } Object;
 
-/* The loop, which is not closed until `end_call`; NULL with an exception. */
-static Loop *begin_call(Object *self)
+/* The loop, which is not closed until `end_call`; NULL if it is closed already, or another process's. */
+static Loop *hold(Object *self)
 {
     atomic_fetch_add(&self->calls, 1);
     Loop *loop = atomic_load(&self->loop);
     if (loop && loop_is_of_this_process(loop))
         return loop;
     atomic_fetch_sub(&self->calls, 1);
+    return NULL;
+}
+
+/* The same; NULL with an exception. */
+static Loop *begin_call(Object *self)
+{
+    Loop *loop = hold(self);
+
+    if (loop)
+        return loop;
+    loop = atomic_load(&self->loop);
     PyErr_SetString(PyExc_ValueError, loop ? "the loop is that of another process" : "the loop is closed");
     return NULL;
 }
@@ -376,8 +387,11 @@ static PyObject *stop(Object *self, PyObject *args)
     long long instant;
     Loop *loop;
 
-    if (!PyArg_ParseTuple(args, "L:stop", &instant) || !(loop = begin_call(self)))
+    if (!PyArg_ParseTuple(args, "L:stop", &instant))
         return NULL;
+    /* the thread that stops or wakes may outlive it */
+    if (!(loop = hold(self)))
+        Py_RETURN_NONE;
     LOCKED(self, loop, {
         loop_stop(loop, instant);
         loop_wake(loop);
@@ -387,10 +401,10 @@ static PyObject *stop(Object *self, PyObject *args)
 
 static PyObject *wake(Object *self, PyObject *Py_UNUSED(none))
 {
-    Loop *loop = begin_call(self);
+    Loop *loop = hold(self);
 
     if (!loop)
-        return NULL;
+        Py_RETURN_NONE;
     LOCKED(self, loop, loop_wake(loop));
     Py_RETURN_NONE;
 }

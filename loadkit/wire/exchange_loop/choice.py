@@ -1,0 +1,21 @@
+"""Which exchange loop carries users: that in C where the extension was built, else that in Python."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadkit.clock import MONOTONIC
+from loadkit.wire.exchange_loop.native_loop import NativeLoop
+from loadkit.wire.exchange_loop.python_loop import IS_AVAILABLE, PythonLoop
+from loadkit.wire.extension import native_exchange
+
+if TYPE_CHECKING:
+    from loadkit.wire.base import Clock
+    from loadkit.wire.exchange_loop.contract import ExchangeLoop
+
+__all__ = ["IS_AVAILABLE", "new_loop"]
+
+
+def new_loop(clock: Clock) -> ExchangeLoop:
+    """A loop that goes by this clock; the one in C knows only the system's."""
+    return NativeLoop(clock) if native_exchange and clock.now is MONOTONIC else PythonLoop(clock)
