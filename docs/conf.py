@@ -26,6 +26,8 @@ extensions = [
 html_theme = "furo"
 # nothing is asked of the network: not when the site is built, and not by whoever reads it
 html_show_sphinx = False
+# a block without a language is what a program printed
+highlight_language = "text"
 exclude_patterns = ["_build"]
 
 myst_heading_anchors = 4
