@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from loadkit.plan.errors import LoadkitError, OutputError, UsageError, reason_of
 
 if TYPE_CHECKING:
+    from loadkit.jobs.live import LivePage
     from loadkit.jobs.partial import Partial
     from loadkit.jobs.samples import SampleFile
     from loadkit.judge.history.kept_run import Revision
@@ -187,11 +188,14 @@ def without_secrets(errors: Mapping[str, str] | None) -> dict[str, str]:
     return {name: redact_message(message, is_own=True) for name, message in (errors or {}).items()}
 
 
-def partial_of(output: Path) -> Partial:
-    """What keeps what is counted so far of a result that is stored here."""
+def partial_of(output: Path | None, live: LivePage | None) -> Partial | None:
+    """What keeps what is counted so far of a result that is stored here, or shown on a page, if either."""
+    if output is None and live is None:
+        return None
+    from loadkit.jobs.pacing import SHARE, SHARE_SHOWN
     from loadkit.jobs.partial import Partial
 
-    return Partial(output)
+    return Partial(output, copy=live.snapshot if live else None, share=SHARE_SHOWN if live else SHARE)
 
 
 def partials_of(output: Path, count: int) -> list[Partial]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from loadkit.cli.console import say
+from loadkit.cli.live import shown_live
 from loadkit.cli.machines import (
     On,
     TlsAuthority,
@@ -174,6 +175,10 @@ def run(
         str | None, output_option(help="Show the first N exchanges whole, on stderr; secrets are masked.")
     ] = None,
     samples: Annotated[Path | None, output_option(help="Write a line a request: FILE.csv or FILE.jsonl.")] = None,
+    live: Annotated[
+        bool, output_option("--live", help="Show the run in a browser of this machine while it goes on.")
+    ] = False,
+    live_port: Annotated[str | None, output_option(help="Where; 8089, or a free one, if not said.")] = None,
     quiet: Quiet = False,
     on: On = None,
     workers: Workers = None,
@@ -304,6 +309,7 @@ def run(
             fail_fast=fail_fast,
             machines=machines,
             part=own_part,
+            live=stack.enter_context(shown_live(live_port, is_wanted=live)),
             full=full,
             quiet=quiet,
         )

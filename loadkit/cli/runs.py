@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadkit.cli.outputs import Outputs
+    from loadkit.jobs.live import LivePage
     from loadkit.jobs.otlp import OtlpTarget
     from loadkit.judge.result import Result
     from loadkit.plan.part import Part
@@ -50,16 +51,13 @@ def run_all(
     fail_fast: bool,
     machines: Mapping[str, Any],
     part: Part,
+    live: LivePage | None,
     full: bool,
     quiet: bool,
 ) -> int:
     """Run one after the other; the others go on where one cannot be run, and `broken` takes its name and why."""
     from loadkit.jobs.interrupts import counted_signals
-    from loadkit.jobs.printing import printing_on_stderr
-    from loadkit.jobs.run import run as run_one
     from loadkit.plan.scenario import addressed
-    from loadkit.report.progress import watcher
-    from loadkit.wire.exchange_log import ExchangeLog
 
     errors = [UsageError(message) for message in broken.values()]
     if not scenarios and not errors:
@@ -72,32 +70,29 @@ def run_all(
     revision = revision_of_history(history) if history else None
     results: list[Result] = []
     faults = [error.exit_code for error in errors]
-    partial = partial_of(outputs.stored) if outputs.stored else None
+    partial = partial_of(outputs.stored, live)
     titles = _titles(scenarios)
     left = Counter(titles[target_of(scenario)] for scenario in scenarios)
     with outputs.text_on_stderr(), counted_signals() as signals, sample_file(samples) as lines:
+        interrupts = live.with_stops(signals) if live else signals
         for scenario in scenarios:
             left -= Counter([titles[target_of(scenario)]])
             if target_of(scenario) in broken:  # in an earlier round
                 continue
-            log = ExchangeLog(exchanges) if exchanges else None
-            say_waiting(f"starting the server of {scenario.name}", quiet=quiet or not scenario.server)
             try:
-                # stdout is the report's: what the user's code prints goes where that of worker processes goes
-                with showing(log), watcher(sys.stderr, quiet=quiet) as watch, printing_on_stderr():
-                    results.append(
-                        run_one(
-                            scenario,
-                            watch=None if quiet else watch,
-                            interrupts=signals,
-                            partial=partial,
-                            log=log,
-                            samples=lines,
-                            part=part,
-                            **machines,
-                            otlp=otlp,
-                        )
+                results.append(
+                    _run_one(
+                        scenario,
+                        exchanges,
+                        quiet=quiet,
+                        interrupts=interrupts,
+                        partial=partial,
+                        samples=lines,
+                        part=part,
+                        **machines,
+                        otlp=otlp,
                     )
+                )
             except UsageError as error:
                 complain(error)
                 broken[target_of(scenario)] = str(error)
@@ -111,17 +106,37 @@ def run_all(
             faults.append(0 if quiet else print_report(results[-1], once=once, full=full, is_first=len(results) == 1))
             faults += outputs.write(results, broken)
             faults.append(keep_run(history, results[-1], revision) if history and revision else 0)
-            if signals() or (fail_fast and not results[-1].passed):
+            if interrupts() or (fail_fast and not results[-1].passed):
                 break
+    if live:
+        live.finish(results)
     faults.append(check_samples(lines, results) if lines else 0)
     if not quiet:
         with outputs.text_on_stderr():
             faults.append(print_last_word(results, broken, once=once))
         summarize(results)
     if left:
-        names = (f"{count} rounds of {name}" if count > 1 else name for name, count in left.items())
-        complain(Interrupted(f"{'interrupted' if signals() else 'ended by --fail-fast'} before {', '.join(names)}"))
+        _say_not_run(left, why="interrupted" if interrupts() else "ended by --fail-fast")
     return exit_code(results, [*faults, outputs.print(results, broken)])
+
+
+def _run_one(scenario: Scenario, exchanges: int, *, quiet: bool, **given: Any) -> Result:
+    """Run one and show its progress; what else is `given` is for the run."""
+    from loadkit.jobs.printing import printing_on_stderr
+    from loadkit.jobs.run import run
+    from loadkit.report.progress import watcher
+    from loadkit.wire.exchange_log import ExchangeLog
+
+    log = ExchangeLog(exchanges) if exchanges else None
+    say_waiting(f"starting the server of {scenario.name}", quiet=quiet or not scenario.server)
+    # stdout is the report's: what the user's code prints goes where that of worker processes goes
+    with showing(log), watcher(sys.stderr, quiet=quiet) as watch, printing_on_stderr():
+        return run(scenario, watch=None if quiet else watch, log=log, **given)
+
+
+def _say_not_run(left: Counter[str], *, why: str) -> None:
+    names = (f"{count} rounds of {name}" if count > 1 else name for name, count in left.items())
+    complain(Interrupted(f"{why} before {', '.join(names)}"))
 
 
 def _titles(scenarios: list[Scenario]) -> dict[str, str]:
@@ -133,7 +148,7 @@ def _titles(scenarios: list[Scenario]) -> dict[str, str]:
 
 def check_together(given: Mapping[str, Any]) -> None:
     """Refuse what is about scenarios one after the other; defaults of the project are left out."""
-    for name in ("once", "repeat", "fail_fast"):
+    for name in ("once", "repeat", "fail_fast", "live"):
         if given.get(name):
             option = name.replace("_", "-")
             raise UsageError(f"--{option} is for scenarios one after the other; leave it or --together out")

@@ -9,6 +9,9 @@ from typing import Final
 SHARE: Final = 0.01
 """Of the time, in which the threads that send wait for the interpreter."""
 
+SHARE_SHOWN: Final = 0.03
+"""The same where somebody looks at the run meanwhile."""
+
 SHARE_AT_WORK: Final = 0.1
 """Of the time while a piece of work is done, 1 to 3 ms at once."""
 

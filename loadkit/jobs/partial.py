@@ -39,19 +39,27 @@ class Partial:
     """Writes `OUT.partial` while a run is under way; see `drive.collect.Keeper`.
 
     Args:
-        output: where the result will be.
+        output: where the result will be; None where it will be nowhere.
+        copy: another file that is written as well.
         now: the monotonic clock, nanoseconds.
         every: seconds from one to the next, at least.
         share: of the time that may be spent on it; the next one waits the longer, the more CPU the last one took.
     """
 
     def __init__(
-        self, output: Path, *, now: Callable[[], int] = time.monotonic_ns, every: float = EVERY, share: float = SHARE
+        self,
+        output: Path | None,
+        *,
+        copy: Path | None = None,
+        now: Callable[[], int] = time.monotonic_ns,
+        every: float = EVERY,
+        share: float = SHARE,
     ) -> None:
-        self.path = output.with_name(f"{output.name}.partial")
+        is_wanted = output is not None and (not output.exists() or output.is_file())
+        self.path = output.with_name(f"{output.name}.partial") if output and is_wanted else None
         self.finished: Sequence[Result] = ()
         """Results of runs before this one, which are in the file, too."""
-        self._is_wanted = not output.exists() or output.is_file()
+        self._copy = copy
         self._now = now
         self._make: Make | None = None
         self._taken = 0
@@ -78,14 +86,15 @@ class Partial:
 
     def remove(self) -> None:
         """Delete the file, once the result itself is written."""
-        with contextlib.suppress(OSError):
-            self.path.unlink()
+        if self.path:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
 
     @property
     def is_due(self) -> bool:
         """True if the last one was written, and long enough ago."""
         is_busy = self._thread is not None and self._thread.is_alive()
-        return self._is_wanted and not is_busy and self._now() - self._taken >= self._pacing.rest * 1e9
+        return bool(self.path or self._copy) and not is_busy and self._now() - self._taken >= self._pacing.rest * 1e9
 
     def take(self, so_far: Callable[[], Driven]) -> None:
         """Write what came of a run so far, in a thread of its own."""
@@ -109,9 +118,11 @@ class Partial:
             packed: Any = [raw for _, _, raw in self._known.values()]
             content = encoded([*self.finished, msgspec.structs.replace(result, intervals=packed)])
             self._pause()
-            write_bytes(self.path, content)
-        except (_Ended, OutputError):
-            # a disk that is full now may have room for the result
+            for path in filter(None, (self.path, self._copy)):
+                # a disk that is full now may have room for the result
+                with contextlib.suppress(OutputError):
+                    write_bytes(path, content)
+        except _Ended:
             return
         finally:
             self._times.clear()

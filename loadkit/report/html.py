@@ -40,17 +40,22 @@ from loadkit.report.table import Cell, Column, Table
 
 MAX_FAILURES: Final = 50
 
+PARTIAL: Final = "partial"
+"""The caveat of what was written while the run went on."""
+
 
 def html_report(
     found: Sequence[Result | Finding],
     titles: Sequence[str] | None = None,
     *,
     errors: Mapping[str, str] | None = None,
+    version: int = 0,
 ) -> str:
     """One page of all results, then of all comparisons and limits, each in their order.
 
     The same ones make the same page. `titles` are their headings; by default each has its own. `errors` say why the
-    rest was not run, by name.
+    rest was not run, by name. With a `version` it is a page of a run under way, the last of
+    `found`, which asks where it came from for newer versions.
     """
     titled = list(zip(found, titles or [""] * len(found), strict=True))
     results = [(one, title or one.title) for one, title in titled if isinstance(one, Result)]
@@ -61,12 +66,13 @@ def html_report(
     ]
     return render(
         "page.html",
-        views=[*(_view(one, title) for one, title in results), *findings],
+        views=[*(_view(one, title, is_live=version > 0) for one, title in results), *findings],
         # of each the number of the article that its first row leads to
         overview=list(zip(tables, (1, 1 + len(results)) if results else (1,), strict=False)),
         not_run=_not_run_table(errors) if errors else None,
         tones=TONES,
         caveat_tones=CAVEAT_TONES,
+        live=version,
     )
 
 
@@ -90,9 +96,13 @@ def _findings_table(views: Sequence[Mapping[str, Any]]) -> Table:
     )
 
 
-def _view(result: Result, title: str) -> dict[str, Any]:
+def _view(result: Result, title: str, *, is_live: bool) -> dict[str, Any]:
     """What the template shows of a result."""
     word, rest, tone = describe_outcome(result)
+    is_running = is_live and any(one.code == PARTIAL for one in result.caveats)
+    if is_running:
+        word, tone = "RUNNING", "doubt"
+        rest = rest.replace(" after ", " for ", 1)
     reasons = failure_reasons(result)
     shown = (
         tables.endpoints(result, for_page=True),
@@ -116,7 +126,7 @@ def _view(result: Result, title: str) -> dict[str, Any]:
         "bottleneck": result.bottleneck.sentence,
         "figures": _figures(result),
         "thresholds": tables.thresholds(result.thresholds),
-        "caveats": result.caveats,
+        "caveats": [one for one in result.caveats if not (is_running and one.code == PARTIAL)],
         "failures": reasons[:MAX_FAILURES],
         "more_failures": max(0, len(reasons) - MAX_FAILURES),
         "charts": [*timeline_charts(result), *distribution_charts(result.total), *endpoint_charts(result)],

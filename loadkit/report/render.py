@@ -38,14 +38,22 @@ class HeadFigure(NamedTuple):
     tone: str = ""
 
 
-def render(template: str, **values: Any) -> str:
-    """A page from one of the templates, with the style, the script and the policy of all pages."""
-    style, script = _read("style.css"), _read("script.js")
+def render(template: str, *, live: int = 0, **values: Any) -> str:
+    """A page from one of the templates, with the style, the script and the policy of all pages.
+
+    With a number as `live` it is that version of a page that asks where it came from for newer ones.
+    """
+    style, scripts = _read("style.css"), [_read("script.js"), *([_read("live.js")] if live else [])]
+    hashes = " ".join(f"'{_hash(script)}'" for script in scripts)
+    # a page that is live asks for newer ones, and its button stops the run
+    connects = "connect-src 'self'; " if live else ""
     policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src {hashes}; {connects}"
         "base-uri 'none'; form-action 'none'"
     )
-    return _environment().get_template(template).render(**values, policy=policy, style=style, script=script)
+    return (
+        _environment().get_template(template).render(**values, policy=policy, style=style, scripts=scripts, live=live)
+    )
 
 
 @cache
