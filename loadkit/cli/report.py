@@ -89,8 +89,9 @@ def _read(files: list[Path]) -> dict[Path, list[Result] | Finding]:
 def _check_parts(stored: Mapping[Path, Sequence[Result]]) -> None:
     """See that what are parts of loads are those of one run each; `UsageError` naming the files."""
     from loadkit.judge.other_load import other_load
+    from loadkit.judge.parts import is_part
 
-    found = [(file, result) for file, results in stored.items() for result in results if len(result.machines) == 1]
+    found = [(file, result) for file, results in stored.items() for result in results if is_part(result)]
     for (file, one), (other, another) in permutations(found, 2):
         mine, theirs = one.machines[0], another.machines[0]
         if one.identity == another.identity and (mine.part, mine.parts) == (theirs.part, theirs.parts):
@@ -107,8 +108,8 @@ def _check_parts(stored: Mapping[Path, Sequence[Result]]) -> None:
 
 def _parts_of(one: Result, found: Sequence[tuple[Path, Result]]) -> set[tuple[int, int]]:
     """The parts that there are of what a result is of."""
-    machines = [result.machines[0] for _, result in found if result.identity == one.identity]
-    return {(machine.part, machine.parts) for machine in machines}
+    of_same = [result for _, result in found if result.identity == one.identity]
+    return {(machine.part, machine.parts) for result in of_same for machine in result.machines}
 
 
 def _of_same_load(stored: Iterable[list[Result]]) -> Iterable[list[Result]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from loadkit.judge.description import PhasePlan
+from loadkit.judge.parts import missing_parts
 from loadkit.plan.units import three_digits
 
 if TYPE_CHECKING:
@@ -33,12 +34,18 @@ _LOAD: Final = (
 def other_load(then: Result, now: Result) -> str:
     """What is another in the load of `now`, in words; nothing where both are the same."""
     if then.identity.plan == now.identity.plan:
-        return ""
+        parts = _parts(then), _parts(now)
+        return " -> ".join(parts) if parts[0] != parts[1] else ""
     pairs = {name: (getattr(then.scenario, name), getattr(now.scenario, name)) for name in _LOAD}
     differences = [
         f"{name.replace('_', ' ')} {_shown(old)} -> {_shown(new)}" for name, (old, new) in pairs.items() if old != new
     ]
     return ", ".join(differences) or "something else of what is sent, checked or limited"
+
+
+def _parts(result: Result) -> str:
+    missing = missing_parts(result.machines)
+    return f"{len(result.machines)} of {result.machines[0].parts} parts" if missing else "all parts"
 
 
 def _shown(value: object) -> str:

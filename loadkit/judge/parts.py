@@ -62,10 +62,16 @@ def this_part(run: Evidence) -> Machine:
 # -- parts that are merged
 
 
+def is_part(result: Result) -> bool:
+    """True if some machines are missing that share the load, so that it is not judged yet."""
+    return bool(missing_parts(result.machines))
+
+
 def check_parts(results: Sequence[Result]) -> None:
-    """See that these may be parts of one run, or no parts; `UsageError` if not."""
-    machines = [machine for result in results for machine in result.machines]
-    if machines and not all(result.machines for result in results):
+    """See that these may be parts of one run, or none is a part; `UsageError` if not."""
+    parts = [result for result in results if is_part(result)]
+    machines = [machine for result in parts for machine in result.machines]
+    if machines and len(parts) < len(results):
         raise UsageError(f"{machines[0].name} is a part of a load, and another result is all of it; they cannot be one")
     if len({machine.parts for machine in machines}) > 1:
         few, many = (pick(machines, key=lambda one: one.parts) for pick in (min, max))
@@ -86,13 +92,18 @@ def missing_parts(machines: Sequence[Machine]) -> list[int]:
 
 
 def named(result: Result) -> list[Caveat]:
-    """The caveats of a result that is not merged yet, those that doubt its figures with the name of their machine."""
-    if len(result.machines) != 1 or len(result.spans) != 1 or result.spans[0].threads is not None:
+    """The caveats of a result, of a part that is not merged yet with the name of its machine where they doubt figures.
+
+    Those that all parts together give reason for are left out.
+    """
+    if not is_part(result):
         return result.caveats
+    found = [one for one in result.caveats if one.code not in OF_MACHINES]
+    if result.spans[0].threads is not None:
+        return found
     name = result.machines[0].name
     return [
-        one if one.level == "note" else msgspec.structs.replace(one, message=f"{name}: {one.message}")
-        for one in result.caveats
+        one if one.level == "note" else msgspec.structs.replace(one, message=f"{name}: {one.message}") for one in found
     ]
 
 

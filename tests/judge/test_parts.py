@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from loadkit.drive.machines import Machine
 from loadkit.judge.instants import later
 from loadkit.judge.merge import merge
+from loadkit.judge.other_load import other_load
 from loadkit.judge.result import Result
 from loadkit.judge.validate import violations
 from loadkit.judge.validity import Caveat
@@ -211,6 +212,26 @@ def test_a_doubt_names_the_machine_that_it_is_of_once() -> None:
         replace(doubt, message="part 2/3 (web-2): loadkit used 95 %"),
         note,
     ]
+
+
+def test_runs_of_all_machines_are_merged_as_any_others_and_judged_already() -> None:
+    """As those of a cluster, or parts that were merged before."""
+    first = merge([part([Sample()] * 5, number) for number in (1, 2)])
+    second = merge([part([Sample()] * 5, number, after=60) for number in (1, 2)])
+
+    both = merge([first, second])
+
+    assert (both.outcome, both.requests, both.duration) == ("passed", 20, 4.0)
+    assert [one.part for one in both.machines] == [1, 1, 2, 2]
+    assert not [one for one in both.caveats if one.code == "parts-apart"]
+    assert merge([both]) is both
+
+
+def test_a_part_is_another_load_than_all_of_it() -> None:
+    one, two = part([Sample()], 1), part([Sample()], 2)
+
+    assert other_load(one, merge([one, two])) == "1 of 2 parts -> all parts"
+    assert other_load(measured([Sample()]), merge([one, two])) == ""
 
 
 @given(st.lists(st.integers(0, 50_000_000), min_size=3, max_size=5), st.floats(0.4, 1.0))

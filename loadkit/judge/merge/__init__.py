@@ -20,7 +20,7 @@ from loadkit.judge.environment import Environment, Server
 from loadkit.judge.instants import covered, instant
 from loadkit.judge.merge.sums import merged_phases, merged_rows, merged_series, merged_slowest, merged_timings
 from loadkit.judge.merge.timeline import known_at_once, most_at_once, run_spans, shift, start_of, when
-from loadkit.judge.parts import OF_MACHINES, check_parts, in_order_of_parts, named, of_machines
+from loadkit.judge.parts import check_parts, in_order_of_parts, is_part, named, of_machines
 from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import Row, Timing
 from loadkit.judge.threshold_results import Outcome, ThresholdResult, outcome, threshold_results
@@ -48,7 +48,8 @@ def merge(results: Sequence[Result]) -> Result:
     """
     _check_same(results)
     check_parts(results)
-    if len(results) == 1 and not results[0].machines:
+    of_parts = is_part(results[0])
+    if len(results) == 1 and not of_parts:
         return results[0]
     # of parts that start in the same instant the one with the lesser text is first, whatever order they were named in
     parts = sorted(results, key=lambda part: (start_of(part), msgspec.json.encode(part)))
@@ -67,7 +68,7 @@ def merge(results: Sequence[Result]) -> Result:
         [
             *_lasting(parts),
             *of_figures(total, endpoints, phases, timings, limits=limits),
-            *of_machines(machines, duration),
+            *(of_machines(machines, duration) if of_parts else ()),
         ]
     )
     validity = validity_of(doubts)
@@ -110,9 +111,9 @@ def _cut(name: str) -> str:
 
 def _limits(parts: Sequence[Result]) -> list[Threshold]:
     """The thresholds of all; parts of a load have judged none of theirs."""
-    own = [text for part in parts if part.machines for text in part.scenario.thresholds]
-    judged = [one.threshold for part in parts if not part.machines for one in part.thresholds if not one.implied]
-    return [threshold(text) for text in dict.fromkeys([*own, *judged])]
+    judged = [one.threshold for part in parts for one in part.thresholds if not one.implied]
+    asked = [text for part in parts for text in part.scenario.thresholds if is_part(part)]
+    return [threshold(text) for text in dict.fromkeys(asked or judged)]
 
 
 def _outcome(
@@ -123,7 +124,7 @@ def _outcome(
     validity: Validity,
 ) -> Outcome:
     # a part says that its load was not applied by a grave caveat, and some of the parts lack what others have
-    outcomes = {part.outcome for part in parts if not (part.machines and part.outcome == "not-applied")}
+    outcomes = {part.outcome for part in parts if not (is_part(part) and part.outcome == "not-applied")}
     if "server-lost" in outcomes:
         return "server-lost"
     if "not-applied" in outcomes and "interrupted" not in outcomes:
@@ -144,7 +145,7 @@ def _windows(parts: Sequence[Result], limits: Sequence[Threshold]) -> list[Thres
 
 def _lasting(parts: Sequence[Result]) -> list[Caveat]:
     """The caveats of the parts that merging cannot settle; of notes, whose figures differ a little, one a code."""
-    found = [caveat for part in parts for caveat in named(part) if caveat.code not in (*OF_FIGURES, *OF_MACHINES)]
+    found = [caveat for part in parts for caveat in named(part) if caveat.code not in OF_FIGURES]
     found.sort(key=lambda one: (one.code, one.message))
     notes = {caveat.code: caveat for caveat in reversed(found) if caveat.level == "note"}
     return [caveat for caveat in found if caveat.level != "note" or caveat == notes[caveat.code]]
@@ -172,7 +173,7 @@ def _scenario(parts: Sequence[Result], spans: Sequence[RunSpan]) -> ScenarioInfo
         "journeys": _names(part.scenario.journeys for part in parts),
         "options": _options([part.scenario.options for part in parts]),
     }
-    if parts[0].machines:
+    if is_part(parts[0]):
         of_all = {name: of_all[name] for name in ("base_url", "endpoints", "journeys")}
         processes = [machine.processes for part in parts for machine in part.machines]
         of_all["processes"] = sum(processes) if max(processes) > 1 else 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from loadkit.judge.instants import instant
-from loadkit.judge.parts import share_of
+from loadkit.judge.parts import is_part, share_of
 from loadkit.judge.result import Result, RunSpan
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def run_spans(part: Result) -> list[RunSpan]:
     if first.threads is not None:
         return part.spans
     scenario = part.scenario
-    if part.machines:
+    if is_part(part):
         scenario = share_of(scenario, part.machines[0])
     return [
         msgspec.structs.replace(

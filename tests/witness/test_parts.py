@@ -1,0 +1,93 @@
+"""Parts of a load in processes of their own: each request is sent once, by the part whose it is, when it is due."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from loadkit.judge.merge import merge
+from loadkit.judge.result import Result
+from loadkit.report.json import load
+from tests.witness.witness import Log, Witness
+
+SHOP = """
+from itertools import count
+from loadkit import Endpoint, Scenario, rows
+
+numbers = rows({"n": n} for n in count())
+timed = Scenario(endpoints=[Endpoint("GET", "/rows/{n}", name="row", feed=numbers)], rate="100/s", iterations=200)
+closed = Scenario(endpoints=[Endpoint("GET", "/")], threads=7, iterations=150)
+"""
+
+EARLY = 0.001
+"""Seconds by which two clocks of one machine may differ, as they are read one after the other."""
+
+
+def run_parts(folder: Path, name: str, parts: int, url: str, *options: str) -> list[Path]:
+    """Run all at the same time, each as its own process, which says in a header which part it is; name their files."""
+    (folder / "shop.py").write_text(SHOP)
+    files = [folder / f"part{number}.json" for number in range(1, parts + 1)]
+    processes = [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "loadkit", "run", f"shop.py::{name}", "--part", f"{number}/{parts}"),
+                *("--output", file.name, "--base-url", url, "-q"),
+                *("-H", f"X-Part: {number}", *options),
+            ],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        for number, file in enumerate(files, 1)
+    ]
+    assert [process.wait(150) for process in processes] == [0] * parts
+    return files
+
+
+def assert_each_was_sent_when_due(log: Log, parts: Sequence[Result], at: datetime, rate: float) -> None:
+    """The row of a request is the number of its arrival."""
+    late = {part.machines[0].part: part.machines[0].late_start for part in parts}
+    after = []
+    for one, number in zip(log.requests, log.ids(), strict=True):
+        part = number % len(parts) + 1
+        assert int(one.headers["x-part"]) == part
+        after.append(one.received - (at.timestamp() + late[part] + number / rate))
+    assert min(after) > -EARLY, "none is early"
+    assert median(after) < 0.2, "and most are in time even on a busy machine"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["processes=1", "processes=2"])
+def test_each_arrival_is_sent_once_by_its_part_at_its_instant(
+    options: tuple[str, ...], witness: Witness, tmp_path: Path
+):
+    witness.clear()
+    at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=15)
+
+    files = run_parts(tmp_path, "timed", 3, witness.url, "--at", at.isoformat(), *options)
+
+    log, parts = witness.log(), [load(file)[0] for file in files]
+    assert sorted(log.ids()) == list(range(200))
+    assert_each_was_sent_when_due(log, parts, at, 100)
+    merged = merge(parts)
+    assert merged.requests == 200
+    assert [one.requests for one in merged.machines] == [67, 67, 66]
+
+
+def test_threads_and_iterations_of_parts_are_those_of_the_whole(witness: Witness, tmp_path: Path):
+    witness.clear()
+
+    files = run_parts(tmp_path, "closed", 3, witness.url)
+
+    log, merged = witness.log(), merge([load(file)[0] for file in files])
+    assert len(log) == merged.requests == 150
+    # threads 0, 3 and 6 are those of the first part, and so on; the first three threads have 22, the others 21
+    assert Counter(one.headers["x-part"] for one in log.requests) == {"1": 64, "2": 43, "3": 43}
+    assert len(log.by_connection()) == 7
