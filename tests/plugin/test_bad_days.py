@@ -197,6 +197,46 @@ def test_a_session_that_patches_modules_is_seen_by_all_threads_and_measured_by_a
     assert 0 < row["response_time"]["p50"] < 10
 
 
+def test_what_can_be_raised_nowhere_fails_the_run_it_is_of_and_that_of_threads_the_last_test(
+    project: pytest.Pytester,
+):
+    project.makepyfile(
+        test_it="""
+        import socket, threading
+
+        class Careless:
+            def __del__(self): raise ValueError("not closed")
+
+        def test_socket(): socket.socket()
+
+        def test_finalizer(): Careless()
+
+        def test_thread():
+            thread = threading.Thread(target=lambda: 1 / 0)
+            thread.start()
+            thread.join()
+
+        def test_well(): pass
+        """
+    )
+
+    # a process of its own, for pytest raised all of it when that ended
+    found = project.runpytest_subprocess("--load-threads", "2", "--load-iterations", "40")
+
+    found.assert_outcomes(passed=2, failed=2, errors=1)
+    found.stdout.fnmatch_lines(
+        [
+            "*PytestUnhandledThreadExceptionWarning: Exception in Thread-*: ZeroDivisionError: division by zero",
+            "10 of 10 runs failed",
+            "PytestUnraisableExceptionWarning: *: ResourceWarning: unclosed <socket*",
+            "10 of 10 runs failed",
+            "PytestUnraisableExceptionWarning: *: ValueError: not closed",
+            "  at test_it.py:4 in __del__: *",
+        ]
+    )
+    assert not found.errlines[-1].strip().startswith("+")
+
+
 RESPONSES = """
 import responses
 with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:

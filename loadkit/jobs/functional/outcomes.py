@@ -16,6 +16,7 @@ from _pytest.skipping import Xfail
 
 from loadkit.drive.failures import failure_of_journey, is_end_of_run, place_of
 from loadkit.jobs.functional.plan import FixturePlan
+from loadkit.jobs.functional.unraised import raise_of_this_thread
 from loadkit.measure.reasons import Reason, add_reason
 from loadkit.plan.errors import Halt
 from loadkit.wire.base import Failure
@@ -172,9 +173,10 @@ class Case:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Count what is raised within."""
+        """Count what is raised within, and what could be raised nowhere since the last time."""
         try:
             yield
+            raise_of_this_thread()
         except BaseException as error:
             self.count(error)
             raise

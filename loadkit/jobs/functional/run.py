@@ -24,6 +24,7 @@ from loadkit.jobs.functional.parts import PART, Reported, advice_to_part, count_
 from loadkit.jobs.functional.plan import PLUGIN, Step
 from loadkit.jobs.functional.refused import check_tests
 from loadkit.jobs.functional.scale import advice_to_share
+from loadkit.jobs.functional.unraised import raise_the_rest, warned_of_unraised
 from loadkit.jobs.functional.values import SharedValues
 from loadkit.jobs.functional.verdicts import (
     in_words_of_tests,
@@ -75,6 +76,7 @@ def run_session(session: pytest.Session, load_session: LoadSession) -> None:
 
 def _run_tests(config: pytest.Config, load_session: LoadSession, tests: Sequence[TestFunction]) -> None:
     shared = SharedValues()
+    shared.add_teardown(raise_the_rest)
     thrown: BaseException | None = None
     reports: list[Reported] = []
     many = fields_of(config).get("processes", 1) > 1
@@ -155,6 +157,7 @@ def _find_limit(
 def _run_part(session: pytest.Session) -> None:
     """Run the part of the load that this process has."""
     part, shared = session.config.stash[PART], SharedValues()
+    shared.add_teardown(raise_the_rest)
     if part.fault:
         return
     with _warnings(session.config), counted_clients():
@@ -248,4 +251,5 @@ def _warnings(config: pytest.Config) -> Iterator[None]:
     """As the settings filter them, for all threads; none is kept, for there may be millions."""
     with warnings.catch_warnings():
         apply_warning_filters(config.getini("filterwarnings"), config.known_args_namespace.pythonwarnings or [])
-        yield
+        with warned_of_unraised():
+            yield
