@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import textwrap
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -388,6 +390,86 @@ def test_nothing_is_advised_where_threads_cannot_have_collided(
 
     found.assert_outcomes(failed=1)
     assert "threads share" not in found.stdout.str(), why
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_a_connection_that_belongs_to_the_main_thread_is_named_although_no_run_went_well(
+    project: pytest.Pytester, threads: str
+):
+    project.makepyfile(
+        test_it="""
+        import pytest, sqlite3
+
+        @pytest.fixture(scope="session")
+        def connection():
+            connection = sqlite3.connect(":memory:")
+            yield connection
+            connection.close()
+
+        def test_it(connection): connection.execute("SELECT 1")
+        """
+    )
+
+    found = run(project, "--load-threads", threads, "--load-iterations", "40")
+
+    found.assert_outcomes(failed=1)
+    found.stdout.fnmatch_lines(
+        [
+            "40 of 40 runs failed",
+            "ProgrammingError: SQLite objects created in a thread can only be used in that same thread*",
+            "all threads share connection: what is shared has to stand that; make it of function scope, or *",
+        ]
+    )
+
+
+OPEN = """
+import pytest, os, sqlite3
+left = []
+
+@pytest.fixture
+def connection():
+    {connect}
+    left.append(connection)
+    return connection
+
+def test_it(connection):
+    connection.execute("UPDATE stock SET number = number - 1")
+"""
+
+
+def test_a_transaction_that_a_test_leaves_open_is_the_error_of_all_others(project: pytest.Pytester):
+    with closing(sqlite3.connect(project.path / "shop.sqlite3")) as database:
+        database.executescript("CREATE TABLE stock (number INTEGER); INSERT INTO stock VALUES (9)")
+    project.makepyfile(test_it=OPEN.format(connect='connection = sqlite3.connect("shop.sqlite3", timeout=0.01)'))
+
+    found = run(project, "--load-threads", "2", "--load-iterations", "40")
+
+    found.assert_outcomes(failed=1)
+    found.stdout.fnmatch_lines(
+        [
+            "39 of 40 runs failed",
+            "OperationalError: database is locked",
+            '  at test_it.py:11 in test_it: connection.execute("UPDATE stock *',
+        ]
+    )
+
+
+@pytest.mark.slow
+def test_of_a_transaction_that_others_wait_for_without_end_the_line_is_named(project: pytest.Pytester, postgres: str):
+    import psycopg
+
+    with psycopg.connect(host=postgres, user="shop", dbname="postgres", autocommit=True) as database:
+        database.execute("CREATE TABLE stock (number INTEGER)")
+        database.execute("INSERT INTO stock VALUES (9)")
+    connect = f"import psycopg; connection = psycopg.connect(host={postgres!r}, user='shop', dbname='postgres')"
+    project.makepyfile(test_it=OPEN.format(connect=connect))
+
+    found = project.runpytest_subprocess("--load-threads", "4", "--load-for", "2s")
+
+    found.assert_outcomes(failed=1)
+    found.stdout.fnmatch_lines(
+        ["4 of 5 runs never returned", '  at test_it.py:11 in test_it: connection.execute("UPDATE stock *']
+    )
 
 
 def test_a_failed_tear_down_is_shown_with_its_fixture(project: pytest.Pytester):

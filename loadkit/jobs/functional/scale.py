@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 from typing import Final, cast
 
@@ -10,6 +11,8 @@ from loadkit.jobs.functional.plan import package_of, packages_of_plugins
 from loadkit.jobs.functional.values import SharedValues
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import show_rate, show_seconds, show_span
+
+_THREADS: Final = re.compile(r"\bthreads?\b|\bdifferent (event )?loop\b", re.IGNORECASE)
 
 _UNCHANGING: Final = (type(None), str, bytes, int, float, tuple, frozenset, PurePath)
 """Values of these kinds stand any number of threads."""
@@ -49,13 +52,22 @@ def _many(count: int, what: str) -> str:
 
 
 def advice_to_share(shared: SharedValues, scenario: Scenario, case: Case) -> list[str]:
-    """A line for a test that failed beside others and passed at other times, and uses what all threads share."""
+    """A line for a test that uses what all threads share, and failed for that, it seems.
+
+    It passed at other times, or what it raised speaks of threads, as SQLite does of one that it does not know.
+    """
     is_alone = scenario.threads == 1 and not scenario.rate and not scenario.phases
     names = _shared_names(shared, case)
-    if is_alone or not names or not 0 < case.failed < case.runs:
+    others = case.runs - case.failed
+    if not names or not case.failed or (is_alone and others) or not (others or _speaks_of_threads(case)):
         return []
-    went_well = f"{_many(case.runs - case.failed, 'other run')} went well, and all threads share {', '.join(names)}"
-    return [f"{went_well}: what is shared has to stand that; make it of function scope, or give it a lock"]
+    went_well = f"{_many(others, 'other run')} went well, and " if others else ""
+    all_share = f"{went_well}all threads share {', '.join(names)}"
+    return [f"{all_share}: what is shared has to stand that; make it of function scope, or give it a lock"]
+
+
+def _speaks_of_threads(case: Case) -> bool:
+    return any(_THREADS.search(one.message.partition("\n")[0]) for one in case.reasons)
 
 
 def _shared_names(shared: SharedValues, case: Case) -> list[str]:
