@@ -83,11 +83,9 @@ class Outputs:
 
     def check_found(self, findings: Mapping[Path, Finding]) -> None:
         """Refuse formats that only results have where a comparison or a limit was read; `UsageError`."""
-        option = next(
-            (option for option in ("--output", *(f"--{name}" for name in OF_RESULTS)) if option in self.given), None
-        )
-        for file, one in findings.items() if option else ():
-            raise UsageError(f"{file} is a {type(one).__name__.lower()}, and {option} takes results; leave it out")
+        name = next((name for name in ("output", *OF_RESULTS) if f"--{name}" in self.given), None)
+        for file, one in findings.items() if name else ():
+            raise UsageError(f"{file} is a {type(one).__name__.lower()}, and --{name} takes results; leave it out")
 
     def text_on_stderr(self) -> AbstractContextManager[object]:
         """Meanwhile reports for people are printed on stderr, where stdout has one of the formats."""

@@ -10,6 +10,10 @@ _GITHUB = re.compile(r"(?<!\S):(?=:[A-Za-z])")
 # GitHub's runner finds `##[error]` anywhere in a line; `##vso[` (Azure), `##teamcity[` are taken as no better
 _HASHES = re.compile(r"#(?=#[A-Za-z]*\[)")
 
+# A cell that begins so, also in full width, is a formula to a spreadsheet. Where the comma is the sign of decimals a
+# semicolon begins another cell, and quotes within one mean nothing.
+_FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
+
 # both belong to words and emoji, and move nothing
 _JOINERS = "\u200c\u200d"
 
@@ -27,6 +31,15 @@ def visible(text: str) -> str:
     if not text.isprintable():
         text = "".join(map(_shown, text))
     return _HASHES.sub(r"\\x23", _GITHUB.sub(r"\\x3a", text))
+
+
+def cell_text(text: str) -> str:
+    """Foreign text on one line, which no spreadsheet takes for a formula: an apostrophe stands before what is one.
+
+    >>> cell_text("=1+1")
+    "'=1+1"
+    """
+    return _FORMULA.sub(r"\1'", visible(text))
 
 
 def visible_text(text: str) -> str:

@@ -13,6 +13,7 @@ from loadkit.judge.history.series import changes
 from loadkit.judge.instants import instant
 from loadkit.judge.times import PERCENTILES
 from loadkit.plan.units import SECOND, show_count, three_digits
+from loadkit.report.escape import cell_text
 from loadkit.report.layout import display_width
 from loadkit.report.sparkline import sparkline
 from loadkit.report.table import Cell, Column, Table
@@ -214,13 +215,8 @@ def history_csv(series: Series, metrics: Sequence[Metric]) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     names = [f"{one.label}: {one.name}" if one.label else one.name for one in chosen]
-    rows.writerow(map(_as_text, ["time", "commit", "branch", *names]))
+    rows.writerow(map(cell_text, ["time", "commit", "branch", *names]))
     for run in runs:
         words = [run.time, run.revision.commit, run.revision.branch]
-        rows.writerow([*map(_as_text, words), *(run.figure(one) for one in chosen)])
+        rows.writerow([*map(cell_text, words), *(run.figure(one) for one in chosen)])
     return text.getvalue()
-
-
-def _as_text(word: str) -> str:
-    """A word that a spreadsheet takes for no formula."""
-    return f"'{word}" if word.startswith(("=", "+", "-", "@", "\t", "\r")) else word

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from loadkit.measure.samples import Samples
 from loadkit.plan.units import SECOND
-from loadkit.report.escape import visible
+from loadkit.report.escape import cell_text
 
 COLUMNS: Final = {
     "instant": "when the request was due: seconds since 1970",
@@ -66,10 +66,8 @@ def sample_lines(form: Form, scenario: str, some: Samples) -> Iterator[str]:
 
 
 def _csv_word(word: str) -> str:
-    """A word on one line, which a spreadsheet takes for no formula."""
-    shown = visible(word)
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow([f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown])
+    csv.writer(text, lineterminator="").writerow([cell_text(word)])
     return text.getvalue()
 
 

@@ -141,6 +141,7 @@ def test_what_was_not_run_is_a_failure_in_junit(demo: Demo, call: Call):
     assert "KeyError: 'key'" in (suites[1].find("testcase/failure").get("message") or "")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="has no /dev/full")
 @pytest.mark.usefixtures("folder")
 def test_a_format_that_stdout_does_not_take_costs_nothing_else(demo: Demo):
     words = [

@@ -7,32 +7,18 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from loadkit.judge.rows import Row, Timing
 from loadkit.judge.times import Times
-from loadkit.report.escape import visible
+from loadkit.report.escape import cell_text
 from loadkit.report.figures import FIGURES
 
 if TYPE_CHECKING:
     from loadkit.judge.result import Result
 
 Value: TypeAlias = str | int | float | None
-
-# A cell that begins so, also in full width, is a formula to a spreadsheet. Where the comma is the sign of decimals a
-# semicolon begins another cell, and quotes within one mean nothing.
-_FORMULA: Final = re.compile(r"(^|;)(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
-
-
-def cell(text: str) -> str:
-    """Foreign text on one line, which no spreadsheet takes for a formula: an apostrophe stands before what is one.
-
-    >>> cell("=1+1")
-    "'=1+1"
-    """
-    return _FORMULA.sub(r"\1'", visible(text))
 
 
 def row_lines(results: Sequence[Result]) -> str:
@@ -53,7 +39,7 @@ def _rows(result: Result) -> Iterator[dict[str, Value]]:
         yield {
             **_about(result),
             "kind": kind,
-            "name": cell(row.name),
+            "name": cell_text(row.name),
             "requests": row.requests,
             "failures": sum(row.failures.values()),
             "error_rate": row.error_rate,
@@ -83,7 +69,7 @@ def _intervals(result: Result) -> Iterator[dict[str, Value]]:
 
 
 def _about(result: Result) -> dict[str, Value]:
-    return {"scenario": cell(result.title), "started_at": cell(result.started_at)}
+    return {"scenario": cell_text(result.title), "started_at": cell_text(result.started_at)}
 
 
 def _times(name: str, times: Times) -> dict[str, Value]:

@@ -7,7 +7,8 @@ import io
 
 import pytest
 
-from loadkit.report.formats.csv import cell, interval_lines, row_lines
+from loadkit.report.escape import cell_text
+from loadkit.report.formats.csv import interval_lines, row_lines
 from tests.report.pages import HOSTILE, NOTHING, ODD, SHOP, hostile
 from tests.results import result, row, skewed
 
@@ -70,7 +71,7 @@ FORMULAS = [
 
 @pytest.mark.parametrize(("text", "written", "why"), FORMULAS, ids=[row[2] for row in FORMULAS])
 def test_no_cell_of_text_is_a_formula(text: str, written: str, why: str):
-    assert cell(text) == written
+    assert cell_text(text) == written
     [_, line] = read(row_lines([result([row(text, skewed(180, 400))])]))
     assert line["name"] == written, why
 
