@@ -25,7 +25,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "report": ("report", "The report of stored results anew, merging those of one load."),
     "demo": ("demo", "A small server to try things on."),
     "fetch": ("fetch", "Fetch URLs into a folder, none lost, every one accounted for."),
-    "import": ("importing.import_file", "A scenario file from HAR, OpenAPI or curl commands."),
+    "import": ("importing.import_file", "A scenario file from HAR, OpenAPI, curl or an access log."),
     "init": ("init", "A scenario, a test and a CI job to begin with."),
     "curl": ("run_pasted", "A pasted curl command under load: loadkit curl URL -d a=1 -c 10."),
 }

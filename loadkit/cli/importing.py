@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
+import typer
+
 from loadkit.cli.console import print_text, say, write
 from loadkit.cli.options import output_option
-from loadkit.cli.parser import argument, option
+from loadkit.cli.parser import argument, given_values, option
 from loadkit.plan.errors import NothingToRun, UsageError, reason_of
 
 if TYPE_CHECKING:
@@ -18,15 +20,28 @@ if TYPE_CHECKING:
 
 har_option = partial(option, group="HAR")
 openapi_option = partial(option, group="OpenAPI")
+log_option = partial(option, group="Log")
+both_option = partial(option, group="OpenAPI and log")
 
-KINDS: Final = ("har", "openapi", "curl")
+KINDS: Final = ("har", "openapi", "curl", "log")
+
+_OF_KINDS: Final = {
+    "host": ("har",),
+    "static": ("har",),
+    "value": ("openapi",),
+    "base_url": ("openapi", "log"),
+    "all_methods": ("openapi", "log"),
+    "log_format": ("log",),
+}
+"""What the options are for that are not for all."""
 
 _FLAGS: Final = frozenset({"--follow", "--path-as-is", "--insecure"})
 """Options of a curl command that have no value."""
 
 
 def import_file(
-    kind: Annotated[str, argument("What FILE is: har, openapi, curl.")],
+    context: typer.Context,
+    kind: Annotated[str, argument("What FILE is: har, openapi, curl, log.")],
     file: Annotated[str, argument("The file; of curl also the command, in quotes, or - for what is piped.")],
     output: Annotated[
         Path | None, output_option("--output", "-o", value="FILE", help="Where to: shop.py, or - for stdout.")
@@ -35,15 +50,18 @@ def import_file(
         list[str] | None, har_option(value="NAME", help="Keep requests to this host, too; may be repeated.")
     ] = None,
     base_url: Annotated[
-        str | None, openapi_option(value="URL", help="Of the server, in the place of the document's.")
+        str | None, both_option(value="URL", help="Of the server, in the place of the document's.")
     ] = None,
     value: Annotated[
         list[str] | None,
         openapi_option(value="NAME=VALUE", help="For a parameter without an example; may be repeated."),
     ] = None,
     all_methods: Annotated[
-        bool, openapi_option("--all-methods", help="Also POST and others, which may change something.")
+        bool, both_option("--all-methods", help="Also POST and others, which may change something.")
     ] = False,
+    log_format: Annotated[
+        str | None, log_option(help="As nginx or Apache is told; combined and common are known.")
+    ] = None,
     static: Annotated[bool, har_option("--static", help="Keep images, scripts, styles and fonts.")] = False,
     force: Annotated[bool, output_option("--force", help="Write over a file that exists.")] = False,
 ) -> int:
@@ -55,6 +73,9 @@ def import_file(
 
     if kind not in KINDS:
         raise UsageError(f"there is no import of {kind!r}; it is one of {', '.join(KINDS)}")
+    if wrong := [one for one in given_values(context) if kind not in _OF_KINDS.get(one, KINDS)]:
+        kinds = " and ".join(_OF_KINDS[wrong[0]])
+        raise UsageError(f"--{wrong[0].replace('_', '-')} is for {kinds}, not for {kind}; leave it out")
     target = output or Path(f"{identifier(_stem(file), otherwise='scenario')}.py")
     is_printed = str(target) == "-"
     if not is_printed and target.suffix != ".py":
@@ -66,6 +87,8 @@ def import_file(
         found = _of_har(name, file, hosts=host or [], static=static)
     elif kind == "openapi":
         found = _of_openapi(name, file, base_url=base_url, values=value or [], all_methods=all_methods)
+    elif kind == "log":
+        found = _of_log(name, file, base_url=base_url, log_format=log_format, all_methods=all_methods)
     else:
         found = _of_curl(name, file)
     if is_printed:
@@ -117,6 +140,15 @@ def _of_openapi(name: str, file: str, *, base_url: str | None, values: list[str]
         values={parameter: value for parameter, _, value in pairs},
         all_methods=all_methods,
     )
+
+
+def _of_log(name: str, file: str, *, base_url: str | None, log_format: str | None, all_methods: bool) -> ScenarioFile:
+    from loadkit.importer.access_log import log_parser
+    from loadkit.importer.log_scenario import log_scenario
+    from loadkit.plan.scenario_fields import parse_base_url
+
+    base_url = parse_base_url(base_url, what="--base-url") if base_url else None
+    return log_scenario(name, [Path(file)], log_parser(log_format), base_url=base_url, all_methods=all_methods)
 
 
 def _content(file: str) -> str:

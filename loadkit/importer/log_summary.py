@@ -18,16 +18,18 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 class LogSummary:
     """Reads logs one after the other, and counts what it finds."""
 
-    def __init__(self, paths: Sequence[Path], parse: Parse, methods: frozenset[str]) -> None:
+    def __init__(
+        self, paths: Sequence[Path], parse: Parse, methods: frozenset[str], *, keeps_failed: bool = True
+    ) -> None:
         self._paths = paths
         self._parse = parse
         self._methods = methods
+        self._keeps_failed = keeps_failed
         self._lines = 0
         self._broken = 0
         self._first_broken = ""
         self._refused = Counter[str]()
-        self._sent = Counter[int]()
-        """By the hundreds of their status."""
+        self._sent = self._failed = 0
         self._digest = hashlib.blake2b(digest_size=8)
 
     def requests(self) -> Iterator[LogLine]:
@@ -41,8 +43,11 @@ class LogSummary:
                     self._broken += 1
                     self._first_broken = self._first_broken or f"{path}:{number}"
                 elif line.method in self._methods:
-                    self._sent[line.status // 100] += 1
-                    yield line
+                    is_failed = line.status >= 400
+                    self._sent += not is_failed or self._keeps_failed
+                    self._failed += is_failed
+                    if not is_failed or self._keeps_failed:
+                        yield line
                 else:
                     self._refused[line.method[:20] if len(self._refused) < 20 else "others"] += 1
 
@@ -55,12 +60,14 @@ class LogSummary:
     def notes(self) -> list[str]:
         """What was found, and what is left out, as sentences."""
         names = ", ".join(map(str, self._paths))
-        notes = [f"{names}: {self._sent.total():,} of {show_count(self._lines, 'line')}"]
+        notes = [f"{names}: {self._sent:,} of {show_count(self._lines, 'line')}"]
         if self._refused:
             kinds = ", ".join(f"{name} {count:,}" for name, count in self._refused.most_common())
             notes.append(f"left out: {self._refused.total():,} of other methods ({kinds})")
+        if self._failed and not self._keeps_failed:
+            notes.append(f"left out: {self._failed:,} that were answered with 400 or more")
         if self._broken:
             notes.append(f"{show_count(self._broken, 'broken line')}, the first is {self._first_broken}")
-        if failed := self._sent[4] + self._sent[5]:
-            notes.append(f"{failed:,} were answered with 400 or more then")
+        if self._failed and self._keeps_failed:
+            notes.append(f"{self._failed:,} were answered with 400 or more then")
         return notes

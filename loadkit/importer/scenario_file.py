@@ -32,10 +32,11 @@ def endpoint_file(
     base_url: str | None = None,
     credentials: Mapping[str, Expression] | None = None,
     fields: Mapping[str, Expression] | None = None,
+    load: Mapping[str, Expression] | None = None,
 ) -> str:
     """A file with one scenario of endpoints; `credentials` are what its set-up returns by name."""
     given = dict(credentials or {})
-    names = sorted({"Endpoint", "Scenario", *(["rows"] if "rows(" in _calls(endpoints) else [])}, key=str.lower)
+    names = ["Endpoint", "Scenario", *(["rows"] if any("feed" in one.named for one in endpoints) else [])]
     # base64 is for basic authentication alone
     encoding = "from base64 import b64encode" if any("b64encode" in expression(one) for one in given.values()) else ""
     standard = "\n".join(filter(None, ["import os" if given else "", encoding]))
@@ -48,7 +49,7 @@ def endpoint_file(
             **({"setup": Code("credentials")} if given else {}),
             "endpoints": list(endpoints),
             **(fields or {}),
-            **LOAD,
+            **(load or LOAD),
         },
     )
     return module(parts, [body, f"{name} = {expression(scenario, used=len(name) + 3)}\n"])
@@ -60,10 +61,6 @@ LOAD: Final[Mapping[str, Expression]] = {
     "thresholds": ["error_rate < 1%"],
 }
 """The load of a scenario that is written, for its user to change."""
-
-
-def _calls(values: Sequence[Call]) -> str:
-    return " ".join(f"{one.function}(" for call in values for one in call.named.values() if isinstance(one, Call))
 
 
 def module(imports: Sequence[str], blocks: Sequence[str]) -> str:

@@ -114,6 +114,8 @@ def test_the_file_is_listed_without_its_secrets_and_runs_with_them(call: Call, d
     ("words", "message"),
     [
         (["soap", "x"], "there is no import of 'soap'; it is one of "),
+        (["curl", "x", "--value", "a=1"], "--value is for openapi, not for curl; leave it out"),
+        (["har", "x", "--all-methods"], "--all-methods is for openapi and log, not for har; leave it out"),
         (["curl", "there.txt"], "cannot read 'there.txt': no such file or directory"),
         (["curl", "empty.txt"], "there is no curl command; write it like: curl -X POST "),
         (["curl", "curl 'http://a"], "cannot read the curl command: no closing quotation"),
