@@ -70,9 +70,9 @@ def _call(words: list[str]) -> int:
     if name in ("--help", "-h", "--help-all"):
         return print_text(overview({name: about for name, (_, about) in COMMANDS.items()}))
     if name == "--version":
-        from loadkit.wire.extension import native_exchange
+        from loadkit.wire.extension import EXTENSION
 
-        return print_text(f"loadkit {__version__} ({'with the extension in C' if native_exchange else 'pure Python'})")
+        return print_text(f"loadkit {__version__} ({'with the extension in C' if EXTENSION else 'pure Python'})")
     if name in ("--show-completion", "--install-completion"):
         from loadkit.cli.completion import set_up_completion
 

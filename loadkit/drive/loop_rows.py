@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from operator import sub
 from typing import TYPE_CHECKING
 
-from loadkit.measure.counts import STRIDE
-from loadkit.measure.recording import Batch, RowRecorder, second_of
+from loadkit.measure.counts import STRIDE, bounds
+from loadkit.measure.recording import FOLD, Batch, RowRecorder, second_of
 from loadkit.plan.units import SECOND
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class LoopRow:
     def take(self, samples: Sequence[int]) -> None:
         """Count samples, in the order in which they were taken."""
         start = self._state.measured_from
-        if min(samples[::STRIDE]) < start:
+        if bounds(samples)[0] < start:
             samples = [value for one in _each(samples) if one[0] >= start for value in one]
         while samples:
             second = second_of(samples[3], start)
@@ -42,31 +41,34 @@ class LoopRow:
             samples = samples[many * STRIDE :]
 
     def _take_of_second(self, second: int, samples: Sequence[int]) -> None:
-        dues = samples[::STRIDE]
-        first, last = self._phase_of(min(dues)), self._phase_of(max(dues))
+        first_due, last_due, longest = bounds(samples)
+        first, last = self._phase_of(first_due), self._phase_of(last_due)
         if first == last:
-            self._write(second, first, samples)
+            self._write(second, first, samples, longest)
             return
         for phase in range(first, last + 1):
             within = [value for one in _each(samples) if self._phase_of(one[0]) == phase for value in one]
             if within:
-                self._write(second, phase, within)
+                self._write(second, phase, within, longest)
 
     def _phase_of(self, due: int) -> int:
         ends = self._state.phase_ends
         return min(bisect_right(ends, due - self._state.measured_from), len(ends) - 1) if ends else 0
 
-    def _write(self, second: int, phase: int, samples: Sequence[int]) -> None:
+    def _write(self, second: int, phase: int, samples: Sequence[int], longest: int) -> None:
         row, state = self._row, self._state
         if (second, phase) != (self._second, self._phase):
             self.hand_over()
             self._second, self._phase = second, phase
-        row.samples += samples
+        if len(samples) < FOLD * STRIDE:
+            row.samples += samples
+            row.fold()
+        else:
+            row.take(samples)
         if samples[-3] > state.stop_at:
             row.counts.drained += sum(arrived > state.stop_at for arrived in samples[2::STRIDE])
-        if max(map(sub, samples[2::STRIDE], samples[::STRIDE])) > state.slow.limit:
+        if longest > state.slow.limit:
             self._note_slow(samples)
-        row.fold()
 
     def _note_slow(self, samples: Sequence[int]) -> None:
         for due, sent, arrived, _, status, _ in _each(samples):

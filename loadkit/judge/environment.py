@@ -15,7 +15,7 @@ from loadkit.host.posix import peak_memory
 from loadkit.host.processes import PROC
 from loadkit.host.usage import allowed_cpus, cpu_quota
 from loadkit.wire.channel import STAMPS
-from loadkit.wire.extension import native_exchange
+from loadkit.wire.extension import EXTENSION
 
 if TYPE_CHECKING:
     from loadkit.drive.stats import Driven
@@ -88,7 +88,7 @@ def this_machine() -> Environment:
         allowed_cpus=allowed_cpus(),
         cpu_capacity=min(allowed_cpus(), cpu_quota()),
         memory=_memory(),
-        extension=native_exchange is not None,
+        extension=EXTENSION is not None,
     )
 
 

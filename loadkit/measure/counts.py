@@ -11,7 +11,7 @@ from loadkit.measure.histogram import Histogram
 from loadkit.measure.reasons import Reason, add_reason
 from loadkit.measure.slowest import SlowSample, slowest
 from loadkit.wire.base import Failure, Note
-from loadkit.wire.extension import native_fold
+from loadkit.wire.extension import EXTENSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +32,14 @@ SUMS = (
     "bytes_sent",
     "bytes_received",
 )
+
+
+def bounds(samples: Sequence[int]) -> tuple[int, int, int]:
+    """The first and the last due of samples, and the longest response time."""
+    if EXTENSION:
+        return EXTENSION.bounds(samples)
+    dues = samples[::STRIDE]
+    return min(dues), max(dues), max(map(sub, samples[2::STRIDE], dues))
 
 
 @dataclass(slots=True)
@@ -126,11 +134,11 @@ class Counts:
         """Count good replies: the four times as the laws define them, the statuses and the bytes."""
         count = len(samples) // STRIDE
         self.bytes_sent += request_size * count
-        if not native_fold:
+        if not EXTENSION:
             self._take(samples)
             return
         spans = self.response_time, self.service_time, self.lateness, self.pickup
-        *found, size = native_fold(samples, tuple(one.counts for one in spans), self.statuses)
+        *found, size = EXTENSION.fold(samples, tuple(one.counts for one in spans), self.statuses)
         for one, (total, least, most) in zip(spans, found, strict=True):
             one.note(count, total, least, most)
         self.bytes_received += size

@@ -7,7 +7,7 @@ merging is addition: any split of a run, added in any order, is the same recordi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 from operator import itemgetter
@@ -90,11 +90,15 @@ class RowRecorder:
     def fold(self) -> None:
         """Count the samples written so far, if there are enough to be worth it."""
         if len(self.samples) >= FOLD * STRIDE // 4:
-            if self.sink:
-                self.sink.put(self.label, self.samples)
-            self.counts.take(self.samples, self.request_size)
+            self.take(self.samples)
             self.samples.clear()
             self._fold_first_bytes()
+
+    def take(self, samples: Sequence[int]) -> None:
+        """Count samples that somebody else has written."""
+        if self.sink:
+            self.sink.put(self.label, samples)
+        self.counts.take(samples, self.request_size)
 
     def note_slow(self, response_time: int, due: int, service_time: int, status: int, request: Requested) -> None:
         """Keep one that may be of the slowest: in an overload each is slower than those before, so this takes 1 us."""

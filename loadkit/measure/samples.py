@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -57,7 +57,7 @@ class SampleBuffer:
         self._held = 0
         self._lock = Lock()
 
-    def put(self, label: str, samples: list[int]) -> None:
+    def put(self, label: str, samples: Sequence[int]) -> None:
         """Put in good ones, as a `RowRecorder` has them."""
         self._add(Samples(label, self._clock.wall_offset, array("q", samples).tobytes()))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Exchange
 
-REVISION: Final = 4
+REVISION: Final = 5
 """That of the extension which this Python was written for; one that was built before a change is not used."""
 
 Known: TypeAlias = tuple[bytes, int, int, int]
@@ -27,15 +27,25 @@ service time, the lateness and the pickup, and to one by status; returns sum, le
 bytes came."""
 
 
-def _find() -> tuple[NativeExchange | None, NativeFold | None]:
+class Extension(Protocol):
+    """The functions of the extension; its loop is in `exchange_loop.native_loop`."""
+
+    exchange: NativeExchange
+    fold: NativeFold
+
+    def bounds(self, samples: Sequence[int], /) -> tuple[int, int, int]:
+        """The first and the last due of samples, and the longest response time."""
+
+
+def _find() -> Extension | None:
     if os.environ.get("LOADKIT_NO_EXTENSION", "0") not in ("", "0"):
-        return None, None
+        return None
     try:
         from loadkit.wire import _exchange
     except ImportError:
-        return None, None
-    return (_exchange.exchange, _exchange.fold) if _exchange.REVISION == REVISION else (None, None)
+        return None
+    return _exchange if _exchange.REVISION == REVISION else None
 
 
-native_exchange, native_fold = _find()
+EXTENSION: Final = _find()
 """None where it was not built, or `LOADKIT_NO_EXTENSION` is set."""

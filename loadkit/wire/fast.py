@@ -15,7 +15,7 @@ from loadkit.plan.units import MILLISECOND
 from loadkit.wire.attempt import complete
 from loadkit.wire.channel import ANCILLARY, AT_ONCE, BUFFER, STAMPS, Channel, TlsChannel, timespec
 from loadkit.wire.connection import ACTIVE, EARLY, IDLE, RESTED, HttpConnection
-from loadkit.wire.extension import native_exchange
+from loadkit.wire.extension import EXTENSION
 from loadkit.wire.failed_reply import ERRORS, KEPT
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def sender(connection: HttpConnection, like: Request) -> Send:
     """The function that sends this request, and others like it but for their payload, on a connection."""
     if like.sink is not None or not STAMPS:
         return lambda request: complete(connection, request)
-    if native_exchange and not connection.origin.tls and connection.clock.now is MONOTONIC:
-        return native_sender(connection, like, native_exchange)
+    if EXTENSION and not connection.origin.tls and connection.clock.now is MONOTONIC:
+        return native_sender(connection, like, EXTENSION.exchange)
     return python_sender(connection, like)
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadkit.measure.counts import STRIDE, SUMS, Counts
+from loadkit.measure.counts import STRIDE, SUMS, Counts, bounds
 from loadkit.measure.histogram import Histogram
 from loadkit.measure.reasons import MAX_REASONS, Reason
 from loadkit.measure.recording import FOLD, JOURNEY, Batch, Recording, RowRecorder, second_of
@@ -383,3 +383,5 @@ def test_samples_are_counted_as_their_times_one_by_one(samples: list[tuple[int, 
     assert counts.statuses == Counter(sample[4] for sample in samples)
     assert counts.bytes_received == sum(sample[5] for sample in samples)
     assert counts.bytes_sent == 7 * len(samples)
+    dues = [sample[0] for sample in samples]
+    assert bounds(flat) == (min(dues), max(dues), max(arrived - due for due, _, arrived, *_ in samples))

@@ -19,13 +19,13 @@ from loadkit.clock import ManualClock, SystemClock
 from loadkit.wire.base import BrokenExchange, Failure, Note, Request, Send
 from loadkit.wire.channel import SO_TIMESTAMPNS
 from loadkit.wire.encode import encode
-from loadkit.wire.extension import native_exchange
+from loadkit.wire.extension import EXTENSION
 from loadkit.wire.fake_network import FakeNetwork, Piece
 from loadkit.wire.protocols import Connection, Wire
 from loadkit.wire.sockets import SocketWire
 from tests.wire.peer import Peer, Script
 
-needs_extension = pytest.mark.skipif(native_exchange is None, reason="the extension in C was not built")
+needs_extension = pytest.mark.skipif(EXTENSION is None, reason="the extension in C was not built")
 
 
 class Outcome(NamedTuple):

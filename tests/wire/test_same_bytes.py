@@ -20,7 +20,7 @@ from loadkit.wire.attempt import complete
 from loadkit.wire.base import Request, Send
 from loadkit.wire.connection import HttpConnection
 from loadkit.wire.encode import encode
-from loadkit.wire.extension import native_exchange
+from loadkit.wire.extension import EXTENSION
 from loadkit.wire.fast import native_sender, python_sender
 from loadkit.wire.sockets import SocketWire
 from tests.wire.conftest import Serve, needs_extension
@@ -28,8 +28,8 @@ from tests.wire.peer import OK, Gone, Line, chunked, reply
 
 
 def by_extension(connection: HttpConnection, request: Request) -> Send:
-    assert native_exchange
-    return native_sender(connection, request, native_exchange)
+    assert EXTENSION
+    return native_sender(connection, request, EXTENSION.exchange)
 
 
 def the_long_way(connection: HttpConnection, _: Request) -> Send:
@@ -153,24 +153,24 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     ],
 )
 def test_what_it_cannot_take_is_refused(given: Any):
-    assert native_exchange
+    assert EXTENSION
     with pytest.raises((TypeError, OverflowError)):
-        native_exchange(*given)
+        EXTENSION.exchange(*given)
 
 
 @needs_extension
 def test_a_descriptor_that_is_none_is_told_by_its_error(pair: tuple[socket.socket, socket.socket]):
-    assert native_exchange
-    assert native_exchange(-1, b"GET", None, 0, 0)[0] is None
+    assert EXTENSION
+    assert EXTENSION.exchange(-1, b"GET", None, 0, 0)[0] is None
 
 
 @needs_extension
 def test_a_head_longer_than_its_reply_is_not_known(pair: tuple[socket.socket, socket.socket]):
-    assert native_exchange
+    assert EXTENSION
     one, other = pair
     answering = threading.Thread(target=lambda: other.sendall(other.recv(100)))
     answering.start()
-    exchange, found = native_exchange(one.fileno(), b"abc", (b"abcdef", 3, 200, 10), 0, 1 << 62)
+    exchange, found = EXTENSION.exchange(one.fileno(), b"abc", (b"abcdef", 3, 200, 10), 0, 1 << 62)
     answering.join()
     assert exchange is None
     assert found[2] == b"abc"
@@ -178,7 +178,7 @@ def test_a_head_longer_than_its_reply_is_not_known(pair: tuple[socket.socket, so
 
 @needs_extension
 def test_a_signal_is_seen_while_it_waits(pair: tuple[socket.socket, socket.socket]):
-    assert native_exchange
+    assert EXTENSION
     seen: list[float] = []
 
     class Interruption(Exception):
@@ -199,7 +199,7 @@ def test_a_signal_is_seen_while_it_waits(pair: tuple[socket.socket, socket.socke
     timer.start()
     try:
         with pytest.raises(Interruption):
-            native_exchange(pair[0].fileno(), b"abc", None, 0, 1 << 62)
+            EXTENSION.exchange(pair[0].fileno(), b"abc", None, 0, 1 << 62)
     finally:
         timer.join()
         signal.signal(signal.SIGUSR1, before)
@@ -208,13 +208,13 @@ def test_a_signal_is_seen_while_it_waits(pair: tuple[socket.socket, socket.socke
 
 @needs_extension
 def test_a_signal_whose_handler_returns_ends_nothing(pair: tuple[socket.socket, socket.socket]):
-    assert native_exchange
+    assert EXTENSION
     one, other = pair
     before = signal.signal(signal.SIGUSR1, lambda *_: other.sendall(b"answer"))
     timer = threading.Timer(0.1, signal.pthread_kill, [threading.main_thread().ident or 0, signal.SIGUSR1])
     timer.start()
     try:
-        _, found = native_exchange(one.fileno(), b"abc", None, 0, 1 << 62)
+        _, found = EXTENSION.exchange(one.fileno(), b"abc", None, 0, 1 << 62)
     finally:
         timer.join()
         signal.signal(signal.SIGUSR1, before)
@@ -225,11 +225,11 @@ def test_a_signal_whose_handler_returns_ends_nothing(pair: tuple[socket.socket, 
 
 @needs_extension
 def test_a_child_of_a_fork_exchanges_too(pair: tuple[socket.socket, socket.socket]):
-    assert native_exchange
+    assert EXTENSION
     one, other = pair
     child = os.fork()
     if not child:
         threading.Thread(target=lambda: other.sendall(other.recv(100))).start()
-        _, found = native_exchange(one.fileno(), b"abc", None, 0, 1 << 62)
+        _, found = EXTENSION.exchange(one.fileno(), b"abc", None, 0, 1 << 62)
         os._exit(0 if found[2] == b"abc" else 1)
     assert os.waitpid(child, 0)[1] == 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from loadkit.clock import MONOTONIC
 from loadkit.wire.exchange_loop.native_loop import NativeLoop
 from loadkit.wire.exchange_loop.python_loop import IS_AVAILABLE, PythonLoop
-from loadkit.wire.extension import native_exchange
+from loadkit.wire.extension import EXTENSION
 
 if TYPE_CHECKING:
     from loadkit.wire.base import Clock
@@ -18,4 +18,4 @@ __all__ = ["IS_AVAILABLE", "new_loop"]
 
 def new_loop(clock: Clock) -> ExchangeLoop:
     """A loop that goes by this clock; the one in C knows only the system's."""
-    return NativeLoop(clock) if native_exchange and clock.now is MONOTONIC else PythonLoop(clock)
+    return NativeLoop(clock) if EXTENSION and clock.now is MONOTONIC else PythonLoop(clock)

@@ -111,21 +111,48 @@ static int count_statuses(const int64_t *samples, Py_ssize_t count, int64_t *siz
     return add_to_dict(statuses, &table);
 }
 
-/* The integers of a list, malloc'ed; NULL with an exception. */
-static int64_t *integers_of(PyObject *list)
-{
-    Py_ssize_t count = PyList_GET_SIZE(list);
-    int64_t *integers = malloc((size_t)count * sizeof *integers + 1);
+/* Samples that are read from a list, or lie in a buffer. */
+typedef struct {
+    const int64_t *values;
+    Py_ssize_t count;
+    int64_t *made; /* of a list: to be freed */
+    Py_buffer buffer;
+} Samples;
 
-    if (!integers)
-        return (int64_t *)PyErr_NoMemory();
-    for (Py_ssize_t k = 0; k < count; k++)
-        integers[k] = PyLong_AsLongLong(PyList_GET_ITEM(list, k));
-    if (PyErr_Occurred()) {
-        free(integers);
-        return NULL;
+/* Begin to read what was given; false with an exception. */
+static int open_samples(PyObject *given, Samples *samples)
+{
+    samples->made = NULL;
+    if (!PyList_Check(given)) {
+        if (PyObject_GetBuffer(given, &samples->buffer, PyBUF_SIMPLE) < 0)
+            return 0;
+        samples->values = samples->buffer.buf;
+        samples->count = samples->buffer.len / (Py_ssize_t)(STRIDE * sizeof(int64_t));
+        return 1;
     }
-    return integers;
+    Py_ssize_t size = PyList_GET_SIZE(given);
+    samples->made = malloc((size_t)size * sizeof *samples->made + 1);
+    if (!samples->made) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    for (Py_ssize_t k = 0; k < size; k++)
+        samples->made[k] = PyLong_AsLongLong(PyList_GET_ITEM(given, k));
+    if (PyErr_Occurred()) {
+        free(samples->made);
+        return 0;
+    }
+    samples->values = samples->made;
+    samples->count = size / STRIDE;
+    return 1;
+}
+
+static void close_samples(Samples *samples)
+{
+    if (samples->made)
+        free(samples->made);
+    else
+        PyBuffer_Release(&samples->buffer);
 }
 
 static PyObject *fold_all(const int64_t *samples, Py_ssize_t count, PyObject *dicts, PyObject *statuses)
@@ -165,21 +192,35 @@ static int are_dicts(PyObject *given)
 /* fold(samples, dicts, statuses): see `_exchange.pyi`. */
 PyObject *fold(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *samples, *dicts, *statuses, *made = NULL;
-    Py_buffer buffer;
+    PyObject *given, *dicts, *statuses;
+    Samples samples;
 
-    if (!PyArg_ParseTuple(args, "OOO!:fold", &samples, &dicts, &PyDict_Type, &statuses))
+    if (!PyArg_ParseTuple(args, "OOO!:fold", &given, &dicts, &PyDict_Type, &statuses))
         return NULL;
     if (!are_dicts(dicts))
         return PyErr_Format(PyExc_TypeError, "fold takes samples, a tuple of %d dicts, and one more", SPAN_COUNT);
-    if (PyList_Check(samples)) {
-        int64_t *integers = integers_of(samples);
-        if (integers)
-            made = fold_all(integers, PyList_GET_SIZE(samples) / STRIDE, dicts, statuses);
-        free(integers);
-    } else if (PyObject_GetBuffer(samples, &buffer, PyBUF_SIMPLE) == 0) {
-        made = fold_all(buffer.buf, buffer.len / (Py_ssize_t)(STRIDE * sizeof(int64_t)), dicts, statuses);
-        PyBuffer_Release(&buffer);
-    }
+    if (!open_samples(given, &samples))
+        return NULL;
+    PyObject *made = fold_all(samples.values, samples.count, dicts, statuses);
+    close_samples(&samples);
     return made;
+}
+
+/* bounds(samples): see `_exchange.pyi`. */
+PyObject *bounds(PyObject *Py_UNUSED(module), PyObject *given)
+{
+    int64_t least = INT64_MAX, most = INT64_MIN, longest = INT64_MIN;
+    Samples samples;
+
+    if (!open_samples(given, &samples))
+        return NULL;
+    for (Py_ssize_t k = 0; k < samples.count; k++) {
+        const int64_t *sample = samples.values + k * STRIDE;
+        int64_t span = sample[ARRIVED] - sample[DUE];
+        least = sample[DUE] < least ? sample[DUE] : least;
+        most = sample[DUE] > most ? sample[DUE] : most;
+        longest = span > longest ? span : longest;
+    }
+    close_samples(&samples);
+    return Py_BuildValue("LLL", (long long)least, (long long)most, (long long)longest);
 }

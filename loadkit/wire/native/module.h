@@ -7,6 +7,7 @@
 
 extern PyType_Spec loop_type;
 PyObject *fold(PyObject *module, PyObject *args);
+PyObject *bounds(PyObject *module, PyObject *given);
 
 /* A tuple of so many values, whose references it takes; NULL if one of them could not be made. */
 static inline PyObject *tuple_of(Py_ssize_t count, PyObject *const *values)
