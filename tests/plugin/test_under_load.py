@@ -162,6 +162,11 @@ def test_unexpectedly_passes():
     pass
 
 
+@pytest.mark.skipif("True", reason="not on this system")
+def test_skipped_by_a_condition():
+    raise AssertionError("not to be run")
+
+
 @pytest.mark.skip(reason="later")
 def test_skipped():
     raise AssertionError("not to be run")
@@ -182,6 +187,34 @@ def gone():
 
 def test_of_a_broken_module(gone):
     pass
+"""
+
+
+FOLDER = """
+import pytest
+
+
+@pytest.fixture
+def name(name):
+    return f"{name}, of the folder"
+
+
+@pytest.fixture(scope="package", autouse=True)
+def shop(catalogue):
+    catalogue["cup"] = 5
+    yield
+    del catalogue["cup"]
+"""
+
+CHECKOUT = """
+def test_of_the_folder(name, catalogue):
+    assert (name, catalogue["cup"]) == ("conftest, of the folder", 5)
+
+
+def test_its_stock(subtests, catalogue):
+    for sku in ("tea", "saucer"):
+        with subtests.test(sku):
+            assert sku in catalogue
 """
 
 
@@ -219,6 +252,9 @@ def stored(suite: pytest.Pytester) -> dict[str, Any]:
 )
 def test_a_suite_has_the_verdicts_that_pytest_gives_it(suite: pytest.Pytester, length: list[str]):
     suite.makepyfile(test_shop=SUITE)
+    suite.mkpydir("checkout")
+    (suite.path / "checkout" / "conftest.py").write_text(FOLDER, encoding="utf-8")
+    (suite.path / "checkout" / "test_checkout.py").write_text(CHECKOUT, encoding="utf-8")
 
     plain = verdicts(run(suite, "-v"))
     loaded = verdicts(run(suite, "-v", "--load-threads", "20", *length))
@@ -318,6 +354,43 @@ def test_what_is_wrong_with_the_options_is_said_in_a_line(suite: pytest.Pytester
 
     assert found.ret == 4
     assert message in found.stderr.str()
+
+
+def test_a_test_whose_fixture_is_not_found_is_an_error_and_the_others_run(suite: pytest.Pytester):
+    suite.makepyfile(test_it="def test_it(usr): pass\n\ndef test_user(user): pass")
+
+    found = run(suite, "--load-threads", "2", "--load-iterations", "20")
+
+    found.assert_outcomes(passed=1, errors=1)
+    found.stdout.fnmatch_lines(["*fixture 'usr' not found", "*available fixtures: *"])
+
+
+def test_a_run_fails_with_the_first_of_its_subtests_that_did_and_goes_through_all(suite: pytest.Pytester):
+    suite.makepyfile(
+        test_it="""
+        import pytest
+        seen = []
+
+        def test_it(subtests):
+            for number in range(4):
+                with subtests.test("stock", number=number):
+                    seen.append(number)
+                    if number == 0: pytest.skip("none")
+                    assert number < 2
+
+        def test_well(subtests):
+            with subtests.test(): pass
+        """
+    )
+    with (suite.path / "conftest.py").open("a", encoding="utf-8") as file:
+        file.write("\n\ndef pytest_sessionfinish():\n    import test_it\n    print('seen', len(test_it.seen))\n")
+
+    found = run(suite, "-s", "--load-threads", "2", "--load-iterations", "20")
+
+    found.assert_outcomes(passed=1, failed=1)
+    found.stdout.fnmatch_lines(["*seen 40*"])
+    found.stdout.fnmatch_lines(["10 of 10 runs failed", "assert 2 < 2", "in the subtest [[]stock] (number=2)"])
+    assert found.stdout.str().count("SUBFAILED") == 0
 
 
 def test_what_is_cut_off_at_the_end_is_no_run(suite: pytest.Pytester):

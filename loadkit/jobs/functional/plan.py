@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import itertools
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from threading import RLock
 from types import MethodType
 from typing import Any, Final
 
 import pytest
 
+from loadkit.jobs.functional.replaced import IN_PLACE
 from loadkit.jobs.functional.unsafe import reason_against
 
 REQUEST: Final = -1
@@ -114,9 +112,12 @@ class FixturePlan:
             level = max(self._depth.get(name, 0), level)
             if (name, level) not in self._made:
                 found = self._visible(name)
-                if level >= len(found):
+                if level < len(found):
+                    self._made[name, level] = self._add(name, found[-1 - level], level)
+                elif self._is_made:
                     raise LookupError(f"fixture {name!r} not found")
-                self._made[name, level] = self._add(name, found[-1 - level], level)
+                else:
+                    self._made[name, level] = self._add_missing(name)
             return self._made[name, level]
 
     def _wanted(self, initial: Sequence[str]) -> list[str]:
@@ -171,16 +172,25 @@ class FixturePlan:
         self.steps.append(step)
         return len(self.steps) - 1
 
+    def _add_missing(self, name: str) -> int:
+        """A step that fails before the load, as pytest has it: the others run."""
+
+        def missing() -> None:
+            raise pytest.FixtureLookupError(name, self.item._request)
+
+        owner = self.item.nodeid
+        self.steps.append(Step(name=name, make=missing, scope="session", owner=owner, needs=(), level=0))
+        return len(self.steps) - 1
+
     def _step(self, name: str, definition: Any, level: int, needs: tuple[tuple[str, int], ...]) -> Step:
         called = getattr(self.item, "callspec", None)
         scope, param, index = definition.scope, NO_PARAM, 0
         if called is not None and name in called.params:
             param, index = called.params[name], called.indices[name]
             scope = called._arg2scope[name].value
-        is_folder = name == "tmp_path" and definition.func.__module__ == "_pytest.tmpdir"
         return Step(
             name=name,
-            make=tmp_path if is_folder else definition.func,
+            make=IN_PLACE.get((definition.func.__module__, name), definition.func),
             scope=scope,
             owner=_owner(self.item, scope),
             needs=needs,
@@ -206,19 +216,6 @@ def packages_of_plugins(config: pytest.Config) -> set[str]:
     """The packages of pytest itself and of all plugins that are installed: fixtures of others are the user's own."""
     plugins = [plugin for plugin, _ in config.pluginmanager.list_plugin_distinfo()]
     return {"_pytest", *(getattr(one, "__name__", type(one).__module__).partition(".")[0] for one in plugins)}
-
-
-_FOLDERS = itertools.count()
-
-
-def tmp_path(request: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:  # noqa: ARG001 - as pytest calls it
-    """In the place of pytest's: a folder for each iteration, which is removed after it."""
-    folder = tmp_path_factory.getbasetemp() / "load" / f"{next(_FOLDERS)}"
-    folder.mkdir(parents=True, mode=0o700)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _owner(item: pytest.Item, scope: str) -> str:
