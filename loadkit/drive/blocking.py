@@ -8,7 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
-from typing import Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+
+from loadkit.plan.units import MILLISECOND
+
+if TYPE_CHECKING:
+    from loadkit.wire.base import Clock
 
 STACK: Final = 256 * 1024
 """Bytes: 24 kB of it is used; 5,000 threads with the default of 8 MB would reserve 40 GB."""
@@ -18,6 +23,8 @@ _stack_size: Final = threading.Lock()
 
 AT_ONCE: Final = 16
 """So many threads are made as soon as nobody is free; more, when they have all been held up for a while."""
+
+HELD_UP: Final = 10 * MILLISECOND
 
 Value = TypeVar("Value")
 _Work: TypeAlias = Callable[[], Callable[[], None]]
@@ -29,15 +36,18 @@ class BlockingThreads:
     All is called by one thread; `wake` is called by others, when there is something to `finish`.
     """
 
-    def __init__(self, name: str, wake: Callable[[], None]) -> None:
+    def __init__(self, name: str, clock: Clock, wake: Callable[[], None]) -> None:
         self._name = name
+        self._clock = clock
         self._wake = wake
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
         self._done: deque[Callable[[], None]] = deque()
         self._threads: list[threading.Thread] = []
         self._begun = 0
         """Written by any thread, and only to see that some went on."""
-        self._seen = -1
+        self._seen = 0
+        self._seen_at = clock.now()
+        """How many had begun when it was looked last, and when that was another number."""
         self._free = threading.Semaphore(0)
         """As long as there are threads that wait for work, less what waits for them."""
 
@@ -56,12 +66,14 @@ class BlockingThreads:
             self._start(1)
 
     def finish(self) -> None:
-        """Go on with what has been done; more threads are made if since the last time none began with anything."""
+        """Go on with what has been done, and make twice as many threads if for a while none began with anything."""
         while self._done:
             self._done.popleft()()
-        if self._seen == self._begun and (waiting := self._work.qsize()):
-            self._start(waiting)
-        self._seen = self._begun
+        if self._seen != self._begun:
+            self._seen, self._seen_at = self._begun, self._clock.now()
+        elif (waiting := self._work.qsize()) and self._clock.now() - self._seen_at > HELD_UP:
+            self._start(min(waiting, len(self._threads)))
+            self._seen_at = self._clock.now()
 
     def _start(self, many: int) -> None:
         with small_stacks():

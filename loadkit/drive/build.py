@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from loadkit.drive.carried import CarriedUser
@@ -19,11 +20,13 @@ from loadkit.drive.shared_iterator import SharedIterator
 from loadkit.drive.user import User
 from loadkit.host.limits import check_ports, make_room, max_connections
 from loadkit.measure.recording import JOURNEY, Batch, RowRecorder
+from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.journey import Journey
 from loadkit.plan.scenario_fields import parse_engine
 from loadkit.plan.think_time import pauses
 from loadkit.plan.urls import strip_url
 from loadkit.plan.workload import Closed, Open, ThreadPlan
+from loadkit.wire.attempt import complete
 from loadkit.wire.base import Clock, Origin, Request, Send
 from loadkit.wire.exchange_loop.choice import IS_AVAILABLE, new_loop
 from loadkit.wire.protocols import Connection, Wire
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
     from loadkit.drive.journeys.runner import JourneyRunner
     from loadkit.drive.rows.sender import Feeds
     from loadkit.drive.state import RunState
-    from loadkit.plan.endpoint import Endpoint
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.connection import HttpConnection
     from loadkit.wire.exchange_log import ExchangeLog
@@ -220,10 +222,15 @@ class _UserParts:
 
     def carried(self, position: int) -> tuple[BoundRequest, HttpConnection]:
         """What an exchange loop sends for an endpoint, and on which connection."""
-        bound = self.request(position)
-        assert bound.request
-        connection = self._connection(bound.request.origin, bound.row)
+        request, row, endpoint = self._plan.requests[position], self.rows[position], self._plan.scenario.plans[position]
+        assert request
+        assert isinstance(endpoint, Endpoint)
+        connection = self._connection(request.origin, row)
         assert isinstance(connection, SocketConnection)
+        send = partial(complete, connection.http)
+        bound = BoundRequest(
+            send=send, request=request, row=row, good=endpoint.good, failed_reply=connection.failed_reply
+        )
         return bound, connection.http
 
     def _journey(self, position: int, journey: Journey) -> BoundRequest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from errno import EAGAIN
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from loadkit.drive.blocking import BlockingThreads
     from loadkit.drive.recorder import BoundRequest
     from loadkit.drive.user import User
-    from loadkit.measure.recording import Batch
     from loadkit.plan.workload import ThreadPlan
     from loadkit.wire.base import Exchange, Request
     from loadkit.wire.connection import HttpConnection
@@ -34,7 +33,6 @@ class CarriedUser:
     """
 
     __slots__ = (
-        "connected",
         "connections",
         "due",
         "left",
@@ -72,8 +70,6 @@ class CarriedUser:
         """How many requests more it may send in what is measured."""
         self.number = -1
         """The loop's."""
-        self.connected: Sequence[Batch] = ()
-        """What it took to connect before the warm-up."""
         self.position = self.due = 0
         """What its exchange is for, and when that was due."""
         self.partial: PartialReply | None = None

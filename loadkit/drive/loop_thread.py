@@ -5,6 +5,7 @@ What may block is done on other threads; only the loop's own has to do with user
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
@@ -30,8 +31,8 @@ TICK: Final = 50 * MILLISECOND
 """So often at least what was done is counted."""
 PAUSES: Final = 16
 """Pauses of a user that are drawn at once."""
-CONNECTING: Final = 2 * MILLISECOND
-"""After which more threads connect, where none of those that do has gone on."""
+CONNECTING: Final = 5 * MILLISECOND
+"""So often it is looked whether all have connected."""
 
 
 Runnable: TypeAlias = "User | LoopThread"
@@ -55,25 +56,33 @@ class LoopThread:
         self._loop = loop
         self._clock = clock
         self._state = state
-        self._blocking = BlockingThreads("loadkit-connect", loop.wake)
+        self._blocking = BlockingThreads("loadkit-connect", clock, loop.wake)
         self._unusual = UnusualExchanges(loop, self._blocking, self._count)
         self._numbers: dict[int, int] = {}
         """The loop's, of requests by their positions in the scenario."""
         self._positions: list[int] = []
         """The positions of the loop's requests."""
         self._rows: list[LoopRow] = []
+        self._stages: Counter[Stage | None] = Counter({None: len(users)})
+        """How many users are in each; None is before the first one."""
         self._unfinished = len(users)
         self._counted: set[CarriedUser] = set()
         """Users who have counted something themselves that is not handed over."""
         self._second = 0
-        self._add_all(hand_over)
+        self._hand_over = hand_over
+        self._add_all()
 
     @property
     def users(self) -> list[User]:
         """Those it carries."""
         return [one.user for one in self._users]
 
-    def _add_all(self, hand_over: Callable[[Batch], None]) -> None:
+    @property
+    def in_flight(self) -> int:
+        """How many of their requests are under way."""
+        return max(0, self._stages[Stage.SEND] + self._stages[Stage.REST] - self._loop.resting)
+
+    def _add_all(self) -> None:
         numbers = self._numbers
         for one in self._users:
             for position, (bound, _) in one.requests.items():
@@ -84,7 +93,7 @@ class LoopThread:
                     request.payload, request.timeout, repeatable=request.idempotent
                 )
                 self._positions.append(position)
-                self._rows.append(LoopRow(bound.row.label, request, self._state, hand_over))
+                self._rows.append(LoopRow(bound.row.label, request, self._state, self._hand_over))
             places = {connection: slot for slot, connection in enumerate(one.connections)}
             one.number = self._loop.add_user(
                 [(numbers[position], places[one.requests[position][1]]) for position in one.plan.rotation]
@@ -114,7 +123,8 @@ class LoopThread:
         self.has_run = True
         try:
             for one in self._users:
-                one.connected = one.user.begin()
+                for batch in one.user.begin():
+                    self._hand_over(batch)
             for one in self._users:
                 self._advance(one)
             self._carry()
@@ -158,6 +168,8 @@ class LoopThread:
     def _advance(self, one: CarriedUser) -> None:
         """Go on to the next stage of a user's plan."""
         stage, until, end = next(one.stages, (None, 0, 0))
+        self._stages[one.stage] -= 1
+        self._stages[stage] += 1
         one.stage = stage
         if stage is None:
             self._end(one)
@@ -186,7 +198,7 @@ class LoopThread:
         for slot in range(len(one.connections)):
             self._loop.connect(one.number, slot, None)
         one.user.recorder.iterations.ended += (one.plan.iterations or one.left) - one.left - one.unusual
-        one.user.end(one.connected)
+        one.user.end()
         self._counted.discard(one)
         self._unfinished -= 1
 

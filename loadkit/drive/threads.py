@@ -54,7 +54,7 @@ class UserThreads:
 
     def under_way(self) -> tuple[int, int]:
         """How many threads there are, and how many requests under way."""
-        return len(self.users), sum(user.in_flight for user in self.users)
+        return len(self.users), sum(one.in_flight for one in self._run)
 
     def note_in_flight(self) -> None:
         """Look at how many requests are under way."""

@@ -95,7 +95,7 @@ class User:
         self.has_run = True
         return self.recorder.batches()
 
-    def end(self, connected: Sequence[Batch]) -> None:
+    def end(self, connected: Sequence[Batch] = ()) -> None:
         """It sends no more: hand over the rest, and what it took to connect."""
         self.ended = self.clock.now()
         self.recorder.finish(connected)
