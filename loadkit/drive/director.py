@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadkit.drive.build import Builder, RunPlan
 from loadkit.drive.collect import Collector, Keeper, Relay
-from loadkit.drive.loop_thread import Runnable
+from loadkit.drive.loop_thread import LoopThread, Runnable
 from loadkit.drive.outstanding import Monitor
 from loadkit.drive.progress import Display, Watcher
 from loadkit.drive.rows.feed import RowsUsedUp
@@ -141,10 +141,10 @@ class _Director:
 
     def run(self) -> Driven:
         first = self._first()
-        with (
-            interpreter_tuned(threads=len(first), collect_each=50_000),
-            kernel_tuned(punctual=self._growth is not None),
-        ):
+        # a loop leaves no cycles behind
+        collect_each = COLLECT_EACH if all(isinstance(one, LoopThread) for one in first) else 0
+        punctual = self._growth is not None
+        with interpreter_tuned(threads=len(first), collect_each=collect_each), kernel_tuned(punctual=punctual):
             try:
                 self._start(first)
                 self._direct()
