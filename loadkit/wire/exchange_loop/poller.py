@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sized
 from contextlib import suppress
 from typing import Final
 
@@ -17,7 +18,7 @@ _LISTED: Final = 1024
 class Poller:
     """Epoll, and for each descriptor what is done when it can be read; all but `wake` is for one thread."""
 
-    __slots__ = ("_epoll", "_waker", "is_woken", "steps")
+    __slots__ = ("_epoll", "_waker", "is_woken", "steps", "unread")
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -27,6 +28,8 @@ class Poller:
         """Called as long as there is something to read; of a descriptor that is not here nothing is done."""
         self.is_woken = False
         """`wake` was called; for whoever waits to set back."""
+        self.unread: deque[tuple[int, int]] = deque()
+        """Descriptors that can be read, and their events."""
 
     def watch(self, fd: int) -> None:
         """Look at this descriptor from now on."""
@@ -38,21 +41,25 @@ class Poller:
         with suppress(OSError):
             self._epoll.unregister(fd)
 
-    def wait(self, span: int, *, punctual: bool) -> int:
-        """Wait up to so many nanoseconds, and do what is to be done; how many descriptors could be read.
+    def wait(self, span: int, found: Sized, *, punctual: bool) -> int:
+        """Wait up to so many nanoseconds, and do what is to be done; how many descriptors were read.
 
-        Not `punctual` it is up to a millisecond more, as epoll has it; select has the kernel's own timers.
+        When something has been `found`, the `unread` ones wait for the next time. Not `punctual` it is up to a
+        millisecond more, as epoll has it; select has the kernel's own timers.
         """
-        if span > 0 and punctual and self._epoll.fileno() < _LISTED:
-            if not select.select([self._epoll], (), (), span / SECOND)[0]:
-                return 0
-            span = 0
-        steps = self.steps
-        ready = self._epoll.poll(span / SECOND if span > 0 else 0)
-        for fd, _ in ready:
+        if not self.unread:
+            if span > 0 and punctual and self._epoll.fileno() < _LISTED:
+                if not select.select([self._epoll], (), (), span / SECOND)[0]:
+                    return 0
+                span = 0
+            self.unread.extend(self._epoll.poll(span / SECOND if span > 0 else 0))
+        unread, steps = self.unread, self.steps
+        before = len(unread)
+        while unread and not found:
+            fd, _ = unread.popleft()
             if fd in steps:
                 steps[fd]()
-        return len(ready)
+        return before - len(unread)
 
     def wake(self) -> None:
         """Have `wait` return; for any thread, also one that outlives this."""

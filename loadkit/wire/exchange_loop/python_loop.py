@@ -248,11 +248,11 @@ class PythonLoop:
         done, instant = 0, now()
         while not self._events and done < ROUND:
             wake_at = min(until, self._look_at, timers[0][0] if timers else NEVER)
-            done += poller.wait(wake_at - instant, punctual=bool(timers))
+            done += poller.wait(wake_at - instant, self._events, punctual=bool(timers))
             instant, asked = now(), instant
             while timers and (timers[0][0] <= instant or instant >= self._stop_at):
                 heappop(timers)[2]()
-            if asked >= self._look_at:
+            if asked >= self._look_at and not poller.unread:
                 self._find_late(asked)
             if instant >= until or poller.is_woken:
                 break
