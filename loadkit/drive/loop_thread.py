@@ -64,8 +64,7 @@ class LoopThread:
         """The positions of the loop's requests."""
         self._rows: list[LoopRow] = []
         self._stages: Counter[Stage | None] = Counter({None: len(users)})
-        """How many users are in each; None is before the first one."""
-        self._unfinished = len(users)
+        """How many users are in each, None is before the first one; those that have ended are in none."""
         self._counted: set[CarriedUser] = set()
         """Users who have counted something themselves that is not handed over."""
         self._second = 0
@@ -136,7 +135,7 @@ class LoopThread:
 
     def _carry(self) -> None:
         recorded = 0
-        while self._unfinished:
+        while self._stages.total():
             events = self._loop.wait(self._clock.now() + TICK)
             for event in events:
                 self._take(self._users[event.user], event)
@@ -169,11 +168,12 @@ class LoopThread:
         """Go on to the next stage of a user's plan."""
         stage, until, end = next(one.stages, (None, 0, 0))
         self._stages[one.stage] -= 1
-        self._stages[stage] += 1
-        one.stage = stage
         if stage is None:
             self._end(one)
-        elif stage is Stage.REST:
+            return
+        self._stages[stage] += 1
+        one.stage = stage
+        if stage is Stage.REST:
             self._loop.resume(one.number, until, end, 0)
         elif stage is Stage.CONNECT:
             self._blocking.submit(one.user.connect, lambda _: self._advance(one))
@@ -200,7 +200,6 @@ class LoopThread:
         one.user.recorder.iterations.ended += (one.plan.iterations or one.left) - one.left - one.unusual
         one.user.end()
         self._counted.discard(one)
-        self._unfinished -= 1
 
     def _show_connections(self, one: CarriedUser) -> None:
         """Tell the loop of connections that were opened or closed."""
