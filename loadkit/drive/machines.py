@@ -15,7 +15,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     parts: int
     """How many there were to be."""
     started_at: str
-    """When it began to measure, UTC, ISO 8601, by its own clock less `clock_offset`."""
+    """When it began to measure, UTC, ISO 8601, by the clock of who directs them, or its own where nobody does."""
     duration: float
     """Seconds that it measured."""
     processes: int
@@ -35,7 +35,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     late_start: float = 0.0
     """Seconds from the instant at which all were to begin until it did."""
     clock_offset: float | None = None
-    """Seconds that its clock is ahead of that of the others; None where nobody knows."""
+    """Seconds that its clock is ahead of that of who directs them, or of the target; None where nobody knows."""
     clock_error: float = 0.0
     """By how much that may be wrong at most, seconds."""
     addresses: list[str] = []

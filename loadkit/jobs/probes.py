@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +11,7 @@ from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.redact import redact_url
 from loadkit.plan.scenario import Scenario
+from loadkit.plan.units import SECOND
 from loadkit.wire.base import REDIRECTS, Clock, Origin
 from loadkit.wire.encode import encode
 from loadkit.wire.protocols import Wire
@@ -97,6 +99,30 @@ def _leads_to(endpoint: Endpoint, scenario: Scenario, wire: Wire) -> str:
         return str(connection.reply().headers.get("Location", "")) if status in REDIRECTS else ""
     finally:
         connection.close()
+
+
+def clock_ahead(scenario: Scenario, origin: Origin, wire: Wire, clock: Clock) -> tuple[float, float] | None:
+    """How far our clock is ahead of that of a server, and by how much that may be wrong, in seconds.
+
+    It is read from the date of the reply to one HEAD, which is cut to the second; None where that has none.
+    """
+    if origin.unix:
+        return None
+    endpoint = Endpoint("HEAD", f"{origin.scheme}://{origin}/", check=bool, timeout=PROBE)
+    probe = encode(endpoint, scenario.replace(headers={}))
+    connection = wire.connect(origin)
+    try:
+        status, sent, arrived, *_ = connection.sender(probe)(probe)
+        date = connection.reply().headers.get("Date") if status else None
+        shown = round(parsedate_to_datetime(str(date)).timestamp()) * SECOND if date else None
+    except ValueError:  # it is no date
+        return None
+    finally:
+        connection.close()
+    if shown is None:
+        return None
+    least, most = sent + clock.wall_offset - (shown + SECOND), arrived + clock.wall_offset - shown
+    return (least + most) / 2 / SECOND, (most - least) / 2 / SECOND
 
 
 def notes(scenario: Scenario, origins: Sequence[Origin], total: Counts, clock: Clock) -> Iterator[tuple[str, str]]:

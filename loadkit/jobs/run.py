@@ -21,7 +21,7 @@ from loadkit.jobs.hooks import shared_by
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.loop import check_loop
 from loadkit.jobs.parts import addresses_of, await_lead, beginning, check_part
-from loadkit.jobs.probes import check_trust, notes, redirects
+from loadkit.jobs.probes import check_trust, clock_ahead, notes, redirects
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.part import WHOLE, Part
@@ -308,6 +308,10 @@ class Opened:
             public_hosts=public,
             redirects=list(redirects(self.scenario, recording.labels, self.wire)),
             notes=list(notes(self.scenario, self.origins, recording.total(), self.clock)),
+            # parts have nothing else in common
+            clock_ahead=clock_ahead(self.scenario, self.origins[0], self.wire, self.clock)
+            if self.origins and self.part.at and not self.part.is_whole
+            else None,
         )
 
 

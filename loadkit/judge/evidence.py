@@ -70,6 +70,8 @@ class RunContext:
     """What this machine had of the load."""
     addresses: Sequence[str] = ()
     """From which it sent, where several machines share the load."""
+    clock_ahead: tuple[float, float] | None = None
+    """Seconds that its clock is ahead of that of the target, and by how many that may be wrong; None if not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

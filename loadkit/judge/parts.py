@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from loadkit.judge.evidence import Evidence
     from loadkit.judge.result import Result
 
-OF_MACHINES: Final = frozenset({"parts-missing", "parts-apart"})
+OF_MACHINES: Final = frozenset({"parts-missing", "parts-apart", "clocks-apart"})
 """Caveats that all parts together give reason for."""
 
 TOGETHER: Final = 0.05
@@ -37,7 +37,7 @@ def late_start(run: Evidence) -> float:
 
 def this_part(run: Evidence) -> Machine:
     """What this machine did of a load that several share."""
-    part, total = run.context.part, run.total
+    part, total, ahead = run.context.part, run.total, run.context.clock_ahead
     return Machine(
         host=run.environment.host or "machine",
         part=part.number + 1,
@@ -54,6 +54,8 @@ def this_part(run: Evidence) -> Machine:
         lateness_p99=total.lateness.p99,
         lateness_max=total.lateness.max,
         late_start=late_start(run),
+        clock_offset=ahead and ahead[0],
+        clock_error=ahead[1] if ahead else 0.0,
         addresses=list(run.context.addresses),
         ended="interrupted" if run.stats.interrupted or not run.is_over else "",
     )
@@ -125,12 +127,22 @@ def of_machines(machines: Sequence[Machine], duration: float) -> Iterator[Caveat
         message = f"{names} missing: these figures are of {parts - len(missing)} of {parts} parts of the load"
         yield Caveat("parts-missing", message, "grave")
     starts = sorted((instant(one.started_at), one.name) for one in machines)
-    apart = (starts[-1][0] - starts[0][0]) / SECOND if starts else 0.0
+    yield from _apart(starts[0], starts[-1], duration, code="parts-apart", by="")
+    known = [(instant(one.started_at), one) for one in machines if one.clock_offset is not None]
+    if len(known) > 1:
+        # by the clock of the target, as late as it may have been, and as early
+        first = min((at - nanoseconds((one.clock_offset or 0) - one.clock_error), one.name) for at, one in known)
+        last = max((at - nanoseconds((one.clock_offset or 0) + one.clock_error), one.name) for at, one in known)
+        by = " at least, by the clock of the target"
+        yield from _apart(first, last, duration, code="clocks-apart", by=by)
+
+
+def _apart(first: tuple[int, str], last: tuple[int, str], duration: float, *, code: str, by: str) -> Iterator[Caveat]:
+    apart = (last[0] - first[0]) / SECOND
     if apart > max(TOGETHER, (1 - MIN_APPLIED) / 5 * duration):
-        first, last = starts[0][1], starts[-1][1]
         yield Caveat(
-            "parts-apart",
-            f"{last} began {show_seconds(apart)} after {first}, so not all of the load was there all the time; give "
-            "all of them the same --at, and see that their clocks are set by the same time servers",
+            code,
+            f"{last[1]} began {show_seconds(apart)} after {first[1]}{by}, so not all of the load was there all the "
+            "time; give all of them the same --at, and see that their clocks are set by the same time servers",
             "grave" if apart > (1 - MIN_APPLIED) * duration else "doubt",
         )

@@ -193,6 +193,45 @@ def test_parts_that_began_apart_are_named_with_what_to_do() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("ahead", "levels"),
+    [
+        # the date of a reply tells it to half a second
+        ((0.2, 0.9), []),
+        ((-3.0, -2.4), []),
+        # a second apart at least
+        ((0.0, 2.0), ["grave"]),
+        ((600.0, 0.1), ["grave"]),
+        ((600.0, None), []),
+    ],
+)
+def test_clocks_that_contradict_that_of_the_target_are_found(
+    ahead: tuple[float, float | None], levels: list[str]
+) -> None:
+    found = [
+        part([Sample()] * 5, number, machine={"clock_offset": offset, "clock_error": 0.5})
+        for number, offset in enumerate(ahead, 1)
+    ]
+
+    caveats = [one for one in merge(found).caveats if one.code == "clocks-apart"]
+
+    assert [one.level for one in caveats] == levels
+
+
+def test_whose_clock_is_ahead_began_before_the_others() -> None:
+    found = [
+        part([Sample()] * 5, number, machine={"clock_offset": offset, "clock_error": 0.5})
+        for number, offset in ((1, 600.0), (2, 0.0))
+    ]
+
+    (caveat,) = [one for one in merge(found).caveats if one.code == "clocks-apart"]
+
+    assert caveat.message.startswith(
+        "part 2/2 (web-2) began 599 s after part 1/2 (web-1) at least, by the clock of the target, so "
+    )
+    assert merge(found).outcome == "not-applied"
+
+
 def test_a_part_that_was_interrupted_makes_the_whole_so() -> None:
     ended = {"ended": "interrupted"}
     merged = merge([part([Sample()], 1), part([Sample()], 2, outcome="interrupted", machine=ended)])
