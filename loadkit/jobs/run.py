@@ -183,7 +183,7 @@ class Opened:
 
                 measured_at = later(started_at, max(0, stats.measured_from - began) / SECOND)
                 # a part may have waited for the others, and they have not been set up at the same time
-                begun_at = later(measured_at, -cast(float, scenario.warmup)) if self.part.at else started_at
+                begun_at = later(measured_at, 0.0005 - cast(float, scenario.warmup)) if self.part.at else started_at
                 return RunContext(
                     started_at=f"{begun_at[:23]}{begun_at[26:]}",
                     measured_at=measured_at,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final, cast
 
 from loadkit.judge.description import ScenarioInfo
+from loadkit.judge.parts import is_part
 from loadkit.judge.result import Result
 from loadkit.judge.threshold_results import ThresholdResult, never_finished
 from loadkit.judge.validity import Level, Validity
@@ -112,7 +113,7 @@ def describe_outcome(result: Result) -> tuple[str, str, Tone]:
     missed, all_of_them = sum(not one.passed for one in limits), len(limits)
     so_far = sum(not one.passed and one.value is not None for one in limits)
     of_them = f"{missed} of {all_of_them} thresholds" if all_of_them > 1 else "its only threshold"
-    if result.outcome == "passed" and result.machines and not result.thresholds:
+    if result.outcome == "passed" and is_part(result):
         return "DONE", ": thresholds are judged when all parts are merged by loadkit report", "good"
     if result.outcome == "passed":
         none = f"no {'request' if result.requests else 'journey'} failed"
@@ -124,8 +125,8 @@ def describe_outcome(result: Result) -> tuple[str, str, Tone]:
         return "INTERRUPTED", f" after {show_time(result.duration)}{of_those}", "doubt"
     if result.outcome == "server-lost":
         return "SERVER LOST", ": the server that loadkit started ended", "bad"
-    if result.outcome == "not-applied" and (missing := describe_missing(result.machines)):
-        return "NOT APPLIED", f": {missing}", "bad"
+    if result.outcome == "not-applied" and any(one.code == "parts-missing" for one in result.caveats):
+        return "NOT APPLIED", f": {describe_missing(result.machines)}", "bad"
     if result.outcome == "not-applied":
         return "NOT APPLIED", ": the load asked for was not put on the target", "bad"
     if missed:
