@@ -84,8 +84,9 @@ class Outputs:
     def check_found(self, findings: Mapping[Path, Finding]) -> None:
         """Refuse formats that only results have where a comparison or a limit was read; `UsageError`."""
         name = next((name for name in ("output", *OF_RESULTS) if f"--{name}" in self.given), None)
+        why = "stored already" if name == "output" else "no result"
         for file, one in findings.items() if name else ():
-            raise UsageError(f"{file} is a {type(one).__name__.lower()}, and --{name} takes results; leave it out")
+            raise UsageError(f"{file} is a {type(one).__name__.lower()}, and {why}; leave --{name} out")
 
     def text_on_stderr(self) -> AbstractContextManager[object]:
         """Meanwhile reports for people are printed on stderr, where stdout has one of the formats."""

@@ -228,7 +228,7 @@ def test_a_comparison_is_written_as_junit_and_is_no_table(demo: Demo, call: Call
     again = call("report", "found.json", "--junit", "-", "-q")
     assert again.stdout == done.stdout
     refused = call("report", "found.json", "--csv", "a.csv")
-    message = "found.json is a comparison, and --csv takes results; leave it out"
+    message = "found.json is a comparison, and no result; leave --csv out"
     assert (refused.returncode, refused.stderr) == (4, f"loadkit: {message}\n")
 
 
