@@ -6,6 +6,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import unquote, urlsplit
 
 import typer
 
@@ -28,6 +29,7 @@ KINDS: Final = ("har", "openapi", "curl", "log")
 _OF_KINDS: Final = {
     "host": ("har",),
     "static": ("har",),
+    "no_pauses": ("har",),
     "value": ("openapi",),
     "base_url": ("openapi", "log"),
     "all_methods": ("openapi", "log"),
@@ -62,6 +64,7 @@ def import_file(
     log_format: Annotated[
         str | None, log_option(help="As nginx or Apache is told; combined and common are known.")
     ] = None,
+    no_pauses: Annotated[bool, har_option("--no-pauses", help="Leave the pauses out.")] = False,
     static: Annotated[bool, har_option("--static", help="Keep images, scripts, styles and fonts.")] = False,
     force: Annotated[bool, output_option("--force", help="Write over a file that exists.")] = False,
 ) -> int:
@@ -84,7 +87,7 @@ def import_file(
         raise UsageError(f"{target} is there already; --force writes over it, -o names another file")
     name = identifier("shop" if is_printed else target.stem, otherwise="scenario")
     if kind == "har":
-        found = _of_har(name, file, hosts=host or [], static=static)
+        found = _of_har(name, file, hosts=host or [], static=static, has_pauses=not no_pauses)
     elif kind == "openapi":
         found = _of_openapi(name, file, base_url=base_url, values=value or [], all_methods=all_methods)
     elif kind == "log":
@@ -112,7 +115,7 @@ def _of_curl(name: str, file: str) -> ScenarioFile:
     return curl_scenario(name, scenarios, source="a curl command" if len(scenarios) == 1 else "curl commands")
 
 
-def _of_har(name: str, file: str, *, hosts: list[str], static: bool) -> ScenarioFile:
+def _of_har(name: str, file: str, *, hosts: list[str], static: bool, has_pauses: bool) -> ScenarioFile:
     from loadkit.importer.har import read_har
     from loadkit.importer.journey import journey_file
     from loadkit.importer.kept import select
@@ -121,7 +124,7 @@ def _of_har(name: str, file: str, *, hosts: list[str], static: bool) -> Scenario
     if not selection.kept:
         left = "".join(f"; left out: {one}" for one in selection.left_out)
         raise NothingToRun(f"there is no request in {file!r} that a load would make{left}")
-    return journey_file(name, selection, source=Path(file).name)
+    return journey_file(name, selection, source=Path(file).name, has_pauses=has_pauses)
 
 
 def _of_openapi(name: str, file: str, *, base_url: str | None, values: list[str], all_methods: bool) -> ScenarioFile:
@@ -171,7 +174,12 @@ def _scenario(words: list[str]) -> Scenario:
     from loadkit.plan.scenario import Scenario
 
     url, *rest = run_words(words)
+    parts = urlsplit(url)
     given: dict[str, list[str]] = {}
+    if parts.username is not None:
+        # it is a secret, and not of the URL
+        given["--user"] = [f"{unquote(parts.username)}:{unquote(parts.password or '')}"]
+        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     options = iter(rest)
     for name in options:
         given.setdefault(name, []).append("" if name in _FLAGS else next(options))

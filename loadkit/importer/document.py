@@ -11,6 +11,8 @@ from loadkit.plan.errors import UsageError, reason_of
 
 MOST_NODES: Final = 1_000_000
 """Values of a document: a few lines of YAML may stand for billions."""
+MOST_REFERENCES: Final = 10_000
+"""Objects that are looked at for one operation: a few references may stand for billions, too."""
 
 
 class MissingError(Exception):
@@ -22,7 +24,11 @@ class Document:
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self.root = root
-        self._left = MOST_NODES
+        self._left = MOST_REFERENCES
+
+    def start_over(self) -> None:
+        """Count anew how many objects are looked at."""
+        self._left = MOST_REFERENCES
 
     def resolved(self, node: Any, seen: frozenset[str] = frozenset()) -> tuple[dict[str, Any], frozenset[str]]:
         """An object, or what it refers to, and the references that were followed to it.

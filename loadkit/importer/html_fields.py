@@ -10,8 +10,9 @@ def fields(page: str) -> dict[str, str]:
     """What inputs and meta elements of an HTML page hold, by their names."""
     found: dict[str, str] = {}
     for tag in re.findall(r"<(?:input|meta)\b[^>]*>", page, re.IGNORECASE):
-        pairs = re.findall(r"""([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""", tag)
-        held = {name.lower(): html.unescape(one or two) for name, one, two in pairs}
+        pairs = re.findall(r"""([\w-]+)\s*=\s*("[^"]*"|'[^']*'|[^\s"'>]+)""", tag)
+        texts = ((name, text[1:-1] if text[0] in "\"'" else text) for name, text in pairs)
+        held = {name.lower(): html.unescape(text) for name, text in texts}
         if "name" in held:
             value = held.get("value", held.get("content", ""))
             found.setdefault(held["name"], value)

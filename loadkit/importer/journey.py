@@ -22,6 +22,11 @@ from loadkit.plan.labels import fold_path
 from loadkit.plan.redact import is_secret
 from loadkit.plan.units import show_count, show_span
 
+JOURNEY: Final = "visit"
+"""What the function is called."""
+
+LONGEST_ONCE: Final = 60.0
+"""Seconds that `--once` gives a journey whose requests have 10 s each."""
 SHORTEST_PAUSE: Final = 0.1
 """Seconds: what is shorter the browser took, and nobody thought."""
 
@@ -55,68 +60,84 @@ def _one(name: str) -> str:
     return name.removesuffix("s")
 
 
-def journey_file(name: str, selection: Selection, *, source: str) -> ScenarioFile:
+def journey_file(name: str, selection: Selection, *, source: str, has_pauses: bool = True) -> ScenarioFile:
     """A scenario file with a journey of the requests of a recording."""
     kept, names, credentials = selection.kept, _Names(), Credentials()
     correlation = Correlation(kept)
     calls = [_Request(position, one, correlation, names, credentials).call() for position, one in enumerate(kept)]
-    cookies = _cookies_from_before(kept)
-    function = "visit" if name != "visit" else "browse"
-    body = [
-        "http.cookies.clear()  # somebody new each time",
-        *(f"http.cookies.set({expression(one)}, {expression(credentials.put(one, value))})" for one, value in cookies),
+    before = [(one, credentials.put(one, value)) for one, value in _cookies_from_before(kept).items()]
+    cookies = [f"    http.cookies.set({expression(one)}, {expression(value)})" for one, value in before]
+    span = max(one.last.ended for one in kept) - kept[0].exchange.started if has_pauses else 0
+    many = show_count(len(kept), "request")
+    notes = [
+        *(f"left out: {one}" for one in selection.left_out),
+        *_notes(names, credentials, span, is_logged_in=bool(cookies)),
     ]
-    lines = ["\n".join(f"    {line}" for line in body), *_steps(kept, calls, names)]
-    notes = [f"{show_count(len(kept), 'request')} of {source}, in the journey {function}"]
-    notes += [f"left out: {one}" for one in selection.left_out]
-    if names.variables:
-        notes.append(f"taken from replies: {', '.join(names.variables.values())}")
-    if credentials.variables:
-        notes.append(f"secrets are taken from the environment: {', '.join(credentials.variables)}")
-    if cookies:
-        notes.append("somebody was logged in before the recording began: record it from the log-in on")
-    about = "\n".join(
-        [f"{show_count(len(kept), 'request')}, recorded in {source}.", "", *(f"- {one}" for one in notes[1:])]
-    )
-    length = max(one.last.ended for one in kept) - kept[0].exchange.started
+    about = [f"{many}, recorded in {source}.", *([""] if notes else []), *(f"- {one}" for one in notes)]
     scenario = Call(
         "Scenario",
         named={
             "base_url": selection.base_url,
-            "endpoints": [Code(function)],
+            "endpoints": [Code(JOURNEY)],
             **LOAD,
-            "duration": show_span(max(10, math.ceil(2 * length))).replace(" ", ""),
+            "duration": show_span(max(10, math.ceil(2 * span))).replace(" ", ""),
         },
     )
-    needed = {"os"} if credentials.variables else set()
-    if "fields" in names.modules:
-        needed |= {"html", "re"}
-    imports = [f"import {one}" for one in sorted(needed)]
-    quoting = sorted(names.modules & {"quote", "unquote"})
-    imports += [f"from urllib.parse import {', '.join(quoting)}"] if quoting else []
     text = module(
-        [docstring(about.rstrip()), "\n".join(imports), "from loadkit import Scenario"],
+        [
+            docstring("\n".join(about)),
+            _imports(names, credentials),
+            "from loadkit import Scenario",
+        ],
         [
             inspect.getsource(html_fields.fields) if "fields" in names.modules else "",
-            "\n".join([f"def {function}(http):", *lines]),
+            "\n".join(
+                [
+                    f"def {JOURNEY}(http):",
+                    "    http.cookies.clear()  # somebody new each time",
+                    *cookies,
+                    *_steps(kept, calls, names, has_pauses=has_pauses),
+                ]
+            ),
             f"{name} = {expression(scenario, used=len(name) + 3)}",
         ],
     )
-    return ScenarioFile(text=text, notes=notes)
+    return ScenarioFile(text=text, notes=[f"{many} of {source}, in the journey {JOURNEY}", *notes])
 
 
-def _steps(kept: Sequence[Kept], calls: Sequence[Expression], names: _Names) -> Iterator[str]:
+def _notes(names: _Names, credentials: Credentials, span: float, *, is_logged_in: bool) -> Iterator[str]:
+    if names.variables:
+        yield f"taken from replies: {', '.join(names.variables.values())}"
+    if credentials.variables:
+        yield f"secrets are taken from the environment: {', '.join(credentials.variables)}"
+    if is_logged_in:
+        yield "somebody was logged in before the recording began: record it from the log-in on"
+    if span > LONGEST_ONCE:
+        yield f"a visit takes {show_span(math.ceil(span))}, and --once ends after a minute: --no-pauses is shorter"
+
+
+def _imports(names: _Names, credentials: Credentials) -> str:
+    """What of the standard library the statements use."""
+    modules = [*(["html"] if "fields" in names.modules else []), *(["os"] if credentials.variables else [])]
+    modules += ["re"] if "fields" in names.modules else []
+    quoting = sorted(names.modules & {"quote", "unquote"})
+    lines = [f"import {one}" for one in modules]
+    return "\n".join([*lines, *([f"from urllib.parse import {', '.join(quoting)}"] if quoting else [])])
+
+
+def _steps(kept: Sequence[Kept], calls: Sequence[Expression], names: _Names, *, has_pauses: bool) -> Iterator[str]:
     """The statements, those of a page in a step of its own where there are several pages."""
+    shortest = SHORTEST_PAUSE if has_pauses else math.inf
     pages = [list(group) for _, group in groupby(range(len(kept)), key=lambda k: kept[k].exchange.page)]
     ended = kept[0].exchange.started
     for page in pages:
         within = len(pages) > 1
         if within:
-            yield from _pause(kept[page[0]].exchange.started - ended, 4)
+            yield from _pause(kept[page[0]].exchange.started - ended, shortest, 4)
             yield f"    with http.step({expression(_step(kept[page[0]]))}):"
         for k in page:
             if not within or k != page[0]:
-                yield from _pause(kept[k].exchange.started - ended, 8 if within else 4)
+                yield from _pause(kept[k].exchange.started - ended, shortest, 8 if within else 4)
             yield from _statements(kept[k], calls[k], names.from_reply(k), 8 if within else 4)
             ended = max(ended, kept[k].exchange.ended, kept[k].last.ended)
 
@@ -126,8 +147,8 @@ def _step(kept: Kept) -> str:
     return fold_path(urlsplit(kept.exchange.url).path or "/")[:60]
 
 
-def _pause(span: float, indent: int) -> Iterator[str]:
-    if span >= SHORTEST_PAUSE:
+def _pause(span: float, shortest: float, indent: int) -> Iterator[str]:
+    if span >= shortest:
         text = f"{span:.3g}s" if span >= 1 else f"{round(span * 1000, -1):g}ms"
         yield f'{" " * indent}http.pause("{text if "e" not in text else f"{round(span)}s"}")'
 
@@ -143,7 +164,7 @@ def _statements(kept: Kept, call: Expression, found: list[tuple[str, str]], inde
     yield from (f"{' ' * indent}{name} = {code}" for name, code in found)
 
 
-def _cookies_from_before(kept: Sequence[Kept]) -> list[tuple[str, str]]:
+def _cookies_from_before(kept: Sequence[Kept]) -> dict[str, str]:
     """Cookies with the names of secrets that are sent, and that no reply has set until then."""
     known, found = set[str](), dict[str, str]()
     for one in kept:
@@ -154,7 +175,7 @@ def _cookies_from_before(kept: Sequence[Kept]) -> list[tuple[str, str]]:
         for reply in (one.exchange, one.last):
             lines = [value for name, value in reply.reply_headers if name.lower() == "set-cookie"]
             known |= {line.partition("=")[0].strip() for value in lines for line in value.split("\n")}
-    return list(found.items())
+    return found
 
 
 class _Request:

@@ -55,6 +55,7 @@ class Operations:
             if method not in self._methods:
                 found.unsafe.append(label)
                 continue
+            self._document.start_over()
             try:
                 call = self._call(path, method, item, operation, found)
                 headers = self._security(operation, call, found)
@@ -235,7 +236,9 @@ class Operations:
         parts = urlsplit(url)
         if parts.scheme and parts.scheme not in ("http", "https"):
             raise MissingError(f"a server of http or https, not {url}")
-        return url if parts.scheme or url.startswith("/") else f"/{url}" if url else ""
+        if parts.scheme:
+            return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+        return url if url.startswith("/") or not url else f"/{url}"
 
     def _security(self, operation: Mapping[str, Any], call: Call, found: Found) -> dict[str, Expression]:
         """The headers that log an operation in; what goes into its query is put there."""

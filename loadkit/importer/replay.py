@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -51,7 +52,7 @@ class ArrivalStore:
         self._database.execute("CREATE TABLE lines (at INTEGER, position INTEGER, target TEXT)")
         self._database.execute("BEGIN")
         self._database.executemany("INSERT INTO lines VALUES (?, ?, ?)", lines)
-        (parts,) = self._one("SELECT max(at % ?) FROM lines", SECOND)
+        parts, self.start = self._one("SELECT max(at % ?), min(at) FROM lines", SECOND)
         self._database.execute(_SORTED, {"gap": 0 if parts else SECOND})
         self._database.execute("DROP TABLE lines")
         self._database.execute("COMMIT")
@@ -114,7 +115,9 @@ def replay(
     endpoints = [
         Endpoint(method, "/{target}", feed=feed, name=f"{method} {path}", path_as_is=True) for method, path in labels
     ]
-    return Replay(endpoints=endpoints, arrivals=arrivals, notes=summary.notes)
+    times = [datetime.fromtimestamp((store.start + after) / SECOND, UTC) for after in (0, last)]
+    span = f"from {times[0]:%Y-%m-%d %H:%M:%S} to {times[1]:%Y-%m-%d %H:%M:%S} UTC"
+    return Replay(endpoints=endpoints, arrivals=arrivals, notes=[f"{count:,} requests {span}", *summary.notes])
 
 
 def _position(method: str, target: str, labels: dict[tuple[str, str], int]) -> int:

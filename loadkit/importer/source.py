@@ -24,7 +24,9 @@ LONGEST_NAME: Final = 40
 """Characters of a variable that is named after foreign text."""
 
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_MEANT: Final = frozenset({"http", "os", "reply", "re", "html", "rows", "field", "credentials", "loadkit"})
+_MEANT: Final = frozenset(
+    ("http", "os", "reply", "re", "html", "fields", "quote", "unquote", "rows", "credentials", "visit", "browse")
+)
 """Names that mean something else in the files that are written."""
 
 

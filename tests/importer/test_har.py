@@ -448,3 +448,27 @@ def test_whatever_is_in_a_recording_the_file_sends_exactly_that_and_does_nothing
     found["visit"](session)
 
     assert session.calls[1:] == [("/", {"json": {"value": {name: value}}}) for name, value in bodies]
+
+
+def test_a_long_recording_says_that_once_is_shorter_and_its_pauses_may_be_left_out(tmp_path: Path):
+    late = {**entry("GET", "/c"), "startedDateTime": "2026-11-28T13:02:00Z"}
+
+    text = imported(tmp_path, entry("GET", "/a", 0), entry("GET", "/b", 59), late)
+    without = journey_file("shop", select(read_har(tmp_path / "shop.har")), source="shop.har", has_pauses=False).text
+
+    assert "a visit takes 2m1s, and --once ends after a minute: --no-pauses is shorter" in " ".join(text.split())
+    assert 'duration="4m1s"' in text
+    assert journey_of(text)[1::2] == ['http.pause("59s")', 'http.pause("61s")']
+    assert journey_of(without) == ['http.get("/a")', 'http.get("/b")', 'http.get("/c")']
+
+
+@pytest.mark.parametrize("name", ["html", "quote", "fields", "visit", "http"])
+def test_no_value_of_a_reply_and_no_file_is_called_as_what_the_file_uses(name: str, tmp_path: Path):
+    text = imported(
+        tmp_path,
+        entry("GET", "/a", reply={name: "abc-12345-def"}),
+        entry("GET", "/b", 0.1, reply="<input name=csrf value='t-123456-t'>"),
+        entry("POST", "/c", 0.2, post=in_json({"a": "abc-12345-def", "b": "t-123456-t"})),
+    )
+
+    assert f"    {name}_ = reply.json()[" in text

@@ -95,9 +95,9 @@ def test_the_file_of_a_log_runs(call: Call, demo: Demo):
     )
 
     assert call("import", "log", "a.log", "-o", "shop.py", "--base-url", demo.url).returncode == 0
-    once, many = call("run", "shop.py", "--once"), call("run", "shop.py", "-z", "1s", "-r", "50/s", "-q")
+    done = call("run", "shop.py", "--once")
 
-    assert (once.returncode, many.returncode) == (0, 0), once.stdout
+    assert done.returncode == 0, done.stdout
     (scenario,) = load("shop.py")
     assert [(one.label, one.weight) for one in scenario.plans] == [
         ("GET /items/{item_id}", 60),
