@@ -408,11 +408,6 @@ def test_the_number_of_a_descriptor_that_was_closed_may_be_anothers(users: Users
     assert len(users.samples()) == 3
 
 
-# the extension carries no users that rest
-rests = pytest.mark.parametrize("users", [PythonLoop], indirect=True)
-
-
-@rests
 def test_pauses_are_made_in_turn_until_they_are_used_up(users: Users, serve_as: Serve):
     user = users.add(serve_as(replies(OK)).port)
     users.loop.pace(user, [30 * MILLISECOND, 10 * MILLISECOND, 20 * MILLISECOND], 0)
@@ -428,7 +423,6 @@ def test_pauses_are_made_in_turn_until_they_are_used_up(users: Users, serve_as: 
     assert users.loop.take_pause(user) is None
 
 
-@rests
 def test_a_pace_is_from_one_due_instant_to_the_next_if_the_reply_is_in(users: Users, serve_as: Serve):
     slow: list[Any] = [OK, OK, lambda line: (line.pause(0.1), line.send(OK)), OK]
     user = users.add(serve_as(replies(*slow)).port)

@@ -27,6 +27,8 @@ class NativeLoop:
         self.learn = loop.learn
         self.add_user = loop.add_user
         self.resume = loop.resume
+        self.pace = loop.pace
+        self.take_pause = loop.take_pause
         self.watch = loop.watch
         self.left = loop.left
         self.is_resting = loop.is_resting
@@ -42,12 +44,6 @@ class NativeLoop:
 
     def wait(self, until: int) -> list[Event]:
         return [Event(_WHATS[what], *rest) for what, *rest in self._loop.wait(until, self._clock.wall_offset)]
-
-    def pace(self, user: int, pauses: Sequence[int], pacing: int) -> None:
-        raise NotImplementedError("the extension carries no users that rest")
-
-    def take_pause(self, user: int) -> int | None:
-        raise NotImplementedError("the extension carries no users that rest")
 
     def take(self) -> list[Sequence[int]]:
         return [cast(Any, memoryview(samples)).cast("q") for samples in self._loop.take()]

@@ -74,6 +74,9 @@ struct user {
     int request;         /* the one under way */
     int64_t due, until, left, sent, deadline;
     int64_t first_sent, last_taken;
+    int64_t pacing;  /* from one due instant to the next; 0 for none */
+    int64_t *pauses; /* behind replies; NULL if it makes none */
+    size_t pause_count, pauses_made;
 };
 
 struct loop {
@@ -296,6 +299,14 @@ static int keep_sample(Loop *loop, Request *request, Sample sample)
     return 1;
 }
 
+/* When the next request is due, after the reply that was taken at an instant. */
+static int64_t next_due(User *user, int64_t taken)
+{
+    if (user->pauses)
+        return taken + user->pauses[user->pauses_made++];
+    return user->due + user->pacing > taken && user->pacing ? user->due + user->pacing : taken;
+}
+
 static void take_reply(Loop *loop, User *user)
 {
     Request *request = loop->requests[user->request];
@@ -321,8 +332,15 @@ static void take_reply(Loop *loop, User *user)
     }
     if (!user->first_sent)
         user->first_sent = user->sent;
-    user->due = taken;
-    advance(loop, user);
+    if (!user->pauses || user->pauses_made < user->pause_count) {
+        user->due = next_due(user, taken);
+        advance(loop, user);
+        return;
+    }
+    Event *event = hand_out(loop, user, REPLIED);
+    event->request = user->request;
+    event->due = user->due;
+    event->taken = taken;
 }
 
 /* ---- the thread ---- */
@@ -494,6 +512,7 @@ static void free_all(Loop *loop)
     for (int k = 0; k < loop->user_count; k++) {
         free(loop->users[k]->turns);
         free(loop->users[k]->connections);
+        free(loop->users[k]->pauses);
         free(loop->users[k]);
     }
     for (int k = 0; k < loop->event_count; k++)
@@ -714,6 +733,29 @@ int loop_resume(Loop *loop, int number, int64_t due, int64_t until, int64_t left
     if (user->state == RESTING && loop->timers[0] == user)
         rouse(loop);
     return 0;
+}
+
+int loop_pace(Loop *loop, int number, int64_t *pauses, size_t count, int64_t pacing)
+{
+    User *user = user_of(loop, number);
+
+    if (!user || user->state != OUT) {
+        free(pauses);
+        return -1;
+    }
+    free(user->pauses);
+    user->pauses = pauses;
+    user->pause_count = count;
+    user->pauses_made = 0;
+    user->pacing = pacing;
+    return 0;
+}
+
+int64_t loop_take_pause(Loop *loop, int number)
+{
+    User *user = user_of(loop, number);
+
+    return user && user->pauses_made < user->pause_count ? user->pauses[user->pauses_made++] : -1;
 }
 
 int loop_watch(Loop *loop, int number, int connection, int64_t deadline)

@@ -11,7 +11,7 @@
 
 typedef struct loop Loop;
 
-enum what { UNUSUAL = 0, READABLE = 1, OVER = 2 };
+enum what { UNUSUAL = 0, READABLE = 1, OVER = 2, REPLIED = 3 };
 
 /* A user that is handed out; `data` is malloc'ed, NULL if nothing was received. */
 typedef struct {
@@ -50,6 +50,10 @@ int loop_learn(Loop *loop, int request, const char *head, size_t head_size, int6
 int loop_add_user(Loop *loop, const Turn *turns, int count);
 int loop_connect(Loop *loop, int user, int connection, int fd);
 int loop_resume(Loop *loop, int user, int64_t due, int64_t until, int64_t left);
+/* Takes `pauses`, which are malloc'ed; they are NULL where there are none but perhaps a pacing. */
+int loop_pace(Loop *loop, int user, int64_t *pauses, size_t count, int64_t pacing);
+/* The next pause; -1 if there is none. */
+int64_t loop_take_pause(Loop *loop, int user);
 int loop_watch(Loop *loop, int user, int connection, int64_t deadline);
 int loop_user(const Loop *loop, int user, int64_t *left, int64_t *first_sent, int64_t *last_taken, int *is_resting);
 int loop_forget_spell(Loop *loop, int user);

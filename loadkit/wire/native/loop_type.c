@@ -214,6 +214,65 @@ static PyObject *resume(Object *self, PyObject *args)
     return none_or_error(result);
 }
 
+/* The integers of a sequence, malloc'ed; NULL with an exception. */
+static int64_t *integers_of(PyObject *given, Py_ssize_t *count)
+{
+    PyObject *values = PySequence_Fast(given, "pauses are a sequence");
+    if (!values)
+        return NULL;
+    *count = PySequence_Fast_GET_SIZE(values);
+    int64_t *integers = malloc((size_t)*count * sizeof *integers + 1);
+    if (!integers)
+        PyErr_NoMemory();
+    for (Py_ssize_t k = 0; integers && k < *count; k++) {
+        integers[k] = PyLong_AsLongLong(PySequence_Fast_GET_ITEM(values, k));
+        if (integers[k] == -1 && PyErr_Occurred()) {
+            free(integers);
+            integers = NULL;
+        }
+    }
+    Py_DECREF(values);
+    return integers;
+}
+
+static PyObject *pace(Object *self, PyObject *args)
+{
+    PyObject *given;
+    long long pacing;
+    int64_t *pauses;
+    Py_ssize_t count = 0;
+    int user, result;
+    Loop *loop;
+
+    if (!PyArg_ParseTuple(args, "iOL:pace", &user, &given, &pacing) || !(pauses = integers_of(given, &count)))
+        return NULL;
+    if (pacing) {
+        free(pauses);
+        pauses = NULL;
+        count = 0;
+    }
+    if (!(loop = begin_call(self))) {
+        free(pauses);
+        return NULL;
+    }
+    LOCKED(self, loop, result = loop_pace(loop, user, pauses, (size_t)count, pacing));
+    return none_or_error(result);
+}
+
+static PyObject *take_pause(Object *self, PyObject *args)
+{
+    int64_t pause;
+    int user;
+    Loop *loop;
+
+    if (!PyArg_ParseTuple(args, "i:take_pause", &user) || !(loop = begin_call(self)))
+        return NULL;
+    LOCKED(self, loop, pause = loop_take_pause(loop, user));
+    if (pause < 0)
+        Py_RETURN_NONE;
+    return PyLong_FromLongLong(pause);
+}
+
 static PyObject *watch(Object *self, PyObject *args)
 {
     long long deadline;
@@ -415,6 +474,8 @@ static PyMethodDef methods[] = {
     {"add_user", (PyCFunction)add_user, METH_O, NULL},
     {"connect", (PyCFunction)connect_method, METH_VARARGS, NULL},
     {"resume", (PyCFunction)resume, METH_VARARGS, NULL},
+    {"pace", (PyCFunction)pace, METH_VARARGS, NULL},
+    {"take_pause", (PyCFunction)take_pause, METH_VARARGS, NULL},
     {"watch", (PyCFunction)watch, METH_VARARGS, NULL},
     {"wait", (PyCFunction)wait_method, METH_VARARGS, NULL},
     {"take", (PyCFunction)take, METH_NOARGS, NULL},
