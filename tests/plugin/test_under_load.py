@@ -187,6 +187,15 @@ def gone():
 
 def test_of_a_broken_module(gone):
     pass
+
+
+@pytest.fixture(scope="session")
+def of_a_wrong_scope(user):
+    return user
+
+
+def test_of_a_wrong_scope(of_a_wrong_scope):
+    pass
 """
 
 
@@ -345,10 +354,14 @@ def test_what_threads_cannot_run_is_refused_by_name_before_anything_runs(
             ["--load-threads", "2", "--load-threshold", "test_ti: p99 < 1s"],
             "--load-threshold 'test_ti: p99 < 1s': there is no test test_ti; did you mean test_it?",
         ),
+        (
+            ["--load-threads", "2", "--load-threshold", "test_in: p99 < 1s"],
+            "--load-threshold 'test_in: p99 < 1s': there is no test test_in; did you mean TestShop::test_in?",
+        ),
     ],
 )
 def test_what_is_wrong_with_the_options_is_said_in_a_line(suite: pytest.Pytester, arguments: list[str], message: str):
-    suite.makepyfile(test_it="def test_it(): pass")
+    suite.makepyfile(test_it="def test_it(): pass\n\nclass TestShop:\n    def test_in(self): pass")
 
     found = run(suite, *arguments)
 

@@ -212,8 +212,10 @@ def _check_thresholds(scenario: Scenario) -> None:
     names = [one.label for one in scenario.journeys] + [one.name for one in scenario.segments]
     for limit in scenario.limits:
         label = limit.label
-        close = [] if label is None or label in names else get_close_matches(label, names, 1, cutoff=0.75)
-        if close:
+        if label is None or label in names:
+            continue
+        in_classes = [name for name in names if name.endswith(f"::{label}")]
+        if close := in_classes or get_close_matches(label, names, 1, cutoff=0.75):
             raise UsageError(f"--load-threshold {limit.text!r}: there is no test {label}; did you mean {close[0]}?")
 
 

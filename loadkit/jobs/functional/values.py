@@ -54,6 +54,8 @@ class SharedValues:
         step = plan.steps[index]
         request = LoadRequest(plan, step, self, None)
         try:
+            if not step.is_shared:
+                pytest.fail(f"ScopeMismatch: one of a wider scope asks for the function scoped fixture {step.name}")
             arguments = {name: request if one == REQUEST else self.value(plan, one) for name, one in step.needs}
             made = step.make(**arguments)
             if not inspect.isgenerator(made):
@@ -290,7 +292,7 @@ class LoadRequest(pytest.FixtureRequest):
         return self._iteration.value(index)
 
     def _check_scope(self, requested_fixturedef: Any, requested_scope: Any) -> None:
-        """Pytest has looked at that when it collected."""
+        """What threads share is made of nothing narrower, which is looked at where it is made."""
 
 
 def _note_place(error: BaseException, place: str) -> None:
