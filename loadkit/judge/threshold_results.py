@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from loadkit.judge.rows import Phase, Row, Timing, journeys_among
 from loadkit.judge.times import Times
 from loadkit.judge.validity import Validity
-from loadkit.plan.labels import is_hop
+from loadkit.plan.labels import is_hop, without_origin
 from loadkit.plan.threshold import Threshold, threshold
 
 if TYPE_CHECKING:
@@ -182,12 +183,16 @@ def by_name(
 ) -> dict[str, Row | Timing]:
     """What a threshold may name: an endpoint, a phase, a journey, step or timer, or an endpoint in a phase.
 
-    An endpoint in a phase is named like `hold: GET /search`. What stands first here wins where two have one name.
+    An endpoint in a phase is named like `hold: GET /search`. What stands first here wins where two have one name. One
+    of a whole URL is named by its path, too, where no other has that.
     """
     named: dict[str, Row | Timing] = {f"{phase.name}: {row.name}": row for phase in phases for row in phase.endpoints}
     named |= {one.name: one for one in reversed(timings)}
     named |= {phase.name: phase.total for phase in phases}
-    return named | {row.name: row for row in endpoints}
+    named |= {row.name: row for row in endpoints}
+    paths = Counter(without_origin(row.name) for row in endpoints)
+    short = {path: row for row in endpoints if paths[path := without_origin(row.name)] == 1}
+    return named | {path: row for path, row in short.items() if path not in named}
 
 
 def expanded(limits: Sequence[Threshold], total: Row, timings: Sequence[Timing]) -> list[Threshold]:

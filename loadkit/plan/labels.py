@@ -14,6 +14,7 @@ MAX_LABELS = 200
 SHORTEST_HASH = 12
 """Characters of a segment from which on it may be a hash or an identifier."""
 
+_ORIGIN = re.compile(r"^([A-Z]+ )https?://[^/]+(?=/)")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 # long hexadecimal with a digit in it: a hash or object id, not a word like "decade"
 _HEX = re.compile(r"(?=.*[0-9])[0-9a-f]+", re.IGNORECASE)
@@ -27,6 +28,15 @@ def is_hop(label: str) -> bool:
 def other(label: str) -> str:
     """The row in which a label is counted for which there is no room."""
     return OTHER + FOLLOWED if is_hop(label) else OTHER
+
+
+def without_origin(label: str) -> str:
+    """A label of a whole URL as that of its path.
+
+    >>> without_origin("GET http://127.0.0.1:8000/items/{id}")
+    'GET /items/{id}'
+    """
+    return _ORIGIN.sub(r"\1", label)
 
 
 def fold_path(path: str) -> str:

@@ -220,6 +220,16 @@ def test_two():
     )
 
 
+def test_a_threshold_names_a_request_by_its_path(project: pytest.Pytester, demo: Demo):
+    code = f"import requests\ndef test_it(): requests.get('{demo.url}/items/3')\n"
+
+    _, kept = run(project, code, "--load-threshold", "GET /items/{id}: p99 < 50s")
+    _, missed = run(project, code, "--load-threshold", "GET /items/{id}: p99 < 1ns")
+
+    kept.assert_outcomes(passed=1)
+    missed.assert_outcomes(failed=1)
+
+
 def test_of_very_many_kinds_of_requests_the_slowest_are_shown(project: pytest.Pytester, demo: Demo):
     names = [f"a{chr(97 + k)}" for k in range(25)]
     code = f"import requests\ndef test_it():\n    for name in {names}: requests.get(f'{demo.url}/{{name}}')\n"

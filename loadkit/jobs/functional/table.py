@@ -10,6 +10,7 @@ from loadkit.judge.merge.sums import added
 from loadkit.judge.rows import Row, Timing, journeys_among
 from loadkit.judge.summary import timing
 from loadkit.judge.times import SHOWN
+from loadkit.plan.labels import without_origin
 from loadkit.report.figures import count_cell, errors_cell, throughput_cell, time_columns
 from loadkit.report.table import Cell, Column, Table
 from loadkit.report.text_table import text_table
@@ -34,7 +35,7 @@ def tests_table(layout: Layout, result: Result, *, title: str, word: str, full: 
     tests = journeys_among(result.timings)
     shown = result.endpoints if full else _slowest(result.endpoints)
     whole = timing("journey", "", added((one, 0) for one in tests), duration=result.duration, started=0)
-    lines = [_Line(title, whole), *_lines(tests, shown, _common_origin(result.endpoints))]
+    lines = [_Line(title, whole), *_lines(tests, shown)]
     rows = [line.row for line in lines]
     rest = [""] * (len(lines) - 1)
     columns = [
@@ -59,22 +60,19 @@ def _slowest(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.name in chosen]
 
 
-def _lines(tests: Sequence[Timing], shown: Sequence[Row], origin: str) -> Iterator[_Line]:
+def _lines(tests: Sequence[Timing], shown: Sequence[Row]) -> Iterator[_Line]:
     """What several tests send has figures of all of them, and comes after these."""
+    # of one server the path says it all, and is a name for thresholds
+    has_one_server = len({urlsplit(row.name.partition(" ")[2]).netloc for row in shown}) == 1
+    names = {row.name: without_origin(row.name) if has_one_server else row.name for row in shown}
     shared = [name for test in tests for name in test.endpoints]
     many = {row.name: shared.count(row.name) for row in shown}
     for test in tests:
         yield _Line(f"  {test.name}", test)
         for row in shown:
             if row.name in test.endpoints and many[row.name] == 1:
-                yield _Line(f"    {row.name.replace(origin, '', 1)}", row)
+                yield _Line(f"    {names[row.name]}", row)
     for row in shown:
         if many[row.name] != 1:
             within = f" (in {many[row.name]} tests)" if many[row.name] else ""
-            yield _Line(f"  {row.name.replace(origin, '', 1)}{within}", row)
-
-
-def _common_origin(rows: Sequence[Row]) -> str:
-    """The scheme and host that all labels have in common, where they have one."""
-    origins = {f"{url.scheme}://{url.netloc}" for row in rows if (url := urlsplit(row.name.partition(" ")[2])).netloc}
-    return origins.pop() if len(origins) == 1 else "\0"
+            yield _Line(f"  {names[row.name]}{within}", row)
