@@ -236,7 +236,7 @@ def test_it(database): pass
     found = run(project, code, "--load-processes", "2", "--load-iterations", "10")
 
     found.assert_outcomes(passed=1, errors=1)
-    found.stdout.fnmatch_lines(["in process 2: RuntimeError: still in use"])
+    found.stdout.fnmatch_lines(["in process 2 of 2: RuntimeError: still in use"])
 
 
 @pytest.mark.slow
