@@ -6,6 +6,7 @@ const prepare = () => {
     if (body.rows.length < 2) continue;
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, column) => {
+      if (!head.textContent) return;
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = head.textContent;
