@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import msgspec
+
+from loadkit.host.locality import source_address
+
+if TYPE_CHECKING:
+    from loadkit.wire.base import Origin
+    from loadkit.wire.protocols import Wire
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,3 +56,9 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """What reports call it: `part 2/5 (web-3)`."""
         return f"part {self.part}/{self.parts} ({self.host})"
+
+
+def addresses_of(origins: Sequence[Origin], wire: Wire) -> list[str]:
+    """From which addresses this machine sends to these."""
+    found = [source_address(*wire.resolver.addresses(origin)[0]) for origin in origins if not origin.unix]
+    return sorted({address for address in found if address})

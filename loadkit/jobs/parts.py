@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from loadkit.host.locality import source_address
 from loadkit.plan.errors import Interrupted, UsageError
 from loadkit.plan.recorded import RecordedArrivals
 from loadkit.plan.units import MILLISECOND, SECOND, show_count
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from loadkit.clock import SystemClock
     from loadkit.plan.part import Part
     from loadkit.plan.scenario import Scenario
-    from loadkit.wire.base import Origin
-    from loadkit.wire.protocols import Wire
 
 LEAD: Final = 10 * SECOND
 LEAD_OF_THREAD: Final = MILLISECOND
@@ -86,9 +83,3 @@ def beginning(part: Part, clock: SystemClock) -> Callable[[], int] | None:
         return max(at - clock.wall_offset, clock.now())
 
     return begin
-
-
-def addresses_of(origins: Sequence[Origin], wire: Wire) -> list[str]:
-    """From which addresses this machine sends to these."""
-    found = [source_address(*wire.resolver.addresses(origin)[0]) for origin in origins if not origin.unix]
-    return sorted({address for address in found if address})

@@ -14,13 +14,14 @@ import msgspec
 
 from loadkit.clock import SystemClock
 from loadkit.drive.director import drive
+from loadkit.drive.machines import addresses_of
 from loadkit.host.limits import check_ports
 from loadkit.host.locality import is_here, is_public
 from loadkit.host.usage import allowed_cpus
 from loadkit.jobs.hooks import shared_by
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.loop import check_loop
-from loadkit.jobs.parts import addresses_of, await_lead, beginning, check_part
+from loadkit.jobs.parts import await_lead, beginning, check_part
 from loadkit.jobs.probes import check_trust, clock_ahead, notes, redirects
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError

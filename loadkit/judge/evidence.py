@@ -128,6 +128,8 @@ class Evidence:
         """What gives loadkit more CPUs: an option, or processes of their own for those that ran together."""
         if self.context.companions:
             return "a loadkit of its own for each scenario"
+        if len(self.stats.machines) > 1:
+            return "more workers"
         return "--processes" if self.processes == 1 else "more --processes"
 
     @property

@@ -141,7 +141,7 @@ class WorkerGroup:
         worker.heard_at = max(worker.heard_at, now)
         match message:
             case Ready():
-                worker.is_ready = True
+                worker.is_ready, worker.addresses = True, message.addresses
             case Heartbeat():
                 worker.latest = message
                 self._parcels += [(worker, parcel) for parcel in message.parcels]

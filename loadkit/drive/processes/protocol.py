@@ -73,6 +73,9 @@ Command: TypeAlias = Assignment | Go | Stop | Cut | KeepAlive
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     """The scenario is loaded, all threads have connected or tried to."""
 
+    addresses: list[str] = []
+    """From which it sends."""
+
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
     """Once a second: what was counted since the last time, and how it goes."""

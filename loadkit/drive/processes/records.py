@@ -40,6 +40,7 @@ def machine_records(workers: Sequence[WorkerState], clock: Clock, measured: RunS
             lateness_max=(lateness.percentile(100) or 0) / SECOND if lateness.count else None,
             clock_offset=(worker.channel.wall_offset(clock) - clock.wall_offset) / SECOND,
             clock_error=host.clock_error / SECOND,
+            addresses=worker.addresses,
             ended=worker.lost,
         )
 

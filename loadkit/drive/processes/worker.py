@@ -107,6 +107,7 @@ def _work(reader: CommandReader, writer: MessageWriter) -> None:
     # what the user's code needs is found only now
     from loadkit.clock import SystemClock
     from loadkit.drive.director import drive
+    from loadkit.drive.machines import addresses_of
     from loadkit.wire.exchange_log import ExchangeLog
     from loadkit.wire.sockets import SocketWire
 
@@ -117,8 +118,10 @@ def _work(reader: CommandReader, writer: MessageWriter) -> None:
 
     def run(scenario: Scenario) -> Driven:
         wire = SocketWire(clock, scenario)
-        for origin in dict.fromkeys(request.origin for request in assignment.requests if request):
+        origins = list(dict.fromkeys(request.origin for request in assignment.requests if request))
+        for origin in origins:
             wire.resolve(origin)
+        relay.addresses = addresses_of(origins, wire)
         return drive(
             scenario,
             assignment.requests,
@@ -234,6 +237,8 @@ class PipeRelay:
     def __init__(
         self, reader: CommandReader, writer: MessageWriter, clock: SystemClock, samples: SampleBuffer | None
     ) -> None:
+        self.addresses: list[str] = []
+        """From which we send."""
         self._reader = reader
         self._writer = writer
         self._clock = clock
@@ -248,7 +253,7 @@ class PipeRelay:
 
     def begin(self) -> int:
         """Say that we are ready, and wait for the beginning."""
-        self._writer.write(Ready())
+        self._writer.write(Ready(addresses=self.addresses))
         at = self._reader.beginning()
         self._clock.reanchor()
         now = self._clock.now()

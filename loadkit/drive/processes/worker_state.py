@@ -79,6 +79,8 @@ class WorkerState:
         self.part = part
         self.channel = channel
         self.is_ready = False
+        self.addresses: list[str] = []
+        """From which it sends."""
         self.heard_at = 0
         """When it last said something, nanoseconds of the monotonic clock."""
         self.silent_since = 0

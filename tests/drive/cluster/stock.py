@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,12 @@ def is_generator(pid: int) -> bool:
 class Stock:
     """A scheduler and its workers, by the last number of their addresses: 127.0.0.2 and so on."""
 
-    def __init__(self, port: int) -> None:
-        self.address = f"tcp://127.0.0.1:{port}"
+    def __init__(self, port: int, tls: Sequence[str] = ()) -> None:
+        self._scheme, self._tls = ("tls" if tls else "tcp"), tls
+        self.address = f"{self._scheme}://127.0.0.1:{port}"
         self.nannies: dict[int, subprocess.Popen[bytes]] = {}
-        self.scheduler = self._run("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+        where = ["--host", f"{self._scheme}://127.0.0.1", "--port", str(port), "--no-dashboard"]
+        self.scheduler = self._run("scheduler", *where, *tls)
 
     def _run(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -58,15 +60,15 @@ class Stock:
             start_new_session=True,
         )
 
-    def add(self, *hosts: int, python: str = "", **env: str) -> None:
+    def add(self, *hosts: int, **env: str) -> None:
         """Start workers."""
         for host in hosts:
-            where = ["--host", f"127.0.0.{host}", "--nthreads", "1", "--no-dashboard"]
-            self.nannies[host] = self._run("worker", self.address, *where, env=env)
+            where = ["--host", f"{self._scheme}://127.0.0.{host}", "--nthreads", "1", "--no-dashboard"]
+            self.nannies[host] = self._run("worker", self.address, *where, *self._tls, env=env)
 
-    def await_workers(self) -> None:
+    def await_workers(self, security: distributed.Security | None = None) -> None:
         """Until the scheduler knows those that were started, and no others."""
-        with distributed.Client(self.address, set_as_default=False, timeout=60) as client:
+        with distributed.Client(self.address, set_as_default=False, timeout=60, security=security) as client:
             wait_for(lambda: len(client.nthreads()) == len(self.nannies))
 
     def worker(self, host: int) -> int:
@@ -95,15 +97,17 @@ def _command(pid: int) -> bytes:
 
 
 @contextmanager
-def stock(*hosts: int) -> Iterator[Stock]:
-    """A scheduler with workers on these hosts."""
+def stock(*hosts: int, tls: Mapping[str, str] | None = None) -> Iterator[Stock]:
+    """A scheduler with workers on these hosts; with the files of an authority, a certificate and its key by TLS."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: Any = sock.getsockname()[1]
-    cluster = Stock(port)
+    cluster = Stock(port, [f"--tls-{name}={file}" for name, file in (tls or {}).items()])
+    files = {"tls_ca_file": "ca-file", "tls_client_cert": "cert", "tls_client_key": "key"}
+    security = tls and distributed.Security(**{theirs: tls[name] for theirs, name in files.items()})
     try:
         cluster.add(*hosts)
-        cluster.await_workers()
+        cluster.await_workers(security or None)
         yield cluster
     finally:
         cluster.end()

@@ -12,17 +12,21 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 
+import trustme
+
 from loadkit import Endpoint, Scenario, UsageError, run
 from loadkit.clock import SystemClock
 from loadkit.drive.progress import Snapshot
 from loadkit.jobs.samples import SampleFile
 from loadkit.measure.histogram import Histogram
+from loadkit.plan.errors import Interrupted
 from loadkit.plan.loader import load
 from loadkit.plan.units import SECOND
 from loadkit.server.demo import Demo
@@ -87,6 +91,7 @@ def test_two_machines_send_what_was_planned_and_their_figures_are_the_sum(
     one, two = result.machines
     assert (one.requests, two.requests, one.part, two.part, two.parts) == (150, 150, 1, 2, 2)
     assert one.cpu_seconds > 0
+    assert one.addresses == ["127.0.0.1"]
     assert one.clock_offset is not None
     assert abs(one.clock_offset) <= one.clock_error + 0.001, "it is the same clock"
     assert cluster.generators() == []
@@ -144,6 +149,55 @@ def test_fewer_workers_than_asked_for_are_waited_for_and_then_told(cluster: Stoc
 
     with pytest.raises(UsageError, match=expected):
         run(scenario(shop, iterations=4), on=cluster.address, workers=3, workers_timeout=0.5)
+
+
+def test_an_interrupt_ends_the_waiting_for_workers(cluster: Stock, shop: Path):
+    with pytest.raises(Interrupted, match=r"^interrupted while waiting for workers$"):
+        run(scenario(shop, iterations=4), on=cluster.address, workers=3, interrupts=lambda: 1)
+
+
+OWN = """
+import sys
+from distributed import Client, LocalCluster
+from loadkit import run
+from loadkit.plan.loader import load
+
+with LocalCluster(n_workers=2, processes=False, dashboard_address="127.0.0.1:0") as local, Client(local) as client:
+    result = run(load(sys.argv[1])[0].replace(iterations=40), on=client)
+    print([machine.requests for machine in result.machines], client.status)
+"""
+
+
+@pytest.mark.slow
+def test_a_client_of_ones_own_is_taken_with_workers_that_share_a_process(shop: Path):
+    command = [sys.executable, "-c", OWN, str(shop)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.stdout == "[20, 20] running\n", done.stderr
+
+
+def test_a_client_for_an_event_loop_is_refused(shop: Path):
+    client: Any = SimpleNamespace(asynchronous=True)
+
+    with pytest.raises(UsageError, match=r"^run takes a Client that is not asynchronous"):
+        run(scenario(shop, iterations=4), on=client)
+
+
+@pytest.mark.slow
+def test_a_cluster_with_certificates_is_reached_with_ours(shop: Path, tmp_path: Path, call: Call):
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1", *(f"127.0.0.{k}" for k in range(2, 4)))
+    files = {name: str(tmp_path / f"{name}.pem") for name in ("ca-file", "cert", "key")}
+    authority.cert_pem.write_to_path(files["ca-file"])
+    certificate.cert_chain_pems[0].write_to_path(files["cert"])
+    certificate.private_key_pem.write_to_path(files["key"])
+
+    with stock(2, 3, tls=files) as cluster:
+        words = [f"--dask-tls-{name}={file}" for name, file in files.items()]
+        done = call("run", str(shop), "-n", "40", "--on", cluster.address, *words)
+
+    assert done.returncode == 0, done.stderr
+    assert "2 parts on 2 machines" in " ".join(done.stdout.split())
 
 
 def test_a_scenario_made_in_python_is_nowhere_for_other_machines(cluster: Stock):

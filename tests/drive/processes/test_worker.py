@@ -88,7 +88,7 @@ def test_a_worker_runs_its_part_and_tells_of_it(demo: Demo):
         worker.tell(Go(at=time.time_ns() + 10_000_000))
         *news, done = worker.rest()
 
-    assert ready == Ready()
+    assert ready == Ready(addresses=["127.0.0.1"])
     counted = [parcel for one in news if isinstance(one, Heartbeat) for parcel in one.parcels]
     # of three threads it has the second one, of 101 iterations that one's 34
     assert sum(parcel.statuses.get(200, 0) for parcel in counted) == 34
