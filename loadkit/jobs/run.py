@@ -26,6 +26,7 @@ from loadkit.jobs.probes import check_trust, clock_ahead, notes, redirects
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.part import WHOLE, Part
+from loadkit.plan.remote import with_source
 from loadkit.plan.scenario import Scenario, addressed
 from loadkit.plan.units import SECOND, show_count
 from loadkit.server.serving import started_servers
@@ -107,7 +108,9 @@ def run(
         if on is not None:
             from loadkit.drive.cluster.cluster import connected, machines_for
 
-            client = stack.enter_context(connected(on))
+            if not part.is_whole:
+                raise UsageError(f"part {part} is of a load that machines share by themselves; leave on out")
+            scenario, client = with_source(scenario), stack.enter_context(connected(on))
             machines = stack.enter_context(machines_for(scenario, client, workers, workers_timeout, clock, asked))
         opened = open_scenario(scenario, clock, machines, part)
         own = stack.enter_context(server_of(opened.scenario, opened.wire, asked))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +38,30 @@ def source_of(scenario: Scenario) -> Source:
             f"run it by its file (loadkit run FILE.py --processes {scenario.processes}), or with processes=1"
         )
     return scenario.source
+
+
+def with_source(scenario: Scenario) -> Scenario:
+    """A scenario of an imported module, or one that was made of such by `replace`, with where it is found again."""
+    if scenario.source is not None:
+        return scenario
+    found = [
+        Source(target=f"{Path(file).resolve()}::{value.name or name}", scenario=value)
+        for module in [*sys.modules.values()]
+        if isinstance(file := getattr(module, "__dict__", {}).get("__file__"), str) and file.endswith(".py")
+        for name, value in [*vars(module).items()]
+        if isinstance(value, Scenario) and value.endpoints == scenario.endpoints and _gives(file, name)
+    ]
+    own = [source for source in found if source.scenario is scenario]
+    return scenario.replace(source=[*own, *found][0]) if found else scenario
+
+
+def _gives(file: str, name: str) -> bool:
+    """True if a file has a value of its own under a name; others have imported it from there."""
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeError):
+        return False
+    return bool(re.search(rf"^(?:def )?{name}\b\s*[:=(]", text, re.MULTILINE)) and not name.startswith("_")
 
 
 def changed_fields(scenario: Scenario) -> dict[str, Any]:

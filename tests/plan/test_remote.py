@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.phases import hold, ramp
-from loadkit.plan.remote import OF_THE_WHOLE, changed_fields, with_fields
+from loadkit.plan.remote import OF_THE_WHOLE, changed_fields, with_fields, with_source
 from loadkit.plan.scenario import Scenario, Source
 
 HOME = Endpoint("GET", "/", check=lambda reply: True)
@@ -106,3 +108,25 @@ def test_a_scenario_made_in_python_is_found_by_no_other_process() -> None:
         r"run it by its file \(loadkit run FILE.py --processes 3\), or with processes=1$",
     ):
         changed_fields(loaded().replace(source=None, processes=3))
+
+
+def test_a_scenario_of_an_imported_module_is_found_again_by_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "imported_shop.py"
+    file.write_text(
+        "from loadkit import Endpoint, Scenario\n"
+        'home = Endpoint("GET", "/")\n'
+        'browse = Scenario(base_url="http://h", endpoints=[home])\n'
+        'rush = Scenario(base_url="http://h", endpoints=[home], name="rush hour", rate=5)\n'
+    )
+    (tmp_path / "a_user_of_it.py").write_text("from imported_shop import browse, rush\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("a_user_of_it")
+    module: Any = importlib.import_module("imported_shop")
+
+    found = [with_source(one).source for one in (module.browse, module.rush, module.rush.replace(rate=7))]
+
+    assert [one.target for one in found if one] == [f"{file}::browse", f"{file}::rush hour", f"{file}::browse"]
+    assert changed_fields(with_source(module.rush.replace(rate=7))) == {"rate": 7.0}
+    assert with_source(Scenario(base_url="http://h", endpoints=[HOME])).source is None
+    for name in ("imported_shop", "a_user_of_it"):
+        monkeypatch.delitem(sys.modules, name)

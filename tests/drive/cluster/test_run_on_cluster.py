@@ -157,21 +157,21 @@ def test_an_interrupt_ends_the_waiting_for_workers(cluster: Stock, shop: Path):
 
 
 OWN = """
-import sys
 from distributed import Client, LocalCluster
 from loadkit import run
-from loadkit.plan.loader import load
+from shop import browse
 
 with LocalCluster(n_workers=2, processes=False, dashboard_address="127.0.0.1:0") as local, Client(local) as client:
-    result = run(load(sys.argv[1])[0].replace(iterations=40), on=client)
+    result = run(browse.replace(iterations=40), on=client)
     print([machine.requests for machine in result.machines], client.status)
 """
 
 
 @pytest.mark.slow
 def test_a_client_of_ones_own_is_taken_with_workers_that_share_a_process(shop: Path):
-    command = [sys.executable, "-c", OWN, str(shop)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", OWN], cwd=shop.parent, capture_output=True, text=True, timeout=60, check=False
+    )
 
     assert done.stdout == "[20, 20] running\n", done.stderr
 
