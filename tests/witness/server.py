@@ -19,6 +19,7 @@ the body is sent.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import sys
@@ -26,6 +27,8 @@ import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+OTHERS = [f"127.0.0.{number}" for number in range(2, 6)]
+"""Further addresses at which it serves, where there are such."""
 OPENED: list[float] = []
 REQUESTS: list[list[Any]] = []
 SLOTS: dict[int, asyncio.Semaphore] = {}
@@ -96,7 +99,12 @@ def reply(asked: dict[str, str], *, is_head: bool) -> bytes:
 async def main() -> None:
     """Serve until the standard input is closed."""
     server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    port = server.sockets[0].getsockname()[1]
+    for other in OTHERS:
+        # Linux has all of 127/8, other systems one address of it
+        with contextlib.suppress(OSError):
+            await asyncio.start_server(serve, other, port, backlog=1024)
+    print(port, flush=True)
     orders = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
     while order := await orders.readline():

@@ -50,6 +50,10 @@ class Log:
         """The requests for a path."""
         return Log(self.connections, tuple(one for one in self.requests if one.path == path))
 
+    def of_method(self, method: str) -> Log:
+        """The requests with a method: a machine that has a part asks once more, by HEAD, what the clock shows."""
+        return Log(self.connections, tuple(one for one in self.requests if one.method == method))
+
     def received_by_second(self, start: float, seconds: int) -> list[int]:
         """How many requests were received in each second from `start` on."""
         found = Counter(int((one.received - start) // 1) for one in self.requests)
