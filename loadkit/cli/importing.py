@@ -98,7 +98,8 @@ def import_file(
         return print_text(found.text.rstrip("\n"))
     fault = write(target, found.text)
     if not fault:
-        say("\n".join([f"wrote {target}", *(f"  {note}" for note in found.notes), f"  next: loadkit {target} --once"]))
+        url = " --base-url URL" if found.needs_base_url else ""
+        say("\n  ".join([f"wrote {target}", *found.notes, f"next: loadkit {target} --once{url}"]))
     return fault
 
 

@@ -102,7 +102,8 @@ def journey_file(name: str, selection: Selection, *, source: str, has_pauses: bo
             f"{name} = {expression(scenario, used=len(name) + 3)}",
         ],
     )
-    return ScenarioFile(text=text, notes=[f"{many} of {source}, in the journey {JOURNEY}", *notes])
+    notes = [f"{many} of {source}, in the journey {JOURNEY}", *notes]
+    return ScenarioFile(text=text, notes=notes)
 
 
 def _notes(names: _Names, credentials: Credentials, span: float, *, is_logged_in: bool) -> Iterator[str]:

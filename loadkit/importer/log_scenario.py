@@ -133,7 +133,7 @@ def log_scenario(
         credentials=from_environment(credentials.variables),
         load={"rate": f"{three_digits(rate).replace(',', '')}/s", "duration": "1m", "thresholds": ["error_rate < 1%"]},
     )
-    return ScenarioFile(text=text, notes=notes)
+    return ScenarioFile(text=text, notes=notes, needs_base_url=base_url is None)
 
 
 def _percent(part: int, total: int) -> float | int:

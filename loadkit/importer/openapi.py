@@ -29,7 +29,7 @@ def openapi_scenario(
 ) -> ScenarioFile:
     """The file; raises `NothingToRun` where no operation can be sent."""
     found = Operations(document, values or {}, METHODS if all_methods else SAFE).found()
-    notes = _notes(found)
+    notes, base_url = _notes(found), base_url or found.base_url
     if not found.endpoints:
         raise NothingToRun("; ".join([f"there is no operation in {source!r} that can be sent", *notes]))
     logins = [headers for _, headers in found.endpoints]
@@ -43,13 +43,13 @@ def openapi_scenario(
         name,
         "\n".join([f"{title}: {many} of {source}.", *([""] if notes else []), *(f"- {note}" for note in notes)]),
         calls,
-        base_url=base_url or found.base_url,
+        base_url=base_url,
         credentials=found.credentials,
         fields={"headers": shared} if shared else {},
     )
-    if not (base_url or found.base_url):
-        notes.append("the document names no server: give --base-url to the run, or to this")
-    return ScenarioFile(text=text, notes=[f"{many} of {source}", *notes])
+    return ScenarioFile(
+        text=text, notes=[f"{many} of {source}", *notes], needs_base_url=not (base_url or found.base_url)
+    )
 
 
 def _with_headers(call: Call, headers: Mapping[str, Any]) -> Call:

@@ -60,7 +60,8 @@ class Operations:
                 call = self._call(path, method, item, operation, found)
                 headers = self._security(operation, call, found)
                 # what a scenario would refuse is said now
-                Endpoint(*call.positional, **call.named)
+                sent = {**call.named.get("headers", {}), **headers}
+                Endpoint(*call.positional, **{**call.named, "headers": sent})
             except MissingError as error:
                 found.missing[label] = f"the document has no example of {error}"
             except UsageError as error:

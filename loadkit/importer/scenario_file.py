@@ -19,6 +19,8 @@ class ScenarioFile:
 
     text: str
     notes: Sequence[str] = field(default=())
+    needs_base_url: bool = False
+    """It does not say where its requests go."""
 
     def __post_init__(self) -> None:
         ast.parse(self.text)

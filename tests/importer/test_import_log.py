@@ -86,6 +86,7 @@ def test_a_log_becomes_what_a_person_would_have_written(call: Call):
 
     assert done.returncode == 0, done.stderr
     assert Path("access.py").read_text() == WRITTEN
+    assert done.stderr.splitlines()[-1] == "  next: loadkit access.py --once --base-url URL"
     assert done.stderr.splitlines()[:2] == ["loadkit: wrote access.py", "  access.log: 100 of 106 lines"]
 
 

@@ -223,6 +223,7 @@ SCHEMES = {
     "kept": {"type": "apiKey", "in": "cookie", "name": "session"},
     "oauth": {"type": "oauth2", "flows": {}},
     "mutual": {"type": "mutualTLS"},
+    "broken": {"type": "apiKey", "in": "header", "name": "X Key"},
 }
 
 
@@ -323,6 +324,12 @@ old = Scenario(
     thresholds=["error_rate < 1%"],
 )
 '''
+
+
+def test_a_scheme_with_a_name_that_is_no_header_leaves_its_operations_out(tmp_path: Path):
+    more: dict[str, Any] = {"components": {"securitySchemes": SCHEMES}, "security": [{"broken": []}]}
+
+    assert written(tmp_path, {}, **more) == "'X Key' is not a header name"
 
 
 def test_swagger_2_in_yaml_is_read_too(tmp_path: Path):
