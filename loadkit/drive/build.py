@@ -102,7 +102,8 @@ class Builder:
         if not carried:
             return list(alone)
         clock = self._plan.clock
-        return [LoopThread(carried, new_loop(clock), clock, self._state, self._hand_over), *alone]
+        loop = new_loop(clock, rests=carried[0].pace.is_leisurely)
+        return [LoopThread(carried, loop, clock, self._state, self._hand_over), *alone]
 
     def _is_carried(self, load: Closed, plan: ThreadPlan) -> bool:
         """True for a user of whose code, or ours, nothing runs between two requests."""
