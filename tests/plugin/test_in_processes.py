@@ -221,6 +221,24 @@ def test_pytest_exit_in_one_process_ends_all(project: pytest.Pytester):
 
 
 @pytest.mark.slow
+def test_a_test_that_never_returns_in_a_process_is_named_and_the_process_is_not_lost(project: pytest.Pytester):
+    code = """
+import itertools, threading
+numbers = itertools.count()
+
+def test_hangs():
+    if next(numbers) == 3: threading.Event().wait()
+
+def test_well(): pass
+"""
+
+    found = run(project, code, "--load-processes", "2", "--load-for", "500ms")
+
+    found.assert_outcomes(passed=1, failed=1)
+    found.stdout.fnmatch_lines(["2 of * runs never returned", "  at test_it.py:5 in test_hangs: *"])
+
+
+@pytest.mark.slow
 def test_a_failed_tear_down_is_an_error_with_its_process(project: pytest.Pytester):
     code = """
 import os, pytest

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -125,7 +125,8 @@ def run_part(
         staying_heard=staying_heard,
     )
     server = ["--load-base-url", told.server] if told.server else []
-    code = pytest.main([*told.arguments, *server, f"--basetemp={file.parent / name}"], plugins=[session])
+    with session.after_run:
+        code = pytest.main([*told.arguments, *server, f"--basetemp={file.parent / name}"], plugins=[session])
     if session.driven is None:
         raise UsageError(session.fault or f"{session.name}: pytest ended with exit code {int(code)} before the load")
     return session.driven
@@ -149,6 +150,8 @@ class PartOfSession:
     run: Callable[[Scenario], Driven]
     staying_heard: Callable[[], AbstractContextManager[None]]
     driven: Driven | None = None
+    after_run: ExitStack = field(default_factory=ExitStack, init=False)
+    """Closed when the session of pytest has ended."""
     fault: str = field(default="", init=False)
     """Why it cannot run its part."""
 
@@ -180,6 +183,7 @@ class PartOfSession:
 
     def report(self, cases: Sequence[Case], shared: SharedValues) -> None:
         """Report what came of each test, and tear down."""
+        self.after_run.enter_context(self.staying_heard())
         tests = {case.item.nodeid: case.outcome() for case in cases}
         why = ""
         try:

@@ -172,8 +172,7 @@ def _run_part(session: pytest.Session) -> None:
             with _captured_output(session.config):
                 part.driven = part.run(scenario)
         finally:
-            with part.staying_heard():
-                part.report(cases, shared)
+            part.report(cases, shared)
 
 
 def _set_up(
