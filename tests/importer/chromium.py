@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,9 @@ QUIET = (
 class Browser:
     """A page of a browser, and what it was asked to load."""
 
-    def __init__(self, to_browser: int, from_browser: int) -> None:
-        self._writer = os.fdopen(to_browser, "wb", buffering=0)
-        self._reader = os.fdopen(from_browser, "rb")
+    def __init__(self, writer: RawIOBase, reader: BufferedReader) -> None:
+        self._writer = writer
+        self._reader = reader
         self._number = 0
         self._rest = b""
         self._events: list[dict[str, Any]] = []
@@ -174,7 +175,8 @@ def browsing(folder: Path) -> Iterator[Browser]:
     os.close(read_end)
     os.close(write_end)
     try:
-        yield Browser(to_browser, from_browser)
+        with os.fdopen(to_browser, "wb", buffering=0) as writer, os.fdopen(from_browser, "rb") as reader:
+            yield Browser(writer, reader)
     finally:
         process.terminate()
         process.wait(timeout=30)
