@@ -24,6 +24,9 @@
 /* How much later than the taking a reply may seem to arrive, for the two clocks are read one after the other. */
 #define JITTER 20000
 #define NEVER (1LL << 62)
+/* Users of a block, and blocks: a million users. */
+#define BLOCK 1024
+#define BLOCKS 1024
 #define STACK (128 * 1024)
 /* How often the thread lets others run who want the lock, at most; they need one of these, or are held up themselves. */
 #define YIELDS 1000
@@ -65,7 +68,7 @@ typedef struct {
 
 struct user {
     int number;
-    enum state state;
+    _Atomic(enum state) state; /* also read without the lock */
     int turn_count, connection_count;
     int position; /* of the last request in its turns */
     Turn *turns;
@@ -91,17 +94,23 @@ struct loop {
     int64_t look_at, look_each;
     Request **requests;
     int request_count;
-    User **users;
-    int user_count, user_room;
+    User **blocks[BLOCKS]; /* the users, so many each; a block does not move, for it is read without the lock, too */
+    atomic_int user_count;
+    int user_room;
     Connection **owners; /* by descriptor: whose it is */
     int owner_count;
     User **timers; /* a heap of those that rest, the first to go on first; room for all users */
-    int timer_count;
+    atomic_int timer_count;
     Event *events; /* room for all users */
     int event_count;
     size_t sample_count;
     char buffer[BUFFER];
 };
+
+static User *user_of(const Loop *loop, int number)
+{
+    return number >= 0 && number < loop->user_count ? loop->blocks[number / BLOCK][number % BLOCK] : NULL;
+}
 
 /* ---- users that are handed out ---- */
 
@@ -370,12 +379,30 @@ static void be_ready(Loop *loop, int fd)
         connection->is_usable = 0;
 }
 
+static void let_others_in(Loop *loop)
+{
+    for (int k = 0; k < YIELDS && atomic_load(&loop->wanted); k++)
+        sched_yield();
+}
+
+/* Leave the lock to those who want it, and take it again. */
+static void give_way(Loop *loop)
+{
+    if (!atomic_load(&loop->wanted))
+        return;
+    pthread_mutex_unlock(&loop->lock);
+    let_others_in(loop);
+    pthread_mutex_lock(&loop->lock);
+}
+
 static void run_timers(Loop *loop)
 {
     int64_t instant = loop->timer_count ? now() : 0;
 
-    while (loop->timer_count && (wakes_at(loop->timers[0]) <= instant || instant >= loop->stop_at))
+    while (loop->timer_count && (wakes_at(loop->timers[0]) <= instant || instant >= loop->stop_at)) {
         advance(loop, pop_timer(loop));
+        give_way(loop);
+    }
 }
 
 /* Hand out those whose deadline had passed at this instant; what had come by then has been received since. */
@@ -383,7 +410,7 @@ static void find_late(Loop *loop, int64_t asked)
 {
     loop->look_at = asked + loop->look_each;
     for (int k = 0; k < loop->user_count; k++) {
-        User *user = loop->users[k];
+        User *user = user_of(loop, k);
         if (user->deadline >= asked)
             continue;
         if (user->state == SENT)
@@ -410,12 +437,6 @@ static int poll_until(Loop *loop, struct epoll_event *ready, int64_t span)
     return ppoll(&all, 1, &most, NULL) > 0 ? epoll_wait(loop->epoll, ready, READY, 0) : 0;
 }
 
-static void let_others_in(Loop *loop)
-{
-    for (int k = 0; k < YIELDS && atomic_load(&loop->wanted); k++)
-        sched_yield();
-}
-
 static void *run(void *given)
 {
     Loop *loop = given;
@@ -431,8 +452,10 @@ static void *run(void *given)
         let_others_in(loop);
         int count = poll_until(loop, ready, wake_at - asked);
         pthread_mutex_lock(&loop->lock);
-        for (int k = 0; k < count; k++)
+        for (int k = 0; k < count && !loop->is_closing; k++) {
             be_ready(loop, ready[k].data.fd);
+            give_way(loop);
+        }
         run_timers(loop);
         if (asked >= loop->look_at)
             find_late(loop, asked);
@@ -510,15 +533,17 @@ static void free_all(Loop *loop)
         free(request);
     }
     for (int k = 0; k < loop->user_count; k++) {
-        free(loop->users[k]->turns);
-        free(loop->users[k]->connections);
-        free(loop->users[k]->pauses);
-        free(loop->users[k]);
+        User *user = user_of(loop, k);
+        free(user->turns);
+        free(user->connections);
+        free(user->pauses);
+        free(user);
     }
     for (int k = 0; k < loop->event_count; k++)
         free(loop->events[k].data);
     free(loop->requests);
-    free(loop->users);
+    for (int k = 0; k < BLOCKS; k++)
+        free(loop->blocks[k]);
     free(loop->owners);
     free(loop->timers);
     free(loop->events);
@@ -613,18 +638,20 @@ static int make_room(Loop *loop)
 {
     if (loop->user_count < loop->user_room)
         return 1;
-    size_t room = loop->user_room ? 2 * (size_t)loop->user_room : 64;
-    void *users = realloc(loop->users, room * sizeof *loop->users);
-    if (users)
-        loop->users = users;
+    int block = loop->user_room / BLOCK;
+    size_t room = (size_t)loop->user_room + BLOCK;
+    User **users = block < BLOCKS ? calloc(BLOCK, sizeof *users) : NULL;
     void *timers = realloc(loop->timers, room * sizeof *loop->timers);
     if (timers)
         loop->timers = timers;
     void *events = realloc(loop->events, room * sizeof *loop->events);
     if (events)
         loop->events = events;
-    if (!users || !timers || !events)
+    if (!users || !timers || !events) {
+        free(users);
         return 0;
+    }
+    loop->blocks[block] = users;
     loop->user_room = (int)room;
     return 1;
 }
@@ -667,13 +694,8 @@ int loop_add_user(Loop *loop, const Turn *turns, int count)
         return -1;
     user->number = loop->user_count;
     user->position = -1;
-    loop->users[loop->user_count] = user;
+    loop->blocks[user->number / BLOCK][user->number % BLOCK] = user;
     return loop->user_count++;
-}
-
-static User *user_of(const Loop *loop, int number)
-{
-    return number >= 0 && number < loop->user_count ? loop->users[number] : NULL;
 }
 
 static Connection *connection_of(const User *user, int number)
@@ -772,7 +794,7 @@ int loop_watch(Loop *loop, int number, int connection, int64_t deadline)
     return 0;
 }
 
-int loop_user(const Loop *loop, int number, int64_t *left, int64_t *first_sent, int64_t *last_taken, int *is_resting)
+int loop_user(const Loop *loop, int number, int64_t *left, int64_t *first_sent, int64_t *last_taken)
 {
     const User *user = user_of(loop, number);
 
@@ -781,8 +803,14 @@ int loop_user(const Loop *loop, int number, int64_t *left, int64_t *first_sent, 
     *left = user->left;
     *first_sent = user->first_sent;
     *last_taken = user->first_sent ? user->last_taken : 0;
-    *is_resting = user->state == RESTING;
     return 0;
+}
+
+int loop_is_resting(const Loop *loop, int number)
+{
+    const User *user = user_of(loop, number);
+
+    return user ? user->state == RESTING : -1;
 }
 
 int loop_forget_spell(Loop *loop, int number)

@@ -55,11 +55,10 @@ int loop_pace(Loop *loop, int user, int64_t *pauses, size_t count, int64_t pacin
 /* The next pause; -1 if there is none. */
 int64_t loop_take_pause(Loop *loop, int user);
 int loop_watch(Loop *loop, int user, int connection, int64_t deadline);
-int loop_user(const Loop *loop, int user, int64_t *left, int64_t *first_sent, int64_t *last_taken, int *is_resting);
+int loop_user(const Loop *loop, int user, int64_t *left, int64_t *first_sent, int64_t *last_taken);
 int loop_forget_spell(Loop *loop, int user);
 
 int loop_requests(const Loop *loop);
-int loop_resting(const Loop *loop);
 void loop_set_wall_offset(Loop *loop, int64_t offset);
 
 /* Wait, with the lock left meanwhile, until there are events, many samples, or it is woken; at most until an instant. */
@@ -71,5 +70,9 @@ int loop_take_events(Loop *loop, Event **events);
 size_t loop_take_samples(Loop *loop, int request, const Sample **samples);
 void loop_stop(Loop *loop, int64_t instant);
 void loop_wake(Loop *loop);
+
+/* For any thread, without the lock: the director asks these of thousands of users, ten times a second. */
+int loop_is_resting(const Loop *loop, int user);
+int loop_resting(const Loop *loop);
 
 #endif

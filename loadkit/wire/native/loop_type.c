@@ -392,13 +392,13 @@ static PyObject *take(Object *self, PyObject *Py_UNUSED(none))
 static PyObject *spell(Object *self, PyObject *args)
 {
     int64_t left, first_sent, last_taken;
-    int user, is_resting, result;
+    int user, result;
     Loop *loop;
 
     if (!PyArg_ParseTuple(args, "i:spell", &user) || !(loop = begin_call(self)))
         return NULL;
     LOCKED(self, loop, {
-        result = loop_user(loop, user, &left, &first_sent, &last_taken, &is_resting);
+        result = loop_user(loop, user, &left, &first_sent, &last_taken);
         loop_forget_spell(loop, user);
     });
     if (result < 0)
@@ -409,35 +409,35 @@ static PyObject *spell(Object *self, PyObject *args)
 static PyObject *left_method(Object *self, PyObject *args)
 {
     int64_t left, first_sent, last_taken;
-    int user, is_resting, result;
+    int user, result;
     Loop *loop;
 
     if (!PyArg_ParseTuple(args, "i:left", &user) || !(loop = begin_call(self)))
         return NULL;
-    LOCKED(self, loop, result = loop_user(loop, user, &left, &first_sent, &last_taken, &is_resting));
+    LOCKED(self, loop, result = loop_user(loop, user, &left, &first_sent, &last_taken));
     return result < 0 ? none_or_error(result) : PyLong_FromLongLong(left);
 }
 
-static PyObject *is_resting_method(Object *self, PyObject *args)
+static PyObject *is_resting(Object *self, PyObject *args)
 {
-    int64_t left, first_sent, last_taken;
-    int user, is_resting, result;
+    int user, result;
     Loop *loop;
 
     if (!PyArg_ParseTuple(args, "i:is_resting", &user) || !(loop = begin_call(self)))
         return NULL;
-    LOCKED(self, loop, result = loop_user(loop, user, &left, &first_sent, &last_taken, &is_resting));
-    return result < 0 ? none_or_error(result) : PyBool_FromLong(is_resting);
+    result = loop_is_resting(loop, user);
+    end_call(self);
+    return result < 0 ? none_or_error(result) : PyBool_FromLong(result);
 }
 
 static PyObject *resting(Object *self, void *Py_UNUSED(closure))
 {
     Loop *loop = begin_call(self);
-    int count;
 
     if (!loop)
         return NULL;
-    LOCKED(self, loop, count = loop_resting(loop));
+    int count = loop_resting(loop);
+    end_call(self);
     return PyLong_FromLong(count);
 }
 
@@ -481,7 +481,7 @@ static PyMethodDef methods[] = {
     {"take", (PyCFunction)take, METH_NOARGS, NULL},
     {"left", (PyCFunction)left_method, METH_VARARGS, NULL},
     {"spell", (PyCFunction)spell, METH_VARARGS, NULL},
-    {"is_resting", (PyCFunction)is_resting_method, METH_VARARGS, NULL},
+    {"is_resting", (PyCFunction)is_resting, METH_VARARGS, NULL},
     {"stop", (PyCFunction)stop, METH_VARARGS, NULL},
     {"wake", (PyCFunction)wake, METH_NOARGS, NULL},
     {"close", (PyCFunction)close_method, METH_NOARGS, NULL},
