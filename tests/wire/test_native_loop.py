@@ -153,6 +153,7 @@ def test_what_is_closed_says_so_and_may_be_closed_again(loop: NativeLoop):
     # another thread may not know it yet
     loop.stop(0)
     loop.wake()
+    assert (loop.resting, loop.is_resting(0)) == (0, False)
 
 
 def test_it_may_be_closed_while_users_are_under_way(users: Users, elsewhere: int):

@@ -423,8 +423,11 @@ static PyObject *is_resting(Object *self, PyObject *args)
     int user, result;
     Loop *loop;
 
-    if (!PyArg_ParseTuple(args, "i:is_resting", &user) || !(loop = begin_call(self)))
+    if (!PyArg_ParseTuple(args, "i:is_resting", &user))
         return NULL;
+    /* the thread that asks may outlive it */
+    if (!(loop = hold(self)))
+        Py_RETURN_FALSE;
     result = loop_is_resting(loop, user);
     end_call(self);
     return result < 0 ? none_or_error(result) : PyBool_FromLong(result);
@@ -432,10 +435,10 @@ static PyObject *is_resting(Object *self, PyObject *args)
 
 static PyObject *resting(Object *self, void *Py_UNUSED(closure))
 {
-    Loop *loop = begin_call(self);
+    Loop *loop = hold(self);
 
     if (!loop)
-        return NULL;
+        return PyLong_FromLong(0);
     int count = loop_resting(loop);
     end_call(self);
     return PyLong_FromLong(count);
