@@ -139,6 +139,15 @@ def test_thresholds_are_judged_on_all_parts_and_decide_the_exit_code(shop: str, 
     assert "FAILED 1 of 3 thresholds" in done.stdout
 
 
+def test_requests_that_fail_are_judged_on_all_parts_too(shop: str, call: Call):
+    Path(shop).write_text(SHOP.replace('"GET", "/items", weight=2', '"GET", "/nowhere"'))
+
+    files = at_once(in_parts(call, f"{shop}::timed", 2, "-q"))
+
+    assert all(stored(file)["thresholds"] == [] for file in files)
+    assert call("report", *files, "-q").returncode == 1
+
+
 def test_a_part_says_that_it_is_one_and_what_is_to_be_done(shop: str, call: Call):
     done = call("run", f"{shop}::timed", "--part", "2/3", "-o", "part2.json")
 
