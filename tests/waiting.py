@@ -9,9 +9,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 40) -> None:
     """Wait until it holds, for as long as a busy machine may take."""
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import distributed
 
@@ -18,6 +18,10 @@ from loadkit.drive.processes.child import MODULE
 from tests.waiting import is_gone, wait_for
 
 DASK = [sys.executable, "-P", "-m", "dask"]
+
+
+START: Final = 120
+"""Seconds that a cluster, or a run on it, may take to start on a busy machine: each process imports Dask."""
 
 
 def children(pid: int) -> list[int]:
@@ -69,7 +73,7 @@ class Stock:
     def await_workers(self, security: distributed.Security | None = None) -> None:
         """Until the scheduler knows those that were started, and no others."""
         with distributed.Client(self.address, set_as_default=False, timeout=60, security=security) as client:
-            wait_for(lambda: len(client.nthreads()) == len(self.nannies))
+            wait_for(lambda: len(client.nthreads()) == len(self.nannies), START)
 
     def worker(self, host: int) -> int:
         """The process of a worker, which its nanny started."""

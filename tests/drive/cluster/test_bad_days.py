@@ -24,7 +24,7 @@ from loadkit.drive.progress import Snapshot
 from loadkit.plan.loader import load
 from loadkit.server.demo import Demo
 from tests.conftest import served
-from tests.drive.cluster.stock import Stock, stock
+from tests.drive.cluster.stock import START, Stock, stock
 from tests.waiting import is_gone, wait_for
 
 pytestmark = [
@@ -166,11 +166,8 @@ def command(shop: Path, cluster: Stock, *words: str) -> subprocess.Popen[str]:
 
 
 def await_requests(demo: Demo, before: int) -> None:
-    """Until the server has seen more; the start takes 2 s of CPU, which may be long on a busy machine."""
-    until = time.monotonic() + 120
-    while served(demo, "/items/{id}") < before + 100:
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    """Until the server has seen more."""
+    wait_for(lambda: served(demo, "/items/{id}") >= before + 100, START)
 
 
 def test_no_generator_outlives_a_client_that_was_killed_and_the_next_run_can_have_the_workers(demo: Demo, shop: Path):
@@ -295,13 +292,13 @@ def test_two_runs_at_once_have_workers_of_their_own(demo: Demo, shop: Path):
     results: list[Result] = []
 
     def run_two() -> None:
-        results.append(run(browse(shop, 3), on=cluster.address, workers=2, workers_timeout=40, interrupts=lambda: 0))
+        results.append(run(browse(shop, 3), on=cluster.address, workers=2, workers_timeout=START, interrupts=lambda: 0))
 
     with stock(2, 3, 4) as cluster:
         threads = [threading.Thread(target=run_two) for _ in range(2)]
         for one in threads:
             one.start()
-        wait_for(lambda: len(cluster.generators()) == 2)
+        wait_for(lambda: len(cluster.generators()) == 2, START)
         with pytest.raises(UsageError, match="has 3 workers, 2 of them used by another run, and 2 were asked for"):
             run(browse(shop, 3), on=cluster.address, workers=2, workers_timeout=0)
         for one in threads:
