@@ -142,7 +142,7 @@ def test_thresholds_are_judged_on_all_parts_and_decide_the_exit_code(shop: str, 
 def test_requests_that_fail_are_judged_on_all_parts_too(shop: str, call: Call):
     Path(shop).write_text(SHOP.replace('"GET", "/items", weight=2', '"GET", "/nowhere"'))
 
-    files = at_once(in_parts(call, f"{shop}::timed", 2, "-q"))
+    files = at_once(in_parts(call, f"{shop}::timed", 3, "-q"))
 
     assert all(stored(file)["thresholds"] == [] for file in files)
     assert call("report", *files, "-q").returncode == 1
