@@ -203,7 +203,9 @@ def test_coverage_is_a_reason_to_doubt(python: Path, project: Path):
 
 def test_ctrl_c_under_xdist_shows_what_a_worker_has_measured(python: Path, project: Path, demo: Demo):
     (project / "test_forever.py").write_text(FOREVER.format(url=demo.url))
-    command = [str(python), "-m", "pytest", "test_forever.py", "-n", "2", "--load-html", "load.html"]
+    # beside pytest-rerunfailures an interrupted worker shows nothing
+    options = ["-p", "no:rerunfailures", "-n", "2", "--load-html", "load.html"]
+    command = [str(python), "-m", "pytest", "test_forever.py", *options]
     before = served(demo)
     with subprocess.Popen(
         command,
