@@ -102,7 +102,7 @@ class Builder:
         if not carried:
             return list(alone)
         clock = self._plan.clock
-        loop = new_loop(clock, rests=carried[0].pace.is_leisurely)
+        loop = new_loop(clock)
         return [LoopThread(carried, loop, clock, self._state, self._hand_over), *alone]
 
     def _is_carried(self, load: Closed, plan: ThreadPlan) -> bool:

@@ -16,6 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["IS_AVAILABLE", "new_loop"]
 
 
-def new_loop(clock: Clock, *, rests: bool) -> ExchangeLoop:
-    """A loop that goes by this clock; the one in C knows only the system's, and no users that rest."""
-    return NativeLoop(clock) if EXTENSION and clock.now is MONOTONIC and not rests else PythonLoop(clock)
+def new_loop(clock: Clock) -> ExchangeLoop:
+    """A loop that goes by this clock; the one in C knows only the system's."""
+    return NativeLoop(clock) if EXTENSION and clock.now is MONOTONIC else PythonLoop(clock)
