@@ -23,7 +23,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def files(project: Path) -> set[str]:
-    return {str(file.relative_to(project)) for file in project.rglob("*") if file.is_file()}
+    return {str(file.relative_to(project)) for file in project.rglob("*") if file.is_file() and file.suffix != ".pyc"}
 
 
 def test_what_is_written_runs_as_it_is(call: Call, demo: Demo, project: Path):
