@@ -49,7 +49,7 @@ from loadkit.cli.parser import argument, given_values
 from loadkit.cli.parts import check_parts, read_part, say_start
 from loadkit.cli.replaying import check_replay, replayed
 from loadkit.cli.request import ContentType, Data, Follow, Form, Json, Method, PathAsIs, RequestOptions, User
-from loadkit.cli.runs import check_together, run_all, run_all_together
+from loadkit.cli.runs import Reporting, check_together, run_all, run_all_together
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -247,25 +247,31 @@ def run(
     threshold = [*(threshold or []), *(_aborting(text) for text in abort or [])]
     headers = dict(map(_header, header or []))
     rounds = _at_least_one("--repeat", repeat) or 1
-    exchanges = _at_least_one("--debug", debug) or 0
     if once:
         _check_once(given_values(context))
     if together:
         check_together(given_values(context))
     own_part = read_part(part, at, context.params)
-    outputs = Outputs.of(
-        output=output,
-        html=html,
-        markdown=markdown,
-        csv=csv,
-        junit=junit,
-        hgrm=hgrm,
-        hlog=hlog,
-        prometheus=prometheus,
+    to = Reporting(
+        outputs=Outputs.of(
+            output=output,
+            html=html,
+            markdown=markdown,
+            csv=csv,
+            junit=junit,
+            hgrm=hgrm,
+            hlog=hlog,
+            prometheus=prometheus,
+        ),
+        history=history,
+        samples=samples,
+        otlp=_collector(otlp),
+        exchanges=_at_least_one("--debug", debug) or 0,
+        full=full,
+        quiet=quiet,
     )
     if on is not None and (once or together):
         raise UsageError(f"{'--once' if once else '--together'} sends from this process; leave --on out")
-    collector = _collector(otlp)
     with ExitStack() as stack:
         if demo_server:
             from loadkit.server.demo import running_demo
@@ -296,22 +302,16 @@ def run(
         tls = {"tls_ca_file": dask_tls_ca_file, "tls_client_cert": dask_tls_cert, "tls_client_key": dask_tls_key}
         machines = stack.enter_context(chosen_machines(on, workers, workers_timeout, tls, quiet=quiet))
         if together:
-            return run_all_together(scenarios, outputs, history, samples, collector, exchanges, full=full, quiet=quiet)
+            return run_all_together(scenarios, to)
         return run_all(
             scenarios * (1 if once else rounds),
-            outputs,
-            history,
-            samples,
-            collector,
-            exchanges,
+            to,
             once=once,
             broken=broken,
             fail_fast=fail_fast,
             machines=machines,
             part=own_part,
             live=stack.enter_context(shown_live(live_port, is_wanted=live)),
-            full=full,
-            quiet=quiet,
         )
 
 

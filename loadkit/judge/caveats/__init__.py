@@ -10,6 +10,7 @@ from loadkit.judge.caveats.figures import of_figures
 from loadkit.judge.caveats.generator import of_generator, of_surroundings
 from loadkit.judge.caveats.load import differs
 from loadkit.judge.caveats.machine import of_machine
+from loadkit.judge.caveats.machines import of_each_machine
 from loadkit.judge.parts import TOGETHER, late_start
 from loadkit.judge.rows import journeys_among
 from loadkit.judge.threshold_results import unfinished
@@ -38,6 +39,7 @@ def caveats(run: Evidence) -> list[Caveat]:
             *of_generator(run),
             *_of_end(run),
             *of_machine(run),
+            *of_each_machine(run),
             *of_figures(run.total, run.endpoints, run.phases, run.timings, limits=run.limits),
             *of_surroundings(),
             *_of_target(run),

@@ -1,0 +1,64 @@
+"""What one of several machines did to the figures is said of that machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loadkit.drive.machines import Machine
+from loadkit.judge.caveats.machines import of_each_machine
+from tests.evidence import asked, known, total
+
+
+def machine(part: int, **changes: Any) -> Machine:
+    """One of two that had 10 s, a process and half a CPU's time of work, with changes."""
+    values: dict[str, Any] = {
+        "host": f"web-{part}",
+        "part": part,
+        "parts": 2,
+        "started_at": "2026-05-04T10:15:03Z",
+        "duration": 10.0,
+        "processes": 1,
+        "threads": 8,
+        "requests": 1000,
+        "throughput": 100.0,
+        "failures": 0,
+        "cpu_seconds": 5.0,
+        "cpu_capacity": 4.0,
+        "lateness_p99": 0.0002,
+        "lateness_max": 0.002,
+    }
+    return Machine(**(values | changes))
+
+
+def said(*machines: Machine, **changes: Any) -> list[tuple[str, str]]:
+    values: dict[str, Any] = {"total": total(2000, service=2.0), "scenario": asked(rate=200.0)}
+    run = known(machines=machines, **(values | changes))
+    return [(one.code, one.message.partition(":")[0]) for one in of_each_machine(run)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, []),
+        ({"cpu_seconds": 9.0}, ["generator-busy"]),
+        ({"cpu_seconds": 9.0, "processes": 2}, []),
+        # a container may have half a CPU
+        ({"cpu_capacity": 0.5}, ["generator-busy"]),
+        ({"cpu_seconds": 0.9, "duration": 0.5}, []),
+        ({"lateness_p99": 0.003}, ["late"]),
+        ({"lateness_p99": None}, []),
+        ({"cpu_seconds": 9.0, "lateness_p99": 0.003}, ["generator-busy", "late"]),
+    ],
+)
+def test_a_machine_that_is_slow_where_the_others_are_not_is_named(changes: dict[str, Any], found: list[str]):
+    assert said(machine(1), machine(2, **changes)) == [(code, "part 2/2 (web-2)") for code in found]
+
+
+def test_one_machine_alone_is_all_of_the_load_and_has_the_caveats_of_any_run():
+    assert said(machine(1, parts=1, cpu_seconds=9.0)) == []
+
+
+def test_threads_that_wait_for_their_replies_are_never_late():
+    assert said(machine(1), machine(2, lateness_p99=0.003), scenario=asked(rate=None)) == []
