@@ -7,6 +7,7 @@ understood, a name that is not there, or a fault is an error.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -34,13 +35,17 @@ SCRIPTS = re.compile(r"(scripts/\w+|\.ci/run|python -m benchmarks\b).*")
 SHORTER = [
     (r"(-z|--duration|--load-for|--warmup) \S+", r"\1 300ms"),
     (r"--budget \S+", "--budget 12s"),
-    # a file that is there is not written over
-    (r"-o shop.py", "-o imported.py"),
+    # a file that is there is written over where that is asked for
+    (r"^loadkit import ", "loadkit import --force "),
+    (r"^curl -o openapi.json .*", "true"),
+    # this instant was long ago
+    (r" --at 12:00:00Z", ""),
+    (r"^(loadkit compare .*--budget) \S+", r"\1 6s"),
     (r"over 10s", "over 1s"),
     (r"hold:\w+", "hold:300ms"),
     (r"ramp:\w+:", "ramp:300ms:"),
     (r'budget="\w+"', 'budget="12s"'),
-    (r'by="threads"', 'by="threads", budget="20s"'),
+    (r'by="threads"', 'by="threads", budget="12s"'),
     (r'duration="\w+"', 'duration="300ms"'),
 ]
 
@@ -63,11 +68,19 @@ PRELUDE = """
 import pytest
 from loadkit import *
 from loadkit import rows, hold, ramp
-from shop import browse
+from browse import browse
 from order import order
 urls = open("urls.txt").read().split()
 """
 
+LINE = '127.0.0.1 - - [28/Nov/2026:12:00:00 +0000] "GET /items HTTP/1.1" 200 99 "-" "-"\n'
+PATHS = {"/items": {"get": {"responses": {"200": {"description": "all"}}}}}
+ENTRY = {
+    "startedDateTime": "2026-11-28T12:00:00.000Z",
+    "time": 5,
+    "request": {"method": "GET", "url": "http://127.0.0.1:8000/items", "headers": [], "queryString": [], "cookies": []},
+    "response": {"status": 200, "headers": [], "cookies": [], "content": {"size": 2, "mimeType": "text/html"}},
+}
 FILES = {
     "order.py": (
         "from loadkit import Endpoint, Scenario\n"
@@ -76,6 +89,10 @@ FILES = {
     "users.csv": "id,name,user,password,item\n1,ann,ann,secret,1\n2,ben,ben,secret,2\n",
     "urls.txt": "".join(f"http://127.0.0.1:8000/items/{k}\n" for k in range(1, 40)),
     "commands.txt": "curl http://127.0.0.1:8000/items -H 'Accept: text/html'\n",
+    "access.log": LINE,
+    "shop.log": '127.0.0.1 [1764300000.123] "GET /items HTTP/1.1" 200 0.005\n',
+    "openapi.json": json.dumps({"openapi": "3.1.0", "info": {"title": "s", "version": "1"}, "paths": PATHS}),
+    "shop.har": json.dumps({"log": {"version": "1.2", "entries": [ENTRY]}}),
     "tests/test_shop.py": (
         'def test_buy(http):\n    assert http.post("/orders", json={"sku": "a"}).status_code == 201\n\n'
         'def test_search(http):\n    assert http.get("/search", params={"q": "tea"}).json()["items"]\n'
@@ -83,7 +100,13 @@ FILES = {
 }
 
 
-BEFORE = {"loadkit report part1.json part2.json": [f"loadkit run shop.py -o part{k}.json" for k in (1, 2)]}
+BEFORE = {
+    "loadkit report part1.json part2.json": [f"loadkit run shop.py -o part{k}.json" for k in (1, 2)],
+    "loadkit compare before.json after.json": [
+        "test -e after.json || loadkit run tests/test_shop.py -c 10 -z 300ms --repeat 5 -o after.json"
+    ],
+    "loadkit run --replay access.log --base-url http://127.0.0.1:8000": ["gzip -kc access.log > access.log.1.gz"],
+}
 """What a command takes for granted that was done before."""
 
 
@@ -156,7 +179,7 @@ class Folder:
             command = re.sub(pattern, short, command)
         words = shlex.split(command)
         if words[:2] in (["loadkit", "compare"], ["loadkit", "limit"]) and "--budget" not in words:
-            command += " --budget 12s"
+            command += " --budget 6s" if words[1] == "compare" else " --budget 12s"
         self.expect(BELIEVED, ["bash", "-c", command.replace("127.0.0.1:8000", self.address)])
 
     def look_for(self, words: list[str]) -> None:
