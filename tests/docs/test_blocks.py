@@ -68,7 +68,6 @@ PRELUDE = """
 import pytest
 from loadkit import *
 from loadkit import rows, hold, ramp
-from browse import browse
 from order import order
 urls = open("urls.txt").read().split()
 """
@@ -135,7 +134,6 @@ class Folder:
             self.write(str(file.relative_to(path)), file.read_text(encoding="utf-8"))
         (readme,) = [body for _, body in blocks(ROOT / "README.md") if body.startswith("# shop.py\n")]
         self.write("shop.py", readme)
-        self.write("browse.py", readme)
         for name, text in FILES.items():
             self.write(name, text)
         self.write("pyproject.toml", SETTINGS)
@@ -198,7 +196,8 @@ class Folder:
             body = re.sub(pattern, short, body)
         self._written += 1
         file = name[1] if name else f"{'test_' if has_tests else ''}block_{self._written}.py"
-        self.write(file, body if name else PRELUDE + body)
+        known = PRELUDE + "from shop import browse\n" * ("browse" in body)
+        self.write(file, body if name else known + body)
         pytest_words = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if has_tests else []
         self.expect({0, 1} if has_tests else {0}, [sys.executable, *pytest_words, file], may_fail_by="AssertionError")
 

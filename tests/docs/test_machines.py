@@ -116,7 +116,6 @@ def place(tmp_path: Path, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "cluster").mkdir()
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHON", sys.executable)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     monkeypatch.setenv("KUBECTL", str(Path(__file__).with_name("kubectl.py")))
     monkeypatch.setenv("CLUSTER", str(tmp_path / "cluster"))
     return tmp_path

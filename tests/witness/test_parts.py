@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -51,7 +50,6 @@ def run_parts(folder: Path, name: str, parts: int, url: str, *options: str, many
                 *("-H", f"X-Part: {number}", *options),
             ],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         for number, file in enumerate(files, 1)
     ]
