@@ -11,27 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadkit.drive.machines import Machine
 from loadkit.drive.rows.feed import RowUse
 from loadkit.drive.stats import IN_FLIGHT_STEPS, RunStats
 from loadkit.host.usage import Usage
+from tests.machines import machine
 
-MACHINE = Machine(
-    host="web-3",
-    part=2,
-    parts=5,
-    started_at="2026-05-04T10:15:03.000000+00:00",
-    duration=10.0,
-    processes=1,
-    threads=2,
-    requests=100,
-    throughput=10.0,
-    failures=0,
-    cpu_seconds=0.5,
-    cpu_capacity=2.0,
-    lateness_p99=0.0001,
-    lateness_max=0.0002,
-)
 IN_NO_ORDER = ("active", "cpu_by_process", "faults", "lost", "silent", "stuck")
 
 instants = st.integers(0, 2**40)
@@ -161,7 +145,7 @@ def test_why_a_run_could_not_go_on(parts: list[dict[str, Any]], halted: str, is_
         ("stopped_at", (5, 9), 9),
         ("stuck", (("a.py:1 in b",), ("a.py:1 in b",)), ("a.py:1 in b",)),
         ("faults", (("it fell",), ("it fell",)), ("it fell", "it fell")),
-        ("machines", ((MACHINE,), (MACHINE,)), (MACHINE, MACHINE)),
+        ("machines", ((machine(1),), (machine(2),)), (machine(1), machine(2))),
     ],
 )
 def test_each_field_adds_up_in_its_way(field: str, values: tuple[Any, Any], merged: Any):

@@ -9,27 +9,7 @@ import pytest
 from loadkit.drive.machines import Machine
 from loadkit.judge.caveats.machines import of_each_machine
 from tests.evidence import asked, known, total
-
-
-def machine(part: int, **changes: Any) -> Machine:
-    """One of two that had 10 s, a process and half a CPU's time of work, with changes."""
-    values: dict[str, Any] = {
-        "host": f"web-{part}",
-        "part": part,
-        "parts": 2,
-        "started_at": "2026-05-04T10:15:03Z",
-        "duration": 10.0,
-        "processes": 1,
-        "threads": 8,
-        "requests": 1000,
-        "throughput": 100.0,
-        "failures": 0,
-        "cpu_seconds": 5.0,
-        "cpu_capacity": 4.0,
-        "lateness_p99": 0.0002,
-        "lateness_max": 0.002,
-    }
-    return Machine(**(values | changes))
+from tests.machines import machine
 
 
 def said(*machines: Machine, **changes: Any) -> list[tuple[str, str]]:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadkit.drive.machines import Machine
 from loadkit.judge.instants import later
 from loadkit.judge.merge import merge
 from loadkit.judge.other_load import other_load
@@ -18,10 +17,10 @@ from loadkit.judge.result import Result
 from loadkit.judge.validate import violations
 from loadkit.judge.validity import Caveat
 from loadkit.plan.errors import UsageError
-from tests.results import BEGAN, REFUSED, Sample, interval, measured, replace, times
+from tests.machines import START, machine
+from tests.results import REFUSED, Sample, interval, measured, replace, times
 
 LIMITS = ["p99 < 1s", "throughput > 1/s"]
-START = BEGAN.isoformat(timespec="microseconds")
 
 sample = st.builds(
     Sample,
@@ -34,27 +33,6 @@ sample = st.builds(
 samples = st.lists(sample, min_size=1, max_size=25)
 
 
-def machine(part: int = 1, parts: int = 2, *, after: float = 0.0, **changes: Any) -> Machine:
-    """One that began so many seconds after the first."""
-    values: dict[str, Any] = {
-        "host": f"web-{part}",
-        "part": part,
-        "parts": parts,
-        "started_at": later(START, after),
-        "duration": 2.0,
-        "processes": 1,
-        "threads": 2,
-        "requests": 10,
-        "throughput": 5.0,
-        "failures": 0,
-        "cpu_seconds": 0.5,
-        "cpu_capacity": 2.0,
-        "lateness_p99": 0.001,
-        "lateness_max": 0.002,
-    }
-    return Machine(**(values | changes))
-
-
 def part(own: list[Sample], number: int = 1, parts: int = 2, *, after: float = 0.0, **changes: Any) -> Result:
     """What a machine stores of its part, which has judged no threshold."""
     of_whole = {"threads": 2 * parts, "rate": 100.0, "max_threads": 7, "iterations": 50, "thresholds": LIMITS}
@@ -62,7 +40,7 @@ def part(own: list[Sample], number: int = 1, parts: int = 2, *, after: float = 0
         own,
         started_at=later(START, after),
         scenario=of_whole | changes.pop("scenario", {}),
-        machines=[machine(number, parts, after=after, **changes.pop("machine", {}))],
+        machines=[machine(number, parts, after=after, threads=2, **changes.pop("machine", {}))],
         **changes,
     )
 

@@ -10,29 +10,8 @@ from loadkit.drive.machines import Machine
 from loadkit.judge.validity import Caveat
 from loadkit.report.headline import describe_outcome
 from loadkit.report.machines import describe_machines, machine_table
+from tests.machines import machine
 from tests.results import result, row, times
-
-
-def machine(part: int, parts: int = 3, *, second: float = 3.0, **changes: Any) -> Machine:
-    """One that began at this second of a minute."""
-    values: dict[str, Any] = {
-        "host": f"web-{part}",
-        "part": part,
-        "parts": parts,
-        "started_at": f"2026-05-04T10:15:{second:09.6f}+00:00",
-        "duration": 30.0,
-        "processes": 1,
-        "threads": 8,
-        "requests": 12_000,
-        "throughput": 400.0,
-        "failures": 0,
-        "cpu_seconds": 21.0,
-        "cpu_capacity": 4.0,
-        "lateness_p99": 0.0004,
-        "lateness_max": 0.002,
-        "addresses": [f"10.0.0.{part}"],
-    }
-    return Machine(**(values | changes))
 
 
 def of(*machines: Machine, **changes: Any):
@@ -41,9 +20,9 @@ def of(*machines: Machine, **changes: Any):
 
 def test_a_row_a_machine_says_what_it_did_and_how_punctually():
     found = of(
-        machine(1),
-        machine(2, second=3.0021, failures=7, clock_offset=-0.0012, clock_error=0.0004),
-        machine(3, second=4.5, ended="interrupted", lateness_p99=None, addresses=[]),
+        machine(1, 3, addresses=["10.0.0.1"]),
+        machine(2, 3, after=0.0021, failures=7, clock_offset=-0.0012, clock_error=0.0004, addresses=["10.0.0.2"]),
+        machine(3, 3, after=1.5, ended="interrupted", lateness_p99=None),
     )
 
     table = machine_table(found, 40)
@@ -51,11 +30,11 @@ def test_a_row_a_machine_says_what_it_did_and_how_punctually():
     assert table is not None
     titles = ["threads", "requests", "throughput", "errors", "CPU", "begun after", "clock ahead", "sent late p99"]
     assert [column.title for column in table.columns] == [*titles, "from", "ended"]
-    alike = ["8", "12,000", "400/s"]
+    alike = ["8", "1,000", "100/s"]
     assert [[cell.text for cell in cells] for cells in table.rows] == [
-        ["1/3 web-1", *alike, "0", "70 % of 4", "0", "-", "400 us", "10.0.0.1", ""],
-        ["2/3 web-2", *alike, "7", "70 % of 4", "2.1 ms", "-1.2 ms ± 400 us", "400 us", "10.0.0.2", ""],
-        ["3/3 web-3", *alike, "0", "70 % of 4", "1.5 s", "-", "-", "-", "interrupted"],
+        ["1/3 web-1", *alike, "0", "50 % of 4", "0", "-", "200 us", "10.0.0.1", ""],
+        ["2/3 web-2", *alike, "7", "50 % of 4", "2.1 ms", "-1.2 ms ± 400 us", "200 us", "10.0.0.2", ""],
+        ["3/3 web-3", *alike, "0", "50 % of 4", "1.5 s", "-", "-", "-", "interrupted"],
     ]
 
 
@@ -78,7 +57,7 @@ def test_one_machine_that_has_all_of_the_load_has_no_table():
     [([], ""), ([2], "part 2 of 3"), ([1, 3], "2 of 3 parts on 2 machines"), ([1, 2, 3], "3 parts on 3 machines")],
 )
 def test_which_parts_there_are_is_said_in_words(parts: list[int], words: str):
-    assert describe_machines([machine(number) for number in parts]) == words
+    assert describe_machines([machine(number, 3) for number in parts]) == words
 
 
 MISSING = Caveat("parts-missing", "part 3 is missing", "grave")
@@ -101,6 +80,6 @@ UNSENT = Caveat("asked-rate", "asked 40/s, sent 9/s", "grave")
     ],
 )
 def test_the_outcome_of_parts_says_what_is_to_be_done(parts: list[int], changes: dict[str, Any], sentence: str):
-    word, rest, _ = describe_outcome(of(*(machine(number) for number in parts), **changes))
+    word, rest, _ = describe_outcome(of(*(machine(number, 3) for number in parts), **changes))
 
     assert word + rest == sentence
