@@ -117,7 +117,10 @@ def _metrics(rounds: Sequence[Round], version: Version) -> dict[Metric, None]:
 
 def _differing(before: Sequence[Result], after: Sequence[Result], old: str, new: str) -> Iterator[Caveat]:
     pairs = list(product(before, after))
-    machines = [fingerprint(two.environment).differences(fingerprint(one.environment)) for one, two in pairs]
+    machines = [
+        fingerprint(two.environment, two.machines).differences(fingerprint(one.environment, one.machines))
+        for one, two in pairs
+    ]
     if differences := next(filter(None, machines), None):
         message = f"{new} was measured on another machine or with other programs than {old}: {'; '.join(differences)}"
         yield Caveat("other-machine", message, "grave")

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadkit.drive.machines import Machine
     from loadkit.judge.environment import Environment
 
 
-class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
+# a default is left out of the text that the key is made from: series that are kept go on as new fields come
+class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A kind of machine with its programs; no name of a machine, for runners of CI have another one each time."""
 
     processor: str
@@ -23,6 +27,8 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     loadkit: str
     engine: str
     """Which client sends: `sockets`, or `sockets in C` with the extension."""
+    machines: int = 1
+    """How many shared the load."""
 
     @property
     def key(self) -> str:
@@ -38,8 +44,8 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-def fingerprint(environment: Environment) -> Fingerprint:
-    """The fingerprint of the machine and programs that made a result."""
+def fingerprint(environment: Environment, machines: Sequence[Machine] = ()) -> Fingerprint:
+    """The fingerprint of the machine and programs that made a result, and of how many machines there were."""
     return Fingerprint(
         processor=environment.processor,
         cpus=environment.cpu_capacity or environment.allowed_cpus or environment.cpu_count,
@@ -47,8 +53,9 @@ def fingerprint(environment: Environment) -> Fingerprint:
         python=environment.python,
         loadkit=environment.loadkit,
         engine=f"{environment.transport} in C" if environment.extension else environment.transport,
+        machines=machines[0].parts if machines else 1,
     )
 
 
 def _show(value: str | float) -> str:
-    return f"{value:g}" if isinstance(value, float) else value or "not known"
+    return f"{value:g}" if isinstance(value, int | float) else value or "not known"

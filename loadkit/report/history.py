@@ -75,13 +75,17 @@ def about(series: Series, shown: int) -> list[str]:
     newest = series.runs[-1]
     machine = newest.fingerprint
     cpus = f"{machine.cpus:g} CPU{'s' * (machine.cpus != 1)}"
+    machines = f"{machine.machines:,} machines" if machine.machines > 1 else ""
     count = len(series.runs)
     runs = show_count(count, "run") if shown == count else f"the last {shown:,} of {count:,} runs"
     where = f", against {newest.host}" if newest.host else ""
     return [
         f"{runs} of series {series.key}: {newest.load}{where}",
         ", ".join(
-            filter(None, [machine.processor, cpus, machine.system, machine.python, f"loadkit {machine.loadkit}"])
+            filter(
+                None,
+                [machines, machine.processor, cpus, machine.system, machine.python, f"loadkit {machine.loadkit}"],
+            )
         ),
     ]
 

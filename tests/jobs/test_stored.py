@@ -14,6 +14,7 @@ from loadkit.judge.result import Result
 from loadkit.judge.validity import Caveat
 from loadkit.plan.errors import UsageError
 from tests.jobs.rounds import failed, measured, unsound
+from tests.machines import machine
 from tests.results import replace
 
 
@@ -99,6 +100,12 @@ NEVER_RED = [
         "other-machine",
         "new was measured on another machine or with other programs than old: loadkit 0.2.0, was 0.1.0",
         "nothing is decided, for the machines or programs differ; by the rounds alone it would be no worse",
+    ),
+    (
+        lambda: (measured(), measured(1.5, machines=[machine(1), machine(2)])),
+        "other-machine",
+        "new was measured on another machine or with other programs than old: machines 2, was 1",
+        "nothing is decided, for the machines or programs differ; by the rounds alone it would be worse",
     ),
     (
         lambda: (measured(), measured(1.5, identity=Identity(name="browse", plan="f" * 16), scenario={"threads": 32})),

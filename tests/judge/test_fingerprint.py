@@ -7,6 +7,7 @@ import pytest
 
 from loadkit.judge.environment import Environment
 from loadkit.judge.fingerprint import fingerprint
+from tests.machines import machine
 
 MADE_BY = Environment(
     loadkit="0.1.0",
@@ -59,3 +60,13 @@ def test_what_makes_figures_makes_a_difference(field: str, value: object, differ
     now, before = fingerprint(MADE_BY), fingerprint(msgspec.structs.replace(MADE_BY, **{field: value}))
     assert now.key != before.key
     assert now.differences(before) == [difference]
+
+
+def test_how_many_machines_shared_the_load_makes_a_difference() -> None:
+    alone, several = fingerprint(MADE_BY), fingerprint(MADE_BY, [machine(1, 4), machine(2, 4)])
+    assert several.differences(alone) == ["machines 4, was 1"]
+    assert several.key != alone.key
+
+
+def test_the_key_of_one_machine_is_that_under_which_earlier_runs_were_kept() -> None:
+    assert fingerprint(MADE_BY).key == "dfdb6419f866"

@@ -100,7 +100,7 @@ def kept_run(result: Result, total: Row | Timing, revision: Revision, load: str)
     return KeptRun(
         time=result.started_at,
         revision=revision,
-        fingerprint=fingerprint(result.environment),
+        fingerprint=fingerprint(result.environment, result.machines),
         identity=result.identity,
         host=_host(result.scenario.base_url),
         load=load,
