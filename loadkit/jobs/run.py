@@ -331,8 +331,9 @@ def open_scenario(
         origins |= {origin_of(scenario.base_url)[0]: None}
     for origin in () if machines else origins:
         wire.resolve(origin)
-    processes = len(machines.workers) if machines else process_count(scenario, list(origins), part)
-    scenario = scenario.replace(processes=processes)
+    # a machine of several has one process, and the run has as many as there are machines
+    processes = _worker_count(scenario, machines) if machines else process_count(scenario, list(origins), part)
+    scenario = scenario.replace(processes=1 if machines else processes)
     assignments = []
     if processes > 1 or machines:
         from loadkit.drive.processes.director import assignments_for
@@ -352,6 +353,16 @@ def open_scenario(
         monitor=_monitor(scenario) if any(limit.over for limit in scenario.limits) else None,
         machines=machines,
     )
+
+
+def _worker_count(scenario: Scenario, machines: Machines) -> int:
+    count, threads = len(machines.workers), scenario.total_threads
+    if count > threads:
+        raise UsageError(
+            f"{count:,} workers cannot share {show_count(threads, 'thread')}; give each one at least, or use fewer: "
+            f"--workers {threads}"
+        )
+    return count
 
 
 def process_count(scenario: Scenario, origins: list[Origin], part: Part = WHOLE) -> int:

@@ -115,20 +115,22 @@ class Evidence:
 
     @property
     def processes(self) -> int:
-        """How many there were; of those asked for with `auto` the run has said how many."""
+        """How many sent, on whatever machines; of those asked for with `auto` the run has said how many."""
+        if self.stats.machines:
+            return sum(one.processes for one in self.stats.machines)
         return self.scenario.processes if isinstance(self.scenario.processes, int) else 1
 
     @property
     def shares_interpreter(self) -> bool:
         """What loadkit used, and where its threads were, is the server's, too."""
-        return self.context.is_in_process and self.processes == 1
+        return self.context.is_in_process and self.processes == 1 and not self.stats.machines
 
     @property
     def more_processes(self) -> str:
         """What gives loadkit more CPUs: an option, or processes of their own for those that ran together."""
         if self.context.companions:
             return "a loadkit of its own for each scenario"
-        if len(self.stats.machines) > 1:
+        if self.stats.machines:
             return "more workers"
         return "--processes" if self.processes == 1 else "more --processes"
 

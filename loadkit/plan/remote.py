@@ -29,6 +29,8 @@ OF_THE_WHOLE: Final[Mapping[str, Any]] = {
 }
 """What is the business of the one who has the whole run, and what a part of it has instead."""
 
+_ALONE: Final = "use processes=1, and no other machines"
+
 
 def source_of(scenario: Scenario) -> Source:
     """Where another process finds a scenario; `UsageError` for one that was not loaded from a file or URL."""
@@ -99,7 +101,7 @@ def to_json_value(shared: object) -> Any:
         return {key: to_json_value(one) for key, one in shared.items()}
     raise UsageError(
         f"the setup of the scenario returned a {type(shared).__name__}, which cannot be told to other processes; "
-        "return numbers, text, and lists and dicts (by text) of them, or use processes=1"
+        f"return numbers, text, and lists and dicts (by text) of them, or {_ALONE}"
     )
 
 
@@ -120,7 +122,7 @@ def _plain(name: str, value: Any, source: Source) -> Any:
         return {key: _plain(name, one, source) for key, one in value.items()}
     raise UsageError(
         f"{name} was changed after {source.target} was loaded, to what cannot be told to other processes; "
-        "change it in the file, or use processes=1"
+        f"change it in the file, or {_ALONE}"
     )
 
 

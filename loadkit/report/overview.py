@@ -12,7 +12,7 @@ from loadkit.judge.result import Result
 from loadkit.judge.rows import Row
 from loadkit.plan.labels import is_hop
 from loadkit.plan.recorded import RECORDED
-from loadkit.plan.units import show_size, show_span
+from loadkit.plan.units import show_count, show_size, show_span
 from loadkit.report.figures import show_share, show_throughput, show_time
 from loadkit.report.table import Cell, Column, Table
 
@@ -93,7 +93,14 @@ def _busiest(environment: Environment, result: Result) -> str:
     if not environment.cpu_by_process or not result.duration:
         return ""
     share = max(environment.cpu_by_process) / result.duration
-    return f"; {len(environment.cpu_by_process):,} processes, the busiest {share * 100:.0f} %"
+    count = len(environment.cpu_by_process)
+    many = show_count(count, "machine") if _is_steered(result) else show_count(count, "process", "processes")
+    return f"; {many}, the busiest {share * 100:.0f} %"
+
+
+def _is_steered(result: Result) -> bool:
+    """True for a run on machines that one directs, which have a process each."""
+    return bool(result.machines) and result.scenario.processes == 1
 
 
 def _generator(environment: Environment, result: Result) -> str:
@@ -108,7 +115,7 @@ def _generator(environment: Environment, result: Result) -> str:
 def setup_tables(result: Result) -> Iterator[Table]:
     """The settings of the run, and the machine it ran on."""
     yield _pairs("What was asked", ((name, Cell(value)) for name, value in _asked(result.scenario)))
-    yield _ran([*_machine(result.environment), *_used(result.environment)])
+    yield _ran([*_machine(result.environment), *_used(result)])
 
 
 def machine_table(environment: Environment) -> Table:
@@ -164,8 +171,9 @@ def _machine(environment: Environment) -> Iterator[tuple[str, str]]:
     yield "clock of arrivals", environment.clock
 
 
-def _used(environment: Environment) -> Iterator[tuple[str, str]]:
+def _used(result: Result) -> Iterator[tuple[str, str]]:
+    environment, worker = result.environment, "machine" if _is_steered(result) else "process"
     yield "CPU of the generator", show_time(environment.cpu_seconds)
     for k, spent in enumerate(environment.cpu_by_process, 1):
-        yield f"CPU of process {k}", show_time(spent)
+        yield f"CPU of {worker} {k}", show_time(spent)
     yield "memory of the generator", show_size(environment.peak_memory)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from loadkit.drive.machines import Machine
+from loadkit.judge.caveats import caveats
 from loadkit.judge.caveats.machines import of_each_machine
 from tests.evidence import asked, known, total
 from tests.machines import machine
@@ -38,6 +39,22 @@ def test_a_machine_that_is_slow_where_the_others_are_not_is_named(changes: dict[
 
 def test_one_machine_alone_is_all_of_the_load_and_has_the_caveats_of_any_run():
     assert said(machine(1, parts=1, cpu_seconds=9.0)) == []
+
+
+def test_a_machine_of_which_nothing_was_heard_may_have_been_cut_off_and_have_sent_all():
+    run = known(machines=(machine(1), machine(2)), silent=("machine 2 of 2 (web-2) was silent for 5.0 s",))
+
+    assert [one.message for one in caveats(run) if one.code == "worker-silent"] == [
+        "machine 2 of 2 (web-2) was silent for 5.0 s, stopped, starved of CPU or cut off; what it sent may have been "
+        "late or missing meanwhile"
+    ]
+
+
+def test_a_target_in_the_process_that_directs_machines_shares_its_interpreter_with_none_that_sends():
+    run = known(machines=(machine(1, 1),), is_in_process=True)
+
+    (message,) = [one.message for one in caveats(run) if one.code == "same-process"]
+    assert message.startswith("the target is served by the process that directs the workers")
 
 
 def test_threads_that_wait_for_their_replies_are_never_late():

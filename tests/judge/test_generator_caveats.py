@@ -15,6 +15,7 @@ from loadkit.judge.caveats.generator import of_generator, of_surroundings, traci
 from loadkit.judge.evidence import Evidence
 from loadkit.judge.rows import Phase
 from tests.evidence import closed, opened, total, using
+from tests.machines import machine
 from tests.results import replace, spans
 
 
@@ -54,6 +55,20 @@ def test_a_good_run_gives_no_reason_to_doubt() -> None:
             "asked-rate",
             "asked 200,000/s, sent 38,000/s at 98 % of an interpreter: about 38,000/s is what 2 processes can send "
             "here on 300 threads; use more --processes, or ask for less",
+        ),
+        pytest.param(
+            opened(
+                380_000,
+                unsent=1_620_000,
+                use=using(0.98),
+                in_flight=300.0,
+                threads=300,
+                was_short=True,
+                machines=(machine(1), machine(2)),
+            ),
+            "asked-rate",
+            "asked 200,000/s, sent 38,000/s at 98 % of an interpreter: about 38,000/s is what 2 machines can send "
+            "here on 300 threads; use more workers, or ask for less",
         ),
         pytest.param(
             opened(

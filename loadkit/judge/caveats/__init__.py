@@ -30,7 +30,6 @@ POLITE = 50.0
 NO_REQUESTS = "no-requests"
 """Of journeys within which no request was seen."""
 
-
 def caveats(run: Evidence) -> list[Caveat]:
     """What the figures themselves, and the machine, give reason to doubt; the gravest first."""
     return ranked(
@@ -69,6 +68,8 @@ def _of_course(run: Evidence) -> Iterator[Caveat]:
         yield Caveat("load-differs", sentence, "grave")
     for silence in stats.silent:
         message = f"{silence}, stopped or starved of CPU; what it sent was late or missing meanwhile"
+        if stats.machines:
+            message = f"{silence}, stopped, starved of CPU or cut off; what it sent may have been late or missing meanwhile"
         yield Caveat("worker-silent", message)
     if context.is_in_process:
         yield Caveat("same-process", _same_process(run))
@@ -88,7 +89,7 @@ def _of_course(run: Evidence) -> Iterator[Caveat]:
 
 
 def _same_process(run: Evidence) -> str:
-    if run.processes > 1:
+    if not run.shares_interpreter:
         shared = "by the process that directs the workers and merges what they count, so each slows the other down"
     else:
         share = f" (together they used {show_percent(run.stats.use.cpu_share)} of it)" if run.stats.use.seconds else ""

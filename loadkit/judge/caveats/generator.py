@@ -90,6 +90,8 @@ def _ceiling(run: Evidence) -> str:
             f"use {run.more_processes}, a smaller max_threads (most of them waited for the server), or ask for less"
         )
     who = "one process" if run.processes == 1 else f"{run.processes:,} processes"
+    if run.stats.machines:
+        who = show_count(run.processes, "machine")
     who += " beside the other scenarios" if run.context.companions else ""
     return f"{cpu}{others}: about {show_rate(run.sent_rate)} is what {who} can send here{threads}; {advice}"
 

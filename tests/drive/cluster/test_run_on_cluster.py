@@ -151,6 +151,18 @@ def test_fewer_workers_than_asked_for_are_waited_for_and_then_told(cluster: Stoc
         run(scenario(shop, iterations=4), on=cluster.address, workers=3, workers_timeout=0.5)
 
 
+def test_more_workers_than_threads_are_refused_with_how_many_there_can_be(cluster: Stock, shop: Path):
+    with pytest.raises(UsageError, match=r"^2 workers cannot share 1 thread; give each one .* fewer: --workers 1$"):
+        run(scenario(shop, threads=1, iterations=4), on=cluster.address)
+
+
+def test_a_set_up_that_returns_what_cannot_be_sent_says_so(cluster: Stock, shop: Path):
+    shop.write_text(shop.read_text().replace("threads=4", "threads=4, setup=lambda: {1, 2}"))
+
+    with pytest.raises(UsageError, match="returned a set, which .* or use processes=1, and no other machines$"):
+        run(scenario(shop, iterations=4), on=cluster.address)
+
+
 def test_an_interrupt_ends_the_waiting_for_workers(cluster: Stock, shop: Path):
     with pytest.raises(Interrupted, match=r"^interrupted while waiting for workers$"):
         run(scenario(shop, iterations=4), on=cluster.address, workers=3, interrupts=lambda: 1)
@@ -197,7 +209,10 @@ def test_a_cluster_with_certificates_is_reached_with_ours(shop: Path, tmp_path: 
         done = call("run", str(shop), "-n", "40", "--on", cluster.address, *words)
 
     assert done.returncode == 0, done.stderr
-    assert "2 parts on 2 machines" in " ".join(done.stdout.split())
+    text = " ".join(done.stdout.split())
+    assert "4 threads, 40 iterations, closed; started" in text
+    assert "2 parts on 2 machines" in text
+    assert "; 2 machines, the busiest" in text
 
 
 def test_a_scenario_made_in_python_is_nowhere_for_other_machines(cluster: Stock):
