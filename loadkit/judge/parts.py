@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from loadkit.judge.evidence import Evidence
     from loadkit.judge.result import Result
 
-OF_MACHINES: Final = frozenset({"parts-missing", "parts-apart", "clocks-apart"})
+PARTS_LACK: Final = frozenset({"parts-missing", "parts-unfinished"})
+OF_MACHINES: Final = PARTS_LACK | {"parts-apart", "clocks-apart"}
 """Caveats that all parts together give reason for."""
+
+INTERRUPTED: Final = "interrupted"
+UNFINISHED: Final = "unfinished"
+"""How a part ended of which there is only what was written while it went on."""
 
 TOGETHER: Final = 0.05
 """Seconds between the beginnings of two machines that begin together."""
@@ -57,7 +62,7 @@ def this_part(run: Evidence) -> Machine:
         clock_offset=ahead and ahead[0],
         clock_error=ahead[1] if ahead else 0.0,
         addresses=list(run.context.addresses),
-        ended="interrupted" if run.stats.interrupted or not run.is_over else "",
+        ended=INTERRUPTED if run.stats.interrupted else "" if run.is_over else UNFINISHED,
     )
 
 
@@ -67,6 +72,12 @@ def this_part(run: Evidence) -> Machine:
 def is_part(result: Result) -> bool:
     """True if some machines are missing that share the load, so that it is not judged yet."""
     return bool(missing_parts(result.machines))
+
+
+def lacks_load(result: Result) -> bool:
+    """True for a part whose load was not applied, or that never came to its end, of which a grave caveat tells."""
+    was_interrupted = any(one.ended == INTERRUPTED for one in result.machines)
+    return is_part(result) and result.outcome in ("not-applied", "interrupted") and not was_interrupted
 
 
 def check_parts(results: Sequence[Result]) -> None:
@@ -126,6 +137,14 @@ def of_machines(machines: Sequence[Machine], duration: float) -> Iterator[Caveat
         names = f"part {missing[0]} is" if len(missing) == 1 else f"parts {', '.join(map(str, missing))} are"
         message = f"{names} missing: these figures are of {parts - len(missing)} of {parts} parts of the load"
         yield Caveat("parts-missing", message, "grave")
+    for one in machines:
+        if one.ended == UNFINISHED:
+            yield Caveat(
+                "parts-unfinished",
+                f"{one.name} did not come to its end: it was killed, or still runs. This is what it had counted after "
+                f"{show_seconds(one.duration)}, and the rest of its load is not known to have been applied",
+                "grave",
+            )
     starts = sorted((instant(one.started_at), one.name) for one in machines)
     yield from _apart(starts[0], starts[-1], duration, code="parts-apart", by="")
     known = [(instant(one.started_at), one) for one in machines if one.clock_offset is not None]

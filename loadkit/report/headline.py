@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final, cast
 
 from loadkit.judge.description import ScenarioInfo
-from loadkit.judge.parts import is_part
+from loadkit.judge.parts import PARTS_LACK, is_part
 from loadkit.judge.result import Result
 from loadkit.judge.threshold_results import ThresholdResult, never_finished
 from loadkit.judge.validity import Level, Validity
@@ -125,7 +125,7 @@ def describe_outcome(result: Result) -> tuple[str, str, Tone]:
         return "INTERRUPTED", f" after {show_time(result.duration)}{of_those}", "doubt"
     if result.outcome == "server-lost":
         return "SERVER LOST", ": the server that loadkit started ended", "bad"
-    if result.outcome == "not-applied" and any(one.code == "parts-missing" for one in result.caveats):
+    if result.outcome == "not-applied" and any(one.code in PARTS_LACK for one in result.caveats):
         return "NOT APPLIED", f": {describe_missing(result.machines)}", "bad"
     if result.outcome == "not-applied":
         return "NOT APPLIED", ": the load asked for was not put on the target", "bad"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from loadkit.judge.instants import instant
-from loadkit.judge.parts import TOGETHER, missing_parts
+from loadkit.judge.parts import TOGETHER, UNFINISHED, missing_parts
 from loadkit.plan.units import SECOND, show_percent, show_seconds
 from loadkit.report.figures import count_cell, show_throughput, time_cell
 from loadkit.report.table import Cell, Column, Table
@@ -27,12 +27,15 @@ def describe_machines(machines: Sequence[Machine]) -> str:
 
 
 def describe_missing(machines: Sequence[Machine]) -> str:
-    """Which parts are not there: `part 3 of 5 is missing`; empty where all are."""
-    missing = missing_parts(machines)
-    if not missing:
-        return ""
-    numbers, parts = ", ".join(map(str, missing)), machines[0].parts
-    return f"parts {numbers} of {parts} are missing" if len(missing) > 1 else f"part {numbers} of {parts} is missing"
+    """Which parts are not there, or not to their end: `part 3 of 5 is missing`; empty where all are."""
+    unfinished = [one.part for one in machines if one.ended == UNFINISHED]
+    found = {"missing": missing_parts(machines), "unfinished": unfinished}
+    return " and ".join(_are(numbers, machines[0].parts, what) for what, numbers in found.items() if numbers)
+
+
+def _are(numbers: Sequence[int], parts: int, what: str) -> str:
+    which = ", ".join(map(str, numbers))
+    return f"parts {which} of {parts} are {what}" if len(numbers) > 1 else f"part {which} of {parts} is {what}"
 
 
 def machine_table(result: Result, most: int) -> Table | None:

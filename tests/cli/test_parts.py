@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from loadkit.server.demo import Demo
 from tests.conftest import Call, served
 from tests.interrupts import interrupted
+from tests.waiting import wait_for
 from tests.witness.witness import Witness
 
 SHOP = """
@@ -258,6 +261,34 @@ def test_a_part_that_is_interrupted_is_so_in_the_report(shop: str, demo: Demo, c
     assert "INTERRUPTED" in done.stdout
     (row,) = [line for line in done.stdout.splitlines() if line.startswith("  2/2")]
     assert row.split()[-1] == "interrupted"
+
+
+@pytest.mark.slow
+def test_what_a_part_left_that_was_killed_takes_its_place(shop: str, demo: Demo, call: Call):
+    load = ("run", f"{shop}::timed", "-r", "50/s", "-n", "400", "-q")
+    before = served(demo, "/items") + served(demo, "/")
+    whole, killed = (
+        subprocess.Popen([sys.executable, "-m", "loadkit", *load, "--part", f"{k}/2", "-o", f"part{k}.json"])
+        for k in (1, 2)
+    )
+    wait_for(Path("part2.json.partial").exists)
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    assert whole.wait(60) == 0
+    counted = served(demo, "/items") + served(demo, "/") - before
+
+    done = call("report", "part1.json", "part2.json.partial", "-o", "all.json")
+
+    assert done.returncode == 6, done.stderr
+    text = " ".join(done.stdout.split())
+    assert "NOT APPLIED: part 2 of 2 is unfinished" in text
+    assert "parts-unfinished: part 2/2 " in text
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("  2/2")]
+    assert row.split()[-1] == "unfinished"
+    one, two = stored("all.json")["machines"]
+    assert one["requests"] == 200
+    assert 0 < two["requests"] <= counted - 200
+    assert stored("all.json")["total"]["requests"] == one["requests"] + two["requests"]
 
 
 RIGHT = "write it like 2/5, the second of five parts"

@@ -46,7 +46,7 @@ def test_a_machine_of_which_nothing_was_heard_may_have_been_cut_off_and_have_sen
 
     assert [one.message for one in caveats(run) if one.code == "worker-silent"] == [
         "machine 2 of 2 (web-2) was silent for 5.0 s, stopped, starved of CPU or cut off; what it sent may have been "
-        "late or missing meanwhile"
+        "late or missing then"
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import permutations
 from typing import Any
 
 import msgspec
@@ -216,6 +217,26 @@ def test_a_part_that_was_interrupted_makes_the_whole_so() -> None:
 
     assert merged.outcome == "interrupted"
     assert [one.ended for one in merged.machines] == ["", "interrupted"]
+
+
+UNFINISHED = {"outcome": "interrupted", "machine": {"ended": "unfinished"}}
+
+
+def test_what_a_part_left_that_was_killed_counts_and_the_load_was_not_applied() -> None:
+    parts = [part([Sample()] * 5, 1, 3), part([Sample()] * 2, 2, 3, **UNFINISHED), part([Sample()] * 5, 3, 3)]
+
+    for order in permutations(parts):
+        merged = merge(order)
+        assert (merged.outcome, merged.requests) == ("not-applied", 12)
+        assert merge([merge(order[:2]), order[2]]) == merged
+        (caveat,) = [one for one in merged.caveats if one.code == "parts-unfinished"]
+        assert caveat.message.startswith("part 2/3 (web-2) did not come to its end: it was killed, or still runs. ")
+
+
+def test_a_part_that_was_killed_is_no_reason_to_forget_that_another_was_interrupted() -> None:
+    stopped = part([Sample()], 1, outcome="interrupted", machine={"ended": "interrupted"})
+
+    assert merge([stopped, part([Sample()], 2, **UNFINISHED)]).outcome == "interrupted"
 
 
 def test_a_doubt_names_the_machine_that_it_is_of_once() -> None:

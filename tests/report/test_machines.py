@@ -83,3 +83,11 @@ def test_the_outcome_of_parts_says_what_is_to_be_done(parts: list[int], changes:
     word, rest, _ = describe_outcome(of(*(machine(number, 3) for number in parts), **changes))
 
     assert word + rest == sentence
+
+
+def test_a_part_that_never_ended_is_named_beside_one_that_is_missing():
+    found = of(machine(1, 3), machine(2, 3, ended="unfinished"), outcome="not-applied", caveats=[MISSING])
+
+    word, rest, _ = describe_outcome(found)
+
+    assert word + rest == "NOT APPLIED: part 3 of 3 is missing and part 2 of 3 is unfinished"

@@ -69,7 +69,7 @@ def _of_course(run: Evidence) -> Iterator[Caveat]:
     for silence in stats.silent:
         message = f"{silence}, stopped or starved of CPU; what it sent was late or missing meanwhile"
         if stats.machines:
-            message = f"{silence}, stopped, starved of CPU or cut off; what it sent may have been late or missing meanwhile"
+            message = f"{silence}, stopped, starved of CPU or cut off; what it sent may have been late or missing then"
         yield Caveat("worker-silent", message)
     if context.is_in_process:
         yield Caveat("same-process", _same_process(run))

@@ -20,7 +20,7 @@ from loadkit.judge.environment import Environment, Server
 from loadkit.judge.instants import covered, instant
 from loadkit.judge.merge.sums import merged_phases, merged_rows, merged_series, merged_slowest, merged_timings
 from loadkit.judge.merge.timeline import known_at_once, most_at_once, run_spans, shift, start_of, when
-from loadkit.judge.parts import check_parts, in_order_of_parts, is_part, named, of_machines
+from loadkit.judge.parts import check_parts, in_order_of_parts, lacks_load, is_part, named, of_machines
 from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import Row, Timing
 from loadkit.judge.threshold_results import Outcome, ThresholdResult, outcome, threshold_results
@@ -123,8 +123,8 @@ def _outcome(
     timings: Sequence[Timing],
     validity: Validity,
 ) -> Outcome:
-    # a part says that its load was not applied by a grave caveat, and some of the parts lack what others have
-    outcomes = {part.outcome for part in parts if not (is_part(part) and part.outcome == "not-applied")}
+    # some of the parts lack what others have
+    outcomes = {part.outcome for part in parts if not lacks_load(part)}
     if "server-lost" in outcomes:
         return "server-lost"
     if "not-applied" in outcomes and "interrupted" not in outcomes:
