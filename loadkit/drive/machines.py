@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -12,6 +12,13 @@ from loadkit.host.locality import source_address
 if TYPE_CHECKING:
     from loadkit.wire.base import Origin
     from loadkit.wire.protocols import Wire
+
+
+CLOCK_WRONG: Final = 2.0
+"""Seconds from the clock of a machine to that of the target, or of who directs it, above which no time server sets it.
+
+What is measured of it is exact to some hundredths of a second then, so that all see alike which one is meant.
+"""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +63,11 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """What reports call it: `part 2/5 (web-3)`."""
         return f"part {self.part}/{self.parts} ({self.host})"
+
+    @property
+    def is_clock_wrong(self) -> bool:
+        """True if its instants are told by the other clock, and not by its own."""
+        return abs(self.clock_offset or 0.0) > CLOCK_WRONG
 
 
 def addresses_of(origins: Sequence[Origin], wire: Wire) -> list[str]:

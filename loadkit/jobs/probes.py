@@ -7,14 +7,15 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from loadkit.drive.machines import CLOCK_WRONG
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import UsageError
 from loadkit.plan.redact import redact_url
 from loadkit.plan.scenario import Scenario
 from loadkit.plan.units import SECOND
-from loadkit.wire.base import REDIRECTS, Clock, Origin
+from loadkit.wire.base import REDIRECTS, Clock, Origin, Request
 from loadkit.wire.encode import encode
-from loadkit.wire.protocols import Wire
+from loadkit.wire.protocols import Connection, Wire
 from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ PROBE: Final = 1.0
 
 HANDSHAKE: Final = 2.0
 """Seconds for a handshake with a server that answered nothing."""
+
+LOOKS: Final = 5
+"""Further replies by which a clock that is wrong is measured: the date has whole seconds, and each halves the error."""
 
 
 def check_trust(scenario: Scenario, wire: Wire, origin: Origin) -> None:
@@ -104,7 +108,8 @@ def _leads_to(endpoint: Endpoint, scenario: Scenario, wire: Wire) -> str:
 def clock_ahead(scenario: Scenario, origin: Origin, wire: Wire, clock: Clock) -> tuple[float, float] | None:
     """How far our clock is ahead of that of a server, and by how much that may be wrong, in seconds.
 
-    It is read from the date of the reply to one HEAD, which is cut to the second; None where that has none.
+    It is read from the date of the reply to a HEAD, which is cut to the second; None where that has none. Of a clock
+    that is wrong a few more are read, each when a second of the server's begins, as far as that is known.
     """
     if origin.unix:
         return None
@@ -112,17 +117,25 @@ def clock_ahead(scenario: Scenario, origin: Origin, wire: Wire, clock: Clock) ->
     probe = encode(endpoint, scenario.replace(headers={}))
     connection = wire.connect(origin)
     try:
-        status, sent, arrived, *_ = connection.sender(probe)(probe)
-        date = connection.reply().headers.get("Date") if status else None
-        shown = round(parsedate_to_datetime(str(date)).timestamp()) * SECOND if date else None
-    except ValueError:  # it is no date
+        least, most = _ahead(connection, probe, clock)
+        for _ in range(LOOKS if max(-least, most) > CLOCK_WRONG * SECOND else 0):
+            clock.pause(((least + most) // 2 - clock.wall_offset - clock.now()) % SECOND, lambda: False)
+            again = _ahead(connection, probe, clock)
+            least, most = max(least, again[0]), min(most, again[1])
+    except ValueError:  # it has no date, or one that is none
         return None
     finally:
         connection.close()
-    if shown is None:
-        return None
-    least, most = sent + clock.wall_offset - (shown + SECOND), arrived + clock.wall_offset - shown
-    return (least + most) / 2 / SECOND, (most - least) / 2 / SECOND
+    # less than nothing where several servers answer, whose clocks differ
+    return (least + most) / 2 / SECOND, abs(most - least) / 2 / SECOND
+
+
+def _ahead(connection: Connection, probe: Request, clock: Clock) -> tuple[int, int]:
+    """How many nanoseconds our clock is ahead at least and at most; `ValueError` without a date."""
+    status, sent, arrived, *_ = connection.sender(probe)(probe)
+    date = connection.reply().headers.get("Date") if status else None
+    shown = round(parsedate_to_datetime(str(date)).timestamp()) * SECOND
+    return sent + clock.wall_offset - (shown + SECOND), arrived + clock.wall_offset - shown
 
 
 def notes(scenario: Scenario, origins: Sequence[Origin], total: Counts, clock: Clock) -> Iterator[tuple[str, str]]:

@@ -174,7 +174,9 @@ class Opened:
         is_in_process = any(place_of(origin).is_own() for origin in self.origins)
         with shared_by(scenario, wire.resolver, faults) as shared:
             companions.wait()
-            started_at, began = datetime.now(UTC).isoformat(timespec="microseconds"), self.clock.now()
+            began = self.clock.now()
+            wall = datetime.fromtimestamp((began + self.clock.wall_offset) / SECOND, UTC)
+            started_at = wall.isoformat(timespec="microseconds")
             usage.note()
 
             def stops() -> int:

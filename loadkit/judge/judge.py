@@ -14,7 +14,7 @@ from loadkit.judge.description import describe
 from loadkit.judge.environment import environment
 from loadkit.judge.evidence import Evidence
 from loadkit.judge.identity import identity
-from loadkit.judge.parts import this_part
+from loadkit.judge.parts import corrected, this_part
 from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import Interval
 from loadkit.judge.summary import ToTimes, intervals, phases, rows, slow_requests, times, timings, without_gaps
@@ -71,8 +71,8 @@ def judge(scenario: Scenario, driven: Driven, context: RunContext, *, draft: Dra
         identity=identity(scenario, context.companions),
         scenario=run.scenario if is_whole else describe(scenario),
         environment=run.environment,
-        started_at=context.started_at,
-        spans=[RunSpan(start=context.measured_at, length=run.duration)],
+        started_at=corrected(context.started_at, context),
+        spans=[RunSpan(start=corrected(context.measured_at, context), length=run.duration)],
         duration=run.duration,
         outcome=_outcome(run, found, validity),
         total=run.total,

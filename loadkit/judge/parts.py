@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from loadkit.drive.machines import Machine
-from loadkit.judge.instants import instant
+from loadkit.drive.machines import CLOCK_WRONG, Machine
+from loadkit.judge.instants import instant, later
 from loadkit.judge.threshold_results import MIN_APPLIED
 from loadkit.judge.validity import Caveat
 from loadkit.plan.errors import UsageError
@@ -17,16 +17,21 @@ from loadkit.plan.units import SECOND, nanoseconds, show_seconds
 
 if TYPE_CHECKING:
     from loadkit.judge.description import ScenarioInfo
-    from loadkit.judge.evidence import Evidence
+    from loadkit.judge.evidence import Evidence, RunContext
     from loadkit.judge.result import Result
 
+TARGET: Final = "the target"
+
 PARTS_LACK: Final = frozenset({"parts-missing", "parts-unfinished"})
-OF_MACHINES: Final = PARTS_LACK | {"parts-apart", "clocks-apart"}
+OF_MACHINES: Final = PARTS_LACK | {"parts-apart", "clocks-apart", "clock-wrong"}
 """Caveats that all parts together give reason for."""
 
 INTERRUPTED: Final = "interrupted"
 UNFINISHED: Final = "unfinished"
 """How a part ended of which there is only what was written while it went on."""
+
+_MOST: Final = 3
+"""Machines that are named in a sentence."""
 
 TOGETHER: Final = 0.05
 """Seconds between the beginnings of two machines that begin together."""
@@ -40,6 +45,12 @@ def late_start(run: Evidence) -> float:
     return max(0, instant(run.context.measured_at) - nanoseconds(run.scenario.warmup) - at) / SECOND
 
 
+def corrected(text: str, context: RunContext) -> str:
+    """An instant of a part: by the clock of the target where its own is wrong, for that one all parts have in common."""
+    ahead = context.clock_ahead[0] if context.clock_ahead else 0.0
+    return later(text, -ahead) if abs(ahead) > CLOCK_WRONG else text
+
+
 def this_part(run: Evidence) -> Machine:
     """What this machine did of a load that several share."""
     part, total, ahead = run.context.part, run.total, run.context.clock_ahead
@@ -47,7 +58,7 @@ def this_part(run: Evidence) -> Machine:
         host=run.environment.host or "machine",
         part=part.number + 1,
         parts=part.count,
-        started_at=run.context.measured_at,
+        started_at=corrected(run.context.measured_at, run.context),
         duration=run.duration,
         processes=run.processes,
         threads=run.stats.threads,
@@ -147,13 +158,29 @@ def of_machines(machines: Sequence[Machine], duration: float) -> Iterator[Caveat
             )
     starts = sorted((instant(one.started_at), one.name) for one in machines)
     yield from _apart(starts[0], starts[-1], duration, code="parts-apart", by="")
-    known = [(instant(one.started_at), one) for one in machines if one.clock_offset is not None]
+    yield from wrong_clocks(machines, TARGET)
+    # the beginning of one whose clock is wrong is told by that of the target already
+    right = [one for one in machines if not one.is_clock_wrong]
+    known = [(instant(one.started_at), one) for one in right if one.clock_offset is not None]
     if len(known) > 1:
         # by the clock of the target, as late as it may have been, and as early
         first = min((at - nanoseconds((one.clock_offset or 0) - one.clock_error), one.name) for at, one in known)
         last = max((at - nanoseconds((one.clock_offset or 0) + one.clock_error), one.name) for at, one in known)
         by = " at least, by the clock of the target"
         yield from _apart(first, last, duration, code="clocks-apart", by=by)
+
+
+def wrong_clocks(machines: Sequence[Machine], whose: str) -> Iterator[Caveat]:
+    """Which clocks were wrong by that of somebody, by which their instants are told."""
+    if found := [one for one in machines if one.is_clock_wrong]:
+        named = ", ".join(f"{one.name} {_ahead(one.clock_offset or 0.0)}" for one in found[:_MOST])
+        more = f" and {len(found) - _MOST:,} more" if len(found) > _MOST else ""
+        message = f"clocks were wrong by that of {whose}, by which instants are told here: {named}{more}"
+        yield Caveat("clock-wrong", message, "note")
+
+
+def _ahead(seconds: float) -> str:
+    return f"{show_seconds(abs(seconds))} {'ahead' if seconds > 0 else 'behind'}"
 
 
 def _apart(first: tuple[int, str], last: tuple[int, str], duration: float, *, code: str, by: str) -> Iterator[Caveat]:

@@ -180,8 +180,9 @@ def test_parts_that_began_apart_are_named_with_what_to_do() -> None:
         ((-3.0, -2.4), []),
         # a second apart at least
         ((0.0, 2.0), ["grave"]),
-        ((600.0, 0.1), ["grave"]),
-        ((600.0, None), []),
+        # of one that is wrong by more all instants are told by the clock of the target
+        ((600.0, 0.1), []),
+        ((1.8, None), []),
     ],
 )
 def test_clocks_that_contradict_that_of_the_target_are_found(
@@ -200,15 +201,32 @@ def test_clocks_that_contradict_that_of_the_target_are_found(
 def test_whose_clock_is_ahead_began_before_the_others() -> None:
     found = [
         part([Sample()] * 5, number, machine={"clock_offset": offset, "clock_error": 0.5})
-        for number, offset in ((1, 600.0), (2, 0.0))
+        for number, offset in ((1, 1.8), (2, 0.0))
     ]
 
     (caveat,) = [one for one in merge(found).caveats if one.code == "clocks-apart"]
 
     assert caveat.message.startswith(
-        "part 2/2 (web-2) began 599 s after part 1/2 (web-1) at least, by the clock of the target, so "
+        "part 2/2 (web-2) began 800 ms after part 1/2 (web-1) at least, by the clock of the target, so "
     )
     assert merge(found).outcome == "not-applied"
+
+
+def test_clocks_that_were_wrong_are_named_with_whose_instants_are_told() -> None:
+    found = [
+        part([Sample()] * 5, number, 5, machine={"clock_offset": offset, "clock_error": 0.02})
+        for number, offset in enumerate((600.0, -3.5, 0.1, 7.0, 8.0), 1)
+    ]
+
+    (caveat,) = [one for one in merge(found).caveats if one.code == "clock-wrong"]
+
+    assert caveat == Caveat(
+        "clock-wrong",
+        "clocks were wrong by that of the target, by which instants are told here: part 1/5 (web-1) 600 s ahead, "
+        "part 2/5 (web-2) 3.5 s behind, part 4/5 (web-4) 7 s ahead and 1 more",
+        "note",
+    )
+    assert merge(found).outcome == "passed"
 
 
 def test_a_part_that_was_interrupted_makes_the_whole_so() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from loadkit.judge.caveats.generator import MATTERS
 from loadkit.judge.evidence import BUSY, LATE, LONG_ENOUGH, Evidence
+from loadkit.judge.parts import TARGET, this_part, wrong_clocks
 from loadkit.judge.validity import Caveat
 from loadkit.plan.units import show_percent, show_seconds
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 def of_each_machine(run: Evidence) -> Iterator[Caveat]:
     """What a machine did to the figures by itself."""
+    if run.stats.machines:
+        yield from wrong_clocks(run.stats.machines, "the machine that directs them")
+    elif not run.context.part.is_whole:
+        yield from wrong_clocks([this_part(run)], TARGET)
     for machine in run.stats.machines if len(run.stats.machines) > 1 else ():
         yield from _busy(machine)
         yield from _late(machine, run)

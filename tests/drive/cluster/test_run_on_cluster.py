@@ -120,6 +120,9 @@ def test_a_clock_ten_minutes_off_is_measured_corrected_and_told(cluster: Stock, 
 
     assert result.statuses == {200: 40}
     assert [round(one.clock_offset or 0) for one in result.machines] == [600, 600]
+    (said,) = [caveat.message for caveat in result.caveats if caveat.code == "clock-wrong"]
+    assert said.startswith("clocks were wrong by that of the machine that directs them, by which instants are told ")
+    assert said.count(" 600 s ahead") == 2
     instants = [float(line["instant"]) for line in sampled(tmp_path / "all.csv")]
     assert 0.9 < max(instants) - min(instants) < 1, "those of both machines are on one time line"
     assert abs(time.time() - 600 - max(instants)) < 60, "which is that of this machine"
