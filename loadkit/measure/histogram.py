@@ -220,7 +220,7 @@ class Histogram:
 
     @classmethod
     def unpack(cls, packed: bytes) -> Histogram:
-        """The histogram that was packed."""
+        """The histogram that was packed; `ValueError` for what is none."""
         flat = _swell(packed)
         made = cls()
         made.count, made.sum, made.min, made.max = flat[:4]
@@ -296,6 +296,11 @@ def _squeeze(flat: array[int]) -> bytes:
 def _swell(packed: bytes) -> array[int]:
     import zlib
 
-    flat = array("q")
-    flat.frombytes(zlib.decompress(packed))
+    inflater, flat = zlib.decompressobj(), array("q")
+    try:
+        flat.frombytes(inflater.decompress(packed, LARGEST))
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    if inflater.unconsumed_tail:
+        raise ValueError(f"more than {LARGEST:,} bytes")
     return flat

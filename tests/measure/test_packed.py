@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, NamedTuple, cast
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loadkit.measure.counts import SUMS, TIMES, Counts
+from loadkit.measure.histogram import LARGEST, Histogram
 from loadkit.measure.packed import Parcel, packed, unpacked
 from loadkit.measure.reasons import Reason
 from loadkit.measure.recording import NO_SECOND, Batch, Recording
@@ -153,3 +156,20 @@ def test_what_has_no_second_is_in_the_totals_and_the_phase_and_not_in_the_series
 
     assert recording.labels["b"].unsent == recording.phases[1]["b"].unsent == 3
     assert recording.series == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"no histogram", "incorrect header"),
+        (zlib.compress(b"12345"), "not a multiple of item size"),
+        (zlib.compress(b"\0" * 8), "not enough values"),
+        # a bucket without a count
+        (zlib.compress(b"\0" * 40), "is shorter"),
+        # a thousand times as long when it is inflated
+        (zlib.compress(b"\0" * (LARGEST + 8)), "^more than 1,048,576 bytes$"),
+    ],
+)
+def test_what_is_no_packed_histogram_is_refused(sent: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        Histogram.unpack(sent)

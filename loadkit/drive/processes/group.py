@@ -91,7 +91,11 @@ class WorkerGroup:
         """What has come in of counts since the last time; measuring began at `start`, by our clock."""
         parcels, self._parcels = self._parcels, []
         for worker, parcel in parcels:
-            batch = unpacked(parcel, start=start)
+            try:
+                batch = unpacked(parcel, start=start)
+            except ValueError as error:
+                worker.lost = worker.lost or f"was {worker.channel.kill()}: what it counted cannot be read: {error}"
+                continue
             worker.count_reported(batch)
             yield batch
 

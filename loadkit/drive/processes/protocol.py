@@ -20,6 +20,9 @@ from loadkit.wire.base import Request
 VERSION: Final = 2
 """Of the protocol: a worker refuses an assignment of another one."""
 
+LARGEST: Final = 64 << 20
+"""Bytes of a message; those with the most samples have 12 MB."""
+
 _LENGTH: Final = 4
 
 
@@ -128,10 +131,16 @@ def read_command(text: bytes) -> Command:
 
 
 def take_frames(buffer: bytearray) -> list[Message]:
-    """The whole messages in a buffer, which are taken out of it; `msgspec.DecodeError` for what are none."""
+    """The whole messages in a buffer, which are taken out of it.
+
+    Raises `msgspec.DecodeError` for what are none, and for one that is too long.
+    """
     found: list[Message] = []
     while len(buffer) >= _LENGTH:
-        end = _LENGTH + int.from_bytes(buffer[:_LENGTH], "big")
+        length = int.from_bytes(buffer[:_LENGTH], "big")
+        if length > LARGEST:
+            raise msgspec.DecodeError(f"a message of {length:,} bytes")
+        end = _LENGTH + length
         if len(buffer) < end:
             break
         found.append(msgspec.msgpack.decode(bytes(buffer[_LENGTH:end]), type=Message))

@@ -68,9 +68,10 @@ def test_news_arrive_whole_and_in_order_however_they_are_cut(sent: list[Message]
     assert not buffer
 
 
-def test_what_are_no_news_are_refused() -> None:
+@pytest.mark.parametrize("sent", [b"\x00\x00\x00\x05hello and more", b"\xff\xff\xff\xff"], ids=["none", "too long"])
+def test_what_are_no_news_are_refused(sent: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
-        take_frames(bytearray(b"\x00\x00\x00\x05hello and more"))
+        take_frames(bytearray(sent))
 
 
 @pytest.mark.parametrize(
