@@ -2,12 +2,12 @@
 
 It is a program of its own, so that it shares no interpreter with what it watches:
 
-    python server.py            prints its port, then answers each line on its standard input with its log;
+    python server.py ADDRESS    prints its port, then answers each line on its standard input with its log;
                                 behind the line `clear` it begins a new one
 
 The log is a line of JSON: `connections` (the instants at which they were accepted) and `requests`, each with the number
 of its connection, the instants (seconds since the epoch) at which its last byte was read and at which its reply was
-written (null while it is answered), its method, its target, its headers and its body.
+written (null while it is answered), its method, its target, its headers, its body, and the address that it came from.
 
 What a query asks for is done: `ms=200` delays the reply, `slots=8` lets so many be answered at once and the others wait
 (`crowded=429`: refuses them with that status; `slower=5`: takes so many times as long as there are more than slots),
@@ -54,7 +54,8 @@ async def answer(connection: int, reader: asyncio.StreamReader, writer: asyncio.
     method, target, _ = line.split(" ")
     headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields if field)}
     body = await reader.readexactly(int(headers.get("content-length", 0)))
-    record = [connection, time.time(), None, method, target, headers, body.decode("latin-1")]
+    peer = writer.get_extra_info("peername")[0]
+    record = [connection, time.time(), None, method, target, headers, body.decode("latin-1"), peer]
     REQUESTS.append(record)
     asked = {name: values[0] for name, values in parse_qs(urlsplit(target).query, keep_blank_values=True).items()}
     await work(asked)
@@ -98,7 +99,7 @@ def reply(asked: dict[str, str], *, is_head: bool) -> bytes:
 
 async def main() -> None:
     """Serve until the standard input is closed."""
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.start_server(serve, sys.argv[1], 0, backlog=1024)
     port = server.sockets[0].getsockname()[1]
     for other in OTHERS:
         # Linux has all of 127/8, other systems one address of it

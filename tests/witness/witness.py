@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from tests.networks import Place, loopback
+
+HERE = loopback(1)
 SERVER = Path(__file__).with_name("server.py")
 
 
@@ -26,6 +29,8 @@ class Seen:
     target: str
     headers: dict[str, str]
     body: str
+    peer: str
+    """The address from which it came."""
 
     @property
     def path(self) -> str:
@@ -103,9 +108,9 @@ class Log:
 class Witness:
     """The server, running: where it is, and what it has seen."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
         self._process = process
-        self.url = f"http://127.0.0.1:{self._read().strip()}"
+        self.url = f"http://{address}:{self._read().strip()}"
 
     def log(self) -> Log:
         """What it has seen so far; a request that is still being answered counts as answered now."""
@@ -129,11 +134,11 @@ class Witness:
 
 
 @contextmanager
-def watching() -> Iterator[Witness]:
+def watching(place: Place = HERE) -> Iterator[Witness]:
     """A witness that has seen nothing yet; it ends with the block."""
-    command = [sys.executable, "-S", str(SERVER)]
+    command = [*place.command, sys.executable, "-S", str(SERVER), place.address]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield Witness(process)
+            yield Witness(process, place.address)
         finally:
             process.terminate()

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from typing import Any, Final
 import distributed
 
 from loadkit.drive.processes.child import MODULE
+from tests.networks import Place, loopback
 from tests.waiting import is_gone, wait_for
 
 DASK = [sys.executable, "-P", "-m", "dask"]
@@ -46,18 +47,19 @@ def is_generator(pid: int) -> bool:
 
 
 class Stock:
-    """A scheduler and its workers, by the last number of their addresses: 127.0.0.2 and so on."""
+    """A scheduler in place 1, and its workers by the numbers of theirs: by default 127.0.0.2 and so on."""
 
-    def __init__(self, port: int, tls: Sequence[str] = ()) -> None:
-        self._scheme, self._tls = ("tls" if tls else "tcp"), tls
-        self.address = f"{self._scheme}://127.0.0.1:{port}"
+    def __init__(self, port: int, tls: Sequence[str] = (), place: Callable[[int], Place] = loopback) -> None:
+        self._scheme, self._tls, self._place = ("tls" if tls else "tcp"), tls, place
+        self.port = port
+        self.address = f"{self._scheme}://{place(1).address}:{port}"
         self.nannies: dict[int, subprocess.Popen[bytes]] = {}
-        where = ["--host", f"{self._scheme}://127.0.0.1", "--port", str(port), "--no-dashboard"]
-        self.scheduler = self._run("scheduler", *where, *tls)
+        self.scheduler = self._run(1, "scheduler", "--port", str(port), *tls)
 
-    def _run(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def _run(self, number: int, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        address, before = self._place(number)
         return subprocess.Popen(
-            [*DASK, *words],
+            [*before, *DASK, *words, "--host", f"{self._scheme}://{address}", "--no-dashboard"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**os.environ, **(env or {})},
@@ -67,13 +69,17 @@ class Stock:
     def add(self, *hosts: int, **env: str) -> None:
         """Start workers."""
         for host in hosts:
-            where = ["--host", f"{self._scheme}://127.0.0.{host}", "--nthreads", "1", "--no-dashboard"]
-            self.nannies[host] = self._run("worker", self.address, *where, *self._tls, env=env)
+            self.nannies[host] = self._run(host, "worker", self.address, "--nthreads", "1", *self._tls, env=env)
 
     def await_workers(self, security: distributed.Security | None = None) -> None:
         """Until the scheduler knows those that were started, and no others."""
         with distributed.Client(self.address, set_as_default=False, timeout=60, security=security) as client:
             wait_for(lambda: len(client.nthreads()) == len(self.nannies), START)
+
+    def await_scheduler(self) -> None:
+        """Until the scheduler listens, wherever it is: its process sees the sockets of its own network."""
+        listening = f":{self.port:04X} 00000000:0000 0A"
+        wait_for(lambda: listening in Path(f"/proc/{self.scheduler.pid}/net/tcp").read_text(), START)
 
     def worker(self, host: int) -> int:
         """The process of a worker, which its nanny started."""
@@ -101,17 +107,24 @@ def _command(pid: int) -> bytes:
 
 
 @contextmanager
-def stock(*hosts: int, tls: Mapping[str, str] | None = None) -> Iterator[Stock]:
-    """A scheduler with workers on these hosts; with the files of an authority, a certificate and its key by TLS."""
+def stock(
+    *hosts: int, tls: Mapping[str, str] | None = None, place: Callable[[int], Place] = loopback
+) -> Iterator[Stock]:
+    """A scheduler with workers on these hosts; with the files of an authority, a certificate and its key by TLS.
+
+    In networks that cannot be reached from here nothing but the scheduler is waited for.
+    """
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: Any = sock.getsockname()[1]
-    cluster = Stock(port, [f"--tls-{name}={file}" for name, file in (tls or {}).items()])
+    cluster = Stock(port, [f"--tls-{name}={file}" for name, file in (tls or {}).items()], place)
     files = {"tls_ca_file": "ca-file", "tls_client_cert": "cert", "tls_client_key": "key"}
     security = tls and distributed.Security(**{theirs: tls[name] for theirs, name in files.items()})
     try:
         cluster.add(*hosts)
-        cluster.await_workers(security or None)
+        cluster.await_scheduler()
+        if place is loopback:
+            cluster.await_workers(security or None)
         yield cluster
     finally:
         cluster.end()
