@@ -52,16 +52,27 @@ def browse(shop: Path, seconds: float = 8) -> Scenario:
 class Once:
     """Does something to a cluster once so many requests were counted, and knows when that was, and when it was seen."""
 
-    def __init__(self, act: Callable[[], None], seen: Callable[[Snapshot], bool] = lambda _: False) -> None:
-        self._act, self._seen = act, seen
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+        self._threads = 0
+        self._called = self._pause = 0.0
         self.acted = self.noticed = 0.0
 
     def __call__(self, snapshot: Snapshot) -> None:
+        now = time.monotonic()
         if not self.acted and snapshot.requests >= 200:
-            self.acted = time.monotonic()
+            self.acted, self._threads = now, snapshot.threads
             self._act()
-        elif self.acted and not self.noticed and self._seen(snapshot):
-            self.noticed = time.monotonic()
+        elif self.acted and not self.noticed:
+            self._pause = max(self._pause, now - self._called)
+            if snapshot.threads < self._threads or "silent" in snapshot.stage:
+                self.noticed = now
+        self._called = now
+
+    @property
+    def is_noticed_in_time(self) -> bool:
+        """Within 3 s; it is shown a few times a second, and less often on a busy machine, which reads as seldom."""
+        return 0 < self.noticed - self.acted < 3 + 2 * self._pause
 
 
 def loss(result: Result) -> str:
@@ -70,9 +81,11 @@ def loss(result: Result) -> str:
     return lost.partition("; what it had told until then is counted")[0]
 
 
-def check_rest_went_on(result: Result, planned: int) -> None:
+def check_rest_went_on(result: Result, planned: int, counted: int) -> None:
+    """`counted` is what the server has."""
     total = result.total
     assert result.outcome == "not-applied"
+    assert total.requests <= counted <= planned, "no part was sent twice"
     assert total.requests + total.unsent + total.cut == planned
     assert planned / 2 < total.requests < planned, "the other machine sent its part, and what the first had told stays"
     assert sum(machine.requests for machine in result.machines) == total.requests
@@ -93,21 +106,28 @@ MACHINE = r"machine [12] of 2 \(.+, tcp://127\.0\.0\.2:\d+\) "
     ids=["the generator", "its worker", "the nanny of its worker"],
 )
 def test_what_is_killed_is_noticed_within_3_s_and_the_others_go_on(
-    victim: Callable[[Stock], int], said: str, shop: Path
+    victim: Callable[[Stock], int], said: str, demo: Demo, shop: Path
 ):
+    before, generators = served(demo, "/items/{id}"), []
     with stock(2, 3) as cluster:
-        watch = Once(
-            lambda: os.kill(victim(cluster), signal.SIGKILL),
-            lambda snapshot: snapshot.threads <= 4 or "silent" in snapshot.stage,
-        )
+
+        def kill() -> None:
+            generators.extend(cluster.generators())
+            os.kill(victim(cluster), signal.SIGKILL)
+
+        watch = Once(kill)
         result = run(browse(shop), on=cluster.address, watch=watch)
 
+        assert watch.is_noticed_in_time
         assert re.fullmatch(MACHINE + said, loss(result))
-        check_rest_went_on(result, 800)
-        assert cluster.generators() == []
+        check_rest_went_on(result, 800, served(demo, "/items/{id}") - before)
+        assert len(generators) == 2
+        assert all(map(is_gone, generators)), "those of a worker that died, too"
+        assert cluster.generators() == [], "and no other was started in their place"
 
 
-def test_a_worker_that_freezes_is_noticed_within_3_s_and_its_generator_ends_by_itself(shop: Path):
+def test_a_worker_that_freezes_is_noticed_within_3_s_and_its_generator_ends_by_itself(demo: Demo, shop: Path):
+    before = served(demo, "/items/{id}")
     with stock(2, 3) as cluster:
         frozen: list[int] = []
 
@@ -115,13 +135,13 @@ def test_a_worker_that_freezes_is_noticed_within_3_s_and_its_generator_ends_by_i
             frozen.append(cluster.worker(2))
             os.kill(frozen[0], signal.SIGSTOP)
 
-        watch = Once(freeze, lambda snapshot: "silent" in snapshot.stage)
+        watch = Once(freeze)
         result = run(browse(shop, 6).replace(graceful_stop=1), on=cluster.address, watch=watch)
         generators = cluster.generators(2)
 
-        assert watch.noticed - watch.acted < 3 + 1, "it is shown a few times a second"
+        assert watch.is_noticed_in_time
         assert re.fullmatch(MACHINE + r"was silent for .* s, from .* s after the start, and was given up", loss(result))
-        check_rest_went_on(result, 600)
+        check_rest_went_on(result, 600, served(demo, "/items/{id}") - before)
         wait_for(lambda: all(map(is_gone, generators)))
         assert time.monotonic() - watch.acted < 2 * LEASE
         os.kill(frozen[0], signal.SIGCONT)
