@@ -46,7 +46,7 @@ def late_start(run: Evidence) -> float:
 
 
 def corrected(text: str, context: RunContext) -> str:
-    """An instant of a part: by the clock of the target where its own is wrong, for that one all parts have in common."""
+    """An instant of a part: by the clock of the target, which all parts have in common, where its own is wrong."""
     ahead = context.clock_ahead[0] if context.clock_ahead else 0.0
     return later(text, -ahead) if abs(ahead) > CLOCK_WRONG else text
 

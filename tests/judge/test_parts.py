@@ -237,7 +237,7 @@ def test_a_part_that_was_interrupted_makes_the_whole_so() -> None:
     assert [one.ended for one in merged.machines] == ["", "interrupted"]
 
 
-UNFINISHED = {"outcome": "interrupted", "machine": {"ended": "unfinished"}}
+UNFINISHED: dict[str, Any] = {"outcome": "interrupted", "machine": {"ended": "unfinished"}}
 
 
 def test_what_a_part_left_that_was_killed_counts_and_the_load_was_not_applied() -> None:

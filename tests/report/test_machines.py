@@ -10,6 +10,7 @@ from loadkit.drive.machines import Machine
 from loadkit.judge.validity import Caveat
 from loadkit.report.headline import describe_outcome
 from loadkit.report.machines import describe_machines, machine_table
+from loadkit.report.overview import totals
 from tests.machines import machine
 from tests.results import result, row, times
 
@@ -36,6 +37,13 @@ def test_a_row_a_machine_says_what_it_did_and_how_punctually():
         ["2/3 web-2", *alike, "7", "50 % of 4", "2.1 ms", "-1.2 ms ± 400 us", "200 us", "10.0.0.2", ""],
         ["3/3 web-3", *alike, "0", "50 % of 4", "1.5 s", "-", "-", "-", "interrupted"],
     ]
+
+
+@pytest.mark.parametrize(("processes", "workers"), [(1, "2 machines"), (4, "2 processes")])
+def test_machines_that_one_directs_are_no_processes_of_it(processes: int, workers: str):
+    found = of(machine(1), machine(2), environment={"cpu_by_process": [3.0, 6.0]}, scenario={"processes": processes})
+
+    assert f"; {workers}, the busiest 20 %" in totals(found).columns[0].cells[-1].text
 
 
 def test_of_very_many_machines_those_that_sent_the_latest_are_shown():

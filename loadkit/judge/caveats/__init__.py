@@ -30,6 +30,7 @@ POLITE = 50.0
 NO_REQUESTS = "no-requests"
 """Of journeys within which no request was seen."""
 
+
 def caveats(run: Evidence) -> list[Caveat]:
     """What the figures themselves, and the machine, give reason to doubt; the gravest first."""
     return ranked(

@@ -20,7 +20,7 @@ from loadkit.judge.environment import Environment, Server
 from loadkit.judge.instants import covered, instant
 from loadkit.judge.merge.sums import merged_phases, merged_rows, merged_series, merged_slowest, merged_timings
 from loadkit.judge.merge.timeline import known_at_once, most_at_once, run_spans, shift, start_of, when
-from loadkit.judge.parts import check_parts, in_order_of_parts, lacks_load, is_part, named, of_machines
+from loadkit.judge.parts import check_parts, in_order_of_parts, is_part, lacks_load, named, of_machines
 from loadkit.judge.result import Result, RunSpan
 from loadkit.judge.rows import Row, Timing
 from loadkit.judge.threshold_results import Outcome, ThresholdResult, outcome, threshold_results
