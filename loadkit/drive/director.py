@@ -331,6 +331,7 @@ class _Director:
             # the machine is read a little before and after what is measured
             cpu_time=nanoseconds(use.cpu_seconds * min(1.0, span / use.seconds)) if use.seconds else 0,
             threads=len(users),
+            engines=self._threads.engines,
             was_short=self._growth is not None and self._growth.was_short,
             in_flight=self._threads.mean_in_flight,
             stuck=stuck,

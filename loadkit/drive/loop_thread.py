@@ -52,6 +52,7 @@ class LoopThread:
     ) -> None:
         self.crash: BaseException | None = None
         self.has_run = False
+        self.engine = loop.name
         self._users = users
         self._loop = loop
         self._clock = clock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,7 +14,7 @@ from loadkit.drive.machines import Machine
 from loadkit.drive.rows.feed import RowUse, describe_ends, sum_of_uses
 from loadkit.host.usage import Usage, worst
 from loadkit.measure.recording import Recording
-from loadkit.plan.units import SECOND
+from loadkit.plan.units import SECOND, show_count
 from loadkit.wire.exchange_log import LoggedExchange
 
 Item = TypeVar("Item")
@@ -23,6 +24,9 @@ Active: TypeAlias = tuple[int, int, int]
 
 
 IN_FLIGHT_STEPS: Final = 1024
+
+THREADS: Final = "threads"
+"""The engine of users with a thread each; others are exchange loops."""
 
 
 class RunStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +51,8 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
     """CPU seconds of each worker process, where there are any; `cpu_time` has them, and that of their parent."""
     threads: int = 0
     """How many there were in the end."""
+    engines: dict[str, int] = {}
+    """How many exchange loops carried users, by their names, and how many users had a thread of their own."""
     was_short: bool = False
     """An open workload had all the threads it may have, and needed more."""
     in_flight: float | None = None
@@ -86,6 +92,14 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
         return self.fault or (describe_ends(self.rows) if self.is_dry else "")
 
     @property
+    def engine(self) -> str:
+        """What carried the users, as `exchange loop in C, 2 loops, and 3 threads`; empty where nobody says."""
+        loops = [f"{name}, {show_count(count, 'loop')}" for name, count in sorted(self.engines.items()) if name != THREADS]
+        if loops and self.engines.get(THREADS):
+            loops.append(show_count(self.engines[THREADS], "thread"))
+        return ", and ".join(loops) or next(iter(self.engines), "")
+
+    @property
     def duration(self) -> float:
         """Seconds that were measured."""
         return max(0, self.stopped_at - self.measured_from) / SECOND
@@ -119,6 +133,7 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
             cpu_time=sum(one.cpu_time for one in parts),
             cpu_by_process=_joined(one.cpu_by_process for one in parts),
             threads=sum(one.threads for one in parts),
+            engines=dict(sum((Counter(one.engines) for one in parts), Counter())),
             was_short=any(one.was_short for one in parts),
             in_flight=_sum([one.in_flight for one in parts]),
             stuck=tuple(dict.fromkeys(_joined(one.stuck for one in parts))),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +12,7 @@ from loadkit.drive.blocking import small_stacks
 from loadkit.drive.failures import place_of
 from loadkit.drive.loop_thread import LoopThread, Runnable
 from loadkit.drive.outstanding import Outstanding
-from loadkit.drive.stats import IN_FLIGHT_STEPS
+from loadkit.drive.stats import IN_FLIGHT_STEPS, THREADS
 from loadkit.host.tuning import raise_switch_interval
 from loadkit.plan.errors import Halt, LoadkitError, UsageError
 from loadkit.plan.units import SECOND
@@ -65,6 +65,11 @@ class UserThreads:
     def mean_in_flight(self) -> float | None:
         """The mean of all looks, if there were any, to the nearest of `IN_FLIGHT_STEPS` a request."""
         return round(IN_FLIGHT_STEPS * self._seen / self._looks) / IN_FLIGHT_STEPS if self._looks else None
+
+    @property
+    def engines(self) -> dict[str, int]:
+        """How many loops carry users, and how many users have a thread, by the names of what carries them."""
+        return dict(Counter(one.engine if isinstance(one, LoopThread) else THREADS for one in self._run))
 
     def outstanding(self) -> Sequence[Outstanding]:
         """What all have under way, and have not handed over."""

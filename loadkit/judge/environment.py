@@ -48,6 +48,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes, of the machine."""
     extension: bool = False
     """Exchanges were done by the extension in C, where they were ordinary."""
+    engine: str = ""
+    """What carried the users: `threads`, or such as `exchange loop in C, 2 loops, and 3 threads`; empty if not known."""
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,7 @@ def environment(driven: Driven) -> Environment:
         cpu_seconds=stats.cpu_seconds,
         peak_memory=peak_memory() + stats.worker_memory,
         cpu_by_process=list(stats.cpu_by_process),
+        engine=stats.engine,
     )
 
 

@@ -26,7 +26,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     python: str
     loadkit: str
     engine: str
-    """Which client sends: `sockets`, or `sockets in C` with the extension."""
+    """Which client sends: `sockets`, or `sockets in C` with the extension, or the exchange loop that carries users."""
     machines: int = 1
     """How many shared the load."""
 
@@ -46,13 +46,14 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 def fingerprint(environment: Environment, machines: Sequence[Machine] = ()) -> Fingerprint:
     """The fingerprint of the machine and programs that made a result, and of how many machines there were."""
+    client = f"{environment.transport} in C" if environment.extension else environment.transport
     return Fingerprint(
         processor=environment.processor,
         cpus=environment.cpu_capacity or environment.allowed_cpus or environment.cpu_count,
         system=environment.system,
         python=environment.python,
         loadkit=environment.loadkit,
-        engine=f"{environment.transport} in C" if environment.extension else environment.transport,
+        engine=environment.engine.partition(", ")[0] if environment.engine.startswith("exchange") else client,
         machines=machines[0].parts if machines else 1,
     )
 

@@ -168,6 +168,8 @@ def _machine(environment: Environment) -> Iterator[tuple[str, str]]:
         "transport",
         f"{environment.transport}, {'with the extension in C' if environment.extension else 'pure Python'}",
     )
+    if environment.engine:
+        yield "engine", environment.engine
     yield "clock of arrivals", environment.clock
 
 

@@ -160,6 +160,8 @@ def test_each_sends_what_its_plan_says(peers: list[Peer], plan: dict[str, Any], 
 
     result = run(Scenario(base_url=peers[0].url, engine="loop", **{"threads": 2, **plan}))
 
+    loop = f"exchange loop in {'C' if result.environment.extension else 'Python'}, 1 loop"
+    assert result.environment.engine in (loop, f"{loop}, and 1 thread")
     seen = Counter(request.split()[1].decode() for request in peers[0].heard)
     assert seen == expected
     assert {row.name.split()[1]: row.requests for row in result.endpoints} == expected

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadkit.drive.rows.feed import RowUse
-from loadkit.drive.stats import IN_FLIGHT_STEPS, RunStats
+from loadkit.drive.stats import IN_FLIGHT_STEPS, THREADS, RunStats
 from loadkit.host.usage import Usage
 from tests.machines import machine
 
@@ -56,6 +56,7 @@ def run_stats(draw: st.DrawFn, names: tuple[str, ...] = ("users.csv", "terms.csv
         cpu_time=draw(instants),
         cpu_by_process=tuple(draw(st.lists(st.floats(0, 1e6), max_size=2))),
         threads=draw(st.integers(0, 5000)),
+        engines=draw(st.dictionaries(st.sampled_from([THREADS, "exchange loop in C"]), st.integers(1, 5000))),
         was_short=draw(st.booleans()),
         in_flight=draw(st.none() | st.integers(0, 2**30).map(lambda steps: steps / IN_FLIGHT_STEPS)),
         stuck=tuple(dict.fromkeys(draw(texts))),
@@ -88,6 +89,19 @@ def test_any_split_merged_in_any_order_is_the_whole(parts: list[RunStats], data:
 @given(stats=run_stats())
 def test_a_part_alone_is_the_whole(stats: RunStats):
     assert RunStats.merge([stats]) == stats
+
+
+@pytest.mark.parametrize(
+    ("engines", "engine"),
+    [
+        ({}, ""),  # nobody was carried, or an earlier loadkit does not say
+        ({THREADS: 16}, "threads"),
+        ({"exchange loop in C": 1}, "exchange loop in C, 1 loop"),
+        ({THREADS: 3, "exchange loop in Python": 2}, "exchange loop in Python, 2 loops, and 3 threads"),
+    ],
+)
+def test_the_engine_is_named_with_how_many_loops_there_were(engines: dict[str, int], engine: str):
+    assert RunStats(measured_from=0, stopped_at=0, engines=engines).engine == engine
 
 
 @given(stats=run_stats(), by=st.integers(-(2**40), 2**40))

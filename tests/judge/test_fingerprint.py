@@ -33,6 +33,7 @@ MADE_BY = Environment(
         ("cpu_seconds", 3.0),
         ("peak_memory", 1),
         ("clock", "own"),
+        ("engine", "threads"),  # as of stored runs that did not say
     ],
 )
 def test_what_a_run_used_or_was_called_makes_no_difference(field: str, value: object) -> None:
@@ -54,6 +55,7 @@ def test_what_a_run_used_or_was_called_makes_no_difference(field: str, value: ob
         ("loadkit", "0.2.0", "loadkit 0.1.0, was 0.2.0"),
         ("transport", "native", "engine sockets, was native"),
         ("extension", True, "engine sockets, was sockets in C"),
+        ("engine", "exchange loop in C, 2 loops", "engine sockets, was exchange loop in C"),
     ],
 )
 def test_what_makes_figures_makes_a_difference(field: str, value: object, difference: str) -> None:

@@ -75,6 +75,9 @@ class ExchangeLoop(Protocol):
     due when the reply was taken.
     """
 
+    name: str
+    """What results call it."""
+
     def add_request(self, payload: bytes, timeout: int, *, repeatable: bool) -> int:
         """Make a request known: what is sent, and how long the exchange may take; its number, from 0 on."""
 

@@ -18,6 +18,8 @@ _WHATS: Final = tuple(What)
 class NativeLoop:
     """See `ExchangeLoop`. It goes by the system's clock, of which only the wall offset is asked for."""
 
+    name = "exchange loop in C"
+
     def __init__(self, clock: Clock) -> None:
         from loadkit.wire._exchange import Loop
 

@@ -41,6 +41,8 @@ class _Late(Exception):
 class PythonLoop:
     """See `ExchangeLoop`."""
 
+    name = "exchange loop in Python"
+
     def __init__(self, clock: Clock) -> None:
         self.resting = 0
         self._clock = clock
