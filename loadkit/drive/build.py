@@ -19,8 +19,11 @@ from loadkit.drive.rows.values import by_name
 from loadkit.drive.shared_iterator import SharedIterator
 from loadkit.drive.user import User
 from loadkit.host.limits import check_ports, make_room, max_connections
+from loadkit.host.locality import is_here
+from loadkit.host.usage import allowed_cpus, cpu_quota
 from loadkit.measure.recording import JOURNEY, Batch, RowRecorder
 from loadkit.plan.endpoint import Endpoint
+from loadkit.plan.errors import UsageError
 from loadkit.plan.journey import Journey
 from loadkit.plan.scenario_fields import parse_engine
 from loadkit.plan.think_time import pauses
@@ -28,7 +31,7 @@ from loadkit.plan.urls import strip_url
 from loadkit.plan.workload import Closed, Open, ThreadPlan
 from loadkit.wire.attempt import complete
 from loadkit.wire.base import Clock, Origin, Request, Send
-from loadkit.wire.exchange_loop.choice import IS_AVAILABLE, new_loop
+from loadkit.wire.exchange_loop.choice import IS_AVAILABLE, is_native, new_loop
 from loadkit.wire.protocols import Connection, Wire
 from loadkit.wire.sockets import SocketConnection, SocketWire
 
@@ -42,6 +45,10 @@ if TYPE_CHECKING:
 
 ENGINE: Final = "LOADKIT_ENGINE"
 """The variable of the environment with the engine of those scenarios to which nobody gave one."""
+LOOPS: Final = "LOADKIT_LOOPS"
+"""That with the number of exchange loops, where it is not to be that of the CPUs."""
+USERS_OF_LOOP: Final = 16
+"""Of fewer users a loop has so little to do at a time that a second one costs more than it carries."""
 RAN: Final = frozenset({0})
 """The status of a journey that came to its end."""
 
@@ -96,14 +103,29 @@ class Builder:
         return most
 
     def closed_users(self, load: Closed) -> list[Runnable]:
-        """The users of a closed workload: on one thread those that a loop can carry, each other on its own."""
+        """The users of a closed workload: on exchange loops those that they can carry, each other on its own thread."""
         carried = [self._carried_user(load, plan) for plan in load.thread_plans if self._is_carried(load, plan)]
         alone = [self._closed_user(load, plan) for plan in load.thread_plans if not self._is_carried(load, plan)]
         if not carried:
             return list(alone)
-        clock = self._plan.clock
-        loop = new_loop(clock)
-        return [LoopThread(carried, loop, clock, self._state, self._hand_over), *alone]
+        clock, state, hand_over = self._plan.clock, self._state, self._hand_over
+        many = self._loop_count(load, len(carried))
+        # dealt out in turn, so that each has its share of those who begin late
+        loops = [LoopThread(carried[k::many], new_loop(clock), clock, state, hand_over) for k in range(many)]
+        return [*loops, *alone]
+
+    def _loop_count(self, load: Closed, users: int) -> int:
+        """One for each CPU that the users may use, if each has enough of them to do; one in Python."""
+        if not is_native(self._plan.clock):
+            return 1
+        if asked := os.environ.get(LOOPS):
+            if not asked.isdecimal() or not int(asked):
+                raise UsageError(f"{LOOPS} takes a whole number of at least 1, not {asked!r}")
+            return min(int(asked), users)
+        origins = {request.origin for request in self._plan.requests if request}
+        spared = any(origin.unix or is_here(origin.host) for origin in origins)
+        cpus = int(min(allowed_cpus(), cpu_quota())) - spared
+        return max(1, min(cpus // load.part.processes, users // USERS_OF_LOOP))
 
     def _is_carried(self, load: Closed, plan: ThreadPlan) -> bool:
         """True for a user of whose code, or ours, nothing runs between two requests."""

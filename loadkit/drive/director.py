@@ -141,8 +141,11 @@ class _Director:
 
     def run(self) -> Driven:
         first = self._first()
+        are_loops = all(isinstance(one, LoopThread) for one in first)
+        if are_loops:
+            self._probe.loops = len(first)
         # a loop leaves no cycles behind
-        collect_each = COLLECT_EACH if all(isinstance(one, LoopThread) for one in first) else 0
+        collect_each = COLLECT_EACH if are_loops else 0
         punctual = self._growth is not None
         with interpreter_tuned(threads=len(first), collect_each=collect_each), kernel_tuned(punctual=punctual):
             try:

@@ -35,7 +35,7 @@ class Usage:
     cpu_system: float = 0.0
     """CPU seconds of this process: in its own code, and in the kernel on its behalf."""
     capacity: float = 1.0
-    """CPUs that one interpreter can use: see `capacity`."""
+    """CPUs that one interpreter, or the exchange loops, can use: see `capacity`."""
     cpus_busy: float | None = None
     """The share of all CPUs of the machine that somebody used, 0 to 1."""
     stolen: float = 0.0
@@ -60,7 +60,7 @@ class Usage:
 
     @property
     def cpu_share(self) -> float:
-        """The share of what one interpreter can use; over 1 where the kernel worked for it on other CPUs."""
+        """The share of its capacity; over 1 where the kernel worked for it on other CPUs."""
         return self.cpu_seconds / (self.seconds * self.capacity) if self.seconds else 0.0
 
 
@@ -88,15 +88,15 @@ def worst(uses: Sequence[Usage]) -> Usage:
     )
 
 
-def capacity(cgroup: Path = CGROUP) -> float:
-    """How many CPUs one interpreter can use: one, or the part of one that its container may have.
+def capacity(cgroup: Path = CGROUP, loops: int = 1) -> float:
+    """How many CPUs one interpreter can use, or so many loops without it: one, or the part that its container may have.
 
     Its lock lets one thread at a time run Python. What the kernel does for the other threads meanwhile may come on top
     on other CPUs, but each of them needs the lock again for every call: in practice the sum stays near one. An
     interpreter without the lock can use all CPUs that the process may run on.
     """
     has_lock = getattr(sys, "_is_gil_enabled", lambda: True)()
-    allowed = 1 if has_lock else allowed_cpus()
+    allowed = min(loops, allowed_cpus()) if has_lock else allowed_cpus()
     return min(allowed, cpu_quota(cgroup))
 
 
@@ -166,6 +166,8 @@ class Probe:
         slept: Callable[[], int | None] = _slept,
         now: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        self.loops = 1
+        """How many can use a CPU each: the interpreter, or the loops in C that do all the work."""
         self._proc = proc
         self._cgroup = cgroup
         self._slept = slept
@@ -213,7 +215,7 @@ class Probe:
             seconds=(last.at - first.at) / SECOND,
             cpu_user=last.user - first.user,
             cpu_system=last.system - first.system,
-            capacity=capacity(self._cgroup),
+            capacity=capacity(self._cgroup, self.loops),
             cpus_busy=busy,
             stolen=stolen,
             throttled=max(0, last.throttled - first.throttled) / 1e6,

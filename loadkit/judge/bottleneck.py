@@ -252,7 +252,7 @@ def _under_way(run: Evidence) -> str:
 def _cpu(run: Evidence) -> str:
     if not run.stats.use.seconds:
         return "it is not known how much CPU loadkit used"
-    return f"loadkit used {show_percent(run.cpu_share)} of the CPU that one interpreter can use"
+    return f"loadkit used {show_percent(run.cpu_share)} of the CPU that {run.cpu_user} can use"
 
 
 def _generator(run: Evidence) -> Bottleneck:

@@ -9,6 +9,7 @@ from loadkit.judge.activity import UNRECORDED, Activity
 from loadkit.judge.rows import journeys_among
 from loadkit.plan.part import WHOLE, Part
 from loadkit.plan.units import SECOND
+from loadkit.wire.exchange_loop.native_loop import NativeLoop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -186,8 +187,15 @@ class Evidence:
 
     @property
     def cpu_share(self) -> float:
-        """Of what one interpreter can use; 0 where it is not known or says nothing yet."""
+        """Of what `cpu_user` can use; 0 where it is not known or says nothing yet."""
         return self.stats.use.cpu_share if self.is_long_enough and not self.shares_interpreter else 0.0
+
+    @property
+    def cpu_user(self) -> str:
+        """What has the CPUs that loadkit can use: the interpreter, or loops in C where all users are carried."""
+        if set(self.stats.engines) != {NativeLoop.name}:
+            return "one interpreter"
+        return "its exchange loops" if self.stats.use.capacity > 1 else "its exchange loop"
 
     @property
     def is_generator_busy(self) -> bool:

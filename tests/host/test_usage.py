@@ -152,6 +152,22 @@ def test_one_interpreter_can_use_one_cpu_or_what_its_container_has_of_it(
     assert capacity(tmp_path) == cpus
 
 
+@pytest.mark.parametrize(
+    ("quota", "allowed", "loops", "cpus"),
+    [
+        ("max 100000\n", {0, 1, 2, 3}, 3, 3),
+        ("max 100000\n", {0, 1}, 3, 2),  # no more than there are
+        ("150000 100000\n", {0, 1, 2, 3}, 3, 1.5),
+    ],
+)
+def test_loops_without_the_interpreter_can_use_a_cpu_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, allowed: set[int], loops: int, cpus: float
+) -> None:
+    write(tmp_path, **{"cpu.max": quota})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: allowed, raising=False)
+    assert capacity(tmp_path, loops) == cpus
+
+
 # -- the real machine
 
 

@@ -43,6 +43,13 @@ def test_a_good_run_gives_no_reason_to_doubt() -> None:
             "the service time; use --processes, or ask for less",
         ),
         pytest.param(
+            closed(use=using(1.7, user=0.6, capacity=2.0), pickup=0.2, engines={"exchange loop in C": 2}),
+            "generator-busy",
+            "loadkit itself used 85 % of what its exchange loops can use (102 % of a CPU in its own code, 68 % in the "
+            "kernel): the server may be able to do more. Replies waited 200 us in the median to be picked up, which is "
+            "not in the service time; use --processes, or ask for less",
+        ),
+        pytest.param(
             opened(380_000, unsent=1_620_000, use=using(0.98), in_flight=300.0, threads=300, was_short=True),
             "asked-rate",
             "asked 200,000/s, sent 38,000/s at 98 % of an interpreter: about 38,000/s is what one process can send "

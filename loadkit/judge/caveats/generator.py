@@ -80,7 +80,8 @@ def _why(run: Evidence) -> str:
 
 def _ceiling(run: Evidence) -> str:
     """What one process could send; with many threads that wait for a slow server it is less than with a few."""
-    cpu = f" at {show_percent(run.cpu_share)} of an interpreter" if run.cpu_share else ""
+    user = run.cpu_user.replace("one interpreter", "an interpreter")
+    cpu = f" at {show_percent(run.cpu_share)} of {user}" if run.cpu_share else ""
     threads = f" on {show_count(run.stats.threads, 'thread')}" if run.stats.threads else ""
     crowd = run.stats.use.cpus_busy
     others = f" (the machine's CPUs were {show_percent(crowd)} busy)" if crowd and not run.is_generator_busy else ""
@@ -119,8 +120,9 @@ def _busy(run: Evidence) -> Iterator[Caveat]:
         waited += "time; use"
     yield Caveat(
         "generator-busy",
-        f"loadkit itself used {show_percent(run.cpu_share)} of what one interpreter can use ({show_percent(user)} of a "
-        f"CPU in Python, {show_percent(system)} in the kernel): the server may be able to do more. {waited} "
+        f"loadkit itself used {show_percent(run.cpu_share)} of what {run.cpu_user} can use ({show_percent(user)} of a "
+        f"CPU in {'Python' if 'loop' not in run.cpu_user else 'its own code'}, {show_percent(system)} in the kernel): "
+        f"the server may be able to do more. {waited} "
         f"{run.more_processes}, or ask for less",
     )
 

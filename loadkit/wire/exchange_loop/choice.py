@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     from loadkit.wire.base import Clock
     from loadkit.wire.exchange_loop.contract import ExchangeLoop
 
-__all__ = ["IS_AVAILABLE", "new_loop"]
+__all__ = ["IS_AVAILABLE", "is_native", "new_loop"]
+
+
+def is_native(clock: Clock) -> bool:
+    """True if loops by this clock are those in C, which know only the system's."""
+    return EXTENSION is not None and clock.now is MONOTONIC
 
 
 def new_loop(clock: Clock) -> ExchangeLoop:
-    """A loop that goes by this clock; the one in C knows only the system's."""
-    return NativeLoop(clock) if EXTENSION and clock.now is MONOTONIC else PythonLoop(clock)
+    """A loop that goes by this clock."""
+    return NativeLoop(clock) if is_native(clock) else PythonLoop(clock)
