@@ -108,10 +108,13 @@ class Builder:
         alone = [self._closed_user(load, plan) for plan in load.thread_plans if not self._is_carried(load, plan)]
         if not carried:
             return list(alone)
+        fed = {position for one in carried for position in one.requests if self._has_feed(position)}
+        filled = {position: self._plan.feeds.filled(position) for position in fed}
+        # rows are in order, and used up before the run ends for want of one, where one loop has them all
+        many = 1 if filled else self._loop_count(load, len(carried))
         clock, state, hand_over = self._plan.clock, self._state, self._hand_over
-        many = self._loop_count(load, len(carried))
         # dealt out in turn, so that each has its share of those who begin late
-        loops = [LoopThread(carried[k::many], new_loop(clock), clock, state, hand_over) for k in range(many)]
+        loops = [LoopThread(carried[k::many], new_loop(clock), clock, state, hand_over, filled) for k in range(many)]
         return [*loops, *alone]
 
     def _loop_count(self, load: Closed, users: int) -> int:
@@ -140,7 +143,17 @@ class Builder:
         parts = self._parts(plan.rotation, planned=plan.iterations)
         requests = {position: parts.carried(position) for position in dict.fromkeys(plan.rotation)}
         user = parts.user(None, connects_late=not plan.begins_at_once)
-        return CarriedUser(user, requests, plan, Pace(pauses(load.think_time, load.seed, plan.number), load.pacing))
+        pace = Pace(pauses(load.think_time, load.seed, plan.number), load.pacing)
+        carried = CarriedUser(user, requests, plan, pace)
+        for position, (bound, _) in requests.items():
+            if self._has_feed(position):
+                # each has a size of its own, so they are counted one by one
+                bound.row.request_size = 0
+                bound.filled = lambda: carried.request
+        return carried
+
+    def _has_feed(self, position: int) -> bool:
+        return self._plan.scenario.plans[position].feed is not None
 
     def _closed_user(self, load: Closed, plan: ThreadPlan) -> User:
         parts = self._parts(plan.rotation, planned=plan.iterations)
@@ -363,4 +376,4 @@ def _is_plain(plan: Endpoint | Journey, request: Request | None) -> bool:
     """True for an endpoint whose replies nobody looks at, over plain TCP."""
     if isinstance(plan, Journey) or request is None or request.origin.tls:
         return False
-    return plan.check is None and plan.feed is None and not plan.follow
+    return plan.check is None and not plan.follow

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from errno import EAGAIN
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from loadkit.drive.closed import Pace, Stage, stages
 from loadkit.drive.state import NEVER
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from loadkit.wire.exchange_loop.contract import Event, ExchangeLoop
 
 
+PAUSES: Final = 16
+"""Pauses of a user that are drawn at once."""
+
+
 class CarriedUser:
     """A user without a thread of its own: where it stands in its plan, and in an exchange that is not ordinary.
 
@@ -33,6 +37,7 @@ class CarriedUser:
     """
 
     __slots__ = (
+        "_loop",
         "connections",
         "due",
         "left",
@@ -41,6 +46,7 @@ class CarriedUser:
         "partial",
         "plan",
         "position",
+        "request",
         "requests",
         "socks",
         "stage",
@@ -70,12 +76,53 @@ class CarriedUser:
         """How many requests more it may send in what is measured."""
         self.number = -1
         """The loop's."""
+        self._loop: ExchangeLoop
         self.position = self.due = 0
         """What its exchange is for, and when that was due."""
+        self.request: Request
+        """What is sent in it."""
         self.partial: PartialReply | None = None
         """A part of its reply has come."""
         self.unusual = 0
         """Exchanges of what is measured that the loop did not do by itself."""
+
+    def join(self, loop: ExchangeLoop, numbers: Mapping[int, int]) -> None:
+        """Be carried by a loop, which has these numbers for requests by their positions."""
+        self._loop = loop
+        places = {connection: slot for slot, connection in enumerate(self.connections)}
+        turns = [(numbers[position], places[self.requests[position][1]]) for position in self.plan.rotation]
+        self.number = loop.add_user(turns)
+        if self.pace.is_leisurely:
+            loop.pace(self.number, (), 0 if self.pace.draw_pause else self.pace.pacing)
+        self.user.pauses.elsewhere = partial(loop.is_resting, self.number)
+
+    def show_connections(self) -> None:
+        """Tell the loop of connections that were opened or closed."""
+        for slot, connection in enumerate(self.connections):
+            sock = connection.channel.sock if connection.channel else None
+            if sock is not self.socks[slot]:
+                self.socks[slot] = sock
+                self._loop.connect(self.number, slot, sock)
+
+    def note_stage(self) -> None:
+        """A stage is over: note when it sent, and how many more it may send."""
+        if self.stage is Stage.SEND and self.user.recorder.is_measuring:
+            self.left = self._loop.left(self.number)
+        spell, active = self._loop.spell(self.number), self.user.active
+        if spell.first_sent:
+            active.first_sent = min(active.first_sent or NEVER, spell.first_sent)
+            active.last_taken = max(active.last_taken, spell.last_taken)
+
+    def next_due(self, began: int, free: int) -> int:
+        """When its next request is due behind one that was due at `began` and done with at `free`."""
+        pace = self.pace
+        if not pace.draw_pause:
+            return pace.next_due(began, free) if pace.pacing else free
+        pause = self._loop.take_pause(self.number)
+        if pause is None:
+            pause = pace.draw_pause()
+            self._loop.pace(self.number, [pace.draw_pause() for _ in range(PAUSES)], 0)
+        return free + pause
 
 
 class UnusualExchanges:
@@ -90,16 +137,15 @@ class UnusualExchanges:
 
     def go_on(self, one: CarriedUser, event: Event) -> None:
         """Go on with an exchange from where the loop left it."""
-        bound, connection = one.requests[one.position]
-        request = cast("Request", bound.request)
+        _, connection = one.requests[one.position]
         if event.data:
             channel = cast(Channel, connection.channel)
             channel.stamp, channel.taken = event.stamp, event.taken
-            one.partial = PartialReply(connection, request, event.sent)
+            one.partial = PartialReply(connection, one.request, event.sent)
             self._feed(one, one.partial, event.data)
             return
         met = OSError(event.error, os.strerror(event.error)) if event.error else None
-        work = partial(complete, connection, request, event.sent, event.went, event.data, met)
+        work = partial(complete, connection, one.request, event.sent, event.went, event.data, met)
         if event.error == EAGAIN:
             # its time is over, and nothing is waited for any more
             self._done(one, work())

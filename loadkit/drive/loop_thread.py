@@ -6,8 +6,8 @@ What may block is done on other threads; only the loop's own has to do with user
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from loadkit.drive.blocking import BlockingThreads
@@ -16,21 +16,21 @@ from loadkit.drive.closed import Stage
 from loadkit.drive.loop_rows import LoopRow
 from loadkit.drive.state import NEVER
 from loadkit.measure.recording import second_of
+from loadkit.plan.errors import Halt
 from loadkit.plan.think_time import BACK_OFF
 from loadkit.plan.units import MILLISECOND
 from loadkit.wire.channel import BUFFER
 from loadkit.wire.exchange_loop.contract import Event, ExchangeLoop, What
 
 if TYPE_CHECKING:
+    from loadkit.drive.rows.filled import FilledRequests
     from loadkit.drive.state import RunState
     from loadkit.drive.user import User
     from loadkit.measure.recording import Batch
-    from loadkit.wire.base import Clock, Exchange, Request
+    from loadkit.wire.base import Clock, Exchange
 
 TICK: Final = 50 * MILLISECOND
 """So often at least what was done is counted."""
-PAUSES: Final = 16
-"""Pauses of a user that are drawn at once."""
 CONNECTING: Final = 5 * MILLISECOND
 """So often it is looked whether all have connected."""
 
@@ -49,10 +49,10 @@ class LoopThread:
         clock: Clock,
         state: RunState,
         hand_over: Callable[[Batch], None],
+        feeds: Mapping[int, FilledRequests],
     ) -> None:
         self.crash: BaseException | None = None
         self.has_run = False
-        self.engine = loop.name
         self._users = users
         self._loop = loop
         self._clock = clock
@@ -61,16 +61,20 @@ class LoopThread:
         self._unusual = UnusualExchanges(loop, self._blocking, self._count)
         self._numbers: dict[int, int] = {}
         """The loop's, of requests by their positions in the scenario."""
-        self._positions: list[int] = []
-        """The positions of the loop's requests."""
         self._rows: list[LoopRow] = []
+        """By the loop's numbers of requests."""
         self._stages: Counter[Stage | None] = Counter({None: len(users)})
         """How many users are in each, None is before the first one; those that have ended are in none."""
         self._counted: set[CarriedUser] = set()
         """Users who have counted something themselves that is not handed over."""
         self._second = 0
         self._hand_over = hand_over
-        self._add_all()
+        self._add_all(feeds)
+
+    @property
+    def engine(self) -> str:
+        """What carries its users."""
+        return self._loop.name
 
     @property
     def users(self) -> list[User]:
@@ -82,25 +86,16 @@ class LoopThread:
         """How many of their requests are under way."""
         return max(0, self._stages[Stage.SEND] + self._stages[Stage.REST] - self._loop.resting)
 
-    def _add_all(self) -> None:
+    def _add_all(self, feeds: Mapping[int, FilledRequests]) -> None:
         numbers = self._numbers
         for one in self._users:
             for position, (bound, _) in one.requests.items():
                 if position in numbers:
                     continue
-                request = cast("Request", bound.request)
-                numbers[position] = self._loop.add_request(
-                    request.payload, request.timeout, repeatable=request.idempotent
-                )
-                self._positions.append(position)
-                self._rows.append(LoopRow(bound.row.label, request, self._state, self._hand_over))
-            places = {connection: slot for slot, connection in enumerate(one.connections)}
-            one.number = self._loop.add_user(
-                [(numbers[position], places[one.requests[position][1]]) for position in one.plan.rotation]
-            )
-            if one.pace.is_leisurely:
-                self._loop.pace(one.number, (), 0 if one.pace.draw_pause else one.pace.pacing)
-            one.user.pauses.elsewhere = partial(self._loop.is_resting, one.number)
+                row = LoopRow(self._loop, position, bound, feeds.get(position), self._state, self._hand_over)
+                numbers[position] = row.number
+                self._rows.append(row)
+            one.join(self._loop, numbers)
 
     # -- the start and the end
 
@@ -137,6 +132,9 @@ class LoopThread:
     def _carry(self) -> None:
         recorded = 0
         while self._stages.total():
+            for row in self._rows:
+                if row.filled and row.filled.is_ahead:
+                    row.supply()
             events = self._loop.wait(self._clock.now() + TICK)
             for event in events:
                 self._take(self._users[event.user], event)
@@ -152,6 +150,9 @@ class LoopThread:
                 one.user.leave()
         self._blocking.close()
         self._loop.close()
+        for row in self._rows:
+            if row.filled:
+                row.filled.put_back()
 
     def stop(self) -> None:
         """The run is stopped: look at that."""
@@ -182,18 +183,23 @@ class LoopThread:
             recorder = one.user.recorder
             now = self._clock.now()
             recorder.cross(now)
-            self._show_connections(one)
+            one.show_connections()
             self._loop.resume(one.number, now, recorder.end, one.left if recorder.is_measuring else NEVER)
 
     def _leave_stage(self, one: CarriedUser) -> None:
-        """It is over: note when the user sent, and how many more it may send."""
-        if one.stage is Stage.SEND and one.user.recorder.is_measuring:
-            one.left = self._loop.left(one.number)
-        spell, active = self._loop.spell(one.number), one.user.active
-        if spell.first_sent:
-            active.first_sent = min(active.first_sent or NEVER, spell.first_sent)
-            active.last_taken = max(active.last_taken, spell.last_taken)
+        """It is over: go on to the next one."""
+        one.note_stage()
         self._advance(one)
+
+    def _halt(self, one: CarriedUser, halt: Halt | None) -> None:
+        """The plan cannot go on, which ends the user; the run is ended by whoever directs it."""
+        assert halt
+        one.note_stage()
+        with suppress(Halt):
+            one.stages.throw(halt)
+        self._state.halt_at(self._clock.now(), halt)
+        self._stages[one.stage] -= 1
+        self._end(one)
 
     def _end(self, one: CarriedUser) -> None:
         for slot in range(len(one.connections)):
@@ -201,14 +207,6 @@ class LoopThread:
         one.user.recorder.iterations.ended += (one.plan.iterations or one.left) - one.left - one.unusual
         one.user.end()
         self._counted.discard(one)
-
-    def _show_connections(self, one: CarriedUser) -> None:
-        """Tell the loop of connections that were opened or closed."""
-        for slot, connection in enumerate(one.connections):
-            sock = connection.channel.sock if connection.channel else None
-            if sock is not one.socks[slot]:
-                one.socks[slot] = sock
-                self._loop.connect(one.number, slot, sock)
 
     # -- exchanges that are not ordinary
 
@@ -219,22 +217,36 @@ class LoopThread:
             self._go_on(one, event.due, event.taken)
         elif event.what is What.READABLE:
             self._unusual.read_on(one, event)
+        elif event.what is What.UNSUPPLIED:
+            self._fill(one, event)
         else:
-            one.position, one.due = self._positions[event.request], event.due
+            row = self._rows[event.request]
+            one.position, one.due, one.request = row.position, event.due, row.request_of(event)
             self._unusual.go_on(one, event)
+
+    def _fill(self, one: CarriedUser, event: Event) -> None:
+        """Have the request filled that is due, which ends the run if there is no row left."""
+        row = self._rows[event.request]
+        if row.supply():
+            self._loop.resume(one.number, event.due, one.user.recorder.end, self._loop.left(one.number))
+        else:
+            self._halt(one, cast("FilledRequests", row.filled).end)
 
     def _count(self, one: CarriedUser, exchange: Exchange) -> None:
         """Count it, and hand the user to the loop again."""
         one.partial = None
         bound, connection = one.requests[one.position]
-        status, sent, _, taken, size, _ = exchange
+        status, sent, _, taken, size, note = exchange
         if connection.memo and status in bound.good and size <= BUFFER:
             head, size, _, _ = connection.memo
             self._loop.learn(self._numbers[one.position], head, size, status)
-        self._show_connections(one)
+        one.show_connections()
         recorder, began = one.user.recorder, one.due
         one.user.active.saw(sent, taken)
         recorder.enter_phase(began)
+        has_failed = note is not None and note.failure is not None
+        if bound.filled and not (has_failed and (not sent or self._state.cutting)):
+            bound.row.bytes_sent += len(one.request.payload)
         one.unusual += recorder.is_measuring
         self._counted.add(one)
         if recorder.count(bound, began, exchange):
@@ -244,15 +256,7 @@ class LoopThread:
 
     def _go_on(self, one: CarriedUser, began: int, free: int) -> None:
         """Its next request is due behind one that was due at `began` and done with at `free`."""
-        due, pace = free, one.pace
-        if pace.draw_pause:
-            pause = self._loop.take_pause(one.number)
-            if pause is None:
-                pause = pace.draw_pause()
-                self._loop.pace(one.number, [pace.draw_pause() for _ in range(PAUSES)], 0)
-            due += pause
-        elif pace.pacing:
-            due = pace.next_due(began, free)
+        due = one.next_due(began, free)
         self._loop.resume(one.number, due, one.user.recorder.end, self._loop.left(one.number))
 
     # -- counting

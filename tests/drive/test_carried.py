@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadkit import Endpoint, Scenario, run
+from loadkit import Endpoint, Scenario, hold, ramp, rows, run
 from loadkit.measure.counts import Counts
+from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario import Engine
 from loadkit.wire.exchange_loop.python_loop import IS_AVAILABLE
+from loadkit.wire.extension import EXTENSION
 from tests.drive.driving import on_sockets
 from tests.wire.peer import OK, Line, Peer, chunked, replies, reply, then_close, then_reset
 
@@ -165,3 +167,85 @@ def test_each_sends_what_its_plan_says(peers: list[Peer], plan: dict[str, Any], 
     seen = Counter(request.split()[1].decode() for request in peers[0].heard)
     assert seen == expected
     assert {row.name.split()[1]: row.requests for row in result.endpoints} == expected
+
+
+def rows_of(requests: list[bytes]) -> list[int]:
+    return [int(request.split()[1].rpartition(b"/")[2]) for request in requests]
+
+
+FEEDS: dict[str, tuple[Any, list[str]]] = {
+    # filled ahead of their sending, or one by one
+    "rows of a list": (lambda: [{"id": k} for k in range(90)], ["/rows/{id}"]),
+    "rows of a generator": (lambda: ({"id": k} for k in range(90)), ["/rows/{id}"]),
+    "rows of two endpoints": (lambda: [{"id": k} for k in range(90)], ["/rows/{id}", "/others/{id}"]),
+}
+
+
+@pytest.mark.parametrize(("source", "paths"), FEEDS.values(), ids=FEEDS)
+@pytest.mark.parametrize("threads", [1, 4])
+def test_rows_are_sent_in_order_and_each_once_until_they_are_used_up(
+    peers: list[Peer], source: Any, paths: list[str], threads: int
+):
+    # heads of many lengths, more than a loop knows at a time
+    peers.append(Peer(replies(*[reply(b"x" * k) for k in range(40)], OK)))
+    feed = rows(source(), at_end="stop")
+    endpoints = [Endpoint("GET", path, feed=feed) for path in paths]
+    scenario = Scenario(base_url=peers[0].url, endpoints=endpoints, threads=threads, duration=20, engine="loop")
+
+    driven = on_sockets(scenario)
+
+    heard = rows_of(peers[0].heard)
+    assert sorted(heard) == list(range(90))
+    assert threads > 1 or heard == list(range(90))
+    assert driven.stats.is_dry
+    assert [(use.used, use.rows, use.is_spent) for use in driven.stats.rows] == [(90, 90, True)]
+    total = driven.recording.total()
+    assert (total.requests, total.bytes_sent) == (90, sum(map(len, peers[0].heard)))
+    assert {one.url.rpartition("/")[2] for one in total.slowest} <= {str(k) for k in range(90)}
+
+
+def test_rows_that_were_filled_ahead_and_not_sent_were_not_used(peers: list[Peer]):
+    peers.append(Peer(replies(OK)))
+    endpoint = Endpoint("GET", "/rows/{id}", feed=rows([{"id": k} for k in range(500)]))
+    scenario = Scenario(base_url=peers[0].url, endpoints=[endpoint], threads=3, iterations=100, engine="loop")
+
+    driven = on_sockets(scenario)
+
+    assert sorted(rows_of(peers[0].heard)) == list(range(100))
+    assert [use.used for use in driven.stats.rows] == [100]
+
+
+def test_a_row_that_is_used_in_a_failure_is_named_with_it(peers: list[Peer]):
+    peers.append(Peer(replies(OK, OK, reply(b"gone", status="404 Not Found"), OK)))
+    endpoint = Endpoint("GET", "/rows/{id}", feed=rows([{"id": k} for k in range(5)], at_end="stop"))
+    scenario = Scenario(base_url=peers[0].url, endpoints=[endpoint], threads=1, duration=20, engine="loop")
+
+    total = on_sockets(scenario).recording.total()
+
+    assert (total.requests, total.failed) == (5, 1)
+    assert [reason.reply.url.rpartition("/")[2] for reason in total.failures.reasons.values()] == ["2"]
+
+
+def test_users_are_dealt_out_to_several_loops(peers: list[Peer], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOADKIT_LOOPS", "3")
+    peers.append(Peer(replies(OK)))
+    phases = [ramp(0.5, to=8), hold(0.5), ramp(0.5, to=0)]
+    scenario = Scenario(base_url=peers[0].url, endpoints=[Endpoint("GET", "/")], phases=phases, think_time=0.01)
+
+    driven = on_sockets(scenario.replace(engine="loop"))
+
+    loops = 3 if EXTENSION else 1
+    assert list(driven.stats.engines.values()) == [loops]
+    assert len(driven.stats.active) == 8
+    assert driven.recording.total().requests == len(peers[0].heard) > 100
+    assert driven.stats.in_flight is not None
+
+
+@pytest.mark.parametrize("given", ["0", "many", "-1"])
+def test_a_number_of_loops_that_is_none_is_refused(peers: list[Peer], monkeypatch: pytest.MonkeyPatch, given: str):
+    if not EXTENSION:
+        pytest.skip("there is one loop in Python")
+    monkeypatch.setenv("LOADKIT_LOOPS", given)
+    peers.append(Peer(replies(OK)))
+    with pytest.raises(UsageError, match=f"LOADKIT_LOOPS takes a whole number of at least 1, not '{given}'"):
+        on_sockets(Scenario(base_url=peers[0].url, endpoints=[Endpoint("GET", "/")], iterations=1, engine="loop"))

@@ -39,7 +39,7 @@ class Users:
         loop.learn(self.request, HEAD, len(OK), 200)
         self.socks: list[socket.socket] = []
 
-    def add_request(self, payload: bytes, timeout: int = 5 * SECOND, *, repeatable: bool = True) -> int:
+    def add_request(self, payload: bytes | None, timeout: int = 5 * SECOND, *, repeatable: bool = True) -> int:
         return self.loop.add_request(payload, timeout, repeatable=repeatable)
 
     def add(self, port: int, request: int | None = None) -> int:
@@ -436,3 +436,81 @@ def test_a_pace_is_from_one_due_instant_to_the_next_if_the_reply_is_in(users: Us
     for before, after in pairwise(samples):
         assert after[0] == max(before[0] + 30 * MILLISECOND, before[3])
     assert samples[3][0] == samples[2][3], "that reply was slower than the pace"
+
+
+def supplied(users: Users, port: int, count: int) -> tuple[int, list[int]]:
+    """A request whose payloads are supplied, and some users of it."""
+    request = users.add_request(None)
+    users.loop.learn(request, HEAD, len(OK), 200)
+    return request, [users.add(port, request) for _ in range(count)]
+
+
+def row(number: int) -> bytes:
+    return b"GET /%d HTTP/1.1\r\n\r\n" % number
+
+
+def test_each_exchange_takes_the_next_of_the_payloads_that_were_supplied(users: Users, serve_as: Serve):
+    peer = serve_as(replies(OK))
+    request, numbers = supplied(users, peer.port, 3)
+
+    assert users.loop.supply(request, [row(k) for k in range(20)]) == 20
+    assert users.loop.supply(request, [row(k) for k in range(20, 30)]) == 30
+    for number in numbers:
+        users.resume(number, left=10)
+    events = users.events(3)
+
+    assert sorted(events) == [Event(What.OVER, number) for number in numbers]
+    assert sorted(peer.heard) == sorted(row(k) for k in range(30))
+    samples, payloads = users.samples(request), list(users.loop.payloads(request))
+    assert sorted(payloads) == list(range(30))
+    # in the order in which they were sent, whoever sent them
+    assert [payload for _, payload in sorted(zip([one[1] for one in samples], payloads, strict=True))] == list(range(30))
+    assert users.samples(request) == []
+    assert list(users.loop.payloads(request)) == []
+
+
+def test_a_request_without_a_payload_is_handed_out_and_goes_on_with_one(users: Users, serve_as: Serve):
+    peer = serve_as(replies(OK))
+    request, (user,) = supplied(users, peer.port, 1)
+
+    assert users.loop.supply(request, []) == 0
+    users.resume(user, left=2)
+    (event,) = users.events()
+    assert event[:3] == (What.UNSUPPLIED, user, request)
+    assert event.due > 0
+    assert users.loop.left(user) == 2
+
+    users.loop.supply(request, [row(7), row(8)])
+    users.loop.resume(user, event.due, users.clock.now() + LATER, 2)
+    assert users.events() == [Event(What.OVER, user)]
+    assert peer.heard == [row(7), row(8)]
+    assert users.samples(request)[0][0] == event.due
+
+
+def test_an_exchange_that_is_handed_out_has_the_number_of_its_payload(users: Users, serve_as: Serve):
+    peer = serve_as(replies(OK, OK[:-1]))
+    request, (user,) = supplied(users, peer.port, 1)
+    users.loop.supply(request, [row(k) for k in range(3)])
+
+    users.resume(user, left=3)
+    (event,) = users.events()
+
+    assert (event.what, event.payload, event.data, event.went) == (What.UNUSUAL, 1, OK[:-1], len(row(1)))
+    users.loop.connect(user, 0, None)
+    users.resume(user)
+    (event,) = users.events()
+    assert (event.what, event.payload, event.sent) == (What.UNUSUAL, 2, 0), "also where it was not sent"
+
+
+def test_whoever_waits_is_woken_when_half_of_the_payloads_are_used(users: Users, serve_as: Serve):
+    peer = serve_as(replies(*[OK] * 6, Line.stall))
+    request, (user,) = supplied(users, peer.port, 1)
+    users.loop.supply(request, [row(k) for k in range(10)])
+
+    users.resume(user, left=10)
+    began = users.clock.now()
+
+    assert users.loop.wait(began + 60 * SECOND) == []
+    assert users.clock.now() - began < 30 * SECOND
+    assert users.loop.supply(request, []) in range(3, 6)
+

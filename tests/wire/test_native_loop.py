@@ -109,6 +109,9 @@ CALLS: dict[str, Callable[[NativeLoop], object]] = {
     "spell": lambda loop: loop.spell(-1),
     "is_resting": lambda loop: loop.is_resting(7),
     "learn": lambda loop: loop.learn(0, b"", 0, 0),
+    "supply": lambda loop: loop.supply(0, [b"GET"]),
+    "supply what has a payload": lambda loop: loop.supply(loop.add_request(GET, SECOND, repeatable=True), [GET]),
+    "payloads": lambda loop: loop.payloads(1),
     "a request that there is not": lambda loop: loop.add_user([(0, 0)]),
     "no turns": lambda loop: loop.add_user([]),
 }
@@ -124,6 +127,14 @@ def test_a_number_that_it_does_not_know_is_refused(loop: NativeLoop, call: Calla
 def test_turns_that_are_none_are_refused(loop: NativeLoop, turns: Any):
     with pytest.raises((TypeError, OverflowError)):
         loop.add_user(turns)
+
+
+@pytest.mark.parametrize("payloads", [[b"GET", "GET"], 5, [None]], ids=str)
+def test_payloads_that_are_none_are_refused(loop: NativeLoop, payloads: Any):
+    request = loop.add_request(None, SECOND, repeatable=True)
+    with pytest.raises(TypeError):
+        loop.supply(request, payloads)
+    assert loop.supply(request, []) == 0
 
 
 @pytest.mark.parametrize("connection", [-1, 1 << 20])

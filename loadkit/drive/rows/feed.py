@@ -99,10 +99,8 @@ class RowFeed:
         try:
             self.first: Row = self._first()
             sequence = self._in_sequence(seed, turns)
-            # what is taken from a generator is gone: it is asked only for rows that are needed
-            is_lazy = not isinstance(rows.source, Path | Sequence)
-            self._shared = SharedIterator(self._until_end(sequence), 1 if is_lazy else CHUNK)
-            if not is_lazy:
+            self._shared = SharedIterator(self._until_end(sequence), 1 if self.is_lazy else CHUNK)
+            if not self.is_lazy:
                 self._read_ahead()
         except BaseException:
             self._close_source()
@@ -130,6 +128,11 @@ class RowFeed:
         kind, message = self._end
         if kind is FeedError:
             raise FeedError(message)
+
+    @property
+    def is_lazy(self) -> bool:
+        """True for a generator, which is asked only for rows that are needed: what was taken from it is gone."""
+        return not isinstance(self._rows.source, Path | Sequence)
 
     @property
     def name(self) -> str:

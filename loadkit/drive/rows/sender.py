@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from loadkit.drive.rows.feed import RowFeed, RowUse
+from loadkit.drive.rows.filled import AHEAD, FilledRequests
 from loadkit.drive.rows.values import check_filled
 from loadkit.plan.endpoint import Endpoint
 from loadkit.plan.errors import Halt
@@ -154,6 +155,12 @@ class Feeds:
             return exchange
 
         return FedSender(send, lambda: sent, draw, put_back)
+
+    def filled(self, position: int) -> FilledRequests:
+        """The requests of an endpoint, one after the other; ahead of their sending where nobody else has its rows."""
+        feed = self._of_plans[position]
+        is_alone = [*self._of_plans.values(), self._of_threads].count(feed) == 1
+        return FilledRequests(feed, self._fills[position], AHEAD if is_alone and not feed.is_lazy else 1)
 
     @property
     def uses(self) -> tuple[RowUse, ...]:

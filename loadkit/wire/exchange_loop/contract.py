@@ -25,6 +25,8 @@ class What(IntEnum):
     """The user sends nothing more: its time is over, or the run is stopped, or it has sent as many as it may."""
     REPLIED = 3
     """An ordinary reply was `taken` to a request that was `due`, and there is no pause left."""
+    UNSUPPLIED = 5
+    """A request is due, and there is no payload for it."""
 
 
 class Event(NamedTuple):
@@ -50,6 +52,8 @@ class Event(NamedTuple):
     """When it was received."""
     error: int = 0
     """The errno of what sending or receiving met; EAGAIN behind a whole request is the deadline, which has passed."""
+    payload: int = -1
+    """The number of the payload that was taken for it, of those that were supplied; -1 where they are not."""
 
 
 class Spell(NamedTuple):
@@ -78,8 +82,17 @@ class ExchangeLoop(Protocol):
     name: str
     """What results call it."""
 
-    def add_request(self, payload: bytes, timeout: int, *, repeatable: bool) -> int:
-        """Make a request known: what is sent, and how long the exchange may take; its number, from 0 on."""
+    def add_request(self, payload: bytes | None, timeout: int, *, repeatable: bool) -> int:
+        """Make a request known: what is sent, and how long the exchange may take; its number, from 0 on.
+
+        Without a payload each exchange has one of its own, which is supplied.
+        """
+
+    def supply(self, request: int, payloads: Sequence[bytes]) -> int:
+        """Have these payloads for the next exchanges of a request, behind those before; how many are ready now.
+
+        They have numbers, from 0 on. When half of those that are ready now were taken, `wait` returns.
+        """
 
     def learn(self, request: int, head: bytes, size: int, status: int) -> None:
         """A reply to this request that begins with this head has this size in all, and is good.
@@ -126,6 +139,9 @@ class ExchangeLoop(Protocol):
 
         Flat, `STRIDE` integers each: due, sent, arrived, taken, status, size.
         """
+
+    def payloads(self, request: int) -> Sequence[int]:
+        """The number of the payload of each sample that was last taken of a request, where they are supplied."""
 
     def left(self, user: int) -> int:
         """How many requests more a user that is out may send, of those that it was resumed with."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from loadkit.wire.channel import looker
@@ -16,17 +17,46 @@ HEADS: Final = 16
 class HeldRequest:
     """A request, the replies to it that are known, and the samples of those that came."""
 
-    __slots__ = ("head", "heads", "number", "payload", "repeatable", "samples", "size", "status", "timeout")
+    __slots__ = (
+        "few",
+        "head",
+        "heads",
+        "number",
+        "numbers",
+        "payload",
+        "ready",
+        "repeatable",
+        "samples",
+        "size",
+        "status",
+        "supplied",
+        "taken_numbers",
+        "timeout",
+    )
 
-    def __init__(self, number: int, payload: bytes, timeout: int, *, repeatable: bool) -> None:
+    def __init__(self, number: int, payload: bytes | None, timeout: int, *, repeatable: bool) -> None:
         self.number = number
         self.payload = payload
+        self.ready: deque[tuple[int, bytes]] = deque()
+        """Payloads with their numbers, where they are supplied."""
+        self.supplied = self.few = 0
+        """How many were, and how few that are ready are told."""
+        self.numbers: list[int] = []
+        """Those of the payloads of the samples."""
+        self.taken_numbers: list[int] = []
+        """And of the samples that were taken last."""
         self.timeout = timeout
         self.repeatable = repeatable
         self.samples: list[int] = []
         # of the reply that came last
         self.head, self.size, self.status = b"\0", -1, 0
         self.heads: dict[bytes, tuple[int, int]] = {}
+
+    def supply(self, payloads: Sequence[bytes]) -> int:
+        self.ready.extend(enumerate(payloads, self.supplied))
+        self.supplied += len(payloads)
+        self.few = len(self.ready) // 2
+        return len(self.ready)
 
     def learn(self, head: bytes, size: int, status: int) -> None:
         if len(self.heads) >= HEADS:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from loadkit.wire.base import Clock
 
-_WHATS: Final = tuple(What)
+_WHATS: Final = {what.value: what for what in What}
 
 
 class NativeLoop:
@@ -26,6 +26,7 @@ class NativeLoop:
         self._clock = clock
         self._loop = loop = Loop(clock.wall_offset)
         # the methods themselves, for a call more each time is for nothing
+        self.supply = loop.supply
         self.learn = loop.learn
         self.add_user = loop.add_user
         self.resume = loop.resume
@@ -38,7 +39,7 @@ class NativeLoop:
         self.wake = loop.wake
         self.close = loop.close
 
-    def add_request(self, payload: bytes, timeout: int, *, repeatable: bool) -> int:
+    def add_request(self, payload: bytes | None, timeout: int, *, repeatable: bool) -> int:
         return self._loop.add_request(payload, timeout, repeatable)
 
     def connect(self, user: int, connection: int, sock: socket.socket | None) -> None:
@@ -49,6 +50,9 @@ class NativeLoop:
 
     def take(self) -> list[Sequence[int]]:
         return [cast(Any, memoryview(samples)).cast("q") for samples in self._loop.take()]
+
+    def payloads(self, request: int) -> Sequence[int]:
+        return cast(Any, memoryview(self._loop.payloads(request))).cast("q")
 
     def spell(self, user: int) -> Spell:
         return Spell(*self._loop.spell(user))

@@ -13,7 +13,7 @@ from contextlib import suppress
 from errno import EAGAIN
 from functools import partial
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.wire.channel import ANCILLARY, AT_ONCE, BUFFER, STAMPS, stamp_of, timespec
@@ -60,11 +60,14 @@ class PythonLoop:
 
     # -- what there is
 
-    def add_request(self, payload: bytes, timeout: int, *, repeatable: bool) -> int:
+    def add_request(self, payload: bytes | None, timeout: int, *, repeatable: bool) -> int:
         number = len(self._requests)
         self._requests.append(HeldRequest(number, payload, timeout, repeatable=repeatable))
         self._look_each = max(MILLISECOND, min(self._look_each, timeout // LOOKS))
         return number
+
+    def supply(self, request: int, payloads: Sequence[bytes]) -> int:
+        return self._requests[request].supply(payloads)
 
     def learn(self, request: int, head: bytes, size: int, status: int) -> None:
         self._requests[request].learn(head, size, status)
@@ -130,6 +133,9 @@ class PythonLoop:
         user.watched, user.deadline = None, NEVER
         self._events.append(Event(What.READABLE, user.number, error=error))
 
+    def _hand_out_exchange(self, *values: Any, **others: Any) -> None:
+        self._events.append(Event(What.UNUSUAL, *values, **others))
+
     def left(self, user: int) -> int:
         return self._users[user].left
 
@@ -146,13 +152,17 @@ class PythonLoop:
         taken: list[Sequence[int]] = [request.samples for request in self._requests]
         for request in self._requests:
             request.samples = []
+            request.numbers, request.taken_numbers = [], request.numbers
         return taken
+
+    def payloads(self, request: int) -> Sequence[int]:
+        return self._requests[request].taken_numbers
 
     # -- the hot path
 
     def _exchanges(self, user: HeldUser) -> Generator[None, None, None]:  # noqa: PLR0912, PLR0915
         """All exchanges of a user; it goes on when it is resumed, its request is due, its reply has come."""
-        now, clock, steps = self._clock.now, self._clock, self._steps
+        now, clock, steps, unusual = self._clock.now, self._clock, self._steps, self._hand_out_exchange
         turns, many, number = user.turns, len(user.turns), user.number
         position, awaited = -1, user.connections[0]
         while True:
@@ -176,16 +186,23 @@ class PythonLoop:
                 if instant >= until or instant >= self._stop_at or left <= 0:
                     self._events.append(Event(What.OVER, number))
                     break
+                request, connection = turns[(position + 1) % many]
+                payload, which = request.payload, -1
+                if payload is None:
+                    if not request.ready:
+                        self._events.append(Event(What.UNSUPPLIED, number, request.number, due))
+                        break
+                    which, payload = request.ready.popleft()
+                    if len(request.ready) == request.few:
+                        self._poller.is_woken = True
                 left -= 1
                 position = (position + 1) % many
-                request, connection = turns[position]
                 sock = connection.sock
                 if not connection.is_usable or not (request.repeatable or connection.is_quiet()):
-                    self._events.append(Event(What.UNUSUAL, number, request.number, due))
+                    unusual(number, request.number, due, payload=which)
                     break
                 assert sock
                 went = 0
-                payload = request.payload
                 if instant - user.taken > COOLED:
                     with suppress(OSError):
                         sock.send(b"", AT_ONCE)
@@ -194,10 +211,10 @@ class PythonLoop:
                     went = sock.send(payload, AT_ONCE)
                 except OSError as error:
                     met = 0 if isinstance(error, BlockingIOError) else error.errno or 0
-                    self._events.append(Event(What.UNUSUAL, number, request.number, due, sent, 0, error=met))
+                    unusual(number, request.number, due, sent, error=met, payload=which)
                     break
                 if went != len(payload):
-                    self._events.append(Event(What.UNUSUAL, number, request.number, due, sent, went))
+                    unusual(number, request.number, due, sent, went, payload=which)
                     break
                 user.deadline = sent + request.timeout
                 if connection is not awaited or steps.get(connection.fd) is not user.go_on:
@@ -209,12 +226,12 @@ class PythonLoop:
                     yield
                     data, ancillary, _, _ = sock.recvmsg(BUFFER, ANCILLARY, AT_ONCE)
                 except _Late:
-                    self._events.append(Event(What.UNUSUAL, number, request.number, due, sent, went, error=EAGAIN))
+                    unusual(number, request.number, due, sent, went, error=EAGAIN, payload=which)
                     break
                 except OSError as error:
                     # that nothing can be received is no deadline
                     met = 0 if isinstance(error, BlockingIOError) else error.errno or 0
-                    self._events.append(Event(What.UNUSUAL, number, request.number, due, sent, went, error=met))
+                    unusual(number, request.number, due, sent, went, error=met, payload=which)
                     break
                 instant = taken = now()
                 if ancillary and ((len(data) == request.size and data.startswith(request.head)) or request.knows(data)):
@@ -238,7 +255,7 @@ class PythonLoop:
                             break
                         continue
                 stamp = stamp_of(ancillary)
-                self._events.append(Event(What.UNUSUAL, number, request.number, due, sent, went, data, stamp, taken))
+                unusual(number, request.number, due, sent, went, data, stamp, taken, payload=which)
                 user.taken = taken
                 break
             user.left = left

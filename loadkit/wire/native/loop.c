@@ -45,8 +45,13 @@ typedef struct {
 } Head;
 
 typedef struct {
-    char *payload;
-    size_t payload_size;
+    Payload *payload; /* that of each exchange, or the next one of those that are ready */
+    Payload **end;    /* where another one is put that is supplied */
+    int is_supplied;
+    int ready, few;   /* so many payloads, and how few are told */
+    int64_t supplied; /* payloads so far */
+    int64_t *numbers, *spare_numbers; /* of the payloads of samples, where they were supplied */
+    size_t spare_count;
     int64_t timeout;
     int is_repeatable;
     Head heads[HEADS];
@@ -75,6 +80,7 @@ struct user {
     Connection *connections;
     Connection *awaited; /* where a reply, or what is watched for, is to come */
     int request;         /* the one under way */
+    Payload *payload;    /* and its payload, NULL if none is under way */
     int64_t due, until, left, sent, deadline;
     int64_t first_sent, last_taken;
     int64_t pacing;  /* from one due instant to the next; 0 for none */
@@ -123,8 +129,55 @@ static Event *hand_out(Loop *loop, User *user, enum what what)
     event->what = what;
     event->user = user->number;
     event->request = -1;
+    event->payload = -1;
     return event;
 }
+
+/* ---- payloads ---- */
+
+Payload *payload_of(const char *bytes, size_t size)
+{
+    Payload *payload = malloc(sizeof *payload + size);
+
+    if (payload) {
+        *payload = (Payload){.number = -1, .size = size};
+        memcpy(payload->bytes, bytes, size);
+    }
+    return payload;
+}
+
+void free_payloads(Payload *payload)
+{
+    for (Payload *next; payload; payload = next) {
+        next = payload->next;
+        free(payload);
+    }
+}
+
+/* Take the payload for an exchange; false if there is none. */
+static int take_payload(Loop *loop, Request *request, User *user)
+{
+    Payload *payload = user->payload = request->payload;
+
+    if (!payload || !request->is_supplied)
+        return payload != NULL;
+    request->payload = payload->next;
+    payload->next = NULL;
+    if (!request->payload)
+        request->end = &request->payload;
+    if (--request->ready == request->few)
+        loop->is_woken = 1;
+    return 1;
+}
+
+static void leave_payload(User *user)
+{
+    if (user->payload && user->payload->number >= 0)
+        free(user->payload);
+    user->payload = NULL;
+}
+
+/* ---- exchanges that are handed out ---- */
 
 /* Hand out an exchange that is not ordinary, as far as it went. */
 static Event *hand_out_exchange(Loop *loop, User *user, int64_t went, int error)
@@ -136,12 +189,14 @@ static Event *hand_out_exchange(Loop *loop, User *user, int64_t went, int error)
     event->sent = user->sent;
     event->went = went;
     event->error = error;
+    event->payload = user->payload->number;
+    leave_payload(user);
     return event;
 }
 
 static void hand_out_reply(Loop *loop, User *user, ssize_t came, int64_t stamp, int64_t taken)
 {
-    Event *event = hand_out_exchange(loop, user, (int64_t)loop->requests[user->request]->payload_size, 0);
+    Event *event = hand_out_exchange(loop, user, (int64_t)user->payload->size, 0);
 
     event->data = malloc(came ? (size_t)came : 1);
     if (!event->data) {
@@ -237,12 +292,20 @@ static void advance(Loop *loop, User *user);
 /* Send the next request of a user's turn, or hand it out. */
 static void send_next(Loop *loop, User *user, int64_t instant)
 {
+    int position = (user->position + 1) % user->turn_count;
+    Request *request = loop->requests[user->turns[position].request];
+    Connection *connection = &user->connections[user->turns[position].connection];
+
+    if (!take_payload(loop, request, user)) {
+        Event *event = hand_out(loop, user, UNSUPPLIED);
+        event->request = user->turns[position].request;
+        event->due = user->due;
+        return;
+    }
     user->left--;
-    user->position = (user->position + 1) % user->turn_count;
-    user->request = user->turns[user->position].request;
+    user->position = position;
+    user->request = user->turns[position].request;
     user->sent = 0;
-    const Request *request = loop->requests[user->request];
-    Connection *connection = &user->connections[user->turns[user->position].connection];
 
     if (!connection->is_usable || (!request->is_repeatable && has_something(connection->fd))) {
         hand_out_exchange(loop, user, 0, 0);
@@ -251,8 +314,8 @@ static void send_next(Loop *loop, User *user, int64_t instant)
     if (instant - user->last_taken > COOLED)
         warm_up(connection->fd);
     user->sent = now();
-    ssize_t went = send_at_once(connection->fd, request->payload, request->payload_size);
-    if (went != (ssize_t)request->payload_size) {
+    ssize_t went = send_at_once(connection->fd, user->payload->bytes, user->payload->size);
+    if (went != (ssize_t)user->payload->size) {
         /* that nothing is taken at once is for the caller to wait for */
         hand_out_exchange(loop, user, went < 0 ? 0 : went, went < 0 && errno != EAGAIN ? errno : 0);
         return;
@@ -291,17 +354,31 @@ static const Head *find_head(Request *request, const char *data, ssize_t came)
     return NULL;
 }
 
-/* Write a sample; false if there is no memory for it. */
-static int keep_sample(Loop *loop, Request *request, Sample sample)
+static int make_room_for_samples(Request *request)
 {
-    if (request->count == request->room) {
-        size_t room = request->room ? 2 * request->room : 256;
-        Sample *samples = realloc(request->samples, room * sizeof *samples);
-        if (!samples)
-            return 0;
+    size_t room = request->room ? 2 * request->room : 256;
+    Sample *samples = realloc(request->samples, room * sizeof *samples);
+
+    if (samples)
         request->samples = samples;
-        request->room = room;
+    if (samples && request->is_supplied) {
+        int64_t *numbers = realloc(request->numbers, room * sizeof *numbers);
+        if (!numbers)
+            return 0;
+        request->numbers = numbers;
     }
+    if (samples)
+        request->room = room;
+    return samples != NULL;
+}
+
+/* Write a sample; false if there is no memory for it. */
+static int keep_sample(Loop *loop, Request *request, Sample sample, int64_t payload)
+{
+    if (request->count == request->room && !make_room_for_samples(request))
+        return 0;
+    if (request->is_supplied)
+        request->numbers[request->count] = payload;
     request->samples[request->count++] = sample;
     if (++loop->sample_count % MANY == 0)
         loop->is_woken = 1;
@@ -327,7 +404,7 @@ static void take_reply(Loop *loop, User *user)
     if (came < 0) {
         /* that there is nothing to receive is an event of a descriptor that was closed meanwhile */
         if (error != EAGAIN && error != EINTR)
-            hand_out_exchange(loop, user, (int64_t)request->payload_size, error);
+            hand_out_exchange(loop, user, (int64_t)user->payload->size, error);
         return;
     }
     user->last_taken = taken;
@@ -335,10 +412,12 @@ static void take_reply(Loop *loop, User *user)
         arrived = taken;
     const Head *head = stamp && user->sent <= arrived && arrived <= taken ? find_head(request, loop->buffer, came) : NULL;
     if (!head ||
-        !keep_sample(loop, request, (Sample){user->due, user->sent, arrived, taken, head->status, head->size})) {
+        !keep_sample(loop, request, (Sample){user->due, user->sent, arrived, taken, head->status, head->size},
+                     user->payload->number)) {
         hand_out_reply(loop, user, came, stamp, taken);
         return;
     }
+    leave_payload(user);
     if (!user->first_sent)
         user->first_sent = user->sent;
     if (!user->pauses || user->pauses_made < user->pause_count) {
@@ -414,7 +493,7 @@ static void find_late(Loop *loop, int64_t asked)
         if (user->deadline >= asked)
             continue;
         if (user->state == SENT)
-            hand_out_exchange(loop, user, (int64_t)loop->requests[user->request]->payload_size, EAGAIN);
+            hand_out_exchange(loop, user, (int64_t)user->payload->size, EAGAIN);
         else if (user->state == WATCHED)
             hand_out(loop, user, READABLE)->error = EAGAIN;
     }
@@ -523,21 +602,24 @@ Loop *loop_open(void)
 
 static void free_all(Loop *loop)
 {
-    for (int k = 0; k < loop->request_count; k++) {
-        Request *request = loop->requests[k];
-        for (int head = 0; head < request->head_count; head++)
-            free(request->heads[head].bytes);
-        free(request->payload);
-        free(request->samples);
-        free(request->spare);
-        free(request);
-    }
     for (int k = 0; k < loop->user_count; k++) {
         User *user = user_of(loop, k);
         free(user->turns);
         free(user->connections);
         free(user->pauses);
+        leave_payload(user);
         free(user);
+    }
+    for (int k = 0; k < loop->request_count; k++) {
+        Request *request = loop->requests[k];
+        for (int head = 0; head < request->head_count; head++)
+            free(request->heads[head].bytes);
+        free_payloads(request->payload);
+        free(request->numbers);
+        free(request->spare_numbers);
+        free(request->samples);
+        free(request->spare);
+        free(request);
     }
     for (int k = 0; k < loop->event_count; k++)
         free(loop->events[k].data);
@@ -588,24 +670,45 @@ static char *copied(const char *data, size_t size)
     return copy;
 }
 
-int loop_add_request(Loop *loop, const char *payload, size_t size, int64_t timeout, int is_repeatable)
+int loop_add_request(Loop *loop, Payload *payload, int64_t timeout, int is_repeatable)
 {
     Request **requests = realloc(loop->requests, ((size_t)loop->request_count + 1) * sizeof *requests);
     Request *request = calloc(1, sizeof *request);
 
     if (requests)
         loop->requests = requests;
-    if (!requests || !request || !(request->payload = copied(payload, size))) {
+    if (!requests || !request) {
         free(request);
+        free_payloads(payload);
         return -1;
     }
-    request->payload_size = size;
+    request->payload = payload;
+    request->is_supplied = !payload;
+    request->end = &request->payload;
     request->timeout = timeout;
     request->is_repeatable = is_repeatable;
     if (timeout / LOOKS < loop->look_each)
         loop->look_each = timeout / LOOKS > MILLISECOND ? timeout / LOOKS : MILLISECOND;
     requests[loop->request_count] = request;
     return loop->request_count++;
+}
+
+int loop_supply(Loop *loop, int number, Payload *payloads)
+{
+    Request *request = number >= 0 && number < loop->request_count ? loop->requests[number] : NULL;
+
+    if (!request || !request->is_supplied) {
+        free_payloads(payloads);
+        return -1;
+    }
+    for (Payload *payload = payloads; payload; payload = payload->next) {
+        payload->number = request->supplied++;
+        request->ready++;
+        *request->end = payload;
+        request->end = &payload->next;
+    }
+    request->few = request->ready / 2;
+    return request->ready;
 }
 
 int loop_learn(Loop *loop, int number, const char *head, size_t head_size, int64_t size, int64_t status)
@@ -871,13 +974,25 @@ size_t loop_take_samples(Loop *loop, int number, const Sample **samples)
     size_t count = request->count, room = request->room;
 
     *samples = request->samples;
+    int64_t *numbers = request->numbers;
     request->samples = request->spare;
+    request->numbers = request->spare_numbers;
     request->room = request->spare_room;
     request->spare = (Sample *)*samples;
+    request->spare_numbers = numbers;
     request->spare_room = room;
+    request->spare_count = count;
     request->count = 0;
     loop->sample_count -= count;
     return count;
+}
+
+size_t loop_payloads(Loop *loop, int number, const int64_t **numbers)
+{
+    const Request *request = loop->requests[number];
+
+    *numbers = request->spare_numbers;
+    return request->is_supplied ? request->spare_count : 0;
 }
 
 void loop_stop(Loop *loop, int64_t instant)

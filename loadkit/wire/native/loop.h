@@ -11,7 +11,7 @@
 
 typedef struct loop Loop;
 
-enum what { UNUSUAL = 0, READABLE = 1, OVER = 2, REPLIED = 3 };
+enum what { UNUSUAL = 0, READABLE = 1, OVER = 2, REPLIED = 3, UNSUPPLIED = 5 };
 
 /* A user that is handed out; `data` is malloc'ed, NULL if nothing was received. */
 typedef struct {
@@ -19,7 +19,7 @@ typedef struct {
     int user;
     int request;
     int error;
-    int64_t due, sent, went, stamp, taken;
+    int64_t due, sent, went, stamp, taken, payload;
     char *data;
     size_t size;
 } Event;
@@ -33,6 +33,18 @@ typedef struct {
     int connection;
 } Turn;
 
+/* What is sent, malloc'ed; one that was supplied has a number from 0 on, and is sent once. */
+typedef struct payload {
+    struct payload *next;
+    int64_t number;
+    size_t size;
+    char bytes[];
+} Payload;
+
+/* NULL if there is no memory. */
+Payload *payload_of(const char *bytes, size_t size);
+void free_payloads(Payload *payload);
+
 /* NULL with errno if it cannot be had. */
 Loop *loop_open(void);
 /* False in a child of a fork, which does not have its thread: nothing may be called there. */
@@ -45,7 +57,10 @@ void loop_enter(Loop *loop);
 void loop_leave(Loop *loop);
 
 /* These return -1 where there is no memory, or nothing of the number that is given. */
-int loop_add_request(Loop *loop, const char *payload, size_t size, int64_t timeout, int is_repeatable);
+/* Takes the payload, which is NULL where each exchange has one that is supplied. */
+int loop_add_request(Loop *loop, Payload *payload, int64_t timeout, int is_repeatable);
+/* Takes payloads for the next exchanges of a request; how many are ready now. */
+int loop_supply(Loop *loop, int request, Payload *payloads);
 int loop_learn(Loop *loop, int request, const char *head, size_t head_size, int64_t size, int64_t status);
 int loop_add_user(Loop *loop, const Turn *turns, int count);
 int loop_connect(Loop *loop, int user, int connection, int fd);
@@ -68,6 +83,8 @@ void loop_wait(Loop *loop, int64_t until);
 int loop_take_events(Loop *loop, Event **events);
 /* The samples of a request since the last time, which stay until the next call for it. */
 size_t loop_take_samples(Loop *loop, int request, const Sample **samples);
+/* The numbers of the payloads of those samples; 0 where they were not supplied. */
+size_t loop_payloads(Loop *loop, int request, const int64_t **numbers);
 void loop_stop(Loop *loop, int64_t instant);
 void loop_wake(Loop *loop);
 

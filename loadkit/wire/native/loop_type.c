@@ -124,17 +124,62 @@ static PyObject *close_method(Object *self, PyObject *Py_UNUSED(none))
 
 static PyObject *add_request(Object *self, PyObject *args)
 {
-    const char *payload;
+    const char *bytes;
     Py_ssize_t size;
     long long timeout;
     int is_repeatable, number;
+    Payload *payload = NULL;
     Loop *loop;
 
-    if (!PyArg_ParseTuple(args, "y#Lp:add_request", &payload, &size, &timeout, &is_repeatable) ||
-        !(loop = begin_call(self)))
+    if (!PyArg_ParseTuple(args, "z#Lp:add_request", &bytes, &size, &timeout, &is_repeatable))
         return NULL;
-    LOCKED(self, loop, number = loop_add_request(loop, payload, (size_t)size, timeout, is_repeatable));
+    if (bytes && !(payload = payload_of(bytes, (size_t)size)))
+        return PyErr_NoMemory();
+    if (!(loop = begin_call(self))) {
+        free_payloads(payload);
+        return NULL;
+    }
+    LOCKED(self, loop, number = loop_add_request(loop, payload, timeout, is_repeatable));
     return number_or_error(number);
+}
+
+/* The payloads that a sequence of bytes has, the first one; `is_whole` is false with an exception. */
+static Payload *payloads_of(PyObject *given, int *is_whole)
+{
+    PyObject *sequence = PySequence_Fast(given, "payloads are a sequence");
+    Payload *first = NULL, **end = &first;
+
+    *is_whole = sequence != NULL;
+    for (Py_ssize_t k = 0; *is_whole && k < PySequence_Fast_GET_SIZE(sequence); k++) {
+        char *bytes;
+        Py_ssize_t size;
+        *is_whole = PyBytes_AsStringAndSize(PySequence_Fast_GET_ITEM(sequence, k), &bytes, &size) == 0;
+        if (*is_whole && !(*end = payload_of(bytes, (size_t)size))) {
+            PyErr_NoMemory();
+            *is_whole = 0;
+        }
+        if (*is_whole)
+            end = &(*end)->next;
+    }
+    Py_XDECREF(sequence);
+    return first;
+}
+
+static PyObject *supply(Object *self, PyObject *args)
+{
+    PyObject *given;
+    int request, ready, is_whole;
+    Loop *loop = NULL;
+
+    if (!PyArg_ParseTuple(args, "iO:supply", &request, &given))
+        return NULL;
+    Payload *payloads = payloads_of(given, &is_whole);
+    if (!is_whole || !(loop = begin_call(self))) {
+        free_payloads(payloads);
+        return NULL;
+    }
+    LOCKED(self, loop, ready = loop_supply(loop, request, payloads));
+    return number_or_error(ready);
 }
 
 static PyObject *learn(Object *self, PyObject *args)
@@ -300,8 +345,9 @@ static PyObject *event_of(const Event *event)
         PyLong_FromLongLong(event->stamp),
         PyLong_FromLongLong(event->taken),
         PyLong_FromLong(event->error),
+        PyLong_FromLongLong(event->payload),
     };
-    return tuple_of(10, values);
+    return tuple_of(11, values);
 }
 
 /* A list of events, which are freed. */
@@ -389,6 +435,26 @@ static PyObject *take(Object *self, PyObject *Py_UNUSED(none))
     return list;
 }
 
+static PyObject *payloads(Object *self, PyObject *args)
+{
+    const int64_t *numbers;
+    int request;
+    PyObject *made;
+    Loop *loop;
+
+    if (!PyArg_ParseTuple(args, "i:payloads", &request) || !(loop = begin_call(self)))
+        return NULL;
+    /* as with `take`: only this thread adds requests, and takes */
+    if (request < 0 || request >= loop_requests(loop)) {
+        made = none_or_error(-1);
+    } else {
+        size_t count = loop_payloads(loop, request, &numbers);
+        made = PyBytes_FromStringAndSize((const char *)numbers, (Py_ssize_t)(count * sizeof *numbers));
+    }
+    end_call(self);
+    return made;
+}
+
 static PyObject *spell(Object *self, PyObject *args)
 {
     int64_t left, first_sent, last_taken;
@@ -473,6 +539,7 @@ static PyObject *wake(Object *self, PyObject *Py_UNUSED(none))
 
 static PyMethodDef methods[] = {
     {"add_request", (PyCFunction)add_request, METH_VARARGS, NULL},
+    {"supply", (PyCFunction)supply, METH_VARARGS, NULL},
     {"learn", (PyCFunction)learn, METH_VARARGS, NULL},
     {"add_user", (PyCFunction)add_user, METH_O, NULL},
     {"connect", (PyCFunction)connect_method, METH_VARARGS, NULL},
@@ -482,6 +549,7 @@ static PyMethodDef methods[] = {
     {"watch", (PyCFunction)watch, METH_VARARGS, NULL},
     {"wait", (PyCFunction)wait_method, METH_VARARGS, NULL},
     {"take", (PyCFunction)take, METH_NOARGS, NULL},
+    {"payloads", (PyCFunction)payloads, METH_VARARGS, NULL},
     {"left", (PyCFunction)left_method, METH_VARARGS, NULL},
     {"spell", (PyCFunction)spell, METH_VARARGS, NULL},
     {"is_resting", (PyCFunction)is_resting, METH_VARARGS, NULL},
