@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadkit.drive.carried import CarriedUser
 from loadkit.drive.closed import Pace, closed_loop
+from loadkit.drive.engine import is_carried, loop_count
 from loadkit.drive.follow import Follower
 from loadkit.drive.loop_thread import LoopThread, Runnable
 from loadkit.drive.open import Pool, open_loop
@@ -19,21 +19,17 @@ from loadkit.drive.rows.values import by_name
 from loadkit.drive.shared_iterator import SharedIterator
 from loadkit.drive.user import User
 from loadkit.host.limits import check_ports, make_room, max_connections
-from loadkit.host.locality import is_here
-from loadkit.host.usage import allowed_cpus, cpu_quota
 from loadkit.measure.recording import JOURNEY, Batch, RowRecorder
 from loadkit.plan.endpoint import Endpoint
-from loadkit.plan.errors import UsageError
 from loadkit.plan.journey import Journey
-from loadkit.plan.scenario_fields import parse_engine
 from loadkit.plan.think_time import pauses
 from loadkit.plan.urls import strip_url
 from loadkit.plan.workload import Closed, Open, ThreadPlan
 from loadkit.wire.attempt import complete
 from loadkit.wire.base import Clock, Origin, Request, Send
-from loadkit.wire.exchange_loop.choice import IS_AVAILABLE, is_native, new_loop
+from loadkit.wire.exchange_loop.choice import new_loop
 from loadkit.wire.protocols import Connection, Wire
-from loadkit.wire.sockets import SocketConnection, SocketWire
+from loadkit.wire.sockets import SocketConnection
 
 if TYPE_CHECKING:
     from loadkit.drive.journeys.runner import JourneyRunner
@@ -43,12 +39,6 @@ if TYPE_CHECKING:
     from loadkit.wire.connection import HttpConnection
     from loadkit.wire.exchange_log import ExchangeLog
 
-ENGINE: Final = "LOADKIT_ENGINE"
-"""The variable of the environment with the engine of those scenarios to which nobody gave one."""
-LOOPS: Final = "LOADKIT_LOOPS"
-"""That with the number of exchange loops, where it is not to be that of the CPUs."""
-USERS_OF_LOOP: Final = 16
-"""Of fewer users a loop has so little to do at a time that a second one costs more than it carries."""
 RAN: Final = frozenset({0})
 """The status of a journey that came to its end."""
 
@@ -104,40 +94,18 @@ class Builder:
 
     def closed_users(self, load: Closed) -> list[Runnable]:
         """The users of a closed workload: on exchange loops those that they can carry, each other on its own thread."""
-        carried = [self._carried_user(load, plan) for plan in load.thread_plans if self._is_carried(load, plan)]
-        alone = [self._closed_user(load, plan) for plan in load.thread_plans if not self._is_carried(load, plan)]
+        carried = [self._carried_user(load, plan) for plan in load.thread_plans if is_carried(self._plan, plan)]
+        alone = [self._closed_user(load, plan) for plan in load.thread_plans if not is_carried(self._plan, plan)]
         if not carried:
             return list(alone)
         fed = {position for one in carried for position in one.requests if self._has_feed(position)}
         filled = {position: self._plan.feeds.filled(position) for position in fed}
         # rows are in order, and used up before the run ends for want of one, where one loop has them all
-        many = 1 if filled else self._loop_count(load, len(carried))
+        many = 1 if filled else loop_count(self._plan, len(carried))
         clock, state, hand_over = self._plan.clock, self._state, self._hand_over
         # dealt out in turn, so that each has its share of those who begin late
         loops = [LoopThread(carried[k::many], new_loop(clock), clock, state, hand_over, filled) for k in range(many)]
         return [*loops, *alone]
-
-    def _loop_count(self, load: Closed, users: int) -> int:
-        """One for each CPU that the users may use, if each has enough of them to do; one in Python."""
-        if not is_native(self._plan.clock):
-            return 1
-        if asked := os.environ.get(LOOPS):
-            if not asked.isdecimal() or not int(asked):
-                raise UsageError(f"{LOOPS} takes a whole number of at least 1, not {asked!r}")
-            return min(int(asked), users)
-        origins = {request.origin for request in self._plan.requests if request}
-        spared = any(origin.unix or is_here(origin.host) for origin in origins)
-        cpus = int(min(allowed_cpus(), cpu_quota())) - spared
-        return max(1, min(cpus // load.part.processes, users // USERS_OF_LOOP))
-
-    def _is_carried(self, load: Closed, plan: ThreadPlan) -> bool:
-        """True for a user of whose code, or ours, nothing runs between two requests."""
-        run, scenario = self._plan, self._plan.scenario
-        if _engine_of(scenario) != "loop" or not IS_AVAILABLE or not isinstance(run.wire, SocketWire):
-            return False
-        if run.log or run.is_monitored or scenario.has_values or callable(load.think_time):
-            return False
-        return all(_is_plain(scenario.plans[position], run.requests[position]) for position in set(plan.rotation))
 
     def _carried_user(self, load: Closed, plan: ThreadPlan) -> CarriedUser:
         parts = self._parts(plan.rotation, planned=plan.iterations)
@@ -364,16 +332,3 @@ class _UserParts:
 
 def _row(label: str, request: Request | None) -> RowRecorder:
     return RowRecorder(label, 0, JOURNEY) if request is None else RowRecorder(label, len(request.payload))
-
-
-def _engine_of(scenario: Scenario) -> str:
-    if scenario.engine != "auto":
-        return scenario.engine
-    return parse_engine(os.environ.get(ENGINE, "threads"), what=ENGINE)
-
-
-def _is_plain(plan: Endpoint | Journey, request: Request | None) -> bool:
-    """True for an endpoint whose replies nobody looks at, over plain TCP."""
-    if isinstance(plan, Journey) or request is None or request.origin.tls:
-        return False
-    return plan.check is None and not plan.follow
