@@ -26,7 +26,18 @@ class LoopRow:
     feed.
     """
 
-    __slots__ = ("_hand_over", "_loop", "_phase", "_request", "_row", "_second", "_state", "filled", "number", "position")
+    __slots__ = (
+        "_hand_over",
+        "_loop",
+        "_phase",
+        "_request",
+        "_row",
+        "_second",
+        "_state",
+        "filled",
+        "number",
+        "position",
+    )
 
     def __init__(
         self,

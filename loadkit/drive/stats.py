@@ -94,7 +94,9 @@ class RunStats(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def engine(self) -> str:
         """What carried the users, as `exchange loop in C, 2 loops, and 3 threads`; empty where nobody says."""
-        loops = [f"{name}, {show_count(count, 'loop')}" for name, count in sorted(self.engines.items()) if name != THREADS]
+        loops = [
+            f"{name}, {show_count(count, 'loop')}" for name, count in sorted(self.engines.items()) if name != THREADS
+        ]
         if loops and self.engines.get(THREADS):
             loops.append(show_count(self.engines[THREADS], "thread"))
         return ", and ".join(loops) or next(iter(self.engines), "")

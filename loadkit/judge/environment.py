@@ -49,7 +49,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     extension: bool = False
     """Exchanges were done by the extension in C, where they were ordinary."""
     engine: str = ""
-    """What carried the users: `threads`, or such as `exchange loop in C, 2 loops, and 3 threads`; empty if not known."""
+    """What carried the users: `threads`, or such as `exchange loop in C, 2 loops, and 3 threads`; empty if unknown."""
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):

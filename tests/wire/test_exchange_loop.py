@@ -345,7 +345,8 @@ def test_nothing_is_sent_from_the_end_on(users: Users, serve_as: Serve, rest: in
 
     assert events == [Event(What.OVER, user)]
     assert end <= users.clock.now() < end + 500 * MILLISECOND
-    assert all(sent < end for _, sent, *_ in users.samples())
+    # the instant before each sending; a thread may be held up in between
+    assert all(due < end for due, *_ in users.samples())
 
 
 @pytest.mark.parametrize("rest", [0, 60 * SECOND], ids=["at work", "at rest"])
@@ -367,7 +368,7 @@ def test_another_thread_stops_all(users: Users, serve_as: Serve, rest: int):
 
     assert sorted(events) == [Event(What.OVER, number) for number in numbers]
     assert users.clock.now() - stopped[0] < 2 * SECOND
-    assert all(sent < stopped[0] for _, sent, *_ in users.samples())
+    assert all(due < stopped[0] for due, *_ in users.samples())
 
 
 def test_a_connection_that_another_thread_shuts_down_is_handed_out(users: Users, serve_as: Serve):
@@ -464,7 +465,9 @@ def test_each_exchange_takes_the_next_of_the_payloads_that_were_supplied(users: 
     samples, payloads = users.samples(request), list(users.loop.payloads(request))
     assert sorted(payloads) == list(range(30))
     # in the order in which they were sent, whoever sent them
-    assert [payload for _, payload in sorted(zip([one[1] for one in samples], payloads, strict=True))] == list(range(30))
+    assert [payload for _, payload in sorted(zip([one[1] for one in samples], payloads, strict=True))] == list(
+        range(30)
+    )
     assert users.samples(request) == []
     assert list(users.loop.payloads(request)) == []
 
@@ -513,4 +516,3 @@ def test_whoever_waits_is_woken_when_half_of_the_payloads_are_used(users: Users,
     assert users.loop.wait(began + 60 * SECOND) == []
     assert users.clock.now() - began < 30 * SECOND
     assert users.loop.supply(request, []) in range(3, 6)
-

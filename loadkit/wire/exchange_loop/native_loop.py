@@ -52,7 +52,7 @@ class NativeLoop:
         return [cast(Any, memoryview(samples)).cast("q") for samples in self._loop.take()]
 
     def payloads(self, request: int) -> Sequence[int]:
-        return cast(Any, memoryview(self._loop.payloads(request))).cast("q")
+        return cast("Sequence[int]", memoryview(self._loop.payloads(request)).cast("q"))
 
     def spell(self, user: int) -> Spell:
         return Spell(*self._loop.spell(user))

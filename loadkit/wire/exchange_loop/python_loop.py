@@ -241,6 +241,8 @@ class PythonLoop:
                         arrived = taken
                     if sent <= arrived <= taken:
                         request.samples += (due, sent, arrived, taken, request.status, request.size)
+                        if which >= 0:
+                            request.numbers.append(which)
                         if not user.first_sent:
                             user.first_sent = sent
                         user.taken = taken
