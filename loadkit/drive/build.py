@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +15,7 @@ from loadkit.drive.open import Pool, open_loop
 from loadkit.drive.pauses import Pauses
 from loadkit.drive.recorder import BoundRequest, Recorder
 from loadkit.drive.rows.values import by_name
+from loadkit.drive.run_plan import RunPlan
 from loadkit.drive.shared_iterator import SharedIterator
 from loadkit.drive.user import User
 from loadkit.host.limits import check_ports, make_room, max_connections
@@ -26,39 +26,19 @@ from loadkit.plan.think_time import pauses
 from loadkit.plan.urls import strip_url
 from loadkit.plan.workload import Closed, Open, ThreadPlan
 from loadkit.wire.attempt import complete
-from loadkit.wire.base import Clock, Origin, Request, Send
+from loadkit.wire.base import Origin, Request, Send
 from loadkit.wire.exchange_loop.choice import new_loop
-from loadkit.wire.protocols import Connection, Wire
+from loadkit.wire.protocols import Connection
 from loadkit.wire.sockets import SocketConnection
 
 if TYPE_CHECKING:
     from loadkit.drive.journeys.runner import JourneyRunner
-    from loadkit.drive.rows.sender import Feeds
     from loadkit.drive.state import RunState
     from loadkit.plan.scenario import Scenario
     from loadkit.wire.connection import HttpConnection
-    from loadkit.wire.exchange_log import ExchangeLog
 
 RAN: Final = frozenset({0})
 """The status of a journey that came to its end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPlan:
-    """What is run: a scenario, or a part of one, whose endpoints became `requests`, in order; None for a journey."""
-
-    scenario: Scenario
-    load: Closed | Open
-    requests: Sequence[Request | None]
-    wire: Wire
-    clock: Clock
-    feeds: Feeds
-    shared: object
-    """For journeys."""
-    log: ExchangeLog | None = None
-    """Keeps the first exchanges."""
-    is_monitored: bool = False
-    """Each thread notes what it has under way."""
 
 
 def origins_of_thread(scenario: Scenario, requests: Sequence[Request | None]) -> set[Origin | None]:

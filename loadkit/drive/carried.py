@@ -38,7 +38,6 @@ class CarriedUser:
 
     __slots__ = (
         "_loop",
-        "connections",
         "due",
         "left",
         "number",
@@ -65,9 +64,8 @@ class CarriedUser:
         self.user = user
         self.plan = plan
         self.requests = requests
-        self.connections = list(dict.fromkeys(connection for _, connection in requests.values()))
-        self.socks: list[socket.socket | None] = [None] * len(self.connections)
-        """What the loop has for each."""
+        self.socks: dict[HttpConnection, socket.socket | None] = {one: None for _, one in requests.values()}
+        """What the loop has for each of its connections."""
         self.stages = stages(user, plan)
         self.pace = pace
         self.stage: Stage | None = None
@@ -89,7 +87,7 @@ class CarriedUser:
     def join(self, loop: ExchangeLoop, numbers: Mapping[int, int]) -> None:
         """Be carried by a loop, which has these numbers for requests by their positions."""
         self._loop = loop
-        places = {connection: slot for slot, connection in enumerate(self.connections)}
+        places = {connection: slot for slot, connection in enumerate(self.socks)}
         turns = [(numbers[position], places[self.requests[position][1]]) for position in self.plan.rotation]
         self.number = loop.add_user(turns)
         if self.pace.is_leisurely:
@@ -98,10 +96,10 @@ class CarriedUser:
 
     def show_connections(self) -> None:
         """Tell the loop of connections that were opened or closed."""
-        for slot, connection in enumerate(self.connections):
+        for slot, (connection, known) in enumerate(self.socks.items()):
             sock = connection.channel.sock if connection.channel else None
-            if sock is not self.socks[slot]:
-                self.socks[slot] = sock
+            if sock is not known:
+                self.socks[connection] = sock
                 self._loop.connect(self.number, slot, sock)
 
     def note_stage(self) -> None:
@@ -168,7 +166,7 @@ class UnusualExchanges:
 
     def _watch(self, one: CarriedUser, reply: PartialReply) -> None:
         _, connection = one.requests[one.position]
-        self._loop.watch(one.number, one.connections.index(connection), reply.deadline)
+        self._loop.watch(one.number, list(one.socks).index(connection), reply.deadline)
 
     def read_on(self, one: CarriedUser, event: Event) -> None:
         """Receive more of a reply of which a part has come, or give it up."""

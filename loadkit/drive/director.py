@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from loadkit.drive.build import Builder, RunPlan
+from loadkit.drive.build import Builder
 from loadkit.drive.collect import Collector, Keeper, Relay
 from loadkit.drive.loop_thread import LoopThread, Runnable
 from loadkit.drive.outstanding import Monitor
 from loadkit.drive.progress import Display, Watcher
 from loadkit.drive.rows.feed import RowsUsedUp
 from loadkit.drive.rows.sender import Feeds
+from loadkit.drive.run_plan import RunPlan
 from loadkit.drive.state import NEVER, RunState
 from loadkit.drive.stats import Driven, RunStats
 from loadkit.drive.target import Target

@@ -14,7 +14,7 @@ from loadkit.wire.exchange_loop.choice import IS_AVAILABLE, is_native
 from loadkit.wire.sockets import SocketWire
 
 if TYPE_CHECKING:
-    from loadkit.drive.build import RunPlan
+    from loadkit.drive.run_plan import RunPlan
     from loadkit.plan.endpoint import Endpoint
     from loadkit.plan.scenario import Scenario
     from loadkit.plan.workload import ThreadPlan

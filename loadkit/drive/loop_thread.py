@@ -202,7 +202,7 @@ class LoopThread:
         self._end(one)
 
     def _end(self, one: CarriedUser) -> None:
-        for slot in range(len(one.connections)):
+        for slot in range(len(one.socks)):
             self._loop.connect(one.number, slot, None)
         one.user.recorder.iterations.ended += (one.plan.iterations or one.left) - one.left - one.unusual
         one.user.end()

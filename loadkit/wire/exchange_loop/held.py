@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from loadkit.wire.channel import looker
+from loadkit.wire.exchange_loop.contract import Spell
 
 NEVER: Final = 1 << 62
 HEADS: Final = 16
@@ -63,6 +64,12 @@ class HeldRequest:
             del self.heads[next(iter(self.heads))]
         self.heads[head] = size, status
         self.head, self.size, self.status = head, size, status
+
+    def take(self) -> list[int]:
+        """The samples since the last time."""
+        samples, self.samples = self.samples, []
+        self.numbers, self.taken_numbers = [], self.numbers
+        return samples
 
     def knows(self, data: bytes) -> bool:
         """True if it is a whole reply whose head is known, if not that of the last one."""
@@ -134,3 +141,9 @@ class HeldUser:
         self.is_resting = False
         self.go_on: Callable[[], object]
         self.throw: Callable[[Exception], object]
+
+    def take_spell(self) -> Spell:
+        """When it has sent first, and taken last; it begins anew."""
+        spell = Spell(self.first_sent, self.taken if self.first_sent else 0)
+        self.first_sent = 0
+        return spell

@@ -13,7 +13,7 @@ from contextlib import suppress
 from errno import EAGAIN
 from functools import partial
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from loadkit.plan.units import MILLISECOND, SECOND
 from loadkit.wire.channel import ANCILLARY, AT_ONCE, BUFFER, STAMPS, stamp_of, timespec
@@ -34,7 +34,7 @@ ROUND: Final = 256
 """Exchanges after which `wait` returns: samples are counted while they are in the caches of the CPU."""
 
 
-class _Late(Exception):
+class _Late(OSError):
     """The deadline of an exchange has passed."""
 
 
@@ -133,27 +133,17 @@ class PythonLoop:
         user.watched, user.deadline = None, NEVER
         self._events.append(Event(What.READABLE, user.number, error=error))
 
-    def _hand_out_exchange(self, *values: Any, **others: Any) -> None:
-        self._events.append(Event(What.UNUSUAL, *values, **others))
-
     def left(self, user: int) -> int:
         return self._users[user].left
 
     def spell(self, user: int) -> Spell:
-        one = self._users[user]
-        spell = Spell(one.first_sent, one.taken if one.first_sent else 0)
-        one.first_sent = 0
-        return spell
+        return self._users[user].take_spell()
 
     def is_resting(self, user: int) -> bool:
         return self._users[user].is_resting
 
     def take(self) -> list[Sequence[int]]:
-        taken: list[Sequence[int]] = [request.samples for request in self._requests]
-        for request in self._requests:
-            request.samples = []
-            request.numbers, request.taken_numbers = [], request.numbers
-        return taken
+        return [request.take() for request in self._requests]
 
     def payloads(self, request: int) -> Sequence[int]:
         return self._requests[request].taken_numbers
@@ -162,7 +152,8 @@ class PythonLoop:
 
     def _exchanges(self, user: HeldUser) -> Generator[None, None, None]:  # noqa: PLR0912, PLR0915
         """All exchanges of a user; it goes on when it is resumed, its request is due, its reply has come."""
-        now, clock, steps, unusual = self._clock.now, self._clock, self._steps, self._hand_out_exchange
+        now, clock, steps = self._clock.now, self._clock, self._steps
+        unusual = partial(Event, What.UNUSUAL, user.number)
         turns, many, number = user.turns, len(user.turns), user.number
         position, awaited = -1, user.connections[0]
         while True:
@@ -193,13 +184,12 @@ class PythonLoop:
                         self._events.append(Event(What.UNSUPPLIED, number, request.number, due))
                         break
                     which, payload = request.ready.popleft()
-                    if len(request.ready) == request.few:
-                        self._poller.is_woken = True
+                    self._poller.is_woken |= len(request.ready) == request.few
                 left -= 1
                 position = (position + 1) % many
                 sock = connection.sock
                 if not connection.is_usable or not (request.repeatable or connection.is_quiet()):
-                    unusual(number, request.number, due, payload=which)
+                    self._events.append(unusual(request.number, due, payload=which))
                     break
                 assert sock
                 went = 0
@@ -211,10 +201,10 @@ class PythonLoop:
                     went = sock.send(payload, AT_ONCE)
                 except OSError as error:
                     met = 0 if isinstance(error, BlockingIOError) else error.errno or 0
-                    unusual(number, request.number, due, sent, error=met, payload=which)
+                    self._events.append(unusual(request.number, due, sent, error=met, payload=which))
                     break
                 if went != len(payload):
-                    unusual(number, request.number, due, sent, went, payload=which)
+                    self._events.append(unusual(request.number, due, sent, went, payload=which))
                     break
                 user.deadline = sent + request.timeout
                 if connection is not awaited or steps.get(connection.fd) is not user.go_on:
@@ -225,13 +215,10 @@ class PythonLoop:
                 try:
                     yield
                     data, ancillary, _, _ = sock.recvmsg(BUFFER, ANCILLARY, AT_ONCE)
-                except _Late:
-                    unusual(number, request.number, due, sent, went, error=EAGAIN, payload=which)
-                    break
                 except OSError as error:
                     # that nothing can be received is no deadline
                     met = 0 if isinstance(error, BlockingIOError) else error.errno or 0
-                    unusual(number, request.number, due, sent, went, error=met, payload=which)
+                    self._events.append(unusual(request.number, due, sent, went, error=met, payload=which))
                     break
                 instant = taken = now()
                 if ancillary and ((len(data) == request.size and data.startswith(request.head)) or request.knows(data)):
@@ -257,7 +244,7 @@ class PythonLoop:
                             break
                         continue
                 stamp = stamp_of(ancillary)
-                unusual(number, request.number, due, sent, went, data, stamp, taken, payload=which)
+                self._events.append(unusual(request.number, due, sent, went, data, stamp, taken, payload=which))
                 user.taken = taken
                 break
             user.left = left
@@ -290,7 +277,7 @@ class PythonLoop:
             if user.watched:
                 self._hand_out_watched(user, EAGAIN)
             else:
-                user.throw(_Late())
+                user.throw(_Late(EAGAIN, "late"))
 
     def stop(self, instant: int) -> None:
         self._stop_at = min(self._stop_at, instant)
