@@ -32,6 +32,7 @@ OF_RUN: Final = {
     "csv": "--load-csv",
     "hlog": "--load-hlog",
     "prometheus": "--load-prometheus",
+    "otlp": "--load-otlp",
     "history": "--load-history",
     **_COMMON,
 }

@@ -65,16 +65,16 @@ class OtlpTarget:
     patience: float = PATIENCE
 
 
-def otlp_target(url: str, environment: Mapping[str, str] = os.environ) -> OtlpTarget:
+def otlp_target(url: str, environment: Mapping[str, str] = os.environ, *, what: str = "--otlp") -> OtlpTarget:
     """Where metrics are sent; what the environment says to all of OpenTelemetry's exporters is heeded.
 
     Raises `UsageError` for what is no URL, and where the extra is not installed.
     """
-    checked = check_url(url, what="--otlp")
+    checked = check_url(url, what=what)
     try:
         import loadkit.report.formats.otlp as _  # noqa: F401
     except ModuleNotFoundError as error:
-        raise UsageError(f"--otlp needs {error.name}; pip install 'pytest-loadkit[otel]'") from None
+        raise UsageError(f"{what} needs {error.name}; pip install 'pytest-loadkit[otel]'") from None
     if not urlsplit(checked).path.strip("/"):
         checked = f"{checked.rstrip('/')}/v1/metrics"
     pairs = [pair.partition("=") for pair in environment.get(_HEADERS, "").split(",")]

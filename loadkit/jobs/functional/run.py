@@ -47,6 +47,7 @@ from loadkit.report.progress import watcher
 
 if TYPE_CHECKING:
     from loadkit.drive.progress import Watcher
+    from loadkit.jobs.otlp import OtlpTarget
     from loadkit.jobs.testing.session import LoadSession
     from loadkit.judge.limit.limit import Limit
     from loadkit.judge.result import Result
@@ -92,7 +93,7 @@ def _run_tests(config: pytest.Config, load_session: LoadSession, tests: Sequence
                 thrown = _find_limit(config, load_session, scenario, cases)
             else:
                 write_scale(config, scenario, len(cases))
-                results, thrown = _run_rounds(config, scenario, cases, reports, load_session.options.rounds)
+                results, thrown = _run_rounds(config, load_session, scenario, cases, reports)
                 one = Run(test=_name(config), number=1, result=results[0], more=tuple(results[1:]), of_tests=True)
                 load_session.keep(one)
                 write_doubts(config, results[0])
@@ -111,17 +112,21 @@ def _run_tests(config: pytest.Config, load_session: LoadSession, tests: Sequence
 
 
 def _run_rounds(
-    config: pytest.Config, scenario: Scenario, cases: Sequence[Case], reports: list[Reported], rounds: int
+    config: pytest.Config,
+    load_session: LoadSession,
+    scenario: Scenario,
+    cases: Sequence[Case],
+    reports: list[Reported],
 ) -> tuple[list[Result], BaseException | None]:
     """Run them so often, until interrupted; the results, and what is to be raised once they are kept."""
     results: list[Result] = []
     thrown: BaseException | None = None
-    while len(results) < rounds and thrown is None:
+    while len(results) < load_session.options.rounds and thrown is None:
         asked, folder = scenario, None
         if cast(int, scenario.processes) > 1:
             asked, folder = with_parts(scenario, config, [case.item.nodeid for case in cases])
         with watcher(sys.stderr, quiet=config.get_verbosity() < 0) as watch, _captured_output(config):
-            result, thrown = run_interruptible(partial(_run, asked, watch))
+            result, thrown = run_interruptible(partial(_run, asked, watch, load_session.options.otlp))
         if folder:
             told = reported(folder)
             count_reported(cases, told)
@@ -130,8 +135,8 @@ def _run_rounds(
     return results, thrown
 
 
-def _run(scenario: Scenario, watch: Watcher, interrupts: Callable[[], int]) -> Result:
-    return run(scenario, watch=watch, interrupts=interrupts)
+def _run(scenario: Scenario, watch: Watcher, otlp: OtlpTarget | None, interrupts: Callable[[], int]) -> Result:
+    return run(scenario, watch=watch, interrupts=interrupts, otlp=otlp)
 
 
 def _find_limit(

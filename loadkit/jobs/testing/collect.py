@@ -76,7 +76,7 @@ class ScenarioItem(pytest.Item):
         session = self._session_of(self.config)
         scenario = with_duration(self._aimed(session), session.duration)
         with session.hold_lock():
-            results, thrown = run_rounds(scenario, session.options.rounds)
+            results, thrown = run_rounds(scenario, session.options.rounds, session.options.otlp)
         result = session.found(self, *results)
         if thrown is not None:
             raise thrown

@@ -111,7 +111,7 @@ class LoadFixture:
             fields = {name: value for name, value in asked.items() if name not in _COMPARING}
             scenario = self._scenario(target, fields)
             with self.session.hold_lock():
-                results, thrown = run_rounds(scenario, self.session.options.rounds)
+                results, thrown = run_rounds(scenario, self.session.options.rounds, self.session.options.otlp)
         except UsageError as error:
             # from here, so that pytest shows the line of the test and not ours
             raise UsageError(visible_text(str(error))) from None

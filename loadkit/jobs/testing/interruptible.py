@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.run import run
 from loadkit.judge.result import Result
 from loadkit.plan.errors import Interrupted
 from loadkit.plan.scenario import Scenario
+
+if TYPE_CHECKING:
+    from loadkit.jobs.otlp import OtlpTarget
 
 Found = TypeVar("Found")
 
@@ -38,13 +41,15 @@ def run_interruptible(call: Callable[[Callable[[], int]], Found]) -> tuple[Found
     return running.result(), thrown or (KeyboardInterrupt() if signals() else None)
 
 
-def run_rounds(scenario: Scenario, rounds: int) -> tuple[list[Result], BaseException | None]:
+def run_rounds(
+    scenario: Scenario, rounds: int, otlp: OtlpTarget | None = None
+) -> tuple[list[Result], BaseException | None]:
     """Run a scenario several times, until interrupted; the results, and what is to be raised once they are kept."""
     found: list[Result] = []
     thrown: BaseException | None = None
     while len(found) < rounds and thrown is None:
         try:
-            result, thrown = run_interruptible(lambda interrupts: run(scenario, interrupts=interrupts))
+            result, thrown = run_interruptible(lambda interrupts: run(scenario, interrupts=interrupts, otlp=otlp))
         except KeyboardInterrupt as error:
             if not found:
                 raise

@@ -19,6 +19,7 @@ _ASKING: Final = (
     "load_csv",
     "load_hlog",
     "load_prometheus",
+    "load_otlp",
     "load_history",
     "load_save",
     "load_compare",
@@ -43,6 +44,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("--load-csv", metavar="FILE", help="Write the rows of all load tests as a table, and each second beside it.")
     add("--load-hlog", metavar="FILE", help="Write their histograms of each second as HdrHistogram's log.")
     add("--load-prometheus", metavar="FILE", help="Write their figures in Prometheus' text format.")
+    add("--load-otlp", metavar="URL", help="Send OpenTelemetry metrics there while each load runs.")
     add("--load-history", metavar="DIR", help="Keep a line a run in this folder, for loadkit history.")
     add("--load-save", metavar="NAME", help="Keep the results of tests that passed as the baseline of this name.")
     add("--load-compare", metavar="NAME", help="Show the results beside those of the same load in this baseline.")
@@ -63,6 +65,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("load_csv", "What --load-csv says if it is not given; relative to the rootdir.", default="")
     parser.addini("load_hlog", "What --load-hlog says if it is not given; relative to the rootdir.", default="")
     parser.addini("load_prometheus", "What --load-prometheus says if it is not given.", default="")
+    parser.addini("load_otlp", "What --load-otlp says if it is not given.", default="")
     parser.addini("load_history", "What --load-history says if it is not given; relative to the rootdir.", default="")
     parser.addini("load_tolerance", "What --load-tolerance says if it is not given.", type="args", default=[])
     parser.addini("load_budget", "What --load-budget says if it is not given.", default="")

@@ -163,8 +163,8 @@ def _lines(session: LoadSession) -> Iterator[str]:
         yield from tests_table(layout, result, title=runs[0].title, word=word_of(result), full=full)
     else:
         yield from runs_table(layout, runs)
-    if session.config.get_verbosity() > 0:
-        yield from caveat_lines(layout, runs)
+    # what a collector lacks is said to whoever asked for it, as a file that could not be written is
+    yield from caveat_lines(layout, runs, only="" if session.config.get_verbosity() > 0 else "otlp")
     if session.baseline is not None:
         yield f"\nbeside the baseline {session.options.compare}:"
         yield from comparison_lines(layout, runs, {title: then[0] for title, then in session.baseline.items()})

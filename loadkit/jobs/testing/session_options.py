@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from loadkit.plan.errors import UsageError
 from loadkit.plan.scenario_fields import parse_base_url
+
+if TYPE_CHECKING:
+    from loadkit.jobs.otlp import OtlpTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,7 @@ class SessionOptions:
         """Raise `UsageError` for what cannot be followed."""
         if self.base_url:
             parse_base_url(self.base_url, what="--load-base-url")
+        _ = self.otlp
         if self.report not in ("short", "full", "no"):
             raise UsageError(f"--load-report takes short, full or no, not {self.report!r}")
 
@@ -40,6 +45,16 @@ class SessionOptions:
     def base_url(self) -> str:
         """Where all load tests are aimed; empty where that is not asked for."""
         return str(self.config.getoption("load_base_url") or "")
+
+    @property
+    def otlp(self) -> OtlpTarget | None:
+        """The collector that is sent the metrics of each run; `UsageError` for what cannot be one."""
+        given = self.config.getoption("load_otlp")
+        if given is None and not (given := self.config.getini("load_otlp")):
+            return None
+        from loadkit.jobs.otlp import otlp_target
+
+        return otlp_target(str(given), what="--load-otlp")
 
     @property
     def report(self) -> str:

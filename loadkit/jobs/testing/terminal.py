@@ -132,12 +132,16 @@ def _change_or_old(layout: Layout, one: Changed | Comparison) -> str:
     return describe_change(one) if isinstance(one, Changed) else layout.escape(f"against {one.old}")
 
 
-def caveat_lines(layout: Layout, runs: Sequence[Run]) -> list[str]:
-    """Each caveat once, with how many runs have it; marked as in a report, `-` where it is a note in all of them."""
+def caveat_lines(layout: Layout, runs: Sequence[Run], *, only: str = "") -> list[str]:
+    """Each caveat (of one code only, if that is said) once, with how many runs have it; marked as in a report.
+
+    It is marked `-` where it is a note in all of them.
+    """
     found: dict[str, list[Caveat]] = {}
     for run in runs:
         for caveat in run.result.caveats:
-            found.setdefault(caveat.code, []).append(caveat)
+            if only in ("", caveat.code):
+                found.setdefault(caveat.code, []).append(caveat)
     lines: list[str] = []
     for code, alike in found.items():
         sign = "-" if all(caveat.level == "note" for caveat in alike) else "!"
