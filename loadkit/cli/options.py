@@ -88,7 +88,7 @@ def target_of(scenario: Scenario) -> str:
     """What to type to run this one alone: `scenarios/shop.py::browse`; of a URL without its secrets."""
     from loadkit.plan.redact import redact_url
 
-    if scenario.source is None:
+    if scenario.source is None or not scenario.source.target:
         return scenario.name or ""
     path, separator, name = scenario.source.target.partition("::")
     if not separator:

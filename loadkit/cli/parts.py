@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from loadkit.plan.part import Part
     from loadkit.plan.scenario import Scenario
 
-_ALONE: Final = ("once", "together", "repeat", "history", "demo_server", "replay", "on")
+_ALONE: Final = ("once", "together", "repeat", "history", "demo_server", "on")
 """Options that have no meaning for a part of a load."""
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
 
 _DECIDED: Final = (
-    *("rate", "phase", "arrivals", "iterations", "per_thread", "warmup", "think_time", "pacing", "processes"),
+    *("rate", "phase", "arrivals", "iterations", "per_thread", "warmup", "think_time", "pacing"),
     *("method", "data", "json", "form", "content_type", "path_as_is", "once"),
 )
 """Parameters of `loadkit run` that say what logs say."""
@@ -28,6 +28,8 @@ def check_replay(given: Mapping[str, Any]) -> None:
         for name in ("speed", "log_format", "all_methods"):
             if name in given:
                 raise UsageError(f"--{name.replace('_', '-')} belongs to --replay access.log")
+    elif "on" in given:
+        raise UsageError("workers on other machines have no log to replay; run a part on each: --part 1/2")
     elif name := next((name for name in _DECIDED if name in given), ""):
         option = {"per_thread": "iterations-per-thread"}.get(name, name).replace("_", "-")
         raise UsageError(f"with --replay the log says what is sent, and when; leave --{option} out")
@@ -41,9 +43,13 @@ def replayed(
     log_format: str | None,
     all_methods: bool,
     duration: str | None,
+    max_threads: int | None,
     quiet: bool,
 ) -> list[Scenario]:
-    """Scenarios with the requests of logs at their instants; what was found in them is said unless `quiet`."""
+    """Scenarios with the requests of logs at their instants; what was found in them is said unless `quiet`.
+
+    Without them a scenario may be closed, which has no `max_threads`.
+    """
     from loadkit.importer.access_log import log_parser
     from loadkit.importer.replay import replay
     from loadkit.plan.scenario import addressed
@@ -61,29 +67,8 @@ def replayed(
     )
     if not quiet:
         say("\n  ".join(found.notes))
-    return [_with_arrivals(one, found) for one in scenarios]
-
-
-def _with_arrivals(scenario: Scenario, found: Any) -> Scenario:
-    from loadkit.plan.scenario import ScenarioFields
-    from loadkit.plan.units import SECOND
-
-    labels = [one.label for one in found.endpoints]
-    fields: ScenarioFields = {
-        "endpoints": found.endpoints,
-        "arrivals": found.arrivals,
-        "rate": None,
-        "phases": (),
-        "duration": found.arrivals.duration / SECOND,
-        "iterations": None,
-        "iterations_per_thread": None,
-        "warmup": 0,
-        "think_time": 0,
-        "pacing": 0,
-        "processes": 1,
-        "thresholds": [limit.text for limit in scenario.limits if limit.label is None or limit.label in labels],
-    }
-    return scenario.replace(**fields)
+    made = [found.of(one) for one in scenarios]
+    return made if max_threads is None else [one.replace(max_threads=max_threads) for one in made]
 
 
 def _speed(text: str | None) -> Fraction:

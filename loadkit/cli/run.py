@@ -246,6 +246,7 @@ def run(
         )
     threshold = [*(threshold or []), *(_aborting(text) for text in abort or [])]
     headers = dict(map(_header, header or []))
+    most_of_replay = changes.pop("max_threads", None) if replay else None
     rounds = _at_least_one("--repeat", repeat) or 1
     if once:
         _check_once(given_values(context))
@@ -294,6 +295,7 @@ def run(
                 log_format=log_format,
                 all_methods=all_methods,
                 duration=duration,
+                max_threads=most_of_replay,
                 quiet=quiet,
             )
         _explain_threads(given_values(context), scenarios, quiet=quiet)

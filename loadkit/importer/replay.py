@@ -1,82 +1,69 @@
-"""Access logs as recorded arrivals: each of their requests again, at its instant."""
+"""Access logs as recorded arrivals: each of their requests again, at its instant, by one process or several."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from loadkit.importer.access_log import Parse
+from loadkit.importer.arrival_store import ArrivalStore, Summary
 from loadkit.importer.log_summary import SAFE, LogSummary
-from loadkit.plan.data import Row, Rows
+from loadkit.plan.data import Rows
 from loadkit.plan.endpoint import METHODS, Endpoint
 from loadkit.plan.errors import NothingToRun
 from loadkit.plan.labels import MAX_LABELS, OTHER, fold_path
-from loadkit.plan.placeholders import Encoded
+from loadkit.plan.loader import load
 from loadkit.plan.recorded import RecordedArrivals
+from loadkit.plan.remote import with_fields
+from loadkit.plan.scenario import Scenario, ScenarioFields, Source
 from loadkit.plan.units import SECOND
 
-_SORTED: Final = """
-CREATE TABLE arrivals AS
-SELECT at - (SELECT min(at) FROM lines) + :gap * (row_number() OVER of_instant - 1) / count(*) OVER (PARTITION BY at)
-    AS due, position, target
-FROM lines WINDOW of_instant AS (PARTITION BY at ORDER BY lines.rowid) ORDER BY at, lines.rowid
-"""
+if TYPE_CHECKING:
+    from loadkit.drive.processes.protocol import Assignment
+    from loadkit.drive.stats import Driven
+    from loadkit.plan.part import Part
+
+BARE: Final = Scenario(endpoints=[Endpoint("GET", "/")])
+"""What sends the requests of a log beside which no scenario is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
     """What is sent and when, and what is to be said of the logs."""
 
+    store: ArrivalStore
     endpoints: Sequence[Endpoint]
     arrivals: RecordedArrivals
-    notes: Sequence[str]
+    notes: Sequence[str] = ()
 
-
-class ArrivalStore:
-    """Arrivals in a file without a name, which is gone with its connection: a log may have millions of lines.
-
-    They are in the order of their instants. Those of one instant keep their order, and where the log knows whole
-    seconds alone they are spread over theirs.
-    """
-
-    def __init__(self, lines: Iterable[tuple[int, int, str]]) -> None:
-        # whoever draws the next arrival reads it, one thread at a time
-        self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
-        for setting in ("journal_mode = OFF", "synchronous = OFF", "temp_store = FILE"):
-            self._database.execute(f"PRAGMA {setting}")
-        self._database.execute("CREATE TABLE lines (at INTEGER, position INTEGER, target TEXT)")
-        self._database.execute("BEGIN")
-        self._database.executemany("INSERT INTO lines VALUES (?, ?, ?)", lines)
-        parts, self.start = self._one("SELECT max(at % ?), min(at) FROM lines", SECOND)
-        self._database.execute(_SORTED, {"gap": 0 if parts else SECOND})
-        self._database.execute("DROP TABLE lines")
-        self._database.execute("COMMIT")
-
-    def _one(self, query: str, *values: int) -> tuple[int, ...]:
-        found: tuple[int, ...] = self._database.execute(query, values).fetchone()
-        return found
-
-    def extent(self, before: int) -> tuple[int, int, int]:
-        """How many arrivals are due before an instant, how many of them in one second at most, and when the last is."""
-        (most,) = self._one(
-            "SELECT max(n) FROM (SELECT count(*) AS n FROM arrivals WHERE due < ? GROUP BY due / 1000000000)", before
+    def of(self, scenario: Scenario) -> Scenario:
+        """The scenario with these requests in the place of its own, as another process finds it, too."""
+        source = scenario.source or Source(target="", scenario=BARE)
+        written = Source(
+            target=source.target, scenario=self._in(source.scenario), runner=__name__, record=str(self.store.path)
         )
-        count, last = self._one("SELECT count(*), max(due) FROM arrivals WHERE due < ?", before)
-        return count, most or 0, last or 0
+        return self._in(scenario).replace(source=written)
 
-    def dues(self, before: int) -> Iterator[tuple[int, int]]:
-        """The instant of each, nanoseconds from the first, and the position of its endpoint."""
-        yield from self._database.execute("SELECT due, position FROM arrivals WHERE due < ? ORDER BY rowid", (before,))
-
-    def __iter__(self) -> Iterator[Row]:
-        """What fills the endpoint of each."""
-        for (target,) in self._database.execute("SELECT target FROM arrivals ORDER BY rowid"):
-            yield {"target": Encoded(target)}
+    def _in(self, scenario: Scenario) -> Scenario:
+        labels = [one.label for one in self.endpoints]
+        fields: ScenarioFields = {
+            "endpoints": self.endpoints,
+            "arrivals": self.arrivals,
+            "rate": None,
+            "phases": (),
+            "duration": self.arrivals.duration / SECOND,
+            "iterations": None,
+            "iterations_per_thread": None,
+            "warmup": 0,
+            "think_time": 0,
+            "pacing": 0,
+            "thresholds": [limit.text for limit in scenario.limits if limit.label is None or limit.label in labels],
+        }
+        return scenario.replace(**fields)
 
 
 def replay(
@@ -93,31 +80,29 @@ def replay(
     """
     summary = LogSummary(paths, parse, METHODS if all_methods else SAFE)
     labels: dict[tuple[str, str], int] = {}
-    store = ArrivalStore(
+    store = ArrivalStore.of(
         (line.at, _position(line.method, line.target, labels), line.target[1:]) for line in summary.requests()
     )
     before = 1 << 62 if within is None else -int(-within * speed // 1)
     count, most, last = store.extent(before)
     if not count:
         raise NothingToRun("; ".join(["there is no request to replay", *summary.notes]))
-    many, divisor = speed.denominator, speed.numerator
     # the log's last second is over, too
-    whole = (last // SECOND + 1) * SECOND * many // divisor
-    arrivals = RecordedArrivals(
-        digest=summary.digest,
-        count=count,
-        most=round(most * speed),
-        duration=whole if within is None else min(whole, within),
-        endpoints=len(labels),
-        read=lambda: ((due * many // divisor, position) for due, position in store.dues(before)),
+    whole = (last // SECOND + 1) * SECOND * speed.denominator // speed.numerator
+    store.keep(
+        Summary(
+            digest=summary.digest,
+            requests=[*labels],
+            speed=(speed.numerator, speed.denominator),
+            before=before,
+            duration=whole if within is None else min(whole, within),
+            count=count,
+            most=round(most * speed),
+        )
     )
-    feed = Rows(store, at_end="stop")
-    endpoints = [
-        Endpoint(method, "/{target}", feed=feed, name=f"{method} {path}", path_as_is=True) for method, path in labels
-    ]
     times = [datetime.fromtimestamp((store.start + after) / SECOND, UTC) for after in (0, last)]
     span = f"from {times[0]:%Y-%m-%d %H:%M:%S} to {times[1]:%Y-%m-%d %H:%M:%S} UTC"
-    return Replay(endpoints=endpoints, arrivals=arrivals, notes=[f"{count:,} requests {span}", *summary.notes])
+    return stored_replay(store, [f"{count:,} requests {span}", *summary.notes])
 
 
 def _position(method: str, target: str, labels: dict[tuple[str, str], int]) -> int:
@@ -126,3 +111,37 @@ def _position(method: str, target: str, labels: dict[tuple[str, str], int]) -> i
     if key not in labels and len(labels) >= MAX_LABELS:
         key = method, OTHER
     return labels.setdefault(key, len(labels))
+
+
+def stored_replay(store: ArrivalStore, notes: Sequence[str] = ()) -> Replay:
+    """The replay of arrivals in a file."""
+    summary = store.summary
+    divisor, many = summary.speed
+    feed = Rows(store, at_end="stop")
+
+    def read(part: Part) -> Iterator[tuple[int, int]]:
+        return ((due * many // divisor, position) for due, position in store.dues(summary.before, part))
+
+    return Replay(
+        store=store,
+        endpoints=[
+            Endpoint(method, "/{target}", feed=feed, name=f"{method} {path}", path_as_is=True)
+            for method, path in summary.requests
+        ],
+        arrivals=RecordedArrivals(
+            digest=summary.digest,
+            count=summary.count,
+            most=summary.most,
+            duration=summary.duration,
+            endpoints=len(summary.requests),
+            read=read,
+        ),
+        notes=notes,
+    )
+
+
+def run_part(assignment: Assignment, run: Callable[[Scenario], Driven], _: object) -> Driven:
+    """Run the part of a replay that a worker process has; see `Source.runner`."""
+    found = stored_replay(ArrivalStore(Path(assignment.record)))
+    [scenario] = load(assignment.source) if assignment.source else [BARE]
+    return run(with_fields(found.of(scenario), assignment.changes))

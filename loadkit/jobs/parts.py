@@ -7,7 +7,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from loadkit.plan.errors import Interrupted, UsageError
-from loadkit.plan.recorded import RecordedArrivals
 from loadkit.plan.units import MILLISECOND, SECOND, show_count
 from loadkit.plan.workload import Open, workload
 
@@ -32,8 +31,6 @@ def check_part(scenario: Scenario, part: Part) -> None:
             f"{scenario.name or 'the scenario'} starts a server of its own, and each machine would load another one; "
             "start it once, and name it with --base-url"
         )
-    if isinstance(scenario.arrivals, RecordedArrivals):
-        raise UsageError(f"{scenario.name or 'the scenario'} replays a record, which parts cannot share")
     if over := next((limit.text for limit in scenario.limits if limit.over is not None), None):
         raise UsageError(
             f"the threshold {over!r} is judged while a run goes on, and one machine sees a part of it; "

@@ -79,7 +79,7 @@ def digest(plan: Any) -> str:
 
 def _name(scenario: Scenario) -> str:
     name = scenario.name or "scenario"
-    if scenario.source is None:
+    if scenario.source is None or not scenario.source.target:
         return name
     target, written = scenario.source.target, scenario.source.scenario.name
     if "://" in target:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from loadkit.plan.part import WHOLE, Part
 from loadkit.plan.phases import Segment
 from loadkit.plan.units import SECOND
 
@@ -17,8 +18,9 @@ RECORDED: Final = "recorded"
 class RecordedArrivals:
     """The arrivals of an open workload, as somebody wrote them down.
 
-    `read` gives them in their order, anew for each call: nanoseconds from the start, all before `duration`
+    `read` gives those of a part in their order, anew for each call: nanoseconds from the start, all before `duration`
     (nanoseconds, too), and the position of the scenario's endpoint. There are `count` of them, `most` in any second.
+    A part has each arrival with one of its numbers, so that all parts together are the whole.
     """
 
     digest: str
@@ -27,12 +29,13 @@ class RecordedArrivals:
     most: int
     duration: int
     endpoints: int
-    read: Callable[[], Iterator[tuple[int, int]]] = field(repr=False, compare=False)
+    read: Callable[[Part], Iterator[tuple[int, int]]] = field(repr=False, compare=False)
+    part: Part = field(default=WHOLE, repr=False)
 
     def dues(self) -> Iterator[tuple[int, int]]:
         """The number and the instant of each arrival; the number modulo the endpoints is the position of its own."""
-        for turn, (due, position) in enumerate(self.read()):
-            yield turn * self.endpoints + position, due
+        for turn, (due, position) in enumerate(self.read(self.part)):
+            yield (self.part.first + turn * self.part.step) * self.endpoints + position, due
 
     @property
     def segments(self) -> tuple[Segment, ...]:

@@ -44,10 +44,12 @@ class Source:
     """Where a scenario was loaded from, so that another process can load it again, and what it was then."""
 
     target: str
-    """`file.py::name`, or a URL; or what `runner` knows it by."""
+    """`file.py::name`, or a URL; or what `runner` knows it by, which is empty where only the `record` is replayed."""
     scenario: Scenario
     runner: str = ""
     """The module that makes it in a worker process, where no loader of files does; it has a function `run_part`."""
+    record: str = ""
+    """The file with what is sent in the place of its own requests, which `runner` reads."""
 
 
 class ScenarioFields(TypedDict, total=False):
@@ -380,8 +382,6 @@ def _check_recorded(scenario: Scenario) -> None:
     for what in ("rate", "phases", "iterations", "warmup"):
         if getattr(scenario, what):
             raise UsageError(f"{what} and recorded arrivals both say when requests are due; give one")
-    if scenario.processes != 1:
-        raise UsageError("recorded arrivals are replayed by one process; leave processes out")
 
 
 def _check_phases(scenario: Scenario) -> None:

@@ -15,7 +15,6 @@ from math import lcm
 from loadkit.plan.arrivals import Arrivals
 from loadkit.plan.data import Rows
 from loadkit.plan.endpoint import Endpoint
-from loadkit.plan.errors import UsageError
 from loadkit.plan.journey import Journey
 from loadkit.plan.part import WHOLE, Part
 from loadkit.plan.phases import Segment
@@ -108,11 +107,9 @@ def closed(scenario: Scenario, part: Part = WHOLE) -> Closed:
 
 
 def opened(scenario: Scenario, part: Part = WHOLE) -> Open:
-    """The workload of arrivals; `UsageError` for a part of recorded ones, whose rows belong to them in turn."""
+    """The workload of arrivals."""
     duration = _duration(scenario)
     recorded = scenario.arrivals if isinstance(scenario.arrivals, RecordedArrivals) else None
-    if recorded and part.step > 1:
-        raise UsageError("recorded arrivals are replayed by one process of one machine")
     computed = Arrivals(
         segments=recorded.segments if recorded else _rates(scenario, duration),
         spacing="constant" if isinstance(scenario.arrivals, RecordedArrivals) else scenario.arrivals,
@@ -127,7 +124,7 @@ def opened(scenario: Scenario, part: Part = WHOLE) -> Open:
         warmup=_ns(scenario.warmup),
         graceful_stop=_ns(scenario.graceful_stop),
         segments=scenario.segments,
-        arrivals=recorded or computed,
+        arrivals=replace(recorded, part=part) if recorded else computed,
         warming=replace(computed, segments=(Segment("", 0, _ns(scenario.warmup), rate, rate),), iterations=None),
         rotation=tuple(range(len(scenario.plans)) if recorded else _rotation(scenario.plans)),
         threads=max(1, part.share(min(scenario.threads, scenario.most_threads))),
@@ -203,6 +200,9 @@ def row_owners(scenario: Scenario, feed: Rows, part: Part, parts: int) -> tuple[
     """
     if parts == 1:
         return (0,)
+    if isinstance(scenario.arrivals, RecordedArrivals):
+        # each arrival has a row, whichever endpoint it is for
+        return tuple(range(parts))
     fed = {k for k, plan in enumerate(scenario.plans) if plan.feed is feed}
     if scenario.is_open:
         rotation = _rotation(scenario.plans)

@@ -156,7 +156,6 @@ def test_a_log_with_nothing_to_send_says_why(tmp_path: Path):
     [
         ({"rate": 5}, "rate and recorded arrivals both say when requests are due; give one"),
         ({"warmup": 5}, "warmup and recorded arrivals both say when requests are due; give one"),
-        ({"processes": 2}, "recorded arrivals are replayed by one process; leave processes out"),
     ],
 )
 def test_recorded_arrivals_have_no_other_load_beside_them(fields: dict[str, Any], message: str, tmp_path: Path):
@@ -170,6 +169,10 @@ def test_recorded_arrivals_have_no_other_load_beside_them(fields: dict[str, Any]
     ("words", "message"),
     [
         (["--replay", "a.log", "--rate", "5"], "with --replay the log says what is sent, and when; leave --rate out"),
+        (
+            ["--replay", "a.log", "--on", "local:2"],
+            "workers on other machines have no log to replay; run a part on each: ",
+        ),
         (["--replay", "a.log", "--once"], "with --replay the log says what is sent, and when; leave --once out"),
         (["--replay", "a.log", "--speed", "2"], "--speed takes a percentage like 200%, not '2'"),
         (["--replay", "a.log", "--speed", "0%"], "--speed takes a percentage like 200%, not '0%'"),

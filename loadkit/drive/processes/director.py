@@ -55,6 +55,7 @@ def assignments_for(
         Assignment(
             source=source.target,
             runner=source.runner,
+            record=source.record,
             changes=different,
             requests=requests,
             part=one,

@@ -34,6 +34,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
     """`file.py::name`, or a URL; or what `runner` knows it by."""
     runner: str = ""
     """The module whose `run_part` makes the scenario, where no loader of files does."""
+    record: str = ""
+    """The file with what is sent in the place of the scenario's own requests, which `runner` reads."""
     changes: dict[str, Any]
     requests: list[Request | None]
     """Of its endpoints, in order; None for a journey. A worker that encoded them would have to import what does it."""

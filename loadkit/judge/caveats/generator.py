@@ -133,7 +133,7 @@ def _late(run: Evidence) -> Iterator[Caveat]:
     if not run.is_open or run.stats.was_short or not service or run.sent < MIN_APPLIED * run.due:
         return  # there is another reason, or a worse one
     gap = 1 / run.asked_rate
-    is_even = run.scenario.arrivals != "poisson"  # those come in bunches by nature
+    is_even = run.scenario.arrivals == "constant"  # others come in bunches by nature
     # a spacing is lost when a request waits for the next
     count, in_time = total.lateness.count, total.lateness.histogram.below(nanoseconds(max(gap, LATE)) + 1)
     bunched = (count - in_time) / count if is_even and count else 0.0
