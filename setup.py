@@ -10,7 +10,7 @@ from setuptools import Extension, setup
 EXCHANGE = Extension(
     "loadkit.wire._exchange",
     [f"loadkit/wire/native/{name}.c" for name in ("exchange", "fold", "loop", "loop_type")],
-    depends=[f"loadkit/wire/native/{name}.h" for name in ("loop", "module", "sockets")],
+    depends=[f"loadkit/wire/native/{name}.h" for name in ("heads", "loop", "module", "sockets")],
     extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-missing-field-initializers"],
     # without a compiler or the headers of Python it says so in a line, and the install goes on
     optional=True,

@@ -1,14 +1,11 @@
 from collections.abc import Sequence
 from typing import Any, Self
 
-from loadkit.wire.base import Exchange
-from loadkit.wire.extension import Known
+from loadkit.wire.extension import Found, Known
 
 REVISION: int
 
-def exchange(
-    fd: int, payload: bytes, known: Known | None, wall_offset: int, fresh_until: int, /
-) -> tuple[Exchange | None, Any]: ...
+def exchange(fd: int, payload: bytes, known: Known | None, wall_offset: int, fresh_until: int, /) -> Found: ...
 def bounds(samples: Sequence[int], /) -> tuple[int, int, int]: ...
 def fold(
     samples: Sequence[int], counts: tuple[dict[int, int], ...], statuses: dict[int, int], /

@@ -12,14 +12,17 @@ if TYPE_CHECKING:
 REVISION: Final = 7
 """That of the extension which this Python was written for; one that was built before a change is not used."""
 
-Known: TypeAlias = tuple[bytes, int, int, int]
-"""Head, size and status of a reply that is ordinary, and how many bytes of its body are wanted, -1 for none."""
+Known: TypeAlias = tuple[bytes, int, int, int, bytes]
+"""Head, size and status of a reply that is ordinary, how many bytes of its body are wanted, -1 for none, and what the
+heads of others are like that are ordinary, too: see `head_pattern`."""
 Unusual: TypeAlias = tuple[int, int, bytes | None, int, int, int]
 """How far an exchange went that is left to Python: when the request was sent (0 where the connection had something
 before it was), how many bytes of it went, what came, its stamp, when it was taken, the number of an error or 0."""
-NativeExchange: TypeAlias = "Callable[[int, bytes, Known | None, int, int], tuple[Exchange | None, Any]]"
-"""Sends and receives on a connection that rests between two exchanges, and returns the exchange with the body, or None
-with what is `Unusual`. Called with its descriptor, the payload, what is known of the reply, the wall offset, and until
+Found: TypeAlias = "tuple[Exchange | None, Any, Any, Any]"
+"""An ordinary exchange, the head of its reply, what is wanted of the body, and whether that is not all of it."""
+NativeExchange: TypeAlias = "Callable[[int, bytes, Known | None, int, int], Found]"
+"""Sends and receives on a connection that rests between two exchanges; where it is not ordinary None comes first, and
+then what is `Unusual`. Called with its descriptor, the payload, what is known of the reply, the wall offset, and until
 when the connection is fresh. Raises what the handler of a signal raises."""
 NativeFold: TypeAlias = "Callable[[Sequence[int], tuple[dict[int, int], ...], dict[int, int]], tuple[Any, ...]]"
 """Counts samples, which are a list or a buffer of 64-bit integers. Adds to a dict by bucket for the response time, the

@@ -5,21 +5,19 @@
  * after a fork.
  */
 #define _GNU_SOURCE
+#include "heads.h"
 #include "module.h"
-
 #include "sockets.h"
 
 /* To be raised with each change of what is called from Python: `wire/extension.py` asks for it. */
 #define REVISION 7
 
-/* What Python knows of the last reply: the same head again means a reply of the same size and status. */
+/* What Python knows of the last reply: the same head again means a reply of the same size and status, and one of its
+ * pattern a reply of the same status. */
 typedef struct {
-    const char *head;
-    Py_ssize_t head_size;
-    Py_ssize_t size; /* -1 if nothing is known */
-    PyObject *status;
-    PyObject *size_value;
-    Py_ssize_t kept; /* bytes of the body that the caller wants, -1 for none */
+    PyObject *head, *size, *status, *pattern; /* NULL if nothing is known */
+    Py_ssize_t whole; /* the size */
+    Py_ssize_t kept;  /* bytes of the body that the caller wants, -1 for none */
 } Known;
 
 /* One exchange, as far as it went. */
@@ -86,29 +84,37 @@ static int run(Exchange *exchange)
 
 static int is_same(const Exchange *exchange, const Known *known)
 {
-    return exchange->came == known->size && exchange->came > 0 &&
-           memcmp(exchange->data, known->head, (size_t)known->head_size) == 0;
+    return exchange->came == known->whole &&
+           memcmp(exchange->data, PyBytes_AS_STRING(known->head), (size_t)PyBytes_GET_SIZE(known->head)) == 0;
 }
 
-/* `(exchange, body)` of an ordinary one. */
-static PyObject *ordinary(const Exchange *exchange, const Known *known, int64_t arrived)
+/* How many bytes of head a reply of the known pattern has; 0 for another one. */
+static Py_ssize_t head_size_of(const Exchange *exchange, const Known *known)
 {
-    Py_ssize_t rest = known->size - known->head_size;
-    /* the thread has it now; the time until it got the interpreter lock is not the server's */
-    PyObject *values[] = {
-        shared(known->status),          PyLong_FromLongLong(exchange->sent), PyLong_FromLongLong(arrived),
-        PyLong_FromLongLong(now()), shared(known->size_value),           shared(Py_None),
-    };
-    PyObject *pair[] = {tuple_of(6, values), NULL};
-
-    if (known->kept < 0)
-        pair[1] = shared(Py_None);
-    else
-        pair[1] = PyBytes_FromStringAndSize(exchange->data + known->head_size, rest < known->kept ? rest : known->kept);
-    return tuple_of(2, pair);
+    return (Py_ssize_t)match_head(PyBytes_AS_STRING(known->pattern), (size_t)PyBytes_GET_SIZE(known->pattern),
+                                  exchange->data, (size_t)exchange->came);
 }
 
-/* `(None, (sent, went, data, stamp, taken, error))`: as far as it went, for Python to go on with. */
+/* `(exchange, head, body, is_cut)` of an ordinary one, whose head and size are references to be taken. */
+static PyObject *ordinary(const Exchange *exchange, const Known *known, int64_t arrived, PyObject *head, PyObject *size)
+{
+    PyObject *values[] = {
+        shared(known->status), PyLong_FromLongLong(exchange->sent), PyLong_FromLongLong(arrived),
+        /* the thread has it now; the time until it got the interpreter lock is not the server's */
+        PyLong_FromLongLong(now()), size, shared(Py_None),
+    };
+    Py_ssize_t head_size = head ? PyBytes_GET_SIZE(head) : 0, rest = exchange->came - head_size;
+    Py_ssize_t kept = rest < known->kept ? rest : known->kept;
+    PyObject *found[] = {
+        tuple_of(6, values), head,
+        kept < 0 ? shared(Py_None) : PyBytes_FromStringAndSize(exchange->data + head_size, kept),
+        PyBool_FromLong(rest > known->kept),
+    };
+
+    return tuple_of(4, found);
+}
+
+/* `(None, (sent, went, data, stamp, taken, error), None, None)`: as far as it went, for Python to go on with. */
 static PyObject *unusual(const Exchange *exchange)
 {
     PyObject *values[] = {
@@ -120,32 +126,33 @@ static PyObject *unusual(const Exchange *exchange)
         PyLong_FromLongLong(exchange->stamp ? now() : exchange->taken),
         PyLong_FromLong(exchange->error),
     };
-    PyObject *pair[] = {shared(Py_None), tuple_of(6, values)};
+    PyObject *found[] = {shared(Py_None), tuple_of(6, values), shared(Py_None), shared(Py_None)};
 
-    return tuple_of(2, pair);
+    return tuple_of(4, found);
 }
 
-/* Read `(head, size, status, kept)` or None; false with an exception. What it points to lives as long as the tuple. */
+/* Read `(head, size, status, kept, pattern)` or None; false with an exception. It lives as long as the tuple. */
 static int read_known(PyObject *given, Known *known)
 {
     memset(known, 0, sizeof *known);
-    known->size = -1;
     if (given == Py_None)
         return 1;
-    if (!PyTuple_CheckExact(given) || PyTuple_GET_SIZE(given) != 4 || !PyBytes_Check(PyTuple_GET_ITEM(given, 0))) {
-        PyErr_SetString(PyExc_TypeError, "known is a tuple of head, size, status and kept, or None");
+    if (!PyTuple_CheckExact(given) || PyTuple_GET_SIZE(given) != 5 || !PyBytes_Check(PyTuple_GET_ITEM(given, 0)) ||
+        !PyBytes_Check(PyTuple_GET_ITEM(given, 4))) {
+        PyErr_SetString(PyExc_TypeError, "known is a tuple of head, size, status, kept and pattern, or None");
         return 0;
     }
-    known->head = PyBytes_AS_STRING(PyTuple_GET_ITEM(given, 0));
-    known->head_size = PyBytes_GET_SIZE(PyTuple_GET_ITEM(given, 0));
-    known->size_value = PyTuple_GET_ITEM(given, 1);
-    known->size = PyLong_AsSsize_t(known->size_value);
+    known->head = PyTuple_GET_ITEM(given, 0);
+    known->size = PyTuple_GET_ITEM(given, 1);
     known->status = PyTuple_GET_ITEM(given, 2);
+    known->pattern = PyTuple_GET_ITEM(given, 4);
+    known->whole = PyLong_AsSsize_t(known->size);
     known->kept = PyLong_AsSsize_t(PyTuple_GET_ITEM(given, 3));
     if (PyErr_Occurred())
         return 0;
-    if (known->size < known->head_size || known->head_size == 0)
-        known->size = -1;
+    /* nothing, or less than its head, is no reply */
+    if (!PyBytes_GET_SIZE(known->head) || known->whole < PyBytes_GET_SIZE(known->head))
+        known->head = NULL;
     return 1;
 }
 
@@ -177,9 +184,15 @@ static PyObject *exchange(PyObject *Py_UNUSED(module), PyObject *const *given, P
     if (!run(&made))
         return NULL;
     int64_t arrived = made.stamp - wall_offset;
-    if (is_same(&made, &known) && made.sent <= arrived && arrived <= made.taken)
-        return ordinary(&made, &known, arrived);
-    return unusual(&made);
+    if (!known.head || made.came <= 0 || arrived < made.sent || arrived > made.taken)
+        return unusual(&made);
+    if (is_same(&made, &known))
+        return ordinary(&made, &known, arrived, shared(known.head), shared(known.size));
+    Py_ssize_t head_size = head_size_of(&made, &known);
+    if (!head_size)
+        return unusual(&made);
+    return ordinary(&made, &known, arrived, PyBytes_FromStringAndSize(made.data, head_size),
+                    PyLong_FromSsize_t(made.came));
 }
 
 /* ---- the module ---- */
