@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
+import msgspec
 import requests
-from requests import compat, cookies
+from requests import cookies
 from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
@@ -22,12 +24,13 @@ from loadkit.wire.session.raw import message_of, raw_of, reason_of
 if TYPE_CHECKING:
     from requests import PreparedRequest
 
-# simplejson if it is installed, as for requests itself
-complexjson: Any = compat.json  # type: ignore[attr-defined]
-_decode: Callable[[str], tuple[Any, int]] = complexjson.JSONDecoder().raw_decode
+# where it finds a value it is that of `json`, in a third of the time
+_decode: Final = msgspec.json.Decoder().decode
 _extract: Any = cookies.extract_cookies_to_jar
 
 PIECE: Final = 64 * 1024
+# of each new head it is asked first: 0.3 us, each of three `in` takes 0.2
+_UNUSUAL: Final = re.compile(rb"\n(?:set-cookie|content-encoding|location):", re.IGNORECASE).search
 
 
 class Head:
@@ -37,12 +40,12 @@ class Head:
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
-        lower = raw.lower()
+        self.unusual = _UNUSUAL(raw) is not None
+        """There is more to do than to hand the body over."""
+        lower = raw.lower() if self.unusual else b""
         self.cookies = b"\nset-cookie:" in lower
         self.dated = b"max-age" in lower
         self.coded = b"\ncontent-encoding:" in lower
-        self.unusual = self.cookies or self.coded or b"\nlocation:" in lower
-        """There is more to do than to hand the body over."""
         self._pairs: dict[str, tuple[str, str]] | None = None
         self._encoding: str | None = None
 
@@ -124,8 +127,9 @@ class Response(requests.Response):
             encoding = mine["encoding"] if "encoding" in mine else self._seen[0].encoding
             if encoding == "utf-8" and mine["_content"]:
                 try:
-                    return _loads(str(mine["_content"], "utf-8", "replace"))
+                    return _decode(mine["_content"])
                 except (ValueError, RecursionError):
+                    # NaN, or bytes that are no UTF-8, say; or no JSON, for which requests has words of its own
                     pass
         try:
             return super().json(**kwargs)
@@ -162,15 +166,6 @@ class Response(requests.Response):
                 self.close()
                 raise too_large(self._limit, self.request)
         return b"".join(pieces)
-
-
-def _loads(text: str) -> Any:
-    """The value of a JSON text that does not begin with white space; raises `ValueError`."""
-    # what `loads` does, without its white space around the value: 0.7 us of 1.5
-    value, end = _decode(text)
-    if end != len(text) and text[end:].strip(" \t\r\n"):
-        raise ValueError("more than one value")
-    return value
 
 
 def too_large(limit: int, request: PreparedRequest) -> BodyTooLarge:
