@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from loadkit.report.layout import Layout
 
 
-def results_table(results: Sequence[Result], names: Sequence[str]) -> Table:
-    """A row a result."""
+def results_table(results: Sequence[Result], names: Sequence[str], *, is_live: bool = False) -> Table:
+    """A row a result; where the report `is_live`, of how those stand that go on."""
     wholes = [all_journeys(result) or result.total for result in results]
     columns = [
-        Column("outcome", list(map(_outcome_cell, results))),
+        Column("outcome", [_outcome_cell(result, is_live=is_live) for result in results]),
         Column("figures", list(map(_belief_cell, results))),
         Column("requests", [count_cell(whole.requests) for whole in wholes], drop_order=4),
         Column("throughput", list(map(throughput_cell, wholes)), drop_order=3),
@@ -31,8 +31,8 @@ def results_table(results: Sequence[Result], names: Sequence[str]) -> Table:
     return Table(caption="All results", head="result", names=names, columns=columns, words=2)
 
 
-def _outcome_cell(result: Result) -> Cell:
-    word, _, tone = describe_outcome(result)
+def _outcome_cell(result: Result, *, is_live: bool) -> Cell:
+    word, _, tone = describe_outcome(result, is_live=is_live)
     return Cell(word, tone=tone)
 
 

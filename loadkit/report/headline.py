@@ -20,6 +20,9 @@ from loadkit.report.table import Tone
 TONES: Final[dict[Validity, Tone]] = {"clean": "good", "doubtful": "doubt", "invalid": "bad"}
 CAVEAT_TONES: Final[dict[Level, Tone]] = {"grave": "bad", "doubt": "doubt", "note": ""}
 
+PARTIAL: Final = "partial"
+"""The caveat of what was written while the run went on."""
+
 _TIMES: Final = (
     "response time: from the instant a request was due to its last byte; service time: from the sending of its first "
     "byte; lateness (sent after due) and pickup (read after arrival) are the generator's own. "
@@ -105,8 +108,16 @@ def _when(started_at: str) -> str:
     return f"{utc:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def describe_outcome(result: Result) -> tuple[str, str, Tone]:
-    """The outcome of a run: a word, the rest of the sentence, and the tone of both."""
+def is_partial(result: Result) -> bool:
+    """True of what was written while the run went on."""
+    return any(one.code == PARTIAL for one in result.caveats)
+
+
+def describe_outcome(result: Result, *, is_live: bool = False) -> tuple[str, str, Tone]:
+    """The outcome of a run: a word, the rest of the sentence, and the tone of both.
+
+    Where the report `is_live`, what was written while the run went on is how that stands.
+    """
     if aborted := next((one for one in result.thresholds if one.aborted and result.outcome == "failed"), None):
         return "ABORTED", f" after {show_time(result.duration)}: {_missed_over(aborted)}", "bad"
     limits = [one for one in result.thresholds if not one.implied]
@@ -122,7 +133,8 @@ def describe_outcome(result: Result) -> tuple[str, str, Tone]:
         return "PASSED", met if all_of_them else f": {none}", "good"
     if result.outcome == "interrupted":
         of_those = f", {so_far} of {all_of_them} thresholds missed so far" if so_far else ""
-        return "INTERRUPTED", f" after {show_time(result.duration)}{of_those}", "doubt"
+        word, joint = ("RUNNING", "for") if is_live and is_partial(result) else ("INTERRUPTED", "after")
+        return word, f" {joint} {show_time(result.duration)}{of_those}", "doubt"
     if result.outcome == "server-lost":
         return "SERVER LOST", ": the server that loadkit started ended", "bad"
     if result.outcome == "not-applied" and any(one.code in PARTS_LACK for one in result.caveats):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from loadkit.judge.comparison.comparison import Comparison
@@ -24,12 +25,14 @@ from loadkit.report.figures import (
 )
 from loadkit.report.headline import (
     CAVEAT_TONES,
+    PARTIAL,
     TONES,
     describe_outcome,
     describe_run,
     describe_target,
     describe_times,
     is_believable,
+    is_partial,
 )
 from loadkit.report.json import Finding
 from loadkit.report.limit_page import limit_view
@@ -39,9 +42,8 @@ from loadkit.report.render import HeadFigure, render
 from loadkit.report.table import Cell, Column, Table
 
 MAX_FAILURES: Final = 50
-
-PARTIAL: Final = "partial"
-"""The caveat of what was written while the run went on."""
+MAX_ARTICLES: Final = 100
+"""Of results: one takes some 60 kB."""
 
 
 def html_report(
@@ -50,25 +52,34 @@ def html_report(
     *,
     errors: Mapping[str, str] | None = None,
     version: int = 0,
+    is_over: bool = False,
 ) -> str:
     """One page of all results, then of all comparisons and limits, each in their order.
 
+    Of very many results those that did not pass come first, and the rest has a row each, or none.
     The same ones make the same page. `titles` are their headings; by default each has its own. `errors` say why the
-    rest was not run, by name. With a `version` it is a page of a run under way, the last of
-    `found`, which asks where it came from for newer versions.
+    rest was not run, by name. With a `version` it is a page of a run under way, or one that `is_over`, which asks where
+    it came from for newer versions.
     """
+    is_live = version > 0 and not is_over
     titled = list(zip(found, titles or [""] * len(found), strict=True))
     results = [(one, title or one.title) for one, title in titled if isinstance(one, Result)]
+    if len(results) > MAX_ARTICLES:
+        # what goes on before all others
+        results.sort(key=lambda pair: (not is_partial(pair[0]), pair[0].passed))
+    listed, shown = results[: tables.MAX_ROWS_OF_PAGE], results[:MAX_ARTICLES]
     findings = [_finding_view(one, title) for one, title in titled if not isinstance(one, Result)]
-    tables = [
-        *([results_table(*zip(*results, strict=True))] if results else []),
-        *([_findings_table(findings)] if findings else []),
-    ]
+    # each with the numbers of the articles that its first rows lead to
+    overview: list[tuple[Table, range]] = []
+    if results:
+        overview.append((_results_table(listed, len(results), is_live=is_live), range(1, 1 + len(shown))))
+    if findings:
+        overview.append((_findings_table(findings), range(1 + len(shown), 1 + len(shown) + len(findings))))
     return render(
         "page.html",
-        views=[*(_view(one, title, is_live=version > 0) for one, title in results), *findings],
-        # of each the number of the article that its first row leads to
-        overview=list(zip(tables, (1, 1 + len(results)) if results else (1,), strict=False)),
+        count=len(found),
+        views=[*(_view(one, title, is_live=is_live) for one, title in shown), *findings],
+        overview=overview,
         not_run=_not_run_table(errors) if errors else None,
         tones=TONES,
         caveat_tones=CAVEAT_TONES,
@@ -78,6 +89,15 @@ def html_report(
 
 def _finding_view(one: Finding, title: str) -> dict[str, Any]:
     return comparison_view(one, title) if isinstance(one, Comparison) else limit_view(one, title)
+
+
+def _results_table(listed: Sequence[tuple[Result, str]], count: int, *, is_live: bool) -> Table:
+    table = results_table(*zip(*listed, strict=True), is_live=is_live)
+    if count <= MAX_ARTICLES:
+        return table
+    note = f"the first {MAX_ARTICLES} of {count:,} results are shown below, those that did not pass before the others"
+    more = count - len(listed)
+    return replace(table, notes=[Cell(f"{note}; {more:,} more in the JSON" if more else note)])
 
 
 def _not_run_table(errors: Mapping[str, str]) -> Table:
@@ -98,11 +118,7 @@ def _findings_table(views: Sequence[Mapping[str, Any]]) -> Table:
 
 def _view(result: Result, title: str, *, is_live: bool) -> dict[str, Any]:
     """What the template shows of a result."""
-    word, rest, tone = describe_outcome(result)
-    is_running = is_live and any(one.code == PARTIAL for one in result.caveats)
-    if is_running:
-        word, tone = "RUNNING", "doubt"
-        rest = rest.replace(" after ", " for ", 1)
+    word, rest, tone = describe_outcome(result, is_live=is_live)
     reasons = failure_reasons(result)
     shown = (
         tables.endpoints(result, for_page=True),
@@ -126,7 +142,7 @@ def _view(result: Result, title: str, *, is_live: bool) -> dict[str, Any]:
         "bottleneck": result.bottleneck.sentence,
         "figures": _figures(result),
         "thresholds": tables.thresholds(result.thresholds),
-        "caveats": [one for one in result.caveats if not (is_running and one.code == PARTIAL)],
+        "caveats": [one for one in result.caveats if not (is_live and one.code == PARTIAL)],
         "failures": reasons[:MAX_FAILURES],
         "more_failures": max(0, len(reasons) - MAX_FAILURES),
         "charts": [*timeline_charts(result), *distribution_charts(result.total), *endpoint_charts(result)],

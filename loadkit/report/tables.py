@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from loadkit.judge.confidence import percentile_interval
 from loadkit.judge.merge.sums import all_journeys
@@ -18,6 +18,7 @@ from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.judge.times import PERCENTILES, Times
 from loadkit.measure.histogram import Histogram
 from loadkit.plan.errors import UsageError
+from loadkit.plan.labels import MAX_LABELS
 from loadkit.plan.threshold import Threshold, threshold
 from loadkit.plan.units import SECOND, show_seconds, three_digits
 from loadkit.report.charts.timeline import between, rates
@@ -39,6 +40,8 @@ from loadkit.report.table import Cell, Column, Table, Tone
 MAX_ROWS_OF_TEXT: Final = 40
 MAX_ROWS_OF_PAGE: Final = 1000
 
+Measured = TypeVar("Measured", Row, Timing)
+
 _OF_ROWS: Final = frozenset({*(one.name for one in BRIEF), "p95", "max"})
 
 
@@ -47,8 +50,6 @@ def endpoints(result: Result, *, for_page: bool = False) -> Table | None:
     rows = _slowest(result.endpoints, MAX_ROWS_OF_PAGE if for_page else MAX_ROWS_OF_TEXT)
     if not rows:
         return None
-    more = len(result.endpoints) - len(rows)
-    note = f"these {len(rows):,} have the highest p99; {more:,} more row{'s' * (more != 1)} in the JSON"
     # with one endpoint the total would say the same again
     has_total = [row.requests for row in result.endpoints] != [result.total.requests]
     shown = [*rows, result.total] if has_total else rows
@@ -58,7 +59,7 @@ def endpoints(result: Result, *, for_page: bool = False) -> Table | None:
         names=[row.name for row in rows] + ["total"] * has_total,
         columns=_with_statuses(rows, _of_rows(shown, "requests", limited(result), for_page=for_page)),
         has_total=has_total,
-        notes=[Cell(note)] if more else [],
+        notes=_more(rows, result.endpoints),
     )
 
 
@@ -75,7 +76,7 @@ def _status_cell(row: Row) -> Cell:
     return Cell(" ".join(str(code) for code, _ in counts.most_common()) or "-", min(counts, default=0))
 
 
-def _slowest(rows: list[Row], most: int) -> list[Row]:
+def _slowest(rows: list[Measured], most: int) -> list[Measured]:
     """All rows, or of more than `most` those with the highest p99."""
     if len(rows) <= most:
         return rows
@@ -83,17 +84,27 @@ def _slowest(rows: list[Row], most: int) -> list[Row]:
     return sorted(rows, key=lambda row: -math.inf if (p99 := row.response_time.p99) is None else -p99)[:most]
 
 
+def _more(shown: Sequence[Row | Timing], rows: Sequence[Row | Timing]) -> list[Cell]:
+    """A note of the rows that are not shown."""
+    more = len(rows) - len(shown)
+    note = f"these {len(shown):,} have the highest p99; {more:,} more row{'s' * (more != 1)} in the JSON"
+    return [Cell(note)] if more else []
+
+
 def timings(result: Result, *, for_page: bool = False) -> Iterator[Table]:
-    """A table of journeys, one of their steps and one of timers, as far as there are any."""
+    """A table of journeys, one of their steps and one of timers, as far as there are any; of very many the slowest."""
+    # of one run there are no more, and of tests each is a row that somebody looks for
+    most = MAX_ROWS_OF_PAGE if for_page else MAX_LABELS
     for kind, caption in (("journey", "Journeys"), ("step", "Steps"), ("timer", "Timers")):
-        found = [one for one in result.timings if one.kind == kind]
+        of_kind = [one for one in result.timings if one.kind == kind]
+        found = _slowest(of_kind, most)
         if found:
             yield Table(
                 caption=caption,
                 head=kind,
                 names=[one.name for one in found],
                 columns=_of_rows(found, "times", limited(result), for_page=for_page),
-                notes=[note for one in found for note in _left_out(one)],
+                notes=[*_more(found, of_kind), *(note for one in found for note in _left_out(one))],
             )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadkit.judge.description import PhasePlan
+from loadkit.judge.identity import Identity
 from loadkit.judge.result import Result
 from loadkit.judge.threshold_results import ThresholdResult
 from loadkit.report.html import html_report
@@ -105,6 +106,20 @@ def test_several_results_have_a_table_that_leads_to_each():
     assert found.words["title"][0] == "3 results - loadkit"
     assert "home PASSED clean 74,001 2,467/s 0 %" in found.text("tr")
     assert (found.count("h1"), found.count("h2")) == (1, 3)
+
+
+def test_of_very_many_results_those_that_did_not_pass_are_shown_first_and_some_have_a_row_alone():
+    names = [f"shop.py::home-{k}" for k in range(1_000)]
+    passed = [replace(NOTHING, outcome="passed", identity=Identity(name=name, plan="0")) for name in names]
+
+    found = Page(html_report([*passed, NOTHING]))
+
+    assert re.findall(r"shop\.py::home-\d+|\bbrowse", found.text("th")) == ["browse", *names[:-1]]
+    assert (found.count("a"), found.count("article"), found.words["title"][0]) == (100, 100, "1,001 results - loadkit")
+    assert (
+        "the first 100 of 1,001 results are shown below, those that did not pass before the others; 1 more in the JSON"
+        in found.text("p")
+    )
 
 
 def test_results_may_have_titles_of_their_own():

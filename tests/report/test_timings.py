@@ -54,6 +54,16 @@ def section(shown: Result, first: str, **options: Any) -> list[str]:
     return lines[start : [*lines, ""].index("", start)]
 
 
+def test_of_more_rows_than_a_run_has_the_slowest_are_shown():
+    many = result([HOME], timings=[timing("step", f"step {k}", (200 + k, 9)) for k in range(201)])
+
+    shown = section(many, "step", width=100)
+
+    assert shown[1].split()[:2] == ["step", "200"]
+    assert "  step 0 " not in "\n".join(shown)
+    assert shown[-1] == "  these 200 have the highest p99; 1 more row in the JSON"
+
+
 def test_each_kind_has_a_table_and_what_was_left_out_stands_below():
     text = text_report(SHOP, Layout(width=100), full=True)
 

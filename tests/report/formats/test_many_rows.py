@@ -1,4 +1,4 @@
-"""Ten thousand rows are in each format, and each can be read."""
+"""Ten thousand rows are in each format, and each can be read; what is for people says what it leaves out."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from loadkit.judge.identity import Identity
 from loadkit.judge.result import Result
 from loadkit.report.formats.csv import row_lines
 from loadkit.report.formats.hdr import histogram_log
 from loadkit.report.formats.junit import junit
 from loadkit.report.formats.prometheus import prometheus
+from loadkit.report.html import html_report
 from loadkit.report.markdown import LONGEST, markdown
 from tests.results import interval, replace, result, row, skewed, times, timing
 
@@ -61,6 +63,24 @@ def test_prometheus(found: Result):
     families = {one.name: one.samples for one in parser.text_string_to_metric_families(text)}
 
     assert len(families["loadkit_endpoint_requests"]) == MANY
+
+
+def test_a_page_takes_no_longer_to_load_than_to_look_at(found: Result):
+    text = html_report([found])
+
+    assert "these 1,000 have the highest p99; 9,000 more rows in the JSON" in text
+    assert (text.count("<tr>"), len(text) < 2_000_000) == (2_100, True)
+
+
+def test_a_page_of_as_many_results_takes_no_longer_either():
+    one = result([row("GET /", skewed(180, 40, steps=4))])
+    many = [replace(one, identity=Identity(name=f"shop-{number}", plan="0")) for number in range(MANY)]
+
+    text = html_report([*many, replace(many[0], outcome="failed")])
+
+    assert "the first 100 of 10,001 results are shown below" in text
+    assert "9,001 more in the JSON" in text
+    assert (text.count("<article"), len(text) < 6_000_000) == (100, True)
 
 
 def test_markdown_says_what_it_leaves_out(found: Result):
