@@ -195,18 +195,25 @@ def partial_of(output: Path | None, live: LivePage | None) -> Partial | None:
     from loadkit.jobs.pacing import SHARE, SHARE_SHOWN
     from loadkit.jobs.partial import Partial
 
-    return Partial(output, copy=live.snapshot if live else None, share=SHARE_SHOWN if live else SHARE)
+    return Partial(output, copy=live.snapshot() if live else None, share=SHARE_SHOWN if live else SHARE)
 
 
-def partials_of(output: Path, count: int) -> list[Partial]:
+def partials_of(output: Path | None, live: LivePage | None, count: int) -> list[Partial]:
     """The same for results that are made at the same time, in a file each, with a share of the time each."""
-    from loadkit.jobs.pacing import SHARE
+    if output is None and live is None:
+        return []
+    from loadkit.jobs.pacing import SHARE, SHARE_SHOWN
     from loadkit.jobs.partial import Partial
 
-    if output.exists() and not output.is_file():
-        return []
-    paths = (output.with_name(f"{output.name}.{number}") for number in range(1, count + 1))
-    return [Partial(path, share=SHARE / count) for path in paths]
+    is_file = output is not None and (not output.exists() or output.is_file())
+    return [
+        Partial(
+            output.with_name(f"{output.name}.{number}") if output and is_file else None,
+            copy=live.snapshot(number) if live else None,
+            share=(SHARE_SHOWN if live else SHARE) / count,
+        )
+        for number in range(1, count + 1)
+    ]
 
 
 def revision_of_history(history: Path) -> Revision:

@@ -303,8 +303,9 @@ def run(
         say_start(own_part, quiet=quiet)
         tls = {"tls_ca_file": dask_tls_ca_file, "tls_client_cert": dask_tls_cert, "tls_client_key": dask_tls_key}
         machines = stack.enter_context(chosen_machines(on, workers, workers_timeout, tls, quiet=quiet))
+        page = stack.enter_context(shown_live(live_port, is_wanted=live))
         if together:
-            return run_all_together(scenarios, to)
+            return run_all_together(scenarios, to, page)
         return run_all(
             scenarios * (1 if once else rounds),
             to,
@@ -313,7 +314,7 @@ def run(
             fail_fast=fail_fast,
             machines=machines,
             part=own_part,
-            live=stack.enter_context(shown_live(live_port, is_wanted=live)),
+            live=page,
         )
 
 

@@ -24,6 +24,7 @@ from loadkit.cli.console import (
     showing,
     store,
     summarize,
+    without_secrets,
 )
 from loadkit.cli.options import target_of
 from loadkit.plan.errors import Interrupted, NothingToRun, UsageError
@@ -119,7 +120,7 @@ def run_all(
             if interrupts() or (fail_fast and not results[-1].passed):
                 break
     if live:
-        live.finish(results)
+        live.finish(results, without_secrets(broken))
     faults.append(check_samples(lines, results) if lines else 0)
     if not to.quiet:
         with outputs.text_on_stderr():
@@ -158,13 +159,13 @@ def _titles(scenarios: list[Scenario]) -> dict[str, str]:
 
 def check_together(given: Mapping[str, Any]) -> None:
     """Refuse what is about scenarios one after the other; defaults of the project are left out."""
-    for name in ("once", "repeat", "fail_fast", "live"):
+    for name in ("once", "repeat", "fail_fast"):
         if given.get(name):
             option = name.replace("_", "-")
             raise UsageError(f"--{option} is for scenarios one after the other; leave it or --together out")
 
 
-def run_all_together(scenarios: list[Scenario], to: Reporting) -> int:
+def run_all_together(scenarios: list[Scenario], to: Reporting, live: LivePage | None) -> int:
     """Run all at the same time, and report each when the last one has ended."""
     from loadkit.jobs.interrupts import counted_signals
     from loadkit.jobs.printing import printing_on_stderr
@@ -177,7 +178,7 @@ def run_all_together(scenarios: list[Scenario], to: Reporting) -> int:
     outputs = to.outputs
     outputs.check(count=len(scenarios))
     revision = revision_of_history(to.history) if to.history else None
-    partials = partials_of(outputs.stored, len(scenarios)) if outputs.stored else []
+    partials = partials_of(outputs.stored, live, len(scenarios))
     logs = [ExchangeLog(to.exchanges) for _ in scenarios] if to.exchanges else []
     names = ", ".join(str(scenario.name) for scenario in scenarios if scenario.server)
     say_waiting(f"starting the server of {names}", quiet=to.quiet or not names)
@@ -190,7 +191,7 @@ def run_all_together(scenarios: list[Scenario], to: Reporting) -> int:
             results = run_together(
                 *scenarios,
                 watch=None if to.quiet else watch,
-                interrupts=signals,
+                interrupts=live.with_stops(signals) if live else signals,
                 partials=partials,
                 logs=logs,
                 samples=lines,
@@ -198,6 +199,8 @@ def run_all_together(scenarios: list[Scenario], to: Reporting) -> int:
             )
         faults = [store(outputs.stored, results, partials) if outputs.stored else 0]
         faults.append(check_samples(lines, results) if lines else 0)
+    if live:
+        live.finish(results)
     if not to.quiet:
         with outputs.text_on_stderr():
             faults += [print_report(one, full=to.full, is_first=one is results[0]) for one in results]

@@ -28,7 +28,8 @@ PAGES = {
     "comparison": html_report([WORSE]),
     "limit": html_report([FOUND]),
     "live": html_report([SHOP], version=3),
-    "waiting": render("waiting.html", live=1),
+    "waiting": render("waiting.html", live=1, is_over=False),
+    "nothing found": render("waiting.html", live=2, is_over=True),
 }
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 PORT: Final = 8089
 """Where the page is if nobody says another port and it is free."""
 
+FOUND: Final = "found.json"
+"""The file of what was found in the end, which takes the place of all results so far."""
+
 PATIENCE: Final = 10.0
 """Seconds in which the other process comes up, or ends once it was told to."""
 
@@ -32,11 +35,10 @@ PATIENCE: Final = 10.0
 class LivePage:
     """A page of a run under way; it belongs to the thread that runs it."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str, snapshot: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], url: str, folder: Path) -> None:
         self.url = url
         """With the token without which nobody sees it."""
-        self.snapshot = snapshot
-        """Where the results so far are written."""
+        self._folder = folder
         self._stops = 0
         self._process = process
         threading.Thread(target=self._listen, name="loadkit-live", daemon=True).start()
@@ -46,18 +48,26 @@ class LivePage:
         for _ in self._process.stdout:
             self._stops += 1
 
+    def snapshot(self, number: int = 0) -> Path:
+        """Where the results so far are written; each of the runs that go on at the same time has a number."""
+        return self._folder / f"{number:06}.json"
+
     def with_stops(self, interrupts: Callable[[], int]) -> Callable[[], int]:
         """The same, which also counts how often somebody has pressed the button of the page."""
         return lambda: interrupts() + self._stops
 
-    def finish(self, results: Sequence[Result]) -> None:
-        """Show the results to whoever looks at the page, and end it."""
+    def finish(self, results: Sequence[Result], errors: Mapping[str, str] | None = None) -> None:
+        """Show the results to whoever looks at the page, and end it; `errors` say what was not run and why, by name."""
         from loadkit.report.files import write_bytes
         from loadkit.report.json import encoded
 
+        assert self._process.stdin
         # a disk that is full costs the page its last figures, and the run nothing
-        with suppress(OutputError):
-            write_bytes(self.snapshot, encoded(results))
+        with suppress(OutputError, OSError):
+            if results:
+                write_bytes(self._folder / FOUND, encoded(results))
+            self._process.stdin.write(json.dumps({"errors": dict(errors or {})}))
+            self._process.stdin.flush()
 
 
 @contextmanager
@@ -67,7 +77,6 @@ def live_page(port: int | None = None) -> Iterator[LivePage]:
     Raises `UsageError` where the port is taken, or the process does not come up.
     """
     with tempfile.TemporaryDirectory(prefix="loadkit-live-") as folder:
-        snapshot = Path(folder) / "run.json.partial"
         token = secrets.token_urlsafe(18)
         command = [sys.executable, "-m", "loadkit.jobs.live.server"]
         # a session of its own: a Ctrl-C is for us, and the page shows what comes of it
@@ -78,9 +87,9 @@ def live_page(port: int | None = None) -> Iterator[LivePage]:
             assert process.stdout
             try:
                 # the token is no argument, for anybody may read those
-                process.stdin.write(json.dumps({"token": token, "port": port, "snapshot": str(snapshot)}) + "\n")
+                process.stdin.write(json.dumps({"token": token, "port": port, "folder": folder}) + "\n")
                 process.stdin.flush()
-                yield LivePage(process, f"http://127.0.0.1:{_port(process.stdout)}/{token}/", snapshot)
+                yield LivePage(process, f"http://127.0.0.1:{_port(process.stdout)}/{token}/", Path(folder))
             finally:
                 # its end tells the process that all is over; so does ours, however we end
                 with suppress(OSError):

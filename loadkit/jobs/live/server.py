@@ -1,26 +1,30 @@
 """The process that serves the live page: `python -m loadkit.jobs.live.server`, told by a line of JSON on stdin.
 
 It answers on 127.0.0.1 alone, to whoever knows the token, and by no other name, so that no page of another site reads
-it. It prints its port, then a line each time that the run is to stop, and ends when stdin does.
+it. It prints its port, then a line each time that the run is to stop, and ends when stdin does, which has a last line
+of JSON if the run came to its end.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import secrets
+import select
 import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
-from loadkit.jobs.live import PORT
+from loadkit.jobs.live import FOUND, PORT
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +38,9 @@ LINGER: Final = 2.5
 
 QUIET: Final = 3.0
 """Seconds after which somebody who has asked nothing is gone."""
+
+State: TypeAlias = Literal["running", "stopping", "ended", "lost"]
+"""How the run stands; it is lost if its process ended without a result."""
 
 NICE: Final = 10
 """By so much it stands back behind whoever else wants the CPU."""
@@ -50,38 +57,69 @@ HEADERS: Final = {
 class Page:
     """The page as it is now; made by one thread, read by those that serve it."""
 
-    def __init__(self, snapshot: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.version = 0
-        self.state = "running"
-        """Or `stopping`, or `ended`."""
-        self.asked = 0.0
-        """When somebody last asked for something, by the monotonic clock."""
         self.content = b""
-        self._snapshot = snapshot
-        self._seen: tuple[int, int] | None = None
-        self._make([])
+        self.asked = -math.inf
+        """When somebody last asked for something, by the monotonic clock."""
+        self.is_stopping = False
+        self._folder = folder
+        self._seen: list[tuple[str, int, int]] = []
+        self._ending: Literal["", "ended", "lost"] = ""
+        self._show([])
 
-    def look(self, *, is_last: bool = False) -> None:
-        """Make it anew if there are newer results, or these are the last ones."""
-        with suppress(FileNotFoundError):
-            status = self._snapshot.stat()
-            if is_last or (status.st_mtime_ns, status.st_ino) != self._seen:
-                self._seen = status.st_mtime_ns, status.st_ino
-                self._read()
+    @property
+    def state(self) -> State:
+        """How the run stands."""
+        return self._ending or ("stopping" if self.is_stopping else "running")
 
-    def _read(self) -> None:
-        from loadkit.report.json import load
+    def look(self) -> None:
+        """Make it anew if there are newer results."""
+        files = self._files()
+        stats = [(file.name, file.stat()) for file in files]
+        seen = [(name, status.st_mtime_ns, status.st_ino) for name, status in stats]
+        if seen != self._seen:
+            self._seen = seen
+            with suppress(UsageError):
+                self._show(_loaded(files))
 
+    def end(self, said: str) -> None:
+        """Make it for the last time, with what the run said when it came to its end; empty if it did not."""
+        errors: dict[str, str] = json.loads(said)["errors"] if said else {}
+        files = self._files()
         with suppress(UsageError):
-            self._make(load(self._snapshot))
+            # files of the same instant may look alike
+            self._show(_loaded(files), errors, is_over=True)
+        # whoever sees that the run has ended asks for this version, and for none after it
+        self._ending = "ended" if said else "lost"
 
-    def _make(self, results: list[Result]) -> None:
+    def lingers(self, now: float) -> float:
+        """For how many seconds it is still served: for none if nobody looks at it."""
+        return LINGER if now - self.asked < QUIET else 0.0
+
+    def _files(self) -> list[Path]:
+        """Those of the results so far, or that of all that was found."""
+        found = self._folder / FOUND
+        return [found] if found.exists() else sorted(self._folder.glob("*.json"))
+
+    def _show(self, results: list[Result], errors: Mapping[str, str] | None = None, *, is_over: bool = False) -> None:
         from loadkit.report.html import html_report
         from loadkit.report.render import render
 
         version = self.version + 1
-        page = html_report(results, version=version) if results else render("waiting.html", live=version)
-        self.content, self.version = page.encode(), version
+        if results or errors:
+            page = html_report(results, errors=errors, version=version, is_over=is_over)
+        else:
+            page = render("waiting.html", live=version, is_over=is_over)
+        # in this order, for others ask for the version first
+        self.content = page.encode()
+        self.version = version
+
+
+def _loaded(files: Sequence[Path]) -> list[Result]:
+    from loadkit.report.json import load
+
+    return [result for file in files for result in load(file)]
 
 
 class Server(ThreadingHTTPServer):
@@ -113,8 +151,9 @@ class Answer(BaseHTTPRequestHandler):
         if path == "":
             self._answer(HTTPStatus.OK, page.content, "text/html; charset=utf-8")
         elif path == "state":
-            state = {"version": page.version, "state": page.state}
-            self._answer(HTTPStatus.OK, json.dumps(state).encode(), "application/json")
+            # the state first: once it is the last one, so is the version
+            stands = {"state": page.state, "version": page.version}
+            self._answer(HTTPStatus.OK, json.dumps(stands).encode(), "application/json")
         elif path is not None:
             self._answer(HTTPStatus.NOT_FOUND, b"there is no such page\n")
 
@@ -126,9 +165,8 @@ class Answer(BaseHTTPRequestHandler):
         if path != "stop":
             self._answer(HTTPStatus.NOT_FOUND, b"there is no such page\n")
             return
-        if self.server.page.state != "ended":
-            self.server.page.state = "stopping"
-            tell("stop")
+        self.server.page.is_stopping = True
+        tell("stop")
         self._answer(HTTPStatus.OK, b"the run stops\n")
 
     def _allowed_path(self) -> str | None:
@@ -184,7 +222,7 @@ def main() -> None:
     with suppress(OSError):
         os.nice(NICE)
     told: dict[str, Any] = json.loads(sys.stdin.readline())
-    page = Page(Path(told["snapshot"]))
+    page = Page(Path(told["folder"]))
     try:
         server = opened(told["port"], told["token"], page)
     except OSError as error:
@@ -192,19 +230,10 @@ def main() -> None:
         return
     tell(json.dumps({"port": server.server_address[1]}))
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": LOOK}, daemon=True).start()
-    ended = threading.Event()
-    threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
-    while not ended.wait(LOOK):
+    while not select.select([sys.stdin], [], [], LOOK)[0]:
         page.look()
-    page.state = "ended"
-    page.look(is_last=True)
-    if time.monotonic() - page.asked < QUIET:
-        time.sleep(LINGER)
-
-
-def _await_end(ended: threading.Event) -> None:
-    sys.stdin.read()
-    ended.set()
+    page.end(sys.stdin.read())
+    time.sleep(page.lingers(time.monotonic()))
 
 
 if __name__ == "__main__":

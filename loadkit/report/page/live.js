@@ -6,6 +6,7 @@ const WORDS = {
   running: "The run is under way; these are its figures so far.",
   stopping: "The run stops: nothing new is sent.",
   ended: "The run has ended. This page is its report, and can be saved.",
+  lost: "loadkit has ended without a report. These were its last figures.",
 };
 let shown = Number(bar.dataset.version);
 let missed = 0;
@@ -51,7 +52,7 @@ const look = async () => {
     missed += 1;
     if (missed > 4) [said.textContent, stop.hidden] = ["loadkit does not answer any more. These were its last figures.", true];
   }
-  if (state !== "ended" && missed < 30) setTimeout(look, 1000);
+  if (!["ended", "lost"].includes(state) && missed < 30) setTimeout(look, 1000);
 };
 
 stop.addEventListener("click", async () => {
