@@ -1,0 +1,1 @@
+"""Whether a run that ten people look at finds what it finds alone."""
