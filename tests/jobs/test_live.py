@@ -318,7 +318,7 @@ def fails():
     raise ValueError("there is no such shop")
 
 browse = Scenario(base_url="{url}", endpoints=[Endpoint("GET", "/")], duration=100, think_time=0.01)
-order = browse.replace(rate="20/s")
+order = browse.replace(think_time=0, rate="20/s")
 broken = browse.replace(setup=fails)
 """
 
@@ -340,6 +340,7 @@ def go_on(*_: object) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("options", "runs", "action", "state", "text", "code"),
     [
@@ -383,7 +384,9 @@ def shown(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stderr=pipe, stdout=pipe, text=True, start_new_session=True) as process:
         assert process.stderr
-        (url,) = re.findall(r"http://127\.0\.0\.1:\d+/\S+", process.stderr.readline())
+        said = process.stderr.readline()
+        assert "the run is shown at http://127.0.0.1:" in said
+        url = said.split()[-1]
         try:
             yield process, url
         finally:
