@@ -58,5 +58,12 @@ def test_a_target_in_the_process_that_directs_machines_shares_its_interpreter_wi
     assert message.startswith("the target is served by the process that directs the workers")
 
 
+def test_what_is_so_on_all_machines_is_said_of_the_run_alone():
+    slow = {"cpu_seconds": 9.0, "lateness_p99": 0.003}
+
+    assert said(machine(1, **slow), machine(2, **slow)) == []
+    assert said(machine(1, **slow), machine(2, lateness_p99=0.003)) == [("generator-busy", "part 1/2 (web-1)")]
+
+
 def test_threads_that_wait_for_their_replies_are_never_late():
     assert said(machine(1), machine(2, lateness_p99=0.003), scenario=asked(rate=None)) == []

@@ -21,12 +21,14 @@ def of_each_machine(run: Evidence) -> Iterator[Caveat]:
         yield from wrong_clocks(run.stats.machines, "the machine that directs them")
     elif not run.context.part.is_whole:
         yield from wrong_clocks([this_part(run)], TARGET)
-    for machine in run.stats.machines if len(run.stats.machines) > 1 else ():
-        yield from _busy(machine)
-        yield from _late(machine, run)
+    for doubt in (_busy, _late):
+        found = [caveat for machine in run.stats.machines for caveat in doubt(machine, run)]
+        # what is so on all of them is said of the run
+        if len(found) < len(run.stats.machines):
+            yield from found
 
 
-def _busy(machine: Machine) -> Iterator[Caveat]:
+def _busy(machine: Machine, _: Evidence) -> Iterator[Caveat]:
     if machine.duration < LONG_ENOUGH:
         return
     can = min(machine.processes, machine.cpu_capacity) if machine.cpu_capacity else machine.processes
