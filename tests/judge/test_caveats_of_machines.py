@@ -59,7 +59,7 @@ def test_a_target_in_the_process_that_directs_machines_shares_its_interpreter_wi
 
 
 def test_what_is_so_on_all_machines_is_said_of_the_run_alone():
-    slow = {"cpu_seconds": 9.0, "lateness_p99": 0.003}
+    slow: dict[str, Any] = {"cpu_seconds": 9.0, "lateness_p99": 0.003}
 
     assert said(machine(1, **slow), machine(2, **slow)) == []
     assert said(machine(1, **slow), machine(2, lateness_p99=0.003)) == [("generator-busy", "part 1/2 (web-1)")]
