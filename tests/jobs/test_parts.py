@@ -90,7 +90,7 @@ def test_a_part_whose_clock_is_wrong_stands_where_it_was_on_the_time_line_of_all
     merged = merge(found)
     assert [round(one.clock_offset or 0) for one in merged.machines] == [0, 600]
     began = [instant(one.started_at) - one.late_start * SECOND for one in merged.machines]
-    # the date of a reply has whole seconds, of which five more replies leave a thirtieth, and fewer where they were slow
+    # the date of a reply has whole seconds, of which five more replies leave a thirtieth, or more where they were slow
     assert merged.machines[1].clock_error < 0.5
     assert abs(began[0] - began[1]) < (0.05 + merged.machines[1].clock_error) * SECOND
     assert max(one.start for one in merged.intervals) < 5, "and not ten minutes later"
