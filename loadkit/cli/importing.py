@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
-from loadkit.cli.console import print_text, say, write
+from loadkit.cli.console import check_file, print_text, say, write
 from loadkit.cli.options import output_option
 from loadkit.cli.parser import argument, given_values, option
 from loadkit.plan.errors import NothingToRun, UsageError, reason_of
@@ -85,6 +85,7 @@ def import_file(
         raise UsageError(f"a scenario file is Python, and {target} is not called so; write it like -o shop.py")
     if not is_printed and target.exists() and not force:
         raise UsageError(f"{target} is there already; --force writes over it, -o names another file")
+    check_file("--output", None if is_printed else target)
     name = identifier("shop" if is_printed else target.stem, otherwise="scenario")
     if kind == "har":
         found = _of_har(name, file, hosts=host or [], static=static, has_pauses=not no_pauses)

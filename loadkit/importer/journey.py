@@ -65,8 +65,10 @@ def journey_file(name: str, selection: Selection, *, source: str, has_pauses: bo
     kept, names, credentials = selection.kept, _Names(), Credentials()
     correlation = Correlation(kept)
     calls = [_Request(position, one, correlation, names, credentials).call() for position, one in enumerate(kept)]
-    before = [(one, credentials.put(one, value)) for one, value in _cookies_from_before(kept).items()]
-    cookies = [f"    http.cookies.set({expression(one)}, {expression(value)})" for one, value in before]
+    cookies = [
+        f"    http.cookies.set({expression(one)}, {expression(credentials.put(one, value))})"
+        for one, value in _cookies_from_before(kept).items()
+    ]
     span = max(one.last.ended for one in kept) - kept[0].exchange.started if has_pauses else 0
     many = show_count(len(kept), "request")
     notes = [
@@ -74,36 +76,23 @@ def journey_file(name: str, selection: Selection, *, source: str, has_pauses: bo
         *_notes(names, credentials, span, is_logged_in=bool(cookies)),
     ]
     about = [f"{many}, recorded in {source}.", *([""] if notes else []), *(f"- {one}" for one in notes)]
-    scenario = Call(
-        "Scenario",
-        named={
-            "base_url": selection.base_url,
-            "endpoints": [Code(JOURNEY)],
-            **LOAD,
-            "duration": show_span(max(10, math.ceil(2 * span))).replace(" ", ""),
-        },
-    )
+    journey = [
+        f"def {JOURNEY}(http):",
+        "    http.cookies.clear()  # somebody new each time",
+        *cookies,
+        *_steps(kept, calls, names, has_pauses=has_pauses),
+    ]
+    duration = show_span(max(10, math.ceil(2 * span))).replace(" ", "")
+    fields = {"base_url": selection.base_url, "endpoints": [Code(JOURNEY)], **LOAD, "duration": duration}
     text = module(
-        [
-            docstring("\n".join(about)),
-            _imports(names, credentials),
-            "from loadkit import Scenario",
-        ],
+        [docstring("\n".join(about)), _imports(names, credentials), "from loadkit import Scenario"],
         [
             inspect.getsource(html_fields.fields) if "fields" in names.modules else "",
-            "\n".join(
-                [
-                    f"def {JOURNEY}(http):",
-                    "    http.cookies.clear()  # somebody new each time",
-                    *cookies,
-                    *_steps(kept, calls, names, has_pauses=has_pauses),
-                ]
-            ),
-            f"{name} = {expression(scenario, used=len(name) + 3)}",
+            "\n".join(journey),
+            f"{name} = {expression(Call('Scenario', named=fields), used=len(name) + 3)}",
         ],
     )
-    notes = [f"{many} of {source}, in the journey {JOURNEY}", *notes]
-    return ScenarioFile(text=text, notes=notes)
+    return ScenarioFile(text=text, notes=[f"{many} of {source}, in the journey {JOURNEY}", *notes])
 
 
 def _notes(names: _Names, credentials: Credentials, span: float, *, is_logged_in: bool) -> Iterator[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -105,35 +106,34 @@ def log_scenario(
     if found.first is None:
         raise NothingToRun("; ".join(["there is no request in the log that may be sent", *summary.notes]))
     total = found.counts.total()
-    kinds = [kind for kind, _ in found.counts.most_common(MOST_WRITTEN + 1) if kind is not _OTHERS][:MOST_WRITTEN]
-    calls = []
-    for kind in kinds:
-        call = _call(kind, found.values[kind], credentials, weight=_percent(found.counts[kind], total))
-        try:
-            # what a scenario would refuse is left out
-            feed = {"feed": rows(call.named["feed"].positional[0])} if "feed" in call.named else {}
-            Endpoint(*call.positional, **{**call.named, **feed})
-        except UsageError:
-            found.counts[_OTHERS] += found.counts.pop(kind)
-        else:
-            calls.append((kind, call))
-    written = sum(found.counts[kind] for kind, _ in calls)
+    calls = dict(_calls(found, credentials))
     rate = total * SECOND / (found.last - found.first + SECOND)
     notes = list(summary.notes)
-    if written < total:
-        notes.append(f"left out: {total - written:,} of rarer kinds, {_percent(total - written, total):g} % of all")
+    if rare := total - sum(found.counts[kind] for kind in calls):
+        notes.append(f"left out: {rare:,} of rarer kinds, {_percent(rare, total):g} % of all")
     if credentials.variables:
         notes.append(f"secrets are taken from the environment: {', '.join(credentials.variables)}")
     about = [f"{show_count(len(calls), 'kind')} of requests, with the share of each in percent.", ""]
     text = endpoint_file(
         name,
         "\n".join([*about, *(f"- {note}" for note in notes)]),
-        [call for _, call in calls],
+        [*calls.values()],
         base_url=base_url,
         credentials=from_environment(credentials.variables),
         load={"rate": f"{three_digits(rate).replace(',', '')}/s", "duration": "1m", "thresholds": ["error_rate < 1%"]},
     )
     return ScenarioFile(text=text, notes=notes, needs_base_url=base_url is None)
+
+
+def _calls(found: _Found, credentials: Credentials) -> Iterator[tuple[_Kind, Call]]:
+    """The commonest kinds, each as an endpoint; what a scenario would refuse is left out."""
+    total = found.counts.total()
+    for kind in [kind for kind, _ in found.counts.most_common(MOST_WRITTEN + 1) if kind is not _OTHERS][:MOST_WRITTEN]:
+        call = _call(kind, found.values[kind], credentials, weight=_percent(found.counts[kind], total))
+        feed = {"feed": rows(call.named["feed"].positional[0])} if "feed" in call.named else {}
+        with suppress(UsageError):
+            Endpoint(*call.positional, **{**call.named, **feed})
+            yield kind, call
 
 
 def _percent(part: int, total: int) -> float | int:

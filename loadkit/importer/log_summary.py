@@ -65,9 +65,11 @@ class LogSummary:
             kinds = ", ".join(f"{name} {count:,}" for name, count in self._refused.most_common())
             notes.append(f"left out: {self._refused.total():,} of other methods ({kinds})")
         if self._failed and not self._keeps_failed:
-            notes.append(f"left out: {self._failed:,} that were answered with 400 or more")
+            notes.append(f"left out: {self._failed:,} answered with 400 or more")
         if self._broken:
             notes.append(f"{show_count(self._broken, 'broken line')}, the first is {self._first_broken}")
+        if self._broken == self._lines > 0:
+            notes.append("none is in the format that was looked for: --log-format says how they are written")
         if self._failed and self._keeps_failed:
-            notes.append(f"{self._failed:,} were answered with 400 or more then")
+            notes.append(f"{self._failed:,} answered with 400 or more then")
         return notes

@@ -72,6 +72,6 @@ def _notes(found: Found) -> list[str]:
         notes.append(f"left out: {label}: {reason}")
     if len(found.missing) > MOST_SAID:
         notes.append(f"left out: {len(found.missing) - MOST_SAID:,} others")
-    if found.missing:
-        notes.append("a value without an example may be given: --value NAME=VALUE")
+    if any(" in the " in reason for reason in found.missing.values()):
+        notes.append("a parameter without an example may be given a value: --value NAME=VALUE")
     return notes

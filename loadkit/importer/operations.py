@@ -56,9 +56,10 @@ class Operations:
                 found.unsafe.append(label)
                 continue
             self._document.start_over()
+            own = Found()
             try:
                 call = self._call(path, method, item, operation, found)
-                headers = self._security(operation, call, found)
+                headers = self._security(operation, call, own)
                 # what a scenario would refuse is said now
                 sent = {**call.named.get("headers", {}), **headers}
                 Endpoint(*call.positional, **{**call.named, "headers": sent})
@@ -70,6 +71,8 @@ class Operations:
                 found.missing[label] = "it is written otherwise than OpenAPI has it"
             else:
                 found.endpoints.append((call, headers))
+                found.credentials |= own.credentials
+                found.not_written |= own.not_written
         return found
 
     def _all(self) -> Iterator[tuple[str, str, dict[str, Any], dict[str, Any]]]:
@@ -86,6 +89,26 @@ class Operations:
         self, path: str, method: str, item: Mapping[str, Any], operation: Mapping[str, Any], found: Found
     ) -> Call:
         parameters = self._parameters(item, operation)
+        given = self._given(path, parameters)
+        server = self._server(item, operation)
+        if found.base_url is None and "://" in server:
+            found.base_url = server
+        place = "" if server == found.base_url else server
+        target = _IN_PATH.sub(lambda one: given["path"][one[1]], quote(path, safe="/{}:@!$&'()*+,;=~%"))
+        cookies = "; ".join(f"{name}={value}" for name, value in given["cookie"].items())
+        body = self._body(parameters, operation)
+        named = {
+            "params": given["query"],
+            "headers": {**body.pop("headers", {}), **given["header"], **({"Cookie": cookies} if cookies else {})},
+            **body,
+            "expect": _expected(operation),
+        }
+        kept = {name: in_endpoint(value) for name, value in named.items() if value not in (None, {})}
+        name = {"name": f"{method} {place}{path}"} if given["path"] else {}
+        return Call("Endpoint", (method, in_endpoint(f"{place}{target}")), kept | name)
+
+    def _given(self, path: str, parameters: Mapping[tuple[str, str], dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """What the parameters say, by their place; `MissingError` names all that are needed and have no value."""
         given: dict[str, dict[str, Any]] = {"path": {}, "query": {}, "header": {}, "cookie": {}}
         missing = []
         for (place, name), one in parameters.items():
@@ -103,27 +126,7 @@ class Operations:
                 missing.append(f"{name} in the path")
         if missing:
             raise MissingError(", ".join(missing))
-        server = self._server(item, operation)
-        if found.base_url is None and "://" in server:
-            found.base_url = server
-        place = "" if server == found.base_url else server
-        target = _IN_PATH.sub(lambda one: given["path"][one[1]], quote(path, safe="/{}:@!$&'()*+,;=~%"))
-        if cookies := given["cookie"]:
-            given["header"]["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
-        body = self._body(parameters, operation)
-        named = {
-            "params": given["query"],
-            "headers": {**body.pop("headers", {}), **given["header"]},
-            **body,
-            "expect": _expected(operation),
-            "name": f"{method} {place}{path}" if given["path"] else None,
-        }
-        kept = {
-            name: in_endpoint(value) if name != "name" else value
-            for name, value in named.items()
-            if value not in (None, {})
-        }
-        return Call("Endpoint", (method, in_endpoint(f"{place}{target}")), kept)
+        return given
 
     def _parameters(
         self, item: Mapping[str, Any], operation: Mapping[str, Any]

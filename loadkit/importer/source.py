@@ -164,7 +164,9 @@ def identifier(text: str, taken: Collection[str] = (), *, otherwise: str = "valu
     >>> identifier("accessToken"), identifier("class"), identifier("id", ["id_2"])
     ('access_token', 'class_', 'id_')
     """
-    words = "_".join(word.lower() for word in _WORDS.findall(text))[:LONGEST_NAME].strip("_")
+    # what is written as variables are stays as it is: shop2, sha256
+    parts = [text] if re.fullmatch("[a-z][a-z0-9_]*", text) else _WORDS.findall(text)
+    words = "_".join(word.lower() for word in parts)[:LONGEST_NAME].strip("_")
     name = words if words[:1].isalpha() else f"{otherwise}_{words}".strip("_")
     if keyword.iskeyword(name) or keyword.issoftkeyword(name) or hasattr(builtins, name) or name in _MEANT:
         name += "_"

@@ -32,7 +32,7 @@ WRITTEN = '''\
 
 - access.log: 100 of 106 lines
 - left out: 3 of other methods (POST 3)
-- left out: 2 that were answered with 400 or more
+- left out: 2 answered with 400 or more
 - 1 broken line, the first is access.log:104
 - secrets are taken from the environment: TOKEN
 """
@@ -105,6 +105,15 @@ def test_the_file_of_a_log_runs(call: Call, demo: Demo):
         ("GET /search", 20),
         ("GET /health", 20),
     ]
+
+
+def test_a_log_in_another_format_is_told_what_says_which(call: Call):
+    Path("a.log").write_text("GET / 200\n" * 3)
+
+    done = call("import", "log", "a.log")
+
+    assert done.returncode == 5
+    assert done.stderr.endswith("; none is in the format that was looked for: --log-format says how they are written\n")
 
 
 def test_rare_kinds_are_left_out_and_counted():

@@ -111,7 +111,7 @@ def test_what_is_not_sent_is_counted_and_said(tmp_path: Path):
         f"{tmp_path}/0.log: 2 of 6 lines",
         "left out: 2 of other methods (POST 1, PURGE 1)",
         f"2 broken lines, the first is {tmp_path}/0.log:2",
-        "1 were answered with 400 or more then",
+        "1 answered with 400 or more then",
     ]
 
 

@@ -84,8 +84,9 @@ def test_braces_of_foreign_text_are_no_placeholders(text: str):
         ("accessToken", "access_token"),
         ("X-CSRF-Token", "x_csrf_token"),
         ("class", "class_"),
+        ("sha256_of", "sha256_of"),
         ("id", "id_"),  # what Python means by it
-        ("http", "http_"),  # what the file means by it
+        *((name, f"{name}_") for name in ("http", "html", "quote", "fields", "visit")),  # what the file means by it
         ("2fa", "value_2_fa"),
         ("", "value"),
         ("__import__('os')", "import_os"),
