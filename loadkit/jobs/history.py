@@ -12,6 +12,7 @@ from loadkit.jobs.revisions import current_revision
 from loadkit.judge.history.kept_run import KeptRun, kept_run
 from loadkit.judge.instants import instant
 from loadkit.judge.merge.sums import all_journeys
+from loadkit.measure.encoding import to_json
 from loadkit.plan.errors import UsageError, reason_of
 from loadkit.report.files import append_line, check_writable
 from loadkit.report.headline import describe_load
@@ -36,6 +37,8 @@ def open_history(folder: Path) -> Revision:
 
     Raises `UsageError` where it cannot be written to.
     """
+    if str(folder) == "-":
+        raise UsageError(f"--history takes a folder like {DEFAULT}, not '-'")
     try:
         if folder.parts[-2:] == DEFAULT.parts:
             folder.parent.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +58,7 @@ def open_history(folder: Path) -> Revision:
 def keep(folder: Path, result: Result, revision: Revision) -> None:
     """Add a run to the history; `OutputError` where it cannot be written."""
     run = kept_run(result, all_journeys(result) or result.total, revision, describe_load(result.scenario))
-    append_line(folder / f"{run.time[:7]}.jsonl", msgspec.json.encode(run).decode())
+    append_line(folder / f"{run.time[:7]}.jsonl", to_json(run).decode())
 
 
 def read_history(folder: Path) -> tuple[list[KeptRun], list[str]]:

@@ -15,6 +15,7 @@ import msgspec
 from loadkit.jobs.pacing import SHARE, Pacing
 from loadkit.judge.judge import Draft
 from loadkit.judge.summary import interval, times
+from loadkit.measure.encoding import to_json
 from loadkit.plan.errors import OutputError
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ class Partial:
             known = before.get(key)
             if known is None or known[0] != piece.rows:
                 made = interval(piece, duration, self._to_times)
-                known = piece.rows, made, msgspec.Raw(msgspec.json.encode(made))
+                known = piece.rows, made, msgspec.Raw(to_json(made))
             self._known[key] = known
         return [made for _, made, _ in self._known.values()]
 

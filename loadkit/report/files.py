@@ -144,6 +144,9 @@ def check_writable(path: Path) -> None:
             return
         if path.is_dir():
             raise IsADirectoryError(0, "it is a directory")
+        # it would be replaced all the same, but whoever made it so means it
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         handle, name = _beside(target)
         os.close(handle)
         name.unlink()

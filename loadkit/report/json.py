@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -14,6 +15,7 @@ from loadkit.judge.limit.limit import VERSION as LIMIT_VERSION
 from loadkit.judge.limit.limit import Limit
 from loadkit.judge.result import VERSION, Result, Stored
 from loadkit.judge.validate import violations
+from loadkit.measure.encoding import to_json
 from loadkit.plan.errors import UsageError, reason_of
 from loadkit.report.earlier import may_be_earlier, of_today, of_version_1
 from loadkit.report.layout import LONGEST, Layout
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _LAYOUT: Final = Layout(width=LONGEST)
 _REASON: Final = 300
+_UNSEEN: Final = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
 COMPARISON_SCHEMA_FILE = Path(__file__).with_name("comparison.schema.json")
@@ -39,17 +42,23 @@ _FINDINGS: Final[dict[str, tuple[int, type[Finding]]]] = {
 
 def dump(results: Sequence[Result]) -> str:
     """A document of results, one shape however many there are."""
-    return msgspec.json.format(encoded(results), indent=1).decode() + "\n"
+    return _shown(encoded(results))
 
 
 def encoded(results: Sequence[Result]) -> bytes:
     """The same document in one line."""
-    return msgspec.json.encode(Stored(version=VERSION, results=list(results)))
+    return to_json(Stored(version=VERSION, results=list(results)))
 
 
 def document(found: msgspec.Struct) -> str:
     """A document of one thing alone: a comparison, a calibration or a limit."""
-    return msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n"
+    return _shown(to_json(found))
+
+
+def _shown(content: bytes) -> str:
+    """With what moves a cursor, or turns the direction of writing, as escapes: stdout may be a terminal."""
+    text = msgspec.json.format(content, indent=1).decode()
+    return _UNSEEN.sub(lambda one: f"\\u{ord(one[0]):04x}", text) + "\n"
 
 
 def load(path: Path) -> list[Result]:

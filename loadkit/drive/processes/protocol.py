@@ -12,6 +12,7 @@ import msgspec
 
 from loadkit.drive.outstanding import Outstanding
 from loadkit.drive.stats import RunStats
+from loadkit.measure.encoding import to_msgpack
 from loadkit.measure.packed import Parcel
 from loadkit.measure.samples import Samples
 from loadkit.plan.part import Part
@@ -122,7 +123,7 @@ def line(command: Command) -> bytes:
 
 def frame(message: Message) -> bytes:
     """A message as it is written."""
-    body = msgspec.msgpack.encode(message)
+    body = to_msgpack(message)
     return len(body).to_bytes(_LENGTH, "big") + body
 
 

@@ -14,6 +14,7 @@ import pytest
 from loadkit.judge.comparison.comparison import Comparison
 from loadkit.judge.limit.limit import Limit
 from loadkit.judge.result import Result
+from loadkit.measure.encoding import to_json
 from loadkit.report.json import Finding
 
 _LONGEST: Final = 120
@@ -106,7 +107,7 @@ def file_name(one: Run | Found) -> str:
 
 def packed(found: Iterable[Run | Found]) -> list[list[str | int]]:
     """Runs, comparisons and limits as plain values that a report can carry from one process to another."""
-    return [[kind_of(one), one.test, one.number, msgspec.json.encode(_content(one)).decode()] for one in found]
+    return [[kind_of(one), one.test, one.number, to_json(_content(one)).decode()] for one in found]
 
 
 def _content(one: Run | Found) -> list[Result] | Finding:
