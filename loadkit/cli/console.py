@@ -58,7 +58,6 @@ def sample_file(path: Path | None) -> AbstractContextManager[SampleFile | None]:
         return contextlib.nullcontext()
     from loadkit.jobs.samples import SampleFile
 
-    check_file("--samples", path)
     return SampleFile(path)
 
 

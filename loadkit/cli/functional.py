@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from loadkit.cli.console import check_file, write
+from loadkit.cli.outputs import EXAMPLES
 from loadkit.plan.errors import UsageError
 
 _COMMON: Final = {
@@ -64,6 +65,9 @@ def run_tests(targets: Sequence[str], given: Mapping[str, Any], options: Mapping
     """
     import pytest
 
+    for option, example in EXAMPLES.items():
+        if str(given.get(option.removeprefix("--"))) == "-":
+            raise UsageError(f"of tests {option} takes a file like {example}, not '-': stdout is pytest's")
     values = {name: value for name, value in given.items() if name not in ("targets", "target", "output")}
     words = [*targets, *_words(values, options)]
     if "output" not in given:

@@ -34,7 +34,10 @@ _ON_LOAD: Final = frozenset(
 _ON_REQUESTS: Final = frozenset(
     (*("-X", "--method", "-d", "--data", "--json", "-F", "--form", "-H", "--header", "-u", "--user"), "-L", "-k")
 )
+_OF_RUNS: Final = frozenset({"--otlp", "--samples", "--history", "--debug"})
 """Options of `loadkit run` that other commands do not have."""
+_OF_RESULTS: Final = frozenset({"--csv", "--hgrm", "--hlog", "--prometheus"})
+"""Formats of `loadkit run` and `loadkit report`, for which a comparison or a limit has no figures."""
 
 _URL: Final = re.compile(r"(\[[0-9a-f:.]+\]|[\w-]+(\.[\w-]+)+|localhost|[\w.-]+(?=:\d))(:\d+)?([/?].*)?", re.IGNORECASE)
 
@@ -78,7 +81,9 @@ def _of_other(command: str, option: str) -> str:
         return "limit finds the load by itself; leave it out"
     if option in _ON_LOAD | _ON_REQUESTS and command in ("compare", "limit"):
         return "write it in a scenario file, and name that"
-    return "it is one of loadkit run" if option in _ON_LOAD | _ON_REQUESTS else ""
+    if option in _OF_RESULTS and command in ("compare", "limit"):
+        return f"it is for results; what {command} finds is written by --output, --html, --markdown and --junit"
+    return "it is one of loadkit run" if option in _ON_LOAD | _ON_REQUESTS | _OF_RUNS else ""
 
 
 def _renamed(word: str) -> str:

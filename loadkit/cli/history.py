@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-from loadkit.cli.console import check_file, complain, print_text, write
+from loadkit.cli.console import check_file, complain, print_document, print_text, write
 from loadkit.cli.options import Page, output_option, whole_number
+from loadkit.cli.outputs import STDOUT
 from loadkit.cli.parser import argument, option
 from loadkit.plan.errors import UsageError
 
@@ -49,8 +51,11 @@ def history(
     count = whole_number("--last", last)
     if count is not None and count < 1:
         raise UsageError(f"--last takes a number of runs like 20, not {last}")
-    check_file("--html", html)
-    check_file("--csv", csv)
+    on_stdout = [path for path in (csv, html) if path == STDOUT]
+    if len(on_stdout) > 1:
+        raise UsageError("--csv and --html cannot share stdout; give a file to one of them")
+    check_file("--csv", None if csv == STDOUT else csv)
+    check_file("--html", None if html == STDOUT else html)
     asked = list(map(metric_of, metric or []))
     runs, faults = read_history(folder)
     for fault in faults[:_MOST_FAULTS]:
@@ -59,12 +64,17 @@ def history(
         complain(UsageError(f"and {len(faults) - _MOST_FAULTS:,} more lines"))
     series = _named(series_of(run for run in runs if branch in (None, run.revision.branch)), scenario, folder)
     shown = asked or list(map(metric_of, _METRICS))
-    written = [
-        write(csv, history_csv(_only(series), asked)) if csv else 0,
-        write(html, history_page(series, shown, last=count or 100)) if html else 0,
-        print_text(history_report(series, shown, last=count or 20, layout=layout_of(sys.stdout))),
+    codes = [
+        _deliver(csv, history_csv(_only(series), asked)) if csv else 0,
+        _deliver(html, history_page(series, shown, last=count or 100)) if html else 0,
     ]
-    return max(written)
+    with redirect_stdout(sys.stderr) if on_stdout else nullcontext():
+        codes.append(print_text(history_report(series, shown, last=count or 20, layout=layout_of(sys.stdout))))
+    return max(codes)
+
+
+def _deliver(path: Path, text: str) -> int:
+    return print_document(text) if path == STDOUT else write(path, text)
 
 
 def _named(series: list[Series], scenario: str | None, folder: Path) -> list[Series]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 STDOUT: Final = Path("-")
 
-_EXAMPLES: Final = {
+EXAMPLES: Final = {
     "--html": "report.html",
     "--markdown": "report.md",
     "--csv": "report.csv",
@@ -29,6 +29,7 @@ _EXAMPLES: Final = {
     "--hlog": "report.hlog",
     "--prometheus": "report.prom",
 }
+"""A name for the file of each option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Outputs:
         for (option, path), (other, another) in combinations(paths.items(), 2):
             if path.resolve() == another.resolve():
                 raise UsageError(f"{option} and {other} both name {another}; give each a file of its own")
-        for option, example in _EXAMPLES.items():
+        for option, example in EXAMPLES.items():
             if option in paths and paths[option].resolve() in [file.resolve() for file in read]:
                 raise UsageError(
                     f"{option} would overwrite the result {paths[option]}; write it like {option} {example}"

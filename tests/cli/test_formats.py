@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -118,6 +119,23 @@ def test_a_format_goes_to_stdout_and_the_report_to_stderr(demo: Demo, call: Call
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("words", [[], ["--csv", "-"], ["--output", "-"]], ids=" ".join)
+def test_whoever_stops_reading_stdout_sees_no_fault(demo: Demo, call: Call, words: Sequence[str]):
+    call("run", "shop.py", "--base-url", demo.url, "-q", "-o", "run.json")
+    read, write = os.pipe()
+    os.close(read)
+
+    report = [sys.executable, "-m", "loadkit", "report", "run.json", *words]
+    done = subprocess.run(report, stdout=write, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    os.close(write)
+
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert ("PASSED" in done.stderr) == bool(words)
+
+
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("more", [[], ["--together"], ["--quiet"]], ids=["in turns", "together", "quietly"])
 def test_of_several_scenarios_stdout_has_one_document(demo: Demo, call: Call, more: Sequence[str]):
     Path("two.py").write_text(SHOP.format(url=demo.url) + "\norder = browse.replace(iterations=20)\n")
@@ -202,12 +220,25 @@ REFUSED = [
         ("report", "shop.py", "--hlog", "shop.py"),
         "--hlog would overwrite the result shop.py; write it like --hlog report.hlog",
     ),
+    ((*RUN, "--history", "-"), "--history takes a folder like .loadkit/history, not '-'"),
+    (
+        ("report", "shop.py", "--csv", "-", "--prometheus", "-"),
+        "--csv and --prometheus cannot share stdout; give a file to all but one",
+    ),
+    (
+        ("compare", "shop.py", "--against", "shop.py", "--junit", "-", "--markdown", "-"),
+        "--junit and --markdown cannot share stdout; give a file to all but one",
+    ),
+    (
+        ("limit", "shop.py", "-o", "-", "--html", "-"),
+        "--html and --output cannot share stdout; give a file to all but one",
+    ),
     (("limit", "shop.py", "--junit", "none/a.xml"), "cannot write none/a.xml: no such file or directory"),
 ]
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[row[1] for row in REFUSED])
+@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[" ".join(row[0]) for row in REFUSED])
 def test_what_cannot_be_written_is_said_in_a_line_before_anything_is_sent(
     call: Call, words: Sequence[str], message: str
 ):

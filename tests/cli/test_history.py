@@ -46,6 +46,16 @@ def test_runs_that_were_kept_are_shown(call: Call, shop: str):
     assert Path(".loadkit/.gitignore").read_text() == "*\n"
 
 
+@pytest.mark.parametrize(("option", "first"), [("--csv", "time,"), ("--html", "<!doctype html>")])
+def test_a_format_goes_to_stdout_and_the_report_to_stderr(call: Call, shop: str, option: str, first: str):
+    call("run", shop, "-q", "--history", "kept")
+
+    done = call("history", "--history", "kept", option, "-")
+
+    assert (done.returncode, done.stdout[: len(first)].lower()) == (0, first)
+    assert "  1 run of series " in done.stderr
+
+
 def test_runs_of_one_branch_are_shown_alone(call: Call, shop: str, monkeypatch: pytest.MonkeyPatch):
     """As a CI has them, which checks out no branch but a commit."""
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
@@ -124,7 +134,7 @@ def test_a_run_that_cannot_be_kept_is_reported_all_the_same(call: Call, shop: st
         (["--branch", "nowhere"], "there is no run in kept that can be shown"),
         (["--last", "0"], "--last takes a number of runs like 20, not 0"),
         (["--metric", "latency"], "there is no figure 'latency'; use p99 (or any percentile)"),
-        (["--csv", "-"], "--csv takes the name of a file like result.json, not '-'"),
+        (["--csv", "-", "--html", "-"], "--csv and --html cannot share stdout; give a file to one of them"),
         (["--csv", "all.csv"], "--csv takes one series of these; name one, as in loadkit history "),
         (["--history", "none"], "cannot read the history in none: no such file or directory; keep runs with "),
     ],

@@ -105,6 +105,20 @@ WORDS: list[tuple[Sequence[str], str]] = [
         ["report", "ok.py", "--threads=5"],
         "No such option: --threads; it is one of loadkit run (loadkit report --help tells more)",
     ),
+    (
+        ["compare", URL, "--against", URL, "--csv", "a.csv"],
+        (
+            "No such option: --csv; it is for results; what compare finds is written by --output, --html, --markdown "
+            "and --junit (loadkit compare --help tells more)"
+        ),
+    ),
+    (
+        ["limit", URL, "--prometheus", "-"],
+        (
+            "No such option: --prometheus; it is for results; what limit finds is written by --output, --html, "
+            "--markdown and --junit (loadkit limit --help tells more)"
+        ),
+    ),
     (["report", "ok.py"], "ok.py is no stored result; loadkit run ok.py --output result.json makes one"),
     ([URL, "--durration", "5s"], _option("No such option: --durration (Possible options: --duration, --iterations)")),
     *(

@@ -164,7 +164,7 @@ def no_request(demo: Demo) -> Iterator[str]:
     [
         ("s.txt", "--samples takes a file that ends in .csv or .jsonl, not "),
         ("none/s.csv", "cannot write "),
-        ("-", "--samples takes the name of a file"),
+        ("-", "--samples takes a file that ends in .csv or .jsonl, not '-'"),
     ],
 )
 def test_a_file_that_cannot_be_is_refused_before_anything_is_sent(

@@ -129,6 +129,8 @@ def test_each_option_may_be_a_setting(run: Run, pytester: pytest.Pytester):
         (["--load-html", "test_it.py/page.html"], "cannot make the folder "),
         (["--load-markdown", "."], "cannot write "),
         (["--load-csv", "."], "cannot write "),
+        (["--load-csv", "-"], "--load-csv takes the name of a file or folder, not '-': stdout is pytest's"),
+        (["--load-history", "-"], "--load-history takes the name of a file or folder, not '-'"),
         (["--load-repeat", "0"], "--load-repeat must be at least 1, not 0"),
         (["--load-compare-fail"], "--load-compare-fail needs the name of a baseline: --load-compare main"),
         (

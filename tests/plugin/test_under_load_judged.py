@@ -123,6 +123,10 @@ def test_loadkit_run_stores_the_result_of_tests(project: pytest.Pytester, call: 
         (["run", "--think-time", "1s"], "--think-time is for scenarios; tests under load take --threads, --processes,"),
         (["limit", "--at-least", "5/s"], "--at-least is for scenarios; tests under load take --by, --budget,"),
         (["compare", "--against", "main"], "is a file of tests, which are compared by stored rounds: loadkit run"),
+        (
+            ["run", "-n", "2", "--junit", "-"],
+            "of tests --junit takes a file like report.xml, not '-': stdout is pytest's",
+        ),
         (["run", "-n", "2", "-o", "-"], "--output takes the name of a file like result.json, not '-'"),
     ],
 )

@@ -32,6 +32,9 @@ class SessionOptions:
     def path(self, name: str) -> Path | None:
         """What the option says, from where pytest was started, or the setting, from the root of the project."""
         if given := self.config.getoption(name):
+            if given == "-":
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option} takes the name of a file or folder, not '-': stdout is pytest's")
             return Path(self.config.invocation_params.dir, given)
         given = self.config.getini(name)
         return Path(self.config.rootpath, given) if given else None
