@@ -7,11 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from loadkit.drive.carried import CarriedUser
-from loadkit.drive.closed import Pace, closed_loop
+from loadkit.drive.closed import Pace, closed_loop, stages
 from loadkit.drive.engine import is_carried, loop_count
 from loadkit.drive.follow import Follower
+from loadkit.drive.loop_arrivals import LoopArrivals
 from loadkit.drive.loop_thread import LoopThread, Runnable
-from loadkit.drive.open import Pool, open_loop
+from loadkit.drive.open import Pool, open_loop, serving
 from loadkit.drive.pauses import Pauses
 from loadkit.drive.recorder import BoundRequest, Recorder
 from loadkit.drive.rows.values import by_name
@@ -92,7 +93,7 @@ class Builder:
         requests = {position: parts.carried(position) for position in dict.fromkeys(plan.rotation)}
         user = parts.user(None, connects_late=not plan.begins_at_once)
         pace = Pace(pauses(load.think_time, load.seed, plan.number), load.pacing)
-        carried = CarriedUser(user, requests, plan, pace)
+        carried = CarriedUser(user, requests, plan, pace, stages(user, plan))
         for position, (bound, _) in requests.items():
             if self._has_feed(position):
                 # each has a size of its own, so they are counted one by one
@@ -135,10 +136,27 @@ class Builder:
             threads=load.threads,
         )
 
-    def open_user(self, pool: Pool) -> User:
-        """A user that takes arrivals from a pool."""
-        positions = range(len(self._plan.requests))
+    def open_users(self, load: Open, pool: Pool) -> list[Runnable]:
+        """The first users of an open workload: all on one thread if a loop can carry them, or each on its own."""
+        users = [self.open_user(pool) for _ in range(load.threads)]
+        carried = [user for user in users if isinstance(user, CarriedUser)]
+        if not carried:
+            return [user for user in users if isinstance(user, User)]
+        clock, state = self._plan.clock, self._state
+        loop = new_loop(clock)
+        arrivals = LoopArrivals(pool, loop, clock, state)
+        return [LoopThread(carried, loop, clock, state, self._hand_over, {}, arrivals)]
+
+    def open_user(self, pool: Pool) -> User | CarriedUser:
+        """A user that takes arrivals from a pool; either all can be carried, or none."""
+        positions = tuple(range(len(self._plan.requests)))
         parts = self._parts(positions, by_arrival=True)
+        plan = ThreadPlan(number=0, rotation=positions)
+        # rows belong to arrivals in turn, and not to whoever is free
+        if is_carried(self._plan, plan) and not any(map(self._has_feed, positions)):
+            carried = {position: parts.carried(position) for position in positions}
+            user = parts.user(None)
+            return CarriedUser(user, carried, plan, Pace(None, 0), serving(user))
         requests = [parts.request(position) for position in positions]
         return parts.user(lambda user: open_loop(user, requests, pool))
 

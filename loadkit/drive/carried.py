@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from errno import EAGAIN
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from loadkit.drive.closed import Pace, Stage, stages
+from loadkit.drive.closed import Stage
 from loadkit.drive.state import NEVER
 from loadkit.wire.attempt import complete
 from loadkit.wire.channel import AT_ONCE, BUFFER, Channel
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import socket
 
     from loadkit.drive.blocking import BlockingThreads
+    from loadkit.drive.closed import Next, Pace
     from loadkit.drive.recorder import BoundRequest
     from loadkit.drive.user import User
     from loadkit.plan.workload import ThreadPlan
@@ -60,13 +61,14 @@ class CarriedUser:
         requests: Mapping[int, tuple[BoundRequest, HttpConnection]],
         plan: ThreadPlan,
         pace: Pace,
+        stages: Generator[Next, None, None],
     ) -> None:
         self.user = user
         self.plan = plan
         self.requests = requests
         self.socks: dict[HttpConnection, socket.socket | None] = {one: None for _, one in requests.values()}
         """What the loop has for each of its connections."""
-        self.stages = stages(user, plan)
+        self.stages = stages
         self.pace = pace
         self.stage: Stage | None = None
         """The one that it is in."""

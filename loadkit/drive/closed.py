@@ -69,6 +69,7 @@ class Stage(Enum):
     REST = "wait for an instant, or until the end"
     CONNECT = "connect"
     SEND = "send its requests in turn"
+    SERVE = "send arrivals"
 
 
 Next: TypeAlias = tuple[Stage, int, int]

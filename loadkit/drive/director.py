@@ -170,7 +170,7 @@ class _Director:
             return builder.closed_users(load)
         pool = builder.pool(load, self._threads.notify)
         self._growth = Growth(pool, self._threads, builder, most)
-        return [builder.open_user(pool) for _ in range(load.threads)]
+        return builder.open_users(load, pool)
 
     def _start(self, first: Sequence[Runnable]) -> None:
         """All threads connect, then wait for each other and start together; an interrupt ends their connecting."""
@@ -336,7 +336,7 @@ class _Director:
             cpu_time=nanoseconds(use.cpu_seconds * min(1.0, span / use.seconds)) if use.seconds else 0,
             threads=len(users),
             engines=self._threads.engines,
-            was_short=self._growth is not None and self._growth.was_short,
+            was_short=self._growth is not None and self._growth.pool.was_short,
             in_flight=self._threads.mean_in_flight,
             stuck=stuck,
             faults=tuple(fault for user in users for fault in user.faults),

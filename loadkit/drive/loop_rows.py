@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress, repeat
 from typing import TYPE_CHECKING, cast
 
@@ -134,6 +134,69 @@ class LoopRow:
         """Hand over what was written."""
         if batch := self._row.hand_over(self._second, self._phase):
             self._hand_over(batch)
+
+
+class LoopRows:
+    """The rows of all requests of a loop; `feeds` are those that are filled, by their positions in the scenario."""
+
+    def __init__(
+        self,
+        loop: ExchangeLoop,
+        state: RunState,
+        feeds: Mapping[int, FilledRequests],
+        hand_over: Callable[[Batch], None],
+    ) -> None:
+        self.numbers: dict[int, int] = {}
+        """The loop's, of requests by their positions in the scenario."""
+        self._loop = loop
+        self._state = state
+        self._feeds = feeds
+        self._hand_over = hand_over
+        self._rows: list[LoopRow] = []
+        """By the loop's numbers."""
+        self._second = 0
+
+    def add(self, position: int, bound: BoundRequest) -> None:
+        """Have a row for a request, if there is none."""
+        if position in self.numbers:
+            return
+        row = LoopRow(self._loop, position, bound, self._feeds.get(position), self._state, self._hand_over)
+        self.numbers[position] = row.number
+        self._rows.append(row)
+
+    def of(self, number: int) -> LoopRow:
+        """The row of a request, by the loop's number."""
+        return self._rows[number]
+
+    def supply(self) -> None:
+        """Fill requests ahead of their sending."""
+        for row in self._rows:
+            if row.filled and row.filled.is_ahead:
+                row.supply()
+
+    def take(self, now: int) -> bool:
+        """Count what the loop has done; True if a second has passed, of which all was handed over."""
+        for row, samples in zip(self._rows, self._loop.take(), strict=True):
+            if samples:
+                row.take(samples)
+        second = second_of(now, self._state.measured_from)
+        if second <= self._second:
+            return False
+        self._second = second
+        for row in self._rows:
+            row.end_second(second)
+        return True
+
+    def hand_over(self) -> None:
+        """Hand over what was written."""
+        for row in self._rows:
+            row.hand_over()
+
+    def put_back(self) -> None:
+        """Nothing more is sent: give back what was filled ahead."""
+        for row in self._rows:
+            if row.filled:
+                row.filled.put_back()
 
 
 def _chosen(

@@ -5,7 +5,7 @@ What may block is done on other threads; only the loop's own has to do with user
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from loadkit.drive.blocking import BlockingThreads
 from loadkit.drive.carried import CarriedUser, UnusualExchanges
 from loadkit.drive.closed import Stage
-from loadkit.drive.loop_rows import LoopRow
+from loadkit.drive.loop_rows import LoopRows
 from loadkit.drive.state import NEVER
-from loadkit.measure.recording import second_of
 from loadkit.plan.errors import Halt
 from loadkit.plan.think_time import BACK_OFF
 from loadkit.plan.units import MILLISECOND
@@ -23,6 +22,7 @@ from loadkit.wire.channel import BUFFER
 from loadkit.wire.exchange_loop.contract import Event, ExchangeLoop, What
 
 if TYPE_CHECKING:
+    from loadkit.drive.loop_arrivals import LoopArrivals
     from loadkit.drive.rows.filled import FilledRequests
     from loadkit.drive.state import RunState
     from loadkit.drive.user import User
@@ -50,31 +50,29 @@ class LoopThread:
         state: RunState,
         hand_over: Callable[[Batch], None],
         feeds: Mapping[int, FilledRequests],
+        arrivals: LoopArrivals | None = None,
     ) -> None:
         self.crash: BaseException | None = None
         self.has_run = False
-        self._users = users
+        self.engine = loop.name
+        """What carries its users."""
+        self._users = list(users)
+        self._joining: deque[CarriedUser] = deque()
+        """Those that come later, and are not carried yet."""
+        self._arrivals = arrivals
         self._loop = loop
         self._clock = clock
         self._state = state
         self._blocking = BlockingThreads("loadkit-connect", clock, loop.wake)
         self._unusual = UnusualExchanges(loop, self._blocking, self._count)
-        self._numbers: dict[int, int] = {}
-        """The loop's, of requests by their positions in the scenario."""
-        self._rows: list[LoopRow] = []
-        """By the loop's numbers of requests."""
+        self._rows = LoopRows(loop, state, feeds, hand_over)
         self._stages: Counter[Stage | None] = Counter({None: len(users)})
         """How many users are in each, None is before the first one; those that have ended are in none."""
         self._counted: set[CarriedUser] = set()
         """Users who have counted something themselves that is not handed over."""
-        self._second = 0
         self._hand_over = hand_over
-        self._add_all(feeds)
-
-    @property
-    def engine(self) -> str:
-        """What carries its users."""
-        return self._loop.name
+        for one in users:
+            self._add(one)
 
     @property
     def users(self) -> list[User]:
@@ -84,18 +82,12 @@ class LoopThread:
     @property
     def in_flight(self) -> int:
         """How many of their requests are under way."""
-        return max(0, self._stages[Stage.SEND] + self._stages[Stage.REST] - self._loop.resting)
+        return max(0, sum(self._stages[one] for one in (Stage.SEND, Stage.SERVE, Stage.REST)) - self._loop.resting)
 
-    def _add_all(self, feeds: Mapping[int, FilledRequests]) -> None:
-        numbers = self._numbers
-        for one in self._users:
-            for position, (bound, _) in one.requests.items():
-                if position in numbers:
-                    continue
-                row = LoopRow(self._loop, position, bound, feeds.get(position), self._state, self._hand_over)
-                numbers[position] = row.number
-                self._rows.append(row)
-            one.join(self._loop, numbers)
+    def _add(self, one: CarriedUser) -> None:
+        for position, (bound, _) in one.requests.items():
+            self._rows.add(position, bound)
+        one.join(self._loop, self._rows.numbers)
 
     # -- the start and the end
 
@@ -117,31 +109,48 @@ class LoopThread:
         """Carry all users to the ends of their plans."""
         self.has_run = True
         try:
+            if self._arrivals:
+                self._arrivals.begin()
             for one in self._users:
-                for batch in one.user.begin():
-                    self._hand_over(batch)
-            for one in self._users:
-                self._advance(one)
+                self._begin(one)
             self._carry()
         finally:
             self._record()
-            for row in self._rows:
-                row.hand_over()
+            if self._arrivals:
+                self._arrivals.end()
+            self._rows.hand_over()
             self.leave()
+
+    def _begin(self, one: CarriedUser) -> None:
+        for batch in one.user.begin():
+            self._hand_over(batch)
+        self._advance(one)
 
     def _carry(self) -> None:
         recorded = 0
         while self._stages.total():
-            for row in self._rows:
-                if row.filled and row.filled.is_ahead:
-                    row.supply()
-            events = self._loop.wait(self._clock.now() + TICK)
+            self._rows.supply()
+            while self._joining:
+                self._admit(self._joining.popleft())
+            until = self._clock.now() + TICK
+            events = self._loop.wait(self._arrivals.offer(until) if self._arrivals else until)
             for event in events:
                 self._take(self._users[event.user], event)
             self._blocking.finish()
             if not events or self._clock.now() - recorded > TICK:
                 self._record()
                 recorded = self._clock.now()
+
+    def join(self, one: CarriedUser) -> None:
+        """Carry one more, who sends when it has connected."""
+        self._joining.append(one)
+        self._loop.wake()
+
+    def _admit(self, one: CarriedUser) -> None:
+        self._users.append(one)
+        self._stages[None] += 1
+        self._add(one)
+        self._blocking.submit(one.user.prepare, lambda _: self._begin(one))
 
     def leave(self) -> None:
         """Close what was opened."""
@@ -150,9 +159,7 @@ class LoopThread:
                 one.user.leave()
         self._blocking.close()
         self._loop.close()
-        for row in self._rows:
-            if row.filled:
-                row.filled.put_back()
+        self._rows.put_back()
 
     def stop(self) -> None:
         """The run is stopped: look at that."""
@@ -179,6 +186,9 @@ class LoopThread:
             self._loop.resume(one.number, until, end, 0)
         elif stage is Stage.CONNECT:
             self._blocking.submit(one.user.connect, lambda _: self._advance(one))
+        elif stage is Stage.SERVE:
+            one.show_connections()
+            self._loop.serve(one.number)
         else:
             recorder = one.user.recorder
             now = self._clock.now()
@@ -219,14 +229,16 @@ class LoopThread:
             self._unusual.read_on(one, event)
         elif event.what is What.UNSUPPLIED:
             self._fill(one, event)
+        elif event.what is What.SHORT:
+            cast("LoopArrivals", self._arrivals).grow()
         else:
-            row = self._rows[event.request]
+            row = self._rows.of(event.request)
             one.position, one.due, one.request = row.position, event.due, row.request_of(event)
             self._unusual.go_on(one, event)
 
     def _fill(self, one: CarriedUser, event: Event) -> None:
         """Have the request filled that is due, which ends the run if there is no row left."""
-        row = self._rows[event.request]
+        row = self._rows.of(event.request)
         if row.supply():
             self._loop.resume(one.number, event.due, one.user.recorder.end, self._loop.left(one.number))
         else:
@@ -239,20 +251,27 @@ class LoopThread:
         status, sent, _, taken, size, note = exchange
         if connection.memo and status in bound.good and size <= BUFFER:
             head, size, _, _ = connection.memo
-            self._loop.learn(self._numbers[one.position], head, size, status)
+            self._loop.learn(self._rows.numbers[one.position], head, size, status)
         one.show_connections()
         recorder, began = one.user.recorder, one.due
         one.user.active.saw(sent, taken)
+        if began >= self._state.measured_from and not recorder.is_measuring:
+            recorder.begin_measuring()
+            recorder.cross(began)
         recorder.enter_phase(began)
         has_failed = note is not None and note.failure is not None
         if bound.filled and not (has_failed and (not sent or self._state.cutting)):
             bound.row.bytes_sent += len(one.request.payload)
         one.unusual += recorder.is_measuring
         self._counted.add(one)
-        if recorder.count(bound, began, exchange):
+        is_over = recorder.count(bound, began, exchange)
+        if one.stage is Stage.SERVE:
+            # whether it is over depends on what was offered, too
+            self._loop.serve(one.number)
+        elif is_over:
             self._leave_stage(one)
-            return
-        self._go_on(one, began, taken + BACK_OFF if recorder.is_refused else taken)
+        else:
+            self._go_on(one, began, taken + BACK_OFF if recorder.is_refused else taken)
 
     def _go_on(self, one: CarriedUser, began: int, free: int) -> None:
         """Its next request is due behind one that was due at `began` and done with at `free`."""
@@ -263,17 +282,8 @@ class LoopThread:
 
     def _record(self) -> None:
         """Count what the loop has done, and hand over what was written in a second that has passed."""
-        for row, samples in zip(self._rows, self._loop.take(), strict=True):
-            if samples:
-                row.take(samples)
-        if self._state.measured_from > (now := self._clock.now()):
+        if not self._rows.take(self._clock.now()):
             return
-        second = second_of(now, self._state.measured_from)
-        if second == self._second:
-            return
-        self._second = second
-        for row in self._rows:
-            row.end_second(second)
         for one in self._counted:
             if one.user.recorder.is_measuring:
                 one.user.recorder.hand_over()

@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from itertools import chain, takewhile
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
+from loadkit.drive.closed import Stage
 from loadkit.drive.shared_iterator import SharedIterator
 from loadkit.measure.recording import FOLD
 from loadkit.plan.errors import Halt
-from loadkit.plan.units import MILLISECOND
+from loadkit.wire.exchange_loop.contract import LATEST
 
 if TYPE_CHECKING:
+    from loadkit.drive.closed import Next
     from loadkit.drive.recorder import BoundParts, BoundRequest
     from loadkit.drive.user import User
-
-LATEST: Final = 50 * MILLISECOND
-"""How long after the stop a request may still be sent that was due before it and had a thread to itself."""
-
 
 MOST_IDLE: Final = 32
 """So many threads at least may hold an arrival each, and wait for it; more, where more were asked for to begin with.
@@ -50,16 +48,17 @@ class Pool:
         "_wake_end",
         "arrivals",
         "drawing",
+        "elsewhere",
         "idle",
         "is_over",
         "is_short",
-        "low_water",
         "most_idle",
         "parked",
         "rotation",
         "unsent",
         "wake_director",
         "warming",
+        "was_short",
     )
 
     def __init__(
@@ -78,8 +77,9 @@ class Pool:
         """The endpoint (by position) that each arrival in turn is for."""
         self.idle: deque[None] = deque()
         """As long as there are threads that wait; changed by all of them, which appending and popping allow."""
+        self.elsewhere: Callable[[], int] = int
+        """How many users wait that a loop carries."""
         self.most_idle = max(threads, MOST_IDLE)
-        self.low_water = self.most_idle // LOW_WATER_SHARE
         self.parked: deque[None] = deque()
         """As long as there are threads that are parked, and have not been woken."""
         self._park_end, self._wake_end = os.pipe()
@@ -89,6 +89,8 @@ class Pool:
         """Nobody is parked any more."""
         self.is_short = False
         """All threads are busy: the next arrival may find nobody."""
+        self.was_short = False
+        """There were as many as there may be, and more were needed."""
         self.wake_director = wake_director
         """Called when it needs another thread."""
         self.unsent: deque[tuple[int, int]] = deque()
@@ -98,9 +100,24 @@ class Pool:
         """Wake a parked thread, or ask the director for one more."""
         if self.parked:
             self._wake_one()
-        elif not self.idle and not self.is_short:
+        elif not self.idle:
+            self.ask()
+
+    def ask(self) -> None:
+        """Ask the director for one more."""
+        if not self.is_short:
             self.is_short = True
             self.wake_director()
+
+    @property
+    def low_water(self) -> int:
+        """When no more than so many wait, a parked one is woken."""
+        return self.most_idle // LOW_WATER_SHARE
+
+    @property
+    def waiting(self) -> int:
+        """How many users wait for an arrival, and are not parked."""
+        return len(self.idle) + self.elsewhere()
 
     def park(self) -> None:
         """Wait until woken, or until all is over."""
@@ -149,6 +166,13 @@ def open_loop(user: User, requests: Sequence[BoundRequest], pool: Pool) -> None:
     if not pool.idle:
         # earlier, those who are woken would be in the way of those who wait for the last arrivals
         pool.wake_all()
+
+
+def serving(user: User) -> Generator[Next, None, None]:
+    """The stages of a user that a loop carries: it sends arrivals."""
+    yield Stage.SERVE, 0, 0
+    if not user.recorder.is_measuring:
+        user.recorder.begin_measuring()
 
 
 class _OpenLoop:

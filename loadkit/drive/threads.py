@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from loadkit.drive.blocking import small_stacks
+from loadkit.drive.carried import CarriedUser
 from loadkit.drive.failures import place_of
 from loadkit.drive.loop_thread import LoopThread, Runnable
 from loadkit.drive.outstanding import Outstanding
@@ -128,8 +129,14 @@ class UserThreads:
             return False
         return True
 
-    def add(self, user: User) -> bool:
-        """Start one more, who begins when it has connected; False where the system has no more."""
+    def add(self, user: User | CarriedUser) -> bool:
+        """Start one more, who begins when it has connected; False where the system has no more threads."""
+        if isinstance(user, CarriedUser):
+            (loop,) = self._run
+            assert isinstance(loop, LoopThread)
+            loop.join(user)
+            self.users.append(user.user)
+            return True
         try:
             with small_stacks():
                 self._start_one(user, None)
@@ -228,8 +235,6 @@ class Growth:
         self._threads = threads
         self._builder = builder
         self._most = most
-        self.was_short = False
-        """There were as many as there may be, and more were needed."""
 
     def grow(self) -> None:
         """Add threads if the next arrival may find all busy: some, so that those after it may find one free."""
@@ -238,11 +243,11 @@ class Growth:
             return
         pool.is_short = False
         coming = sum(not user.ready for user in threads.users[-self._most // SPARE_SHARE :])
-        wanted = 1 + len(threads) // SPARE_SHARE - coming - len(pool.idle)
+        wanted = 1 + len(threads) // SPARE_SHARE - coming - pool.waiting
         for _ in range(min(wanted, self._most - len(threads))):
             if not threads.add(self._builder.open_user(pool)):
                 # what there is goes on
                 self._most = len(threads)
                 break
-        raise_switch_interval(len(threads))
-        self.was_short = self.was_short or (wanted > 0 and len(threads) >= self._most)
+        raise_switch_interval(threads.unfinished)
+        pool.was_short = pool.was_short or (wanted > 0 and len(threads) >= self._most)

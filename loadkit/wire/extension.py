@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 if TYPE_CHECKING:
     from loadkit.wire.base import Exchange
 
-REVISION: Final = 7
+REVISION: Final = 9
 """That of the extension which this Python was written for; one that was built before a change is not used."""
 
 Known: TypeAlias = tuple[bytes, int, int, int, bytes]

@@ -80,18 +80,25 @@ SERVERS: dict[str, tuple[list[Any], int]] = {
 }
 
 
-def counted(peers: list[Peer], engine: Engine, answers: list[Any]) -> Counts:
+CLOSED: dict[str, Any] = {"threads": 1}
+OPEN: dict[str, Any] = {"threads": 1, "max_threads": 1, "rate": "200/s"}
+
+
+def counted(peers: list[Peer], engine: Engine, answers: list[Any], load: dict[str, Any] = CLOSED) -> Counts:
     """Four requests of one user to a server that answers so."""
     peers.append(Peer(replies(*answers)))
     # short only where there is nothing to come: a busy machine may hold up any other reply
     endpoint = Endpoint("GET", "/", timeout="300ms" if answers[-1] in (Line.stall, stalled) else "30s")
-    scenario = Scenario(base_url=peers[-1].url, endpoints=[endpoint], threads=1, iterations=4, keep_going=True)
+    scenario = Scenario(base_url=peers[-1].url, endpoints=[endpoint], iterations=4, keep_going=True, **load)
     return on_sockets(scenario.replace(engine=engine)).recording.total()
 
 
+@pytest.mark.parametrize("load", [CLOSED, OPEN], ids=["closed", "open"])
 @pytest.mark.parametrize(("answers", "failed"), SERVERS.values(), ids=SERVERS)
-def test_both_count_the_same_whatever_the_server_answers(peers: list[Peer], answers: list[Any], failed: int):
-    threads, loop = (counted(peers, engine, answers) for engine in ("threads", "loop"))
+def test_both_count_the_same_whatever_the_server_answers(
+    peers: list[Peer], answers: list[Any], failed: int, load: dict[str, Any]
+):
+    threads, loop = (counted(peers, engine, answers, load) for engine in ("threads", "loop"))
 
     assert (threads.requests, threads.failed) == (4, failed), threads.failures
     for name in ("statuses", "bytes_sent", "bytes_received", "cut", "unsent", "drained"):
@@ -153,6 +160,10 @@ PLANS: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
         {"/a": 40, "/b": 20},
     ),
     "posts": ({"endpoints": [Endpoint("POST", "/a", json={"b": 1})], "iterations": 50}, {"/a": 50}),
+    "arrivals": (
+        {"endpoints": [Endpoint("GET", "/a", weight=3), Endpoint("GET", "/b")], "rate": "1000/s", "iterations": 400},
+        {"/a": 300, "/b": 100},
+    ),
 }
 
 
@@ -249,3 +260,17 @@ def test_a_number_of_loops_that_is_none_is_refused(peers: list[Peer], monkeypatc
     peers.append(Peer(replies(OK)))
     with pytest.raises(UsageError, match=f"LOADKIT_LOOPS takes a whole number of at least 1, not '{given}'"):
         on_sockets(Scenario(base_url=peers[0].url, endpoints=[Endpoint("GET", "/")], iterations=1, engine="loop"))
+
+
+@pytest.mark.parametrize("engine", ["threads", "loop"])
+def test_arrivals_of_the_warm_up_that_nobody_was_free_for_are_not_sent_after_it(peers: list[Peer], engine: Engine):
+    peers.append(Peer(replies(slow)))
+    # 80 arrivals of which the warm-up sends 8 or so: those that are left would take all of what is measured
+    load: dict[str, Any] = {"rate": "100/s", "max_threads": 1, "warmup": "800ms", "duration": "800ms"}
+    scenario = Scenario(base_url=peers[0].url, endpoints=[Endpoint("GET", "/")], **load)
+
+    total = on_sockets(scenario.replace(engine=engine)).recording.total()
+
+    assert total.requests + total.unsent == 80
+    assert 2 <= total.requests <= 8
+    assert total.drained == 1

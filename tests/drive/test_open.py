@@ -242,7 +242,8 @@ def test_one_slow_reply_holds_up_no_other_request(demo: Demo):
     assert labels["slow"].requests == 10
     # had one of them waited for a slow one, it would have waited for over a second
     assert labels["fast"].response_time.max < SECOND
-    assert done.stats.threads > 10, "the pool has grown to what is under way at once"
+    # a slow one begins each 0.2 s
+    assert done.stats.threads > 8, "the pool has grown to what is under way at once"
     assert not done.stats.was_short
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from loadkit.clock import SystemClock
 from loadkit.plan.units import MILLISECOND, SECOND
+from loadkit.wire.exchange_loop.contract import What
 from loadkit.wire.exchange_loop.native_loop import NativeLoop
 from tests.wire.conftest import needs_extension
 from tests.wire.test_exchange_loop import GET, Users
@@ -76,6 +77,22 @@ def test_it_goes_on_while_python_is_held_up(users: Users, elsewhere: int):
     assert taken == sorted(taken)
 
 
+def test_arrivals_go_out_while_python_is_held_up(users: Users, elsewhere: int):
+    for _ in range(3):
+        users.loop.serve(users.add(elsewhere))
+    began = users.clock.now()
+    users.loop.arrivals.offer([(0, began + k * 10 * MILLISECOND) for k in range(80)])
+
+    # a call that keeps the interpreter lock
+    ctypes.PyDLL(None).usleep(500_000)
+    ended = users.clock.now()
+    users.loop.stop(ended)
+    users.events(3)
+
+    assert sum(began + 100 * MILLISECOND < sent < ended for _, sent, *_ in users.samples()) > 10
+    assert users.loop.arrivals.offered > 0
+
+
 def test_a_signal_is_seen_while_it_waits(loop: NativeLoop):
     seen: list[float] = []
 
@@ -104,6 +121,8 @@ def test_a_signal_is_seen_while_it_waits(loop: NativeLoop):
 CALLS: dict[str, Callable[[NativeLoop], object]] = {
     "connect": lambda loop: loop.connect(0, 0, None),
     "resume": lambda loop: loop.resume(0, 0, 0, 0),
+    "serve": lambda loop: loop.serve(0),
+    "a place before the first": lambda loop: loop.arrivals.offer([(-1, 0)]),
     "watch": lambda loop: loop.watch(-1, 0, 0),
     "left": lambda loop: loop.left(1 << 30),
     "spell": lambda loop: loop.spell(-1),
@@ -135,6 +154,33 @@ def test_payloads_that_are_none_are_refused(loop: NativeLoop, payloads: Any):
     with pytest.raises(TypeError):
         loop.supply(request, payloads)
     assert loop.supply(request, []) == 0
+
+
+@pytest.mark.parametrize("arrivals", [[(0,)], [("0", 0)], 5, [(1 << 40, 0)], [0]], ids=str)
+def test_arrivals_that_are_none_are_refused(loop: NativeLoop, arrivals: Any):
+    with pytest.raises((TypeError, OverflowError)):
+        loop.arrivals.offer(arrivals)
+
+
+def test_many_users_and_arrivals_find_room(users: Users, elsewhere: int):
+    request = users.request
+    many = [users.loop.add_user([(request, 0)]) for _ in range(1100)]
+    for user in many[:600]:
+        users.loop.serve(user)
+    # those that are idle stay so when there must be room for more
+    many += [users.loop.add_user([(request, 0)]) for _ in range(1100)]
+    for user in many[600:]:
+        users.loop.serve(user)
+    now = users.clock.now()
+    for _ in range(3):
+        users.loop.arrivals.offer([(0, now)] * 700)
+    users.loop.arrivals.finish()
+
+    events = users.events(2200)
+
+    # each has no connection
+    assert sorted(event.user for event in events) == many
+    assert sum(event.what is What.UNUSUAL for event in events) == 2100
 
 
 @pytest.mark.parametrize("connection", [-1, 1 << 20])

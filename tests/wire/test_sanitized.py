@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1"
 SUITE = [
     "wire/test_exchange_loop.py",
+    "wire/test_loop_arrivals.py",
     "wire/test_native_loop.py",
     "wire/test_same_bytes.py",
     "wire/test_unasked.py",

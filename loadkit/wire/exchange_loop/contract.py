@@ -7,11 +7,16 @@ byte. All of the protocol stays with `attempt`; an implementation compares, and 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from loadkit.plan.units import MILLISECOND
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
+
+LATEST: Final = 50 * MILLISECOND
+"""How long after the stop a request may still be sent that was due before it and had a user to itself."""
 
 
 class What(IntEnum):
@@ -25,12 +30,14 @@ class What(IntEnum):
     """The user sends nothing more: its time is over, or the run is stopped, or it has sent as many as it may."""
     REPLIED = 3
     """An ordinary reply was `taken` to a request that was `due`, and there is no pause left."""
+    SHORT = 4
+    """An arrival was begun, and the next one may find no user idle; of no user."""
     UNSUPPLIED = 5
     """A request is due, and there is no payload for it."""
 
 
 class Event(NamedTuple):
-    """A user that is handed out: the loop does nothing more for it until it is told to.
+    """A user that is handed out: the loop does nothing more for it until it is told to. -1 for none.
 
     From `sent` on it is what `attempt.complete` takes; `sent` is 0 if nothing was sent. Nanoseconds of the monotonic
     clock.
@@ -64,6 +71,32 @@ class Spell(NamedTuple):
     last_taken: int
 
 
+class Arrivals(Protocol):
+    """Requests that are due at instants, whatever others wait for, and the users of a loop that serve them.
+
+    An idle user sends one when it is due; where none is idle it waits, in order, for the first who is free.
+    """
+
+    def offer(self, arrivals: Sequence[tuple[int, int]], /) -> None:
+        """These come behind those that were offered before: in which place of a user's turn, and when due."""
+
+    def finish(self) -> None:
+        """No more are offered: users that find none are handed out."""
+
+    @property
+    def offered(self) -> int:
+        """How many were offered and are not begun."""
+
+    def withdraw(self) -> int:
+        """Have none of them; how many there were."""
+
+    def rotate(self, count: int, /) -> None:
+        """So many idle users take them in turn; of more, whoever was busy last is the next, whose way is warm."""
+
+    def ask_for_more(self) -> None:
+        """Hand out `SHORT` as soon as no user is idle for the next one, once."""
+
+
 class ExchangeLoop(Protocol):
     """Exchanges of users with numbers, each with one request under way at a time, one thread for all.
 
@@ -77,10 +110,16 @@ class ExchangeLoop(Protocol):
     comes in one receive of at most 16 KiB, with the size and the head of one that was `learn`ed for the request, and
     a stamp from between sending and receiving. Then a sample is written, and the next request of the user's turn is
     due when the reply was taken.
+
+    Users may serve arrivals instead.
     """
 
     name: str
     """What results call it."""
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """What users send that serve."""
 
     def add_request(self, payload: bytes | None, timeout: int, *, repeatable: bool) -> int:
         """Make a request known: what is sent, and how long the exchange may take; its number, from 0 on.
@@ -128,6 +167,13 @@ class ExchangeLoop(Protocol):
     def watch(self, user: int, connection: int, deadline: int) -> None:
         """Hand it out as `READABLE` when something has come on a connection, which is not received."""
 
+    def serve(self, user: int) -> None:
+        """A user that is out sends arrivals from now on, until it is handed out.
+
+        `OVER` is when all were sent, or with the stop: one that was due before it is sent after it only by a user that
+        was idle then, and only so long as `LATEST`.
+        """
+
     def wait(self, until: int) -> list[Event]:
         """Exchange until users are to be handed out, at most until this instant; it may return earlier for nothing.
 
@@ -150,14 +196,14 @@ class ExchangeLoop(Protocol):
         """When a user that is out has sent first and taken last, of what was ordinary; it begins anew."""
 
     def is_resting(self, user: int) -> bool:
-        """True if it waits for the instant at which its request is due; for any thread."""
+        """True if it waits for the instant at which its request is due, or for an arrival; for any thread."""
 
     @property
     def resting(self) -> int:
         """How many users do; for any thread."""
 
     def stop(self, instant: int) -> None:
-        """Nothing is sent from this instant on; users that rest are handed out at once."""
+        """Nothing is sent from this instant on; users that rest are handed out as soon as it has come."""
 
     def wake(self) -> None:
         """Have `wait` return."""

@@ -104,7 +104,7 @@ class HeldConnection:
 
 
 class HeldUser:
-    """A user: what it sends, and where it stands."""
+    """A user: its connections, and where it stands."""
 
     __slots__ = (
         "connections",
@@ -117,18 +117,15 @@ class HeldUser:
         "number",
         "pacing",
         "pauses",
+        "serves",
         "taken",
         "throw",
-        "turns",
         "until",
         "watched",
     )
 
-    def __init__(
-        self, number: int, turns: list[tuple[HeldRequest, HeldConnection]], connections: list[HeldConnection]
-    ) -> None:
+    def __init__(self, number: int, connections: list[HeldConnection]) -> None:
         self.number = number
-        self.turns = turns
         self.connections = connections
         self.due = self.until = self.left = 0
         self.first_sent = self.taken = 0
@@ -139,6 +136,8 @@ class HeldUser:
         self.watched: HeldConnection | None = None
         """The connection whose next bytes the caller receives."""
         self.is_resting = False
+        self.serves = False
+        """It sends arrivals."""
         self.go_on: Callable[[], object]
         self.throw: Callable[[Exception], object]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from loadkit.wire.exchange_loop.contract import Event, Spell, What
+from loadkit.wire.exchange_loop.contract import Arrivals, Event, Spell, What
 
 if TYPE_CHECKING:
     import socket
@@ -30,6 +30,7 @@ class NativeLoop:
         self.learn = loop.learn
         self.add_user = loop.add_user
         self.resume = loop.resume
+        self.serve = loop.serve
         self.pace = loop.pace
         self.take_pause = loop.take_pause
         self.watch = loop.watch
@@ -38,6 +39,10 @@ class NativeLoop:
         self.stop = loop.stop
         self.wake = loop.wake
         self.close = loop.close
+
+    @property
+    def arrivals(self) -> Arrivals:
+        return self._loop
 
     def add_request(self, payload: bytes | None, timeout: int, *, repeatable: bool) -> int:
         return self._loop.add_request(payload, timeout, repeatable)

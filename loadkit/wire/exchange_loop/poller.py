@@ -9,10 +9,13 @@ from collections.abc import Callable, Sized
 from contextlib import suppress
 from typing import Final
 
-from loadkit.plan.units import SECOND
+from loadkit.plan.units import MILLISECOND, SECOND
 
 _LISTED: Final = 1024
 """The first descriptor that `select` cannot wait for."""
+_COARSE: Final = 4 * MILLISECOND
+"""The kernel ends a wait up to a thousandth of its length late, or a two-hundredth if the process is nice, to wake up
+less often: a longer one than this is ended before it, and then the rest is waited for."""
 
 
 class Poller:
@@ -49,6 +52,7 @@ class Poller:
         """
         if not self.unread:
             if span > 0 and punctual and self._epoll.fileno() < _LISTED:
+                span -= span // 128 if span > _COARSE else 0
                 if not select.select([self._epoll], (), (), span / SECOND)[0]:
                     return 0
                 span = 0

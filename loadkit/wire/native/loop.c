@@ -23,6 +23,11 @@
 #define MANY 4096
 /* How much later than the taking a reply may seem to arrive, for the two clocks are read one after the other. */
 #define JITTER 20000
+/* How long after the stop a request may still be sent that was due before it and had a user to itself. */
+#define LATEST (50 * MILLISECOND)
+/* The kernel ends a wait up to a thousandth of its length late, or a two-hundredth if the process is nice, to wake up
+ * less often: a longer one than this is ended before it, and then the rest is waited for. */
+#define COARSE (4 * MILLISECOND)
 #define NEVER (1LL << 62)
 /* Users of a block, and blocks: a million users. */
 #define BLOCK 1024
@@ -33,7 +38,7 @@
 
 enum state {
     OUT,     /* the caller has it */
-    RESTING, /* until its request is due */
+    RESTING, /* until its request is due, or an arrival */
     SENT,    /* its reply is awaited */
     WATCHED  /* the caller wants to know when something has come */
 };
@@ -83,6 +88,7 @@ struct user {
     Payload *payload;    /* and its payload, NULL if none is under way */
     int64_t due, until, left, sent, deadline;
     int64_t first_sent, last_taken;
+    int serves;      /* arrivals */
     int64_t pacing;  /* from one due instant to the next; 0 for none */
     int64_t *pauses; /* behind replies; NULL if it makes none */
     size_t pause_count, pauses_made;
@@ -107,7 +113,15 @@ struct loop {
     int owner_count;
     User **timers; /* a heap of those that rest, the first to go on first; room for all users */
     atomic_int timer_count;
-    Event *events; /* room for all users */
+    User **idle; /* a ring of those that wait for arrivals, the next one first; room for all users */
+    int first_idle;
+    atomic_int idle_count;
+    int in_turn; /* so many of them take arrivals in turn */
+    Arrival *arrivals; /* those that are not begun are from the first one on */
+    size_t first_arrival, arrival_count, arrival_room;
+    int is_last; /* nothing is offered behind these */
+    int is_asked, is_short; /* it is to be said when no user is idle; it is so, and not said yet */
+    Event *events; /* room for all users, and one more */
     int event_count;
     size_t sample_count;
     char buffer[BUFFER];
@@ -326,12 +340,76 @@ static void send_next(Loop *loop, User *user, int64_t instant)
     begin_polling(loop, connection);
 }
 
+/* ---- arrivals, and users that wait for them ---- */
+
+static const Arrival *next_arrival(const Loop *loop)
+{
+    return loop->arrival_count ? &loop->arrivals[loop->first_arrival] : NULL;
+}
+
+static int is_used_up(const Loop *loop)
+{
+    return loop->is_last && !loop->arrival_count;
+}
+
+static void be_idle(Loop *loop, User *user)
+{
+    int count = loop->idle_count++;
+
+    user->state = RESTING;
+    if (count < loop->in_turn) {
+        loop->idle[(loop->first_idle + count) % loop->user_room] = user;
+        return;
+    }
+    loop->first_idle = (loop->first_idle + loop->user_room - 1) % loop->user_room;
+    loop->idle[loop->first_idle] = user;
+}
+
+static User *pop_idle(Loop *loop)
+{
+    User *user = loop->idle[loop->first_idle];
+
+    loop->first_idle = (loop->first_idle + 1) % loop->user_room;
+    loop->idle_count--;
+    return user;
+}
+
+static void begin_arrival(Loop *loop, User *user, int64_t instant)
+{
+    Arrival arrival = loop->arrivals[loop->first_arrival++];
+
+    loop->arrival_count--;
+    if (loop->is_asked && !loop->idle_count) {
+        loop->is_asked = 0;
+        loop->is_short = 1;
+    }
+    user->due = arrival.due;
+    /* its place is the next one of the turn */
+    user->position = arrival.place % user->turn_count - 1;
+    send_next(loop, user, instant);
+}
+
+/* Go on with a user that serves: send what is due, wait for it, or end. */
+static void serve_on(Loop *loop, User *user, int64_t instant)
+{
+    const Arrival *next = next_arrival(loop);
+
+    if (instant >= loop->stop_at || is_used_up(loop))
+        hand_out(loop, user, OVER);
+    else if (next && next->due <= instant)
+        begin_arrival(loop, user, instant);
+    else
+        be_idle(loop, user);
+}
+
 /* Go on with a user: send, rest until it is time, or end. */
 static void advance(Loop *loop, User *user)
 {
     int64_t instant = now();
 
-    if (instant >= user->until || instant >= loop->stop_at)
+    if (user->serves)
+        serve_on(loop, user, instant);
+    else if (instant >= user->until || instant >= loop->stop_at)
         hand_out(loop, user, OVER);
     else if (user->due > instant)
         rest(loop, user);
@@ -484,6 +562,30 @@ static void run_timers(Loop *loop)
     }
 }
 
+/* When idle users have something to do. */
+static int64_t arrives_at(const Loop *loop)
+{
+    const Arrival *next = next_arrival(loop);
+    int64_t at = next ? next->due : loop->is_last ? 0 : NEVER;
+
+    return at < loop->stop_at ? at : loop->stop_at;
+}
+
+/* Have idle users send what is due, and hand them out when there is nothing more for them. */
+static void run_arrivals(Loop *loop)
+{
+    int64_t instant = loop->idle_count ? now() : 0, stop_at = loop->stop_at;
+    int is_stopped = instant >= stop_at;
+    int64_t due_until = !is_stopped ? instant : instant < stop_at + LATEST ? stop_at - 1 : -1;
+
+    while (loop->idle_count && loop->arrival_count && next_arrival(loop)->due <= due_until) {
+        begin_arrival(loop, pop_idle(loop), instant);
+        give_way(loop);
+    }
+    while (loop->idle_count && (is_stopped || is_used_up(loop)))
+        hand_out(loop, pop_idle(loop), OVER);
+}
+
 /* Hand out those whose deadline had passed at this instant; what had come by then has been received since. */
 static void find_late(Loop *loop, int64_t asked)
 {
@@ -502,7 +604,7 @@ static void find_late(Loop *loop, int64_t asked)
 /* epoll_wait to the nanosecond. */
 static int poll_until(Loop *loop, struct epoll_event *ready, int64_t span)
 {
-    struct timespec most = timespec_of(span > 0 ? span : 0);
+    struct timespec most = timespec_of(span > COARSE ? span - span / 128 : span > 0 ? span : 0);
 
 #ifdef SYS_epoll_pwait2
     if (loop->has_pwait2) {
@@ -522,11 +624,15 @@ static void *run(void *given)
     struct epoll_event ready[READY];
 
     prctl(PR_SET_NAME, "exchange-loop");
+    /* Linux lets a wait end up to 50 us late, if a thread does not say otherwise */
+    prctl(PR_SET_TIMERSLACK, 1);
     pthread_mutex_lock(&loop->lock);
     while (!loop->is_closing) {
         int64_t asked = now(), wake_at = loop->look_at;
         if (loop->timer_count && wakes_at(loop->timers[0]) < wake_at)
             wake_at = wakes_at(loop->timers[0]);
+        if (loop->idle_count && arrives_at(loop) < wake_at)
+            wake_at = arrives_at(loop);
         pthread_mutex_unlock(&loop->lock);
         let_others_in(loop);
         int count = poll_until(loop, ready, wake_at - asked);
@@ -536,6 +642,7 @@ static void *run(void *given)
             give_way(loop);
         }
         run_timers(loop);
+        run_arrivals(loop);
         if (asked >= loop->look_at)
             find_late(loop, asked);
         if (loop_is_due(loop))
@@ -585,6 +692,7 @@ Loop *loop_open(void)
     loop->process = getpid();
     loop->has_pwait2 = 1;
     loop->stop_at = NEVER;
+    loop->in_turn = 1;
     loop->look_each = SECOND / LOOKS;
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->waker = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -628,6 +736,8 @@ static void free_all(Loop *loop)
         free(loop->blocks[k]);
     free(loop->owners);
     free(loop->timers);
+    free(loop->idle);
+    free(loop->arrivals);
     free(loop->events);
     free(loop);
 }
@@ -736,7 +846,7 @@ int loop_learn(Loop *loop, int number, const char *head, size_t head_size, int64
     return 0;
 }
 
-/* Room for one more user, its timer and its event. */
+/* Room for one more user, its timer, its event and its place among the idle ones. */
 static int make_room(Loop *loop)
 {
     if (loop->user_count < loop->user_room)
@@ -747,13 +857,20 @@ static int make_room(Loop *loop)
     void *timers = realloc(loop->timers, room * sizeof *loop->timers);
     if (timers)
         loop->timers = timers;
-    void *events = realloc(loop->events, room * sizeof *loop->events);
+    void *events = realloc(loop->events, (room + 1) * sizeof *loop->events);
     if (events)
         loop->events = events;
-    if (!users || !timers || !events) {
+    User **idle = calloc(room, sizeof *idle);
+    if (!users || !timers || !events || !idle) {
         free(users);
+        free(idle);
         return 0;
     }
+    for (int k = 0; k < loop->idle_count; k++)
+        idle[k] = loop->idle[(loop->first_idle + k) % loop->user_room];
+    free(loop->idle);
+    loop->idle = idle;
+    loop->first_idle = 0;
     loop->blocks[block] = users;
     loop->user_room = (int)room;
     return 1;
@@ -837,13 +954,9 @@ int loop_connect(Loop *loop, int number, int connection, int fd)
     return fd < 0 ? 0 : own(loop, one, fd);
 }
 
-int loop_resume(Loop *loop, int number, int64_t due, int64_t until, int64_t left)
+/* While it was out a user's connections were the caller's. */
+static void look_at_connections(Loop *loop, User *user)
 {
-    User *user = user_of(loop, number);
-
-    if (!user || user->state != OUT)
-        return -1;
-    /* while it was out its connections were the caller's */
     for (int k = 0; k < user->connection_count; k++) {
         Connection *one = &user->connections[k];
         if (!one->is_polled)
@@ -851,6 +964,16 @@ int loop_resume(Loop *loop, int number, int64_t due, int64_t until, int64_t left
         if (one->is_usable)
             begin_polling(loop, one);
     }
+}
+
+int loop_resume(Loop *loop, int number, int64_t due, int64_t until, int64_t left)
+{
+    User *user = user_of(loop, number);
+
+    if (!user || user->state != OUT)
+        return -1;
+    look_at_connections(loop, user);
+    user->serves = 0;
     user->due = due;
     user->until = until;
     user->left = left;
@@ -858,6 +981,74 @@ int loop_resume(Loop *loop, int number, int64_t due, int64_t until, int64_t left
     if (user->state == RESTING && loop->timers[0] == user)
         rouse(loop);
     return 0;
+}
+
+int loop_serve(Loop *loop, int number)
+{
+    User *user = user_of(loop, number);
+
+    if (!user || user->state != OUT)
+        return -1;
+    look_at_connections(loop, user);
+    user->serves = 1;
+    advance(loop, user);
+    if (user->state == RESTING && loop->idle_count == 1)
+        rouse(loop);
+    return 0;
+}
+
+int loop_offer(Loop *loop, const Arrival *arrivals, size_t count)
+{
+    size_t left = loop->arrival_count;
+
+    if (loop->first_arrival && left)
+        memmove(loop->arrivals, loop->arrivals + loop->first_arrival, left * sizeof *arrivals);
+    loop->first_arrival = 0;
+    if (left + count > loop->arrival_room) {
+        size_t room = 2 * (left + count);
+        Arrival *more = realloc(loop->arrivals, room * sizeof *more);
+        if (!more)
+            return -1;
+        loop->arrivals = more;
+        loop->arrival_room = room;
+    }
+    if (count)
+        memcpy(loop->arrivals + left, arrivals, count * sizeof *arrivals);
+    loop->arrival_count += count;
+    if (!left && loop->idle_count)
+        rouse(loop);
+    return 0;
+}
+
+void loop_finish(Loop *loop)
+{
+    loop->is_last = 1;
+    if (loop->idle_count)
+        rouse(loop);
+}
+
+size_t loop_offered(const Loop *loop)
+{
+    return loop->arrival_count;
+}
+
+size_t loop_withdraw(Loop *loop)
+{
+    size_t count = loop->arrival_count;
+
+    loop->arrival_count = 0;
+    loop->is_last = 0;
+    return count;
+}
+
+void loop_rotate(Loop *loop, int count)
+{
+    loop->in_turn = count;
+}
+
+void loop_ask_for_more(Loop *loop)
+{
+    loop->is_asked = 1;
 }
 
 int loop_pace(Loop *loop, int number, int64_t *pauses, size_t count, int64_t pacing)
@@ -933,7 +1124,7 @@ int loop_requests(const Loop *loop)
 
 int loop_resting(const Loop *loop)
 {
-    return loop->timer_count;
+    return loop->timer_count + loop->idle_count;
 }
 
 void loop_set_wall_offset(Loop *loop, int64_t offset)
@@ -943,7 +1134,7 @@ void loop_set_wall_offset(Loop *loop, int64_t offset)
 
 int loop_is_due(const Loop *loop)
 {
-    return loop->event_count || loop->is_woken;
+    return loop->event_count || loop->is_short || loop->is_woken;
 }
 
 void loop_wait(Loop *loop, int64_t until)
@@ -956,12 +1147,15 @@ void loop_wait(Loop *loop, int64_t until)
 
 int loop_take_events(Loop *loop, Event **events)
 {
-    int count = loop->event_count;
-    Event *fresh = count ? malloc((size_t)loop->user_room * sizeof *fresh) : NULL;
+    int count = loop->event_count + loop->is_short;
+    Event *fresh = count ? malloc(((size_t)loop->user_room + 1) * sizeof *fresh) : NULL;
 
     loop->is_woken = 0;
     if (!fresh)
         return 0;
+    if (loop->is_short)
+        loop->events[loop->event_count] = (Event){.what = SHORT, .user = -1, .request = -1, .payload = -1};
+    loop->is_short = 0;
     *events = loop->events;
     loop->events = fresh;
     loop->event_count = 0;

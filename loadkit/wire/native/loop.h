@@ -11,9 +11,9 @@
 
 typedef struct loop Loop;
 
-enum what { UNUSUAL = 0, READABLE = 1, OVER = 2, REPLIED = 3, UNSUPPLIED = 5 };
+enum what { UNUSUAL = 0, READABLE = 1, OVER = 2, REPLIED = 3, SHORT = 4, UNSUPPLIED = 5 };
 
-/* A user that is handed out; `data` is malloc'ed, NULL if nothing was received. */
+/* A user that is handed out, -1 for none; `data` is malloc'ed, NULL if nothing was received. */
 typedef struct {
     enum what what;
     int user;
@@ -40,6 +40,11 @@ typedef struct payload {
     size_t size;
     char bytes[];
 } Payload;
+
+typedef struct {
+    int place; /* in the turns of whoever sends it */
+    int64_t due;
+} Arrival;
 
 /* NULL if there is no memory. */
 Payload *payload_of(const char *bytes, size_t size);
@@ -72,6 +77,14 @@ int64_t loop_take_pause(Loop *loop, int user);
 int loop_watch(Loop *loop, int user, int connection, int64_t deadline);
 int loop_user(const Loop *loop, int user, int64_t *left, int64_t *first_sent, int64_t *last_taken);
 int loop_forget_spell(Loop *loop, int user);
+
+int loop_serve(Loop *loop, int user);
+int loop_offer(Loop *loop, const Arrival *arrivals, size_t count);
+void loop_finish(Loop *loop);
+size_t loop_offered(const Loop *loop);
+size_t loop_withdraw(Loop *loop);
+void loop_rotate(Loop *loop, int count);
+void loop_ask_for_more(Loop *loop);
 
 int loop_requests(const Loop *loop);
 void loop_set_wall_offset(Loop *loop, int64_t offset);

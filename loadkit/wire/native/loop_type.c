@@ -280,6 +280,123 @@ static int64_t *integers_of(PyObject *given, Py_ssize_t *count)
     return integers;
 }
 
+static PyObject *serve(Object *self, PyObject *args)
+{
+    int user, result;
+    Loop *loop;
+
+    if (!PyArg_ParseTuple(args, "i:serve", &user) || !(loop = begin_call(self)))
+        return NULL;
+    LOCKED(self, loop, result = loop_serve(loop, user));
+    return none_or_error(result);
+}
+
+static int is_arrival(PyObject *pair, Arrival *arrival)
+{
+    long long due;
+
+    if (!PyTuple_Check(pair)) {
+        PyErr_SetString(PyExc_TypeError, "an arrival is a tuple of place and instant");
+        return 0;
+    }
+    if (!PyArg_ParseTuple(pair, "iL", &arrival->place, &due))
+        return 0;
+    arrival->due = due;
+    if (arrival->place >= 0)
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "there is no place of a negative number");
+    return 0;
+}
+
+/* The arrivals that a sequence of pairs has, malloc'ed; NULL with an exception. */
+static Arrival *arrivals_of(PyObject *given, Py_ssize_t *count)
+{
+    PyObject *pairs = PySequence_Fast(given, "arrivals are a sequence");
+    if (!pairs)
+        return NULL;
+    *count = PySequence_Fast_GET_SIZE(pairs);
+    Arrival *arrivals = malloc((size_t)*count * sizeof *arrivals + 1);
+    if (!arrivals)
+        PyErr_NoMemory();
+    for (Py_ssize_t k = 0; arrivals && k < *count; k++) {
+        if (!is_arrival(PySequence_Fast_GET_ITEM(pairs, k), &arrivals[k])) {
+            free(arrivals);
+            arrivals = NULL;
+        }
+    }
+    Py_DECREF(pairs);
+    return arrivals;
+}
+
+static PyObject *offer(Object *self, PyObject *given)
+{
+    Py_ssize_t count;
+    int result;
+    Arrival *arrivals = arrivals_of(given, &count);
+    Loop *loop = arrivals ? begin_call(self) : NULL;
+
+    if (!loop) {
+        free(arrivals);
+        return NULL;
+    }
+    LOCKED(self, loop, result = loop_offer(loop, arrivals, (size_t)count));
+    free(arrivals);
+    return result < 0 ? PyErr_NoMemory() : none_or_error(result);
+}
+
+static PyObject *finish(Object *self, PyObject *Py_UNUSED(none))
+{
+    Loop *loop = begin_call(self);
+
+    if (!loop)
+        return NULL;
+    LOCKED(self, loop, loop_finish(loop));
+    Py_RETURN_NONE;
+}
+
+static PyObject *offered(Object *self, void *Py_UNUSED(closure))
+{
+    size_t count;
+    Loop *loop = begin_call(self);
+
+    if (!loop)
+        return NULL;
+    LOCKED(self, loop, count = loop_offered(loop));
+    return PyLong_FromSize_t(count);
+}
+
+static PyObject *withdraw(Object *self, PyObject *Py_UNUSED(none))
+{
+    size_t count;
+    Loop *loop = begin_call(self);
+
+    if (!loop)
+        return NULL;
+    LOCKED(self, loop, count = loop_withdraw(loop));
+    return PyLong_FromSize_t(count);
+}
+
+static PyObject *rotate(Object *self, PyObject *args)
+{
+    int count;
+    Loop *loop;
+
+    if (!PyArg_ParseTuple(args, "i:rotate", &count) || !(loop = begin_call(self)))
+        return NULL;
+    LOCKED(self, loop, loop_rotate(loop, count));
+    Py_RETURN_NONE;
+}
+
+static PyObject *ask_for_more(Object *self, PyObject *Py_UNUSED(none))
+{
+    Loop *loop = begin_call(self);
+
+    if (!loop)
+        return NULL;
+    LOCKED(self, loop, loop_ask_for_more(loop));
+    Py_RETURN_NONE;
+}
+
 static PyObject *pace(Object *self, PyObject *args)
 {
     PyObject *given;
@@ -544,6 +661,12 @@ static PyMethodDef methods[] = {
     {"add_user", (PyCFunction)add_user, METH_O, NULL},
     {"connect", (PyCFunction)connect_method, METH_VARARGS, NULL},
     {"resume", (PyCFunction)resume, METH_VARARGS, NULL},
+    {"serve", (PyCFunction)serve, METH_VARARGS, NULL},
+    {"offer", (PyCFunction)offer, METH_O, NULL},
+    {"finish", (PyCFunction)finish, METH_NOARGS, NULL},
+    {"withdraw", (PyCFunction)withdraw, METH_NOARGS, NULL},
+    {"rotate", (PyCFunction)rotate, METH_VARARGS, NULL},
+    {"ask_for_more", (PyCFunction)ask_for_more, METH_NOARGS, NULL},
     {"pace", (PyCFunction)pace, METH_VARARGS, NULL},
     {"take_pause", (PyCFunction)take_pause, METH_VARARGS, NULL},
     {"watch", (PyCFunction)watch, METH_VARARGS, NULL},
@@ -560,6 +683,7 @@ static PyMethodDef methods[] = {
 };
 
 static PyGetSetDef properties[] = {
+    {"offered", (getter)offered, NULL, NULL, NULL},
     {"resting", (getter)resting, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
