@@ -13,7 +13,7 @@ import pytest
 from loadkit import Endpoint, Scenario, run
 from loadkit.clock import SystemClock
 from loadkit.drive.progress import Snapshot
-from loadkit.host.locality import is_here
+from loadkit.host.locality import is_here, is_public
 from loadkit.plan.units import SECOND
 from loadkit.server.demo import Demo
 from tests.conftest import Call
@@ -138,12 +138,20 @@ def test_a_wall_clock_set_back_one_hour_in_mid_run_is_told_and_spoils_no_figure(
 
 
 @pytest.mark.parametrize(
-    ("host", "expected"),
-    [("127.0.0.1", True), ("::1", socket.has_ipv6), ("localhost", True), ("8.8.8.8", False), ("192.0.2.1", False)],
+    ("host", "here", "public"),
+    [
+        ("127.0.0.1", True, False),
+        ("::1", socket.has_ipv6, False),
+        ("localhost", True, False),
+        ("10.1.2.3", False, False),
+        ("192.168.0.9", False, False),
+        ("192.0.2.1", False, False),
+        ("8.8.8.8", False, True),
+    ],
 )
-def test_a_target_on_this_machine_is_known_by_its_address(host: str, expected: bool) -> None:
+def test_this_machine_and_hosts_of_other_people_are_known_by_their_address(host: str, here: bool, public: bool) -> None:
     # only the address is looked at, and nothing is sent to it
-    assert is_here(host) == expected
+    assert (is_here(host), is_public(host)) == (here, public)
 
 
 def test_a_host_without_an_address_is_not_here() -> None:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 import pytest
 
 from loadkit import Endpoint, Scenario, UsageError, run
-from loadkit.host.locality import is_public
 from loadkit.plan.once import once
 from loadkit.server.demo import Demo
 
@@ -39,26 +38,6 @@ def test_a_result_tells_what_was_asked_and_what_was_found(demo: Demo):
     assert sum(interval.total.requests for interval in result.intervals) == 400
 
 
-def test_a_service_time_is_at_least_what_the_server_takes(demo: Demo):
-    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/delay/0.02")], threads=2, iterations=20)
-
-    result = run(scenario)
-
-    assert result.service_time.min is not None
-    assert result.service_time.min >= 0.02
-    assert result.throughput == pytest.approx(20 / result.duration)
-
-
-def test_without_a_threshold_on_errors_any_failure_fails(demo: Demo):
-    scenario = Scenario(base_url=demo.url, endpoints=[Endpoint("GET", "/status/503")], threads=1, iterations=3)
-
-    result = run(scenario)
-
-    assert result.outcome == "failed"
-    assert result.total.failed_statuses == {503: 3}
-    assert [one.threshold for one in result.thresholds if not one.passed] == ["error_rate == 0%"]
-
-
 def test_once_sends_each_endpoint_once_whatever_its_share(demo: Demo):
     endpoints = [Endpoint("GET", "/", weight=90), Endpoint("GET", "/items", threads=7)]
     scenario = Scenario(base_url=demo.url, endpoints=endpoints, threads=30, warmup="1h", thresholds=["p99 < 1ns"])
@@ -81,15 +60,6 @@ def test_many_raw_paths_fold_to_patterns_and_then_to_one_row(demo: Demo):
     assert result["(other)"].requests == 51
     assert "labels-folded" in [caveat.code for caveat in result.caveats]
     assert result.requests == 550
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [("127.0.0.1", False), ("::1", False), ("10.1.2.3", False), ("192.168.0.9", False), ("8.8.8.8", True)],
-)
-def test_hosts_of_other_people_are_known(host: str, expected: bool):
-    # an address is not looked up, and nothing is sent to it
-    assert is_public(host) == expected
 
 
 @contextmanager
@@ -146,37 +116,17 @@ def test_a_scenario_can_start_its_own_server(free_port: int):
         ready="/health",
     )
 
-    assert run(scenario).statuses == {200: 20}
+    result = run(scenario)
 
+    assert result.statuses == {200: 20}
+    assert result.server.cpu_seconds > 0
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", free_port), timeout=5):
         pass  # it was stopped with the run
 
 
-@pytest.mark.parametrize(
-    ("program", "message"),
-    [
-        ("print('no config'); raise SystemExit(3)", "ended with exit code 3; its output:\n  | no config"),
-        ("import time; time.sleep(60)", "; it printed nothing"),
-    ],
-)
-def test_a_server_that_does_not_come_up_is_shown_with_its_output(free_port: int, program: str, message: str):
-    scenario = Scenario(
-        base_url=f"http://127.0.0.1:{free_port}",
-        endpoints=[Endpoint("GET", "/")],
-        server=[sys.executable, "-c", program],
-        ready_timeout=0.3 if "sleep" in program else 20,
-    )
+def test_the_server_of_a_scenario_is_waited_for_as_long_as_that_says(free_port: int):
+    url = f"http://127.0.0.1:{free_port}"
+    scenario = Scenario(base_url=url, endpoints=[Endpoint("GET", "/")], server=["sleep", "60"], ready_timeout="300ms")
 
-    with pytest.raises(UsageError) as caught:
-        run(scenario)
-
-    assert str(caught.value).endswith(message)
-
-
-def test_a_command_that_is_not_there_is_told(free_port: int):
-    scenario = Scenario(
-        base_url=f"http://127.0.0.1:{free_port}", endpoints=[Endpoint("GET", "/")], server=["no-such-program", "-x"]
-    )
-
-    with pytest.raises(UsageError, match="cannot start the server 'no-such-program -x': No such file"):
+    with pytest.raises(UsageError, match=r"was not ready within 0\.3 s: connection refused"):
         run(scenario)

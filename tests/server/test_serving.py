@@ -139,20 +139,6 @@ http.server.HTTPServer(("", int(os.environ["PORT"])), Told).serve_forever()
         assert requests.get(url, timeout=10).text.split() == [sys.executable, str(tmp_path)]
 
 
-def test_so_does_that_of_a_scenario_with_a_server(free_port: int):
-    scenario = Scenario(
-        base_url=f"http://127.0.0.1:{free_port}",
-        endpoints=[Endpoint("GET", "/")],
-        iterations=50,
-        server=FILES,
-    )
-
-    server = run(scenario).server
-
-    assert server is not None
-    assert server.cpu_seconds > 0
-
-
 def test_of_other_peoples_servers_nothing_is_told(free_port: int):
     result = run(Scenario(endpoints=[Endpoint("GET", f"http://127.0.0.1:{free_port}/")], threads=1, iterations=1))
 

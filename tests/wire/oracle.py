@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import ssl
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -14,7 +13,6 @@ from loadkit import Scenario
 from loadkit.clock import SystemClock
 from loadkit.plan.units import SECOND
 from loadkit.wire.base import Exchange, Failure, Note, Origin, Request, Send
-from loadkit.wire.connect import tls_reason
 from loadkit.wire.session.checked import checked_response
 from loadkit.wire.session.response import Head, Response
 
@@ -37,19 +35,15 @@ class RequestsWire:
         """A session for one thread."""
         session = requests.Session()
         session.trust_env = False
-        scenario = self._scenario
-        if not scenario.verify:
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        session.verify = str(scenario.ca) if scenario.verify and scenario.ca else scenario.verify
-        return RequestsConnection(session, origin, self._clock)
+        session.verify = str(self._scenario.ca)
+        return RequestsConnection(session, self._clock)
 
 
 class RequestsConnection:
     """See `wire.protocols.Connection`."""
 
-    def __init__(self, session: requests.Session, origin: Origin, clock: SystemClock) -> None:
+    def __init__(self, session: requests.Session, clock: SystemClock) -> None:
         self._session = session
-        self._origin = origin
         self._clock = clock
         self._last: Response | None = None
         self.unstamped = 0
@@ -95,13 +89,8 @@ class RequestsConnection:
 
     def _failure(self, error: Exception, request: Request) -> Failure:
         causes = list(_causes(error))
-        for cause in causes:
-            if isinstance(cause, ssl.SSLError):
-                return Failure("tls", f"{tls_reason(cause)} {self._origin}")
         if any(isinstance(cause, TimeoutError | requests.exceptions.Timeout) for cause in causes):
             return Failure("timeout", f"no whole reply within {request.timeout / SECOND:g} s")
-        if any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes):
-            return Failure("connect", f"{_reason(causes)} {self._origin}")
         if any(isinstance(cause, GARBAGE) and not isinstance(cause, ConnectionError) for cause in causes):
             return Failure("protocol", _reason(causes))
         return Failure("disconnect", _reason(causes))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import ssl
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,31 +83,6 @@ def test_a_fault_has_the_same_kind(serve_as: Serve, call: Call, client: type[Wir
     assert outcome.message
     # on a busy machine a handshake takes longer than the fault may
     caller.use(replace(caller.request, timeout=5 * SECOND))
-    assert caller.send().status == 200
-
-
-@clients
-def test_a_refused_port_is_named_alike(call: Call, client: type[Wire], free_port: int):
-    outcome = call(f"http://127.0.0.1:{free_port}", client=client).send()
-
-    assert (outcome.kind, outcome.message) == ("connect", f"connection refused 127.0.0.1:{free_port}")
-
-
-@clients
-def test_a_certificate_that_does_not_hold_is_a_tls_failure(
-    serve_as: Serve, call: Call, client: type[Wire], tls: ssl.SSLContext
-):
-    outcome = call(serve_as(replies(OK), context=tls), client=client, ca=None).send()
-
-    assert outcome.kind == "tls"
-    assert "certificate verify failed" in outcome.message
-    assert "object at 0x" not in outcome.message
-
-
-@clients
-def test_verification_can_be_turned_off(serve_as: Serve, call: Call, client: type[Wire], tls: ssl.SSLContext):
-    caller = call(serve_as(replies(OK), context=tls), client=client, ca=None, verify=False)
-
     assert caller.send().status == 200
 
 
