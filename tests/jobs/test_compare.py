@@ -243,6 +243,7 @@ def test_what_was_installed_nowhere_is_started_in_the_current_environment(commit
         compare(loaded().replace(server=["python", "where.py"], prepare=made), against="main")
 
 
+@pytest.mark.slow  # a virtual environment is made for it
 def test_a_revision_that_cannot_be_prepared_is_not_measurable(commit: Commit, call: Call):
     commit()
 
