@@ -61,16 +61,6 @@ def test_a_fault_of_ours_is_a_traceback_and_no_missed_threshold(
     assert done.stderr.rstrip().rpartition("\n")[2].startswith("ModuleNotFoundError: ")
 
 
-def test_a_fault_ends_a_process_with_its_own_exit_code(file: Path):
-    file.write_text(f"import sys\nsys.modules['loadkit.report.text'] = None\n{file.read_text()}")
-
-    command = [sys.executable, "-m", "loadkit", "run", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
-
-    assert (done.returncode, done.stdout) == (3, "")
-    assert "Traceback (most recent call last)" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("words", "output"),
     [

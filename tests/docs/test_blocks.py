@@ -34,30 +34,29 @@ SCRIPTS = re.compile(r"(scripts/\w+|\.ci/run|python -m benchmarks\b).*")
 
 SHORTER = [
     (r"(-z|--duration|--load-for|--warmup) \S+", r"\1 300ms"),
-    (r"--budget \S+", "--budget 12s"),
+    (r"--budget \S+", "--budget 6s"),
     # a file that is there is written over where that is asked for
     (r"^loadkit import ", "loadkit import --force "),
     (r"^curl -o openapi.json .*", "true"),
     # this instant was long ago
     (r" --at 12:00:00Z", ""),
-    (r"^(loadkit compare .*--budget) \S+", r"\1 6s"),
     (r"over 10s", "over 1s"),
     (r"hold:\w+", "hold:300ms"),
     (r"ramp:\w+:", "ramp:300ms:"),
-    (r'budget="\w+"', 'budget="12s"'),
-    (r'by="threads"', 'by="threads", budget="12s"'),
+    (r'budget="\w+"', 'budget="6s"'),
+    (r'by="threads"', 'by="threads", budget="6s"'),
     (r'duration="\w+"', 'duration="300ms"'),
 ]
 
 SETTINGS = """
 [tool.loadkit]
-duration = "1s"
+duration = "300ms"
 
 [tool.pytest]
 load_server = ["python", "-m", "loadkit", "demo", "--port", "{port}"]
 load_server_ready = "/health"
-load_budget = "12s"
-load_duration = "1s"
+load_budget = "6s"
+load_duration = "300ms"
 testpaths = ["tests"]
 load_scenarios = [
     "checkout: tests/test_shop.py -k buy --load-threads 4 --load-for 300ms",
@@ -177,7 +176,7 @@ class Folder:
             command = re.sub(pattern, short, command)
         words = shlex.split(command)
         if words[:2] in (["loadkit", "compare"], ["loadkit", "limit"]) and "--budget" not in words:
-            command += " --budget 6s" if words[1] == "compare" else " --budget 12s"
+            command += " --budget 6s"
         self.expect(BELIEVED, ["bash", "-c", command.replace("127.0.0.1:8000", self.address)])
 
     def look_for(self, words: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -98,6 +99,12 @@ class Site(ThreadingHTTPServer):
 
 
 @pytest.fixture
+def into(tmp_path: Path) -> Path:
+    """A folder that there is not yet."""
+    return tmp_path / "bodies"
+
+
+@pytest.fixture
 def site() -> Iterator[Site]:
     made = Site()
     yield made
@@ -122,3 +129,9 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and path.name not in ("manifest.jsonl", "manifest.lock")
     }
+
+
+def limited(most: int) -> list[str]:
+    """The command in a process of its own that may have so many bytes of data."""
+    code = f"import resource; resource.setrlimit(resource.RLIMIT_DATA, ({most}, {most}))"
+    return [sys.executable, "-c", f"{code}; from loadkit.cli import main; main()"]

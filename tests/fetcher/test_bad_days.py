@@ -9,7 +9,6 @@ import resource
 import socket
 import socketserver
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -25,17 +24,12 @@ import pytest
 import loadkit
 from loadkit import OutputError, UsageError
 from tests.bombs import empties, zeros
-from tests.fetcher.conftest import Call, Page, Site, body_of, contents, manifest
+from tests.fetcher.conftest import Call, Page, Site, body_of, contents, limited, manifest
 
 # retries wait for milliseconds and not for seconds
 fetch = partial(loadkit.fetch, back_off="1ms")
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-
-
-@pytest.fixture
-def into(tmp_path: Path) -> Path:
-    return tmp_path / "bodies"
 
 
 def only(into: Path) -> dict[str, Any]:
@@ -543,14 +537,6 @@ def test_a_source_that_goes_on_after_the_end_writes_nowhere(site: Site, into: Pa
     assert fetched.job.summary().disk_error is None
 
 
-LIMITED = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_DATA, (200_000_000, 200_000_000))
-from loadkit.cli import main
-main()
-"""
-
-
 def test_large_replies_that_come_at_once_become_lines_within_limited_memory(site: Site, tmp_path: Path):
     coded = gzip.compress(b"[" + b"[1, 22], " * 1_000_000 + b"0]")
     gate = threading.Barrier(8)
@@ -560,7 +546,7 @@ def test_large_replies_that_come_at_once_become_lines_within_limited_memory(site
         call.reply(coded, Content_Encoding="gzip")
 
     urls = [site.at(f"/{number}", page) for number in range(8)]
-    words = [sys.executable, "-c", LIMITED, "fetch", *urls, "--append", "all.jsonl", "-c", "8", "--retries", "0"]
+    words = [*limited(200_000_000), "fetch", *urls, "--append", "all.jsonl", "-c", "8", "--retries", "0"]
 
     done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False, cwd=tmp_path)
 

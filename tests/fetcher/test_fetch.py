@@ -24,11 +24,6 @@ from loadkit.judge.validate import violations
 from tests.fetcher.conftest import Call, Site, body_of, contents, manifest
 
 
-@pytest.fixture
-def into(tmp_path: Path) -> Path:
-    return tmp_path / "bodies"
-
-
 def test_each_url_has_a_file_a_line_and_a_place_in_the_figures(site: Site, into: Path):
     urls = site.urls(50)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from loadkit import UsageError, fetch
 from tests.conftest import Call as Run
-from tests.fetcher.conftest import Site, contents, manifest
+from tests.fetcher.conftest import Site, contents, limited, manifest
 
 FIRST, LAST = b"{url}/first", b"{url}/last"
 
@@ -170,17 +169,9 @@ def test_a_line_without_end_takes_no_memory(site: Site, tmp_path: Path):
     with source.open("wb") as file:
         file.write(f"url\n{site.url}/first\n".encode())
         file.truncate(80_000_000)
-    limited = [sys.executable, "-c", LIMITED, "fetch", str(source), "--into", str(tmp_path / "b"), "-q", "-c", "2"]
+    words = [*limited(170_000_000), "fetch", str(source), "--into", str(tmp_path / "b"), "-q", "-c", "2"]
 
-    done = subprocess.run(limited, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
 
     assert done.returncode == 1, done.stderr
     assert [line.get("status") for line in manifest(tmp_path / "b")].count(200) == 1
-
-
-LIMITED = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_DATA, (170_000_000, 170_000_000))
-from loadkit.cli import main
-main()
-"""

@@ -25,11 +25,6 @@ from loadkit.fetcher.manifest import DigestSet, digest_of
 from tests.fetcher.conftest import Call, Page, Site, body_of, contents, default, manifest
 
 
-@pytest.fixture
-def into(tmp_path: Path) -> Path:
-    return tmp_path / "bodies"
-
-
 def last_lines(folder: Path) -> dict[str, dict[str, Any]]:
     """What the manifest says in the end, by URL."""
     return {line["url"]: line for line in manifest(folder)}

@@ -28,8 +28,8 @@ def visit(http: Any) -> None:
 
 
 def by_setup(url: str, tmp_path: Path, **options: Any) -> object:
-    """The set-up of a scenario asks, its endpoint goes elsewhere."""
-    elsewhere = Endpoint("GET", f"http://127.0.0.1:{_closed_port()}/", timeout=1)
+    """The set-up of a scenario asks, its endpoint goes where nobody listens."""
+    elsewhere = Endpoint("GET", "http://127.0.0.1:1/", timeout=1)
     return run(Scenario(base_url=url, endpoints=[elsewhere], setup=visit, **ALIVE, **options))
 
 
@@ -51,12 +51,6 @@ FETCH: dict[str, Way] = {
     "fetch": lambda url, tmp_path, **options: fetch([f"{url}/"], into=tmp_path / "bodies", retries=0, **options).wait()
 }
 SESSION: dict[str, Way] = {"session": by_session}
-
-
-def _closed_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 # -- names

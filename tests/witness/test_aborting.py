@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -10,16 +9,9 @@ import pytest
 
 from loadkit import run
 from loadkit.plan.loader import load
-from tests.witness.witness import Witness, watching
+from tests.witness.witness import Witness
 
 PLANS = Path(__file__).with_name("plans.py")
-
-
-@pytest.fixture(scope="module")
-def witness() -> Iterator[Witness]:
-    """The counting server, for all of these tests: each begins a log of its own."""
-    with watching() as running:
-        yield running
 
 
 @pytest.mark.parametrize(
