@@ -77,18 +77,6 @@ def left_behind(project: Path) -> list[str]:
     return [one.name for one in kept.iterdir()] if kept.is_dir() else []
 
 
-def test_a_version_three_times_slower_is_worse_after_two_blocks(demo: Demo):
-    found = compare(aimed(demo, "/delay/0.05"), against=aimed(demo, "/delay/0.005"))
-
-    assert found.worse
-    assert found.reason == "three times slower or more in 2 blocks"
-    assert found.p50.ratio > 3
-    assert found.throughput.ratio < 1 / 3
-    assert found.response_time["new"].min > 0.05 > found.response_time["old"].p50
-    assert (found.new, found.old) == ("/delay/0.05", "/delay/0.005")
-    assert [one.version for one in found.rounds[:4]] in (["old", "new", "new", "old"], ["new", "old", "old", "new"])
-
-
 def test_each_endpoint_is_compared_by_itself(demo: Demo):
     def both(delay: str) -> Scenario:
         endpoints = [Endpoint("GET", f"/delay/{delay}", name="slow"), Endpoint("GET", "/", name="home")]
@@ -183,17 +171,6 @@ def test_an_application_is_imported_from_the_revision(commit: Commit, monkeypatc
     assert compare(loaded(), against="main").worse
 
 
-def test_a_new_version_that_fails_all_requests_is_worse_at_once(commit: Commit):
-    commit()
-    write(status=404)
-
-    found = compare(loaded(), against="main")
-
-    assert found.verdict == "worse"
-    assert found.reason.startswith("the new version failed all requests: GET ")
-    assert len(found.rounds) == 4
-
-
 def test_a_server_that_runs_already_is_started_anew_for_each_version(commit: Commit):
     commit(status="200 if path == '/api/' else 404")
     write(status=404)
@@ -205,7 +182,7 @@ def test_a_server_that_runs_already_is_started_anew_for_each_version(commit: Com
         with pytest.raises(UsageError, match="is a whole URL, which is the same for both versions; write its path al"):
             compare(whole, against="main")
 
-    assert found.verdict == "worse"
+    assert (found.verdict, len(found.rounds)) == ("worse", 4), "at once"
     assert found.reason.startswith("the new version failed all requests: GET ")
 
 
