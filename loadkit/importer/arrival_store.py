@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from loadkit.plan.data import Row
-from loadkit.plan.errors import UsageError
+from loadkit.plan.errors import UsageError, reason_of
 from loadkit.plan.part import Part
 from loadkit.plan.placeholders import Encoded
 from loadkit.plan.units import SECOND
@@ -63,14 +63,15 @@ class ArrivalStore:
     @classmethod
     def of(cls, lines: Iterable[tuple[int, int, str]]) -> ArrivalStore:
         """Those of lines, in a file that is gone with it; `UsageError` where the disk is full."""
-        handle, name = tempfile.mkstemp(prefix="loadkit-replay-", suffix=".sqlite")
-        os.close(handle)
-        store = cls(Path(name))
-        weakref.finalize(store, store.path.unlink, missing_ok=True)
         try:
+            handle, name = tempfile.mkstemp(prefix="loadkit-replay-", suffix=".sqlite")
+            os.close(handle)
+            store = cls(Path(name))
+            weakref.finalize(store, store.path.unlink, missing_ok=True)
             store._fill(lines)
-        except sqlite3.OperationalError as error:
-            raise UsageError(f"cannot keep the requests of the log in {store.path.parent}: {error}") from None
+        except (OSError, sqlite3.OperationalError) as error:
+            why = reason_of(error) if isinstance(error, OSError) else str(error)
+            raise UsageError(f"cannot keep the requests of a log in a temporary file: {why}") from None
         return store
 
     def _fill(self, lines: Iterable[tuple[int, int, str]]) -> None:

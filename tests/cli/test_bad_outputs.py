@@ -112,6 +112,19 @@ def full_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
+@pytest.mark.parametrize(("size", "why"), [(0, "no usable temporary directory found in"), (20_000, "disk")])
+def test_a_disk_that_is_full_has_no_room_for_a_log_that_is_replayed(size: int, why: str):
+    line = '- - - [28/Nov/2026:13:00:01 +0000] "GET /items/7 HTTP/1.1" 200 1\n'
+    Path("a.log").write_text(line * 2000)
+    words = ("run", "--replay", "a.log", "--base-url", "http://127.0.0.1:9")
+
+    done = loadkit(*words, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith(f"loadkit: cannot keep the requests of a log in a temporary file: {why}")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_disk_that_is_full_costs_each_file_and_nothing_else(demo: Demo):
     Path("kept").mkdir()
     Path("kept/.gitattributes").touch()
