@@ -20,6 +20,7 @@ from loadkit.plan.think_time import BACK_OFF
 from loadkit.plan.units import MILLISECOND
 from loadkit.wire.channel import BUFFER
 from loadkit.wire.exchange_loop.contract import Event, ExchangeLoop, What
+from loadkit.wire.head_pattern import pattern_of
 
 if TYPE_CHECKING:
     from loadkit.drive.loop_arrivals import LoopArrivals
@@ -251,7 +252,8 @@ class LoopThread:
         status, sent, _, taken, size, note = exchange
         if connection.memo and status in bound.good and size <= BUFFER:
             head, size, _, _ = connection.memo
-            self._loop.learn(self._rows.numbers[one.position], head, size, status)
+            pattern = pattern_of(head, one.request.method)
+            self._loop.learn(self._rows.numbers[one.position], head, size, status, pattern)
         one.show_connections()
         recorder, began = one.user.recorder, one.due
         one.user.active.saw(sent, taken)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 if TYPE_CHECKING:
     from loadkit.wire.base import Exchange
 
-REVISION: Final = 9
+REVISION: Final = 10
 """That of the extension which this Python was written for; one that was built before a change is not used."""
 
 Known: TypeAlias = tuple[bytes, int, int, int, bytes]

@@ -19,8 +19,9 @@ from loadkit.wire.channel import SO_TIMESTAMPNS
 from loadkit.wire.exchange_loop.contract import Event, ExchangeLoop, What
 from loadkit.wire.exchange_loop.native_loop import NativeLoop
 from loadkit.wire.exchange_loop.python_loop import IS_AVAILABLE, PythonLoop
+from loadkit.wire.head_pattern import pattern_of
 from tests.wire.conftest import Serve, needs_extension
-from tests.wire.peer import OK, Line, replies, then_close, then_reset
+from tests.wire.peer import OK, Line, replies, reply, then_close, then_reset
 
 pytestmark = pytest.mark.skipif(not IS_AVAILABLE, reason="there are no loops on this system")
 
@@ -39,7 +40,7 @@ class Users:
             # on a busy machine its two clocks may have been read far apart
             clock.reanchor()
         self.request = self.add_request(GET)
-        loop.learn(self.request, HEAD, len(OK), 200)
+        loop.learn(self.request, HEAD, len(OK), 200, b"")
         self.socks: list[socket.socket] = []
 
     def add_request(self, payload: bytes | None, timeout: int = 5 * SECOND, *, repeatable: bool = True) -> int:
@@ -160,7 +161,7 @@ def test_it_goes_on_where_it_was(users: Users, serve_as: Serve):
 
 def test_heads_that_were_learned_are_known_on_each_connection(users: Users, serve_as: Serve):
     other = OK.replace(b"\r\n\r\n", b"\r\nDate: x\r\n\r\n")
-    users.loop.learn(users.request, other[:-2], len(other), 203)
+    users.loop.learn(users.request, other[:-2], len(other), 203, b"")
     peers = [serve_as(replies(OK, other)), serve_as(replies(other, OK, other))]
 
     for peer in peers:
@@ -171,10 +172,23 @@ def test_heads_that_were_learned_are_known_on_each_connection(users: Users, serv
     assert sorted(found) == [200, 200, 203, 203, 203, 203, 203, 203]
 
 
+def test_heads_that_differ_in_dates_and_lengths_are_known_too(users: Users, serve_as: Serve):
+    dated = [reply(b"x" * size, f"Date: {size}") for size in (2, 3, 10, 2, 3)]
+    head = dated[0][:-2]
+    users.loop.learn(users.request, head, len(dated[0]), 200, pattern_of(head, "GET"))
+    cut = reply(b"xx", "Date: 1").replace(b"Length: 2", b"Length: 3")
+
+    users.resume(users.add(serve_as(replies(*dated, cut)).port), left=6)
+    (unusual,) = users.events()
+
+    assert [(status, size) for *_, status, size in users.samples()] == [(200, len(one)) for one in dated]
+    assert unusual.data == cut
+
+
 def test_requests_take_turns_on_the_connections_of_a_user(users: Users, serve_as: Serve):
     peers = [serve_as(replies(OK)), serve_as(replies(OK))]
     other = users.add_request(b"GET /other HTTP/1.1\r\n\r\n")
-    users.loop.learn(other, HEAD, len(OK), 200)
+    users.loop.learn(other, HEAD, len(OK), 200, b"")
     user = users.loop.add_user([(users.request, 0), (other, 1), (users.request, 0)])
     for connection, peer in enumerate(peers):
         users.connect(user, peer.port, connection)
@@ -445,7 +459,7 @@ def test_a_pace_is_from_one_due_instant_to_the_next_if_the_reply_is_in(users: Us
 def supplied(users: Users, port: int, count: int) -> tuple[int, list[int]]:
     """A request whose payloads are supplied, and some users of it."""
     request = users.add_request(None)
-    users.loop.learn(request, HEAD, len(OK), 200)
+    users.loop.learn(request, HEAD, len(OK), 200, b"")
     return request, [users.add(port, request) for _ in range(count)]
 
 

@@ -81,7 +81,7 @@ def test_where_nobody_is_idle_arrivals_wait_in_order(users: Users, serve_as: Ser
 def test_each_arrival_is_for_a_place_of_the_turn(users: Users, serve_as: Serve):
     peers = [serve_as(replies(OK)), serve_as(replies(OK))]
     other = users.add_request(b"GET /other HTTP/1.1\r\n\r\n")
-    users.loop.learn(other, HEAD, len(OK), 200)
+    users.loop.learn(other, HEAD, len(OK), 200, b"")
     user = users.loop.add_user([(users.request, 0), (other, 1)])
     for connection, peer in enumerate(peers):
         users.connect(user, peer.port, connection)

@@ -127,7 +127,7 @@ CALLS: dict[str, Callable[[NativeLoop], object]] = {
     "left": lambda loop: loop.left(1 << 30),
     "spell": lambda loop: loop.spell(-1),
     "is_resting": lambda loop: loop.is_resting(7),
-    "learn": lambda loop: loop.learn(0, b"", 0, 0),
+    "learn": lambda loop: loop.learn(0, b"", 0, 0, b""),
     "supply": lambda loop: loop.supply(0, [b"GET"]),
     "supply what has a payload": lambda loop: loop.supply(loop.add_request(GET, SECOND, repeatable=True), [GET]),
     "payloads": lambda loop: loop.payloads(1),

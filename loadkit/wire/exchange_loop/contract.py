@@ -107,9 +107,9 @@ class ExchangeLoop(Protocol):
     A request is sent when it is due, on the user's connection for it, if it is open and nothing has come on it; one
     that is not `repeatable` is looked for directly before. Behind a rest of more than 5 ms an empty send goes before
     it, which warms the way through the kernel. The clock is read directly before the send. A reply is ordinary if it
-    comes in one receive of at most 16 KiB, with the size and the head of one that was `learn`ed for the request, and
-    a stamp from between sending and receiving. Then a sample is written, and the next request of the user's turn is
-    due when the reply was taken.
+    comes in one receive of at most 16 KiB, with the size and the head of one that was `learn`ed for the request, or
+    with a head of its pattern, and a stamp from between sending and receiving. Then a sample is written, and the next
+    request of the user's turn is due when the reply was taken.
 
     Users may serve arrivals instead.
     """
@@ -133,9 +133,10 @@ class ExchangeLoop(Protocol):
         They have numbers, from 0 on. When half of those that are ready now were taken, `wait` returns.
         """
 
-    def learn(self, request: int, head: bytes, size: int, status: int) -> None:
+    def learn(self, request: int, head: bytes, size: int, status: int, pattern: bytes) -> None:
         """A reply to this request that begins with this head has this size in all, and is good.
 
+        One whose head has the pattern (see `head_pattern`; empty for none) is good, too, of the size that it says.
         Several heads may be learned for a request, of which the loop keeps the last ones, 16 or so.
         """
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from loadkit.wire.channel import looker
 from loadkit.wire.exchange_loop.contract import Spell
+from loadkit.wire.head_pattern import match_head
 
 NEVER: Final = 1 << 62
 HEADS: Final = 16
@@ -24,6 +25,7 @@ class HeldRequest:
         "heads",
         "number",
         "numbers",
+        "patterns",
         "payload",
         "ready",
         "repeatable",
@@ -52,6 +54,8 @@ class HeldRequest:
         # of the reply that came last
         self.head, self.size, self.status = b"\0", -1, 0
         self.heads: dict[bytes, tuple[int, int]] = {}
+        self.patterns: dict[bytes, int] = {}
+        """Statuses of replies by what their heads have in common."""
 
     def supply(self, payloads: Sequence[bytes]) -> int:
         self.ready.extend(enumerate(payloads, self.supplied))
@@ -59,10 +63,12 @@ class HeldRequest:
         self.few = len(self.ready) // 2
         return len(self.ready)
 
-    def learn(self, head: bytes, size: int, status: int) -> None:
-        if len(self.heads) >= HEADS:
-            del self.heads[next(iter(self.heads))]
+    def learn(self, head: bytes, size: int, status: int, pattern: bytes) -> None:
+        for known in (self.heads, self.patterns):
+            if len(known) >= HEADS:
+                del known[next(iter(known))]
         self.heads[head] = size, status
+        self.patterns[pattern] = status
         self.head, self.size, self.status = head, size, status
 
     def take(self) -> list[int]:
@@ -72,11 +78,14 @@ class HeldRequest:
         return samples
 
     def knows(self, data: bytes) -> bool:
-        """True if it is a whole reply whose head is known, if not that of the last one."""
+        """True if it is a whole reply whose head is known, if not that of the last one, or of a known pattern."""
         head = data[: data.find(b"\r\n\r\n") + 4]
         known = self.heads.get(head)
         if known is None or known[0] != len(data):
-            return False
+            status = next((status for pattern, status in self.patterns.items() if match_head(pattern, data)), None)
+            if status is None:
+                return False
+            known = len(data), status
         self.head, (self.size, self.status) = head, known
         return True
 

@@ -58,8 +58,8 @@ class PythonLoop:
     def supply(self, request: int, payloads: Sequence[bytes]) -> int:
         return self._requests[request].supply(payloads)
 
-    def learn(self, request: int, head: bytes, size: int, status: int) -> None:
-        self._requests[request].learn(head, size, status)
+    def learn(self, request: int, head: bytes, size: int, status: int, pattern: bytes) -> None:
+        self._requests[request].learn(head, size, status, pattern)
 
     def add_user(self, turns: Sequence[tuple[int, int]]) -> int:
         connections = [HeldConnection() for _ in range(1 + max(connection for _, connection in turns))]

@@ -10,7 +10,7 @@
 #include "sockets.h"
 
 /* To be raised with each change of what is called from Python: `wire/extension.py` asks for it. */
-#define REVISION 9
+#define REVISION 10
 
 /* What Python knows of the last reply: the same head again means a reply of the same size and status, and one of its
  * pattern a reply of the same status. */

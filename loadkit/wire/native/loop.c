@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "loop.h"
+#include "heads.h"
 #include "sockets.h"
 
 #include <pthread.h>
@@ -47,6 +48,8 @@ typedef struct {
     char *bytes;
     size_t length;
     int64_t size, status;
+    char *pattern; /* of those that mean the same */
+    size_t pattern_size;
 } Head;
 
 typedef struct {
@@ -429,6 +432,19 @@ static const Head *find_head(Request *request, const char *data, ssize_t came)
             return head;
         }
     }
+    for (int k = 0; k < request->head_count; k++) {
+        Head *head = &request->heads[k];
+        size_t length = match_head(head->pattern, head->pattern_size, data, (size_t)came);
+        char *bytes = length ? realloc(head->bytes, length) : NULL;
+        if (bytes) {
+            memcpy(bytes, data, length);
+            head->bytes = bytes;
+            head->length = length;
+            head->size = came;
+            request->last = k;
+            return head;
+        }
+    }
     return NULL;
 }
 
@@ -609,7 +625,8 @@ static int poll_until(Loop *loop, struct epoll_event *ready, int64_t span)
 #ifdef SYS_epoll_pwait2
     if (loop->has_pwait2) {
         int count = (int)syscall(SYS_epoll_pwait2, loop->epoll, ready, READY, &most, NULL, 0);
-        if (count >= 0 || errno != ENOSYS)
+        /* in a container the system call may be refused by another error than ENOSYS */
+        if (count >= 0 || errno == EINTR)
             return count;
         loop->has_pwait2 = 0;
     }
@@ -720,8 +737,10 @@ static void free_all(Loop *loop)
     }
     for (int k = 0; k < loop->request_count; k++) {
         Request *request = loop->requests[k];
-        for (int head = 0; head < request->head_count; head++)
+        for (int head = 0; head < request->head_count; head++) {
             free(request->heads[head].bytes);
+            free(request->heads[head].pattern);
+        }
         free_payloads(request->payload);
         free(request->numbers);
         free(request->spare_numbers);
@@ -821,9 +840,10 @@ int loop_supply(Loop *loop, int number, Payload *payloads)
     return request->ready;
 }
 
-int loop_learn(Loop *loop, int number, const char *head, size_t head_size, int64_t size, int64_t status)
+int loop_learn(Loop *loop, int number, const char *head, size_t head_size, int64_t size, int64_t status,
+               const char *pattern, size_t pattern_size)
 {
-    if (number < 0 || number >= loop->request_count || (int64_t)head_size > size)
+    if (number < 0 || number >= loop->request_count || !head_size || (int64_t)head_size > size)
         return -1;
     Request *request = loop->requests[number];
     int place = 0;
@@ -834,14 +854,17 @@ int loop_learn(Loop *loop, int number, const char *head, size_t head_size, int64
         place = request->oldest;
         request->oldest = (place + 1) % HEADS;
     }
-    char *bytes = copied(head, head_size);
-    if (!bytes)
+    Head learned = {copied(head, head_size), head_size, size, status, copied(pattern, pattern_size), pattern_size};
+    if (!learned.bytes || !learned.pattern) {
+        free(learned.bytes);
+        free(learned.pattern);
         return -1;
+    }
     if (place == request->head_count)
         request->head_count++;
-    else
-        free(request->heads[place].bytes);
-    request->heads[place] = (Head){bytes, head_size, size, status};
+    free(request->heads[place].bytes);
+    free(request->heads[place].pattern);
+    request->heads[place] = learned;
     request->last = place;
     return 0;
 }

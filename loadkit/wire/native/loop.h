@@ -66,7 +66,8 @@ void loop_leave(Loop *loop);
 int loop_add_request(Loop *loop, Payload *payload, int64_t timeout, int is_repeatable);
 /* Takes payloads for the next exchanges of a request; how many are ready now. */
 int loop_supply(Loop *loop, int request, Payload *payloads);
-int loop_learn(Loop *loop, int request, const char *head, size_t head_size, int64_t size, int64_t status);
+int loop_learn(Loop *loop, int request, const char *head, size_t head_size, int64_t size, int64_t status,
+               const char *pattern, size_t pattern_size);
 int loop_add_user(Loop *loop, const Turn *turns, int count);
 int loop_connect(Loop *loop, int user, int connection, int fd);
 int loop_resume(Loop *loop, int user, int64_t due, int64_t until, int64_t left);

@@ -184,16 +184,18 @@ static PyObject *supply(Object *self, PyObject *args)
 
 static PyObject *learn(Object *self, PyObject *args)
 {
-    const char *head;
-    Py_ssize_t head_size;
+    const char *head, *pattern;
+    Py_ssize_t head_size, pattern_size;
     long long size, status;
     int request, result;
     Loop *loop;
 
-    if (!PyArg_ParseTuple(args, "iy#LL:learn", &request, &head, &head_size, &size, &status) ||
+    if (!PyArg_ParseTuple(args, "iy#LLy#:learn", &request, &head, &head_size, &size, &status, &pattern,
+                          &pattern_size) ||
         !(loop = begin_call(self)))
         return NULL;
-    LOCKED(self, loop, result = loop_learn(loop, request, head, (size_t)head_size, size, status));
+    LOCKED(self, loop, result = loop_learn(loop, request, head, (size_t)head_size, size, status, pattern,
+                                            (size_t)pattern_size));
     return none_or_error(result);
 }
 
