@@ -31,12 +31,8 @@ def of_urllib3(module: Any) -> Wrap:
         class CountedPool(pool):  # type: ignore[misc]
             def _make_request(self, connection: Any, method: str, url: str, **options: Any) -> Any:
                 target = url if url.startswith("http") else f"{_origin(self.scheme, self.host, self.port)}{url}"
-                watch = Watch(method, target)
-                try:
+                with Watch(method, target) as watch:
                     response = super()._make_request(connection, method, url, **options)
-                except BaseException as error:
-                    watch.fail(error)
-                    raise
                 if options.get("preload_content", True) or type(response) is not module.HTTPResponse:
                     watch.end(response.status, len(response.data or b""))
                 else:
@@ -72,18 +68,12 @@ def of_http_client(module: Any) -> Wrap:
                 super().putrequest(method, url, *more, **options)
 
             def endheaders(self, *more: Any, **options: Any) -> None:
-                try:
+                with self.watch:
                     super().endheaders(*more, **options)
-                except BaseException as error:
-                    self.watch.fail(error)
-                    raise
 
             def getresponse(self) -> Any:
-                try:
+                with self.watch:
                     response = super().getresponse()
-                except BaseException as error:
-                    self.watch.fail(error)
-                    raise
                 response.watch = self.watch
                 if response.isclosed():
                     self.watch.end(response.status)

@@ -14,14 +14,8 @@ def of_django(_: Any) -> Wrap:
     def wrap(handler: Any) -> type:
         class CountedCalls(handler):  # type: ignore[misc]
             def __call__(self, environ: Any) -> Any:
-                watch = Watch(environ["REQUEST_METHOD"], quote(environ["PATH_INFO"]))
-                try:
-                    response = super().__call__(environ)
-                except BaseException as error:
-                    watch.fail(error)
-                    raise
-                watch.end(response.status_code, 0 if response.streaming else len(response.content))
-                return response
+                with Watch(environ["REQUEST_METHOD"], quote(environ["PATH_INFO"])) as watch:
+                    return _ended(watch, super().__call__(environ))
 
         return CountedCalls
 
@@ -34,18 +28,17 @@ def of_async_django(_: Any) -> Wrap:
     def wrap(handler: Any) -> type:
         class CountedCalls(handler):  # type: ignore[misc]
             async def __call__(self, scope: Any) -> Any:
-                watch = Watch(scope["method"], quote(scope["path"]))
-                try:
-                    response = await super().__call__(scope)
-                except BaseException as error:
-                    watch.fail(error)
-                    raise
-                watch.end(response.status_code, 0 if response.streaming else len(response.content))
-                return response
+                with Watch(scope["method"], quote(scope["path"])) as watch:
+                    return _ended(watch, await super().__call__(scope))
 
         return CountedCalls
 
     return wrap
+
+
+def _ended(watch: Watch, response: Any) -> Any:
+    watch.end(response.status_code, 0 if response.streaming else len(response.content))
+    return response
 
 
 def of_flask(_: Any) -> Wrap:
@@ -54,14 +47,10 @@ def of_flask(_: Any) -> Wrap:
     def wrap(client: Any) -> type:
         class CountedClient(client):  # type: ignore[misc]
             def run_wsgi_app(self, environ: Any, *more: Any, **options: Any) -> Any:
-                watch = Watch(environ["REQUEST_METHOD"], quote(environ["PATH_INFO"]))
-                try:
+                with Watch(environ["REQUEST_METHOD"], quote(environ["PATH_INFO"])) as watch:
                     answered = super().run_wsgi_app(environ, *more, **options)
-                except BaseException as error:
-                    watch.fail(error)
-                    raise
-                watch.end(int(answered[1].split()[0]))
-                return answered
+                    watch.end(int(answered[1].split()[0]))
+                    return answered
 
         return CountedClient
 

@@ -48,22 +48,14 @@ def of_httpx(module: Any) -> Wrap:
     def wrap(transport: Any) -> type:
         class CountedTransport(transport):  # type: ignore[misc]
             def handle_request(self, request: Any) -> Any:
-                watch = Watch(request.method, str(request.url))
-                try:
+                with Watch(request.method, str(request.url)) as watch:
                     response = super().handle_request(request)
-                except BaseException as error:
-                    watch.fail(error)
-                    raise
                 response.stream = Counted(response.stream, watch, response.status_code)
                 return response
 
             async def handle_async_request(self, request: Any) -> Any:
-                watch = Watch(request.method, str(request.url))
-                try:
+                with Watch(request.method, str(request.url)) as watch:
                     response = await super().handle_async_request(request)
-                except BaseException as error:
-                    watch.fail(error)
-                    raise
                 response.stream = CountedAsync(response.stream, watch, response.status_code)
                 return response
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
 
 from loadkit.drive.journeys.observer import JourneyObserver
 from loadkit.measure.timer import KEEPER
@@ -16,13 +18,31 @@ Wrap: TypeAlias = Callable[[Any], type]
 
 
 class Watch:
-    """Keeps time of one request, by our own clock, if a thread of the load sends it; raises what ends a test."""
+    """Keeps time of one request, by our own clock, if a thread of the load sends it; raises what ends a test.
+
+    What a `with` block raises is how it ended.
+    """
 
     def __init__(self, method: str, url: str) -> None:
         keeper = KEEPER.get()
         self._keeper = keeper if isinstance(keeper, JourneyObserver) else None
         self._asked = Asked(method, strip_url(url), None)
         self._sent = self._keeper.begin() if self._keeper else 0
+        WATCH.set(self)
+
+    @property
+    def is_over(self) -> bool:
+        """True if it has ended, or nobody keeps its time."""
+        return self._keeper is None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.fail(error)
 
     def end(self, status: int, size: int = 0, failure: Failure | None = None) -> None:
         """It is over; once."""
@@ -38,3 +58,7 @@ class Watch:
         name = type(error).__name__
         kind = "timeout" if "Timeout" in name else "connect" if "Connect" in name else "disconnect"
         self.end(0, 0, Failure(kind, f"{name}: {error}"))
+
+
+WATCH: Final[ContextVar[Watch | None]] = ContextVar("loadkit_watch", default=None)
+"""Of the last request of this thread or task."""
