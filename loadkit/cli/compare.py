@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
 
 from loadkit.cli.console import print_document, print_text, say_waiting, write
 from loadkit.cli.options import (
@@ -19,14 +21,17 @@ from loadkit.cli.options import (
     whole_number,
 )
 from loadkit.cli.outputs import Outputs
-from loadkit.cli.parser import argument
+from loadkit.cli.parser import argument, given_values
 from loadkit.plan.errors import UsageError
 
 if TYPE_CHECKING:
     from loadkit.plan.scenario import Scenario
 
+_AGAINST_TESTS: Final = "of tests a revision, the URL of another server, or before.json"
+
 
 def compare(
+    context: typer.Context,
     target: Annotated[
         str, argument(help="The new version: a scenario, file.py::name, or a URL. Or before.json, and AFTER.")
     ],
@@ -79,7 +84,7 @@ def compare(
     Exit code: 0 no worse or better (or calibrated), 1 worse, 2 interrupted, 3 a fault of ours, 4 wrong usage, 6 it
     cannot be told or a version could not be measured.
     """
-    from loadkit.cli.functional import are_tests
+    from loadkit.cli.functional import OF_COMPARE, are_tests, run_tests
     from loadkit.jobs.against_stored import are_stored
     from loadkit.jobs.compare import BUDGET, names_scenario
     from loadkit.jobs.compare import compare as compare_versions
@@ -88,6 +93,10 @@ def compare(
     from loadkit.report.comparison import progress_of
     from loadkit.report.progress import show_progress
 
+    if are_tests([target]):
+        if against is None:
+            raise UsageError(f"Missing option '--against': {_AGAINST_TESTS}")
+        return run_tests([target], given_values(context), OF_COMPARE)
     if undecided not in ("pass", "fail"):
         raise UsageError(f"--undecided takes pass or fail, not {undecided!r}")
     read = [Path(name.partition("::")[0]) for name in (target, after, against) if name and are_stored(name)]
@@ -99,11 +108,6 @@ def compare(
         if against or not (are_stored(target) and are_stored(after)):
             raise UsageError(f"two files of results are compared, like before.json after.json, not {target} {after}")
         target, against = after, target
-    if are_tests([target]):
-        raise UsageError(
-            f"{target} is a file of tests, which are compared by stored rounds: loadkit run {target} --repeat 5 "
-            "-o before.json, the same of the new version, and loadkit compare before.json after.json"
-        )
     new: Scenario | str = target
     if are_stored(target):
         if base_url or calibrate or prepare:

@@ -1,4 +1,4 @@
-"""Functional tests under load, which are pytest's to run: `loadkit run tests/test_shop.py::test_buy`, and `limit`."""
+"""Functional tests under load, which are pytest's to run: `loadkit run tests/test_shop.py`, `limit` and `compare`."""
 
 from __future__ import annotations
 
@@ -42,6 +42,18 @@ OF_RUN: Final = {
 OF_LIMIT: Final = {"by": "--load-limit", "budget": "--load-budget", **_COMMON}
 """The same of `loadkit limit`."""
 
+OF_COMPARE: Final = {
+    "against": "--load-against",
+    "tolerance": "--load-tolerance",
+    "budget": "--load-budget",
+    "undecided": "--load-undecided",
+    "prepare": "--override-ini=load_prepare",
+    **_COMMON,
+}
+"""The same of `loadkit compare`."""
+
+UNDECIDED: Final = 6
+
 _TEST_FILE: Final = re.compile(r"test_.*\.py|.*_test\.py")
 
 
@@ -59,7 +71,7 @@ def _is_test(target: str) -> bool:
 
 
 def run_tests(targets: Sequence[str], given: Mapping[str, Any], options: Mapping[str, str] = OF_RUN) -> int:
-    """Run them as `pytest --load-threads` does; the exit code is pytest's, which means the same.
+    """Run them as `pytest --load-threads` does; the exit code of a load is pytest's, which means the same.
 
     Raises `UsageError` for an option that only scenarios have.
     """
@@ -70,20 +82,33 @@ def run_tests(targets: Sequence[str], given: Mapping[str, Any], options: Mapping
             raise UsageError(f"of tests {option} takes a file like {example}, not '-': stdout is pytest's")
     values = {name: value for name, value in given.items() if name not in ("targets", "target", "output")}
     words = [*targets, *_words(values, options)]
-    if "output" not in given:
+    output = Path(given["output"]) if "output" in given else None
+    if output:
+        check_file("--output", output)
+    elif options is OF_RUN:
         return int(pytest.main(words))
-    output = Path(given["output"])
-    check_file("--output", output)
     with TemporaryDirectory(prefix="loadkit-") as folder:
         code = int(pytest.main([*words, f"--load-json={folder}"]))
-        for file in Path(folder).glob("*.json"):
-            code = write(output, file.read_text(encoding="utf-8")) or code
+        files = [*Path(folder).glob("*.json")]
+        if options is not OF_RUN and code == pytest.ExitCode.TESTS_FAILED:
+            code = _found(files) or code
+        if output:
+            for file in files:
+                code = write(output, file.read_text(encoding="utf-8")) or code
     return code
 
 
+def _found(files: Sequence[Path]) -> int:
+    """The exit code of the limit or the comparison in one of these files: 6 where none was found."""
+    from loadkit.report.json import load_stored
+
+    found = [load_stored(file) for file in files]
+    return next((one.exit_code for one in found if not isinstance(one, list)), UNDECIDED)
+
+
 def _words(given: Mapping[str, Any], options: Mapping[str, str]) -> Iterator[str]:
-    if options is OF_RUN and given.keys().isdisjoint({"threads", "rate", "phase", "processes"}):
-        yield f"{options['threads']}=10"
+    if options is not OF_LIMIT and given.keys().isdisjoint({"threads", "rate", "phase", "processes"}):
+        yield f"{OF_RUN['threads']}=10"
     if options is OF_LIMIT and "by" not in given:
         yield f"{options['by']}=rate"
     for name, value in given.items():

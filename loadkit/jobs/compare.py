@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from loadkit.jobs.calibrate import kept_calibration
 from loadkit.jobs.checkouts import Checkout, Checkouts
 from loadkit.jobs.interrupts import counted_signals
 from loadkit.jobs.revisions import changed_files, editable_below
-from loadkit.jobs.rounds import NotMeasurable, Rounds, Side, in_rounds, named_server
+from loadkit.jobs.rounds import Around, NotMeasurable, Rounds, Side, in_rounds, named_server
 from loadkit.jobs.tolerances import (
     DEMO,
     TOLERANCE,
@@ -108,6 +109,38 @@ def compare(
         raise UsageError("rounds that are stored are compared with such, like before.json")
     if not isinstance(against, Scenario | str):
         raise UsageError(f"against takes a scenario, a URL, a revision or stored rounds, not {against!r}")
+    return compare_in_turns(
+        new,
+        against,
+        tolerances=tolerances,
+        control=control,
+        simultaneous=simultaneous,
+        budget=budget,
+        seed=seed,
+        watch=watch,
+        interrupts=interrupts,
+        checkouts=checkouts,
+    )
+
+
+def compare_in_turns(
+    new: Scenario,
+    against: Scenario | str,
+    *,
+    tolerances: Mapping[str, float] | None = None,
+    control: str | None = None,
+    simultaneous: bool = False,
+    budget: Duration = BUDGET,
+    seed: int = 0,
+    watch: Callable[[Moment], None] | None = None,
+    interrupts: Callable[[], int] | None = None,
+    checkouts: Checkouts | None = None,
+    around: Around | None = None,
+) -> Comparison:
+    """What `compare` does with a version that was not measured before.
+
+    `around` is entered while a server of one of the versions runs.
+    """
     clock = SystemClock()
     began = clock.now()
     limit = parse_positive_seconds(budget, what="budget")
@@ -132,7 +165,8 @@ def compare(
         nullcontext(checkouts) if checkouts else Checkouts() as kept,
         _demo() if has_demo else nullcontext() as demo,
     ):
-        old, side = _versions(new, against, asked, kept)
+        sides = _versions(new, against, asked, kept)
+        old, side = (replace(one, around=around) for one in sides) if around else sides
         measured_from, powered = clock.now(), power()
         rounds = Rounds(old, side, asked, control=demo, is_simultaneous=simultaneous)
         conclusion = conclude(
@@ -150,7 +184,8 @@ def compare(
             new=side.name,
             old=old.name,
             seconds=(clock.now() - began) / SECOND,
-            notes=[*old.notes, _calibration_note(new, calibration, defaults, deciding)],
+            # what is not a scenario of its own cannot be calibrated
+            notes=[*old.notes, *([] if around else [_calibration_note(new, calibration, defaults, deciding)])],
             environment=rounds.last.environment if rounds.last else None,
             caveats=ranked([*of_rounds(rounds.caveats), *of_comparison(powered, power(), rounds.last)]),
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from loadkit.jobs.run import run
@@ -34,6 +34,10 @@ SAID: Final = ("redirects", "steal", "throttled", "swapping", "suspended", "same
 """The caveats of single rounds that are those of the comparison, too."""
 
 
+Around: TypeAlias = Callable[[Scenario], AbstractContextManager[Scenario]]
+"""Is entered with a scenario that is aimed at a server, for as long as that runs, and gives the one that is run."""
+
+
 class NotMeasurable(LoadkitError):
     """A version cannot be measured, such as one whose server does not start; the message says which."""
 
@@ -52,6 +56,7 @@ class Side:
     """What is started for each block; None where a server runs already."""
     notes: Sequence[str] = ()
     """What is to be known of how it is measured."""
+    around: Around = nullcontext
 
     @contextmanager
     def up(self, stops: Callable[[], int]) -> Iterator[Scenario]:
@@ -59,16 +64,16 @@ class Side:
 
         Raises `Interrupted` where `stops` tells, while it starts, that the user asked to stop.
         """
-        if not self.server:
-            yield self.scenario
-            return
         with ExitStack() as stack:
+            scenario = self.scenario
             try:
-                url = stack.enter_context(running_server(self.server, stops))
+                if self.server:
+                    url = stack.enter_context(running_server(self.server, stops))
+                    scenario = scenario.replace(base_url=f"{url}{urlsplit(scenario.base_url or '').path}")
+                scenario = stack.enter_context(self.around(scenario))
             except UsageError as error:
                 raise NotMeasurable(f"the {self.version} version, {self.name}: {error}") from None
-            path = urlsplit(self.scenario.base_url or "").path
-            yield self.scenario.replace(base_url=f"{url}{path}")
+            yield scenario
 
 
 def named_server(scenario: Scenario) -> Served | None:

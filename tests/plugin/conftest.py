@@ -28,6 +28,7 @@ for name in (
     "jinja2",
     "loadkit.drive.journeys.runner",
     "loadkit.jobs.functional.refused",
+    # has Python tell of each connection from then on, once for each time that it is imported
     "loadkit.jobs.functional.run",
     "loadkit.jobs.functional.scale",
     "loadkit.jobs.functional.table",

@@ -558,12 +558,12 @@ def test_how_many_tests_run_is_said_before_the_start(project: pytest.Pytester, a
 
 
 def test_each_of_very_many_tests_is_run_and_judged_by_itself(project: pytest.Pytester):
-    code = "def test_0(): assert False, 'this one'\n" + "".join(f"def test_{k}(): pass\n" for k in range(1, 450))
+    code = "def test_0(): assert False, 'this one'\n" + "".join(f"def test_{k}(): pass\n" for k in range(1, 225))
     project.makepyfile(test_it=code)
 
-    found = run(project, "--load-threads", "3", "--load-iterations", "450")
+    found = run(project, "--load-threads", "3", "--load-iterations", "225")
 
-    found.assert_outcomes(passed=449, failed=1)
+    found.assert_outcomes(passed=224, failed=1)
     found.stdout.fnmatch_lines(["1 of 1 runs failed", "this one"])
 
 

@@ -130,9 +130,52 @@ def test_each_request_is_counted_in_its_row_and_known_to_be_within_its_test(
     assert (row["requests"], row["statuses"]) == (RUNS / 2, {"200": RUNS / 2})
     assert row["response_time"]["min"] > 0
     assert {one["name"]: one["endpoints"] for one in result["timings"]} == {"test_it": [row["name"]], "test_pure": []}
-    (note,) = [one["message"] for one in result["caveats"] if one["code"] == "no-requests"]
-    assert note.startswith("no request was seen within test_pure: if they send some")
+    notes = {one["code"]: one["message"] for one in result["caveats"]}
+    assert notes["no-requests"].startswith("no request was seen within test_pure: if they send some")
+    assert "unknown-client" not in notes
     found.stdout.fnmatch_lines(["- no-requests: no request was seen within test_pure*"])
+
+
+OTHERS = """
+import asyncio, pytest, requests, socket
+
+@pytest.fixture
+def prepared():
+    with socket.create_connection((HOST, PORT)): yield
+
+def test_plain(prepared):
+    requests.get(URL)
+    with socket.create_connection((HOST, PORT)): requests.get(URL)
+
+async def test_async():
+    requests.get(URL)
+    _, writer = await asyncio.open_connection(HOST, PORT)
+    writer.close()
+
+def test_well(prepared): requests.get(URL)
+
+def test_alone():
+    with socket.create_connection((HOST, PORT)): pass
+
+def test_pure(): pass
+"""
+
+
+@pytest.mark.parametrize("processes", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_where_else_a_test_connects_is_noted_also_beside_requests_that_are_seen(
+    project: pytest.Pytester, demo: Demo, processes: str
+):
+    host, port = demo.url.removeprefix("http://").split(":")
+    head = f"URL, HOST, PORT = '{demo.url}/items/3', '{host}', {port}\n"
+
+    result, found = run(project, head + OTHERS, "--load-processes", processes, "--load-iterations", "30")
+
+    found.assert_outcomes(passed=5)
+    notes = {one["code"]: one["message"] for one in result["caveats"]}
+    places = ", ".join(f"{name} ({host}:{port})" for name in ("test_plain", "test_async", "test_alone"))
+    assert f"by a client that loadkit does not know within {places}: what is sent there" in notes["unknown-client"]
+    assert notes["no-requests"].startswith("no request was seen within test_pure: ")
+    found.stdout.fnmatch_lines(["- unknown-client: connections were opened by a client *"])
 
 
 @pytest.mark.parametrize(

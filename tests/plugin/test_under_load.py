@@ -323,8 +323,8 @@ def test_fixtures_of_a_wider_scope_are_made_once_and_those_of_a_test_for_each_ru
             "test_it.py::TestIt::test_it is no function, or method of a plain class, that threads could run",
         ),
         (
-            "import pytest\n@pytest.fixture(scope='module')\nasync def db(): yield\nasync def test_it(db): pass",
-            "db is an async fixture of the scope module, and each thread has an event loop of its own",
+            "import pytest\n@pytest.fixture(scope='module')\nasync def db(): yield [object()]\ndef test_it(db): pass",
+            "db, of the scope module, is made on an event loop and is a list, and each thread has a loop of its own",
         ),
         (
             "import pytest\n@pytest.mark.load_user(wait=3)\ndef test_it(): pass",
@@ -538,6 +538,52 @@ def test_async_tests_run_on_the_event_loop_of_their_thread(suite: pytest.Pyteste
     )
 
     run(suite, "--load-threads", "3", "--load-iterations", "30").assert_outcomes(passed=2)
+
+
+def test_an_async_fixture_of_a_wider_scope_is_made_once_where_it_belongs_to_no_event_loop(suite: pytest.Pytester):
+    suite.makepyfile(
+        test_it="""
+        import asyncio, pytest, requests, socket
+        made = []
+
+        @pytest.fixture(scope="session")
+        async def client():
+            made.append("client")
+            yield object()
+            await asyncio.sleep(0)
+            made.append("closed")
+
+        @pytest.fixture(scope="session")
+        async def token(client):
+            await asyncio.sleep(0)
+            return {"token": "abc"}
+
+        @pytest.fixture(scope="module")
+        async def server(token):
+            async def answer(reader, writer):
+                await reader.readuntil(b"\\r\\n\\r\\n")
+                writer.write(b"HTTP/1.1 204 Empty\\r\\nConnection: close\\r\\n\\r\\n")
+                writer.close()
+
+            serving = await asyncio.start_server(answer, "127.0.0.1", 0)
+            yield serving.sockets[0].getsockname()[1]
+            serving.close()
+
+        @pytest.fixture
+        async def headers(token): return token
+
+        async def test_async(headers, server): assert headers == {"token": "abc"}
+
+        def test_plain(token, server): assert requests.get(f"http://127.0.0.1:{server}").status_code == 204
+        """
+    )
+    with (suite.path / "conftest.py").open("a", encoding="utf-8") as file:
+        file.write("\n\ndef pytest_sessionfinish():\n    import test_it\n    print(test_it.made)\n")
+
+    found = run(suite, "-s", "--load-threads", "3", "--load-iterations", "40")
+
+    found.assert_outcomes(passed=2)
+    found.stdout.fnmatch_lines(["*['client', 'closed']*"])
 
 
 def test_pytest_exit_ends_the_run(suite: pytest.Pytester):

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from loadkit.judge.limit.limit import Limit
+from loadkit.report.json import load_stored
 from tests.conftest import Call
+from tests.jobs.test_limit import queueing
 
 pytest_plugins = "pytester"
 
@@ -68,6 +71,28 @@ def test_rounds_that_are_worse_than_those_of_a_baseline_fail_all_tests(
     found.stdout.fnmatch_lines([line])
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_limit_of_a_server_is_what_its_workers_can_do_as_tests_that_send_to_it_find_it(
+    project: pytest.Pytester, call: Call
+):
+    project.makepyprojecttoml('[tool.pytest]\nload_budget = "90s"')
+    code = "import requests\ndef test_buy(load_server): assert requests.get(load_server).text == 'ok'\n"
+    file = project.makepyfile(test_shop=code)
+    with queueing(40, 4) as url:
+        limit = ["--base-url", url, "-t", "test_buy: p90 < 200ms", "-o", "found.json"]
+        assert call("limit", f"{file}::test_buy", *limit).returncode == 0
+        search = ["--load-limit", "rate", "--load-base-url", url, "--load-threshold", "p90 < 200ms"]
+        run(project, *search, "--load-json", "out").assert_outcomes(passed=1)
+
+    for stored_limit in ("found.json", "out/tests-under-load-limit.json"):
+        found = load_stored(project.path / stored_limit)
+        assert isinstance(found, Limit)
+        # 100/s, and a little less for what a busy machine adds
+        assert 100 * 0.75 <= found.rate <= 100 * 1.05, found
+        assert found.rate < found.failed, found
+
+
 def test_a_limit_is_searched_among_the_rates_of_tests(project: pytest.Pytester):
     project.makepyfile(test_it="import time\ndef test_it(): time.sleep(0.002)\n")
     search = ["--load-limit", "rate", "--load-threshold", "test_it: p99 < 1s", "--load-json", "out"]
@@ -122,7 +147,8 @@ def test_loadkit_run_stores_the_result_of_tests(project: pytest.Pytester, call: 
     [
         (["run", "--think-time", "1s"], "--think-time is for scenarios; tests under load take --threads, --processes,"),
         (["limit", "--at-least", "5/s"], "--at-least is for scenarios; tests under load take --by, --budget,"),
-        (["compare", "--against", "main"], "is a file of tests, which are compared by stored rounds: loadkit run"),
+        (["compare"], "Missing option '--against': of tests a revision, the URL of another server, or before.json"),
+        (["compare", "--against", "main", "--control", "demo"], "--control is for scenarios; tests under load take"),
         (
             ["run", "-n", "2", "--junit", "-"],
             "of tests --junit takes a file like report.xml, not '-': stdout is pytest's",

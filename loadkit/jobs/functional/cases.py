@@ -12,8 +12,9 @@ import pytest
 from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 
 from loadkit.drive.journeys.prepared import SETUP, TEARDOWN
+from loadkit.jobs.functional.fixture_loop import is_plain
 from loadkit.jobs.functional.outcomes import Case, SetUps
-from loadkit.jobs.functional.plan import FixturePlan
+from loadkit.jobs.functional.plan import FixturePlan, Step
 from loadkit.jobs.functional.unittests import is_unittest, runs_itself, unittest_expected_failure, unittest_skip
 from loadkit.jobs.functional.values import Iteration, SharedValues
 from loadkit.plan.data import rows
@@ -79,6 +80,46 @@ def test_functions(items: Sequence[pytest.Item]) -> list[TestFunction]:
         TestFunction(name if names_alone.count(name) == 1 else f"{file}::{name}", cases)
         for (file, name), cases in found.items()
     ]
+
+
+def journeys(tests: Sequence[TestFunction], shared: SharedValues, *, times_fixture: bool) -> list[Journey]:
+    """What threads call of all tests; their set-ups are judged together."""
+    set_ups = SetUps()
+    return [test.journey(shared, set_ups, times_fixture=times_fixture) for test in tests]
+
+
+def set_up_shared(
+    tests: Sequence[TestFunction], shared: SharedValues, *, is_wanted: Callable[[Step], bool] = lambda _: True
+) -> dict[Case, BaseException]:
+    """Make what threads share, in this thread, before the load; what failed, of each case.
+
+    Raises `UsageError` for a value that threads cannot share.
+    """
+    errors: dict[Case, BaseException] = {}
+    for case in (case for test in tests for case in test.cases):
+        made: list[int] = []
+        try:
+            for index in case.plan.in_order:
+                step = case.plan.steps[index]
+                if step.is_shared and is_wanted(step):
+                    shared.value(case.plan, index)
+                    made.append(index)
+        except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:  # noqa: BLE001 - it is the user's
+            errors[case] = error
+        _check_loops(case.plan, shared, made)
+    return errors
+
+
+def _check_loops(plan: FixturePlan, shared: SharedValues, made: Sequence[int]) -> None:
+    """Refuse what a test gets of an async fixture if it belongs to the event loop that made it."""
+    for index in made:
+        step = plan.steps[index]
+        if step.needs_loop and index in plan.used and not is_plain(value := shared.value(plan, index)):
+            raise UsageError(
+                f"{plan.item.nodeid} cannot be run by threads: {step.name}, of the scope {step.scope}, is made on an "
+                f"event loop and is a {type(value).__name__}, and each thread has a loop of its own; make it of "
+                "function scope"
+            )
 
 
 def reason_to_skip(item: pytest.Item) -> str | None:

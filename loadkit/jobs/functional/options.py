@@ -22,13 +22,18 @@ FIELDS: Final = {
 
 _OF_LOAD_TESTS: Final = {
     "load_duration": "say how long with --load-for",
-    "load_against": "compare two runs with --load-save and --load-compare",
     "load_only": "leave it away",
     "no_load": "leave it away",
 }
 """Options that only load tests follow, and what to do instead."""
 
 _SCENARIO: Final = "'checkout: tests/test_shop.py -k buy --load-threads 20 --load-for 30s'"
+
+_WITH: Final = {
+    "load_limit": ("tries loads of its own", ("load_threshold",)),
+    "load_against": ("compares short rounds", ("load_threads", "load_rate")),
+}
+"""What takes the place of a load, how, and which of the options of a load it follows."""
 
 _STARTING: Final = ("load_threads", "load_rate", "load_phase", "load_processes", "load_limit")
 
@@ -95,21 +100,29 @@ def check_functional_options(config: pytest.Config) -> None:
             raise pytest.UsageError(f"the scenario {name} says no load; add --load-threads 20 to it in load_scenarios")
         for name in (*FIELDS, "load_fixtures"):
             if config.getoption(name) is not None:
-                option = f"--{name.replace('_', '-')}"
-                raise pytest.UsageError(f"{option} belongs to --load-threads N or --load-rate R; give one of them")
+                raise pytest.UsageError(
+                    f"{_option(name)} belongs to --load-threads N or --load-rate R; give one of them"
+                )
         return
     for name, advice in _OF_LOAD_TESTS.items():
         if (given := config.getoption(name)) is True or given not in (None, False, 1):
-            raise pytest.UsageError(
-                f"--{name.replace('_', '-')} is for load tests, and these are tests under load; {advice}"
-            )
-    if config.getoption("load_limit") is not None:
-        own = [name for name in FIELDS if name != "load_threshold" and config.getoption(name) is not None]
-        own += ["load_repeat"] * (config.getoption("load_repeat") > 1)
-        if own:
-            raise pytest.UsageError(f"--load-limit tries loads of its own; leave --{own[0].replace('_', '-')} out")
+            raise pytest.UsageError(f"{_option(name)} is for load tests, and these are tests under load; {advice}")
+    for name, (why, followed) in _WITH.items():
+        given = [one for one in (*FIELDS, *_WITH) if config.getoption(one) is not None]
+        given += ["load_repeat"] * (config.getoption("load_repeat") > 1)
+        if name in given and (other := next((one for one in given if one not in (name, *followed)), None)):
+            raise pytest.UsageError(f"{_option(name)} {why}; leave {_option(other)} out")
     if config.getoption("numprocesses", None) or (hasattr(config, "workerinput") and not is_part(config)):
         raise pytest.UsageError("tests under load have threads and processes of their own; say -n 0, or leave -n away")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def load_name(config: pytest.Config) -> str:
+    """How results, baselines and the history call the load."""
+    return str(config.getoption("load_scenario") or "tests under load")
 
 
 def fields_of(config: pytest.Config) -> dict[str, Any]:

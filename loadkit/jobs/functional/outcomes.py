@@ -62,6 +62,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Kind, message and count of each, and which of all failures was its first."""
     exit: str | None
     held_at: list[str]
+    unseen: list[str]
 
 
 @dataclass(slots=True, eq=False)
@@ -83,8 +84,8 @@ class Case:
     """It called `pytest.exit`."""
     by_process: dict[int, Outcome] = field(default_factory=dict)
     """What came of it in each of several processes, by their numbers from 0."""
-    _inside: set[int] = field(default_factory=set)
-    """Threads that have begun it and not ended it."""
+    unseen: dict[str, None] = field(default_factory=dict)
+    """Some of the addresses to which it sends by what loadkit does not see."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -96,16 +97,17 @@ class Case:
         """It is about to be set up."""
         with self._lock:
             self.runs += 1
-        self._inside.add(threading.get_ident())
+        RUNNING[threading.get_ident()] = self
 
     def end(self) -> None:
         """It was torn down."""
-        self._inside.discard(threading.get_ident())
+        RUNNING.pop(threading.get_ident(), None)
 
     def held_at(self) -> list[str]:
         """Where the runs are that have not come to their end."""
         frames = sys._current_frames()
-        here = [place_of(frames[thread]) for thread in self._inside if thread in frames]
+        inside = [thread for thread, case in [*RUNNING.items()] if case is self]
+        here = [place_of(frames[thread]) for thread in inside if thread in frames]
         return [*here, *(place for outcome in self.by_process.values() for place in outcome.held_at)]
 
     def outcome(self) -> Outcome:
@@ -118,6 +120,7 @@ class Case:
             reasons=[(one.kind, one.message, why.count, why.first) for one, why in self.reasons.items()],
             exit=None if self.exit is None else str(self.exit),
             held_at=self.held_at(),
+            unseen=[*self.unseen],
         )
 
     def add(self, process: int, outcome: Outcome) -> None:
@@ -127,6 +130,7 @@ class Case:
         self.failed += outcome.failed
         self.is_xfailed = self.is_xfailed or outcome.is_xfailed
         self.skipped = self.skipped or outcome.skipped
+        self.unseen |= dict.fromkeys(outcome.unseen)
         for kind, message, count, first in outcome.reasons:
             add_reason(self.reasons, Failure(kind, message), Reason(count, first))
         if outcome.exit is not None:
@@ -196,3 +200,7 @@ class Case:
         """It was cut off at the end of the run, and is in no figure."""
         with self._lock:
             self.runs = max(0, self.runs - 1)
+
+
+RUNNING: Final[dict[int, Case]] = {}
+"""What each thread has begun and not ended, by its identifier."""

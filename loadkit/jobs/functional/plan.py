@@ -21,6 +21,9 @@ NO_PARAM: Final = object()
 
 PLUGIN: Final = "loadkit.pytest_plugin"
 
+SERVER: Final = "load_server"
+"""The fixture with the base URL of what tests send to: loadkit's own, or one of the user's in its place."""
+
 OUR_LOOP: Final = frozenset(
     {f"_{scope}_scoped_runner" for scope in ("function", "class", "module", "package", "session")}
 )
@@ -44,6 +47,10 @@ class Step:
     param_index: int = 0
     against: str | None = None
     """Why threads cannot use it."""
+    needs_server: bool = False
+    """It is `load_server`, or made of that."""
+    needs_loop: bool = False
+    """It is an async fixture, or made of one."""
 
     @property
     def is_shared(self) -> bool:
@@ -58,7 +65,7 @@ class Step:
     @property
     def is_async(self) -> bool:
         """True if an event loop makes it."""
-        return inspect.iscoroutinefunction(self.make) or inspect.isasyncgenfunction(self.make)
+        return is_async(self.make)
 
     @property
     def teardown_place(self) -> str:
@@ -71,6 +78,11 @@ class Step:
         if instance is None or owner is None or isinstance(owner, type) or not isinstance(instance, type(owner)):
             return self.make
         return MethodType(self.make.__func__, instance)  # type: ignore[attr-defined]
+
+
+def is_async(make: Callable[..., Any]) -> bool:
+    """True if an event loop makes what this function returns or yields."""
+    return inspect.iscoroutinefunction(make) or inspect.isasyncgenfunction(make)
 
 
 OF_TEST: Final = Step(name="", make=lambda: None, scope="function", owner="", needs=(), level=-1)
@@ -98,6 +110,12 @@ class FixturePlan:
         """Those that pytest itself makes before the test, in its order."""
         self.arguments = {name: self.step_of(name) for name in info.argnames}
         self._is_made = True
+
+    @property
+    def used(self) -> set[int]:
+        """The steps whose values the test and its own fixtures are given."""
+        own = [self.steps[index] for index in self.in_order if not self.steps[index].is_shared]
+        return {*self.arguments.values(), *(index for step in own for _, index in step.needs)} - {REQUEST}
 
     def step_of(self, name: str, level: int = 0) -> int:
         """The step that makes a fixture; of those of one name the nearest, or `level` levels above it.
@@ -169,6 +187,8 @@ class FixturePlan:
         step = self._step(name, definition, level, needs)
         if step.against and self._is_made:
             pytest.fail(f"{name} cannot be used by threads: {step.against}")
+        if step.is_shared and step.needs_loop and self._is_made:
+            pytest.fail(f"{name} is made of an async fixture, which is made before the load; take it as an argument")
         self.steps.append(step)
         return len(self.steps) - 1
 
@@ -188,6 +208,7 @@ class FixturePlan:
         if called is not None and name in called.params:
             param, index = called.params[name], called.indices[name]
             scope = called._arg2scope[name].value
+        needed = [self.steps[one] for _, one in needs if one != REQUEST]
         return Step(
             name=name,
             make=IN_PLACE.get((definition.func.__module__, name), definition.func),
@@ -198,6 +219,8 @@ class FixturePlan:
             param=param,
             param_index=index,
             against=self._against(name, definition),
+            needs_server=name == SERVER or any(one.needs_server for one in needed),
+            needs_loop=is_async(definition.func) or any(one.needs_loop for one in needed),
         )
 
     def _visible(self, name: str) -> Sequence[Any]:

@@ -43,11 +43,6 @@ def _of_plan(plan: FixturePlan) -> Iterator[str]:
             yield f"{step.name}: {step.against}"
         elif step.name == "anyio_backend" and _is_trio(step.param):
             yield "anyio_backend: it is trio, and each thread has an event loop of asyncio"
-        elif step.is_shared and step.is_async:
-            yield (
-                f"{step.name} is an async fixture of the scope {step.scope}, and each thread has an event loop of its "
-                "own; make it of function scope"
-            )
 
 
 def _is_trio(backend: object) -> bool:

@@ -12,22 +12,33 @@ from typing import Any
 
 import pytest
 
-from loadkit.jobs.functional.plan import NO_PARAM, OF_TEST, REQUEST, FixturePlan, Step
+from loadkit.jobs.functional.fixture_loop import FixtureLoop
+from loadkit.jobs.functional.plan import NO_PARAM, OF_TEST, REQUEST, SERVER, FixturePlan, Step
 from loadkit.jobs.functional.unittests import is_unittest
 from loadkit.plan.journey import begun, begun_async, ended, ended_async
 
 
 class SharedValues:
-    """Fixtures of a wider scope than the function: each is made once, for all threads, and torn down at the end."""
+    """Fixtures of a wider scope than the function: each is made once, for all threads, and torn down at the end.
 
-    def __init__(self) -> None:
+    Where several servers are sent to, what is made of `load_server` is made for each of them.
+    """
+
+    def __init__(self, *, base: SharedValues | None = None, server: str = "", has_servers: bool = False) -> None:
+        """Of one of several servers `base` has the values that are the same for all, and `has_servers` is that one."""
+        self._base = base
+        self._server = server
+        self.has_servers = has_servers
         self._values: dict[object, tuple[Any, BaseException | None]] = {}
         self._keys: dict[tuple[int, int], object] = {}
         self._teardowns = ExitStack()
+        self._loop: FixtureLoop | None = None
         self._lock = RLock()
 
     def value(self, plan: FixturePlan, index: int) -> Any:
         """What a step makes; raises again what it raised."""
+        if self._base and not plan.steps[index].needs_server:
+            return self._base.value(plan, index)
         key = self._key(plan, index)
         with self._lock:
             if key not in self._values:
@@ -36,6 +47,10 @@ class SharedValues:
         if error is not None:
             raise error
         return value
+
+    def is_for_all(self, step: Step) -> bool:
+        """True for what is made once for all servers, and for the one that says which server there is."""
+        return not (self.has_servers and step.needs_server) or step.name == SERVER
 
     def close(self) -> None:
         """Tear down, the last one first; raises what the fixtures raise."""
@@ -52,12 +67,16 @@ class SharedValues:
 
     def _made(self, plan: FixturePlan, index: int) -> tuple[Any, BaseException | None]:
         step = plan.steps[index]
+        if self._server and step.name == SERVER:
+            return self._server, None
         request = LoadRequest(plan, step, self, None)
         try:
             if not step.is_shared:
                 pytest.fail(f"ScopeMismatch: one of a wider scope asks for the function scoped fixture {step.name}")
             arguments = {name: request if one == REQUEST else self.value(plan, one) for name, one in step.needs}
             made = step.make(**arguments)
+            if step.is_async:
+                return self._completed(made), None
             if not inspect.isgenerator(made):
                 return made, None
             value = begun(made)
@@ -66,6 +85,18 @@ class SharedValues:
             return None, error
         self._teardowns.callback(ended, made)
         return value, None
+
+    def _completed(self, made: Any) -> Any:
+        """What an async fixture makes."""
+        if self._loop is None:
+            self._loop = FixtureLoop()
+            self._teardowns.callback(self._loop.close)
+        loop = self._loop
+        if not inspect.isasyncgen(made):
+            return loop.complete(made)
+        value = loop.complete(begun_async(made))
+        self._teardowns.callback(lambda: loop.complete(ended_async(made)))
+        return value
 
     def add_teardown(self, teardown: Callable[[], object]) -> None:
         """Have it called at the end."""
@@ -287,9 +318,12 @@ class LoadRequest(pytest.FixtureRequest):
             raise pytest.FixtureLookupError(argname, self._pyfuncitem._request, str(error)) from None
         if index == REQUEST:
             return self
-        if self._iteration is None:
-            return self._shared.value(self._plan, index)
-        return self._iteration.value(index)
+        if self._iteration is not None:
+            return self._iteration.value(index)
+        if self._shared.has_servers and self._plan.steps[index].needs_server:
+            # nobody knew it when this one was made once for all
+            pytest.fail(f"{argname} is another one for each version; take it as an argument of {self._step.name}")
+        return self._shared.value(self._plan, index)
 
     def _check_scope(self, requested_fixturedef: Any, requested_scope: Any) -> None:
         """What threads share is made of nothing narrower, which is looked at where it is made."""

@@ -32,8 +32,11 @@ from loadkit.report.limit import facts_of
 
 if TYPE_CHECKING:
     from loadkit.jobs.functional.parts import Reported
+    from loadkit.jobs.rounds import NotMeasurable
+    from loadkit.jobs.testing.comparison_options import ComparisonOptions
     from loadkit.jobs.testing.runs import Run
     from loadkit.jobs.testing.session import LoadSession
+    from loadkit.judge.comparison.comparison import Comparison
     from loadkit.judge.limit.limit import Limit
     from loadkit.judge.result import Result
     from loadkit.judge.rows import Timing
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 When: TypeAlias = Literal["setup", "call", "teardown"]
 NOT_APPLIED: Final = ("worker-lost", "load-differs")
 """What fails all tests: their load was another one than was asked for."""
+UNKNOWN_CLIENT: Final = "unknown-client"
 MOST_REASONS: Final = 3
 """So many are shown of why a test failed."""
 
@@ -58,32 +62,48 @@ def write_scale(config: pytest.Config, scenario: Scenario, tests: int) -> None:
 
 def write_doubts(config: pytest.Config, result: Result) -> None:
     """Say why figures are not to be believed, for which the table at the end has one word, and what is in no row."""
+    shown = [one for one in result.caveats if one.level != "note" or one.code in (NO_REQUESTS, UNKNOWN_CLIENT)]
+    write_notes(config, [f"{'-' if one.level == 'note' else '!'} {one.code}: {one.message}" for one in shown])
+
+
+def write_notes(config: pytest.Config, lines: Sequence[str]) -> None:
+    """Write lines before those of the tests, unless more or less than usual is asked for."""
     reporter = config.pluginmanager.getplugin("terminalreporter")
     if reporter and config.get_verbosity() == 0:
-        for one in result.caveats:
-            if one.level != "note" or one.code == NO_REQUESTS:
-                reporter.ensure_newline()
-                sign = "-" if one.level == "note" else "!"
-                reporter.write_line(visible_text(f"{sign} {one.code}: {one.message}"))
+        for line in lines:
+            reporter.ensure_newline()
+            reporter.write_line(visible_text(line))
 
 
-def in_words_of_tests(result: Result) -> Result:
-    """The same, with a note on the tests within which no request was seen in the place of that on journeys.
+def in_words_of_tests(result: Result, tests: Sequence[TestFunction]) -> Result:
+    """The same, with notes on what tests send and no row is of, in the place of that on journeys.
 
     What it advises are options of pytest.
     """
-    unseen = [one.name for one in journeys_among(result.timings) if one.count and not one.endpoints]
     known = [one for one in result.caveats if one.code != NO_REQUESTS]
-    if unseen:
-        more = f" and {len(unseen) - MOST_NAMED:,} more" if len(unseen) > MOST_NAMED else ""
+    elsewhere = {test.name: [*dict.fromkeys(place for case in test.cases for place in case.unseen)] for test in tests}
+    if places := [f"{name} ({few_names(found)})" for name, found in elsewhere.items() if found]:
         message = (
-            f"no request was seen within {', '.join(unseen[:MOST_NAMED])}{more}: if they send some, by a client that "
+            f"connections were opened by a client that loadkit does not know within {few_names(places)}: what is sent "
+            "there is timed with the test as a whole; a timer('search') gives it a row"
+        )
+        known.append(Caveat(UNKNOWN_CLIENT, message, "note"))
+    timed = [one for one in journeys_among(result.timings) if one.count]
+    if unseen := [one.name for one in timed if not one.endpoints and not elsewhere.get(one.name)]:
+        message = (
+            f"no request was seen within {few_names(unseen)}: if they send some, by a client that "
             "loadkit does not know, these are timed with their test as a whole; a timer('search') gives them a row"
         )
         known.append(Caveat(NO_REQUESTS, message, "note"))
     caveats = [msgspec.structs.replace(one, message=_of_pytest(one.message)) for one in ranked(known)]
     bottleneck = msgspec.structs.replace(result.bottleneck, sentence=_of_pytest(result.bottleneck.sentence))
     return msgspec.structs.replace(result, caveats=caveats, bottleneck=bottleneck)
+
+
+def few_names(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 def _of_pytest(sentence: str) -> str:
@@ -139,6 +159,19 @@ def tell_limit(case: Case, found: Limit) -> None:
     tell(case.item, "call", failing if found.exit_code else lambda: None)
 
 
+def tell_comparison(case: Case, found: Comparison, asked: ComparisonOptions) -> None:
+    """Tell which version is worse, which fails a test as asked."""
+    why = why_failed(found, asked)
+    lines = [why, *(visible_text(line) for line in _failed(case))]
+    failing = partial(pytest.fail, "\n".join(lines), pytrace=False)
+    tell(case.item, "call", failing if why else lambda: None)
+
+
+def tell_unmeasured(case: Case, error: NotMeasurable) -> None:
+    """Tell that one of the versions could not be measured."""
+    tell(case.item, "call", partial(pytest.fail, visible_text(f"not compared: {error}"), pytrace=False))
+
+
 def _label(one: ThresholdResult) -> str | None:
     return threshold(one.threshold).label
 
@@ -149,7 +182,7 @@ def _judge(
     """Raise what pytest counts a test as, unless it passed."""
     held = case.held_at()
     if missed or held or (case.failed and not is_limited):
-        failed = [f"{case.failed:,} of {case.runs:,} runs failed", *_reasons(case), *advice] if case.failed else []
+        failed = [*_failed(case), *advice] if case.failed else []
         never = [f"{len(held)} of {case.runs:,} runs never returned", *(f"  at {place}" for place in sorted({*held}))]
         pytest.fail("\n".join([*missed, *(never if held else []), *failed, *_times(timing)]), pytrace=False)
     if case.skipped:
@@ -162,8 +195,11 @@ def _judge(
         pytest.fail("no run of it came to its end; give it more time (--load-for)", pytrace=False)
 
 
-def _reasons(case: Case) -> Iterator[str]:
-    """Why its runs failed, the most frequent reasons first, with their counts if there are several."""
+def _failed(case: Case) -> Iterator[str]:
+    """How many of its runs failed, and why: the most frequent reasons first, with their counts if there are several."""
+    if not case.failed:
+        return
+    yield f"{case.failed:,} of {case.runs:,} runs failed"
     reasons = sorted(summed(case.reasons).items(), key=lambda item: (-item[1].count, item[1].first))
     if len(reasons) == 1:
         yield reasons[0][0].message

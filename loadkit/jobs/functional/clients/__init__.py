@@ -2,7 +2,7 @@
 
 Where a library makes the part that sends for itself, a subclass of that part which keeps time is in its place
 meanwhile, also for those that were made before, when a module was imported: `client = TestClient(app)`. What no thread
-of the load sends is not looked at. All other clients are timed with their test.
+of the load sends is not looked at. All other clients are timed with their test, and it is noted where they connect to.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from loadkit.jobs.functional.clients.asynchronous import traced_init
 from loadkit.jobs.functional.clients.blocking import of_http_client, of_urllib3
+from loadkit.jobs.functional.clients.connections import watch_connections
 from loadkit.jobs.functional.clients.in_process import of_async_django, of_django, of_flask
 from loadkit.jobs.functional.clients.transports import of_httpx
 from loadkit.jobs.functional.clients.watch import Wrap
@@ -40,6 +41,7 @@ _CLIENTS: Final[tuple[tuple[str, tuple[str, ...], str, Callable[[Any], Wrap]], .
 @contextmanager
 def counted_clients() -> Iterator[None]:
     """Keep time of what is sent by clients of the libraries that are imported by now."""
+    watch_connections()
     with ExitStack() as stack:
         stack.enter_context(counted_sessions())
         if "flask" in sys.modules:
