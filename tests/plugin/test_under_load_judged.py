@@ -73,24 +73,20 @@ def test_rounds_that_are_worse_than_those_of_a_baseline_fail_all_tests(
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_the_limit_of_a_server_is_what_its_workers_can_do_as_tests_that_send_to_it_find_it(
-    project: pytest.Pytester, call: Call
-):
-    project.makepyprojecttoml('[tool.pytest]\nload_budget = "90s"')
-    code = "import requests\ndef test_buy(load_server): assert requests.get(load_server).text == 'ok'\n"
-    file = project.makepyfile(test_shop=code)
-    with queueing(40, 4) as url:
-        limit = ["--base-url", url, "-t", "test_buy: p90 < 200ms", "-o", "found.json"]
-        assert call("limit", f"{file}::test_buy", *limit).returncode == 0
-        search = ["--load-limit", "rate", "--load-base-url", url, "--load-threshold", "p90 < 200ms"]
-        run(project, *search, "--load-json", "out").assert_outcomes(passed=1)
+def test_tests_find_the_limit_of_a_server_whose_workers_can_do_so_much(project: pytest.Pytester, call: Call):
+    file = project.makepyfile(
+        test_shop="import requests\ndef test_buy(load_server): assert requests.get(load_server).text == 'ok'\n"
+    )
+    limit = [f"{file}::test_buy", "-t", "test_buy: p90 < 400ms", "--budget", "130s", "-o", "found.json"]
 
-    for stored_limit in ("found.json", "out/tests-under-load-limit.json"):
-        found = load_stored(project.path / stored_limit)
-        assert isinstance(found, Limit)
-        # 100/s, and a little less for what a busy machine adds
-        assert 100 * 0.75 <= found.rate <= 100 * 1.05, found
-        assert found.rate < found.failed, found
+    with queueing(40, 4) as url:
+        assert call("limit", *limit, "--base-url", url).returncode == 0
+
+    found = load_stored(project.path / "found.json")
+    assert isinstance(found, Limit)
+    # 100/s, and a little less for what a busy machine adds
+    assert 100 * 0.75 <= found.rate <= 100 * 1.05, found
+    assert found.rate < found.failed, found
 
 
 def test_a_limit_is_searched_among_the_rates_of_tests(project: pytest.Pytester):
