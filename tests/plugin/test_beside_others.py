@@ -12,10 +12,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import requests
 
 from loadkit.report.json import load
 from loadkit.server.demo import Demo
+from tests.conftest import served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -203,10 +203,8 @@ def test_coverage_is_a_reason_to_doubt(python: Path, project: Path):
 
 def test_ctrl_c_under_xdist_shows_what_a_worker_has_measured(python: Path, project: Path, demo: Demo):
     (project / "test_forever.py").write_text(FOREVER.format(url=demo.url))
-    # beside pytest-rerunfailures an interrupted worker shows nothing
-    options = ["-p", "no:rerunfailures", "-n", "2", "--load-html", "load.html"]
-    command = [str(python), "-m", "pytest", "test_forever.py", *options]
-    before = served(demo)
+    command = [str(python), "-m", "pytest", "test_forever.py", "-n", "2", "--load-html", "load.html"]
+    before = served(demo, "/items")
     with subprocess.Popen(
         command,
         cwd=project,
@@ -217,7 +215,7 @@ def test_ctrl_c_under_xdist_shows_what_a_worker_has_measured(python: Path, proje
         start_new_session=True,
     ) as child:
         deadline = time.monotonic() + 60
-        while served(demo) < before + 100 and time.monotonic() < deadline:
+        while served(demo, "/items") < before + 100 and time.monotonic() < deadline:
             time.sleep(0.1)
         os.killpg(child.pid, signal.SIGINT)
         output, _ = child.communicate(timeout=60)
@@ -226,8 +224,3 @@ def test_ctrl_c_under_xdist_shows_what_a_worker_has_measured(python: Path, proje
     assert re.search(r"^INTERRUPTED after ", output, re.MULTILINE), output
     assert ">INTERRUPTED</strong>" in (project / "load.html").read_text(encoding="utf-8")
     assert not list((project / "tmp").glob("loadkit-*"))
-
-
-def served(demo: Demo) -> int:
-    """Requests that the demo server has begun."""
-    return int(requests.get(f"{demo.url}/stats", timeout=10).json()["requests"])

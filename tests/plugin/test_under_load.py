@@ -586,6 +586,24 @@ def test_an_async_fixture_of_a_wider_scope_is_made_once_where_it_belongs_to_no_e
     found.stdout.fnmatch_lines(["*['client', 'closed']*"])
 
 
+def test_an_async_fixture_that_asks_for_another_while_it_is_made_says_what_to_do(suite: pytest.Pytester):
+    suite.makepyfile(
+        test_it="""
+        import pytest
+
+        @pytest.fixture(scope="session")
+        async def token(request): return request.getfixturevalue("catalogue")
+
+        def test_it(token): pass
+        """
+    )
+
+    found = run(suite, "--load-threads", "2", "--load-iterations", "4")
+
+    found.assert_outcomes(errors=1)
+    found.stdout.fnmatch_lines(["*token asks for catalogue on an event loop; take it as an argument*"])
+
+
 def test_pytest_exit_ends_the_run(suite: pytest.Pytester):
     suite.makepyfile(test_it="import pytest\ndef test_it(): pytest.exit('enough')")
 

@@ -320,6 +320,9 @@ class LoadRequest(pytest.FixtureRequest):
             return self
         if self._iteration is not None:
             return self._iteration.value(index)
+        if self._step.is_async:
+            # this thread is that of the event loop, and the one that has it made waits for it
+            pytest.fail(f"{self._step.name} asks for {argname} on an event loop; take it as an argument")
         if self._shared.has_servers and self._plan.steps[index].needs_server:
             # nobody knew it when this one was made once for all
             pytest.fail(f"{argname} is another one for each version; take it as an argument of {self._step.name}")
