@@ -154,7 +154,7 @@ def test_a_worker_that_freezes_is_noticed_within_3_s_and_its_generator_ends_by_i
 
         assert watch.is_noticed_in_time
         assert ended.result() - watch.acted < LEASE + 5, "and not as late as its part of the load would have ended"
-        assert re.fullmatch(MACHINE + r"was silent for .* s, from .* s after the start, and was given up", loss(result))
+        assert re.fullmatch(MACHINE + "did not answer for 10 s", loss(result))
         check_rest_went_on(result, 2000, served(demo, "/items/{id}") - before)
         os.kill(frozen[0], signal.SIGCONT)
 
