@@ -69,16 +69,23 @@ def test_a_place_that_is_none_is_named_before_a_request(
     assert served(demo, "/search") == before
 
 
+SHOP = """
+from loadkit import Endpoint, Scenario
+
+def buy(http):
+    http.get("/")
+    raise ValueError("bad \\udcff value")
+
+shop = Scenario(base_url="{url}", threads=2, iterations=8, endpoints=[buy], thresholds=["error_rate < 90%"])
+named = shop.replace(name="sh\\udcffop", endpoints=[Endpoint("GET", "/", name="a\\udcffb"), buy])
+"""
+
+
 def test_names_and_messages_that_no_encoding_has_are_written_as_escapes(call: Call, demo: Demo):
-    Path("shop.py").write_text(
-        "from loadkit import Endpoint, Scenario\n"
-        "def buy(http):\n    http.get('/')\n    raise ValueError('bad \\udcff value')\n"
-        f"shop = Scenario(name='sh\\udcffop', base_url={demo.url!r}, threads=2, iterations=8,\n"
-        "    endpoints=[Endpoint('GET', '/', name='a\\udcffb'), buy], thresholds=['error_rate < 90%'])\n"
-    )
+    Path("shop.py").write_text(SHOP.format(url=demo.url))
     given = [word for pair in FILES.items() for word in pair]
 
-    done = call("run", "shop.py", *given, "--history", "kept")
+    done = call("run", "shop.py", "-s", "sh\udcffop", *given, "--history", "kept")
 
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     for file in [*map(Path, FILES.values()), *Path("kept").glob("*.jsonl")]:
@@ -86,6 +93,22 @@ def test_names_and_messages_that_no_encoding_has_are_written_as_escapes(call: Ca
     (result,) = load(Path("a.json"))
     assert result.scenario.name == "sh\\udcffop"
     assert "a\\udcffb" in [row.name for row in result.endpoints]
+
+
+def test_other_processes_tell_such_messages_and_are_told_no_such_names(call: Call, demo: Demo):
+    Path("shop.py").write_text(SHOP.format(url=demo.url))
+    words = ("run", "shop.py", "--processes", "2", "-o", "a.json", "-s")
+
+    told = call(*words, "shop")
+    refused = call(*words, "sh\udcffop")
+
+    assert "Traceback" not in told.stderr
+    (buy,) = load(Path("a.json"))[0].timings
+    assert (buy.requests, buy.examples[0].message.splitlines()[0]) == (8, "ValueError: bad \\udcff value")
+    assert refused.returncode == 4
+    assert refused.stderr.splitlines()[-1].endswith(
+        "sh\\udcffop' is no text that other processes can be told; mend it, or use processes=1"
+    )
 
 
 def without_privileges() -> None:

@@ -15,6 +15,7 @@ from loadkit.drive.stats import RunStats
 from loadkit.measure.encoding import to_msgpack
 from loadkit.measure.packed import Parcel
 from loadkit.measure.samples import Samples
+from loadkit.plan.errors import UsageError
 from loadkit.plan.part import Part
 from loadkit.wire.base import Request
 
@@ -117,8 +118,12 @@ Message: TypeAlias = Ready | Heartbeat | Done | Failed
 
 
 def line(command: Command) -> bytes:
-    """A command as it is written."""
-    return msgspec.json.encode(command) + b"\n"
+    """A command as it is written; `UsageError` for a name in it that no encoding has, which would be another there."""
+    try:
+        return msgspec.json.encode(command) + b"\n"
+    except UnicodeEncodeError as error:
+        shown = repr(error.object[:100])
+        raise UsageError(f"{shown} is no text that other processes can be told; mend it, or use processes=1") from None
 
 
 def frame(message: Message) -> bytes:
