@@ -24,6 +24,8 @@ extensions = [
     "sphinxcontrib.programoutput",
 ]
 html_theme = "furo"
+# a report is 98 characters wide, and is to be read without scrolling
+html_theme_options = {"light_css_variables": {"code-font-size": "75%"}}
 # nothing is asked of the network: not when the site is built, and not by whoever reads it
 html_show_sphinx = False
 # a block without a language is what a program printed

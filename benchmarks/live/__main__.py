@@ -75,6 +75,8 @@ def measure(name: str, rounds: int, seconds: float, url: str, folder: Path) -> t
                 limit=60 + seconds,
                 folder=folder,
                 watch=viewers.watch if is_live else None,
+                # on a machine that was busy a round may be unsound, which compare leaves out
+                accepted=(0, 6),
             )
             (looked_at if is_live else alone).extend(load(stored))
             if is_live:

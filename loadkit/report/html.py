@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from loadkit.judge.comparison.comparison import Comparison
@@ -72,12 +71,13 @@ def html_report(
     # each with the numbers of the articles that its first rows lead to
     overview: list[tuple[Table, range]] = []
     if results:
-        overview.append((_results_table(listed, len(results), is_live=is_live), range(1, 1 + len(shown))))
+        overview.append((results_table(*zip(*listed, strict=True), is_live=is_live), range(1, 1 + len(shown))))
     if findings:
         overview.append((_findings_table(findings), range(1 + len(shown), 1 + len(shown) + len(findings))))
     return render(
         "page.html",
         count=len(found),
+        note=_left_out(len(results)),
         views=[*(_view(one, title, is_live=is_live) for one, title in shown), *findings],
         overview=overview,
         not_run=_not_run_table(errors) if errors else None,
@@ -91,13 +91,13 @@ def _finding_view(one: Finding, title: str) -> dict[str, Any]:
     return comparison_view(one, title) if isinstance(one, Comparison) else limit_view(one, title)
 
 
-def _results_table(listed: Sequence[tuple[Result, str]], count: int, *, is_live: bool) -> Table:
-    table = results_table(*zip(*listed, strict=True), is_live=is_live)
+def _left_out(count: int) -> str:
+    """What is said of so many results, of which not all are shown."""
     if count <= MAX_ARTICLES:
-        return table
-    note = f"the first {MAX_ARTICLES} of {count:,} results are shown below, those that did not pass before the others"
-    more = count - len(listed)
-    return replace(table, notes=[Cell(f"{note}; {more:,} more in the JSON" if more else note)])
+        return ""
+    note = f"The first {MAX_ARTICLES} of {count:,} results are shown whole, those that did not pass before the others"
+    more = count - tables.MAX_ROWS_OF_PAGE
+    return f"{note}; {more:,} more in the JSON." if more > 0 else f"{note}."
 
 
 def _not_run_table(errors: Mapping[str, str]) -> Table:

@@ -117,7 +117,7 @@ def test_of_very_many_results_those_that_did_not_pass_are_shown_first_and_some_h
     assert re.findall(r"shop\.py::home-\d+|\bbrowse", found.text("th")) == ["browse", *names[:-1]]
     assert (found.count("a"), found.count("article"), found.words["title"][0]) == (100, 100, "1,001 results - loadkit")
     assert (
-        "the first 100 of 1,001 results are shown below, those that did not pass before the others; 1 more in the JSON"
+        "The first 100 of 1,001 results are shown whole, those that did not pass before the others; 1 more in the JSON."
         in found.text("p")
     )
 

@@ -69,7 +69,8 @@ def test_a_page_takes_no_longer_to_load_than_to_look_at(found: Result):
     text = html_report([found])
 
     assert "these 1,000 have the highest p99; 9,000 more rows in the JSON" in text
-    assert (text.count("<tr>"), len(text) < 2_000_000) == (2_100, True)
+    assert 2_000 < text.count("<tr>") < 2_100
+    assert len(text) < 2_000_000
 
 
 def test_a_page_of_as_many_results_takes_no_longer_either():
@@ -78,9 +79,10 @@ def test_a_page_of_as_many_results_takes_no_longer_either():
 
     text = html_report([*many, replace(many[0], outcome="failed")])
 
-    assert "the first 100 of 10,001 results are shown below" in text
+    assert "The first 100 of 10,001 results are shown whole" in text
     assert "9,001 more in the JSON" in text
-    assert (text.count("<article"), len(text) < 6_000_000) == (100, True)
+    assert text.count("<article") == 100
+    assert len(text) < 6_000_000
 
 
 def test_markdown_says_what_it_leaves_out(found: Result):
