@@ -90,7 +90,7 @@ def compared(alone: list[Result], looked_at: list[Result], folder: Path) -> Comp
     before.write_text(dump(alone))
     after.write_text(dump(looked_at))
     command = [*LOADKIT, "compare", str(before), str(after), "--quiet", "--output", str(found)]
-    process.run(command, core=frozenset(available_cores()), limit=60, folder=folder, accepted=(0, 1, 6))
+    process.run(command, core=frozenset(available_cores()), limit=300, folder=folder, accepted=(0, 1, 6))
     comparison = load_stored(found)
     assert isinstance(comparison, Comparison)
     return comparison
