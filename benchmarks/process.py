@@ -17,6 +17,7 @@ from typing import IO
 ROOT = Path(__file__).resolve().parent.parent
 LOADKIT = [sys.executable, "-m", "loadkit"]
 Cores = int | frozenset[int]
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 
 
 class Failed(Exception):
@@ -127,8 +128,9 @@ def _reap(child: subprocess.Popen[bytes]) -> float:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without proxies: the load is for loopback and must not leave the machine."""
-    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    """Ours without proxies, for the load must not leave the machine, and with bytecode kept, as is usual."""
+    given = os.environ.items()
+    return {name: value for name, value in given if name != NO_BYTECODE and not name.lower().endswith("_proxy")}
 
 
 def _last_line(text: str) -> str:
