@@ -27,7 +27,8 @@ ANCILLARY: Final = 64
 BIG: Final = 256 * 1024
 # the constant is missing from the socket module; 35 on every Linux but sparc and parisc
 SO_TIMESTAMPNS: Final = 35
-STAMPS: Final = sys.platform == "linux"
+# on a 32-bit system a stamp is two integers of 32 bits or of 64, as the C library has it
+STAMPS: Final = sys.platform == "linux" and sys.maxsize > 1 << 32
 AT_ONCE: Final = socket.MSG_DONTWAIT
 """For a send that must not wait (two waits, one to send and one to receive, would be two deadlines), or a receive."""
 

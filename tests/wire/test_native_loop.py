@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -246,3 +248,14 @@ def test_users_by_the_hundred_rest_and_go_on_in_order(users: Users, elsewhere: i
     assert len(samples) == 200
     assert all(due <= sent for due, sent, *_ in samples)
     assert users.loop.resting == 0
+
+
+def test_without_a_descriptor_it_says_why(loop: NativeLoop):
+    most, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open() as first_free:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first_free.fileno(), limit))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                NativeLoop(SystemClock())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, limit))

@@ -714,7 +714,9 @@ Loop *loop_open(void)
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->waker = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     struct epoll_event asked = {.events = EPOLLIN, .data.fd = loop->waker};
-    error = epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->waker, &asked) < 0 ? errno : start(loop);
+    int is_open = loop->epoll >= 0 && loop->waker >= 0;
+    is_open = is_open && epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->waker, &asked) == 0;
+    error = is_open ? start(loop) : errno;
     if (error) {
         close(loop->epoll);
         close(loop->waker);
