@@ -114,7 +114,7 @@ def run(
     ] = None,
     engine: Annotated[
         str | None,
-        load_option(value="NAME", help="threads: one for each user; loop: one for all that have no code; or auto."),
+        load_option(value="NAME", help="threads: one for each user; loop: a few loops for all without code; or auto."),
     ] = None,
     part: Annotated[
         str | None, load_option(value="K/N", help="The K-th of N parts, one a machine; merged by loadkit report.")

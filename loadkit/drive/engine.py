@@ -16,7 +16,6 @@ from loadkit.wire.sockets import SocketWire
 if TYPE_CHECKING:
     from loadkit.drive.run_plan import RunPlan
     from loadkit.plan.endpoint import Endpoint
-    from loadkit.plan.scenario import Scenario
     from loadkit.plan.workload import ThreadPlan
     from loadkit.wire.base import Request
 
@@ -31,17 +30,18 @@ USERS_OF_LOOP: Final = 16
 def is_carried(run: RunPlan, user: ThreadPlan) -> bool:
     """True for a user of whose code, or ours, nothing runs between two requests."""
     scenario = run.scenario
-    if _engine_of(scenario) != "loop" or not IS_AVAILABLE or not isinstance(run.wire, SocketWire):
+    if _engine_of(run) != "loop" or not IS_AVAILABLE or not isinstance(run.wire, SocketWire):
         return False
     if run.log or run.is_monitored or scenario.has_values or callable(scenario.think_time):
         return False
     return all(_is_plain(scenario.plans[position], run.requests[position]) for position in set(user.rotation))
 
 
-def _engine_of(scenario: Scenario) -> str:
-    if scenario.engine != "auto":
-        return scenario.engine
-    return parse_engine(os.environ.get(ENGINE, "threads"), what=ENGINE)
+def _engine_of(run: RunPlan) -> str:
+    asked: str = run.scenario.engine
+    if asked == "auto":
+        asked = parse_engine(os.environ.get(ENGINE, "auto"), what=ENGINE)
+    return asked if asked != "auto" else "threads"
 
 
 def _is_plain(plan: Endpoint | Journey, request: Request | None) -> bool:

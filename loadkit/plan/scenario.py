@@ -124,8 +124,8 @@ class Scenario:
             arrivals a second in an open one.
         processes: how many processes share the threads or arrivals, for one interpreter uses one CPU; `"auto"` is as
             many as there are CPUs, less one for a target on this machine. It needs a scenario loaded from its file.
-        engine: how virtual users are carried: `"threads"`, a thread of the system for each; `"loop"`, one thread for
-            all between whose requests no code of theirs runs, and a thread for each other; `"auto"` is what
+        engine: how virtual users are carried: `"threads"`, a thread of the system for each; `"loop"`, exchange loops
+            for all between whose requests no code of theirs runs, and a thread for each other; `"auto"` is what
             `LOADKIT_ENGINE` of the environment says, else threads.
         seed: of all that is drawn by lot: arrivals, think times, the order of rows. The same seed, the same run.
         thresholds: limits such as `"p99 < 250ms"`, or of any so many seconds, `"p99 < 1s over 10s"`, which may end the
