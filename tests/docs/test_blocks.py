@@ -50,7 +50,7 @@ SHORTER = [
 
 SETTINGS = """
 [tool.loadkit]
-duration = "300ms"
+duration = "1s"
 
 [tool.pytest]
 load_server = ["python", "-m", "loadkit", "demo", "--port", "{port}"]
