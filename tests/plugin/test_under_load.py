@@ -612,6 +612,24 @@ def test_pytest_exit_ends_the_run(suite: pytest.Pytester):
     assert found.ret == 2
 
 
+def test_loadkits_own_session_goes_to_the_server_of_a_fixture_of_that_name(suite: pytest.Pytester):
+    suite.makepyfile(
+        test_it="""
+        import conftest, pytest
+
+        @pytest.fixture(scope="session")
+        def load_server(): return conftest.URL
+
+        def test_it(http): assert http.get('/items/3').json()['id'] == 3
+        """
+    )
+
+    run(suite).assert_outcomes(passed=1)
+    run(suite, "--load-threads", "2", "--load-iterations", "20", "--load-json", "out").assert_outcomes(passed=1)
+
+    assert {row["name"]: row["requests"] for row in stored(suite)["endpoints"]} == {"GET /items/{id}": 20}
+
+
 def test_loadkits_own_session_goes_to_the_server_of_the_settings(suite: pytest.Pytester):
     suite.makepyprojecttoml('[tool.pytest]\nload_server = ["python", "-m", "loadkit", "demo", "--port", "{port}"]')
     suite.makepyfile(test_it="def test_it(http):\n    assert http.get('/items/3').json()['id'] == 3\n")

@@ -83,10 +83,21 @@ def test_tests_are_run_at_both_urls_with_fixtures_of_each(project: pytest.Pytest
     assert tokens in (4, 6, 8)
 
 
+OWN = """
+import pytest, loadkit
+
+@pytest.fixture(scope="session")
+def load_server():
+    with loadkit.serving(["python", "app.py", "{port}"]) as url: yield url
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(200)
-def test_the_server_of_the_settings_is_started_from_both_trees(project: pytest.Pytester):
+@pytest.mark.parametrize("conftest", ["", OWN], ids=["of the settings", "of a fixture"])
+def test_the_server_is_started_from_both_trees(project: pytest.Pytester, conftest: str):
     project.makepyprojecttoml('[tool.pytest]\nload_server = ["python", "app.py", "{port}"]')
+    project.makeconftest(conftest)
     project.makepyfile(test_it=SUITE)
     file = project.path / "app.py"
     file.write_text(app(delay=0.002, status=200))
