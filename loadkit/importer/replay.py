@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from loadkit.drive.stats import Driven
     from loadkit.plan.part import Part
 
-BARE: Final = Scenario(endpoints=[Endpoint("GET", "/")])
+_BARE: Final = Scenario(endpoints=[Endpoint("GET", "/")])
 """What sends the requests of a log beside which no scenario is named."""
 
 
@@ -42,7 +42,7 @@ class Replay:
 
     def of(self, scenario: Scenario) -> Scenario:
         """The scenario with these requests in the place of its own, as another process finds it, too."""
-        source = scenario.source or Source(target="", scenario=BARE)
+        source = scenario.source or Source(target="", scenario=_BARE)
         written = Source(
             target=source.target, scenario=self._in(source.scenario), runner=__name__, record=str(self.store.path)
         )
@@ -143,5 +143,5 @@ def stored_replay(store: ArrivalStore, notes: Sequence[str] = ()) -> Replay:
 def run_part(assignment: Assignment, run: Callable[[Scenario], Driven], _: object) -> Driven:
     """Run the part of a replay that a worker process has; see `Source.runner`."""
     found = stored_replay(ArrivalStore(Path(assignment.record)))
-    [scenario] = load(assignment.source) if assignment.source else [BARE]
+    [scenario] = load(assignment.source) if assignment.source else [_BARE]
     return run(with_fields(found.of(scenario), assignment.changes))

@@ -114,7 +114,7 @@ def test_a_scenario_of_an_imported_module_is_found_again_by_its_file(tmp_path: P
     file = tmp_path / "imported_shop.py"
     file.write_text(
         "from loadkit import Endpoint, Scenario\n"
-        'home = Endpoint("GET", "/")\n'
+        'home = Endpoint("GET", "/imported")\n'
         'browse = Scenario(base_url="http://h", endpoints=[home])\n'
         'rush = Scenario(base_url="http://h", endpoints=[home], name="rush hour", rate=5)\n'
     )
@@ -127,6 +127,6 @@ def test_a_scenario_of_an_imported_module_is_found_again_by_its_file(tmp_path: P
 
     assert [one.target for one in found if one] == [f"{file}::browse", f"{file}::rush hour", f"{file}::browse"]
     assert changed_fields(with_source(module.rush.replace(rate=7))) == {"rate": 7.0}
-    assert with_source(Scenario(base_url="http://h", endpoints=[HOME])).source is None
+    assert with_source(Scenario(base_url="http://h", endpoints=[Endpoint("GET", "/nowhere")])).source is None
     for name in ("imported_shop", "a_user_of_it"):
         monkeypatch.delitem(sys.modules, name)

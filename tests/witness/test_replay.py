@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from loadkit import run
+from loadkit import Endpoint, Scenario, run
 from loadkit.importer.access_log import log_parser
-from loadkit.importer.replay import BARE, replay
+from loadkit.importer.replay import replay
 from loadkit.judge.result import Result
 from loadkit.plan.part import Part
 from tests.witness.witness import Witness
@@ -29,12 +29,13 @@ def test_a_server_that_counts_sees_the_requests_of_a_log_at_their_instants(
     log = tmp_path / "access.log"
     log.write_text("".join(map(line, ALL)))
     seen: Counter[str] = Counter()
+    scenario = Scenario(base_url=witness.url, endpoints=[Endpoint("GET", "/")], processes=processes)
 
     for number in range(parts):
         found = replay([log], log_parser(), speed=Fraction(2))
         witness.clear()
         part = Part(number=number, count=parts)
-        result = run(found.of(BARE.replace(base_url=witness.url, processes=processes)), part=part)
+        result = run(found.of(scenario), part=part)
         paths = check_sent_in_time(witness, result)
         assert set(paths) == set(ALL[number::parts]), "the k-th is for part k mod n"
         seen.update(paths)
