@@ -94,7 +94,7 @@ class Arrivals(Protocol):
         """So many idle users take them in turn; of more, whoever was busy last is the next, whose way is warm."""
 
     def ask_for_more(self) -> None:
-        """Hand out `SHORT` as soon as no user is idle for the next one, once."""
+        """Hand out `SHORT`, once, when one was begun and no user is idle for the next, nor a reply there to be read."""
 
 
 class ExchangeLoop(Protocol):

@@ -99,9 +99,7 @@ class Exchanges:
                     break
                 if serves:
                     # its place is the next one of the turn
-                    position = queue.popleft()[0] - 1
-                    if arrivals.is_short():
-                        self.events.append(Event(What.SHORT, -1))
+                    position = arrivals.take() - 1
                 request, connection = turns[(position + 1) % many]
                 payload, which = request.payload, -1
                 if payload is None:

@@ -12,7 +12,7 @@ from loadkit.wire.exchange_loop.held import NEVER
 class OfferedArrivals:
     """See `Arrivals`."""
 
-    __slots__ = ("_behind_last", "_in_turn", "_is_asked", "idle", "queue")
+    __slots__ = ("_behind_last", "_in_turn", "_is_asked", "_is_tight", "idle", "queue")
 
     def __init__(self) -> None:
         self.queue: deque[tuple[int, int]] = deque()
@@ -23,6 +23,8 @@ class OfferedArrivals:
         """When the one behind these is due: nobody knows yet, or 0 if these are the last."""
         self._in_turn = 1
         self._is_asked = False
+        self._is_tight = False
+        """The last one that was begun left no user idle."""
 
     def offer(self, arrivals: Sequence[tuple[int, int]], /) -> None:
         self.queue.extend(arrivals)
@@ -51,19 +53,27 @@ class OfferedArrivals:
         """When the next one is due, or there is to be none; the far future if nobody knows."""
         return self.queue[0][1] if self.queue else self._behind_last
 
+    def take(self) -> int:
+        """Begin the next one: its place."""
+        self._is_tight = not self.idle
+        return self.queue.popleft()[0]
+
     def add_idle(self, go_on: Callable[[], object]) -> None:
         """A user waits that goes on so."""
+        self._is_tight = False
         if len(self.idle) < self._in_turn:
             self.idle.append(go_on)
         else:
             self.idle.appendleft(go_on)
 
+    @property
     def is_short(self) -> bool:
-        """True if nobody is idle, and it was asked for that."""
-        if not self._is_asked or self.idle:
-            return False
-        self._is_asked = False
-        return True
+        """True if nobody is idle for the next one, and it was asked for that."""
+        return self._is_asked and self._is_tight and self.next_due > 0
+
+    def note_short(self) -> None:
+        """It was told."""
+        self._is_asked = self._is_tight = False
 
     def begin(self, instant: int, stop_at: int) -> bool:
         """Have idle users send what is due; True if there is nothing more for them."""

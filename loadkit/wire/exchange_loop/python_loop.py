@@ -146,9 +146,13 @@ class PythonLoop:
         now, exchanges, poller, events = self._clock.now, self._exchanges, self._poller, self._exchanges.events
         done, instant = 0, now()
         while not events and done < ROUND:
-            next_due = exchanges.next_due
-            wake_at = min(until, self._look_at, next_due)
-            done += poller.wait(wake_at - instant, events, punctual=next_due < NEVER)
+            next_due, is_short = exchanges.next_due, self.arrivals.is_short
+            wake_at = 0 if is_short else min(until, self._look_at, next_due)
+            found = poller.wait(wake_at - instant, events, punctual=next_due < NEVER)
+            done += found
+            if is_short and not found:
+                self.arrivals.note_short()
+                events.append(Event(What.SHORT, -1))
             instant, asked = now(), instant
             if exchanges.resting:
                 exchanges.send_due(instant)

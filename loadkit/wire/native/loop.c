@@ -123,7 +123,8 @@ struct loop {
     Arrival *arrivals; /* those that are not begun are from the first one on */
     size_t first_arrival, arrival_count, arrival_room;
     int is_last; /* nothing is offered behind these */
-    int is_asked, is_short; /* it is to be said when no user is idle; it is so, and not said yet */
+    int is_tight;           /* the last one that was begun left no user idle */
+    int is_asked, is_short; /* it is to be said when nobody is idle for the next; it is so, and not said yet */
     Event *events; /* room for all users, and one more */
     int event_count;
     size_t sample_count;
@@ -359,6 +360,7 @@ static void be_idle(Loop *loop, User *user)
 {
     int count = loop->idle_count++;
 
+    loop->is_tight = 0;
     user->state = RESTING;
     if (count < loop->in_turn) {
         loop->idle[(loop->first_idle + count) % loop->user_room] = user;
@@ -382,10 +384,7 @@ static void begin_arrival(Loop *loop, User *user, int64_t instant)
     Arrival arrival = loop->arrivals[loop->first_arrival++];
 
     loop->arrival_count--;
-    if (loop->is_asked && !loop->idle_count) {
-        loop->is_asked = 0;
-        loop->is_short = 1;
-    }
+    loop->is_tight = !loop->idle_count;
     user->due = arrival.due;
     /* its place is the next one of the turn */
     user->position = arrival.place % user->turn_count - 1;
@@ -650,10 +649,16 @@ static void *run(void *given)
             wake_at = wakes_at(loop->timers[0]);
         if (loop->idle_count && arrives_at(loop) < wake_at)
             wake_at = arrives_at(loop);
+        int may_be_short = loop->is_asked && loop->is_tight && !is_used_up(loop);
         pthread_mutex_unlock(&loop->lock);
         let_others_in(loop);
-        int count = poll_until(loop, ready, wake_at - asked);
+        int count = poll_until(loop, ready, may_be_short ? 0 : wake_at - asked);
         pthread_mutex_lock(&loop->lock);
+        if (may_be_short && loop->is_tight && count == 0) {
+            /* a thread that is behind with its replies needs no more users */
+            loop->is_asked = loop->is_tight = 0;
+            loop->is_short = 1;
+        }
         for (int k = 0; k < count && !loop->is_closing; k++) {
             be_ready(loop, ready[k].data.fd);
             give_way(loop);
@@ -1074,6 +1079,8 @@ void loop_rotate(Loop *loop, int count)
 void loop_ask_for_more(Loop *loop)
 {
     loop->is_asked = 1;
+    if (loop->is_tight)
+        rouse(loop);
 }
 
 int loop_pace(Loop *loop, int number, int64_t *pauses, size_t count, int64_t pacing)
