@@ -259,3 +259,13 @@ def test_without_a_descriptor_it_says_why(loop: NativeLoop):
                 NativeLoop(SystemClock())
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, limit))
+
+
+def test_a_user_whose_event_was_not_taken_is_not_the_callers(users: Users, elsewhere: int):
+    user = users.add(elsewhere)
+    users.resume(user, left=0)
+    for call in (lambda: users.resume(user, left=0), lambda: users.loop.connect(user, 0, None)):
+        with pytest.raises(ValueError, match="not the caller's"):
+            call()
+    assert [event.what for event in users.events()] == [What.OVER]
+    users.resume(user, left=0)

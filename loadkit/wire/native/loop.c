@@ -39,6 +39,7 @@
 
 enum state {
     OUT,     /* the caller has it */
+    HANDED,  /* its event, of which there is room for one, is still to be taken */
     RESTING, /* until its request is due, or an arrival */
     SENT,    /* its reply is awaited */
     WATCHED  /* the caller wants to know when something has come */
@@ -142,7 +143,7 @@ static Event *hand_out(Loop *loop, User *user, enum what what)
 {
     Event *event = &loop->events[loop->event_count++];
 
-    user->state = OUT;
+    user->state = HANDED;
     memset(event, 0, sizeof *event);
     event->what = what;
     event->user = user->number;
@@ -1185,6 +1186,8 @@ int loop_take_events(Loop *loop, Event **events)
     loop->is_woken = 0;
     if (!fresh)
         return 0;
+    for (int k = 0; k < loop->event_count; k++)
+        user_of(loop, loop->events[k].user)->state = OUT;
     if (loop->is_short)
         loop->events[loop->event_count] = (Event){.what = SHORT, .user = -1, .request = -1, .payload = -1};
     loop->is_short = 0;
