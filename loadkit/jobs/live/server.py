@@ -189,7 +189,6 @@ class Answer(BaseHTTPRequestHandler):
         # what a request brings along is not read
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             self.send_header("Connection", "close")
-            self.close_connection = True
         self.end_headers()
         self.wfile.write(content)
 
