@@ -55,3 +55,14 @@ def test_every_python_that_is_said_to_be_supported_is_tested():
     said = [one.rpartition(" :: ")[2] for one in project["classifiers"] if ":: Python :: 3." in one]
 
     assert jobs["suite"]["strategy"]["matrix"]["python"] == said
+
+
+def test_no_file_is_what_a_trial_has_left():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("this is no clone")
+
+    sizes = {name: (ROOT / name).stat().st_size for name in listed.stdout.split("\0") if (ROOT / name).is_file()}
+
+    assert sizes
+    assert {name for name, size in sizes.items() if size > 100_000} == set()
