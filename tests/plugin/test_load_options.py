@@ -134,12 +134,12 @@ def test_what_a_fixture_times_is_in_no_figure(project: pytest.Pytester, word: st
     ("option", "message"),
     [
         ("--load-duration=1s", "--load-duration is for load tests, and these are tests under load; say how long with"),
-        ("--load-against=main", "--load-against is for load tests, and these are tests under load; compare two runs"),
+        ("--load-against=main", "--load-against compares short rounds; leave --load-iterations out"),
         ("--no-load", "--no-load is for load tests, and these are tests under load; leave it away"),
         ("--load-only", "--load-only is for load tests, and these are tests under load; leave it away"),
     ],
 )
-def test_what_only_load_tests_follow_is_refused(project: pytest.Pytester, option: str, message: str):
+def test_what_tests_under_load_do_not_follow_is_refused(project: pytest.Pytester, option: str, message: str):
     project.makepyfile(test_it="def test_it(): pass")
 
     found = run(project, "--load-threads", "1", "--load-iterations", "2", option)
