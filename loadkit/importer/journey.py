@@ -124,11 +124,19 @@ def _steps(kept: Sequence[Kept], calls: Sequence[Expression], names: _Names, *, 
         within = len(pages) > 1
         if within:
             yield from _pause(kept[page[0]].exchange.started - ended, shortest, 4)
-            yield f"    with http.step({expression(_step(kept[page[0]]))}):"
+            contexts = [f"http.step({expression(_step(kept[page[0]]))})"]
+            if len(page) == 1:
+                contexts += _expecting(kept[page[0]])
+            yield f"    with {', '.join(contexts)}:"
         for k in page:
             if not within or k != page[0]:
                 yield from _pause(kept[k].exchange.started - ended, shortest, 8 if within else 4)
-            yield from _statements(kept[k], calls[k], names.from_reply(k), 8 if within else 4)
+            indent = 8 if within else 4
+            if not within or len(page) > 1:
+                for context in _expecting(kept[k]):
+                    yield f"{' ' * indent}with {context}:"
+                    indent += 4
+            yield from _statements(calls[k], names.from_reply(k), indent)
             ended = max(ended, kept[k].exchange.ended, kept[k].last.ended)
 
 
@@ -143,11 +151,13 @@ def _pause(span: float, shortest: float, indent: int) -> Iterator[str]:
         yield f'{" " * indent}http.pause("{text if "e" not in text else f"{round(span)}s"}")'
 
 
-def _statements(kept: Kept, call: Expression, found: list[tuple[str, str]], indent: int) -> Iterator[str]:
+def _expecting(kept: Kept) -> list[str]:
+    """What says that a reply is to be an error, as it was."""
     status = kept.last.status if kept.is_followed else kept.exchange.status
-    if status >= 400:
-        yield f"{' ' * indent}with http.expecting({status}):"
-        indent += 4
+    return [f"http.expecting({status})"] if status >= 400 else []
+
+
+def _statements(call: Expression, found: list[tuple[str, str]], indent: int) -> Iterator[str]:
     has_reply = any("reply" in code for _, code in found)
     prefix = "reply = " if has_reply else ""
     yield f"{' ' * indent}{prefix}{expression(call, indent=indent, used=len(prefix))}"

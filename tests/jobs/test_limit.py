@@ -152,7 +152,9 @@ def test_what_a_server_never_holds_is_missed_at_the_lowest_rate():
 def test_a_search_that_is_interrupted_keeps_what_it_has(demo: Demo):
     watch, interrupts = after(trials=3)
     found = limit(at(demo.url, "/items"), "p99 < 1s", watch=watch, interrupts=interrupts)
-    assert (found.ending, found.exit_code, len(found.closed)) == ("interrupted", 2, 3)
+    # of a busy machine the threads are not doubled to the end, and rates are next
+    trials = [trial for level in [*found.closed, *found.levels] for trial in level.trials]
+    assert (found.ending, found.exit_code, len(trials)) == ("interrupted", 2, 3)
     assert found.closed[0].throughput > 0
 
 
