@@ -33,6 +33,8 @@ SCRIPTS = re.compile(r"(scripts/\w+|\.ci/run|python -m benchmarks\b).*")
 """What is run in the clone itself: CI does it, or it takes minutes, so that here it is only there."""
 
 SHORTER = [
+    # both versions are the demo server
+    (r"http://(old|new):8000", "http://127.0.0.1:8000"),
     (r"(-z|--duration|--load-for|--warmup) \S+", r"\1 300ms"),
     (r"--budget \S+", "--budget 6s"),
     # a file that is there is written over where that is asked for
