@@ -18,6 +18,15 @@ from tests.evidence import closed, opened, total, using
 from tests.machines import machine
 from tests.results import replace, spans
 
+AT_ITS_LIMIT: dict[str, Any] = {
+    "unsent": 1_620_000,
+    "use": using(0.98),
+    "in_flight": 300.0,
+    "threads": 300,
+    "was_short": True,
+}
+"""Asked for more than an interpreter can send."""
+
 
 def doubts(load: Evidence) -> dict[str, str]:
     found = list(of_generator(load))
@@ -50,29 +59,19 @@ def test_a_good_run_gives_no_reason_to_doubt() -> None:
             "not in the service time; use --processes, or ask for less",
         ),
         pytest.param(
-            opened(380_000, unsent=1_620_000, use=using(0.98), in_flight=300.0, threads=300, was_short=True),
+            opened(380_000, **AT_ITS_LIMIT),
             "asked-rate",
             "asked 200,000/s, sent 38,000/s at 98 % of an interpreter: about 38,000/s is what one process can send "
             "here on 300 threads; use --processes, or ask for less",
         ),
         pytest.param(
-            opened(
-                380_000, unsent=1_620_000, use=using(0.98), in_flight=300.0, threads=300, was_short=True, processes=2
-            ),
+            opened(380_000, **AT_ITS_LIMIT, processes=2),
             "asked-rate",
             "asked 200,000/s, sent 38,000/s at 98 % of an interpreter: about 38,000/s is what 2 processes can send "
             "here on 300 threads; use more --processes, or ask for less",
         ),
         pytest.param(
-            opened(
-                380_000,
-                unsent=1_620_000,
-                use=using(0.98),
-                in_flight=300.0,
-                threads=300,
-                was_short=True,
-                machines=(machine(1), machine(2)),
-            ),
+            opened(380_000, **AT_ITS_LIMIT, machines=(machine(1), machine(2))),
             "asked-rate",
             "asked 200,000/s, sent 38,000/s at 98 % of an interpreter: about 38,000/s is what 2 machines can send "
             "here on 300 threads; use more workers, or ask for less",
@@ -80,11 +79,7 @@ def test_a_good_run_gives_no_reason_to_doubt() -> None:
         pytest.param(
             opened(
                 380_000,
-                unsent=1_620_000,
-                use=using(0.98),
-                in_flight=300.0,
-                threads=300,
-                was_short=True,
+                **AT_ITS_LIMIT,
                 companions=[Scenario(endpoints=[Endpoint("GET", "http://127.0.0.1/")])],
             ),
             "asked-rate",
